@@ -1,0 +1,50 @@
+# Every target sets up what it needs: a .venv, with uv where it is installed, else with pip.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXTRAS ?= dev
+STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
+comma := ,
+WORKERS ?= 2
+
+.PHONY: demo test test-all lint docs bench clean
+demo: $(STAMP)
+	$(BIN)/python examples/eight_schools.py
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+docs:
+	$(MAKE) EXTRAS=docs .docs
+.PHONY: .docs
+.docs: $(STAMP)
+	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
+
+bench:
+	$(MAKE) EXTRAS=bench .bench
+.PHONY: .bench
+.bench: $(STAMP)
+	$(BIN)/python benchmarks/cold_start.py
+
+$(STAMP): pyproject.toml
+	@if command -v uv >/dev/null 2>&1; then \
+	  test -d $(VENV) || uv venv --python $(PYTHON) $(VENV); \
+	  uv pip install --quiet --python $(BIN)/python -e ".[$(EXTRAS)]"; \
+	else \
+	  test -d $(VENV) || $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(EXTRAS)]"; \
+	fi
+	@touch $@
+
+clean:
+	rm -rf $(VENV) docs/_build .pytest_cache .ruff_cache
