@@ -1,0 +1,140 @@
+"""A constraint is a set of values; a bijector maps an unconstrained vector onto it."""
+
+from abc import abstractmethod
+from typing import NamedTuple, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Num
+
+Shape = tuple[int, ...]
+# A bound, location or scale: one number, or an array that broadcasts over the batch.
+Parameter = int | float | Num[Array, "..."] | Num[np.ndarray, "..."]
+
+
+class Constraint(eqx.Module):
+    """A set of values, of which a map may be asked.
+
+    Bounds are leaves, so they may be traced; a set is dispatched by its type and never hashed.
+
+    Attributes:
+        shape: Shape of a whole value, batch axes included, for those who declare a
+            set without a prior; `None` leaves the shape to the prior.
+    """
+
+    shape: Shape | None = eqx.field(static=True, default=None, kw_only=True)
+
+    @property
+    @abstractmethod
+    def event_ndims(self) -> int:
+        """Rank of one member: 0 for numbers, 1 for vectors."""
+
+    @abstractmethod
+    def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
+        """Tell which values are members.
+
+        Args:
+            value: Shape (*batch, *event).
+
+        Returns:
+            Shape (*batch,); false for NaN.
+        """
+
+    @property
+    def declared_shape(self) -> Shape:
+        """Shape of a value declared by this set alone."""
+        return self.shape or ()
+
+    def own_bijector(self) -> "Bijector | None":
+        """Return the map that a user's set brings along; it overrides the registry."""
+        return None
+
+
+class Image(NamedTuple):
+    """What a map makes of one unconstrained value.
+
+    Attributes:
+        value: The constrained value, shape (*event,).
+        log_det: Log absolute determinant of the Jacobian in nats, shape ().
+        auxiliary: Extra log density of a redundant map (such as the radius of a unit
+            vector) in nats, shape (); zero for a bijection.
+        by_products: Quantities that a density may use instead of the value, by name.
+    """
+
+    value: Array
+    log_det: Float[Array, ""]
+    auxiliary: Float[Array, ""]
+    by_products: dict[str, Array]
+
+
+class Bijector(eqx.Module):
+    """A smooth map from unconstrained vectors to the members of a set.
+
+    `forward` goes from unconstrained to constrained. A map acts on one value and its
+    log-determinant is a scalar; `compose.Over` repeats it over batch axes.
+    """
+
+    @property
+    @abstractmethod
+    def event_ndims(self) -> int:
+        """Rank of one constrained value."""
+
+    @property
+    def parameter_ndims(self) -> int:
+        """Rank of the map's own array leaves for one value; more axes are batch axes."""
+        return 0
+
+    @abstractmethod
+    def unconstrained_shape(self, event_shape: Shape) -> Shape:
+        """Shape of the unconstrained value of one member of shape `event_shape`."""
+
+    @abstractmethod
+    def image(self, y: Float[Array, "..."]) -> Image:
+        """Map one unconstrained value, with all that is known about the map there.
+
+        Everything is computed from `y`, which still has its tail, in the dtype of `y`.
+        """
+
+    @abstractmethod
+    def inverse(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Map one constrained value back."""
+
+    @final
+    def forward(self, y: Float[Array, "..."]) -> Array:
+        """Map one unconstrained value to its constrained value."""
+        return self.image(y).value
+
+    @final
+    def forward_and_log_det(self, y: Float[Array, "..."]) -> tuple[Array, Float[Array, ""]]:
+        """Map one unconstrained value; add the log-determinant there, in nats."""
+        image = self.image(y)
+        return image.value, image.log_det
+
+    @final
+    def inverse_and_log_det(self, x: Float[Array, "..."]) -> tuple[Array, Float[Array, ""]]:
+        """Map one constrained value back; add the *inverse* map's log-determinant, in nats."""
+        y = self.inverse(x)
+        return y, -self.image(y).log_det
+
+
+class Elementwise(Bijector):
+    """A map of single numbers."""
+
+    @property
+    def event_ndims(self) -> int:
+        return 0
+
+    def unconstrained_shape(self, event_shape: Shape) -> Shape:
+        return event_shape
+
+
+def bijection(value: Array, log_det: Array, **by_products: Array) -> Image:
+    """Make the `Image` of a map that is one to one: it has no auxiliary density."""
+    return Image(value, log_det, jnp.zeros_like(log_det), by_products)
+
+
+def as_parameter(parameter: Parameter, like: Array) -> Array:
+    """Bring a bound or scale to the dtype of the value it acts on."""
+    return jax.lax.convert_element_type(jnp.asarray(parameter), like.dtype)

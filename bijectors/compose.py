@@ -1,0 +1,89 @@
+"""Put maps together: one after another, or one repeated over batch axes."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .base import Bijector, Image, Shape
+
+
+class Chain(Bijector):
+    """x = outer(inner(y)); log-determinants and auxiliary densities add up.
+
+    The by-products are the outer map's, since they belong to the final value.
+    """
+
+    outer: Bijector
+    inner: Bijector
+
+    @property
+    def event_ndims(self) -> int:
+        return self.outer.event_ndims
+
+    def unconstrained_shape(self, event_shape: Shape) -> Shape:
+        return self.inner.unconstrained_shape(self.outer.unconstrained_shape(event_shape))
+
+    def image(self, y: Float[Array, "..."]) -> Image:
+        first = self.inner.image(y)
+        second = self.outer.image(first.value)
+        log_det = first.log_det + second.log_det
+        return Image(second.value, log_det, first.auxiliary + second.auxiliary, second.by_products)
+
+    def inverse(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.inner.inverse(self.outer.inverse(x))
+
+
+class Over(Bijector):
+    """One map repeated over leading axes of shape `batch_shape`.
+
+    Array leaves of the map with more axes than `parameter_ndims` are broadcast over the
+    batch, so every value may have bounds of its own.
+    """
+
+    each: Bijector
+    batch_shape: Shape = eqx.field(static=True)
+
+    @property
+    def event_ndims(self) -> int:
+        return len(self.batch_shape) + self.each.event_ndims
+
+    def unconstrained_shape(self, event_shape: Shape) -> Shape:
+        rest = event_shape[len(self.batch_shape) :]
+        return (*self.batch_shape, *self.each.unconstrained_shape(rest))
+
+    def image(self, y: Float[Array, "..."]) -> Image:
+        images = self._map(lambda each, y: each.image(y), y)
+        restore = lambda a: a.reshape(self.batch_shape + a.shape[1:])  # noqa: E731
+        by_products = {name: restore(a) for name, a in images.by_products.items()}
+        return Image(
+            restore(images.value), images.log_det.sum(), images.auxiliary.sum(), by_products
+        )
+
+    def inverse(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        ys = self._map(lambda each, x: each.inverse(x), x)
+        return ys.reshape(self.batch_shape + ys.shape[1:])
+
+    def _map(self, function, values: Array):
+        count = math.prod(self.batch_shape)
+        flat = values.reshape((count,) + values.shape[len(self.batch_shape) :])
+        each = jax.tree.map(lambda leaf: self._spread(leaf, count), self.each)
+        axes = jax.tree.map(lambda leaf: 0 if self._is_batched(leaf) else None, self.each)
+        return jax.vmap(function, in_axes=(axes, 0))(each, flat)
+
+    def _is_batched(self, leaf) -> bool:
+        return jnp.ndim(leaf) > self.each.parameter_ndims
+
+    def _spread(self, leaf, count: int):
+        if not self._is_batched(leaf):
+            return leaf
+        own = leaf.shape[leaf.ndim - self.each.parameter_ndims :]
+        return jnp.broadcast_to(leaf, self.batch_shape + own).reshape((count, *own))
+
+
+def over(each: Bijector, shape: Shape) -> Bijector:
+    """Repeat `each` over the leading axes of a value of shape `shape`, if it has any."""
+    batch_shape = shape[: len(shape) - each.event_ndims]
+    return Over(each, batch_shape) if batch_shape else each

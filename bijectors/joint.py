@@ -1,0 +1,94 @@
+"""Read constrained values one after another from one flat unconstrained vector, and back."""
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .base import Bijector, Constraint, Image, Shape
+from .errors import BijectorError
+from .registry import RULES, Rules, bijector_for
+
+
+class Joint:
+    """A cursor on one flat unconstrained vector.
+
+    Values are taken in order, so a set may depend on values taken before it. The cursor
+    lives inside one traced evaluation and sums what the maps report.
+
+    Attributes:
+        log_det: Sum of the log-determinants so far, in nats.
+        auxiliary: Sum of the auxiliary log densities so far, in nats.
+        position: How many numbers have been read.
+    """
+
+    def __init__(self, flat: Float[Array, "size"], rules: Rules = RULES) -> None:
+        self._flat, self._rules = flat, rules
+        self.position = 0
+        self.log_det = self.auxiliary = jnp.zeros((), flat.dtype)
+
+    def take(
+        self,
+        name: str,
+        constraint: Constraint,
+        shape: Shape | None = None,
+        choice: Bijector | str | None = None,
+    ) -> Image:
+        """Read the next value, of shape `shape`, a member of `constraint`."""
+        shape = constraint.declared_shape if shape is None else shape
+        bijector = bijector_for(constraint, shape, choice, self._rules, name)
+        image = bijector.image(self._next(bijector.unconstrained_shape(shape), name))
+        self.log_det = self.log_det + image.log_det
+        self.auxiliary = self.auxiliary + image.auxiliary
+        return image
+
+    def _next(self, shape: Shape, name: str) -> Array:
+        end = self.position + math.prod(shape)
+        if end > self._flat.shape[0]:
+            raise BijectorError(
+                name,
+                f"the flat vector holds {self._flat.shape[0]} numbers, but {end} are asked for",
+                "Read the vector with the same sites, in the same order, as it was written.",
+            )
+        piece = self._flat[self.position : end].reshape(shape)
+        self.position = end
+        return piece
+
+
+class Flattener:
+    """The inverse of `Joint`: it takes constrained values and writes the flat vector."""
+
+    def __init__(self, rules: Rules = RULES) -> None:
+        self._rules = rules
+        self._pieces: list[Array] = []
+
+    def put(
+        self,
+        name: str,
+        constraint: Constraint,
+        value: Float[Array, "..."],
+        choice: Bijector | str | None = None,
+    ) -> Image:
+        """Write one value and return its image, as `Joint.take` would have."""
+        bijector = bijector_for(constraint, value.shape, choice, self._rules, name)
+        y = bijector.inverse(value)
+        self._pieces.append(y.reshape(-1))
+        return bijector.image(y)._replace(value=value)
+
+    def flat(self) -> Float[Array, "size"]:
+        """Return the vector written so far."""
+        return jnp.concatenate(self._pieces) if self._pieces else jnp.zeros((0,))
+
+
+class Measured(NamedTuple):
+    """How much room one value takes in the flat vector."""
+
+    unconstrained_shape: Shape
+    size: int
+
+
+def measure(bijector: Bijector, shape: Shape) -> Measured:
+    """Tell the room that a value of shape `shape` takes."""
+    unconstrained = bijector.unconstrained_shape(shape)
+    return Measured(unconstrained, math.prod(unconstrained))

@@ -1,0 +1,1 @@
+"""Constraints of other libraries, translated into ours."""

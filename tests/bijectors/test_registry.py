@@ -1,0 +1,126 @@
+"""Every rule of the table keeps its promises; a miss is loud."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+
+import bijectors as bj
+from bijectors.base import Constraint, Elementwise, bijection
+
+EVERY_CASE = [
+    pytest.param(rule, case, id=f"{rule.constraint.__name__}-{rule.name}-{case.shape}")
+    for rule in bj.RULES
+    for case in rule.cases
+]
+
+
+@pytest.mark.parametrize(("rule", "case"), EVERY_CASE)
+def test_every_rule_passes_the_check_under_strict_promotion(rule, case):
+    with jax.numpy_dtype_promotion("strict"):
+        certificates = bj.check_bijector(
+            rule.build(case.constraint),
+            case.constraint,
+            case.shape,
+            float32=rule.float32,
+            float64=rule.float64,
+        )
+    assert {c.dtype for c in certificates} == {"float32", "float64"}
+    assert all(c.inside > 0 for c in certificates)
+
+
+@pytest.mark.parametrize("rule", bj.RULES, ids=lambda r: f"{r.constraint.__name__}-{r.name}")
+def test_every_rule_brings_cases(rule):
+    assert rule.cases
+
+
+class Cubed(Constraint):
+    """Numbers whose cube root is real: all of them."""
+
+    @property
+    def event_ndims(self):
+        return 0
+
+    def contains(self, value):
+        return jnp.isfinite(value)
+
+
+class Sinh(Elementwise):
+    """x = sinh(y), with a fault that a test may plant."""
+
+    fault: str = eqx.field(static=True, default="")
+
+    def image(self, y):
+        log_det = jnp.logaddexp(y, -y) - jnp.log(2.0).astype(y.dtype)
+        value = jnp.sinh(y)
+        if self.fault == "sign":
+            log_det = -log_det
+        if self.fault == "clipped":
+            value = jnp.clip(value, -1e3, 1e3)
+        if self.fault == "naive":
+            log_det = jnp.log(jnp.cosh(y))
+        if self.fault == "dtype":
+            log_det = log_det.astype(jnp.float32)
+        return bijection(value, log_det)
+
+    def inverse(self, x):
+        if self.fault == "unstable":
+            return jnp.log(x + jnp.sqrt(x**2 + 1))
+        return jnp.arcsinh(x)
+
+
+DOMAINS = {"float32": bj.Domain(80.0, 1e-3), "float64": bj.Domain(400.0, 1e-9)}
+
+
+def test_a_right_map_passes():
+    bj.check_bijector(Sinh(), Cubed(), (3,), **DOMAINS)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("sign", "not the Jacobian's"),
+        ("clipped", "round trip"),
+        ("naive", "not finite"),
+        ("dtype", "float64 in gives"),
+        ("unstable", "round trip"),
+    ],
+)
+def test_a_planted_fault_is_caught(fault, message):
+    with pytest.raises(bj.BijectorError, match=message):
+        bj.check_bijector(Sinh(fault), Cubed(), (), **DOMAINS)
+
+
+def test_an_unknown_set_says_what_the_table_knows():
+    with pytest.raises(bj.BijectorError, match=r"lambda.*Cubed.*Interval.*Simplex.*rules="):
+        bj.bijector_for(Cubed(), where="lambda")
+
+
+def test_a_users_rule_comes_first_and_touches_nothing():
+    mine = bj.Rule(Cubed, "sinh", lambda _: Sinh())
+    assert isinstance(bj.bijector_for(Cubed(), rules=(mine, *bj.RULES)), Sinh)
+
+
+def test_a_map_may_be_chosen_by_name_or_given():
+    assert isinstance(bj.bijector_for(bj.Positive(), choice="softplus"), bj.Softplus)
+    assert isinstance(bj.bijector_for(bj.Positive(), choice=Sinh()), Sinh)
+    with pytest.raises(bj.BijectorError, match="no map of Positive is called 'sqrt'.*'exp'"):
+        bj.bijector_for(bj.Positive(), choice="sqrt")
+
+
+class Even(Constraint):
+    """A set that brings its own map."""
+
+    @property
+    def event_ndims(self):
+        return 0
+
+    def contains(self, value):
+        return jnp.isfinite(value)
+
+    def own_bijector(self):
+        return Sinh()
+
+
+def test_a_set_may_bring_its_own_map():
+    assert isinstance(bj.bijector_for(Even()), Sinh)

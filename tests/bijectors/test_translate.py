@@ -1,0 +1,43 @@
+"""NumPyro's constraints become our sets; what is not translated is refused by name."""
+
+import jax.numpy as jnp
+import numpyro.distributions as dist
+import pytest
+from numpyro.distributions import constraints
+
+import bijectors as bj
+from bijectors.translate.numpyro import from_numpyro
+
+PAIRS = [
+    (dist.Normal(0, 1), bj.Real),
+    (dist.HalfCauchy(1), bj.Positive),
+    (dist.Gamma(1, 1), bj.Positive),
+    (dist.Pareto(2.0, 1.0), bj.GreaterThan),
+    (dist.Uniform(0, 3), bj.Interval),
+    (dist.Beta(1, 1), bj.Interval),
+    (dist.Dirichlet(jnp.ones(2)), bj.Simplex),
+    (dist.HalfNormal(1.0).expand([3]).to_event(1), bj.Positive),
+    (dist.TruncatedNormal(0, 1, low=0.5), bj.GreaterThan),
+    (dist.TruncatedNormal(0, 1, high=0.5), bj.LessThan),
+]
+
+
+@pytest.mark.parametrize(("prior", "kind"), PAIRS, ids=lambda p: type(p).__name__)
+def test_supports_of_distributions_are_translated(prior, kind):
+    assert isinstance(from_numpyro(prior.support), kind)
+
+
+def test_bounds_come_along():
+    interval = from_numpyro(dist.Uniform(-1, 3).support)
+    assert (float(interval.low), float(interval.high)) == (-1, 3)
+    assert from_numpyro(constraints.less_than(2.0)).high == 2.0
+
+
+def test_a_discrete_support_is_refused_with_a_way_out():
+    with pytest.raises(bj.BijectorError, match=r"k: .*discrete.*MixtureSameFamily"):
+        from_numpyro(dist.Poisson(1.0).support, "k")
+
+
+def test_an_untranslated_support_is_refused_with_what_is_known():
+    with pytest.raises(bj.BijectorError, match=r"L: .*not translated.*Simplex"):
+        from_numpyro(dist.LKJCholesky(3).support, "L")

@@ -1,0 +1,1 @@
+"""Slow and plainly right: what the fast code is compared with."""
