@@ -1,0 +1,168 @@
+"""The log density of a model over one flat unconstrained vector."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from bijectors.base import Image
+from bijectors.joint import Joint
+from bijectors.registry import Rules
+
+from ..errors import ModelError
+from ..models.base import Account, Model, Reader, survey
+from ..models.readers import PriorDraws, Values
+from ..models.site import Declaration, Site
+from ..target import Target
+from ..types import Scalar, Vector
+
+
+class _FlatReader(Reader):
+    """Takes every site from one flat vector."""
+
+    def __init__(self, position: Vector, rules: Rules) -> None:
+        self.joint = Joint(position, rules)
+
+    def take(self, declaration: Declaration) -> Image:
+        d = declaration
+        return self.joint.take(d.name, d.constraint, d.shape, d.bijector)
+
+
+class LogDensity(Target):
+    """A model's unnormalised log posterior over its flat unconstrained vector, in nats.
+
+    Attributes:
+        model: The model; its data are the leaves.
+        sites: What the model declares.
+        jacobian: Whether the log-determinant and auxiliary terms are included. With them
+            it is the density of the unconstrained vector; without, that of the
+            constrained values.
+    """
+
+    model: Model
+    sites: tuple[Site, ...] = eqx.field(static=True)
+    jacobian: bool = eqx.field(static=True)
+
+    @property
+    def size(self) -> int:
+        return sum(int(np.prod(site.unconstrained_shape)) for site in self.latent)
+
+    @property
+    def offers(self) -> frozenset[str]:
+        return frozenset({"value", "gradient"})
+
+    @property
+    def latent(self) -> tuple[Site, ...]:
+        """The sites that make up the vector, in order."""
+        return tuple(site for site in self.sites if site.role == "latent")
+
+    def __call__(self, position: Vector) -> Scalar:
+        """Compute the log density at one point."""
+        account, joint = self._read(position)
+        log_density = account.log_density().astype(position.dtype)
+        return log_density + joint.log_det + joint.auxiliary if self.jacobian else log_density
+
+    def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
+        return jax.value_and_grad(self)(position)
+
+    def terms(self, position: Vector) -> dict[str, Scalar]:
+        """Compute every summand at one point: each term's sum, and the maps' `jacobian`."""
+        account, joint = self._read(position)
+        terms = {term.name: term.rows.sum() for term in account.terms}
+        return terms | {"jacobian": joint.log_det + joint.auxiliary} if self.jacobian else terms
+
+    def constrain(self, position: Vector) -> dict[str, Array]:
+        """Map one point to its constrained and derived values, by name."""
+        return self._read(position)[0].values()
+
+    def observed(self) -> dict[str, Array]:
+        """Return the observed data, by name."""
+        return self._read(jnp.zeros(self.size))[0].observed
+
+    def unconstrain(self, values: Mapping[str, Any]) -> Vector:
+        """Map constrained values of all latent sites to the flat vector.
+
+        Raises:
+            ModelError: A site is missing, unknown, of another shape, or outside its set.
+        """
+        given = {name: np.asarray(value) for name, value in values.items()}
+        self._check_names(given)
+        dtype = jnp.result_type(float)
+        arrays = {s.name: jnp.asarray(given[s.name], dtype) for s in self.latent}
+        reader = Values(arrays, self.model.rules)
+        account = self.model.run(reader)
+        for declaration in account.declarations:
+            _check_member(declaration, arrays[declaration.name])
+        return reader.flattener.flat()
+
+    def draw_prior(self, key: Array) -> Vector:
+        """Draw a point from the prior."""
+        reader = PriorDraws(key, self.model.rules)
+        self.model.run(reader)
+        return reader.flattener.flat()
+
+    def labels(self) -> list[str]:
+        """Name every coordinate of the vector: "mu", "theta[Choate]", "w[0]"."""
+        return [label for site in self.latent for label in _labels(site, self.model.labels.coords)]
+
+    def _read(self, position: Vector) -> tuple[Account, Joint]:
+        reader = _FlatReader(position, self.model.rules)
+        return self.model.run(reader), reader.joint
+
+    def _check_names(self, given: Mapping[str, np.ndarray]) -> None:
+        shapes = {site.name: site.shape for site in self.latent}
+        for name in sorted(shapes.keys() ^ given.keys()):
+            missing = name in shapes
+            raise ModelError(
+                name,
+                "no value is given for it" if missing else "a value is given, but no site is",
+                f"The latent sites are {', '.join(shapes)}.",
+            )
+        for name, value in given.items():
+            if value.shape != shapes[name]:
+                raise ModelError(
+                    name,
+                    f"the value has shape {value.shape}",
+                    f"Give it the shape {shapes[name]} of the site.",
+                )
+
+
+def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
+    """Make the log density of a model, finding its sites without computing anything.
+
+    Args:
+        model: What a front end returned.
+        jacobian: True for the density of the unconstrained vector, as samplers need.
+
+    Raises:
+        ModelError: The model cannot be used; the message names the site.
+    """
+    return LogDensity(model, survey(model), jacobian)
+
+
+def _check_member(declaration: Declaration, value: Array) -> None:
+    if not bool(np.all(declaration.constraint.contains(value))):
+        raise ModelError(
+            declaration.name,
+            f"the value {np.asarray(value)} lies outside {declaration.constraint!r}",
+            "Give a value inside the set, or declare another constraint.",
+        )
+
+
+def _labels(site: Site, coords: Mapping[str, np.ndarray]) -> list[str]:
+    if not site.unconstrained_shape:
+        return [site.name]
+    return [
+        f"{site.name}[{','.join(_coordinate(site, axis, i, coords) for axis, i in enumerate(at))}]"
+        for at in np.ndindex(site.unconstrained_shape)
+    ]
+
+
+def _coordinate(site: Site, axis: int, index: int, coords: Mapping[str, np.ndarray]) -> str:
+    dim = site.dims[axis] if axis < len(site.dims) else None
+    same_axis = site.unconstrained_shape[axis] == site.shape[axis] if dim in coords else False
+    return str(coords[dim][index]) if dim is not None and same_axis else str(index)

@@ -1,0 +1,137 @@
+"""Find starting points at which the log density and its gradient are finite."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..errors import StartError
+from .base import LogDensity
+
+Starts = str | Mapping[str, Any]
+
+TRIES = 100
+# Stan's default: uniform on (-2, 2) in the unconstrained space.
+RADIUS = 2.0
+
+
+class Points(NamedTuple):
+    """Evaluated points, one for each chain, on the host.
+
+    Attributes:
+        positions: Shape (chains, size).
+        log_densities: Shape (chains,), in nats.
+        gradients: Shape (chains, size).
+    """
+
+    positions: np.ndarray
+    log_densities: np.ndarray
+    gradients: np.ndarray
+
+
+def find_starts(density: LogDensity, chains: int, key: Array, starts: Starts) -> Points:
+    """Find a usable start for every chain.
+
+    Args:
+        density: The log density.
+        chains: Number of starts.
+        key: Random key.
+        starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or constrained
+            values by name, each of a site's shape or with a leading axis of chains.
+
+    Raises:
+        StartError: After 100 tries a chain has no finite start; the message names the term
+            that is not finite.
+        ModelError: Given values are missing, of a wrong shape, or outside their set.
+    """
+    if not isinstance(starts, str):
+        return _given(density, chains, starts)
+    if starts not in ("uniform", "prior"):
+        raise StartError(
+            "starts", f"{starts!r} is unknown", 'Choose "uniform", "prior", or give values by name.'
+        )
+    found = _propose(density, key, 0, chains, starts)
+    for attempt in range(1, TRIES):
+        bad = ~_usable(found)
+        if not bad.any():
+            return found
+        again = _propose(density, key, attempt, chains, starts)
+        found = Points(*(_pick(bad, new, old) for new, old in zip(again, found, strict=True)))
+    return _refuse_unusable(density, found, "Give starting values, or weaker constraints.")
+
+
+def evaluate(density: LogDensity, positions: np.ndarray) -> Points:
+    """Evaluate the log density and gradient at points of shape (chains, size)."""
+    values, gradients = _evaluate(density, jnp.asarray(positions))
+    return Points(np.asarray(positions), np.asarray(values), np.asarray(gradients))
+
+
+@eqx.filter_jit
+def _evaluate(density: LogDensity, positions: Array) -> tuple[Array, Array]:
+    return jax.vmap(density.evaluate)(positions)
+
+
+def _propose(density: LogDensity, key: Array, attempt: int, chains: int, how: str) -> Points:
+    draws = _draw(density, key, np.uint32(attempt), np.arange(chains, dtype=np.uint32), how)
+    return Points(*(np.asarray(a) for a in draws))
+
+
+@eqx.filter_jit
+def _draw(density: LogDensity, key: Array, attempt: Any, chains: Any, how: str):
+    def one(chain: Array) -> Array:
+        own = jax.random.fold_in(jax.random.fold_in(key, chain), attempt)
+        if how == "prior":
+            return density.draw_prior(own)
+        return jax.random.uniform(own, (density.size,), minval=-RADIUS, maxval=RADIUS)
+
+    positions = jax.vmap(one)(chains)
+    return positions, *jax.vmap(density.evaluate)(positions)
+
+
+def _given(density: LogDensity, chains: int, values: Mapping[str, Any]) -> Points:
+    shapes = {site.name: site.shape for site in density.latent}
+    arrays = {name: np.asarray(value) for name, value in values.items()}
+    per_chain = [
+        {n: a[c] if a.shape == (chains, *shapes.get(n, ())) else a for n, a in arrays.items()}
+        for c in range(chains)
+    ]
+    positions = np.stack([np.asarray(density.unconstrain(v)) for v in per_chain])
+    return _refuse_unusable(
+        density, evaluate(density, positions), "Give values where every term is finite."
+    )
+
+
+def _usable(points: Points) -> np.ndarray:
+    return np.isfinite(points.log_densities) & np.isfinite(points.gradients).all(-1)
+
+
+def _pick(bad: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+    return np.where(bad.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+
+
+def _refuse_unusable(density: LogDensity, points: Points, mend: str) -> Points:
+    usable = _usable(points)
+    if usable.all():
+        return points
+    chain = int(np.argmin(usable))
+    where, found = explain_failure(density, points.positions[chain])
+    raise StartError(where, found, mend)
+
+
+def explain_failure(density: LogDensity, position: np.ndarray) -> tuple[str, str]:
+    """Tell which term, or which coordinate of the gradient, is not finite at a point."""
+    terms = density.terms(jnp.asarray(position))
+    values = {
+        n: np.asarray(v).tolist() for n, v in density.constrain(jnp.asarray(position)).items()
+    }
+    at = ", ".join(f"{name}={value}" for name, value in values.items())
+    for name, value in terms.items():
+        if not np.isfinite(value):
+            return name, f"its log density is {float(value)} at the start {at[:400]}"
+    gradient = np.asarray(density.evaluate(jnp.asarray(position))[1])
+    label = density.labels()[int(np.argmin(np.isfinite(gradient)))]
+    return label, f"the gradient of the log density is not finite at the start {at[:400]}"

@@ -1,0 +1,124 @@
+"""Data of a model: arrays and floats are leaves of the program, all else is part of it."""
+
+from collections.abc import Mapping
+from numbers import Number
+from typing import Any, NamedTuple, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from ..errors import ModelError
+
+
+class Marked(NamedTuple):
+    """A value whose kind the user settled with `data` or `static`."""
+
+    value: Any
+    is_leaf: bool
+
+
+def data(value: Any) -> Marked:
+    """Make a whole number (or anything array-like) a leaf: changing it compiles nothing."""
+    return Marked(value, is_leaf=True)
+
+
+def static(value: Any) -> Marked:
+    """Make a float part of the program: it may steer Python code, and changing it compiles."""
+    return Marked(value, is_leaf=False)
+
+
+class Data(eqx.Module):
+    """Named data, split into the leaves of a program and what the program is made for.
+
+    Attributes:
+        leaves: Arrays, in the order of `structure`; `None` where a static value belongs.
+        statics: Hashable values, in the same order; `None` where a leaf belongs.
+        structure: How they form the dictionary that the user gave.
+    """
+
+    leaves: tuple[Any, ...]
+    statics: tuple[Any, ...] = eqx.field(static=True)
+    structure: Any = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, named: Mapping[str, Any]) -> Self:
+        """Sort named values by kind.
+
+        Raises:
+            ModelError: An array holds NaN, or a value is neither array-like nor hashable.
+        """
+        tree = {name: _arrays_of_lists(value) for name, value in named.items()}
+        paths, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_marked)
+        sorted_values = [_sort(_name(path), value) for path, value in paths]
+        leaves, statics = zip(*sorted_values, strict=True) if sorted_values else ((), ())
+        return cls(tuple(leaves), tuple(statics), structure)
+
+    def tree(self) -> dict[str, Any]:
+        """Put the dictionary together again."""
+        values = [s if leaf is None else leaf for leaf, s in self._pairs()]
+        return jax.tree.unflatten(self.structure, values)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """List the top-level values that are leaves, on the host."""
+        kept = [leaf for leaf, _ in self._pairs()]
+        named = jax.tree.unflatten(self.structure, kept)
+        return {name: np.asarray(v) for name, v in named.items() if isinstance(v, jax.Array)}
+
+    def _pairs(self) -> list[tuple[Any, Any]]:
+        return list(zip(self.leaves, self.statics, strict=True))
+
+
+def refuse_nan(name: str, array: Any) -> None:
+    """Raise where a concrete array holds NaN."""
+    if isinstance(array, Tracer) or not jnp.issubdtype(jnp.result_type(array), jnp.inexact):
+        return
+    bad = np.isnan(np.asarray(array))
+    if bad.any():
+        first = tuple(int(i[0]) for i in np.nonzero(bad)) if bad.ndim else ()
+        raise ModelError(
+            name,
+            f"the data hold {int(bad.sum())} NaN of {bad.size}, the first at index {first}",
+            "Drop these rows, or fill them in, before the model sees them.",
+        )
+
+
+def _sort(name: str, value: Any) -> tuple[Any, Any]:
+    is_leaf = value.is_leaf if _is_marked(value) else _is_numeric(value)
+    value = value.value if _is_marked(value) else value
+    if is_leaf:
+        refuse_nan(name, value)
+        return jnp.asarray(value), None
+    try:
+        hash(value)
+    except TypeError:
+        raise ModelError(
+            name,
+            f"a {type(value).__name__} is neither an array nor hashable",
+            "Turn it into an array with numpy.asarray, or into a tuple.",
+        ) from None
+    return None, value
+
+
+def _is_numeric(value: Any) -> bool:
+    return isinstance(value, float | complex | np.ndarray | np.generic | jax.Array)
+
+
+def _is_marked(value: Any) -> bool:
+    return isinstance(value, Marked)
+
+
+def _arrays_of_lists(value: Any) -> Any:
+    numbers = isinstance(value, list | tuple) and not _is_marked(value) and len(value) > 0
+    if numbers and all(isinstance(v, Number) for v in value):
+        return np.asarray(value)
+    if isinstance(value, list) and value and all(isinstance(v, list | tuple) for v in value):
+        return np.asarray(value)
+    is_array_like = hasattr(value, "__array__") and not isinstance(value, Tracer)
+    return np.asarray(value) if is_array_like and not isinstance(value, jax.Array) else value
+
+
+def _name(path: tuple) -> str:
+    return ".".join(str(getattr(step, "key", getattr(step, "idx", step))) for step in path)

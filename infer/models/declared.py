@@ -1,0 +1,125 @@
+"""A plain log density whose arguments have declared supports."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from bijectors.base import Constraint
+from bijectors.registry import RULES, Rules
+
+from ..errors import ModelError
+from .base import Account, Labels, Model, Reader
+from .data import Data
+from .layout import as_dims, lay_out
+from .site import Declaration, Dims, Term
+
+Support = Constraint | Callable[[dict[str, Array]], Constraint]
+
+
+# Stands for `data=` left out, where None may be data.
+_NO_DATA = object()
+
+
+class DeclaredModel(Model):
+    """A log density over constrained values, with a set for each of them."""
+
+    log_density: Callable[..., Any] = eqx.field(static=True)
+    names: tuple[str, ...] = eqx.field(static=True)
+    sets: dict[str, Constraint]
+    dependent: tuple[tuple[str, Callable], ...] = eqx.field(static=True)
+    dims: tuple[tuple[str, Dims], ...] = eqx.field(static=True)
+    data: Data
+
+    def run(self, reader: Reader) -> Account:
+        account, values = Account(), {}
+        for name in self.names:
+            declaration = self._declaration(name, values)
+            values[name] = account.take(reader, declaration).value
+        arguments = self.data.tree()
+        rows = jnp.asarray(self.log_density(values, *arguments.values()))
+        if rows.ndim:
+            raise ModelError(
+                "log density",
+                f"it returns an array of shape {rows.shape}, not a scalar",
+                "Sum its terms: return jnp.sum(...).",
+            )
+        account.terms.append(Term("log_density", "factor", rows))
+        return account
+
+    def _declaration(self, name: str, values: dict[str, Array]) -> Declaration:
+        dependent = dict(self.dependent)
+        fixed = name in self.sets
+        constraint = self.sets[name] if fixed else _a_set(name, dependent[name](dict(values)))
+        whole = constraint.declared_shape
+        event = whole[len(whole) - constraint.event_ndims :]
+        own = whole[: len(whole) - constraint.event_ndims]
+        laid = lay_out(name, own, event, dict(self.dims).get(name, ()), (), self.labels.coords)
+        return Declaration(name, constraint, laid.batch_shape + event, laid.dims)
+
+    def constants(self) -> dict[str, np.ndarray]:
+        data = self.data.tree().get("data")
+        named = data if isinstance(data, dict) else {"data": data}
+        return {k: np.asarray(v) for k, v in named.items() if eqx.is_array(v)}
+
+    def with_data(self, data: Any) -> Self:
+        """Return the same model on other data; the same shapes compile nothing."""
+        return eqx.tree_at(lambda m: m.data, self, Data.of({"data": data}))
+
+
+def declared(
+    log_density: Callable[..., Any],
+    supports: Mapping[str, Support],
+    *,
+    data: Any = _NO_DATA,
+    dims: Mapping[str, str | Sequence[str | None]] | None = None,
+    coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+    rules: Rules = RULES,
+) -> DeclaredModel:
+    """Make a model of a plain log density.
+
+    Args:
+        log_density: Called as `log_density(values, data)`, or `log_density(values)` where
+            no data are given; returns a scalar in nats, over constrained values, without
+            any Jacobian.
+        supports: A set for each value, with its `shape`; or a function of the values
+            declared before it that returns one.
+        data: Any pytree of arrays.
+        dims: Names of the axes of values.
+        coords: Values of each named dimension.
+        rules: Table of maps, your own rules first.
+
+    Raises:
+        ModelError: The data hold NaN, or dims name no value.
+    """
+    named_dims = {name: as_dims(names) for name, names in (dims or {}).items()}
+    unknown = named_dims.keys() - supports.keys()
+    if unknown:
+        raise ModelError(
+            min(unknown), "dims name it, but no support does", "Declare its support, or drop it."
+        )
+    dependent = {n: s for n, s in supports.items() if callable(s)}
+    return DeclaredModel(
+        labels=Labels(coords),
+        rules=rules,
+        log_density=log_density,
+        names=tuple(supports),
+        sets={n: _a_set(n, s) for n, s in supports.items() if n not in dependent},
+        dependent=tuple(dependent.items()),
+        dims=tuple(named_dims.items()),
+        data=Data.of({} if data is _NO_DATA else {"data": data}),
+    )
+
+
+def _a_set(name: str, found: Any) -> Constraint:
+    if isinstance(found, Constraint):
+        return found
+    raise ModelError(
+        name,
+        f"its support is {found!r}, not a set",
+        "Give a set of bijectors, such as bijectors.Positive(), or a function that "
+        "returns one from the values declared before.",
+    )

@@ -1,0 +1,271 @@
+"""The native way to write a model: a function that declares its sites one by one."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from bijectors.base import Bijector, Constraint, Shape
+from bijectors.registry import RULES, Rules
+
+from ..errors import ModelError
+from .base import Account, Labels, Model, Reader
+from .data import Data, refuse_nan
+from .layout import Plates, as_dims, lay_out
+from .prior import Prior, prior_of
+from .site import Declaration, Dims, Term
+
+Names = str | Sequence[str | None] | None
+
+
+class Sites:
+    """The `site` argument of a model function: each call declares one quantity."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        labels: Labels,
+        account: Account,
+        prefix: str = "",
+        plates: Plates = (),
+    ) -> None:
+        self._reader, self._coords, self._account = reader, labels.coords, account
+        self._labels, self._prefix, self._plates = labels, prefix, plates
+
+    def __call__(
+        self,
+        name: str,
+        prior: Any,
+        *,
+        dims: Names = None,
+        shape: Shape | None = None,
+        centred: bool = True,
+        constraint: Constraint | None = None,
+        bijector: Bijector | str | None = None,
+    ) -> Array:
+        """Declare a latent site and return its value.
+
+        Args:
+            name: Name of the site, unique in the model.
+            prior: Distribution of NumPyro, continuous.
+            dims: Names of batch axes, then event axes; they spread the prior.
+            shape: Batch shape to spread the prior to, where no coords give sizes.
+            centred: False writes location + scale * y, for a prior that has both.
+            constraint: A set to use instead of the prior's support. The prior is not
+                normalised anew over it.
+            bijector: A map to use instead of the default, or a registered one's name.
+
+        Returns:
+            The value, of shape (*batch, *event).
+
+        Raises:
+            ModelError: The name is taken, the prior is discrete, or shapes do not fit.
+        """
+        name = self._claim(name)
+        distribution = prior_of(prior, name)
+        batch, dims = lay_out(
+            name,
+            tuple(distribution.batch_shape),
+            tuple(distribution.event_shape),
+            as_dims(dims),
+            self._plates,
+            self._coords,
+            shape,
+        )
+        spread = Prior(distribution, batch)
+        constraint = spread.constraint(name) if constraint is None else constraint
+        bijector = bijector if centred else spread.non_centring(name)
+        whole = batch + spread.event_shape
+        declaration = Declaration(name, constraint, whole, dims, spread, bijector)
+        image = self._account.take(self._reader, declaration)
+        rows = spread.log_density(image.value, image.by_products)
+        self._account.terms.append(Term(name, "prior", rows))
+        return image.value
+
+    def param(
+        self,
+        name: str,
+        constraint: Constraint,
+        *,
+        dims: Names = None,
+        shape: Shape | None = None,
+        bijector: Bijector | str | None = None,
+    ) -> Array:
+        """Declare a latent site with a constraint and no prior (a flat one)."""
+        name = self._claim(name)
+        whole = constraint.declared_shape
+        event = whole[len(whole) - constraint.event_ndims :]
+        own = whole[: len(whole) - constraint.event_ndims]
+        laid = lay_out(name, own, event, as_dims(dims), self._plates, self._coords, shape)
+        declaration = Declaration(
+            name, constraint, laid.batch_shape + event, laid.dims, None, bijector
+        )
+        return self._account.take(self._reader, declaration).value
+
+    def observe(self, name: str, prior: Any, value: Any, *, dims: Names = None) -> Array:
+        """Declare that `value` was observed to come from `prior`.
+
+        Raises:
+            ModelError: The name is taken, the data hold NaN, or shapes do not fit.
+        """
+        name = self._claim(name)
+        distribution = prior_of(prior, name)
+        refuse_nan(name, value)
+        value = jnp.asarray(value)
+        event = tuple(distribution.event_shape)
+        batch = self._observed_batch(name, value, tuple(distribution.batch_shape), event)
+        self._enter(self._account.observed, name, value, as_dims(dims))
+        rows = Prior(distribution, batch).log_density(value, {})
+        self._account.terms.append(Term(name, "likelihood", rows))
+        return value
+
+    def derive(self, name: str, value: Any, *, dims: Names = None) -> Array:
+        """Keep a quantity computed from others among the results."""
+        name = self._claim(name)
+        return self._enter(self._account.derived, name, jnp.asarray(value), as_dims(dims))
+
+    def factor(self, name: str, log_density: Any) -> None:
+        """Add a term to the log density, in nats; its rows are summed."""
+        rows = jnp.asarray(log_density)
+        self._account.terms.append(Term(self._claim(name), "factor", rows))
+
+    @contextmanager
+    def plate(self, name: str, size: int | None = None) -> Iterator[None]:
+        """Repeat the sites declared inside, independently, along the dimension `name`.
+
+        The size may be left to `coords`. A plate is the rightmost batch axis of its sites,
+        an inner plate the axis to its left.
+        """
+        if size is None and name not in self._coords:
+            raise ModelError(
+                name,
+                "the plate has no size: no coords name it",
+                f"Give plate({name!r}, size), or coords={{{name!r}: [...]}}.",
+            )
+        outer = self._plates
+        self._plates = (*outer, (name, len(self._coords[name]) if size is None else size))
+        try:
+            yield
+        finally:
+            self._plates = outer
+
+    def scope(self, prefix: str) -> "Sites":
+        """Return a `site` for a sub-model, whose names all begin with "prefix."."""
+        inner = f"{self._prefix}{prefix}."
+        return Sites(self._reader, self._labels, self._account, inner, self._plates)
+
+    def _claim(self, name: str) -> str:
+        if not isinstance(name, str) or not name or "/" in name:
+            raise ModelError(
+                repr(name), "a name must be a non-empty string without '/'", "Choose another name."
+            )
+        name = self._prefix + name
+        account = self._account
+        taken = {term.name for term in account.terms} | account.dims.keys()
+        if name in taken or name in self._coords:
+            raise ModelError(
+                name,
+                "the name is declared twice, or names a dimension",
+                "Give every site its own name; site.scope(prefix) tells copies apart.",
+            )
+        return name
+
+    def _enter(self, where: dict[str, Any], name: str, value: Array, dims: Dims) -> Array:
+        if len(dims) > value.ndim:
+            raise ModelError(
+                name,
+                f"dims={dims} name {len(dims)} axes of a value of shape {value.shape}",
+                "Name each axis once; None leaves one unnamed.",
+            )
+        dims = dims or self._plate_dims(value)
+        where[name] = value
+        self._account.dims[name] = (None,) * (value.ndim - len(dims)) + dims
+        self._fit_coords(name, value)
+        return value
+
+    def _plate_dims(self, value: Array) -> Dims:
+        sizes = tuple(size for _, size in reversed(self._plates))
+        fits = self._plates and value.shape[value.ndim - len(sizes) :] == sizes
+        return tuple(name for name, _ in reversed(self._plates)) if fits else ()
+
+    def _fit_coords(self, name: str, value: Array) -> None:
+        for dim, size in zip(self._account.dims[name], value.shape, strict=True):
+            if dim in self._coords and len(self._coords[dim]) != size:
+                raise ModelError(
+                    name,
+                    f"dimension {dim!r} has {len(self._coords[dim])} coords, but the value "
+                    f"has shape {value.shape}",
+                    "Make the coords as long as the axis they name.",
+                )
+
+    def _observed_batch(self, name: str, value: Array, own: Shape, event: Shape) -> Shape:
+        if not _spreads_to(own + event, value.shape):
+            raise ModelError(
+                name,
+                f"the observed value has shape {value.shape}, but its distribution has "
+                f"batch shape {own} and event shape {event}",
+                "Make the value's shape the batch shape followed by the event shape.",
+            )
+        return value.shape[: value.ndim - len(event)]
+
+
+def _spreads_to(shape: Shape, target: Shape) -> bool:
+    try:
+        return np.broadcast_shapes(shape, target) == target
+    except ValueError:
+        return False
+
+
+class DslModel(Model):
+    """A model written as a function of `site` and named data."""
+
+    function: Callable[..., Any] = eqx.field(static=True)
+    data: Data
+
+    def run(self, reader: Reader) -> Account:
+        account = Account()
+        self.function(Sites(reader, self.labels, account), **self.data.tree())
+        return account
+
+    def constants(self) -> dict[str, np.ndarray]:
+        return self.data.arrays()
+
+    def with_data(self, **named: Any) -> Self:
+        """Return the same model on other data; the same shapes compile nothing.
+
+        Raises:
+            ModelError: A name is not among the model's data.
+        """
+        old = self.data.tree()
+        unknown = named.keys() - old.keys()
+        if unknown:
+            raise ModelError(
+                min(unknown), "the model has no such data", f"It takes {', '.join(sorted(old))}."
+            )
+        return eqx.tree_at(lambda m: m.data, self, Data.of(old | named))
+
+
+def model(
+    function: Callable[..., Any],
+    *,
+    coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+    rules: Rules = RULES,
+    **data: Any,
+) -> DslModel:
+    """Make a model of a function that declares sites.
+
+    Args:
+        function: Called as `function(site, **data)`; see `Sites` for what `site` does.
+        coords: Values of each named dimension.
+        rules: Table of maps, your own rules first.
+        data: Arrays and floats, which may change without compiling anything, and whole
+            numbers, strings and callables, which are part of the program.
+
+    Raises:
+        ModelError: The data hold NaN.
+    """
+    return DslModel(Labels(coords), rules, function, Data.of(data))

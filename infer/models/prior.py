@@ -1,0 +1,136 @@
+"""A prior is a distribution of NumPyro seen through the few questions that a model asks of it."""
+
+from collections.abc import Callable, Mapping
+
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jax.scipy.special import gammaln
+from jaxtyping import Array
+from numpyro.distributions.distribution import ExpandedDistribution, Independent
+
+from bijectors.affine import Affine
+from bijectors.base import Constraint, Shape
+from bijectors.translate.numpyro import from_numpyro
+
+from ..errors import ModelError
+
+
+class Prior:
+    """A distribution spread over a batch shape.
+
+    Attributes:
+        distribution: NumPyro's distribution, as the user gave it.
+        batch_shape: Shape of independent values.
+        event_shape: Shape of one value.
+    """
+
+    def __init__(self, distribution: dist.Distribution, batch_shape: Shape) -> None:
+        self.distribution = distribution
+        self.batch_shape = batch_shape
+        self.event_shape = tuple(distribution.event_shape)
+
+    def constraint(self, where: str) -> Constraint:
+        """Translate the support; discrete and unknown ones are refused, naming `where`."""
+        return from_numpyro(self.distribution.support, where)  # pyright: ignore[reportArgumentType]
+
+    def sample(self, key: Array) -> Array:
+        """Draw one value of shape (*batch_shape, *event_shape)."""
+        return jnp.asarray(self.distribution.expand(self.batch_shape).sample(key))
+
+    def log_density(self, value: Array, by_products: Mapping[str, Array]) -> Array:
+        """Log density in nats of each row, from a by-product where one keeps more digits."""
+        bare = unwrapped(self.distribution)
+        for name, by_product in by_products.items():
+            formula = _formula(type(bare), name)
+            if formula is not None:
+                return self._rows(formula(bare, by_product, value))
+        return self._rows(jnp.asarray(self.distribution.log_prob(value)))
+
+    def _rows(self, log_density: Array) -> Array:
+        extra = range(len(self.batch_shape), log_density.ndim)
+        return log_density.sum(tuple(extra))
+
+    def non_centring(self, where: str) -> Affine:
+        """Return the map location + scale * y for a distribution that has both.
+
+        Raises:
+            ModelError: The distribution is not of a location-scale family.
+        """
+        bare = unwrapped(self.distribution)
+        if type(bare) not in _STANDARD:
+            families = ", ".join(kind.__name__ for kind in _STANDARD)
+            raise ModelError(
+                where,
+                f"centred=False needs a location and a scale, and {type(bare).__name__} has none",
+                f"Use one of {families}, or leave centred=True.",
+            )
+        return Affine(bare.loc, bare.scale)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def prior_of(distribution: object, where: str) -> dist.Distribution:
+    """Accept a distribution of NumPyro, or say what was given instead."""
+    if isinstance(distribution, dist.Distribution):
+        return distribution
+    if isinstance(distribution, Constraint):
+        raise ModelError(
+            where,
+            f"{distribution!r} is a constraint, where a prior is expected",
+            "Give a distribution, or declare the site with site.param(name, constraint).",
+        )
+    raise ModelError(
+        where,
+        f"the prior is a {type(distribution).__name__}, not a distribution",
+        "Give a distribution of numpyro.distributions, such as Normal(0, 1).",
+    )
+
+
+def unwrapped(distribution: dist.Distribution) -> dist.Distribution:
+    """Strip the wrappers that only move axes about."""
+    while isinstance(distribution, ExpandedDistribution | Independent):
+        distribution = distribution.base_dist
+    return distribution
+
+
+# Location-scale families, each with its standard member.
+_STANDARD: dict[type, Callable] = {
+    dist.Normal: lambda d: dist.Normal(0.0, 1.0),
+    dist.StudentT: lambda d: dist.StudentT(d.df, 0.0, 1.0),
+    dist.Cauchy: lambda d: dist.Cauchy(0.0, 1.0),
+    dist.Laplace: lambda d: dist.Laplace(0.0, 1.0),
+    dist.Logistic: lambda d: dist.Logistic(0.0, 1.0),
+    dist.Gumbel: lambda d: dist.Gumbel(0.0, 1.0),
+}
+
+
+def _standardised(d, z: Array, _: Array) -> Array:
+    return _STANDARD[type(d)](d).log_prob(z) - jnp.log(d.scale)
+
+
+def _log_normal(d, log_value: Array, _: Array) -> Array:
+    return dist.Normal(d.loc, d.scale).log_prob(log_value) - log_value
+
+
+def _gamma(d, log_value: Array, value: Array) -> Array:
+    shape = d.concentration
+    log_norm = shape * jnp.log(d.rate) - gammaln(shape)
+    return log_norm + (shape - 1) * log_value - d.rate * value
+
+
+def _dirichlet(d, log_value: Array, _: Array) -> Array:
+    shape = d.concentration
+    log_norm = gammaln(shape.sum(-1)) - gammaln(shape).sum(-1)
+    return log_norm + ((shape - 1) * log_value).sum(-1)
+
+
+# (distribution, by-product of the map) -> log density that never leaves log space.
+_FORMULAE: dict[tuple[type, str], Callable] = {
+    (dist.LogNormal, "log"): _log_normal,
+    (dist.Gamma, "log"): _gamma,
+    (dist.Dirichlet, "log"): _dirichlet,
+}
+
+
+def _formula(kind: type, by_product: str) -> Callable | None:
+    if by_product == "standardised":
+        return _standardised if kind in _STANDARD else None
+    return _FORMULAE.get((kind, by_product))

@@ -1,0 +1,68 @@
+"""A site is one named quantity of a model: as declared in flight, and as found once and kept."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from jaxtyping import Array
+
+from bijectors.base import Bijector, Constraint, Shape
+
+from .prior import Prior
+
+Role = Literal["latent", "observed", "derived"]
+Dims = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a model asks of its reader for one latent site; bounds and prior may be traced.
+
+    Attributes:
+        name: Name of the site.
+        constraint: Set of its values.
+        shape: Shape of a value, batch axes first.
+        dims: A name, or `None`, for each axis of `shape`.
+        prior: Its distribution, or `None` for a site with a constraint only.
+        bijector: A map to use instead of the default, or the name of a registered one.
+    """
+
+    name: str
+    constraint: Constraint
+    shape: Shape
+    dims: Dims
+    prior: Prior | None = None
+    bijector: Bijector | str | None = None
+
+
+class Site(NamedTuple):
+    """One named quantity as one abstract run of the model found it; it hashes.
+
+    Attributes:
+        name: Name of the site.
+        role: Whether it is sampled, observed or derived.
+        constraint: Name of the type of its set; empty unless latent.
+        shape: Shape of a value, batch axes first.
+        unconstrained_shape: Shape of its piece of the flat vector; (0,) unless latent.
+        dims: A name, or `None`, for each axis of `shape`.
+    """
+
+    name: str
+    role: Role
+    constraint: str
+    shape: Shape
+    unconstrained_shape: Shape
+    dims: Dims
+
+
+class Term(NamedTuple):
+    """One summand of the log density.
+
+    Attributes:
+        name: Name of the site or factor it comes from.
+        role: Which part of the posterior it belongs to.
+        rows: Log density in nats, shape (*batch,); the rows are summed.
+    """
+
+    name: str
+    role: Literal["prior", "likelihood", "factor"]
+    rows: Array
