@@ -1,0 +1,212 @@
+"""Automatic differentiation variational inference with a normal approximation."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+from ..errors import EngineError
+from ..numerics.normal import Normal
+from ..target import Target
+from ..types import Scalar, Vector
+from .base import Draws, Engine, Tick
+
+FAMILIES = ("mean_field", "full_rank")
+# Steps whose average is one draw, and draws at whose end the host decides.
+EPOCH, WINDOW = 50, 10
+FIRST_SCALE = 0.1
+SLOWEST = 1e-4
+
+
+class ADVITuning(eqx.Module):
+    """What the host decides between windows.
+
+    Attributes:
+        learning_rate: Of Adam, in units of the approximation's own scale.
+        settled: Whether the parameters have stopped moving; not read in the program.
+    """
+
+    learning_rate: Scalar | np.ndarray
+    settled: np.ndarray | Array
+
+
+class Sums(NamedTuple):
+    """Running sums over an epoch: parameters, ELBO and its square, and how many."""
+
+    parameters: Float[Array, "width"]
+    elbo: Scalar
+    elbo_square: Scalar
+    steps: Int[Array, ""]
+
+
+class ADVIState(NamedTuple):
+    """The approximation between two steps."""
+
+    normal: Normal
+    optimiser: optax.OptState
+    sums: Sums
+    ticks: Int[Array, ""]
+
+
+@dataclass(frozen=True)
+class ADVI(Engine):
+    """Fit a normal distribution in the unconstrained space by maximising the ELBO.
+
+    Gradients leave out the score of the approximation ("sticking the landing"), so their
+    variance vanishes where the approximation is exact. Steps are taken in the
+    approximation's own coordinates, so they do not depend on the scale or, with
+    "full_rank", on the correlations of the posterior. The learning rate is halved when the
+    parameters are stationary; the fit ends when they are so within `tolerance`.
+
+    Attributes:
+        family: "mean_field" (independent coordinates) or "full_rank" (any covariance).
+        batch: Draws of the approximation per step.
+        learning_rate: First rate.
+        tolerance: Largest change of a mean, in standard deviations, or of a logarithm of a
+            standard deviation, that counts as settled.
+
+    Source: Kucukelbir et al. (2017); Roeder, Wu & Duvenaud (2017), arXiv 1703.09194,
+        equation 7; the stop rule follows Welandawe et al. (2022), arXiv 2203.15945.
+    """
+
+    family: Literal["mean_field", "full_rank"] = "mean_field"
+    batch: int = 16
+    learning_rate: float = field(default=0.1, compare=False)
+    tolerance: float = field(default=0.005, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise EngineError("ADVI", f"family is {self.family!r}", f"Choose one of {FAMILIES}.")
+        if self.batch < 1 or not self.learning_rate > 0 or not self.tolerance > 0:
+            raise EngineError(
+                "ADVI",
+                f"batch={self.batch}, learning_rate={self.learning_rate}, "
+                f"tolerance={self.tolerance}",
+                "All three must be positive.",
+            )
+
+    @property
+    def default_warmup(self) -> int:
+        return 2000
+
+    def windows(self, warmup: int) -> tuple[int, ...]:
+        return (WINDOW,) * (warmup // WINDOW)
+
+    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> ADVITuning:
+        return ADVITuning(np.asarray(self.learning_rate, gradients.dtype), np.asarray(False))
+
+    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> ADVIState:
+        scale = jnp.full_like(position, FIRST_SCALE)
+        normal = Normal(position, jnp.diag(scale) if self.family == "full_rank" else scale)
+        steps = jax.tree.map(jnp.zeros_like, normal)
+        return ADVIState(normal, _ADAM.init(steps), _no_sums(normal), jnp.int32(0))
+
+    def enter(self, tuning: ADVITuning, state: ADVIState) -> ADVIState:
+        return state._replace(sums=_no_sums(state.normal))
+
+    def tick(
+        self, key: Array, target: Target, tuning: ADVITuning, state: ADVIState
+    ) -> tuple[ADVIState, Tick]:
+        normal = state.normal
+        key = jax.random.fold_in(key, state.ticks)
+        noise = jax.random.normal(key, (self.batch, normal.size), normal.mean.dtype)
+        log_density, gradients = jax.vmap(target.evaluate)(jax.vmap(normal.forward)(noise))
+        elbo = log_density.mean() - jax.vmap(normal.log_density_of_noise)(noise).mean()
+        ascent: Any = _ascent(normal, noise, gradients)
+        usable = jnp.isfinite(elbo) & jnp.isfinite(gradients).all()
+        steps, optimiser = _ADAM.update(ascent, state.optimiser)
+        moved = normal.moved(jax.tree.map(lambda a: tuning.learning_rate * a, steps))
+        # A step whose draws reach where the density is not finite is not taken.
+        normal, optimiser = jax.tree.map(
+            lambda new, old: jnp.where(usable, new, old),
+            (moved, optimiser),
+            (normal, state.optimiser),
+        )
+        sums = _add(state.sums, normal, elbo, usable)
+        complete = state.ticks + 1 == EPOCH
+        tick = Tick(complete, *_report(sums, tuning))
+        ticks = jnp.where(complete, 0, state.ticks + 1)
+        empty = _no_sums(normal)
+        sums = jax.tree.map(lambda a, b: jnp.where(complete, a, b), empty, sums)
+        return ADVIState(normal, optimiser, sums, ticks), tick
+
+    def retune(self, tuning: ADVITuning, recent: Sequence[Draws], remaining: int) -> ADVITuning:
+        change, noise = zip(*(self._movement(own) for own in recent[-1].positions), strict=True)
+        change, noise = max(change), max(noise)
+        stationary = change <= max(self.tolerance, 3 * noise)
+        rate = float(tuning.learning_rate)
+        settled = stationary and (max(change, noise) <= self.tolerance or rate <= SLOWEST)
+        rate = rate / 2 if stationary and not settled else rate
+        dtype = np.asarray(tuning.learning_rate).dtype
+        return ADVITuning(np.asarray(rate, dtype), np.asarray(settled))
+
+    def settled(self, tuning: ADVITuning) -> bool:
+        return bool(tuning.settled)
+
+    def _movement(self, epochs: np.ndarray) -> tuple[float, float]:
+        """Change between the halves of a window, and its standard error, largest first."""
+        means, log_sds = self._moments(epochs)
+        sds = np.exp(log_sds.mean(0))
+        series = np.concatenate([means / sds, log_sds], -1)
+        first, last = np.split(series[: 2 * (len(series) // 2)], 2)
+        variance = (first.var(0, ddof=1) + last.var(0, ddof=1)) / len(first)
+        return float(np.abs(last.mean(0) - first.mean(0)).max()), float(np.sqrt(variance.max()))
+
+    def _moments(self, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        size = _size(epochs.shape[-1], self.family)
+        means, scales = epochs[:, :size], epochs[:, size:]
+        if self.family == "full_rank":
+            factors = scales.reshape(-1, size, size)
+            return means, 0.5 * np.log((factors**2).sum(-1))
+        return means, np.log(scales)
+
+
+_ADAM = optax.scale_by_adam()
+
+
+def _size(width: int, family: str) -> int:
+    """Solve width = size + size for a mean field, size + size^2 at full rank."""
+    return width // 2 if family == "mean_field" else (math.isqrt(1 + 4 * width) - 1) // 2
+
+
+def _ascent(normal: Normal, noise: Array, gradients: Array) -> Normal:
+    """Gradient of the ELBO in the approximation's own coordinates, without its score term."""
+    pulled = jax.vmap(normal.pull_back)(gradients) + noise
+    if normal.scale.ndim == 1:
+        return Normal(pulled.mean(0), (pulled * noise).mean(0))
+    return Normal(pulled.mean(0), jnp.tril(pulled.T @ noise / noise.shape[0]))
+
+
+def _no_sums(normal: Normal) -> Sums:
+    zero = jnp.zeros((), normal.mean.dtype)
+    return Sums(jnp.zeros_like(normal.packed()), zero, zero, jnp.int32(0))
+
+
+def _add(sums: Sums, normal: Normal, elbo: Scalar, usable: Array) -> Sums:
+    elbo = jnp.where(usable, elbo, 0.0)
+    return Sums(
+        sums.parameters + normal.packed(),
+        sums.elbo + elbo,
+        sums.elbo_square + elbo**2,
+        sums.steps + usable.astype(jnp.int32),
+    )
+
+
+def _report(sums: Sums, tuning: ADVITuning) -> tuple[Array, Array, dict[str, Array]]:
+    steps = sums.steps.astype(sums.elbo.dtype)
+    mean = sums.elbo / steps
+    variance = jnp.maximum(sums.elbo_square / steps - mean**2, 0.0)
+    stats = {
+        "elbo": mean,
+        "elbo_se": jnp.sqrt(variance / steps),
+        "learning_rate": jnp.asarray(tuning.learning_rate),
+        "skipped": EPOCH - sums.steps,
+    }
+    return sums.parameters / EPOCH, jnp.zeros((0,), mean.dtype), stats

@@ -1,0 +1,112 @@
+"""The contract of an engine: init, enter, tick, retune, finish."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ..target import Target
+from ..types import Scalar, Vector
+
+State = Any
+Tuning = Any
+
+
+class Tick(NamedTuple):
+    """What one tick of one chain reports.
+
+    Attributes:
+        complete: Whether this tick completed a draw; only then is the rest recorded.
+        position: The draw, shape (width,).
+        gradient: Gradient of the target there, shape (size,), or empty, shape (0,).
+        stats: Scalars by ArviZ's names.
+    """
+
+    complete: Bool[Array, ""]
+    position: Float[Array, "width"]
+    gradient: Float[Array, "n"]
+    stats: dict[str, Array]
+
+
+class Draws(NamedTuple):
+    """Draws of all chains, on the host.
+
+    Attributes:
+        positions: Shape (chains, draws, width).
+        gradients: Shape (chains, draws, size), or (chains, draws, 0).
+        stats: Each of shape (chains, draws).
+    """
+
+    positions: np.ndarray
+    gradients: np.ndarray
+    stats: dict[str, np.ndarray]
+
+
+class Engine(ABC):
+    """A state machine; its instances are frozen dataclasses of settings.
+
+    Only settings that change the program take part in equality; the rest go into the
+    tuning, which is traced, so that changing them compiles nothing.
+    """
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the target must offer."""
+        return frozenset({"value", "gradient"})
+
+    @property
+    def jacobian(self) -> bool:
+        """Whether the target includes the maps' log-determinants."""
+        return True
+
+    @property
+    @abstractmethod
+    def default_warmup(self) -> int:
+        """Warm-up draws per chain where the user names no number."""
+
+    @abstractmethod
+    def windows(self, warmup: int) -> tuple[int, ...]:
+        """Split `warmup` draws into windows, at whose ends the chains meet."""
+
+    @abstractmethod
+    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> Tuning:
+        """Make the first tuning from all starts, of shape (chains, size), on the host."""
+
+    @abstractmethod
+    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> State:
+        """Make the state of one chain at an evaluated point."""
+
+    @abstractmethod
+    def enter(self, tuning: Tuning, state: State) -> State:
+        """Prepare the state for a new window; traced."""
+
+    @abstractmethod
+    def tick(self, key: Array, target: Target, tuning: Tuning, state: State) -> tuple[State, Tick]:
+        """Advance one chain by one gradient; traced.
+
+        Args:
+            key: Belongs to (seed, chain, window, draw): the same at every tick of a draw.
+            target: The log density.
+            tuning: Shared by all chains of a window.
+            state: Of this chain.
+        """
+
+    @abstractmethod
+    def retune(self, tuning: Tuning, recent: Sequence[Draws], remaining: int) -> Tuning:
+        """Learn from a window's end, on the host.
+
+        Args:
+            tuning: In use so far.
+            recent: The last two windows, or one, of all chains in chain order.
+            remaining: Windows of warm-up still to come; at 0, sampling is next.
+        """
+
+    def settled(self, tuning: Tuning) -> bool:
+        """Tell whether warm-up may end before its last window."""
+        return False
+
+    def finish(self, draws: Draws) -> Draws:
+        """Do what is done once, after the last draw, on the host."""
+        return draws

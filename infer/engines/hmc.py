@@ -1,0 +1,177 @@
+"""Hamiltonian Monte Carlo with a jittered trajectory, one leapfrog step a tick."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from ..errors import EngineError
+from ..numerics import hamiltonian
+from ..numerics.hamiltonian import DIVERGENT, HamiltonianTuning
+from ..numerics.leapfrog import PhasePoint, energy, leapfrog
+from ..numerics.step_size import StepSize
+from ..numerics.windows import warmup_windows
+from ..target import Target
+from ..types import Scalar, Vector
+from .base import Draws, Engine, Tick
+
+
+class HMCTuning(eqx.Module):
+    """What steers HMC; traced.
+
+    Attributes:
+        shared: Step size and metric, learned in warm-up.
+        trajectory_length: Mean length in whitened units.
+        jitter: Relative half-width of the lengths.
+        max_steps: Most leapfrog steps.
+    """
+
+    shared: HamiltonianTuning
+    trajectory_length: Scalar | np.ndarray
+    jitter: Scalar | np.ndarray
+    max_steps: Int[Array, ""] | np.ndarray
+
+
+class HMCState(NamedTuple):
+    """One chain between two ticks.
+
+    Attributes:
+        start: The last draw, where the present trajectory began.
+        point: The moving end of the trajectory.
+        start_energy: Energy at the beginning of the trajectory, in nats.
+        left: Steps still to take; none means that a new trajectory is due.
+        taken: Steps taken.
+        step: What the chain has learned of its step size.
+        step_size: Of the present trajectory.
+        ticks: Ticks since the last completed draw.
+    """
+
+    start: PhasePoint
+    point: PhasePoint
+    start_energy: Scalar
+    left: Int[Array, ""]
+    taken: Int[Array, ""]
+    step: StepSize
+    step_size: Scalar
+    ticks: Int[Array, ""]
+
+
+@dataclass(frozen=True)
+class HMC(Engine):
+    """Hamiltonian Monte Carlo.
+
+    Attributes:
+        trajectory_length: Mean length of a trajectory in whitened units, in which half a
+            turn around a standard normal is pi.
+        jitter: Each length is uniform within this fraction of the mean, so that no
+            trajectory closes on itself.
+        max_steps: Most leapfrog steps of a trajectory.
+        target_acceptance: Mean acceptance that warm-up aims at.
+        step_size: First step size in whitened units; by default it is sought.
+
+    Source: Neal (2011), MCMC using Hamiltonian dynamics, sections 3 and 4.2.
+    """
+
+    trajectory_length: float = field(default=1.5, compare=False)
+    jitter: float = field(default=0.5, compare=False)
+    max_steps: int = field(default=1024, compare=False)
+    target_acceptance: float = field(default=0.8, compare=False)
+    step_size: float | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.trajectory_length > 0 or not 0 <= self.jitter < 1:
+            raise EngineError(
+                "HMC",
+                f"trajectory_length is {self.trajectory_length} and jitter {self.jitter}",
+                "Give a positive length, and a jitter of at least 0 and below 1.",
+            )
+        hamiltonian.check_settings("HMC", self.target_acceptance, self.step_size)
+
+    @property
+    def default_warmup(self) -> int:
+        return 500
+
+    def windows(self, warmup: int) -> tuple[int, ...]:
+        return warmup_windows(warmup)
+
+    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> HMCTuning:
+        shared = hamiltonian.first_tuning(gradients, self.step_size, self.target_acceptance)
+        dtype = gradients.dtype
+        return HMCTuning(
+            shared,
+            np.asarray(self.trajectory_length, dtype),
+            np.asarray(self.jitter, dtype),
+            np.asarray(self.max_steps, np.int32),
+        )
+
+    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> HMCState:
+        point = PhasePoint(position, jnp.zeros_like(position), gradient, log_density)
+        one, none = jnp.ones_like(log_density), jnp.int32(0)
+        step = hamiltonian.restart(one, jnp.asarray(False))
+        return HMCState(point, point, log_density, none, none, step, one, none)
+
+    def enter(self, tuning: HMCTuning, state: HMCState) -> HMCState:
+        return state._replace(step=hamiltonian.enter(tuning.shared))
+
+    def tick(
+        self, key: Array, target: Target, tuning: HMCTuning, state: HMCState
+    ) -> tuple[HMCState, Tick]:
+        momentum_key, other_key = jax.random.split(jax.random.fold_in(key, state.ticks))
+        uniforms = jax.random.uniform(other_key, (2,), state.step_size.dtype)
+        state = jax.lax.cond(
+            state.left == 0,
+            lambda: _begin(momentum_key, uniforms[0], tuning, state),
+            lambda: state,
+        )
+        point = leapfrog(target.evaluate, state.point, state.step_size, tuning.shared.metric)
+        log_weight = state.start_energy - energy(point)
+        log_weight = jnp.where(jnp.isnan(log_weight), -jnp.inf, log_weight)
+        diverging = log_weight < -DIVERGENT
+        left = jnp.where(diverging, 0, state.left - 1)
+        searching = state.step.searching
+        complete = (left == 0) & ~searching
+        accepted = complete & (jnp.log(uniforms[1]) < log_weight)
+        start = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), point, state.start)
+        acceptance = jnp.minimum(1.0, jnp.exp(log_weight))
+        step = hamiltonian.learn(state.step, tuning.shared, complete, acceptance)
+        taken, ticks = state.taken + 1, jnp.where(complete, 0, state.ticks + 1)
+        stats = {
+            "lp": start.log_density,
+            "acceptance_rate": acceptance,
+            "diverging": diverging,
+            "energy": state.start_energy - jnp.where(accepted, log_weight, 0.0),
+            "n_steps": taken,
+            "step_size": state.step_size,
+            "step_size_bar": jnp.exp(step.log_average),
+        }
+        moved = state._replace(
+            start=start, point=point, left=left, taken=taken, step=step, ticks=ticks
+        )
+        return moved, Tick(complete, start.position, start.gradient, stats)
+
+    def retune(self, tuning: HMCTuning, recent: Sequence[Draws], remaining: int) -> HMCTuning:
+        log_steps = np.log(recent[-1].stats["step_size_bar"][:, -1])
+        draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
+        shared = hamiltonian.retune(tuning.shared, draws, scores, log_steps, remaining)
+        return eqx.tree_at(lambda t: t.shared, tuning, shared)
+
+
+def _begin(key: Array, uniform: Scalar, tuning: HMCTuning, state: HMCState) -> HMCState:
+    momentum = hamiltonian.draw_momentum(key, state.start.position)
+    point = state.start._replace(momentum=momentum)
+    step_size = jnp.exp(state.step.log_step)
+    length = tuning.trajectory_length * (1 + tuning.jitter * (2 * uniform - 1))
+    steps = jnp.clip(jnp.round(length / step_size).astype(jnp.int32), 1, tuning.max_steps)
+    steps = jnp.where(state.step.searching, 1, steps).astype(jnp.int32)
+    return state._replace(
+        point=point,
+        start_energy=energy(point),
+        left=steps,
+        taken=jnp.int32(0),
+        step_size=step_size,
+    )

@@ -1,0 +1,182 @@
+"""Find a mode: an optimiser of optax, whose one draw is where it converged."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Int
+
+from ..errors import EngineError
+from ..target import Target
+from ..types import Scalar, Vector
+from .base import Draws, Engine, Tick
+
+SPACES = ("constrained", "unconstrained")
+
+
+class MAPTuning(eqx.Module):
+    """What steers the search for a mode; traced."""
+
+    tolerance: Scalar | np.ndarray
+    max_steps: Int[Array, ""] | np.ndarray
+
+
+class MAPState(NamedTuple):
+    """One search between two steps.
+
+    Attributes:
+        position: Where the next step begins.
+        optimiser: The state of the optax optimiser.
+        log_density: At `position`, in nats.
+        best: Best position so far.
+        best_log_density: There, in nats.
+        best_gradient: There.
+        n_steps: Steps taken.
+    """
+
+    position: Vector
+    optimiser: Any
+    log_density: Scalar
+    best: Vector
+    best_log_density: Scalar
+    best_gradient: Vector
+    n_steps: Int[Array, ""]
+
+
+@dataclass(frozen=True)
+class MAP(Engine):
+    """Maximum a posteriori, from several starts.
+
+    Attributes:
+        space: "constrained" maximises the density of the constrained values, without the
+            maps' log-determinants; "unconstrained" that of the flat vector, with them.
+            The modes differ, so there is no default.
+        optimizer: "lbfgs", or any optax optimiser, such as `optax.adam(0.05)`.
+        tolerance: Relative gradient at which to stop; by default the square root of the
+            precision.
+        max_steps: Most steps of the optimiser.
+
+    Source: the stopping rule is Stan's relative gradient in the supremum norm.
+    """
+
+    space: Literal["constrained", "unconstrained"]
+    optimizer: str | optax.GradientTransformation = "lbfgs"
+    tolerance: float | None = field(default=None, compare=False)
+    max_steps: int = field(default=2000, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.space not in SPACES:
+            raise EngineError("MAP", f"space is {self.space!r}", f"Choose one of {SPACES}.")
+        if isinstance(self.optimizer, str) and self.optimizer != "lbfgs":
+            raise EngineError(
+                "MAP",
+                f"optimizer is {self.optimizer!r}",
+                'Choose "lbfgs", or give an optax optimiser such as optax.adam(0.05).',
+            )
+
+    @property
+    def jacobian(self) -> bool:
+        return self.space == "unconstrained"
+
+    @property
+    def default_warmup(self) -> int:
+        return 0
+
+    def windows(self, warmup: int) -> tuple[int, ...]:
+        return ()
+
+    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> MAPTuning:
+        dtype = gradients.dtype
+        tolerance = np.sqrt(np.finfo(dtype).eps) if self.tolerance is None else self.tolerance
+        return MAPTuning(np.asarray(tolerance, dtype), np.asarray(self.max_steps, np.int32))
+
+    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> MAPState:
+        return MAPState(
+            position,
+            self._optax.init(position),
+            log_density,
+            position,
+            log_density,
+            gradient,
+            jnp.int32(0),
+        )
+
+    def enter(self, tuning: MAPTuning, state: MAPState) -> MAPState:
+        return state
+
+    def tick(
+        self, key: Array, target: Target, tuning: MAPTuning, state: MAPState
+    ) -> tuple[MAPState, Tick]:
+        loss = _loss(target)
+        value, gradient = self._evaluate(loss, state)
+        updates, optimiser = self._optax.update(
+            gradient, state.optimiser, state.position, value=value, grad=gradient, value_fn=loss
+        )
+        n_steps = state.n_steps + 1
+        better = -value > state.best_log_density
+        best = jnp.where(better, state.position, state.best)
+        best_log_density = jnp.where(better, -value, state.best_log_density)
+        best_gradient = jnp.where(better, -gradient, state.best_gradient)
+        steepness = _relative_gradient(state.position, value, gradient)
+        converged = (steepness <= tuning.tolerance) | self._stalled(state, value)
+        complete = converged | (n_steps >= tuning.max_steps)
+        position = jnp.asarray(optax.apply_updates(state.position, updates))
+        moved = MAPState(
+            position, optimiser, -value, best, best_log_density, best_gradient, n_steps
+        )
+        stats = {
+            "lp": best_log_density,
+            "converged": converged,
+            "n_steps": n_steps,
+            "relative_gradient": _relative_gradient(best, -best_log_density, best_gradient),
+        }
+        return moved, Tick(complete, best, best_gradient, stats)
+
+    def retune(self, tuning: MAPTuning, recent: Sequence[Draws], remaining: int) -> MAPTuning:
+        return tuning
+
+    @property
+    def _optax(self) -> optax.GradientTransformationExtraArgs:
+        if isinstance(self.optimizer, str):
+            return optax.lbfgs()
+        return optax.with_extra_args_support(self.optimizer)
+
+    def _evaluate(self, loss: Callable, state: MAPState) -> tuple[Any, Any]:
+        if isinstance(self.optimizer, str):
+            # The line search has evaluated its end point already.
+            return optax.value_and_grad_from_state(loss)(state.position, state=state.optimiser)
+        return jax.value_and_grad(loss)(state.position)
+
+    def _stalled(self, state: MAPState, value: Scalar) -> Bool[Array, ""]:
+        """Tell whether L-BFGS moved no more than rounding; a slow first-order step may."""
+        change = jnp.abs(value + state.log_density)
+        floor = 2 * jnp.finfo(value.dtype).eps * jnp.maximum(1.0, jnp.abs(value))
+        return (change <= floor) & (state.n_steps > 1) & isinstance(self.optimizer, str)
+
+
+def _loss(target: Target) -> Callable[[Vector], Scalar]:
+    """Minus the log density, differentiable with the target's own gradient.
+
+    Where it is not finite the loss is huge and flat, so that a line search steps back.
+    """
+
+    def loss(position: Vector) -> Scalar:
+        here = jax.lax.stop_gradient(position)
+        log_density, gradient = target.evaluate(here)
+        usable = jnp.isfinite(log_density) & jnp.isfinite(gradient).all()
+        slope = jnp.where(usable, gradient, 0.0)
+        huge = jnp.sqrt(jnp.finfo(position.dtype).max)
+        value = jnp.where(usable, -log_density, huge)
+        return jax.lax.stop_gradient(value) - jax.lax.stop_gradient(slope) @ (position - here)
+
+    return loss
+
+
+def _relative_gradient(position: Vector, value: Scalar, gradient: Vector) -> Scalar:
+    scaled = jnp.abs(gradient) * jnp.maximum(1.0, jnp.abs(position))
+    return jnp.max(scaled) / jnp.maximum(1.0, jnp.abs(value))

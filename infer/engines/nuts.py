@@ -1,0 +1,142 @@
+"""The No-U-Turn sampler, one leapfrog step a tick."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from ..errors import EngineError
+from ..numerics import hamiltonian, no_u_turn
+from ..numerics.hamiltonian import HamiltonianTuning
+from ..numerics.leapfrog import PhasePoint, leapfrog
+from ..numerics.no_u_turn import Slots, Tree
+from ..numerics.step_size import StepSize
+from ..numerics.windows import warmup_windows
+from ..target import Target
+from ..types import Scalar, Vector
+from .base import Draws, Engine, Tick
+
+
+class NUTSState(NamedTuple):
+    """One chain between two ticks.
+
+    Attributes:
+        tree: The trajectory; when it is done, its choice is where the next one starts.
+        slots: Memory of the growing subtree.
+        step: What the chain has learned of its step size.
+        step_size: Of the present trajectory.
+        ticks: Ticks since the last completed draw.
+    """
+
+    tree: Tree
+    slots: Slots
+    step: StepSize
+    step_size: Scalar
+    ticks: Int[Array, ""]
+
+
+@dataclass(frozen=True)
+class NUTS(Engine):
+    """The No-U-Turn sampler with multinomial trajectories and Stan's extra turn checks.
+
+    Attributes:
+        max_depth: Most doublings of a trajectory.
+        target_acceptance: Mean acceptance that warm-up aims at.
+        step_size: First step size in whitened units; by default it is sought.
+
+    Source: Hoffman & Gelman (2014); Betancourt (2017), arXiv 1701.02434.
+    """
+
+    max_depth: int = 10
+    target_acceptance: float = field(default=0.8, compare=False)
+    step_size: float | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_depth <= 20:
+            raise EngineError("NUTS", f"max_depth is {self.max_depth}", "Give 1 to 20 doublings.")
+        hamiltonian.check_settings("NUTS", self.target_acceptance, self.step_size)
+
+    @property
+    def default_warmup(self) -> int:
+        return 500
+
+    def windows(self, warmup: int) -> tuple[int, ...]:
+        return warmup_windows(warmup)
+
+    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> HamiltonianTuning:
+        return hamiltonian.first_tuning(gradients, self.step_size, self.target_acceptance)
+
+    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> NUTSState:
+        point = PhasePoint(position, jnp.zeros_like(position), gradient, log_density)
+        tree = no_u_turn.begin(point)._replace(done=jnp.asarray(True))
+        one = jnp.ones_like(log_density)
+        step = hamiltonian.restart(one, jnp.asarray(False))
+        return NUTSState(
+            tree, no_u_turn.no_slots(self.max_depth, position), step, one, jnp.int32(0)
+        )
+
+    def enter(self, tuning: HamiltonianTuning, state: NUTSState) -> NUTSState:
+        return state._replace(step=hamiltonian.enter(tuning))
+
+    def tick(
+        self, key: Array, target: Target, tuning: HamiltonianTuning, state: NUTSState
+    ) -> tuple[NUTSState, Tick]:
+        momentum_key, leaf_key = jax.random.split(jax.random.fold_in(key, state.ticks))
+        uniforms = jax.random.uniform(leaf_key, (3,), state.step_size.dtype)
+        tree, step_size = _begin_if_done(momentum_key, state)
+        tree, end, sign = no_u_turn.growing_end(tree, uniforms[0])
+        point = leapfrog(target.evaluate, end, sign * step_size, tuning.metric)
+        tree, slots = no_u_turn.join(tree, state.slots, point, uniforms[1:])
+        searching = state.step.searching
+        complete = tree.done & ~searching
+        acceptance = tree.acceptance_sum / tree.n_steps.astype(step_size.dtype)
+        step = hamiltonian.learn(state.step, tuning, complete, acceptance)
+        ticks = jnp.where(complete, 0, state.ticks + 1)
+        tree = tree._replace(done=tree.done | searching)
+        stats = _stats(tree, acceptance, step_size, step)
+        tick = Tick(complete, tree.chosen.position, tree.chosen.gradient, stats)
+        return NUTSState(
+            _forget_trial(searching, tree, state.tree), slots, step, step_size, ticks
+        ), tick
+
+    def retune(
+        self, tuning: HamiltonianTuning, recent: Sequence[Draws], remaining: int
+    ) -> HamiltonianTuning:
+        log_steps = np.log(recent[-1].stats["step_size_bar"][:, -1])
+        draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
+        return hamiltonian.retune(tuning, draws, scores, log_steps, remaining)
+
+
+def _begin_if_done(key: Array, state: NUTSState) -> tuple[Tree, Scalar]:
+    def fresh() -> tuple[Tree, Scalar]:
+        position, gradient, log_density, _ = state.tree.chosen
+        momentum = hamiltonian.draw_momentum(key, position)
+        tree = no_u_turn.begin(PhasePoint(position, momentum, gradient, log_density))
+        return tree, jnp.exp(state.step.log_step)
+
+    return jax.lax.cond(state.tree.done, fresh, lambda: (state.tree, state.step_size))
+
+
+def _forget_trial(searching: Array, tree: Tree, before: Tree) -> Tree:
+    """Let a trial step of the search leave the chain where it was."""
+    chosen = jax.tree.map(
+        lambda old, new: jnp.where(searching, old, new), before.chosen, tree.chosen
+    )
+    return tree._replace(chosen=chosen)
+
+
+def _stats(tree: Tree, acceptance: Scalar, step_size: Scalar, step: StepSize) -> dict[str, Array]:
+    return {
+        "lp": tree.chosen.log_density,
+        "acceptance_rate": acceptance,
+        "diverging": tree.diverging,
+        "energy": tree.start_energy - tree.chosen.log_weight,
+        "n_steps": tree.n_steps,
+        "tree_depth": tree.depth,
+        "step_size": step_size,
+        "step_size_bar": jnp.exp(step.log_average),
+    }

@@ -1,0 +1,122 @@
+"""What HMC and NUTS share: their tuning, how it is learned, and a transition's momentum."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool
+
+from ..errors import EngineError
+from ..types import Scalar, Vector
+from .metric import Diagonal, as_metric, first_scale, fisher_scale
+from .step_size import StepSize, average_dually, restart, try_one
+
+# A trajectory whose energy exceeds its start's by so many nats is divergent (Stan).
+DIVERGENT = 1000.0
+
+
+class HamiltonianTuning(eqx.Module):
+    """What warm-up learns; traced, and shared by all chains.
+
+    Attributes:
+        step_size: In whitened units.
+        target_acceptance: Mean acceptance that dual averaging aims at.
+        metric: The whitening.
+        searching: Whether the next window begins by doubling or halving the step size.
+        adapting: Whether chains move their own step size.
+    """
+
+    step_size: Scalar | np.ndarray
+    target_acceptance: Scalar | np.ndarray
+    metric: Diagonal
+    searching: Bool[Array, ""] | np.ndarray
+    adapting: Bool[Array, ""] | np.ndarray
+
+
+def check_settings(engine: str, target_acceptance: float, step_size: float | None) -> None:
+    """Refuse settings that make no sense, when the engine is made."""
+    if not 0 < target_acceptance < 1:
+        raise EngineError(
+            engine,
+            f"target_acceptance is {target_acceptance}",
+            "Give a number between 0 and 1, such as 0.8.",
+        )
+    if step_size is not None and not step_size > 0:
+        raise EngineError(
+            engine, f"step_size is {step_size}", "Give a positive number, or leave it out."
+        )
+
+
+def first_tuning(
+    gradients: np.ndarray, step_size: float | None, target: float
+) -> HamiltonianTuning:
+    """Begin with scales from the gradients, and a step size that is sought where not given."""
+    dtype = gradients.dtype
+    return HamiltonianTuning(
+        np.asarray(0.1 if step_size is None else step_size, dtype),
+        np.asarray(target, dtype),
+        as_metric(first_scale(gradients), gradients),
+        np.asarray(step_size is None),
+        np.asarray(True),
+    )
+
+
+def retune(
+    tuning: HamiltonianTuning,
+    draws: Sequence[np.ndarray],
+    scores: Sequence[np.ndarray],
+    log_steps: np.ndarray,
+    remaining: int,
+) -> HamiltonianTuning:
+    """Pool what all chains learned in a window, in float64 and in chain order.
+
+    Args:
+        tuning: In use so far.
+        draws: Of the last windows, each of shape (chains, draws, size).
+        scores: Gradients there.
+        log_steps: Each chain's averaged log step size, shape (chains,).
+        remaining: Windows still to come; the last learns the step size alone.
+    """
+    dtype = np.asarray(tuning.step_size).dtype
+    # np.mean of float64 in chain order: the same for any number of threads.
+    step_size = np.exp(log_steps.astype(np.float64).mean())
+    scale = np.asarray(tuning.metric.scale, np.float64)
+    if remaining:
+        pooled = [
+            np.concatenate([np.concatenate(list(w)) for w in part]) for part in (draws, scores)
+        ]
+        scale = fisher_scale(pooled[0], pooled[1], scale)
+    return HamiltonianTuning(
+        np.asarray(step_size, dtype),
+        tuning.target_acceptance,
+        as_metric(scale, np.asarray(tuning.step_size)),
+        # The first metric changes the units of a step, later ones hardly do.
+        np.asarray(len(draws) == 1 and remaining > 0),
+        np.asarray(remaining > 0),
+    )
+
+
+def enter(tuning: HamiltonianTuning) -> StepSize:
+    """Begin a window: the shared step size, sought or averaged anew by each chain."""
+    return restart(jnp.asarray(tuning.step_size), jnp.asarray(tuning.searching))
+
+
+def learn(
+    state: StepSize, tuning: HamiltonianTuning, complete: Bool[Array, ""], acceptance: Scalar
+) -> StepSize:
+    """Update one chain's step size: after a search's trial, or a completed draw."""
+
+    def updated() -> StepSize:
+        searched = try_one(state, acceptance)
+        averaged = average_dually(state, acceptance, jnp.asarray(tuning.target_acceptance))
+        return jax.tree.map(lambda a, b: jnp.where(state.searching, a, b), searched, averaged)
+
+    due = state.searching | (complete & jnp.asarray(tuning.adapting))
+    return jax.lax.cond(due, updated, lambda: state)
+
+
+def draw_momentum(key: Array, like: Vector) -> Vector:
+    """Draw a standard normal momentum in the whitened space."""
+    return jax.random.normal(key, like.shape, like.dtype)

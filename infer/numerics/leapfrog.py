@@ -1,0 +1,53 @@
+"""The leapfrog step of Hamilton's equations, with momenta in the whitened space."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..types import Scalar, Vector
+from .metric import Diagonal
+
+Evaluate = Callable[[Vector], tuple[Scalar, Vector]]
+
+
+class PhasePoint(NamedTuple):
+    """A point of phase space.
+
+    Attributes:
+        position: In model units, shape (size,).
+        momentum: In the whitened space, shape (size,).
+        gradient: Gradient of the log density at `position`, shape (size,).
+        log_density: In nats, shape ().
+    """
+
+    position: Vector
+    momentum: Vector
+    gradient: Vector
+    log_density: Scalar
+
+
+def leapfrog(
+    evaluate: Evaluate, point: PhasePoint, step_size: Scalar, metric: Diagonal
+) -> PhasePoint:
+    """Advance `point` by one step; a negative step size goes back in time.
+
+    Args:
+        evaluate: Log density and gradient; called once.
+        point: Where the step begins; its gradient is reused.
+        step_size: In whitened units.
+        metric: The whitening.
+
+    Returns:
+        The end of the step. A non-finite log density is passed on, not raised.
+
+    Source: Neal (2011), MCMC using Hamiltonian dynamics, equations 5.18-5.20.
+    """
+    half_kick = point.momentum + 0.5 * step_size * metric.to_whitened(point.gradient)
+    position = point.position + step_size * metric.to_model(half_kick)
+    log_density, gradient = evaluate(position)
+    momentum = half_kick + 0.5 * step_size * metric.to_whitened(gradient)
+    return PhasePoint(position, momentum, gradient, log_density)
+
+
+def energy(point: PhasePoint) -> Scalar:
+    """Total energy in nats: minus log density plus half the squared momentum."""
+    return -point.log_density + 0.5 * (point.momentum**2).sum()

@@ -1,0 +1,250 @@
+"""The doubling trajectory of NUTS, grown by one leaf at a time without recursion.
+
+A tree doubles by growing a subtree of as many leaves from one of its ends. Leaves of the
+subtree are numbered 0, 1, 2, ...; the memory that tests all its aligned sub-subtrees is one
+slot for each level: leaf n, if even, is kept in slot popcount(n >> 1), and an odd leaf
+closes the sub-subtrees that begin in its last few slots.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from ..types import Scalar, Vector
+from .hamiltonian import DIVERGENT
+from .leapfrog import PhasePoint, energy
+
+Slots = Float[Array, "levels+1 3 size"]
+
+
+class Choice(NamedTuple):
+    """A leaf that may become the draw; `log_weight` is the start's energy minus its own."""
+
+    position: Vector
+    gradient: Vector
+    log_density: Scalar
+    log_weight: Scalar
+
+
+class Ends(NamedTuple):
+    """The left and right end of a tree, along a leading axis of 2."""
+
+    position: Float[Array, "2 size"]
+    momentum: Float[Array, "2 size"]
+    gradient: Float[Array, "2 size"]
+
+
+class Subtree(NamedTuple):
+    """The part that is growing.
+
+    Attributes:
+        leaf: Number of leaves so far.
+        log_weight: Logarithm of the sum of their weights.
+        momentum_sum: Sum of their momenta.
+        offered: A leaf chosen among them in proportion to weight.
+    """
+
+    leaf: Int[Array, ""]
+    log_weight: Scalar
+    momentum_sum: Vector
+    offered: Choice
+
+
+class Tree(NamedTuple):
+    """A trajectory, whole doublings only, and the subtree that will double it.
+
+    Attributes:
+        ends: Its two ends; the growing end moves with the subtree.
+        log_weight: Logarithm of the sum of its leaves' weights.
+        momentum_sum: Sum of its leaves' momenta.
+        chosen: The draw it would give now.
+        subtree: The part that is growing.
+        side: Which end grows: 0 left, 1 right.
+        depth: Doublings so far.
+        start_energy: Energy of the first point, in nats.
+        acceptance_sum: Sum of min(1, weight) over all leaves but the first.
+        n_steps: Number of those leaves.
+        diverging: Whether a leaf was divergent.
+        done: Whether the trajectory has ended.
+    """
+
+    ends: Ends
+    log_weight: Scalar
+    momentum_sum: Vector
+    chosen: Choice
+    subtree: Subtree
+    side: Int[Array, ""]
+    depth: Int[Array, ""]
+    start_energy: Scalar
+    acceptance_sum: Scalar
+    n_steps: Int[Array, ""]
+    diverging: Bool[Array, ""]
+    done: Bool[Array, ""]
+
+
+def no_slots(max_depth: int, like: Vector) -> Slots:
+    """Make the memory for trees up to `max_depth`; the last row takes what is not kept."""
+    return jnp.zeros((max_depth + 1, 3, *like.shape), like.dtype)
+
+
+def begin(point: PhasePoint) -> Tree:
+    """Make the tree of one leaf."""
+    zero = jnp.zeros_like(point.log_density)
+    choice = Choice(point.position, point.gradient, point.log_density, zero)
+    ends = Ends(*(jnp.stack([a, a]) for a in (point.position, point.momentum, point.gradient)))
+    none, no = jnp.int32(0), jnp.asarray(False)
+    return Tree(
+        ends, zero, point.momentum, choice, _empty(choice), none, none, energy(point),
+        zero, none, no, no,
+    )  # fmt: skip
+
+
+def _empty(choice: Choice) -> Subtree:
+    nothing = jnp.full_like(choice.log_density, -jnp.inf)
+    return Subtree(jnp.int32(0), nothing, jnp.zeros_like(choice.position), choice)
+
+
+def growing_end(tree: Tree, uniform: Scalar) -> tuple[Tree, PhasePoint, Scalar]:
+    """Return where the next leaf grows from, and +1 or -1 for its direction in time.
+
+    A new subtree draws its side with `uniform`, a number in (0, 1).
+    """
+    coin = (uniform < 0.5).astype(jnp.int32)
+    side = jnp.where(tree.subtree.leaf == 0, coin, tree.side)
+    position, momentum, gradient = (jnp.where(side == 1, a[1], a[0]) for a in tree.ends)
+    sign = (2 * side - 1).astype(uniform.dtype)
+    point = PhasePoint(position, momentum, gradient, tree.chosen.log_density)
+    return tree._replace(side=side), point, sign
+
+
+def join(
+    tree: Tree, slots: Slots, point: PhasePoint, uniforms: Float[Array, "2"]
+) -> tuple[Tree, Slots]:
+    """Join one leaf to the growing subtree; merge the subtree when it ends.
+
+    Args:
+        tree: The tree, its side drawn.
+        slots: Memory of the subtree's leaves.
+        point: The new leaf, one step beyond the growing end.
+        uniforms: Numbers in (0, 1): the choice within the subtree, and between the two.
+
+    Returns:
+        The tree, `done` where it turned, diverged or reached its depth; and the memory.
+
+    Source: Betancourt (2017), appendix A; Stan's base_nuts for the extra checks.
+    """
+    log_weight = tree.start_energy - energy(point)
+    log_weight = jnp.where(jnp.isnan(log_weight), -jnp.inf, log_weight)
+    before = jnp.where(tree.side == 1, tree.ends.momentum[1], tree.ends.momentum[0])
+    subtree = _offer(tree.subtree, point, log_weight, uniforms[0])
+    slots = _keep(slots, tree.subtree.leaf, point.momentum, subtree.momentum_sum, before)
+    turned = _turned(slots, tree.subtree.leaf, point.momentum, subtree.momentum_sum)
+    diverging = log_weight < -DIVERGENT
+    whole = subtree.leaf == jnp.left_shift(1, tree.depth)
+    tree = tree._replace(
+        ends=_move_end(tree.ends, tree.side, point),
+        subtree=subtree,
+        acceptance_sum=tree.acceptance_sum + jnp.minimum(1.0, jnp.exp(log_weight)),
+        n_steps=tree.n_steps + 1,
+        diverging=diverging,
+    )
+    valid = whole & ~turned & ~diverging
+    ended = whole | turned | diverging
+    far = jnp.where(tree.side == 1, tree.ends.momentum[0], tree.ends.momentum[1])
+    first = slots[0]
+    return _merge(tree, first, far, point.momentum, uniforms[1], valid, ended, slots), slots
+
+
+def _offer(subtree: Subtree, point: PhasePoint, log_weight: Scalar, uniform: Scalar) -> Subtree:
+    total = jnp.logaddexp(subtree.log_weight, log_weight)
+    take = jnp.log(uniform) < log_weight - total
+    new = Choice(point.position, point.gradient, point.log_density, log_weight)
+    return Subtree(
+        subtree.leaf + 1,
+        total,
+        subtree.momentum_sum + point.momentum,
+        _pick(take, new, subtree.offered),
+    )
+
+
+def _pick(condition: Bool[Array, ""], one: Choice, other: Choice) -> Choice:
+    return Choice(*(jnp.where(condition, a, b) for a, b in zip(one, other, strict=True)))
+
+
+def _move_end(ends: Ends, side: Int[Array, ""], point: PhasePoint) -> Ends:
+    mine = (jnp.arange(2, dtype=jnp.int32) == side)[:, None]
+    new = (point.position, point.momentum, point.gradient)
+    return Ends(*(jnp.where(mine, n[None], a) for n, a in zip(new, ends, strict=True)))
+
+
+def _keep(
+    slots: Slots, leaf: Int[Array, ""], momentum: Vector, total: Vector, before: Vector
+) -> Slots:
+    """Write an even leaf to its slot: momentum, inclusive sum, and the momentum before it."""
+    unused = slots.shape[0] - 1
+    index = jnp.where(leaf % 2 == 0, jax.lax.population_count(leaf >> 1), unused)
+    return jax.lax.dynamic_update_index_in_dim(
+        slots, jnp.stack([momentum, total, before]), index, 0
+    )
+
+
+def _turned(slots: Slots, leaf: Int[Array, ""], momentum: Vector, total: Vector) -> Bool[Array, ""]:
+    """Test every sub-subtree that ends at this leaf, and its halves, at once."""
+    last = jax.lax.population_count(leaf >> 1)
+    closing = jax.lax.population_count(leaf & ~(leaf + 1))
+    levels = jnp.arange(slots.shape[0] - 1, dtype=jnp.int32)
+    closes = (levels <= last) & (levels > last - closing)
+    test = lambda: jnp.any(closes & _turns(slots, momentum, total, levels < last))  # noqa: E731
+    return jax.lax.cond(closing > 0, test, lambda: jnp.asarray(False))
+
+
+def _turns(slots: Slots, momentum: Vector, total: Vector, has_halves: Array) -> Array:
+    start, cumulated, before = slots[:-1, 0], slots[:-1, 1], slots[:-1, 2]
+    whole = total - cumulated + start
+    # The right half of the sub-subtree in one slot begins in the next slot.
+    next_start, right, left_end = (jnp.roll(a, -1, 0) for a in (start, whole, before))
+    left = whole - right
+    halves = is_turning(left + next_start, start, next_start) | is_turning(
+        right + left_end, left_end, momentum
+    )
+    return is_turning(whole, start, momentum) | (has_halves & halves)
+
+
+def is_turning(momentum_sum: Array, one: Array, other: Array) -> Array:
+    """Tell whether either end moves against the sum of momenta between them.
+
+    Source: Betancourt (2017), appendix A.4.2, in the whitened space; in the last axis.
+    """
+    return ((momentum_sum * one).sum(-1) <= 0) | ((momentum_sum * other).sum(-1) <= 0)
+
+
+def _merge(
+    tree: Tree, first: Array, far: Vector, near: Vector, uniform: Scalar,
+    valid: Bool[Array, ""], ended: Bool[Array, ""], slots: Slots,
+) -> Tree:  # fmt: skip
+    subtree = tree.subtree
+    # Biased towards the new half, which takes the draw further away.
+    take = valid & (jnp.log(uniform) < subtree.log_weight - tree.log_weight)
+    momentum_sum = tree.momentum_sum + subtree.momentum_sum
+    turning = (
+        is_turning(momentum_sum, far, near)
+        | is_turning(tree.momentum_sum + first[0], far, first[0])
+        | is_turning(subtree.momentum_sum + first[2], first[2], near)
+    )
+    depth = tree.depth + valid.astype(jnp.int32)
+    reset = _empty(subtree.offered)
+    log_weight = jnp.logaddexp(tree.log_weight, subtree.log_weight)
+    return tree._replace(
+        log_weight=jnp.where(valid, log_weight, tree.log_weight),
+        momentum_sum=jnp.where(valid, momentum_sum, tree.momentum_sum),
+        chosen=_pick(take, subtree.offered, tree.chosen),
+        subtree=subtree._replace(
+            leaf=jnp.where(ended, reset.leaf, subtree.leaf),
+            log_weight=jnp.where(ended, reset.log_weight, subtree.log_weight),
+            momentum_sum=jnp.where(ended, reset.momentum_sum, subtree.momentum_sum),
+        ),
+        depth=depth,
+        done=ended & (~valid | turning | (depth >= slots.shape[0] - 1)),
+    )  # fmt: skip

@@ -1,0 +1,78 @@
+"""Learn a step size: double or halve to a first guess, then average dually."""
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from ..types import Scalar
+
+# Hoffman & Gelman (2014), section 3.2.1, and Stan.
+GAMMA, T0, KAPPA = 0.05, 10.0, 0.75
+# In the whitened space a longer step than pi turns a normal orbit around (as in nuts-rs).
+LARGEST = math.pi
+SMALLEST = 1e-7
+
+
+class StepSize(NamedTuple):
+    """What one chain has learned of its step size.
+
+    Attributes:
+        log_step: Logarithm of the step size to use next.
+        log_average: Logarithm of the averaged step size, for sampling.
+        error_sum: Running mean of target minus acceptance.
+        center: The logarithm towards which `log_step` is drawn.
+        updates: Updates so far.
+        searching: Whether the first guess is still sought.
+        direction: +1 while doubling, -1 while halving, 0 before the first trial.
+    """
+
+    log_step: Scalar
+    log_average: Scalar
+    error_sum: Scalar
+    center: Scalar
+    updates: Int[Array, ""]
+    searching: Bool[Array, ""]
+    direction: Int[Array, ""]
+
+
+def restart(step_size: Scalar, searching: Bool[Array, ""]) -> StepSize:
+    """Begin anew from a step size, with or without a search around it."""
+    log_step = jnp.log(step_size)
+    zero = jnp.zeros_like(log_step)
+    center = log_step + math.log(10.0)
+    return StepSize(
+        log_step, log_step, zero, center, jnp.int32(0), jnp.asarray(searching), jnp.int32(0)
+    )
+
+
+def try_one(state: StepSize, acceptance: Scalar) -> StepSize:
+    """Double or halve after one trial step, until the acceptance crosses 0.8.
+
+    Source: Hoffman & Gelman (2014), Algorithm 4, with Stan's threshold.
+    """
+    direction = jnp.where(acceptance > 0.8, 1, -1).astype(jnp.int32)
+    crossed = (state.direction != 0) & (direction != state.direction)
+    moved = state.log_step + direction.astype(acceptance.dtype) * math.log(2.0)
+    out_of_range = (moved > math.log(LARGEST)) | (moved < math.log(SMALLEST))
+    found = crossed | out_of_range
+    fresh = restart(jnp.exp(state.log_step), jnp.zeros_like(found))
+    log_step = jnp.where(found, state.log_step, moved)
+    return fresh._replace(log_step=log_step, searching=~found, direction=direction)
+
+
+def average_dually(state: StepSize, acceptance: Scalar, target: Scalar) -> StepSize:
+    """Move towards the step size whose mean acceptance is `target`.
+
+    Source: Hoffman & Gelman (2014), equation 6; Nesterov (2009).
+    """
+    t = (state.updates + 1).astype(acceptance.dtype)
+    eta = 1 / (t + T0)
+    error_sum = (1 - eta) * state.error_sum + eta * (target - acceptance)
+    log_step = jnp.minimum(state.center - error_sum * jnp.sqrt(t) / GAMMA, math.log(LARGEST))
+    weight = t**-KAPPA
+    log_average = (1 - weight) * state.log_average + weight * log_step
+    return state._replace(
+        log_step=log_step, log_average=log_average, error_sum=error_sum, updates=state.updates + 1
+    )

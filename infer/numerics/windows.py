@@ -1,0 +1,27 @@
+"""Split warm-up into windows, at whose ends all chains meet to learn a metric."""
+
+FIRST = 10
+GROWTH = 1.5
+# The last part learns the step size alone.
+FINAL_SHARE = 0.15
+
+
+def warmup_windows(warmup: int) -> tuple[int, ...]:
+    """Return the number of draws per chain in each window; the last learns no metric.
+
+    Windows grow by half, and the metric is learned from the last two together, so it never
+    rests on the earliest draws and is never reset to nothing. Below 20 draws there is one
+    window, for the step size.
+
+    Source: the schedule of nuts-rs (Seyboldt et al. 2026, arXiv 2603.18845), with windows
+    that all chains share.
+    """
+    if warmup < 20:
+        return (warmup,) if warmup else ()
+    final = max(int(FINAL_SHARE * warmup), 5)
+    left, size, windows = warmup - final, FIRST, []
+    while left >= size + int(GROWTH * size):
+        windows.append(size)
+        left -= size
+        size = int(GROWTH * size)
+    return (*windows, left, final)
