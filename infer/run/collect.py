@@ -1,0 +1,119 @@
+"""Collect draws from groups of chains, block by block, on threads that never wait."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+
+from ..engines.base import State
+from .loop import Block, Order
+
+# A block ends the wait for Ctrl-C and moves the progress bar.
+BLOCK_SECONDS = 0.25
+FIRST_ROWS = 10
+
+
+@dataclass
+class Group:
+    """Chains that share a program.
+
+    Attributes:
+        chains: Their indices.
+        keys: Their key data, shape (group, 2).
+        state: Their states, along a leading axis.
+        drawn: Draws of the present window each has made, shape (group,).
+        rows: Their records in the present window.
+        limit: Rows to ask for in the next block.
+    """
+
+    chains: range
+    keys: np.ndarray
+    state: State
+    drawn: np.ndarray
+    rows: list[list[np.ndarray]]
+    limit: int = FIRST_ROWS
+    seconds: float = field(default=0.0)
+
+    def enter_window(self) -> None:
+        """Forget the records and count of the window before."""
+        self.drawn = np.zeros_like(self.drawn)
+        self.rows = [[] for _ in self.chains]
+
+    def order(self, window: int, draws: int, capacity: int) -> Order:
+        """Order the next block, towards `draws` draws in the window."""
+        return Order(
+            self.keys,
+            np.uint32(window),  # pyright: ignore[reportArgumentType]
+            self.drawn,
+            (draws - self.drawn).astype(np.int32),
+            np.int32(min(self.limit, capacity)),  # pyright: ignore[reportArgumentType]
+            np.bool_(not self.drawn.any()),  # pyright: ignore[reportArgumentType]
+        )
+
+    def absorb(self, block: Block, seconds: float, capacity: int) -> int:
+        """Keep what a block made; return the number of new draws."""
+        filled, rows = np.asarray(block.filled), np.asarray(block.rows)
+        self.state = block.state
+        self.drawn = self.drawn + filled
+        for own, mine, count in zip(self.rows, rows, filled, strict=True):
+            own.append(mine[:count].copy())
+        self.seconds += seconds
+        rate = filled.max() / max(seconds, 1e-6)
+        self.limit = int(np.clip(rate * BLOCK_SECONDS, 1, capacity))
+        return int(filled.sum())
+
+    def records(self) -> list[np.ndarray]:
+        """Join each chain's records, each of shape (draws, record)."""
+        return [np.concatenate(own) if own else np.zeros((0, 0)) for own in self.rows]
+
+
+def collect(
+    groups: Sequence[Group], call: Callable[[Group, Order], Block],
+    window: int, draws: int, capacity: int, threads: int, watch: Callable[[Group, int], None],
+) -> None:  # fmt: skip
+    """Run blocks until every chain has `draws` draws in the window.
+
+    Groups take turns, so an interrupt finds them within a block of each other. On an
+    interrupt, blocks in flight are finished and kept before it is raised.
+
+    Args:
+        groups: Chains; changed in place.
+        call: Runs one block.
+        window: Which window the draws belong to.
+        draws: Draws wanted of each chain.
+        capacity: Rows of a block.
+        threads: Blocks in flight.
+        watch: Told of each group and its new draws.
+    """
+    waiting = deque(g for g in groups if (g.drawn < draws).any())
+    running: dict[Future[tuple[Block, float]], Group] = {}
+
+    def timed(group: Group) -> tuple[Block, float]:
+        began = time.perf_counter()
+        block = jax.block_until_ready(call(group, group.order(window, draws, capacity)))
+        return block, time.perf_counter() - began
+
+    def keep(future: Future[tuple[Block, float]]) -> Group:
+        group = running.pop(future)
+        block, seconds = future.result()
+        watch(group, group.absorb(block, seconds, capacity))
+        return group
+
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            while waiting or running:
+                while waiting and len(running) < threads:
+                    group = waiting.popleft()
+                    running[pool.submit(timed, group)] = group
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    group = keep(future)
+                    if (group.drawn < draws).any():
+                        waiting.append(group)
+        except KeyboardInterrupt:
+            for future in wait(running).done:
+                keep(future)
+            raise

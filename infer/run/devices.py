@@ -1,0 +1,56 @@
+"""Choose how chains share a machine: how many to a program, and on how many threads."""
+
+import os
+from typing import NamedTuple
+
+import jax
+
+from ..errors import RunError
+
+
+class Plan(NamedTuple):
+    """How chains are run.
+
+    Attributes:
+        width: Chains in one program; the draws depend on it in the last bit, so it never
+            follows the number of devices or threads.
+        threads: Programs called at the same time; changes no draw.
+        native: Whether each program is to be one native CPU function.
+    """
+
+    width: int
+    threads: int
+    native: bool
+
+
+def plan(chains: int, width: int | None, threads: int | None) -> Plan:
+    """Plan for the default backend.
+
+    On a CPU every chain has its own native loop, and threads spread them over the cores;
+    on an accelerator all chains share one program.
+
+    Raises:
+        RunError: The width does not divide the chains.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    width = width or (1 if on_cpu else chains)
+    if chains % width:
+        raise RunError(
+            "group",
+            f"{chains} chains do not divide into groups of {width}",
+            "Choose a divisor of the number of chains.",
+        )
+    threads = threads or (_cores() if on_cpu else 1)
+    return Plan(width, min(threads, chains // width), native=on_cpu and width == 1)
+
+
+def without_native(chains: int, before: Plan) -> Plan:
+    """Plan again where XLA refuses the native form: batch chains, to share each kernel."""
+    wide = max(2, chains // 8)
+    width = max(w for w in range(1, wide + 1) if chains % w == 0)
+    threads = max(1, min(_cores(), before.threads, chains // width))
+    return Plan(width, threads, native=False)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,168 @@
+"""The one loop: ticks of one chain or a group of chains, written draw by draw to rows."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt32
+
+from ..engines.base import Draws, Engine, State, Tick, Tuning
+from ..target import Target
+
+KEY_IMPLEMENTATION = "threefry2x32"
+
+
+class Order(NamedTuple):
+    """What one block of one group is to do; all of it is traced.
+
+    Attributes:
+        keys: Key data of each chain, shape (group, 2).
+        window: Which window the draws belong to; folded into the keys.
+        drawn: Draws of this window made before, shape (group,).
+        wanted: Draws of this window still to make, shape (group,).
+        limit: Most rows to fill before returning, at most the capacity.
+        entering: Whether the window begins here.
+    """
+
+    keys: UInt32[Array, "group 2"] | np.ndarray
+    window: UInt32[Array, ""] | np.ndarray
+    drawn: Int[Array, "group"] | np.ndarray
+    wanted: Int[Array, "group"] | np.ndarray
+    limit: Int[Array, ""] | np.ndarray
+    entering: Array | np.ndarray
+
+
+class Block(NamedTuple):
+    """What one block returns.
+
+    Attributes:
+        state: Of each chain, along a leading axis of the group.
+        rows: Records of the draws, shape (group, capacity + 1, width of a record).
+        filled: How many rows each chain filled, shape (group,).
+    """
+
+    state: State
+    rows: Float[Array, "group rows record"]
+    filled: Int[Array, "group"]
+
+
+class Layout(NamedTuple):
+    """How a tick is laid out in a record: position, gradient, then statistics by name."""
+
+    width: int
+    gradient_width: int
+    dtypes: dict[str, np.dtype]
+
+    @property
+    def record(self) -> int:
+        """Numbers in one record."""
+        return self.width + self.gradient_width + len(self.dtypes)
+
+    def unpack(self, rows: np.ndarray) -> Draws:
+        """Split records of shape (chains, draws, record)."""
+        positions, gradients, numbers = np.split(
+            rows, [self.width, self.width + self.gradient_width], axis=-1
+        )
+        stats = {
+            name: numbers[..., i].astype(dtype)
+            for i, (name, dtype) in enumerate(sorted(self.dtypes.items()))
+        }
+        return Draws(positions, gradients, stats)
+
+
+def layout(engine: Engine, target: Target, tuning: Tuning, state: State) -> Layout:
+    """Find the layout of an engine's records, by one abstract tick of one chain."""
+    key = jax.eval_shape(lambda: jax.random.key(0, impl=KEY_IMPLEMENTATION))
+    _, tick = jax.eval_shape(engine.tick, key, target, tuning, state)
+    dtypes = {name: np.dtype(stat.dtype) for name, stat in tick.stats.items()}
+    return Layout(tick.position.shape[0], tick.gradient.shape[0], dtypes)
+
+
+def run_block(
+    engine: Engine, capacity: int, record: int,
+    target: Target, tuning: Tuning, state: State, order: Order,
+) -> Block:  # fmt: skip
+    """Tick a group until its chains have their draws, or one of them needs more rows.
+
+    A chain that has all its draws idles; no other waits. A group of one is not batched.
+    """
+    alone = order.keys.shape[0] == 1
+    vectorise = _on_the_only if alone else _over_chains
+    start = vectorise(_begin, engine, tuning)(state, order.keys, order.entering, order.window)
+    tick = vectorise(_tick_one, engine, target, tuning)
+    rows = jnp.zeros((order.keys.shape[0], capacity + 1, record), _float_type(state))
+
+    def going(carry) -> Array:
+        filled = carry[2]
+        full = (filled >= order.limit) & (order.wanted > order.limit)
+        return jnp.any(filled < order.wanted) & ~jnp.any(full)
+
+    def body(carry):
+        (state, keys), rows, filled = carry
+        active = filled < order.wanted
+        ticked = tick(state, keys, order.drawn + filled, rows, filled, active)
+        state, rows, complete = ticked
+        return (state, keys), rows, filled + complete
+
+    filled = jnp.zeros_like(jnp.asarray(order.drawn))
+    (state, _), rows, filled = jax.lax.while_loop(going, body, (start, rows, filled))
+    return Block(state, rows, filled)
+
+
+def _begin(engine, tuning, state, key_data, entering, window):
+    key = jax.random.wrap_key_data(key_data, impl=KEY_IMPLEMENTATION)
+    window_key = jax.random.key_data(jax.random.fold_in(key, window))
+    entered = engine.enter(tuning, state)
+    return jax.tree.map(lambda a, b: jnp.where(entering, a, b), entered, state), window_key
+
+
+def _tick_one(engine, target, tuning, state, key_data, draw, rows, filled, active):
+    window_key = jax.random.wrap_key_data(key_data, impl=KEY_IMPLEMENTATION)
+    key = jax.random.fold_in(window_key, draw)
+    ticked, tick = engine.tick(key, target, tuning, state)
+    state = jax.tree.map(lambda new, old: jnp.where(active, new, old), ticked, state)
+    # An unfinished draw is overwritten by the next tick; an idle chain writes where none reads.
+    rows = jax.lax.dynamic_update_index_in_dim(rows, _pack(tick, rows.dtype), filled, 0)
+    return state, rows, (tick.complete & active).astype(filled.dtype)
+
+
+def _pack(tick: Tick, dtype: Any) -> Array:
+    stats = [tick.stats[name].astype(dtype)[None] for name in sorted(tick.stats)]
+    return jnp.concatenate([tick.position, tick.gradient, *stats])
+
+
+def _over_chains(function, *shared):
+    """Batch over chains; 0-d arguments, which all chains share, are not batched."""
+
+    def batched(*arguments):
+        axes = [None if isinstance(a, Array | np.ndarray) and a.ndim == 0 else 0 for a in arguments]
+        return jax.vmap(lambda *own: function(*shared, *own), in_axes=axes)(*arguments)
+
+    return batched
+
+
+def _on_the_only(function, *shared):
+    """Call for the one chain of the group, without batching."""
+
+    def called(*arguments):
+        own = [a if isinstance(a, Array) and a.ndim == 0 else _first(a) for a in arguments]
+        return jax.tree.map(lambda a: a[None], function(*shared, *own))
+
+    return called
+
+
+def _first(tree: Any) -> Any:
+    return jax.tree.map(lambda a: a[0], tree)
+
+
+def _float_type(state: State) -> Any:
+    floats = [a.dtype for a in jax.tree.leaves(state) if jnp.issubdtype(a.dtype, jnp.floating)]
+    return floats[0]
+
+
+def chain_keys(seed: int | Array, chains: int) -> np.ndarray:
+    """Derive the key data of every chain, shape (chains, 2), from a seed or a key."""
+    root = jax.random.key(seed, impl=KEY_IMPLEMENTATION) if isinstance(seed, int) else seed
+    fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+    return np.asarray(jax.random.key_data(fold(root, np.arange(chains, dtype=np.uint32))))

@@ -1,0 +1,41 @@
+"""Show progress from the host, between blocks: no callback ever enters a program."""
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from tqdm.auto import tqdm
+
+
+class Progress:
+    """A bar over the draws of all chains.
+
+    Args:
+        total: Draws to make, over all chains.
+        shown: Whether to show it; by default where standard error is a terminal.
+    """
+
+    def __init__(self, total: int, shown: bool | None = None) -> None:
+        hidden = not (sys.stderr.isatty() if shown is None else shown)
+        self._bar = tqdm(total=total, disable=hidden, unit="draw", mininterval=0.2)
+        self._divergences = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._bar.close()
+
+    def phase(self, name: str) -> None:
+        """Say what is being done now."""
+        self._bar.set_description(name, refresh=False)
+
+    def advance(self, draws: int, divergences: int) -> None:
+        """Count finished draws."""
+        self._divergences += divergences
+        if self._divergences:
+            self._bar.set_postfix(divergences=self._divergences, refresh=False)
+        self._bar.update(draws)

@@ -1,0 +1,351 @@
+"""A run is an object: it warms up, advances by draws, and can be stopped and taken up again."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..density.base import LogDensity, log_density
+from ..density.start import Points, Starts, find_starts
+from ..engines.base import Draws, Engine, State, Tuning
+from ..errors import RunError
+from ..models.base import Model
+from .collect import Group, collect
+from .devices import Plan, plan, without_native
+from .loop import Block, Layout, Order, chain_keys, layout, run_block
+from .native import Program, Refusal, program
+from .offers import refuse_unless_offered
+from .progress import Progress
+
+# Window 0 is sampling, so that an early end of warm-up does not shift the draws.
+SAMPLING = 0
+BUFFER_BYTES = 64 * 2**20
+LARGEST_CAPACITY = 256
+
+
+@dataclass
+class Timing:
+    """Seconds of wall time that each part of a run took."""
+
+    starts: float = 0.0
+    trace: float = 0.0
+    compile: float = 0.0
+    warmup: float = 0.0
+    sampling: float = 0.0
+
+
+class RunState(NamedTuple):
+    """All that a stopped run needs to go on, bit for bit; every array is on the host.
+
+    Attributes:
+        keys: Key data of each chain.
+        plan: How the chains share the machine.
+        states: State of each group.
+        drawn: Draws of the present window, for each group.
+        rows: Records of the present window, for each chain of each group.
+        tuning: In use.
+        windows: Warm-up windows still to come, the present one first.
+        window: Number of the present window; 0 in sampling.
+        recent: Draws of the last windows.
+    """
+
+    keys: np.ndarray
+    plan: Plan
+    states: tuple[State, ...]
+    drawn: tuple[np.ndarray, ...]
+    rows: tuple[list[list[np.ndarray]], ...]
+    tuning: Tuning
+    windows: tuple[int, ...]
+    window: int
+    recent: tuple[Draws, ...]
+
+
+@dataclass
+class Run:
+    """Chains of one engine on one density.
+
+    Attributes:
+        density: The log density.
+        engine: The engine.
+        plan: How the chains share the machine.
+        tuning: What warm-up has learned so far.
+        warmup: Draws of warm-up per chain that were planned.
+        timing: Where the time went.
+        why_not_native: XLA's reason, where the native form was refused.
+    """
+
+    density: LogDensity
+    engine: Engine
+    plan: Plan
+    tuning: Tuning
+    groups: list[Group]
+    windows: tuple[int, ...]
+    warmup: int
+    window: int = 1
+    recent: tuple[Draws, ...] = ()
+    why_not_native: str | None = None
+    timing: Timing = field(default_factory=Timing)
+    progress: bool | None = None
+
+    @property
+    def chains(self) -> int:
+        """Number of chains."""
+        return sum(len(group.chains) for group in self.groups)
+
+    @property
+    def state(self) -> RunState:
+        """All that is needed to go on later; see `start(state=...)`."""
+        host = [jax.tree.map(np.asarray, group.state) for group in self.groups]
+        return RunState(
+            np.concatenate([group.keys for group in self.groups]),
+            self.plan,
+            tuple(host),
+            tuple(group.drawn for group in self.groups),
+            tuple([list(own) for own in group.rows] for group in self.groups),
+            self.tuning,
+            self.windows,
+            self.window,
+            self.recent,
+        )
+
+    def advance(self, draws: int) -> "Run":
+        """Warm up, if that is still to be done, and make `draws` more draws per chain.
+
+        An interrupt keeps every draw made so far: it is raised again, and `advance` goes on
+        from there.
+
+        Raises:
+            RunError: `draws` is negative.
+        """
+        if draws < 0:
+            raise RunError("draws", f"{draws} draws are asked for", "Give zero or more.")
+        left = sum(self.windows) + draws
+        with Progress(left * self.chains, self.progress) as bar:
+            self.warm_up(bar)
+            bar.phase("sampling")
+            wanted = self.fewest() + draws
+            if draws:
+                self._collect(SAMPLING, wanted, bar)
+        return self
+
+    def warm_up(self, bar: Progress | None = None) -> "Run":
+        """Run the windows of warm-up that are still to come; at each end all chains meet."""
+        bar = bar or Progress(0, shown=False)
+        bar.phase("warm-up")
+        while self.window != SAMPLING:
+            if self.windows and not self.engine.settled(self.tuning):
+                self._collect(self.window, self.windows[0], bar)
+                self._meet()
+            else:
+                self.windows, self.window, self.recent = (), SAMPLING, ()
+                self._enter_window()
+        return self
+
+    def draws(self) -> Draws:
+        """Return the draws made so far, equally many for every chain.
+
+        Raises:
+            RunError: Some chain has no draw yet.
+        """
+        fewest = self.fewest() if self.window == SAMPLING else 0
+        if not fewest:
+            raise RunError(
+                "draws",
+                "no draw of the posterior exists yet, since the run is still warming up",
+                "Call advance(draws) to go on from here.",
+            )
+        return self.engine.finish(self._layout.unpack(self._records(fewest)))
+
+    def fewest(self) -> int:
+        """Count the draws of the present window that every chain has."""
+        return min(int(group.drawn.min()) for group in self.groups)
+
+    def _records(self, count: int) -> np.ndarray:
+        return np.stack([own[:count] for group in self.groups for own in group.records()])
+
+    def _meet(self) -> None:
+        window = self._layout.unpack(self._records(self.windows[0]))
+        self.recent = (*self.recent[-1:], window)
+        self.windows = self.windows[1:]
+        self.tuning = self.engine.retune(self.tuning, self.recent, len(self.windows))
+        self.window += 1
+        self._enter_window()
+
+    def _enter_window(self) -> None:
+        for group in self.groups:
+            group.enter_window()
+
+    @cached_property
+    def _layout(self) -> Layout:
+        alone = jax.tree.map(lambda a: a[0], self.groups[0].state)
+        return layout(self.engine, self.density, self.tuning, alone)
+
+    def _collect(self, window: int, draws: int, bar: Progress) -> None:
+        records = self._layout
+        capacity = _capacity(records.record, self.plan.width)
+        compiled = self._program(capacity, records.record)
+        began = time.perf_counter()
+
+        def call(group: Group, order: Order) -> Block:
+            return compiled.call(self.density, self.tuning, group.state, order)
+
+        def watch(group: Group, fresh: int) -> None:
+            bar.advance(fresh, _divergences(group, records))
+
+        try:
+            collect(self.groups, call, window, draws, capacity, self.plan.threads, watch)
+        finally:
+            spent = time.perf_counter() - began
+            self.timing.sampling += spent if window == SAMPLING else 0.0
+            self.timing.warmup += 0.0 if window == SAMPLING else spent
+
+    def _program(self, capacity: int, record: int) -> Program:
+        """Compile the loop; where XLA refuses the native form, batch the chains instead."""
+        group = self.groups[0]
+        arguments = (self.density, self.tuning, group.state, group.order(0, 0, capacity))
+        static = (self.engine, capacity, record)
+        made, new = program(run_block, static, arguments, native=self.plan.native)
+        if isinstance(made, Refusal):
+            self.why_not_native = made.reason
+            self._regroup(without_native(self.chains, self.plan))
+            return self._program(_capacity(record, self.plan.width), record)
+        if new:
+            self.timing.trace += made.trace_s
+            self.timing.compile += made.compile_s
+        return made
+
+    def _regroup(self, new: Plan) -> None:
+        states = jax.tree.map(lambda *a: np.concatenate(a), *(g.state for g in self.groups))
+        keys = np.concatenate([group.keys for group in self.groups])
+        self.plan, self.groups = new, group_chains(keys, states, new.width)
+
+
+def _capacity(record: int, width: int) -> int:
+    """Rows that fit the buffer: a power of two, so that few programs differ in it."""
+    rows = BUFFER_BYTES // (8 * record * width)
+    return int(np.clip(2 ** int(np.log2(max(rows, 1))), 1, LARGEST_CAPACITY))
+
+
+def _divergences(group: Group, records: Layout) -> int:
+    newest = [own[-1] for own in group.rows if own]
+    stats = [records.unpack(rows[None]).stats.get("diverging") for rows in newest]
+    return sum(int(s.sum()) for s in stats if s is not None)
+
+
+def group_chains(keys: np.ndarray, states: State, width: int) -> list[Group]:
+    """Deal chains into groups of `width`."""
+    return [
+        Group(
+            range(begin, begin + width),
+            keys[begin : begin + width],
+            jax.tree.map(lambda a, b=begin: a[b : b + width], states),
+            np.zeros(width, np.int32),
+            [[] for _ in range(width)],
+        )
+        for begin in range(0, len(keys), width)
+    ]
+
+
+def start(
+    model: Model, engine: Engine, *, chains: int = 4, warmup: int | None = None,
+    starts: Starts = "uniform", tuning: Tuning | None = None, key: int | Array = 0,
+    group: int | None = None, threads: int | None = None, progress: bool | None = None,
+    state: RunState | None = None,
+) -> Run:  # fmt: skip
+    """Make a run: survey the model, check it against the engine and find starting points.
+
+    Args:
+        model: What a front end returned.
+        engine: The engine.
+        chains: Number of chains.
+        warmup: Warm-up draws per chain; by default the engine's.
+        starts: "uniform", "prior", or constrained values by name.
+        tuning: What an earlier run learned; with `warmup=0` it is used as it is.
+        key: A seed or a JAX key.
+        group: Chains per program; by default 1 on a CPU, all on an accelerator.
+        threads: Programs called at the same time on a CPU; changes no draw.
+        progress: Whether to show a bar; by default where standard error is a terminal.
+        state: Where an earlier run stopped; the run goes on from there.
+
+    Raises:
+        ModelError: The model cannot be used; the message names the site.
+        StartError: No finite starting point was found; the message names the term.
+        EngineError: The engine needs what the density does not offer.
+        RunError: The numbers do not fit together.
+    """
+    _check_numbers(chains, warmup)
+    density = log_density(model, jacobian=engine.jacobian)
+    refuse_unless_offered(density, engine)
+    density = jax.tree.map(jnp.asarray, density)
+    if state is not None:
+        return _resumed(density, engine, state, progress)
+    began = time.perf_counter()
+    warmup = engine.default_warmup if warmup is None else warmup
+    keys = chain_keys(key, chains)
+    points = find_starts(density, chains, _start_key(keys), starts)
+    timing = Timing(starts=time.perf_counter() - began)
+    chosen = plan(chains, group, threads)
+    return Run(
+        density,
+        engine,
+        chosen,
+        engine.first_tuning(points.positions, points.gradients) if tuning is None else tuning,
+        group_chains(keys, _init(engine, points), chosen.width),
+        engine.windows(warmup),
+        warmup,
+        timing=timing,
+        progress=progress,
+    )
+
+
+def _check_numbers(chains: int, warmup: int | None) -> None:
+    if chains < 1:
+        raise RunError("chains", f"{chains} chains are asked for", "Give one or more.")
+    if warmup is not None and warmup < 0:
+        raise RunError("warmup", f"{warmup} draws are asked for", "Give zero or more.")
+
+
+def _start_key(keys: np.ndarray) -> Array:
+    # The first chain's key with a tag no window uses: starts share no bits with draws.
+    return jax.random.fold_in(jax.random.wrap_key_data(keys[0], impl="threefry2x32"), 2**31)
+
+
+def _init(engine: Engine, points: Points) -> State:
+    made, _ = program(_init_all, (engine,), tuple(points), native=False)
+    assert isinstance(made, Program)
+    return jax.tree.map(np.asarray, made.call(*points))
+
+
+def _init_all(engine: Engine, *points: Array) -> State:
+    return jax.vmap(engine.init)(*points)
+
+
+def _resumed(density: LogDensity, engine: Engine, state: RunState, progress: bool | None) -> Run:
+    groups = group_chains(
+        state.keys,
+        jax.tree.map(lambda *a: np.concatenate(a), *state.states),
+        state.plan.width,
+    )
+    pairs: Sequence[tuple[Group, Any, Any]] = list(
+        zip(groups, state.drawn, state.rows, strict=True)
+    )
+    for group, drawn, rows in pairs:
+        group.drawn, group.rows = drawn, [list(own) for own in rows]
+    return Run(
+        density,
+        engine,
+        state.plan,
+        state.tuning,
+        groups,
+        state.windows,
+        sum(state.windows),
+        state.window,
+        state.recent,
+        progress=progress,
+    )
