@@ -1,0 +1,95 @@
+"""A fitted approximation: its draws, its log density, and how far to trust it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray
+from jaxtyping import Array
+
+from ..density.base import LogDensity
+from ..density.start import evaluate
+from ..engines.advi import ADVI, WINDOW
+from ..numerics.normal import Normal, unpacked
+from ..run.run import Run
+from .arviz import arviz_of, attributes
+from .values import constrained
+from .versions import pareto_k
+
+# Draws behind the Pareto k estimate; Vehtari et al. advise 1000 or more.
+TRUST_DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """A normal approximation of the posterior in the unconstrained space.
+
+    Attributes:
+        density: The log density it approximates.
+        normal: Mean and scale, averaged over the last window of the fit.
+        family: "mean_field" or "full_rank".
+        losses: Minus the ELBO of each of the last epochs, in nats.
+        converged: Whether the stop rule was met.
+        attributes: How the fit was made.
+    """
+
+    density: LogDensity
+    normal: Normal
+    family: str
+    losses: np.ndarray
+    converged: bool
+    attributes: dict[str, Any]
+
+    @property
+    def elbo(self) -> float:
+        """Evidence lower bound in nats, over the last window."""
+        return -float(self.losses[-WINDOW:].mean())
+
+    def sample(self, draws: int = 1000, key: int | Array = 0) -> Any:
+        """Draw from the approximation, as ArviZ data of one chain."""
+        positions = self.positions(draws, key)
+        values = constrained(self.density, positions[None])
+        stats = {"log_q": (("chain", "draw"), self.log_prob(positions)[None])}
+        return arviz_of(self.density, values, xarray.Dataset(stats), self.attributes)
+
+    def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
+        """Draw flat unconstrained vectors, shape (draws, size)."""
+        key = jax.random.key(key) if isinstance(key, int) else key
+        noise = jax.random.normal(key, (draws, self.normal.size), self.normal.mean.dtype)
+        return np.asarray(jax.vmap(self.normal.forward)(noise))
+
+    def log_prob(self, positions: np.ndarray) -> np.ndarray:
+        """Log density in nats of flat unconstrained vectors, shape (draws, size)."""
+        return np.asarray(jax.vmap(self.normal.log_density)(jnp.asarray(positions)))
+
+    @cached_property
+    def khat(self) -> float:
+        """Pareto k of the importance ratios p / q, from 2000 draws.
+
+        Below 0.5 the approximation is good, up to 0.7 usable with importance weights,
+        above it should not be trusted.
+
+        Source: Yao et al. (2018), Yes, but did it work?
+        """
+        positions = self.positions(TRUST_DRAWS, key=1)
+        log_ratios = evaluate(self.density, positions).log_densities - self.log_prob(positions)
+        return pareto_k(np.where(np.isfinite(log_ratios), log_ratios, -1e30))
+
+
+def approximation_of(run: Run) -> Approximation:
+    """Run a fit to its end, and average its last window."""
+    assert isinstance(run.engine, ADVI)
+    run.advance(WINDOW)
+    draws = run.draws()
+    normal = unpacked(jnp.asarray(draws.positions[0].mean(0)), run.density.size)
+    return Approximation(
+        run.density,
+        normal,
+        run.engine.family,
+        -draws.stats["elbo"][0],
+        run.engine.settled(run.tuning),
+        attributes(run),
+    )

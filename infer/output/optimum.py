@@ -1,0 +1,68 @@
+"""A mode: the best of several searches, with what each of them found."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..engines.map import MAP
+from ..run.run import Run
+from .values import constrained
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The mode of a posterior.
+
+    Attributes:
+        values: Constrained and derived values at the best mode, by name.
+        lp: Log density there in nats, with the Jacobian if `space` is "unconstrained".
+        space: In which space it is a mode.
+        converged: Whether that search met its stop rule.
+        n_steps: Steps it took.
+        position: The flat unconstrained vector there.
+        every_lp: Log density that each start reached, shape (starts,).
+        every_converged: Whether each start's search converged.
+        every_value: Values that each start reached, with a leading axis of starts.
+    """
+
+    values: dict[str, np.ndarray]
+    lp: float
+    space: str
+    converged: bool
+    n_steps: int
+    position: np.ndarray
+    every_lp: np.ndarray
+    every_converged: np.ndarray
+    every_value: dict[str, np.ndarray]
+
+    def __repr__(self) -> str:
+        found = "converged" if self.converged else "not converged"
+        reached = int((self.every_lp > self.lp - 1e-3 * max(1.0, abs(self.lp))).sum())
+        values = ", ".join(f"{n}={np.round(v, 4).tolist()}" for n, v in self.values.items())
+        return (
+            f"Optimum({values}, lp={self.lp:.6g}, space={self.space!r}, {found} in "
+            f"{self.n_steps} steps, reached from {reached} of {len(self.every_lp)} starts)"
+        )
+
+
+def optimum_of(run: Run) -> Optimum:
+    """Read the modes that the searches of a run found."""
+    assert isinstance(run.engine, MAP)
+    draws = run.draws()
+    positions = draws.positions[:, 0]
+    lp = draws.stats["lp"][:, 0].astype(float)
+    best = int(np.argmax(np.where(np.isnan(lp), -np.inf, lp)))
+    every = constrained(run.density, positions)
+    stats: dict[str, Any] = {name: stat[:, 0] for name, stat in draws.stats.items()}
+    return Optimum(
+        values={name: value[best] for name, value in every.items()},
+        lp=float(lp[best]),
+        space=run.engine.space,
+        converged=bool(stats["converged"][best]),
+        n_steps=int(stats["n_steps"][best]),
+        position=positions[best],
+        every_lp=lp,
+        every_converged=stats["converged"],
+        every_value=every,
+    )

@@ -1,0 +1,134 @@
+"""The calls that most people make: sample, maximize and fit, each one run from end to end."""
+
+import warnings
+from typing import Any
+
+from jaxtyping import Array
+
+from ..density.start import Starts
+from ..engines.advi import ADVI
+from ..engines.base import Engine, Tuning
+from ..engines.map import MAP
+from ..engines.nuts import NUTS
+from ..errors import EngineError
+from ..models.base import Model
+from ..run.run import SAMPLING, Run, start
+from .approximation import Approximation, approximation_of
+from .arviz import to_arviz
+from .optimum import Optimum, optimum_of
+
+
+def sample(
+    model: Model,
+    engine: Engine | None = None,
+    *,
+    chains: int = 4,
+    draws: int = 1000,
+    warmup: int | None = None,
+    starts: Starts = "uniform",
+    tuning: Tuning | None = None,
+    key: int | Array = 0,
+    group: int | None = None,
+    threads: int | None = None,
+    progress: bool | None = None,
+) -> Any:
+    """Draw from the posterior.
+
+    Args:
+        model: What a front end returned.
+        engine: A sampler; by default `NUTS()`.
+        chains: Number of chains.
+        draws: Draws per chain: exactly so many, for every chain.
+        warmup: Warm-up draws per chain; by default the engine's.
+        starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or constrained
+            values by name.
+        tuning: What an earlier run learned (`Run.tuning`).
+        key: A seed or a JAX key. Draws depend on it, the chain and the draw alone.
+        group: Chains per program; by default 1 on a CPU, all on an accelerator.
+        threads: Programs called at the same time on a CPU; changes no draw.
+        progress: Whether to show a bar; by default where standard error is a terminal.
+
+    Returns:
+        ArviZ data; see `to_arviz`. After an interrupt, the draws made so far.
+
+    Raises:
+        ModelError, StartError, EngineError, RunError: As `start` does, before compiling.
+        KeyboardInterrupt: Interrupted before every chain had a draw.
+    """
+    engine = NUTS() if engine is None else engine
+    if isinstance(engine, MAP | ADVI):
+        call = "maximize" if isinstance(engine, MAP) else "fit"
+        raise EngineError(
+            type(engine).__name__, "it is not a sampler", f"Call infer.{call}(model, ...)."
+        )
+    run = start(
+        model, engine, chains=chains, warmup=warmup, starts=starts, tuning=tuning, key=key,
+        group=group, threads=threads, progress=progress,
+    )  # fmt: skip
+    return to_arviz(_advanced(run, draws))
+
+
+def _advanced(run: Run, draws: int) -> Run:
+    """Advance; after an interrupt, keep what every chain has."""
+    try:
+        return run.advance(draws)
+    except KeyboardInterrupt:
+        if run.window != SAMPLING or not run.fewest():
+            raise
+        warnings.warn(
+            f"interrupted: {run.fewest()} of {draws} draws per chain are returned", stacklevel=3
+        )
+        return run
+
+
+def maximize(
+    model: Model,
+    engine: MAP,
+    *,
+    starts: int | Starts = 16,
+    key: int | Array = 0,
+    threads: int | None = None,
+) -> Optimum:
+    """Find the mode of the posterior, from several starts.
+
+    Args:
+        model: What a front end returned.
+        engine: `MAP(space="constrained")` or `MAP(space="unconstrained")`; the modes differ.
+        starts: How many uniform starts; or "prior" or constrained values, for 16.
+        key: A seed or a JAX key.
+        threads: Programs called at the same time on a CPU.
+
+    Returns:
+        The best optimum, with those of all starts.
+    """
+    count = starts if isinstance(starts, int) else 16
+    how = "uniform" if isinstance(starts, int) else starts
+    run = start(model, engine, chains=count, starts=how, key=key, threads=threads, progress=False)
+    return optimum_of(run.advance(1))
+
+
+def fit(
+    model: Model,
+    engine: ADVI | None = None,
+    *,
+    starts: Starts = "uniform",
+    epochs: int | None = None,
+    key: int | Array = 0,
+    progress: bool | None = None,
+) -> Approximation:
+    """Fit an approximation of the posterior.
+
+    Args:
+        model: What a front end returned.
+        engine: By default `ADVI("mean_field")`.
+        starts: Where the mean begins; as in `sample`.
+        epochs: Most epochs of 50 steps before the fit is cut short.
+        key: A seed or a JAX key.
+        progress: Whether to show a bar.
+
+    Returns:
+        The approximation; its `converged` tells whether the stop rule was met.
+    """
+    engine = ADVI() if engine is None else engine
+    run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)
+    return approximation_of(run)
