@@ -90,7 +90,7 @@ class LogDensity(Target):
             ModelError: A site is missing, unknown, of another shape, or outside its set.
         """
         given = {name: np.asarray(value) for name, value in values.items()}
-        self._check_names(given)
+        self.check_names(given)
         dtype = jnp.result_type(float)
         arrays = {s.name: jnp.asarray(given[s.name], dtype) for s in self.latent}
         reader = Values(arrays, self.model.rules)
@@ -113,7 +113,8 @@ class LogDensity(Target):
         reader = _FlatReader(position, self.model.rules)
         return self.model.run(reader), reader.joint
 
-    def _check_names(self, given: Mapping[str, np.ndarray]) -> None:
+    def check_names(self, given: Mapping[str, np.ndarray]) -> None:
+        """Raise where values are missing, unknown or of another shape than their site."""
         shapes = {site.name: site.shape for site in self.latent}
         for name in sorted(shapes.keys() ^ given.keys()):
             missing = name in shapes

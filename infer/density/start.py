@@ -50,10 +50,6 @@ def find_starts(density: LogDensity, chains: int, key: Array, starts: Starts) ->
     """
     if not isinstance(starts, str):
         return _given(density, chains, starts)
-    if starts not in ("uniform", "prior"):
-        raise StartError(
-            "starts", f"{starts!r} is unknown", 'Choose "uniform", "prior", or give values by name.'
-        )
     found = _propose(density, key, 0, chains, starts)
     for attempt in range(1, TRIES):
         bad = ~_usable(found)
@@ -62,6 +58,17 @@ def find_starts(density: LogDensity, chains: int, key: Array, starts: Starts) ->
         again = _propose(density, key, attempt, chains, starts)
         found = Points(*(_pick(bad, new, old) for new, old in zip(again, found, strict=True)))
     return _refuse_unusable(density, found, "Give starting values, or weaker constraints.")
+
+
+def refuse_misfits(density: LogDensity, chains: int, starts: Starts) -> None:
+    """Raise where starts have an unknown name or a wrong shape, computing nothing."""
+    if not isinstance(starts, str):
+        for values in _per_chain(density, chains, starts):
+            density.check_names(values)
+    elif starts not in ("uniform", "prior"):
+        raise StartError(
+            "starts", f"{starts!r} is unknown", 'Choose "uniform", "prior", or give values by name.'
+        )
 
 
 def evaluate(density: LogDensity, positions: np.ndarray) -> Points:
@@ -92,13 +99,19 @@ def _draw(density: LogDensity, key: Array, attempt: Any, chains: Any, how: str):
     return positions, *jax.vmap(density.evaluate)(positions)
 
 
-def _given(density: LogDensity, chains: int, values: Mapping[str, Any]) -> Points:
+def _per_chain(
+    density: LogDensity, chains: int, values: Mapping[str, Any]
+) -> list[dict[str, np.ndarray]]:
     shapes = {site.name: site.shape for site in density.latent}
     arrays = {name: np.asarray(value) for name, value in values.items()}
-    per_chain = [
+    return [
         {n: a[c] if a.shape == (chains, *shapes.get(n, ())) else a for n, a in arrays.items()}
         for c in range(chains)
     ]
+
+
+def _given(density: LogDensity, chains: int, values: Mapping[str, Any]) -> Points:
+    per_chain = _per_chain(density, chains, values)
     positions = np.stack([np.asarray(density.unconstrain(v)) for v in per_chain])
     return _refuse_unusable(
         density, evaluate(density, positions), "Give values where every term is finite."

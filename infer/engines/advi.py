@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
 from ..numerics.normal import Normal
@@ -108,7 +108,7 @@ class ADVI(Engine):
         steps = jax.tree.map(jnp.zeros_like, normal)
         return ADVIState(normal, _ADAM.init(steps), _no_sums(normal), jnp.int32(0))
 
-    def enter(self, tuning: ADVITuning, state: ADVIState) -> ADVIState:
+    def enter(self, tuning: ADVITuning, state: ADVIState, warming: Bool[Array, ""]) -> ADVIState:
         return state._replace(sums=_no_sums(state.normal))
 
     def tick(
@@ -156,7 +156,8 @@ class ADVI(Engine):
         sds = np.exp(log_sds.mean(0))
         series = np.concatenate([means / sds, log_sds], -1)
         first, last = np.split(series[: 2 * (len(series) // 2)], 2)
-        variance = (first.var(0, ddof=1) + last.var(0, ddof=1)) / len(first)
+        # Successive differences tell noise from drift (von Neumann et al. 1941).
+        variance = 0.5 * (np.diff(series, axis=0) ** 2).mean(0) * 2 / len(first)
         return float(np.abs(last.mean(0) - first.mean(0)).max()), float(np.sqrt(variance.max()))
 
     def _moments(self, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -79,8 +79,14 @@ class Engine(ABC):
         """Make the state of one chain at an evaluated point."""
 
     @abstractmethod
-    def enter(self, tuning: Tuning, state: State) -> State:
-        """Prepare the state for a new window; traced."""
+    def enter(self, tuning: Tuning, state: State, warming: Bool[Array, ""]) -> State:
+        """Prepare the state for a new window; traced.
+
+        Args:
+            tuning: Of this window.
+            state: Of this chain.
+            warming: Whether the window belongs to warm-up.
+        """
 
     @abstractmethod
     def tick(self, key: Array, target: Target, tuning: Tuning, state: State) -> tuple[State, Tick]:

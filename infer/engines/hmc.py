@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from ..errors import EngineError
 from ..numerics import hamiltonian
@@ -112,11 +112,12 @@ class HMC(Engine):
     def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> HMCState:
         point = PhasePoint(position, jnp.zeros_like(position), gradient, log_density)
         one, none = jnp.ones_like(log_density), jnp.int32(0)
-        step = hamiltonian.restart(one, jnp.asarray(False))
+        no = jnp.asarray(False)
+        step = hamiltonian.restart(one, searching=no, adapting=no)
         return HMCState(point, point, log_density, none, none, step, one, none)
 
-    def enter(self, tuning: HMCTuning, state: HMCState) -> HMCState:
-        return state._replace(step=hamiltonian.enter(tuning.shared))
+    def enter(self, tuning: HMCTuning, state: HMCState, warming: Bool[Array, ""]) -> HMCState:
+        return state._replace(step=hamiltonian.enter(tuning.shared, warming))
 
     def tick(
         self, key: Array, target: Target, tuning: HMCTuning, state: HMCState

@@ -106,7 +106,7 @@ class MAP(Engine):
             jnp.int32(0),
         )
 
-    def enter(self, tuning: MAPTuning, state: MAPState) -> MAPState:
+    def enter(self, tuning: MAPTuning, state: MAPState, warming: Bool[Array, ""]) -> MAPState:
         return state
 
     def tick(

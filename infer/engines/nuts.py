@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from ..errors import EngineError
 from ..numerics import hamiltonian, no_u_turn
@@ -74,13 +74,16 @@ class NUTS(Engine):
         point = PhasePoint(position, jnp.zeros_like(position), gradient, log_density)
         tree = no_u_turn.begin(point)._replace(done=jnp.asarray(True))
         one = jnp.ones_like(log_density)
-        step = hamiltonian.restart(one, jnp.asarray(False))
+        no = jnp.asarray(False)
+        step = hamiltonian.restart(one, searching=no, adapting=no)
         return NUTSState(
             tree, no_u_turn.no_slots(self.max_depth, position), step, one, jnp.int32(0)
         )
 
-    def enter(self, tuning: HamiltonianTuning, state: NUTSState) -> NUTSState:
-        return state._replace(step=hamiltonian.enter(tuning))
+    def enter(
+        self, tuning: HamiltonianTuning, state: NUTSState, warming: Bool[Array, ""]
+    ) -> NUTSState:
+        return state._replace(step=hamiltonian.enter(tuning, warming))
 
     def tick(
         self, key: Array, target: Target, tuning: HamiltonianTuning, state: NUTSState

@@ -130,7 +130,15 @@ def survey(model: Model) -> tuple[Site, ...]:
         _check_terms(account.terms)
         return account.log_density()
 
-    jax.eval_shape(abstract_run, model)
+    try:
+        jax.eval_shape(abstract_run, model)
+    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
+        error.add_note(
+            "Arrays and floats among the data are traced, so that changing them compiles "
+            "nothing. Compute with jax.numpy on them, or pass infer.static(x) for a number "
+            "that steers Python code."
+        )
+        raise
     if not any(site.role == "latent" for site in found[0]):
         raise ModelError(
             "model",

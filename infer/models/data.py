@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from numbers import Number
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -44,7 +44,7 @@ class Data(eqx.Module):
     structure: Any = eqx.field(static=True)
 
     @classmethod
-    def of(cls, named: Mapping[str, Any]) -> Self:
+    def of(cls, named: Mapping[str, Any]) -> "Data":
         """Sort named values by kind.
 
         Raises:
@@ -71,6 +71,11 @@ class Data(eqx.Module):
         return list(zip(self.leaves, self.statics, strict=True))
 
 
+def on_device(value: Any) -> jax.Array:
+    """Make a JAX array without compiling anything; one that is already one stays as it is."""
+    return value if isinstance(value, jax.Array) else jax.device_put(np.asarray(value))
+
+
 def refuse_nan(name: str, array: Any) -> None:
     """Raise where a concrete array holds NaN."""
     if isinstance(array, Tracer) or not jnp.issubdtype(jnp.result_type(array), jnp.inexact):
@@ -90,7 +95,7 @@ def _sort(name: str, value: Any) -> tuple[Any, Any]:
     value = value.value if _is_marked(value) else value
     if is_leaf:
         refuse_nan(name, value)
-        return jnp.asarray(value), None
+        return on_device(value), None
     try:
         hash(value)
     except TypeError:

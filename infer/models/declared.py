@@ -1,7 +1,7 @@
 """A plain log density whose arguments have declared supports."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -65,7 +65,7 @@ class DeclaredModel(Model):
         named = data if isinstance(data, dict) else {"data": data}
         return {k: np.asarray(v) for k, v in named.items() if eqx.is_array(v)}
 
-    def with_data(self, data: Any) -> Self:
+    def with_data(self, data: Any) -> "DeclaredModel":
         """Return the same model on other data; the same shapes compile nothing."""
         return eqx.tree_at(lambda m: m.data, self, Data.of({"data": data}))
 

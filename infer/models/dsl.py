@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -234,7 +234,7 @@ class DslModel(Model):
     def constants(self) -> dict[str, np.ndarray]:
         return self.data.arrays()
 
-    def with_data(self, **named: Any) -> Self:
+    def with_data(self, **named: Any) -> "DslModel":
         """Return the same model on other data; the same shapes compile nothing.
 
         Raises:

@@ -25,14 +25,12 @@ class HamiltonianTuning(eqx.Module):
         target_acceptance: Mean acceptance that dual averaging aims at.
         metric: The whitening.
         searching: Whether the next window begins by doubling or halving the step size.
-        adapting: Whether chains move their own step size.
     """
 
     step_size: Scalar | np.ndarray
     target_acceptance: Scalar | np.ndarray
     metric: Diagonal
     searching: Bool[Array, ""] | np.ndarray
-    adapting: Bool[Array, ""] | np.ndarray
 
 
 def check_settings(engine: str, target_acceptance: float, step_size: float | None) -> None:
@@ -59,7 +57,6 @@ def first_tuning(
         np.asarray(target, dtype),
         as_metric(first_scale(gradients), gradients),
         np.asarray(step_size is None),
-        np.asarray(True),
     )
 
 
@@ -94,13 +91,12 @@ def retune(
         as_metric(scale, np.asarray(tuning.step_size)),
         # The first metric changes the units of a step, later ones hardly do.
         np.asarray(len(draws) == 1 and remaining > 0),
-        np.asarray(remaining > 0),
     )
 
 
-def enter(tuning: HamiltonianTuning) -> StepSize:
-    """Begin a window: the shared step size, sought or averaged anew by each chain."""
-    return restart(jnp.asarray(tuning.step_size), jnp.asarray(tuning.searching))
+def enter(tuning: HamiltonianTuning, warming: Bool[Array, ""]) -> StepSize:
+    """Begin a window: each chain takes the shared step size, and in warm-up moves its own."""
+    return restart(jnp.asarray(tuning.step_size), jnp.asarray(tuning.searching), warming)
 
 
 def learn(
@@ -113,7 +109,7 @@ def learn(
         averaged = average_dually(state, acceptance, jnp.asarray(tuning.target_acceptance))
         return jax.tree.map(lambda a, b: jnp.where(state.searching, a, b), searched, averaged)
 
-    due = state.searching | (complete & jnp.asarray(tuning.adapting))
+    due = state.searching | (complete & state.adapting)
     return jax.lax.cond(due, updated, lambda: state)
 
 

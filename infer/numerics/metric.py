@@ -1,6 +1,7 @@
 """The diagonal metric: a scale for each coordinate, learned from draws and scores."""
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -14,15 +15,15 @@ class Diagonal(eqx.Module):
     leaves them valid.
     """
 
-    scale: Vector
+    scale: Vector | Float[np.ndarray, "size"]
 
     def to_model(self, whitened: Vector) -> Vector:
         """Map a whitened displacement or momentum to model units."""
-        return self.scale * whitened
+        return jnp.asarray(self.scale) * whitened
 
     def to_whitened(self, gradient: Vector) -> Vector:
         """Map a gradient with respect to the position to one in the whitened space."""
-        return self.scale * gradient
+        return jnp.asarray(self.scale) * gradient
 
 
 def first_scale(gradients: Float[np.ndarray, "chains size"]) -> np.ndarray:
@@ -60,4 +61,4 @@ def fisher_scale(draws: np.ndarray, scores: np.ndarray, previous: np.ndarray) ->
 
 def as_metric(scale: np.ndarray, like: Array | np.ndarray) -> Diagonal:
     """Make a metric of host scales, in the precision of `like`."""
-    return Diagonal(np.asarray(scale, like.dtype))  # pyright: ignore[reportArgumentType]
+    return Diagonal(np.asarray(scale, like.dtype))

@@ -16,7 +16,7 @@ from ..types import Scalar, Vector
 from .hamiltonian import DIVERGENT
 from .leapfrog import PhasePoint, energy
 
-Slots = Float[Array, "levels+1 3 size"]
+Slots = Float[Array, "slots 3 size"]
 
 
 class Choice(NamedTuple):

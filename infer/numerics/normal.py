@@ -1,7 +1,6 @@
 """A normal distribution by its mean and a scale: standard deviations or a Cholesky factor."""
 
 import math
-from typing import Self
 
 import equinox as eqx
 import jax
@@ -50,7 +49,7 @@ class Normal(eqx.Module):
         noise = jax.scipy.linalg.solve_triangular(self.scale, centred, lower=True)
         return self.log_density_of_noise(noise)
 
-    def moved(self, step: Self) -> "Normal":
+    def moved(self, step: "Normal") -> "Normal":
         """Take a step given in this distribution's own coordinates.
 
         The mean moves by scale * step; the scale is multiplied by exp(step), where a

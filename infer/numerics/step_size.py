@@ -25,6 +25,7 @@ class StepSize(NamedTuple):
         center: The logarithm towards which `log_step` is drawn.
         updates: Updates so far.
         searching: Whether the first guess is still sought.
+        adapting: Whether completed draws move the step size.
         direction: +1 while doubling, -1 while halving, 0 before the first trial.
     """
 
@@ -34,17 +35,17 @@ class StepSize(NamedTuple):
     center: Scalar
     updates: Int[Array, ""]
     searching: Bool[Array, ""]
+    adapting: Bool[Array, ""]
     direction: Int[Array, ""]
 
 
-def restart(step_size: Scalar, searching: Bool[Array, ""]) -> StepSize:
+def restart(step_size: Scalar, searching: Bool[Array, ""], adapting: Bool[Array, ""]) -> StepSize:
     """Begin anew from a step size, with or without a search around it."""
     log_step = jnp.log(step_size)
     zero = jnp.zeros_like(log_step)
     center = log_step + math.log(10.0)
-    return StepSize(
-        log_step, log_step, zero, center, jnp.int32(0), jnp.asarray(searching), jnp.int32(0)
-    )
+    none = jnp.int32(0)
+    return StepSize(log_step, log_step, zero, center, none, searching, adapting, none)
 
 
 def try_one(state: StepSize, acceptance: Scalar) -> StepSize:
@@ -57,7 +58,7 @@ def try_one(state: StepSize, acceptance: Scalar) -> StepSize:
     moved = state.log_step + direction.astype(acceptance.dtype) * math.log(2.0)
     out_of_range = (moved > math.log(LARGEST)) | (moved < math.log(SMALLEST))
     found = crossed | out_of_range
-    fresh = restart(jnp.exp(state.log_step), jnp.zeros_like(found))
+    fresh = restart(jnp.exp(state.log_step), found, state.adapting)
     log_step = jnp.where(found, state.log_step, moved)
     return fresh._replace(log_step=log_step, searching=~found, direction=direction)
 

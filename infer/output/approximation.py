@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from ..density.base import LogDensity
 from ..density.start import evaluate
-from ..engines.advi import ADVI, WINDOW
+from ..engines.advi import ADVI
 from ..numerics.normal import Normal, unpacked
 from ..run.run import Run
 from .arviz import arviz_of, attributes
@@ -21,6 +21,8 @@ from .versions import pareto_k
 
 # Draws behind the Pareto k estimate; Vehtari et al. advise 1000 or more.
 TRUST_DRAWS = 2000
+# Epochs averaged after the fit has settled; the error of the mean falls with their root.
+FINAL_EPOCHS = 50
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Approximation:
 
     Attributes:
         density: The log density it approximates.
-        normal: Mean and scale, averaged over the last window of the fit.
+        normal: Mean and scale, averaged over 50 epochs after the fit has settled.
         family: "mean_field" or "full_rank".
         losses: Minus the ELBO of each of the last epochs, in nats.
         converged: Whether the stop rule was met.
@@ -45,8 +47,8 @@ class Approximation:
 
     @property
     def elbo(self) -> float:
-        """Evidence lower bound in nats, over the last window."""
-        return -float(self.losses[-WINDOW:].mean())
+        """Evidence lower bound in nats, over the last epochs."""
+        return -float(self.losses.mean())
 
     def sample(self, draws: int = 1000, key: int | Array = 0) -> Any:
         """Draw from the approximation, as ArviZ data of one chain."""
@@ -80,9 +82,9 @@ class Approximation:
 
 
 def approximation_of(run: Run) -> Approximation:
-    """Run a fit to its end, and average its last window."""
+    """Run a fit to its end, and average its last epochs."""
     assert isinstance(run.engine, ADVI)
-    run.advance(WINDOW)
+    run.advance(FINAL_EPOCHS)
     draws = run.draws()
     normal = unpacked(jnp.asarray(draws.positions[0].mean(0)), run.density.size)
     return Approximation(

@@ -56,7 +56,7 @@ def optimum_of(run: Run) -> Optimum:
     every = constrained(run.density, positions)
     stats: dict[str, Any] = {name: stat[:, 0] for name, stat in draws.stats.items()}
     return Optimum(
-        values={name: value[best] for name, value in every.items()},
+        values={name: np.asarray(value[best]) for name, value in every.items()},
         lp=float(lp[best]),
         space=run.engine.space,
         converged=bool(stats["converged"][best]),

@@ -12,7 +12,8 @@ from ..engines.map import MAP
 from ..engines.nuts import NUTS
 from ..errors import EngineError
 from ..models.base import Model
-from ..run.run import SAMPLING, Run, start
+from ..run.loop import SAMPLING
+from ..run.run import Run, start
 from .approximation import Approximation, approximation_of
 from .arviz import to_arviz
 from .optimum import Optimum, optimum_of

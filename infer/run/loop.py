@@ -11,6 +11,8 @@ from ..engines.base import Draws, Engine, State, Tick, Tuning
 from ..target import Target
 
 KEY_IMPLEMENTATION = "threefry2x32"
+# Window 0 is sampling, so that an early end of warm-up does not shift the draws.
+SAMPLING = 0
 
 
 class Order(NamedTuple):
@@ -111,9 +113,10 @@ def run_block(
 
 
 def _begin(engine, tuning, state, key_data, entering, window):
+    warming = window != SAMPLING
     key = jax.random.wrap_key_data(key_data, impl=KEY_IMPLEMENTATION)
     window_key = jax.random.key_data(jax.random.fold_in(key, window))
-    entered = engine.enter(tuning, state)
+    entered = engine.enter(tuning, state, warming)
     return jax.tree.map(lambda a, b: jnp.where(entering, a, b), entered, state), window_key
 
 

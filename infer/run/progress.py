@@ -2,7 +2,6 @@
 
 import sys
 from types import TracebackType
-from typing import Self
 
 from tqdm.auto import tqdm
 
@@ -20,7 +19,7 @@ class Progress:
         self._bar = tqdm(total=total, disable=hidden, unit="draw", mininterval=0.2)
         self._divergences = 0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Progress":
         return self
 
     def __exit__(

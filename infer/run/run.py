@@ -7,24 +7,22 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from ..density.base import LogDensity, log_density
-from ..density.start import Points, Starts, find_starts
+from ..density.start import Points, Starts, find_starts, refuse_misfits
 from ..engines.base import Draws, Engine, State, Tuning
 from ..errors import RunError
 from ..models.base import Model
+from ..models.data import on_device
 from .collect import Group, collect
 from .devices import Plan, plan, without_native
-from .loop import Block, Layout, Order, chain_keys, layout, run_block
+from .loop import SAMPLING, Block, Layout, Order, chain_keys, layout, run_block
 from .native import Program, Refusal, program
 from .offers import refuse_unless_offered
 from .progress import Progress
 
-# Window 0 is sampling, so that an early end of warm-up does not shift the draws.
-SAMPLING = 0
 BUFFER_BYTES = 64 * 2**20
 LARGEST_CAPACITY = 256
 
@@ -282,9 +280,10 @@ def start(
     _check_numbers(chains, warmup)
     density = log_density(model, jacobian=engine.jacobian)
     refuse_unless_offered(density, engine)
-    density = jax.tree.map(jnp.asarray, density)
+    density = jax.tree.map(on_device, density)
     if state is not None:
         return _resumed(density, engine, state, progress)
+    refuse_misfits(density, chains, starts)
     began = time.perf_counter()
     warmup = engine.default_warmup if warmup is None else warmup
     keys = chain_keys(key, chains)

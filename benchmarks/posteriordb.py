@@ -1,0 +1,51 @@
+"""An adapter that runs NUTS on a tree of posteriors with references, through `infer.declared`.
+
+A tree of posteriors comes with a checker that takes an adapter:
+
+    python check.py public --adapter benchmarks/posteriordb.py:sample \
+        --skip-kinds corr_cholesky,positive_ordered
+"""
+
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+
+import bijectors as bj
+import infer
+
+KINDS = {
+    "real": lambda args, shape: bj.Real(shape=shape),
+    "positive": lambda args, shape: bj.Positive(shape=shape),
+    "greater_than": lambda args, shape: bj.GreaterThan(args[0], shape=shape),
+    "interval": lambda args, shape: bj.Interval(args[0], args[1], shape=shape),
+    "simplex": lambda args, shape: bj.Simplex(shape=shape),
+    "ordered": lambda args, shape: bj.Ordered(shape=shape),
+    "interval_dependent": lambda args, shape: (
+        lambda values: bj.Interval(args[0], args[1](values), shape=shape)
+    ),
+}
+
+
+def model_of(log_prob, supports: dict[str, tuple], data: Any) -> infer.Model:
+    """Declare a model from the checker's log density and supports."""
+    sets = {name: KINDS[kind](args, shape) for name, (kind, args, shape) in supports.items()}
+    # Some of these densities compute with NumPy on their data, so the data stay outside.
+    return infer.declared(lambda values: log_prob(values, data), sets)
+
+
+def sample(log_prob, supports, data, seed, info=None) -> dict[str, np.ndarray]:
+    """Draw four chains; return values of shape (chain, draw, *shape)."""
+    engine = infer.NUTS(target_acceptance=0.9)
+    idata = infer.sample(model_of(log_prob, supports, data), engine, key=seed)
+    if info is not None:
+        stats = idata["sample_stats"]
+        info.update(
+            divergent=int(stats["diverging"].sum()),
+            mean_steps=float(stats["n_steps"].mean()),
+            **{k: idata.attrs[k] for k in ("native_loop", "why_not_native")},
+        )
+    return {name: np.asarray(idata["posterior"][name]) for name in supports}

@@ -1,0 +1,134 @@
+"""What every engine promises, whatever it does."""
+
+import dataclasses
+import sys
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import infer
+from infer.run.loop import Order, run_block
+from infer.target import Target
+
+from .found import every_engine, named
+
+ENGINES = pytest.mark.parametrize("engine", every_engine(), ids=named)
+
+
+@jax.jit
+def the_models_gradient(position):
+    return -0.5 * (position**2).sum(), -position
+
+
+class Counted(Target):
+    """A standard normal whose gradient leaves a name in the jaxpr."""
+
+    dimension: int = eqx.field(static=True, default=3)
+
+    @property
+    def size(self):
+        return self.dimension
+
+    @property
+    def offers(self):
+        return frozenset({"value", "gradient"})
+
+    def evaluate(self, position):
+        return the_models_gradient(position)
+
+
+def prepared(engine, chains=1):
+    """A state, a tuning and an order for the block program."""
+    rng = np.random.default_rng(0)
+    positions = rng.normal(size=(chains, 3))
+    tuning = engine.first_tuning(positions, -positions)
+    values = -0.5 * (positions**2).sum(-1)
+    state = jax.vmap(engine.init)(*map(jnp.asarray, (positions, values, -positions)))
+    keys = np.zeros((chains, 2), np.uint32)
+    zeros = np.zeros(chains, np.int32)
+    order = Order(keys, np.uint32(1), zeros, zeros + 3, np.int32(3), np.bool_(True))
+    return tuning, state, order
+
+
+def count(jaxpr, name):
+    """Count the calls of a jitted function by its name, in nested jaxprs too."""
+    here = sum(e.params.get("name") == name for e in jaxpr.eqns)
+    inner = [j for e in jaxpr.eqns for j in jax.tree.leaves(e.params, is_leaf=_is_jaxpr)]
+    return here + sum(count(getattr(j, "jaxpr", j), name) for j in inner if _is_jaxpr(j))
+
+
+def _is_jaxpr(x):
+    return hasattr(x, "eqns") or hasattr(x, "jaxpr")
+
+
+@ENGINES
+@pytest.mark.parametrize("chains", [1, 2])
+def test_the_loop_holds_the_gradient_once(engine, chains):
+    tuning, state, order = prepared(engine, chains)
+    program = lambda *a: run_block(engine, 4, 32, *a)  # noqa: E731
+    jaxpr = jax.make_jaxpr(program)(Counted(), tuning, state, order).jaxpr
+    calls = count(jaxpr, "the_models_gradient")
+    if named(engine) == "MAP":
+        # The line search of L-BFGS evaluates at points of its own.
+        assert calls > 1
+    else:
+        assert calls == 1
+
+
+@ENGINES
+def test_a_tick_keeps_the_shape_of_the_state(engine):
+    tuning, state, _ = prepared(engine)
+    one = jax.tree.map(lambda a: a[0], state)
+    key = jax.random.key(0)
+    ticked, tick = jax.eval_shape(engine.tick, key, Counted(), tuning, one)
+    describe = lambda tree: jax.tree.map(lambda a: (a.shape, jnp.dtype(a.dtype)), tree)  # noqa: E731
+    assert describe(ticked) == describe(one)
+    assert describe(jax.eval_shape(engine.enter, tuning, one, jnp.asarray(True))) == describe(one)
+    assert tick.complete.shape == ()
+    assert all(stat.shape == () for stat in tick.stats.values())
+
+
+@ENGINES
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_a_tick_keeps_the_precision_under_strict_promotion(engine, dtype):
+    tuning, state, _ = prepared(engine)
+    cast = lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a  # noqa: E731
+    tuning, state = jax.tree.map(cast, (tuning, jax.tree.map(lambda a: a[0], state)))
+    # The optimisers of optax promote inside; all that is ours does not.
+    wraps_optax = hasattr(sys.modules[type(engine).__module__], "optax")
+    with jax.numpy_dtype_promotion("standard" if wraps_optax else "strict"):
+        ticked, tick = jax.eval_shape(engine.tick, jax.random.key(0), Counted(), tuning, state)
+    leaves = [a.dtype for a in jax.tree.leaves((ticked, tick))]
+    assert {d for d in leaves if jnp.issubdtype(d, jnp.inexact)} == {jnp.dtype(dtype)}
+
+
+@ENGINES
+def test_settings_are_frozen_and_hash(engine):
+    assert hash(engine) == hash(dataclasses.replace(engine))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        engine.anything = 1
+
+
+@ENGINES
+def test_statistics_bear_arvizs_names(engine):
+    tuning, state, _ = prepared(engine)
+    one = jax.tree.map(lambda a: a[0], state)
+    _, tick = jax.eval_shape(engine.tick, jax.random.key(0), Counted(), tuning, one)
+    samplers = {"lp", "acceptance_rate", "diverging", "energy", "n_steps", "step_size"}
+    if named(engine) in ("HMC", "NUTS"):
+        assert samplers <= tick.stats.keys()
+
+
+@ENGINES
+def test_settings_that_make_no_sense_are_refused(engine):
+    wrong = {
+        "NUTS": {"target_acceptance": 1.2},
+        "HMC": {"trajectory_length": -1.0},
+        "MAP": {"optimizer": "newton"},
+        "ADVI": {"batch": 0},
+    }
+    with pytest.raises(infer.EngineError, match=named(engine)):
+        dataclasses.replace(engine, **wrong[named(engine)])

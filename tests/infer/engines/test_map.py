@@ -1,0 +1,61 @@
+"""MAP finds the mode of the space it was asked for."""
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import optax
+import pytest
+
+import bijectors as bj
+import infer
+
+from .. import targets
+
+
+def gamma():
+    return infer.declared(lambda v: dist.Gamma(2.0, 1.0).log_prob(v["x"]), {"x": bj.Positive()})
+
+
+# The density x exp(-x) has its mode at 1; times dx/dy = x, at 2.
+MODES = {"constrained": 1.0, "unconstrained": 2.0}
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", optax.adam(0.05)], ids=["lbfgs", "adam"])
+@pytest.mark.parametrize("space", MODES)
+def test_mode_of_a_gamma_depends_on_the_space(space, optimizer):
+    found = infer.maximize(gamma(), infer.MAP(space, optimizer), starts=4)
+    np.testing.assert_allclose(found.values["x"], MODES[space], rtol=1e-5)
+    assert found.converged
+    assert found.space == space
+
+
+def test_mode_of_a_normal_is_its_mean():
+    found = infer.maximize(targets.normal(), infer.MAP("constrained"), starts=2)
+    np.testing.assert_allclose(found.values["x"], targets.MEAN, atol=1e-6)
+    assert found.every_converged.all()
+
+
+def test_the_better_of_two_modes_is_returned_and_both_are_reported():
+    def two(values):
+        x = values["x"]
+        return jnp.logaddexp(-8 * (x - 1) ** 2, jnp.log(0.5) - 8 * (x + 1) ** 2)
+
+    model = infer.declared(two, {"x": bj.Real()})
+    found = infer.maximize(model, infer.MAP("constrained"), starts=16)
+    np.testing.assert_allclose(found.values["x"], 1.0, atol=1e-4)
+    assert {-1, 1} == set(np.round(found.every_value["x"]).astype(int))
+
+
+def test_a_search_cut_short_says_so():
+    found = infer.maximize(gamma(), infer.MAP("constrained", max_steps=1), starts=2)
+    assert not found.converged
+    assert "not converged" in repr(found)
+
+
+def test_a_line_search_steps_back_from_where_the_density_is_not_finite():
+    model = infer.declared(
+        lambda v: jnp.sum(jnp.log(1 - v["x"] ** 2) + 5 * v["x"]), {"x": bj.Real(shape=(2,))}
+    )
+    found = infer.maximize(model, infer.MAP("constrained"), starts={"x": np.zeros(2)})
+    # 2 x / (1 - x^2) = 5.
+    np.testing.assert_allclose(found.values["x"], (np.sqrt(104) - 2) / 10, rtol=1e-5)

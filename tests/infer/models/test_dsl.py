@@ -1,0 +1,171 @@
+"""The native language: names, shapes, plates, scopes, and one log density."""
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from scipy import stats
+
+import bijectors as bj
+import infer
+
+SCHOOLS = ["Choate", "Deerfield", "Phillips"]
+Y, SIGMA = np.array([28.0, 8.0, -3.0]), np.array([15.0, 10.0, 16.0])
+
+
+def schools(site, sigma, y, centred=True):
+    mu = site("mu", dist.Normal(0, 5))
+    tau = site("tau", dist.HalfCauchy(5))
+    theta = site("theta", dist.Normal(mu, tau), dims="school", centred=centred)
+    site.derive("spread", theta - mu, dims="school")
+    site.factor("penalty", -0.1 * tau)
+    site.observe("y", dist.Normal(theta, sigma), y, dims="school")
+
+
+def density(centred):
+    model = infer.model(schools, sigma=SIGMA, y=Y, centred=centred, coords={"school": SCHOOLS})
+    return infer.log_density(model)
+
+
+def by_hand(mu, tau, theta):
+    return (
+        stats.norm.logpdf(mu, 0, 5)
+        + stats.halfcauchy.logpdf(tau, 0, 5)
+        + stats.norm.logpdf(theta, mu, tau).sum()
+        - 0.1 * tau
+        + stats.norm.logpdf(Y, theta, SIGMA).sum()
+    )
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_log_density_is_that_of_the_textbook(centred):
+    d = density(centred)
+    mu, log_tau, rest = 1.2, -0.4, np.array([0.3, -1.0, 2.0])
+    tau = np.exp(log_tau)
+    theta = rest if centred else mu + tau * rest
+    log_det = log_tau + (0 if centred else 3 * log_tau)
+    position = jnp.array([mu, log_tau, *rest])
+    np.testing.assert_allclose(d(position), by_hand(mu, tau, theta) + log_det, rtol=1e-12)
+    without = infer.log_density(d.model, jacobian=False)
+    np.testing.assert_allclose(without(position), by_hand(mu, tau, theta), rtol=1e-12)
+
+
+def test_terms_and_labels_are_named():
+    d = density(True)
+    terms = d.terms(jnp.zeros(5))
+    assert list(terms) == ["mu", "tau", "theta", "penalty", "y", "jacobian"]
+    np.testing.assert_allclose(sum(terms.values()), d(jnp.zeros(5)), rtol=1e-12)
+    assert d.labels() == ["mu", "tau", *(f"theta[{name}]" for name in SCHOOLS)]
+
+
+def test_values_round_trip():
+    d = density(False)
+    position = jnp.array([1.2, -0.4, 0.3, -1.0, 2.0])
+    values = d.constrain(position)
+    np.testing.assert_allclose(values["spread"], values["theta"] - values["mu"])
+    latent = {name: values[name] for name in ("mu", "tau", "theta")}
+    np.testing.assert_allclose(d.unconstrain(latent), position, rtol=1e-10)
+
+
+def test_a_small_scale_loses_no_digit_when_non_centred():
+    """theta rounds to mu + tau z with tau far below one unit in mu's last place."""
+
+    def far(site):
+        theta = site("theta", dist.Normal(1e6, 1e-12), centred=False)
+        del theta
+
+    d = infer.log_density(infer.model(far))
+    z = jnp.array([0.7])
+    np.testing.assert_allclose(d(z), stats.norm.logpdf(0.7), rtol=1e-12)
+
+
+def test_plates_are_the_rightmost_axes_and_outer_values_broadcast():
+    def nested(site):
+        with site.plate("school", 3):
+            mean = site("mean", dist.Normal(0, 1))
+            with site.plate("pupil", 2):
+                score = site("score", dist.Normal(mean, 1))
+                site("vector", dist.Dirichlet(jnp.ones(4)))
+        site.derive("sum", score.sum())
+
+    sites = {s.name: s for s in infer.log_density(infer.model(nested)).sites}
+    assert (sites["mean"].shape, sites["mean"].dims) == ((3,), ("school",))
+    assert (sites["score"].shape, sites["score"].dims) == ((2, 3), ("pupil", "school"))
+    assert (sites["vector"].shape, sites["vector"].dims) == (
+        (2, 3, 4),
+        ("pupil", "school", None),
+    )
+    assert sites["vector"].unconstrained_shape == (2, 3, 3)
+
+
+def test_scopes_let_a_sub_model_be_used_twice():
+    def layer(site, width):
+        return site("w", dist.Normal(0, 1), shape=(width,))
+
+    def network(site, width):
+        layer(site.scope("first"), width)
+        layer(site.scope("second"), width)
+
+    names = [s.name for s in infer.log_density(infer.model(network, width=2)).sites]
+    assert names == ["first.w", "second.w"]
+
+
+def test_a_site_may_have_a_constraint_and_no_prior():
+    def flat(site):
+        scale = site.param("scale", bj.Positive(), shape=(2,))
+        site.factor("term", -scale.sum())
+
+    d = infer.log_density(infer.model(flat))
+    np.testing.assert_allclose(d(jnp.array([0.0, 1.0])), -1 - np.e + 1, rtol=1e-12)
+
+
+def test_a_support_may_depend_on_values_before_it():
+    def triangle(site):
+        high = site("high", dist.HalfNormal(1.0))
+        site("x", dist.Uniform(0.0, high))
+
+    d = infer.log_density(infer.model(triangle))
+    position = jnp.array([0.3, -0.8])
+    high = np.exp(0.3)
+    logistic = 0.3 + stats.logistic.logpdf(-0.8)
+    expected = stats.halfnorm.logpdf(high) + 0.3 - np.log(high) + logistic
+    np.testing.assert_allclose(d(position), expected, rtol=1e-12)
+
+
+def test_a_bijector_may_be_chosen_at_a_site():
+    def soft(site):
+        site("tau", dist.HalfNormal(1.0), bijector="softplus")
+
+    value = infer.log_density(infer.model(soft)).constrain(jnp.zeros(1))["tau"]
+    np.testing.assert_allclose(value, np.log(2))
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [dist.LogNormal(0.3, 0.7), dist.Gamma(2.5, 0.8), dist.Dirichlet(jnp.array([0.5, 2.0, 3.0]))],
+    ids=lambda p: type(p).__name__,
+)
+def test_log_space_formulae_agree_with_numpyro(prior):
+    d = infer.log_density(infer.model(lambda site: site("x", prior)))
+    position = jnp.linspace(-1.0, 0.6, d.size)
+    value = d.constrain(position)["x"]
+    np.testing.assert_allclose(d.terms(position)["x"], prior.log_prob(value), rtol=1e-10)
+
+
+def test_log_space_formulae_stay_finite_where_the_value_underflows():
+    d = infer.log_density(infer.model(lambda site: site("x", dist.Gamma(2.0, 1.0))))
+    value, gradient = d.evaluate(jnp.array([-800.0]))
+    np.testing.assert_allclose(value, -1600.0)
+    np.testing.assert_allclose(gradient, [2.0])
+
+
+def test_data_are_leaves_and_whole_numbers_are_not():
+    import jax
+
+    model = infer.model(schools, sigma=SIGMA, y=[28.0, 8.0, -3.0], centred=True, coords={})
+    leaves = jax.tree.leaves(model)
+    assert sorted(leaf.shape for leaf in leaves) == [(3,), (3,)]
+    changed = model.with_data(y=Y + 1)
+    assert jax.tree.structure(changed) == jax.tree.structure(model)
+    marked = infer.model(lambda site, n: site("x", dist.Normal(n, 1)), n=infer.data(3))
+    assert len(jax.tree.leaves(marked)) == 1

@@ -1,0 +1,78 @@
+"""What warm-up learns: step sizes, windows and scales."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from infer.numerics.metric import first_scale, fisher_scale
+from infer.numerics.step_size import average_dually, restart, try_one
+from infer.numerics.windows import warmup_windows
+
+YES, NO = jnp.asarray(True), jnp.asarray(False)
+
+
+def by_the_book(acceptances, first, target):
+    """Dual averaging as Hoffman & Gelman (2014), equation 6, writes it."""
+    mu, h, average = np.log(10 * first), 0.0, 0.0
+    for t, a in enumerate(acceptances, start=1):
+        h = (1 - 1 / (t + 10)) * h + (target - a) / (t + 10)
+        x = min(mu - np.sqrt(t) / 0.05 * h, np.log(np.pi))
+        average = t**-0.75 * x + (1 - t**-0.75) * average
+    return x, average
+
+
+def test_dual_averaging_is_that_of_the_paper():
+    acceptances = np.random.default_rng(0).random(30)
+    state = restart(jnp.asarray(0.3), NO, YES)
+    for a in acceptances:
+        state = average_dually(state, jnp.asarray(a), jnp.asarray(0.8))
+    x, average = by_the_book(acceptances, 0.3, 0.8)
+    np.testing.assert_allclose([state.log_step, state.log_average], [x, average], rtol=1e-12)
+
+
+def test_dual_averaging_finds_the_step_of_a_known_acceptance():
+    state = restart(jnp.asarray(0.01), NO, YES)
+    update = jax.jit(lambda s: average_dually(s, jnp.exp(-jnp.exp(s.log_step)), jnp.asarray(0.8)))
+    for _ in range(500):
+        state = update(state)
+    np.testing.assert_allclose(np.exp(state.log_average), -np.log(0.8), rtol=0.05)
+
+
+@pytest.mark.parametrize("first", [1e-5, 0.1, 3.0])
+def test_search_ends_within_a_doubling_of_the_crossing(first):
+    state = restart(jnp.asarray(first), YES, YES)
+    for _ in range(60):
+        if not state.searching:
+            break
+        state = try_one(state, jnp.exp(-jnp.exp(state.log_step)))
+    assert not state.searching
+    crossing = -np.log(0.8)
+    assert crossing / 2 <= np.exp(state.log_step) <= 2 * crossing
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 5, 19, 20, 50, 100, 301, 500, 1000])
+def test_windows_add_up_and_grow(warmup):
+    windows = warmup_windows(warmup)
+    assert sum(windows) == warmup
+    assert all(w > 0 for w in windows)
+    growing = windows[:-1]
+    assert list(growing) == sorted(growing)
+
+
+def test_two_rows_of_a_normal_give_its_scales_exactly():
+    """Scores of a normal are -x / variance, so the ratio of variances has no sampling error."""
+    scales = np.array([1e-3, 1.0, 50.0])
+    draws = np.random.default_rng(0).normal(size=(3, 3)) * scales
+    found = fisher_scale(draws, -draws / scales**2, np.ones(3))
+    np.testing.assert_allclose(found, scales, rtol=1e-12)
+
+
+def test_a_coordinate_that_says_nothing_keeps_its_scale():
+    draws = np.array([[0.0, 1.0], [0.0, 2.0], [0.0, 4.0], [np.nan, 1.0]])
+    found = fisher_scale(draws, -draws, np.array([7.0, 7.0]))
+    np.testing.assert_allclose(found, [7.0, 1.0])
+
+
+def test_first_scale_is_one_over_root_gradient():
+    np.testing.assert_allclose(first_scale(np.array([[4.0, -0.01], [4.0, 1.0]])), [0.5, 10**0.5])

@@ -1,0 +1,192 @@
+"""A run's draws depend on seed, chain and draw alone; it can be stopped and taken up again."""
+
+import pickle
+
+import jax
+import numpy as np
+import pytest
+
+import infer
+from infer.run import collect, native
+
+from .. import targets
+from ..engines.found import every_engine, named
+
+ENGINES = pytest.mark.parametrize("engine", every_engine(), ids=named)
+SAMPLERS = pytest.mark.parametrize("engine", [infer.HMC(), infer.NUTS()], ids=["HMC", "NUTS"])
+
+
+def run(engine, **options):
+    options = {"chains": 2, "warmup": 40, "key": 5, "progress": False} | options
+    return infer.start(targets.normal(), engine, **options)
+
+
+def same(one, other):
+    a, b = one.draws(), other.draws()
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@ENGINES
+def test_a_run_advanced_in_pieces_is_the_run_advanced_at_once(engine):
+    pieces = run(engine)
+    for draws in (1, 4, 7):
+        pieces.advance(draws)
+    same(pieces, run(engine).advance(12))
+
+
+@ENGINES
+def test_a_run_taken_up_from_its_state_is_the_run_that_never_stopped(engine):
+    stopped = run(engine).advance(5)
+    state = pickle.loads(pickle.dumps(stopped.state))
+    again = infer.start(targets.normal(), engine, state=state, progress=False).advance(6)
+    same(again, run(engine).advance(11))
+
+
+@SAMPLERS
+def test_blocks_and_threads_change_no_draw(engine, monkeypatch):
+    straight = run(engine, threads=1).advance(30)
+    monkeypatch.setattr(collect, "FIRST_ROWS", 1)
+    monkeypatch.setattr(collect, "BLOCK_SECONDS", 0.0)
+    same(run(engine, threads=2).advance(30), straight)
+
+
+def test_a_chain_does_not_depend_on_the_chains_beside_it():
+    """Without the pooling of warm-up, the first of three chains is a chain alone."""
+    engine = infer.NUTS(step_size=0.5)
+    starts = {"x": np.zeros(3)}
+    tuning = run(engine).warm_up().tuning
+    options = {"warmup": 0, "starts": starts, "tuning": tuning}
+    three = run(engine, chains=3, **options).advance(20).draws()
+    one = run(engine, chains=1, **options).advance(20).draws()
+    np.testing.assert_array_equal(three.positions[0], one.positions[0])
+
+
+@SAMPLERS
+def test_batched_chains_agree_with_chains_alone_within_rounding(engine):
+    starts = {"x": np.array([[0.1, 0.2, 0.3], [1.0, -1.0, 0.0]])}
+    tuning = run(engine).warm_up().tuning
+    options = {"warmup": 0, "starts": starts, "tuning": tuning}
+    batched = run(engine, group=2, **options).advance(3)
+    alone = run(engine, group=1, **options).advance(3)
+    assert not batched.plan.native
+    np.testing.assert_allclose(
+        batched.draws().positions, alone.draws().positions, rtol=1e-8, atol=1e-8
+    )
+
+
+def test_seeds_differ_and_chains_differ():
+    one, two = run(infer.NUTS(), key=1).advance(3), run(infer.NUTS(), key=2).advance(3)
+    assert not np.array_equal(one.draws().positions, two.draws().positions)
+    assert not np.array_equal(*one.draws().positions)
+
+
+def test_a_longer_warmup_changes_no_key_of_the_draws():
+    """Momenta of the draws depend on the draw alone: with one tuning, the same draws follow."""
+    engine = infer.NUTS()
+    tuning = run(engine).warm_up().tuning
+    start = {"starts": {"x": np.zeros(3)}, "tuning": tuning}
+    one = run(engine, warmup=0, **start).advance(5)
+    two = run(engine, warmup=0, **start)
+    two.windows = ()
+    same(two.advance(5), one)
+
+
+@ENGINES
+def test_new_data_seed_and_numbers_of_draws_compile_nothing(engine):
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, _, **__: compiled.append(event) if "backend_compile" in event else None
+    )
+    call(engine, targets.normal(), seed=1, draws=3, step_size=0.3)
+    before = len(compiled)
+    assert before > 0 or native._kept
+    other = targets.normal(mean=np.zeros(3), covariance=np.eye(3))
+    call(engine, other, seed=2, draws=5, step_size=0.4)
+    assert len(compiled) == before
+
+
+def call(engine, model, *, seed, draws, step_size):
+    """Use an engine as people do, through to the result."""
+    if named(engine) == "MAP":
+        return infer.maximize(model, engine, starts=2, key=seed)
+    if named(engine) == "ADVI":
+        return infer.fit(model, engine, key=seed, epochs=20).sample(4)
+    engine = type(engine)(step_size=step_size)
+    return infer.sample(model, engine, chains=2, warmup=30, draws=draws, key=seed)
+
+
+def interrupt_after(blocks, monkeypatch):
+    """Raise KeyboardInterrupt once so many blocks have been absorbed."""
+    absorbed = []
+    absorb = collect.Group.absorb
+
+    def counting(self, *arguments):
+        made = absorb(self, *arguments)
+        absorbed.append(made)
+        if len(absorbed) == blocks:
+            raise KeyboardInterrupt
+        return made
+
+    monkeypatch.setattr(collect.Group, "absorb", counting)
+
+
+def test_an_interrupt_keeps_the_draws_made_so_far(monkeypatch):
+    monkeypatch.setattr(collect, "BLOCK_SECONDS", 0.0)
+    straight = run(infer.NUTS(), warmup=0, threads=1, key=8).advance(200).draws()
+    interrupt_after(40, monkeypatch)
+    with pytest.warns(UserWarning, match="interrupted: .* of 200 draws"):
+        idata = infer.sample(
+            targets.normal(), infer.NUTS(), chains=2, warmup=0, draws=200, key=8, threads=1
+        )
+    kept = np.asarray(idata["posterior"]["x"])
+    assert 1 <= kept.shape[1] < 200
+    np.testing.assert_array_equal(kept, straight.positions[:, : kept.shape[1]])
+
+
+def test_an_interrupted_warmup_goes_on_where_it_stopped(monkeypatch):
+    straight = run(infer.NUTS(), threads=1).advance(10)
+    interrupted = run(infer.NUTS(), threads=1)
+    with monkeypatch.context() as patch:
+        interrupt_after(3, patch)
+        with pytest.raises(KeyboardInterrupt):
+            interrupted.advance(10)
+    with pytest.raises(infer.RunError, match="still warming up"):
+        interrupted.draws()
+    same(interrupted.advance(10), straight)
+
+
+def test_a_model_that_cannot_be_native_says_why_and_runs():
+    import jax.numpy as jnp
+
+    import bijectors as bj
+
+    def sorts(values):
+        return (
+            -0.5 * (jnp.sort(values["x"]) * jnp.arange(3.0) ** 2 * values["x"]).sum()
+            - (values["x"] ** 2).sum()
+        )
+
+    model = infer.declared(sorts, {"x": bj.Real(shape=(3,))})
+    started = infer.start(model, infer.NUTS(), chains=4, warmup=20, progress=False).advance(5)
+    assert not started.plan.native
+    assert started.why_not_native
+    assert started.plan.width == 2
+    assert started.draws().positions.shape == (4, 5, 3)
+
+
+def test_a_group_must_divide_the_chains():
+    with pytest.raises(infer.RunError, match="3 chains do not divide into groups of 2"):
+        run(infer.NUTS(), chains=3, group=2)
+
+
+def test_an_argument_that_the_program_never_reads_does_no_harm():
+    """jaxlib 0.10 aborts the process where an argument of a native call is dead."""
+    import bijectors as bj
+
+    model = infer.declared(
+        lambda v, d: -(v["x"] ** 2).sum() + 0 * d["unread"].sum(),
+        {"x": bj.Real(shape=(2,))},
+        data={"unread": np.ones(3), "unused": np.zeros((0, 2))},
+    )
+    assert infer.start(model, infer.NUTS(), chains=1).advance(2).plan.native

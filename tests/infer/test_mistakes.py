@@ -1,0 +1,207 @@
+"""Mistakes made on purpose: each error names the site and the mend, before anything compiles."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import bijectors as bj
+import infer
+
+compiled = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, _, **__: compiled.append(event) if "backend_compile" in event else None
+)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiles(request):
+    before = len(compiled)
+    yield
+    if "may_compile" not in request.keywords:
+        assert len(compiled) == before
+
+
+def refuses(make, error, *words):
+    """The whole way to a run: declaring and starting."""
+    with pytest.raises(error) as caught:
+        infer.start(make(), infer.NUTS(), chains=1)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_nan_in_the_data():
+    def make():
+        return infer.model(lambda site, y: None, y=np.array([1.0, np.nan, 2.0]))
+
+    refuses(make, infer.ModelError, "y:", "1 NaN of 3", "index (1,)", "Drop these rows")
+
+
+def test_nan_in_data_that_the_function_closes_over():
+    y = np.array([[1.0, 2.0], [np.nan, 2.0]])
+
+    def make():
+        return infer.model(lambda site: site.observe("height", dist.Normal(0, 1), y))
+
+    refuses(make, infer.ModelError, "height:", "NaN", "(1, 0)")
+
+
+def test_an_unknown_constraint():
+    class Odd(bj.Constraint):
+        @property
+        def event_ndims(self):
+            return 0
+
+        def contains(self, value):
+            return value > 0
+
+    def make():
+        return infer.declared(lambda v: -v["x"], {"x": Odd()})
+
+    refuses(make, bj.BijectorError, "x:", "Odd", "Simplex", "rules=")
+
+
+def test_a_duplicate_name():
+    def twice(site):
+        site("mu", dist.Normal(0, 1))
+        site("mu", dist.Normal(0, 1))
+
+    refuses(lambda: infer.model(twice), infer.ModelError, "mu:", "declared twice", "scope")
+
+
+def test_a_missing_name():
+    model = infer.declared(lambda v: -(v["x"] ** 2) - v["y"] ** 2, {"x": bj.Real(), "y": bj.Real()})
+    with pytest.raises(infer.ModelError, match=r"y: no value is given.*x, y"):
+        infer.start(model, infer.NUTS(), chains=1, starts={"x": 0.0})
+
+
+def test_a_name_that_is_not_a_site():
+    model = infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real()})
+    with pytest.raises(infer.ModelError, match=r"z: a value is given.*x"):
+        infer.start(model, infer.NUTS(), chains=1, starts={"x": 0.0, "z": 1.0})
+
+
+def test_an_empty_name():
+    refuses(
+        lambda: infer.model(lambda site: site("", dist.Normal(0, 1))), infer.ModelError, "non-empty"
+    )
+
+
+def test_a_discrete_latent_site():
+    def count(site):
+        site("k", dist.Poisson(3.0))
+
+    refuses(lambda: infer.model(count), bj.BijectorError, "k:", "discrete", "MixtureSameFamily")
+
+
+def test_shapes_that_do_not_fit():
+    def mismatch(site, y):
+        mu = site("mu", dist.Normal(jnp.zeros(4), 1))
+        site.observe("y", dist.Normal(mu, 1), y)
+
+    def make():
+        return infer.model(mismatch, y=np.zeros(3))
+
+    refuses(make, infer.ModelError, "y:", "shape (3,)", "batch shape (4,)")
+
+
+def test_dims_that_do_not_fit():
+    def mismatch(site):
+        site("mu", dist.Normal(jnp.zeros(4), 1), dims="school")
+
+    def make():
+        return infer.model(mismatch, coords={"school": ["a", "b", "c"]})
+
+    refuses(make, infer.ModelError, "mu:", "'school'", "3", "4")
+
+
+def test_a_dimension_without_a_size():
+    refuses(
+        lambda: infer.model(lambda site: site("mu", dist.Normal(0, 1), dims="school")),
+        infer.ModelError,
+        "mu:",
+        "'school'",
+        "coords=",
+    )
+
+
+def test_a_log_density_that_is_not_a_scalar():
+    def make():
+        return infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real(shape=(3,))})
+
+    refuses(make, infer.ModelError, "log density", "(3,)", "jnp.sum")
+
+
+def test_a_model_without_latent_sites():
+    def none(site, y):
+        site.observe("y", dist.Normal(0, 1), y)
+
+    refuses(lambda: infer.model(none, y=np.zeros(3)), infer.ModelError, "no latent site", "site(")
+
+
+def test_a_prior_that_is_not_a_distribution():
+    refuses(lambda: infer.model(lambda site: site("x", 3.0)), infer.ModelError, "x:", "float")
+    refuses(
+        lambda: infer.model(lambda site: site("x", bj.Positive())), infer.ModelError, "site.param"
+    )
+
+
+def test_non_centring_without_a_location_and_scale():
+    def make():
+        return infer.model(lambda site: site("x", dist.Gamma(1.0, 1.0), centred=False))
+
+    refuses(make, infer.ModelError, "x:", "Gamma", "Normal", "centred=True")
+
+
+@pytest.mark.may_compile
+def test_a_start_outside_the_support():
+    def make():
+        return infer.declared(lambda v: -v["sigma"], {"sigma": bj.Positive()})
+
+    with pytest.raises(infer.ModelError, match=r"sigma: the value -1.0 lies outside Positive"):
+        infer.start(make(), infer.NUTS(), chains=1, starts={"sigma": -1.0})
+
+
+def test_a_start_of_a_wrong_shape():
+    model = infer.declared(lambda v: -v["x"].sum(), {"x": bj.Positive(shape=(3,))})
+    with pytest.raises(infer.ModelError, match=r"x: the value has shape \(2,\).*\(3,\)"):
+        infer.start(model, infer.NUTS(), chains=1, starts={"x": np.ones(2)})
+
+
+@pytest.mark.may_compile
+def test_no_finite_start_names_the_term():
+    def hopeless(site):
+        x = site("x", dist.Normal(0, 1))
+        site.factor("impossible", jnp.log(-jnp.abs(x)))
+
+    with pytest.raises(infer.StartError, match=r"impossible: its log density is nan.*x="):
+        infer.start(infer.model(hopeless), infer.NUTS(), chains=1)
+
+
+@pytest.mark.may_compile
+def test_check_reports_without_raising():
+    good = infer.check(infer.declared(lambda v: -v["x"], {"x": bj.Positive()}))
+    assert [f.passed for f in good] == [True, True, True]
+    bad = infer.check(infer.declared(lambda v: jnp.log(-v["x"]), {"x": bj.Positive()}))
+    assert not bad[-1].passed
+    assert "log_density" in bad[-1].detail
+
+
+def test_numpy_on_traced_data_says_what_to_do():
+    model = infer.model(
+        lambda site, y: site("x", dist.Normal(np.asarray(y).mean(), 1)), y=np.ones(3)
+    )
+    with pytest.raises(jax.errors.TracerArrayConversionError) as caught:
+        infer.start(model, infer.NUTS())
+    assert "infer.static" in caught.value.__notes__[-1]
+
+
+def test_numbers_that_make_no_sense():
+    model = infer.declared(lambda v: -v["x"], {"x": bj.Positive()})
+    with pytest.raises(infer.RunError, match="0 chains"):
+        infer.start(model, infer.NUTS(), chains=0)
+    with pytest.raises(infer.RunError, match="-1 draws"):
+        infer.start(model, infer.NUTS(), warmup=-1)
+    with pytest.raises(infer.EngineError, match=r"MAP.*infer.maximize"):
+        infer.sample(model, infer.MAP("constrained"))
