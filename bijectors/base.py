@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Num
 
+from .errors import BijectorError
+
 Shape = tuple[int, ...]
 # A bound, location or scale: one number, or an array that broadcasts over the batch.
 Parameter = int | float | Num[Array, "..."] | Num[np.ndarray, "..."]
@@ -50,6 +52,23 @@ class Constraint(eqx.Module):
     def own_bijector(self) -> "Bijector | None":
         """Return the map that a user's set brings along; it overrides the registry."""
         return None
+
+
+def vector_shape(constraint: Constraint, size: int | None) -> Shape:
+    """Shape of a value declared by a set of vectors, from its `size` or its `shape`.
+
+    Raises:
+        BijectorError: Neither is given, or they disagree.
+    """
+    shape = constraint.shape if constraint.shape is not None else (size,) if size else None
+    if shape is None or (size is not None and shape[-1:] != (size,)):
+        kind = type(constraint).__name__
+        raise BijectorError(
+            kind,
+            f"its size is {size} and its shape {constraint.shape}",
+            f"Declare {kind}(3), or {kind}(shape=(4, 3)) for four vectors of three numbers.",
+        )
+    return shape
 
 
 class Image(NamedTuple):

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .base import Bijector, Constraint, Image, Shape, bijection
+from .base import Bijector, Constraint, Image, Shape, bijection, vector_shape
 
 
 class Ordered(Constraint):
@@ -18,7 +18,7 @@ class Ordered(Constraint):
 
     @property
     def declared_shape(self) -> Shape:
-        return self.shape or (self.size or 1,)
+        return vector_shape(self, self.size)
 
     def contains(self, value: Float[Array, "... k"]) -> Bool[Array, "..."]:
         # Equal neighbours belong to the set: small gaps vanish by rounding.

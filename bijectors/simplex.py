@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .base import Bijector, Constraint, Image, Shape, bijection
+from .base import Bijector, Constraint, Image, Shape, bijection, vector_shape
 from .elementary import from_sum_to_zero, sum_to_zero
 
 
@@ -25,7 +25,7 @@ class Simplex(Constraint):
 
     @property
     def declared_shape(self) -> Shape:
-        return self.shape or (self.size or 1,)
+        return vector_shape(self, self.size)
 
     def contains(self, value: Float[Array, "... k"]) -> Bool[Array, "..."]:
         # A sum of k rounded numbers errs by about sqrt(k) units in the last place.

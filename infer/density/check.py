@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import ExplainedError, StartError
+from ..errors import StartError
 from ..models.base import Model
 from .base import LogDensity, log_density
 from .start import find_starts
@@ -42,8 +42,9 @@ def check(model: Model, seed: int = 0) -> list[Finding]:
         findings.append(_round_trip(density, point))
     except StartError as error:
         findings.append(Finding("is there a finite start?", False, str(error)))
-    except ExplainedError as error:
-        findings.append(Finding("does the model run, with latent sites?", False, str(error)))
+    except Exception as error:  # noqa: BLE001 - whatever the user's function raises is the answer
+        detail = f"{type(error).__name__}: {error}"
+        findings.append(Finding("does the model run, with latent sites?", False, detail))
     return findings
 
 

@@ -50,11 +50,23 @@ class Data(eqx.Module):
         Raises:
             ModelError: An array holds NaN, or a value is neither array-like nor hashable.
         """
-        tree = {name: _arrays_of_lists(value) for name, value in named.items()}
+        tree = jax.tree.map(_as_array, dict(named), is_leaf=_is_array_like)
         paths, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_marked)
         sorted_values = [_sort(_name(path), value) for path, value in paths]
         leaves, statics = zip(*sorted_values, strict=True) if sorted_values else ((), ())
         return cls(tuple(leaves), tuple(statics), structure)
+
+    def replaced(self, named: Mapping[str, Any]) -> "Data":
+        """Replace top-level values; a value keeps the kind, leaf or static, of the old one."""
+        marked = jax.tree.unflatten(self.structure, [_marked(*pair) for pair in self._pairs()])
+        kinds = {name: old for name, old in marked.items() if _is_marked(old)}
+        new = {
+            name: Marked(value, kinds[name].is_leaf)
+            if name in kinds and not _is_marked(value)
+            else value
+            for name, value in named.items()
+        }
+        return type(self).of(marked | new)
 
     def tree(self) -> dict[str, Any]:
         """Put the dictionary together again."""
@@ -62,10 +74,9 @@ class Data(eqx.Module):
         return jax.tree.unflatten(self.structure, values)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """List the top-level values that are leaves, on the host."""
-        kept = [leaf for leaf, _ in self._pairs()]
-        named = jax.tree.unflatten(self.structure, kept)
-        return {name: np.asarray(v) for name, v in named.items() if isinstance(v, jax.Array)}
+        """List the leaves on the host, by the path of keys that leads to each."""
+        paths, _ = jax.tree_util.tree_flatten_with_path(self.tree())
+        return {_name(path): np.asarray(v) for path, v in paths if isinstance(v, jax.Array)}
 
     def _pairs(self) -> list[tuple[Any, Any]]:
         return list(zip(self.leaves, self.statics, strict=True))
@@ -107,6 +118,10 @@ def _sort(name: str, value: Any) -> tuple[Any, Any]:
     return None, value
 
 
+def _marked(leaf: Any, value: Any) -> Marked:
+    return Marked(value, is_leaf=False) if leaf is None else Marked(leaf, is_leaf=True)
+
+
 def _is_numeric(value: Any) -> bool:
     return isinstance(value, float | complex | np.ndarray | np.generic | jax.Array)
 
@@ -115,14 +130,16 @@ def _is_marked(value: Any) -> bool:
     return isinstance(value, Marked)
 
 
-def _arrays_of_lists(value: Any) -> Any:
-    numbers = isinstance(value, list | tuple) and not _is_marked(value) and len(value) > 0
-    if numbers and all(isinstance(v, Number) for v in value):
-        return np.asarray(value)
-    if isinstance(value, list) and value and all(isinstance(v, list | tuple) for v in value):
-        return np.asarray(value)
-    is_array_like = hasattr(value, "__array__") and not isinstance(value, Tracer)
-    return np.asarray(value) if is_array_like and not isinstance(value, jax.Array) else value
+def _is_array_like(value: Any) -> bool:
+    """Tell whether a value is one array in disguise: a list of numbers, a table, a series."""
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(v, Number) or _is_array_like(v) for v in value)
+    return _is_marked(value) or hasattr(value, "__array__")
+
+
+def _as_array(value: Any) -> Any:
+    is_array = _is_marked(value) or isinstance(value, jax.Array | Tracer)
+    return np.asarray(value) if _is_array_like(value) and not is_array else value
 
 
 def _name(path: tuple) -> str:

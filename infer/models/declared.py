@@ -61,13 +61,11 @@ class DeclaredModel(Model):
         return Declaration(name, constraint, laid.batch_shape + event, laid.dims)
 
     def constants(self) -> dict[str, np.ndarray]:
-        data = self.data.tree().get("data")
-        named = data if isinstance(data, dict) else {"data": data}
-        return {k: np.asarray(v) for k, v in named.items() if eqx.is_array(v)}
+        return {name.removeprefix("data."): a for name, a in self.data.arrays().items()}
 
     def with_data(self, data: Any) -> "DeclaredModel":
         """Return the same model on other data; the same shapes compile nothing."""
-        return eqx.tree_at(lambda m: m.data, self, Data.of({"data": data}))
+        return eqx.tree_at(lambda m: m.data, self, self.data.replaced({"data": data}))
 
 
 def declared(

@@ -240,17 +240,18 @@ class DslModel(Model):
         Raises:
             ModelError: A name is not among the model's data.
         """
-        old = self.data.tree()
-        unknown = named.keys() - old.keys()
+        old = self.data.tree().keys()
+        unknown = named.keys() - old
         if unknown:
             raise ModelError(
                 min(unknown), "the model has no such data", f"It takes {', '.join(sorted(old))}."
             )
-        return eqx.tree_at(lambda m: m.data, self, Data.of(old | named))
+        return eqx.tree_at(lambda m: m.data, self, self.data.replaced(named))
 
 
 def model(
     function: Callable[..., Any],
+    /,
     *,
     coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
     rules: Rules = RULES,

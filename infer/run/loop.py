@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
 from ..engines.base import Draws, Engine, State, Tick, Tuning
+from ..errors import RunError
 from ..target import Target
 
 KEY_IMPLEMENTATION = "threefry2x32"
@@ -164,8 +165,25 @@ def _float_type(state: State) -> Any:
     return floats[0]
 
 
-def chain_keys(seed: int | Array, chains: int) -> np.ndarray:
+def _root_key(seed: int | np.integer | Array) -> Array:
+    """Make a key of our own generator from a seed, or from a key of any kind."""
+    if isinstance(seed, int | np.integer):
+        return jax.random.key(int(seed), impl=KEY_IMPLEMENTATION)
+    if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
+        same = jax.random.key_impl(seed) == KEY_IMPLEMENTATION
+        data = jax.random.key_data(seed) if same else jax.random.bits(seed, (2,), np.uint32)
+        return jax.random.wrap_key_data(data, impl=KEY_IMPLEMENTATION)
+    if seed.shape == (2,) and seed.dtype == np.uint32:
+        return jax.random.wrap_key_data(seed, impl=KEY_IMPLEMENTATION)
+    raise RunError(
+        "key",
+        f"an array of shape {seed.shape} and type {seed.dtype} is not a key",
+        "Give a whole number, or a key of jax.random.key.",
+    )
+
+
+def chain_keys(seed: int | np.integer | Array, chains: int) -> np.ndarray:
     """Derive the key data of every chain, shape (chains, 2), from a seed or a key."""
-    root = jax.random.key(seed, impl=KEY_IMPLEMENTATION) if isinstance(seed, int) else seed
+    root = _root_key(seed)
     fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
     return np.asarray(jax.random.key_data(fold(root, np.arange(chains, dtype=np.uint32))))

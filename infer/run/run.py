@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -42,6 +42,7 @@ class RunState(NamedTuple):
     """All that a stopped run needs to go on, bit for bit; every array is on the host.
 
     Attributes:
+        made_for: Engine, and names and shapes of the sites; another is refused.
         keys: Key data of each chain.
         plan: How the chains share the machine.
         states: State of each group.
@@ -51,8 +52,11 @@ class RunState(NamedTuple):
         windows: Warm-up windows still to come, the present one first.
         window: Number of the present window; 0 in sampling.
         recent: Draws of the last windows.
+        warmup: Warm-up draws per chain that were planned.
+        timing: Where the time went.
     """
 
+    made_for: str
     keys: np.ndarray
     plan: Plan
     states: tuple[State, ...]
@@ -62,6 +66,8 @@ class RunState(NamedTuple):
     windows: tuple[int, ...]
     window: int
     recent: tuple[Draws, ...]
+    warmup: int
+    timing: Timing
 
 
 @dataclass
@@ -101,6 +107,7 @@ class Run:
         """All that is needed to go on later; see `start(state=...)`."""
         host = [jax.tree.map(np.asarray, group.state) for group in self.groups]
         return RunState(
+            _made_for(self.density, self.engine),
             np.concatenate([group.keys for group in self.groups]),
             self.plan,
             tuple(host),
@@ -110,6 +117,8 @@ class Run:
             self.windows,
             self.window,
             self.recent,
+            self.warmup,
+            replace(self.timing),
         )
 
     def advance(self, draws: int) -> "Run":
@@ -153,10 +162,11 @@ class Run:
         """
         fewest = self.fewest() if self.window == SAMPLING else 0
         if not fewest:
+            why = "no draw was asked for" if self.window == SAMPLING else "it is still warming up"
             raise RunError(
                 "draws",
-                "no draw of the posterior exists yet, since the run is still warming up",
-                "Call advance(draws) to go on from here.",
+                f"the run has no draw of the posterior, since {why}",
+                "Call advance(draws), with one draw or more.",
             )
         return self.engine.finish(self._layout.unpack(self._records(fewest)))
 
@@ -252,7 +262,7 @@ def group_chains(keys: np.ndarray, states: State, width: int) -> list[Group]:
 
 def start(
     model: Model, engine: Engine, *, chains: int = 4, warmup: int | None = None,
-    starts: Starts = "uniform", tuning: Tuning | None = None, key: int | Array = 0,
+    starts: Starts = "uniform", tuning: Tuning | None = None, key: int | np.integer | Array = 0,
     group: int | None = None, threads: int | None = None, progress: bool | None = None,
     state: RunState | None = None,
 ) -> Run:  # fmt: skip
@@ -269,7 +279,8 @@ def start(
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
         threads: Programs called at the same time on a CPU; changes no draw.
         progress: Whether to show a bar; by default where standard error is a terminal.
-        state: Where an earlier run stopped; the run goes on from there.
+        state: Where an earlier run stopped; the run goes on from there, and of the other
+            arguments only the model, the engine and `progress` are read.
 
     Raises:
         ModelError: The model cannot be used; the message names the site.
@@ -288,13 +299,14 @@ def start(
     warmup = engine.default_warmup if warmup is None else warmup
     keys = chain_keys(key, chains)
     points = find_starts(density, chains, _start_key(keys), starts)
+    fresh = engine.first_tuning(points.positions, points.gradients)
     timing = Timing(starts=time.perf_counter() - began)
     chosen = plan(chains, group, threads)
     return Run(
         density,
         engine,
         chosen,
-        engine.first_tuning(points.positions, points.gradients) if tuning is None else tuning,
+        fresh if tuning is None else _fitting(tuning, fresh),
         group_chains(keys, _init(engine, points), chosen.width),
         engine.windows(warmup),
         warmup,
@@ -325,7 +337,30 @@ def _init_all(engine: Engine, *points: Array) -> State:
     return jax.vmap(engine.init)(*points)
 
 
+def _made_for(density: LogDensity, engine: Engine) -> str:
+    sites = ", ".join(f"{site.name}{list(site.shape)}" for site in density.latent)
+    return f"{engine!r} on sites {sites}"
+
+
+def _fitting(tuning: Tuning, fresh: Tuning) -> Tuning:
+    """Accept the tuning of an earlier run, if it is of the same engine and size."""
+    shapes = [jax.tree.map(np.shape, t) for t in (tuning, fresh)]
+    if shapes[0] != shapes[1]:
+        raise RunError(
+            "tuning",
+            f"it is a {type(tuning).__name__} of shapes {jax.tree.leaves(tuning)}",
+            "Give the tuning of a run of the same engine on a model of the same size.",
+        )
+    return tuning
+
+
 def _resumed(density: LogDensity, engine: Engine, state: RunState, progress: bool | None) -> Run:
+    if state.made_for != _made_for(density, engine):
+        raise RunError(
+            "state",
+            f"it belongs to {state.made_for}, not to {_made_for(density, engine)}",
+            "Resume with the engine and the model that were stopped; data may differ.",
+        )
     groups = group_chains(
         state.keys,
         jax.tree.map(lambda *a: np.concatenate(a), *state.states),
@@ -343,8 +378,9 @@ def _resumed(density: LogDensity, engine: Engine, state: RunState, progress: boo
         state.tuning,
         groups,
         state.windows,
-        sum(state.windows),
+        state.warmup,
         state.window,
         state.recent,
+        timing=replace(state.timing),
         progress=progress,
     )

@@ -124,3 +124,22 @@ class Even(Constraint):
 
 def test_a_set_may_bring_its_own_map():
     assert isinstance(bj.bijector_for(Even()), Sinh)
+
+
+@pytest.mark.parametrize("kind", [bj.Simplex, bj.Ordered])
+def test_a_vector_needs_a_size(kind):
+    assert kind(3).declared_shape == (3,)
+    assert kind(shape=(4, 3)).declared_shape == (4, 3)
+    for wrong in (kind(), kind(3, shape=(4,))):
+        with pytest.raises(bj.BijectorError, match=r"Declare .*\(3\)"):
+            _ = wrong.declared_shape
+
+
+def test_the_check_holds_without_double_precision():
+    jax.config.update("jax_enable_x64", False)
+    try:
+        bj.check_bijector(Sinh(), Cubed(), (3,), **DOMAINS)
+        with pytest.raises(bj.BijectorError, match="not the Jacobian's"):
+            bj.check_bijector(Sinh("sign"), Cubed(), (), **DOMAINS)
+    finally:
+        jax.config.update("jax_enable_x64", True)

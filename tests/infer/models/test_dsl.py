@@ -1,5 +1,6 @@
 """The native language: names, shapes, plates, scopes, and one log density."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -160,8 +161,6 @@ def test_log_space_formulae_stay_finite_where_the_value_underflows():
 
 
 def test_data_are_leaves_and_whole_numbers_are_not():
-    import jax
-
     model = infer.model(schools, sigma=SIGMA, y=[28.0, 8.0, -3.0], centred=True, coords={})
     leaves = jax.tree.leaves(model)
     assert sorted(leaf.shape for leaf in leaves) == [(3,), (3,)]
@@ -169,3 +168,29 @@ def test_data_are_leaves_and_whole_numbers_are_not():
     assert jax.tree.structure(changed) == jax.tree.structure(model)
     marked = infer.model(lambda site, n: site("x", dist.Normal(n, 1)), n=infer.data(3))
     assert len(jax.tree.leaves(marked)) == 1
+
+
+def test_with_data_keeps_the_kind_of_each_value():
+    model = infer.model(
+        lambda site, n, power: site("x", dist.Normal(n, 1 + power)),
+        n=infer.data(3),
+        power=infer.static(2.0),
+    )
+    changed = model.with_data(n=4)
+    assert jax.tree.structure(changed) == jax.tree.structure(model)
+    assert changed.data.tree()["power"] == 2.0
+    assert isinstance(changed.data.tree()["power"], float)
+
+
+@pytest.mark.parametrize(
+    ("value", "leaves"),
+    [([1.0, 2.0], 1), ([[1, 2], [3, 4]], 1), ((2, 3), 0), ({"a": [1.0, 2.0], "n": 3}, 1), ("x", 0)],
+)
+def test_lists_are_arrays_and_tuples_are_trees(value, leaves):
+    model = infer.model(lambda site, d: site("x", dist.Normal(0, 1)), d=value)
+    assert len(jax.tree.leaves(model)) == leaves
+
+
+def test_data_that_are_neither_arrays_nor_hashable_are_refused():
+    with pytest.raises(infer.ModelError, match=r"d: a set is neither"):
+        infer.model(lambda site, d: None, d={1, 2})

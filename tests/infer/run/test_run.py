@@ -3,6 +3,7 @@
 import pickle
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -157,8 +158,6 @@ def test_an_interrupted_warmup_goes_on_where_it_stopped(monkeypatch):
 
 
 def test_a_model_that_cannot_be_native_says_why_and_runs():
-    import jax.numpy as jnp
-
     import bijectors as bj
 
     def sorts(values):
@@ -190,3 +189,36 @@ def test_an_argument_that_the_program_never_reads_does_no_harm():
         data={"unread": np.ones(3), "unused": np.zeros((0, 2))},
     )
     assert infer.start(model, infer.NUTS(), chains=1).advance(2).plan.native
+
+
+def test_a_state_of_another_engine_or_model_is_refused():
+    state = run(infer.NUTS(), warmup=0).advance(1).state
+    with pytest.raises(infer.RunError, match=r"state: it belongs to NUTS.*not to HMC"):
+        infer.start(targets.normal(), infer.HMC(), state=state)
+    with pytest.raises(infer.RunError, match=r"sites x\[3\], not to .*rate"):
+        infer.start(targets.constrained(), infer.NUTS(), state=state)
+
+
+def test_a_tuning_of_another_engine_or_size_is_refused():
+    tuning = run(infer.NUTS(), warmup=0).tuning
+    with pytest.raises(infer.RunError, match="tuning: it is a HamiltonianTuning"):
+        run(infer.HMC(), tuning=tuning)
+    with pytest.raises(infer.RunError, match="tuning"):
+        infer.start(targets.constrained(), infer.NUTS(), tuning=tuning)
+
+
+@pytest.mark.parametrize("seed", [3, np.int64(3), jax.random.key(3), jax.random.PRNGKey(3)])
+def test_a_seed_and_its_key_give_the_same_draws(seed):
+    drawn = run(infer.NUTS(), warmup=0, key=seed).advance(2)
+    same(drawn, run(infer.NUTS(), warmup=0, key=3).advance(2))
+
+
+def test_a_key_of_another_generator_is_used():
+    run(infer.NUTS(), warmup=0, key=jax.random.key(3, impl="rbg")).advance(1)
+    with pytest.raises(infer.RunError, match="is not a key"):
+        run(infer.NUTS(), key=jnp.zeros(3))
+
+
+def test_no_draws_asked_for_are_no_draws():
+    with pytest.raises(infer.RunError, match="no draw was asked for"):
+        run(infer.NUTS(), warmup=0).advance(0).draws()

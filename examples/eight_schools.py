@@ -1,0 +1,61 @@
+"""Eight schools: a hierarchical model from declaration to diagnostics, in one page.
+
+Data: Rubin (1981), Estimation in parallel randomized experiments; effects of coaching in
+eight schools with their standard errors, as in Gelman et al., Bayesian Data Analysis, 5.5.
+"""
+
+import time
+from pathlib import Path
+
+import arviz as az
+import matplotlib.pyplot as plt
+import numpy as np
+import numpyro.distributions as dist
+
+import infer
+
+SCHOOLS = ["A", "B", "C", "D", "E", "F", "G", "H"]
+EFFECT = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
+ERROR = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
+
+
+def eight_schools(site, error, effect):
+    mu = site("mu", dist.Normal(0, 5))
+    tau = site("tau", dist.HalfCauchy(5))
+    theta = site("theta", dist.Normal(mu, tau), dims="school", centred=False)
+    site.observe("effect", dist.Normal(theta, error), effect, dims="school")
+
+
+def main() -> None:
+    began = time.perf_counter()
+    model = infer.model(
+        eight_schools, error=ERROR, effect=EFFECT, coords={"school": SCHOOLS}
+    )  # fmt: skip
+    posterior = infer.sample(model, infer.NUTS(), chains=4, draws=2500, key=0)
+    whole = time.perf_counter() - began
+
+    summary = az.summary(posterior, var_names=["mu", "tau", "theta"])
+    print(summary.to_string())
+    print(f"\n{posterior.attrs['engine']}, 4 chains of 2500 draws, no flag, no GPU")
+    for part in ("starts", "trace", "compile", "warmup", "sampling"):
+        print(f"  {part:9s} {posterior.attrs[part + '_seconds']:6.2f} s")
+    print(f"  {'in all':9s} {whole:6.2f} s")
+
+    figure = Path(__file__).parent / "figures" / "eight_schools_ranks.png"
+    figure.parent.mkdir(exist_ok=True)
+    az.plot_rank(posterior, var_names=["mu", "tau"])
+    plt.savefig(figure, dpi=100)
+    print(f"Rank plot: {figure}")
+    check(posterior, summary)
+
+
+def check(posterior, summary) -> None:
+    """Fail where the posterior is not the known one."""
+    mean = {name: float(posterior["posterior"][name].mean()) for name in ("mu", "tau")}
+    worst = float(summary["r_hat"].astype(float).max())
+    if abs(mean["mu"] - 4.4) > 0.3 or abs(mean["tau"] - 3.6) > 0.3 or worst >= 1.01:
+        raise SystemExit(f"unexpected posterior: {mean}, R-hat {worst}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Real models reach their reference posteriors, where a tree of them is at hand.
+
+The tree is named by POSTERIORDB, or lies in shared/posteriordb beside the repository; with
+it comes the checker, whose false-alarm rate is 1e-4 a posterior.
+"""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parents[1]
+TREE = Path(os.environ.get("POSTERIORDB", HERE.parent / "shared" / "posteriordb"))
+# Each set of the catalogue occurs, and the references are quick to reach.
+QUICK = [
+    "Rate_2_data-Rate_2_model",
+    "exact-bounds",
+    "exact-dirichlet_batch",
+    "exact-ordered_normal",
+    "exact-triangle",
+    "eight_schools-eight_schools_noncentered",
+    "kidiq_with_mom_work-kidscore_interaction_c",
+    "low_dim_gauss_mix-low_dim_gauss_mix",
+    "sblri-blr",
+    "gp_pois_regr-gp_regr",
+]
+SLOW = [
+    "arK-arK",
+    "diamonds-diamonds",
+    "dugongs_data-dugongs_model",
+    "Mtbh_data-Mtbh_model",
+    "nes1996-nes",
+    "radon_mn-radon_hierarchical_intercept_noncentered",
+    "earnings-logearn_interaction",
+]
+
+pytestmark = pytest.mark.skipif(
+    not (TREE / "check.py").exists(), reason=f"no posteriors with references at {TREE}"
+)
+
+
+def load(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def verdict(name: str) -> dict:
+    check = load(TREE / "check.py")
+    adapter = load(HERE / "benchmarks" / "posteriordb.py")
+    return check.run_tree(str(TREE / "public"), adapter.sample, only=[name], seed=0)[0]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_posterior_agrees_with_its_reference(name):
+    found = verdict(name)
+    assert found["verdict"] == "PASS", found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_larger_posterior_agrees_with_its_reference(name):
+    found = verdict(name)
+    assert found["verdict"] == "PASS", found
