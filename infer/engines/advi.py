@@ -38,9 +38,13 @@ class ADVITuning(eqx.Module):
 
 
 class Sums(NamedTuple):
-    """Running sums over an epoch: parameters, ELBO and its square, and how many."""
+    """Running sums over an epoch: parameters, the ELBO and its square, and how many.
+
+    The ELBO is counted from the first of the epoch, so that no digit cancels.
+    """
 
     parameters: Float[Array, "width"]
+    first: Scalar
     elbo: Scalar
     elbo_square: Scalar
     steps: Int[Array, ""]
@@ -140,7 +144,8 @@ class ADVI(Engine):
     def retune(self, tuning: ADVITuning, recent: Sequence[Draws], remaining: int) -> ADVITuning:
         change, noise = zip(*(self._movement(own) for own in recent[-1].positions), strict=True)
         change, noise = max(change), max(noise)
-        stationary = change <= max(self.tolerance, 3 * noise)
+        moving = (recent[-1].stats["skipped"] < EPOCH // 2).all()
+        stationary = moving and change <= max(self.tolerance, 3 * noise)
         rate = float(tuning.learning_rate)
         settled = stationary and (max(change, noise) <= self.tolerance or rate <= SLOWEST)
         rate = rate / 2 if stationary and not settled else rate
@@ -187,13 +192,15 @@ def _ascent(normal: Normal, noise: Array, gradients: Array) -> Normal:
 
 def _no_sums(normal: Normal) -> Sums:
     zero = jnp.zeros((), normal.mean.dtype)
-    return Sums(jnp.zeros_like(normal.packed()), zero, zero, jnp.int32(0))
+    return Sums(jnp.zeros_like(normal.packed()), zero, zero, zero, jnp.int32(0))
 
 
 def _add(sums: Sums, normal: Normal, elbo: Scalar, usable: Array) -> Sums:
-    elbo = jnp.where(usable, elbo, 0.0)
+    first = jnp.where(usable & (sums.steps == 0), elbo, sums.first)
+    elbo = jnp.where(usable, elbo - first, 0.0)
     return Sums(
         sums.parameters + normal.packed(),
+        first,
         sums.elbo + elbo,
         sums.elbo_square + elbo**2,
         sums.steps + usable.astype(jnp.int32),
@@ -205,7 +212,7 @@ def _report(sums: Sums, tuning: ADVITuning) -> tuple[Array, Array, dict[str, Arr
     mean = sums.elbo / steps
     variance = jnp.maximum(sums.elbo_square / steps - mean**2, 0.0)
     stats = {
-        "elbo": mean,
+        "elbo": sums.first + mean,
         "elbo_se": jnp.sqrt(variance / steps),
         "learning_rate": jnp.asarray(tuning.learning_rate),
         "skipped": EPOCH - sums.steps,

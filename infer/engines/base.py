@@ -74,6 +74,10 @@ class Engine(ABC):
     def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> Tuning:
         """Make the first tuning from all starts, of shape (chains, size), on the host."""
 
+    def reuse(self, learned: Tuning, fresh: Tuning) -> Tuning:
+        """Take over what an earlier run learned, and this engine's own settings from `fresh`."""
+        return learned
+
     @abstractmethod
     def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> State:
         """Make the state of one chain at an evaluated point."""

@@ -14,7 +14,7 @@ from ..errors import EngineError
 from ..numerics import hamiltonian
 from ..numerics.hamiltonian import DIVERGENT, HamiltonianTuning
 from ..numerics.leapfrog import PhasePoint, energy, leapfrog
-from ..numerics.step_size import StepSize
+from ..numerics.step_size import StepSize, averaged
 from ..numerics.windows import warmup_windows
 from ..target import Target
 from ..types import Scalar, Vector
@@ -90,6 +90,8 @@ class HMC(Engine):
                 f"trajectory_length is {self.trajectory_length} and jitter {self.jitter}",
                 "Give a positive length, and a jitter of at least 0 and below 1.",
             )
+        if self.max_steps < 1:
+            raise EngineError("HMC", f"max_steps is {self.max_steps}", "Give one or more.")
         hamiltonian.check_settings("HMC", self.target_acceptance, self.step_size)
 
     @property
@@ -131,7 +133,7 @@ class HMC(Engine):
         )
         point = leapfrog(target.evaluate, state.point, state.step_size, tuning.shared.metric)
         log_weight = state.start_energy - energy(point)
-        log_weight = jnp.where(jnp.isnan(log_weight), -jnp.inf, log_weight)
+        log_weight = hamiltonian.trusted(log_weight)
         diverging = log_weight < -DIVERGENT
         left = jnp.where(diverging, 0, state.left - 1)
         searching = state.step.searching
@@ -148,17 +150,21 @@ class HMC(Engine):
             "energy": state.start_energy - jnp.where(accepted, log_weight, 0.0),
             "n_steps": taken,
             "step_size": state.step_size,
-            "step_size_bar": jnp.exp(step.log_average),
+            "step_size_bar": jnp.exp(averaged(step)),
         }
         moved = state._replace(
             start=start, point=point, left=left, taken=taken, step=step, ticks=ticks
         )
         return moved, Tick(complete, start.position, start.gradient, stats)
 
+    def reuse(self, learned: HMCTuning, fresh: HMCTuning) -> HMCTuning:
+        shared = hamiltonian.reuse(learned.shared, fresh.shared)
+        return eqx.tree_at(lambda t: t.shared, fresh, shared)
+
     def retune(self, tuning: HMCTuning, recent: Sequence[Draws], remaining: int) -> HMCTuning:
-        log_steps = np.log(recent[-1].stats["step_size_bar"][:, -1])
         draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-        shared = hamiltonian.retune(tuning.shared, draws, scores, log_steps, remaining)
+        steps = recent[-1].stats["step_size_bar"][:, -1]
+        shared = hamiltonian.retune(tuning.shared, draws, scores, steps, remaining)
         return eqx.tree_at(lambda t: t.shared, tuning, shared)
 
 

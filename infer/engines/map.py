@@ -32,7 +32,7 @@ class MAPState(NamedTuple):
     Attributes:
         position: Where the next step begins.
         optimiser: The state of the optax optimiser.
-        log_density: At `position`, in nats.
+        last_log_density: Where the last step began, in nats.
         best: Best position so far.
         best_log_density: There, in nats.
         best_gradient: There.
@@ -41,7 +41,7 @@ class MAPState(NamedTuple):
 
     position: Vector
     optimiser: Any
-    log_density: Scalar
+    last_log_density: Scalar
     best: Vector
     best_log_density: Scalar
     best_gradient: Vector
@@ -57,11 +57,14 @@ class MAP(Engine):
             maps' log-determinants; "unconstrained" that of the flat vector, with them.
             The modes differ, so there is no default.
         optimizer: "lbfgs", or any optax optimiser, such as `optax.adam(0.05)`.
-        tolerance: Relative gradient at which to stop; by default the square root of the
-            precision.
+        tolerance: A search ends where no |gradient| times max(1, |position|) exceeds it; by
+            default the square root of the precision. L-BFGS also ends where its steps change
+            the log density by no more than rounding, which counts as converged if the gradient
+            is small beside the log density.
         max_steps: Most steps of the optimiser.
 
-    Source: the stopping rule is Stan's relative gradient in the supremum norm.
+    An optax optimiser equals only itself, so keep one rather than making it anew for each call:
+    a new one compiles a new program.
     """
 
     space: Literal["constrained", "unconstrained"]
@@ -72,6 +75,8 @@ class MAP(Engine):
     def __post_init__(self) -> None:
         if self.space not in SPACES:
             raise EngineError("MAP", f"space is {self.space!r}", f"Choose one of {SPACES}.")
+        if self.max_steps < 1:
+            raise EngineError("MAP", f"max_steps is {self.max_steps}", "Give one or more.")
         if isinstance(self.optimizer, str) and self.optimizer != "lbfgs":
             raise EngineError(
                 "MAP",
@@ -122,9 +127,13 @@ class MAP(Engine):
         best = jnp.where(better, state.position, state.best)
         best_log_density = jnp.where(better, -value, state.best_log_density)
         best_gradient = jnp.where(better, -gradient, state.best_gradient)
-        steepness = _relative_gradient(state.position, value, gradient)
-        converged = (steepness <= tuning.tolerance) | self._stalled(state, value)
-        complete = converged | (n_steps >= tuning.max_steps)
+        stalled = self._stalled(state, value)
+        steepness = _steepness(state.position, gradient)
+        rounding = jnp.sqrt(jnp.finfo(value.dtype).eps) * jnp.maximum(1.0, jnp.abs(value))
+        converged = (steepness <= tuning.tolerance) | (stalled & (steepness <= rounding))
+        # Where the density is not finite the loss is flat, which is no mode.
+        converged = converged & (value < _huge(value))
+        complete = converged | stalled | (n_steps >= tuning.max_steps)
         position = jnp.asarray(optax.apply_updates(state.position, updates))
         moved = MAPState(
             position, optimiser, -value, best, best_log_density, best_gradient, n_steps
@@ -133,7 +142,7 @@ class MAP(Engine):
             "lp": best_log_density,
             "converged": converged,
             "n_steps": n_steps,
-            "relative_gradient": _relative_gradient(best, -best_log_density, best_gradient),
+            "steepness": _steepness(best, best_gradient),
         }
         return moved, Tick(complete, best, best_gradient, stats)
 
@@ -154,7 +163,7 @@ class MAP(Engine):
 
     def _stalled(self, state: MAPState, value: Scalar) -> Bool[Array, ""]:
         """Tell whether L-BFGS moved no more than rounding; a slow first-order step may."""
-        change = jnp.abs(value + state.log_density)
+        change = jnp.abs(value + state.last_log_density)
         floor = 2 * jnp.finfo(value.dtype).eps * jnp.maximum(1.0, jnp.abs(value))
         return (change <= floor) & (state.n_steps > 1) & isinstance(self.optimizer, str)
 
@@ -170,13 +179,15 @@ def _loss(target: Target) -> Callable[[Vector], Scalar]:
         log_density, gradient = target.evaluate(here)
         usable = jnp.isfinite(log_density) & jnp.isfinite(gradient).all()
         slope = jnp.where(usable, gradient, 0.0)
-        huge = jnp.sqrt(jnp.finfo(position.dtype).max)
-        value = jnp.where(usable, -log_density, huge)
+        value = jnp.where(usable, -log_density, _huge(log_density))
         return jax.lax.stop_gradient(value) - jax.lax.stop_gradient(slope) @ (position - here)
 
     return loss
 
 
-def _relative_gradient(position: Vector, value: Scalar, gradient: Vector) -> Scalar:
-    scaled = jnp.abs(gradient) * jnp.maximum(1.0, jnp.abs(position))
-    return jnp.max(scaled) / jnp.maximum(1.0, jnp.abs(value))
+def _huge(like: Scalar) -> Scalar:
+    return jnp.sqrt(jnp.finfo(like.dtype).max).astype(like.dtype)
+
+
+def _steepness(position: Vector, gradient: Vector) -> Scalar:
+    return jnp.max(jnp.abs(gradient) * jnp.maximum(1.0, jnp.abs(position)))

@@ -14,7 +14,7 @@ from ..numerics import hamiltonian, no_u_turn
 from ..numerics.hamiltonian import HamiltonianTuning
 from ..numerics.leapfrog import PhasePoint, leapfrog
 from ..numerics.no_u_turn import Slots, Tree
-from ..numerics.step_size import StepSize
+from ..numerics.step_size import StepSize, averaged
 from ..numerics.windows import warmup_windows
 from ..target import Target
 from ..types import Scalar, Vector
@@ -106,12 +106,15 @@ class NUTS(Engine):
             _forget_trial(searching, tree, state.tree), slots, step, step_size, ticks
         ), tick
 
+    def reuse(self, learned: HamiltonianTuning, fresh: HamiltonianTuning) -> HamiltonianTuning:
+        return hamiltonian.reuse(learned, fresh)
+
     def retune(
         self, tuning: HamiltonianTuning, recent: Sequence[Draws], remaining: int
     ) -> HamiltonianTuning:
-        log_steps = np.log(recent[-1].stats["step_size_bar"][:, -1])
         draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-        return hamiltonian.retune(tuning, draws, scores, log_steps, remaining)
+        steps = recent[-1].stats["step_size_bar"][:, -1]
+        return hamiltonian.retune(tuning, draws, scores, steps, remaining)
 
 
 def _begin_if_done(key: Array, state: NUTSState) -> tuple[Tree, Scalar]:
@@ -141,5 +144,5 @@ def _stats(tree: Tree, acceptance: Scalar, step_size: Scalar, step: StepSize) ->
         "n_steps": tree.n_steps,
         "tree_depth": tree.depth,
         "step_size": step_size,
-        "step_size_bar": jnp.exp(step.log_average),
+        "step_size_bar": jnp.exp(averaged(step)),
     }

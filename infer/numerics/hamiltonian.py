@@ -60,11 +60,21 @@ def first_tuning(
     )
 
 
+def reuse(learned: HamiltonianTuning, fresh: HamiltonianTuning) -> HamiltonianTuning:
+    """Keep step size and metric, and take the target acceptance from `fresh`."""
+    return eqx.tree_at(lambda t: t.target_acceptance, learned, fresh.target_acceptance)
+
+
+def trusted(log_weight: Scalar) -> Scalar:
+    """Read an energy that is not a number, or is minus infinity, as a divergence."""
+    return jnp.where(log_weight < jnp.inf, log_weight, -jnp.inf)
+
+
 def retune(
     tuning: HamiltonianTuning,
     draws: Sequence[np.ndarray],
     scores: Sequence[np.ndarray],
-    log_steps: np.ndarray,
+    steps: np.ndarray,
     remaining: int,
 ) -> HamiltonianTuning:
     """Pool what all chains learned in a window, in float64 and in chain order.
@@ -73,18 +83,15 @@ def retune(
         tuning: In use so far.
         draws: Of the last windows, each of shape (chains, draws, size).
         scores: Gradients there.
-        log_steps: Each chain's averaged log step size, shape (chains,).
+        steps: Each chain's averaged step size, shape (chains,).
         remaining: Windows still to come; the last learns the step size alone.
     """
     dtype = np.asarray(tuning.step_size).dtype
-    # np.mean of float64 in chain order: the same for any number of threads.
-    step_size = np.exp(log_steps.astype(np.float64).mean())
+    # The median, so that one stuck chain does not take the others along.
+    step_size = np.exp(np.median(np.log(steps.astype(np.float64))))
     scale = np.asarray(tuning.metric.scale, np.float64)
     if remaining:
-        pooled = [
-            np.concatenate([np.concatenate(list(w)) for w in part]) for part in (draws, scores)
-        ]
-        scale = fisher_scale(pooled[0], pooled[1], scale)
+        scale = fisher_scale(_pooled(draws), _pooled(scores), scale)
     return HamiltonianTuning(
         np.asarray(step_size, dtype),
         tuning.target_acceptance,
@@ -92,6 +99,11 @@ def retune(
         # The first metric changes the units of a step, later ones hardly do.
         np.asarray(len(draws) == 1 and remaining > 0),
     )
+
+
+def _pooled(windows: Sequence[np.ndarray]) -> np.ndarray:
+    """Join the rows of all chains of all windows, in order."""
+    return np.concatenate([window.reshape(-1, window.shape[-1]) for window in windows])
 
 
 def enter(tuning: HamiltonianTuning, warming: Bool[Array, ""]) -> StepSize:

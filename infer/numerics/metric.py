@@ -31,7 +31,8 @@ def first_scale(gradients: Float[np.ndarray, "chains size"]) -> np.ndarray:
 
     Source: Seyboldt, Carlson & Carpenter (2026), arXiv 2603.18845, as nuts-rs starts.
     """
-    magnitude = np.clip(np.abs(gradients.astype(np.float64)), 1e-10, 1e10)
+    # A start near a mode has hardly any gradient, which says nothing of the scale there.
+    magnitude = np.clip(np.abs(gradients.astype(np.float64)), 1e-4, 1e10)
     return np.exp(-0.5 * np.log(magnitude).mean(0))
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ..types import Scalar, Vector
-from .hamiltonian import DIVERGENT
+from .hamiltonian import DIVERGENT, trusted
 from .leapfrog import PhasePoint, energy
 
 Slots = Float[Array, "slots 3 size"]
@@ -136,7 +136,7 @@ def join(
     Source: Betancourt (2017), appendix A; Stan's base_nuts for the extra checks.
     """
     log_weight = tree.start_energy - energy(point)
-    log_weight = jnp.where(jnp.isnan(log_weight), -jnp.inf, log_weight)
+    log_weight = trusted(log_weight)
     before = jnp.where(tree.side == 1, tree.ends.momentum[1], tree.ends.momentum[0])
     subtree = _offer(tree.subtree, point, log_weight, uniforms[0])
     slots = _keep(slots, tree.subtree.leaf, point.momentum, subtree.momentum_sum, before)
@@ -152,9 +152,9 @@ def join(
     )
     valid = whole & ~turned & ~diverging
     ended = whole | turned | diverging
-    far = jnp.where(tree.side == 1, tree.ends.momentum[0], tree.ends.momentum[1])
-    first = slots[0]
-    return _merge(tree, first, far, point.momentum, uniforms[1], valid, ended, slots), slots
+    done = ended & (~valid | _turning(tree, slots, point.momentum))
+    done = done | (valid & (tree.depth + 1 >= slots.shape[0] - 1))
+    return _merge(tree, uniforms[1], valid, ended)._replace(done=done), slots
 
 
 def _offer(subtree: Subtree, point: PhasePoint, log_weight: Scalar, uniform: Scalar) -> Subtree:
@@ -220,31 +220,31 @@ def is_turning(momentum_sum: Array, one: Array, other: Array) -> Array:
     return ((momentum_sum * one).sum(-1) <= 0) | ((momentum_sum * other).sum(-1) <= 0)
 
 
-def _merge(
-    tree: Tree, first: Array, far: Vector, near: Vector, uniform: Scalar,
-    valid: Bool[Array, ""], ended: Bool[Array, ""], slots: Slots,
-) -> Tree:  # fmt: skip
+def _turning(tree: Tree, slots: Slots, near: Vector) -> Bool[Array, ""]:
+    """Test the tree doubled by its subtree, and the two overlaps at the seam."""
+    far = jnp.where(tree.side == 1, tree.ends.momentum[0], tree.ends.momentum[1])
+    # The subtree's first momentum, and the one beside it at the end of the tree.
+    first, _, seam = slots[0]
+    old, new = tree.momentum_sum, tree.subtree.momentum_sum
+    return (
+        is_turning(old + new, far, near)
+        | is_turning(old + first, far, first)
+        | is_turning(new + seam, seam, near)
+    )
+
+
+def _merge(tree: Tree, uniform: Scalar, valid: Bool[Array, ""], ended: Bool[Array, ""]) -> Tree:
+    """Take in a subtree that is whole and valid; clear one that has ended."""
     subtree = tree.subtree
     # Biased towards the new half, which takes the draw further away.
     take = valid & (jnp.log(uniform) < subtree.log_weight - tree.log_weight)
-    momentum_sum = tree.momentum_sum + subtree.momentum_sum
-    turning = (
-        is_turning(momentum_sum, far, near)
-        | is_turning(tree.momentum_sum + first[0], far, first[0])
-        | is_turning(subtree.momentum_sum + first[2], first[2], near)
-    )
-    depth = tree.depth + valid.astype(jnp.int32)
-    reset = _empty(subtree.offered)
     log_weight = jnp.logaddexp(tree.log_weight, subtree.log_weight)
+    momentum_sum = tree.momentum_sum + subtree.momentum_sum
+    empty = _empty(subtree.offered)
     return tree._replace(
         log_weight=jnp.where(valid, log_weight, tree.log_weight),
         momentum_sum=jnp.where(valid, momentum_sum, tree.momentum_sum),
         chosen=_pick(take, subtree.offered, tree.chosen),
-        subtree=subtree._replace(
-            leaf=jnp.where(ended, reset.leaf, subtree.leaf),
-            log_weight=jnp.where(ended, reset.log_weight, subtree.log_weight),
-            momentum_sum=jnp.where(ended, reset.momentum_sum, subtree.momentum_sum),
-        ),
-        depth=depth,
-        done=ended & (~valid | turning | (depth >= slots.shape[0] - 1)),
-    )  # fmt: skip
+        subtree=jax.tree.map(lambda new, old: jnp.where(ended, new, old), empty, subtree),
+        depth=tree.depth + valid.astype(jnp.int32),
+    )

@@ -13,6 +13,7 @@ GAMMA, T0, KAPPA = 0.05, 10.0, 0.75
 # In the whitened space a longer step than pi turns a normal orbit around (as in nuts-rs).
 LARGEST = math.pi
 SMALLEST = 1e-7
+FEW = 5
 
 
 class StepSize(NamedTuple):
@@ -71,9 +72,18 @@ def average_dually(state: StepSize, acceptance: Scalar, target: Scalar) -> StepS
     t = (state.updates + 1).astype(acceptance.dtype)
     eta = 1 / (t + T0)
     error_sum = (1 - eta) * state.error_sum + eta * (target - acceptance)
-    log_step = jnp.minimum(state.center - error_sum * jnp.sqrt(t) / GAMMA, math.log(LARGEST))
+    log_step = state.center - error_sum * jnp.sqrt(t) / GAMMA
+    log_step = jnp.clip(log_step, math.log(SMALLEST), math.log(LARGEST))
     weight = t**-KAPPA
     log_average = (1 - weight) * state.log_average + weight * log_step
     return state._replace(
         log_step=log_step, log_average=log_average, error_sum=error_sum, updates=state.updates + 1
     )
+
+
+def averaged(state: StepSize) -> Scalar:
+    """Logarithm of the step size for sampling; of few updates, the one they began with.
+
+    The first update leaps to ten times the step size, which an average of one keeps.
+    """
+    return jnp.where(state.updates < FEW, state.center - math.log(10.0), state.log_average)

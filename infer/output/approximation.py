@@ -14,6 +14,7 @@ from ..density.base import LogDensity
 from ..density.start import evaluate
 from ..engines.advi import ADVI
 from ..numerics.normal import Normal, unpacked
+from ..run.loop import root_key
 from ..run.run import Run
 from .arviz import arviz_of, attributes
 from .values import constrained
@@ -59,8 +60,7 @@ class Approximation:
 
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""
-        key = jax.random.key(key) if isinstance(key, int) else key
-        noise = jax.random.normal(key, (draws, self.normal.size), self.normal.mean.dtype)
+        noise = jax.random.normal(root_key(key), (draws, self.normal.size), self.normal.mean.dtype)
         return np.asarray(jax.vmap(self.normal.forward)(noise))
 
     def log_prob(self, positions: np.ndarray) -> np.ndarray:

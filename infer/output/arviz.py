@@ -20,7 +20,7 @@ def to_arviz(run: Run) -> Any:
 
     Groups: `posterior` (latent and derived sites), `sample_stats` (by ArviZ's names),
     `observed_data` and `constant_data`. The attributes tell the engine, whether the Jacobian
-    is included, the tuned step size and where the time went.
+    is included, and where the time went.
 
     Raises:
         RunError: Some chain has no draw yet.

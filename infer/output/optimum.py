@@ -38,7 +38,7 @@ class Optimum:
 
     def __repr__(self) -> str:
         found = "converged" if self.converged else "not converged"
-        reached = int((self.every_lp > self.lp - 1e-3 * max(1.0, abs(self.lp))).sum())
+        reached = int((self.every_lp > self.lp - 1e-2 - 1e-6 * abs(self.lp)).sum())
         values = ", ".join(f"{n}={np.round(v, 4).tolist()}" for n, v in self.values.items())
         return (
             f"Optimum({values}, lp={self.lp:.6g}, space={self.space!r}, {found} in "

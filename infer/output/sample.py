@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+import numpy as np
 from jaxtyping import Array
 
 from ..density.start import Starts
@@ -13,7 +14,7 @@ from ..engines.nuts import NUTS
 from ..errors import EngineError
 from ..models.base import Model
 from ..run.loop import SAMPLING
-from ..run.run import Run, start
+from ..run.run import Run, refuse_number, start
 from .approximation import Approximation, approximation_of
 from .arviz import to_arviz
 from .optimum import Optimum, optimum_of
@@ -57,6 +58,7 @@ def sample(
         KeyboardInterrupt: Interrupted before every chain had a draw.
     """
     engine = NUTS() if engine is None else engine
+    refuse_number("draws", draws, 1)
     if isinstance(engine, MAP | ADVI):
         call = "maximize" if isinstance(engine, MAP) else "fit"
         raise EngineError(
@@ -102,8 +104,8 @@ def maximize(
     Returns:
         The best optimum, with those of all starts.
     """
-    count = starts if isinstance(starts, int) else 16
-    how = "uniform" if isinstance(starts, int) else starts
+    counted = isinstance(starts, int | np.integer)
+    count, how = (int(starts), "uniform") if counted else (16, starts)
     run = start(model, engine, chains=count, starts=how, key=key, threads=threads, progress=False)
     return optimum_of(run.advance(1))
 

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -36,12 +36,10 @@ class Group:
     drawn: np.ndarray
     rows: list[list[np.ndarray]]
     limit: int = FIRST_ROWS
-    seconds: float = field(default=0.0)
 
-    def enter_window(self) -> None:
-        """Forget the records and count of the window before."""
-        self.drawn = np.zeros_like(self.drawn)
-        self.rows = [[] for _ in self.chains]
+    def entered(self) -> "Group":
+        """Return the group at the beginning of the next window, without records."""
+        return replace(self, drawn=np.zeros_like(self.drawn), rows=[[] for _ in self.chains])
 
     def order(self, window: int, draws: int, capacity: int) -> Order:
         """Order the next block, towards `draws` draws in the window."""
@@ -61,7 +59,6 @@ class Group:
         self.drawn = self.drawn + filled
         for own, mine, count in zip(self.rows, rows, filled, strict=True):
             own.append(mine[:count].copy())
-        self.seconds += seconds
         rate = filled.max() / max(seconds, 1e-6)
         self.limit = int(np.clip(rate * BLOCK_SECONDS, 1, capacity))
         return int(filled.sum())
@@ -90,17 +87,17 @@ def collect(
         watch: Told of each group and its new draws.
     """
     waiting = deque(g for g in groups if (g.drawn < draws).any())
-    running: dict[Future[tuple[Block, float]], Group] = {}
+    running: dict[Future[int], Group] = {}
 
-    def timed(group: Group) -> tuple[Block, float]:
+    def advance(group: Group) -> int:
+        # A worker keeps the block too: an interrupt reaches the main thread alone.
         began = time.perf_counter()
         block = jax.block_until_ready(call(group, group.order(window, draws, capacity)))
-        return block, time.perf_counter() - began
+        return group.absorb(block, time.perf_counter() - began, capacity)
 
-    def keep(future: Future[tuple[Block, float]]) -> Group:
+    def report(future: Future[int]) -> Group:
         group = running.pop(future)
-        block, seconds = future.result()
-        watch(group, group.absorb(block, seconds, capacity))
+        watch(group, future.result())
         return group
 
     with ThreadPoolExecutor(threads) as pool:
@@ -108,12 +105,11 @@ def collect(
             while waiting or running:
                 while waiting and len(running) < threads:
                     group = waiting.popleft()
-                    running[pool.submit(timed, group)] = group
+                    running[pool.submit(advance, group)] = group
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    group = keep(future)
+                    group = report(future)
                     if (group.drawn < draws).any():
                         waiting.append(group)
         except KeyboardInterrupt:
-            for future in wait(running).done:
-                keep(future)
+            wait(running)
             raise

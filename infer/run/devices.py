@@ -33,15 +33,22 @@ def plan(chains: int, width: int | None, threads: int | None) -> Plan:
         RunError: The width does not divide the chains.
     """
     on_cpu = jax.default_backend() == "cpu"
-    width = width or (1 if on_cpu else chains)
+    _refuse_below_one(group=width, threads=threads)
+    width = (1 if on_cpu else chains) if width is None else width
     if chains % width:
         raise RunError(
             "group",
             f"{chains} chains do not divide into groups of {width}",
             "Choose a divisor of the number of chains.",
         )
-    threads = threads or (_cores() if on_cpu else 1)
+    threads = (_cores() if on_cpu else 1) if threads is None else threads
     return Plan(width, min(threads, chains // width), native=on_cpu and width == 1)
+
+
+def _refuse_below_one(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise RunError(name, f"it is {number}", "Give one or more, or leave it out.")
 
 
 def without_native(chains: int, before: Plan) -> Plan:

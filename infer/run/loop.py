@@ -165,7 +165,7 @@ def _float_type(state: State) -> Any:
     return floats[0]
 
 
-def _root_key(seed: int | np.integer | Array) -> Array:
+def root_key(seed: int | np.integer | Array) -> Array:
     """Make a key of our own generator from a seed, or from a key of any kind."""
     if isinstance(seed, int | np.integer):
         return jax.random.key(int(seed), impl=KEY_IMPLEMENTATION)
@@ -184,6 +184,6 @@ def _root_key(seed: int | np.integer | Array) -> Array:
 
 def chain_keys(seed: int | np.integer | Array, chains: int) -> np.ndarray:
     """Derive the key data of every chain, shape (chains, 2), from a seed or a key."""
-    root = _root_key(seed)
+    root = root_key(seed)
     fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
     return np.asarray(jax.random.key_data(fold(root, np.arange(chains, dtype=np.uint32))))

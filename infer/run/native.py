@@ -53,8 +53,7 @@ def program(
         The program, or XLA's refusal of the native form; and whether it is new.
     """
     leaves, structure = jax.tree.flatten(arguments)
-    x64 = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
-    key = (function, static, structure, tuple(map(_kind, leaves)), native, x64)
+    key = (function, static, structure, tuple(map(_kind, leaves)), native, *_configuration())
     if key in _kept:
         _kept.move_to_end(key)
         return _kept[key], False
@@ -63,6 +62,12 @@ def program(
     while len(_kept) > KEPT:
         _kept.popitem(last=False)
     return made, True
+
+
+def _configuration() -> tuple[Hashable, ...]:
+    """What else in JAX's configuration changes a program."""
+    names = ("jax_enable_x64", "jax_default_matmul_precision")
+    return tuple(getattr(jax.config, name) for name in names)
 
 
 def _kind(leaf: Any) -> Hashable:
@@ -74,7 +79,9 @@ def _compile(
     function: Callable[..., Any], arguments: tuple[Any, ...], native: bool
 ) -> Program | Refusal:
     began = time.perf_counter()
-    lowered = jax.jit(_natively(function) if native else function).lower(*arguments)
+    # Bits must not depend on how the user's own programs draw theirs.
+    with jax.threefry_partitionable(True):
+        lowered = jax.jit(_natively(function) if native else function).lower(*arguments)
     traced = time.perf_counter()
     try:
         compiled = lowered.compile()

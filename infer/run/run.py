@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -43,31 +43,27 @@ class RunState(NamedTuple):
 
     Attributes:
         made_for: Engine, and names and shapes of the sites; another is refused.
-        keys: Key data of each chain.
+        groups: The chains, with their keys, states and the records of the present window.
         plan: How the chains share the machine.
-        states: State of each group.
-        drawn: Draws of the present window, for each group.
-        rows: Records of the present window, for each chain of each group.
         tuning: In use.
         windows: Warm-up windows still to come, the present one first.
         window: Number of the present window; 0 in sampling.
         recent: Draws of the last windows.
         warmup: Warm-up draws per chain that were planned.
         timing: Where the time went.
+        why_not_native: XLA's reason, where the native form was refused.
     """
 
     made_for: str
-    keys: np.ndarray
+    groups: tuple[Group, ...]
     plan: Plan
-    states: tuple[State, ...]
-    drawn: tuple[np.ndarray, ...]
-    rows: tuple[list[list[np.ndarray]], ...]
     tuning: Tuning
     windows: tuple[int, ...]
     window: int
     recent: tuple[Draws, ...]
     warmup: int
     timing: Timing
+    why_not_native: str | None
 
 
 @dataclass
@@ -105,20 +101,19 @@ class Run:
     @property
     def state(self) -> RunState:
         """All that is needed to go on later; see `start(state=...)`."""
-        host = [jax.tree.map(np.asarray, group.state) for group in self.groups]
+        host = [replace(g, state=jax.tree.map(np.asarray, g.state)) for g in self.groups]
         return RunState(
             _made_for(self.density, self.engine),
-            np.concatenate([group.keys for group in self.groups]),
+            # Dealt anew, so that the run going on changes nothing here.
+            tuple(regrouped(host, self.plan.width)),
             self.plan,
-            tuple(host),
-            tuple(group.drawn for group in self.groups),
-            tuple([list(own) for own in group.rows] for group in self.groups),
             self.tuning,
             self.windows,
             self.window,
             self.recent,
             self.warmup,
             replace(self.timing),
+            self.why_not_native,
         )
 
     def advance(self, draws: int) -> "Run":
@@ -128,10 +123,9 @@ class Run:
         from there.
 
         Raises:
-            RunError: `draws` is negative.
+            RunError: `draws` is no whole number, or negative.
         """
-        if draws < 0:
-            raise RunError("draws", f"{draws} draws are asked for", "Give zero or more.")
+        refuse_number("draws", draws, 0)
         left = sum(self.windows) + draws
         with Progress(left * self.chains, self.progress) as bar:
             self.warm_up(bar)
@@ -150,8 +144,7 @@ class Run:
                 self._collect(self.window, self.windows[0], bar)
                 self._meet()
             else:
-                self.windows, self.window, self.recent = (), SAMPLING, ()
-                self._enter_window()
+                self.windows, self.recent, self.window = (), (), SAMPLING
         return self
 
     def draws(self) -> Draws:
@@ -179,15 +172,13 @@ class Run:
 
     def _meet(self) -> None:
         window = self._layout.unpack(self._records(self.windows[0]))
-        self.recent = (*self.recent[-1:], window)
-        self.windows = self.windows[1:]
-        self.tuning = self.engine.retune(self.tuning, self.recent, len(self.windows))
-        self.window += 1
-        self._enter_window()
-
-    def _enter_window(self) -> None:
-        for group in self.groups:
-            group.enter_window()
+        recent, windows = (*self.recent[-1:], window), self.windows[1:]
+        tuning = self.engine.retune(self.tuning, recent, len(windows))
+        groups = [group.entered() for group in self.groups]
+        # All at once, so that an interrupt finds the run before or after.
+        self.__dict__.update(
+            recent=recent, windows=windows, tuning=tuning, groups=groups, window=self.window + 1
+        )
 
     @cached_property
     def _layout(self) -> Layout:
@@ -196,8 +187,9 @@ class Run:
 
     def _collect(self, window: int, draws: int, bar: Progress) -> None:
         records = self._layout
+        compiled = self._program(records.record)
+        # The plan may have changed: where XLA refuses the native form, chains are batched.
         capacity = _capacity(records.record, self.plan.width)
-        compiled = self._program(capacity, records.record)
         began = time.perf_counter()
 
         def call(group: Group, order: Order) -> Block:
@@ -213,25 +205,23 @@ class Run:
             self.timing.sampling += spent if window == SAMPLING else 0.0
             self.timing.warmup += 0.0 if window == SAMPLING else spent
 
-    def _program(self, capacity: int, record: int) -> Program:
+    def _program(self, record: int) -> Program:
         """Compile the loop; where XLA refuses the native form, batch the chains instead."""
-        group = self.groups[0]
+        group, capacity = self.groups[0], _capacity(record, self.plan.width)
         arguments = (self.density, self.tuning, group.state, group.order(0, 0, capacity))
         static = (self.engine, capacity, record)
         made, new = program(run_block, static, arguments, native=self.plan.native)
         if isinstance(made, Refusal):
             self.why_not_native = made.reason
             self._regroup(without_native(self.chains, self.plan))
-            return self._program(_capacity(record, self.plan.width), record)
+            return self._program(record)
         if new:
             self.timing.trace += made.trace_s
             self.timing.compile += made.compile_s
         return made
 
     def _regroup(self, new: Plan) -> None:
-        states = jax.tree.map(lambda *a: np.concatenate(a), *(g.state for g in self.groups))
-        keys = np.concatenate([group.keys for group in self.groups])
-        self.plan, self.groups = new, group_chains(keys, states, new.width)
+        self.plan, self.groups = new, regrouped(self.groups, new.width)
 
 
 def _capacity(record: int, width: int) -> int:
@@ -246,18 +236,27 @@ def _divergences(group: Group, records: Layout) -> int:
     return sum(int(s.sum()) for s in stats if s is not None)
 
 
-def group_chains(keys: np.ndarray, states: State, width: int) -> list[Group]:
-    """Deal chains into groups of `width`."""
+def regrouped(groups: Sequence[Group], width: int) -> list[Group]:
+    """Deal the chains of some groups into groups of `width`, with all they have done."""
+    states = jax.tree.map(lambda *a: np.concatenate(a), *(group.state for group in groups))
+    keys, drawn = (np.concatenate([getattr(g, n) for g in groups]) for n in ("keys", "drawn"))
+    rows = [list(own) for group in groups for own in group.rows]
     return [
         Group(
             range(begin, begin + width),
             keys[begin : begin + width],
             jax.tree.map(lambda a, b=begin: a[b : b + width], states),
-            np.zeros(width, np.int32),
-            [[] for _ in range(width)],
+            drawn[begin : begin + width],
+            rows[begin : begin + width],
         )
         for begin in range(0, len(keys), width)
     ]
+
+
+def _first_groups(keys: np.ndarray, states: State, width: int) -> list[Group]:
+    chains = len(keys)
+    every = Group(range(chains), keys, states, np.zeros(chains, np.int32), [[]] * chains)
+    return regrouped([every], width)
 
 
 def start(
@@ -272,7 +271,8 @@ def start(
         model: What a front end returned.
         engine: The engine.
         chains: Number of chains.
-        warmup: Warm-up draws per chain; by default the engine's.
+        warmup: Warm-up draws per chain; by default the engine's. With 0 and no tuning, a
+            sampler keeps its first guess of a step size.
         starts: "uniform", "prior", or constrained values by name.
         tuning: What an earlier run learned; with `warmup=0` it is used as it is.
         key: A seed or a JAX key.
@@ -288,7 +288,8 @@ def start(
         EngineError: The engine needs what the density does not offer.
         RunError: The numbers do not fit together.
     """
-    _check_numbers(chains, warmup)
+    refuse_number("chains", chains, 1)
+    refuse_number("warmup", engine.default_warmup if warmup is None else warmup, 0)
     density = log_density(model, jacobian=engine.jacobian)
     refuse_unless_offered(density, engine)
     density = jax.tree.map(on_device, density)
@@ -306,8 +307,8 @@ def start(
         density,
         engine,
         chosen,
-        fresh if tuning is None else _fitting(tuning, fresh),
-        group_chains(keys, _init(engine, points), chosen.width),
+        fresh if tuning is None else engine.reuse(_fitting(tuning, fresh), fresh),
+        _first_groups(keys, _init(engine, points), chosen.width),
         engine.windows(warmup),
         warmup,
         timing=timing,
@@ -315,11 +316,11 @@ def start(
     )
 
 
-def _check_numbers(chains: int, warmup: int | None) -> None:
-    if chains < 1:
-        raise RunError("chains", f"{chains} chains are asked for", "Give one or more.")
-    if warmup is not None and warmup < 0:
-        raise RunError("warmup", f"{warmup} draws are asked for", "Give zero or more.")
+def refuse_number(name: str, number: Any, least: int) -> None:
+    """Raise where a number is not whole, or is below the least that makes sense."""
+    whole = isinstance(number, int | np.integer)
+    if not whole or number < least:
+        raise RunError(name, f"{number!r} is asked for", f"Give a whole number from {least} on.")
 
 
 def _start_key(keys: np.ndarray) -> Array:
@@ -339,7 +340,13 @@ def _init_all(engine: Engine, *points: Array) -> State:
 
 def _made_for(density: LogDensity, engine: Engine) -> str:
     sites = ", ".join(f"{site.name}{list(site.shape)}" for site in density.latent)
-    return f"{engine!r} on sites {sites}"
+    plain = {
+        f.name: getattr(engine, f.name)
+        for f in fields(engine)  # pyright: ignore[reportArgumentType]
+        if f.compare and isinstance(getattr(engine, f.name), str | int | float | None)
+    }
+    settings = ", ".join(f"{name}={value!r}" for name, value in plain.items())
+    return f"{type(engine).__name__}({settings}) on sites {sites}"
 
 
 def _fitting(tuning: Tuning, fresh: Tuning) -> Tuning:
@@ -361,26 +368,17 @@ def _resumed(density: LogDensity, engine: Engine, state: RunState, progress: boo
             f"it belongs to {state.made_for}, not to {_made_for(density, engine)}",
             "Resume with the engine and the model that were stopped; data may differ.",
         )
-    groups = group_chains(
-        state.keys,
-        jax.tree.map(lambda *a: np.concatenate(a), *state.states),
-        state.plan.width,
-    )
-    pairs: Sequence[tuple[Group, Any, Any]] = list(
-        zip(groups, state.drawn, state.rows, strict=True)
-    )
-    for group, drawn, rows in pairs:
-        group.drawn, group.rows = drawn, [list(own) for own in rows]
     return Run(
         density,
         engine,
         state.plan,
         state.tuning,
-        groups,
+        regrouped(state.groups, state.plan.width),
         state.windows,
         state.warmup,
         state.window,
         state.recent,
-        timing=replace(state.timing),
-        progress=progress,
+        state.why_not_native,
+        replace(state.timing),
+        progress,
     )

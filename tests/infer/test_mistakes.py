@@ -199,9 +199,9 @@ def test_numpy_on_traced_data_says_what_to_do():
 
 def test_numbers_that_make_no_sense():
     model = infer.declared(lambda v: -v["x"], {"x": bj.Positive()})
-    with pytest.raises(infer.RunError, match="0 chains"):
+    with pytest.raises(infer.RunError, match="chains: 0 is asked for"):
         infer.start(model, infer.NUTS(), chains=0)
-    with pytest.raises(infer.RunError, match="-1 draws"):
+    with pytest.raises(infer.RunError, match="warmup: -1 is asked for"):
         infer.start(model, infer.NUTS(), warmup=-1)
     with pytest.raises(infer.EngineError, match=r"MAP.*infer.maximize"):
         infer.sample(model, infer.MAP("constrained"))

@@ -82,3 +82,16 @@ def test_the_scale_of_the_posterior_does_not_matter():
     fit = infer.fit(infer.model(far, y=np.array([50.0])), starts={"m": 49.0})
     np.testing.assert_allclose(fit.normal.mean, 50, atol=2e-4)
     np.testing.assert_allclose(fit.normal.scale, 1e-2, rtol=0.02)
+
+
+def test_a_fit_whose_every_step_was_skipped_has_not_converged():
+    import jax.numpy as jnp
+
+    import bijectors as bj
+
+    half = infer.declared(
+        lambda v: jnp.where((v["x"] > 0).all(), -v["x"].sum(), -jnp.inf),
+        {"x": bj.Real(shape=(2,))},
+    )
+    fit = infer.fit(half, starts={"x": np.full(2, 0.01)}, epochs=40)
+    assert not fit.converged

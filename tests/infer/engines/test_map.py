@@ -1,5 +1,6 @@
 """MAP finds the mode of the space it was asked for."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -59,3 +60,30 @@ def test_a_line_search_steps_back_from_where_the_density_is_not_finite():
     found = infer.maximize(model, infer.MAP("constrained"), starts={"x": np.zeros(2)})
     # 2 x / (1 - x^2) = 5.
     np.testing.assert_allclose(found.values["x"], (np.sqrt(104) - 2) / 10, rtol=1e-5)
+
+
+def test_a_constant_does_not_decide_where_a_search_stops():
+    """In single precision too: what is added to the log density is no reason to stop."""
+    curvature = jnp.array([100.0, 1.0], jnp.float32)
+
+    def shifted(values):
+        return -0.5 * (curvature * (values["x"] - 1) ** 2).sum() + jnp.float32(1e5)
+
+    jax.config.update("jax_enable_x64", False)
+    try:
+        model = infer.declared(shifted, {"x": bj.Real(shape=(2,))})
+        found = infer.maximize(model, infer.MAP("constrained"), starts=4)
+    finally:
+        jax.config.update("jax_enable_x64", True)
+    # Rounding of the value at 1e5 leaves 0.01 nats, or 0.15 in the flat coordinate.
+    np.testing.assert_allclose(found.values["x"], 1.0, atol=0.2)
+
+
+def test_a_kink_and_a_cliff_are_no_modes():
+    kink = infer.declared(lambda v: -50 * jnp.abs(v["x"] - 0.3), {"x": bj.Real()})
+    found = infer.maximize(kink, infer.MAP("constrained"), starts=2)
+    assert not found.converged
+    cliff = infer.declared(lambda v: (jnp.log(v["x"]) - v["x"]).sum(), {"x": bj.Real(shape=(2,))})
+    leap = infer.MAP("constrained", optax.adam(3.5), max_steps=50)
+    found = infer.maximize(cliff, leap, starts={"x": np.array([3.0, 0.5])})
+    assert not found.converged

@@ -17,7 +17,7 @@ def by_the_book(acceptances, first, target):
     mu, h, average = np.log(10 * first), 0.0, 0.0
     for t, a in enumerate(acceptances, start=1):
         h = (1 - 1 / (t + 10)) * h + (target - a) / (t + 10)
-        x = min(mu - np.sqrt(t) / 0.05 * h, np.log(np.pi))
+        x = np.clip(mu - np.sqrt(t) / 0.05 * h, np.log(1e-7), np.log(np.pi))
         average = t**-0.75 * x + (1 - t**-0.75) * average
     return x, average
 

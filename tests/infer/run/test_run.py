@@ -9,6 +9,7 @@ import pytest
 
 import infer
 from infer.run import collect, native
+from infer.run.run import refuse_number
 
 from .. import targets
 from ..engines.found import every_engine, named
@@ -222,3 +223,72 @@ def test_a_key_of_another_generator_is_used():
 def test_no_draws_asked_for_are_no_draws():
     with pytest.raises(infer.RunError, match="no draw was asked for"):
         run(infer.NUTS(), warmup=0).advance(0).draws()
+
+
+@pytest.mark.parametrize("options", [{"warmup": -1}, {"group": -1}, {"group": 0}, {"threads": -1}])
+def test_numbers_that_are_not_whole_or_too_small_are_refused(options):
+    with pytest.raises(infer.RunError, match=next(iter(options))):
+        run(infer.NUTS(), **options)
+    with pytest.raises(infer.RunError, match="draws: 2.5"):
+        refuse_number("draws", 2.5, 0)
+    with pytest.raises(infer.RunError, match="draws: 0"):
+        infer.sample(targets.normal(), draws=0)
+
+
+def test_an_interrupt_between_two_windows_finds_the_run_before_or_after(monkeypatch):
+    straight = run(infer.NUTS(), threads=1).advance(5)
+    stopped = run(infer.NUTS(), threads=1)
+    retune = infer.NUTS.retune
+
+    def interrupted(self, tuning, recent, remaining):
+        if len(recent) == 2:
+            raise KeyboardInterrupt
+        return retune(self, tuning, recent, remaining)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(infer.NUTS, "retune", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            stopped.advance(5)
+    same(stopped.advance(5), straight)
+
+
+def test_regrouping_keeps_what_the_chains_have_done(monkeypatch):
+    """A state resumed where the native form is refused goes on with its own draws."""
+    from infer.run import run as run_module
+
+    state = run(infer.NUTS(), warmup=0).advance(6).state
+    before = run(infer.NUTS(), warmup=0).advance(6).draws().positions
+    refusal = native.Refusal("no")
+    real = run_module.program
+    monkeypatch.setattr(
+        run_module,
+        "program",
+        lambda *a, native: (refusal, False) if native else real(*a, native=False),
+    )
+    resumed = infer.start(targets.normal(), infer.NUTS(), state=state, progress=False).advance(3)
+    assert resumed.why_not_native == "no"
+    np.testing.assert_array_equal(resumed.draws().positions[:, :6], before)
+
+
+def test_a_reused_tuning_keeps_the_settings_of_the_engine():
+    tuning = run(infer.NUTS(), warmup=20).warm_up().tuning
+    again = run(infer.NUTS(target_acceptance=0.95), tuning=tuning)
+    assert again.tuning.target_acceptance == 0.95
+    np.testing.assert_array_equal(again.tuning.metric.scale, tuning.metric.scale)
+    hmc = run(infer.HMC(), warmup=20).warm_up().tuning
+    assert run(infer.HMC(trajectory_length=9.0), tuning=hmc).tuning.trajectory_length == 9.0
+
+
+def test_one_stuck_chain_does_not_take_the_step_size_along():
+    """A chain at an isolated finite point learns a vanishing step; the others do not."""
+    import bijectors as bj
+
+    def isolated(values):
+        x = values["x"]
+        alone = jnp.abs(x[0] - 50.0) < 1e-6
+        return jnp.where((x[0] < 20.0) | alone, -0.5 * (x**2).sum(), -jnp.inf)
+
+    model = infer.declared(isolated, {"x": bj.Real(shape=(2,))})
+    starts = {"x": np.array([[0.1, 0.0], [50.0, 0.0], [0.5, 0.2], [-0.3, 0.1]])}
+    stuck = infer.start(model, infer.NUTS(), warmup=60, starts=starts, progress=False).warm_up()
+    assert stuck.tuning.step_size > 0.1
