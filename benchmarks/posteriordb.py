@@ -2,8 +2,7 @@
 
 A tree of posteriors comes with a checker that takes an adapter:
 
-    python check.py public --adapter benchmarks/posteriordb.py:sample \
-        --skip-kinds corr_cholesky,positive_ordered
+    python check.py public --adapter benchmarks/posteriordb.py:sample
 """
 
 import os
@@ -24,6 +23,8 @@ KINDS = {
     "interval": lambda args, shape: bj.Interval(args[0], args[1], shape=shape),
     "simplex": lambda args, shape: bj.Simplex(shape=shape),
     "ordered": lambda args, shape: bj.Ordered(shape=shape),
+    "positive_ordered": lambda args, shape: bj.PositiveOrdered(shape=shape),
+    "corr_cholesky": lambda args, shape: bj.CorrelationCholesky(shape=shape),
     "interval_dependent": lambda args, shape: (
         lambda values: bj.Interval(args[0], args[1](values), shape=shape)
     ),

@@ -44,6 +44,10 @@ class Constraint(eqx.Module):
             Shape (*batch,); false for NaN.
         """
 
+    def coordinates(self, value: Float[Array, "..."]) -> Float[Array, "n"]:
+        """Read the free coordinates of one member: the base measure is their volume."""
+        return value.reshape(-1)
+
     @property
     def declared_shape(self) -> Shape:
         """Shape of a value declared by this set alone."""
@@ -99,6 +103,11 @@ class Bijector(eqx.Module):
     @abstractmethod
     def event_ndims(self) -> int:
         """Rank of one constrained value."""
+
+    @property
+    def redundant(self) -> bool:
+        """Whether many unconstrained values have one image; then no volume belongs to it."""
+        return False
 
     @property
     def parameter_ndims(self) -> int:

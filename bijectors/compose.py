@@ -23,6 +23,10 @@ class Chain(Bijector):
     def event_ndims(self) -> int:
         return self.outer.event_ndims
 
+    @property
+    def redundant(self) -> bool:
+        return self.outer.redundant or self.inner.redundant
+
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return self.inner.unconstrained_shape(self.outer.unconstrained_shape(event_shape))
 
@@ -49,6 +53,10 @@ class Over(Bijector):
     @property
     def event_ndims(self) -> int:
         return len(self.batch_shape) + self.each.event_ndims
+
+    @property
+    def redundant(self) -> bool:
+        return self.each.redundant
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         rest = event_shape[len(self.batch_shape) :]

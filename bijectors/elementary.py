@@ -1,7 +1,10 @@
 """Formulae that several maps share, each stable over the whole real line."""
 
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 
@@ -16,20 +19,104 @@ def inverse_softplus(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return x + jnp.log(-jnp.expm1(-x))
 
 
-def sum_to_zero(y: Float[Array, "n"]) -> Float[Array, "k"]:
+def log_softplus(y: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Compute log(log(1 + exp(y))), which tends to y where softplus(y) vanishes."""
+    vanishing = y < -15
+    # The singular branch is computed at 0 where it is not used, so no gradient is NaN.
+    return jnp.where(vanishing, y, jnp.log(softplus(jnp.where(vanishing, 0.0, y))))
+
+
+def sum_to_zero(y: Float[Array, "... n"]) -> Float[Array, "... k"]:
     """Map n numbers isometrically onto the vectors of n + 1 numbers that sum to zero.
 
-    Source: the Helmert basis as in the Stan reference manual, "Sum-to-zero vector":
-    w_n = y_n / sqrt(n (n + 1)), z_n = sum_{i >= n} w_i - (n - 1) w_{n-1}.
+    Leading axes are batch axes. Source: the Helmert basis as in the Stan reference manual,
+    "Sum-to-zero vector": w_n = y_n / sqrt(n (n + 1)), z_n = sum_{i >= n} w_i - (n - 1) w_{n-1}.
     """
-    n = jnp.arange(1, y.shape[0] + 1, dtype=y.dtype)
+    n = jnp.arange(1, y.shape[-1] + 1, dtype=y.dtype)
     w = y / jnp.sqrt(n * (n + 1))
-    zero = jnp.zeros((1,), y.dtype)
-    tails = jnp.cumsum(w[::-1])[::-1]
-    return jnp.concatenate([tails, zero]) - jnp.concatenate([zero, n * w])
+    zero = jnp.zeros((*y.shape[:-1], 1), y.dtype)
+    tails = jnp.cumsum(w[..., ::-1], -1)[..., ::-1]
+    return jnp.concatenate([tails, zero], -1) - jnp.concatenate([zero, n * w], -1)
 
 
-def from_sum_to_zero(z: Float[Array, "k"]) -> Float[Array, "n"]:
+def from_sum_to_zero(z: Float[Array, "... k"]) -> Float[Array, "... n"]:
     """Invert `sum_to_zero`: y_n = (sum_{i <= n} z_i - n z_{n+1}) / sqrt(n (n + 1))."""
-    n = jnp.arange(1, z.shape[0], dtype=z.dtype)
-    return (jnp.cumsum(z)[:-1] - n * z[1:]) / jnp.sqrt(n * (n + 1))
+    n = jnp.arange(1, z.shape[-1], dtype=z.dtype)
+    return (jnp.cumsum(z, -1)[..., :-1] - n * z[..., 1:]) / jnp.sqrt(n * (n + 1))
+
+
+def log_sech_squared(y: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Compute log(1 - tanh(y)^2) = 2 (log 2 - |y| - log(1 + exp(-2 |y|)))."""
+    # In softplus, which is smooth at zero where |y| is not.
+    return math.log(4.0) - softplus(2 * y) - softplus(-2 * y)
+
+
+def log_tanh_over(r: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Compute log(tanh(r) / r) for r >= 0, by its series near zero."""
+    near = r < 0.02
+    # The singular branch is computed at 1 where it is not used, so no gradient is NaN.
+    away = jnp.where(near, 1.0, r)
+    direct = jnp.log(jnp.tanh(away)) - jnp.log(away)
+    square = r**2
+    return jnp.where(near, -square / 3 + 7 * square**2 / 90, direct)
+
+
+def direction(y: Float[Array, "n"]) -> tuple[Float[Array, "n"], Float[Array, ""]]:
+    """Split y into its direction and the auxiliary log density of its length.
+
+    The length r has density proportional to r^(2k - 1) exp(-r^2 / 2), normalised, with
+    k = max(n / 2, 8): that of a normal vector, but in few dimensions held off the origin,
+    where a concentrated direction would make a funnel.
+
+    Returns:
+        Unit vector of shape (n,), and log density in nats with respect to r^(n-1) dr.
+    """
+    n = y.shape[0]
+    # Scaled by the largest entry, so that no square overflows or vanishes.
+    largest = jnp.max(jnp.abs(y))
+    scaled = y / largest
+    square = (scaled**2).sum()
+    shape = max(n / 2, 8.0)
+    log_norm = (shape - 1) * math.log(2) + math.lgamma(shape)
+    log_length = jnp.log(largest) + 0.5 * jnp.log(square)
+    auxiliary = (2 * shape - n) * log_length - 0.5 * (y**2).sum() - log_norm
+    return scaled / jnp.sqrt(square), auxiliary
+
+
+def triangle_order(entries: int) -> int:
+    """Rows of the lower triangle that holds so many entries, diagonal included."""
+    return (math.isqrt(8 * entries + 1) - 1) // 2
+
+
+def fill_triangle(entries: Float[Array, "n"]) -> Float[Array, "k k"]:
+    """Write entries into a lower triangle, diagonal included, by moving blocks alone.
+
+    The entries are laid out as TFP's `fill_triangular` does, so that no scatter is needed
+    either way: compilers are slow at it.
+    """
+    order = triangle_order(entries.shape[0])
+    square = jnp.concatenate([entries[order:], entries[::-1]]).reshape(order, order)
+    return jnp.tril(square)
+
+
+def read_triangle(matrix: Float[Array, "k k"]) -> Float[Array, "n"]:
+    """Invert `fill_triangle`."""
+    order = matrix.shape[0]
+    count = order * (order + 1) // 2
+    labels = np.arange(count)
+    places = np.concatenate([labels[order:], labels[::-1]]).reshape(order, order)
+    row, column = np.tril_indices(order)
+    back = np.argsort(places[row, column])
+    return matrix[row[back], column[back]]
+
+
+def fill_below_diagonal(entries: Float[Array, "n"]) -> Float[Array, "k k"]:
+    """Write entries into a strictly lower triangle; the order is one more than the rows filled."""
+    if not entries.shape[0]:
+        return jnp.zeros((1, 1), entries.dtype)
+    return jnp.pad(fill_triangle(entries), ((1, 0), (0, 1)))
+
+
+def read_below_diagonal(matrix: Float[Array, "k k"]) -> Float[Array, "n"]:
+    """Invert `fill_below_diagonal`."""
+    return read_triangle(matrix[1:, :-1])

@@ -4,17 +4,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
+import numpy as np
 
+from .affine import Affine
+from .ball import Ball, RadialTanh
 from .base import Bijector, Constraint, Shape
 from .bounds import ExpAbove, ExpBelow, GreaterThan, LessThan
-from .compose import over
+from .cholesky import LowerCholesky, PositiveDiagonal
+from .circular import Angle, Circular
+from .compose import Chain, over
+from .correlation import Correlation, Squared
+from .correlation_cholesky import CorrelationCholesky, NormalisedRows, PartialCorrelations
+from .covariance import PositiveDefinite, SquaredFactor
+from .descending import CumulatedExpDown, Descending
 from .errors import BijectorError
 from .interval import Interval, Logistic
+from .negative import Negative
+from .nonnegative import Nonnegative
 from .ordered import CumulatedExp, Ordered
 from .positive import Exp, Positive, Softplus
+from .positive_ordered import CumulatedExpFromZero, PositiveOrdered
 from .real import Identity, Real
-from .simplex import Simplex, SoftmaxILR
+from .simplex import Simplex, SoftmaxALR, SoftmaxILR, StickBreaking
+from .sphere import Direction, UnitVector
+from .stochastic import RowByRow, Stochastic
+from .zero_sum import HelmertZeroSum, ZeroSum
 
 
 class Domain(NamedTuple):
@@ -59,54 +73,182 @@ class Rule:
 
 Rules = tuple[Rule, ...]
 
-_ANYWHERE = {"float32": Domain(400.0, 1e-4), "float64": Domain(400.0, 1e-12)}
+_ANYWHERE = {"float32": Domain(400.0, 2e-3), "float64": Domain(400.0, 1e-10)}
 _NO_OVERFLOW = {"float32": Domain(80.0, 1e-4), "float64": Domain(400.0, 1e-12)}
-_LOWS, _HIGHS = jnp.array([-3.0, 0.0, 2.0]), jnp.array([-1.0, 1.0, 2.5])
+_SOFTMAX = {"float32": Domain(15.0, 1e-3), "float64": Domain(100.0, 1e-10)}
+_GAPS = {"float32": Domain(3.0, 1e-2), "float64": Domain(10.0, 1e-4)}
+_ROWS = {"float32": Domain(10.0, 1e-2), "float64": Domain(100.0, 1e-8)}
+_SQUARED = {"float32": Domain(1.0, 1e-2), "float64": Domain(3.0, 1e-4)}
+_LOWS, _HIGHS = np.array([-3.0, 0.0, 2.0]), np.array([-1.0, 1.0, 2.5])
+
+
+def _cases(constraint: Constraint, *shapes: Shape) -> tuple[Case, ...]:
+    return tuple(Case(constraint, shape) for shape in shapes)
+
+
+def _soft_above(constraint: GreaterThan) -> Bijector:
+    return Chain(Affine(constraint.low, 1.0), Softplus())
+
+
+def _soft_below(constraint: LessThan) -> Bijector:
+    return Chain(Affine(constraint.high, -1.0), Softplus())
+
 
 # The first rule of a type is its default.
 RULES: Rules = (
-    Rule(Real, "identity", lambda _: Identity(), (Case(Real()), Case(Real(), (2, 3))), **_ANYWHERE),
-    Rule(
-        Positive,
-        "exp",
-        lambda _: Exp(),
-        (Case(Positive()), Case(Positive(), (4,))),
-        **_NO_OVERFLOW,
-    ),
-    Rule(Positive, "softplus", lambda _: Softplus(), (Case(Positive()),), **_NO_OVERFLOW),
+    Rule(Real, "identity", lambda _: Identity(), _cases(Real(), (), (2, 3)), **_ANYWHERE),
+    Rule(Positive, "exp", lambda _: Exp(), _cases(Positive(), (), (4,)), **_NO_OVERFLOW),
+    Rule(Positive, "softplus", lambda _: Softplus(), _cases(Positive(), ()), **_NO_OVERFLOW),
+    Rule(Nonnegative, "exp", lambda _: Exp(), _cases(Nonnegative(), ()), **_NO_OVERFLOW),
+    Rule(Nonnegative, "softplus", lambda _: Softplus(), _cases(Nonnegative(), ()), **_NO_OVERFLOW),
+    Rule(Negative, "exp", lambda _: ExpBelow(0.0), _cases(Negative(), ()), **_NO_OVERFLOW),
     Rule(
         GreaterThan,
         "exp",
         lambda c: ExpAbove(c.low),
         (Case(GreaterThan(3.0)), Case(GreaterThan(_LOWS), (2, 3))),
     ),
+    Rule(GreaterThan, "softplus", _soft_above, (Case(GreaterThan(_LOWS), (3,)),)),
     Rule(
         LessThan,
         "exp",
         lambda c: ExpBelow(c.high),
         (Case(LessThan(-3.0)), Case(LessThan(_LOWS), (3,))),
     ),
+    Rule(LessThan, "softplus", _soft_below, (Case(LessThan(_LOWS), (3,)),)),
     Rule(
         Interval,
         "logistic",
         lambda c: Logistic(c.low, c.high),
         (Case(Interval(0.0, 1.0)), Case(Interval(_LOWS, _HIGHS), (3,))),
     ),
+    Rule(Circular, "direction", lambda _: Angle(), _cases(Circular(), (), (3,)), **_ANYWHERE),
     Rule(
         Simplex,
         "ilr",
         lambda _: SoftmaxILR(),
-        tuple(Case(Simplex(), shape) for shape in ((1,), (2,), (10,), (3, 4))),
-        Domain(15.0, 1e-3),
-        Domain(100.0, 1e-10),
+        _cases(Simplex(), (1,), (2,), (10,), (3, 4)),
+        **_SOFTMAX,
+    ),
+    Rule(Simplex, "alr", lambda _: SoftmaxALR(), _cases(Simplex(), (2,), (10,)), **_SOFTMAX),
+    Rule(
+        Simplex,
+        "stick_breaking",
+        lambda _: StickBreaking(),
+        _cases(Simplex(), (1,), (2,), (10,)),
+        Domain(6.0, 1e-2),
+        Domain(20.0, 1e-6),
+    ),
+    Rule(
+        Stochastic,
+        "ilr",
+        lambda c: RowByRow(SoftmaxILR(), c.columns),
+        (*_cases(Stochastic(), (2, 3), (4, 1)), *_cases(Stochastic(columns=True), (3, 2))),
+        **_SOFTMAX,
+    ),
+    Rule(
+        ZeroSum,
+        "helmert",
+        lambda c: HelmertZeroSum(c.axes),
+        (
+            *_cases(ZeroSum(), (1,), (2,), (10,)),
+            *_cases(ZeroSum(2), (3, 4)),
+            Case(ZeroSum(3), (2, 3, 2)),
+        ),
+        **_ANYWHERE,
     ),
     Rule(
         Ordered,
         "cumulated_exp",
         lambda _: CumulatedExp(),
-        tuple(Case(Ordered(), shape) for shape in ((1,), (2,), (10,), (2, 3))),
+        _cases(Ordered(), (1,), (2,), (10,), (2, 3)),
+        **_GAPS,
+    ),
+    Rule(
+        Descending,
+        "cumulated_exp",
+        lambda _: CumulatedExpDown(),
+        _cases(Descending(), (1,), (10,)),
+        **_GAPS,
+    ),
+    Rule(
+        PositiveOrdered,
+        "cumulated_exp",
+        lambda _: CumulatedExpFromZero(),
+        _cases(PositiveOrdered(), (1,), (2,), (10,)),
+        **_GAPS,
+    ),
+    Rule(
+        UnitVector,
+        "direction",
+        lambda _: Direction(),
+        _cases(UnitVector(), (2,), (3,), (50,)),
+        **_ANYWHERE,
+    ),
+    Rule(
+        Ball,
+        "tanh",
+        lambda c: RadialTanh(c.order),
+        (*_cases(Ball(), (1,), (2,), (3,)), *_cases(Ball(order=1), (1,), (2,), (3,))),
+        Domain(1.0, 1e-3),
+        Domain(4.0, 1e-4),
+    ),
+    Rule(
+        LowerCholesky,
+        "exp",
+        lambda _: PositiveDiagonal(),
+        _cases(LowerCholesky(), (1, 1), (2, 2), (5, 5), (2, 3, 3)),
+        **_NO_OVERFLOW,
+    ),
+    Rule(
+        LowerCholesky,
+        "softplus",
+        lambda _: PositiveDiagonal(soft=True),
+        _cases(LowerCholesky(), (1, 1), (4, 4)),
+        **_NO_OVERFLOW,
+    ),
+    Rule(
+        CorrelationCholesky,
+        "normalised_rows",
+        lambda _: NormalisedRows(),
+        _cases(CorrelationCholesky(), (1, 1), (2, 2), (5, 5), (2, 3, 3)),
+        **_ROWS,
+    ),
+    Rule(
+        CorrelationCholesky,
+        "partial_correlations",
+        lambda _: PartialCorrelations(),
+        _cases(CorrelationCholesky(), (1, 1), (2, 2), (5, 5)),
         Domain(3.0, 1e-2),
-        Domain(10.0, 1e-4),
+        Domain(20.0, 1e-6),
+    ),
+    Rule(
+        Correlation,
+        "normalised_rows",
+        lambda _: Squared(NormalisedRows()),
+        _cases(Correlation(), (1, 1), (2, 2), (5, 5)),
+        **_SQUARED,
+    ),
+    Rule(
+        Correlation,
+        "partial_correlations",
+        lambda _: Squared(PartialCorrelations()),
+        _cases(Correlation(), (2, 2), (4, 4)),
+        **_SQUARED,
+    ),
+    Rule(
+        PositiveDefinite,
+        "exp",
+        lambda _: SquaredFactor(PositiveDiagonal()),
+        _cases(PositiveDefinite(), (1, 1), (2, 2), (4, 4)),
+        **_SQUARED,
+    ),
+    Rule(
+        PositiveDefinite,
+        "softplus",
+        lambda _: SquaredFactor(PositiveDiagonal(soft=True)),
+        _cases(PositiveDefinite(), (3, 3)),
+        **_SQUARED,
     ),
 )
 

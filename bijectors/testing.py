@@ -110,7 +110,7 @@ class _Prover:
         self._image = jax.jit(jax.vmap(bijector.image))
         self._inverse = jax.jit(jax.vmap(bijector.inverse))
         self._slope = jax.jit(jax.vmap(jax.grad(lambda y: bijector.image(y).log_det)))
-        self._volume = jax.jit(jax.vmap(lambda y: _autodiff_log_det(bijector, y)))
+        self._volume = jax.jit(jax.vmap(lambda y: _autodiff_log_det(bijector, constraint, y)))
 
     def certify(self, y: Array, scale: float, domain: Domain) -> Certificate:
         """Run every check on inputs of one precision and one scale."""
@@ -121,8 +121,7 @@ class _Prover:
         inside = np.asarray(jnp.abs(y).reshape(len(y), -1).max(-1, initial=0.0) <= domain.radius)
         self._same_dtype(image, y)
         self._shapes(x)
-        back = self._inverse(x)
-        trip = np.abs(np.asarray(back - y)).reshape(len(y), -1).max(-1, initial=0.0)
+        trip = self._round_trip(x, y)
         contains = self._constraint.contains(x)
         member = np.asarray(contains).reshape(len(y), -1).all(-1)
         finite = np.isfinite(np.asarray(x)).reshape(len(y), -1).all(-1)
@@ -134,6 +133,12 @@ class _Prover:
             y.dtype.name, scale, int(inside.sum()), float(trip[inside].max(initial=0.0)), error
         )
 
+    def _round_trip(self, x: Array, y: Array) -> np.ndarray:
+        """Error of y -> x -> y; of x -> y -> x where many y have one x."""
+        back = self._inverse(x)
+        error = self._image(back).value - x if self._bijector.redundant else back - y
+        return np.abs(np.asarray(error)).reshape(len(y), -1).max(-1, initial=0.0)
+
     def _log_det_error(self, y: Array, log_det: np.ndarray, inside: np.ndarray) -> float:
         slope = np.asarray(self._slope(y)).reshape(len(y), -1)
         self._demand(np.isfinite(log_det), "the log-determinant is not finite", y)
@@ -144,7 +149,8 @@ class _Prover:
         slopes = np.asarray(self._slope(fine)).reshape(len(y), -1)
         self._demand(_close(slope, slopes, tolerance).all(-1), "its gradient is inaccurate", y)
         reference = np.asarray(self._image(fine).log_det)
-        volume = np.asarray(self._volume(fine))
+        # The volume of a redundant map is that of its value with the free coordinate: none.
+        volume = 0.0 if self._bijector.redundant else np.asarray(self._volume(fine))
         radius = AUTODIFF_RADIUS if has_double else SINGLE_AUTODIFF_RADIUS
         near = np.abs(np.asarray(y)).reshape(len(y), -1).max(-1, initial=0.0) <= radius
         reference = np.where(inside & near, volume, reference)
@@ -178,15 +184,13 @@ def _close(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> np.ndarra
     return np.abs(found - wanted) <= tolerance * (1 + np.abs(wanted))
 
 
-def _autodiff_log_det(bijector: Bijector, y: Array) -> Array:
+def _autodiff_log_det(bijector: Bijector, constraint: Constraint, y: Array) -> Array:
     """Log volume of the Jacobian of the value's free coordinates, by autodiff."""
-    free = jax.eval_shape(bijector.image, y).value.shape
 
     def coordinates(flat: Array) -> Array:
         value = bijector.image(flat.reshape(y.shape)).value
-        # A simplex is measured by all but its last coordinate: keep as many as y has.
-        kept = value[..., : y.shape[-1]] if len(free) else value
-        return kept.reshape(-1)
+        event = value.shape[value.ndim - constraint.event_ndims :]
+        return jax.vmap(constraint.coordinates)(value.reshape(-1, *event)).reshape(-1)
 
     jacobian = jax.jacfwd(coordinates)(y.reshape(-1))
     return jnp.linalg.slogdet(jacobian)[1] if y.size else jnp.zeros((), y.dtype)

@@ -5,14 +5,24 @@ from typing import Any
 
 from numpyro.distributions import constraints as theirs
 
+from ..ball import Ball
 from ..base import Constraint
 from ..bounds import GreaterThan, LessThan
+from ..cholesky import LowerCholesky
+from ..circular import Circular
+from ..correlation import Correlation
+from ..correlation_cholesky import CorrelationCholesky
+from ..covariance import PositiveDefinite
 from ..errors import BijectorError
 from ..interval import Interval
+from ..nonnegative import Nonnegative
 from ..ordered import Ordered
 from ..positive import Positive
+from ..positive_ordered import PositiveOrdered
 from ..real import Real
 from ..simplex import Simplex
+from ..sphere import UnitVector
+from ..zero_sum import ZeroSum
 
 # NumPyro's public names are instances or functions; their types are the keys.
 _TABLE: dict[type, Callable[[Any], Constraint]] = {
@@ -20,7 +30,7 @@ _TABLE: dict[type, Callable[[Any], Constraint]] = {
     type(theirs.real_vector): lambda c: Real(),
     type(theirs.real_matrix): lambda c: Real(),
     type(theirs.positive): lambda c: Positive(),
-    type(theirs.nonnegative): lambda c: Positive(),
+    type(theirs.nonnegative): lambda c: Nonnegative(),
     type(theirs.softplus_positive): lambda c: Positive(),
     type(theirs.greater_than(0.0)): lambda c: GreaterThan(c.lower_bound),
     type(theirs.greater_than_eq(0.0)): lambda c: GreaterThan(c.lower_bound),
@@ -31,6 +41,18 @@ _TABLE: dict[type, Callable[[Any], Constraint]] = {
     type(theirs.unit_interval): lambda c: Interval(0.0, 1.0),
     type(theirs.simplex): lambda c: Simplex(),
     type(theirs.ordered_vector): lambda c: Ordered(),
+    type(theirs.positive_ordered_vector): lambda c: PositiveOrdered(),
+    type(theirs.zero_sum(1)): lambda c: ZeroSum(c.event_dim),
+    type(theirs.circular): lambda c: Circular(),
+    type(theirs.sphere): lambda c: UnitVector(),
+    type(theirs.l1_ball): lambda c: Ball(order=1),
+    type(theirs.lower_cholesky): lambda c: LowerCholesky(),
+    type(theirs.softplus_lower_cholesky): lambda c: LowerCholesky(),
+    type(theirs.scaled_unit_lower_cholesky): lambda c: LowerCholesky(),
+    type(theirs.corr_cholesky): lambda c: CorrelationCholesky(),
+    type(theirs.corr_matrix): lambda c: Correlation(),
+    type(theirs.positive_definite): lambda c: PositiveDefinite(),
+    type(theirs.positive_semidefinite): lambda c: PositiveDefinite(),
     type(theirs.independent(theirs.real, 1)): lambda c: from_numpyro(c.base_constraint),
 }
 

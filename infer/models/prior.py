@@ -122,11 +122,26 @@ def _dirichlet(d, log_value: Array, _: Array) -> Array:
     return log_norm + ((shape - 1) * log_value).sum(-1)
 
 
+def _lkj_cholesky(d, log_diagonal: Array, _: Array) -> Array:
+    order = log_diagonal.shape[-1]
+    rows = jnp.arange(1, order + 1, dtype=log_diagonal.dtype)
+    weights = order - rows + 2 * jnp.asarray(d.concentration)[..., None] - 2
+    # At the identity every logarithm is zero: what is left is the normaliser.
+    return d.log_prob(jnp.eye(order)) + (weights * log_diagonal).sum(-1)
+
+
+def _lkj(d, log_diagonal: Array, _: Array) -> Array:
+    exponent = 2 * (jnp.asarray(d.concentration) - 1)
+    return d.log_prob(jnp.eye(log_diagonal.shape[-1])) + exponent * log_diagonal.sum(-1)
+
+
 # (distribution, by-product of the map) -> log density that never leaves log space.
 _FORMULAE: dict[tuple[type, str], Callable] = {
     (dist.LogNormal, "log"): _log_normal,
     (dist.Gamma, "log"): _gamma,
     (dist.Dirichlet, "log"): _dirichlet,
+    (dist.LKJCholesky, "log_diagonal"): _lkj_cholesky,
+    (dist.LKJ, "log_diagonal"): _lkj,
 }
 
 

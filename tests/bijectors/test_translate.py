@@ -17,6 +17,12 @@ PAIRS = [
     (dist.Beta(1, 1), bj.Interval),
     (dist.Dirichlet(jnp.ones(2)), bj.Simplex),
     (dist.HalfNormal(1.0).expand([3]).to_event(1), bj.Positive),
+    (dist.LKJCholesky(3), bj.CorrelationCholesky),
+    (dist.LKJ(3), bj.Correlation),
+    (dist.Wishart(5.0, jnp.eye(3)), bj.PositiveDefinite),
+    (dist.VonMises(0.0, 1.0), bj.Circular),
+    (dist.ProjectedNormal(jnp.ones(3)), bj.UnitVector),
+    (dist.ZeroSumNormal(1.0, (4,)), bj.ZeroSum),
     (dist.TruncatedNormal(0, 1, low=0.5), bj.GreaterThan),
     (dist.TruncatedNormal(0, 1, high=0.5), bj.LessThan),
 ]
@@ -40,4 +46,4 @@ def test_a_discrete_support_is_refused_with_a_way_out():
 
 def test_an_untranslated_support_is_refused_with_what_is_known():
     with pytest.raises(bj.BijectorError, match=r"L: .*not translated.*Simplex"):
-        from_numpyro(dist.LKJCholesky(3).support, "L")
+        from_numpyro(constraints.positive_definite_circulant_vector, "L")

@@ -143,7 +143,13 @@ def test_a_bijector_may_be_chosen_at_a_site():
 
 @pytest.mark.parametrize(
     "prior",
-    [dist.LogNormal(0.3, 0.7), dist.Gamma(2.5, 0.8), dist.Dirichlet(jnp.array([0.5, 2.0, 3.0]))],
+    [
+        dist.LogNormal(0.3, 0.7),
+        dist.Gamma(2.5, 0.8),
+        dist.Dirichlet(jnp.array([0.5, 2.0, 3.0])),
+        dist.LKJCholesky(4, 1.7),
+        dist.LKJ(4, 1.7),
+    ],
     ids=lambda p: type(p).__name__,
 )
 def test_log_space_formulae_agree_with_numpyro(prior):

@@ -1,0 +1,105 @@
+"""Lower Cholesky factors of correlation matrices: rows of length one."""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .base import Bijector, Constraint, Image, Shape, bijection
+from .elementary import (
+    fill_below_diagonal,
+    log_sech_squared,
+    read_below_diagonal,
+)
+
+
+class CorrelationCholesky(Constraint):
+    """Lower-triangular matrices with rows of length one and a positive diagonal.
+
+    The base measure is that of the strictly lower entries.
+    """
+
+    @property
+    def event_ndims(self) -> int:
+        return 2
+
+    def contains(self, value: Float[Array, "... k k"]) -> Bool[Array, "..."]:
+        slack = 8 * math.sqrt(value.shape[-1]) * jnp.finfo(value.dtype).eps
+        lengths = jnp.all(jnp.abs((value**2).sum(-1) - 1) <= slack, -1)
+        positive = jnp.all(jnp.diagonal(value, axis1=-2, axis2=-1) >= 0, -1)
+        return lengths & positive & jnp.all(jnp.triu(value, 1) == 0, (-2, -1))
+
+    def coordinates(self, value: Float[Array, "k k"]) -> Float[Array, "n"]:
+        return read_below_diagonal(value)
+
+
+class NormalisedRows(Bijector):
+    """Row i is (y_i, 1, 0, ...) divided by its length, y_i of i - 1 numbers.
+
+    The log-determinant is -sum_i (i + 1) log(1 + |y_i|^2) / 2. By-product: `log_diagonal`,
+    -log(1 + |y_i|^2) / 2.
+
+    Source: TFP's CorrelationCholesky; the volume is that of a central projection, row by row.
+    """
+
+    @property
+    def event_ndims(self) -> int:
+        return 2
+
+    def unconstrained_shape(self, event_shape: Shape) -> Shape:
+        order = event_shape[0]
+        return (order * (order - 1) // 2,)
+
+    def image(self, y: Float[Array, "n"]) -> Image:
+        lower = fill_below_diagonal(y)
+        # Each row is scaled by its largest entry, so that no square overflows.
+        largest = jnp.maximum(jnp.max(jnp.abs(lower), -1), 1.0)
+        scaled = lower / largest[:, None]
+        squares = (scaled**2).sum(-1) + largest**-2
+        log_length = jnp.log(largest) + 0.5 * jnp.log(squares)
+        rows = jnp.arange(1, lower.shape[0] + 1, dtype=y.dtype)
+        value = (scaled + jnp.diag(1 / largest)) / jnp.sqrt(squares)[:, None]
+        log_det = -((rows[1:] + 1) * log_length[1:]).sum()
+        return bijection(value, log_det, log_diagonal=-log_length)
+
+    def inverse(self, x: Float[Array, "k k"]) -> Float[Array, "n"]:
+        return read_below_diagonal(x / jnp.diagonal(x)[:, None])
+
+
+class PartialCorrelations(Bijector):
+    """L_ij = z_ij prod_{k<j} sqrt(1 - z_ik^2), with z = tanh(y) the partial correlations.
+
+    With s_ij = log(1 - z_ij^2), the log-determinant is sum_{i>j} (s_ij + sum_{k<j} s_ik / 2).
+    By-product: `log_diagonal`, sum_{k<i} s_ik / 2.
+
+    Source: Lewandowski, Kurowicka & Joe (2009); Stan reference manual, "Cholesky factors of
+    correlation matrices".
+    """
+
+    @property
+    def event_ndims(self) -> int:
+        return 2
+
+    def unconstrained_shape(self, event_shape: Shape) -> Shape:
+        order = event_shape[0]
+        return (order * (order - 1) // 2,)
+
+    def image(self, y: Float[Array, "n"]) -> Image:
+        lower = fill_below_diagonal(y)
+        below = jnp.tril(jnp.ones_like(lower), -1)
+        log_rest = below * log_sech_squared(lower)
+        before = 0.5 * (jnp.cumsum(log_rest, -1) - log_rest)
+        log_diagonal = 0.5 * log_rest.sum(-1)
+        value = jnp.tanh(lower) * jnp.exp(before) * below + jnp.diag(jnp.exp(log_diagonal))
+        log_det = (log_rest + below * before).sum()
+        return bijection(value, log_det, log_diagonal=log_diagonal)
+
+    def inverse(self, x: Float[Array, "k k"]) -> Float[Array, "n"]:
+        # What is left of a row's length, from its end, so that no digit cancels.
+        left = jnp.sqrt(jnp.cumsum((x**2)[:, ::-1], -1)[:, ::-1])
+        safe = jnp.where(left > 0, left, 1.0)
+        after = jnp.concatenate([left[:, 1:], jnp.zeros_like(left[:, :1])], -1)
+        # arctanh(a / c) = arcsinh(a / b) where b^2 = c^2 - a^2.
+        below = jnp.tril(jnp.ones(x.shape, bool), -1)
+        ratio = jnp.where(below, x / jnp.where(below & (after > 0), after, safe), 0.0)
+        return read_below_diagonal(jnp.arcsinh(ratio))
