@@ -15,11 +15,13 @@ from .bounds import ExpAbove as ExpAbove
 from .bounds import ExpBelow as ExpBelow
 from .bounds import GreaterThan as GreaterThan
 from .bounds import LessThan as LessThan
+from .by_autodiff import Monotone as Monotone
 from .cholesky import LowerCholesky as LowerCholesky
 from .cholesky import PositiveDiagonal as PositiveDiagonal
 from .circular import Angle as Angle
 from .circular import Circular as Circular
 from .compose import Chain as Chain
+from .compose import Invert as Invert
 from .compose import Over as Over
 from .correlation import Correlation as Correlation
 from .correlation import Squared as Squared
@@ -35,6 +37,8 @@ from .interval import Interval as Interval
 from .interval import Logistic as Logistic
 from .joint import Flattener as Flattener
 from .joint import Joint as Joint
+from .linear import Permute as Permute
+from .linear import Triangular as Triangular
 from .negative import Negative as Negative
 from .nonnegative import Nonnegative as Nonnegative
 from .ordered import CumulatedExp as CumulatedExp
@@ -44,6 +48,7 @@ from .positive import Positive as Positive
 from .positive import Softplus as Softplus
 from .positive_ordered import CumulatedExpFromZero as CumulatedExpFromZero
 from .positive_ordered import PositiveOrdered as PositiveOrdered
+from .power import Power as Power
 from .real import Identity as Identity
 from .real import Real as Real
 from .registry import RULES as RULES
@@ -55,10 +60,12 @@ from .simplex import Simplex as Simplex
 from .simplex import SoftmaxALR as SoftmaxALR
 from .simplex import SoftmaxILR as SoftmaxILR
 from .simplex import StickBreaking as StickBreaking
+from .sinh_arcsinh import SinhArcsinh as SinhArcsinh
 from .sphere import Direction as Direction
 from .sphere import UnitVector as UnitVector
 from .stochastic import RowByRow as RowByRow
 from .stochastic import Stochastic as Stochastic
+from .tanh import Tanh as Tanh
 from .testing import check_bijector as check_bijector
 from .testing import check_rule as check_rule
 from .zero_sum import HelmertZeroSum as HelmertZeroSum

@@ -40,6 +40,27 @@ class Chain(Bijector):
         return self.inner.inverse(self.outer.inverse(x))
 
 
+class Invert(Bijector):
+    """x = inner^-1(y); the log-determinant is minus that of `inner` at x."""
+
+    inner: Bijector
+
+    @property
+    def event_ndims(self) -> int:
+        return self.inner.event_ndims
+
+    def unconstrained_shape(self, event_shape: Shape) -> Shape:
+        return event_shape
+
+    def image(self, y: Float[Array, "..."]) -> Image:
+        x = self.inner.inverse(y)
+        image = self.inner.image(x)
+        return Image(x, -image.log_det, -image.auxiliary, {})
+
+    def inverse(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.inner.forward(x)
+
+
 class Over(Bijector):
     """One map repeated over leading axes of shape `batch_shape`.
 

@@ -1,0 +1,59 @@
+"""Maps that belong to no set of their own pass the same check."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import bijectors as bj
+
+FACTOR = np.array([[2.0, 0.0, 0.0], [0.5, -1.0, 0.0], [0.3, 0.2, 0.7]])
+WIDE = {"float32": bj.Domain(80.0, 1e-2), "float64": bj.Domain(400.0, 1e-9)}
+NEAR = {"float32": bj.Domain(4.0, 1e-3), "float64": bj.Domain(8.0, 1e-6)}
+
+MAPS = [
+    ("affine", bj.Affine(0.5, -2.0), bj.Real(), (2,), WIDE),
+    ("tanh", bj.Tanh(), bj.Interval(-1.0, 1.0), (), NEAR),
+    ("sinh-arcsinh", bj.SinhArcsinh(0.3, 0.8), bj.Real(), (), WIDE),
+    ("heavier tails", bj.SinhArcsinh(-0.5, 1.4), bj.Real(), (2,), WIDE),
+    ("triangular", bj.Triangular(np.arange(3.0), FACTOR), bj.Real(), (3,), WIDE),
+    ("permute", bj.Permute((2, 0, 1)), bj.Real(), (3,), WIDE),
+    ("inverse", bj.Invert(bj.SinhArcsinh(0.3, 0.8)), bj.Real(), (), WIDE),
+    ("by autodiff", bj.Monotone(lambda y: y + 0.5 * jnp.tanh(y)), bj.Real(), (), WIDE),
+    ("falling", bj.Monotone(lambda y: -(y**3) - y), bj.Real(), (), NEAR),
+]
+
+
+class Vector(bj.Constraint):
+    """Finite vectors, for maps that mix their coordinates."""
+
+    @property
+    def event_ndims(self):
+        return 1
+
+    def contains(self, value):
+        return jnp.isfinite(value).all(-1)
+
+
+@pytest.mark.parametrize(("name", "bijector", "constraint", "shape", "domain"), MAPS)
+def test_map_passes_the_check(name, bijector, constraint, shape, domain):
+    del name
+    constraint = constraint if bijector.event_ndims == 0 else Vector()
+    with jax.numpy_dtype_promotion("strict"):
+        bj.check_bijector(bijector, constraint, shape, **domain)
+
+
+def test_a_monotone_map_agrees_with_the_one_by_formula():
+    by_hand = bj.Monotone(jnp.exp)
+    x, log_det = by_hand.forward_and_log_det(jnp.asarray(0.7))
+    np.testing.assert_allclose((x, log_det), (np.exp(0.7), 0.7), rtol=1e-14)
+    np.testing.assert_allclose(by_hand.inverse(x), 0.7, rtol=1e-12)
+
+
+@pytest.mark.parametrize("exponent", [1.5, -2.0, 1 / 3])
+def test_a_power_knows_its_slope(exponent):
+    y = jnp.asarray(2.3)
+    x, log_det = bj.Power(exponent).forward_and_log_det(y)
+    slope = jax.grad(lambda y: y**exponent)(y)
+    np.testing.assert_allclose((x, log_det), (2.3**exponent, np.log(abs(slope))), rtol=1e-12)
+    np.testing.assert_allclose(bj.Power(exponent).inverse(x), y, rtol=1e-12)
