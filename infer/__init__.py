@@ -27,5 +27,5 @@ from .output.sample import fit as fit
 from .output.sample import maximize as maximize
 from .output.sample import sample as sample
 from .run.run import Run as Run
-from .run.run import start as start
+from .run.start import start as start
 from .target import Target as Target

@@ -14,7 +14,9 @@ from ..engines.nuts import NUTS
 from ..errors import EngineError
 from ..models.base import Model
 from ..run.loop import SAMPLING
-from ..run.run import Run, refuse_number, start
+from ..run.offers import refuse_number
+from ..run.run import Run
+from ..run.start import start
 from .approximation import Approximation, approximation_of
 from .arviz import to_arviz
 from .optimum import Optimum, optimum_of

@@ -68,6 +68,23 @@ class Group:
         return [np.concatenate(own) if own else np.zeros((0, 0)) for own in self.rows]
 
 
+def regrouped(groups: Sequence[Group], width: int) -> list[Group]:
+    """Deal the chains of some groups into groups of `width`, with all they have done."""
+    states = jax.tree.map(lambda *a: np.concatenate(a), *(group.state for group in groups))
+    keys, drawn = (np.concatenate([getattr(g, n) for g in groups]) for n in ("keys", "drawn"))
+    rows = [list(own) for group in groups for own in group.rows]
+    return [
+        Group(
+            range(begin, begin + width),
+            keys[begin : begin + width],
+            jax.tree.map(lambda a, b=begin: a[b : b + width], states),
+            drawn[begin : begin + width],
+            rows[begin : begin + width],
+        )
+        for begin in range(0, len(keys), width)
+    ]
+
+
 def collect(
     groups: Sequence[Group], call: Callable[[Group, Order], Block],
     window: int, draws: int, capacity: int, threads: int, watch: Callable[[Group, int], None],

@@ -1,7 +1,11 @@
-"""Compare what a density offers with what an engine needs; refusals are written here alone."""
+"""Refuse, before anything compiles, what a run could not carry out."""
+
+from typing import Any
+
+import numpy as np
 
 from ..engines.base import Engine
-from ..errors import EngineError
+from ..errors import EngineError, RunError
 from ..target import Target
 
 
@@ -24,3 +28,10 @@ def refuse_unless_offered(target: Target, engine: Engine) -> None:
             "the flat vector has length 0, since every latent site is fixed by its constraint",
             "Add a latent site with at least one free coordinate.",
         )
+
+
+def refuse_number(name: str, number: Any, least: int) -> None:
+    """Raise where a number is not whole, or is below the least that makes sense."""
+    whole = isinstance(number, int | np.integer)
+    if not whole or number < least:
+        raise RunError(name, f"{number!r} is asked for", f"Give a whole number from {least} on.")

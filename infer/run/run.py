@@ -1,26 +1,21 @@
 """A run is an object: it warms up, advances by draws, and can be stopped and taken up again."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array
 
-from ..density.base import LogDensity, log_density
-from ..density.start import Points, Starts, find_starts, refuse_misfits
-from ..engines.base import Draws, Engine, State, Tuning
+from ..density.base import LogDensity
+from ..engines.base import Draws, Engine, Tuning
 from ..errors import RunError
-from ..models.base import Model
-from ..models.data import on_device
-from .collect import Group, collect
-from .devices import Plan, plan, without_native
-from .loop import SAMPLING, Block, Layout, Order, chain_keys, layout, run_block
+from .collect import Group, collect, regrouped
+from .devices import Plan, without_native
+from .loop import SAMPLING, Block, Layout, Order, layout, run_block
 from .native import Program, Refusal, program
-from .offers import refuse_unless_offered
+from .offers import refuse_number
 from .progress import Progress
 
 BUFFER_BYTES = 64 * 2**20
@@ -103,7 +98,7 @@ class Run:
         """All that is needed to go on later; see `start(state=...)`."""
         host = [replace(g, state=jax.tree.map(np.asarray, g.state)) for g in self.groups]
         return RunState(
-            _made_for(self.density, self.engine),
+            made_for(self.density, self.engine),
             # Dealt anew, so that the run going on changes nothing here.
             tuple(regrouped(host, self.plan.width)),
             self.plan,
@@ -236,109 +231,8 @@ def _divergences(group: Group, records: Layout) -> int:
     return sum(int(s.sum()) for s in stats if s is not None)
 
 
-def regrouped(groups: Sequence[Group], width: int) -> list[Group]:
-    """Deal the chains of some groups into groups of `width`, with all they have done."""
-    states = jax.tree.map(lambda *a: np.concatenate(a), *(group.state for group in groups))
-    keys, drawn = (np.concatenate([getattr(g, n) for g in groups]) for n in ("keys", "drawn"))
-    rows = [list(own) for group in groups for own in group.rows]
-    return [
-        Group(
-            range(begin, begin + width),
-            keys[begin : begin + width],
-            jax.tree.map(lambda a, b=begin: a[b : b + width], states),
-            drawn[begin : begin + width],
-            rows[begin : begin + width],
-        )
-        for begin in range(0, len(keys), width)
-    ]
-
-
-def _first_groups(keys: np.ndarray, states: State, width: int) -> list[Group]:
-    chains = len(keys)
-    every = Group(range(chains), keys, states, np.zeros(chains, np.int32), [[]] * chains)
-    return regrouped([every], width)
-
-
-def start(
-    model: Model, engine: Engine, *, chains: int = 4, warmup: int | None = None,
-    starts: Starts = "uniform", tuning: Tuning | None = None, key: int | np.integer | Array = 0,
-    group: int | None = None, threads: int | None = None, progress: bool | None = None,
-    state: RunState | None = None,
-) -> Run:  # fmt: skip
-    """Make a run: survey the model, check it against the engine and find starting points.
-
-    Args:
-        model: What a front end returned.
-        engine: The engine.
-        chains: Number of chains.
-        warmup: Warm-up draws per chain; by default the engine's. With 0 and no tuning, a
-            sampler keeps its first guess of a step size.
-        starts: "uniform", "prior", or constrained values by name.
-        tuning: What an earlier run learned; with `warmup=0` it is used as it is.
-        key: A seed or a JAX key.
-        group: Chains per program; by default 1 on a CPU, all on an accelerator.
-        threads: Programs called at the same time on a CPU; changes no draw.
-        progress: Whether to show a bar; by default where standard error is a terminal.
-        state: Where an earlier run stopped; the run goes on from there, and of the other
-            arguments only the model, the engine and `progress` are read.
-
-    Raises:
-        ModelError: The model cannot be used; the message names the site.
-        StartError: No finite starting point was found; the message names the term.
-        EngineError: The engine needs what the density does not offer.
-        RunError: The numbers do not fit together.
-    """
-    refuse_number("chains", chains, 1)
-    refuse_number("warmup", engine.default_warmup if warmup is None else warmup, 0)
-    density = log_density(model, jacobian=engine.jacobian)
-    refuse_unless_offered(density, engine)
-    density = jax.tree.map(on_device, density)
-    if state is not None:
-        return _resumed(density, engine, state, progress)
-    refuse_misfits(density, chains, starts)
-    began = time.perf_counter()
-    warmup = engine.default_warmup if warmup is None else warmup
-    keys = chain_keys(key, chains)
-    points = find_starts(density, chains, _start_key(keys), starts)
-    fresh = engine.first_tuning(points.positions, points.gradients)
-    timing = Timing(starts=time.perf_counter() - began)
-    chosen = plan(chains, group, threads)
-    return Run(
-        density,
-        engine,
-        chosen,
-        fresh if tuning is None else engine.reuse(_fitting(tuning, fresh), fresh),
-        _first_groups(keys, _init(engine, points), chosen.width),
-        engine.windows(warmup),
-        warmup,
-        timing=timing,
-        progress=progress,
-    )
-
-
-def refuse_number(name: str, number: Any, least: int) -> None:
-    """Raise where a number is not whole, or is below the least that makes sense."""
-    whole = isinstance(number, int | np.integer)
-    if not whole or number < least:
-        raise RunError(name, f"{number!r} is asked for", f"Give a whole number from {least} on.")
-
-
-def _start_key(keys: np.ndarray) -> Array:
-    # The first chain's key with a tag no window uses: starts share no bits with draws.
-    return jax.random.fold_in(jax.random.wrap_key_data(keys[0], impl="threefry2x32"), 2**31)
-
-
-def _init(engine: Engine, points: Points) -> State:
-    made, _ = program(_init_all, (engine,), tuple(points), native=False)
-    assert isinstance(made, Program)
-    return jax.tree.map(np.asarray, made.call(*points))
-
-
-def _init_all(engine: Engine, *points: Array) -> State:
-    return jax.vmap(engine.init)(*points)
-
-
-def _made_for(density: LogDensity, engine: Engine) -> str:
+def made_for(density: LogDensity, engine: Engine) -> str:
+    """Describe what a state belongs to: engine, its plain settings, and sites with shapes."""
     sites = ", ".join(f"{site.name}{list(site.shape)}" for site in density.latent)
     plain = {
         f.name: getattr(engine, f.name)
@@ -347,38 +241,3 @@ def _made_for(density: LogDensity, engine: Engine) -> str:
     }
     settings = ", ".join(f"{name}={value!r}" for name, value in plain.items())
     return f"{type(engine).__name__}({settings}) on sites {sites}"
-
-
-def _fitting(tuning: Tuning, fresh: Tuning) -> Tuning:
-    """Accept the tuning of an earlier run, if it is of the same engine and size."""
-    shapes = [jax.tree.map(np.shape, t) for t in (tuning, fresh)]
-    if shapes[0] != shapes[1]:
-        raise RunError(
-            "tuning",
-            f"it is a {type(tuning).__name__} of shapes {jax.tree.leaves(tuning)}",
-            "Give the tuning of a run of the same engine on a model of the same size.",
-        )
-    return tuning
-
-
-def _resumed(density: LogDensity, engine: Engine, state: RunState, progress: bool | None) -> Run:
-    if state.made_for != _made_for(density, engine):
-        raise RunError(
-            "state",
-            f"it belongs to {state.made_for}, not to {_made_for(density, engine)}",
-            "Resume with the engine and the model that were stopped; data may differ.",
-        )
-    return Run(
-        density,
-        engine,
-        state.plan,
-        state.tuning,
-        regrouped(state.groups, state.plan.width),
-        state.windows,
-        state.warmup,
-        state.window,
-        state.recent,
-        state.why_not_native,
-        replace(state.timing),
-        progress,
-    )

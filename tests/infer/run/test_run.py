@@ -9,7 +9,7 @@ import pytest
 
 import infer
 from infer.run import collect, native
-from infer.run.run import refuse_number
+from infer.run.offers import refuse_number
 
 from .. import targets
 from ..engines.found import every_engine, named

@@ -1,0 +1,135 @@
+"""Make a run: survey the model, check it against the engine, and find where to start."""
+
+import time
+from dataclasses import replace
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from ..density.base import LogDensity, log_density
+from ..density.start import Points, Starts, find_starts, refuse_misfits
+from ..engines.base import Engine, State, Tuning
+from ..errors import RunError
+from ..models.base import Model
+from ..models.data import on_device
+from .collect import Group, regrouped
+from .devices import plan
+from .loop import KEY_IMPLEMENTATION, chain_keys
+from .native import Program, program
+from .offers import refuse_number, refuse_unless_offered
+from .run import Run, RunState, Timing, made_for
+
+
+def start(
+    model: Model, engine: Engine, *, chains: int = 4, warmup: int | None = None,
+    starts: Starts = "uniform", tuning: Tuning | None = None, key: int | np.integer | Array = 0,
+    group: int | None = None, threads: int | None = None, progress: bool | None = None,
+    state: RunState | None = None,
+) -> Run:  # fmt: skip
+    """Make a run: survey the model, check it against the engine and find starting points.
+
+    Args:
+        model: What a front end returned.
+        engine: The engine.
+        chains: Number of chains.
+        warmup: Warm-up draws per chain; by default the engine's. With 0 and no tuning, a
+            sampler keeps its first guess of a step size.
+        starts: "uniform", "prior", or constrained values by name.
+        tuning: What an earlier run learned; with `warmup=0` it is used as it is.
+        key: A seed or a JAX key.
+        group: Chains per program; by default 1 on a CPU, all on an accelerator.
+        threads: Programs called at the same time on a CPU; changes no draw.
+        progress: Whether to show a bar; by default where standard error is a terminal.
+        state: Where an earlier run stopped; the run goes on from there, and of the other
+            arguments only the model, the engine and `progress` are read.
+
+    Raises:
+        ModelError: The model cannot be used; the message names the site.
+        StartError: No finite starting point was found; the message names the term.
+        EngineError: The engine needs what the density does not offer.
+        RunError: The numbers do not fit together.
+    """
+    refuse_number("chains", chains, 1)
+    refuse_number("warmup", engine.default_warmup if warmup is None else warmup, 0)
+    density = log_density(model, jacobian=engine.jacobian)
+    refuse_unless_offered(density, engine)
+    density = jax.tree.map(on_device, density)
+    if state is not None:
+        return _resumed(density, engine, state, progress)
+    refuse_misfits(density, chains, starts)
+    began = time.perf_counter()
+    warmup = engine.default_warmup if warmup is None else warmup
+    keys = chain_keys(key, chains)
+    points = find_starts(density, chains, _start_key(keys), starts)
+    fresh = engine.first_tuning(points.positions, points.gradients)
+    timing = Timing(starts=time.perf_counter() - began)
+    chosen = plan(chains, group, threads)
+    return Run(
+        density,
+        engine,
+        chosen,
+        fresh if tuning is None else engine.reuse(_fitting(tuning, fresh), fresh),
+        _first_groups(keys, _init(engine, points), chosen.width),
+        engine.windows(warmup),
+        warmup,
+        timing=timing,
+        progress=progress,
+    )
+
+
+def _start_key(keys: np.ndarray) -> Array:
+    # The first chain's key with a tag no window uses: starts share no bits with draws.
+    return jax.random.fold_in(jax.random.wrap_key_data(keys[0], impl=KEY_IMPLEMENTATION), 2**31)
+
+
+def _init(engine: Engine, points: Points) -> State:
+    made, _ = program(_init_all, (engine,), tuple(points), native=False)
+    assert isinstance(made, Program)
+    return jax.tree.map(np.asarray, made.call(*points))
+
+
+def _init_all(engine: Engine, *points: Array) -> State:
+    return jax.vmap(engine.init)(*points)
+
+
+def _first_groups(keys: np.ndarray, states: State, width: int) -> list[Group]:
+    chains = len(keys)
+    every = Group(range(chains), keys, states, np.zeros(chains, np.int32), [[]] * chains)
+    return regrouped([every], width)
+
+
+def _fitting(tuning: Tuning, fresh: Tuning) -> Tuning:
+    """Accept the tuning of an earlier run, if it is of the same engine and size."""
+    shapes = [jax.tree.map(np.shape, t) for t in (tuning, fresh)]
+    if shapes[0] != shapes[1]:
+        found = ", ".join(str(np.shape(leaf)) for leaf in jax.tree.leaves(tuning))
+        raise RunError(
+            "tuning",
+            f"it is a {type(tuning).__name__} of shapes {found}",
+            "Give the tuning of a run of the same engine on a model of the same size.",
+        )
+    return tuning
+
+
+def _resumed(density: LogDensity, engine: Engine, state: RunState, progress: bool | None) -> Run:
+    if state.made_for != made_for(density, engine):
+        raise RunError(
+            "state",
+            f"it belongs to {state.made_for}, not to {made_for(density, engine)}",
+            "Resume with the engine and the model that were stopped; data may differ.",
+        )
+    return Run(
+        density,
+        engine,
+        state.plan,
+        state.tuning,
+        regrouped(state.groups, state.plan.width),
+        state.windows,
+        state.warmup,
+        state.window,
+        state.recent,
+        state.why_not_native,
+        replace(state.timing),
+        progress,
+    )
