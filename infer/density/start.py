@@ -33,13 +33,13 @@ class Points(NamedTuple):
     gradients: np.ndarray
 
 
-def find_starts(density: LogDensity, chains: int, key: Array, starts: Starts) -> Points:
+def find_starts(density: LogDensity, chains: int, key: np.ndarray, starts: Starts) -> Points:
     """Find a usable start for every chain.
 
     Args:
         density: The log density.
         chains: Number of starts.
-        key: Random key.
+        key: Key data, shape (2,), of threefry2x32.
         starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or constrained
             values by name, each of a site's shape or with a leading axis of chains.
 
@@ -82,15 +82,17 @@ def _evaluate(density: LogDensity, positions: Array) -> tuple[Array, Array]:
     return jax.vmap(density.evaluate)(positions)
 
 
-def _propose(density: LogDensity, key: Array, attempt: int, chains: int, how: str) -> Points:
+def _propose(density: LogDensity, key: np.ndarray, attempt: int, chains: int, how: str) -> Points:
     draws = _draw(density, key, np.uint32(attempt), np.arange(chains, dtype=np.uint32), how)
     return Points(*(np.asarray(a) for a in draws))
 
 
 @eqx.filter_jit
-def _draw(density: LogDensity, key: Array, attempt: Any, chains: Any, how: str):
+def _draw(density: LogDensity, key: Any, attempt: Any, chains: Any, how: str):
+    root = jax.random.wrap_key_data(key, impl="threefry2x32")
+
     def one(chain: Array) -> Array:
-        own = jax.random.fold_in(jax.random.fold_in(key, chain), attempt)
+        own = jax.random.fold_in(jax.random.fold_in(root, chain), attempt)
         if how == "prior":
             return density.draw_prior(own)
         return jax.random.uniform(own, (density.size,), minval=-RADIUS, maxval=RADIUS)

@@ -14,6 +14,8 @@ from ..target import Target
 KEY_IMPLEMENTATION = "threefry2x32"
 # Window 0 is sampling, so that an early end of warm-up does not shift the draws.
 SAMPLING = 0
+# The tag of the starts' key, which no chain has.
+STARTS = 2**31
 
 
 class Order(NamedTuple):
@@ -167,14 +169,21 @@ def _float_type(state: State) -> Any:
 
 def root_key(seed: int | np.integer | Array) -> Array:
     """Make a key of our own generator from a seed, or from a key of any kind."""
+    return jax.random.wrap_key_data(jnp.asarray(_root_data(seed)), impl=KEY_IMPLEMENTATION)
+
+
+def _root_data(seed: int | np.integer | Array) -> np.ndarray:
     if isinstance(seed, int | np.integer):
-        return jax.random.key(int(seed), impl=KEY_IMPLEMENTATION)
+        # As jax.random.key lays a seed out: its high and its low word.
+        words = divmod(int(seed) % 2**64, 2**32)
+        return np.array(words, np.uint32)
     if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         same = jax.random.key_impl(seed) == KEY_IMPLEMENTATION
-        data = jax.random.key_data(seed) if same else jax.random.bits(seed, (2,), np.uint32)
-        return jax.random.wrap_key_data(data, impl=KEY_IMPLEMENTATION)
+        return np.asarray(
+            jax.random.key_data(seed) if same else jax.random.bits(seed, (2,), np.uint32)
+        )
     if seed.shape == (2,) and seed.dtype == np.uint32:
-        return jax.random.wrap_key_data(seed, impl=KEY_IMPLEMENTATION)
+        return np.asarray(seed)
     raise RunError(
         "key",
         f"an array of shape {seed.shape} and type {seed.dtype} is not a key",
@@ -182,8 +191,15 @@ def root_key(seed: int | np.integer | Array) -> Array:
     )
 
 
-def chain_keys(seed: int | np.integer | Array, chains: int) -> np.ndarray:
-    """Derive the key data of every chain, shape (chains, 2), from a seed or a key."""
-    root = root_key(seed)
-    fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
-    return np.asarray(jax.random.key_data(fold(root, np.arange(chains, dtype=np.uint32))))
+def chain_keys(seed: int | np.integer | Array, chains: int) -> tuple[np.ndarray, np.ndarray]:
+    """Derive the key data of every chain, shape (chains, 2), and of the starts, shape (2,)."""
+    # One program for both: at a cold start every small one counts.
+    tags = np.append(np.arange(chains, dtype=np.uint32), np.uint32(STARTS))
+    keys = np.asarray(_folded(_root_data(seed), tags))
+    return keys[:-1], keys[-1]
+
+
+@jax.jit
+def _folded(root: Array, tags: Array) -> Array:
+    key = jax.random.wrap_key_data(root, impl=KEY_IMPLEMENTATION)
+    return jax.random.key_data(jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, tags))

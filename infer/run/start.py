@@ -15,7 +15,7 @@ from ..models.base import Model
 from ..models.data import on_device
 from .collect import Group, regrouped
 from .devices import plan
-from .loop import KEY_IMPLEMENTATION, chain_keys
+from .loop import chain_keys
 from .native import Program, program
 from .offers import refuse_number, refuse_unless_offered
 from .run import Run, RunState, Timing, made_for
@@ -60,8 +60,8 @@ def start(
     refuse_misfits(density, chains, starts)
     began = time.perf_counter()
     warmup = engine.default_warmup if warmup is None else warmup
-    keys = chain_keys(key, chains)
-    points = find_starts(density, chains, _start_key(keys), starts)
+    keys, start_key = chain_keys(key, chains)
+    points = find_starts(density, chains, start_key, starts)
     fresh = engine.first_tuning(points.positions, points.gradients)
     timing = Timing(starts=time.perf_counter() - began)
     chosen = plan(chains, group, threads)
@@ -76,11 +76,6 @@ def start(
         timing=timing,
         progress=progress,
     )
-
-
-def _start_key(keys: np.ndarray) -> Array:
-    # The first chain's key with a tag no window uses: starts share no bits with draws.
-    return jax.random.fold_in(jax.random.wrap_key_data(keys[0], impl=KEY_IMPLEMENTATION), 2**31)
 
 
 def _init(engine: Engine, points: Points) -> State:
