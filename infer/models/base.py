@@ -106,12 +106,14 @@ class _Surveyor(Reader):
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self.unconstrained_shapes: dict[str, tuple[int, ...]] = {}
+        self.bijectors: dict[str, str] = {}
 
     def take(self, declaration: Declaration) -> Image:
         d = declaration
         bijector = bijector_for(d.constraint, d.shape, d.bijector, self._rules, d.name)
         shape, _ = measure(bijector, d.shape)
         self.unconstrained_shapes[d.name] = shape
+        self.bijectors[d.name] = type(getattr(bijector, "each", bijector)).__name__
         return bijector.image(jnp.zeros(shape))
 
 
@@ -154,6 +156,7 @@ def _sites(account: Account, surveyor: _Surveyor) -> tuple[Site, ...]:
             d.name,
             "latent",
             type(d.constraint).__name__,
+            surveyor.bijectors[d.name],
             d.shape,
             surveyor.unconstrained_shapes[d.name],
             d.dims,
@@ -165,7 +168,7 @@ def _sites(account: Account, surveyor: _Surveyor) -> tuple[Site, ...]:
         ("observed", account.observed),
     ]
     others = [
-        Site(name, role, "", tuple(jnp.shape(value)), (0,), account.dims[name])
+        Site(name, role, "", "", tuple(jnp.shape(value)), (0,), account.dims[name])
         for role, values in rest
         for name, value in values.items()
     ]

@@ -41,6 +41,7 @@ class Site(NamedTuple):
         name: Name of the site.
         role: Whether it is sampled, observed or derived.
         constraint: Name of the type of its set; empty unless latent.
+        bijector: Name of the type of its map; empty unless latent.
         shape: Shape of a value, batch axes first.
         unconstrained_shape: Shape of its piece of the flat vector; (0,) unless latent.
         dims: A name, or `None`, for each axis of `shape`.
@@ -49,6 +50,7 @@ class Site(NamedTuple):
     name: str
     role: Role
     constraint: str
+    bijector: str
     shape: Shape
     unconstrained_shape: Shape
     dims: Dims

@@ -20,7 +20,7 @@ def to_arviz(run: Run) -> Any:
 
     Groups: `posterior` (latent and derived sites), `sample_stats` (by ArviZ's names),
     `observed_data` and `constant_data`. The attributes tell the engine, whether the Jacobian
-    is included, and where the time went.
+    is included, the map of each site, and where the time went.
 
     Raises:
         RunError: Some chain has no draw yet.
@@ -64,6 +64,7 @@ def attributes(run: Run) -> dict[str, Any]:
         "inference_library_version": _version(),
         "engine": repr(run.engine),
         "jacobian": int(run.density.jacobian),
+        "bijectors": ", ".join(f"{site.name}: {site.bijector}" for site in run.density.latent),
         "warmup_draws": run.warmup,
         "chains_per_program": run.plan.width,
         "native_loop": int(run.plan.native),

@@ -65,5 +65,6 @@ def test_attributes_tell_how_it_was_made(idata):
     attributes = idata.attrs
     assert attributes["engine"].startswith("NUTS(")
     assert attributes["jacobian"] == 1
+    assert attributes["bijectors"] == "slope: Identity, noise: Exp"
     assert attributes["warmup_draws"] == 200
     assert attributes["sampling_seconds"] > 0
