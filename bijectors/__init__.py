@@ -10,6 +10,8 @@ from .base import Bijector as Bijector
 from .base import Constraint as Constraint
 from .base import Elementwise as Elementwise
 from .base import Image as Image
+from .base import VectorConstraint as VectorConstraint
+from .base import Vectorwise as Vectorwise
 from .base import bijection as bijection
 from .bounds import ExpAbove as ExpAbove
 from .bounds import ExpBelow as ExpBelow
@@ -24,15 +26,14 @@ from .compose import Chain as Chain
 from .compose import Invert as Invert
 from .compose import Over as Over
 from .correlation import Correlation as Correlation
-from .correlation import Squared as Squared
 from .correlation_cholesky import CorrelationCholesky as CorrelationCholesky
 from .correlation_cholesky import NormalisedRows as NormalisedRows
 from .correlation_cholesky import PartialCorrelations as PartialCorrelations
 from .covariance import PositiveDefinite as PositiveDefinite
-from .covariance import SquaredFactor as SquaredFactor
 from .descending import CumulatedExpDown as CumulatedExpDown
 from .descending import Descending as Descending
 from .errors import BijectorError as BijectorError
+from .gram import Gram as Gram
 from .interval import Interval as Interval
 from .interval import Logistic as Logistic
 from .joint import Flattener as Flattener

@@ -4,28 +4,18 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .base import Bijector, Constraint, Image, Shape, bijection, vector_shape
+from .base import Image, VectorConstraint, Vectorwise, bijection
 from .elementary import log_sech_squared, log_tanh_over
 
 
-class Ball(Constraint):
+class Ball(VectorConstraint):
     """Vectors of `size` numbers whose norm is at most one.
 
     Attributes:
-        size: Length of a vector; 2 is the unit disk.
         order: 2 for the Euclidean norm, 1 for the sum of absolute values.
     """
 
-    size: int | None = eqx.field(static=True, default=None)
     order: int = eqx.field(static=True, default=2)
-
-    @property
-    def event_ndims(self) -> int:
-        return 1
-
-    @property
-    def declared_shape(self) -> Shape:
-        return vector_shape(self, self.size)
 
     def contains(self, value: Float[Array, "... n"]) -> Bool[Array, "..."]:
         norm = jnp.linalg.norm(value, self.order, axis=-1)
@@ -33,7 +23,7 @@ class Ball(Constraint):
         return norm <= 1 + 4 * value.shape[-1] * jnp.finfo(value.dtype).eps
 
 
-class RadialTanh(Bijector):
+class RadialTanh(Vectorwise):
     """x = y tanh(r) / r with r the norm of y; r is mapped to tanh(r) < 1.
 
     In n dimensions the log-determinant is log sech^2(r) + (n - 1) log(tanh(r) / r), for any
@@ -41,13 +31,6 @@ class RadialTanh(Bijector):
     """
 
     order: int = eqx.field(static=True, default=2)
-
-    @property
-    def event_ndims(self) -> int:
-        return 1
-
-    def unconstrained_shape(self, event_shape: Shape) -> Shape:
-        return event_shape
 
     def image(self, y: Float[Array, "n"]) -> Image:
         r = self._norm(y)

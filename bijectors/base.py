@@ -58,21 +58,35 @@ class Constraint(eqx.Module):
         return None
 
 
-def vector_shape(constraint: Constraint, size: int | None) -> Shape:
-    """Shape of a value declared by a set of vectors, from its `size` or its `shape`.
+class VectorConstraint(Constraint):
+    """A set of vectors, declared by their `size` or by a whole `shape`.
 
-    Raises:
-        BijectorError: Neither is given, or they disagree.
+    Attributes:
+        size: Length of a vector.
     """
-    shape = constraint.shape if constraint.shape is not None else (size,) if size else None
-    if shape is None or (size is not None and shape[-1:] != (size,)):
-        kind = type(constraint).__name__
-        raise BijectorError(
-            kind,
-            f"its size is {size} and its shape {constraint.shape}",
-            f"Declare {kind}(3), or {kind}(shape=(4, 3)) for four vectors of three numbers.",
-        )
-    return shape
+
+    size: int | None = eqx.field(static=True, default=None)
+
+    @property
+    def event_ndims(self) -> int:
+        return 1
+
+    @property
+    def declared_shape(self) -> Shape:
+        """Shape of a value declared by this set alone.
+
+        Raises:
+            BijectorError: Neither size nor shape is given, or they disagree.
+        """
+        shape = (self.size,) if self.shape is None and self.size else self.shape
+        if shape is None or (self.size is not None and shape[-1:] != (self.size,)):
+            kind = type(self).__name__
+            raise BijectorError(
+                kind,
+                f"its size is {self.size} and its shape {self.shape}",
+                f"Declare {kind}(3), or {kind}(shape=(4, 3)) for four vectors of three numbers.",
+            )
+        return shape
 
 
 class Image(NamedTuple):
@@ -153,6 +167,17 @@ class Elementwise(Bijector):
     @property
     def event_ndims(self) -> int:
         return 0
+
+    def unconstrained_shape(self, event_shape: Shape) -> Shape:
+        return event_shape
+
+
+class Vectorwise(Bijector):
+    """A map of vectors onto vectors of the same length."""
+
+    @property
+    def event_ndims(self) -> int:
+        return 1
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return event_shape

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .base import Bijector, Image, Shape, as_parameter, bijection
+from .base import Image, Vectorwise, as_parameter, bijection
 
 
-class Triangular(Bijector):
+class Triangular(Vectorwise):
     """x = location + factor @ y, factor lower-triangular without zeros on its diagonal.
 
     The log-determinant is the sum of the logarithms of the diagonal's absolute values.
@@ -18,13 +18,6 @@ class Triangular(Bijector):
 
     location: Float[Array, "n"] | Float[np.ndarray, "n"]
     factor: Float[Array, "n n"] | Float[np.ndarray, "n n"]
-
-    @property
-    def event_ndims(self) -> int:
-        return 1
-
-    def unconstrained_shape(self, event_shape: Shape) -> Shape:
-        return event_shape
 
     def image(self, y: Float[Array, "n"]) -> Image:
         location, factor = as_parameter(self.location, y), as_parameter(self.factor, y)
@@ -36,17 +29,10 @@ class Triangular(Bijector):
         return jax.scipy.linalg.solve_triangular(factor, x - location, lower=True)
 
 
-class Permute(Bijector):
+class Permute(Vectorwise):
     """x_i = y_{order_i}, with log-determinant 0."""
 
     order: tuple[int, ...] = eqx.field(static=True)
-
-    @property
-    def event_ndims(self) -> int:
-        return 1
-
-    def unconstrained_shape(self, event_shape: Shape) -> Shape:
-        return event_shape
 
     def image(self, y: Float[Array, "n"]) -> Image:
         return bijection(y[np.array(self.order)], jnp.zeros((), y.dtype))

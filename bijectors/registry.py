@@ -13,11 +13,12 @@ from .bounds import ExpAbove, ExpBelow, GreaterThan, LessThan
 from .cholesky import LowerCholesky, PositiveDiagonal
 from .circular import Angle, Circular
 from .compose import Chain, over
-from .correlation import Correlation, Squared
+from .correlation import Correlation
 from .correlation_cholesky import CorrelationCholesky, NormalisedRows, PartialCorrelations
-from .covariance import PositiveDefinite, SquaredFactor
+from .covariance import PositiveDefinite
 from .descending import CumulatedExpDown, Descending
 from .errors import BijectorError
+from .gram import Gram
 from .interval import Interval, Logistic
 from .negative import Negative
 from .nonnegative import Nonnegative
@@ -225,28 +226,28 @@ RULES: Rules = (
     Rule(
         Correlation,
         "normalised_rows",
-        lambda _: Squared(NormalisedRows()),
+        lambda _: Gram(NormalisedRows(), unit_diagonal=True),
         _cases(Correlation(), (1, 1), (2, 2), (5, 5)),
         **_SQUARED,
     ),
     Rule(
         Correlation,
         "partial_correlations",
-        lambda _: Squared(PartialCorrelations()),
+        lambda _: Gram(PartialCorrelations(), unit_diagonal=True),
         _cases(Correlation(), (2, 2), (4, 4)),
         **_SQUARED,
     ),
     Rule(
         PositiveDefinite,
         "exp",
-        lambda _: SquaredFactor(PositiveDiagonal()),
+        lambda _: Gram(PositiveDiagonal()),
         _cases(PositiveDefinite(), (1, 1), (2, 2), (4, 4)),
         **_SQUARED,
     ),
     Rule(
         PositiveDefinite,
         "softplus",
-        lambda _: SquaredFactor(PositiveDiagonal(soft=True)),
+        lambda _: Gram(PositiveDiagonal(soft=True)),
         _cases(PositiveDefinite(), (3, 3)),
         **_SQUARED,
     ),

@@ -2,30 +2,19 @@
 
 import math
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .base import Bijector, Constraint, Image, Shape, bijection, vector_shape
+from .base import Bijector, Image, Shape, VectorConstraint, bijection
 from .elementary import from_sum_to_zero, softplus, sum_to_zero
 
 
-class Simplex(Constraint):
+class Simplex(VectorConstraint):
     """Nonnegative vectors of `size` numbers that sum to one.
 
     Its base measure is Lebesgue measure of the first size - 1 numbers.
     """
-
-    size: int | None = eqx.field(static=True, default=None)
-
-    @property
-    def event_ndims(self) -> int:
-        return 1
-
-    @property
-    def declared_shape(self) -> Shape:
-        return vector_shape(self, self.size)
 
     def contains(self, value: Float[Array, "... k"]) -> Bool[Array, "..."]:
         # A sum of k rounded numbers errs by about sqrt(k) units in the last place.
