@@ -72,7 +72,8 @@ class Approximation:
         """Pareto k of the importance ratios p / q, from 2000 draws.
 
         Below 0.5 the approximation is good, up to 0.7 usable with importance weights,
-        above it should not be trusted.
+        above it should not be trusted; where the approximation is exact to rounding it is
+        minus infinity.
 
         Source: Yao et al. (2018), Yes, but did it work?
         """

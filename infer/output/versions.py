@@ -22,10 +22,14 @@ def as_arviz(groups: Mapping[str, xarray.Dataset], attributes: Mapping[str, Any]
 def pareto_k(log_ratios: np.ndarray) -> float:
     """Estimate the Pareto shape k of importance ratios, by ArviZ.
 
-    Source: Vehtari et al. (2024), Pareto smoothed importance sampling.
+    Ratios that are equal to rounding have no tail: k is minus infinity, where ArviZ has no
+    answer. Source: Vehtari et al. (2024), Pareto smoothed importance sampling.
     """
+    if np.ptp(log_ratios) <= 1e-9 * max(1.0, float(np.abs(log_ratios).max())):
+        return -np.inf
     if HAS_DATA_TREE:
         from arviz_stats.base import array_stats  # pyright: ignore[reportMissingImports]
 
-        return float(array_stats.psislw(log_ratios)[1])
+        # ArviZ 1 takes log likelihoods, whose negatives are the log ratios of leave-one-out.
+        return float(array_stats.psislw(-log_ratios)[1])
     return float(arviz.psislw(log_ratios)[1])
