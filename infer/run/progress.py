@@ -29,12 +29,12 @@ class Progress:
         self._bar.close()
 
     def phase(self, name: str) -> None:
-        """Say what is being done now."""
+        """Say what is being done now; divergences are counted anew."""
+        self._divergences = 0
         self._bar.set_description(name, refresh=False)
 
     def advance(self, draws: int, divergences: int) -> None:
         """Count finished draws."""
         self._divergences += divergences
-        if self._divergences:
-            self._bar.set_postfix(divergences=self._divergences, refresh=False)
+        self._bar.set_postfix(divergences=self._divergences, refresh=False)
         self._bar.update(draws)
