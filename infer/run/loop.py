@@ -1,5 +1,6 @@
 """The one loop: ticks of one chain or a group of chains, written draw by draw to rows."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -105,10 +106,13 @@ def run_block(
 
     def body(carry):
         (state, keys), rows, filled = carry
-        active = filled < order.wanted
-        ticked = tick(state, keys, order.drawn + filled, rows, filled, active)
-        state, rows, complete = ticked
-        return (state, keys), rows, filled + complete
+        ticked, rows, complete = tick(state, keys, order.drawn + filled, rows, filled)
+        if not alone:
+            # A chain alone is never idle here, and its state needs no second copy.
+            active = filled < order.wanted
+            ticked = jax.tree.map(partial(_where_chain, active), ticked, state)
+            complete = complete & active
+        return (ticked, keys), rows, filled + complete.astype(filled.dtype)
 
     filled = jnp.zeros_like(jnp.asarray(order.drawn))
     (state, _), rows, filled = jax.lax.while_loop(going, body, (start, rows, filled))
@@ -123,14 +127,17 @@ def _begin(engine, tuning, state, key_data, entering, window):
     return jax.tree.map(lambda a, b: jnp.where(entering, a, b), entered, state), window_key
 
 
-def _tick_one(engine, target, tuning, state, key_data, draw, rows, filled, active):
+def _where_chain(active: Array, new: Array, old: Array) -> Array:
+    return jnp.where(active.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+
+
+def _tick_one(engine, target, tuning, state, key_data, draw, rows, filled):
     window_key = jax.random.wrap_key_data(key_data, impl=KEY_IMPLEMENTATION)
     key = jax.random.fold_in(window_key, draw)
-    ticked, tick = engine.tick(key, target, tuning, state)
-    state = jax.tree.map(lambda new, old: jnp.where(active, new, old), ticked, state)
+    state, tick = engine.tick(key, target, tuning, state)
     # An unfinished draw is overwritten by the next tick; an idle chain writes where none reads.
     rows = jax.lax.dynamic_update_index_in_dim(rows, _pack(tick, rows.dtype), filled, 0)
-    return state, rows, (tick.complete & active).astype(filled.dtype)
+    return state, rows, tick.complete
 
 
 def _pack(tick: Tick, dtype: Any) -> Array:
