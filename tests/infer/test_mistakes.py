@@ -23,6 +23,13 @@ def _nothing_compiles(request):
         assert len(compiled) == before
 
 
+@pytest.mark.may_compile
+def test_the_alarm_rings():
+    before = len(compiled)
+    jax.jit(lambda x: x * 2.5)(jnp.zeros(2))
+    assert len(compiled) > before
+
+
 def refuses(make, error, *words):
     """The whole way to a run: declaring and starting."""
     with pytest.raises(error) as caught:
