@@ -1,7 +1,6 @@
 """Read constrained values one after another from one flat unconstrained vector, and back."""
 
 import math
-from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -79,16 +78,3 @@ class Flattener:
     def flat(self) -> Float[Array, "size"]:
         """Return the vector written so far."""
         return jnp.concatenate(self._pieces) if self._pieces else jnp.zeros((0,))
-
-
-class Measured(NamedTuple):
-    """How much room one value takes in the flat vector."""
-
-    unconstrained_shape: Shape
-    size: int
-
-
-def measure(bijector: Bijector, shape: Shape) -> Measured:
-    """Tell the room that a value of shape `shape` takes."""
-    unconstrained = bijector.unconstrained_shape(shape)
-    return Measured(unconstrained, math.prod(unconstrained))

@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array
 
 from bijectors.base import Image
-from bijectors.joint import measure
 from bijectors.registry import Rules, bijector_for
 
 from ..errors import ModelError
@@ -111,7 +110,7 @@ class _Surveyor(Reader):
     def take(self, declaration: Declaration) -> Image:
         d = declaration
         bijector = bijector_for(d.constraint, d.shape, d.bijector, self._rules, d.name)
-        shape, _ = measure(bijector, d.shape)
+        shape = bijector.unconstrained_shape(d.shape)
         self.unconstrained_shapes[d.name] = shape
         self.bijectors[d.name] = type(getattr(bijector, "each", bijector)).__name__
         return bijector.image(jnp.zeros(shape))
