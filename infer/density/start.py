@@ -83,7 +83,9 @@ def _evaluate(density: LogDensity, positions: Array) -> tuple[Array, Array]:
 
 
 def _propose(density: LogDensity, key: np.ndarray, attempt: int, chains: int, how: str) -> Points:
-    draws = _draw(density, key, np.uint32(attempt), np.arange(chains, dtype=np.uint32), how)
+    # Bits must not depend on how the user's own programs draw theirs.
+    with jax.threefry_partitionable(True):
+        draws = _draw(density, key, np.uint32(attempt), np.arange(chains, dtype=np.uint32), how)
     return Points(*(np.asarray(a) for a in draws))
 
 
