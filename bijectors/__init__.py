@@ -1,73 +1,25 @@
 """Sets of values and the maps onto them from unconstrained vectors.
 
-`forward` goes from unconstrained to constrained, everywhere.
+`forward` goes from unconstrained to constrained, everywhere. Every set, with its maps, is
+imported in `table`, where its row stands.
 """
 
-from .affine import Affine as Affine
-from .ball import Ball as Ball
-from .ball import RadialTanh as RadialTanh
-from .base import Bijector as Bijector
-from .base import Constraint as Constraint
-from .base import Elementwise as Elementwise
-from .base import Image as Image
-from .base import VectorConstraint as VectorConstraint
-from .base import Vectorwise as Vectorwise
-from .base import bijection as bijection
-from .bounds import ExpAbove as ExpAbove
-from .bounds import ExpBelow as ExpBelow
-from .bounds import GreaterThan as GreaterThan
-from .bounds import LessThan as LessThan
+from .base import (
+    Constraint as Constraint,
+    Elementwise as Elementwise,
+    Image as Image,
+    VectorConstraint as VectorConstraint,
+    Vectorwise as Vectorwise,
+    bijection as bijection,
+)
 from .by_autodiff import Monotone as Monotone
-from .cholesky import LowerCholesky as LowerCholesky
-from .cholesky import PositiveDiagonal as PositiveDiagonal
-from .circular import Angle as Angle
-from .circular import Circular as Circular
-from .compose import Chain as Chain
-from .compose import Invert as Invert
-from .compose import Over as Over
-from .correlation import Correlation as Correlation
-from .correlation_cholesky import CorrelationCholesky as CorrelationCholesky
-from .correlation_cholesky import NormalisedRows as NormalisedRows
-from .correlation_cholesky import PartialCorrelations as PartialCorrelations
-from .covariance import PositiveDefinite as PositiveDefinite
-from .descending import CumulatedExpDown as CumulatedExpDown
-from .descending import Descending as Descending
+from .compose import Invert as Invert, Over as Over
 from .errors import BijectorError as BijectorError
-from .gram import Gram as Gram
-from .interval import Interval as Interval
-from .interval import Logistic as Logistic
-from .joint import Flattener as Flattener
-from .joint import Joint as Joint
-from .linear import Permute as Permute
-from .linear import Triangular as Triangular
-from .negative import Negative as Negative
-from .nonnegative import Nonnegative as Nonnegative
-from .ordered import CumulatedExp as CumulatedExp
-from .ordered import Ordered as Ordered
-from .positive import Exp as Exp
-from .positive import Positive as Positive
-from .positive import Softplus as Softplus
-from .positive_ordered import CumulatedExpFromZero as CumulatedExpFromZero
-from .positive_ordered import PositiveOrdered as PositiveOrdered
+from .joint import Flattener as Flattener, Joint as Joint
+from .linear import Permute as Permute, Triangular as Triangular
 from .power import Power as Power
-from .real import Identity as Identity
-from .real import Real as Real
-from .registry import RULES as RULES
-from .registry import Case as Case
-from .registry import Domain as Domain
-from .registry import Rule as Rule
 from .registry import bijector_for as bijector_for
-from .simplex import Simplex as Simplex
-from .simplex import SoftmaxALR as SoftmaxALR
-from .simplex import SoftmaxILR as SoftmaxILR
-from .simplex import StickBreaking as StickBreaking
 from .sinh_arcsinh import SinhArcsinh as SinhArcsinh
-from .sphere import Direction as Direction
-from .sphere import UnitVector as UnitVector
-from .stochastic import RowByRow as RowByRow
-from .stochastic import Stochastic as Stochastic
+from .table import *
 from .tanh import Tanh as Tanh
-from .testing import check_bijector as check_bijector
-from .testing import check_rule as check_rule
-from .zero_sum import HelmertZeroSum as HelmertZeroSum
-from .zero_sum import ZeroSum as ZeroSum
+from .testing import check_bijector as check_bijector, check_rule as check_rule

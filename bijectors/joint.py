@@ -7,7 +7,9 @@ from jaxtyping import Array, Float
 
 from .base import Bijector, Constraint, Image, Shape
 from .errors import BijectorError
-from .registry import RULES, Rules, bijector_for
+from .registry import bijector_for
+from .rule import Rules
+from .table import RULES
 
 
 class Joint:

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from .base import Bijector, Constraint, Shape
 from .compose import over
 from .errors import BijectorError
-from .registry import Domain, Rule
+from .rule import Domain, Rule
 
 # At scale 1 alone, two of four planted faults pass; at 400 every tail is reached.
 SCALES = (1.0, 3.0, 10.0, 20.0, 30.0, 400.0)

@@ -3,29 +3,27 @@
 Read the house from the ground up: models, density, engines, run, output.
 """
 
-from .density.base import LogDensity as LogDensity
-from .density.base import log_density as log_density
+from .density.base import LogDensity as LogDensity, log_density as log_density
 from .density.check import check as check
 from .engines.advi import ADVI as ADVI
 from .engines.base import Engine as Engine
 from .engines.hmc import HMC as HMC
 from .engines.map import MAP as MAP
 from .engines.nuts import NUTS as NUTS
-from .errors import EngineError as EngineError
-from .errors import ModelError as ModelError
-from .errors import RunError as RunError
-from .errors import StartError as StartError
+from .errors import (
+    EngineError as EngineError,
+    ModelError as ModelError,
+    RunError as RunError,
+    StartError as StartError,
+)
 from .models.base import Model as Model
-from .models.data import data as data
-from .models.data import static as static
+from .models.data import data as data, static as static
 from .models.declared import declared as declared
 from .models.dsl import model as model
 from .output.approximation import Approximation as Approximation
 from .output.arviz import to_arviz as to_arviz
 from .output.optimum import Optimum as Optimum
-from .output.sample import fit as fit
-from .output.sample import maximize as maximize
-from .output.sample import sample as sample
+from .output.sample import fit as fit, maximize as maximize, sample as sample
 from .run.run import Run as Run
 from .run.start import start as start
 from .target import Target as Target

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from bijectors.base import Image
 from bijectors.joint import Joint
-from bijectors.registry import Rules
+from bijectors.rule import Rules
 
 from ..errors import ModelError
 from ..models.base import Account, Model, Reader, survey

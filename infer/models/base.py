@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array
 
 from bijectors.base import Image
-from bijectors.registry import Rules, bijector_for
+from bijectors.registry import bijector_for
+from bijectors.rule import Rules
 
 from ..errors import ModelError
 from .site import Declaration, Role, Site, Term

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array
 
 from bijectors.base import Constraint
-from bijectors.registry import RULES, Rules
+from bijectors.rule import Rules
+from bijectors.table import RULES
 
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader

@@ -7,7 +7,7 @@ from jaxtyping import Array
 
 from bijectors.base import Image
 from bijectors.joint import Flattener
-from bijectors.registry import Rules
+from bijectors.rule import Rules
 
 from ..errors import ModelError
 from .base import Reader

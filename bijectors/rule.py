@@ -1,0 +1,55 @@
+"""A rule says which map belongs to a type of set; its cases and domains let the tests prove it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .base import Bijector, Constraint, Shape
+
+
+class Domain(NamedTuple):
+    """Where a map keeps its promises in one precision.
+
+    Attributes:
+        radius: Largest |y| with a finite value, a member of the set, that maps back.
+        tolerance: Largest error of y after a round trip, absolute.
+    """
+
+    radius: float
+    tolerance: float
+
+
+class Case(NamedTuple):
+    """A set and the shape of a whole value of it, for tests."""
+
+    constraint: Constraint
+    shape: Shape = ()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of the table: a type of set, and how to build a map onto it.
+
+    Attributes:
+        constraint: Type of set, matched exactly.
+        name: Name of the map, by which a site may ask for it.
+        build: Makes the map of one set of that type.
+        cases: Sets and shapes on which the tests try the map.
+        float32: Where the map keeps its promises in single precision.
+        float64: The same in double precision.
+    """
+
+    constraint: type[Constraint]
+    name: str
+    build: Callable[[Any], Bijector]
+    cases: tuple[Case, ...] = field(default=(), repr=False, compare=False)
+    float32: Domain = Domain(8.0, 2e-3)
+    float64: Domain = Domain(20.0, 1e-6)
+
+
+Rules = tuple[Rule, ...]
+
+
+def cases(constraint: Constraint, *shapes: Shape) -> tuple[Case, ...]:
+    """List one set at several shapes of a whole value."""
+    return tuple(Case(constraint, shape) for shape in shapes)

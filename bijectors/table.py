@@ -1,0 +1,223 @@
+"""The table: a line for each set's file, and a row for each map onto it.
+
+`bijectors` exports what is imported here, so a new set is one file and its row.
+"""
+
+from numpy import array as _array
+
+from .affine import Affine as Affine
+from .ball import Ball as Ball, RadialTanh as RadialTanh
+from .base import Bijector as Bijector
+from .bounds import (
+    ExpAbove as ExpAbove,
+    ExpBelow as ExpBelow,
+    GreaterThan as GreaterThan,
+    LessThan as LessThan,
+)
+from .cholesky import LowerCholesky as LowerCholesky, PositiveDiagonal as PositiveDiagonal
+from .circular import Angle as Angle, Circular as Circular
+from .compose import Chain as Chain
+from .correlation import Correlation as Correlation
+from .correlation_cholesky import (
+    CorrelationCholesky as CorrelationCholesky,
+    NormalisedRows as NormalisedRows,
+    PartialCorrelations as PartialCorrelations,
+)
+from .covariance import PositiveDefinite as PositiveDefinite
+from .descending import CumulatedExpDown as CumulatedExpDown, Descending as Descending
+from .gram import Gram as Gram
+from .interval import Interval as Interval, Logistic as Logistic
+from .negative import Negative as Negative
+from .nonnegative import Nonnegative as Nonnegative
+from .ordered import CumulatedExp as CumulatedExp, Ordered as Ordered
+from .positive import Exp as Exp, Positive as Positive, Softplus as Softplus
+from .positive_ordered import (
+    CumulatedExpFromZero as CumulatedExpFromZero,
+    PositiveOrdered as PositiveOrdered,
+)
+from .real import Identity as Identity, Real as Real
+from .rule import Case as Case, Domain as Domain, Rule as Rule, Rules as Rules, cases as cases
+from .simplex import (
+    Simplex as Simplex,
+    SoftmaxALR as SoftmaxALR,
+    SoftmaxILR as SoftmaxILR,
+    StickBreaking as StickBreaking,
+)
+from .sphere import Direction as Direction, UnitVector as UnitVector
+from .stochastic import RowByRow as RowByRow, Stochastic as Stochastic
+from .zero_sum import HelmertZeroSum as HelmertZeroSum, ZeroSum as ZeroSum
+
+_ANYWHERE = {"float32": Domain(400.0, 2e-3), "float64": Domain(400.0, 1e-10)}
+_NO_OVERFLOW = {"float32": Domain(80.0, 1e-4), "float64": Domain(400.0, 1e-12)}
+_SOFTMAX = {"float32": Domain(15.0, 1e-3), "float64": Domain(100.0, 1e-10)}
+_GAPS = {"float32": Domain(3.0, 1e-2), "float64": Domain(10.0, 1e-4)}
+_ROWS = {"float32": Domain(10.0, 1e-2), "float64": Domain(100.0, 1e-8)}
+_SQUARED = {"float32": Domain(1.0, 1e-2), "float64": Domain(3.0, 1e-4)}
+_LOWS, _HIGHS = _array([-3.0, 0.0, 2.0]), _array([-1.0, 1.0, 2.5])
+
+
+def _soft_above(constraint: GreaterThan) -> Bijector:
+    return Chain(Affine(constraint.low, 1.0), Softplus())
+
+
+def _soft_below(constraint: LessThan) -> Bijector:
+    return Chain(Affine(constraint.high, -1.0), Softplus())
+
+
+# The first rule of a type is its default.
+RULES: Rules = (
+    Rule(Real, "identity", lambda _: Identity(), cases(Real(), (), (2, 3)), **_ANYWHERE),
+    Rule(Positive, "exp", lambda _: Exp(), cases(Positive(), (), (4,)), **_NO_OVERFLOW),
+    Rule(Positive, "softplus", lambda _: Softplus(), cases(Positive(), ()), **_NO_OVERFLOW),
+    Rule(Nonnegative, "exp", lambda _: Exp(), cases(Nonnegative(), ()), **_NO_OVERFLOW),
+    Rule(Nonnegative, "softplus", lambda _: Softplus(), cases(Nonnegative(), ()), **_NO_OVERFLOW),
+    Rule(Negative, "exp", lambda _: ExpBelow(0.0), cases(Negative(), ()), **_NO_OVERFLOW),
+    Rule(
+        GreaterThan,
+        "exp",
+        lambda c: ExpAbove(c.low),
+        (Case(GreaterThan(3.0)), Case(GreaterThan(_LOWS), (2, 3))),
+    ),
+    Rule(GreaterThan, "softplus", _soft_above, (Case(GreaterThan(_LOWS), (3,)),)),
+    Rule(
+        LessThan,
+        "exp",
+        lambda c: ExpBelow(c.high),
+        (Case(LessThan(-3.0)), Case(LessThan(_LOWS), (3,))),
+    ),
+    Rule(LessThan, "softplus", _soft_below, (Case(LessThan(_LOWS), (3,)),)),
+    Rule(
+        Interval,
+        "logistic",
+        lambda c: Logistic(c.low, c.high),
+        (Case(Interval(0.0, 1.0)), Case(Interval(_LOWS, _HIGHS), (3,))),
+    ),
+    Rule(Circular, "direction", lambda _: Angle(), cases(Circular(), (), (3,)), **_ANYWHERE),
+    Rule(
+        Simplex,
+        "ilr",
+        lambda _: SoftmaxILR(),
+        cases(Simplex(), (1,), (2,), (10,), (3, 4)),
+        **_SOFTMAX,
+    ),
+    Rule(Simplex, "alr", lambda _: SoftmaxALR(), cases(Simplex(), (2,), (10,)), **_SOFTMAX),
+    Rule(
+        Simplex,
+        "stick_breaking",
+        lambda _: StickBreaking(),
+        cases(Simplex(), (1,), (2,), (10,)),
+        Domain(6.0, 1e-2),
+        Domain(20.0, 1e-6),
+    ),
+    Rule(
+        Stochastic,
+        "ilr",
+        lambda c: RowByRow(SoftmaxILR(), c.columns),
+        (*cases(Stochastic(), (2, 3), (4, 1)), *cases(Stochastic(columns=True), (3, 2))),
+        **_SOFTMAX,
+    ),
+    Rule(
+        ZeroSum,
+        "helmert",
+        lambda c: HelmertZeroSum(c.axes),
+        (
+            *cases(ZeroSum(), (1,), (2,), (10,)),
+            *cases(ZeroSum(2), (3, 4)),
+            Case(ZeroSum(3), (2, 3, 2)),
+        ),
+        **_ANYWHERE,
+    ),
+    Rule(
+        Ordered,
+        "cumulated_exp",
+        lambda _: CumulatedExp(),
+        cases(Ordered(), (1,), (2,), (10,), (2, 3)),
+        **_GAPS,
+    ),
+    Rule(
+        Descending,
+        "cumulated_exp",
+        lambda _: CumulatedExpDown(),
+        cases(Descending(), (1,), (10,)),
+        **_GAPS,
+    ),
+    Rule(
+        PositiveOrdered,
+        "cumulated_exp",
+        lambda _: CumulatedExpFromZero(),
+        cases(PositiveOrdered(), (1,), (2,), (10,)),
+        **_GAPS,
+    ),
+    Rule(
+        UnitVector,
+        "direction",
+        lambda _: Direction(),
+        cases(UnitVector(), (2,), (3,), (50,)),
+        **_ANYWHERE,
+    ),
+    Rule(
+        Ball,
+        "tanh",
+        lambda c: RadialTanh(c.order),
+        (*cases(Ball(), (1,), (2,), (3,)), *cases(Ball(order=1), (1,), (2,), (3,))),
+        Domain(1.0, 1e-3),
+        Domain(4.0, 1e-4),
+    ),
+    Rule(
+        LowerCholesky,
+        "exp",
+        lambda _: PositiveDiagonal(),
+        cases(LowerCholesky(), (1, 1), (2, 2), (5, 5), (2, 3, 3)),
+        **_NO_OVERFLOW,
+    ),
+    Rule(
+        LowerCholesky,
+        "softplus",
+        lambda _: PositiveDiagonal(soft=True),
+        cases(LowerCholesky(), (1, 1), (4, 4)),
+        **_NO_OVERFLOW,
+    ),
+    Rule(
+        CorrelationCholesky,
+        "normalised_rows",
+        lambda _: NormalisedRows(),
+        cases(CorrelationCholesky(), (1, 1), (2, 2), (5, 5), (2, 3, 3)),
+        **_ROWS,
+    ),
+    Rule(
+        CorrelationCholesky,
+        "partial_correlations",
+        lambda _: PartialCorrelations(),
+        cases(CorrelationCholesky(), (1, 1), (2, 2), (5, 5)),
+        Domain(3.0, 1e-2),
+        Domain(20.0, 1e-6),
+    ),
+    Rule(
+        Correlation,
+        "normalised_rows",
+        lambda _: Gram(NormalisedRows(), unit_diagonal=True),
+        cases(Correlation(), (1, 1), (2, 2), (5, 5)),
+        **_SQUARED,
+    ),
+    Rule(
+        Correlation,
+        "partial_correlations",
+        lambda _: Gram(PartialCorrelations(), unit_diagonal=True),
+        cases(Correlation(), (2, 2), (4, 4)),
+        **_SQUARED,
+    ),
+    Rule(
+        PositiveDefinite,
+        "exp",
+        lambda _: Gram(PositiveDiagonal()),
+        cases(PositiveDefinite(), (1, 1), (2, 2), (4, 4)),
+        **_SQUARED,
+    ),
+    Rule(
+        PositiveDefinite,
+        "softplus",
+        lambda _: Gram(PositiveDiagonal(soft=True)),
+        cases(PositiveDefinite(), (3, 3)),
+        **_SQUARED,
+    ),
+)
