@@ -18,8 +18,14 @@ from .errors import BijectorError as BijectorError
 from .joint import Flattener as Flattener, Joint as Joint
 from .linear import Permute as Permute, Triangular as Triangular
 from .power import Power as Power
-from .registry import bijector_for as bijector_for
+from .registry import bijector_for as bijector_for, prefer as prefer
 from .sinh_arcsinh import SinhArcsinh as SinhArcsinh
+from .support import (
+    coordinate_labels as coordinate_labels,
+    feasible_point as feasible_point,
+    in_support as in_support,
+    unconstrained_shape as unconstrained_shape,
+)
 from .table import *
 from .tanh import Tanh as Tanh
 from .testing import check_bijector as check_bijector, check_rule as check_rule

@@ -1,12 +1,14 @@
 """A constraint is a set of values; a bijector maps an unconstrained vector onto it."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple, final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Num
 
 from .errors import BijectorError
@@ -34,7 +36,7 @@ class Constraint(eqx.Module):
         """Rank of one member: 0 for numbers, 1 for vectors."""
 
     @abstractmethod
-    def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
+    def contains(self, value: Num[Array, "..."]) -> Bool[Array, "..."]:
         """Tell which values are members.
 
         Args:
@@ -44,7 +46,7 @@ class Constraint(eqx.Module):
             Shape (*batch,); false for NaN.
         """
 
-    def coordinates(self, value: Float[Array, "..."]) -> Float[Array, "n"]:
+    def coordinates(self, value: Num[Array, "..."]) -> Float[Array, "n"]:
         """Read the free coordinates of one member: the base measure is their volume."""
         return value.reshape(-1)
 
@@ -132,6 +134,13 @@ class Bijector(eqx.Module):
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         """Shape of the unconstrained value of one member of shape `event_shape`."""
 
+    def entries(self, event_shape: Shape) -> list[Shape]:
+        """List the entry of the value that each unconstrained number is named after, in order.
+
+        By default an index into the unconstrained value itself.
+        """
+        return list(np.ndindex(self.unconstrained_shape(event_shape)))
+
     @abstractmethod
     def image(self, y: Float[Array, "..."]) -> Image:
         """Map one unconstrained value, with all that is known about the map there.
@@ -140,7 +149,7 @@ class Bijector(eqx.Module):
         """
 
     @abstractmethod
-    def inverse(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    def inverse(self, x: Num[Array, "..."]) -> Float[Array, "..."]:
         """Map one constrained value back."""
 
     @final
@@ -155,7 +164,7 @@ class Bijector(eqx.Module):
         return image.value, image.log_det
 
     @final
-    def inverse_and_log_det(self, x: Float[Array, "..."]) -> tuple[Array, Float[Array, ""]]:
+    def inverse_and_log_det(self, x: Num[Array, "..."]) -> tuple[Array, Float[Array, ""]]:
         """Map one constrained value back; add the *inverse* map's log-determinant, in nats."""
         y = self.inverse(x)
         return y, -self.image(y).log_det
@@ -191,3 +200,10 @@ def bijection(value: Array, log_det: Array, **by_products: Array) -> Image:
 def as_parameter(parameter: Parameter, like: Array) -> Array:
     """Bring a bound or scale to the dtype of the value it acts on."""
     return jax.lax.convert_element_type(jnp.asarray(parameter), like.dtype)
+
+
+def demand(good: Callable[..., np.ndarray | np.bool_], *parameters: Parameter) -> bool:
+    """Tell whether bounds pass a test; traced ones, whose values are unknown, pass."""
+    if any(isinstance(parameter, Tracer) for parameter in parameters):
+        return True
+    return bool(np.all(good(*map(np.asarray, parameters))))

@@ -5,7 +5,8 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Num
 
 from .base import Bijector, Image, Shape
 
@@ -30,13 +31,19 @@ class Chain(Bijector):
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return self.inner.unconstrained_shape(self.outer.unconstrained_shape(event_shape))
 
+    def entries(self, event_shape: Shape) -> list[Shape]:
+        between = self.outer.unconstrained_shape(event_shape)
+        names = self.inner.entries(between)
+        outer = dict(zip(np.ndindex(between), self.outer.entries(event_shape), strict=True))
+        return [outer.get(name, name) for name in names]
+
     def image(self, y: Float[Array, "..."]) -> Image:
         first = self.inner.image(y)
         second = self.outer.image(first.value)
         log_det = first.log_det + second.log_det
         return Image(second.value, log_det, first.auxiliary + second.auxiliary, second.by_products)
 
-    def inverse(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    def inverse(self, x: Num[Array, "..."]) -> Float[Array, "..."]:
         return self.inner.inverse(self.outer.inverse(x))
 
 
@@ -57,7 +64,7 @@ class Invert(Bijector):
         image = self.inner.image(x)
         return Image(x, -image.log_det, -image.auxiliary, {})
 
-    def inverse(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    def inverse(self, x: Num[Array, "..."]) -> Float[Array, "..."]:
         return self.inner.forward(x)
 
 
@@ -83,6 +90,10 @@ class Over(Bijector):
         rest = event_shape[len(self.batch_shape) :]
         return (*self.batch_shape, *self.each.unconstrained_shape(rest))
 
+    def entries(self, event_shape: Shape) -> list[Shape]:
+        each = self.each.entries(event_shape[len(self.batch_shape) :])
+        return [(*batch, *entry) for batch in np.ndindex(self.batch_shape) for entry in each]
+
     def image(self, y: Float[Array, "..."]) -> Image:
         images = self._map(lambda each, y: each.image(y), y)
         restore = lambda a: a.reshape(self.batch_shape + a.shape[1:])  # noqa: E731
@@ -91,7 +102,7 @@ class Over(Bijector):
             restore(images.value), images.log_det.sum(), images.auxiliary.sum(), by_products
         )
 
-    def inverse(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    def inverse(self, x: Num[Array, "..."]) -> Float[Array, "..."]:
         ys = self._map(lambda each, x: each.inverse(x), x)
         return ys.reshape(self.batch_shape + ys.shape[1:])
 

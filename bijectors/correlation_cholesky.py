@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from .base import Bijector, Constraint, Image, Shape, bijection
 from .elementary import (
+    below_diagonal_entries,
     fill_below_diagonal,
     log_sech_squared,
     read_below_diagonal,
@@ -50,6 +51,9 @@ class NormalisedRows(Bijector):
         order = event_shape[0]
         return (order * (order - 1) // 2,)
 
+    def entries(self, event_shape: Shape) -> list[Shape]:
+        return below_diagonal_entries(event_shape[0])
+
     def image(self, y: Float[Array, "n"]) -> Image:
         lower = fill_below_diagonal(y)
         # Each row is scaled by its largest entry, so that no square overflows.
@@ -83,6 +87,9 @@ class PartialCorrelations(Bijector):
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         order = event_shape[0]
         return (order * (order - 1) // 2,)
+
+    def entries(self, event_shape: Shape) -> list[Shape]:
+        return below_diagonal_entries(event_shape[0])
 
     def image(self, y: Float[Array, "n"]) -> Image:
         lower = fill_below_diagonal(y)

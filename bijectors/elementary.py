@@ -99,15 +99,24 @@ def fill_triangle(entries: Float[Array, "n"]) -> Float[Array, "k k"]:
     return jnp.tril(square)
 
 
+def triangle_entries(order: int) -> list[tuple[int, int]]:
+    """List the row and column of each number that `fill_triangle` lays out."""
+    row, column = np.tril_indices(order)
+    forth = np.argsort(_triangle_places(order))
+    return list(zip(row[forth].tolist(), column[forth].tolist(), strict=True))
+
+
 def read_triangle(matrix: Float[Array, "k k"]) -> Float[Array, "n"]:
     """Invert `fill_triangle`."""
-    order = matrix.shape[0]
-    count = order * (order + 1) // 2
-    labels = np.arange(count)
-    places = np.concatenate([labels[order:], labels[::-1]]).reshape(order, order)
-    row, column = np.tril_indices(order)
-    back = np.argsort(places[row, column])
-    return matrix[row[back], column[back]]
+    row, column = np.transpose(triangle_entries(matrix.shape[0]))
+    return matrix[row, column]
+
+
+def _triangle_places(order: int) -> np.ndarray:
+    """For each entry of a triangle, row by row, which number `fill_triangle` puts there."""
+    labels = np.arange(order * (order + 1) // 2)
+    square = np.concatenate([labels[order:], labels[::-1]]).reshape(order, order)
+    return square[np.tril_indices(order)]
 
 
 def fill_below_diagonal(entries: Float[Array, "n"]) -> Float[Array, "k k"]:
@@ -120,3 +129,8 @@ def fill_below_diagonal(entries: Float[Array, "n"]) -> Float[Array, "k k"]:
 def read_below_diagonal(matrix: Float[Array, "k k"]) -> Float[Array, "n"]:
     """Invert `fill_below_diagonal`."""
     return read_triangle(matrix[1:, :-1])
+
+
+def below_diagonal_entries(order: int) -> list[tuple[int, int]]:
+    """List the row and column of each number that `fill_below_diagonal` lays out."""
+    return [(row + 1, column) for row, column in triangle_entries(order - 1)]

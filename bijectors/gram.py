@@ -33,6 +33,9 @@ class Gram(Bijector):
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return self.factor.unconstrained_shape(event_shape)
 
+    def entries(self, event_shape: Shape) -> list[Shape]:
+        return self.factor.entries(event_shape)
+
     def image(self, y: Float[Array, "n"]) -> Image:
         inner = self.factor.image(y)
         log_diagonal = inner.by_products["log_diagonal"]

@@ -2,10 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from .base import Constraint, Elementwise, Image, Parameter, as_parameter, bijection
+from .base import Constraint, Elementwise, Image, Parameter, as_parameter, bijection, demand
 from .elementary import softplus
+from .errors import BijectorError
 
 
 class Interval(Constraint):
@@ -13,6 +15,16 @@ class Interval(Constraint):
 
     low: Parameter
     high: Parameter
+
+    def __check_init__(self) -> None:
+        if not demand(
+            lambda low, high: (low < high) & np.isfinite(high - low), self.low, self.high
+        ):
+            raise BijectorError(
+                "Interval",
+                f"its bounds are {self.low} and {self.high}",
+                "Give finite bounds, low < high; GreaterThan, LessThan and Real need fewer.",
+            )
 
     @property
     def event_ndims(self) -> int:

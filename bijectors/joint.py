@@ -3,7 +3,7 @@
 import math
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 from .base import Bijector, Constraint, Image, Shape
 from .errors import BijectorError
@@ -68,7 +68,7 @@ class Flattener:
         self,
         name: str,
         constraint: Constraint,
-        value: Float[Array, "..."],
+        value: Num[Array, "..."],
         choice: Bijector | str | None = None,
     ) -> Image:
         """Write one value and return its image, as `Joint.take` would have."""

@@ -1,7 +1,10 @@
 """Find the map that belongs to a set."""
 
+from collections.abc import Mapping
+
 from .base import Bijector, Constraint, Shape
 from .compose import over
+from .discrete import Discrete
 from .errors import BijectorError
 from .rule import Rule, Rules
 from .table import RULES
@@ -45,13 +48,23 @@ def bijector_for(
         BijectorError: No rule knows the set or the chosen name.
     """
     shape = constraint.declared_shape if shape is None else shape
+    refuse_discrete(constraint, where)
     if isinstance(choice, Bijector):
         return over(choice, shape)
     own = constraint.own_bijector()
     if own is not None and choice is None:
         return over(own, shape)
     found = rules_for(constraint, rules, where)
-    return over(_chosen(found, choice, where).build(constraint), shape)
+    return over(built(_chosen(found, choice, where), constraint, rules, where), shape)
+
+
+def built(
+    rule: Rule, constraint: Constraint, rules: Rules = RULES, where: str = "constraint"
+) -> Bijector:
+    """Make the map of one rule; the maps of a set's parts are found in the same table."""
+    if not rule.nested:
+        return rule.build(constraint)
+    return rule.build(constraint, lambda part, shape: bijector_for(part, shape, None, rules, where))
 
 
 def _chosen(found: Rules, name: str | None, where: str) -> Rule:
@@ -63,3 +76,45 @@ def _chosen(found: Rules, name: str | None, where: str) -> Rule:
             where, f"no map of {kind} is called {name!r}", f"Choose one of {known}."
         )
     return named[0]
+
+
+def refuse_discrete(constraint: Constraint, where: str) -> None:
+    """Raise where a set has no map from the reals.
+
+    Raises:
+        BijectorError: The set is one of whole numbers.
+    """
+    if isinstance(constraint, Discrete):
+        raise BijectorError(
+            where,
+            f"the support {constraint!r} is discrete, and has no map from the reals",
+            "Sum the values out, as numpyro.distributions.MixtureSameFamily does, "
+            "or observe the site.",
+        )
+
+
+def prefer(chosen: Mapping[type[Constraint], str], rules: Rules = RULES) -> Rules:
+    """Make other maps the defaults of their sets, for a whole model or run.
+
+    Args:
+        chosen: For a type of set, the name of one of its maps, such as
+            `{Simplex: "stick_breaking"}`.
+        rules: The table to start from.
+
+    Returns:
+        The table with the chosen rows first.
+
+    Raises:
+        BijectorError: No rule of the set has that name.
+    """
+    first = []
+    for kind, name in chosen.items():
+        first += [rule for rule in rules if (rule.constraint, rule.name) == (kind, name)]
+        if not first or first[-1].constraint is not kind:
+            known = ", ".join(repr(rule.name) for rule in rules if rule.constraint is kind)
+            raise BijectorError(
+                "prefer",
+                f"no map of {kind.__name__} is called {name!r}",
+                f"Choose one of {known}." if known else "Add a rule for the set first.",
+            )
+    return (*first, *(rule for rule in rules if rule not in first))

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from .base import Bijector, Constraint, Shape
+
+# Finds the map of a part of a set, repeated over the batch axes of the part's shape.
+Find = Callable[[Constraint, Shape], Bijector]
 
 
 class Domain(NamedTuple):
@@ -17,6 +20,13 @@ class Domain(NamedTuple):
 
     radius: float
     tolerance: float
+
+
+class Domains(TypedDict):
+    """A domain for each precision, as keyword arguments of a rule."""
+
+    float32: Domain
+    float64: Domain
 
 
 class Case(NamedTuple):
@@ -33,18 +43,21 @@ class Rule:
     Attributes:
         constraint: Type of set, matched exactly.
         name: Name of the map, by which a site may ask for it.
-        build: Makes the map of one set of that type.
+        build: Makes the map of one set of that type. A rule of a set made of others also
+            takes a function that finds their maps, called with a set and a shape.
         cases: Sets and shapes on which the tests try the map.
         float32: Where the map keeps its promises in single precision.
         float64: The same in double precision.
+        nested: Whether `build` takes that function as its second argument.
     """
 
     constraint: type[Constraint]
     name: str
-    build: Callable[[Any], Bijector]
+    build: Callable[..., Bijector]
     cases: tuple[Case, ...] = field(default=(), repr=False, compare=False)
     float32: Domain = Domain(8.0, 2e-3)
     float64: Domain = Domain(20.0, 1e-6)
+    nested: bool = False
 
 
 Rules = tuple[Rule, ...]

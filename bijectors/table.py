@@ -16,7 +16,9 @@ from .bounds import (
 )
 from .cholesky import LowerCholesky as LowerCholesky, PositiveDiagonal as PositiveDiagonal
 from .circular import Angle as Angle, Circular as Circular
+from .complex import Complex as Complex, RealAndImaginary as RealAndImaginary
 from .compose import Chain as Chain
+from .concatenation import Blocks as Blocks, Concatenation as Concatenation
 from .correlation import Correlation as Correlation
 from .correlation_cholesky import (
     CorrelationCholesky as CorrelationCholesky,
@@ -25,6 +27,12 @@ from .correlation_cholesky import (
 )
 from .covariance import PositiveDefinite as PositiveDefinite
 from .descending import CumulatedExpDown as CumulatedExpDown, Descending as Descending
+from .discrete import (
+    Boolean as Boolean,
+    Counts as Counts,
+    Discrete as Discrete,
+    Integers as Integers,
+)
 from .gram import Gram as Gram
 from .interval import Interval as Interval, Logistic as Logistic
 from .negative import Negative as Negative
@@ -36,7 +44,16 @@ from .positive_ordered import (
     PositiveOrdered as PositiveOrdered,
 )
 from .real import Identity as Identity, Real as Real
-from .rule import Case as Case, Domain as Domain, Rule as Rule, Rules as Rules, cases as cases
+from .reshape import Reshape as Reshape
+from .rule import (
+    Case as Case,
+    Domain as Domain,
+    Domains as Domains,
+    Find as Find,
+    Rule as Rule,
+    Rules as Rules,
+    cases as cases,
+)
 from .simplex import (
     Simplex as Simplex,
     SoftmaxALR as SoftmaxALR,
@@ -47,12 +64,12 @@ from .sphere import Direction as Direction, UnitVector as UnitVector
 from .stochastic import RowByRow as RowByRow, Stochastic as Stochastic
 from .zero_sum import HelmertZeroSum as HelmertZeroSum, ZeroSum as ZeroSum
 
-_ANYWHERE = {"float32": Domain(400.0, 2e-3), "float64": Domain(400.0, 1e-10)}
-_NO_OVERFLOW = {"float32": Domain(80.0, 1e-4), "float64": Domain(400.0, 1e-12)}
-_SOFTMAX = {"float32": Domain(15.0, 1e-3), "float64": Domain(100.0, 1e-10)}
-_GAPS = {"float32": Domain(3.0, 1e-2), "float64": Domain(10.0, 1e-4)}
-_ROWS = {"float32": Domain(10.0, 1e-2), "float64": Domain(100.0, 1e-8)}
-_SQUARED = {"float32": Domain(1.0, 1e-2), "float64": Domain(3.0, 1e-4)}
+_ANYWHERE: Domains = {"float32": Domain(400.0, 2e-3), "float64": Domain(400.0, 1e-10)}
+_NO_OVERFLOW: Domains = {"float32": Domain(80.0, 1e-4), "float64": Domain(400.0, 1e-12)}
+_SOFTMAX: Domains = {"float32": Domain(15.0, 1e-3), "float64": Domain(100.0, 1e-10)}
+_GAPS: Domains = {"float32": Domain(3.0, 1e-2), "float64": Domain(10.0, 1e-4)}
+_ROWS: Domains = {"float32": Domain(10.0, 1e-2), "float64": Domain(100.0, 1e-8)}
+_SQUARED: Domains = {"float32": Domain(1.0, 1e-2), "float64": Domain(3.0, 1e-4)}
 _LOWS, _HIGHS = _array([-3.0, 0.0, 2.0]), _array([-1.0, 1.0, 2.5])
 
 
@@ -62,6 +79,11 @@ def _soft_above(constraint: GreaterThan) -> Bijector:
 
 def _soft_below(constraint: LessThan) -> Bijector:
     return Chain(Affine(constraint.high, -1.0), Softplus())
+
+
+def _concatenated(constraint: Concatenation, find: Find) -> Bijector:
+    pairs = zip(constraint.parts, constraint.sizes, strict=True)
+    return Blocks(tuple(find(part, (size,)) for part, size in pairs), constraint.sizes)
 
 
 # The first rule of a type is its default.
@@ -166,15 +188,18 @@ RULES: Rules = (
     Rule(
         LowerCholesky,
         "exp",
-        lambda _: PositiveDiagonal(),
-        cases(LowerCholesky(), (1, 1), (2, 2), (5, 5), (2, 3, 3)),
+        lambda c: PositiveDiagonal(columns=c.columns),
+        (
+            *cases(LowerCholesky(), (1, 1), (2, 2), (5, 5), (2, 3, 3)),
+            *cases(LowerCholesky(columns=2), (5, 2), (2, 3, 2)),
+        ),
         **_NO_OVERFLOW,
     ),
     Rule(
         LowerCholesky,
         "softplus",
-        lambda _: PositiveDiagonal(soft=True),
-        cases(LowerCholesky(), (1, 1), (4, 4)),
+        lambda c: PositiveDiagonal(soft=True, columns=c.columns),
+        (*cases(LowerCholesky(), (1, 1), (4, 4)), *cases(LowerCholesky(columns=1), (3, 1))),
         **_NO_OVERFLOW,
     ),
     Rule(
@@ -219,5 +244,22 @@ RULES: Rules = (
         lambda _: Gram(PositiveDiagonal(soft=True)),
         cases(PositiveDefinite(), (3, 3)),
         **_SQUARED,
+    ),
+    Rule(
+        Complex,
+        "real_and_imaginary",
+        lambda _: RealAndImaginary(),
+        cases(Complex(), (), (3,)),
+        **_ANYWHERE,
+    ),
+    Rule(
+        Concatenation,
+        "blocks",
+        _concatenated,
+        (
+            Case(Concatenation((Positive(), Real()), (1, 2)), (3,)),
+            Case(Concatenation((Simplex(), Interval(0.0, 1.0), Ordered()), (3, 2, 2)), (7,)),
+        ),
+        nested=True,
     ),
 )

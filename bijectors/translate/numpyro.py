@@ -10,9 +10,12 @@ from ..base import Constraint
 from ..bounds import GreaterThan, LessThan
 from ..cholesky import LowerCholesky
 from ..circular import Circular
+from ..complex import Complex
+from ..concatenation import Concatenation
 from ..correlation import Correlation
 from ..correlation_cholesky import CorrelationCholesky
 from ..covariance import PositiveDefinite
+from ..discrete import Boolean, Counts, Integers
 from ..errors import BijectorError
 from ..interval import Interval
 from ..nonnegative import Nonnegative
@@ -53,7 +56,15 @@ _TABLE: dict[type, Callable[[Any], Constraint]] = {
     type(theirs.corr_matrix): lambda c: Correlation(),
     type(theirs.positive_definite): lambda c: PositiveDefinite(),
     type(theirs.positive_semidefinite): lambda c: PositiveDefinite(),
+    type(theirs.complex): lambda c: Complex(),
+    type(theirs.cat([theirs.real])): lambda c: _concatenated(c),
     type(theirs.independent(theirs.real, 1)): lambda c: from_numpyro(c.base_constraint),
+    type(theirs.boolean): lambda c: Boolean(),
+    type(theirs.integer_interval(0, 1)): lambda c: Integers(c.lower_bound, c.upper_bound),
+    type(theirs.integer_greater_than(0)): lambda c: Integers(low=c.lower_bound),
+    type(theirs.nonnegative_integer): lambda c: Integers(low=0),
+    type(theirs.positive_integer): lambda c: Integers(low=1),
+    type(theirs.multinomial(1)): lambda c: Counts(c.upper_bound),
 }
 
 
@@ -61,15 +72,8 @@ def from_numpyro(constraint: theirs.Constraint, where: str = "constraint") -> Co
     """Translate one constraint of NumPyro; bounds may be traced.
 
     Raises:
-        BijectorError: The constraint has no translation yet, or is discrete.
+        BijectorError: The constraint has no translation.
     """
-    if constraint.is_discrete:
-        raise BijectorError(
-            where,
-            f"the support {constraint!r} is discrete, and has no map from the reals",
-            "Sum the values out, as numpyro.distributions.MixtureSameFamily does, "
-            "or observe the site.",
-        )
     translate = _TABLE.get(type(constraint))
     if translate is None:
         known = ", ".join(sorted({kind.__name__.strip("_") for kind in _TABLE}))
@@ -79,3 +83,14 @@ def from_numpyro(constraint: theirs.Constraint, where: str = "constraint") -> Co
             f"NumPyro's {known} are; give the site constraint=... with a set of ours.",
         )
     return translate(constraint)
+
+
+def _concatenated(constraint: Any) -> Concatenation:
+    """Translate `cat`, of vectors: its default axis 0 is the last one of those."""
+    if constraint.dim not in (0, -1):
+        raise BijectorError(
+            "cat",
+            f"it joins along axis {constraint.dim}",
+            "Join vectors along their last axis, dim=-1, or declare the pieces as sites.",
+        )
+    return Concatenation(tuple(map(from_numpyro, constraint.cseq)), constraint.lengths)

@@ -14,7 +14,7 @@ from bijectors.joint import Joint
 from bijectors.rule import Rules
 
 from ..errors import ModelError
-from ..models.base import Account, Model, Reader, survey
+from ..models.base import Account, Model, Reader, entries, survey
 from ..models.readers import PriorDraws, Values
 from ..models.site import Declaration, Site
 from ..target import Target
@@ -91,8 +91,7 @@ class LogDensity(Target):
         """
         given = {name: np.asarray(value) for name, value in values.items()}
         self.check_names(given)
-        dtype = jnp.result_type(float)
-        arrays = {s.name: jnp.asarray(given[s.name], dtype) for s in self.latent}
+        arrays = {s.name: _inexact(given[s.name]) for s in self.latent}
         reader = Values(arrays, self.model.rules)
         account = self.model.run(reader)
         for declaration in account.declarations:
@@ -106,8 +105,9 @@ class LogDensity(Target):
         return reader.flattener.flat()
 
     def labels(self) -> list[str]:
-        """Name every coordinate of the vector: "mu", "theta[Choate]", "w[0]"."""
-        return [label for site in self.latent for label in _labels(site, self.model.labels.coords)]
+        """Name every coordinate of the vector: "mu", "theta[Choate]", "L[2,1]"."""
+        found, coords = entries(self.model), self.model.labels.coords
+        return [_label(s, entry, coords) for s in self.latent for entry in found[s.name]]
 
     def _read(self, position: Vector) -> tuple[Account, Joint]:
         reader = _FlatReader(position, self.model.rules)
@@ -145,6 +145,10 @@ def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
     return LogDensity(model, survey(model), jacobian)
 
 
+def _inexact(value: np.ndarray) -> Array:
+    return jnp.asarray(value, jnp.result_type(complex if np.iscomplexobj(value) else float))
+
+
 def _check_member(declaration: Declaration, value: Array) -> None:
     if not bool(np.all(declaration.constraint.contains(value))):
         raise ModelError(
@@ -154,16 +158,14 @@ def _check_member(declaration: Declaration, value: Array) -> None:
         )
 
 
-def _labels(site: Site, coords: Mapping[str, np.ndarray]) -> list[str]:
-    if not site.unconstrained_shape:
-        return [site.name]
-    return [
-        f"{site.name}[{','.join(_coordinate(site, axis, i, coords) for axis, i in enumerate(at))}]"
-        for at in np.ndindex(site.unconstrained_shape)
-    ]
+def _label(site: Site, entry: tuple[int, ...], coords: Mapping[str, np.ndarray]) -> str:
+    names = [_coordinate(site, axis, index, coords) for axis, index in enumerate(entry)]
+    return f"{site.name}[{','.join(names)}]" if names else site.name
 
 
 def _coordinate(site: Site, axis: int, index: int, coords: Mapping[str, np.ndarray]) -> str:
+    """Name one index: by the axis's coords, unless the map mixes that axis's entries."""
     dim = site.dims[axis] if axis < len(site.dims) else None
-    same_axis = site.unconstrained_shape[axis] == site.shape[axis] if dim in coords else False
-    return str(coords[dim][index]) if dim is not None and same_axis else str(index)
+    flat, whole = site.unconstrained_shape, site.shape
+    mixed = len(flat) == len(whole) and flat[axis] != whole[axis]
+    return str(coords[dim][index] if dim is not None and dim in coords and not mixed else index)

@@ -1,8 +1,9 @@
 """A model is a program that takes its sites from a reader, in order."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -99,6 +100,10 @@ class Model(eqx.Module):
     def constants(self) -> dict[str, np.ndarray]:
         """Named arrays of data, on the host."""
 
+    def with_rules(self, rules: Rules) -> "Model":
+        """Return the same model with another table of maps, such as one of `bijectors.prefer`."""
+        return replace(self, rules=rules)
+
 
 class _Surveyor(Reader):
     """A reader that hands out images of zero, to learn what a model asks for."""
@@ -107,6 +112,7 @@ class _Surveyor(Reader):
         self._rules = rules
         self.unconstrained_shapes: dict[str, tuple[int, ...]] = {}
         self.bijectors: dict[str, str] = {}
+        self.entries: dict[str, Callable[[], list[tuple[int, ...]]]] = {}
 
     def take(self, declaration: Declaration) -> Image:
         d = declaration
@@ -114,6 +120,7 @@ class _Surveyor(Reader):
         shape = bijector.unconstrained_shape(d.shape)
         self.unconstrained_shapes[d.name] = shape
         self.bijectors[d.name] = type(getattr(bijector, "each", bijector)).__name__
+        self.entries[d.name] = partial(bijector.entries, d.shape)
         return bijector.image(jnp.zeros(shape))
 
 
@@ -123,12 +130,29 @@ def survey(model: Model) -> tuple[Site, ...]:
     Raises:
         ModelError: The model has no latent site, or a term is not a real number.
     """
-    found: list[tuple[Site, ...]] = []
+    sites, _ = _surveyed(model)
+    if not any(site.role == "latent" for site in sites):
+        raise ModelError(
+            "model",
+            "it has no latent site, so there is nothing to infer",
+            'Declare one, such as site("mu", dist.Normal(0, 1)).',
+        )
+    return sites
+
+
+def entries(model: Model) -> dict[str, list[tuple[int, ...]]]:
+    """List, for each latent site, the entry that each number of the flat vector is named after."""
+    _, surveyor = _surveyed(model)
+    return {name: find() for name, find in surveyor.entries.items()}
+
+
+def _surveyed(model: Model) -> tuple[tuple[Site, ...], _Surveyor]:
+    found: list[tuple[tuple[Site, ...], _Surveyor]] = []
 
     def abstract_run(model: Model) -> Array:
         surveyor = _Surveyor(model.rules)
         account = model.run(surveyor)
-        found.append(_sites(account, surveyor))
+        found.append((_sites(account, surveyor), surveyor))
         _check_terms(account.terms)
         return account.log_density()
 
@@ -141,12 +165,6 @@ def survey(model: Model) -> tuple[Site, ...]:
             "that steers Python code."
         )
         raise
-    if not any(site.role == "latent" for site in found[0]):
-        raise ModelError(
-            "model",
-            "it has no latent site, so there is nothing to infer",
-            'Declare one, such as site("mu", dist.Normal(0, 1)).',
-        )
     return found[0]
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from bijectors.base import Constraint
+from bijectors.base import Bijector, Constraint
 from bijectors.rule import Rules
 from bijectors.table import RULES
 
@@ -33,6 +33,8 @@ class DeclaredModel(Model):
     sets: dict[str, Constraint]
     dependent: tuple[tuple[str, Callable], ...] = eqx.field(static=True)
     dims: tuple[tuple[str, Dims], ...] = eqx.field(static=True)
+    maps: dict[str, Bijector]
+    map_names: tuple[tuple[str, str], ...] = eqx.field(static=True)
     data: Data
 
     def run(self, reader: Reader) -> Account:
@@ -59,7 +61,8 @@ class DeclaredModel(Model):
         event = whole[len(whole) - constraint.event_ndims :]
         own = whole[: len(whole) - constraint.event_ndims]
         laid = lay_out(name, own, event, dict(self.dims).get(name, ()), (), self.labels.coords)
-        return Declaration(name, constraint, laid.batch_shape + event, laid.dims)
+        choice = self.maps.get(name) or dict(self.map_names).get(name)
+        return Declaration(name, constraint, laid.batch_shape + event, laid.dims, None, choice)
 
     def constants(self) -> dict[str, np.ndarray]:
         return {name.removeprefix("data."): a for name, a in self.data.arrays().items()}
@@ -76,6 +79,7 @@ def declared(
     data: Any = _NO_DATA,
     dims: Mapping[str, str | Sequence[str | None]] | None = None,
     coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+    bijectors: Mapping[str, Bijector | str] | None = None,
     rules: Rules = RULES,
 ) -> DeclaredModel:
     """Make a model of a plain log density.
@@ -89,17 +93,18 @@ def declared(
         data: Any pytree of arrays.
         dims: Names of the axes of values.
         coords: Values of each named dimension.
+        bijectors: For a value, a map to use instead of the default, or its name.
         rules: Table of maps, your own rules first.
 
     Raises:
-        ModelError: The data hold NaN, or dims name no value.
+        ModelError: The data hold NaN, or dims or bijectors name no value.
     """
     named_dims = {name: as_dims(names) for name, names in (dims or {}).items()}
-    unknown = named_dims.keys() - supports.keys()
-    if unknown:
-        raise ModelError(
-            min(unknown), "dims name it, but no support does", "Declare its support, or drop it."
-        )
+    choices = bijectors or {}
+    for what, names in (("dims", named_dims), ("bijectors", choices)):
+        if unknown := names.keys() - supports.keys():
+            mend = "Declare its support, or drop it."
+            raise ModelError(min(unknown), f"{what} name it, but no support does", mend)
     dependent = {n: s for n, s in supports.items() if callable(s)}
     return DeclaredModel(
         labels=Labels(coords),
@@ -109,6 +114,8 @@ def declared(
         sets={n: _a_set(n, s) for n, s in supports.items() if n not in dependent},
         dependent=tuple(dependent.items()),
         dims=tuple(named_dims.items()),
+        maps={n: c for n, c in choices.items() if isinstance(c, Bijector)},
+        map_names=tuple((n, c) for n, c in choices.items() if isinstance(c, str)),
         data=Data.of({} if data is _NO_DATA else {"data": data}),
     )
 

@@ -82,11 +82,18 @@ def _dataset(
     for name, value in values.items():
         own = names.get(name, (None,) * value.ndim)
         dims = lead + tuple(d or f"{name}_dim_{i}" for i, d in enumerate(own))
-        arrays[name] = (dims, value)
+        arrays |= {part: (dims, numbers) for part, numbers in _real(name, value).items()}
     used = {d for dims, _ in arrays.values() for d in dims}
     known = {d: c for d, c in coords.items() if d in used}
     numbered = _numbered(*next(iter(values.values())).shape[:2]) if lead else {}
     return xarray.Dataset(arrays, coords=known | numbered)
+
+
+def _real(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
+    """Part complex numbers, which neither ArviZ's diagnostics nor netCDF take."""
+    if not np.iscomplexobj(value):
+        return {name: value}
+    return {f"{name}.real": np.real(value), f"{name}.imag": np.imag(value)}
 
 
 def _numbered(chains: int, draws: int) -> dict[str, np.ndarray]:

@@ -1,6 +1,8 @@
 """NumPyro's constraints become our sets; what is not translated is refused by name."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 import pytest
 from numpyro.distributions import constraints
@@ -39,9 +41,31 @@ def test_bounds_come_along():
     assert from_numpyro(constraints.less_than(2.0)).high == 2.0
 
 
-def test_a_discrete_support_is_refused_with_a_way_out():
+DISCRETE = [
+    (dist.Poisson(1.0), bj.Integers),
+    (dist.Bernoulli(0.5), bj.Boolean),
+    (dist.BinomialProbs(0.5, 3), bj.Integers),
+    (dist.CategoricalProbs(jnp.ones(3) / 3), bj.Integers),
+    (dist.MultinomialProbs(jnp.ones(3) / 3, 4), bj.Counts),
+]
+
+
+@pytest.mark.parametrize(("prior", "kind"), DISCRETE, ids=lambda p: type(p).__name__)
+def test_a_discrete_support_is_a_set_without_a_map(prior, kind):
+    constraint = from_numpyro(prior.support)
+    assert isinstance(constraint, kind)
+    assert np.all(constraint.contains(prior.sample(jax.random.key(0), (20,))))
     with pytest.raises(bj.BijectorError, match=r"k: .*discrete.*MixtureSameFamily"):
-        from_numpyro(dist.Poisson(1.0).support, "k")
+        bj.bijector_for(constraint, (3,), where="k")
+
+
+def test_joined_supports_are_joined():
+    joined = from_numpyro(constraints.cat([constraints.positive, constraints.simplex], -1, (2, 3)))
+    assert isinstance(joined, bj.Concatenation)
+    assert joined.sizes == (2, 3)
+    assert [type(part) for part in joined.parts] == [bj.Positive, bj.Simplex]
+    with pytest.raises(bj.BijectorError, match=r"cat: .*axis -2"):
+        from_numpyro(constraints.cat([constraints.real], -2))
 
 
 def test_an_untranslated_support_is_refused_with_what_is_known():

@@ -56,3 +56,41 @@ def test_other_data_give_another_density():
 def test_bounds_may_be_floats_or_whole_numbers(number):
     model = infer.declared(lambda v: -v["a"], {"a": bj.GreaterThan(number)})
     assert infer.log_density(model).constrain(jnp.zeros(1))["a"] == number + 1
+
+
+def test_a_matrix_names_its_free_entries():
+    model = infer.declared(
+        lambda v: 0.0,
+        {"L": bj.CorrelationCholesky(shape=(3, 3))},
+        dims={"L": ["asset", "factor"]},
+        coords={"asset": ["a", "b", "c"], "factor": [1, 2, 3]},
+    )
+    assert sorted(infer.log_density(model).labels()) == ["L[b,1]", "L[c,1]", "L[c,2]"]
+
+
+def test_maps_are_chosen_for_a_value_or_for_the_model():
+    model = infer.declared(
+        lambda v: 0.0,
+        {"w": bj.Simplex(3), "s": bj.Positive(), "t": bj.Positive()},
+        bijectors={"w": "alr", "s": bj.Softplus()},
+    )
+    maps = [site.bijector for site in infer.log_density(model).latent]
+    assert maps == ["SoftmaxALR", "Softplus", "Exp"]
+    other = model.with_rules(bj.prefer({bj.Positive: "softplus"}))
+    maps = [site.bijector for site in infer.log_density(other).latent]
+    assert maps == ["SoftmaxALR", "Softplus", "Softplus"]
+
+
+def test_a_map_for_no_value_is_refused():
+    with pytest.raises(infer.ModelError, match=r"w: bijectors name it, but no support does"):
+        infer.declared(lambda v: 0.0, {"a": bj.Real()}, bijectors={"w": "alr"})
+
+
+def test_a_complex_value_comes_back():
+    model = infer.declared(lambda v: -(abs(v["z"]) ** 2).sum(), {"z": bj.Complex(shape=(2,))})
+    d = infer.log_density(model)
+    position = d.unconstrain({"z": [1 + 2j, 3 - 1j]})
+    np.testing.assert_allclose(position, [1, 2, 3, -1])
+    assert d.labels() == ["z[0,0]", "z[0,1]", "z[1,0]", "z[1,1]"]
+    np.testing.assert_allclose(d.constrain(position)["z"], [1 + 2j, 3 - 1j])
+    np.testing.assert_allclose(d(position), -15, rtol=1e-12)

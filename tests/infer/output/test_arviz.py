@@ -5,6 +5,7 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
+import bijectors as bj
 import infer
 
 NAMES = ["a", "b", "c"]
@@ -68,3 +69,10 @@ def test_attributes_tell_how_it_was_made(idata):
     assert attributes["bijectors"] == "slope: Identity, noise: Exp"
     assert attributes["warmup_draws"] == 200
     assert attributes["sampling_seconds"] > 0
+
+
+def test_complex_values_come_back_in_two_parts():
+    model = infer.declared(lambda v: -(abs(v["z"]) ** 2), {"z": bj.Complex()})
+    posterior = infer.sample(model, draws=10, warmup=10, chains=2, progress=False, key=0).posterior
+    assert sorted(posterior.data_vars) == ["z.imag", "z.real"]
+    assert posterior["z.real"].dtype == float

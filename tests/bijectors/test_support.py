@@ -1,0 +1,106 @@
+"""What one may ask of a set without a model: members, shapes and names of coordinates."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import bijectors as bj
+
+EVERY_CASE = [
+    pytest.param(rule, case, id=f"{rule.constraint.__name__}-{rule.name}-{case.shape}")
+    for rule in bj.RULES
+    for case in rule.cases
+]
+
+
+@pytest.mark.parametrize(("rule", "case"), EVERY_CASE)
+def test_a_feasible_point_is_a_member_with_a_name_for_each_free_number(rule, case):
+    point = bj.feasible_point(case.constraint, case.shape, rule.name)
+    assert point.shape == case.shape
+    assert np.all(bj.in_support(case.constraint, point))
+    labels = bj.coordinate_labels("x", case.constraint, case.shape, rule.name)
+    shape = bj.unconstrained_shape(case.constraint, case.shape, rule.name)
+    assert len(set(labels)) == len(labels) == np.prod(shape)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "choice"),
+    [
+        (bj.LowerCholesky(shape=(4, 4)), None),
+        (bj.LowerCholesky(columns=2, shape=(4, 2)), None),
+        (bj.LowerCholesky(shape=(3, 3)), "softplus"),
+        (bj.CorrelationCholesky(shape=(4, 4)), None),
+        (bj.CorrelationCholesky(shape=(4, 4)), "partial_correlations"),
+        (bj.Positive(shape=(2, 3)), None),
+    ],
+)
+def test_a_coordinate_moves_the_entry_it_is_named_after(constraint, choice):
+    shape = constraint.declared_shape
+    bijector = bj.bijector_for(constraint, choice=choice)
+    origin = np.zeros(bijector.unconstrained_shape(shape))
+    for i, entry in enumerate(bijector.entries(shape)):
+        step = origin.copy()
+        step.flat[i] = 0.3
+        moved = bijector.forward(jnp.asarray(step)) - bijector.forward(jnp.asarray(origin))
+        assert np.argmax(np.abs(moved)) == np.ravel_multi_index(entry, shape)
+
+
+def test_labels_read_as_one_writes_them():
+    assert bj.coordinate_labels("mu", bj.Real()) == ["mu"]
+    assert bj.coordinate_labels("w", bj.Simplex(3)) == ["w[0]", "w[1]"]
+    labels = bj.coordinate_labels("L", bj.CorrelationCholesky(shape=(3, 3)))
+    assert sorted(labels) == ["L[1,0]", "L[2,0]", "L[2,1]"]
+
+
+def test_a_value_of_too_few_axes_is_refused():
+    with pytest.raises(bj.BijectorError, match="fewer axes"):
+        bj.in_support(bj.Simplex(3), jnp.asarray(1.0))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: bj.Interval(2.0, 1.0),
+        lambda: bj.Interval(0.0, np.array([1.0, np.inf])),
+        lambda: bj.Interval(np.nan, 1.0),
+        lambda: bj.GreaterThan(-np.inf),
+        lambda: bj.LessThan(np.nan),
+        lambda: bj.Concatenation((bj.Real(),), (1, 2)),
+        lambda: bj.Concatenation((bj.LowerCholesky(),), (4,)),
+        lambda: bj.bijector_for(bj.Concatenation((bj.Real(), bj.Positive()), (1, 2)), (4,)),
+        lambda: bj.unconstrained_shape(bj.LowerCholesky(shape=(3, 2))),
+        lambda: bj.Reshape((2, 3), (5,)),
+    ],
+)
+def test_a_set_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(bj.BijectorError, match=r"Give|Name"):
+        _ = wrong() if not isinstance(wrong(), bj.Bijector) else wrong().unconstrained_shape((4,))
+
+
+@pytest.mark.parametrize("constraint", [bj.Boolean(), bj.Integers(low=0), bj.Counts(3)])
+def test_a_discrete_set_is_refused_by_its_site(constraint):
+    with pytest.raises(bj.BijectorError, match=r"k: .*discrete.*MixtureSameFamily"):
+        bj.bijector_for(constraint, (3,), where="k")
+
+
+def test_a_discrete_set_knows_its_members():
+    assert np.array_equal(bj.Integers(0, 2).contains(jnp.array([-1, 0, 2, 3])), [0, 1, 1, 0])
+    assert np.array_equal(bj.Integers(low=0).contains(jnp.array([0.5, 7.0])), [0, 1])
+    assert np.array_equal(bj.Boolean().contains(jnp.array([0, 1, 2])), [1, 1, 0])
+    assert np.array_equal(bj.Counts(3).contains(jnp.array([[1, 2], [1, 1]])), [1, 0])
+
+
+def test_other_maps_may_be_preferred_for_a_whole_run():
+    rules = bj.prefer({bj.Simplex: "alr", bj.Positive: "softplus"})
+    assert isinstance(bj.bijector_for(bj.Simplex(3), rules=rules), bj.SoftmaxALR)
+    assert isinstance(bj.bijector_for(bj.Positive(), rules=rules), bj.Softplus)
+    assert len(rules) == len(bj.RULES)
+    with pytest.raises(bj.BijectorError, match=r"no map of Simplex is called 'exp'.*'ilr'"):
+        bj.prefer({bj.Positive: "softplus", bj.Simplex: "exp"})
+
+
+def test_what_is_preferred_reaches_the_parts_of_a_set():
+    rules = bj.prefer({bj.Simplex: "alr"})
+    both = bj.Concatenation((bj.Simplex(), bj.Real()), (3, 1))
+    found = bj.bijector_for(both, rules=rules)
+    assert isinstance(found.maps[0], bj.SoftmaxALR)
