@@ -101,14 +101,14 @@ def fill_triangle(entries: Float[Array, "n"]) -> Float[Array, "k k"]:
 
 def triangle_entries(order: int) -> list[tuple[int, int]]:
     """List the row and column of each number that `fill_triangle` lays out."""
-    row, column = np.tril_indices(order)
+    row, column = np.tril_indices(max(order, 0))
     forth = np.argsort(_triangle_places(order))
     return list(zip(row[forth].tolist(), column[forth].tolist(), strict=True))
 
 
 def read_triangle(matrix: Float[Array, "k k"]) -> Float[Array, "n"]:
     """Invert `fill_triangle`."""
-    row, column = np.transpose(triangle_entries(matrix.shape[0]))
+    row, column = np.reshape(triangle_entries(matrix.shape[0]), (-1, 2)).astype(int).T
     return matrix[row, column]
 
 

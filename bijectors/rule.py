@@ -30,10 +30,17 @@ class Domains(TypedDict):
 
 
 class Case(NamedTuple):
-    """A set and the shape of a whole value of it, for tests."""
+    """A set and the shape of a whole value of it, for tests.
+
+    Attributes:
+        constraint: The set.
+        shape: Shape of a whole value.
+        domains: Where the map keeps its promises at this size, if not where the rule says.
+    """
 
     constraint: Constraint
     shape: Shape = ()
+    domains: Domains | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,10 @@ class Rule:
     float32: Domain = Domain(8.0, 2e-3)
     float64: Domain = Domain(20.0, 1e-6)
     nested: bool = False
+
+    def domains(self, case: Case) -> Domains:
+        """Where the map keeps its promises in one case."""
+        return case.domains or {"float32": self.float32, "float64": self.float64}
 
 
 Rules = tuple[Rule, ...]

@@ -7,7 +7,7 @@ from numpy import array as _array
 
 from .affine import Affine as Affine
 from .ball import Ball as Ball, RadialTanh as RadialTanh
-from .base import Bijector as Bijector
+from .base import Bijector as Bijector, Constraint as Constraint
 from .bounds import (
     ExpAbove as ExpAbove,
     ExpBelow as ExpBelow,
@@ -54,6 +54,7 @@ from .rule import (
     Rules as Rules,
     cases as cases,
 )
+from .scaled import ScaledRows as ScaledRows, ScaledUnitRows as ScaledUnitRows
 from .simplex import (
     Simplex as Simplex,
     SoftmaxALR as SoftmaxALR,
@@ -70,7 +71,16 @@ _SOFTMAX: Domains = {"float32": Domain(15.0, 1e-3), "float64": Domain(100.0, 1e-
 _GAPS: Domains = {"float32": Domain(3.0, 1e-2), "float64": Domain(10.0, 1e-4)}
 _ROWS: Domains = {"float32": Domain(10.0, 1e-2), "float64": Domain(100.0, 1e-8)}
 _SQUARED: Domains = {"float32": Domain(1.0, 1e-2), "float64": Domain(3.0, 1e-4)}
+_SINGULAR: Domains = {"float32": Domain(0.5, 1e-2), "float64": Domain(1.0, 1e-4)}
+_NEARLY: Domains = {"float32": Domain(0.1, 1e-2), "float64": Domain(0.3, 1e-4)}
+_VECTORS = ((1,), (2,), (10,), (50,), (200,))
+_MATRICES = ((1, 1), (2, 2), (10, 10), (50, 50))
 _LOWS, _HIGHS = _array([-3.0, 0.0, 2.0]), _array([-1.0, 1.0, 2.5])
+
+
+def _sized(single: float, double: float) -> Domains:
+    """Domains of a map whose reach shrinks with the size of the value."""
+    return {"float32": Domain(single, 1e-2), "float64": Domain(double, 1e-6)}
 
 
 def _soft_above(constraint: GreaterThan) -> Bijector:
@@ -84,6 +94,12 @@ def _soft_below(constraint: LessThan) -> Bijector:
 def _concatenated(constraint: Concatenation, find: Find) -> Bijector:
     pairs = zip(constraint.parts, constraint.sizes, strict=True)
     return Blocks(tuple(find(part, (size,)) for part, size in pairs), constraint.sizes)
+
+
+def _matrices(constraint: Constraint) -> tuple[Case, ...]:
+    """List matrices that a Cholesky factorisation maps back; the larger, the sooner singular."""
+    small = cases(constraint, (1, 1), (2, 2), (4, 4))
+    return (*small, Case(constraint, (10, 10), _SINGULAR), Case(constraint, (50, 50), _NEARLY))
 
 
 # The first rule of a type is its default.
@@ -119,23 +135,28 @@ RULES: Rules = (
         Simplex,
         "ilr",
         lambda _: SoftmaxILR(),
-        cases(Simplex(), (1,), (2,), (10,), (3, 4)),
+        cases(Simplex(), *_VECTORS, (3, 4)),
         **_SOFTMAX,
     ),
-    Rule(Simplex, "alr", lambda _: SoftmaxALR(), cases(Simplex(), (2,), (10,)), **_SOFTMAX),
+    Rule(Simplex, "alr", lambda _: SoftmaxALR(), cases(Simplex(), *_VECTORS), **_SOFTMAX),
     Rule(
         Simplex,
         "stick_breaking",
         lambda _: StickBreaking(),
-        cases(Simplex(), (1,), (2,), (10,)),
+        (
+            *cases(Simplex(), (1,), (2,), (10,)),
+            Case(Simplex(), (50,), _sized(1.0, 6.0)),
+            Case(Simplex(), (200,), _sized(0.3, 2.0)),
+        ),
         Domain(6.0, 1e-2),
         Domain(20.0, 1e-6),
     ),
     Rule(
         Stochastic,
         "ilr",
-        lambda c: RowByRow(SoftmaxILR(), c.columns),
-        (*cases(Stochastic(), (2, 3), (4, 1)), *cases(Stochastic(columns=True), (3, 2))),
+        lambda c, find: RowByRow(find(Simplex(), (1,)), c.columns),
+        (*cases(Stochastic(), (2, 3), (4, 1)), *cases(Stochastic(columns=True), (3, 2), (50, 4))),
+        nested=True,
         **_SOFTMAX,
     ),
     Rule(
@@ -143,7 +164,7 @@ RULES: Rules = (
         "helmert",
         lambda c: HelmertZeroSum(c.axes),
         (
-            *cases(ZeroSum(), (1,), (2,), (10,)),
+            *cases(ZeroSum(), *_VECTORS),
             *cases(ZeroSum(2), (3, 4)),
             Case(ZeroSum(3), (2, 3, 2)),
         ),
@@ -153,45 +174,45 @@ RULES: Rules = (
         Ordered,
         "cumulated_exp",
         lambda _: CumulatedExp(),
-        cases(Ordered(), (1,), (2,), (10,), (2, 3)),
+        cases(Ordered(), *_VECTORS, (2, 3)),
         **_GAPS,
     ),
     Rule(
         Descending,
         "cumulated_exp",
         lambda _: CumulatedExpDown(),
-        cases(Descending(), (1,), (10,)),
+        cases(Descending(), *_VECTORS),
         **_GAPS,
     ),
     Rule(
         PositiveOrdered,
         "cumulated_exp",
         lambda _: CumulatedExpFromZero(),
-        cases(PositiveOrdered(), (1,), (2,), (10,)),
+        cases(PositiveOrdered(), *_VECTORS),
         **_GAPS,
     ),
     Rule(
         UnitVector,
         "direction",
         lambda _: Direction(),
-        cases(UnitVector(), (2,), (3,), (50,)),
+        cases(UnitVector(), *_VECTORS[1:], (4, 3)),
         **_ANYWHERE,
     ),
     Rule(
         Ball,
         "tanh",
         lambda c: RadialTanh(c.order),
-        (*cases(Ball(), (1,), (2,), (3,)), *cases(Ball(order=1), (1,), (2,), (3,))),
-        Domain(1.0, 1e-3),
-        Domain(4.0, 1e-4),
+        (*cases(Ball(), *_VECTORS), *cases(Ball(order=1), *_VECTORS)),
+        Domain(3.0, 1e-3),
+        Domain(8.0, 1e-4),
     ),
     Rule(
         LowerCholesky,
         "exp",
         lambda c: PositiveDiagonal(columns=c.columns),
         (
-            *cases(LowerCholesky(), (1, 1), (2, 2), (5, 5), (2, 3, 3)),
-            *cases(LowerCholesky(columns=2), (5, 2), (2, 3, 2)),
+            *cases(LowerCholesky(), *_MATRICES, (200, 200), (2, 3, 3)),
+            *cases(LowerCholesky(columns=2), (5, 2), (2, 3, 2), (50, 2)),
         ),
         **_NO_OVERFLOW,
     ),
@@ -199,21 +220,40 @@ RULES: Rules = (
         LowerCholesky,
         "softplus",
         lambda c: PositiveDiagonal(soft=True, columns=c.columns),
-        (*cases(LowerCholesky(), (1, 1), (4, 4)), *cases(LowerCholesky(columns=1), (3, 1))),
+        (*cases(LowerCholesky(), *_MATRICES), *cases(LowerCholesky(columns=1), (3, 1))),
         **_NO_OVERFLOW,
+    ),
+    Rule(
+        LowerCholesky,
+        "scaled_correlation",
+        lambda _, find: ScaledRows(find(CorrelationCholesky(), (1, 1))),
+        cases(LowerCholesky(), *_MATRICES),
+        nested=True,
+        **_ROWS,
+    ),
+    Rule(
+        LowerCholesky,
+        "scaled_unit",
+        lambda _: ScaledUnitRows(),
+        cases(LowerCholesky(), *_MATRICES),
+        **_ROWS,
     ),
     Rule(
         CorrelationCholesky,
         "normalised_rows",
         lambda _: NormalisedRows(),
-        cases(CorrelationCholesky(), (1, 1), (2, 2), (5, 5), (2, 3, 3)),
+        cases(CorrelationCholesky(), *_MATRICES, (200, 200), (2, 3, 3)),
         **_ROWS,
     ),
     Rule(
         CorrelationCholesky,
         "partial_correlations",
         lambda _: PartialCorrelations(),
-        cases(CorrelationCholesky(), (1, 1), (2, 2), (5, 5)),
+        (
+            *cases(CorrelationCholesky(), (1, 1), (2, 2), (10, 10)),
+            Case(CorrelationCholesky(), (50, 50), _sized(1.0, 4.0)),
+            Case(CorrelationCholesky(), (200, 200), _sized(0.3, 1.0)),
+        ),
         Domain(3.0, 1e-2),
         Domain(20.0, 1e-6),
     ),
@@ -221,28 +261,36 @@ RULES: Rules = (
         Correlation,
         "normalised_rows",
         lambda _: Gram(NormalisedRows(), unit_diagonal=True),
-        cases(Correlation(), (1, 1), (2, 2), (5, 5)),
+        _matrices(Correlation()),
         **_SQUARED,
     ),
     Rule(
         Correlation,
         "partial_correlations",
         lambda _: Gram(PartialCorrelations(), unit_diagonal=True),
-        cases(Correlation(), (2, 2), (4, 4)),
+        _matrices(Correlation()),
         **_SQUARED,
     ),
     Rule(
         PositiveDefinite,
         "exp",
         lambda _: Gram(PositiveDiagonal()),
-        cases(PositiveDefinite(), (1, 1), (2, 2), (4, 4)),
+        _matrices(PositiveDefinite()),
         **_SQUARED,
     ),
     Rule(
         PositiveDefinite,
         "softplus",
         lambda _: Gram(PositiveDiagonal(soft=True)),
-        cases(PositiveDefinite(), (3, 3)),
+        _matrices(PositiveDefinite()),
+        **_SQUARED,
+    ),
+    Rule(
+        PositiveDefinite,
+        "scaled_correlation",
+        lambda _, find: Gram(ScaledRows(find(CorrelationCholesky(), (1, 1)))),
+        _matrices(PositiveDefinite()),
+        nested=True,
         **_SQUARED,
     ),
     Rule(
