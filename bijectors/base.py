@@ -55,6 +55,10 @@ class Constraint(eqx.Module):
         """Shape of a value declared by this set alone."""
         return self.shape or ()
 
+    def sized(self, event_shape: Shape) -> "Constraint":
+        """Return this set with all that the shape of a member settles, for its rule to see."""
+        return self
+
     def own_bijector(self) -> "Bijector | None":
         """Return the map that a user's set brings along; it overrides the registry."""
         return None

@@ -24,9 +24,10 @@ class LowerCholesky(Constraint):
 
     The base measure is that of the entries on and below the diagonal.
 
+    A matrix may have more rows than columns, as the factor of a covariance of low rank has.
+
     Attributes:
-        columns: Columns of matrices that have more rows than columns, such as the factor of a
-            covariance of low rank; `None` for square ones.
+        columns: Number of columns; by default that of the shape, or of rows.
     """
 
     columns: int | None = eqx.field(static=True, default=None)
@@ -34,6 +35,16 @@ class LowerCholesky(Constraint):
     @property
     def event_ndims(self) -> int:
         return 2
+
+    def sized(self, event_shape: Shape) -> "LowerCholesky":
+        rows, columns = event_shape
+        if columns != (self.columns or columns) or rows < columns:
+            raise BijectorError(
+                "LowerCholesky",
+                f"a value has shape {event_shape}, and `columns` is {self.columns}",
+                "Give it at least as many rows as columns.",
+            )
+        return LowerCholesky(columns=None if rows == columns else columns)
 
     def contains(self, value: Float[Array, "... m k"]) -> Bool[Array, "..."]:
         # Zero on the diagonal belongs to the set: a map reaches it by rounding.
@@ -65,12 +76,6 @@ class PositiveDiagonal(Bijector):
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         rows, columns = event_shape
-        if columns != (self.columns or rows) or rows < columns:
-            raise BijectorError(
-                "LowerCholesky",
-                f"a value has shape {event_shape}, and `columns` is {self.columns}",
-                "Name the columns of matrices with more rows: LowerCholesky(columns=2).",
-            )
         return (_triangle(columns) + (rows - columns) * columns,)
 
     def image(self, y: Float[Array, "n"]) -> Image:

@@ -54,14 +54,22 @@ def bijector_for(
     own = constraint.own_bijector()
     if own is not None and choice is None:
         return over(own, shape)
-    found = rules_for(constraint, rules, where)
-    return over(built(_chosen(found, choice, where), constraint, rules, where), shape)
+    rule = _chosen(rules_for(constraint, rules, where), choice, where)
+    return over(built(rule, constraint, shape, rules, where), shape)
 
 
 def built(
-    rule: Rule, constraint: Constraint, rules: Rules = RULES, where: str = "constraint"
+    rule: Rule,
+    constraint: Constraint,
+    shape: Shape,
+    rules: Rules = RULES,
+    where: str = "constraint",
 ) -> Bijector:
-    """Make the map of one rule; the maps of a set's parts are found in the same table."""
+    """Make the map of one rule, of one member of a value of shape `shape`.
+
+    The maps of a set's parts are found in the same table.
+    """
+    constraint = constraint.sized(shape[len(shape) - constraint.event_ndims :])
     if not rule.nested:
         return rule.build(constraint)
     return rule.build(constraint, lambda part, shape: bijector_for(part, shape, None, rules, where))

@@ -212,7 +212,7 @@ RULES: Rules = (
         lambda c: PositiveDiagonal(columns=c.columns),
         (
             *cases(LowerCholesky(), *_MATRICES, (200, 200), (2, 3, 3)),
-            *cases(LowerCholesky(columns=2), (5, 2), (2, 3, 2), (50, 2)),
+            *cases(LowerCholesky(), (5, 2), (2, 3, 2), (50, 2)),
         ),
         **_NO_OVERFLOW,
     ),
@@ -220,7 +220,7 @@ RULES: Rules = (
         LowerCholesky,
         "softplus",
         lambda c: PositiveDiagonal(soft=True, columns=c.columns),
-        (*cases(LowerCholesky(), *_MATRICES), *cases(LowerCholesky(columns=1), (3, 1))),
+        cases(LowerCholesky(), *_MATRICES, (3, 1)),
         **_NO_OVERFLOW,
     ),
     Rule(

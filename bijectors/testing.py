@@ -49,7 +49,7 @@ def check_rule(rule: Rule, seed: int = 0) -> list[Certificate]:
         certificate
         for case in rule.cases
         for certificate in check_bijector(
-            built(rule, case.constraint),
+            built(rule, case.constraint, case.shape),
             case.constraint,
             case.shape,
             **rule.domains(case),

@@ -30,7 +30,7 @@ EVERY_CASE = [
 
 @pytest.mark.parametrize(("rule", "case"), EVERY_CASE)
 def test_every_rule_passes_the_check_under_strict_promotion(rule, case):
-    bijector = built(rule, case.constraint)
+    bijector = built(rule, case.constraint, case.shape)
     with jax.numpy_dtype_promotion("strict"):
         certificates = bj.check_bijector(
             bijector, case.constraint, case.shape, **rule.domains(case)

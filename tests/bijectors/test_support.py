@@ -27,7 +27,7 @@ def test_a_feasible_point_is_a_member_with_a_name_for_each_free_number(rule, cas
     ("constraint", "choice"),
     [
         (bj.LowerCholesky(shape=(4, 4)), None),
-        (bj.LowerCholesky(columns=2, shape=(4, 2)), None),
+        (bj.LowerCholesky(shape=(4, 2)), None),
         (bj.LowerCholesky(shape=(3, 3)), "softplus"),
         (bj.CorrelationCholesky(shape=(4, 4)), None),
         (bj.CorrelationCholesky(shape=(4, 4)), "partial_correlations"),
@@ -68,7 +68,8 @@ def test_a_value_of_too_few_axes_is_refused():
         lambda: bj.Concatenation((bj.Real(),), (1, 2)),
         lambda: bj.Concatenation((bj.LowerCholesky(),), (4,)),
         lambda: bj.bijector_for(bj.Concatenation((bj.Real(), bj.Positive()), (1, 2)), (4,)),
-        lambda: bj.unconstrained_shape(bj.LowerCholesky(shape=(3, 2))),
+        lambda: bj.unconstrained_shape(bj.LowerCholesky(shape=(2, 3))),
+        lambda: bj.unconstrained_shape(bj.LowerCholesky(columns=3, shape=(3, 2))),
         lambda: bj.Reshape((2, 3), (5,)),
     ],
 )
