@@ -155,7 +155,18 @@ def _selected(parameters, which, *cases) -> Exact:
     return _each(choose, which, *cases)
 
 
+def _inverse_real_fourier(parameters, spectrum: Exact) -> Exact:
+    """x_j = sum_k w_k Re(s_k exp(2 pi i j k / n)) / n, w_k = 2 but at the ends of the spectrum."""
+    assert parameters["fft_type"].name == "IRFFT"
+    (size,) = parameters["fft_lengths"]
+    weights = [1 if 2 * k in (0, size) else 2 for k in range(spectrum.shape[-1])]
+    turn = lambda j, k: weights[k] * mpmath.expjpi(mpmath.mpf(2 * j * k) / size) / size  # noqa: E731
+    waves = _each(turn, *np.indices((size, len(weights))))
+    return _each(lambda x: x.real, np.tensordot(spectrum, waves, (-1, 1)))
+
+
 SPECIAL = {
+    "fft": _inverse_real_fourier,
     "cumsum": _cumulated,
     "dot_general": _dot,
     "select_n": _selected,
