@@ -15,6 +15,10 @@ from .bounds import (
     LessThan as LessThan,
 )
 from .cholesky import LowerCholesky as LowerCholesky, PositiveDiagonal as PositiveDiagonal
+from .circulant import (
+    ExpSpectrum as ExpSpectrum,
+    PositiveDefiniteCirculant as PositiveDefiniteCirculant,
+)
 from .circular import Angle as Angle, Circular as Circular
 from .complex import Complex as Complex, RealAndImaginary as RealAndImaginary
 from .compose import Chain as Chain
@@ -309,5 +313,12 @@ RULES: Rules = (
             Case(Concatenation((Simplex(), Interval(0.0, 1.0), Ordered()), (3, 2, 2)), (7,)),
         ),
         nested=True,
+    ),
+    Rule(
+        PositiveDefiniteCirculant,
+        "exp",
+        lambda c: ExpSpectrum(c.size),
+        cases(PositiveDefiniteCirculant(), *_VECTORS),
+        **_GAPS,
     ),
 )
