@@ -9,6 +9,7 @@ from ..ball import Ball
 from ..base import Constraint
 from ..bounds import GreaterThan, LessThan
 from ..cholesky import LowerCholesky
+from ..circulant import PositiveDefiniteCirculant
 from ..circular import Circular
 from ..complex import Complex
 from ..concatenation import Concatenation
@@ -56,6 +57,7 @@ _TABLE: dict[type, Callable[[Any], Constraint]] = {
     type(theirs.corr_matrix): lambda c: Correlation(),
     type(theirs.positive_definite): lambda c: PositiveDefinite(),
     type(theirs.positive_semidefinite): lambda c: PositiveDefinite(),
+    type(theirs.positive_definite_circulant_vector): lambda c: PositiveDefiniteCirculant(),
     type(theirs.complex): lambda c: Complex(),
     type(theirs.cat([theirs.real])): lambda c: _concatenated(c),
     type(theirs.independent(theirs.real, 1)): lambda c: from_numpyro(c.base_constraint),

@@ -68,6 +68,38 @@ def test_joined_supports_are_joined():
         from_numpyro(constraints.cat([constraints.real], -2))
 
 
+def every_constraint():
+    """NumPyro's public constraints, each made with the arguments it needs."""
+    arguments = {
+        "cat": ([constraints.real, constraints.positive],),
+        "greater_than": (0.0,),
+        "greater_than_eq": (0.0,),
+        "independent": (constraints.real, 1),
+        "integer_greater_than": (0,),
+        "integer_interval": (0, 3),
+        "interval": (0.0, 1.0),
+        "open_interval": (0.0, 1.0),
+        "less_than": (0.0,),
+        "less_than_eq": (0.0,),
+        "multinomial": (3,),
+        "zero_sum": (1,),
+    }
+    # `dependent` is a placeholder of unbound distributions, the others are no sets.
+    skipped = {"Constraint", "dependent", "is_dependent"}
+    names = sorted((set(constraints.__all__) | arguments.keys()) - skipped)
+    for name in names:
+        made = getattr(constraints, name)
+        yield pytest.param(made(*arguments[name]) if name in arguments else made, id=name)
+
+
+@pytest.mark.parametrize("constraint", list(every_constraint()))
+def test_every_constraint_of_numpyro_has_a_set(constraint):
+    assert isinstance(from_numpyro(constraint), bj.Constraint)
+
+
 def test_an_untranslated_support_is_refused_with_what_is_known():
+    class Unknown(constraints.Constraint):
+        is_discrete = False
+
     with pytest.raises(bj.BijectorError, match=r"L: .*not translated.*Simplex"):
-        from_numpyro(constraints.positive_definite_circulant_vector, "L")
+        from_numpyro(Unknown(), "L")
