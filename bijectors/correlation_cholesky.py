@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -56,8 +57,9 @@ class NormalisedRows(Bijector):
 
     def image(self, y: Float[Array, "n"]) -> Image:
         lower = fill_below_diagonal(y)
-        # Each row is scaled by its largest entry, so that no square overflows.
-        largest = jnp.maximum(jnp.max(jnp.abs(lower), -1), 1.0)
+        # Each row is scaled by its largest entry, so that no square overflows; nothing depends
+        # on the scale, so no gradient need pass through it.
+        largest = jax.lax.stop_gradient(jnp.maximum(jnp.max(jnp.abs(lower), -1), 1.0))
         scaled = lower / largest[:, None]
         squares = (scaled**2).sum(-1) + largest**-2
         log_length = jnp.log(largest) + 0.5 * jnp.log(squares)

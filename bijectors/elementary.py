@@ -72,8 +72,9 @@ def direction(y: Float[Array, "n"]) -> tuple[Float[Array, "n"], Float[Array, ""]
         Unit vector of shape (n,), and log density in nats with respect to r^(n-1) dr.
     """
     n = y.shape[0]
-    # Scaled by the largest entry, so that no square overflows or vanishes.
-    largest = jnp.max(jnp.abs(y))
+    # Scaled by the largest entry, so that no square overflows or vanishes; nothing depends on
+    # the scale, so no gradient need pass through it.
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(y)))
     scaled = y / largest
     square = (scaled**2).sum()
     shape = max(n / 2, 8.0)

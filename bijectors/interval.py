@@ -1,12 +1,10 @@
 """Numbers between two bounds, mapped by the logistic function."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .base import Constraint, Elementwise, Image, Parameter, as_parameter, bijection, demand
-from .elementary import softplus
 from .errors import BijectorError
 
 
@@ -39,8 +37,9 @@ class Interval(Constraint):
 class Logistic(Elementwise):
     """x = low + (high - low) / (1 + exp(-y)).
 
-    The log-determinant is log(high - low) - log(1 + exp(y)) - log(1 + exp(-y)). The value is
-    counted from the nearer bound, so that neither end loses its digits.
+    The log-determinant is log(high - low) - |y| - 2 log(1 + exp(-|y|)). The value is counted
+    from the nearer bound, so that neither end loses its digits. By-product, where the bounds
+    are known to be 0 and 1: `log_shares`, log x and log(1 - x), shape (2,).
     """
 
     low: Parameter
@@ -48,10 +47,24 @@ class Logistic(Elementwise):
 
     def image(self, y: Float[Array, ""]) -> Image:
         low, high = as_parameter(self.low, y), as_parameter(self.high, y)
-        width = high - low
-        value = jnp.where(y < 0, low + width * jax.nn.sigmoid(y), high - width * jax.nn.sigmoid(-y))
-        return bijection(value, jnp.log(width) - softplus(y) - softplus(-y))
+        below = y < 0
+        # Two branches, not abs: its slope of 0 at 0 would spoil second derivatives there.
+        distance = jnp.where(below, -y, y)
+        odds = jnp.exp(-distance)
+        log_rest = -jnp.log1p(odds)
+        step = (high - low) * (odds / (1 + odds))
+        value = jnp.where(below, low + step, high - step)
+        log_det = jnp.log(high - low) - distance + 2 * log_rest
+        if not self._is_unit:
+            return bijection(value, log_det)
+        shares = jnp.stack([jnp.where(below, y, 0.0), jnp.where(below, 0.0, -y)]) + log_rest
+        return bijection(value, log_det, log_shares=shares)
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
         low, high = as_parameter(self.low, x), as_parameter(self.high, x)
         return jnp.log(x - low) - jnp.log(high - x)
+
+    @property
+    def _is_unit(self) -> bool:
+        numbers = all(isinstance(bound, int | float) for bound in (self.low, self.high))
+        return numbers and (self.low, self.high) == (0, 1)

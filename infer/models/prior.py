@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import jax.numpy as jnp
 import numpyro.distributions as dist
+from jax.scipy.linalg import cho_solve
 from jax.scipy.special import gammaln
 from jaxtyping import Array
 from numpyro.distributions.distribution import ExpandedDistribution, Independent
@@ -116,6 +117,12 @@ def _gamma(d, log_value: Array, value: Array) -> Array:
     return log_norm + (shape - 1) * log_value - d.rate * value
 
 
+def _beta(d, log_shares: Array, _: Array) -> Array:
+    one, zero = d.concentration1, d.concentration0
+    log_norm = gammaln(one + zero) - gammaln(one) - gammaln(zero)
+    return log_norm + (one - 1) * log_shares[..., 0] + (zero - 1) * log_shares[..., 1]
+
+
 def _dirichlet(d, log_value: Array, _: Array) -> Array:
     shape = d.concentration
     log_norm = gammaln(shape.sum(-1)) - gammaln(shape).sum(-1)
@@ -135,13 +142,35 @@ def _lkj(d, log_diagonal: Array, _: Array) -> Array:
     return d.log_prob(jnp.eye(log_diagonal.shape[-1])) + exponent * log_diagonal.sum(-1)
 
 
+def _wishart_cholesky(d, log_diagonal: Array, value: Array) -> Array:
+    rows = jnp.arange(1, log_diagonal.shape[-1] + 1, dtype=log_diagonal.dtype)
+    weights = jnp.asarray(d.concentration)[..., None] - rows
+    return _scaled(d, value, value.mT, (weights * log_diagonal).sum(-1))
+
+
+def _wishart(d, log_diagonal: Array, value: Array) -> Array:
+    exponent = jnp.asarray(d.concentration) - log_diagonal.shape[-1] - 1
+    return _scaled(d, value, jnp.eye(log_diagonal.shape[-1]), exponent * log_diagonal.sum(-1))
+
+
+def _scaled(d, left: Array, right: Array, log_power: Array) -> Array:
+    """Add -trace(scale^-1 left right) / 2 and the normaliser, which is left at the identity."""
+    identity = jnp.eye(left.shape[-1], dtype=left.dtype)
+    trace = lambda product: jnp.trace(cho_solve((d.scale_tril, True), product), 0, -2, -1)  # noqa: E731
+    log_norm = d.log_prob(identity) + 0.5 * trace(identity)
+    return log_norm + log_power - 0.5 * trace(left @ right)
+
+
 # (distribution, by-product of the map) -> log density that never leaves log space.
 _FORMULAE: dict[tuple[type, str], Callable] = {
     (dist.LogNormal, "log"): _log_normal,
     (dist.Gamma, "log"): _gamma,
+    (dist.Beta, "log_shares"): _beta,
     (dist.Dirichlet, "log"): _dirichlet,
     (dist.LKJCholesky, "log_diagonal"): _lkj_cholesky,
     (dist.LKJ, "log_diagonal"): _lkj,
+    (dist.Wishart, "log_diagonal"): _wishart,
+    (dist.WishartCholesky, "log_diagonal"): _wishart_cholesky,
 }
 
 
