@@ -161,8 +161,8 @@ def _surveyed(model: Model) -> tuple[tuple[Site, ...], _Surveyor]:
     except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
         error.add_note(
             "Arrays and floats among the data are traced, so that changing them compiles "
-            "nothing. Compute with jax.numpy on them, or pass infer.static(x) for a number "
-            "that steers Python code."
+            "nothing. Compute with jax.numpy on them, or pass infer.static(x) for what steers "
+            "Python code or goes to NumPy."
         )
         raise
     return found[0]

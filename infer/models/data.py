@@ -26,8 +26,25 @@ def data(value: Any) -> Marked:
 
 
 def static(value: Any) -> Marked:
-    """Make a float part of the program: it may steer Python code, and changing it compiles."""
+    """Make a float or an array part of the program.
+
+    It may steer Python code and NumPy's functions, and changing it compiles.
+    """
     return Marked(value, is_leaf=False)
+
+
+class Fixed:
+    """An array that is part of the program: it compares and hashes by its numbers."""
+
+    def __init__(self, value: Any) -> None:
+        self.array = np.asarray(value)
+        self._key = (self.array.shape, str(self.array.dtype), self.array.tobytes())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fixed) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
 
 class Data(eqx.Module):
@@ -70,13 +87,14 @@ class Data(eqx.Module):
 
     def tree(self) -> dict[str, Any]:
         """Put the dictionary together again."""
-        values = [s if leaf is None else leaf for leaf, s in self._pairs()]
+        values = [_unfixed(s) if leaf is None else leaf for leaf, s in self._pairs()]
         return jax.tree.unflatten(self.structure, values)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """List the leaves on the host, by the path of keys that leads to each."""
+        """List the arrays on the host, by the path of keys that leads to each."""
         paths, _ = jax.tree_util.tree_flatten_with_path(self.tree())
-        return {_name(path): np.asarray(v) for path, v in paths if isinstance(v, jax.Array)}
+        kinds = jax.Array | np.ndarray
+        return {_name(path): np.asarray(v) for path, v in paths if isinstance(v, kinds)}
 
     def _pairs(self) -> list[tuple[Any, Any]]:
         return list(zip(self.leaves, self.statics, strict=True))
@@ -107,6 +125,9 @@ def _sort(name: str, value: Any) -> tuple[Any, Any]:
     if is_leaf:
         refuse_nan(name, value)
         return on_device(value), None
+    if isinstance(value, np.ndarray | jax.Array) or _is_array_like(value):
+        refuse_nan(name, np.asarray(value))
+        return None, Fixed(value)
     try:
         hash(value)
     except TypeError:
@@ -120,6 +141,10 @@ def _sort(name: str, value: Any) -> tuple[Any, Any]:
 
 def _marked(leaf: Any, value: Any) -> Marked:
     return Marked(value, is_leaf=False) if leaf is None else Marked(leaf, is_leaf=True)
+
+
+def _unfixed(value: Any) -> Any:
+    return value.array if isinstance(value, Fixed) else value
 
 
 def _is_numeric(value: Any) -> bool:

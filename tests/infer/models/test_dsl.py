@@ -230,6 +230,21 @@ def test_lists_are_arrays_and_tuples_are_trees(value, leaves):
     assert len(jax.tree.leaves(model)) == leaves
 
 
+@pytest.mark.parametrize("group", [np.array([0, 2, 1]), [0, 2, 1]])
+def test_a_static_array_may_go_to_numpy(group):
+    def levels(site, group, y):
+        level = site("level", dist.Normal(0, 1), shape=(len(np.unique(group)),))
+        site.observe("y", dist.Normal(level[group], 1), y)
+
+    model = infer.model(levels, group=infer.static(group), y=np.zeros(3))
+    assert infer.log_density(model).size == 3
+    assert set(model.constants()) == {"group", "y"}
+    same, other = model.with_data(group=group), model.with_data(group=[0, 1, 1])
+    assert jax.tree.structure(same) == jax.tree.structure(model)
+    assert jax.tree.structure(other) != jax.tree.structure(model)
+    assert infer.log_density(other).size == 2
+
+
 def test_data_that_are_neither_arrays_nor_hashable_are_refused():
     with pytest.raises(infer.ModelError, match=r"d: a set is neither"):
         infer.model(lambda site, d: None, d={1, 2})
