@@ -20,6 +20,7 @@ from .models.base import Model as Model
 from .models.data import data as data, static as static
 from .models.declared import declared as declared
 from .models.dsl import model as model
+from .models.numpyro import from_numpyro as from_numpyro
 from .output.approximation import Approximation as Approximation
 from .output.arviz import to_arviz as to_arviz
 from .output.optimum import Optimum as Optimum
