@@ -94,7 +94,7 @@ class Data(eqx.Module):
         """List the arrays on the host, by the path of keys that leads to each."""
         paths, _ = jax.tree_util.tree_flatten_with_path(self.tree())
         kinds = jax.Array | np.ndarray
-        return {_name(path): np.asarray(v) for path, v in paths if isinstance(v, kinds)}
+        return {_name(path): _on_host(v) for path, v in paths if isinstance(v, kinds)}
 
     def _pairs(self) -> list[tuple[Any, Any]]:
         return list(zip(self.leaves, self.statics, strict=True))
@@ -141,6 +141,11 @@ def _sort(name: str, value: Any) -> tuple[Any, Any]:
 
 def _marked(leaf: Any, value: Any) -> Marked:
     return Marked(value, is_leaf=False) if leaf is None else Marked(leaf, is_leaf=True)
+
+
+def _on_host(array: Any) -> np.ndarray:
+    is_key = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(array) if is_key else array)
 
 
 def _unfixed(value: Any) -> Any:

@@ -316,6 +316,17 @@ def test_a_key_is_fixed_by_a_seed():
     assert one == two
 
 
+def test_a_key_may_be_an_argument():
+    def noisy(key):
+        numpyro.sample("x", dist.Normal(jax.random.normal(key), 1))
+
+    made = infer.from_numpyro(noisy, jax.random.key(0))
+    assert made.constants()["key"].shape == (2,)
+    assert infer.log_density(made)(jnp.zeros(1)) != infer.log_density(
+        made.with_data(key=jax.random.key(1))
+    )(jnp.zeros(1))
+
+
 def nested(y, coords_of_events=None):
     with numpyro.plate("school", 3, dim=-1):
         mean = numpyro.sample("mean", dist.Normal(0, 1))
