@@ -15,6 +15,8 @@ from .base import LogDensity
 Starts = str | Mapping[str, Any]
 
 TRIES = 100
+# Of so many uniform starts a chain takes the one of highest log density.
+CANDIDATES = 8
 # Stan's default: uniform on (-2, 2) in the unconstrained space.
 RADIUS = 2.0
 
@@ -40,8 +42,9 @@ def find_starts(density: LogDensity, chains: int, key: np.ndarray, starts: Start
         density: The log density.
         chains: Number of starts.
         key: Key data, shape (2,), of threefry2x32.
-        starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or constrained
-            values by name, each of a site's shape or with a leading axis of chains.
+        starts: "uniform" (the best of eight on (-2, 2) of the unconstrained space), "prior",
+            or constrained values by name, each of a site's shape or with a leading axis of
+            chains.
 
     Raises:
         StartError: After 100 tries a chain has no finite start; the message names the term
@@ -50,13 +53,17 @@ def find_starts(density: LogDensity, chains: int, key: np.ndarray, starts: Start
     """
     if not isinstance(starts, str):
         return _given(density, chains, starts)
+    # A draw from the prior is kept; of uniform ones, some lie where no chain comes back from.
+    candidates = CANDIDATES if starts == "uniform" else 1
     found = _propose(density, key, 0, chains, starts)
     for attempt in range(1, TRIES):
-        bad = ~_usable(found)
-        if not bad.any():
+        usable = _usable(found)
+        if attempt >= candidates and usable.all():
             return found
         again = _propose(density, key, attempt, chains, starts)
-        found = Points(*(_pick(bad, new, old) for new, old in zip(again, found, strict=True)))
+        better = again.log_densities > found.log_densities
+        better = _usable(again) & (better & (attempt < candidates) | ~usable)
+        found = Points(*(_pick(better, new, old) for new, old in zip(again, found, strict=True)))
     return _refuse_unusable(density, found, "Give starting values, or weaker constraints.")
 
 
@@ -126,8 +133,8 @@ def _usable(points: Points) -> np.ndarray:
     return np.isfinite(points.log_densities) & np.isfinite(points.gradients).all(-1)
 
 
-def _pick(bad: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
-    return np.where(bad.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+def _pick(chosen: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+    return np.where(chosen.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
 
 
 def _refuse_unusable(density: LogDensity, points: Points, mend: str) -> Points:

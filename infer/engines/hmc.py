@@ -73,6 +73,9 @@ class HMC(Engine):
         max_steps: Most leapfrog steps of a trajectory.
         target_acceptance: Mean acceptance that warm-up aims at.
         step_size: First step size in whitened units; by default it is sought.
+        rank: Most directions that the metric stretches, beyond a scale for each coordinate: 0
+            for a diagonal metric; by default 64, of more than 500 coordinates 32, and of more
+            than 2000 none.
 
     Source: Neal (2011), MCMC using Hamiltonian dynamics, sections 3 and 4.2.
     """
@@ -82,6 +85,7 @@ class HMC(Engine):
     max_steps: int = field(default=1024, compare=False)
     target_acceptance: float = field(default=0.8, compare=False)
     step_size: float | None = field(default=None, compare=False)
+    rank: int | None = None
 
     def __post_init__(self) -> None:
         if not self.trajectory_length > 0 or not 0 <= self.jitter < 1:
@@ -92,7 +96,7 @@ class HMC(Engine):
             )
         if self.max_steps < 1:
             raise EngineError("HMC", f"max_steps is {self.max_steps}", "Give one or more.")
-        hamiltonian.check_settings("HMC", self.target_acceptance, self.step_size)
+        hamiltonian.check_settings("HMC", self.target_acceptance, self.step_size, self.rank)
 
     @property
     def default_warmup(self) -> int:
@@ -102,7 +106,9 @@ class HMC(Engine):
         return warmup_windows(warmup)
 
     def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> HMCTuning:
-        shared = hamiltonian.first_tuning(gradients, self.step_size, self.target_acceptance)
+        shared = hamiltonian.first_tuning(
+            gradients, self.step_size, self.target_acceptance, self.rank
+        )
         dtype = gradients.dtype
         return HMCTuning(
             shared,

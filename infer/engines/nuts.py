@@ -47,6 +47,9 @@ class NUTS(Engine):
         max_depth: Most doublings of a trajectory.
         target_acceptance: Mean acceptance that warm-up aims at.
         step_size: First step size in whitened units; by default it is sought.
+        rank: Most directions that the metric stretches, beyond a scale for each coordinate: 0
+            for a diagonal metric; by default 64, of more than 500 coordinates 32, and of more
+            than 2000 none.
 
     Source: Hoffman & Gelman (2014); Betancourt (2017), arXiv 1701.02434.
     """
@@ -54,11 +57,12 @@ class NUTS(Engine):
     max_depth: int = 10
     target_acceptance: float = field(default=0.8, compare=False)
     step_size: float | None = field(default=None, compare=False)
+    rank: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_depth <= 20:
             raise EngineError("NUTS", f"max_depth is {self.max_depth}", "Give 1 to 20 doublings.")
-        hamiltonian.check_settings("NUTS", self.target_acceptance, self.step_size)
+        hamiltonian.check_settings("NUTS", self.target_acceptance, self.step_size, self.rank)
 
     @property
     def default_warmup(self) -> int:
@@ -68,7 +72,9 @@ class NUTS(Engine):
         return warmup_windows(warmup)
 
     def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> HamiltonianTuning:
-        return hamiltonian.first_tuning(gradients, self.step_size, self.target_acceptance)
+        return hamiltonian.first_tuning(
+            gradients, self.step_size, self.target_acceptance, self.rank
+        )
 
     def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> NUTSState:
         point = PhasePoint(position, jnp.zeros_like(position), gradient, log_density)

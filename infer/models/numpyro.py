@@ -7,7 +7,8 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
-from bijectors.registry import RULES, Rules
+from bijectors.rule import Rules
+from bijectors.table import RULES
 
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool
 
 from ..errors import EngineError
 from ..types import Scalar, Vector
-from .metric import Diagonal, as_metric, first_scale, fisher_scale
+from .metric import Metric, default_rank, first_metric
 from .step_size import StepSize, average_dually, restart, try_one
 
 # A trajectory whose energy exceeds its start's by so many nats is divergent (Stan).
@@ -29,12 +29,16 @@ class HamiltonianTuning(eqx.Module):
 
     step_size: Scalar | np.ndarray
     target_acceptance: Scalar | np.ndarray
-    metric: Diagonal
+    metric: Metric
     searching: Bool[Array, ""] | np.ndarray
 
 
-def check_settings(engine: str, target_acceptance: float, step_size: float | None) -> None:
+def check_settings(
+    engine: str, target_acceptance: float, step_size: float | None, rank: int | None
+) -> None:
     """Refuse settings that make no sense, when the engine is made."""
+    if rank is not None and rank < 0:
+        raise EngineError(engine, f"rank is {rank}", "Give 0 for a diagonal metric, or more.")
     if not 0 < target_acceptance < 1:
         raise EngineError(
             engine,
@@ -48,14 +52,15 @@ def check_settings(engine: str, target_acceptance: float, step_size: float | Non
 
 
 def first_tuning(
-    gradients: np.ndarray, step_size: float | None, target: float
+    gradients: np.ndarray, step_size: float | None, target: float, rank: int | None
 ) -> HamiltonianTuning:
     """Begin with scales from the gradients, and a step size that is sought where not given."""
-    dtype = gradients.dtype
+    dtype, size = gradients.dtype, gradients.shape[1]
+    rank = default_rank(size) if rank is None else min(rank, size)
     return HamiltonianTuning(
         np.asarray(0.1 if step_size is None else step_size, dtype),
         np.asarray(target, dtype),
-        as_metric(first_scale(gradients), gradients),
+        first_metric(gradients, rank),
         np.asarray(step_size is None),
     )
 
@@ -89,13 +94,11 @@ def retune(
     dtype = np.asarray(tuning.step_size).dtype
     # The median, so that one stuck chain does not take the others along.
     step_size = np.exp(np.median(np.log(steps.astype(np.float64))))
-    scale = np.asarray(tuning.metric.scale, np.float64)
-    if remaining:
-        scale = fisher_scale(_pooled(draws), _pooled(scores), scale)
+    metric = tuning.metric
     return HamiltonianTuning(
         np.asarray(step_size, dtype),
         tuning.target_acceptance,
-        as_metric(scale, np.asarray(tuning.step_size)),
+        metric.learned(_pooled(draws), _pooled(scores)) if remaining else metric,
         # The first metric changes the units of a step, later ones hardly do.
         np.asarray(len(draws) == 1 and remaining > 0),
     )

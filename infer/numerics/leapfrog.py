@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..types import Scalar, Vector
-from .metric import Diagonal
+from .metric import Metric
 
 Evaluate = Callable[[Vector], tuple[Scalar, Vector]]
 
@@ -26,7 +26,7 @@ class PhasePoint(NamedTuple):
 
 
 def leapfrog(
-    evaluate: Evaluate, point: PhasePoint, step_size: Scalar, metric: Diagonal
+    evaluate: Evaluate, point: PhasePoint, step_size: Scalar, metric: Metric
 ) -> PhasePoint:
     """Advance `point` by one step; a negative step size goes back in time.
 

@@ -1,39 +1,129 @@
-"""The diagonal metric: a scale for each coordinate, learned from draws and scores."""
+"""The metric: a whitening of the position, learned from draws and scores."""
+
+from abc import abstractmethod
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ..types import Vector
+from .low_rank import principal_stretches
 
 
-class Diagonal(eqx.Module):
-    """The whitening position = scale * whitened, coordinate by coordinate.
+class Metric(eqx.Module):
+    """The linear map position = L whitened, by which every target should look standard normal.
 
     Momenta live in the whitened space, where they are standard normal, so a new metric
     leaves them valid.
     """
 
+    @abstractmethod
+    def to_model(self, whitened: Vector) -> Vector:
+        """Map a whitened displacement or momentum to model units: L whitened."""
+
+    @abstractmethod
+    def to_whitened(self, gradient: Vector) -> Vector:
+        """Map a gradient with respect to the position to the whitened space: L^T gradient."""
+
+    @abstractmethod
+    def learned(self, draws: np.ndarray, scores: np.ndarray) -> "Metric":
+        """Learn a metric of the same kind, in float64 on the host.
+
+        Args:
+            draws: Shape (rows, size).
+            scores: Gradients of the log density there, shape (rows, size).
+        """
+
+
+class Diagonal(Metric):
+    """L = diag(scale): a scale for each coordinate."""
+
     scale: Vector | Float[np.ndarray, "size"]
 
     def to_model(self, whitened: Vector) -> Vector:
-        """Map a whitened displacement or momentum to model units."""
         return jnp.asarray(self.scale) * whitened
 
     def to_whitened(self, gradient: Vector) -> Vector:
-        """Map a gradient with respect to the position to one in the whitened space."""
         return jnp.asarray(self.scale) * gradient
 
+    def learned(self, draws: np.ndarray, scores: np.ndarray) -> "Diagonal":
+        previous = np.asarray(self.scale, np.float64)
+        return Diagonal(fisher_scale(draws, scores, previous).astype(self.scale.dtype))
 
-def first_scale(gradients: Float[np.ndarray, "chains size"]) -> np.ndarray:
-    """Guess scales from gradients at the starts: variance 1 / |gradient|.
+
+class LowRank(Metric):
+    """L = diag(scale) (I + U diag(stretch - 1) U^T): scales, and some stretched directions.
+
+    Attributes:
+        diagonal: The scales.
+        directions: Orthonormal columns U, padded with zeros, shape (size, rank).
+        excess: stretch - 1 of each direction, 0 for the padding, shape (rank,).
+    """
+
+    diagonal: Diagonal
+    directions: Float[Array | np.ndarray, "size rank"]
+    excess: Float[Array | np.ndarray, "rank"]
+
+    def to_model(self, whitened: Vector) -> Vector:
+        return self.diagonal.to_model(self._stretched(whitened))
+
+    def to_whitened(self, gradient: Vector) -> Vector:
+        return self._stretched(self.diagonal.to_whitened(gradient))
+
+    def _stretched(self, vector: Vector) -> Vector:
+        directions, excess = jnp.asarray(self.directions), jnp.asarray(self.excess)
+
+        def stretched() -> Vector:
+            return vector + directions @ (excess * (vector @ directions))
+
+        # A diagonal metric is often enough, and then costs no more than one.
+        return jax.lax.cond(jnp.any(excess != 0), stretched, lambda: vector)
+
+    def learned(self, draws: np.ndarray, scores: np.ndarray) -> "LowRank":
+        diagonal = self.diagonal.learned(draws, scores)
+        scale = np.asarray(diagonal.scale, np.float64)
+        directions, stretch = principal_stretches(draws / scale, scores * scale, self.rank)
+        missing = self.rank - len(stretch)
+        dtype = self.excess.dtype
+        return LowRank(
+            diagonal,
+            np.pad(directions, ((0, 0), (0, missing))).astype(dtype),
+            np.pad(stretch - 1, (0, missing)).astype(dtype),
+        )
+
+    @property
+    def rank(self) -> int:
+        """Most directions it can stretch."""
+        return self.excess.shape[0]
+
+
+def first_metric(gradients: Float[np.ndarray, "chains size"], rank: int) -> Metric:
+    """Guess scales from gradients at the starts: variance 1 / |gradient|, of the median chain.
+
+    Args:
+        gradients: At the starts of all chains.
+        rank: Most directions to stretch later on; 0 for a diagonal metric.
 
     Source: Seyboldt, Carlson & Carpenter (2026), arXiv 2603.18845, as nuts-rs starts.
     """
     # A start near a mode has hardly any gradient, which says nothing of the scale there.
     magnitude = np.clip(np.abs(gradients.astype(np.float64)), 1e-4, 1e10)
-    return np.exp(-0.5 * np.log(magnitude).mean(0))
+    diagonal = Diagonal(1 / np.sqrt(np.median(magnitude, 0)).astype(gradients.dtype))
+    if not rank:
+        return diagonal
+    size = gradients.shape[1]
+    return LowRank(
+        diagonal, np.zeros((size, rank), gradients.dtype), np.zeros(rank, gradients.dtype)
+    )
+
+
+def default_rank(size: int) -> int:
+    """Most directions to stretch where the user names no number: all of few, some of many."""
+    if size == 1:
+        return 0
+    return min(size, 64) if size <= 500 else 32 if size <= 2000 else 0
 
 
 def fisher_scale(draws: np.ndarray, scores: np.ndarray, previous: np.ndarray) -> np.ndarray:
@@ -58,8 +148,3 @@ def fisher_scale(draws: np.ndarray, scores: np.ndarray, previous: np.ndarray) ->
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         scale = (spread / steepness) ** 0.25
     return np.where(np.isfinite(scale) & (scale > 0), np.clip(scale, 1e-10, 1e10), previous)
-
-
-def as_metric(scale: np.ndarray, like: Array | np.ndarray) -> Diagonal:
-    """Make a metric of host scales, in the precision of `like`."""
-    return Diagonal(np.asarray(scale, like.dtype))

@@ -13,8 +13,7 @@ from numpyro import handlers
 from numpyro.contrib.control_flow import cond, scan
 from numpyro.distributions import biject_to, constraints
 from numpyro.infer.reparam import LocScaleReparam
-from numpyro.infer.util import compute_log_probs, potential_energy
-from numpyro.infer.util import log_density as their_log_density
+from numpyro.infer.util import compute_log_probs, log_density as their_log_density, potential_energy
 from numpyro.primitives import mutable
 
 import bijectors as bj

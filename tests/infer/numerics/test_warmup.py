@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infer.numerics.metric import first_scale, fisher_scale
+from infer.numerics.metric import first_metric, fisher_scale
 from infer.numerics.step_size import average_dually, restart, try_one
 from infer.numerics.windows import warmup_windows
 
@@ -74,5 +74,6 @@ def test_a_coordinate_that_says_nothing_keeps_its_scale():
     np.testing.assert_allclose(found, [7.0, 1.0])
 
 
-def test_first_scale_is_one_over_root_gradient():
-    np.testing.assert_allclose(first_scale(np.array([[4.0, -0.01], [4.0, 1.0]])), [0.5, 10**0.5])
+def test_the_first_scale_is_one_over_root_gradient():
+    metric = first_metric(np.array([[4.0, -0.01], [4.0, 1.0]]), rank=0)
+    np.testing.assert_allclose(metric.scale, [0.5, 0.505**-0.5])

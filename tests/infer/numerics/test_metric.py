@@ -1,0 +1,103 @@
+"""A metric is a linear whitening; learned from a normal target's draws and scores it is exact."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from infer.numerics.low_rank import principal_stretches
+from infer.numerics.metric import Diagonal, LowRank, default_rank, first_metric
+
+SIZE = 6
+
+
+def low_rank(rng):
+    directions = np.linalg.qr(rng.normal(size=(SIZE, SIZE)))[0][:, :3]
+    padded = np.pad(directions, ((0, 0), (0, 2)))
+    return LowRank(Diagonal(rng.uniform(0.5, 2, SIZE)), padded, np.array([1.0, -0.6, 3.0, 0, 0]))
+
+
+def matrix(metric):
+    """Build the whitening as a matrix, column by column."""
+    return np.stack([metric.to_model(jnp.asarray(e)) for e in np.eye(SIZE)], -1)
+
+
+def normal_rows(rng, covariance, rows):
+    """Draw from a normal target, with the scores there."""
+    draws = rng.multivariate_normal(np.arange(len(covariance)), covariance, rows)
+    return draws, -np.linalg.solve(covariance, (draws - np.arange(len(covariance))).T).T
+
+
+def covariance(rng, size):
+    root = rng.normal(size=(size, size))
+    scales = np.exp(rng.normal(size=size))
+    return (root @ root.T / size + 0.01 * np.eye(size)) * np.outer(scales, scales)
+
+
+def test_gradients_pass_through_the_transpose():
+    metric = low_rank(np.random.default_rng(0))
+    transpose = [metric.to_whitened(jnp.asarray(e)) for e in np.eye(SIZE)]
+    np.testing.assert_allclose(matrix(metric), np.stack(transpose), rtol=1e-12, atol=1e-12)
+
+
+def test_directions_are_stretched_and_the_rest_is_left():
+    metric = low_rank(np.random.default_rng(0))
+    bare = matrix(metric) / np.asarray(metric.diagonal.scale)[:, None]
+    stretches = np.sort(np.linalg.eigvalsh(bare))
+    np.testing.assert_allclose(stretches, [0.4, 1, 1, 1, 2, 4], rtol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [20, 500])
+def test_a_normal_target_is_whitened_from_few_rows(rows):
+    rng = np.random.default_rng(1)
+    target = covariance(rng, SIZE)
+    draws, scores = normal_rows(rng, target, rows)
+    metric = first_metric(scores, rank=SIZE).learned(draws, scores)
+    inverse = np.linalg.inv(matrix(metric))
+    ratios = np.linalg.eigvalsh(inverse @ target @ inverse.T)
+    # What is stretched by less than a ratio of two is left.
+    assert ratios.max() < 2 * (1 + 1e-3)
+    assert ratios.min() > 0.5 * (1 - 1e-3)
+
+
+def test_fewer_rows_than_coordinates_still_whiten_much_of_it():
+    rng = np.random.default_rng(2)
+    size, rows = 60, 25
+    factor = np.linalg.qr(rng.normal(size=(size, 2)))[0]
+    target = np.eye(size) + factor @ np.diag([99.0, 24.0]) @ factor.T
+    draws, scores = normal_rows(rng, target, rows)
+    metric = first_metric(scores, rank=10).learned(draws, scores)
+    whitening = np.stack([metric.to_model(jnp.asarray(e)) for e in np.eye(size)], -1)
+    inverse = np.linalg.inv(whitening)
+    assert np.linalg.cond(target) > 99
+    assert np.linalg.cond(inverse @ target @ inverse.T) < 20
+
+
+def test_a_standard_normal_stretches_nothing():
+    rng = np.random.default_rng(3)
+    draws, scores = normal_rows(rng, np.eye(40), 25)
+    directions, stretch = principal_stretches(draws, scores, 10)
+    assert directions.shape == (40, 0)
+    assert stretch.shape == (0,)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_rows_that_are_not_finite_are_left_out(bad):
+    rng = np.random.default_rng(4)
+    draws, scores = normal_rows(rng, covariance(rng, SIZE), 50)
+    clean = principal_stretches(draws[1:], scores[1:], SIZE)
+    scores[0, 0] = bad
+    for found, wanted in zip(principal_stretches(draws, scores, SIZE), clean, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_few_or_constant_rows_change_nothing():
+    rng = np.random.default_rng(5)
+    draws, scores = normal_rows(rng, np.eye(3), 5)
+    assert principal_stretches(draws, scores, 3)[1].size == 0
+    still = np.zeros((50, 3))
+    assert principal_stretches(still, still, 3)[1].size == 0
+
+
+@pytest.mark.parametrize(("size", "rank"), [(1, 0), (10, 10), (400, 64), (1000, 32), (5000, 0)])
+def test_large_targets_get_fewer_directions(size, rank):
+    assert default_rank(size) == rank
