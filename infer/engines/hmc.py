@@ -100,7 +100,7 @@ class HMC(Engine):
 
     @property
     def default_warmup(self) -> int:
-        return 500
+        return 300
 
     def windows(self, warmup: int) -> tuple[int, ...]:
         return warmup_windows(warmup)
