@@ -7,6 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+# Up to so many numbers a basis is written out.
+LARGEST_BASIS = 64
+
 
 def softplus(y: Float[Array, "..."]) -> Float[Array, "..."]:
     """Compute log(1 + exp(y)) without overflow."""
@@ -32,11 +35,24 @@ def sum_to_zero(y: Float[Array, "... n"]) -> Float[Array, "... k"]:
     Leading axes are batch axes. Source: the Helmert basis as in the Stan reference manual,
     "Sum-to-zero vector": w_n = y_n / sqrt(n (n + 1)), z_n = sum_{i >= n} w_i - (n - 1) w_{n-1}.
     """
-    n = jnp.arange(1, y.shape[-1] + 1, dtype=y.dtype)
+    size = y.shape[-1]
+    if size <= LARGEST_BASIS:
+        # Written out, since compilers are slow at cumulated sums; no matrix product, whose
+        # precision accelerators lower.
+        return (y[..., :, None] * helmert_basis(size).astype(y.dtype)).sum(-2)
+    n = jnp.arange(1, size + 1, dtype=y.dtype)
     w = y / jnp.sqrt(n * (n + 1))
     zero = jnp.zeros((*y.shape[:-1], 1), y.dtype)
     tails = jnp.cumsum(w[..., ::-1], -1)[..., ::-1]
     return jnp.concatenate([tails, zero], -1) - jnp.concatenate([zero, n * w], -1)
+
+
+def helmert_basis(size: int) -> np.ndarray:
+    """Orthonormal rows that sum to zero: n times 1, then -n, divided by sqrt(n (n + 1))."""
+    n = np.arange(1.0, size + 1)[:, None]
+    place = np.arange(size + 1)
+    row = np.where(place < n, 1.0, np.where(place == n, -n, 0.0))
+    return row / np.sqrt(n * (n + 1))
 
 
 def from_sum_to_zero(z: Float[Array, "... k"]) -> Float[Array, "... n"]:
