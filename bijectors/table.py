@@ -39,6 +39,7 @@ from .discrete import (
 )
 from .gram import Gram as Gram
 from .interval import Interval as Interval, Logistic as Logistic
+from .log_simplex import LogSimplex as LogSimplex, LogSoftmaxILR as LogSoftmaxILR
 from .negative import Negative as Negative
 from .nonnegative import Nonnegative as Nonnegative
 from .ordered import CumulatedExp as CumulatedExp, Ordered as Ordered
@@ -154,6 +155,13 @@ RULES: Rules = (
         ),
         Domain(6.0, 1e-2),
         Domain(20.0, 1e-6),
+    ),
+    Rule(
+        LogSimplex,
+        "ilr",
+        lambda _: LogSoftmaxILR(),
+        cases(LogSimplex(), (1,), (2,), (10,), (3, 4)),
+        **_ANYWHERE,
     ),
     Rule(
         Stochastic,
