@@ -12,6 +12,7 @@ from .base import (
     Vectorwise as Vectorwise,
     bijection as bijection,
 )
+from .box_cox import BoxCox as BoxCox
 from .by_autodiff import Monotone as Monotone
 from .compose import Invert as Invert, Over as Over
 from .errors import BijectorError as BijectorError
