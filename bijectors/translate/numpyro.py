@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 from numpyro.distributions import constraints as theirs
 
 from ..ball import Ball
@@ -27,6 +28,23 @@ from ..real import Real
 from ..simplex import Simplex
 from ..sphere import UnitVector
 from ..zero_sum import ZeroSum
+
+
+class OurSupport(theirs.Constraint):
+    """One of our sets, as the support of a distribution of NumPyro's kind."""
+
+    is_discrete = False
+
+    def __init__(self, constraint: Constraint) -> None:
+        self.constraint, self.event_dim = constraint, constraint.event_ndims
+        super().__init__()
+
+    def __call__(self, x):
+        return self.constraint.contains(jnp.asarray(x))
+
+    def tree_flatten(self):
+        return (self.constraint,), (("constraint",), {})
+
 
 # NumPyro's public names are instances or functions; their types are the keys.
 _TABLE: dict[type, Callable[[Any], Constraint]] = {
@@ -60,6 +78,7 @@ _TABLE: dict[type, Callable[[Any], Constraint]] = {
     type(theirs.positive_definite_circulant_vector): lambda c: PositiveDefiniteCirculant(),
     type(theirs.complex): lambda c: Complex(),
     type(theirs.cat([theirs.real])): lambda c: _concatenated(c),
+    OurSupport: lambda c: c.constraint,
     type(theirs.independent(theirs.real, 1)): lambda c: from_numpyro(c.base_constraint),
     type(theirs.boolean): lambda c: Boolean(),
     type(theirs.integer_interval(0, 1)): lambda c: Integers(c.lower_bound, c.upper_bound),

@@ -52,7 +52,7 @@ class Sites:
 
         Args:
             name: Name of the site, unique in the model.
-            prior: Distribution of NumPyro, continuous.
+            prior: Distribution of NumPyro or TFP, continuous.
             dims: Names of batch axes, then event axes; they spread the prior.
             shape: Batch shape to spread the prior to, where no coords give sizes.
             centred: False writes location + scale * y, for a prior that has both.

@@ -14,6 +14,7 @@ from bijectors.base import Constraint, Shape
 from bijectors.translate.numpyro import from_numpyro
 
 from ..errors import ModelError
+from .tfp_prior import as_numpyro, is_of_tfp
 
 
 class Prior:
@@ -69,9 +70,11 @@ class Prior:
 
 
 def prior_of(distribution: object, where: str) -> dist.Distribution:
-    """Accept a distribution of NumPyro, or say what was given instead."""
+    """Accept a distribution of NumPyro or TFP, or say what was given instead."""
     if isinstance(distribution, dist.Distribution):
         return distribution
+    if is_of_tfp(distribution):
+        return as_numpyro(distribution, where)
     if isinstance(distribution, Constraint):
         raise ModelError(
             where,
@@ -81,7 +84,7 @@ def prior_of(distribution: object, where: str) -> dist.Distribution:
     raise ModelError(
         where,
         f"the prior is a {type(distribution).__name__}, not a distribution",
-        "Give a distribution of numpyro.distributions, such as Normal(0, 1).",
+        "Give a distribution of numpyro.distributions, such as Normal(0, 1), or of TFP on JAX.",
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from numpyro.distributions import constraints
 
 import bijectors as bj
-from bijectors.translate.numpyro import from_numpyro
+from bijectors.translate.numpyro import OurSupport, from_numpyro
 
 PAIRS = [
     (dist.Normal(0, 1), bj.Real),
@@ -103,3 +103,11 @@ def test_an_untranslated_support_is_refused_with_what_is_known():
 
     with pytest.raises(bj.BijectorError, match=r"L: .*not translated.*Simplex"):
         from_numpyro(Unknown(), "L")
+
+
+def test_a_set_of_ours_may_be_worn_as_a_support():
+    support = OurSupport(bj.Simplex())
+    assert from_numpyro(support) == bj.Simplex()
+    assert from_numpyro(constraints.independent(support, 1)) == bj.Simplex()
+    assert support(np.array([0.25, 0.75]))
+    assert jax.tree.leaves(OurSupport(bj.GreaterThan(2.0))) == [2.0]

@@ -1,0 +1,112 @@
+"""A distribution of TFP, seen as one of NumPyro; TFP itself is not imported here."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jax import Array
+from numpyro.distributions import constraints
+
+from bijectors.translate.numpyro import OurSupport
+from bijectors.translate.tfp import batch_shape, event_shape, from_tfp
+
+
+def is_of_tfp(distribution: object) -> bool:
+    """Tell whether an object is of a class of TFP's, or of one derived from it."""
+    return any(
+        kind.__module__.startswith("tensorflow_probability.") for kind in type(distribution).__mro__
+    )
+
+
+def as_numpyro(distribution: Any, where: str) -> dist.Distribution:
+    """Return the same distribution as one of NumPyro's, with NumPyro's own where there is one.
+
+    Those have log densities that use the by-products of our maps.
+
+    Raises:
+        BijectorError: It is a joint distribution, or none of TFP's JAX substrate.
+    """
+    name = type(distribution).__name__.lstrip("_")
+    if name == "Independent":
+        base = as_numpyro(distribution.distribution, where)
+        return base.to_event(len(base.batch_shape) - len(batch_shape(distribution)))
+    translate = _SAME.get(name)
+    same = translate(distribution) if translate else None
+    return same or TfpDistribution(distribution, where)
+
+
+class TfpDistribution(dist.Distribution):
+    """A distribution of TFP under the names of NumPyro.
+
+    It computes in its own precision: TFP makes single-precision parameters of Python's floats,
+    in double precision too.
+
+    Attributes:
+        distribution: The distribution of TFP.
+        where: Name to give in errors, such as a site's.
+    """
+
+    pytree_data_fields = ("distribution",)
+    pytree_aux_fields = ("where",)
+
+    def __init__(self, distribution: Any, where: str) -> None:
+        if not hasattr(distribution, "batch_shape_tensor") or _is_joint(distribution):
+            # It says what is wrong, and how to mend it.
+            from_tfp(distribution, where)
+        self.distribution, self.where = distribution, where
+        super().__init__(batch_shape(distribution), event_shape(distribution))
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """The set that its values live in; discrete ones are refused, naming `where`."""
+        own = from_tfp(self.distribution, self.where)
+        spare = self.event_dim - own.event_ndims
+        return constraints.independent(OurSupport(own), spare) if spare > 0 else OurSupport(own)
+
+    def sample(self, key: Array | None, sample_shape: tuple[int, ...] = ()) -> Array:
+        draw = jnp.asarray(self.distribution.sample(sample_shape, seed=key))
+        return draw.astype(float) if jnp.issubdtype(draw.dtype, jnp.floating) else draw
+
+    def log_prob(self, value: Any, intermediates: Any = None) -> Array:
+        value, own = jnp.asarray(value), self.distribution.dtype
+        if jnp.issubdtype(own, jnp.floating):
+            value = value.astype(own)
+        rows = jnp.asarray(self.distribution.log_prob(value))
+        # Some of TFP's densities, being constant, forget how many values they were asked for.
+        batch = value.shape[: value.ndim - self.event_dim]
+        return jnp.broadcast_to(rows, jnp.broadcast_shapes(batch, self.batch_shape))
+
+
+def _is_joint(distribution: Any) -> bool:
+    return any(kind.__name__ == "JointDistribution" for kind in type(distribution).__mro__)
+
+
+def _gamma(d: Any) -> dist.Distribution:
+    return dist.Gamma(d.concentration, jnp.exp(d.log_rate) if d.rate is None else d.rate)
+
+
+def _wishart(d: Any) -> dist.Distribution | None:
+    return None if d.input_output_cholesky else dist.Wishart(d.df, scale_tril=d.scale_tril)
+
+
+def _lkj(d: Any) -> dist.Distribution | None:
+    return None if d.input_output_cholesky else dist.LKJ(d.dimension, d.concentration)
+
+
+# Where the two libraries agree, by name, so that nothing of TFP is imported.
+_SAME: Mapping[str, Callable[[Any], dist.Distribution | None]] = {
+    "Normal": lambda d: dist.Normal(d.loc, d.scale),
+    "StudentT": lambda d: dist.StudentT(d.df, d.loc, d.scale),
+    "Cauchy": lambda d: dist.Cauchy(d.loc, d.scale),
+    "Laplace": lambda d: dist.Laplace(d.loc, d.scale),
+    "Logistic": lambda d: dist.Logistic(d.loc, d.scale),
+    "Gumbel": lambda d: dist.Gumbel(d.loc, d.scale),
+    "LogNormal": lambda d: dist.LogNormal(d.loc, d.scale),
+    "Gamma": _gamma,
+    "Beta": lambda d: dist.Beta(d.concentration1, d.concentration0),
+    "Dirichlet": lambda d: dist.Dirichlet(d.concentration),
+    "CholeskyLKJ": lambda d: dist.LKJCholesky(d.dimension, d.concentration),
+    "LKJ": _lkj,
+    "WishartTriL": _wishart,
+}

@@ -1,0 +1,125 @@
+"""A model with the distributions of TFP is the model with those of NumPyro."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from scipy import stats
+
+import bijectors as bj
+import infer
+from bijectors.translate.tfp_import import load_tfp
+from infer.density.start import find_starts
+from infer.models.prior import prior_of
+from infer.models.tfp_prior import TfpDistribution
+
+tfp = load_tfp()
+tfd = tfp.distributions
+SCHOOLS = ["Choate", "Deerfield", "Phillips"]
+Y, COUNTS = np.array([28.0, 8.0, -3.0]), np.array([3, 0, 5])
+
+
+def double(value):
+    return jnp.asarray(value, jnp.float64)
+
+
+def schools(site, y, counts, d):
+    # The same names and order of parameters in both libraries.
+    mu = site("mu", d.Normal(double(0.0), double(5.0)))
+    tau = site("tau", d.HalfNormal(double(3.0)))
+    low = site("low", d.Uniform(-tau, 2 * tau))
+    theta = site("theta", d.Normal(mu, tau), dims="school", centred=False)
+    slope = site("slope", d.Weibull(concentration=double(2.0), scale=tau), dims="school")
+    shares = site("shares", d.Dirichlet(double([1.0, 2.0, 3.0])))
+    site.observe("y", d.Normal(theta + low, slope), y, dims="school")
+    site.observe("counts", d.Poisson(1 + 9 * shares), counts, dims="school")
+
+
+def density(d):
+    model = infer.model(schools, y=Y, counts=COUNTS, d=d, coords={"school": SCHOOLS})
+    return infer.log_density(model)
+
+
+def test_log_density_and_gradient_are_those_of_numpyro():
+    ours, theirs = density(tfd), density(dist)
+    assert ours.labels() == theirs.labels()
+    for seed in range(3):
+        q = jax.random.normal(jax.random.key(seed), (theirs.size,))
+        found, wanted = (jax.value_and_grad(d)(q) for d in (ours, theirs))
+        np.testing.assert_allclose(found[0], wanted[0], rtol=1e-12)
+        np.testing.assert_allclose(found[1], wanted[1], rtol=1e-9, atol=1e-12)
+
+
+def test_the_prior_is_drawn_from():
+    """Two hundred draws of two sites; a false alarm in 10,000, were the key not fixed."""
+    points = find_starts(density(tfd), 200, np.array([0, 1], np.uint32), "prior")
+    assert points.positions.dtype == np.float64
+    mu, tau = points.positions[:, 0], np.exp(points.positions[:, 1])
+    assert stats.kstest(mu, stats.norm(0, 5).cdf).pvalue > 1e-4 / 2
+    assert stats.kstest(tau, stats.halfnorm(0, 3).cdf).pvalue > 1e-4 / 2
+
+
+SAME = [
+    tfd.Normal(double([0.0, 1.0]), double(2.0)),
+    tfd.StudentT(double(4.0), double(1.0), double(2.0)),
+    tfd.Cauchy(double(1.0), double(2.0)),
+    tfd.Laplace(double(1.0), double(2.0)),
+    tfd.Logistic(double(1.0), double(2.0)),
+    tfd.Gumbel(double(1.0), double(2.0)),
+    tfd.LogNormal(double(1.0), double(0.5)),
+    tfd.Gamma(double(2.0), double(3.0)),
+    tfd.Gamma(double(2.0), log_rate=double(-1.0)),
+    tfd.Beta(double(2.0), double(3.0)),
+    tfd.Dirichlet(double([1.0, 2.0, 3.0])),
+    tfd.WishartTriL(double(4.0), double([[1.0, 0.0], [0.5, 2.0]])),
+    tfd.CholeskyLKJ(3, double(2.0)),
+    tfd.LKJ(3, double(2.0)),
+    tfd.Independent(tfd.Normal(double([0.0, 1.0]), double(2.0)), 1),
+]
+
+
+@pytest.mark.parametrize("theirs", SAME, ids=lambda d: d.name)
+def test_where_numpyro_has_the_same_distribution_it_is_used_and_is_the_same(theirs):
+    prior = prior_of(theirs, "x")
+    assert not isinstance(prior, TfpDistribution)
+    assert (prior.batch_shape, prior.event_shape) == (theirs.batch_shape, theirs.event_shape)
+    draws = theirs.sample(5, seed=jax.random.key(0))
+    np.testing.assert_allclose(prior.log_prob(draws), theirs.log_prob(draws), rtol=1e-9)
+
+
+def test_every_other_distribution_is_asked_itself():
+    theirs = tfd.Sample(tfd.Moyal(double([0.0, 1.0]), double(2.0)), 3)
+    prior = prior_of(theirs, "x")
+    assert (prior.batch_shape, prior.event_shape) == ((2,), (3,))
+    draws = prior.expand((5, 2)).sample(jax.random.key(0))
+    assert draws.shape == (5, 2, 3)
+    np.testing.assert_allclose(prior.log_prob(draws), theirs.log_prob(draws), rtol=1e-12)
+    assert np.asarray(prior.support(draws)).all()
+
+
+def test_parameters_in_single_precision_do_not_stop_a_model_in_double_precision():
+    # TFP makes float32 of Python's floats, and some of its densities refuse float64 then.
+    model = infer.model(lambda site: site("x", tfd.GammaGamma(2.0, 2.0, 2.0), shape=(3,)))
+    value, gradient = infer.log_density(model).evaluate(jnp.zeros(3))
+    wanted = 3 * tfd.GammaGamma(double(2.0), double(2.0), double(2.0)).log_prob(double(1.0))
+    np.testing.assert_allclose(value, wanted, rtol=1e-5)
+    assert gradient.dtype == jnp.float64
+
+
+def test_a_density_that_forgets_its_rows_is_counted_once_for_each():
+    flat = TfpDistribution(tfd.FlatDirichlet(np.array([3])), "x")
+    assert flat.log_prob(jnp.full((4, 3), 1 / 3)).shape == (4,)
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        (tfd.Poisson(2.0), r"k: .*Poisson is discrete"),
+        (tfd.JointDistributionSequential([tfd.Normal(0.0, 1.0)]), r"k: .*site of its own"),
+        (tfp.bijectors.Exp(), r"k: .*Exp.*is no distribution"),
+    ],
+)
+def test_what_cannot_be_a_prior_is_refused_by_its_site(prior, message):
+    with pytest.raises(bj.BijectorError, match=message):
+        infer.log_density(infer.model(lambda site: site("k", prior)))
