@@ -19,3 +19,10 @@ def test_the_blocks_of_a_page_run(page):
     code = "\n".join(BLOCK.findall(page.read_text()))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_the_page_of_translations_is_as_its_command_prints_it():
+    command = [sys.executable, str(ROOT / "benchmarks" / "translations.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout == (ROOT / "docs" / "translations.md").read_text()
