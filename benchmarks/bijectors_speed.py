@@ -1,35 +1,50 @@
-"""How fast the maps are: value with log-determinant, and its gradient, ours against NumPyro's.
+"""How fast the maps are: value with log-determinant, and its gradient, against three peers.
 
-    python benchmarks/bijectors_speed.py [--repeats 7]
+    python benchmarks/bijectors_speed.py [--repeats 15]
 
 Batches of 10^6 scalars, 10^5 simplexes of 10, and 10^4 correlation factors of 20, in float32,
-alternating in one process; medians of the repeats, and the median of the ratios pair by pair.
-The last column is ours as a multiple of the time to copy the same bytes in and out.
+ours and those of NumPyro, TFP and flowjax (where it is installed and has such a map), alternating
+in one process; medians of the repeats, and the median of the ratios round by round. The last
+column is ours as a multiple of the time to copy the same bytes in and out.
 """
 
 import argparse
+import importlib.util
 import statistics
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from bijectors.translate.tfp_import import load_tfp
 from numpyro.distributions import biject_to, constraints
 
 import bijectors as bj
 
+tfb = load_tfp().bijectors
+
 CASES = {
-    "positive, 10^6": (bj.Positive(), constraints.positive, (), 10**6),
-    "interval, 10^6": (bj.Interval(-1.0, 2.0), constraints.interval(-1.0, 2.0), (), 10**6),
-    "simplex(10), 10^5": (bj.Simplex(10), constraints.simplex, (10,), 10**5),
-    "ordered(10), 10^5": (bj.Ordered(10), constraints.ordered_vector, (10,), 10**5),
-    "correlation Cholesky(20), 10^4": (
-        bj.CorrelationCholesky(),
-        constraints.corr_cholesky,
-        (20, 20),
-        10**4,
-    ),
+    "positive, 10^6": (bj.Positive(), (), 10**6),
+    "interval, 10^6": (bj.Interval(-1.0, 2.0), (), 10**6),
+    "simplex(10), 10^5": (bj.Simplex(), (10,), 10**5),
+    "ordered(10), 10^5": (bj.Ordered(), (10,), 10**5),
+    "correlation Cholesky(20), 10^4": (bj.CorrelationCholesky(), (20, 20), 10**4),
 }
+NUMPYRO = (
+    constraints.positive,
+    constraints.interval(-1.0, 2.0),
+    constraints.simplex,
+    constraints.ordered_vector,
+    constraints.corr_cholesky,
+)
+# Each the map most like ours; TFP's default for positive numbers is Softplus.
+TFP = (
+    tfb.Exp(),
+    tfb.Sigmoid(-1.0, 2.0),
+    tfb.SoftmaxCentered(),
+    tfb.Ascending(),
+    tfb.CorrelationCholesky(),
+)
 
 
 def ours(constraint, shape):
@@ -42,7 +57,7 @@ def ours(constraint, shape):
     return both
 
 
-def theirs(constraint):
+def numpyros(constraint):
     transform = biject_to(constraint)
 
     def both(y):
@@ -50,6 +65,32 @@ def theirs(constraint):
         return value, transform.log_abs_det_jacobian(y, value)
 
     return both
+
+
+def tfps(bijector, rank):
+    return lambda y: (bijector.forward(y), bijector.forward_log_det_jacobian(y, rank))
+
+
+def flowjaxs() -> dict:
+    """Flowjax has maps of numbers only, of the sets here."""
+    if importlib.util.find_spec("flowjax") is None:
+        return {}
+    from flowjax import bijections
+
+    sigmoid = bijections.Chain([bijections.Sigmoid(()), bijections.Affine(-1.0, 3.0)])
+    maps = {"positive, 10^6": bijections.Exp(()), "interval, 10^6": sigmoid}
+    return {name: jax.vmap(each.transform_and_log_det) for name, each in maps.items()}
+
+
+def peers() -> dict:
+    """For each batch, the programs of those who have such a map."""
+    flowjax = flowjaxs()
+    found = {}
+    for (name, case), theirs, tfp in zip(CASES.items(), NUMPYRO, TFP, strict=True):
+        found[name] = {"NumPyro": numpyros(theirs), "TFP": tfps(tfp, 1 if case[1] else 0)}
+        if name in flowjax:
+            found[name]["flowjax"] = flowjax[name]
+    return found
 
 
 def with_gradient(both):
@@ -69,31 +110,42 @@ def seconds(program, y) -> float:
     return time.perf_counter() - began
 
 
+def in_turn(programs, y, first: int) -> dict[str, float]:
+    """Time each program once; another one begins every round, since the first finds cold memory."""
+    names = list(programs)
+    first %= len(names)
+    return {n: seconds(programs[n], y) for n in names[first:] + names[:first]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=15)
     repeats = parser.parse_args().repeats
-    print("| batch | what | ours ms | NumPyro ms | NumPyro / ours | ours / copy |")
-    print("| --- | --- | --: | --: | --: | --: |")
+    names = ("NumPyro", "TFP", "flowjax")
+    print("| batch | what | ours ms | " + " | ".join(f"{n} / ours" for n in names), end="")
+    print(" | ours / copy |\n| --- | --- | --: |" + " --: |" * 4)
     logs = []
-    for name, (constraint, other, shape, count) in CASES.items():
-        inner = bj.bijector_for(constraint, shape).unconstrained_shape(shape)
+    theirs = peers()
+    for name, (constraint, shape, count) in CASES.items():
+        inner = bj.unconstrained_shape(constraint, shape)
         y = jnp.asarray(np.random.default_rng(0).standard_normal((count, *inner)), jnp.float32)
-        pair = (ours(constraint, shape), theirs(other))
+        all_of = {"ours": ours(constraint, shape), **theirs[name]}
         for what, change in (("forward", lambda f: f), ("gradient", with_gradient)):
-            programs = [jax.jit(change(both)) for both in pair]
-            copy = jax.jit(lambda y: y + 1.0)
-            for program in (*programs, copy):
+            programs = {n: jax.jit(change(both)) for n, both in all_of.items()}
+            programs["copy"] = jax.jit(lambda y: y + 1.0)
+            for program in programs.values():
                 seconds(program, y)
-            rows = [[seconds(p, y) for p in (*programs, copy)] for _ in range(repeats)]
-            mine, peer, bare = (statistics.median(column) for column in zip(*rows, strict=True))
-            ratio = statistics.median(b / a for a, b, _ in rows)
-            logs.append(np.log(ratio))
+            rounds = [in_turn(programs, y, first) for first in range(repeats)]
+            ratio = lambda n, r=rounds: statistics.median(one[n] / one["ours"] for one in r)  # noqa: E731
+            logs += [np.log(ratio(n)) for n in theirs[name]]
+            cells = [f"{ratio(n):.2f}" if n in theirs[name] else "" for n in names]
+            mine = statistics.median(one["ours"] for one in rounds)
             print(
-                f"| {name} | {what} | {1e3 * mine:.2f} | {1e3 * peer:.2f} | {ratio:.2f} "
-                f"| {mine / bare:.1f} |"
+                f"| {name} | {what} | {1e3 * mine:.2f} | " + " | ".join(cells),
+                f"| {1 / ratio('copy'):.1f} |",
+                flush=True,
             )
-    print(f"\nGeometric mean of NumPyro / ours: {np.exp(np.mean(logs)):.2f}")
+    print(f"\nGeometric mean of peer / ours: {np.exp(np.mean(logs)):.2f}")
 
 
 if __name__ == "__main__":
