@@ -16,11 +16,11 @@ jax.config.update("jax_enable_x64", True)
 
 import jax.numpy as jnp
 import numpy as np
-from bijectors.translate.tfp_import import load_tfp
 from numpyro.distributions import biject_to, constraints
 
 import bijectors as bj
 from bijectors.testing import SCALES as SCALES_CHECKED
+from bijectors.translate.tfp_import import load_tfp
 
 tfb = load_tfp().bijectors
 

@@ -16,39 +16,42 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from bijectors.translate.tfp_import import load_tfp
 from numpyro.distributions import biject_to, constraints
 
 import bijectors as bj
+from bijectors.translate.tfp_import import load_tfp
 
 tfb = load_tfp().bijectors
 
 CASES = {
-    "positive, 10^6": (bj.Positive(), (), 10**6),
-    "interval, 10^6": (bj.Interval(-1.0, 2.0), (), 10**6),
-    "simplex(10), 10^5": (bj.Simplex(), (10,), 10**5),
-    "ordered(10), 10^5": (bj.Ordered(), (10,), 10**5),
-    "correlation Cholesky(20), 10^4": (bj.CorrelationCholesky(), (20, 20), 10**4),
+    "positive, 10^6": (bj.Positive(), (), 10**6, None),
+    "interval, 10^6": (bj.Interval(-1.0, 2.0), (), 10**6, None),
+    "simplex(10), 10^5": (bj.Simplex(), (10,), 10**5, None),
+    "simplex(10), 10^5, additive": (bj.Simplex(), (10,), 10**5, "alr"),
+    "ordered(10), 10^5": (bj.Ordered(), (10,), 10**5, None),
+    "correlation Cholesky(20), 10^4": (bj.CorrelationCholesky(), (20, 20), 10**4, None),
 }
 NUMPYRO = (
     constraints.positive,
     constraints.interval(-1.0, 2.0),
     constraints.simplex,
+    constraints.simplex,
     constraints.ordered_vector,
     constraints.corr_cholesky,
 )
-# Each the map most like ours; TFP's default for positive numbers is Softplus.
+# TFP's default for positive numbers is Softplus; its map of a simplex is our additive one.
 TFP = (
     tfb.Exp(),
     tfb.Sigmoid(-1.0, 2.0),
+    tfb.SoftmaxCentered(),
     tfb.SoftmaxCentered(),
     tfb.Ascending(),
     tfb.CorrelationCholesky(),
 )
 
 
-def ours(constraint, shape):
-    bijector = bj.bijector_for(constraint, shape)
+def ours(constraint, shape, choice):
+    bijector = bj.bijector_for(constraint, shape, choice)
 
     def both(y):
         image = jax.vmap(bijector.image)(y)
@@ -126,10 +129,10 @@ def main() -> None:
     print(" | ours / copy |\n| --- | --- | --: |" + " --: |" * 4)
     logs = []
     theirs = peers()
-    for name, (constraint, shape, count) in CASES.items():
+    for name, (constraint, shape, count, choice) in CASES.items():
         inner = bj.unconstrained_shape(constraint, shape)
         y = jnp.asarray(np.random.default_rng(0).standard_normal((count, *inner)), jnp.float32)
-        all_of = {"ours": ours(constraint, shape), **theirs[name]}
+        all_of = {"ours": ours(constraint, shape, choice), **theirs[name]}
         for what, change in (("forward", lambda f: f), ("gradient", with_gradient)):
             programs = {n: jax.jit(change(both)) for n, both in all_of.items()}
             programs["copy"] = jax.jit(lambda y: y + 1.0)

@@ -55,6 +55,18 @@ def helmert_basis(size: int) -> np.ndarray:
     return row / np.sqrt(n * (n + 1))
 
 
+def normalised_exponentials(
+    z: Float[Array, "k"],
+) -> tuple[Float[Array, "k"], Float[Array, "k"], Float[Array, ""]]:
+    """Compute softmax(z), its logarithm, and log sum exp(z), with one exponential of each."""
+    # Nothing depends on what is subtracted, so no gradient need pass through it.
+    largest = jax.lax.stop_gradient(z.max())
+    exponentials = jnp.exp(z - largest)
+    total = exponentials.sum()
+    log_total = largest + jnp.log(total)
+    return exponentials / total, z - log_total, log_total
+
+
 def from_sum_to_zero(z: Float[Array, "... k"]) -> Float[Array, "... n"]:
     """Invert `sum_to_zero`: y_n = (sum_{i <= n} z_i - n z_{n+1}) / sqrt(n (n + 1))."""
     n = jnp.arange(1, z.shape[-1], dtype=z.dtype)

@@ -2,12 +2,11 @@
 
 import math
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .base import Bijector, Image, Shape, VectorConstraint, bijection
-from .elementary import from_sum_to_zero, softplus, sum_to_zero
+from .elementary import from_sum_to_zero, normalised_exponentials, softplus, sum_to_zero
 
 
 class Simplex(VectorConstraint):
@@ -40,9 +39,11 @@ class SoftmaxILR(Bijector):
         return (event_shape[0] - 1,)
 
     def image(self, y: Float[Array, "n"]) -> Image:
-        log_value = jax.nn.log_softmax(sum_to_zero(y))
-        log_det = log_value.sum() + 0.5 * math.log(y.shape[0] + 1)
-        return bijection(jnp.exp(log_value), log_det, log=log_value)
+        value, log_value, log_total = normalised_exponentials(sum_to_zero(y))
+        count = y.shape[0] + 1
+        # The sum of log x, since the numbers under the softmax sum to zero.
+        log_det = 0.5 * math.log(count) - count * log_total
+        return bijection(value, log_det, log=log_value)
 
     def inverse(self, x: Float[Array, "k"]) -> Float[Array, "n"]:
         # from_sum_to_zero ignores a common shift, so log x need not be centred.
@@ -64,8 +65,9 @@ class SoftmaxALR(Bijector):
         return (event_shape[0] - 1,)
 
     def image(self, y: Float[Array, "n"]) -> Image:
-        log_value = jax.nn.log_softmax(jnp.concatenate([y, jnp.zeros(1, y.dtype)]))
-        return bijection(jnp.exp(log_value), log_value.sum(), log=log_value)
+        z = jnp.concatenate([y, jnp.zeros(1, y.dtype)])
+        value, log_value, _ = normalised_exponentials(z)
+        return bijection(value, log_value.sum(), log=log_value)
 
     def inverse(self, x: Float[Array, "k"]) -> Float[Array, "n"]:
         log_value = jnp.log(x)
