@@ -115,19 +115,19 @@ def _log_normal(d, log_value: Array, _: Array) -> Array:
 
 
 def _gamma(d, log_value: Array, value: Array) -> Array:
-    shape = d.concentration
-    log_norm = shape * jnp.log(d.rate) - gammaln(shape)
-    return log_norm + (shape - 1) * log_value - d.rate * value
+    shape, rate = jnp.asarray(d.concentration), jnp.asarray(d.rate)
+    log_norm = shape * jnp.log(rate) - gammaln(shape)
+    return log_norm + (shape - 1) * log_value - rate * value
 
 
 def _beta(d, log_shares: Array, _: Array) -> Array:
-    one, zero = d.concentration1, d.concentration0
+    one, zero = jnp.asarray(d.concentration1), jnp.asarray(d.concentration0)
     log_norm = gammaln(one + zero) - gammaln(one) - gammaln(zero)
     return log_norm + (one - 1) * log_shares[..., 0] + (zero - 1) * log_shares[..., 1]
 
 
 def _dirichlet(d, log_value: Array, _: Array) -> Array:
-    shape = d.concentration
+    shape = jnp.asarray(d.concentration)
     log_norm = gammaln(shape.sum(-1)) - gammaln(shape).sum(-1)
     return log_norm + ((shape - 1) * log_value).sum(-1)
 
