@@ -186,14 +186,23 @@ class Elementwise(Bijector):
 
 
 class Vectorwise(Bijector):
-    """A map of vectors onto vectors of the same length."""
+    """A map of vectors onto vectors of the same length; a batch of them shares its leaves."""
 
     @property
     def event_ndims(self) -> int:
         return 1
 
+    @property
+    def parameter_ndims(self) -> int:
+        return highest_rank(self)
+
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return event_shape
+
+
+def highest_rank(parameters: eqx.Module) -> int:
+    """Find the largest rank among array leaves, so that no axis of theirs is a batch's."""
+    return max((jnp.ndim(leaf) for leaf in jax.tree.leaves(parameters)), default=0)
 
 
 def bijection(value: Array, log_det: Array, **by_products: Array) -> Image:

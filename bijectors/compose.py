@@ -28,6 +28,10 @@ class Chain(Bijector):
     def redundant(self) -> bool:
         return self.outer.redundant or self.inner.redundant
 
+    @property
+    def parameter_ndims(self) -> int:
+        return max(self.outer.parameter_ndims, self.inner.parameter_ndims)
+
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return self.inner.unconstrained_shape(self.outer.unconstrained_shape(event_shape))
 
@@ -55,6 +59,10 @@ class Invert(Bijector):
     @property
     def event_ndims(self) -> int:
         return self.inner.event_ndims
+
+    @property
+    def parameter_ndims(self) -> int:
+        return self.inner.parameter_ndims
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return event_shape

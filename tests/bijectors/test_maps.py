@@ -8,6 +8,8 @@ import pytest
 import bijectors as bj
 
 FACTOR = np.array([[2.0, 0.0, 0.0], [0.5, -1.0, 0.0], [0.3, 0.2, 0.7]])
+TRIANGULAR = bj.Triangular(np.arange(3.0), FACTOR)
+PERMUTE = bj.Permute((2, 0, 1))
 WIDE = {"float32": bj.Domain(80.0, 1e-2), "float64": bj.Domain(400.0, 1e-9)}
 NEAR = {"float32": bj.Domain(4.0, 1e-3), "float64": bj.Domain(8.0, 1e-6)}
 
@@ -19,9 +21,12 @@ MAPS = [
     ("bent upwards", bj.BoxCox(0.4), bj.GreaterThan(-2.5), (), NEAR),
     ("bent downwards", bj.BoxCox(-0.4), bj.LessThan(2.5), (), NEAR),
     ("straight or bent", bj.BoxCox(np.array([0.0, 1e-5, 0.1])), bj.Real(), (3,), NEAR),
-    ("triangular", bj.Triangular(np.arange(3.0), FACTOR), bj.Real(), (3,), WIDE),
-    ("permute", bj.Permute((2, 0, 1)), bj.Real(), (3,), WIDE),
+    ("triangular", TRIANGULAR, bj.Real(), (3,), WIDE),
+    ("batch of triangular", TRIANGULAR, bj.Real(), (2, 3), WIDE),
+    ("permute", PERMUTE, bj.Real(), (3,), WIDE),
     ("inverse", bj.Invert(bj.SinhArcsinh(0.3, 0.8)), bj.Real(), (), WIDE),
+    ("batch of inverses", bj.Invert(TRIANGULAR), bj.Real(), (2, 3), WIDE),
+    ("batch of chains", bj.Chain(PERMUTE, TRIANGULAR), bj.Real(), (2, 3), WIDE),
     ("by autodiff", bj.Monotone(lambda y: y + 0.5 * jnp.tanh(y)), bj.Real(), (), WIDE),
     ("falling", bj.Monotone(lambda y: -(y**3) - y), bj.Real(), (), NEAR),
 ]
