@@ -167,9 +167,11 @@ class Bijector(eqx.Module):
         image = self.image(y)
         return image.value, image.log_det
 
-    @final
     def inverse_and_log_det(self, x: Num[Array, "..."]) -> tuple[Array, Float[Array, ""]]:
-        """Map one constrained value back; add the *inverse* map's log-determinant, in nats."""
+        """Map one constrained value back; add the *inverse* map's log-determinant, in nats.
+
+        A map that finds both at less cost than an inverse and an image overrides this.
+        """
         y = self.inverse(x)
         return y, -self.image(y).log_det
 

@@ -50,6 +50,11 @@ class Chain(Bijector):
     def inverse(self, x: Num[Array, "..."]) -> Float[Array, "..."]:
         return self.inner.inverse(self.outer.inverse(x))
 
+    def inverse_and_log_det(self, x: Num[Array, "..."]) -> tuple[Array, Float[Array, ""]]:
+        between, outer = self.outer.inverse_and_log_det(x)
+        y, inner = self.inner.inverse_and_log_det(between)
+        return y, outer + inner
+
 
 class Invert(Bijector):
     """x = inner^-1(y); the log-determinant is minus that of `inner` at x."""
@@ -74,6 +79,10 @@ class Invert(Bijector):
 
     def inverse(self, x: Num[Array, "..."]) -> Float[Array, "..."]:
         return self.inner.forward(x)
+
+    def inverse_and_log_det(self, x: Num[Array, "..."]) -> tuple[Array, Float[Array, ""]]:
+        # Without asking for inner^-1, which may be a search or a loop.
+        return self.inner.forward_and_log_det(x)
 
 
 class Over(Bijector):
@@ -113,6 +122,10 @@ class Over(Bijector):
     def inverse(self, x: Num[Array, "..."]) -> Float[Array, "..."]:
         ys = self._map(lambda each, x: each.inverse(x), x)
         return ys.reshape(self.batch_shape + ys.shape[1:])
+
+    def inverse_and_log_det(self, x: Num[Array, "..."]) -> tuple[Array, Float[Array, ""]]:
+        ys, log_dets = self._map(lambda each, x: each.inverse_and_log_det(x), x)
+        return ys.reshape(self.batch_shape + ys.shape[1:]), log_dets.sum()
 
     def _map(self, function, values: Array):
         count = math.prod(self.batch_shape)
