@@ -4,6 +4,7 @@
 imported in `table`, where its row stands.
 """
 
+from .affine import BoundedAffine as BoundedAffine
 from .base import (
     Constraint as Constraint,
     Elementwise as Elementwise,

@@ -15,6 +15,7 @@ NEAR = {"float32": bj.Domain(4.0, 1e-3), "float64": bj.Domain(8.0, 1e-6)}
 
 MAPS = [
     ("affine", bj.Affine(0.5, -2.0), bj.Real(), (2,), WIDE),
+    ("bounded affine", bj.BoundedAffine(0.5, -2.0, bound=1.5), bj.Real(), (2,), WIDE),
     ("tanh", bj.Tanh(), bj.Interval(-1.0, 1.0), (), NEAR),
     ("sinh-arcsinh", bj.SinhArcsinh(0.3, 0.8), bj.Real(), (), WIDE),
     ("heavier tails", bj.SinhArcsinh(-0.5, 1.4), bj.Real(), (2,), WIDE),
@@ -65,3 +66,14 @@ def test_a_power_knows_its_slope(exponent):
     slope = jax.grad(lambda y: y**exponent)(y)
     np.testing.assert_allclose((x, log_det), (2.3**exponent, np.log(abs(slope))), rtol=1e-12)
     np.testing.assert_allclose(bj.Power(exponent).inverse(x), y, rtol=1e-12)
+
+
+def test_a_bounded_affine_map_starts_as_the_identity_and_keeps_its_bound():
+    assert bj.BoundedAffine().forward_and_log_det(jnp.asarray(1.7)) == (1.7, 0)
+    for log_scale in (-1e30, 1e30):
+        bounded = bj.BoundedAffine(0.0, log_scale, bound=2.0)
+        assert bounded.image(jnp.asarray(1.0, jnp.float32)).log_det == np.sign(log_scale) * 2
+    slope = jax.grad(lambda s: bj.BoundedAffine(0.0, s).image(jnp.asarray(1.0)).log_det)
+    assert slope(0.0) == 1
+    with pytest.raises(bj.BijectorError, match="its bound is 0"):
+        bj.BoundedAffine(bound=0.0)
