@@ -22,6 +22,7 @@ from .linear import Permute as Permute, Triangular as Triangular
 from .power import Power as Power
 from .registry import bijector_for as bijector_for, prefer as prefer
 from .sinh_arcsinh import SinhArcsinh as SinhArcsinh
+from .spline import RationalQuadraticSpline as RationalQuadraticSpline
 from .support import (
     coordinate_labels as coordinate_labels,
     feasible_point as feasible_point,
