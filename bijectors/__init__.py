@@ -16,6 +16,7 @@ from .base import (
 from .box_cox import BoxCox as BoxCox
 from .by_autodiff import Monotone as Monotone
 from .compose import Invert as Invert, Over as Over
+from .coupling import Coupling as Coupling
 from .errors import BijectorError as BijectorError
 from .joint import Flattener as Flattener, Joint as Joint
 from .linear import Permute as Permute, Triangular as Triangular

@@ -1,0 +1,98 @@
+"""Couplings: one half is kept, the other mapped as the first says."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import bijectors as bj
+
+from .flows import stirred
+
+KEY = jax.random.key(0)
+TRANSFORMERS = {"affine": bj.BoundedAffine(), "spline": bj.RationalQuadraticSpline()}
+SINGLE, DOUBLE = bj.Domain(400.0, 1e-2), bj.Domain(400.0, 1e-10)
+
+
+def coupling(size, kind, **settings):
+    return bj.Coupling(size, TRANSFORMERS[kind], key=KEY, width=16, **settings)
+
+
+@pytest.mark.parametrize("kind", TRANSFORMERS)
+@pytest.mark.parametrize(("size", "flipped"), [(2, False), (3, True), (10, False), (50, False)])
+def test_coupling_passes_the_check(size, flipped, kind):
+    bent = stirred(coupling(size, kind, flipped=flipped))
+    with jax.numpy_dtype_promotion("strict"):
+        bj.check_bijector(bent, bj.Real(), (size,), float32=SINGLE, float64=DOUBLE, points=50)
+
+
+@pytest.mark.parametrize("kind", TRANSFORMERS)
+def test_a_new_coupling_is_the_identity(kind):
+    y = 3 * jax.random.normal(KEY, (5,))
+    x, log_det = coupling(5, kind).forward_and_log_det(y)
+    np.testing.assert_allclose(x, y, atol=1e-14)
+    np.testing.assert_allclose(log_det, 0, atol=1e-14)
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_one_half_is_kept_and_each_other_number_depends_on_it_and_itself(flipped):
+    bent = stirred(coupling(5, "affine", flipped=flipped))
+    jacobian = jax.jacfwd(bent.forward)(jax.random.normal(KEY, (5,)))
+    read = np.arange(5) >= 2 if flipped else np.arange(5) < 2
+    pattern = np.where(read[:, None], False, read[None, :]) | np.eye(5, dtype=bool)
+    np.testing.assert_array_equal(jacobian != 0, pattern)
+    np.testing.assert_array_equal(np.diagonal(jacobian)[read], 1)
+
+
+def test_a_coupling_by_hand():
+    """Without a hidden layer, x_2 = 3 y_1 + exp(s) y_2 with s = 2 tanh(0.5 y_1 / 2)."""
+    linear = bj.Coupling(2, bj.BoundedAffine(bound=2.0), key=KEY, depth=0)
+    weight = lambda c: c.conditioner.network.layers[0].weight  # noqa: E731
+    linear = eqx.tree_at(weight, linear, jnp.array([[3.0], [0.5]]))
+    x, log_det = linear.forward_and_log_det(jnp.array([0.7, -1.1]))
+    s = 2 * np.tanh(0.5 * 0.7 / 2)
+    np.testing.assert_allclose(x, [0.7, 3 * 0.7 - 1.1 * np.exp(s)], rtol=1e-14)
+    np.testing.assert_allclose(log_det, s, rtol=1e-14)
+
+
+def test_the_volume_of_the_inverse_is_that_of_the_image():
+    bent = stirred(coupling(5, "spline"))
+    y = jax.random.normal(KEY, (5,))
+    x, log_det = bent.forward_and_log_det(y)
+    back, inverse_log_det = bent.inverse_and_log_det(x)
+    np.testing.assert_allclose(back, y, rtol=1e-10)
+    np.testing.assert_allclose(inverse_log_det, -log_det, rtol=1e-10)
+
+
+def test_every_leaf_is_learned_from_the_start_or_one_step_later():
+    def loss(flow):
+        return (flow.forward(jnp.arange(1.0, 6.0)) ** 2).sum()
+
+    new = coupling(5, "affine")
+    first = jax.grad(loss)(new)
+    stepped = jax.tree.map(lambda leaf, slope: leaf - 1e-3 * slope, new, first)
+    for leaf in jax.tree.leaves(jax.grad(loss)(stepped)):
+        assert np.abs(leaf).max() > 0
+
+
+def test_a_batch_shares_the_network():
+    bent = stirred(coupling(3, "affine"))
+    y = jax.random.normal(KEY, (4, 3))
+    image = bj.Over(bent, (4,)).image(y)
+    np.testing.assert_allclose(image.value, jax.vmap(bent.forward)(y), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": 1, "transformer": bj.BoundedAffine()}, "length 1 have no two halves"),
+        ({"size": 2, "transformer": bj.Exp()}, r"the transformer is Exp\(\)"),
+        ({"size": 2, "transformer": bj.Triangular(np.zeros(1), np.eye(1))}, "transformer is Tri"),
+        ({"size": 2, "transformer": bj.BoundedAffine(), "width": 0}, "has width 0 and depth 2"),
+        ({"size": 2, "transformer": bj.BoundedAffine(), "depth": -1}, "width 64 and depth -1"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(bj.BijectorError, match=message):
+        bj.Coupling(**settings, key=KEY)
