@@ -5,6 +5,7 @@ imported in `table`, where its row stands.
 """
 
 from .affine import BoundedAffine as BoundedAffine
+from .autoregressive import MaskedAutoregressive as MaskedAutoregressive
 from .base import (
     Constraint as Constraint,
     Elementwise as Elementwise,
