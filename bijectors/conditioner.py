@@ -83,6 +83,10 @@ class _Leafless(eqx.Module):
         return self.function(x)
 
 
+def _unchanged(x: Array) -> Array:
+    return x
+
+
 def silent_network(
     sizes: tuple[int, int],
     width: int,
@@ -109,7 +113,7 @@ def silent_network(
         raise BijectorError(where, found, "Give a width of at least 1 and a depth of at least 0.")
     network = eqx.nn.MLP(
         *sizes, width, depth,
-        activation=_Leafless(activation), final_activation=_Leafless(lambda x: x),
+        activation=_Leafless(activation), final_activation=_Leafless(_unchanged),
         use_final_bias=False, key=key,
     )  # fmt: skip
     return eqx.tree_at(lambda n: n.layers[-1].weight, network, replace_fn=jnp.zeros_like)

@@ -76,6 +76,11 @@ def test_every_leaf_is_learned_from_the_start_or_one_step_later():
         assert np.abs(leaf).max() > 0
 
 
+def test_maps_made_alike_share_one_program():
+    one, other = (bj.Coupling(3, bj.BoundedAffine(), key=jax.random.key(k)) for k in (0, 1))
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+
+
 def test_a_batch_shares_the_network():
     bent = stirred(coupling(3, "affine"))
     y = jax.random.normal(KEY, (4, 3))
