@@ -25,6 +25,7 @@ from .power import Power as Power
 from .registry import bijector_for as bijector_for, prefer as prefer
 from .sinh_arcsinh import SinhArcsinh as SinhArcsinh
 from .spline import RationalQuadraticSpline as RationalQuadraticSpline
+from .stack import Stack as Stack
 from .support import (
     coordinate_labels as coordinate_labels,
     feasible_point as feasible_point,
