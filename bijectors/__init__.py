@@ -19,6 +19,7 @@ from .by_autodiff import Monotone as Monotone
 from .compose import Invert as Invert, Over as Over
 from .coupling import Coupling as Coupling
 from .errors import BijectorError as BijectorError
+from .flows import autoregressive_flow as autoregressive_flow, coupling_flow as coupling_flow
 from .joint import Flattener as Flattener, Joint as Joint
 from .linear import Permute as Permute, Triangular as Triangular
 from .power import Power as Power

@@ -1,0 +1,98 @@
+"""Whole flows: the identity when new, sound when stirred, and able to learn."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import bijectors as bj
+
+from .flows import stirred
+
+KEY = jax.random.key(0)
+FLOWS = {"coupling": bj.coupling_flow, "autoregressive": bj.autoregressive_flow}
+SPLINE = bj.RationalQuadraticSpline()
+
+
+@pytest.mark.parametrize("kind", FLOWS)
+@pytest.mark.parametrize(("size", "steps"), [(2, 1), (5, 3), (6, 2)])
+def test_a_new_flow_is_the_identity(kind, size, steps):
+    flow = FLOWS[kind](size, key=KEY, steps=steps, width=8)
+    y = jnp.arange(1.0, size + 1)
+    np.testing.assert_array_equal(flow.forward(y), y)
+    assert flow.image(y).log_det == 0
+
+
+# In float32 rounding grows from network to network where |y| is 400: little noise, two steps.
+CASES = [("coupling", 2, SPLINE), ("coupling", 10, None), ("autoregressive", 5, None)]
+
+
+@pytest.mark.parametrize(("kind", "size", "transformer"), CASES)
+def test_flow_passes_the_check(kind, size, transformer):
+    flow = stirred(FLOWS[kind](size, transformer, key=KEY, steps=2, width=16), scale=0.1)
+    single, double = bj.Domain(400.0, 2e-2), bj.Domain(400.0, 1e-10)
+    with jax.numpy_dtype_promotion("strict"):
+        bj.check_bijector(flow, bj.Real(), (size,), float32=single, float64=double, points=50)
+
+
+@pytest.mark.parametrize("kind", FLOWS)
+@pytest.mark.parametrize("size", [2, 7])
+def test_in_three_steps_every_number_depends_on_every_other(kind, size):
+    flow = stirred(FLOWS[kind](size, key=KEY, steps=3, width=8))
+    jacobian = jax.jit(jax.jacfwd(flow.forward))(jnp.arange(1.0, size + 1))
+    assert (np.abs(jacobian) > 1e-8).all()
+
+
+def banana(count, seed):
+    """Draws of x_1 ~ N(0, 1), x_2 ~ N(x_1^2, 1/2), and their log density."""
+    first, noise = np.random.default_rng(seed).standard_normal((2, count))
+    second = first**2 + noise / 2
+    log_density = -0.5 * (first**2 + noise**2) - np.log(2 * np.pi) + np.log(2)
+    return np.stack([first, second], 1), log_density
+
+
+def log_likelihood(flow, x):
+    """Mean log density of the rows of x, as images of standard normal vectors."""
+    y, log_det = jax.vmap(flow.inverse_and_log_det)(x)
+    return (log_det - 0.5 * (y**2).sum(1) - np.log(2 * np.pi)).mean()
+
+
+def fit(flow, x, steps=200):
+    """Ascend the likelihood by Adam, on all rows at each step."""
+    optimizer = optax.adam(1e-2)
+
+    @jax.jit
+    def advance(flow, state):
+        slopes = jax.grad(lambda flow: -log_likelihood(flow, x))(flow)
+        updates, state = optimizer.update(slopes, state)
+        return optax.apply_updates(flow, updates), state
+
+    state = optimizer.init(flow)
+    for _ in range(steps):
+        flow, state = advance(flow, state)
+    return flow
+
+
+SMALL = {"key": KEY, "steps": 2, "width": 16, "depth": 1}
+LEARNERS = {
+    "affine coupling": bj.coupling_flow(2, **SMALL),
+    "spline coupling": bj.coupling_flow(2, SPLINE, **SMALL),
+    "autoregressive": bj.Invert(bj.autoregressive_flow(2, **SMALL)),
+}
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_flow_learns_a_banana(name):
+    """Of the log(3) = 1.10 nats a row that the best normal density loses, it wins all but 0.1.
+
+    Keys are fixed. The mean of 4000 held-out log densities has a standard error of 0.016.
+    """
+    x, _ = banana(2000, seed=1)
+    held_out, log_density = banana(4000, seed=2)
+    truth = log_density.mean()
+    normal = bj.Triangular(x.mean(0), np.linalg.cholesky(np.cov(x.T)))
+    assert abs(truth - log_likelihood(normal, held_out) - np.log(3)) < 0.05
+    learned = fit(LEARNERS[name], jax.vmap(normal.inverse)(jnp.asarray(x)))
+    lost = truth - log_likelihood(bj.Chain(normal, learned), held_out)
+    assert -0.05 < lost < 0.1
