@@ -35,7 +35,20 @@ class Permute(Vectorwise):
     order: tuple[int, ...] = eqx.field(static=True)
 
     def image(self, y: Float[Array, "n"]) -> Image:
-        return bijection(y[np.array(self.order)], jnp.zeros((), y.dtype))
+        order = np.array(self.order)
+        return bijection(_gather(y, order, np.argsort(order)), jnp.zeros((), y.dtype))
 
     def inverse(self, x: Float[Array, "n"]) -> Float[Array, "n"]:
-        return x[np.argsort(self.order)]
+        order = np.array(self.order)
+        return _gather(x, np.argsort(order), order)
+
+
+def _gather(vector: Array, order: np.ndarray, back: np.ndarray) -> Array:
+    """Take `vector[order]`, with the transpose `[back]`.
+
+    Indexing alone has a scatter for its transpose, which is slow on accelerators and which
+    XLA cannot compile into a native loop.
+    """
+    return jax.lax.custom_linear_solve(
+        lambda x: x[back], vector, lambda _, b: b[order], lambda _, b: b[back]
+    )
