@@ -1,0 +1,85 @@
+"""A scatter in a loop is JAX's own scatter."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.lax import GatherScatterMode, ScatterDimensionNumbers
+
+from infer.numerics.scatter import scatter_in_loop
+
+MODES = ["clip", "drop", "promise_in_bounds"]
+KINDS = {
+    jax.lax.scatter: lambda _, new: new,
+    jax.lax.scatter_add: jax.lax.add,
+    jax.lax.scatter_sub: jax.lax.sub,
+    jax.lax.scatter_mul: jax.lax.mul,
+    jax.lax.scatter_min: jax.lax.min,
+    jax.lax.scatter_max: jax.lax.max,
+}
+ROWS_OF_A_TABLE = ScatterDimensionNumbers((1,), (0,), (0,))
+ELEMENTS = ScatterDimensionNumbers((), (0,), (0,))
+
+
+def agree(scatter, dimensions, operand, indices, updates, mode):
+    mode = GatherScatterMode.from_any(mode)
+    expected = scatter(operand, indices, updates, dimensions, mode=mode)
+    found = jax.jit(scatter_in_loop, static_argnums=(0, 1, 2))(
+        KINDS[scatter], dimensions, mode, operand, indices, updates
+    )
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 20), st.integers(1, 5), st.sampled_from(MODES), st.integers(0, 1000))
+def test_sums_by_group_are_those_of_jax(rows, groups, mode, seed):
+    """Indices outside are dropped, clipped or, where it is promised, do not occur."""
+    rng = np.random.default_rng(seed)
+    reach = 0 if mode == "promise_in_bounds" else 3
+    indices = rng.integers(-reach, groups + reach, (rows, 1)).astype(rng.choice(["int32", "int64"]))
+    updates = rng.normal(size=rows)
+    agree(jax.lax.scatter_add, ELEMENTS, jnp.zeros(groups), jnp.asarray(indices), updates, mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("scatter", KINDS, ids=lambda s: s.__name__)
+def test_every_kind_changes_rows_as_jax_does(scatter, mode):
+    rng = np.random.default_rng(1)
+    indices = jnp.asarray(rng.permutation(30)[:19, None])
+    operand, updates = rng.normal(size=(30, 4)), rng.normal(size=(19, 4))
+    agree(scatter, ROWS_OF_A_TABLE, jnp.asarray(operand), indices, jnp.asarray(updates), mode)
+
+
+@pytest.mark.parametrize("mode", ["clip", "drop"])
+def test_windows_that_reach_outside_are_treated_as_jax_does(mode):
+    """Windows of 2 by 3 at both axes of the operand, some of them partly outside."""
+    rng = np.random.default_rng(2)
+    dimensions = ScatterDimensionNumbers((0, 1), (), (1, 0))
+    indices = jnp.asarray(rng.integers(-2, 6, (11, 2)))
+    operand, updates = rng.normal(size=(5, 6)), jnp.asarray(rng.normal(size=(2, 3, 11)))
+    agree(jax.lax.scatter_add, dimensions, jnp.asarray(operand), indices, updates, mode)
+
+
+def test_batched_scatters_are_those_of_jax():
+    rng = np.random.default_rng(3)
+    dimensions = ScatterDimensionNumbers(
+        (), (1,), (1,), operand_batching_dims=(0,), scatter_indices_batching_dims=(1,)
+    )
+    indices, updates = jnp.asarray(rng.integers(0, 4, (9, 3, 1))), rng.normal(size=(9, 3))
+    agree(jax.lax.scatter_add, dimensions, jnp.zeros((3, 4)), indices, jnp.asarray(updates), "clip")
+
+
+def test_narrow_indices_reach_far():
+    """The operand may be longer than the type of the index can count."""
+    indices = jnp.asarray([[3], [200], [255]], jnp.uint8)
+    for length in (250, 300):
+        agree(jax.lax.scatter_add, ELEMENTS, jnp.zeros(length), indices, jnp.ones(3), "drop")
+        agree(jax.lax.scatter_add, ELEMENTS, jnp.zeros(length), indices, jnp.ones(3), "clip")
+
+
+def test_the_last_of_equal_indices_wins():
+    indices = jnp.zeros((12, 1), jnp.int32)
+    agree(jax.lax.scatter, ELEMENTS, jnp.zeros(2), indices, jnp.arange(12.0), "clip")
