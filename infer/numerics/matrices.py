@@ -1,0 +1,116 @@
+"""Cholesky factors, triangular solves and matrix products as loops of vector operations."""
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+# LLVM unrolls rows of up to 32 numbers whole, and then vectorises them badly: at 30 columns,
+# rows widened to 40 take half the time.
+NARROW, WIDE = 16, 40
+
+# As `jax.lax.dot_general` takes them: axes summed over, and batched, of left and right.
+Dimensions = tuple[tuple[Any, Any], tuple[Any, Any]]
+
+
+def cholesky_in_loop(matrices: Float[Array, "*batch n n"]) -> Float[Array, "*batch n n"]:
+    """Factor positive definite matrices, of which the lower triangle is read.
+
+    Returns:
+        The lower factors; all NaN where a matrix is not positive definite.
+    """
+    return _over_batch(_cholesky, matrices)
+
+
+def triangular_solve_in_loop(
+    triangles: Float[Array, "*batch n n"], sides: Float[Array, "*batch rows columns"], *,
+    left_side: bool, lower: bool, transpose_a: bool, unit_diagonal: bool,
+) -> Float[Array, "*batch rows columns"]:  # fmt: skip
+    """Solve with triangular matrices, as `jax.lax.linalg.triangular_solve` does."""
+
+    def solve(triangle: Array, side: Array) -> Array:
+        # X A = B is the transpose of A' X' = B'.
+        if not left_side:
+            return _solve(triangle if transpose_a else triangle.T, side.T, **options).T
+        return _solve(triangle.T if transpose_a else triangle, side, **options)
+
+    options = {"lower": lower == (left_side != transpose_a), "unit_diagonal": unit_diagonal}
+    return _over_batch(solve, triangles, sides)
+
+
+def product_in_loop(dimensions: Dimensions, left: Array, right: Array) -> Array:
+    """Multiply as `jax.lax.dot_general` does, one row or column of the result at a time.
+
+    Args:
+        dimensions: Axes of both that are summed over, and axes of both that are batched.
+        left: One factor.
+        right: The other.
+    """
+    (summed, summed_too), (batch, batch_too) = dimensions
+    free = [i for i in range(left.ndim) if i not in (*summed, *batch)]
+    free_too = [i for i in range(right.ndim) if i not in (*summed_too, *batch_too)]
+    shape = [left.shape[i] for i in (*batch, *free)] + [right.shape[i] for i in free_too]
+    lefts = _stacked(left, batch, free, summed)
+    rights = _stacked(right, batch_too, summed_too, free_too)
+    return jax.lax.map(lambda pair: _product(*pair), (lefts, rights)).reshape(shape)
+
+
+def _stacked(array: Array, *groups: Sequence[int]) -> Array:
+    """Transpose groups of axes to this order, and make one axis of each group."""
+    lengths = [prod(array.shape[axis] for axis in group) for group in groups]
+    return array.transpose([axis for group in groups for axis in group]).reshape(lengths)
+
+
+def _product(left: Float[Array, "m k"], right: Float[Array, "k n"]) -> Float[Array, "m n"]:
+    # XLA's own native code is fast where one factor is a vector.
+    if left.shape[0] < right.shape[1]:
+        return jax.lax.scan(lambda _, row: (None, row @ right), None, left)[1]
+    return jax.lax.scan(lambda _, column: (None, left @ column), None, right.T)[1].T
+
+
+def _over_batch(function: Callable[..., Array], *matrices: Array) -> Array:
+    for _ in range(matrices[0].ndim - 2):
+        function = jax.vmap(function)
+    return function(*matrices)
+
+
+def _cholesky(matrix: Array) -> Array:
+    """Take away the outer product of each column of the factor from what is left."""
+    size = len(matrix)
+    # The lower triangle is read by columns.
+    left = _widened(matrix.T)
+    place = jnp.arange(left.shape[1])
+
+    def step(left: Array, j: Array) -> tuple[Array, Array]:
+        row = jax.lax.dynamic_index_in_dim(left, j, keepdims=False)
+        pivot = jax.lax.dynamic_index_in_dim(row, j, keepdims=False)
+        column = jnp.where(place >= j, row, 0) / jnp.sqrt(pivot)
+        return left - column[:size, None] * column, column
+
+    factor = jax.lax.scan(step, left, jnp.arange(size))[1][:, :size].T
+    return jnp.where((jnp.diagonal(factor) > 0).all(), factor, jnp.nan)
+
+
+def _solve(triangle: Array, side: Array, *, lower: bool, unit_diagonal: bool) -> Array:
+    """Solve for one row after the other, taking away its part in those still to come."""
+    size, width = side.shape
+    place = jnp.arange(size)
+
+    def step(left: Array, entry: tuple[Array, Array]) -> tuple[Array, Array]:
+        j, column = entry
+        row = jax.lax.dynamic_index_in_dim(left, j, keepdims=False)
+        if not unit_diagonal:
+            row = row / jax.lax.dynamic_index_in_dim(column, j, keepdims=False)
+        column = jnp.where(place > j if lower else place < j, column, 0)
+        return left - column[:, None] * row, row
+
+    steps = (place, triangle.T)
+    return jax.lax.scan(step, _widened(side), steps, reverse=not lower)[1][:, :width]
+
+
+def _widened(matrix: Array) -> Array:
+    width = matrix.shape[1]
+    return jnp.pad(matrix, ((0, 0), (0, WIDE - width if NARROW <= width < WIDE else 0)))
