@@ -69,6 +69,7 @@ def attributes(run: Run) -> dict[str, Any]:
         "chains_per_program": run.plan.width,
         "native_loop": int(run.plan.native),
         "why_not_native": run.why_not_native or "",
+        "rewritten_for_native": ", ".join(run.rewritten),
         "sampling_time": run.timing.sampling,
     } | seconds
 

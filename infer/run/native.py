@@ -9,7 +9,11 @@ from typing import Any, NamedTuple
 import jax
 from jax.experimental.xla_metadata import set_xla_metadata
 
+from .rewrite import rewritten, survey
+
 KEPT = 64
+# XLA's calls into another library for sums and products have no native form.
+NATIVE_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 
 class Program(NamedTuple):
@@ -18,20 +22,30 @@ class Program(NamedTuple):
     Attributes:
         call: The compiled function.
         native: Whether the whole of it is one native function.
+        rewritten: Names of the primitives that were rewritten for that.
+        lapack: Whether it calls LAPACK, or would if it were not rewritten.
         trace_s: Seconds spent tracing and lowering.
         compile_s: Seconds spent in XLA.
     """
 
     call: Callable[..., Any]
     native: bool
+    rewritten: tuple[str, ...]
+    lapack: bool
     trace_s: float
     compile_s: float
 
 
 class Refusal(NamedTuple):
-    """XLA's reason why it cannot compile a program natively."""
+    """Why a program cannot be compiled natively.
+
+    Attributes:
+        reason: In words, XLA's where it was asked.
+        lapack: Whether the program calls LAPACK.
+    """
 
     reason: str
+    lapack: bool
 
 
 _kept: OrderedDict[Hashable, Program | Refusal] = OrderedDict()
@@ -50,7 +64,7 @@ def program(
         native: Compile the whole program as one native CPU function.
 
     Returns:
-        The program, or XLA's refusal of the native form; and whether it is new.
+        The program, or a refusal of the native form; and whether it is new.
     """
     leaves, structure = jax.tree.flatten(arguments)
     key = (function, static, structure, tuple(map(_kind, leaves)), native, *_configuration())
@@ -81,24 +95,39 @@ def _compile(
     began = time.perf_counter()
     # Bits must not depend on how the user's own programs draw theirs.
     with jax.threefry_partitionable(True):
-        lowered = jax.jit(_natively(function) if native else function).lower(*arguments)
+        program = jax.jit(function).trace(*arguments)
+        found = survey(program.jaxpr)
+        if native and found.missing:
+            return Refusal(f"no native form of {', '.join(found.missing)}", found.lapack)
+        lowered = _natively(program).lower(*arguments) if native else program.lower()
     traced = time.perf_counter()
     try:
-        compiled = lowered.compile()
+        compiled = _natively_compiled(lowered) if native else lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         if not native:
             raise
-        return Refusal(str(error).split("\n")[0])
-    call = _first_of(compiled) if native else compiled
-    return Program(call, native, traced - began, time.perf_counter() - traced)
+        return Refusal(str(error).split("\n")[0], found.lapack)
+    call, names = (_first_of(compiled), found.rewritten) if native else (compiled, ())
+    seconds = (traced - began, time.perf_counter() - traced)
+    return Program(call, native, names, found.lapack, *seconds)
 
 
-def _natively(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark the call of `function`, so that XLA compiles its loop whole.
+def _natively_compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
+    try:
+        return lowered.compile(compiler_options=dict(NATIVE_OPTIONS))
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" not in str(error):
+            raise
+        return lowered.compile()
+
+
+def _natively(program: jax.stages.Traced) -> jax.stages.Wrapped:
+    """Mark the call of a program, so that XLA compiles its loop whole.
 
     XLA's CPU runtime otherwise dispatches every small kernel of a loop body by itself,
     which costs more than the kernels of a small model.
     """
+    function = rewritten(program)
 
     # jaxlib 0.10 aborts the process where XLA finds an argument of such a call dead, so a
     # number of each is returned, and thrown away by the caller: JAX itself would drop it here.
@@ -112,7 +141,7 @@ def _natively(function: Callable[..., Any]) -> Callable[..., Any]:
         with set_xla_metadata(xla_cpu_small_call="true", inlineable="false"):
             return inner(*arguments)
 
-    return called
+    return jax.jit(called)
 
 
 def _first_of(compiled: Callable[..., Any]) -> Callable[..., Any]:

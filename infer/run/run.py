@@ -46,7 +46,7 @@ class RunState(NamedTuple):
         recent: Draws of the last windows.
         warmup: Warm-up draws per chain that were planned.
         timing: Where the time went.
-        why_not_native: XLA's reason, where the native form was refused.
+        why_not_native: The reason, where there is no native form.
     """
 
     made_for: str
@@ -72,7 +72,8 @@ class Run:
         tuning: What warm-up has learned so far.
         warmup: Draws of warm-up per chain that were planned.
         timing: Where the time went.
-        why_not_native: XLA's reason, where the native form was refused.
+        why_not_native: The reason, where there is no native form.
+        rewritten: Names of the primitives that were rewritten to make it native.
     """
 
     density: LogDensity
@@ -87,6 +88,7 @@ class Run:
     why_not_native: str | None = None
     timing: Timing = field(default_factory=Timing)
     progress: bool | None = None
+    rewritten: tuple[str, ...] = ()
 
     @property
     def chains(self) -> int:
@@ -183,7 +185,7 @@ class Run:
     def _collect(self, window: int, draws: int, bar: Progress) -> None:
         records = self._layout
         compiled = self._program(records.record)
-        # The plan may have changed: where XLA refuses the native form, chains are batched.
+        # The plan may have changed: without a native form, chains are batched.
         capacity = _capacity(records.record, self.plan.width)
         began = time.perf_counter()
 
@@ -201,7 +203,7 @@ class Run:
             self.timing.warmup += 0.0 if window == SAMPLING else spent
 
     def _program(self, record: int) -> Program:
-        """Compile the loop; where XLA refuses the native form, batch the chains instead."""
+        """Compile the loop; where there is no native form, batch the chains instead."""
         group, capacity = self.groups[0], _capacity(record, self.plan.width)
         arguments = (self.density, self.tuning, group.state, group.order(0, 0, capacity))
         static = (self.engine, capacity, record)
@@ -213,6 +215,7 @@ class Run:
         if new:
             self.timing.trace += made.trace_s
             self.timing.compile += made.compile_s
+        self.rewritten = made.rewritten
         return made
 
     def _regroup(self, new: Plan) -> None:

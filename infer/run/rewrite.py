@@ -1,0 +1,218 @@
+"""Rewrite a traced program: what XLA has no native code for becomes loops that it has."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import compress
+from math import prod
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import JaxprEqn, Literal
+from jaxtyping import Array
+
+from ..numerics.matrices import cholesky_in_loop, product_in_loop, triangular_solve_in_loop
+from ..numerics.scatter import scatter_in_loop
+
+# Larger ones lose more in these loops than the native form wins.
+LARGEST_MATRIX = 128
+# XLA's native code for a product is good where its sums are short and run along rows.
+LONGEST_SUM, LONGEST_SUM_ACROSS = 32, 8
+
+# Primitives that jaxlib hands to LAPACK.
+LAPACK = frozenset(
+    ("cholesky", "cholesky_update", "eig", "eigh", "hessenberg", "householder_product", "lu", "qr")
+    + ("schur", "svd", "symmetric_product", "triangular_solve", "tridiagonal", "tridiagonal_solve")
+)
+NEITHER_NATIVE = frozenset({"fft", "sort", "top_k"})
+
+# Calls, with the name under which each keeps what it calls. Nothing is differentiated any more.
+CALLS = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "remat2": "jaxpr",
+    "checkpoint": "jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+}
+CONTROL = {"while": ("cond_jaxpr", "body_jaxpr"), "scan": ("jaxpr",), "cond": ("branches",)}
+
+# What an equation becomes; None leaves it as it is.
+Loop = Callable[..., Array] | None
+
+
+class Survey(NamedTuple):
+    """What of a traced program concerns its native form.
+
+    Attributes:
+        rewritten: Names of the primitives that become loops.
+        missing: Names of those that have no native form and stay as they are.
+        lapack: Whether the program, as it was, calls LAPACK.
+    """
+
+    rewritten: tuple[str, ...]
+    missing: tuple[str, ...]
+    lapack: bool
+
+
+def survey(program: Any) -> Survey:
+    """Find what is to be rewritten in a jaxpr, and what stands in the way of a native form."""
+    loops, others = set(), set()
+    for equation in _equations(program):
+        (loops if _loop(equation) else others).add(equation.primitive.name)
+    missing = others & (LAPACK | NEITHER_NATIVE)
+    return Survey(tuple(sorted(loops)), tuple(sorted(missing)), bool((loops | others) & LAPACK))
+
+
+def rewritten(traced: jax.stages.Traced) -> Callable[..., Any]:
+    """Return a function that computes what was traced, with loops for what the table knows."""
+    structure = jax.tree.structure(traced.out_info)
+
+    def again(*arguments: Any) -> Any:
+        outputs = _evaluate(traced.jaxpr, jax.tree.leaves(arguments))
+        return jax.tree.unflatten(structure, outputs)
+
+    return again
+
+
+def _evaluate(program: Any, arguments: Sequence[Any]) -> list[Any]:
+    """Evaluate a jaxpr, closed or not, equation by equation."""
+    jaxpr, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
+    values = dict(zip(jaxpr.constvars, constants, strict=True))
+    values |= dict(zip(jaxpr.invars, arguments, strict=True))
+
+    def read(atom: Any) -> Any:
+        return atom.val if isinstance(atom, Literal) else values[atom]
+
+    for equation in jaxpr.eqns:
+        with equation.ctx.manager:
+            results = _apply(equation, [read(atom) for atom in equation.invars])
+        values.update(zip(equation.outvars, results, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _apply(equation: JaxprEqn, operands: list[Any]) -> Sequence[Any]:
+    name, params = equation.primitive.name, equation.params
+    if loop := _loop(equation):
+        return [loop(*operands)]
+    if _is_call(equation):
+        return _evaluate(params[CALLS[name]], operands)
+    if name == "custom_linear_solve":
+        return _evaluate(params["jaxprs"].solve, _of_solve(params, operands))
+    inner = {own: jax.tree.map(_rewritten, params[own]) for own in CONTROL.get(name, ())}
+    results = equation.primitive.bind(*operands, **(params | inner))
+    return results if equation.primitive.multiple_results else [results]
+
+
+def _rewritten(program: Any) -> Any:
+    """Rewrite the body of a loop or a branch, which stays one."""
+    if not any(_loop(equation) for equation in _equations(program)):
+        return program
+    kinds = [
+        jax.ShapeDtypeStruct(kind.shape, kind.dtype, weak_type=getattr(kind, "weak_type", False))
+        for kind in program.in_avals
+    ]
+    return jax.make_jaxpr(lambda *arguments: _evaluate(program, arguments))(*kinds)
+
+
+def _equations(program: Any, wanted: Sequence[bool] | None = None) -> Iterator[JaxprEqn]:
+    """Go through all equations that the wanted results need, those of inner programs too."""
+    jaxpr = getattr(program, "jaxpr", program)
+    results = jaxpr.outvars if wanted is None else compress(jaxpr.outvars, wanted)
+    used = {atom for atom in results if not isinstance(atom, Literal)}
+    for equation in reversed(jaxpr.eqns):
+        used_here = [result in used for result in equation.outvars]
+        if any(used_here) or equation.effects:
+            used |= {atom for atom in equation.invars if not isinstance(atom, Literal)}
+            yield equation
+            for inner in _inner(equation):
+                yield from _equations(inner, used_here if _is_call(equation) else None)
+
+
+def _is_call(equation: JaxprEqn) -> bool:
+    return equation.primitive.name in CALLS
+
+
+def _inner(equation: JaxprEqn) -> list[Any]:
+    name, params = equation.primitive.name, equation.params
+    if name == "custom_linear_solve":
+        return [params["jaxprs"].solve]
+    owns = (CALLS[name],) if _is_call(equation) else CONTROL.get(name, ())
+    return jax.tree.leaves([params[own] for own in owns])
+
+
+def _of_solve(params: dict[str, Any], operands: list[Any]) -> list[Any]:
+    """Pick the operands of a linear solve that its solver takes."""
+    lengths = params["const_lengths"]
+    begin = lengths.matvec + lengths.vecmat
+    return operands[begin : begin + lengths.solve] + operands[sum(lengths) :]
+
+
+def _loop(equation: JaxprEqn) -> Loop:
+    rule = TABLE.get(equation.primitive.name)
+    return rule(equation) if rule else None
+
+
+def _kinds(equation: JaxprEqn) -> list[Any]:
+    """Return shapes and types of the operands."""
+    return [atom.aval for atom in equation.invars]
+
+
+def _scatter(combine: Callable[[Array, Array], Array], equation: JaxprEqn) -> Loop:
+    operand, _, updates = _kinds(equation)
+    if not operand.ndim or not updates.size:
+        return None
+    params = equation.params
+    return partial(scatter_in_loop, combine, params["dimension_numbers"], params["mode"])
+
+
+def _cholesky(equation: JaxprEqn) -> Loop:
+    return cholesky_in_loop if _small(equation) else None
+
+
+def _triangular_solve(equation: JaxprEqn) -> Loop:
+    options = ("left_side", "lower", "transpose_a", "unit_diagonal")
+    params = {name: equation.params[name] for name in options}
+    return partial(triangular_solve_in_loop, **params) if _small(equation) else None
+
+
+def _small(equation: JaxprEqn) -> bool:
+    kind = _kinds(equation)[0]
+    return jnp.issubdtype(kind.dtype, jnp.floating) and 0 < kind.shape[-1] <= LARGEST_MATRIX
+
+
+def _product(equation: JaxprEqn) -> Loop:
+    left, right = _kinds(equation)
+    dimensions = (summed, summed_too), (batch, _) = equation.params["dimension_numbers"]
+    kinds = {left.dtype, right.dtype, equation.params["preferred_element_type"] or left.dtype}
+    if len(kinds) > 1 or not jnp.issubdtype(left.dtype, jnp.floating):
+        return None
+    terms = prod(left.shape[i] for i in summed)
+    shared = terms * prod(left.shape[i] for i in batch)
+    across = right.ndim - 1 in summed_too
+    if terms <= (LONGEST_SUM_ACROSS if across else LONGEST_SUM):
+        return None
+    # A product with a vector, or with nothing, is left to XLA.
+    if min(left.size, right.size) < 2 * shared:
+        return None
+    return partial(product_in_loop, dimensions)
+
+
+def _second(_: Array, new: Array) -> Array:
+    return new
+
+
+TABLE: dict[str, Callable[[JaxprEqn], Loop]] = {
+    "scatter": partial(_scatter, _second),
+    "scatter-add": partial(_scatter, jax.lax.add),
+    "scatter-sub": partial(_scatter, jax.lax.sub),
+    "scatter-mul": partial(_scatter, jax.lax.mul),
+    "scatter-min": partial(_scatter, jax.lax.min),
+    "scatter-max": partial(_scatter, jax.lax.max),
+    "cholesky": _cholesky,
+    "triangular_solve": _triangular_solve,
+    "dot_general": _product,
+}

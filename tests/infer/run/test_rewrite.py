@@ -1,0 +1,239 @@
+"""A rewritten program computes what it did, and models that need it run natively."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import bijectors as bj
+import infer
+from infer.run import rewrite
+from infer.run.native import Program, Refusal, program
+from infer.run.rewrite import TABLE, survey
+
+GROUP = np.random.default_rng(0).integers(0, 5, 23)
+
+
+def spread(x):
+    """Make a positive definite matrix of each vector."""
+    return x[..., :, None] * x[..., None, :] + 3 * jnp.eye(x.shape[-1])
+
+
+def solve(x, **options):
+    lower = jnp.tril(spread(x))
+    return jax.lax.linalg.triangular_solve(lower, spread(x + 1), lower=True, **options)
+
+
+def long_product(x):
+    wide = jnp.sin(x[:, None] * jnp.arange(40.0))
+    return wide @ wide.T
+
+
+# Of five numbers; each needs one entry of the table.
+NEEDING = {
+    "scatter": lambda x: jnp.zeros(9).at[GROUP[:5]].set(x, mode="clip"),
+    "scatter-add": lambda x: jnp.zeros(5).at[GROUP].add(x[GROUP] ** 2),
+    "scatter-sub": lambda x: x.at[GROUP].subtract(x[GROUP] ** 2),
+    "scatter-mul": lambda x: x.at[GROUP].multiply(x[GROUP]),
+    "scatter-min": lambda x: x.at[GROUP].min(x[GROUP[::-1]]),
+    "scatter-max": lambda x: x.at[GROUP].max(x[GROUP[::-1]]),
+    "cholesky": lambda x: jax.lax.linalg.cholesky(spread(x)),
+    "triangular_solve": lambda x: solve(x, left_side=True) + solve(x, transpose_a=True),
+    "dot_general": long_product,
+}
+
+PLACES = {
+    "alone": lambda f: f,
+    "batched": lambda f: lambda x: jax.vmap(lambda s: f(s * x))(jnp.arange(1.0, 4.0)),
+    "in a while loop": lambda f: (
+        lambda x: jax.lax.while_loop(
+            lambda c: c[0] < 3, lambda c: (c[0] + 1, f(x + 0.1 * c[1].mean())), (0, f(x))
+        )[1]
+    ),
+    "in a branch": lambda f: lambda x: jax.lax.cond(x[0] > 0, f, lambda x: 2 * f(x), x),
+    "in a scan": lambda f: lambda x: jax.lax.scan(lambda c, s: (c, f(s * x)), 0.0, x)[1],
+    "in a call": lambda f: jax.jit(f),
+    "rematerialised": lambda f: jax.checkpoint(f),
+    "with its own derivative": lambda f: with_derivative(f),
+    "with its own adjoint": lambda f: with_adjoint(f),
+}
+
+
+def with_derivative(function):
+    ruled = jax.custom_jvp(function)
+    ruled.defjvp(lambda primals, tangents: (function(*primals), function(*tangents)))
+    return ruled
+
+
+def with_adjoint(function):
+    ruled = jax.custom_vjp(function)
+    ruled.defvjp(lambda x: (function(x), None), lambda _, g: (g,))
+    return ruled
+
+
+def rewritten(function, *arguments):
+    """Rewrite a function; return it, and the names of what was rewritten."""
+    traced = jax.jit(function).trace(*arguments)
+    return rewrite.rewritten(traced), survey(traced.jaxpr).rewritten
+
+
+def test_every_entry_of_the_table_is_tested():
+    assert set(NEEDING) == set(TABLE)
+
+
+WHERE = [(name, place) for name in NEEDING for place in ("alone", "batched")]
+WHERE += [("scatter-add", place) for place in PLACES if place not in ("alone", "batched")]
+
+
+@pytest.mark.parametrize(("name", "place"), WHERE)
+def test_a_rewritten_program_computes_what_it_did(name, place):
+    function = PLACES[place](NEEDING[name])
+    x = jnp.linspace(0.3, 0.9, 5)
+    again, names = rewritten(function, x)
+    assert names == (name,)
+    # A product of matrices becomes products with vectors.
+    assert f"= {name}" not in str(jax.make_jaxpr(again)(x)) or name == "dot_general"
+    np.testing.assert_allclose(jax.jit(again)(x), function(x), rtol=1e-12, atol=1e-12)
+
+
+def test_a_linear_solve_and_its_gradient_are_rewritten_inside():
+    def function(x):
+        return jax.scipy.linalg.solve(spread(x), x, assume_a="pos").sum()
+
+    x = jnp.linspace(0.3, 0.9, 5)
+    assert "custom_linear_solve" in str(jax.make_jaxpr(function)(x))
+    again, names = rewritten(jax.grad(function), x)
+    assert {"cholesky", "triangular_solve"} <= set(names)
+    np.testing.assert_allclose(again(x), jax.grad(function)(x), rtol=1e-12)
+
+
+def test_a_program_without_need_is_left_as_it_is():
+    def function(x):
+        return jax.lax.fori_loop(0, 3, lambda _, x: jnp.sin(x), x)
+
+    again, names = rewritten(function, jnp.ones(3))
+    assert not names
+    one, other = (jax.make_jaxpr(f)(jnp.ones(3)) for f in (function, again))
+    assert [e.primitive for e in one.eqns] == [e.primitive for e in other.eqns]
+
+
+def test_keys_pass_through():
+    def function(key, x):
+        def draw(carry, _):
+            key, x = carry
+            key, own = jax.random.split(key)
+            return (key, x.at[GROUP].add(jax.random.normal(own, GROUP.shape))), None
+
+        return jax.lax.scan(draw, (key, x), length=3)[0][1]
+
+    arguments = (jax.random.key(0), jnp.zeros(5))
+    again, names = rewritten(function, *arguments)
+    assert names == ("scatter-add",)
+    np.testing.assert_allclose(again(*arguments), function(*arguments), rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", NEEDING)
+def test_the_native_form_computes_what_the_program_does(name):
+    function = PLACES["in a while loop"](NEEDING[name])
+    x = jnp.linspace(0.3, 0.9, 5)
+    made, _ = program(function, (), (x,), native=True)
+    assert isinstance(made, Program), made
+    assert made.native
+    assert made.rewritten == (name,)
+    np.testing.assert_allclose(made.call(x), function(x), rtol=1e-12)
+
+
+def intercepts(values, data):
+    """Outcomes of 60 rows in 7 groups, with a slope for each."""
+    level = values["mean"] + values["scale"] * values["level"]
+    fitted = level[data["group"]] + values["slope"][data["group"]] * data["x"]
+    prior = (values["level"] ** 2).sum() + (values["slope"] ** 2).sum() + values["mean"] ** 2
+    return -0.5 * ((data["y"] - fitted) ** 2).sum() - 0.5 * prior - values["scale"]
+
+
+def grouped():
+    rng = np.random.default_rng(1)
+    data = {
+        "group": infer.data(rng.integers(0, 7, 60)),
+        "x": rng.normal(size=60),
+        "y": rng.normal(size=60),
+    }
+    real = {"mean": bj.Real(), "level": bj.Real(shape=(7,)), "slope": bj.Real(shape=(7,))}
+    return infer.declared(intercepts, real | {"scale": bj.Positive()}, data=data)
+
+
+def smooth(values, data):
+    apart = (data["x"][:, None] - data["x"]) / values["length"]
+    noise = (values["noise"] ** 2 + 1e-6) * jnp.eye(len(data["x"]))
+    factor = jnp.linalg.cholesky(jnp.exp(-0.5 * apart**2) + noise)
+    white = jax.scipy.linalg.solve_triangular(factor, data["y"], lower=True)
+    half_log_det = jnp.log(jnp.diagonal(factor)).sum()
+    return -0.5 * (white**2).sum() - half_log_det - values["length"] - values["noise"]
+
+
+def process():
+    """A Gaussian process of 15 points, with a length and a noise to learn."""
+    x = np.linspace(-2, 2, 15)
+    supports = {"length": bj.Positive(), "noise": bj.Positive()}
+    return infer.declared(smooth, supports, data={"x": x, "y": np.sin(2 * x)})
+
+
+def correlated(values):
+    factor = values["factor"]
+    covariance = factor @ factor.T + 0.1 * jnp.eye(3)
+    root = jnp.linalg.cholesky(covariance)
+    white = jax.scipy.linalg.solve_triangular(root, values["x"], lower=True)
+    return -0.5 * (white**2).sum() - jnp.log(jnp.diagonal(root)).sum()
+
+
+def multivariate():
+    """A normal of three dimensions under an unknown correlation."""
+    supports = {"x": bj.Real(shape=(3,)), "factor": bj.CorrelationCholesky(shape=(3, 3))}
+    return infer.declared(correlated, supports)
+
+
+@pytest.mark.parametrize(
+    ("model", "needed"),
+    [
+        (grouped, {"scatter-add"}),
+        (process, {"cholesky", "triangular_solve"}),
+        (multivariate, {"cholesky", "triangular_solve", "scatter-add"}),
+    ],
+)
+def test_transitions_of_the_native_form_are_those_of_the_ordinary(model, needed):
+    """Two draws of each of two chains, natively and batched, from the same points."""
+    options = {"chains": 2, "warmup": 0, "key": 3, "progress": False}
+    native = infer.start(model(), infer.NUTS(step_size=0.1), group=1, **options).advance(2)
+    batched = infer.start(model(), infer.NUTS(step_size=0.1), group=2, **options).advance(2)
+    assert native.plan.native
+    assert native.why_not_native is None
+    assert needed <= set(native.rewritten)
+    assert not batched.plan.native
+    np.testing.assert_allclose(
+        native.draws().positions, batched.draws().positions, rtol=1e-7, atol=1e-7
+    )
+
+
+def test_what_has_no_native_form_is_named_before_anything_is_compiled():
+    made, _ = program(
+        lambda x: jnp.sort(x) + jnp.linalg.det(spread(x)), (), (jnp.ones(4),), native=True
+    )
+    assert made == Refusal("no native form of lu, sort", lapack=True)
+
+
+def test_what_is_computed_for_nothing_is_no_hindrance():
+    """A check of arguments, say, whose answer is not used."""
+
+    @jax.jit
+    def checked(x):
+        return x, jnp.linalg.eigvalsh(spread(x)).min() > 0
+
+    made, _ = program(lambda x: checked(x)[0] + 1, (), (jnp.ones(4),), native=True)
+    assert isinstance(made, Program)
+    assert made.native
+    assert not made.lapack
+
+
+def test_matrices_too_large_for_loops_are_left_to_lapack():
+    large = survey(jax.make_jaxpr(jnp.linalg.cholesky)(jnp.eye(129)))
+    assert (large.rewritten, large.missing, large.lapack) == ((), ("cholesky",), True)
