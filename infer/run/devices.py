@@ -51,12 +51,21 @@ def _refuse_below_one(**numbers: int | None) -> None:
             raise RunError(name, f"it is {number}", "Give one or more, or leave it out.")
 
 
-def without_native(chains: int, before: Plan) -> Plan:
-    """Plan again where XLA refuses the native form: batch chains, to share each kernel."""
-    wide = max(2, chains // 8)
+def without_native(chains: int, before: Plan, lapack: bool) -> Plan:
+    """Plan again where there is no native form: batch chains, to share each kernel.
+
+    Chains that call LAPACK are not batched: jaxlib spreads a batch over the threads that run the
+    programs, and two programs that wait for each other's threads never end.
+    """
+    wide = 1 if lapack else max(2, chains // 8)
     width = max(w for w in range(1, wide + 1) if chains % w == 0)
     threads = max(1, min(_cores(), before.threads, chains // width))
     return Plan(width, threads, native=False)
+
+
+def in_turn(before: Plan) -> Plan:
+    """Plan again for batches that call LAPACK, which must not wait for each other's threads."""
+    return before._replace(threads=1)
 
 
 def _cores() -> int:

@@ -12,7 +12,7 @@ from ..density.base import LogDensity
 from ..engines.base import Draws, Engine, Tuning
 from ..errors import RunError
 from .collect import Group, collect, regrouped
-from .devices import Plan, without_native
+from .devices import Plan, in_turn, without_native
 from .loop import SAMPLING, Block, Layout, Order, layout, run_block
 from .native import Program, Refusal, program
 from .offers import refuse_number
@@ -203,15 +203,17 @@ class Run:
             self.timing.warmup += 0.0 if window == SAMPLING else spent
 
     def _program(self, record: int) -> Program:
-        """Compile the loop; where there is no native form, batch the chains instead."""
+        """Compile the loop; where there is no native form, make another plan."""
         group, capacity = self.groups[0], _capacity(record, self.plan.width)
         arguments = (self.density, self.tuning, group.state, group.order(0, 0, capacity))
         static = (self.engine, capacity, record)
         made, new = program(run_block, static, arguments, native=self.plan.native)
         if isinstance(made, Refusal):
             self.why_not_native = made.reason
-            self._regroup(without_native(self.chains, self.plan))
+            self._regroup(without_native(self.chains, self.plan, made.lapack))
             return self._program(record)
+        if made.lapack and self.plan.width > 1:
+            self.plan = in_turn(self.plan)
         if new:
             self.timing.trace += made.trace_s
             self.timing.compile += made.compile_s

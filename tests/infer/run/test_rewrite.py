@@ -237,3 +237,18 @@ def test_what_is_computed_for_nothing_is_no_hindrance():
 def test_matrices_too_large_for_loops_are_left_to_lapack():
     large = survey(jax.make_jaxpr(jnp.linalg.cholesky)(jnp.eye(129)))
     assert (large.rewritten, large.missing, large.lapack) == ((), ("cholesky",), True)
+
+
+def test_chains_that_call_lapack_are_not_batched_and_batches_take_turns():
+    """Else jaxlib's threads may wait for each other for ever."""
+
+    def log_density(values):
+        return -0.5 * (values["x"] ** 2).sum() - jnp.linalg.slogdet(spread(values["x"]))[1]
+
+    model = infer.declared(log_density, {"x": bj.Real(shape=(3,))})
+    options = {"chains": 4, "warmup": 0, "threads": 2, "progress": False}
+    alone = infer.start(model, infer.NUTS(step_size=0.1), **options).advance(1)
+    assert alone.why_not_native == "no native form of lu, sort"
+    assert alone.plan == (1, 2, False)
+    batched = infer.start(model, infer.NUTS(step_size=0.1), group=2, **options).advance(1)
+    assert batched.plan == (2, 1, False)
