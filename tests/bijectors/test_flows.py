@@ -26,7 +26,11 @@ def test_a_new_flow_is_the_identity(kind, size, steps):
 
 
 # In float32 rounding grows from network to network where |y| is 400: little noise, two steps.
-CASES = [("coupling", 2, BENT_AND_SCALED), ("coupling", 10, None), ("autoregressive", 5, None)]
+CASES = [
+    pytest.param("coupling", 2, BENT_AND_SCALED, marks=pytest.mark.slow),
+    ("coupling", 10, None),
+    ("autoregressive", 5, None),
+]
 
 
 @pytest.mark.parametrize(("kind", "size", "transformer"), CASES)
