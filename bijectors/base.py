@@ -130,6 +130,11 @@ class Bijector(eqx.Module):
         return False
 
     @property
+    def no_log_det(self) -> str:
+        """Why the map has no log-determinant; empty where it has one."""
+        return ""
+
+    @property
     def parameter_ndims(self) -> int:
         """Rank of the map's own array leaves for one value; more axes are batch axes."""
         return 0

@@ -17,7 +17,10 @@ from bijectors.registry import bijector_for
 from bijectors.rule import Rules
 
 from ..errors import ModelError
+from .names import matching
+from .prior import unwrapped
 from .site import Declaration, Role, Site, Term
+from .table import Row, Table
 
 
 class Labels:
@@ -55,6 +58,7 @@ class Account:
         observed: Observed data, by name.
         terms: Summands of the log density.
         dims: Dimension names of every site.
+        frozen: Sites that a value was given for, which the reader was not asked for.
     """
 
     declarations: list[Declaration] = field(default_factory=list)
@@ -63,6 +67,7 @@ class Account:
     observed: dict[str, Any] = field(default_factory=dict)
     terms: list[Term] = field(default_factory=list)
     dims: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
+    frozen: dict[str, Declaration] = field(default_factory=dict)
 
     def take(self, reader: Reader, declaration: Declaration) -> Image:
         """Take one latent site from the reader and enter it."""
@@ -104,14 +109,85 @@ class Model(eqx.Module):
         """Return the same model with another table of maps, such as one of `bijectors.prefer`."""
         return replace(self, rules=rules)
 
+    def freeze(
+        self, *selectors: Any, at: Mapping[str, Any] | None = None, **values: Any
+    ) -> "Model":
+        """Hold latent sites at values: they leave the flat vector, and nothing moves them.
 
-class _Surveyor(Reader):
+        The values are arguments of the program: others compile nothing, another set of
+        frozen sites compiles once. Their prior stays a term of the log density.
+
+        Args:
+            selectors: Names or globs ("layers.*.weight"; `**` for any number of steps) of
+                sites to hold where they are known to be; or a mapping of names to values. Of
+                a tree also `where` lambdas (tree to leaves) and predicates (path and leaf).
+            at: Values by name that the selectors look into, such as `optimum.values`.
+            values: A value for each site, in the site's own space; it may be traced.
+
+        Raises:
+            ModelError: No such site, no value known, or one of a wrong shape or outside its
+                set.
+        """
+        from .freeze import freeze
+
+        return freeze(self, selectors, at or {}, values)
+
+    def free(self, *selectors: Any) -> "Model":
+        """Let frozen sites move again: those selected, as `freeze` does, or all of them.
+
+        Raises:
+            ModelError: Nothing that is frozen is selected.
+        """
+        from .freeze import free
+
+        return free(self, selectors)
+
+    def parts(self) -> tuple["Model", dict[str, Array]]:
+        """Return the model with all its sites free, and the values of those that are frozen."""
+        return self, {}
+
+    def selected(self, selector: Any, names: Sequence[str]) -> list[str]:
+        """List which names a glob or a predicate selects."""
+        if isinstance(selector, str):
+            return matching(selector, names)
+        return [name for name in names if selector(name)]
+
+    def initial_values(self) -> dict[str, Array]:
+        """Values that the latent sites had when the model was made, where they had any."""
+        return {}
+
+    def tree(self, values: Mapping[str, Any]) -> Any:
+        """Put values of sites, by name, into the user's own tree.
+
+        Raises:
+            ModelError: The model was not made of a tree.
+        """
+        raise ModelError(
+            "model", "it was not made of a tree", "infer.tree_model makes one of any pytree."
+        )
+
+    def table(self) -> Table:
+        """Account for every quantity of the model: what it is, its shape, set, prior and map."""
+        return Table(tuple(map(_row, _surveyed(self)[0])) + self.more_rows())
+
+    def more_rows(self) -> tuple[Row, ...]:
+        """Rows of `table` for what is no site."""
+        return ()
+
+
+def _row(site: Site) -> Row:
+    role = "free" if site.role == "latent" else site.role
+    return Row(site.name, role, site.shape, site.constraint, site.prior, site.bijector)
+
+
+class Surveyor(Reader):
     """A reader that hands out images of zero, to learn what a model asks for."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self.unconstrained_shapes: dict[str, tuple[int, ...]] = {}
         self.bijectors: dict[str, str] = {}
+        self.refusals: dict[str, str] = {}
         self.entries: dict[str, Callable[[], list[tuple[int, ...]]]] = {}
 
     def take(self, declaration: Declaration) -> Image:
@@ -119,9 +195,16 @@ class _Surveyor(Reader):
         bijector = bijector_for(d.constraint, d.shape, d.bijector, self._rules, d.name)
         shape = bijector.unconstrained_shape(d.shape)
         self.unconstrained_shapes[d.name] = shape
-        self.bijectors[d.name] = type(getattr(bijector, "each", bijector)).__name__
+        each = getattr(bijector, "each", bijector)
+        self.bijectors[d.name] = type(each).__name__
+        self.refusals[d.name] = each.no_log_det
         self.entries[d.name] = partial(bijector.entries, d.shape)
         return bijector.image(jnp.zeros(shape))
+
+
+def latent_sites(model: Model) -> tuple[Site, ...]:
+    """Find the latent sites of a model by one abstract run, if it has any."""
+    return tuple(site for site in _surveyed(model)[0] if site.role == "latent")
 
 
 def survey(model: Model) -> tuple[Site, ...]:
@@ -132,10 +215,19 @@ def survey(model: Model) -> tuple[Site, ...]:
     """
     sites, _ = _surveyed(model)
     if not any(site.role == "latent" for site in sites):
-        raise ModelError(
-            "model",
-            "it has no latent site, so there is nothing to infer",
-            'Declare one, such as site("mu", dist.Normal(0, 1)).',
+        frozen = [site.name for site in sites if site.role == "frozen"]
+        raise (
+            ModelError(
+                "model",
+                "every latent site is frozen, so there is nothing to infer",
+                f"Free one: model.free({frozen[0]!r}).",
+            )
+            if frozen
+            else ModelError(
+                "model",
+                "it has no latent site, so there is nothing to infer",
+                'Declare one, such as site("mu", dist.Normal(0, 1)).',
+            )
         )
     return sites
 
@@ -146,11 +238,11 @@ def entries(model: Model) -> dict[str, list[tuple[int, ...]]]:
     return {name: find() for name, find in surveyor.entries.items()}
 
 
-def _surveyed(model: Model) -> tuple[tuple[Site, ...], _Surveyor]:
-    found: list[tuple[tuple[Site, ...], _Surveyor]] = []
+def _surveyed(model: Model) -> tuple[tuple[Site, ...], Surveyor]:
+    found: list[tuple[tuple[Site, ...], Surveyor]] = []
 
     def abstract_run(model: Model) -> Array:
-        surveyor = _Surveyor(model.rules)
+        surveyor = Surveyor(model.rules)
         account = model.run(surveyor)
         found.append((_sites(account, surveyor), surveyor))
         _check_terms(account.terms)
@@ -168,7 +260,7 @@ def _surveyed(model: Model) -> tuple[tuple[Site, ...], _Surveyor]:
     return found[0]
 
 
-def _sites(account: Account, surveyor: _Surveyor) -> tuple[Site, ...]:
+def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
     latent = [
         Site(
             d.name,
@@ -178,8 +270,14 @@ def _sites(account: Account, surveyor: _Surveyor) -> tuple[Site, ...]:
             d.shape,
             surveyor.unconstrained_shapes[d.name],
             d.dims,
+            _prior_name(d),
+            surveyor.refusals[d.name],
         )
         for d in account.declarations
+    ]
+    latent += [
+        Site(n, "frozen", type(d.constraint).__name__, "", d.shape, (0,), d.dims, _prior_name(d))
+        for n, d in account.frozen.items()
     ]
     rest: list[tuple[Role, Mapping[str, Any]]] = [
         ("derived", account.derived),
@@ -191,6 +289,11 @@ def _sites(account: Account, surveyor: _Surveyor) -> tuple[Site, ...]:
         for name, value in values.items()
     ]
     return tuple(latent + others)
+
+
+def _prior_name(declaration: Declaration) -> str:
+    prior = declaration.prior
+    return "flat" if prior is None else type(unwrapped(prior.distribution)).__name__
 
 
 def _check_terms(terms: list[Term]) -> None:

@@ -9,7 +9,7 @@ from bijectors.base import Bijector, Constraint, Shape
 
 from .prior import Prior
 
-Role = Literal["latent", "observed", "derived"]
+Role = Literal["latent", "frozen", "observed", "derived"]
 Dims = tuple[str | None, ...]
 
 
@@ -39,12 +39,14 @@ class Site(NamedTuple):
 
     Attributes:
         name: Name of the site.
-        role: Whether it is sampled, observed or derived.
-        constraint: Name of the type of its set; empty unless latent.
+        role: Whether it is sampled, frozen at a value, observed or derived.
+        constraint: Name of the type of its set; empty unless latent or frozen.
         bijector: Name of the type of its map; empty unless latent.
         shape: Shape of a value, batch axes first.
         unconstrained_shape: Shape of its piece of the flat vector; (0,) unless latent.
         dims: A name, or `None`, for each axis of `shape`.
+        prior: Name of the type of its prior, or "flat"; empty unless latent or frozen.
+        no_log_det: Why its map has no log-determinant; empty where it has one.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Site(NamedTuple):
     shape: Shape
     unconstrained_shape: Shape
     dims: Dims
+    prior: str = ""
+    no_log_det: str = ""
 
 
 class Term(NamedTuple):

@@ -19,8 +19,9 @@ def to_arviz(run: Run) -> Any:
     """Return the draws made so far as what the installed ArviZ takes.
 
     Groups: `posterior` (latent and derived sites), `sample_stats` (by ArviZ's names),
-    `observed_data` and `constant_data`. The attributes tell the engine, whether the Jacobian
-    is included, the map of each site, and where the time went.
+    `observed_data` and `constant_data`, which has the frozen sites too. The attributes tell
+    the engine, whether the Jacobian is included, the map of each site, which sites are frozen,
+    and where the time went.
 
     Raises:
         RunError: Some chain has no draw yet.
@@ -65,6 +66,7 @@ def attributes(run: Run) -> dict[str, Any]:
         "engine": repr(run.engine),
         "jacobian": int(run.density.jacobian),
         "bijectors": ", ".join(f"{site.name}: {site.bijector}" for site in run.density.latent),
+        "frozen": ", ".join(site.name for site in run.density.sites if site.role == "frozen"),
         "warmup_draws": run.warmup,
         "chains_per_program": run.plan.width,
         "native_loop": int(run.plan.native),

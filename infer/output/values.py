@@ -22,7 +22,7 @@ def constrained(density: LogDensity, positions: np.ndarray) -> dict[str, np.ndar
     flat = positions.reshape(-1, size)
     rows = int(np.clip(SLICE_NUMBERS // max(size, 1), 1, LARGEST_SLICE))
     slices = [_slice(density, flat[i : i + rows], rows) for i in range(0, len(flat), rows)]
-    names = [site.name for site in density.sites if site.role != "observed"]
+    names = [site.name for site in density.sites if site.role in ("latent", "derived")]
     joined = {name: np.concatenate([values[name] for values in slices]) for name in names}
     return {name: a.reshape(batch + a.shape[1:]) for name, a in joined.items()}
 

@@ -1,0 +1,231 @@
+"""Freeze sites of any model: they are held at values and never reach the flat vector."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array
+
+from bijectors.base import Image
+from bijectors.rule import Rules
+
+from ..errors import ModelError
+from .base import Account, Model, Reader, Surveyor, latent_sites
+from .data import on_device
+from .names import listed
+from .site import Declaration, Term
+from .table import Row
+
+
+class Frozen(Model):
+    """A model of which some latent sites are held at values.
+
+    Attributes:
+        model: The model, with all its sites free.
+        values: What the frozen sites are held at, by name; leaves of the program.
+        guarded: Sites whose set is known in the program alone, so that the log density has
+            to tell whether they lie inside.
+    """
+
+    model: Model
+    values: dict[str, Array]
+    guarded: tuple[str, ...] = eqx.field(static=True)
+
+    def run(self, reader: Reader) -> Account:
+        holder = _Holder(reader, self.values)
+        account = self.model.run(holder)
+        refuse_unknown(self.values, [d.name for d in account.declarations])
+        account.declarations = [d for d in account.declarations if d.name not in self.values]
+        account.images = {n: i for n, i in account.images.items() if n not in self.values}
+        account.frozen = holder.held
+        account.terms += [self._support(name, holder.held[name]) for name in self.guarded]
+        return account
+
+    def _support(self, name: str, declaration: Declaration) -> Term:
+        constraint = jax.lax.stop_gradient(declaration.constraint)
+        inside = jnp.all(constraint.contains(self.values[name]))
+        return Term(f"support of {name}", "prior", jnp.where(inside, 0.0, -jnp.inf))
+
+    def constants(self) -> dict[str, np.ndarray]:
+        return self.model.constants() | {n: np.asarray(value) for n, value in self.values.items()}
+
+    def with_rules(self, rules: Rules) -> "Frozen":
+        return frozen(self.model.with_rules(rules), self.values)
+
+    def with_data(self, *args: Any, **kwargs: Any) -> "Frozen":
+        """Return the same model on other data, with the same sites frozen."""
+        changed = self.model.with_data(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        return frozen(changed, self.values)
+
+    def parts(self) -> tuple[Model, dict[str, Array]]:
+        return self.model, self.values
+
+    def selected(self, selector: Any, names: Sequence[str]) -> list[str]:
+        return self.model.selected(selector, names)
+
+    def initial_values(self) -> dict[str, Array]:
+        initial = self.model.initial_values()
+        return {name: value for name, value in initial.items() if name not in self.values}
+
+    def tree(self, values: Mapping[str, Any]) -> Any:
+        return self.model.tree({**self.values, **values})
+
+    def more_rows(self) -> tuple[Row, ...]:
+        return self.model.more_rows()
+
+
+class _Holder(Reader):
+    """Hands out the values of frozen sites, and asks another reader for the rest."""
+
+    def __init__(self, reader: Reader, values: Mapping[str, Array]) -> None:
+        self._reader, self._values = reader, values
+        self.held: dict[str, Declaration] = {}
+
+    def take(self, declaration: Declaration) -> Image:
+        d = declaration
+        if d.name not in self._values:
+            return self._reader.take(d)
+        value = self._values[d.name]
+        if value.shape != d.shape:
+            raise ModelError(
+                d.name,
+                f"it is frozen at a value of shape {value.shape}, but the site has {d.shape}",
+                "Give the whole value. To hold some of its entries alone, make them a site of "
+                "their own and join the two in the model.",
+            )
+        self.held[d.name] = d
+        zero = jnp.zeros((), jnp.finfo(value.dtype).dtype)
+        return Image(value, zero, zero, {})
+
+
+class _Checker(_Holder):
+    """Checks each value as it hands it out, before the model computes with it.
+
+    Attributes:
+        undecided: Sites of which the program alone can tell whether the value lies inside.
+    """
+
+    def __init__(self, reader: Reader, values: Mapping[str, Array]) -> None:
+        super().__init__(reader, values)
+        self.undecided: list[str] = []
+
+    def take(self, declaration: Declaration) -> Image:
+        image = super().take(declaration)
+        if declaration.name in self.held and not decided(declaration, image.value, "is frozen at"):
+            self.undecided.append(declaration.name)
+        return image
+
+
+def freeze(
+    model: Model, selectors: Sequence[Any], at: Mapping[str, Any], values: Mapping[str, Any]
+) -> Frozen:
+    """Hold sites of a model, which may have frozen ones already; see `Model.freeze`."""
+    whole, held = model.parts()
+    names = [site.name for site in latent_sites(whole)]
+    given = dict(values)
+    found: dict[str, Any] = {}
+    for selector in selectors:
+        if isinstance(selector, Mapping):
+            given |= selector
+        else:
+            known = {**whole.initial_values(), **held, **at}
+            found |= _known(_selected(model, selector, names), known)
+    refuse_unknown(given, names)
+    if not found and not given:
+        raise ModelError("freeze", "no site is named", f"The sites are {listed(names)}.")
+    new = {name: _array(name, value) for name, value in (found | given).items()}
+    return frozen(whole, held | new)
+
+
+def free(model: Model, selectors: Sequence[Any]) -> Model:
+    """Let sites of a model move again; see `Model.free`."""
+    whole, held = model.parts()
+    if not held:
+        raise ModelError("free", "no site is frozen", "model.freeze(...) freezes some.")
+    chosen = {n for s in selectors or ("**",) for n in _selected(model, s, [*held])}
+    left = {name: value for name, value in held.items() if name not in chosen}
+    return frozen(whole, left) if left else whole
+
+
+def frozen(model: Model, values: Mapping[str, Array]) -> Frozen:
+    """Hold sites at values, once it is known that the values lie inside their sets.
+
+    Raises:
+        ModelError: A value is outside its set, of a wrong shape, or of no site.
+    """
+    checker = _Checker(Surveyor(model.rules), values)
+    # Closed over, data and values stay numbers, which the checker can look at.
+    jax.eval_shape(lambda: model.run(checker).log_density())
+    return Frozen(model.labels, model.rules, model, dict(values), tuple(sorted(checker.undecided)))
+
+
+def decided(declaration: Declaration, value: Array, how: str) -> bool:
+    """Tell whether it can be seen before the program runs that a value lies in a site's set.
+
+    Raises:
+        ModelError: It does not; `how` says how the site comes by it.
+    """
+    constraint = declaration.constraint
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((constraint, value))):
+        return False
+    with jax.ensure_compile_time_eval():
+        inside = bool(np.all(constraint.contains(value)))
+    if not inside:
+        raise ModelError(
+            declaration.name,
+            f"it {how} {_shown(value)}, which lies outside {constraint!r}",
+            "Give a value inside its set, or declare another constraint.",
+        )
+    return True
+
+
+def refuse_unknown(given: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Raise where a value is given for what is no latent site."""
+    for name in sorted(given.keys() - set(names)):
+        raise ModelError(
+            name,
+            "it is frozen, but the model has no such latent site",
+            f"The latent sites are {listed(names)}.",
+        )
+
+
+def _selected(model: Model, selector: Any, names: Sequence[str]) -> list[str]:
+    chosen = model.selected(selector, names)
+    if not chosen:
+        raise ModelError(
+            repr(selector) if isinstance(selector, str) else "selector",
+            "it selects no site",
+            f"The sites are {listed(names)}; in a glob * stays within one step of a path, and ** "
+            "spans any number.",
+        )
+    return chosen
+
+
+def _known(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise ModelError(
+            missing[0],
+            "no value is known to freeze it at",
+            f"Give one: model.freeze({{{missing[0]!r}: value}}), or at=optimum.values.",
+        )
+    return {name: values[name] for name in names}
+
+
+def _array(name: str, value: Any) -> Array:
+    """Make a float array of a value; one that is traced stays as it is."""
+    array = value if isinstance(value, jax.Array) else np.asarray(value)
+    if not jnp.issubdtype(array.dtype, jnp.number):
+        raise ModelError(
+            name, f"it is frozen at {value!r}", "Give a number or an array of numbers."
+        )
+    is_float = jnp.issubdtype(array.dtype, jnp.inexact)
+    return on_device(array if is_float else array.astype(jnp.result_type(float)))
+
+
+def _shown(value: Array) -> str:
+    return str(np.asarray(value)) if value.size <= 6 else f"an array of shape {value.shape}"

@@ -1,0 +1,57 @@
+"""A table that accounts for every quantity of a model, to be printed."""
+
+from collections import Counter
+from math import prod
+from typing import NamedTuple
+
+from bijectors.base import Shape
+
+
+class Row(NamedTuple):
+    """One quantity of a model.
+
+    Attributes:
+        name: Name of the site, or path of the leaf.
+        role: What it is: free, frozen, data, static, derived or observed.
+        shape: Shape of its value; `None` for what is no array.
+        set: Name of the type of its set.
+        prior: Name of the type of its prior, or "flat".
+        note: Name of its map if it is free, or whatever else there is to say.
+    """
+
+    name: str
+    role: str
+    shape: Shape | None
+    set: str = ""
+    prior: str = ""
+    note: str = ""
+
+
+class Table(NamedTuple):
+    """Rows, which print as columns with a line of totals."""
+
+    rows: tuple[Row, ...]
+
+    def __str__(self) -> str:
+        heads = Row("name", "role", None, "set", "prior", "map or note")
+        cells = [(h.name, h.role, "shape", *h[3:]) for h in [heads]]
+        cells += [(r.name, r.role, _text(r.shape), *r[3:]) for r in self.rows]
+        widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+        return "\n".join([*lines, self._totals()])
+
+    def role_of(self, name: str) -> str:
+        """Tell what a quantity is."""
+        return {row.name: row.role for row in self.rows}[name]
+
+    def _totals(self) -> str:
+        """Count the rows of each role and, in brackets, their numbers."""
+        count, numbers = Counter(), Counter()
+        for row in self.rows:
+            count[row.role] += 1
+            numbers[row.role] += 0 if row.shape is None else prod(row.shape)
+        return "; ".join(f"{count[role]} {role} ({numbers[role]})" for role in count)
+
+
+def _text(shape: Shape | None) -> str:
+    return "" if shape is None else f"[{', '.join(map(str, shape))}]"
