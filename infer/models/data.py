@@ -125,6 +125,12 @@ def _sort(name: str, value: Any) -> tuple[Any, Any]:
     if is_leaf:
         refuse_nan(name, value)
         return on_device(value), None
+    if isinstance(value, Tracer):
+        raise ModelError(
+            name,
+            "a traced value is declared static, that is part of the program",
+            "Pass it as it is, or by infer.data(x): then it may change without compiling.",
+        )
     if isinstance(value, np.ndarray | jax.Array) or _is_array_like(value):
         refuse_nan(name, np.asarray(value))
         return None, Fixed(value)

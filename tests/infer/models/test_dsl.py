@@ -248,3 +248,11 @@ def test_a_static_array_may_go_to_numpy(group):
 def test_data_that_are_neither_arrays_nor_hashable_are_refused():
     with pytest.raises(infer.ModelError, match=r"d: a set is neither"):
         infer.model(lambda site, d: None, d={1, 2})
+
+
+def test_a_traced_value_cannot_be_static():
+    def make(power):
+        return infer.model(lambda site, power: None, power=infer.static(power))
+
+    with pytest.raises(infer.ModelError, match=r"power: a traced value is declared static"):
+        jax.jit(make)(2.0)
