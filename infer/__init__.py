@@ -20,11 +20,15 @@ from .models.base import Model as Model
 from .models.data import data as data, static as static
 from .models.declared import declared as declared
 from .models.dsl import model as model
+from .models.leaf import Leaf as Leaf
 from .models.numpyro import from_numpyro as from_numpyro
+from .models.parameter import Parameter as Parameter
+from .models.tree import tree_model as tree_model
 from .output.approximation import Approximation as Approximation
 from .output.arviz import to_arviz as to_arviz
 from .output.optimum import Optimum as Optimum
 from .output.sample import fit as fit, maximize as maximize, sample as sample
+from .output.trees import map_trees as map_trees, tree_of as tree_of
 from .run.run import Run as Run
 from .run.start import start as start
 from .target import Target as Target

@@ -142,7 +142,21 @@ def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
     Raises:
         ModelError: The model cannot be used; the message names the site.
     """
-    return LogDensity(model, survey(model), jacobian)
+    sites = survey(model)
+    if jacobian:
+        _refuse_without_log_det(sites)
+    return LogDensity(model, sites, jacobian)
+
+
+def _refuse_without_log_det(sites: tuple[Site, ...]) -> None:
+    for site in sites:
+        if site.no_log_det:
+            raise ModelError(
+                site.name,
+                f"no posterior density of it exists: {site.no_log_det}",
+                'Freeze it, or infer the arrays inside it; MAP(space="constrained") needs no '
+                "Jacobian.",
+            )
 
 
 def _inexact(value: np.ndarray) -> Array:

@@ -37,14 +37,26 @@ def joint(values, data):
     return prior + rows.sum()
 
 
+def likelihood(tree, data):
+    return dist.Normal(tree["theta"], data["error"]).log_prob(data["effect"])
+
+
 DATA = {"error": ERROR, "effect": EFFECT}
 COORDS = {"school": ["a", "b", "c"]}
+LEAVES = {
+    "mu": dist.Normal(0.0, 5.0),
+    "tau": dist.HalfCauchy(5.0),
+    "theta": infer.Leaf(lambda v: dist.Normal(v["mu"], v["tau"]), dims="school"),
+}
 SUPPORTS = {"mu": bj.Real(), "tau": bj.Positive(), "theta": bj.Real()}
 MODELS = {
     "dsl": lambda: infer.model(native, **DATA, coords=COORDS),
     "numpyro": lambda: infer.from_numpyro(theirs, **DATA, coords=COORDS),
     "declared": lambda: infer.declared(
         joint, SUPPORTS, data=DATA, dims={"theta": "school"}, coords=COORDS
+    ),
+    "tree": lambda: infer.tree_model(
+        {"mu": 0.0, "tau": 1.0, "theta": np.zeros(3)}, likelihood, LEAVES, data=DATA, coords=COORDS
     ),
 }
 EVERY = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
@@ -103,6 +115,8 @@ def test_globs_freeze_at_known_values():
     assert float(both.values["mu"]) == 1.0
     only = model.freeze(lambda name: name != "mu", at=at)
     assert [s.name for s in infer.log_density(only).latent] == ["mu"]
+    tree = MODELS["tree"]().freeze("ta?", {"mu": 0.5})
+    assert (float(tree.values["tau"]), float(tree.values["mu"])) == (1.0, 0.5)
 
 
 def test_a_frozen_site_of_a_non_centred_prior():
