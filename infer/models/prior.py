@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.linalg import cho_solve
 from jax.scipy.special import gammaln
-from jaxtyping import Array
+from jaxtyping import Array, Float
 from numpyro.distributions.distribution import ExpandedDistribution, Independent
 
 from bijectors.affine import Affine
-from bijectors.base import Constraint, Shape
+from bijectors.base import Constraint, Elementwise, Image, Shape
 from bijectors.translate.numpyro import from_numpyro
 
 from ..errors import ModelError
@@ -52,7 +52,7 @@ class Prior:
         extra = range(len(self.batch_shape), log_density.ndim)
         return log_density.sum(tuple(extra))
 
-    def non_centring(self, where: str) -> Affine:
+    def non_centring(self, where: str) -> "NonCentring":
         """Return the map location + scale * y for a distribution that has both.
 
         Raises:
@@ -66,7 +66,23 @@ class Prior:
                 f"centred=False needs a location and a scale, and {type(bare).__name__} has none",
                 f"Use one of {families}, or leave centred=True.",
             )
-        return Affine(bare.loc, bare.scale)  # pyright: ignore[reportAttributeAccessIssue]
+        return NonCentring(Affine(bare.loc, bare.scale))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class NonCentring(Elementwise):
+    """x = location + scale * y, by the location and scale of the very prior of x.
+
+    The by-product `non_centred` is y. It has this name because no other map's y is a draw of
+    the standard member of the prior's family, not even another `Affine`'s.
+    """
+
+    affine: Affine
+
+    def image(self, y: Float[Array, ""]) -> Image:
+        return self.affine.image(y)._replace(by_products={"non_centred": y})
+
+    def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
+        return self.affine.inverse(x)
 
 
 def prior_of(distribution: object, where: str) -> dist.Distribution:
@@ -178,6 +194,6 @@ _FORMULAE: dict[tuple[type, str], Callable] = {
 
 
 def _formula(kind: type, by_product: str) -> Callable | None:
-    if by_product == "standardised":
+    if by_product == "non_centred":
         return _standardised if kind in _STANDARD else None
     return _FORMULAE.get((kind, by_product))

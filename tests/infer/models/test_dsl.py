@@ -256,3 +256,19 @@ def test_a_traced_value_cannot_be_static():
 
     with pytest.raises(infer.ModelError, match=r"power: a traced value is declared static"):
         jax.jit(make)(2.0)
+
+
+MAPS = {
+    "affine": {"bijector": bj.Affine(2.0, 0.1)},
+    "bounded": {"constraint": bj.GreaterThan(1.0), "bijector": "softplus"},
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_a_chosen_map_leaves_the_prior_s_density_alone(name):
+    def model(site):
+        site("x", dist.Normal(-1.0, 3.0), **MAPS[name])
+
+    d, position = infer.log_density(infer.model(model)), jnp.array([0.7])
+    truth = dist.Normal(-1.0, 3.0).log_prob(d.constrain(position)["x"])
+    np.testing.assert_allclose(d.terms(position)["x"], truth, rtol=1e-12)
