@@ -116,7 +116,10 @@ def _per_chain(
     shapes = {site.name: site.shape for site in density.latent}
     arrays = {name: np.asarray(value) for name, value in values.items()}
     return [
-        {n: a[c] if a.shape == (chains, *shapes.get(n, ())) else a for n, a in arrays.items()}
+        {
+            n: np.asarray(a[c]) if a.shape == (chains, *shapes.get(n, ())) else a
+            for n, a in arrays.items()
+        }
         for c in range(chains)
     ]
 
