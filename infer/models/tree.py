@@ -75,7 +75,9 @@ class TreeModel(Model):
 
     def _grown(self, values: Mapping[str, Array], account: Account) -> dict[int, Array]:
         """Say what stands at the places of sites, and of what is derived from them."""
-        put = {i: b.fitted(values[b.name]) for b in self.branches for i in b.places}
+        put = {}
+        for branch in self.branches:
+            put |= dict.fromkeys(branch.places, branch.fitted(values[branch.name]))
         for leaf in self.derived:
             value = leaf.value(closed(self.rest.tree(put)))
             put |= dict.fromkeys(leaf.places, value)
@@ -109,7 +111,9 @@ class TreeModel(Model):
                 "Give a result of this very model, with the same leaves frozen; it has values "
                 f"for {listed(values)}.",
             )
-        put = {i: b.wrapped(values[b.name]) for b in self.branches for i in b.places}
+        put = {}
+        for branch in self.branches:
+            put |= dict.fromkeys(branch.places, branch.wrapped(values[branch.name]))
         for leaf in self.derived:
             given = leaf.name in values
             value = values[leaf.name] if given else leaf.value(closed(self.rest.tree(put)))
