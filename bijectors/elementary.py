@@ -1,14 +1,15 @@
 """Formulae that several maps share, each stable over the whole real line."""
 
 import math
+from itertools import accumulate
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-# Up to so many numbers a basis is written out.
-LARGEST_BASIS = 64
+# Up to so many steps, running sums are written out.
+WRITTEN_OUT = 16
 
 
 def softplus(y: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -30,29 +31,16 @@ def log_softplus(y: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def sum_to_zero(y: Float[Array, "... n"]) -> Float[Array, "... k"]:
-    """Map n numbers isometrically onto the vectors of n + 1 numbers that sum to zero.
+    """Map n numbers isometrically onto the vectors of k = n + 1 numbers that sum to zero.
 
-    Leading axes are batch axes. Source: the Helmert basis as in the Stan reference manual,
-    "Sum-to-zero vector": w_n = y_n / sqrt(n (n + 1)), z_n = sum_{i >= n} w_i - (n - 1) w_{n-1}.
+    z_i = y_i - s / (k + sqrt(k)) and z_k = -s / sqrt(k), with s the sum of y: the reflection of
+    (y, 0) that takes the last axis to the constant vector's. Leading axes are batch axes.
+
+    Source: Householder (1958); PyMC's ZeroSumTransform.
     """
-    size = y.shape[-1]
-    if size <= LARGEST_BASIS:
-        # Written out, since compilers are slow at cumulated sums; no matrix product, whose
-        # precision accelerators lower.
-        return (y[..., :, None] * helmert_basis(size).astype(y.dtype)).sum(-2)
-    n = jnp.arange(1, size + 1, dtype=y.dtype)
-    w = y / jnp.sqrt(n * (n + 1))
-    zero = jnp.zeros((*y.shape[:-1], 1), y.dtype)
-    tails = jnp.cumsum(w[..., ::-1], -1)[..., ::-1]
-    return jnp.concatenate([tails, zero], -1) - jnp.concatenate([zero, n * w], -1)
-
-
-def helmert_basis(size: int) -> np.ndarray:
-    """Orthonormal rows that sum to zero: n times 1, then -n, divided by sqrt(n (n + 1))."""
-    n = np.arange(1.0, size + 1)[:, None]
-    place = np.arange(size + 1)
-    row = np.where(place < n, 1.0, np.where(place == n, -n, 0.0))
-    return row / np.sqrt(n * (n + 1))
+    k = y.shape[-1] + 1
+    total = y.sum(-1, keepdims=True)
+    return jnp.concatenate([y - total / (k + math.sqrt(k)), -total / math.sqrt(k)], -1)
 
 
 def normalised_exponentials(
@@ -68,9 +56,22 @@ def normalised_exponentials(
 
 
 def from_sum_to_zero(z: Float[Array, "... k"]) -> Float[Array, "... n"]:
-    """Invert `sum_to_zero`: y_n = (sum_{i <= n} z_i - n z_{n+1}) / sqrt(n (n + 1))."""
-    n = jnp.arange(1, z.shape[-1], dtype=z.dtype)
-    return (jnp.cumsum(z, -1)[..., :-1] - n * z[..., 1:]) / jnp.sqrt(n * (n + 1))
+    """Invert `sum_to_zero`; a shift common to all numbers changes nothing.
+
+    y_i = d_i - sum(d) / (k + sqrt(k)), with d_i = z_i - z_k.
+    """
+    k = z.shape[-1]
+    differences = z[..., :-1] - z[..., -1:]
+    return differences - differences.sum(-1, keepdims=True) / (k + math.sqrt(k))
+
+
+def running_sums(first: Float[Array, ""], steps: Float[Array, "n"]) -> Float[Array, "k"]:
+    """Compute first, first + step_1, first + step_1 + step_2, and so on: n + 1 sums."""
+    count = steps.shape[0]
+    if count > WRITTEN_OUT:
+        return jnp.cumsum(jnp.concatenate([first[None], steps]))
+    # Compilers are slow at cumulated sums, and at what unpacking an array writes.
+    return jnp.stack(list(accumulate((steps[i] for i in range(count)), initial=first)))
 
 
 def log_sech_squared(y: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -68,7 +68,7 @@ from .simplex import (
 )
 from .sphere import Direction as Direction, UnitVector as UnitVector
 from .stochastic import RowByRow as RowByRow, Stochastic as Stochastic
-from .zero_sum import HelmertZeroSum as HelmertZeroSum, ZeroSum as ZeroSum
+from .zero_sum import IsometricZeroSum as IsometricZeroSum, ZeroSum as ZeroSum
 
 _ANYWHERE: Domains = {"float32": Domain(400.0, 2e-3), "float64": Domain(400.0, 1e-10)}
 _NO_OVERFLOW: Domains = {"float32": Domain(80.0, 1e-4), "float64": Domain(400.0, 1e-12)}
@@ -173,8 +173,8 @@ RULES: Rules = (
     ),
     Rule(
         ZeroSum,
-        "helmert",
-        lambda c: HelmertZeroSum(c.axes),
+        "isometric",
+        lambda c: IsometricZeroSum(c.axes),
         (
             *cases(ZeroSum(), *_VECTORS),
             *cases(ZeroSum(2), (3, 4)),

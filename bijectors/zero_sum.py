@@ -30,13 +30,13 @@ class ZeroSum(Constraint):
         return jnp.all(jnp.stack([s <= slack for s in sums]), 0) & jnp.isfinite(largest)
 
     def coordinates(self, value: Float[Array, "..."]) -> Float[Array, "n"]:
-        return HelmertZeroSum(self.axes).inverse(value).reshape(-1)
+        return IsometricZeroSum(self.axes).inverse(value).reshape(-1)
 
 
-class HelmertZeroSum(Bijector):
-    """x = H y along each of `axes` axes, H an orthonormal basis; log-determinant 0.
+class IsometricZeroSum(Bijector):
+    """x = H y along each of `axes` axes, H of orthonormal columns; log-determinant 0.
 
-    Source: Stan reference manual 2.36, "Sum-to-zero vector" and "Sum-to-zero matrix".
+    Source: PyMC's ZeroSumTransform; Stan reference manual 2.36, "Sum-to-zero matrix".
     """
 
     axes: int = eqx.field(static=True, default=1)
