@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .base import Image, VectorConstraint, Vectorwise, bijection
+from .elementary import running_sums
 
 
 class Descending(VectorConstraint):
@@ -17,7 +18,7 @@ class CumulatedExpDown(Vectorwise):
     """x_1 = y_1, x_k = x_{k-1} - exp(y_k), with log-determinant sum_{k > 1} y_k."""
 
     def image(self, y: Float[Array, "k"]) -> Image:
-        value = jnp.cumsum(jnp.concatenate([y[:1], -jnp.exp(y[1:])]))
+        value = running_sums(y[0], -jnp.exp(y[1:]))
         return bijection(value, y[1:].sum())
 
     def inverse(self, x: Float[Array, "k"]) -> Float[Array, "k"]:

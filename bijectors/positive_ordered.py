@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .base import Image, VectorConstraint, Vectorwise, bijection
+from .elementary import running_sums
 
 
 class PositiveOrdered(VectorConstraint):
@@ -21,7 +22,8 @@ class CumulatedExpFromZero(Vectorwise):
     """
 
     def image(self, y: Float[Array, "k"]) -> Image:
-        return bijection(jnp.cumsum(jnp.exp(y)), y.sum())
+        gaps = jnp.exp(y)
+        return bijection(running_sums(gaps[0], gaps[1:]), y.sum())
 
     def inverse(self, x: Float[Array, "k"]) -> Float[Array, "k"]:
         return jnp.log(jnp.diff(x, prepend=jnp.zeros(1, x.dtype)))
