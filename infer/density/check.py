@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import StartError
 from ..models.base import Model
 from .base import LogDensity, log_density
+from .family import alone
 from .start import find_starts
 
 
@@ -36,7 +37,9 @@ def check(model: Model, seed: int = 0) -> list[Finding]:
         density = log_density(model)
         sites = ", ".join(f"{s.name}{list(s.shape)}" for s in density.latent)
         findings.append(Finding("does the model run, with latent sites?", True, sites))
-        point = find_starts(density, 1, np.array([0, seed], np.uint32), "uniform").positions[0]
+        point = find_starts(alone(density), 1, np.array([0, seed], np.uint32), "uniform").positions[
+            0
+        ]
         findings.append(Finding("is there a finite start?", True, f"size {density.size}"))
         findings.append(_round_trip(density, point))
     except StartError as error:

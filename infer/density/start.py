@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from ..errors import StartError
 from .base import LogDensity
+from .family import Family, alone
 
 Starts = str | Mapping[str, Any]
 
@@ -35,12 +36,12 @@ class Points(NamedTuple):
     gradients: np.ndarray
 
 
-def find_starts(density: LogDensity, chains: int, key: np.ndarray, starts: Starts) -> Points:
-    """Find a usable start for every chain.
+def find_starts(family: Family, chains: int, key: np.ndarray, starts: Starts) -> Points:
+    """Find a usable start for every chain of every member.
 
     Args:
-        density: The log density.
-        chains: Number of starts.
+        family: The log densities.
+        chains: Number of starts of each member; those of the first come first.
         key: Key data, shape (2,), of threefry2x32.
         starts: "uniform" (the best of eight on (-2, 2) of the unconstrained space), "prior",
             or constrained values by name, each of a site's shape or with a leading axis of
@@ -52,19 +53,20 @@ def find_starts(density: LogDensity, chains: int, key: np.ndarray, starts: Start
         ModelError: Given values are missing, of a wrong shape, or outside their set.
     """
     if not isinstance(starts, str):
-        return _given(density, chains, starts)
+        return _given(family, chains, starts)
+    lanes = family.count * chains
     # A draw from the prior is kept; of uniform ones, some lie where no chain comes back from.
     candidates = CANDIDATES if starts == "uniform" else 1
-    found = _propose(density, key, 0, chains, starts)
+    found = _propose(family, key, 0, lanes, starts)
     for attempt in range(1, TRIES):
         usable = _usable(found)
         if attempt >= candidates and usable.all():
             return found
-        again = _propose(density, key, attempt, chains, starts)
+        again = _propose(family, key, attempt, lanes, starts)
         better = again.log_densities > found.log_densities
         better = _usable(again) & (better & (attempt < candidates) | ~usable)
         found = Points(*(_pick(better, new, old) for new, old in zip(again, found, strict=True)))
-    return _refuse_unusable(density, found, "Give starting values, or weaker constraints.")
+    return _refuse_unusable(family, found, "Give starting values, or weaker constraints.")
 
 
 def refuse_misfits(density: LogDensity, chains: int, starts: Starts) -> None:
@@ -80,34 +82,49 @@ def refuse_misfits(density: LogDensity, chains: int, starts: Starts) -> None:
 
 def evaluate(density: LogDensity, positions: np.ndarray) -> Points:
     """Evaluate the log density and gradient at points of shape (chains, size)."""
-    values, gradients = _evaluate(density, jnp.asarray(positions))
+    return _evaluated(alone(density), positions)
+
+
+def _evaluated(family: Family, positions: np.ndarray) -> Points:
+    own = family.rows(_members(family, len(positions)))
+    values, gradients = _evaluate(family.shared, own, jnp.asarray(positions))
     return Points(np.asarray(positions), np.asarray(values), np.asarray(gradients))
 
 
+def _members(family: Family, lanes: int) -> np.ndarray:
+    """Tell which member each lane belongs to."""
+    return np.repeat(np.arange(family.count), lanes // family.count)
+
+
 @eqx.filter_jit
-def _evaluate(density: LogDensity, positions: Array) -> tuple[Array, Array]:
-    return jax.vmap(density.evaluate)(positions)
+def _evaluate(shared: LogDensity, own: LogDensity, positions: Array) -> tuple[Array, Array]:
+    return jax.vmap(lambda own, q: eqx.combine(shared, own).evaluate(q))(own, positions)
 
 
-def _propose(density: LogDensity, key: np.ndarray, attempt: int, chains: int, how: str) -> Points:
+def _propose(family: Family, key: np.ndarray, attempt: int, lanes: int, how: str) -> Points:
+    own = family.rows(_members(family, lanes))
     # Bits must not depend on how the user's own programs draw theirs.
     with jax.threefry_partitionable(True):
-        draws = _draw(density, key, np.uint32(attempt), np.arange(chains, dtype=np.uint32), how)
+        tags = np.arange(lanes, dtype=np.uint32)
+        draws = _draw(family.shared, own, key, np.uint32(attempt), tags, how)
     return Points(*(np.asarray(a) for a in draws))
 
 
 @eqx.filter_jit
-def _draw(density: LogDensity, key: Any, attempt: Any, chains: Any, how: str):
+def _draw(shared: LogDensity, own: LogDensity, key: Any, attempt: Any, lanes: Any, how: str):
     root = jax.random.wrap_key_data(key, impl="threefry2x32")
 
-    def one(chain: Array) -> Array:
-        own = jax.random.fold_in(jax.random.fold_in(root, chain), attempt)
+    def one(own: LogDensity, lane: Array) -> tuple[Array, tuple[Array, Array]]:
+        density = eqx.combine(shared, own)
+        key = jax.random.fold_in(jax.random.fold_in(root, lane), attempt)
         if how == "prior":
-            return density.draw_prior(own)
-        return jax.random.uniform(own, (density.size,), minval=-RADIUS, maxval=RADIUS)
+            position = density.draw_prior(key)
+        else:
+            position = jax.random.uniform(key, (density.size,), minval=-RADIUS, maxval=RADIUS)
+        return position, density.evaluate(position)
 
-    positions = jax.vmap(one)(chains)
-    return positions, *jax.vmap(density.evaluate)(positions)
+    positions, evaluated = jax.vmap(one)(own, lanes)
+    return positions, *evaluated
 
 
 def _per_chain(
@@ -124,12 +141,12 @@ def _per_chain(
     ]
 
 
-def _given(density: LogDensity, chains: int, values: Mapping[str, Any]) -> Points:
-    per_chain = _per_chain(density, chains, values)
-    positions = np.stack([np.asarray(density.unconstrain(v)) for v in per_chain])
-    return _refuse_unusable(
-        density, evaluate(density, positions), "Give values where every term is finite."
-    )
+def _given(family: Family, chains: int, values: Mapping[str, Any]) -> Points:
+    members = [family.member(i) for i in range(family.count)]
+    per_chain = _per_chain(members[0], chains, values)
+    flat = [np.asarray(m.unconstrain(v)) for m in members for v in per_chain]
+    found = _evaluated(family, np.stack(flat))
+    return _refuse_unusable(family, found, "Give values where every term is finite.")
 
 
 def _usable(points: Points) -> np.ndarray:
@@ -140,13 +157,15 @@ def _pick(chosen: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
     return np.where(chosen.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
 
 
-def _refuse_unusable(density: LogDensity, points: Points, mend: str) -> Points:
+def _refuse_unusable(family: Family, points: Points, mend: str) -> Points:
     usable = _usable(points)
     if usable.all():
         return points
-    chain = int(np.argmin(usable))
-    where, found = explain_failure(density, points.positions[chain])
-    raise StartError(where, found, mend)
+    lane = int(np.argmin(usable))
+    member = int(_members(family, len(usable))[lane])
+    where, found = explain_failure(family.member(member), points.positions[lane])
+    of = f" of data set {member}" if family.count > 1 else ""
+    raise StartError(where, found + of, mend)
 
 
 def explain_failure(density: LogDensity, position: np.ndarray) -> tuple[str, str]:

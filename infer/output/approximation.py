@@ -11,6 +11,7 @@ import xarray
 from jaxtyping import Array
 
 from ..density.base import LogDensity
+from ..density.family import alone
 from ..density.start import evaluate
 from ..engines.advi import ADVI
 from ..numerics.normal import Normal, unpacked
@@ -56,7 +57,7 @@ class Approximation:
         positions = self.positions(draws, key)
         values = constrained(self.density, positions[None])
         stats = {"log_q": (("chain", "draw"), self.log_prob(positions)[None])}
-        return arviz_of(self.density, values, xarray.Dataset(stats), self.attributes)
+        return arviz_of(alone(self.density), values, xarray.Dataset(stats), self.attributes)
 
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""

@@ -9,10 +9,14 @@ import numpy as np
 import xarray
 
 from ..density.base import LogDensity
+from ..density.family import Family
 from ..models.site import Dims
 from ..run.run import Run
 from .values import constrained, observed_values
 from .versions import as_arviz
+
+# The dimension of several data sets.
+SET = "dataset"
 
 
 def to_arviz(run: Run) -> Any:
@@ -27,34 +31,66 @@ def to_arviz(run: Run) -> Any:
         RunError: Some chain has no draw yet.
     """
     draws = run.draws()
-    values = constrained(run.density, draws.positions)
-    stats = {name: (("chain", "draw"), a) for name, a in draws.stats.items()}
-    return arviz_of(run.density, values, xarray.Dataset(stats), attributes(run))
+    several = run.family.count > 1
+    values = _apart(run, draws.positions) if several else constrained(run.density, draws.positions)
+    own = {name: _by_set(a, run.family.count) if several else a for name, a in draws.stats.items()}
+    lead = ("chain", "draw", SET)[: 2 + several]
+    stats = xarray.Dataset({name: (lead, a) for name, a in own.items()})
+    return arviz_of(run.family, values, stats, attributes(run))
 
 
 def arviz_of(
-    density: LogDensity,
+    family: Family,
     values: Mapping[str, np.ndarray],
     stats: xarray.Dataset,
     attributes: Mapping[str, Any],
 ) -> Any:
-    """Gather values of shape (chains, draws, *site), statistics and the model's data."""
+    """Gather values, statistics and the models' data.
+
+    Args:
+        family: The log densities.
+        values: Of shape (chains, draws, *site), or (chains, draws, data sets, *site).
+        stats: Of the same leading axes.
+        attributes: Of the result.
+    """
+    numbered = {name: np.arange(size) for name, size in stats.sizes.items()}
     groups = {
-        "posterior": _dataset(density, values, ("chain", "draw")),
-        "sample_stats": stats.assign_coords(_numbered(stats.sizes["chain"], stats.sizes["draw"])),
-    } | data_groups(density)
+        "posterior": _dataset(family.member(0), values, tuple(map(str, stats.sizes))),
+        "sample_stats": stats.assign_coords(numbered),
+    } | data_groups(family)
     return as_arviz({name: g for name, g in groups.items() if g.data_vars}, attributes)
 
 
-def data_groups(density: LogDensity) -> dict[str, xarray.Dataset]:
-    """Sort a model's data into observed and constant, by the names of its sites."""
-    observed = observed_values(density)
-    constants = density.model.constants()
+def data_groups(family: Family) -> dict[str, xarray.Dataset]:
+    """Sort the models' data into observed and constant, by the names of their sites."""
+    members = [family.member(i) for i in range(family.count)]
+    observed = _stacked([observed_values(density) for density in members])
+    constants = _stacked([density.model.constants() for density in members])
     rest = {name: a for name, a in constants.items() if name not in observed}
+    lead = (SET,) if family.count > 1 else ()
     return {
-        "observed_data": _dataset(density, observed, ()),
-        "constant_data": _dataset(density, rest, ()),
+        "observed_data": _dataset(members[0], observed, lead),
+        "constant_data": _dataset(members[0], rest, lead),
     }
+
+
+def _stacked(each: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Stack the arrays of several data sets; leave those of one."""
+    if len(each) == 1:
+        return each[0]
+    return {name: np.stack([own[name] for own in each]) for name in each[0]}
+
+
+def _apart(run: Run, positions: np.ndarray) -> dict[str, np.ndarray]:
+    """Map the positions of each data set by its own density: (chains, draws, data sets, *site)."""
+    parts = np.split(positions, run.family.count)
+    each = [constrained(run.family.member(i), part) for i, part in enumerate(parts)]
+    return {name: np.moveaxis(a, 0, 2) for name, a in _stacked(each).items()}
+
+
+def _by_set(stat: np.ndarray, count: int) -> np.ndarray:
+    """Lay (data sets times chains, draws) out as (chains, draws, data sets)."""
+    return np.moveaxis(stat.reshape(count, -1, stat.shape[1]), 0, 2)
 
 
 def attributes(run: Run) -> dict[str, Any]:
@@ -68,6 +104,7 @@ def attributes(run: Run) -> dict[str, Any]:
         "bijectors": ", ".join(f"{site.name}: {site.bijector}" for site in run.density.latent),
         "frozen": ", ".join(site.name for site in run.density.sites if site.role == "frozen"),
         "warmup_draws": run.warmup,
+        "warmup_gradients": run.warmup_gradients,
         "chains_per_program": run.plan.width,
         "native_loop": int(run.plan.native),
         "why_not_native": run.why_not_native or "",
@@ -83,12 +120,13 @@ def _dataset(
     coords = density.model.labels.coords
     arrays = {}
     for name, value in values.items():
-        own = names.get(name, (None,) * value.ndim)
+        own = names.get(name, (None,) * (value.ndim - len(lead)))
         dims = lead + tuple(d or f"{name}_dim_{i}" for i, d in enumerate(own))
         arrays |= {part: (dims, numbers) for part, numbers in _real(name, value).items()}
     used = {d for dims, _ in arrays.values() for d in dims}
     known = {d: c for d, c in coords.items() if d in used}
-    numbered = _numbered(*next(iter(values.values())).shape[:2]) if lead else {}
+    sizes = next(iter(values.values())).shape if values else ()
+    numbered = {name: np.arange(size) for name, size in zip(lead, sizes, strict=False)}
     return xarray.Dataset(arrays, coords=known | numbered)
 
 
@@ -97,10 +135,6 @@ def _real(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
     if not np.iscomplexobj(value):
         return {name: value}
     return {f"{name}.real": np.real(value), f"{name}.imag": np.imag(value)}
-
-
-def _numbered(chains: int, draws: int) -> dict[str, np.ndarray]:
-    return {"chain": np.arange(chains), "draw": np.arange(draws)}
 
 
 def _version() -> str:

@@ -1,6 +1,7 @@
 """The calls that most people make: sample, maximize and fit, each one run from end to end."""
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from .optimum import Optimum, optimum_of
 
 
 def sample(
-    model: Model,
+    model: Model | Sequence[Model],
     engine: Engine | None = None,
     *,
     chains: int = 4,
@@ -36,12 +37,17 @@ def sample(
     threads: int | None = None,
     progress: bool | None = None,
 ) -> Any:
-    """Draw from the posterior.
+    """Draw from the posterior of a model, or of each of many in one call.
+
+    Many models must differ in the numbers in their arrays alone, as the same model on many data
+    sets does: `[model.with_data(y=y) for y in data]`, or one frozen at many values. Each has its
+    own chains, starts, step size and metric; one program serves them all, and none waits for
+    another's draws within a window of warm-up, nor in sampling.
 
     Args:
-        model: What a front end returned.
+        model: What a front end returned, or several of them.
         engine: A sampler; by default `NUTS()`.
-        chains: Number of chains.
+        chains: Number of chains, of each model.
         draws: Draws per chain: exactly so many, for every chain.
         warmup: Warm-up draws per chain; by default the engine's.
         starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or constrained
@@ -53,7 +59,9 @@ def sample(
         progress: Whether to show a bar; by default where standard error is a terminal.
 
     Returns:
-        ArviZ data; see `to_arviz`. After an interrupt, the draws made so far.
+        ArviZ data; see `to_arviz`. Of several models, all variables, statistics and data have
+        the dimension `dataset`, so that ArviZ's diagnostics come out for each. After an
+        interrupt, the draws made so far.
 
     Raises:
         ModelError, StartError, EngineError, RunError: As `start` does, before compiling.

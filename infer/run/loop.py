@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,18 +86,40 @@ def layout(engine: Engine, target: Target, tuning: Tuning, state: State) -> Layo
     return Layout(tick.position.shape[0], tick.gradient.shape[0], dtypes)
 
 
+class Steered(NamedTuple):
+    """What steers chains: the log density and the tuning, or those of their arrays that some have.
+
+    Attributes:
+        target: The log density.
+        tuning: Of the engine.
+    """
+
+    target: Any
+    tuning: Tuning
+
+
 def run_block(
     engine: Engine, capacity: int, record: int,
-    target: Target, tuning: Tuning, state: State, order: Order,
+    shared: Steered, own: Steered, state: State, order: Order,
 ) -> Block:  # fmt: skip
     """Tick a group until its chains have their draws, or one of them needs more rows.
 
     A chain that has all its draws idles; no other waits. A group of one is not batched.
+
+    Args:
+        engine: The engine.
+        capacity: Rows of the block.
+        record: Numbers in one row.
+        shared: Arrays that all chains share; None where each has its own.
+        own: Those of each chain, along a leading axis of the group; None where they are shared.
+        state: Of each chain, likewise.
+        order: What is to do.
     """
     alone = order.keys.shape[0] == 1
     vectorise = _on_the_only if alone else _over_chains
-    start = vectorise(_begin, engine, tuning)(state, order.keys, order.entering, order.window)
-    tick = vectorise(_tick_one, engine, target, tuning)
+    begin = vectorise(_begin, engine, shared)
+    start = begin(own, state, order.keys, order.entering, order.window)
+    tick = vectorise(_tick_one, engine, shared)
     rows = jnp.zeros((order.keys.shape[0], capacity + 1, record), _float_type(state))
 
     def going(carry) -> Array:
@@ -106,7 +129,7 @@ def run_block(
 
     def body(carry):
         (state, keys), rows, filled = carry
-        ticked, rows, complete = tick(state, keys, order.drawn + filled, rows, filled)
+        ticked, rows, complete = tick(own, state, keys, order.drawn + filled, rows, filled)
         if not alone:
             # A chain alone is never idle here, and its state needs no second copy.
             active = filled < order.wanted
@@ -119,11 +142,11 @@ def run_block(
     return Block(state, rows, filled)
 
 
-def _begin(engine, tuning, state, key_data, entering, window):
+def _begin(engine, shared, own, state, key_data, entering, window):
     warming = window != SAMPLING
     key = jax.random.wrap_key_data(key_data, impl=KEY_IMPLEMENTATION)
     window_key = jax.random.key_data(jax.random.fold_in(key, window))
-    entered = engine.enter(tuning, state, warming)
+    entered = engine.enter(eqx.combine(shared.tuning, own.tuning), state, warming)
     return jax.tree.map(lambda a, b: jnp.where(entering, a, b), entered, state), window_key
 
 
@@ -131,7 +154,8 @@ def _where_chain(active: Array, new: Array, old: Array) -> Array:
     return jnp.where(active.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
 
 
-def _tick_one(engine, target, tuning, state, key_data, draw, rows, filled):
+def _tick_one(engine, shared, own, state, key_data, draw, rows, filled):
+    target, tuning = eqx.combine(shared, own)
     window_key = jax.random.wrap_key_data(key_data, impl=KEY_IMPLEMENTATION)
     key = jax.random.fold_in(window_key, draw)
     state, tick = engine.tick(key, target, tuning, state)

@@ -9,11 +9,12 @@ import jax
 import numpy as np
 
 from ..density.base import LogDensity
+from ..density.family import Family, nothing_of
 from ..engines.base import Draws, Engine, Tuning
 from ..errors import RunError
 from .collect import Group, collect, regrouped
 from .devices import Plan, in_turn, without_native
-from .loop import SAMPLING, Block, Layout, Order, layout, run_block
+from .loop import SAMPLING, Block, Layout, Order, Steered, layout, run_block
 from .native import Program, Refusal, program
 from .offers import refuse_number
 from .progress import Progress
@@ -47,6 +48,7 @@ class RunState(NamedTuple):
         warmup: Warm-up draws per chain that were planned.
         timing: Where the time went.
         why_not_native: The reason, where there is no native form.
+        warmup_gradients: Gradients that warm-up took.
     """
 
     made_for: str
@@ -59,24 +61,26 @@ class RunState(NamedTuple):
     warmup: int
     timing: Timing
     why_not_native: str | None
+    warmup_gradients: int
 
 
 @dataclass
 class Run:
-    """Chains of one engine on one density.
+    """Chains of one engine on one density, or equally many on each of several.
 
     Attributes:
-        density: The log density.
+        family: The log densities, of which each has equally many chains.
         engine: The engine.
         plan: How the chains share the machine.
-        tuning: What warm-up has learned so far.
+        tuning: What warm-up has learned so far; of several densities, along a leading axis.
         warmup: Draws of warm-up per chain that were planned.
         timing: Where the time went.
         why_not_native: The reason, where there is no native form.
         rewritten: Names of the primitives that were rewritten to make it native.
+        warmup_gradients: Gradients that warm-up took, where the engine counts them.
     """
 
-    density: LogDensity
+    family: Family
     engine: Engine
     plan: Plan
     tuning: Tuning
@@ -89,18 +93,24 @@ class Run:
     timing: Timing = field(default_factory=Timing)
     progress: bool | None = None
     rewritten: tuple[str, ...] = ()
+    warmup_gradients: int = 0
+
+    @property
+    def density(self) -> LogDensity:
+        """The log density; of several, the first."""
+        return self.family.member(0)
 
     @property
     def chains(self) -> int:
-        """Number of chains."""
-        return sum(len(group.chains) for group in self.groups)
+        """Number of chains, of all densities together."""
+        return len(self.groups) * self.plan.width
 
     @property
     def state(self) -> RunState:
         """All that is needed to go on later; see `start(state=...)`."""
         host = [replace(g, state=jax.tree.map(np.asarray, g.state)) for g in self.groups]
         return RunState(
-            made_for(self.density, self.engine),
+            made_for(self.family, self.engine),
             # Dealt anew, so that the run going on changes nothing here.
             tuple(regrouped(host, self.plan.width)),
             self.plan,
@@ -111,6 +121,7 @@ class Run:
             self.warmup,
             replace(self.timing),
             self.why_not_native,
+            self.warmup_gradients,
         )
 
     def advance(self, draws: int) -> "Run":
@@ -137,7 +148,7 @@ class Run:
         bar = bar or Progress(0, shown=False)
         bar.phase("warm-up")
         while self.window != SAMPLING:
-            if self.windows and not self.engine.settled(self.tuning):
+            if self.windows and not self._settled():
                 self._collect(self.window, self.windows[0], bar)
                 self._meet()
             else:
@@ -170,27 +181,58 @@ class Run:
     def _meet(self) -> None:
         window = self._layout.unpack(self._records(self.windows[0]))
         recent, windows = (*self.recent[-1:], window), self.windows[1:]
-        tuning = self.engine.retune(self.tuning, recent, len(windows))
+        tuning = self._retuned(recent, len(windows))
         groups = [group.entered() for group in self.groups]
+        taken = self.warmup_gradients + int(np.sum(window.stats.get("n_steps", 0)))
         # All at once, so that an interrupt finds the run before or after.
         self.__dict__.update(
-            recent=recent, windows=windows, tuning=tuning, groups=groups, window=self.window + 1
-        )
+            recent=recent, windows=windows, tuning=tuning, groups=groups, window=self.window + 1,
+            warmup_gradients=taken,
+        )  # fmt: skip
+
+    def _retuned(self, recent: tuple[Draws, ...], remaining: int) -> Tuning:
+        """Let the engine learn, from the chains of each density apart."""
+        parts = zip(*(_parted(window, self.family.count) for window in recent), strict=True)
+        pairs = zip(self._tunings(), parts, strict=True)
+        return joined([self.engine.retune(tuning, own, remaining) for tuning, own in pairs])
+
+    def _settled(self) -> bool:
+        return all(map(self.engine.settled, self._tunings()))
+
+    def _tunings(self) -> list[Tuning]:
+        """List the tuning of each density."""
+        count = self.family.count
+        if count == 1:
+            return [self.tuning]
+        return [jax.tree.map(lambda a, i=i: np.asarray(a[i]), self.tuning) for i in range(count)]
+
+    def _shared(self) -> Steered:
+        several = self.family.count > 1
+        return Steered(self.family.shared, nothing_of(self.tuning) if several else self.tuning)
+
+    def _own(self, group: Group) -> Steered:
+        """Take what the chains of a group do not share with all others."""
+        if self.family.count == 1:
+            return Steered(self.family.own, nothing_of(self.tuning))
+        members = np.asarray(group.chains) // (self.chains // self.family.count)
+        tuning = jax.tree.map(lambda a: a[members], self.tuning)
+        return Steered(self.family.rows(members), tuning)
 
     @cached_property
     def _layout(self) -> Layout:
         alone = jax.tree.map(lambda a: a[0], self.groups[0].state)
-        return layout(self.engine, self.density, self.tuning, alone)
+        return layout(self.engine, self.density, self._tunings()[0], alone)
 
     def _collect(self, window: int, draws: int, bar: Progress) -> None:
         records = self._layout
         compiled = self._program(records.record)
         # The plan may have changed: without a native form, chains are batched.
         capacity = _capacity(records.record, self.plan.width)
+        shared = self._shared()
         began = time.perf_counter()
 
         def call(group: Group, order: Order) -> Block:
-            return compiled.call(self.density, self.tuning, group.state, order)
+            return compiled.call(shared, self._own(group), group.state, order)
 
         def watch(group: Group, fresh: int) -> None:
             bar.advance(fresh, _divergences(group, records))
@@ -205,7 +247,8 @@ class Run:
     def _program(self, record: int) -> Program:
         """Compile the loop; where there is no native form, make another plan."""
         group, capacity = self.groups[0], _capacity(record, self.plan.width)
-        arguments = (self.density, self.tuning, group.state, group.order(0, 0, capacity))
+        order = group.order(0, 0, capacity)
+        arguments = (self._shared(), self._own(group), group.state, order)
         static = (self.engine, capacity, record)
         made, new = program(run_block, static, arguments, native=self.plan.native)
         if isinstance(made, Refusal):
@@ -236,9 +279,24 @@ def _divergences(group: Group, records: Layout) -> int:
     return sum(int(s.sum()) for s in stats if s is not None)
 
 
-def made_for(density: LogDensity, engine: Engine) -> str:
+def joined(tunings: list[Tuning]) -> Tuning:
+    """Join the tunings of several densities along a leading axis; leave that of one."""
+    return tunings[0] if len(tunings) == 1 else jax.tree.map(lambda *a: np.stack(a), *tunings)
+
+
+def _parted(draws: Draws, count: int) -> list[Draws]:
+    """Part draws into those of each density."""
+    parts = [np.split(a, count) for a in (draws.positions, draws.gradients)]
+    stats = {name: np.split(a, count) for name, a in draws.stats.items()}
+    own = ({name: a[i] for name, a in stats.items()} for i in range(count))
+    return [Draws(*part) for part in zip(*parts, own, strict=True)]
+
+
+def made_for(family: Family, engine: Engine) -> str:
     """Describe what a state belongs to: engine, its plain settings, and sites with shapes."""
-    sites = ", ".join(f"{site.name}{list(site.shape)}" for site in density.latent)
+    latent = family.member(0).latent
+    sites = ", ".join(f"{site.name}{list(site.shape)}" for site in latent)
+    sites += f" of {family.count} data sets" if family.count > 1 else ""
     plain = {
         f.name: getattr(engine, f.name)
         for f in fields(engine)  # pyright: ignore[reportArgumentType]

@@ -1,13 +1,14 @@
 """Make a run: survey the model, check it against the engine, and find where to start."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import jax
 import numpy as np
 from jaxtyping import Array
 
-from ..density.base import LogDensity, log_density
+from ..density.family import Family, family
 from ..density.start import Points, Starts, find_starts, refuse_misfits
 from ..engines.base import Engine, State, Tuning
 from ..errors import RunError
@@ -18,11 +19,11 @@ from .devices import plan
 from .loop import chain_keys
 from .native import Program, program
 from .offers import refuse_number, refuse_unless_offered
-from .run import Run, RunState, Timing, made_for
+from .run import Run, RunState, Timing, joined, made_for
 
 
 def start(
-    model: Model, engine: Engine, *, chains: int = 4, warmup: int | None = None,
+    model: Model | Sequence[Model], engine: Engine, *, chains: int = 4, warmup: int | None = None,
     starts: Starts = "uniform", tuning: Tuning | None = None, key: int | np.integer | Array = 0,
     group: int | None = None, threads: int | None = None, progress: bool | None = None,
     state: RunState | None = None,
@@ -30,9 +31,10 @@ def start(
     """Make a run: survey the model, check it against the engine and find starting points.
 
     Args:
-        model: What a front end returned.
+        model: What a front end returned; or several that differ in the numbers in their arrays
+            alone, each of which gets its own chains, starts and tuning.
         engine: The engine.
-        chains: Number of chains.
+        chains: Number of chains, of each model.
         warmup: Warm-up draws per chain; by default the engine's. With 0 and no tuning, a
             sampler keeps its first guess of a step size.
         starts: "uniform", "prior", or constrained values by name.
@@ -52,21 +54,23 @@ def start(
     """
     refuse_number("chains", chains, 1)
     refuse_number("warmup", engine.default_warmup if warmup is None else warmup, 0)
-    density = log_density(model, jacobian=engine.jacobian)
+    models = [model] if isinstance(model, Model) else list(model)
+    members = family(models, jacobian=engine.jacobian)
+    density = members.member(0)
     refuse_unless_offered(density, engine)
-    density = jax.tree.map(on_device, density)
+    members = Family(jax.tree.map(on_device, members.shared), members.own, members.count)
     if state is not None:
-        return _resumed(density, engine, state, progress)
+        return _resumed(members, engine, state, progress)
     refuse_misfits(density, chains, starts)
     began = time.perf_counter()
     warmup = engine.default_warmup if warmup is None else warmup
-    keys, start_key = chain_keys(key, chains)
-    points = find_starts(density, chains, start_key, starts)
-    fresh = engine.first_tuning(points.positions, points.gradients)
+    keys, start_key = chain_keys(key, chains * members.count)
+    points = find_starts(members, chains, start_key, starts)
+    fresh = _first_tuning(engine, points, members.count)
     timing = Timing(starts=time.perf_counter() - began)
-    chosen = plan(chains, group, threads)
+    chosen = plan(chains * members.count, group, threads)
     return Run(
-        density,
+        members,
         engine,
         chosen,
         fresh if tuning is None else engine.reuse(_fitting(tuning, fresh), fresh),
@@ -76,6 +80,11 @@ def start(
         timing=timing,
         progress=progress,
     )
+
+
+def _first_tuning(engine: Engine, points: Points, count: int) -> Tuning:
+    pairs = zip(*(np.split(a, count) for a in (points.positions, points.gradients)), strict=True)
+    return joined([engine.first_tuning(*pair) for pair in pairs])
 
 
 def _init(engine: Engine, points: Points) -> State:
@@ -107,15 +116,15 @@ def _fitting(tuning: Tuning, fresh: Tuning) -> Tuning:
     return tuning
 
 
-def _resumed(density: LogDensity, engine: Engine, state: RunState, progress: bool | None) -> Run:
-    if state.made_for != made_for(density, engine):
+def _resumed(members: Family, engine: Engine, state: RunState, progress: bool | None) -> Run:
+    if state.made_for != made_for(members, engine):
         raise RunError(
             "state",
-            f"it belongs to {state.made_for}, not to {made_for(density, engine)}",
+            f"it belongs to {state.made_for}, not to {made_for(members, engine)}",
             "Resume with the engine and the model that were stopped; data may differ.",
         )
     return Run(
-        density,
+        members,
         engine,
         state.plan,
         state.tuning,
@@ -127,4 +136,5 @@ def _resumed(density: LogDensity, engine: Engine, state: RunState, progress: boo
         state.why_not_native,
         replace(state.timing),
         progress,
+        warmup_gradients=state.warmup_gradients,
     )

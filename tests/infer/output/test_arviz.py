@@ -64,6 +64,8 @@ def test_arviz_reads_it(idata):
 
 def test_attributes_tell_how_it_was_made(idata):
     attributes = idata.attrs
+    # Two chains of 200 draws, a leapfrog each at least.
+    assert attributes["warmup_gradients"] >= 400
     assert attributes["engine"].startswith("NUTS(")
     assert attributes["jacobian"] == 1
     assert attributes["bijectors"] == "slope: Identity, noise: Exp"

@@ -1,0 +1,88 @@
+"""Log densities that differ in their arrays alone: what they share, and what is each one's own."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from ..errors import ModelError
+from ..models.base import Model
+from .base import LogDensity, log_density
+
+
+class Family(eqx.Module):
+    """Log densities of one program: the same model on several data sets, or on one.
+
+    Attributes:
+        shared: Arrays that all members share; None where they differ.
+        own: Arrays that differ, along a leading axis of members; None where they are shared.
+        count: Number of members.
+    """
+
+    shared: LogDensity
+    own: LogDensity
+    count: int = eqx.field(static=True)
+
+    def rows(self, members: np.ndarray) -> LogDensity:
+        """Take the own arrays of some members, along a leading axis."""
+        return jax.tree.map(lambda a: a[members], self.own)
+
+    def member(self, index: int) -> LogDensity:
+        """Put one member together."""
+        return eqx.combine(self.shared, jax.tree.map(lambda a: a[index], self.own))
+
+
+def alone(density: LogDensity) -> Family:
+    """Make a family of one."""
+    return Family(density, nothing_of(density), 1)
+
+
+def nothing_of(tree: Any) -> Any:
+    """Put None in the place of every leaf."""
+    return jax.tree.map(lambda _: None, tree)
+
+
+def family(models: Sequence[Model], *, jacobian: bool) -> Family:
+    """Gather the log densities of models that differ in their arrays alone.
+
+    Sites are found once, of the first model.
+
+    Raises:
+        ModelError: There is no model, one cannot be used, or one differs in more than the numbers
+            in its arrays.
+    """
+    if not models:
+        raise ModelError("models", "there are none", "Give one model for each data set.")
+    first = log_density(models[0], jacobian=jacobian)
+    if len(models) == 1:
+        return alone(first)
+    structure, kinds = _kind(models[0])
+    for index, model in enumerate(models):
+        if _kind(model) != (structure, kinds):
+            raise ModelError(
+                f"models[{index}]",
+                "it differs from models[0] in more than the numbers in its arrays",
+                "Data sets of one shape share a program; make them with models[0].with_data(...), "
+                "padding what is shorter, and sample each shape apart.",
+            )
+    leaves = zip(*(jax.tree.leaves(model) for model in models), strict=True)
+    pairs = [_shared_or_own(each) for each in leaves]
+    tree = jax.tree.structure(models[0])
+    shared, own = (jax.tree.unflatten(tree, [pair[i] for pair in pairs]) for i in (0, 1))
+    return Family(replace(first, model=shared), replace(first, model=own), len(models))
+
+
+def _kind(model: Model) -> tuple[Any, list[Any]]:
+    leaves, structure = jax.tree.flatten(model)
+    return structure, [(np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves]
+
+
+def _shared_or_own(leaves: tuple[Any, ...]) -> tuple[Any, Any]:
+    if all(leaf is leaves[0] for leaf in leaves):
+        return leaves[0], None
+    stacked = np.stack([np.asarray(leaf) for leaf in leaves])
+    same = stacked.nbytes == 0 or bool((stacked == stacked[:1]).all())
+    return (leaves[0], None) if same else (None, stacked)

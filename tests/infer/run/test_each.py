@@ -1,0 +1,108 @@
+"""Many data sets in one run: each has its own draws, tuning and diagnostics."""
+
+import jax
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import infer
+from infer.errors import ModelError, StartError
+
+SETS, CHAINS = 5, 2
+# Far apart, and of different spread, so that no data set can do with another's tuning.
+CENTRES = np.array([-100.0, -1.0, 0.0, 3.0, 1e4])
+SPREADS = np.array([0.01, 1.0, 3.0, 10.0, 100.0])
+
+
+def known_spread(site, centre, spread, unused):
+    mean = site("mean", dist.Normal(centre, spread), shape=(2,), dims="axis")
+    site.derive("twice", 2 * mean)
+    site.observe("zero", dist.Normal(0 * mean, 1.0), np.zeros(2), dims="axis")
+
+
+@pytest.fixture(scope="module")
+def models():
+    first = infer.model(known_spread, centre=0.0, spread=1.0, unused=np.ones(3))
+    pairs = zip(CENTRES, SPREADS, strict=True)
+    return [first.with_data(centre=c, spread=s, unused=np.full(3, c)) for c, s in pairs]
+
+
+def drawn(models, draws=200, **options):
+    options = {"chains": CHAINS, "warmup": 100, "key": 3, "progress": False} | options
+    return infer.sample(models, infer.NUTS(), draws=draws, **options)
+
+
+@pytest.fixture(scope="module")
+def data(models):
+    return drawn(models)
+
+
+def test_every_data_set_has_its_own_posterior(data):
+    """Two normal means a data set, of 400 draws: ten comparisons at five standard errors.
+
+    By the central limit theorem, with an effective size of at least 200, one seed in 10^5 fails.
+    """
+    found = data.posterior["mean"]
+    assert found.dims == ("chain", "draw", "dataset", "axis")
+    mean, spread = found.mean(("chain", "draw")), found.std(("chain", "draw"))
+    error = 5 / np.sqrt(200)
+    assert np.all(np.abs(mean - CENTRES[:, None]) < error * SPREADS[:, None])
+    assert np.all(np.abs(spread / SPREADS[:, None] - 1) < error)
+    np.testing.assert_allclose(data.posterior["twice"], 2 * found)
+
+
+def test_the_first_data_set_is_drawn_as_if_it_were_alone(models, data):
+    alone = infer.sample(
+        models[0], infer.NUTS(), draws=200, chains=CHAINS, warmup=100, key=3, progress=False
+    )
+    theirs = data.posterior["mean"].sel(dataset=0)
+    np.testing.assert_allclose(theirs[:, :5], alone.posterior["mean"][:, :5], rtol=1e-4)
+
+
+def test_statistics_and_data_have_the_dimension_of_data_sets(data):
+    assert data.sample_stats["diverging"].shape == (CHAINS, 200, SETS)
+    assert len(np.unique(data.sample_stats["step_size"][0, -1])) > 1
+    np.testing.assert_array_equal(data.constant_data["unused"][:, 0], CENTRES)
+    assert data.observed_data["zero"].shape == (SETS, 2)
+
+
+def test_chains_of_several_data_sets_share_a_program(models, data):
+    """As on an accelerator: one batch of all chains agrees with one chain a program."""
+    batched = drawn(models, draws=4, group=SETS * CHAINS, warmup=0)
+    apart = drawn(models, draws=4, warmup=0)
+    found, expected = batched.posterior["mean"], apart.posterior["mean"]
+    np.testing.assert_allclose(found[:, :1], expected[:, :1], rtol=1e-4)
+
+
+def test_a_run_of_several_data_sets_can_be_taken_up_again(models):
+    options = {"chains": CHAINS, "warmup": 20, "key": 5, "progress": False}
+    straight = infer.start(models, infer.NUTS(), **options).advance(6).draws()
+    state = infer.start(models, infer.NUTS(), **options).advance(2).state
+    again = infer.start(models, infer.NUTS(), state=state, progress=False).advance(4).draws()
+    np.testing.assert_array_equal(again.positions, straight.positions)
+
+
+def test_a_thousandth_data_set_compiles_nothing(models, data):
+    compiled = []
+
+    def heard(event, _, **__):
+        if "backend_compile" in event:
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    drawn(models[::-1])
+    assert not compiled
+
+
+def test_a_model_of_another_shape_is_refused(models):
+    other = models[0].with_data(unused=np.ones(4))
+    with pytest.raises(ModelError, match=r"models\[1\].*with_data"):
+        infer.sample([models[0], other])
+    with pytest.raises(ModelError, match="there are none"):
+        infer.sample([])
+
+
+def test_a_data_set_without_a_start_is_named(models):
+    bad = models[0].with_data(spread=np.inf)
+    with pytest.raises(StartError, match="of data set 1"):
+        infer.sample([models[0], bad], chains=1, progress=False)
