@@ -1,0 +1,243 @@
+"""Each sampler behind one call: draws of one case, timed, with what they cost."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .suite import SUITE, Case
+
+CHAINS = 4
+
+
+class Draws(NamedTuple):
+    """What one run made.
+
+    Attributes:
+        seconds: Wall time of the run, with whatever was compiled in it.
+        values: Draws of each site, shape (chains, draws, ...).
+        sampled: Leapfrogs of all chains after warm-up.
+        warmed: Leapfrogs of all chains in warm-up.
+        divergences: After warm-up.
+    """
+
+    seconds: float
+    values: dict[str, np.ndarray]
+    sampled: int
+    warmed: int
+    divergences: int
+
+
+Sampler = Callable[[int, int], Draws]
+
+
+def ours(case: Case, **options: Any) -> Sampler:
+    """Ours, at its defaults."""
+    import infer
+
+    model = infer.from_numpyro(case.numpyro, **case.data())
+
+    def run(seed: int, draws: int) -> Draws:
+        began = time.perf_counter()
+        data = infer.sample(model, draws=draws, chains=CHAINS, key=seed, progress=False, **options)
+        seconds = time.perf_counter() - began
+        stats = data["sample_stats"]
+        return Draws(
+            seconds,
+            {name: np.asarray(data["posterior"][name]) for name in case.sites},
+            int(stats["n_steps"].sum()),
+            int(data.attrs["warmup_gradients"]),
+            int(stats["diverging"].sum()),
+        )
+
+    return run
+
+
+def numpyro_vectorised(case: Case) -> Sampler:
+    """NumPyro's NUTS, its chains batched."""
+    return _numpyro(case, "vectorized")
+
+
+def numpyro_parallel(case: Case) -> Sampler:
+    """NumPyro's NUTS, its chains on as many devices as there are cores."""
+    return _numpyro(case, "parallel")
+
+
+def _numpyro(case: Case, method: str) -> Sampler:
+    import jax
+    from numpyro.infer import MCMC, NUTS
+
+    data = case.data()
+    fields = ("num_steps", "diverging")
+    kept: dict[int, MCMC] = {}
+
+    def made(draws: int) -> MCMC:
+        return MCMC(
+            NUTS(case.numpyro), num_warmup=1000, num_samples=draws, num_chains=CHAINS,
+            chain_method=method, progress_bar=False,
+        )  # fmt: skip
+
+    def run(seed: int, draws: int) -> Draws:
+        began = time.perf_counter()
+        mcmc = kept.setdefault(draws, made(draws))
+        mcmc.run(jax.random.key(seed), **data, extra_fields=fields)
+        values = jax.block_until_ready(mcmc.get_samples(group_by_chain=True))
+        seconds = time.perf_counter() - began
+        stats = {k: np.asarray(v) for k, v in mcmc.get_extra_fields().items()}
+        warming = made(1)
+        warming.warmup(jax.random.key(seed), **data, extra_fields=fields, collect_warmup=True)
+        return Draws(
+            seconds,
+            {name: np.asarray(values[name]) for name in case.sites},
+            int(stats["num_steps"].sum()),
+            int(np.asarray(warming.get_extra_fields()["num_steps"]).sum()),
+            int(stats["diverging"].sum()),
+        )
+
+    return run
+
+
+def blackjax(case: Case) -> Sampler:
+    """BlackJAX's NUTS with its window adaptation, chains batched by vmap."""
+    import blackjax
+    import jax
+    from numpyro.infer.util import initialize_model
+
+    model = initialize_model(jax.random.key(0), case.numpyro, model_kwargs=case.data())
+    start = model.param_info.z
+
+    def log_density(position):
+        return -model.potential_fn(position)
+
+    def chain(key, draws: int):
+        keys = jax.random.split(key, 3)
+        names = dict(zip(start, jax.random.split(keys[0], len(start)), strict=True))
+        position = jax.tree.map(
+            lambda k, a: jax.random.uniform(k, a.shape, a.dtype, -2, 2), names, start
+        )
+        adaptation = blackjax.window_adaptation(blackjax.nuts, log_density)
+        (state, settings), warmed = adaptation.run(keys[1], position, 1000)
+        step = blackjax.nuts(log_density, **settings).step
+
+        def one(state, key):
+            state, info = step(key, state)
+            return state, (state.position, info.num_integration_steps, info.is_divergent)
+
+        _, found = jax.lax.scan(one, state, jax.random.split(keys[2], draws))
+        return *found, warmed.info.num_integration_steps
+
+    programs: dict[int, Any] = {}
+
+    def run(seed: int, draws: int) -> Draws:
+        began = time.perf_counter()
+        if draws not in programs:
+            programs[draws] = jax.jit(jax.vmap(lambda key: chain(key, draws)))
+        keys = jax.random.split(jax.random.key(seed), CHAINS)
+        values, steps, diverging, warmed = jax.block_until_ready(programs[draws](keys))
+        seconds = time.perf_counter() - began
+        arrays = {name: np.asarray(values[name]) for name in case.sites}
+        return Draws(seconds, arrays, int(steps.sum()), int(warmed.sum()), int(diverging.sum()))
+
+    return run
+
+
+def nutpie(case: Case) -> Sampler:
+    """Nutpie on a PyMC model compiled by numba."""
+    import nutpie
+    import pymc as pm
+
+    kept: list[Any] = []
+
+    def run(seed: int, draws: int) -> Draws:
+        began = time.perf_counter()
+        if not kept:
+            with pm.Model() as model:
+                case.pymc(**case.data())
+            kept.append(nutpie.compile_pymc_model(model, backend="numba"))
+        data = nutpie.sample(
+            kept[0], draws=draws, chains=CHAINS, seed=seed, progress_bar=False, cores=2
+        )
+        seconds = time.perf_counter() - began
+        stats = data["sample_stats"]
+        return Draws(
+            seconds,
+            {name: np.asarray(data["posterior"][name]) for name in case.sites},
+            int(stats["n_steps"].sum()),
+            int(data["warmup_sample_stats"]["n_steps"].sum()),
+            int(stats["diverging"].sum()),
+        )
+
+    return run
+
+
+SAMPLERS: dict[str, Callable[[Case], Sampler]] = {
+    "ours": ours,
+    "ours, float32": ours,
+    "NumPyro vectorised": numpyro_vectorised,
+    "NumPyro parallel": numpyro_parallel,
+    "BlackJAX": blackjax,
+    "nutpie": nutpie,
+}
+PACKAGES = {"BlackJAX": "blackjax", "nutpie": "nutpie"}
+
+
+def measure(sampler: str, name: str, seed: int, draws: int) -> dict[str, float]:
+    """Measure one sampler on one case in this process: once cold, then twice warm."""
+    import jax
+
+    jax.config.update("jax_enable_x64", "float32" not in sampler)
+    case = SUITE[name]
+    run = SAMPLERS[sampler](case)
+    cold = run(seed, draws)
+    warm = run(seed + 1, draws)
+    run(seed, 1)
+    # One draw costs a warm-up.
+    warmup = min(run(seed + 1, 1).seconds, warm.seconds)
+    found = {"cold": cold.seconds, "warm": warm.seconds, "warmup": warmup} | quality(warm)
+    return found | {"cold to 1000": cold.seconds + shift(warm.seconds - warmup, found["ess"])}
+
+
+def shift(sampling: float, ess: float) -> float:
+    """Seconds to add so that the smallest bulk ESS becomes 1000."""
+    return sampling * (1000 / ess - 1)
+
+
+def quality(draws: Draws) -> dict[str, float]:
+    """Smallest bulk ESS and largest R-hat over all numbers, and what they cost."""
+    import arviz as az
+
+    columns = np.concatenate([v.reshape(*v.shape[:2], -1) for v in draws.values.values()], -1)
+    numbers = [columns[..., i] for i in range(columns.shape[-1])]
+    return {
+        "ess": min(float(az.ess(column)) for column in numbers),
+        "rhat": max(float(az.rhat(column)) for column in numbers),
+        "sampled": draws.sampled,
+        "warmed": draws.warmed,
+        "divergences": draws.divergences,
+    }
+
+
+def gradient_seconds(name: str, repeats: int = 20_000) -> float:
+    """Seconds of one gradient in a tight jitted loop: the floor of any sampler."""
+    import jax
+    import jax.numpy as jnp
+
+    import infer
+
+    case = SUITE[name]
+    density = infer.log_density(infer.from_numpyro(case.numpyro, **case.data()))
+    start = jnp.full(density.size, 0.1)
+
+    @jax.jit
+    def loop(density, position):
+        def step(_, position):
+            gradient = density.evaluate(position)[1]
+            return position + 1e-12 * jnp.clip(gradient, -1, 1)
+
+        return jax.lax.fori_loop(0, repeats, step, position)
+
+    jax.block_until_ready(loop(density, start))
+    began = time.perf_counter()
+    jax.block_until_ready(loop(density, start))
+    return (time.perf_counter() - began) / repeats
