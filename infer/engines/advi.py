@@ -152,8 +152,8 @@ class ADVI(Engine):
         dtype = np.asarray(tuning.learning_rate).dtype
         return ADVITuning(np.asarray(rate, dtype), np.asarray(settled))
 
-    def settled(self, tuning: ADVITuning) -> bool:
-        return bool(tuning.settled)
+    def still(self, tuning: ADVITuning, windows: tuple[int, ...]) -> tuple[int, ...]:
+        return () if tuning.settled else windows
 
     def _movement(self, epochs: np.ndarray) -> tuple[float, float]:
         """Change between the halves of a window, and its standard error, largest first."""

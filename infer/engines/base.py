@@ -113,9 +113,9 @@ class Engine(ABC):
             remaining: Windows of warm-up still to come; at 0, sampling is next.
         """
 
-    def settled(self, tuning: Tuning) -> bool:
-        """Tell whether warm-up may end before its last window."""
-        return False
+    def still(self, tuning: Tuning, windows: tuple[int, ...]) -> tuple[int, ...]:
+        """Choose which of the windows still planned are worth their draws."""
+        return windows
 
     def finish(self, draws: Draws) -> Draws:
         """Do what is done once, after the last draw, on the host."""

@@ -76,6 +76,8 @@ class HMC(Engine):
         rank: Most directions that the metric stretches, beyond a scale for each coordinate: 0
             for a diagonal metric; by default 64, of more than 500 coordinates 32, and of more
             than 2000 none.
+        stop_early: Whether warm-up may go on to its last window once the chains agree and the
+            metric whitens them.
 
     Source: Neal (2011), MCMC using Hamiltonian dynamics, sections 3 and 4.2.
     """
@@ -86,6 +88,7 @@ class HMC(Engine):
     target_acceptance: float = field(default=0.8, compare=False)
     step_size: float | None = field(default=None, compare=False)
     rank: int | None = None
+    stop_early: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
         if not self.trajectory_length > 0 or not 0 <= self.jitter < 1:
@@ -166,6 +169,9 @@ class HMC(Engine):
     def reuse(self, learned: HMCTuning, fresh: HMCTuning) -> HMCTuning:
         shared = hamiltonian.reuse(learned.shared, fresh.shared)
         return eqx.tree_at(lambda t: t.shared, fresh, shared)
+
+    def still(self, tuning: HMCTuning, windows: tuple[int, ...]) -> tuple[int, ...]:
+        return hamiltonian.still(tuning.shared, windows) if self.stop_early else windows
 
     def retune(self, tuning: HMCTuning, recent: Sequence[Draws], remaining: int) -> HMCTuning:
         draws, scores = [w.positions for w in recent], [w.gradients for w in recent]

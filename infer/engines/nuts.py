@@ -50,6 +50,8 @@ class NUTS(Engine):
         rank: Most directions that the metric stretches, beyond a scale for each coordinate: 0
             for a diagonal metric; by default 64, of more than 500 coordinates 32, and of more
             than 2000 none.
+        stop_early: Whether warm-up may go on to its last window once the chains agree and the
+            metric whitens them.
 
     Source: Hoffman & Gelman (2014); Betancourt (2017), arXiv 1701.02434.
     """
@@ -58,6 +60,7 @@ class NUTS(Engine):
     target_acceptance: float = field(default=0.8, compare=False)
     step_size: float | None = field(default=None, compare=False)
     rank: int | None = None
+    stop_early: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_depth <= 20:
@@ -114,6 +117,9 @@ class NUTS(Engine):
 
     def reuse(self, learned: HamiltonianTuning, fresh: HamiltonianTuning) -> HamiltonianTuning:
         return hamiltonian.reuse(learned, fresh)
+
+    def still(self, tuning: HamiltonianTuning, windows: tuple[int, ...]) -> tuple[int, ...]:
+        return hamiltonian.still(tuning, windows) if self.stop_early else windows
 
     def retune(
         self, tuning: HamiltonianTuning, recent: Sequence[Draws], remaining: int

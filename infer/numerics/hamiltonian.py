@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool
 
 from ..errors import EngineError
 from ..types import Scalar, Vector
+from .agreement import settled
 from .metric import Metric, default_rank, first_metric
 from .step_size import StepSize, average_dually, restart, try_one
 
@@ -25,12 +26,14 @@ class HamiltonianTuning(eqx.Module):
         target_acceptance: Mean acceptance that dual averaging aims at.
         metric: The whitening.
         searching: Whether the next window begins by doubling or halving the step size.
+        settled: Whether another window would teach nothing; not read in the program.
     """
 
     step_size: Scalar | np.ndarray
     target_acceptance: Scalar | np.ndarray
     metric: Metric
     searching: Bool[Array, ""] | np.ndarray
+    settled: Bool[Array, ""] | np.ndarray
 
 
 def check_settings(
@@ -62,6 +65,7 @@ def first_tuning(
         np.asarray(target, dtype),
         first_metric(gradients, rank),
         np.asarray(step_size is None),
+        np.asarray(False),
     )
 
 
@@ -101,7 +105,13 @@ def retune(
         metric.learned(_pooled(draws), _pooled(scores)) if remaining else metric,
         # The first metric changes the units of a step, later ones hardly do.
         np.asarray(len(draws) == 1 and remaining > 0),
+        np.asarray(remaining > 0 and settled(metric, draws[-1], scores[-1])),
     )
+
+
+def still(tuning: HamiltonianTuning, windows: tuple[int, ...]) -> tuple[int, ...]:
+    """Go on to the last window, which learns the step size alone, once a metric has settled."""
+    return windows[-1:] if tuning.settled else windows
 
 
 def _pooled(windows: Sequence[np.ndarray]) -> np.ndarray:

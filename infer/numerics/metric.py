@@ -36,6 +36,15 @@ class Metric(eqx.Module):
             scores: Gradients of the log density there, shape (rows, size).
         """
 
+    @property
+    @abstractmethod
+    def rank(self) -> int:
+        """Most directions it can stretch."""
+
+    @abstractmethod
+    def whitened(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Map draws and scores, each of shape (rows, size), to the whitened space, in float64."""
+
 
 class Diagonal(Metric):
     """L = diag(scale): a scale for each coordinate."""
@@ -51,6 +60,14 @@ class Diagonal(Metric):
     def learned(self, draws: np.ndarray, scores: np.ndarray) -> "Diagonal":
         previous = np.asarray(self.scale, np.float64)
         return Diagonal(fisher_scale(draws, scores, previous).astype(self.scale.dtype))
+
+    @property
+    def rank(self) -> int:
+        return 0
+
+    def whitened(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scale = np.asarray(self.scale, np.float64)
+        return draws / scale, scores * scale
 
 
 class LowRank(Metric):
@@ -95,8 +112,15 @@ class LowRank(Metric):
 
     @property
     def rank(self) -> int:
-        """Most directions it can stretch."""
         return self.excess.shape[0]
+
+    def whitened(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        draws, scores = self.diagonal.whitened(draws, scores)
+        excess = np.asarray(self.excess, np.float64)
+        directions = np.asarray(self.directions, np.float64)
+        shrunk = (draws @ directions) * (-excess / (1 + excess))
+        stretched = (scores @ directions) * excess
+        return draws + shrunk @ directions.T, scores + stretched @ directions.T
 
 
 def first_metric(gradients: Float[np.ndarray, "chains size"], rank: int) -> Metric:

@@ -94,6 +94,6 @@ def approximation_of(run: Run) -> Approximation:
         normal,
         run.engine.family,
         -draws.stats["elbo"][0],
-        run.engine.settled(run.tuning),
+        bool(run.tuning.settled),
         attributes(run),
     )

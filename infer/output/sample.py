@@ -49,7 +49,8 @@ def sample(
         engine: A sampler; by default `NUTS()`.
         chains: Number of chains, of each model.
         draws: Draws per chain: exactly so many, for every chain.
-        warmup: Warm-up draws per chain; by default the engine's.
+        warmup: Most warm-up draws per chain; by default the engine's. HMC and NUTS end it early
+            once the chains agree and the metric whitens their draws.
         starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or constrained
             values by name.
         tuning: What an earlier run learned (`Run.tuning`).

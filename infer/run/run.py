@@ -48,6 +48,7 @@ class RunState(NamedTuple):
         warmup: Warm-up draws per chain that were planned.
         timing: Where the time went.
         why_not_native: The reason, where there is no native form.
+        warmed: Warm-up draws per chain that were made.
         warmup_gradients: Gradients that warm-up took.
     """
 
@@ -61,6 +62,7 @@ class RunState(NamedTuple):
     warmup: int
     timing: Timing
     why_not_native: str | None
+    warmed: int
     warmup_gradients: int
 
 
@@ -77,6 +79,7 @@ class Run:
         timing: Where the time went.
         why_not_native: The reason, where there is no native form.
         rewritten: Names of the primitives that were rewritten to make it native.
+        warmed: Draws of warm-up per chain that were made; fewer, where warm-up ended early.
         warmup_gradients: Gradients that warm-up took, where the engine counts them.
     """
 
@@ -93,6 +96,7 @@ class Run:
     timing: Timing = field(default_factory=Timing)
     progress: bool | None = None
     rewritten: tuple[str, ...] = ()
+    warmed: int = 0
     warmup_gradients: int = 0
 
     @property
@@ -121,6 +125,7 @@ class Run:
             self.warmup,
             replace(self.timing),
             self.why_not_native,
+            self.warmed,
             self.warmup_gradients,
         )
 
@@ -148,11 +153,11 @@ class Run:
         bar = bar or Progress(0, shown=False)
         bar.phase("warm-up")
         while self.window != SAMPLING:
-            if self.windows and not self._settled():
+            if self.windows:
                 self._collect(self.window, self.windows[0], bar)
                 self._meet()
             else:
-                self.windows, self.recent, self.window = (), (), SAMPLING
+                self.recent, self.window = (), SAMPLING
         return self
 
     def draws(self) -> Draws:
@@ -180,31 +185,34 @@ class Run:
 
     def _meet(self) -> None:
         window = self._layout.unpack(self._records(self.windows[0]))
-        recent, windows = (*self.recent[-1:], window), self.windows[1:]
-        tuning = self._retuned(recent, len(windows))
+        recent = (*self.recent[-1:], window)
+        tuning = self._retuned(recent, len(self.windows) - 1)
+        windows = self._still(tuning, self.windows[1:])
         groups = [group.entered() for group in self.groups]
         taken = self.warmup_gradients + int(np.sum(window.stats.get("n_steps", 0)))
         # All at once, so that an interrupt finds the run before or after.
         self.__dict__.update(
             recent=recent, windows=windows, tuning=tuning, groups=groups, window=self.window + 1,
-            warmup_gradients=taken,
+            warmed=self.warmed + self.windows[0], warmup_gradients=taken,
         )  # fmt: skip
 
     def _retuned(self, recent: tuple[Draws, ...], remaining: int) -> Tuning:
         """Let the engine learn, from the chains of each density apart."""
         parts = zip(*(_parted(window, self.family.count) for window in recent), strict=True)
-        pairs = zip(self._tunings(), parts, strict=True)
+        pairs = zip(self._parted(self.tuning), parts, strict=True)
         return joined([self.engine.retune(tuning, own, remaining) for tuning, own in pairs])
 
-    def _settled(self) -> bool:
-        return all(map(self.engine.settled, self._tunings()))
+    def _still(self, tuning: Tuning, windows: tuple[int, ...]) -> tuple[int, ...]:
+        """Keep as many of the windows as the density needs that needs most."""
+        each = (self.engine.still(own, windows) for own in self._parted(tuning))
+        return max(each, key=len)
 
-    def _tunings(self) -> list[Tuning]:
+    def _parted(self, tuning: Tuning) -> list[Tuning]:
         """List the tuning of each density."""
         count = self.family.count
         if count == 1:
-            return [self.tuning]
-        return [jax.tree.map(lambda a, i=i: np.asarray(a[i]), self.tuning) for i in range(count)]
+            return [tuning]
+        return [jax.tree.map(lambda a, i=i: np.asarray(a[i]), tuning) for i in range(count)]
 
     def _shared(self) -> Steered:
         several = self.family.count > 1
@@ -221,7 +229,7 @@ class Run:
     @cached_property
     def _layout(self) -> Layout:
         alone = jax.tree.map(lambda a: a[0], self.groups[0].state)
-        return layout(self.engine, self.density, self._tunings()[0], alone)
+        return layout(self.engine, self.density, self._parted(self.tuning)[0], alone)
 
     def _collect(self, window: int, draws: int, bar: Progress) -> None:
         records = self._layout

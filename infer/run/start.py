@@ -136,5 +136,6 @@ def _resumed(members: Family, engine: Engine, state: RunState, progress: bool | 
         state.why_not_native,
         replace(state.timing),
         progress,
+        warmed=state.warmed,
         warmup_gradients=state.warmup_gradients,
     )

@@ -64,12 +64,13 @@ def test_arviz_reads_it(idata):
 
 def test_attributes_tell_how_it_was_made(idata):
     attributes = idata.attrs
-    # Two chains of 200 draws, a leapfrog each at least.
-    assert attributes["warmup_gradients"] >= 400
+    # Two chains, a leapfrog a draw at least.
+    assert attributes["warmup_gradients"] >= 2 * attributes["warmup_draws"]
     assert attributes["engine"].startswith("NUTS(")
     assert attributes["jacobian"] == 1
     assert attributes["bijectors"] == "slope: Identity, noise: Exp"
-    assert attributes["warmup_draws"] == 200
+    assert attributes["warmup_planned"] == 200
+    assert 0 < attributes["warmup_draws"] <= 200
     assert attributes["sampling_seconds"] > 0
 
 

@@ -1,0 +1,82 @@
+"""Warm-up may end early only where chains agree and the metric whitens what they drew."""
+
+import numpy as np
+import pytest
+
+import infer
+from infer.numerics import agreement
+from infer.numerics.agreement import largest_rhat, settled
+from infer.numerics.metric import Diagonal, LowRank
+
+from .. import targets
+
+SCALES = np.array([0.1, 1.0, 30.0])
+
+
+def normal_window(chains=4, draws=200, shift=0.0):
+    """Draws of independent normals, and their scores; the first chain is shifted."""
+    whitened = np.random.default_rng(0).normal(size=(chains, draws, 3))
+    whitened[0] += shift
+    return SCALES * whitened, -whitened / SCALES
+
+
+def low_rank(scale):
+    return LowRank(Diagonal(scale), np.zeros((3, 2)), np.zeros(2))
+
+
+@pytest.mark.parametrize("metric", [Diagonal(SCALES), low_rank(SCALES)], ids=["diagonal", "low"])
+def test_a_metric_that_whitens_draws_of_agreeing_chains_has_settled(metric):
+    assert settled(metric, *normal_window())
+
+
+@pytest.mark.parametrize(
+    ("metric", "window"),
+    [
+        (Diagonal(np.ones(3)), normal_window()),
+        (Diagonal(SCALES), normal_window(shift=2.0)),
+        (Diagonal(SCALES), normal_window(chains=1)),
+        (Diagonal(SCALES), normal_window(draws=3)),
+    ],
+    ids=["wrong scales", "a chain elsewhere", "one chain", "few draws"],
+)
+def test_otherwise_it_has_not(metric, window):
+    assert not settled(metric, *window)
+
+
+def test_correlations_that_a_low_rank_metric_could_learn_are_waited_for():
+    whitened = np.random.default_rng(1).normal(size=(4, 200, 3))
+    root = np.linalg.cholesky([[1, 0.95, 0], [0.95, 1, 0], [0, 0, 1]])
+    draws, scores = whitened @ root.T, -whitened @ np.linalg.inv(root)
+    scale = (draws.var((0, 1)) / scores.var((0, 1))) ** 0.25
+    assert settled(Diagonal(scale), draws, scores)
+    assert not settled(low_rank(scale), draws, scores)
+    learned = low_rank(scale).learned(draws.reshape(-1, 3), scores.reshape(-1, 3))
+    assert settled(learned, draws, scores)
+
+
+def test_a_low_rank_metric_waits_for_twice_as_many_rows_as_numbers(monkeypatch):
+    monkeypatch.setattr(agreement, "LARGEST_RHAT", np.inf)
+    draws = np.random.default_rng(2).normal(size=(2, 60, 61))
+    metric = LowRank(Diagonal(np.ones(61)), np.zeros((61, 2)), np.zeros(2))
+    assert not settled(metric, draws, -draws)
+    assert settled(metric.diagonal, draws, -draws)
+
+
+def test_split_r_hat_is_that_of_its_formula_and_sees_a_drift():
+    draws, _ = normal_window(draws=20)
+    halves = [half for chain in draws[..., 0] for half in (chain[:10], chain[10:])]
+    within = np.mean([np.var(half, ddof=1) for half in halves])
+    between = np.var([np.mean(half) for half in halves], ddof=1)
+    assert largest_rhat(draws[..., :1]) == pytest.approx(np.sqrt(0.9 + between / within))
+    drift = np.linspace(0, 5, 20)[:, None] + draws / SCALES
+    assert largest_rhat(drift) > 1.5
+
+
+def test_an_easy_target_ends_warm_up_early_and_only_where_that_is_allowed():
+    def warmed(engine):
+        options = {"chains": 4, "warmup": 300, "progress": False}
+        return infer.start(targets.normal(), engine, **options).warm_up()
+
+    early, full = warmed(infer.NUTS()), warmed(infer.NUTS(stop_early=False))
+    assert early.warmed < 250
+    assert full.warmed == 300
