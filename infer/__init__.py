@@ -26,8 +26,13 @@ from .models.parameter import Parameter as Parameter
 from .models.tree import tree_model as tree_model
 from .output.approximation import Approximation as Approximation
 from .output.arviz import to_arviz as to_arviz
+from .output.divergences import (
+    Divergences as Divergences,
+    explain_divergences as explain_divergences,
+)
 from .output.optimum import Optimum as Optimum
 from .output.sample import fit as fit, maximize as maximize, sample as sample
+from .output.slowness import Slowness as Slowness, why_slow as why_slow
 from .output.trees import map_trees as map_trees, tree_of as tree_of
 from .run.run import Run as Run
 from .run.start import start as start

@@ -1,0 +1,154 @@
+"""Where divergent transitions start and end, and which coordinates they run away along."""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..density.base import LogDensity
+from ..engines.base import Engine, State, Tuning
+from ..errors import RunError
+from ..run.loop import KEY_IMPLEMENTATION, SAMPLING
+from ..run.run import Run
+from ..target import Target
+from ..types import Scalar, Vector
+from .values import constrained
+
+# Coordinates that are named.
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Divergences:
+    """Divergent transitions of a run, those of the first chain first.
+
+    Attributes:
+        chain: Of each, shape (n,).
+        draw: Of each, shape (n,).
+        start: Values where each began, by site, of shape (n, *site); empty where there is none.
+        end: Values at the point whose energy was too high, likewise; not finite where a map
+            overflows.
+        away: How far the end lies from the draws' mean, in their standard deviations, for each
+            coordinate of the unconstrained space, shape (n, size).
+        labels: Names of the coordinates.
+        total: Divergent transitions of the whole run.
+        draws: Transitions of the whole run.
+    """
+
+    chain: np.ndarray
+    draw: np.ndarray
+    start: dict[str, np.ndarray]
+    end: dict[str, np.ndarray]
+    away: np.ndarray
+    labels: tuple[str, ...]
+    total: int
+    draws: int
+
+    def __str__(self) -> str:
+        head = f"{self.total} of {self.draws} transitions diverged"
+        if not len(self.chain):
+            return f"{head}."
+        middle = np.nanmedian(self.away, 0)
+        worst = np.argsort(-np.abs(middle))[:NAMED]
+        width = max(len(self.labels[i]) for i in worst)
+        lines = [
+            f"  {self.labels[i]:{width}s}  {middle[i]:+.1f} sd in the median, "
+            f"{np.nanmin(self.away[:, i]):+.1f} to {np.nanmax(self.away[:, i]):+.1f}"
+            for i in worst
+        ]
+        return "\n".join(
+            [
+                f"{head}; followed: {len(self.chain)}. From the draws' mean, in the unconstrained "
+                "space, their ends lie at",
+                *lines,
+                "Where a scale runs towards zero, write the sites whose spread it is with "
+                "centred=False; else raise target_acceptance.",
+            ]
+        )
+
+
+def explain_divergences(run: Run, most: int = 20) -> Divergences:
+    """Follow divergent transitions again, from where they started to where they ended.
+
+    Draws depend on the seed, the chain and the draw alone, so a transition is repeated from the
+    draw before it; nothing is kept for it while sampling.
+
+    Args:
+        run: Of HMC or NUTS, with draws.
+        most: How many to follow of each chain, the first ones.
+
+    Raises:
+        RunError: There is no draw yet, or the engine's transitions do not diverge.
+    """
+    draws = run.draws()
+    if "diverging" not in draws.stats:
+        raise RunError(
+            type(run.engine).__name__, "its draws do not diverge", "Give a run of HMC or NUTS."
+        )
+    diverging = draws.stats["diverging"]
+    # The first draw began in warm-up, at a point that is not kept.
+    every = np.argwhere(diverging[:, 1:]) + [0, 1]
+    chosen = np.concatenate([every[every[:, 0] == c][:most] for c in range(run.chains)])
+    positions = draws.positions[..., : run.density.size]
+    starts = positions[chosen[:, 0], chosen[:, 1] - 1]
+    ends = _ends(run, chosen, starts) if len(chosen) else starts
+    return Divergences(
+        chosen[:, 0],
+        chosen[:, 1],
+        constrained(run.density, starts) if len(chosen) else {},
+        constrained(run.density, ends) if len(chosen) else {},
+        (ends - positions.mean((0, 1))) / positions.std((0, 1)),
+        tuple(run.density.labels()),
+        int(diverging.sum()),
+        diverging.size,
+    )
+
+
+def _ends(run: Run, chosen: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    keys = np.concatenate([group.keys for group in run.groups])[chosen[:, 0]]
+    with jax.threefry_partitionable(True):
+        each = (jnp.asarray(keys), jnp.asarray(chosen[:, 1], jnp.uint32), jnp.asarray(starts))
+        return np.asarray(_followed(run.engine, run.density, run.tuning, *each))
+
+
+@eqx.filter_jit
+def _followed(
+    engine: Engine, density: LogDensity, tuning: Tuning, keys: Array, draws: Array, starts: Array
+) -> Array:
+    def one(key_data: Array, draw: Array, start: Vector) -> Vector:
+        key = jax.random.wrap_key_data(key_data, impl=KEY_IMPLEMENTATION)
+        key = jax.random.fold_in(jax.random.fold_in(key, SAMPLING), draw)
+        state = engine.init(start, *density.evaluate(start))
+        state = engine.enter(tuning, state, jnp.asarray(False))
+
+        def step(carry: tuple[State, Vector, Array]) -> tuple[State, Vector, Array]:
+            spy = _Spy(density)
+            state, tick = engine.tick(key, spy, tuning, carry[0])
+            return state, spy.seen[-1], tick.complete
+
+        going = lambda carry: ~carry[2]  # noqa: E731
+        return jax.lax.while_loop(going, step, (state, start, jnp.asarray(False)))[1]
+
+    return jax.vmap(one)(keys, draws, starts)
+
+
+class _Spy(Target):
+    """A target that remembers where it was evaluated, within one trace."""
+
+    target: Target
+    seen: list[Vector] = eqx.field(static=True, default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return self.target.size
+
+    @property
+    def offers(self) -> frozenset[str]:
+        return self.target.offers
+
+    def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
+        self.seen.append(position)
+        return self.target.evaluate(position)

@@ -1,0 +1,125 @@
+"""Where the time of a run went, and how close it came to what its gradients cost."""
+
+import time
+from dataclasses import asdict, dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..density.base import LogDensity
+from ..run.native import Program, Refusal, program
+from ..run.run import Run
+from ..types import Vector
+
+# Gradients timed: enough to last far longer than a call.
+TIMED_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Slowness:
+    """Where the time of a run went.
+
+    Attributes:
+        seconds: Wall time of each part of the run.
+        gradient_seconds: Of one gradient of one chain, in a tight compiled loop.
+        sampled: Gradients of all chains in sampling.
+        warmed: Gradients of all chains in warm-up.
+        threads: Chains that ran at the same time.
+        histogram: How many draws took how many leapfrogs, by powers of two: (most, count).
+        at_limit: Share of the draws whose trajectory was cut short by the engine's limit.
+        why_not_native: The reason, where there is no native loop.
+    """
+
+    seconds: dict[str, float]
+    gradient_seconds: float
+    sampled: int
+    warmed: int
+    threads: int
+    histogram: tuple[tuple[int, int], ...]
+    at_limit: float
+    why_not_native: str | None
+
+    @property
+    def gradient_share(self) -> float:
+        """Share of the sampling time that the gradients alone would have taken."""
+        alone = self.gradient_seconds * self.sampled / self.threads
+        return alone / max(self.seconds["sampling"], 1e-9)
+
+    def __str__(self) -> str:
+        whole = sum(self.seconds.values())
+        parts = ", ".join(f"{n} {s:.2f} s ({s / whole:.0%})" for n, s in self.seconds.items())
+        draws = sum(count for _, count in self.histogram)
+        shares = ", ".join(f"up to {n}: {count / draws:.0%}" for n, count in self.histogram)
+        lines = [
+            f"{whole:.2f} s: {parts}",
+            f"gradients: {self.sampled} in sampling, {self.warmed} in warm-up; one takes "
+            f"{1e6 * self.gradient_seconds:.1f} µs in a tight loop, which is "
+            f"{self.gradient_share:.0%} of the sampling time",
+            f"leapfrogs a draw: {shares}",
+        ]
+        if self.why_not_native:
+            lines.append(f"no native loop: {self.why_not_native}")
+        if self.at_limit > 0.01:
+            lines.append(
+                f"{self.at_limit:.0%} of the trajectories were cut short: the posterior is badly "
+                "scaled or strongly curved; write it non-centred, or warm up for longer"
+            )
+        return "\n".join(lines)
+
+
+def why_slow(run: Run) -> Slowness:
+    """Tell where the time of a run went; times the gradient once more, for a fifth of a second.
+
+    Args:
+        run: Of HMC or NUTS, with draws.
+
+    Raises:
+        RunError: There is no draw yet.
+    """
+    draws = run.draws()
+    steps = draws.stats.get("n_steps", np.ones(draws.positions.shape[:2], int))
+    largest = 2 ** np.ceil(np.log2(np.maximum(steps, 1) + 1)).astype(int) - 1
+    sizes, counts = np.unique(largest, return_counts=True)
+    return Slowness(
+        asdict(run.timing),
+        _gradient_seconds(run, draws.positions[0, -1, : run.density.size]),
+        int(steps.sum()),
+        run.warmup_gradients,
+        max(run.plan.threads * run.plan.width, 1),
+        tuple(zip(sizes.tolist(), counts.tolist(), strict=True)),
+        float(np.mean(_cut_short(run, draws.stats))),
+        run.why_not_native,
+    )
+
+
+def _cut_short(run: Run, stats: dict[str, np.ndarray]) -> np.ndarray:
+    limit = getattr(run.engine, "max_depth", None)
+    return stats["tree_depth"] >= limit if limit is not None else np.zeros(1)
+
+
+def _gradient_seconds(run: Run, position: np.ndarray) -> float:
+    count = 100
+    while True:
+        arguments = (run.density, position, np.int32(count))
+        made, _ = program(_gradients, (), arguments, native=run.plan.native)
+        if isinstance(made, Refusal):
+            made, _ = program(_gradients, (), arguments, native=False)
+        assert isinstance(made, Program)
+        jax.block_until_ready(made.call(*arguments))
+        began = time.perf_counter()
+        jax.block_until_ready(made.call(*arguments))
+        spent = time.perf_counter() - began
+        if spent > TIMED_SECONDS / 4:
+            return spent / count
+        count = int(count * min(TIMED_SECONDS / max(spent, 1e-6), 1000))
+
+
+def _gradients(density: LogDensity, position: Vector, count: Array) -> Vector:
+    # Each begins where the last one says, so that none can be left out.
+    def step(_: Array, position: Vector) -> Vector:
+        gradient = density.evaluate(position)[1]
+        return position + 1e-20 * jnp.clip(gradient, -1, 1)
+
+    return jax.lax.fori_loop(0, count, step, position)
