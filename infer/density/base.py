@@ -89,7 +89,7 @@ class LogDensity(Target):
 
     def __call__(self, position: Vector) -> Scalar:
         """Compute the log density at one point."""
-        account, joint = self._read(position)
+        account, joint = self.read(position)
         log_density = account.log_density().astype(position.dtype)
         return log_density + joint.log_det + joint.auxiliary if self.jacobian else log_density
 
@@ -98,13 +98,13 @@ class LogDensity(Target):
 
     def terms(self, position: Vector) -> dict[str, Scalar]:
         """Compute every summand at one point: each term's sum, and the maps' `jacobian`."""
-        account, joint = self._read(position)
+        account, joint = self.read(position)
         terms = {term.name: term.rows.sum() for term in account.terms}
         return terms | {"jacobian": joint.log_det + joint.auxiliary} if self.jacobian else terms
 
     def rows(self, position: Vector) -> dict[str, Array]:
         """Compute the rows of every term at one point: of a likelihood, one per observation."""
-        return {term.name: term.rows for term in self._read(position)[0].terms}
+        return {term.name: term.rows for term in self.read(position)[0].terms}
 
     def of(self, values: Mapping[str, Any]) -> Scalar:
         """Compute the log density at constrained values of all latent sites, by name.
@@ -123,11 +123,11 @@ class LogDensity(Target):
 
     def constrain(self, position: Vector) -> dict[str, Array]:
         """Map one point to its constrained and derived values, by name."""
-        return self._read(position)[0].values()
+        return self.read(position)[0].values()
 
     def observed(self) -> dict[str, Array]:
         """Return the observed data, by name."""
-        return self._read(jnp.zeros(self.size))[0].observed
+        return self.read(jnp.zeros(self.size))[0].observed
 
     def unconstrain(self, values: Mapping[str, Any]) -> Vector:
         """Map constrained values of all latent sites to the flat vector.
@@ -155,7 +155,8 @@ class LogDensity(Target):
         found, coords = entries(self.model), self.model.labels.coords
         return [_label(s, entry, coords) for s in self.latent for entry in found[s.name]]
 
-    def _read(self, position: Vector) -> tuple[Account, Joint]:
+    def read(self, position: Vector) -> tuple[Account, Joint]:
+        """Run the model at one point; return what it says, and the sums of its maps."""
         reader = _FlatReader(position, self.model.rules)
         return self.model.run(reader), reader.joint
 
