@@ -5,6 +5,8 @@ Read the house from the ground up: models, density, engines, run, output.
 
 from .density.base import LogDensity as LogDensity, log_density as log_density
 from .density.check import check as check
+from .density.explain import explain as explain
+from .density.explanation import Explanation as Explanation
 from .engines.advi import ADVI as ADVI
 from .engines.base import Engine as Engine
 from .engines.hmc import HMC as HMC

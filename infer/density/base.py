@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Array
 
 from bijectors.base import Image
-from bijectors.joint import Joint
+from bijectors.joint import Flattener, Joint
 from bijectors.rule import Rules
 
 from ..errors import ModelError
 from ..models.base import Account, Model, Reader, entries, survey
 from ..models.readers import PriorDraws, Values
 from ..models.site import Declaration, Site
+from ..models.view import described
 from ..target import Target
 from ..types import Scalar, Vector
 
@@ -30,6 +31,23 @@ class _FlatReader(Reader):
     def take(self, declaration: Declaration) -> Image:
         d = declaration
         return self.joint.take(d.name, d.constraint, d.shape, d.bijector)
+
+
+class _Handed(Reader):
+    """Hands out constrained values, so that every term is that of the values themselves."""
+
+    def __init__(self, values: Mapping[str, Array], rules: Rules, jacobian: bool) -> None:
+        self._values, self._jacobian = values, jacobian
+        self._flattener = Flattener(rules)
+        self.log_det: Array | float = 0.0
+
+    def take(self, declaration: Declaration) -> Image:
+        d, value = declaration, self._values[declaration.name]
+        if self._jacobian:
+            image = self._flattener.put(d.name, d.constraint, value, d.bijector)
+            self.log_det = self.log_det + image.log_det + image.auxiliary
+        zero = jnp.zeros(())
+        return Image(value, zero, zero, {})
 
 
 class LogDensity(Target):
@@ -56,13 +74,22 @@ class LogDensity(Target):
         return frozenset({"value", "gradient"})
 
     @property
+    def view(self) -> str:
+        """Which view of the posterior it is, such as "prior * likelihood^0.5, unconstrained".
+
+        Its terms, by role or name, then the space that it is a density of.
+        """
+        space = "unconstrained" if self.jacobian else "constrained"
+        return f"{described(self.model)}, {space}"
+
+    @property
     def latent(self) -> tuple[Site, ...]:
         """The sites that make up the vector, in order."""
         return tuple(site for site in self.sites if site.role == "latent")
 
     def __call__(self, position: Vector) -> Scalar:
         """Compute the log density at one point."""
-        account, joint = self._read(position)
+        account, joint = self.read(position)
         log_density = account.log_density().astype(position.dtype)
         return log_density + joint.log_det + joint.auxiliary if self.jacobian else log_density
 
@@ -71,17 +98,36 @@ class LogDensity(Target):
 
     def terms(self, position: Vector) -> dict[str, Scalar]:
         """Compute every summand at one point: each term's sum, and the maps' `jacobian`."""
-        account, joint = self._read(position)
+        account, joint = self.read(position)
         terms = {term.name: term.rows.sum() for term in account.terms}
         return terms | {"jacobian": joint.log_det + joint.auxiliary} if self.jacobian else terms
 
+    def rows(self, position: Vector) -> dict[str, Array]:
+        """Compute the rows of every term at one point: of a likelihood, one per observation."""
+        return {term.name: term.rows for term in self.read(position)[0].terms}
+
+    def of(self, values: Mapping[str, Any]) -> Scalar:
+        """Compute the log density at constrained values of all latent sites, by name.
+
+        The number is that of their flat vector, with the maps' log-determinants there if
+        `jacobian`. It may be differentiated with respect to the values; of a set that is thinner
+        than its space, such as a simplex, only directions along it have a meaning.
+
+        Raises:
+            ModelError: A site is missing, unknown or of another shape.
+        """
+        arrays = {name: jnp.asarray(value) for name, value in values.items()}
+        self.check_names(arrays)
+        reader = _Handed(arrays, self.model.rules, self.jacobian)
+        return self.model.run(reader).log_density() + reader.log_det
+
     def constrain(self, position: Vector) -> dict[str, Array]:
         """Map one point to its constrained and derived values, by name."""
-        return self._read(position)[0].values()
+        return self.read(position)[0].values()
 
     def observed(self) -> dict[str, Array]:
         """Return the observed data, by name."""
-        return self._read(jnp.zeros(self.size))[0].observed
+        return self.read(jnp.zeros(self.size))[0].observed
 
     def unconstrain(self, values: Mapping[str, Any]) -> Vector:
         """Map constrained values of all latent sites to the flat vector.
@@ -109,11 +155,12 @@ class LogDensity(Target):
         found, coords = entries(self.model), self.model.labels.coords
         return [_label(s, entry, coords) for s in self.latent for entry in found[s.name]]
 
-    def _read(self, position: Vector) -> tuple[Account, Joint]:
+    def read(self, position: Vector) -> tuple[Account, Joint]:
+        """Run the model at one point; return what it says, and the sums of its maps."""
         reader = _FlatReader(position, self.model.rules)
         return self.model.run(reader), reader.joint
 
-    def check_names(self, given: Mapping[str, np.ndarray]) -> None:
+    def check_names(self, given: Mapping[str, Any]) -> None:
         """Raise where values are missing, unknown or of another shape than their site."""
         shapes = {site.name: site.shape for site in self.latent}
         for name in sorted(shapes.keys() ^ given.keys()):

@@ -1,58 +1,252 @@
-"""The pre-flight check: ordered, named questions to a model, each with its mend."""
+"""The pre-flight check: an ordered list of named questions to a model, each with its mend."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
-from ..errors import StartError
-from ..models.base import Model
+from ..errors import ModelError
+from ..models.base import Model, survey
+from ..types import Vector
 from .base import LogDensity, log_density
 from .family import alone
-from .start import find_starts
+from .start import Points, find_starts
+
+# Points that the questions are put at.
+POINTS = 4
+# Longest error of a coordinate after a round trip.
+LARGEST_ERROR = 1e-3
+# Steps of the central differences; the one that fits best is taken.
+STEPS = (1e-1, 1e-2, 1e-3)
+# Relative error of a slope that is put down to its finite step.
+SLOPE_ERROR = 0.05
 
 
 class Finding(NamedTuple):
-    """The answer to one question of the check."""
+    """The answer to one question of the check.
 
+    Attributes:
+        name: Of the check.
+        question: What was asked.
+        passed: Whether the model passed.
+        detail: What was found.
+        mend: What to do about it; empty where it passed.
+    """
+
+    name: str
     question: str
     passed: bool
     detail: str
+    mend: str
+
+    def __str__(self) -> str:
+        answer = "passed" if self.passed else "FAILED"
+        return f"{answer}  {self.name}: {self.question} {self.detail} {self.mend}".rstrip()
+
+
+@dataclass
+class Trial:
+    """A model under examination, with what the questions share.
+
+    Attributes:
+        model: The model.
+        seed: Of the points.
+    """
+
+    model: Model
+    seed: int
+
+    @cached_property
+    def density(self) -> LogDensity:
+        """The log density, with its Jacobian."""
+        return log_density(self.model)
+
+    @cached_property
+    def points(self) -> Points:
+        """A few points where the density and its gradient are finite."""
+        key = np.array([0, self.seed], np.uint32)
+        return find_starts(alone(self.density), POINTS, key, "uniform")
+
+    @property
+    def point(self) -> Vector:
+        """One of them."""
+        return jnp.asarray(self.points.positions[0])
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question to a model.
+
+    Attributes:
+        name: By which the docs and findings call it.
+        question: What it asks.
+        ask: Looks for the answer; returns what was found, or raises.
+        mend: What to do where it fails and the error does not know better.
+    """
+
+    name: str
+    question: str
+    ask: Callable[[Trial], str]
+    mend: str
+
+    def put(self, trial: Trial) -> Finding:
+        """Put the question to a model."""
+        try:
+            return Finding(self.name, self.question, True, self.ask(trial), "")
+        except Exception as error:  # noqa: BLE001 - whatever the user's function raises is the answer
+            where, found = (
+                getattr(error, "where", type(error).__name__),
+                getattr(error, "found", ""),
+            )
+            mend = " ".join([getattr(error, "mend", self.mend), *getattr(error, "__notes__", [])])
+            return Finding(self.name, self.question, False, f"{where}: {found or error}.", mend)
 
 
 def check(model: Model, seed: int = 0) -> list[Finding]:
     """Ask a model the questions that a run would stumble over, without raising.
 
-    The questions end at the first that fails, since later ones rest on it.
+    The questions are those of `CHECKS`, in order, up to the first that fails, since later ones
+    rest on it.
 
     Args:
-        model: What a front end returned.
-        seed: Seed of the trial point.
+        model: What a front end returned, or a view of it.
+        seed: Seed of the trial points.
 
     Returns:
-        The findings in order; `str` of each detail says what was found and how to mend it.
+        The findings in order; each prints as a line.
     """
-    findings: list[Finding] = []
-    try:
-        density = log_density(model)
-        sites = ", ".join(f"{s.name}{list(s.shape)}" for s in density.latent)
-        findings.append(Finding("does the model run, with latent sites?", True, sites))
-        point = find_starts(alone(density), 1, np.array([0, seed], np.uint32), "uniform").positions[
-            0
-        ]
-        findings.append(Finding("is there a finite start?", True, f"size {density.size}"))
-        findings.append(_round_trip(density, point))
-    except StartError as error:
-        findings.append(Finding("is there a finite start?", False, str(error)))
-    except Exception as error:  # noqa: BLE001 - whatever the user's function raises is the answer
-        detail = f"{type(error).__name__}: {error}"
-        findings.append(Finding("does the model run, with latent sites?", False, detail))
+    trial, findings = Trial(model, seed), []
+    for question in CHECKS:
+        findings.append(question.put(trial))
+        if not findings[-1].passed:
+            break
     return findings
 
 
-def _round_trip(density: LogDensity, point: np.ndarray) -> Finding:
-    values = density.constrain(jnp.asarray(point))
+def _sites(trial: Trial) -> str:
+    latent = [site for site in survey(trial.model) if site.role == "latent"]
+    return ", ".join(f"{site.name}{list(site.shape)}" for site in latent)
+
+
+def _log_determinants(trial: Trial) -> str:
+    maps = {site.bijector for site in trial.density.latent}
+    return f"{len(trial.density.latent)} sites by {', '.join(sorted(maps))}"
+
+
+def _start(trial: Trial) -> str:
+    lowest, highest = trial.points.log_densities.min(), trial.points.log_densities.max()
+    return f"size {trial.density.size}, log density from {lowest:.4g} to {highest:.4g}"
+
+
+def _same(trial: Trial) -> str:
+    """Run the model's own Python code twice, not one program twice."""
+    once, again = (float(trial.density(trial.point)) for _ in range(2))
+    rounding = 1e3 * np.finfo(trial.points.log_densities.dtype).eps
+    if abs(once - again) > rounding * max(1.0, abs(once)):
+        raise ModelError("model", f"its log density is {once:.6g}, then {again:.6g}", _SAME_MEND)
+    return f"{once:.6g}"
+
+
+def _maps(trial: Trial) -> str:
+    """Membership is checked by `unconstrain`."""
+    density, point = trial.density, trial.point
+    values = density.constrain(point)
     latent = {site.name: values[site.name] for site in density.latent}
-    error = float(np.max(np.abs(np.asarray(density.unconstrain(latent)) - point), initial=0.0))
-    detail = f"largest error {error:.1e}"
-    return Finding("do the maps return to where they came from?", error < 1e-3, detail)
+    error = np.abs(np.asarray(density.unconstrain(latent)) - np.asarray(point))
+    largest = float(np.max(error, initial=0.0))
+    if not largest < LARGEST_ERROR:
+        label = density.labels()[int(np.argmax(~(error < LARGEST_ERROR)))]
+        raise ModelError(label, f"a round trip moves it by {largest:.1e}", _MAPS_MEND)
+    return f"largest error {largest:.1e}"
+
+
+def _slopes(trial: Trial) -> str:
+    density = trial.density
+    directions = _directions(density, trial.seed)
+    by_gradient, by_steps = jax.tree.map(np.asarray, _slope(density, trial.point, directions))
+    rounding = np.finfo(by_steps.dtype).eps * max(1.0, abs(float(trial.points.log_densities[0])))
+    allowed = SLOPE_ERROR * np.abs(by_gradient)[:, None] + 10 * rounding / np.array(STEPS)
+    fits = (np.abs(by_steps - by_gradient[:, None]) <= allowed).any(1)
+    if not fits.all():
+        worst = int(np.argmin(fits))
+        found = f"its gradient says {by_gradient[worst]:.4g}, a small step {by_steps[worst, 1]:.4g}"
+        raise ModelError(density.latent[worst].name, found, _SLOPES_MEND)
+    return f"along {len(fits)} directions"
+
+
+def _directions(density: LogDensity, seed: int) -> np.ndarray:
+    """Draw a direction of length one within each site."""
+    rng, rows, begin = np.random.default_rng(seed), [], 0
+    for site in density.latent:
+        length = int(np.prod(site.unconstrained_shape))
+        row = np.zeros(density.size)
+        row[begin : begin + length] = rng.normal(size=length)
+        rows.append(row / max(np.linalg.norm(row), 1e-300))
+        begin += length
+    return np.stack(rows)
+
+
+@eqx.filter_jit
+def _slope(density: LogDensity, point: Vector, directions: Any) -> tuple[Array, Array]:
+    """Slopes along directions: by the gradient, shape (directions,), and by each step."""
+    _, gradient = density.evaluate(point)
+    directions = jnp.asarray(directions, point.dtype)
+
+    def by_step(direction: Array) -> Array:
+        ends = [[density(point + sign * step * direction) for sign in (1, -1)] for step in STEPS]
+        return jnp.stack([(up - down) / (2 * h) for (up, down), h in zip(ends, STEPS, strict=True)])
+
+    return directions @ gradient, jax.lax.map(by_step, directions)
+
+
+def _used(trial: Trial) -> str:
+    """A flat site that no term speaks of can go anywhere in its set."""
+    density = LogDensity(trial.model, trial.density.sites, jacobian=False)
+    gradients = jax.jit(jax.vmap(jax.grad(density)))(trial.points.positions)
+    moved: np.ndarray = np.any(np.asarray(gradients) != 0, axis=0)
+    begin = 0
+    for site in density.latent:
+        length = int(np.prod(site.unconstrained_shape))
+        if site.prior == "flat" and length and not moved[begin : begin + length].any():
+            raise ModelError(site.name, "it has no prior, and no term depends on it", _USED_MEND)
+        begin += length
+    return "all of them"
+
+
+_SAME_MEND = "Draw random numbers before, and pass them as data; take no state from outside."
+_MAPS_MEND = "Check the map with bijectors.check_bijector."
+_SLOPES_MEND = (
+    "Look in its terms for stop_gradient, rounding, steps, or a custom derivative that is wrong."
+)
+_USED_MEND = "Use it, give it a prior, or drop it."
+# Put in this order; each rests on those before it.
+CHECKS = (
+    Check(
+        "sites",
+        "does the model run, with latent sites?",
+        _sites,
+        "Call the model's own function by hand; the error is its own.",
+    ),
+    Check(
+        "log-determinants",
+        "does every map have a log-determinant?",
+        _log_determinants,
+        'Freeze such sites, or find the mode with MAP(space="constrained").',
+    ),
+    Check(
+        "start",
+        "is there a start where the density and its gradient are finite?",
+        _start,
+        "Give starting values, or weaker constraints.",
+    ),
+    Check("same", "does the model say the same when it runs again?", _same, _SAME_MEND),
+    Check("maps", "do the maps reach their sets, and return?", _maps, _MAPS_MEND),
+    Check("slopes", "does the gradient fit the slope, site by site?", _slopes, _SLOPES_MEND),
+    Check("used", "does the density depend on every site without a prior?", _used, _USED_MEND),
+)

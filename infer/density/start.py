@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Array
 
 from ..errors import StartError
+from ..models.names import listed
 from .base import LogDensity
+from .explanation import explained
 from .family import Family, alone
 
 Starts = str | Mapping[str, Any]
@@ -48,25 +50,33 @@ def find_starts(family: Family, chains: int, key: np.ndarray, starts: Starts) ->
             chains.
 
     Raises:
-        StartError: After 100 tries a chain has no finite start; the message names the term
-            that is not finite.
+        StartError: After 100 tries a chain has no finite start; the message names the terms
+            that are not finite, with the values.
         ModelError: Given values are missing, of a wrong shape, or outside their set.
     """
     if not isinstance(starts, str):
         return _given(family, chains, starts)
-    lanes = family.count * chains
+    found = search(family, chains, key, starts)
+    which = f"at the first of {TRIES} starts that were tried:"
+    mend = "Give starting values, or weaker constraints; infer.explain(model) shows every term."
+    return _refuse_unusable(family, found, which, mend)
+
+
+def search(family: Family, chains: int, key: np.ndarray, starts: str) -> Points:
+    """Search as `find_starts` does, and return the first points tried where none is usable."""
     # A draw from the prior is kept; of uniform ones, some lie where no chain comes back from.
     candidates = CANDIDATES if starts == "uniform" else 1
+    lanes = family.count * chains
     found = _propose(family, key, 0, lanes, starts)
     for attempt in range(1, TRIES):
         usable = _usable(found)
         if attempt >= candidates and usable.all():
-            return found
+            break
         again = _propose(family, key, attempt, lanes, starts)
         better = again.log_densities > found.log_densities
         better = _usable(again) & (better & (attempt < candidates) | ~usable)
         found = Points(*(_pick(better, new, old) for new, old in zip(again, found, strict=True)))
-    return _refuse_unusable(family, found, "Give starting values, or weaker constraints.")
+    return found
 
 
 def refuse_misfits(density: LogDensity, chains: int, starts: Starts) -> None:
@@ -146,7 +156,9 @@ def _given(family: Family, chains: int, values: Mapping[str, Any]) -> Points:
     per_chain = _per_chain(members[0], chains, values)
     flat = [np.asarray(m.unconstrain(v)) for m in members for v in per_chain]
     found = _evaluated(family, np.stack(flat))
-    return _refuse_unusable(family, found, "Give values where every term is finite.")
+    return _refuse_unusable(
+        family, found, "at the start", "Give values where every term is finite."
+    )
 
 
 def _usable(points: Points) -> np.ndarray:
@@ -157,27 +169,15 @@ def _pick(chosen: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
     return np.where(chosen.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
 
 
-def _refuse_unusable(family: Family, points: Points, mend: str) -> Points:
+def _refuse_unusable(family: Family, points: Points, which: str, mend: str) -> Points:
     usable = _usable(points)
     if usable.all():
         return points
     lane = int(np.argmin(usable))
     member = int(_members(family, len(usable))[lane])
-    where, found = explain_failure(family.member(member), points.positions[lane])
-    of = f" of data set {member}" if family.count > 1 else ""
-    raise StartError(where, found + of, mend)
-
-
-def explain_failure(density: LogDensity, position: np.ndarray) -> tuple[str, str]:
-    """Tell which term, or which coordinate of the gradient, is not finite at a point."""
-    terms = density.terms(jnp.asarray(position))
-    values = {
-        n: np.asarray(v).tolist() for n, v in density.constrain(jnp.asarray(position)).items()
-    }
-    at = ", ".join(f"{name}={value}" for name, value in values.items())
-    for name, value in terms.items():
-        if not np.isfinite(value):
-            return name, f"its log density is {float(value)} at the start {at[:400]}"
-    gradient = np.asarray(density.evaluate(jnp.asarray(position))[1])
-    label = density.labels()[int(np.argmin(np.isfinite(gradient)))]
-    return label, f"the gradient of the log density is not finite at the start {at[:400]}"
+    which = f"of data set {member} {which}" if family.count > 1 else which
+    at = explained(family.member(member), jnp.asarray(points.positions[lane]))
+    first, *more = [line for line in (*at.lines, at.total) if line.trouble]
+    names = [line.name for line in more if line is not at.total]
+    also = f"; also not finite: {listed(names)}" if names else ""
+    raise StartError(first.name, f"its {first.trouble}, {which} {at.point}{also}", mend)

@@ -19,7 +19,7 @@ from bijectors.rule import Rules
 from ..errors import ModelError
 from .names import matching
 from .prior import unwrapped
-from .site import Declaration, Role, Site, Term
+from .site import Declaration, Power, Role, Site, Term
 from .table import Row, Table
 
 
@@ -59,6 +59,7 @@ class Account:
         terms: Summands of the log density.
         dims: Dimension names of every site.
         frozen: Sites that a value was given for, which the reader was not asked for.
+        powers: What views have made of terms, by name; empty unless the model is a view.
     """
 
     declarations: list[Declaration] = field(default_factory=list)
@@ -68,6 +69,7 @@ class Account:
     terms: list[Term] = field(default_factory=list)
     dims: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
     frozen: dict[str, Declaration] = field(default_factory=dict)
+    powers: dict[str, Power] = field(default_factory=dict)
 
     def take(self, reader: Reader, declaration: Declaration) -> Image:
         """Take one latent site from the reader and enter it."""
@@ -141,6 +143,29 @@ class Model(eqx.Module):
         from .freeze import free
 
         return free(self, selectors)
+
+    def view(self, *selectors: Any, **powers: Any) -> "Model":
+        """Keep some terms of the log density, or raise terms to powers.
+
+        A power multiplies the log density of the constrained values; the maps' log-determinants
+        stay whole, so that a tempered posterior is one in any coordinates. Powers are arguments
+        of the program: others compile nothing. A power of 0 still computes its term, which must
+        then be finite.
+
+        Args:
+            selectors: Terms to keep, by role ("prior", "likelihood", "factor"), name or glob;
+                without any all are kept. Or a mapping of such selectors to powers.
+            powers: A power for each selector; "posterior" selects all terms.
+
+        Returns:
+            A model that engines, `log_density` and all else take as they take any.
+
+        Raises:
+            ModelError: A selector selects no term, or a power is no number from zero on.
+        """
+        from .view import view
+
+        return view(self, selectors, powers)
 
     def parts(self) -> tuple["Model", dict[str, Array]]:
         """Return the model with all its sites free, and the values of those that are frozen."""

@@ -18,10 +18,10 @@ from .base import Account, Model, Reader, Surveyor, latent_sites
 from .data import on_device
 from .names import listed
 from .site import Declaration, Term
-from .table import Row
+from .wrapper import Wrapper
 
 
-class Frozen(Model):
+class Frozen(Wrapper):
     """A model of which some latent sites are held at values.
 
     Attributes:
@@ -31,7 +31,6 @@ class Frozen(Model):
             to tell whether they lie inside.
     """
 
-    model: Model
     values: dict[str, Array]
     guarded: tuple[str, ...] = eqx.field(static=True)
 
@@ -64,18 +63,12 @@ class Frozen(Model):
     def parts(self) -> tuple[Model, dict[str, Array]]:
         return self.model, self.values
 
-    def selected(self, selector: Any, names: Sequence[str]) -> list[str]:
-        return self.model.selected(selector, names)
-
     def initial_values(self) -> dict[str, Array]:
         initial = self.model.initial_values()
         return {name: value for name, value in initial.items() if name not in self.values}
 
     def tree(self, values: Mapping[str, Any]) -> Any:
         return self.model.tree({**self.values, **values})
-
-    def more_rows(self) -> tuple[Row, ...]:
-        return self.model.more_rows()
 
 
 class _Holder(Reader):

@@ -174,10 +174,11 @@ def _wishart(d, log_diagonal: Array, value: Array) -> Array:
 
 def _scaled(d, left: Array, right: Array, log_power: Array) -> Array:
     """Add -trace(scale^-1 left right) / 2 and the normaliser, which is left at the identity."""
-    identity = jnp.eye(left.shape[-1], dtype=left.dtype)
-    trace = lambda product: jnp.trace(cho_solve((d.scale_tril, True), product), 0, -2, -1)  # noqa: E731
+    scale_tril, product = jnp.broadcast_arrays(d.scale_tril, left @ right)
+    identity = jnp.broadcast_to(jnp.eye(left.shape[-1], dtype=left.dtype), product.shape)
+    trace = lambda matrix: jnp.trace(cho_solve((scale_tril, True), matrix), 0, -2, -1)  # noqa: E731
     log_norm = d.log_prob(identity) + 0.5 * trace(identity)
-    return log_norm + log_power - 0.5 * trace(left @ right)
+    return log_norm + log_power - 0.5 * trace(product)
 
 
 # (distribution, by-product of the map) -> log density that never leaves log space.

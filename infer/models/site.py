@@ -1,7 +1,7 @@
 """A site is one named quantity of a model: as declared in flight, and as found once and kept."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jaxtyping import Array
 
@@ -10,6 +10,7 @@ from bijectors.base import Bijector, Constraint, Shape
 from .prior import Prior
 
 Role = Literal["latent", "frozen", "observed", "derived"]
+Part = Literal["prior", "likelihood", "factor"]
 Dims = tuple[str | None, ...]
 
 
@@ -70,5 +71,18 @@ class Term(NamedTuple):
     """
 
     name: str
-    role: Literal["prior", "likelihood", "factor"]
+    role: Part
     rows: Array
+
+
+class Power(NamedTuple):
+    """What a view has made of one term of the model that it is of.
+
+    Attributes:
+        role: Which part of the posterior the term belongs to.
+        factors: What its log density is multiplied by, one number for each view around the
+            other: 0 where it is left out.
+    """
+
+    role: Part
+    factors: tuple[Any, ...]

@@ -24,8 +24,8 @@ def to_arviz(run: Run) -> Any:
 
     Groups: `posterior` (latent and derived sites), `sample_stats` (by ArviZ's names),
     `observed_data` and `constant_data`, which has the frozen sites too. The attributes tell
-    the engine, whether the Jacobian is included, the map of each site, which sites are frozen,
-    and where the time went.
+    the engine, the view of the posterior and whether the Jacobian is included, the map of each
+    site, which sites are frozen, and where the time went.
 
     Raises:
         RunError: Some chain has no draw yet.
@@ -100,6 +100,7 @@ def attributes(run: Run) -> dict[str, Any]:
         "inference_library": "pushforward",
         "inference_library_version": _version(),
         "engine": repr(run.engine),
+        "view": run.density.view,
         "jacobian": int(run.density.jacobian),
         "bijectors": ", ".join(f"{site.name}: {site.bijector}" for site in run.density.latent),
         "frozen": ", ".join(site.name for site in run.density.sites if site.role == "frozen"),

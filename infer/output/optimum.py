@@ -18,6 +18,7 @@ class Optimum:
         values: Constrained and derived values at the best mode, by name.
         lp: Log density there in nats, with the Jacobian if `space` is "unconstrained".
         space: In which space it is a mode.
+        view: What was maximised, as `LogDensity.view` says it.
         converged: Whether that search met its stop rule.
         n_steps: Steps it took.
         position: The flat unconstrained vector there.
@@ -29,6 +30,7 @@ class Optimum:
     values: dict[str, np.ndarray]
     lp: float
     space: str
+    view: str
     converged: bool
     n_steps: int
     position: np.ndarray
@@ -41,7 +43,7 @@ class Optimum:
         reached = int((self.every_lp > self.lp - 1e-2 - 1e-6 * abs(self.lp)).sum())
         values = ", ".join(f"{n}={np.round(v, 4).tolist()}" for n, v in self.values.items())
         return (
-            f"Optimum({values}, lp={self.lp:.6g}, space={self.space!r}, {found} in "
+            f"Optimum({values}, lp={self.lp:.6g}, view={self.view!r}, {found} in "
             f"{self.n_steps} steps, reached from {reached} of {len(self.every_lp)} starts)"
         )
 
@@ -59,6 +61,7 @@ def optimum_of(run: Run) -> Optimum:
         values={name: np.asarray(value[best]) for name, value in every.items()},
         lp=float(lp[best]),
         space=run.engine.space,
+        view=run.density.view,
         converged=bool(stats["converged"][best]),
         n_steps=int(stats["n_steps"][best]),
         position=positions[best],

@@ -189,7 +189,7 @@ def test_no_finite_start_names_the_term():
 @pytest.mark.may_compile
 def test_check_reports_without_raising():
     good = infer.check(infer.declared(lambda v: -v["x"], {"x": bj.Positive()}))
-    assert [f.passed for f in good] == [True, True, True]
+    assert all(f.passed for f in good)
     bad = infer.check(infer.declared(lambda v: jnp.log(-v["x"]), {"x": bj.Positive()}))
     assert not bad[-1].passed
     assert "log_density" in bad[-1].detail

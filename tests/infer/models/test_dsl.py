@@ -153,6 +153,9 @@ def test_a_bijector_may_be_chosen_at_a_site():
         dist.Beta(jnp.array([0.3, 2.0]), 0.7),
         dist.Wishart(5.5, jnp.array([[2.0, 0.3], [0.3, 1.0]])),
         dist.WishartCholesky(5.5, jnp.array([[2.0, 0.3], [0.3, 1.0]])),
+        dist.Wishart(
+            jnp.array([3.0, 4.0, 5.0]), jnp.stack([jnp.eye(2), 2 * jnp.eye(2), jnp.eye(2)])
+        ),
     ],
     ids=lambda p: type(p).__name__,
 )

@@ -1,0 +1,54 @@
+"""Explain a log density at a point: ask every term what it says there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import ModelError
+from ..models.base import Model
+from ..types import Vector
+from .base import LogDensity, log_density
+from .explanation import Explanation, explained
+from .family import alone
+from .start import refuse_misfits, search
+
+
+def explain(
+    model: Model, at: Any = "uniform", *, jacobian: bool = True, seed: int = 0
+) -> Explanation:
+    """Evaluate each term of a model's log density at one point.
+
+    Args:
+        model: What a front end returned, or a view of it.
+        at: The point: constrained values by name, a flat vector, or "uniform" or "prior" for a
+            start as `sample` would find it. Where it would find none, the first one tried.
+        jacobian: Whether to add the maps' log-determinants, as `log_density` does.
+        seed: Of a start.
+
+    Returns:
+        A table of terms: print it.
+
+    Raises:
+        ModelError: The model cannot be used, or the values do not fit it.
+    """
+    density = log_density(model, jacobian=jacobian)
+    return explained(density, _point(density, at, seed))
+
+
+def _point(density: LogDensity, at: Any, seed: int) -> Vector:
+    if isinstance(at, Mapping):
+        return density.unconstrain(at)
+    if isinstance(at, str):
+        refuse_misfits(density, 1, at)
+        found = search(alone(density), 1, np.array([0, seed], np.uint32), at)
+        return jnp.asarray(found.positions[0])
+    if jnp.shape(at) != (density.size,):
+        raise ModelError(
+            "at",
+            f"the point has shape {jnp.shape(at)}",
+            f"Give constrained values by name, or a flat vector of {density.size} numbers: "
+            f"{', '.join(density.labels()[:12])}.",
+        )
+    return jnp.asarray(at, float)

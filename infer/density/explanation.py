@@ -1,0 +1,201 @@
+"""What each term of a log density says at one point, as a table."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from bijectors.base import Shape
+
+from ..models.view import accounted
+from ..types import Vector
+from .base import LogDensity
+
+
+class Line(NamedTuple):
+    """One summand of a log density at one point.
+
+    Attributes:
+        name: Of the site or factor; "total" for the sum of all.
+        role: "prior", "likelihood" or "factor"; "flat" for a site without a prior.
+        shape: Of its rows.
+        value: Sum of the rows, in nats.
+        log_det: What the map of the site adds in nats; `None` where there is no map, or the
+            density leaves them out.
+        gradient: Euclidean norm of the gradient of value and log-determinant with respect to
+            the flat vector.
+        trouble: What is not finite, in the total which terms; empty where all is finite.
+    """
+
+    name: str
+    role: str
+    shape: Shape
+    value: float
+    log_det: float | None
+    gradient: float
+    trouble: str
+
+    @property
+    def finite(self) -> bool:
+        """Whether value, log-determinant and gradient are finite."""
+        return not self.trouble
+
+
+class Explanation(NamedTuple):
+    """A log density at one point, term by term; it prints as a table.
+
+    Attributes:
+        view: Which view of the posterior it is.
+        values: The point: constrained and derived values, by name.
+        lines: One for each site and each further term, in the model's order.
+        total: Their sum.
+    """
+
+    view: str
+    values: dict[str, np.ndarray]
+    lines: tuple[Line, ...]
+    total: Line
+
+    @property
+    def point(self) -> str:
+        """The values in one line of text."""
+        return ", ".join(f"{name}={shown(value)}" for name, value in self.values.items())
+
+    def line_of(self, name: str) -> Line:
+        """Return the line of one term."""
+        return {line.name: line for line in self.lines}[name]
+
+    def __str__(self) -> str:
+        rows = [("term", "role", "shape", "value", "log-det", "gradient", "finite")]
+        rows += [_cells(line) for line in (*self.lines, self.total)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        return "\n".join([f"{self.view}, at {self.point}", *lines])
+
+
+class _Slope(NamedTuple):
+    """A gradient in short: its norm, and its first entry that is not finite, or -1."""
+
+    norm: Array
+    place: Array
+
+
+def explained(density: LogDensity, position: Vector) -> Explanation:
+    """Evaluate every term of a log density at a flat vector, with its gradient."""
+    position = jnp.asarray(position)
+    rows, log_dets, values, slopes, whole = _evaluate(density, position)
+    lines = []
+    for name, role in _roles(density).items():
+        slope = slopes[name]
+        if slope.place >= 0:
+            # What is not finite in one term can spoil the gradients of all pulled back with it.
+            slope = _slope_of_one(density, position, name)
+        lines.append(_line(density, name, role, rows.get(name), log_dets.get(name), slope))
+    # A compiled program returns names in alphabetical order.
+    ordered = {s.name: np.asarray(values[s.name]) for s in density.sites if s.name in values}
+    return Explanation(density.view, ordered, tuple(lines), _total(density, lines, whole))
+
+
+def shown(value: np.ndarray) -> str:
+    """Write a value in short: a few numbers, or the range of many."""
+    array = np.asarray(value)
+    if array.size <= 8 or np.iscomplexobj(array):
+        return str(np.vectorize(lambda x: float(f"{x:.4g}"), otypes=[float])(array).tolist())
+    return f"{list(array.shape)} from {array.min():.4g} to {array.max():.4g}"
+
+
+def _roles(density: LogDensity) -> dict[str, str]:
+    """List what is summed up, sites first, with the role of each."""
+    account = accounted(density.model)
+    sites = {d.name: "flat" if d.prior is None else "left out" for d in account.declarations}
+    return sites | {term.name: term.role for term in account.terms}
+
+
+def _parts(density: LogDensity, position: Vector) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Compute the rows of each term, and the log-determinant of each site's map."""
+    account, _ = density.read(position)
+    log_dets = {name: image.log_det + image.auxiliary for name, image in account.images.items()}
+    return {t.name: t.rows for t in account.terms}, log_dets if density.jacobian else {}
+
+
+def _sums(density: LogDensity, position: Vector) -> dict[str, Array]:
+    rows, log_dets = _parts(density, position)
+    zero = jnp.zeros((), position.dtype)
+    return {
+        name: (zero + rows.get(name, zero).sum() + log_dets.get(name, zero)).astype(position.dtype)
+        for name in _roles(density)
+    }
+
+
+@eqx.filter_jit
+def _evaluate(density: LogDensity, position: Vector):
+    sums, pull = jax.vjp(lambda q: _sums(density, q), position)
+    names = list(sums)
+
+    def slope(weights: Array) -> _Slope:
+        return _slope(pull(dict(zip(names, weights, strict=True)))[0])
+
+    ones = jnp.ones((1, len(names)), position.dtype)
+    weights = jnp.concatenate([jnp.eye(len(names), dtype=position.dtype), ones])
+    norms, places = jax.lax.map(slope, weights)
+    slopes = {name: _Slope(norms[i], places[i]) for i, name in enumerate(names)}
+    parts = (*_parts(density, position), density.constrain(position))
+    return *parts, slopes, _Slope(norms[-1], places[-1])
+
+
+@eqx.filter_jit
+def _slope_of_one(density: LogDensity, position: Vector, name: str) -> _Slope:
+    return _slope(jax.grad(lambda q: _sums(density, q)[name])(position))
+
+
+def _slope(gradient: Vector) -> _Slope:
+    finite = jnp.isfinite(gradient)
+    largest = jnp.max(jnp.abs(gradient), initial=jnp.finfo(gradient.dtype).tiny)
+    norm = largest * jnp.sqrt(jnp.sum((gradient / largest) ** 2))
+    return _Slope(norm, jnp.where(finite.all(), -1, jnp.argmin(finite)))
+
+
+def _line(
+    density: LogDensity, name: str, role: str, rows: Any, log_det: Any, slope: _Slope
+) -> Line:
+    rows = np.zeros(()) if rows is None else np.asarray(rows)
+    return Line(
+        name,
+        role,
+        rows.shape,
+        float(rows.sum()),
+        None if log_det is None else float(log_det),
+        float(slope.norm),
+        _trouble(density, rows, log_det, int(slope.place)),
+    )
+
+
+def _trouble(density: LogDensity, rows: np.ndarray, log_det: Any, place: int) -> str:
+    bad = ~np.isfinite(rows)
+    if bad.any():
+        first = np.argwhere(bad)[0]
+        of = f" in {bad.sum()} of {rows.size} rows, first at {first.tolist()}" if rows.ndim else ""
+        return f"log density is {rows[tuple(first)]}{of}"
+    if log_det is not None and not np.isfinite(log_det):
+        return f"map has the log-determinant {log_det}"
+    return f"gradient is not finite along {density.labels()[place]}" if place >= 0 else ""
+
+
+def _total(density: LogDensity, lines: Sequence[Line], whole: _Slope) -> Line:
+    value = sum(line.value for line in lines)
+    added = [line.log_det for line in lines if line.log_det is not None]
+    trouble = ", ".join(line.name for line in lines if line.trouble)
+    log_det = float(sum(added)) if density.jacobian else None
+    alone = "" if trouble else _trouble(density, np.asarray(value), log_det, int(whole.place))
+    return Line("total", "", (), value, log_det, float(whole.norm), trouble or alone)
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    log_det = "" if line.log_det is None else f"{line.log_det:.4g}"
+    shape = f"[{', '.join(map(str, line.shape))}]"
+    finite = f"no: {line.trouble}" if line.trouble else "yes"
+    return line.name, line.role, shape, f"{line.value:.4g}", log_det, f"{line.gradient:.4g}", finite

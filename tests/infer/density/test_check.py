@@ -1,0 +1,133 @@
+"""The pre-flight check: for each of its questions a model that fails just that one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import bijectors as bj
+import infer
+from infer.density.check import CHECKS
+
+RNG = np.random.default_rng(0)
+
+
+class Stuck(bj.Elementwise):
+    """A map that does not return to where it came from."""
+
+    def image(self, y):
+        return bj.bijection(jnp.exp(y), y)
+
+    def inverse(self, x):
+        return jnp.log(x) + 1.0
+
+
+class Outside(Stuck):
+    """A map that leaves the set."""
+
+    def image(self, y):
+        return bj.bijection(y - 5.0, jnp.zeros(()))
+
+
+class Folded(Stuck):
+    """A map that is many to one."""
+
+    @property
+    def no_log_det(self):
+        return "its map folds the line"
+
+
+def declared(log_density, **supports):
+    return infer.declared(log_density, supports or {"x": bj.Positive()})
+
+
+def mapped(bijector):
+    return infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Positive()}, bijectors={"x": bijector})
+
+
+def no_site(site):
+    site.observe("y", dist.Normal(0.0, 1.0), np.zeros(3))
+
+
+def blind(v):
+    return -(v["x"] ** 2) - jax.lax.stop_gradient(v["z"] ** 2)
+
+
+BROKEN = {
+    "sites": (lambda: infer.model(no_site), "no latent site", "Declare one"),
+    "log-determinants": (
+        lambda: mapped(Folded()),
+        "no posterior density",
+        "Freeze",
+    ),
+    "start": (lambda: declared(lambda v: jnp.log(-v["x"])), "log density is nan", "infer.explain"),
+    "same": (lambda: declared(lambda v: -v["x"] * RNG.uniform()), "then", "random numbers before"),
+    "maps": (
+        lambda: mapped(Stuck()),
+        "x: a round trip moves it by 1.0e+00",
+        "check_bijector",
+    ),
+    "slopes": (
+        lambda: declared(blind, x=bj.Real(), z=bj.Real()),
+        "z: its gradient says",
+        "stop_gradient",
+    ),
+    "used": (
+        lambda: declared(lambda v: -(v["x"] ** 2), x=bj.Real(), z=bj.Real()),
+        "z: it has no prior",
+        "drop it",
+    ),
+}
+
+
+def test_there_is_a_broken_model_for_each_check():
+    assert list(BROKEN) == [check.name for check in CHECKS]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_model_passes_what_comes_before_and_fails_this(name):
+    make, found, mend = BROKEN[name]
+    findings = infer.check(make())
+    asked = [check.name for check in CHECKS]
+    assert [f.name for f in findings] == asked[: asked.index(name) + 1]
+    assert [f.passed for f in findings] == [True] * (len(findings) - 1) + [False]
+    assert found in findings[-1].detail
+    assert mend in findings[-1].mend
+    assert str(findings[-1]).startswith(f"FAILED  {name}: ")
+
+
+def test_a_value_outside_its_set_is_found():
+    last = infer.check(mapped(Outside()))[-1]
+    assert last.name == "maps"
+    assert "lies outside Positive" in last.detail
+
+
+def test_an_error_of_the_users_own_code_is_an_answer():
+    last = infer.check(declared(lambda v: -v["y"]))[-1]
+    assert (last.name, last.passed) == ("sites", False)
+    assert "KeyError: 'y'" in last.detail
+    model = infer.model(
+        lambda site, y: site("x", dist.Normal(np.asarray(y).mean(), 1)), y=np.ones(3)
+    )
+    assert "infer.static" in infer.check(model)[-1].mend
+
+
+def schools(site, sigma, y):
+    mu = site("mu", dist.Normal(0, 5))
+    tau = site("tau", dist.HalfCauchy(5))
+    share = site.param("share", bj.Simplex(3))
+    theta = site("theta", dist.Normal(mu, tau * share[0]), shape=(3,), centred=False)
+    site("free", dist.Uniform(0.0, 1.0))
+    site.observe("y", dist.Normal(theta, sigma), y)
+
+
+@pytest.mark.parametrize("precision", [np.float64, np.float32])
+def test_a_sound_model_passes_all(precision):
+    y, sigma = np.array([28.0, 8.0, -3.0], precision), np.array([15.0, 10.0, 16.0], precision)
+    with jax.enable_x64(precision is np.float64):
+        model = infer.model(schools, sigma=sigma, y=y)
+        findings = infer.check(model)
+        tempered = infer.check(model.view(likelihood=0.5))
+    assert [(f.name, f.passed, f.mend) for f in findings] == [(c.name, True, "") for c in CHECKS]
+    assert all(f.passed for f in tempered)
