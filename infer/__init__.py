@@ -32,6 +32,7 @@ from .output.divergences import (
     Divergences as Divergences,
     explain_divergences as explain_divergences,
 )
+from .output.nested import nested_rhat as nested_rhat
 from .output.optimum import Optimum as Optimum
 from .output.sample import fit as fit, maximize as maximize, sample as sample
 from .output.slowness import Slowness as Slowness, why_slow as why_slow
