@@ -138,9 +138,9 @@ def join(
     log_weight = tree.start_energy - energy(point)
     log_weight = trusted(log_weight)
     before = jnp.where(tree.side == 1, tree.ends.momentum[1], tree.ends.momentum[0])
+    leaf = tree.subtree.leaf
     subtree = _offer(tree.subtree, point, log_weight, uniforms[0])
-    slots = _keep(slots, tree.subtree.leaf, point.momentum, subtree.momentum_sum, before)
-    turned = _turned(slots, tree.subtree.leaf, point.momentum, subtree.momentum_sum)
+    turned = _turned(slots, leaf, point.momentum, subtree.momentum_sum)
     diverging = log_weight < -DIVERGENT
     whole = subtree.leaf == jnp.left_shift(1, tree.depth)
     tree = tree._replace(
@@ -152,8 +152,14 @@ def join(
     )
     valid = whole & ~turned & ~diverging
     ended = whole | turned | diverging
-    done = ended & (~valid | _turning(tree, slots, point.momentum))
+    # The subtree's first momentum, and the one beside it at the end of the tree.
+    first = jnp.where(leaf == 0, point.momentum, slots[0, 0])
+    seam = jnp.where(leaf == 0, before, slots[0, 2])
+    done = ended & (~valid | _turning(tree, first, seam, point.momentum))
     done = done | (valid & (tree.depth + 1 >= slots.shape[0] - 1))
+    # Written after all that is read, and only if there is more to come: so XLA needs no copy.
+    kept = (leaf % 2 == 0) & ~done
+    slots = _keep(slots, leaf, kept, point.momentum, subtree.momentum_sum, before)
     return _merge(tree, uniforms[1], valid, ended)._replace(done=done), slots
 
 
@@ -180,20 +186,48 @@ def _move_end(ends: Ends, side: Int[Array, ""], point: PhasePoint) -> Ends:
 
 
 def _keep(
-    slots: Slots, leaf: Int[Array, ""], momentum: Vector, total: Vector, before: Vector
+    slots: Slots, leaf: Int[Array, ""], kept: Array, momentum: Vector, total: Vector, before: Vector
 ) -> Slots:
     """Write an even leaf to its slot: momentum, inclusive sum, and the momentum before it."""
     unused = slots.shape[0] - 1
-    index = jnp.where(leaf % 2 == 0, jax.lax.population_count(leaf >> 1), unused)
+    index = jnp.where(kept, jax.lax.population_count(leaf >> 1), unused)
     return jax.lax.dynamic_update_index_in_dim(
         slots, jnp.stack([momentum, total, before]), index, 0
     )
 
 
 def _turned(slots: Slots, leaf: Int[Array, ""], momentum: Vector, total: Vector) -> Bool[Array, ""]:
-    """Test every sub-subtree that ends at this leaf, and its halves, at once."""
+    """Test every sub-subtree that ends at this leaf, and its halves."""
     last = jax.lax.population_count(leaf >> 1)
     closing = jax.lax.population_count(leaf & ~(leaf + 1))
+    return jax.lax.platform_dependent(
+        slots, last, closing, momentum, total, cpu=_turned_one_by_one, default=_turned_at_once
+    )
+
+
+def _turned_one_by_one(slots, last, closing, momentum, total) -> Bool[Array, ""]:
+    """Test as many sub-subtrees as end here: on average one."""
+
+    def test(carry):
+        level, _ = carry
+        start, cumulated, _ = slots[level]
+        next_start, next_cumulated, left_end = slots[level + 1]
+        whole = total - cumulated + start
+        right = total - next_cumulated + next_start
+        halves = is_turning(whole - right + next_start, start, next_start) | is_turning(
+            right + left_end, left_end, momentum
+        )
+        return level - 1, is_turning(whole, start, momentum) | ((level < last) & halves)
+
+    def going(carry):
+        level, turned = carry
+        return (level > last - closing) & ~turned
+
+    return jax.lax.while_loop(going, test, (last, jnp.asarray(False)))[1]
+
+
+def _turned_at_once(slots, last, closing, momentum, total) -> Bool[Array, ""]:
+    """Test all levels as one masked product: few kernels, and no chain waits for another's loop."""
     levels = jnp.arange(slots.shape[0] - 1, dtype=jnp.int32)
     closes = (levels <= last) & (levels > last - closing)
     test = lambda: jnp.any(closes & _turns(slots, momentum, total, levels < last))  # noqa: E731
@@ -220,11 +254,9 @@ def is_turning(momentum_sum: Array, one: Array, other: Array) -> Array:
     return ((momentum_sum * one).sum(-1) <= 0) | ((momentum_sum * other).sum(-1) <= 0)
 
 
-def _turning(tree: Tree, slots: Slots, near: Vector) -> Bool[Array, ""]:
+def _turning(tree: Tree, first: Vector, seam: Vector, near: Vector) -> Bool[Array, ""]:
     """Test the tree doubled by its subtree, and the two overlaps at the seam."""
     far = jnp.where(tree.side == 1, tree.ends.momentum[0], tree.ends.momentum[1])
-    # The subtree's first momentum, and the one beside it at the end of the tree.
-    first, _, seam = slots[0]
     old, new = tree.momentum_sum, tree.subtree.momentum_sum
     return (
         is_turning(old + new, far, near)

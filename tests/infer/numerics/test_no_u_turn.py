@@ -51,7 +51,10 @@ def tables(size, seed):
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_trajectory_is_that_of_the_recursion(size):
+@pytest.mark.parametrize("tested", ["_turned_one_by_one", "_turned_at_once"])
+def test_trajectory_is_that_of_the_recursion(size, tested, monkeypatch):
+    """On a CPU one turn is tested after another, on an accelerator all at once."""
+    monkeypatch.setattr(no_u_turn, "_turned_one_by_one", getattr(no_u_turn, tested))
     momenta, log_weights, uniforms = tables(size, seed=size)
     trees, _, visited = jax.jit(jax.vmap(walk))(momenta, log_weights, uniforms)
     depths = []
