@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from infer.numerics import metric
 from infer.numerics.low_rank import principal_stretches
 from infer.numerics.metric import Diagonal, LowRank, default_rank, first_metric
 
@@ -31,6 +32,18 @@ def covariance(rng, size):
     root = rng.normal(size=(size, size))
     scales = np.exp(rng.normal(size=size))
     return (root @ root.T / size + 0.01 * np.eye(size)) * np.outer(scales, scales)
+
+
+@pytest.mark.parametrize("rank", [1, 5, 8, 20])
+def test_blocks_of_directions_add_what_all_of_them_do(rank):
+    rng = np.random.default_rng(rank)
+    directions = jnp.asarray(np.linalg.qr(rng.normal(size=(30, 30)))[0][:, :rank])
+    vector = jnp.asarray(rng.normal(size=30))
+    for used in {0, 1, rank // 2, rank}:
+        excess = jnp.where(jnp.arange(rank) < used, 2.0, 0.0)
+        found = metric._stretched_by_blocks(vector, directions, excess)
+        expected = metric._stretched_at_once(vector, directions, excess)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_gradients_pass_through_the_transpose():
