@@ -23,7 +23,8 @@ class Slowness:
 
     Attributes:
         seconds: Wall time of each part of the run.
-        gradient_seconds: Of one gradient of one chain, in a tight compiled loop.
+        gradient_seconds: Of one gradient of one chain, with the log density, in a tight compiled
+            loop.
         sampled: Gradients of all chains in sampling.
         warmed: Gradients of all chains in warm-up.
         threads: Chains that ran at the same time.
@@ -117,9 +118,9 @@ def _gradient_seconds(run: Run, position: np.ndarray) -> float:
 
 
 def _gradients(density: LogDensity, position: Vector, count: Array) -> Vector:
-    # Each begins where the last one says, so that none can be left out.
+    # Each begins where the last value and gradient say, so that neither can be left out.
     def step(_: Array, position: Vector) -> Vector:
-        gradient = density.evaluate(position)[1]
-        return position + 1e-20 * jnp.clip(gradient, -1, 1)
+        value, gradient = density.evaluate(position)
+        return position + 1e-20 * jnp.clip(value + gradient, -1, 1)
 
     return jax.lax.fori_loop(0, count, step, position)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import infer
-from infer.run.loop import Order, run_block
+from infer.density.family import nothing_of
+from infer.run.loop import Order, Steered, run_block
 from infer.target import Target
 
 from .found import every_engine, named
@@ -69,7 +70,8 @@ def _is_jaxpr(x):
 def test_the_loop_holds_the_gradient_once(engine, chains):
     tuning, state, order = prepared(engine, chains)
     program = lambda *a: run_block(engine, 4, 32, *a)  # noqa: E731
-    jaxpr = jax.make_jaxpr(program)(Counted(), tuning, state, order).jaxpr
+    shared = Steered(Counted(), tuning)
+    jaxpr = jax.make_jaxpr(program)(shared, nothing_of(shared), state, order).jaxpr
     calls = count(jaxpr, "the_models_gradient")
     if named(engine) == "MAP":
         # The line search of L-BFGS evaluates at points of its own.
