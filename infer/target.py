@@ -1,10 +1,26 @@
 """A target is a log density of one flat vector: all that an engine knows of a model."""
 
 from abc import abstractmethod
+from typing import NamedTuple
 
 import equinox as eqx
+import jax.numpy as jnp
 
 from .types import Scalar, Vector
+
+
+class Components(NamedTuple):
+    """A log density in two parts: what has a value, and what is known by its gradient alone.
+
+    Attributes:
+        value: Of the part that has one, in nats, shape ().
+        gradient: Of the whole, shape (size,).
+        unvalued_gradient: Of the part without a value, shape (size,).
+    """
+
+    value: Scalar
+    gradient: Vector
+    unvalued_gradient: Vector
 
 
 class Target(eqx.Module):
@@ -23,9 +39,23 @@ class Target(eqx.Module):
     def offers(self) -> frozenset[str]:
         """What can be asked of it: "value", "gradient". Compared with `Engine.needs`."""
 
+    @property
+    def has_value(self) -> bool:
+        """Whether the log density has a value, or is known by its gradient alone."""
+        return "value" in self.offers
+
     @abstractmethod
     def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
         """Compute the log density in nats and its gradient.
 
-        A non-finite result is passed on, not raised: engines report it as a divergence.
+        A non-finite result is passed on, not raised: engines report it as a divergence. The
+        log density is NaN where it `has_value` not; the gradient is whole all the same.
         """
+
+    def unvalued_gradient(self, position: Vector) -> Vector:
+        """Compute the gradient of the part that has no value."""
+        return jnp.zeros_like(position)
+
+    def components(self, position: Vector) -> Components:
+        """Compute the part with a value, the whole gradient, and that of the other part."""
+        return Components(*self.evaluate(position), jnp.zeros_like(position))

@@ -18,7 +18,7 @@ from ..models.base import Account, Model, Reader, entries, survey
 from ..models.readers import PriorDraws, Values
 from ..models.site import Declaration, Site
 from ..models.view import described
-from ..target import Target
+from ..target import Components, Target
 from ..types import Scalar, Vector
 
 
@@ -71,7 +71,12 @@ class LogDensity(Target):
 
     @property
     def offers(self) -> frozenset[str]:
-        return frozenset({"value", "gradient"})
+        return frozenset({"gradient"} if self.unvalued else {"value", "gradient"})
+
+    @property
+    def unvalued(self) -> tuple[str, ...]:
+        """Names of the latent sites whose priors are known by their scores alone."""
+        return tuple(site.name for site in self.latent if not site.valued)
 
     @property
     def view(self) -> str:
@@ -88,16 +93,37 @@ class LogDensity(Target):
         return tuple(site for site in self.sites if site.role == "latent")
 
     def __call__(self, position: Vector) -> Scalar:
-        """Compute the log density at one point."""
-        account, joint = self.read(position)
-        log_density = account.log_density().astype(position.dtype)
-        return log_density + joint.log_det + joint.auxiliary if self.jacobian else log_density
+        """Compute the log density at one point.
+
+        Raises:
+            ModelError: It has no value, since a prior is known by its score alone.
+        """
+        if self.unvalued:
+            raise ModelError(
+                self.unvalued[0],
+                "its prior is known by its score alone, so the log density has no value",
+                "Use evaluate for the gradient, or components for the part with a value.",
+            )
+        return self._total(position)
 
     def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
-        return jax.value_and_grad(self)(position)
+        return jax.value_and_grad(self._total)(position)
+
+    def unvalued_gradient(self, position: Vector) -> Vector:
+        return jax.grad(lambda q: self._summed(q, valued=False)[0])(position)
+
+    def components(self, position: Vector) -> Components:
+        if not self.unvalued:
+            return super().components(position)
+        value, gradient = jax.value_and_grad(self._valued)(position)
+        unvalued = self.unvalued_gradient(position)
+        return Components(value, gradient + unvalued, unvalued)
 
     def terms(self, position: Vector) -> dict[str, Scalar]:
-        """Compute every summand at one point: each term's sum, and the maps' `jacobian`."""
+        """Compute every summand at one point: each term's sum, and the maps' `jacobian`.
+
+        A term that is known by its score alone is NaN.
+        """
         account, joint = self.read(position)
         terms = {term.name: term.rows.sum() for term in account.terms}
         return terms | {"jacobian": joint.log_det + joint.auxiliary} if self.jacobian else terms
@@ -155,6 +181,22 @@ class LogDensity(Target):
         found, coords = entries(self.model), self.model.labels.coords
         return [_label(s, entry, coords) for s in self.latent for entry in found[s.name]]
 
+    def _total(self, position: Vector) -> Scalar:
+        account, joint = self.read(position)
+        log_density = account.log_density().astype(position.dtype)
+        return log_density + joint.log_det + joint.auxiliary if self.jacobian else log_density
+
+    def _valued(self, position: Vector) -> Scalar:
+        """Log density of the terms that have a value."""
+        log_density, joint = self._summed(position, valued=True)
+        return log_density + joint.log_det + joint.auxiliary if self.jacobian else log_density
+
+    def _summed(self, position: Vector, *, valued: bool) -> tuple[Scalar, Joint]:
+        """Sum the terms of one kind."""
+        account, joint = self.read(position)
+        account.terms = [term for term in account.terms if term.valued is valued]
+        return account.log_density().astype(position.dtype), joint
+
     def read(self, position: Vector) -> tuple[Account, Joint]:
         """Run the model at one point; return what it says, and the sums of its maps."""
         reader = _FlatReader(position, self.model.rules)
@@ -192,7 +234,26 @@ def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
     sites = survey(model)
     if jacobian:
         _refuse_without_log_det(sites)
-    return LogDensity(model, sites, jacobian)
+    density = LogDensity(model, sites, jacobian)
+    if density.unvalued:
+        _refuse_latent_scores(density)
+    return density
+
+
+def _refuse_latent_scores(density: LogDensity) -> None:
+    """Raise where a score depends on other sites, whose own gradients it does not tell."""
+    try:
+        jax.eval_shape(density.unvalued_gradient, jnp.zeros(density.size))
+    except ValueError as error:
+        # As equinox says that what only a derivative by name could reach is differentiated.
+        if "keyword tangent" not in str(error):
+            raise
+        raise ModelError(
+            density.unvalued[0],
+            "its score depends on another latent site, and does not tell how the log density of "
+            "its prior changes with that one",
+            "Freeze that site or give its value as data, or use a prior with a log density.",
+        ) from error
 
 
 def _refuse_without_log_det(sites: tuple[Site, ...]) -> None:

@@ -146,7 +146,7 @@ def _start(trial: Trial) -> str:
 
 def _same(trial: Trial) -> str:
     """Run the model's own Python code twice, not one program twice."""
-    once, again = (float(trial.density(trial.point)) for _ in range(2))
+    once, again = (float(trial.density.components(trial.point).value) for _ in range(2))
     rounding = 1e3 * np.finfo(trial.points.log_densities.dtype).eps
     if abs(once - again) > rounding * max(1.0, abs(once)):
         raise ModelError("model", f"its log density is {once:.6g}, then {again:.6g}", _SAME_MEND)
@@ -194,12 +194,17 @@ def _directions(density: LogDensity, seed: int) -> np.ndarray:
 
 @eqx.filter_jit
 def _slope(density: LogDensity, point: Vector, directions: Any) -> tuple[Array, Array]:
-    """Slopes along directions: by the gradient, shape (directions,), and by each step."""
-    _, gradient = density.evaluate(point)
+    """Slopes along directions: by the gradient, shape (directions,), and by each step.
+
+    Of the terms that have a value.
+    """
+    here = density.components(point)
+    gradient = here.gradient - here.unvalued_gradient
+    value = lambda q: density.components(q).value  # noqa: E731
     directions = jnp.asarray(directions, point.dtype)
 
     def by_step(direction: Array) -> Array:
-        ends = [[density(point + sign * step * direction) for sign in (1, -1)] for step in STEPS]
+        ends = [[value(point + sign * step * direction) for sign in (1, -1)] for step in STEPS]
         return jnp.stack([(up - down) / (2 * h) for (up, down), h in zip(ends, STEPS, strict=True)])
 
     return directions @ gradient, jax.lax.map(by_step, directions)
@@ -208,7 +213,7 @@ def _slope(density: LogDensity, point: Vector, directions: Any) -> tuple[Array, 
 def _used(trial: Trial) -> str:
     """A flat site that no term speaks of can go anywhere in its set."""
     density = LogDensity(trial.model, trial.density.sites, jacobian=False)
-    gradients = jax.jit(jax.vmap(jax.grad(density)))(trial.points.positions)
+    gradients = jax.jit(jax.vmap(lambda q: density.evaluate(q)[1]))(trial.points.positions)
     moved: np.ndarray = np.any(np.asarray(gradients) != 0, axis=0)
     begin = 0
     for site in density.latent:

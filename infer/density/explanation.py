@@ -23,7 +23,7 @@ class Line(NamedTuple):
         name: Of the site or factor; "total" for the sum of all.
         role: "prior", "likelihood" or "factor"; "flat" for a site without a prior.
         shape: Of its rows.
-        value: Sum of the rows, in nats.
+        value: Sum of the rows, in nats; NaN of a term that is known by its score alone.
         log_det: What the map of the site adds in nats; `None` where there is no map, or the
             density leaves them out.
         gradient: Euclidean norm of the gradient of value and log-determinant with respect to
@@ -170,12 +170,12 @@ def _line(
         float(rows.sum()),
         None if log_det is None else float(log_det),
         float(slope.norm),
-        _trouble(density, rows, log_det, int(slope.place)),
+        _trouble(density, rows, log_det, int(slope.place), name not in density.unvalued),
     )
 
 
-def _trouble(density: LogDensity, rows: np.ndarray, log_det: Any, place: int) -> str:
-    bad = ~np.isfinite(rows)
+def _trouble(density: LogDensity, rows: np.ndarray, log_det: Any, place: int, valued: bool) -> str:
+    bad = ~np.isfinite(rows) & valued
     if bad.any():
         first = np.argwhere(bad)[0]
         of = f" in {bad.sum()} of {rows.size} rows, first at {first.tolist()}" if rows.ndim else ""
@@ -190,7 +190,8 @@ def _total(density: LogDensity, lines: Sequence[Line], whole: _Slope) -> Line:
     added = [line.log_det for line in lines if line.log_det is not None]
     trouble = ", ".join(line.name for line in lines if line.trouble)
     log_det = float(sum(added)) if density.jacobian else None
-    alone = "" if trouble else _trouble(density, np.asarray(value), log_det, int(whole.place))
+    place, valued = int(whole.place), density.has_value
+    alone = "" if trouble else _trouble(density, np.asarray(value), log_det, place, valued)
     return Line("total", "", (), value, log_det, float(whole.norm), trouble or alone)
 
 
@@ -198,4 +199,5 @@ def _cells(line: Line) -> tuple[str, ...]:
     log_det = "" if line.log_det is None else f"{line.log_det:.4g}"
     shape = f"[{', '.join(map(str, line.shape))}]"
     finite = f"no: {line.trouble}" if line.trouble else "yes"
-    return line.name, line.role, shape, f"{line.value:.4g}", log_det, f"{line.gradient:.4g}", finite
+    value = "unknown" if line.finite and np.isnan(line.value) else f"{line.value:.4g}"
+    return line.name, line.role, shape, value, log_det, f"{line.gradient:.4g}", finite

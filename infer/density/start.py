@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from ..errors import StartError
 from ..models.names import listed
+from ..target import Components
 from .base import LogDensity
 from .explanation import explained
 from .family import Family, alone
@@ -29,13 +30,15 @@ class Points(NamedTuple):
 
     Attributes:
         positions: Shape (chains, size).
-        log_densities: Shape (chains,), in nats.
+        log_densities: Shape (chains,), in nats; of the terms that have a value.
         gradients: Shape (chains, size).
+        unvalued_gradients: Of the terms without a value, shape (chains, size).
     """
 
     positions: np.ndarray
     log_densities: np.ndarray
     gradients: np.ndarray
+    unvalued_gradients: np.ndarray
 
 
 def find_starts(family: Family, chains: int, key: np.ndarray, starts: Starts) -> Points:
@@ -97,8 +100,8 @@ def evaluate(density: LogDensity, positions: np.ndarray) -> Points:
 
 def _evaluated(family: Family, positions: np.ndarray) -> Points:
     own = family.rows(_members(family, len(positions)))
-    values, gradients = _evaluate(family.shared, own, jnp.asarray(positions))
-    return Points(np.asarray(positions), np.asarray(values), np.asarray(gradients))
+    here = _evaluate(family.shared, own, jnp.asarray(positions))
+    return Points(np.asarray(positions), *map(np.asarray, here))
 
 
 def _members(family: Family, lanes: int) -> np.ndarray:
@@ -107,8 +110,8 @@ def _members(family: Family, lanes: int) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _evaluate(shared: LogDensity, own: LogDensity, positions: Array) -> tuple[Array, Array]:
-    return jax.vmap(lambda own, q: eqx.combine(shared, own).evaluate(q))(own, positions)
+def _evaluate(shared: LogDensity, own: LogDensity, positions: Array) -> Components:
+    return jax.vmap(lambda own, q: eqx.combine(shared, own).components(q))(own, positions)
 
 
 def _propose(family: Family, key: np.ndarray, attempt: int, lanes: int, how: str) -> Points:
@@ -124,14 +127,14 @@ def _propose(family: Family, key: np.ndarray, attempt: int, lanes: int, how: str
 def _draw(shared: LogDensity, own: LogDensity, key: Any, attempt: Any, lanes: Any, how: str):
     root = jax.random.wrap_key_data(key, impl="threefry2x32")
 
-    def one(own: LogDensity, lane: Array) -> tuple[Array, tuple[Array, Array]]:
+    def one(own: LogDensity, lane: Array) -> tuple[Array, Components]:
         density = eqx.combine(shared, own)
         key = jax.random.fold_in(jax.random.fold_in(root, lane), attempt)
         if how == "prior":
             position = density.draw_prior(key)
         else:
             position = jax.random.uniform(key, (density.size,), minval=-RADIUS, maxval=RADIUS)
-        return position, density.evaluate(position)
+        return position, density.components(position)
 
     positions, evaluated = jax.vmap(one)(own, lanes)
     return positions, *evaluated

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -67,7 +67,8 @@ class ADVI(Engine):
     variance vanishes where the approximation is exact. Steps are taken in the
     approximation's own coordinates, so they do not depend on the scale or, with
     "full_rank", on the correlations of the posterior. The learning rate is halved when the
-    parameters are stationary; the fit ends when they are so within `tolerance`.
+    parameters are stationary; the fit ends when they are so within `tolerance`. A target
+    without a value has an unknown ELBO, NaN, and is fitted all the same.
 
     Attributes:
         family: "mean_field" (independent coordinates) or "full_rank" (any covariance).
@@ -80,6 +81,7 @@ class ADVI(Engine):
         equation 7; the stop rule follows Welandawe et al. (2022), arXiv 2203.15945.
     """
 
+    without_value: ClassVar[str] = "ADVI()"
     family: Literal["mean_field", "full_rank"] = "mean_field"
     batch: int = 16
     learning_rate: float = field(default=0.1, compare=False)
@@ -95,6 +97,10 @@ class ADVI(Engine):
                 f"tolerance={self.tolerance}",
                 "All three must be positive.",
             )
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"gradient"})
 
     @property
     def default_warmup(self) -> int:
@@ -124,7 +130,9 @@ class ADVI(Engine):
         log_density, gradients = jax.vmap(target.evaluate)(jax.vmap(normal.forward)(noise))
         elbo = log_density.mean() - jax.vmap(normal.log_density_of_noise)(noise).mean()
         ascent: Any = _ascent(normal, noise, gradients)
-        usable = jnp.isfinite(elbo) & jnp.isfinite(gradients).all()
+        usable = jnp.isfinite(gradients).all()
+        # The gradients need the target's score alone; without its value the ELBO is NaN.
+        usable = usable & jnp.isfinite(elbo) if target.has_value else usable
         steps, optimiser = _ADAM.update(ascent, state.optimiser)
         moved = normal.moved(jax.tree.map(lambda a: tuning.learning_rate * a, steps))
         # A step whose draws reach where the density is not finite is not taken.

@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..target import Target
+from ..target import Components, Target
 from ..types import Scalar, Vector
 
 State = Any
@@ -49,7 +50,13 @@ class Engine(ABC):
 
     Only settings that change the program take part in equality; the rest go into the
     tuning, which is traced, so that changing them compiles nothing.
+
+    Attributes:
+        without_value: How to write the engine so that it needs no value of the log density;
+            empty where it cannot do without.
     """
+
+    without_value: ClassVar[str] = ""
 
     @property
     def needs(self) -> frozenset[str]:
@@ -81,6 +88,10 @@ class Engine(ABC):
     @abstractmethod
     def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> State:
         """Make the state of one chain at an evaluated point."""
+
+    def init_unvalued(self, position: Vector, here: Components) -> State:
+        """Make the state of one chain where the target has no value: for it stands NaN."""
+        return self.init(position, jnp.full_like(here.value, jnp.nan), here.gradient)
 
     @abstractmethod
     def enter(self, tuning: Tuning, state: State, warming: Bool[Array, ""]) -> State:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,11 +12,13 @@ import optax
 from jaxtyping import Array, Bool, Int
 
 from ..errors import EngineError
-from ..target import Target
+from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Draws, Engine, Tick
 
 SPACES = ("constrained", "unconstrained")
+# Of a target without a value, a best position counts as twice as steep after 20 steps.
+FORGOTTEN = 2.0 ** (1 / 20)
 
 
 class MAPTuning(eqx.Module):
@@ -34,8 +36,9 @@ class MAPState(NamedTuple):
         optimiser: The state of the optax optimiser.
         last_log_density: Where the last step began, in nats.
         best: Best position so far.
-        best_log_density: There, in nats.
-        best_gradient: There.
+        merit: How good it is: the log density there, in nats. Of a target without a value,
+            minus the steepness there, which counts for more with every step.
+        best_gradient: Gradient there.
         n_steps: Steps taken.
     """
 
@@ -43,7 +46,7 @@ class MAPState(NamedTuple):
     optimiser: Any
     last_log_density: Scalar
     best: Vector
-    best_log_density: Scalar
+    merit: Scalar
     best_gradient: Vector
     n_steps: Int[Array, ""]
 
@@ -63,6 +66,11 @@ class MAP(Engine):
             is small beside the log density.
         max_steps: Most steps of the optimiser.
 
+    A target without a value is climbed by its gradient alone, with an optax optimiser that
+    asks for no value, such as Adam. The best position is then where max |gradient| times
+    max(1, |position|) is least; of an earlier one it counts double after 20 steps, so that a
+    flat place on the way is forgotten.
+
     An optax optimiser equals only itself, so keep one rather than making it anew for each call:
     a new one compiles a new program.
     """
@@ -71,6 +79,7 @@ class MAP(Engine):
     optimizer: str | optax.GradientTransformation = "lbfgs"
     tolerance: float | None = field(default=None, compare=False)
     max_steps: int = field(default=2000, compare=False)
+    without_value: ClassVar[str] = "MAP(space, optax.adam(0.05))"
 
     def __post_init__(self) -> None:
         if self.space not in SPACES:
@@ -87,6 +96,10 @@ class MAP(Engine):
     @property
     def jacobian(self) -> bool:
         return self.space == "unconstrained"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"value", "gradient"} if _asks_for_value(self._optax) else {"gradient"})
 
     @property
     def default_warmup(self) -> int:
@@ -111,40 +124,51 @@ class MAP(Engine):
             jnp.int32(0),
         )
 
+    def init_unvalued(self, position: Vector, here: Components) -> MAPState:
+        return self.init(position, jnp.full_like(here.value, -jnp.inf), here.gradient)
+
     def enter(self, tuning: MAPTuning, state: MAPState, warming: Bool[Array, ""]) -> MAPState:
         return state
 
     def tick(
         self, key: Array, target: Target, tuning: MAPTuning, state: MAPState
     ) -> tuple[MAPState, Tick]:
+        if target.has_value:
+            return self._tick_by_value(target, tuning, state)
+        return self._tick_by_gradient(target, tuning, state)
+
+    def _tick_by_value(
+        self, target: Target, tuning: MAPTuning, state: MAPState
+    ) -> tuple[MAPState, Tick]:
         loss = _loss(target)
         value, gradient = self._evaluate(loss, state)
         updates, optimiser = self._optax.update(
             gradient, state.optimiser, state.position, value=value, grad=gradient, value_fn=loss
         )
-        n_steps = state.n_steps + 1
-        better = -value > state.best_log_density
-        best = jnp.where(better, state.position, state.best)
-        best_log_density = jnp.where(better, -value, state.best_log_density)
-        best_gradient = jnp.where(better, -gradient, state.best_gradient)
         stalled = self._stalled(state, value)
         steepness = _steepness(state.position, gradient)
         rounding = jnp.sqrt(jnp.finfo(value.dtype).eps) * jnp.maximum(1.0, jnp.abs(value))
         converged = (steepness <= tuning.tolerance) | (stalled & (steepness <= rounding))
         # Where the density is not finite the loss is flat, which is no mode.
         converged = converged & (value < _huge(value))
-        complete = converged | stalled | (n_steps >= tuning.max_steps)
-        position = jnp.asarray(optax.apply_updates(state.position, updates))
-        moved = MAPState(
-            position, optimiser, -value, best, best_log_density, best_gradient, n_steps
-        )
-        stats = {
-            "lp": best_log_density,
-            "converged": converged,
-            "n_steps": n_steps,
-            "steepness": _steepness(best, best_gradient),
-        }
-        return moved, Tick(complete, best, best_gradient, stats)
+        state = _better(state, -value > state.merit, -value, -gradient)
+        complete = converged | stalled | (state.n_steps >= tuning.max_steps)
+        moved = _moved(state, updates, optimiser)._replace(last_log_density=-value)
+        return moved, _report(state, complete, converged, state.merit)
+
+    def _tick_by_gradient(
+        self, target: Target, tuning: MAPTuning, state: MAPState
+    ) -> tuple[MAPState, Tick]:
+        unknown, ascent = target.evaluate(state.position)
+        usable = jnp.isfinite(ascent).all()
+        gradient = jnp.where(usable, ascent, 0.0)
+        updates, optimiser = self._optax.update(-gradient, state.optimiser, state.position)
+        steepness = _steepness(state.position, gradient)
+        converged = usable & (steepness <= tuning.tolerance)
+        state = state._replace(merit=state.merit * FORGOTTEN)
+        state = _better(state, usable & (-steepness > state.merit), -steepness, gradient)
+        complete = converged | (state.n_steps >= tuning.max_steps)
+        return _moved(state, updates, optimiser), _report(state, complete, converged, unknown)
 
     def retune(self, tuning: MAPTuning, recent: Sequence[Draws], remaining: int) -> MAPTuning:
         return tuning
@@ -166,6 +190,43 @@ class MAP(Engine):
         change = jnp.abs(value + state.last_log_density)
         floor = 2 * jnp.finfo(value.dtype).eps * jnp.maximum(1.0, jnp.abs(value))
         return (change <= floor) & (state.n_steps > 1) & isinstance(self.optimizer, str)
+
+
+def _better(state: MAPState, better: Bool[Array, ""], merit: Scalar, gradient: Vector) -> MAPState:
+    """Take the present position for the best one where it is better, and count the step."""
+    return state._replace(
+        best=jnp.where(better, state.position, state.best),
+        merit=jnp.where(better, merit, state.merit),
+        best_gradient=jnp.where(better, gradient, state.best_gradient),
+        n_steps=state.n_steps + 1,
+    )
+
+
+def _moved(state: MAPState, updates: Any, optimiser: Any) -> MAPState:
+    position = jnp.asarray(optax.apply_updates(state.position, updates))
+    return state._replace(position=position, optimiser=optimiser)
+
+
+def _report(
+    state: MAPState, complete: Bool[Array, ""], converged: Bool[Array, ""], lp: Scalar
+) -> Tick:
+    stats = {
+        "lp": lp,
+        "converged": converged,
+        "n_steps": state.n_steps,
+        "steepness": _steepness(state.best, state.best_gradient),
+    }
+    return Tick(complete, state.best, state.best_gradient, stats)
+
+
+def _asks_for_value(optimiser: optax.GradientTransformationExtraArgs) -> bool:
+    """Tell whether an optimiser refuses to make a step of a gradient alone."""
+    here = jnp.zeros(1)
+    try:
+        jax.eval_shape(lambda: optimiser.update(here, optimiser.init(here), here))
+    except TypeError:
+        return True
+    return False
 
 
 def _loss(target: Target) -> Callable[[Vector], Scalar]:

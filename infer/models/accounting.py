@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpyro.distributions as dist
 from jax.core import Tracer
 
 from ..errors import ModelError
@@ -14,6 +15,7 @@ from .derived import Derived
 from .flatten import Flat, Place, is_opaque, refuse_traced
 from .leaf import Leaf, Spec, spec_of
 from .names import listed
+from .score import is_valued
 from .split import Split, held, is_numeric
 from .table import Row
 
@@ -31,6 +33,7 @@ class Books:
         pairs: Of every other leaf a pair (array, static); (None, None) where a site belongs.
         data: Places of float leaves that are data, by path.
         rows: Rows of the table for what is no site.
+        owners: First site of each prior that is known by its score alone.
     """
 
     branches: list[Branch] = field(default_factory=list)
@@ -39,6 +42,7 @@ class Books:
     pairs: list[tuple[Any, Any]] = field(default_factory=list)
     data: list[tuple[str, int]] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    owners: dict[int, str] = field(default_factory=dict)
 
     def enter(self, index: int, place: Place, spec: Spec | None, owner: Place) -> None:
         """Enter one leaf; `owner` is the first leaf that is the same array."""
@@ -55,7 +59,11 @@ class Books:
             self._other(index, place, spec)
 
     def _site(self, place: Place, leaf: Leaf) -> None:
-        branch = Branch.of(place, leaf)
+        shares = None
+        if isinstance(leaf.prior, dist.Distribution) and not is_valued(leaf.prior):
+            owner = self.owners.setdefault(id(leaf.prior), place.name)
+            shares = owner if owner != place.name else None
+        branch = Branch.of(place, leaf, shares)
         if leaf.frozen and branch.initial is None:
             raise ModelError(
                 place.name, "it is frozen, but has no value", "Give the tree an array there."

@@ -84,7 +84,10 @@ class Account:
         return {name: image.value for name, image in self.images.items()} | self.derived
 
     def log_density(self) -> Array:
-        """Sum the rows of all terms: the log density of the constrained values, in nats."""
+        """Sum the rows of all terms: the log density of the constrained values, in nats.
+
+        NaN where a term is known by its score alone; the gradient is right all the same.
+        """
         return jnp.asarray(sum(term.rows.sum() for term in self.terms))
 
 
@@ -286,6 +289,7 @@ def _surveyed(model: Model) -> tuple[tuple[Site, ...], Surveyor]:
 
 
 def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
+    unvalued = {term.name for term in account.terms if not term.valued}
     latent = [
         Site(
             d.name,
@@ -297,6 +301,7 @@ def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
             d.dims,
             _prior_name(d),
             surveyor.refusals[d.name],
+            d.name not in unvalued,
         )
         for d in account.declarations
     ]

@@ -41,7 +41,9 @@ class Branch(eqx.Module):
         shape: Shape of its value.
         dtype: Of the leaf; `None` of a Python number, which takes any.
         dims: Names of batch axes, then event axes.
-        prior: Its distribution, or a function of the values before; `None` for a flat one.
+        prior: Its distribution, or a function of the values before; `None` for a flat one, or
+            where another's is used.
+        shares: Name of the site before it whose prior it uses; `None` for its own.
         constraint: Its set, or such a function; `None` leaves it to the prior.
         bijector: Map to use instead of the default, or its name.
         scale: Size of a typical move of its unconstrained numbers.
@@ -56,6 +58,7 @@ class Branch(eqx.Module):
     dtype: Any = eqx.field(static=True)
     dims: Dims = eqx.field(static=True)
     prior: Split | None
+    shares: str | None = eqx.field(static=True)
     constraint: Constraint | Split | None
     bijector: Bijector | Split | None
     scale: Array | None
@@ -64,8 +67,13 @@ class Branch(eqx.Module):
     inverse: Callable[[Any], Any] | None = eqx.field(static=True)
 
     @classmethod
-    def of(cls, place: Place, leaf: Leaf) -> "Branch":
+    def of(cls, place: Place, leaf: Leaf, shares: str | None = None) -> "Branch":
         """Make a site of a leaf and what is said of it.
+
+        Args:
+            place: The leaf.
+            leaf: What is said of it.
+            shares: The site before it that has the very same prior, whose arrays stand for both.
 
         Raises:
             ModelError: The prior is no distribution.
@@ -80,7 +88,8 @@ class Branch(eqx.Module):
             shape=place.shape,
             dtype=None if isinstance(value, float | complex) else np.dtype(value.dtype),
             dims=as_dims(leaf.dims),
-            prior=None if leaf.prior is None else Split.of(leaf.prior),
+            prior=None if leaf.prior is None or shares else Split.of(leaf.prior),
+            shares=shares,
             constraint=_held(_set(place, leaf), Constraint),
             bijector=_held(leaf.bijector, Bijector),
             scale=None if leaf.scale is None else on_device(np.asarray(leaf.scale, float)),
@@ -95,14 +104,28 @@ class Branch(eqx.Module):
         return is_rule(_released(self.prior)) or is_rule(_released(self.constraint))
 
     def declaration(
-        self, values: Values, coords: Mapping[str, np.ndarray], rules: Rules
+        self,
+        values: Values,
+        coords: Mapping[str, np.ndarray],
+        rules: Rules,
+        prior: Split | None,
     ) -> Declaration:
         """Say what the site asks of a reader, given the values settled before it.
+
+        Args:
+            values: By path.
+            coords: Of the named dimensions.
+            rules: Table of maps.
+            prior: Its own prior, or that of the site it shares with.
 
         Raises:
             ModelError: Prior or set do not fit the shape of the leaf.
         """
-        prior = self._prior(values)
+        return self._declared(values, coords, rules, self._prior(values, prior))
+
+    def _declared(
+        self, values: Values, coords: Mapping[str, np.ndarray], rules: Rules, prior: Prior | None
+    ) -> Declaration:
         constraint = self._constraint(values, prior)
         event_ndims = constraint.event_ndims if prior is None else len(prior.event_shape)
         cut = len(self.shape) - event_ndims
@@ -130,10 +153,10 @@ class Branch(eqx.Module):
         place = next(i for i, leaf in enumerate(self.node.leaves) if eqx.is_inexact_array(leaf))
         return self.node.tree({place: self.inverse(value)})
 
-    def _prior(self, values: Values) -> Prior | None:
-        if self.prior is None:
+    def _prior(self, values: Values, prior: Split | None) -> Prior | None:
+        if prior is None:
             return None
-        found = self._settled(self.prior.tree(), values)
+        found = self._settled(prior.tree(), values)
         distribution = prior_of(found, self.name)
         return Prior(distribution, tuple(distribution.batch_shape))
 

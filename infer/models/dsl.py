@@ -18,6 +18,7 @@ from .base import Account, Labels, Model, Reader
 from .data import Data, refuse_nan
 from .layout import Plates, as_dims, lay_out
 from .prior import Prior, prior_of
+from .score import refuse_unvalued
 from .site import Declaration, Dims, Term
 
 Names = str | Sequence[str | None] | None
@@ -84,7 +85,7 @@ class Sites:
         declaration = Declaration(name, constraint, whole, dims, spread, bijector)
         image = self._account.take(self._reader, declaration)
         rows = spread.log_density(image.value, image.by_products)
-        self._account.terms.append(Term(name, "prior", rows))
+        self._account.terms.append(Term(name, "prior", rows, spread.valued))
         return image.value
 
     def param(
@@ -116,6 +117,7 @@ class Sites:
         name = self._claim(name)
         distribution = prior_of(prior, name)
         refuse_nan(name, value)
+        refuse_unvalued(name, distribution)
         value = jnp.asarray(value)
         event = tuple(distribution.event_shape)
         batch = self._observed_batch(name, value, tuple(distribution.batch_shape), event)

@@ -41,6 +41,8 @@ class Frozen(Wrapper):
         account.declarations = [d for d in account.declarations if d.name not in self.values]
         account.images = {n: i for n, i in account.images.items() if n not in self.values}
         account.frozen = holder.held
+        # What a held value adds by its score alone is a constant, which nobody needs.
+        account.terms = [t for t in account.terms if t.valued or t.name not in self.values]
         account.terms += [self._support(name, holder.held[name]) for name in self.guarded]
         return account
 

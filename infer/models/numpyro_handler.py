@@ -27,6 +27,7 @@ from .base import Account, Labels, Reader
 from .data import refuse_nan
 from .numpyro_scan import Message, bare, hand_out, latents_inside, spread
 from .prior import Prior
+from .score import is_valued, refuse_unvalued
 from .site import Declaration, Dims, Term
 
 
@@ -129,6 +130,7 @@ class Interpreter(Messenger):
     def _observed(self, msg: Message, name: str) -> None:
         self._claim(name)
         refuse_nan(name, msg["value"])
+        refuse_unvalued(name, msg["fn"])
         fn, value = msg["fn"], jnp.asarray(msg["value"])
         _refuse_misfit(name, value, fn, self._run_in_full)
         self.account.observed[name] = value
@@ -141,7 +143,9 @@ class Interpreter(Messenger):
         fn = spread(msg)
         value = jnp.asarray(fn.sample(None) if msg["value"] is None else msg["value"])
         self._derive(msg, name, value, fn.event_dim)
-        self._enter(msg, name, "prior", fn.log_prob(value))
+        if is_valued(fn):
+            # Of a score alone, this is a constant that nobody needs.
+            self._enter(msg, name, "prior", fn.log_prob(value))
         msg["value"] = value
 
     def _deterministic(self, msg: Message) -> None:
@@ -254,7 +258,8 @@ class Interpreter(Messenger):
         rows = jnp.asarray(rows)
         rows = rows if msg["scale"] is None else msg["scale"] * rows
         whole = not jnp.issubdtype(rows.dtype, jnp.inexact)
-        self.account.terms.append(Term(name, role, rows.astype(float) if whole else rows))
+        rows = rows.astype(float) if whole else rows
+        self.account.terms.append(Term(name, role, rows, is_valued(msg["fn"])))
 
     def _axes(self, name: str, msg: Message, shape: Shape, event_ndims: int) -> Dims:
         """Name the axes of a value: by its plates, by `event_dims`, and by the user."""

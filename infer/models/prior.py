@@ -14,6 +14,7 @@ from bijectors.base import Constraint, Elementwise, Image, Shape
 from bijectors.translate.numpyro import from_numpyro
 
 from ..errors import ModelError
+from .score import is_valued
 from .tfp_prior import as_numpyro, is_of_tfp
 
 
@@ -24,12 +25,14 @@ class Prior:
         distribution: NumPyro's distribution, as the user gave it.
         batch_shape: Shape of independent values.
         event_shape: Shape of one value.
+        valued: Whether its log density has a value, or a score alone.
     """
 
     def __init__(self, distribution: dist.Distribution, batch_shape: Shape) -> None:
         self.distribution = distribution
         self.batch_shape = batch_shape
         self.event_shape = tuple(distribution.event_shape)
+        self.valued = is_valued(distribution)
 
     def constraint(self, where: str) -> Constraint:
         """Translate the support; discrete and unknown ones are refused, naming `where`."""

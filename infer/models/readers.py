@@ -28,6 +28,12 @@ class PriorDraws(Reader):
                 "it has a constraint and no prior, so no prior draw exists",
                 'Use starts="uniform", or give starting values.',
             )
+        if not declaration.prior.valued:
+            raise ModelError(
+                declaration.name,
+                "its prior is known by its score alone, so no prior draw exists",
+                'Use starts="uniform", or give starting values.',
+            )
         self._count += 1
         value = declaration.prior.sample(jax.random.fold_in(self._key, self._count))
         d = declaration

@@ -48,6 +48,7 @@ class Site(NamedTuple):
         dims: A name, or `None`, for each axis of `shape`.
         prior: Name of the type of its prior, or "flat"; empty unless latent or frozen.
         no_log_det: Why its map has no log-determinant; empty where it has one.
+        valued: Whether the log density of its prior has a value, or a score alone.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Site(NamedTuple):
     dims: Dims
     prior: str = ""
     no_log_det: str = ""
+    valued: bool = True
 
 
 class Term(NamedTuple):
@@ -68,11 +70,14 @@ class Term(NamedTuple):
         name: Name of the site or factor it comes from.
         role: Which part of the posterior it belongs to.
         rows: Log density in nats, shape (*batch,); the rows are summed.
+        valued: Whether its value is known. Otherwise the rows are NaN, and their gradient
+            alone is right.
     """
 
     name: str
     role: Part
     rows: Array
+    valued: bool = True
 
 
 class Power(NamedTuple):

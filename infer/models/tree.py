@@ -26,6 +26,7 @@ from .parameter import Read
 from .site import Declaration, Term
 from .split import Split
 from .table import Row
+from .together import Together
 
 # Stands for `data=` left out, where None may be data.
 _NO_DATA = object()
@@ -64,13 +65,19 @@ class TreeModel(Model):
 
     def _take_all(self, reader: Reader, account: Account) -> dict[str, Array]:
         values = {name: self.rest.leaves[place] for name, place in self.known}
+        priors, scored = {b.name: b.prior for b in self.branches}, Together()
         for branch in self.branches:
-            declaration = branch.declaration(values, self.labels.coords, self.rules)
+            lent = priors[branch.shares or branch.name]
+            declaration = branch.declaration(values, self.labels.coords, self.rules, lent)
             image = account.take(reader, declaration)
             values[branch.name] = image.value
-            if declaration.prior is not None:
-                rows = declaration.prior.log_density(image.value, image.by_products)
+            prior = declaration.prior
+            if prior is not None and prior.valued:
+                rows = prior.log_density(image.value, image.by_products)
                 account.terms.append(Term(branch.name, "prior", rows))
+            elif prior is not None:
+                scored.add(branch.shares or branch.name, declaration, image.value)
+        account.terms += scored.terms()
         return values
 
     def _grown(self, values: Mapping[str, Array], account: Account) -> dict[int, Array]:

@@ -67,7 +67,7 @@ class Unwrapped(Bijector):
         return shapes[0] if len(shapes) == 1 else (sum(map(math.prod, shapes)),)
 
     def image(self, y: Float[Array, "..."]) -> Image:
-        log_det = jnp.full((), jnp.nan, y.dtype) if self.refusal else _log_det(self.value, y)
+        log_det = jnp.full((), jnp.nan, y.dtype) if self.refusal else log_det_of(self.value, y)
         return bijection(self.value(y), log_det)
 
     def inverse(self, x: Num[Array, "..."]) -> Float[Array, "..."]:
@@ -109,7 +109,8 @@ def _refusal(plain: Unwrapped, kind: str) -> str:
     return f"the Jacobian of {kind} is singular, so many arrays make one value" * bool(singular)
 
 
-def _log_det(function: Callable[[Array], Array], y: Array) -> Array:
+def log_det_of(function: Callable[[Array], Array], y: Array) -> Array:
+    """Log absolute determinant in nats of the Jacobian of any function, by autodiff."""
     if is_elementwise(function, y):
         slopes = jax.jvp(function, (y,), (jnp.ones_like(y),))[1]
         return jnp.log(jnp.abs(slopes)).sum()

@@ -35,7 +35,8 @@ class Approximation:
         density: The log density it approximates.
         normal: Mean and scale, averaged over 50 epochs after the fit has settled.
         family: "mean_field" or "full_rank".
-        losses: Minus the ELBO of each of the last epochs, in nats.
+        losses: Minus the ELBO of each of the last epochs, in nats; NaN where the density has
+            no value.
         converged: Whether the stop rule was met.
         attributes: How the fit was made.
     """
@@ -74,10 +75,12 @@ class Approximation:
 
         Below 0.5 the approximation is good, up to 0.7 usable with importance weights,
         above it should not be trusted; where the approximation is exact to rounding it is
-        minus infinity.
+        minus infinity. It is NaN where the density has no value.
 
         Source: Yao et al. (2018), Yes, but did it work?
         """
+        if not self.density.has_value:
+            return float("nan")
         positions = self.positions(TRUST_DRAWS, key=1)
         log_ratios = evaluate(self.density, positions).log_densities - self.log_prob(positions)
         return pareto_k(np.where(np.isfinite(log_ratios), log_ratios, -1e30))

@@ -16,7 +16,8 @@ class Optimum:
 
     Attributes:
         values: Constrained and derived values at the best mode, by name.
-        lp: Log density there in nats, with the Jacobian if `space` is "unconstrained".
+        lp: Log density there in nats, with the Jacobian if `space` is "unconstrained"; NaN of
+            a density that has no value.
         space: In which space it is a mode.
         view: What was maximised, as `LogDensity.view` says it.
         converged: Whether that search met its stop rule.
@@ -25,6 +26,9 @@ class Optimum:
         every_lp: Log density that each start reached, shape (starts,).
         every_converged: Whether each start's search converged.
         every_value: Values that each start reached, with a leading axis of starts.
+        every_steepness: Largest |gradient| times max(1, |position|) at each. A density without a
+            value cannot tell which mode is higher: the converged one of least steepness is
+            called the best.
     """
 
     values: dict[str, np.ndarray]
@@ -37,14 +41,19 @@ class Optimum:
     every_lp: np.ndarray
     every_converged: np.ndarray
     every_value: dict[str, np.ndarray]
+    every_steepness: np.ndarray
 
     def __repr__(self) -> str:
         found = "converged" if self.converged else "not converged"
-        reached = int((self.every_lp > self.lp - 1e-2 - 1e-6 * abs(self.lp)).sum())
+        if np.isnan(self.lp):
+            reached = f"chosen by gradient, {int(self.every_converged.sum())} converged"
+        else:
+            near = self.every_lp > self.lp - 1e-2 - 1e-6 * abs(self.lp)
+            reached = f"reached from {int(near.sum())}"
         values = ", ".join(f"{n}={np.round(v, 4).tolist()}" for n, v in self.values.items())
         return (
             f"Optimum({values}, lp={self.lp:.6g}, view={self.view!r}, {found} in "
-            f"{self.n_steps} steps, reached from {reached} of {len(self.every_lp)} starts)"
+            f"{self.n_steps} steps, {reached} of {len(self.every_lp)} starts)"
         )
 
 
@@ -54,9 +63,12 @@ def optimum_of(run: Run) -> Optimum:
     draws = run.draws()
     positions = draws.positions[:, 0]
     lp = draws.stats["lp"][:, 0].astype(float)
-    best = int(np.argmax(np.where(np.isnan(lp), -np.inf, lp)))
-    every = constrained(run.density, positions)
     stats: dict[str, Any] = {name: stat[:, 0] for name, stat in draws.stats.items()}
+    if run.density.has_value:
+        best = int(np.argmax(np.where(np.isnan(lp), -np.inf, lp)))
+    else:
+        best = int(np.lexsort((stats["steepness"], ~stats["converged"]))[0])
+    every = constrained(run.density, positions)
     return Optimum(
         values={name: np.asarray(value[best]) for name, value in every.items()},
         lp=float(lp[best]),
@@ -68,4 +80,5 @@ def optimum_of(run: Run) -> Optimum:
         every_lp=lp,
         every_converged=stats["converged"],
         every_value=every,
+        every_steepness=stats["steepness"],
     )

@@ -4,30 +4,53 @@ from typing import Any
 
 import numpy as np
 
+from ..density.base import LogDensity
 from ..engines.base import Engine
 from ..errors import EngineError, RunError
-from ..target import Target
 
 
-def refuse_unless_offered(target: Target, engine: Engine) -> None:
+def refuse_unless_offered(density: LogDensity, engine: Engine) -> None:
     """Raise where an engine needs what the density does not offer.
 
     Raises:
-        EngineError: Something is missing, or the target is empty.
+        EngineError: Something is missing, or the flat vector is empty.
     """
-    missing = engine.needs - target.offers
+    missing = engine.needs - density.offers
+    if missing == {"value"}:
+        _refuse_unvalued(density, engine)
     if missing:
         raise EngineError(
             type(engine).__name__,
             f"it needs the density's {', '.join(sorted(missing))}, which the model does not offer",
             "Choose an engine that works without.",
         )
-    if target.size == 0:
+    if density.size == 0:
         raise EngineError(
             type(engine).__name__,
             "the flat vector has length 0, since every latent site is fixed by its constraint",
             "Add a latent site with at least one free coordinate.",
         )
+
+
+def _refuse_unvalued(density: LogDensity, engine: Engine) -> None:
+    names = ", ".join(map(repr, density.unvalued))
+    own = engine.without_value
+    others = [text for text in _all_without_value() if text != own]
+    raise EngineError(
+        type(engine).__name__,
+        f"it needs the value of the log density, but the prior of {names} is known by its score "
+        "alone",
+        f"Use {' or '.join(filter(None, [own, ', '.join(others)]))}.",
+    )
+
+
+def _all_without_value() -> list[str]:
+    kinds, found = [Engine], []
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        found += [kind.without_value] * bool(kind.without_value)
+    return sorted(set(found))
 
 
 def refuse_number(name: str, number: Any, least: int) -> None:

@@ -14,6 +14,7 @@ from ..engines.base import Engine, State, Tuning
 from ..errors import RunError
 from ..models.base import Model
 from ..models.data import on_device
+from ..target import Components
 from .collect import Group, regrouped
 from .devices import plan
 from .loop import chain_keys
@@ -74,7 +75,7 @@ def start(
         engine,
         chosen,
         fresh if tuning is None else engine.reuse(_fitting(tuning, fresh), fresh),
-        _first_groups(keys, _init(engine, points), chosen.width),
+        _first_groups(keys, _init(engine, density.has_value, points), chosen.width),
         engine.windows(warmup),
         warmup,
         timing=timing,
@@ -87,14 +88,17 @@ def _first_tuning(engine: Engine, points: Points, count: int) -> Tuning:
     return joined([engine.first_tuning(*pair) for pair in pairs])
 
 
-def _init(engine: Engine, points: Points) -> State:
-    made, _ = program(_init_all, (engine,), tuple(points), native=False)
+def _init(engine: Engine, has_value: bool, points: Points) -> State:
+    made, _ = program(_init_all, (engine, has_value), tuple(points), native=False)
     assert isinstance(made, Program)
     return jax.tree.map(np.asarray, made.call(*points))
 
 
-def _init_all(engine: Engine, *points: Array) -> State:
-    return jax.vmap(engine.init)(*points)
+def _init_all(engine: Engine, has_value: bool, positions: Array, *here: Array) -> State:
+    components = Components(*here)
+    if has_value:
+        return jax.vmap(engine.init)(positions, components.value, components.gradient)
+    return jax.vmap(engine.init_unvalued)(positions, components)
 
 
 def _first_groups(keys: np.ndarray, states: State, width: int) -> list[Group]:

@@ -1,0 +1,189 @@
+"""S1.3 to S1.6: priors known by their scores, and who can work with them (scarlet2 issue 34)."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import optax
+import pytest
+
+import bijectors as bj
+import infer
+
+from .counting import primitives
+
+PRIOR = dist.Normal(3.0, 0.5)
+# Precisions 4 and 1 add up: the mean is 13 / 5, the variance 1 / 5.
+MEAN, SD = 2.6, np.sqrt(0.2)
+
+
+def score(x):
+    return jax.grad(PRIOR.log_prob)(x)
+
+
+SCORED = infer.ScorePrior(score)
+
+
+def log_likelihood(tree, y):
+    return dist.Normal(tree["x"], 1.0).log_prob(y)
+
+
+def conjugate(prior=SCORED, constraint=None):
+    leaves = {"x": infer.Leaf(prior=prior, constraint=constraint)}
+    return infer.tree_model({"x": 0.5}, log_likelihood, leaves, data=1.0)
+
+
+def test_s1_3_engines_that_need_a_value_refuse_and_name_those_that_work():
+    for engine in (infer.NUTS(), infer.HMC(), infer.MAP("constrained")):
+        with pytest.raises(infer.EngineError) as caught:
+            infer.start(conjugate(), engine)
+        said = str(caught.value)
+        assert "prior of 'x' is known by its score alone" in said
+        assert "ADVI()" in said
+        assert "MAP(space, optax.adam(0.05))" in said
+
+
+def test_s1_3_an_optimiser_that_searches_along_lines_is_refused_however_it_is_given():
+    needs = lambda optimiser: infer.MAP("constrained", optimiser).needs  # noqa: E731
+    assert "value" in needs("lbfgs")
+    assert "value" in needs(optax.lbfgs())
+    assert "value" in needs(optax.chain(optax.sgd(1.0), optax.scale_by_backtracking_linesearch(5)))
+    assert "value" in needs(optax.contrib.reduce_on_plateau())
+    for optimiser in (optax.adam(0.1), optax.yogi(0.1), optax.sgd(0.1)):
+        assert needs(optimiser) == {"gradient"}
+    with pytest.raises(infer.EngineError, match=r"value of the log density.*'x'"):
+        infer.maximize(conjugate(), infer.MAP("constrained", optax.lbfgs()))
+
+
+ADAM = infer.MAP("constrained", optax.adam(0.05))
+
+
+@pytest.mark.parametrize("constraint", [None, bj.Interval(-4.0, 6.0)], ids=["real", "interval"])
+def test_s1_3_map_climbs_by_gradient(constraint):
+    found = infer.maximize(conjugate(constraint=constraint), ADAM, starts=4)
+    np.testing.assert_allclose(found.values["x"], MEAN, atol=1e-5)
+    assert found.every_converged.all()
+    assert np.isnan(found.lp)
+    assert "chosen by gradient" in repr(found)
+
+
+def test_s1_3_the_best_position_is_not_that_of_the_best_likelihood():
+    """Cut short on the way from the likelihood's mode to the posterior's, it is the last one."""
+    engine = infer.MAP("constrained", optax.sgd(0.01), max_steps=20)
+    found = infer.maximize(conjugate(), engine, starts={"x": np.array(1.0)})
+    # Each step leaves 0.95 of the distance, and the first position is the start.
+    np.testing.assert_allclose(found.values["x"], MEAN - 1.6 * 0.95**19, atol=1e-6)
+    assert not found.converged
+
+
+def test_s1_3_a_flat_place_on_the_way_is_forgotten():
+    """A saturated sigmoid has no slope: by the least gradient alone, it would be the mode."""
+    flat = infer.tree_model(
+        {"x": 0.0},
+        lambda tree: 0.0,
+        {"x": infer.Leaf(infer.ScorePrior(lambda x: -x), bj.Interval(-1.0, 1.0))},
+    )
+    engine = infer.MAP("constrained", optax.adam(0.05), tolerance=1e-12, max_steps=300)
+    found = infer.maximize(flat, engine, starts={"x": np.array(np.tanh(8.0))})
+    assert abs(found.values["x"]) < 1e-2
+
+
+def test_s1_3_a_normal_approximation_needs_the_score_alone():
+    approximation = infer.fit(conjugate(), infer.ADVI(), progress=False)
+    assert approximation.converged
+    np.testing.assert_allclose(approximation.normal.mean, MEAN, atol=0.01)
+    np.testing.assert_allclose(approximation.normal.scale, SD, rtol=0.02)
+    assert np.isnan(approximation.elbo)
+    assert np.isnan(approximation.khat)
+
+
+def compressed(x):
+    return jnp.log1p(x) / 0.1
+
+
+def test_s1_4_a_transform_inside_the_prior_is_pulled_back_by_its_vjp():
+    known = lambda z: jax.scipy.special.logsumexp(-0.5 * (z - jnp.arange(3.0)) ** 2)  # noqa: E731
+    prior = infer.ScorePrior(jax.grad(known), (), pre=compressed, support=bj.Positive())
+    x = jnp.array([0.1, 0.2, 1.5])
+    slopes = jax.grad(lambda x: prior.expand((3,)).log_prob(x).sum())(x)
+    want = jax.vmap(jax.grad(lambda x: known(compressed(x))))(x)
+    np.testing.assert_allclose(slopes, want, rtol=1e-12)
+
+
+def test_s1_4_a_transform_may_mix_and_pad():
+    """The whole Jacobian acts, not its row sums as where one multiplies by vjp(1)."""
+    size = jnp.array([[1.0, 2.0, 0.5], [0.0, 1.0, -1.0]])
+    before = lambda x: jnp.pad(size.T @ x, (0, 2))  # noqa: E731
+    known = lambda z: -(z[:3] ** 4).sum() - jnp.sin(z).sum()  # noqa: E731
+    prior = infer.ScorePrior(jax.grad(known), (2,), pre=before)
+    x = jnp.array([0.3, -0.4])
+    want = jax.grad(lambda x: known(before(x)))(x)
+    np.testing.assert_allclose(jax.grad(prior.log_prob)(x), want, rtol=1e-12)
+
+
+def network(key):
+    return eqx.nn.MLP(2, 2, 8, 1, activation=jnp.tanh, key=key)
+
+
+def by_network(net, y):
+    leaves = {"x": infer.Leaf(prior=infer.ScorePrior(net, (2,)))}
+    return infer.tree_model({"x": np.zeros(2)}, log_likelihood, leaves, data=y)
+
+
+def test_s1_5_the_weights_are_arguments_of_the_program():
+    traced = []
+
+    def gradient(net, position):
+        traced.append(1)
+        return infer.log_density(by_network(net, jnp.ones(2))).evaluate(position)[1]
+
+    nets = eqx.filter_vmap(network)(jax.random.split(jax.random.key(0), 4))
+    one = lambda i: jax.tree.map(lambda a: a[i] if eqx.is_array(a) else a, nets)  # noqa: E731
+    position = jnp.array([0.3, -0.2])
+    want = [one(i)(position) + 1.0 - position for i in range(4)]
+    jitted = eqx.filter_jit(gradient)
+    np.testing.assert_allclose([jitted(one(i), position) for i in range(4)], want, rtol=1e-12)
+    assert len(traced) == 1
+    batched = eqx.filter_vmap(gradient, in_axes=(eqx.if_array(0), None))
+    np.testing.assert_allclose(eqx.filter_jit(batched)(nets, position), want, rtol=1e-12)
+
+
+def test_s1_5_other_weights_are_the_same_program():
+    densities = [infer.log_density(by_network(network(jax.random.key(i)), 1.0)) for i in (0, 1)]
+    assert jax.tree.structure(densities[0]) == jax.tree.structure(densities[1])
+    jaxpr = jax.make_jaxpr(lambda d, q: d.evaluate(q))(densities[0], jnp.ones(2))
+    assert not [constant for constant in jaxpr.consts if np.size(constant) > 4]
+
+
+SHAPES = {"a": (4,), "b": (4,), "c": (2,), "d": (4,)}
+
+
+def many(priors):
+    tree = {name: np.zeros(shape) for name, shape in SHAPES.items()}
+    rows = lambda tree: -sum((leaf**2).sum() for leaf in tree.values())  # noqa: E731
+    leaves = {name: infer.Leaf(prior=prior) for name, prior in priors.items()}
+    return infer.tree_model(tree, rows, leaves)
+
+
+def test_s1_6_leaves_that_share_a_prior_are_one_call():
+    curl = lambda x: jnp.sin(x) - x[::-1] * jnp.linalg.norm(x)  # noqa: E731
+    vector = lambda n: infer.ScorePrior(curl, (n,))  # noqa: E731
+    shared, other = vector(4), vector(2)
+    together = infer.log_density(many({n: other if n == "c" else shared for n in SHAPES}))
+    apart = infer.log_density(many({n: vector(*shape) for n, shape in SHAPES.items()}))
+    position = jnp.linspace(-1.0, 2.0, 14)
+    np.testing.assert_allclose(
+        together.evaluate(position)[1], apart.evaluate(position)[1], rtol=1e-14
+    )
+    assert set(together.terms(position)) == set(apart.terms(position))
+    calls = [primitives(d.unvalued_gradient, position)["sin"] for d in (together, apart)]
+    assert calls == [2, 4]
+
+
+def test_s1_6_a_network_shared_by_many_leaves_is_held_once():
+    net = eqx.nn.MLP(4, 4, 8, 1, key=jax.random.key(0))
+    prior = infer.ScorePrior(net, (4,))
+    model = many(dict.fromkeys(("a", "b", "d"), prior) | {"c": dist.Normal(0.0, 1.0)})
+    weights = [leaf for leaf in jax.tree.leaves(model) if np.shape(leaf) == (8, 4)]
+    assert len(weights) == 1
