@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,9 +14,19 @@ from ..errors import EngineError
 from ..numerics import hamiltonian
 from ..numerics.hamiltonian import DIVERGENT, HamiltonianTuning
 from ..numerics.leapfrog import PhasePoint, energy, leapfrog
+from ..numerics.line_integral import (
+    check_energy,
+    leapfrog_along,
+    needs,
+    path_statistics,
+    restarted,
+    starting,
+    starting_unvalued,
+)
+from ..numerics.metric import Metric
 from ..numerics.step_size import StepSize, averaged
 from ..numerics.windows import warmup_windows
-from ..target import Target
+from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Draws, Engine, Tick
 
@@ -78,6 +88,10 @@ class HMC(Engine):
             than 2000 none.
         stop_early: Whether warm-up may go on to its last window once the chains agree and the
             metric whitens them.
+        energy: "value" compares log densities. "path" integrates the force of the terms that
+            have a score and no value along each step, and needs no value of them; see `NUTS`,
+            for its statistics too.
+        quadrature: Rule for such integrals: "gauss_legendre", "simpson" or "trapezoid".
 
     Source: Neal (2011), MCMC using Hamiltonian dynamics, sections 3 and 4.2.
     """
@@ -89,8 +103,12 @@ class HMC(Engine):
     step_size: float | None = field(default=None, compare=False)
     rank: int | None = None
     stop_early: bool = field(default=True, compare=False)
+    energy: Literal["value", "path"] = "value"
+    quadrature: Literal["gauss_legendre", "simpson", "trapezoid"] = "gauss_legendre"
+    without_value: ClassVar[str] = 'HMC(energy="path")'
 
     def __post_init__(self) -> None:
+        check_energy("HMC", self.energy, self.quadrature)
         if not self.trajectory_length > 0 or not 0 <= self.jitter < 1:
             raise EngineError(
                 "HMC",
@@ -100,6 +118,10 @@ class HMC(Engine):
         if self.max_steps < 1:
             raise EngineError("HMC", f"max_steps is {self.max_steps}", "Give one or more.")
         hamiltonian.check_settings("HMC", self.target_acceptance, self.step_size, self.rank)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return needs(self.energy)
 
     @property
     def default_warmup(self) -> int:
@@ -121,11 +143,16 @@ class HMC(Engine):
         )
 
     def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> HMCState:
-        point = PhasePoint(position, jnp.zeros_like(position), gradient, log_density)
-        one, none = jnp.ones_like(log_density), jnp.int32(0)
+        return self._first(starting(self.energy, position, log_density, gradient))
+
+    def init_unvalued(self, position: Vector, here: Components) -> HMCState:
+        return self._first(starting_unvalued(position, here))
+
+    def _first(self, point: PhasePoint) -> HMCState:
+        one, none = jnp.ones_like(point.log_density), jnp.int32(0)
         no = jnp.asarray(False)
         step = hamiltonian.restart(one, searching=no, adapting=no)
-        return HMCState(point, point, log_density, none, none, step, one, none)
+        return HMCState(point, point, point.log_density, none, none, step, one, none)
 
     def enter(self, tuning: HMCTuning, state: HMCState, warming: Bool[Array, ""]) -> HMCState:
         return state._replace(step=hamiltonian.enter(tuning.shared, warming))
@@ -140,7 +167,7 @@ class HMC(Engine):
             lambda: _begin(momentum_key, uniforms[0], tuning, state),
             lambda: state,
         )
-        point = leapfrog(target.evaluate, state.point, state.step_size, tuning.shared.metric)
+        point = self._advance(target, state.point, state.step_size, tuning.shared.metric)
         log_weight = state.start_energy - energy(point)
         log_weight = hamiltonian.trusted(log_weight)
         diverging = log_weight < -DIVERGENT
@@ -152,8 +179,7 @@ class HMC(Engine):
         acceptance = jnp.minimum(1.0, jnp.exp(log_weight))
         step = hamiltonian.learn(state.step, tuning.shared, complete, acceptance)
         taken, ticks = state.taken + 1, jnp.where(complete, 0, state.ticks + 1)
-        stats = {
-            "lp": start.log_density,
+        stats = self._path_stats(start, point) | {
             "acceptance_rate": acceptance,
             "diverging": diverging,
             "energy": state.start_energy - jnp.where(accepted, log_weight, 0.0),
@@ -165,6 +191,19 @@ class HMC(Engine):
             start=start, point=point, left=left, taken=taken, step=step, ticks=ticks
         )
         return moved, Tick(complete, start.position, start.gradient, stats)
+
+    def _advance(
+        self, target: Target, point: PhasePoint, step_size: Scalar, metric: Metric
+    ) -> PhasePoint:
+        if self.energy == "path":
+            return leapfrog_along(target, self.quadrature, point, step_size, metric)
+        return leapfrog(target.evaluate, point, step_size, metric)
+
+    def _path_stats(self, start: PhasePoint, point: PhasePoint) -> dict[str, Array]:
+        if self.energy == "value":
+            return {"lp": start.log_density}
+        sums = point.path.error, point.path.loop
+        return path_statistics(self.quadrature, start.log_density, *sums)
 
     def reuse(self, learned: HMCTuning, fresh: HMCTuning) -> HMCTuning:
         shared = hamiltonian.reuse(learned.shared, fresh.shared)
@@ -182,7 +221,7 @@ class HMC(Engine):
 
 def _begin(key: Array, uniform: Scalar, tuning: HMCTuning, state: HMCState) -> HMCState:
     momentum = hamiltonian.draw_momentum(key, state.start.position)
-    point = state.start._replace(momentum=momentum)
+    point = state.start._replace(momentum=momentum, path=restarted(state.start.path))
     step_size = jnp.exp(state.step.log_step)
     length = tuning.trajectory_length * (1 + tuning.jitter * (2 * uniform - 1))
     steps = jnp.clip(jnp.round(length / step_size).astype(jnp.int32), 1, tuning.max_steps)

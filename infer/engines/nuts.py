@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,20 @@ from ..errors import EngineError
 from ..numerics import hamiltonian, no_u_turn
 from ..numerics.hamiltonian import HamiltonianTuning
 from ..numerics.leapfrog import PhasePoint, leapfrog
+from ..numerics.line_integral import (
+    check_energy,
+    leapfrog_along,
+    needs,
+    path_statistics,
+    restarted,
+    starting,
+    starting_unvalued,
+)
+from ..numerics.metric import Metric
 from ..numerics.no_u_turn import Slots, Tree
 from ..numerics.step_size import StepSize, averaged
 from ..numerics.windows import warmup_windows
-from ..target import Target
+from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Draws, Engine, Tick
 
@@ -52,6 +62,17 @@ class NUTS(Engine):
             than 2000 none.
         stop_early: Whether warm-up may go on to its last window once the chains agree and the
             metric whitens them.
+        energy: "value" compares log densities. "path" integrates the force of the terms that
+            have a score and no value along each step, and needs no value of them.
+        quadrature: Rule for such integrals: "gauss_legendre" (two more scores a step, in one
+            batch), "simpson" (one more) or "trapezoid" (none, and biased at large steps).
+
+    With `energy="path"` the statistics have `relative_lp` instead of `lp`: the log density up
+    to a constant of each chain. Two more are sums over a trajectory, in nats:
+    `integration_error`, how far the trapezoid rule is from the rule in use on each step; and
+    `loop_residual`, the work around each triangle of three points in a row. Of a score that is
+    a gradient the latter is at most some four times the former, and falls faster with the step
+    size; a larger one shows that energies depend on the way, so that no density is sampled.
 
     Source: Hoffman & Gelman (2014); Betancourt (2017), arXiv 1701.02434.
     """
@@ -61,11 +82,19 @@ class NUTS(Engine):
     step_size: float | None = field(default=None, compare=False)
     rank: int | None = None
     stop_early: bool = field(default=True, compare=False)
+    energy: Literal["value", "path"] = "value"
+    quadrature: Literal["gauss_legendre", "simpson", "trapezoid"] = "gauss_legendre"
+    without_value: ClassVar[str] = 'NUTS(energy="path")'
 
     def __post_init__(self) -> None:
+        check_energy("NUTS", self.energy, self.quadrature)
         if not 1 <= self.max_depth <= 20:
             raise EngineError("NUTS", f"max_depth is {self.max_depth}", "Give 1 to 20 doublings.")
         hamiltonian.check_settings("NUTS", self.target_acceptance, self.step_size, self.rank)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return needs(self.energy)
 
     @property
     def default_warmup(self) -> int:
@@ -80,13 +109,18 @@ class NUTS(Engine):
         )
 
     def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> NUTSState:
-        point = PhasePoint(position, jnp.zeros_like(position), gradient, log_density)
+        return self._first(starting(self.energy, position, log_density, gradient))
+
+    def init_unvalued(self, position: Vector, here: Components) -> NUTSState:
+        return self._first(starting_unvalued(position, here))
+
+    def _first(self, point: PhasePoint) -> NUTSState:
         tree = no_u_turn.begin(point)._replace(done=jnp.asarray(True))
-        one = jnp.ones_like(log_density)
+        one = jnp.ones_like(point.log_density)
         no = jnp.asarray(False)
         step = hamiltonian.restart(one, searching=no, adapting=no)
         return NUTSState(
-            tree, no_u_turn.no_slots(self.max_depth, position), step, one, jnp.int32(0)
+            tree, no_u_turn.no_slots(self.max_depth, point.position), step, one, jnp.int32(0)
         )
 
     def enter(
@@ -101,7 +135,7 @@ class NUTS(Engine):
         uniforms = jax.random.uniform(leaf_key, (3,), state.step_size.dtype)
         tree, step_size = _begin_if_done(momentum_key, state)
         tree, end, sign = no_u_turn.growing_end(tree, uniforms[0])
-        point = leapfrog(target.evaluate, end, sign * step_size, tuning.metric)
+        point = self._advance(target, end, sign * step_size, tuning.metric)
         tree, slots = no_u_turn.join(tree, state.slots, point, uniforms[1:])
         searching = state.step.searching
         complete = tree.done & ~searching
@@ -109,11 +143,25 @@ class NUTS(Engine):
         step = hamiltonian.learn(state.step, tuning, complete, acceptance)
         ticks = jnp.where(complete, 0, state.ticks + 1)
         tree = tree._replace(done=tree.done | searching)
-        stats = _stats(tree, acceptance, step_size, step)
+        stats = _stats(tree, acceptance, step_size, step) | self._path_stats(tree)
         tick = Tick(complete, tree.chosen.position, tree.chosen.gradient, stats)
         return NUTSState(
             _forget_trial(searching, tree, state.tree), slots, step, step_size, ticks
         ), tick
+
+    def _advance(
+        self, target: Target, point: PhasePoint, step_size: Scalar, metric: Metric
+    ) -> PhasePoint:
+        if self.energy == "path":
+            return leapfrog_along(target, self.quadrature, point, step_size, metric)
+        return leapfrog(target.evaluate, point, step_size, metric)
+
+    def _path_stats(self, tree: Tree) -> dict[str, Array]:
+        if self.energy == "value":
+            return {"lp": tree.chosen.log_density}
+        path = tree.ends.path
+        sums = path.error.sum(), path.loop.sum()
+        return path_statistics(self.quadrature, tree.chosen.log_density, *sums)
 
     def reuse(self, learned: HamiltonianTuning, fresh: HamiltonianTuning) -> HamiltonianTuning:
         return hamiltonian.reuse(learned, fresh)
@@ -131,9 +179,10 @@ class NUTS(Engine):
 
 def _begin_if_done(key: Array, state: NUTSState) -> tuple[Tree, Scalar]:
     def fresh() -> tuple[Tree, Scalar]:
-        position, gradient, log_density, _ = state.tree.chosen
+        position, gradient, log_density, _, path = state.tree.chosen
         momentum = hamiltonian.draw_momentum(key, position)
-        tree = no_u_turn.begin(PhasePoint(position, momentum, gradient, log_density))
+        point = PhasePoint(position, momentum, gradient, log_density, restarted(path))
+        tree = no_u_turn.begin(point)
         return tree, jnp.exp(state.step.log_step)
 
     return jax.lax.cond(state.tree.done, fresh, lambda: (state.tree, state.step_size))
@@ -149,7 +198,6 @@ def _forget_trial(searching: Array, tree: Tree, before: Tree) -> Tree:
 
 def _stats(tree: Tree, acceptance: Scalar, step_size: Scalar, step: StepSize) -> dict[str, Array]:
     return {
-        "lp": tree.chosen.log_density,
         "acceptance_rate": acceptance,
         "diverging": tree.diverging,
         "energy": tree.start_energy - tree.chosen.log_weight,

@@ -1,7 +1,7 @@
 """The leapfrog step of Hamilton's equations, with momenta in the whitened space."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..types import Scalar, Vector
 from .metric import Metric
@@ -17,12 +17,14 @@ class PhasePoint(NamedTuple):
         momentum: In the whitened space, shape (size,).
         gradient: Gradient of the log density at `position`, shape (size,).
         log_density: In nats, shape ().
+        path: The line integral up to here, where energies are integrated along the way.
     """
 
     position: Vector
     momentum: Vector
     gradient: Vector
     log_density: Scalar
+    path: Any = None
 
 
 def leapfrog(
@@ -41,11 +43,21 @@ def leapfrog(
 
     Source: Neal (2011), MCMC using Hamiltonian dynamics, equations 5.18-5.20.
     """
-    half_kick = point.momentum + 0.5 * step_size * metric.to_whitened(point.gradient)
-    position = point.position + step_size * metric.to_model(half_kick)
+    position, half_kick = drift(point, step_size, metric)
     log_density, gradient = evaluate(position)
-    momentum = half_kick + 0.5 * step_size * metric.to_whitened(gradient)
+    momentum = kick(half_kick, gradient, step_size, metric)
     return PhasePoint(position, momentum, gradient, log_density)
+
+
+def drift(point: PhasePoint, step_size: Scalar, metric: Metric) -> tuple[Vector, Vector]:
+    """Kick by half a step and move; return the new position and the momentum between kicks."""
+    half_kick = kick(point.momentum, point.gradient, step_size, metric)
+    return point.position + step_size * metric.to_model(half_kick), half_kick
+
+
+def kick(momentum: Vector, gradient: Vector, step_size: Scalar, metric: Metric) -> Vector:
+    """Change the momentum by the force of half a step."""
+    return momentum + 0.5 * step_size * metric.to_whitened(gradient)
 
 
 def energy(point: PhasePoint) -> Scalar:

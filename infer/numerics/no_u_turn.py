@@ -6,7 +6,7 @@ slot for each level: leaf n, if even, is kept in slot popcount(n >> 1), and an o
 closes the sub-subtrees that begin in its last few slots.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..types import Scalar, Vector
 from .hamiltonian import DIVERGENT, trusted
 from .leapfrog import PhasePoint, energy
+from .line_integral import Path
 
 Slots = Float[Array, "slots 3 size"]
 
@@ -26,6 +27,7 @@ class Choice(NamedTuple):
     gradient: Vector
     log_density: Scalar
     log_weight: Scalar
+    path: Path | None = None
 
 
 class Ends(NamedTuple):
@@ -34,6 +36,7 @@ class Ends(NamedTuple):
     position: Float[Array, "2 size"]
     momentum: Float[Array, "2 size"]
     gradient: Float[Array, "2 size"]
+    path: Any = None
 
 
 class Subtree(NamedTuple):
@@ -92,8 +95,8 @@ def no_slots(max_depth: int, like: Vector) -> Slots:
 def begin(point: PhasePoint) -> Tree:
     """Make the tree of one leaf."""
     zero = jnp.zeros_like(point.log_density)
-    choice = Choice(point.position, point.gradient, point.log_density, zero)
-    ends = Ends(*(jnp.stack([a, a]) for a in (point.position, point.momentum, point.gradient)))
+    choice = Choice(point.position, point.gradient, point.log_density, zero, point.path)
+    ends = jax.tree.map(lambda a: jnp.stack([a, a]), _end(point))
     none, no = jnp.int32(0), jnp.asarray(False)
     return Tree(
         ends, zero, point.momentum, choice, _empty(choice), none, none, energy(point),
@@ -113,9 +116,11 @@ def growing_end(tree: Tree, uniform: Scalar) -> tuple[Tree, PhasePoint, Scalar]:
     """
     coin = (uniform < 0.5).astype(jnp.int32)
     side = jnp.where(tree.subtree.leaf == 0, coin, tree.side)
-    position, momentum, gradient = (jnp.where(side == 1, a[1], a[0]) for a in tree.ends)
+    position, momentum, gradient, path = jax.tree.map(
+        lambda a: jnp.where(side == 1, a[1], a[0]), tree.ends
+    )
     sign = (2 * side - 1).astype(uniform.dtype)
-    point = PhasePoint(position, momentum, gradient, tree.chosen.log_density)
+    point = PhasePoint(position, momentum, gradient, tree.chosen.log_density, path)
     return tree._replace(side=side), point, sign
 
 
@@ -166,7 +171,7 @@ def join(
 def _offer(subtree: Subtree, point: PhasePoint, log_weight: Scalar, uniform: Scalar) -> Subtree:
     total = jnp.logaddexp(subtree.log_weight, log_weight)
     take = jnp.log(uniform) < log_weight - total
-    new = Choice(point.position, point.gradient, point.log_density, log_weight)
+    new = Choice(point.position, point.gradient, point.log_density, log_weight, point.path)
     return Subtree(
         subtree.leaf + 1,
         total,
@@ -176,13 +181,18 @@ def _offer(subtree: Subtree, point: PhasePoint, log_weight: Scalar, uniform: Sca
 
 
 def _pick(condition: Bool[Array, ""], one: Choice, other: Choice) -> Choice:
-    return Choice(*(jnp.where(condition, a, b) for a, b in zip(one, other, strict=True)))
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
+
+
+def _end(point: PhasePoint) -> Ends:
+    return Ends(point.position, point.momentum, point.gradient, point.path)
 
 
 def _move_end(ends: Ends, side: Int[Array, ""], point: PhasePoint) -> Ends:
     mine = (jnp.arange(2, dtype=jnp.int32) == side)[:, None]
-    new = (point.position, point.momentum, point.gradient)
-    return Ends(*(jnp.where(mine, n[None], a) for n, a in zip(new, ends, strict=True)))
+    mask = lambda new: mine if new.ndim else mine[:, 0]  # noqa: E731
+    moved = lambda new, old: jnp.where(mask(new), new[None], old)  # noqa: E731
+    return jax.tree.map(moved, _end(point), ends)
 
 
 def _keep(
