@@ -17,6 +17,7 @@ from bijectors.registry import bijector_for
 from bijectors.rule import Rules
 
 from ..errors import ModelError
+from .describe import described
 from .names import matching
 from .prior import unwrapped
 from .site import Declaration, Power, Role, Site, Term
@@ -196,7 +197,13 @@ class Model(eqx.Module):
 
     def table(self) -> Table:
         """Account for every quantity of the model: what it is, its shape, set, prior and map."""
-        return Table(tuple(map(_row, _surveyed(self)[0])) + self.more_rows())
+        sites = _surveyed(self, as_numbers=True)[0]
+        remarks = tuple(f"{site.name}: {site.remark}" for site in sites if site.remark)
+        return Table(tuple(map(_row, sites)) + self.more_rows(), remarks)
+
+    def describe(self) -> str:
+        """Say of each latent site its set, map and prior, and in which space they live."""
+        return described(_surveyed(self, as_numbers=True)[0])
 
     def more_rows(self) -> tuple[Row, ...]:
         """Rows of `table` for what is no site."""
@@ -266,8 +273,10 @@ def entries(model: Model) -> dict[str, list[tuple[int, ...]]]:
     return {name: find() for name, find in surveyor.entries.items()}
 
 
-def _surveyed(model: Model) -> tuple[tuple[Site, ...], Surveyor]:
+def _surveyed(model: Model, as_numbers: bool = False) -> tuple[tuple[Site, ...], Surveyor]:
+    """Run a model abstractly; `as_numbers` lets it see its data, so that no program may use it."""
     found: list[tuple[tuple[Site, ...], Surveyor]] = []
+    given = () if as_numbers else (model,)
 
     def abstract_run(model: Model) -> Array:
         surveyor = Surveyor(model.rules)
@@ -277,7 +286,8 @@ def _surveyed(model: Model) -> tuple[tuple[Site, ...], Surveyor]:
         return account.log_density()
 
     try:
-        jax.eval_shape(abstract_run, model)
+        # Closed over, data stay numbers.
+        jax.eval_shape(partial(abstract_run, model) if as_numbers else abstract_run, *given)
     except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
         error.add_note(
             "Arrays and floats among the data are traced, so that changing them compiles "
@@ -302,6 +312,7 @@ def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
             _prior_name(d),
             surveyor.refusals[d.name],
             d.name not in unvalued,
+            "" if d.prior is None else d.prior.remark,
         )
         for d in account.declarations
     ]

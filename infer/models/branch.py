@@ -135,6 +135,8 @@ class Branch(eqx.Module):
             self._refuse(constraint, prior)
         laid = lay_out(self.name, own, event, self.dims, (), coords, batch)
         spread = None if prior is None else Prior(prior.distribution, laid.batch_shape)
+        if spread is not None and self.constraint is not None:
+            spread = spread.within(constraint, self.name)
         choice = _released(self.bijector)
         if self.scale is not None:
             choice = self._scaled(constraint, choice, rules)

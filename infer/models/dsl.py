@@ -79,7 +79,10 @@ class Sites:
             shape,
         )
         spread = Prior(distribution, batch)
-        constraint = spread.constraint(name) if constraint is None else constraint
+        if constraint is None:
+            constraint = spread.constraint(name)
+        else:
+            spread = spread.within(constraint, name)
         bijector = bijector if centred else spread.non_centring(name)
         whole = batch + spread.event_shape
         declaration = Declaration(name, constraint, whole, dims, spread, bijector)

@@ -14,6 +14,7 @@ from bijectors.base import Constraint, Elementwise, Image, Shape
 from bijectors.translate.numpyro import from_numpyro
 
 from ..errors import ModelError
+from .cut import has_wall, remark
 from .score import is_valued
 from .tfp_prior import as_numpyro, is_of_tfp
 
@@ -26,6 +27,7 @@ class Prior:
         batch_shape: Shape of independent values.
         event_shape: Shape of one value.
         valued: Whether its log density has a value, or a score alone.
+        remark: What follows from a constraint that is not the support; empty where nothing does.
     """
 
     def __init__(self, distribution: dist.Distribution, batch_shape: Shape) -> None:
@@ -33,10 +35,26 @@ class Prior:
         self.batch_shape = batch_shape
         self.event_shape = tuple(distribution.event_shape)
         self.valued = is_valued(distribution)
+        self.remark = ""
+        self._wall: Constraint | None = None
 
     def constraint(self, where: str) -> Constraint:
         """Translate the support; discrete and unknown ones are refused, naming `where`."""
         return from_numpyro(self.distribution.support, where)  # pyright: ignore[reportArgumentType]
+
+    def within(self, constraint: Constraint, where: str) -> "Prior":
+        """Return it for values of a constraint; outside its support they have density zero.
+
+        Raises:
+            ModelError: No value of the constraint lies in its support.
+        """
+        prior = Prior(self.distribution, self.batch_shape)
+        if self.valued:
+            support = self.constraint(where)
+            kind = type(unwrapped(self.distribution)).__name__
+            prior.remark = remark(where, kind, support, constraint)
+            prior._wall = support if has_wall(support, constraint) else None
+        return prior
 
     def sample(self, key: Array) -> Array:
         """Draw one value of shape (*batch_shape, *event_shape)."""
@@ -44,12 +62,20 @@ class Prior:
 
     def log_density(self, value: Array, by_products: Mapping[str, Array]) -> Array:
         """Log density in nats of each row, from a by-product where one keeps more digits."""
+        rows = self._rows(self._log_density(value, by_products))
+        if self._wall is None:
+            return rows
+        inside = jnp.asarray(self._wall.contains(value))
+        inside = inside.all(tuple(range(rows.ndim, inside.ndim)))
+        return jnp.where(inside, rows, -jnp.inf)
+
+    def _log_density(self, value: Array, by_products: Mapping[str, Array]) -> Array:
         bare = unwrapped(self.distribution)
         for name, by_product in by_products.items():
             formula = _formula(type(bare), name)
             if formula is not None:
-                return self._rows(formula(bare, by_product, value))
-        return self._rows(jnp.asarray(self.distribution.log_prob(value)))
+                return formula(bare, by_product, value)
+        return jnp.asarray(self.distribution.log_prob(value))
 
     def _rows(self, log_density: Array) -> Array:
         extra = range(len(self.batch_shape), log_density.ndim)

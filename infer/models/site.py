@@ -49,6 +49,7 @@ class Site(NamedTuple):
         prior: Name of the type of its prior, or "flat"; empty unless latent or frozen.
         no_log_det: Why its map has no log-determinant; empty where it has one.
         valued: Whether the log density of its prior has a value, or a score alone.
+        remark: What follows from a prior whose support is not the constraint.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Site(NamedTuple):
     prior: str = ""
     no_log_det: str = ""
     valued: bool = True
+    remark: str = ""
 
 
 class Term(NamedTuple):

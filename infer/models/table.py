@@ -28,9 +28,10 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows, which print as columns with a line of totals."""
+    """Rows, which print as columns with a line of totals, and remarks on priors."""
 
     rows: tuple[Row, ...]
+    remarks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         heads = Row("name", "role", None, "set", "prior", "map or note")
@@ -38,7 +39,7 @@ class Table(NamedTuple):
         cells += [(r.name, r.role, _text(r.shape), *r[3:]) for r in self.rows]
         widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
-        return "\n".join([*lines, self._totals()])
+        return "\n".join([*lines, self._totals(), *self.remarks])
 
     def role_of(self, name: str) -> str:
         """Tell what a quantity is."""
