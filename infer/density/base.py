@@ -136,8 +136,9 @@ class LogDensity(Target):
         """Compute the log density at constrained values of all latent sites, by name.
 
         The number is that of their flat vector, with the maps' log-determinants there if
-        `jacobian`. It may be differentiated with respect to the values; of a set that is thinner
-        than its space, such as a simplex, only directions along it have a meaning.
+        `jacobian`; NaN where a prior is known by its score alone. It may be differentiated with
+        respect to the values; of a set that is thinner than its space, such as a simplex, only
+        directions along it have a meaning.
 
         Raises:
             ModelError: A site is missing, unknown or of another shape.

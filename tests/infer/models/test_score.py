@@ -164,3 +164,23 @@ def test_numpyro_itself_cannot_mistake_it_for_a_flat_prior():
     assert np.isnan(infer.ScorePrior(score).log_prob(0.3))
     with pytest.raises(infer.ModelError, match="nothing is drawn"):
         infer.ScorePrior(score).sample(jax.random.key(0))
+
+
+def test_checks_and_explanations_know_of_scores():
+    findings = infer.check(scored())
+    assert all(finding.passed for finding in findings), "\n".join(map(str, findings))
+    explained = infer.explain(scored(), {"x": 0.7})
+    line = explained.line_of("x")
+    assert line.finite
+    assert np.isnan(line.value)
+    np.testing.assert_allclose(line.gradient, 9.2)
+    assert "unknown" in str(explained)
+    assert "no:" not in str(explained)
+
+
+def test_a_view_of_what_has_a_value_has_one():
+    density = infer.log_density(scored().view("likelihood"))
+    np.testing.assert_allclose(density(jnp.array([0.7])), dist.Normal(0.7, 1.0).log_prob(1.0))
+    half = infer.log_density(scored().view(prior=0.5))
+    assert not half.has_value
+    np.testing.assert_allclose(half.unvalued_gradient(jnp.array([0.7])), [0.5 * score(0.7)])
