@@ -26,6 +26,7 @@ from .models.leaf import Leaf as Leaf
 from .models.numpyro import from_numpyro as from_numpyro
 from .models.parameter import Parameter as Parameter
 from .models.score import ScorePrior as ScorePrior
+from .models.tfp_joint import from_tfp as from_tfp
 from .models.tree import tree_model as tree_model
 from .output.approximation import Approximation as Approximation
 from .output.arviz import to_arviz as to_arviz

@@ -123,7 +123,8 @@ _INFLATED = _refuse(
 )
 _JOINT = _refuse(
     "is a joint distribution: a model of several quantities, where a prior of one is expected",
-    "Declare each of its parts as a site of its own.",
+    "Declare each of its parts as a site of its own, or make a model of the whole with "
+    "infer.from_tfp.",
 )
 
 

@@ -22,6 +22,7 @@ from .names import matching
 from .prior import unwrapped
 from .site import Declaration, Power, Role, Site, Term
 from .table import Row, Table
+from .tfp_prior import TfpDistribution
 
 
 class Labels:
@@ -333,8 +334,11 @@ def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
 
 
 def _prior_name(declaration: Declaration) -> str:
-    prior = declaration.prior
-    return "flat" if prior is None else type(unwrapped(prior.distribution)).__name__
+    if declaration.prior is None:
+        return "flat"
+    bare = unwrapped(declaration.prior.distribution)
+    own = bare.distribution if isinstance(bare, TfpDistribution) else bare
+    return type(own).__name__.lstrip("_")
 
 
 def _check_terms(terms: list[Term]) -> None:

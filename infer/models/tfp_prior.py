@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
 from jax import Array
 from numpyro.distributions import constraints
@@ -14,9 +15,22 @@ from bijectors.translate.tfp import batch_shape, event_shape, from_tfp
 
 def is_of_tfp(distribution: object) -> bool:
     """Tell whether an object is of a class of TFP's, or of one derived from it."""
-    return any(
-        kind.__module__.startswith("tensorflow_probability.") for kind in type(distribution).__mro__
-    )
+    return any(map(_is_theirs, type(distribution).__mro__))
+
+
+def is_a(distribution: object, *names: str) -> bool:
+    """Tell whether an object is of a class of TFP's with such a name, or derived from one."""
+    kinds = filter(_is_theirs, type(distribution).__mro__)
+    return any(kind.__name__.lstrip("_") in names for kind in kinds)
+
+
+def is_joint(distribution: object) -> bool:
+    """Tell a joint distribution of TFP."""
+    return is_a(distribution, "JointDistribution")
+
+
+def _is_theirs(kind: type) -> bool:
+    return kind.__module__.startswith("tensorflow_probability.")
 
 
 def as_numpyro(distribution: Any, where: str) -> dist.Distribution:
@@ -31,6 +45,9 @@ def as_numpyro(distribution: Any, where: str) -> dist.Distribution:
     if name == "Independent":
         base = as_numpyro(distribution.distribution, where)
         return base.to_event(len(base.batch_shape) - len(batch_shape(distribution)))
+    if name == "Sample" and not batch_shape(distribution.distribution):
+        sampled = tuple(int(n) for n in np.reshape(distribution.sample_shape, -1))
+        return as_numpyro(distribution.distribution, where).expand(sampled).to_event(len(sampled))
     translate = _SAME.get(name)
     same = translate(distribution) if translate else None
     return same or TfpDistribution(distribution, where)
@@ -51,7 +68,7 @@ class TfpDistribution(dist.Distribution):
     pytree_aux_fields = ("where",)
 
     def __init__(self, distribution: Any, where: str) -> None:
-        if not hasattr(distribution, "batch_shape_tensor") or _is_joint(distribution):
+        if not hasattr(distribution, "batch_shape_tensor") or is_joint(distribution):
             # It says what is wrong, and how to mend it.
             from_tfp(distribution, where)
         self.distribution, self.where = distribution, where
@@ -76,10 +93,6 @@ class TfpDistribution(dist.Distribution):
         # Some of TFP's densities, being constant, forget how many values they were asked for.
         batch = value.shape[: value.ndim - self.event_dim]
         return jnp.broadcast_to(rows, jnp.broadcast_shapes(batch, self.batch_shape))
-
-
-def _is_joint(distribution: Any) -> bool:
-    return any(kind.__name__ == "JointDistribution" for kind in type(distribution).__mro__)
 
 
 def _gamma(d: Any) -> dist.Distribution:
