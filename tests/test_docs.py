@@ -21,8 +21,11 @@ def test_the_blocks_of_a_page_run(page):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_the_page_of_translations_is_as_its_command_prints_it():
-    command = [sys.executable, str(ROOT / "benchmarks" / "translations.py")]
+@pytest.mark.parametrize(
+    ("script", "page"), [("translations", "translations"), ("mistakes", "errors")]
+)
+def test_a_generated_page_is_as_its_command_prints_it(script, page):
+    command = [sys.executable, str(ROOT / "benchmarks" / f"{script}.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout == (ROOT / "docs" / "translations.md").read_text()
+    assert done.stdout == (ROOT / "docs" / f"{page}.md").read_text()

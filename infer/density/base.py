@@ -33,6 +33,14 @@ class _FlatReader(Reader):
         return self.joint.take(d.name, d.constraint, d.shape, d.bijector)
 
 
+class _Checked(Values):
+    """Hands out constrained values that it has checked, before the model computes with them."""
+
+    def take(self, declaration: Declaration) -> Image:
+        _check_member(declaration, self._values[declaration.name])
+        return super().take(declaration)
+
+
 class _Handed(Reader):
     """Hands out constrained values, so that every term is that of the values themselves."""
 
@@ -165,10 +173,8 @@ class LogDensity(Target):
         given = {name: np.asarray(value) for name, value in values.items()}
         self.check_names(given)
         arrays = {s.name: _inexact(given[s.name]) for s in self.latent}
-        reader = Values(arrays, self.model.rules)
-        account = self.model.run(reader)
-        for declaration in account.declarations:
-            _check_member(declaration, arrays[declaration.name])
+        reader = _Checked(arrays, self.model.rules)
+        self.model.run(reader)
         return reader.flattener.flat()
 
     def draw_prior(self, key: Array) -> Vector:

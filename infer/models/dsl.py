@@ -175,7 +175,7 @@ class Sites:
         if name in taken or name in self._coords:
             raise ModelError(
                 name,
-                "the name is declared twice, or names a dimension",
+                "the name is declared twice" if name in taken else "a dimension has this name",
                 "Give every site its own name; site.scope(prefix) tells copies apart.",
             )
         return name

@@ -1,5 +1,7 @@
 """Mistakes made on purpose: each error names the site and the mend, before anything compiles."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -75,6 +77,13 @@ def test_a_duplicate_name():
         site("mu", dist.Normal(0, 1))
 
     refuses(lambda: infer.model(twice), infer.ModelError, "mu:", "declared twice", "scope")
+
+
+def test_a_name_of_a_dimension():
+    def make():
+        return infer.model(lambda site: site("a", dist.Normal(0, 1)), coords={"a": [1, 2]})
+
+    refuses(make, infer.ModelError, "a: a dimension has this name")
 
 
 def test_a_missing_name():
@@ -168,6 +177,10 @@ def test_a_start_outside_the_support():
 
     with pytest.raises(infer.ModelError, match=r"sigma: the value -1.0 lies outside Positive"):
         infer.start(make(), infer.NUTS(), chains=1, starts={"sigma": -1.0})
+    model = infer.model(lambda site: site("sigma", dist.HalfNormal(1.0)))
+    # Before the prior sees it, which would warn of it in words of its own.
+    with warnings.catch_warnings(action="error"), pytest.raises(infer.ModelError, match="outside"):
+        infer.start(model, infer.NUTS(), chains=1, starts={"sigma": -1.0})
 
 
 def test_a_start_of_a_wrong_shape():

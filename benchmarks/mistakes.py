@@ -1,0 +1,174 @@
+"""Ten mistakes made on purpose, each with the error it meets, as docs/errors.md.
+
+python benchmarks/mistakes.py > docs/errors.md
+"""
+
+import inspect
+import textwrap
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+
+import bijectors as bj
+import infer
+
+PREAMBLE = """# Errors
+
+Every error of Pushforward says where it is, what was found there, and how to mend it. They come
+before anything compiles, except where numbers alone reveal the mistake. Below, ten mistakes are
+made on purpose, as `python benchmarks/mistakes.py` makes and prints them. Each piece of code
+follows these imports:
+
+```python
+import bijectors as bj
+import infer
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+```
+
+| error | raised where |
+| --- | --- |
+| `ModelError` | a model cannot be used as it stands; `error.where` names the site |
+| `StartError` | no usable starting point; `error.where` names the term |
+| `EngineError` | an engine cannot run on this density, or its settings make no sense |
+| `RunError` | a run cannot go on as asked |
+| `BijectorError` | a set, a map or a rule cannot be used as asked |
+
+All derive from `bijectors.errors.ExplainedError`, and so from `ValueError`. Three calls help to
+find out more: `print(model.table())`, `print(infer.explain(model))` and `infer.check(model)`; see
+[](density.md)."""
+
+
+def data_that_hold_nan():
+    """A missing value is NaN. It would make the log density NaN everywhere."""
+    y = np.array([1.2, np.nan, 0.7])
+    infer.model(lambda site, y: site.observe("y", dist.Normal(0.0, 1.0), y), y=y)
+
+
+def data_of_another_shape():
+    """One mean too many. Plain broadcasting would make rows that nobody asked for."""
+
+    def model(site, y):
+        mean = site("mean", dist.Normal(jnp.zeros(4), 1.0))
+        site.observe("y", dist.Normal(mean, 1.0), y)
+
+    infer.sample(infer.model(model, y=np.zeros(3)))
+
+
+def a_name_used_twice():
+    """A part of a model is called twice, so its sites share their names."""
+
+    def line(site, x):
+        return x * site("slope", dist.Normal(0.0, 1.0))
+
+    infer.sample(infer.model(lambda site: line(site, 1.0) + line(site, 2.0)))
+
+
+def a_discrete_latent_site():
+    """Gradients move continuous values alone."""
+
+    def model(site, y):
+        component = site("component", dist.Categorical(jnp.array([0.3, 0.7])))
+        site.observe("y", dist.Normal(2.0 * component, 1.0), y)
+
+    infer.sample(infer.model(model, y=np.array([0.1, 2.2])))
+
+
+def a_sum_forgotten():
+    """A log density is one number: the sum over the data is missing."""
+
+    def log_density(values, y):
+        return -0.5 * ((y - values["mean"]) / values["noise"]) ** 2 - jnp.log(values["noise"])
+
+    supports = {"mean": bj.Real(), "noise": bj.Positive()}
+    infer.sample(infer.declared(log_density, supports, data=np.zeros(3)))
+
+
+def a_start_outside_its_set():
+    """A scale is given as a logarithm, where the model has the scale itself."""
+    model = infer.model(lambda site: site("scale", dist.HalfNormal(1.0)))
+    infer.sample(model, starts={"scale": -0.5})
+
+
+def a_likelihood_that_is_nowhere_finite():
+    """A support that the data lie outside of: no start can mend it."""
+
+    def model(site, y):
+        rate = site("rate", dist.HalfNormal(1.0))
+        site.observe("y", dist.Exponential(rate), y)
+
+    infer.sample(infer.model(model, y=np.array([0.3, -1.0, 2.0])))
+
+
+def numpy_on_traced_data():
+    """Data are arguments of the compiled program, which NumPy cannot look into."""
+
+    def model(site, group, y):
+        level = site("level", dist.Normal(0.0, 1.0), shape=(len(np.unique(group)),))
+        site.observe("y", dist.Normal(level[group], 1.0), y)
+
+    infer.sample(infer.model(model, group=np.array([0, 0, 1]), y=np.zeros(3)))
+
+
+def a_leaf_that_nobody_mentions():
+    """Is the offset to be inferred, or held? A guess would be wrong half of the time."""
+    tree = {"slope": 0.0, "offset": 1.0}
+
+    def log_likelihood(tree, y):
+        return dist.Normal(tree["slope"] + tree["offset"], 1.0).log_prob(y)
+
+    infer.tree_model(tree, log_likelihood, {"slope": dist.Normal(0.0, 1.0)}, data=np.zeros(3))
+
+
+def a_mode_asked_for_as_a_sample():
+    """MAP finds one point; it draws none."""
+    model = infer.model(lambda site: site("x", dist.Normal(0.0, 1.0)))
+    infer.sample(model, infer.MAP(space="constrained"))
+
+
+MISTAKES = (
+    data_that_hold_nan,
+    data_of_another_shape,
+    a_name_used_twice,
+    a_discrete_latent_site,
+    a_sum_forgotten,
+    a_start_outside_its_set,
+    a_likelihood_that_is_nowhere_finite,
+    numpy_on_traced_data,
+    a_leaf_that_nobody_mentions,
+    a_mode_asked_for_as_a_sample,
+)
+
+
+def main() -> None:
+    """Print the page."""
+    print(PREAMBLE)
+    for number, mistake in enumerate(MISTAKES, 1):
+        title = mistake.__name__.replace("_", " ").replace("nan", "NaN").replace("numpy", "NumPy")
+        print(f"\n## {number}. {title[0].upper()}{title[1:]}\n\n{inspect.getdoc(mistake)}\n")
+        print(f"```py\n{code(mistake)}```\n\n```text\n{message(mistake)}\n```")
+
+
+def code(mistake: Callable[[], None]) -> str:
+    """Return the body of a function, without its docstring."""
+    body = inspect.getsource(mistake).split('"""\n', 1)[1]
+    return textwrap.dedent(body).lstrip("\n")
+
+
+def message(mistake: Callable[[], None]) -> str:
+    """Return what a mistake raises, by the first line of its message and its notes."""
+    try:
+        mistake()
+    except Exception as error:  # noqa: BLE001 - which error it is, is the question
+        # JAX notes that it has hidden its own frames, under a rule of dashes.
+        notes = [note for note in getattr(error, "__notes__", []) if not note.startswith("---")]
+        lines = [f"{type(error).__name__}: {str(error).splitlines()[0]}", *notes]
+        return "\n".join(textwrap.fill(line, 100) for line in lines)
+    raise AssertionError(f"{mistake.__name__} was not refused")
+
+
+if __name__ == "__main__":
+    main()
