@@ -13,6 +13,7 @@ import numpyro.distributions as dist
 
 import bijectors as bj
 import infer
+from bijectors.errors import ExplainedError
 
 PREAMBLE = """# Errors
 
@@ -159,14 +160,14 @@ def code(mistake: Callable[[], None]) -> str:
 
 
 def message(mistake: Callable[[], None]) -> str:
-    """Return what a mistake raises, by the first line of its message and its notes."""
+    """Return what a mistake raises: our own words, not those of JAX, which change."""
     try:
         mistake()
+    except ExplainedError as error:
+        return textwrap.fill(f"{type(error).__name__}: {error}", 100)
     except Exception as error:  # noqa: BLE001 - which error it is, is the question
-        # JAX notes that it has hidden its own frames, under a rule of dashes.
-        notes = [note for note in getattr(error, "__notes__", []) if not note.startswith("---")]
-        lines = [f"{type(error).__name__}: {str(error).splitlines()[0]}", *notes]
-        return "\n".join(textwrap.fill(line, 100) for line in lines)
+        note = getattr(error, "__notes__", [""])[-1]
+        return textwrap.fill(f"{type(error).__name__}, with a note: {note}", 100)
     raise AssertionError(f"{mistake.__name__} was not refused")
 
 
