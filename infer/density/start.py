@@ -180,7 +180,9 @@ def _refuse_unusable(family: Family, points: Points, which: str, mend: str) -> P
     member = int(_members(family, len(usable))[lane])
     which = f"of data set {member} {which}" if family.count > 1 else which
     at = explained(family.member(member), jnp.asarray(points.positions[lane]))
-    first, *more = [line for line in (*at.lines, at.total) if line.trouble]
+    first, *more = [line for line in (*at.lines, at.total) if line.trouble] or [at.total]
     names = [line.name for line in more if line is not at.total]
     also = f"; also not finite: {listed(names)}" if names else ""
-    raise StartError(first.name, f"its {first.trouble}, {which} {at.point}{also}", mend)
+    # Alone, and not in a batch, it may be finite after all.
+    found = f"its {first.trouble or 'log density is not finite'}, {which} {at.point}{also}"
+    raise StartError(first.name, found, mend)
