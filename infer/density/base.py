@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
 from bijectors.base import Image
@@ -27,18 +28,13 @@ class _FlatReader(Reader):
 
     def __init__(self, position: Vector, rules: Rules) -> None:
         self.joint = Joint(position, rules)
+        self.log_dets: dict[str, Array] = {}
 
     def take(self, declaration: Declaration) -> Image:
         d = declaration
-        return self.joint.take(d.name, d.constraint, d.shape, d.bijector)
-
-
-class _Checked(Values):
-    """Hands out constrained values that it has checked, before the model computes with them."""
-
-    def take(self, declaration: Declaration) -> Image:
-        _check_member(declaration, self._values[declaration.name])
-        return super().take(declaration)
+        image = self.joint.take(d.name, d.constraint, d.shape, d.bijector)
+        self.log_dets[d.name] = image.log_det + image.auxiliary
+        return image
 
 
 class _Handed(Reader):
@@ -56,6 +52,16 @@ class _Handed(Reader):
             self.log_det = self.log_det + image.log_det + image.auxiliary
         zero = jnp.zeros(())
         return Image(value, zero, zero, {})
+
+
+class _Checked(Values):
+    """Checks each value where it is known, before the model computes with it."""
+
+    def take(self, declaration: Declaration) -> Image:
+        value = self._values[declaration.name]
+        if not any(isinstance(a, Tracer) for a in jax.tree.leaves((declaration.constraint, value))):
+            _check_member(declaration, value)
+        return super().take(declaration)
 
 
 class LogDensity(Target):
@@ -140,6 +146,12 @@ class LogDensity(Target):
         """Compute the rows of every term at one point: of a likelihood, one per observation."""
         return {term.name: term.rows for term in self.read(position)[0].terms}
 
+    def log_dets(self, position: Vector) -> dict[str, Scalar]:
+        """Compute what the map of each site adds at one point; nothing without `jacobian`."""
+        reader = _FlatReader(position, self.model.rules)
+        self.model.run(reader)
+        return reader.log_dets if self.jacobian else {}
+
     def of(self, values: Mapping[str, Any]) -> Scalar:
         """Compute the log density at constrained values of all latent sites, by name.
 
@@ -174,7 +186,9 @@ class LogDensity(Target):
         self.check_names(given)
         arrays = {s.name: _inexact(given[s.name]) for s in self.latent}
         reader = _Checked(arrays, self.model.rules)
-        self.model.run(reader)
+        account = self.model.run(reader)
+        for declaration in account.declarations:
+            _check_member(declaration, arrays[declaration.name])
         return reader.flattener.flat()
 
     def draw_prior(self, key: Array) -> Vector:

@@ -87,17 +87,19 @@ class _Slope(NamedTuple):
 def explained(density: LogDensity, position: Vector) -> Explanation:
     """Evaluate every term of a log density at a flat vector, with its gradient."""
     position = jnp.asarray(position)
-    rows, log_dets, values, slopes, whole = _evaluate(density, position)
+    roles = _roles(density)
+    rows, log_dets, log_det, values, slopes = _evaluate(density, position)
     lines = []
-    for name, role in _roles(density).items():
-        slope = slopes[name]
+    for i, (name, role) in enumerate(roles.items()):
+        slope = _Slope(slopes.norm[i], slopes.place[i])
         if slope.place >= 0:
             # What is not finite in one term can spoil the gradients of all pulled back with it.
-            slope = _slope_of_one(density, position, name)
+            slope = _slope_of_one(density, position, i)
         lines.append(_line(density, name, role, rows.get(name), log_dets.get(name), slope))
+    whole = _Slope(slopes.norm[-1], slopes.place[-1])
     # A compiled program returns names in alphabetical order.
     ordered = {s.name: np.asarray(values[s.name]) for s in density.sites if s.name in values}
-    return Explanation(density.view, ordered, tuple(lines), _total(density, lines, whole))
+    return Explanation(density.view, ordered, tuple(lines), _total(density, lines, log_det, whole))
 
 
 def shown(value: np.ndarray) -> str:
@@ -115,41 +117,26 @@ def _roles(density: LogDensity) -> dict[str, str]:
     return sites | {term.name: term.role for term in account.terms}
 
 
-def _parts(density: LogDensity, position: Vector) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Compute the rows of each term, and the log-determinant of each site's map."""
-    account, _ = density.read(position)
-    log_dets = {name: image.log_det + image.auxiliary for name, image in account.images.items()}
-    return {t.name: t.rows for t in account.terms}, log_dets if density.jacobian else {}
-
-
-def _sums(density: LogDensity, position: Vector) -> dict[str, Array]:
-    rows, log_dets = _parts(density, position)
+def _sums(density: LogDensity, position: Vector) -> list[Array]:
+    """Sum each term with its map's log-determinant; last comes the whole density."""
+    rows, log_dets = density.rows(position), density.log_dets(position)
     zero = jnp.zeros((), position.dtype)
-    return {
-        name: (zero + rows.get(name, zero).sum() + log_dets.get(name, zero)).astype(position.dtype)
-        for name in _roles(density)
-    }
+    sums = [rows.get(n, zero).sum() + log_dets.get(n, zero) for n in _roles(density)]
+    return [s.astype(position.dtype) for s in [*sums, zero + sum(density.terms(position).values())]]
 
 
 @eqx.filter_jit
 def _evaluate(density: LogDensity, position: Vector):
-    sums, pull = jax.vjp(lambda q: _sums(density, q), position)
-    names = list(sums)
-
-    def slope(weights: Array) -> _Slope:
-        return _slope(pull(dict(zip(names, weights, strict=True)))[0])
-
-    ones = jnp.ones((1, len(names)), position.dtype)
-    weights = jnp.concatenate([jnp.eye(len(names), dtype=position.dtype), ones])
-    norms, places = jax.lax.map(slope, weights)
-    slopes = {name: _Slope(norms[i], places[i]) for i, name in enumerate(names)}
-    parts = (*_parts(density, position), density.constrain(position))
-    return *parts, slopes, _Slope(norms[-1], places[-1])
+    sums, pull = jax.vjp(lambda q: jnp.stack(_sums(density, q)), position)
+    slopes = jax.lax.map(lambda w: _slope(pull(w)[0]), jnp.eye(len(sums), dtype=position.dtype))
+    log_det = density.terms(position)["jacobian"] if density.jacobian else None
+    parts = density.rows(position), density.log_dets(position), log_det
+    return *parts, density.constrain(position), slopes
 
 
 @eqx.filter_jit
-def _slope_of_one(density: LogDensity, position: Vector, name: str) -> _Slope:
-    return _slope(jax.grad(lambda q: _sums(density, q)[name])(position))
+def _slope_of_one(density: LogDensity, position: Vector, index: int) -> _Slope:
+    return _slope(jax.grad(lambda q: _sums(density, q)[index])(position))
 
 
 def _slope(gradient: Vector) -> _Slope:
@@ -185,11 +172,10 @@ def _trouble(density: LogDensity, rows: np.ndarray, log_det: Any, place: int, va
     return f"gradient is not finite along {density.labels()[place]}" if place >= 0 else ""
 
 
-def _total(density: LogDensity, lines: Sequence[Line], whole: _Slope) -> Line:
+def _total(density: LogDensity, lines: Sequence[Line], log_det: Any, whole: _Slope) -> Line:
     value = sum(line.value for line in lines)
-    added = [line.log_det for line in lines if line.log_det is not None]
+    log_det = None if log_det is None else float(log_det)
     trouble = ", ".join(line.name for line in lines if line.trouble)
-    log_det = float(sum(added)) if density.jacobian else None
     place, valued = int(whole.place), density.has_value
     alone = "" if trouble else _trouble(density, np.asarray(value), log_det, place, valued)
     return Line("total", "", (), value, log_det, float(whole.norm), trouble or alone)
