@@ -173,9 +173,10 @@ class Sites:
         account = self._account
         taken = {term.name for term in account.terms} | account.dims.keys()
         if name in taken or name in self._coords:
+            is_dim = name in self._coords
             raise ModelError(
                 name,
-                "the name is declared twice" if name in taken else "a dimension has this name",
+                "a dimension has this name" if is_dim else "the name is declared twice",
                 "Give every site its own name; site.scope(prefix) tells copies apart.",
             )
         return name
