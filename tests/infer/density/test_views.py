@@ -211,3 +211,26 @@ def test_hmc_runs_on_a_tempered_posterior():
     assert abs(draws.std() / sd - 1) < 5 / np.sqrt(2 * 400)
     assert idata.attrs["view"] == "prior * likelihood^0.25, unconstrained"
     assert idata.attrs["jacobian"] == 1
+
+
+def scored(tree, y):
+    return dist.Normal(tree["mu"], 1.0).log_prob(y)
+
+
+def test_a_prior_known_by_its_score_is_viewed_by_its_score():
+    """The gradient of prior^0.5 likelihood is half the score and the likelihood's own."""
+    prior = infer.ScorePrior(jax.grad(dist.Normal(3.0, 0.5).log_prob))
+    model = infer.tree_model({"mu": 0.5}, scored, {"mu": infer.Leaf(prior=prior)}, data=1.0)
+    half = infer.log_density(model.view(prior=0.5))
+    np.testing.assert_allclose(half.evaluate(jnp.array([2.0]))[1], [0.5 * 4.0 - 1.0], rtol=1e-12)
+    assert (half.view, half.has_value) == ("prior^0.5 * likelihood, unconstrained", False)
+    assert np.isnan(half.of({"mu": 2.0}))
+    likelihood = infer.log_density(model.view("likelihood"))
+    assert likelihood.has_value
+    np.testing.assert_allclose(likelihood.of({"mu": 2.0}), dist.Normal(2.0, 1.0).log_prob(1.0))
+    table = infer.explain(model, np.array([2.0]))
+    assert [line.trouble for line in (*table.lines, table.total)] == ["", "", ""]
+    assert "unknown" in str(table)
+    np.testing.assert_allclose([line.gradient for line in table.lines], [4.0, 1.0], rtol=1e-12)
+    np.testing.assert_allclose(table.total.gradient, 3.0, rtol=1e-12)
+    assert all(finding.passed for finding in infer.check(model))
