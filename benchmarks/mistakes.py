@@ -4,6 +4,7 @@ python benchmarks/mistakes.py > docs/errors.md
 """
 
 import inspect
+import re
 import textwrap
 from collections.abc import Callable
 
@@ -154,9 +155,12 @@ def main() -> None:
 
 
 def code(mistake: Callable[[], None]) -> str:
-    """Return the body of a function, without its docstring."""
+    """Return the body of a function, without its docstring, as the formatter lays out a file."""
     body = inspect.getsource(mistake).split('"""\n', 1)[1]
-    return textwrap.dedent(body).lstrip("\n")
+    body = textwrap.dedent(body).lstrip("\n")
+    # Two blank lines around a function.
+    body = re.sub(r"(\n    [^\n]*\n)\n(?=\S)", r"\1\n\n", body)
+    return re.sub(r"(?<!\n)\n\n(?=def )", "\n\n\n", body)
 
 
 def message(mistake: Callable[[], None]) -> str:
