@@ -23,6 +23,7 @@ from .models.data import data as data, static as static
 from .models.declared import declared as declared
 from .models.dsl import model as model
 from .models.leaf import Leaf as Leaf
+from .models.minibatch import kl_weights as kl_weights
 from .models.numpyro import from_numpyro as from_numpyro
 from .models.parameter import Parameter as Parameter
 from .models.score import ScorePrior as ScorePrior

@@ -1,6 +1,7 @@
 """The log density of a model over one flat unconstrained vector."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +15,8 @@ from bijectors.joint import Flattener, Joint
 from bijectors.rule import Rules
 
 from ..errors import ModelError
-from ..models.base import Account, Model, Reader, entries, survey
+from ..models.base import Account, Model, Reader, entries, minibatches, survey
+from ..models.minibatch import Minibatch
 from ..models.readers import PriorDraws, Values
 from ..models.site import Declaration, Site
 from ..models.view import described
@@ -25,12 +27,15 @@ from ..types import Scalar, Vector
 class _FlatReader(Reader):
     """Takes every site from one flat vector."""
 
-    def __init__(self, position: Vector, rules: Rules) -> None:
-        self.joint = Joint(position, rules)
+    def __init__(self, position: Vector, rules: Rules, rows: Mapping[str, Array]) -> None:
+        self.joint, self._rows = Joint(position, rules), rows
 
     def take(self, declaration: Declaration) -> Image:
         d = declaration
         return self.joint.take(d.name, d.constraint, d.shape, d.bijector)
+
+    def rows(self, minibatch: Minibatch) -> Array | None:
+        return self._rows.get(minibatch.plate)
 
 
 class _Handed(Reader):
@@ -59,11 +64,15 @@ class LogDensity(Target):
         jacobian: Whether the log-determinant and auxiliary terms are included. With them
             it is the density of the unconstrained vector; without, that of the
             constrained values.
+        minibatches: Plates of which `at(key)` sees some rows.
+        seen: Rows seen of each plate, by its name; of a plate not named here, all.
     """
 
     model: Model
     sites: tuple[Site, ...] = eqx.field(static=True)
     jacobian: bool = eqx.field(static=True)
+    minibatches: tuple[Minibatch, ...] = eqx.field(static=True, default=())
+    seen: dict[str, Array] = eqx.field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -71,12 +80,38 @@ class LogDensity(Target):
 
     @property
     def offers(self) -> frozenset[str]:
-        return frozenset({"gradient"} if self.unvalued else {"value", "gradient"})
+        partly = {"minibatch"} if self.minibatches else set()
+        valued = {"gradient"} if self.unvalued else {"value", "gradient"}
+        return frozenset(valued | partly)
 
     @property
     def unvalued(self) -> tuple[str, ...]:
         """Names of the latent sites whose priors are known by their scores alone."""
         return tuple(site.name for site in self.latent if not site.valued)
+
+    def at(self, key: Array) -> "LogDensity":
+        if not self.minibatches:
+            return self
+        keys = [jax.random.fold_in(key, i) for i in range(len(self.minibatches))]
+        return self.on({m.plate: m.draw(k) for m, k in zip(self.minibatches, keys, strict=True)})
+
+    def on(self, rows: Mapping[str, Any]) -> "LogDensity":
+        """Return the density that sees given rows of its plates, each for size / rows of them.
+
+        Args:
+            rows: Shape (rows,), distinct, by plate; of a plate not named, all are seen.
+
+        Raises:
+            ModelError: No such plate has a minibatch.
+        """
+        known = [minibatch.plate for minibatch in self.minibatches]
+        for name in sorted(rows.keys() - set(known)):
+            raise ModelError(
+                name,
+                "rows are given for it, but no plate of that name has a minibatch",
+                f"Plates with a minibatch are {', '.join(known) or 'none'}.",
+            )
+        return replace(self, seen={name: jnp.asarray(own) for name, own in rows.items()})
 
     @property
     def view(self) -> str:
@@ -200,7 +235,7 @@ class LogDensity(Target):
 
     def read(self, position: Vector) -> tuple[Account, Joint]:
         """Run the model at one point; return what it says, and the sums of its maps."""
-        reader = _FlatReader(position, self.model.rules)
+        reader = _FlatReader(position, self.model.rules, self.seen)
         return self.model.run(reader), reader.joint
 
     def check_names(self, given: Mapping[str, Any]) -> None:
@@ -235,7 +270,7 @@ def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
     sites = survey(model)
     if jacobian:
         _refuse_without_log_det(sites)
-    density = LogDensity(model, sites, jacobian)
+    density = LogDensity(model, sites, jacobian, minibatches(model))
     if density.unvalued:
         _refuse_latent_scores(density)
     return density

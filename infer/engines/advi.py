@@ -103,6 +103,10 @@ class ADVI(Engine):
         return frozenset({"gradient"})
 
     @property
+    def takes_minibatches(self) -> bool:
+        return True
+
+    @property
     def default_warmup(self) -> int:
         return 2000
 
@@ -127,6 +131,7 @@ class ADVI(Engine):
         normal = state.normal
         key = jax.random.fold_in(key, state.ticks)
         noise = jax.random.normal(key, (self.batch, normal.size), normal.mean.dtype)
+        target = target.at(jax.random.fold_in(key, 1))
         log_density, gradients = jax.vmap(target.evaluate)(jax.vmap(normal.forward)(noise))
         elbo = log_density.mean() - jax.vmap(normal.log_density_of_noise)(noise).mean()
         ascent: Any = _ascent(normal, noise, gradients)

@@ -18,6 +18,7 @@ from bijectors.rule import Rules
 
 from ..errors import ModelError
 from .describe import described
+from .minibatch import Minibatch
 from .names import matching
 from .prior import unwrapped
 from .site import Declaration, Power, Role, Site, Term
@@ -46,6 +47,10 @@ class Reader(ABC):
     @abstractmethod
     def take(self, declaration: Declaration) -> Image:
         """Return the value of the next latent site, with its map's by-products."""
+
+    def rows(self, minibatch: Minibatch) -> Array | None:
+        """Say which rows of a plate are seen; `None` stands for all of them."""
+        return None
 
 
 @dataclass
@@ -224,6 +229,7 @@ class Surveyor(Reader):
         self.bijectors: dict[str, str] = {}
         self.refusals: dict[str, str] = {}
         self.entries: dict[str, Callable[[], list[tuple[int, ...]]]] = {}
+        self.minibatches: dict[str, Minibatch] = {}
 
     def take(self, declaration: Declaration) -> Image:
         d = declaration
@@ -235,6 +241,18 @@ class Surveyor(Reader):
         self.refusals[d.name] = each.no_log_det
         self.entries[d.name] = partial(bijector.entries, d.shape)
         return bijector.image(jnp.zeros(shape))
+
+    def rows(self, minibatch: Minibatch) -> Array | None:
+        known = self.minibatches.setdefault(minibatch.plate, minibatch)
+        if known != minibatch:
+            raise ModelError(
+                minibatch.plate,
+                f"its minibatch holds {minibatch.seen} of {minibatch.size} rows here, and "
+                f"{known.seen} of {known.size} at a plate of the same name before",
+                "A name stands for the same rows wherever it is used: make the sizes agree, or "
+                "give the plates two names.",
+            )
+        return None
 
 
 def latent_sites(model: Model) -> tuple[Site, ...]:
@@ -265,6 +283,11 @@ def survey(model: Model) -> tuple[Site, ...]:
             )
         )
     return sites
+
+
+def minibatches(model: Model) -> tuple[Minibatch, ...]:
+    """Find the plates of which a step sees a minibatch."""
+    return tuple(_surveyed(model)[1].minibatches.values())
 
 
 def entries(model: Model) -> dict[str, list[tuple[int, ...]]]:

@@ -16,7 +16,17 @@ from bijectors.table import RULES
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
 from .data import Data, refuse_nan
-from .layout import Plates, as_dims, lay_out
+from .layout import (
+    Plate,
+    Plates,
+    as_dims,
+    lay_out,
+    refuse_hidden,
+    refuse_row_priors,
+    seen,
+    weight,
+)
+from .minibatch import Minibatch, refuse_count
 from .prior import Prior, prior_of
 from .score import refuse_unvalued
 from .site import Declaration, Dims, Term
@@ -62,13 +72,15 @@ class Sites:
             bijector: A map to use instead of the default, or a registered one's name.
 
         Returns:
-            The value, of shape (*batch, *event).
+            The value, of shape (*batch, *event). In a plate with a minibatch the site counts
+            in full, and the rows that are seen are returned.
 
         Raises:
             ModelError: The name is taken, the prior is discrete, or shapes do not fit.
         """
         name = self._claim(name)
         distribution = prior_of(prior, name)
+        refuse_row_priors(name, tuple(distribution.batch_shape), self._plates)
         batch, dims = lay_out(
             name,
             tuple(distribution.batch_shape),
@@ -89,7 +101,7 @@ class Sites:
         image = self._account.take(self._reader, declaration)
         rows = spread.log_density(image.value, image.by_products)
         self._account.terms.append(Term(name, "prior", rows, spread.valued))
-        return image.value
+        return seen(image.value, self._plates, len(batch))
 
     def param(
         self,
@@ -109,7 +121,8 @@ class Sites:
         declaration = Declaration(
             name, constraint, laid.batch_shape + event, laid.dims, None, bijector
         )
-        return self._account.take(self._reader, declaration).value
+        value = self._account.take(self._reader, declaration).value
+        return seen(value, self._plates, len(laid.batch_shape))
 
     def observe(self, name: str, prior: Any, value: Any, *, dims: Names = None) -> Array:
         """Declare that `value` was observed to come from `prior`.
@@ -126,7 +139,7 @@ class Sites:
         batch = self._observed_batch(name, value, tuple(distribution.batch_shape), event)
         self._enter(self._account.observed, name, value, as_dims(dims))
         rows = Prior(distribution, batch).log_density(value, {})
-        self._account.terms.append(Term(name, "likelihood", rows))
+        self._account.terms.append(Term(name, "likelihood", self._weighed(rows)))
         return value
 
     def derive(self, name: str, value: Any, *, dims: Names = None) -> Array:
@@ -135,16 +148,35 @@ class Sites:
         return self._enter(self._account.derived, name, jnp.asarray(value), as_dims(dims))
 
     def factor(self, name: str, log_density: Any) -> None:
-        """Add a term to the log density, in nats; its rows are summed."""
-        rows = jnp.asarray(log_density)
-        self._account.terms.append(Term(self._claim(name), "factor", rows))
+        """Add a term to the log density, in nats; its rows are summed.
+
+        In a plate with a minibatch each row stands for several, as an observation does.
+        """
+        name, rows = self._claim(name), jnp.asarray(log_density)
+        if any(plate.minibatch is not None for plate in self._plates):
+            refuse_hidden(name, rows.shape, self._plates)
+        self._account.terms.append(Term(name, "factor", self._weighed(rows)))
 
     @contextmanager
-    def plate(self, name: str, size: int | None = None) -> Iterator[None]:
+    def plate(
+        self, name: str, size: int | None = None, *, minibatch: int | None = None
+    ) -> Iterator[Array]:
         """Repeat the sites declared inside, independently, along the dimension `name`.
 
-        The size may be left to `coords`. A plate is the rightmost batch axis of its sites,
-        an inner plate the axis to its left.
+        A plate is the rightmost batch axis of its sites, an inner plate the axis to its left.
+
+        Args:
+            name: Name of the dimension.
+            size: How often they repeat; it may be left to `coords`.
+            minibatch: How many rows each step of an engine sees. They are drawn anew at each
+                step, without repetition, and each stands for size / minibatch of them. ADVI and
+                MAP with a first-order optimiser take such a model, samplers do not.
+
+        Yields:
+            The rows seen, shape (size,) or (minibatch,), by which data are indexed.
+
+        Raises:
+            ModelError: The plate has no size, or a minibatch does not fit it.
         """
         if size is None and name not in self._coords:
             raise ModelError(
@@ -152,12 +184,26 @@ class Sites:
                 "the plate has no size: no coords name it",
                 f"Give plate({name!r}, size), or coords={{{name!r}: [...]}}.",
             )
+        size = len(self._coords[name]) if size is None else size
+        plate = self._seen(name, size, minibatch)
         outer = self._plates
-        self._plates = (*outer, (name, len(self._coords[name]) if size is None else size))
+        self._plates = (*outer, plate)
         try:
-            yield
+            yield jnp.arange(size) if plate.rows is None else plate.rows
         finally:
             self._plates = outer
+
+    def _seen(self, name: str, size: int, count: int | None) -> Plate:
+        if count is None:
+            return Plate(name, size)
+        refuse_count(name, size, count)
+        whole = count == size
+        rows = None if whole else self._reader.rows(Minibatch(name, size, int(count)))
+        return Plate(name, size, None if whole else count, rows)
+
+    def _weighed(self, rows: Array) -> Array:
+        stands_for = weight(self._plates)
+        return rows if stands_for == 1 else rows * stands_for
 
     def scope(self, prefix: str) -> "Sites":
         """Return a `site` for a sub-model, whose names all begin with "prefix."."""
@@ -194,13 +240,14 @@ class Sites:
         return value
 
     def _plate_dims(self, value: Array) -> Dims:
-        sizes = tuple(size for _, size in reversed(self._plates))
+        sizes = tuple(plate.seen for plate in reversed(self._plates))
         fits = self._plates and value.shape[value.ndim - len(sizes) :] == sizes
-        return tuple(name for name, _ in reversed(self._plates)) if fits else ()
+        return tuple(plate.name for plate in reversed(self._plates)) if fits else ()
 
     def _fit_coords(self, name: str, value: Array) -> None:
+        partial = {plate.name for plate in self._plates if plate.rows is not None}
         for dim, size in zip(self._account.dims[name], value.shape, strict=True):
-            if dim in self._coords and len(self._coords[dim]) != size:
+            if dim in self._coords and dim not in partial and len(self._coords[dim]) != size:
                 raise ModelError(
                     name,
                     f"dimension {dim!r} has {len(self._coords[dim])} coords, but the value "
@@ -216,7 +263,9 @@ class Sites:
                 f"batch shape {own} and event shape {event}",
                 "Make the value's shape the batch shape followed by the event shape.",
             )
-        return value.shape[: value.ndim - len(event)]
+        batch = value.shape[: value.ndim - len(event)]
+        refuse_hidden(name, batch, self._plates)
+        return batch
 
 
 def _spreads_to(shape: Shape, target: Shape) -> bool:

@@ -16,6 +16,7 @@ from bijectors.rule import Rules
 from ..errors import ModelError
 from .base import Account, Model, Reader, Surveyor, latent_sites
 from .data import on_device
+from .minibatch import Minibatch
 from .names import listed
 from .site import Declaration, Term
 from .wrapper import Wrapper
@@ -95,6 +96,9 @@ class _Holder(Reader):
         self.held[d.name] = d
         zero = jnp.zeros((), jnp.finfo(value.dtype).dtype)
         return Image(value, zero, zero, {})
+
+    def rows(self, minibatch: Minibatch) -> Array | None:
+        return self._reader.rows(minibatch)
 
 
 class _Checker(_Holder):
