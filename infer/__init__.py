@@ -36,6 +36,7 @@ from .output.divergences import (
 )
 from .output.nested import nested_rhat as nested_rhat
 from .output.optimum import Optimum as Optimum
+from .output.predict import predict as predict, sample_prior as sample_prior
 from .output.sample import fit as fit, maximize as maximize, sample as sample
 from .output.slowness import Slowness as Slowness, why_slow as why_slow
 from .output.trees import map_trees as map_trees, tree_of as tree_of

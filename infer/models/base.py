@@ -20,7 +20,7 @@ from ..errors import ModelError
 from .describe import described
 from .minibatch import Minibatch
 from .names import matching
-from .prior import unwrapped
+from .prior import Prior, unwrapped
 from .site import Declaration, Power, Role, Site, Term
 from .table import Row, Table
 
@@ -51,6 +51,10 @@ class Reader(ABC):
     def rows(self, minibatch: Minibatch) -> Array | None:
         """Say which rows of a plate are seen; `None` stands for all of them."""
         return None
+
+    def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
+        """Say what is observed: the data, unless the reader knows better."""
+        return value
 
 
 @dataclass
@@ -119,6 +123,10 @@ class Model(eqx.Module):
     def with_rules(self, rules: Rules) -> "Model":
         """Return the same model with another table of maps, such as one of `bijectors.prefer`."""
         return replace(self, rules=rules)
+
+    def with_coords(self, **coords: Sequence[Any] | np.ndarray) -> "Model":
+        """Return the same model with other coordinates of some dimensions."""
+        return replace(self, labels=Labels({**self.labels.coords, **coords}))
 
     def freeze(
         self, *selectors: Any, at: Mapping[str, Any] | None = None, **values: Any

@@ -24,9 +24,11 @@ from .layout import (
     refuse_hidden,
     refuse_row_priors,
     seen,
+    spreads_to,
     weight,
 )
 from .minibatch import Minibatch, refuse_count
+from .missing import gaps_of
 from .prior import Prior, prior_of
 from .score import refuse_unvalued
 from .site import Declaration, Dims, Term
@@ -124,23 +126,61 @@ class Sites:
         value = self._account.take(self._reader, declaration).value
         return seen(value, self._plates, len(laid.batch_shape))
 
-    def observe(self, name: str, prior: Any, value: Any, *, dims: Names = None) -> Array:
+    def observe(
+        self, name: str, prior: Any, value: Any, *, dims: Names = None, missing: Any = None
+    ) -> Array:
         """Declare that `value` was observed to come from `prior`.
+
+        Args:
+            name: Name of the observation, unique in the model.
+            prior: Distribution of NumPyro or TFP.
+            value: Data of shape (*batch, *event); `None` where they are yet to be predicted.
+            dims: Names of batch axes, then event axes.
+            missing: True where an entry is missing, shape (*batch,) or one that spreads to it;
+                passed to the model by `infer.static`. What `value` holds there is not read, but
+                must not be NaN. The missing entries are a latent site called "name.missing".
+
+        Returns:
+            The data, with the missing entries filled in; in a prediction, what was predicted.
 
         Raises:
             ModelError: The name is taken, the data hold NaN, or shapes do not fit.
         """
-        name = self._claim(name)
+        given, spread = self._claim(name), self._spread(name, prior, value, dims)
+        whole = None if value is None else jnp.asarray(value)
+        gaps = gaps_of(given, missing, spread, self._plates)
+        shown = whole if gaps is None or whole is None else gaps.hidden(whole)
+        seen = self._reader.observe(given, spread, shown)
+        if seen is None:
+            raise ModelError(
+                given,
+                "nothing was observed: its value is None",
+                "Give data; or predict them by infer.predict(model, posterior).",
+            )
+        self._enter(self._account.observed, given, seen, as_dims(dims))
+        if gaps is None or whole is None:
+            rows = spread.log_density(seen, {})
+            self._account.terms.append(Term(given, "likelihood", self._weighed(rows)))
+            return seen
+        self._claim(f"{name}.missing")
+        image = self._account.take(self._reader, gaps.declaration(spread))
+        seen = gaps.filled(whole, image.value) if seen is shown else seen
+        known, unknown = gaps.parted(spread.log_density(seen, {}))
+        self._account.terms.append(Term(given, "likelihood", known))
+        self._account.terms.append(Term(gaps.name, "prior", unknown))
+        return seen
+
+    def _spread(self, short: str, prior: Any, value: Any, dims: Names) -> Prior:
+        """Spread a distribution over the shape of what was observed, or over its axes' sizes."""
+        name = self._prefix + short
         distribution = prior_of(prior, name)
-        refuse_nan(name, value)
         refuse_unvalued(name, distribution)
-        value = jnp.asarray(value)
-        event = tuple(distribution.event_shape)
-        batch = self._observed_batch(name, value, tuple(distribution.batch_shape), event)
-        self._enter(self._account.observed, name, value, as_dims(dims))
-        rows = Prior(distribution, batch).log_density(value, {})
-        self._account.terms.append(Term(name, "likelihood", self._weighed(rows)))
-        return value
+        own, event = tuple(distribution.batch_shape), tuple(distribution.event_shape)
+        if value is None:
+            laid = lay_out(name, own, event, as_dims(dims), self._plates, self._coords)
+            return Prior(distribution, laid.batch_shape)
+        refuse_nan(name, value)
+        return Prior(distribution, self._observed_batch(name, jnp.asarray(value), own, event))
 
     def derive(self, name: str, value: Any, *, dims: Names = None) -> Array:
         """Keep a quantity computed from others among the results."""
@@ -256,23 +296,17 @@ class Sites:
                 )
 
     def _observed_batch(self, name: str, value: Array, own: Shape, event: Shape) -> Shape:
-        if not _spreads_to(own + event, value.shape):
+        if not spreads_to(own + event, value.shape):
             raise ModelError(
                 name,
                 f"the observed value has shape {value.shape}, but its distribution has "
                 f"batch shape {own} and event shape {event}",
-                "Make the value's shape the batch shape followed by the event shape.",
+                "Make the value's shape the batch shape followed by the event shape; to predict "
+                "for other data, give None for it.",
             )
         batch = value.shape[: value.ndim - len(event)]
         refuse_hidden(name, batch, self._plates)
         return batch
-
-
-def _spreads_to(shape: Shape, target: Shape) -> bool:
-    try:
-        return np.broadcast_shapes(shape, target) == target
-    except ValueError:
-        return False
 
 
 class DslModel(Model):

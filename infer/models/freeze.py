@@ -1,6 +1,7 @@
 """Freeze sites of any model: they are held at values and never reach the flat vector."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -18,6 +19,7 @@ from .base import Account, Model, Reader, Surveyor, latent_sites
 from .data import on_device
 from .minibatch import Minibatch
 from .names import listed
+from .prior import Prior
 from .site import Declaration, Term
 from .wrapper import Wrapper
 
@@ -57,6 +59,10 @@ class Frozen(Wrapper):
 
     def with_rules(self, rules: Rules) -> "Frozen":
         return frozen(self.model.with_rules(rules), self.values)
+
+    def with_coords(self, **coords: Sequence[Any] | np.ndarray) -> "Frozen":
+        changed = self.model.with_coords(**coords)
+        return replace(self, labels=changed.labels, model=changed)
 
     def with_data(self, *args: Any, **kwargs: Any) -> "Frozen":
         """Return the same model on other data, with the same sites frozen."""
@@ -100,6 +106,9 @@ class _Holder(Reader):
     def rows(self, minibatch: Minibatch) -> Array | None:
         return self._reader.rows(minibatch)
 
+    def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
+        return self._reader.observe(name, prior, value)
+
 
 class _Checker(_Holder):
     """Checks each value as it hands it out, before the model computes with it.
@@ -117,6 +126,10 @@ class _Checker(_Holder):
         if declaration.name in self.held and not decided(declaration, image.value, "is frozen at"):
             self.undecided.append(declaration.name)
         return image
+
+    def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
+        # What is still to be predicted must not keep a model from being frozen.
+        return prior.sample(jax.random.key(0)) if value is None else value
 
 
 def freeze(

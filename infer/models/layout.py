@@ -126,6 +126,14 @@ def _size(name: str, dim: str | None, had: int, want: int, coords: Mapping[str, 
     return sizes.pop() if sizes else 1
 
 
+def spreads_to(shape: Shape, target: Shape) -> bool:
+    """Tell whether an array of one shape can be broadcast to another."""
+    try:
+        return np.broadcast_shapes(shape, target) == target
+    except ValueError:
+        return False
+
+
 def seen(value: Array, plates: Plates, batch_ndims: int) -> Array:
     """Take the rows that plates show of a value declared in full."""
     for depth, plate in enumerate(plates):
