@@ -1,6 +1,6 @@
 """The log density of a model over one flat unconstrained vector."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..models.base import Account, Model, Reader, entries, minibatches, survey
 from ..models.minibatch import Minibatch
 from ..models.readers import PriorDraws, Values
 from ..models.site import Declaration, Site
+from ..models.steps import Repeated, Steps
 from ..models.view import described
 from ..target import Components, Target
 from ..types import Scalar, Vector
@@ -28,7 +29,7 @@ class _FlatReader(Reader):
     """Takes every site from one flat vector."""
 
     def __init__(self, position: Vector, rules: Rules, rows: Mapping[str, Array]) -> None:
-        self.joint, self._rows = Joint(position, rules), rows
+        self.joint, self._rules, self._rows = Joint(position, rules), rules, rows
 
     def take(self, declaration: Declaration) -> Image:
         d = declaration
@@ -37,12 +38,27 @@ class _FlatReader(Reader):
     def rows(self, minibatch: Minibatch) -> Array | None:
         return self._rows.get(minibatch.plate)
 
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        joint = self.joint
+        pieces = [joint.read((length, site.size), site.name) for site in repeated]
+
+        def close(reports: tuple[Array, Array], _: list[Declaration]) -> None:
+            joint.log_det = joint.log_det + reports[0].sum()
+            joint.auxiliary = joint.auxiliary + reports[1].sum()
+
+        return Steps(
+            jnp.concatenate(pieces, axis=1) if pieces else jnp.zeros((length, 0)),
+            lambda piece: _FlatReader(piece, self._rules, self._rows),
+            lambda reader: (reader.joint.log_det, reader.joint.auxiliary),
+            close,
+        )
+
 
 class _Handed(Reader):
     """Hands out constrained values, so that every term is that of the values themselves."""
 
     def __init__(self, values: Mapping[str, Array], rules: Rules, jacobian: bool) -> None:
-        self._values, self._jacobian = values, jacobian
+        self._values, self._rules, self._jacobian = values, rules, jacobian
         self._flattener = Flattener(rules)
         self.log_det: Array | float = 0.0
 
@@ -53,6 +69,15 @@ class _Handed(Reader):
             self.log_det = self.log_det + image.log_det + image.auxiliary
         zero = jnp.zeros(())
         return Image(value, zero, zero, {})
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        own = {site.name: self._values[site.name] for site in repeated}
+
+        def close(log_dets: Array, _: list[Declaration]) -> None:
+            self.log_det = self.log_det + log_dets.sum()
+
+        opened = lambda values: _Handed(values, self._rules, self._jacobian)  # noqa: E731
+        return Steps(own, opened, lambda handed: jnp.asarray(handed.log_det), close)
 
 
 class LogDensity(Target):

@@ -22,6 +22,7 @@ from .minibatch import Minibatch
 from .names import matching
 from .prior import Prior, unwrapped
 from .site import Declaration, Power, Role, Site, Term
+from .steps import Repeated, Steps
 from .table import Row, Table
 
 
@@ -56,6 +57,10 @@ class Reader(ABC):
         """Say what is observed: the data, unless the reader knows better."""
         return value
 
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        """Serve the steps of a scan, each of which takes the `repeated` sites in order."""
+        raise ModelError("scan", f"{type(self).__name__} reads no scan", "Override Reader.steps.")
+
 
 @dataclass
 class Account:
@@ -70,6 +75,7 @@ class Account:
         dims: Dimension names of every site.
         frozen: Sites that a value was given for, which the reader was not asked for.
         powers: What views have made of terms, by name; empty unless the model is a view.
+        reserved: Names declared outside, where this is the account of one step of a scan.
     """
 
     declarations: list[Declaration] = field(default_factory=list)
@@ -80,6 +86,11 @@ class Account:
     dims: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
     frozen: dict[str, Declaration] = field(default_factory=dict)
     powers: dict[str, Power] = field(default_factory=dict)
+    reserved: frozenset[str] = frozenset()
+
+    def names(self) -> set[str]:
+        """List the names that are taken."""
+        return {term.name for term in self.terms} | self.dims.keys() | self.reserved
 
     def take(self, reader: Reader, declaration: Declaration) -> Image:
         """Take one latent site from the reader and enter it."""
@@ -250,6 +261,25 @@ class Surveyor(Reader):
         self.entries[d.name] = partial(bijector.entries, d.shape)
         return bijector.image(jnp.zeros(shape))
 
+    def repeated(self, declaration: Declaration) -> Repeated:
+        """Say what was found of a site that a step of a scan declares."""
+        name = declaration.name
+        return Repeated(
+            name,
+            self.unconstrained_shapes[name],
+            self.bijectors[name],
+            self.refusals[name],
+            self.entries[name],
+        )
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        for site in repeated:
+            self.unconstrained_shapes[site.name] = (length, *site.unconstrained_shape)
+            self.bijectors[site.name] = site.bijector
+            self.refusals[site.name] = site.no_log_det
+            self.entries[site.name] = partial(_at_every_step, site.entries, length)
+        return Steps(None, lambda _: Surveyor(self._rules), lambda _: None, lambda *_: None)
+
     def rows(self, minibatch: Minibatch) -> Array | None:
         known = self.minibatches.setdefault(minibatch.plate, minibatch)
         if known != minibatch:
@@ -261,6 +291,10 @@ class Surveyor(Reader):
                 "give the plates two names.",
             )
         return None
+
+
+def _at_every_step(entries: Callable, length: int) -> list[tuple[int, ...]]:
+    return [(step, *entry) for step in range(length) for entry in entries()]
 
 
 def latent_sites(model: Model) -> tuple[Site, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array
 
 from bijectors.base import Bijector, Constraint, Shape
@@ -30,6 +31,7 @@ from .layout import (
 from .minibatch import Minibatch, refuse_count
 from .missing import gaps_of
 from .prior import Prior, prior_of
+from .scan import scan, steps_of
 from .score import refuse_unvalued
 from .site import Declaration, Dims, Term
 
@@ -44,11 +46,14 @@ class Sites:
         reader: Reader,
         labels: Labels,
         account: Account,
+        rules: Rules = RULES,
         prefix: str = "",
         plates: Plates = (),
+        trace: Any = None,
     ) -> None:
         self._reader, self._coords, self._account = reader, labels.coords, account
-        self._labels, self._prefix, self._plates = labels, prefix, plates
+        self._labels, self._rules, self._prefix, self._plates = labels, rules, prefix, plates
+        self._trace = get_opaque_trace_state() if trace is None else trace
 
     def __call__(
         self,
@@ -248,7 +253,71 @@ class Sites:
     def scope(self, prefix: str) -> "Sites":
         """Return a `site` for a sub-model, whose names all begin with "prefix."."""
         inner = f"{self._prefix}{prefix}."
-        return Sites(self._reader, self._labels, self._account, inner, self._plates)
+        return self._opened(self._reader, self._account, inner, self._trace)
+
+    def scan(
+        self,
+        step: Callable[["Sites", Any, Any], tuple[Any, Any]],
+        carry: Any,
+        xs: Any = None,
+        *,
+        length: int | None = None,
+        reverse: bool = False,
+        dim: str | None = None,
+    ) -> tuple[Any, Any]:
+        """Declare sites step by step, as `jax.lax.scan` goes along a series.
+
+        The sites that a step declares are one site of the model for each name, with an axis of
+        steps in front. Their priors, sets and maps may depend on the carry, so `centred=False`
+        works; observations, derived sites, factors and plates too.
+
+        Args:
+            step: Called as `step(site, carry, x)`; returns the next carry and an output.
+            carry: What the first step is given.
+            xs: Arrays whose rows the steps are given, or `None`.
+            length: Number of steps, where there are no arrays.
+            reverse: Whether to begin with the last row.
+            dim: Name of the axis of steps.
+
+        Returns:
+            The last carry, and the outputs along a leading axis.
+
+        Raises:
+            ModelError: The arrays do not share their first axis, or a minibatch is around.
+        """
+        partial = [plate.name for plate in self._plates if plate.minibatch is not None]
+        if partial:
+            raise ModelError(
+                partial[0],
+                "a scan inside a plate of which a minibatch is seen",
+                "Let every step see all rows: minibatch=None.",
+            )
+        self._refuse_transformed("scan")
+        opened = lambda reader, account: self._opened(reader, account, self._prefix, None)  # noqa: E731
+        axis = (steps_of(xs, length), dim)
+        if dim in self._coords and len(self._coords[dim]) != axis[0]:
+            raise ModelError(
+                "scan",
+                f"dimension {dim!r} has {len(self._coords[dim])} coords, and the scan "
+                f"{axis[0]} steps",
+                "Make the coords as long as the axis they name.",
+            )
+        return scan(
+            step, (carry, xs), axis, reverse, opened, self._reader, self._account, self._rules
+        )
+
+    def _opened(self, reader: Reader, account: Account, prefix: str, trace: Any) -> "Sites":
+        return Sites(reader, self._labels, account, self._rules, prefix, self._plates, trace)
+
+    def _refuse_transformed(self, name: str) -> None:
+        if get_opaque_trace_state() != self._trace:
+            raise ModelError(
+                name,
+                "it is declared inside a function that JAX transforms, such as one given to "
+                "lax.cond, lax.scan, vmap or jit",
+                "Declare it outside and use its value inside; repeat sites by a plate, or step "
+                "by step by site.scan.",
+            )
 
     def _claim(self, name: str) -> str:
         if not isinstance(name, str) or not name or "/" in name:
@@ -256,9 +325,8 @@ class Sites:
                 repr(name), "a name must be a non-empty string without '/'", "Choose another name."
             )
         name = self._prefix + name
-        account = self._account
-        taken = {term.name for term in account.terms} | account.dims.keys()
-        if name in taken or name in self._coords:
+        self._refuse_transformed(name)
+        if name in self._account.names() or name in self._coords:
             raise ModelError(
                 name,
                 "the name is declared twice, or names a dimension",
@@ -317,7 +385,7 @@ class DslModel(Model):
 
     def run(self, reader: Reader) -> Account:
         account = Account()
-        self.function(Sites(reader, self.labels, account), **self.data.tree())
+        self.function(Sites(reader, self.labels, account, self.rules), **self.data.tree())
         return account
 
     def constants(self) -> dict[str, np.ndarray]:

@@ -20,7 +20,9 @@ from .data import on_device
 from .minibatch import Minibatch
 from .names import listed
 from .prior import Prior
+from .readers import refuse_lengths
 from .site import Declaration, Term
+from .steps import Repeated, Steps
 from .wrapper import Wrapper
 
 
@@ -99,7 +101,7 @@ class _Holder(Reader):
                 "Give the whole value. To hold some of its entries alone, make them a site of "
                 "their own and join the two in the model.",
             )
-        self.held[d.name] = d
+        self.hold(d, value)
         zero = jnp.zeros((), jnp.finfo(value.dtype).dtype)
         return Image(value, zero, zero, {})
 
@@ -108,6 +110,24 @@ class _Holder(Reader):
 
     def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
         return self._reader.observe(name, prior, value)
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        own = {site.name: self._values[site.name] for site in repeated if site.name in self._values}
+        refuse_lengths(own, length)
+        inner = self._reader.steps([s for s in repeated if s.name not in own], length)
+
+        def close(reports: Any, whole: list[Declaration]) -> None:
+            for declaration in whole:
+                if declaration.name in own:
+                    self.hold(declaration, own[declaration.name])
+            inner.close(reports, [d for d in whole if d.name not in own])
+
+        reader = lambda given: _Holder(inner.reader(given[0]), given[1])  # noqa: E731
+        return Steps((inner.xs, own), reader, lambda holder: inner.report(holder._reader), close)
+
+    def hold(self, declaration: Declaration, value: Array) -> None:
+        """Note that a site is held at a value."""
+        self.held[declaration.name] = declaration
 
 
 class _Checker(_Holder):
@@ -121,11 +141,10 @@ class _Checker(_Holder):
         super().__init__(reader, values)
         self.undecided: list[str] = []
 
-    def take(self, declaration: Declaration) -> Image:
-        image = super().take(declaration)
-        if declaration.name in self.held and not decided(declaration, image.value, "is frozen at"):
+    def hold(self, declaration: Declaration, value: Array) -> None:
+        super().hold(declaration, value)
+        if not decided(declaration, value, "is frozen at"):
             self.undecided.append(declaration.name)
-        return image
 
     def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
         # What is still to be predicted must not keep a model from being frozen.
