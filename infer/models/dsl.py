@@ -16,6 +16,7 @@ from bijectors.table import RULES
 
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
+from .centring import Part
 from .data import Data, refuse_nan
 from .layout import (
     Plate,
@@ -62,7 +63,7 @@ class Sites:
         *,
         dims: Names = None,
         shape: Shape | None = None,
-        centred: bool = True,
+        centred: Part = True,
         constraint: Constraint | None = None,
         bijector: Bijector | str | None = None,
     ) -> Array:
@@ -73,10 +74,13 @@ class Sites:
             prior: Distribution of NumPyro or TFP, continuous.
             dims: Names of batch axes, then event axes; they spread the prior.
             shape: Batch shape to spread the prior to, where no coords give sizes.
-            centred: False writes location + scale * y, for a prior that has both.
+            centred: False writes location + scale * y, for a prior that has both. A number c
+                from 0 to 1, or one for each value, lies between: location +
+                scale^(1 - c) * (y - c * location).
             constraint: A set to use instead of the prior's support. The prior is not
                 normalised anew over it.
-            bijector: A map to use instead of the default, or a registered one's name.
+            bijector: A map to use instead of the default, or a registered one's name. It may
+                hold values declared before, or what was learned, and changes no posterior.
 
         Returns:
             The value, of shape (*batch, *event). In a plate with a minibatch the site counts
@@ -102,13 +106,22 @@ class Sites:
             constraint = spread.constraint(name)
         else:
             spread = spread.within(constraint, name)
-        bijector = bijector if centred else spread.non_centring(name)
+        bijector = bijector if centred is True else self._centring(name, spread, centred, bijector)
         whole = batch + spread.event_shape
         declaration = Declaration(name, constraint, whole, dims, spread, bijector)
         image = self._account.take(self._reader, declaration)
         rows = spread.log_density(image.value, image.by_products)
         self._account.terms.append(Term(name, "prior", rows, spread.valued))
         return seen(image.value, self._plates, len(batch))
+
+    def _centring(self, name: str, prior: Prior, centred: Any, bijector: Any) -> Bijector:
+        if bijector is not None:
+            raise ModelError(
+                name,
+                "both centred= and bijector= are given, and each says how it is written",
+                "Give one of them.",
+            )
+        return prior.centring(centred, name)
 
     def param(
         self,
