@@ -195,6 +195,43 @@ class Model(eqx.Module):
 
         return view(self, selectors, powers)
 
+    def condition(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> "Model":
+        """Declare that latent sites were observed: they are data from now on.
+
+        Their prior becomes a likelihood. Other values compile nothing. To change what is observed
+        already, see `with_data`.
+
+        Args:
+            values: A value for each site, by name.
+            named: The same, for names that Python allows.
+
+        Raises:
+            ModelError: No such latent site, or a value of a wrong shape or outside its set.
+        """
+        from .hold import condition
+
+        return condition(self, {**(values or {}), **named})
+
+    def do(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> "Model":
+        """Set sites from outside, whatever would have made them so: Pearl's intervention.
+
+        A site that is set, latent or observed, has its value downstream and no term of its own
+        any more, so that nothing is learned from it. Other values compile nothing. With
+        `infer.predict` this answers what would be observed if the sites were set so.
+
+        Args:
+            values: A value for each site, by name; one number stands for all entries.
+            named: The same, for names that Python allows.
+
+        Raises:
+            ModelError: No such site, a value of a wrong shape, or a site of a scan.
+
+        Source: Pearl (2009), Causality, section 3.2.
+        """
+        from .hold import do
+
+        return do(self, {**(values or {}), **named})
+
     def parts(self) -> tuple["Model", dict[str, Array]]:
         """Return the model with all its sites free, and the values of those that are frozen."""
         return self, {}

@@ -1,7 +1,6 @@
 """Freeze sites of any model: they are held at values and never reach the flat vector."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -45,7 +44,7 @@ class Frozen(Wrapper):
         refuse_unknown(self.values, [d.name for d in account.declarations])
         account.declarations = [d for d in account.declarations if d.name not in self.values]
         account.images = {n: i for n, i in account.images.items() if n not in self.values}
-        account.frozen = holder.held
+        account.frozen = account.frozen | holder.held
         # What a held value adds by its score alone is a constant, which nobody needs.
         account.terms = [t for t in account.terms if t.valued or t.name not in self.values]
         account.terms += [self._support(name, holder.held[name]) for name in self.guarded]
@@ -61,10 +60,6 @@ class Frozen(Wrapper):
 
     def with_rules(self, rules: Rules) -> "Frozen":
         return frozen(self.model.with_rules(rules), self.values)
-
-    def with_coords(self, **coords: Sequence[Any] | np.ndarray) -> "Frozen":
-        changed = self.model.with_coords(**coords)
-        return replace(self, labels=changed.labels, model=changed)
 
     def with_data(self, *args: Any, **kwargs: Any) -> "Frozen":
         """Return the same model on other data, with the same sites frozen."""
@@ -168,7 +163,7 @@ def freeze(
     refuse_unknown(given, names)
     if not found and not given:
         raise ModelError("freeze", "no site is named", f"The sites are {listed(names)}.")
-    new = {name: _array(name, value) for name, value in (found | given).items()}
+    new = {name: as_value(name, value) for name, value in (found | given).items()}
     return frozen(whole, held | new)
 
 
@@ -219,7 +214,7 @@ def refuse_unknown(given: Mapping[str, Any], names: Sequence[str]) -> None:
     for name in sorted(given.keys() - set(names)):
         raise ModelError(
             name,
-            "it is frozen, but the model has no such latent site",
+            "a value is given to hold it at, but the model has no such latent site",
             f"The latent sites are {listed(names)}.",
         )
 
@@ -247,7 +242,7 @@ def _known(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in names}
 
 
-def _array(name: str, value: Any) -> Array:
+def as_value(name: str, value: Any) -> Array:
     """Make a float array of a value; one that is traced stays as it is."""
     array = value if isinstance(value, jax.Array) else np.asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.number):
