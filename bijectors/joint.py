@@ -39,12 +39,13 @@ class Joint:
         """Read the next value, of shape `shape`, a member of `constraint`."""
         shape = constraint.declared_shape if shape is None else shape
         bijector = bijector_for(constraint, shape, choice, self._rules, name)
-        image = bijector.image(self._next(bijector.unconstrained_shape(shape), name))
+        image = bijector.image(self.read(bijector.unconstrained_shape(shape), name))
         self.log_det = self.log_det + image.log_det
         self.auxiliary = self.auxiliary + image.auxiliary
         return image
 
-    def _next(self, shape: Shape, name: str) -> Array:
+    def read(self, shape: Shape, name: str) -> Array:
+        """Read the next numbers as they are, in an array of shape `shape`."""
         end = self.position + math.prod(shape)
         if end > self._flat.shape[0]:
             raise BijectorError(
@@ -76,6 +77,10 @@ class Flattener:
         y = bijector.inverse(value)
         self._pieces.append(y.reshape(-1))
         return bijector.image(y)._replace(value=value)
+
+    def write(self, piece: Float[Array, "n"]) -> None:
+        """Write numbers as they are."""
+        self._pieces.append(piece)
 
     def flat(self) -> Float[Array, "size"]:
         """Return the vector written so far."""

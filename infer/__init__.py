@@ -23,6 +23,7 @@ from .models.data import data as data, static as static
 from .models.declared import declared as declared
 from .models.dsl import model as model
 from .models.leaf import Leaf as Leaf
+from .models.minibatch import kl_weights as kl_weights
 from .models.numpyro import from_numpyro as from_numpyro
 from .models.parameter import Parameter as Parameter
 from .models.score import ScorePrior as ScorePrior
@@ -36,6 +37,7 @@ from .output.divergences import (
 )
 from .output.nested import nested_rhat as nested_rhat
 from .output.optimum import Optimum as Optimum
+from .output.predict import predict as predict, sample_prior as sample_prior
 from .output.sample import fit as fit, maximize as maximize, sample as sample
 from .output.slowness import Slowness as Slowness, why_slow as why_slow
 from .output.trees import map_trees as map_trees, tree_of as tree_of

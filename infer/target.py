@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from .types import Scalar, Vector
 
@@ -37,7 +38,17 @@ class Target(eqx.Module):
     @property
     @abstractmethod
     def offers(self) -> frozenset[str]:
-        """What can be asked of it: "value", "gradient". Compared with `Engine.needs`."""
+        """What can be asked of it: "value", "gradient". Compared with `Engine.needs`.
+
+        "minibatch" says that it is meant to be met through `at(key)`, step by step.
+        """
+
+    def at(self, key: Array) -> "Target":
+        """Return the target of one step: with a new minibatch, where it has one, else itself.
+
+        The value and gradient of what is returned are unbiased estimates of this target's.
+        """
+        return self
 
     @property
     def has_value(self) -> bool:

@@ -1,6 +1,7 @@
 """The log density of a model over one flat unconstrained vector."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -15,9 +16,11 @@ from bijectors.joint import Flattener, Joint
 from bijectors.rule import Rules
 
 from ..errors import ModelError
-from ..models.base import Account, Model, Reader, entries, survey
+from ..models.base import Account, Model, Reader, entries, minibatches, survey
+from ..models.minibatch import Minibatch
 from ..models.readers import PriorDraws, Values
 from ..models.site import Declaration, Site
+from ..models.steps import Repeated, Steps
 from ..models.view import described
 from ..target import Components, Target
 from ..types import Scalar, Vector
@@ -26,8 +29,8 @@ from ..types import Scalar, Vector
 class _FlatReader(Reader):
     """Takes every site from one flat vector."""
 
-    def __init__(self, position: Vector, rules: Rules) -> None:
-        self.joint = Joint(position, rules)
+    def __init__(self, position: Vector, rules: Rules, rows: Mapping[str, Array]) -> None:
+        self.joint, self._rules, self._rows = Joint(position, rules), rules, rows
         self.log_dets: dict[str, Array] = {}
 
     def take(self, declaration: Declaration) -> Image:
@@ -36,12 +39,31 @@ class _FlatReader(Reader):
         self.log_dets[d.name] = image.log_det + image.auxiliary
         return image
 
+    def rows(self, minibatch: Minibatch) -> Array | None:
+        return self._rows.get(minibatch.plate)
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        joint = self.joint
+        pieces = [joint.read((length, site.size), site.name) for site in repeated]
+
+        def close(reports: tuple[Array, Array, dict[str, Array]], _: list[Declaration]) -> None:
+            joint.log_det = joint.log_det + reports[0].sum()
+            joint.auxiliary = joint.auxiliary + reports[1].sum()
+            self.log_dets |= {name: own.sum() for name, own in reports[2].items()}
+
+        return Steps(
+            jnp.concatenate(pieces, axis=1) if pieces else jnp.zeros((length, 0)),
+            lambda piece: _FlatReader(piece, self._rules, self._rows),
+            lambda reader: (reader.joint.log_det, reader.joint.auxiliary, reader.log_dets),
+            close,
+        )
+
 
 class _Handed(Reader):
     """Hands out constrained values, so that every term is that of the values themselves."""
 
     def __init__(self, values: Mapping[str, Array], rules: Rules, jacobian: bool) -> None:
-        self._values, self._jacobian = values, jacobian
+        self._values, self._rules, self._jacobian = values, rules, jacobian
         self._flattener = Flattener(rules)
         self.log_det: Array | float = 0.0
 
@@ -52,6 +74,15 @@ class _Handed(Reader):
             self.log_det = self.log_det + image.log_det + image.auxiliary
         zero = jnp.zeros(())
         return Image(value, zero, zero, {})
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        own = {site.name: self._values[site.name] for site in repeated}
+
+        def close(log_dets: Array, _: list[Declaration]) -> None:
+            self.log_det = self.log_det + log_dets.sum()
+
+        opened = lambda values: _Handed(values, self._rules, self._jacobian)  # noqa: E731
+        return Steps(own, opened, lambda handed: jnp.asarray(handed.log_det), close)
 
 
 class _Checked(Values):
@@ -73,11 +104,15 @@ class LogDensity(Target):
         jacobian: Whether the log-determinant and auxiliary terms are included. With them
             it is the density of the unconstrained vector; without, that of the
             constrained values.
+        minibatches: Plates of which `at(key)` sees some rows.
+        seen: Rows seen of each plate, by its name; of a plate not named here, all.
     """
 
     model: Model
     sites: tuple[Site, ...] = eqx.field(static=True)
     jacobian: bool = eqx.field(static=True)
+    minibatches: tuple[Minibatch, ...] = eqx.field(static=True, default=())
+    seen: dict[str, Array] = eqx.field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -85,12 +120,38 @@ class LogDensity(Target):
 
     @property
     def offers(self) -> frozenset[str]:
-        return frozenset({"gradient"} if self.unvalued else {"value", "gradient"})
+        partly = {"minibatch"} if self.minibatches else set()
+        valued = {"gradient"} if self.unvalued else {"value", "gradient"}
+        return frozenset(valued | partly)
 
     @property
     def unvalued(self) -> tuple[str, ...]:
         """Names of the latent sites whose priors are known by their scores alone."""
         return tuple(site.name for site in self.latent if not site.valued)
+
+    def at(self, key: Array) -> "LogDensity":
+        if not self.minibatches:
+            return self
+        keys = [jax.random.fold_in(key, i) for i in range(len(self.minibatches))]
+        return self.on({m.plate: m.draw(k) for m, k in zip(self.minibatches, keys, strict=True)})
+
+    def on(self, rows: Mapping[str, Any]) -> "LogDensity":
+        """Return the density that sees given rows of its plates, each for size / rows of them.
+
+        Args:
+            rows: Shape (rows,), distinct, by plate; of a plate not named, all are seen.
+
+        Raises:
+            ModelError: No such plate has a minibatch.
+        """
+        known = [minibatch.plate for minibatch in self.minibatches]
+        for name in sorted(rows.keys() - set(known)):
+            raise ModelError(
+                name,
+                "rows are given for it, but no plate of that name has a minibatch",
+                f"Plates with a minibatch are {', '.join(known) or 'none'}.",
+            )
+        return replace(self, seen={name: jnp.asarray(own) for name, own in rows.items()})
 
     @property
     def view(self) -> str:
@@ -148,7 +209,7 @@ class LogDensity(Target):
 
     def log_dets(self, position: Vector) -> dict[str, Scalar]:
         """Compute what the map of each site adds at one point; nothing without `jacobian`."""
-        reader = _FlatReader(position, self.model.rules)
+        reader = _FlatReader(position, self.model.rules, self.seen)
         self.model.run(reader)
         return reader.log_dets if self.jacobian else {}
 
@@ -220,7 +281,7 @@ class LogDensity(Target):
 
     def read(self, position: Vector) -> tuple[Account, Joint]:
         """Run the model at one point; return what it says, and the sums of its maps."""
-        reader = _FlatReader(position, self.model.rules)
+        reader = _FlatReader(position, self.model.rules, self.seen)
         return self.model.run(reader), reader.joint
 
     def check_names(self, given: Mapping[str, Any]) -> None:
@@ -255,7 +316,7 @@ def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
     sites = survey(model)
     if jacobian:
         _refuse_without_log_det(sites)
-    density = LogDensity(model, sites, jacobian)
+    density = LogDensity(model, sites, jacobian, minibatches(model))
     if density.unvalued:
         _refuse_latent_scores(density)
     return density

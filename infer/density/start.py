@@ -134,7 +134,7 @@ def _draw(shared: LogDensity, own: LogDensity, key: Any, attempt: Any, lanes: An
             position = density.draw_prior(key)
         else:
             position = jax.random.uniform(key, (density.size,), minval=-RADIUS, maxval=RADIUS)
-        return position, density.components(position)
+        return position, density.at(root).components(position)
 
     positions, evaluated = jax.vmap(one)(own, lanes)
     return positions, *evaluated

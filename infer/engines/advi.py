@@ -19,6 +19,7 @@ from ..types import Scalar, Vector
 from .base import Draws, Engine, Tick
 
 FAMILIES = ("mean_field", "full_rank")
+ESTIMATORS = ("path", "total")
 # Steps whose average is one draw, and draws at whose end the host decides.
 EPOCH, WINDOW = 50, 10
 FIRST_SCALE = 0.1
@@ -63,8 +64,8 @@ class ADVIState(NamedTuple):
 class ADVI(Engine):
     """Fit a normal distribution in the unconstrained space by maximising the ELBO.
 
-    Gradients leave out the score of the approximation ("sticking the landing"), so their
-    variance vanishes where the approximation is exact. Steps are taken in the
+    By default gradients leave out the score of the approximation ("sticking the landing"), so
+    their variance vanishes where the approximation is exact. Steps are taken in the
     approximation's own coordinates, so they do not depend on the scale or, with
     "full_rank", on the correlations of the posterior. The learning rate is halved when the
     parameters are stationary; the fit ends when they are so within `tolerance`. A target
@@ -73,23 +74,31 @@ class ADVI(Engine):
     Attributes:
         family: "mean_field" (independent coordinates) or "full_rank" (any covariance).
         batch: Draws of the approximation per step.
+        estimator: "path" leaves the score of the approximation out; "total" is the whole derivative
+            of a draw's ELBO, as in Bayes by Backprop. Both have the same mean.
         learning_rate: First rate.
         tolerance: Largest change of a mean, in standard deviations, or of a logarithm of a
             standard deviation, that counts as settled.
 
     Source: Kucukelbir et al. (2017); Roeder, Wu & Duvenaud (2017), arXiv 1703.09194,
-        equation 7; the stop rule follows Welandawe et al. (2022), arXiv 2203.15945.
+        equation 7; Blundell et al. (2015), arXiv 1505.05424, section 3.2; the stop rule
+        follows Welandawe et al. (2022), arXiv 2203.15945.
     """
 
     without_value: ClassVar[str] = "ADVI()"
     family: Literal["mean_field", "full_rank"] = "mean_field"
     batch: int = 16
+    estimator: Literal["path", "total"] = "path"
     learning_rate: float = field(default=0.1, compare=False)
     tolerance: float = field(default=0.005, compare=False)
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
             raise EngineError("ADVI", f"family is {self.family!r}", f"Choose one of {FAMILIES}.")
+        if self.estimator not in ESTIMATORS:
+            raise EngineError(
+                "ADVI", f"estimator is {self.estimator!r}", f"Choose one of {ESTIMATORS}."
+            )
         if self.batch < 1 or not self.learning_rate > 0 or not self.tolerance > 0:
             raise EngineError(
                 "ADVI",
@@ -101,6 +110,10 @@ class ADVI(Engine):
     @property
     def needs(self) -> frozenset[str]:
         return frozenset({"gradient"})
+
+    @property
+    def takes_minibatches(self) -> bool:
+        return True
 
     @property
     def default_warmup(self) -> int:
@@ -127,13 +140,14 @@ class ADVI(Engine):
         normal = state.normal
         key = jax.random.fold_in(key, state.ticks)
         noise = jax.random.normal(key, (self.batch, normal.size), normal.mean.dtype)
+        target = target.at(jax.random.fold_in(key, 1))
         log_density, gradients = jax.vmap(target.evaluate)(jax.vmap(normal.forward)(noise))
         elbo = log_density.mean() - jax.vmap(normal.log_density_of_noise)(noise).mean()
-        ascent: Any = _ascent(normal, noise, gradients)
+        uphill: Any = ascent(normal, noise, gradients, self.estimator)
         usable = jnp.isfinite(gradients).all()
         # The gradients need the target's score alone; without its value the ELBO is NaN.
         usable = usable & jnp.isfinite(elbo) if target.has_value else usable
-        steps, optimiser = _ADAM.update(ascent, state.optimiser)
+        steps, optimiser = _ADAM.update(uphill, state.optimiser)
         moved = normal.moved(jax.tree.map(lambda a: tuning.learning_rate * a, steps))
         # A step whose draws reach where the density is not finite is not taken.
         normal, optimiser = jax.tree.map(
@@ -190,12 +204,26 @@ def _size(width: int, family: str) -> int:
     return width // 2 if family == "mean_field" else (math.isqrt(1 + 4 * width) - 1) // 2
 
 
-def _ascent(normal: Normal, noise: Array, gradients: Array) -> Normal:
-    """Gradient of the ELBO in the approximation's own coordinates, without its score term."""
-    pulled = jax.vmap(normal.pull_back)(gradients) + noise
+def ascent(normal: Normal, noise: Array, gradients: Array, estimator: str) -> Normal:
+    """Estimate the gradient of the ELBO in the approximation's own coordinates.
+
+    These are steps of the mean in units of the scale, and of the logarithm of the scale; see
+    `Normal.moved`.
+
+    Args:
+        normal: The approximation.
+        noise: Standard normal, shape (draws, size).
+        gradients: Of the log density at the draws made of `noise`, shape (draws, size).
+        estimator: "path" or "total".
+    """
+    is_path = estimator == "path"
+    pulled = jax.vmap(normal.pull_back)(gradients) + (noise if is_path else 0.0)
+    # The entropy's own derivative, which the path estimator has as the mean of noise^2.
+    growth = 0.0 if is_path else 1.0
     if normal.scale.ndim == 1:
-        return Normal(pulled.mean(0), (pulled * noise).mean(0))
-    return Normal(pulled.mean(0), jnp.tril(pulled.T @ noise / noise.shape[0]))
+        return Normal(pulled.mean(0), (pulled * noise).mean(0) + growth)
+    outer = jnp.tril(pulled.T @ noise / noise.shape[0])
+    return Normal(pulled.mean(0), outer + growth * jnp.eye(normal.size, dtype=outer.dtype))
 
 
 def _no_sums(normal: Normal) -> Sums:

@@ -64,6 +64,11 @@ class Engine(ABC):
         return frozenset({"value", "gradient"})
 
     @property
+    def takes_minibatches(self) -> bool:
+        """Whether it works where value and gradient are estimates, new ones at every tick."""
+        return False
+
+    @property
     def jacobian(self) -> bool:
         """Whether the target includes the maps' log-determinants."""
         return True

@@ -35,7 +35,7 @@ class MAPState(NamedTuple):
         position: Where the next step begins.
         optimiser: The state of the optax optimiser.
         last_log_density: Where the last step began, in nats.
-        best: Best position so far.
+        best: Best position so far; of estimates, the mean of the later positions.
         merit: How good it is: the log density there, in nats. Of a target without a value,
             minus the steepness there, which counts for more with every step.
         best_gradient: Gradient there.
@@ -71,6 +71,10 @@ class MAP(Engine):
     max(1, |position|) is least; of an earlier one it counts double after 20 steps, so that a
     flat place on the way is forgotten.
 
+    Where the density is an estimate from a minibatch, no value tells which position is best and
+    no gradient vanishes: the search takes `max_steps` steps, and its answer is the mean of the
+    positions of the last half of them (Polyak & Juditsky 1992). Then it never counts as converged.
+
     An optax optimiser equals only itself, so keep one rather than making it anew for each call:
     a new one compiles a new program.
     """
@@ -92,6 +96,10 @@ class MAP(Engine):
                 f"optimizer is {self.optimizer!r}",
                 'Choose "lbfgs", or give an optax optimiser such as optax.adam(0.05).',
             )
+
+    @property
+    def takes_minibatches(self) -> bool:
+        return not isinstance(self.optimizer, str)
 
     @property
     def jacobian(self) -> bool:
@@ -133,6 +141,9 @@ class MAP(Engine):
     def tick(
         self, key: Array, target: Target, tuning: MAPTuning, state: MAPState
     ) -> tuple[MAPState, Tick]:
+        if "minibatch" in target.offers:
+            seen = target.at(jax.random.fold_in(key, state.n_steps))
+            return self._tick_by_minibatch(seen, tuning, state)
         if target.has_value:
             return self._tick_by_value(target, tuning, state)
         return self._tick_by_gradient(target, tuning, state)
@@ -170,6 +181,21 @@ class MAP(Engine):
         complete = converged | (state.n_steps >= tuning.max_steps)
         return _moved(state, updates, optimiser), _report(state, complete, converged, unknown)
 
+    def _tick_by_minibatch(
+        self, target: Target, tuning: MAPTuning, state: MAPState
+    ) -> tuple[MAPState, Tick]:
+        value, ascent = target.evaluate(state.position)
+        gradient = jnp.where(jnp.isfinite(ascent).all(), ascent, 0.0)
+        updates, optimiser = self._optax.update(
+            -gradient, state.optimiser, state.position, value=-value, grad=-gradient
+        )
+        averaged = state._replace(
+            best=_averaged(state, tuning), best_gradient=gradient, n_steps=state.n_steps + 1
+        )
+        complete = averaged.n_steps >= tuning.max_steps
+        report = _report(averaged, complete, jnp.asarray(False), value)
+        return _moved(averaged, updates, optimiser), report
+
     def retune(self, tuning: MAPTuning, recent: Sequence[Draws], remaining: int) -> MAPTuning:
         return tuning
 
@@ -190,6 +216,12 @@ class MAP(Engine):
         change = jnp.abs(value + state.last_log_density)
         floor = 2 * jnp.finfo(value.dtype).eps * jnp.maximum(1.0, jnp.abs(value))
         return (change <= floor) & (state.n_steps > 1) & isinstance(self.optimizer, str)
+
+
+def _averaged(state: MAPState, tuning: MAPTuning) -> Vector:
+    """Add a position of the last half of the steps to their mean; before, return it."""
+    count = jnp.maximum(1, state.n_steps + 1 - jnp.asarray(tuning.max_steps) // 2)
+    return state.best + (state.position - state.best) / count.astype(state.position.dtype)
 
 
 def _better(state: MAPState, better: Bool[Array, ""], merit: Scalar, gradient: Vector) -> MAPState:

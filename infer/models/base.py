@@ -18,9 +18,11 @@ from bijectors.rule import Rules
 
 from ..errors import ModelError
 from .describe import described
+from .minibatch import Minibatch
 from .names import matching
-from .prior import unwrapped
+from .prior import Prior, unwrapped
 from .site import Declaration, Power, Role, Site, Term
+from .steps import Repeated, Steps
 from .table import Row, Table
 from .tfp_prior import TfpDistribution
 
@@ -48,6 +50,18 @@ class Reader(ABC):
     def take(self, declaration: Declaration) -> Image:
         """Return the value of the next latent site, with its map's by-products."""
 
+    def rows(self, minibatch: Minibatch) -> Array | None:
+        """Say which rows of a plate are seen; `None` stands for all of them."""
+        return None
+
+    def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
+        """Say what is observed: the data, unless the reader knows better."""
+        return value
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        """Serve the steps of a scan, each of which takes the `repeated` sites in order."""
+        raise ModelError("scan", f"{type(self).__name__} reads no scan", "Override Reader.steps.")
+
 
 @dataclass
 class Account:
@@ -62,6 +76,7 @@ class Account:
         dims: Dimension names of every site.
         frozen: Sites that a value was given for, which the reader was not asked for.
         powers: What views have made of terms, by name; empty unless the model is a view.
+        reserved: Names declared outside, where this is the account of one step of a scan.
     """
 
     declarations: list[Declaration] = field(default_factory=list)
@@ -72,6 +87,11 @@ class Account:
     dims: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
     frozen: dict[str, Declaration] = field(default_factory=dict)
     powers: dict[str, Power] = field(default_factory=dict)
+    reserved: frozenset[str] = frozenset()
+
+    def names(self) -> set[str]:
+        """List the names that are taken."""
+        return {term.name for term in self.terms} | self.dims.keys() | self.reserved
 
     def take(self, reader: Reader, declaration: Declaration) -> Image:
         """Take one latent site from the reader and enter it."""
@@ -115,6 +135,10 @@ class Model(eqx.Module):
     def with_rules(self, rules: Rules) -> "Model":
         """Return the same model with another table of maps, such as one of `bijectors.prefer`."""
         return replace(self, rules=rules)
+
+    def with_coords(self, **coords: Sequence[Any] | np.ndarray) -> "Model":
+        """Return the same model with other coordinates of some dimensions."""
+        return replace(self, labels=Labels({**self.labels.coords, **coords}))
 
     def freeze(
         self, *selectors: Any, at: Mapping[str, Any] | None = None, **values: Any
@@ -172,6 +196,43 @@ class Model(eqx.Module):
 
         return view(self, selectors, powers)
 
+    def condition(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> "Model":
+        """Declare that latent sites were observed: they are data from now on.
+
+        Their prior becomes a likelihood. Other values compile nothing. To change what is observed
+        already, see `with_data`.
+
+        Args:
+            values: A value for each site, by name.
+            named: The same, for names that Python allows.
+
+        Raises:
+            ModelError: No such latent site, or a value of a wrong shape or outside its set.
+        """
+        from .hold import condition
+
+        return condition(self, {**(values or {}), **named})
+
+    def do(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> "Model":
+        """Set sites from outside, whatever would have made them so: Pearl's intervention.
+
+        A site that is set, latent or observed, has its value downstream and no term of its own
+        any more, so that nothing is learned from it. Other values compile nothing. With
+        `infer.predict` this answers what would be observed if the sites were set so.
+
+        Args:
+            values: A value for each site, by name; one number stands for all entries.
+            named: The same, for names that Python allows.
+
+        Raises:
+            ModelError: No such site, a value of a wrong shape, or a site of a scan.
+
+        Source: Pearl (2009), Causality, section 3.2.
+        """
+        from .hold import do
+
+        return do(self, {**(values or {}), **named})
+
     def parts(self) -> tuple["Model", dict[str, Array]]:
         """Return the model with all its sites free, and the values of those that are frozen."""
         return self, {}
@@ -225,6 +286,7 @@ class Surveyor(Reader):
         self.bijectors: dict[str, str] = {}
         self.refusals: dict[str, str] = {}
         self.entries: dict[str, Callable[[], list[tuple[int, ...]]]] = {}
+        self.minibatches: dict[str, Minibatch] = {}
 
     def take(self, declaration: Declaration) -> Image:
         d = declaration
@@ -236,6 +298,41 @@ class Surveyor(Reader):
         self.refusals[d.name] = each.no_log_det
         self.entries[d.name] = partial(bijector.entries, d.shape)
         return bijector.image(jnp.zeros(shape))
+
+    def repeated(self, declaration: Declaration) -> Repeated:
+        """Say what was found of a site that a step of a scan declares."""
+        name = declaration.name
+        return Repeated(
+            name,
+            self.unconstrained_shapes[name],
+            self.bijectors[name],
+            self.refusals[name],
+            self.entries[name],
+        )
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        for site in repeated:
+            self.unconstrained_shapes[site.name] = (length, *site.unconstrained_shape)
+            self.bijectors[site.name] = site.bijector
+            self.refusals[site.name] = site.no_log_det
+            self.entries[site.name] = partial(_at_every_step, site.entries, length)
+        return Steps(None, lambda _: Surveyor(self._rules), lambda _: None, lambda *_: None)
+
+    def rows(self, minibatch: Minibatch) -> Array | None:
+        known = self.minibatches.setdefault(minibatch.plate, minibatch)
+        if known != minibatch:
+            raise ModelError(
+                minibatch.plate,
+                f"its minibatch holds {minibatch.seen} of {minibatch.size} rows here, and "
+                f"{known.seen} of {known.size} at a plate of the same name before",
+                "A name stands for the same rows wherever it is used: make the sizes agree, or "
+                "give the plates two names.",
+            )
+        return None
+
+
+def _at_every_step(entries: Callable, length: int) -> list[tuple[int, ...]]:
+    return [(step, *entry) for step in range(length) for entry in entries()]
 
 
 def latent_sites(model: Model) -> tuple[Site, ...]:
@@ -266,6 +363,11 @@ def survey(model: Model) -> tuple[Site, ...]:
             )
         )
     return sites
+
+
+def minibatches(model: Model) -> tuple[Minibatch, ...]:
+    """Find the plates of which a step sees a minibatch."""
+    return tuple(_surveyed(model)[1].minibatches.values())
 
 
 def entries(model: Model) -> dict[str, list[tuple[int, ...]]]:

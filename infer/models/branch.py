@@ -20,7 +20,7 @@ from bijectors.rule import Rules
 from ..errors import ModelError
 from .data import on_device
 from .flatten import Place
-from .layout import as_dims, lay_out
+from .layout import as_dims, lay_out, spreads_to
 from .leaf import Leaf, is_rule
 from .names import listed
 from .prior import Prior, prior_of
@@ -131,7 +131,7 @@ class Branch(eqx.Module):
         cut = len(self.shape) - event_ndims
         batch, event = self.shape[: max(cut, 0)], self.shape[max(cut, 0) :]
         own = batch if prior is None else prior.batch_shape
-        if cut < 0 or (prior and not _spreads_to(own + prior.event_shape, self.shape)):
+        if cut < 0 or (prior and not spreads_to(own + prior.event_shape, self.shape)):
             self._refuse(constraint, prior)
         laid = lay_out(self.name, own, event, self.dims, (), coords, batch)
         spread = None if prior is None else Prior(prior.distribution, laid.batch_shape)
@@ -209,13 +209,6 @@ def _set(place: Place, leaf: Leaf) -> Any:
         return leaf.constraint
     dtype = getattr(place.present, "dtype", type(place.present))
     return Complex() if np.issubdtype(dtype, np.complexfloating) else Real()
-
-
-def _spreads_to(shape: Shape, target: Shape) -> bool:
-    try:
-        return np.broadcast_shapes(shape, target) == target
-    except ValueError:
-        return False
 
 
 def _held(said: Any, kind: type) -> Any:

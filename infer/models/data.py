@@ -74,12 +74,15 @@ class Data(eqx.Module):
         return cls(tuple(leaves), tuple(statics), structure)
 
     def replaced(self, named: Mapping[str, Any]) -> "Data":
-        """Replace top-level values; a value keeps the kind, leaf or static, of the old one."""
+        """Replace top-level values; a value keeps the kind, leaf or static, of the old one.
+
+        `None`, which stands for no data, has no kind.
+        """
         marked = jax.tree.unflatten(self.structure, [_marked(*pair) for pair in self._pairs()])
-        kinds = {name: old for name, old in marked.items() if _is_marked(old)}
+        kinds = {n: old for n, old in marked.items() if _is_marked(old) and old.value is not None}
         new = {
             name: Marked(value, kinds[name].is_leaf)
-            if name in kinds and not _is_marked(value)
+            if name in kinds and value is not None and not _is_marked(value)
             else value
             for name, value in named.items()
         }

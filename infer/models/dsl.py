@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array
 
 from bijectors.base import Bijector, Constraint, Shape
@@ -15,9 +16,23 @@ from bijectors.table import RULES
 
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
+from .centring import Part
 from .data import Data, refuse_nan
-from .layout import Plates, as_dims, lay_out
+from .layout import (
+    Plate,
+    Plates,
+    as_dims,
+    lay_out,
+    refuse_hidden,
+    refuse_row_priors,
+    seen,
+    spreads_to,
+    weight,
+)
+from .minibatch import Minibatch, refuse_count
+from .missing import gaps_of
 from .prior import Prior, prior_of
+from .scan import scan, steps_of
 from .score import refuse_unvalued
 from .site import Declaration, Dims, Term
 
@@ -32,11 +47,14 @@ class Sites:
         reader: Reader,
         labels: Labels,
         account: Account,
+        rules: Rules = RULES,
         prefix: str = "",
         plates: Plates = (),
+        trace: Any = None,
     ) -> None:
         self._reader, self._coords, self._account = reader, labels.coords, account
-        self._labels, self._prefix, self._plates = labels, prefix, plates
+        self._labels, self._rules, self._prefix, self._plates = labels, rules, prefix, plates
+        self._trace = get_opaque_trace_state() if trace is None else trace
 
     def __call__(
         self,
@@ -45,7 +63,7 @@ class Sites:
         *,
         dims: Names = None,
         shape: Shape | None = None,
-        centred: bool = True,
+        centred: Part = True,
         constraint: Constraint | None = None,
         bijector: Bijector | str | None = None,
     ) -> Array:
@@ -56,19 +74,24 @@ class Sites:
             prior: Distribution of NumPyro or TFP, continuous.
             dims: Names of batch axes, then event axes; they spread the prior.
             shape: Batch shape to spread the prior to, where no coords give sizes.
-            centred: False writes location + scale * y, for a prior that has both.
+            centred: False writes location + scale * y, for a prior that has both. A number c
+                from 0 to 1, or one for each value, lies between: location +
+                scale^(1 - c) * (y - c * location).
             constraint: A set to use instead of the prior's support. The prior is not
                 normalised anew over it.
-            bijector: A map to use instead of the default, or a registered one's name.
+            bijector: A map to use instead of the default, or a registered one's name. It may
+                hold values declared before, or what was learned, and changes no posterior.
 
         Returns:
-            The value, of shape (*batch, *event).
+            The value, of shape (*batch, *event). In a plate with a minibatch the site counts
+            in full, and the rows that are seen are returned.
 
         Raises:
             ModelError: The name is taken, the prior is discrete, or shapes do not fit.
         """
         name = self._claim(name)
         distribution = prior_of(prior, name)
+        refuse_row_priors(name, tuple(distribution.batch_shape), self._plates)
         batch, dims = lay_out(
             name,
             tuple(distribution.batch_shape),
@@ -83,13 +106,22 @@ class Sites:
             constraint = spread.constraint(name)
         else:
             spread = spread.within(constraint, name)
-        bijector = bijector if centred else spread.non_centring(name)
+        bijector = bijector if centred is True else self._centring(name, spread, centred, bijector)
         whole = batch + spread.event_shape
         declaration = Declaration(name, constraint, whole, dims, spread, bijector)
         image = self._account.take(self._reader, declaration)
         rows = spread.log_density(image.value, image.by_products)
         self._account.terms.append(Term(name, "prior", rows, spread.valued))
-        return image.value
+        return seen(image.value, self._plates, len(batch))
+
+    def _centring(self, name: str, prior: Prior, centred: Any, bijector: Any) -> Bijector:
+        if bijector is not None:
+            raise ModelError(
+                name,
+                "both centred= and bijector= are given, and each says how it is written",
+                "Give one of them.",
+            )
+        return prior.centring(centred, name)
 
     def param(
         self,
@@ -109,25 +141,64 @@ class Sites:
         declaration = Declaration(
             name, constraint, laid.batch_shape + event, laid.dims, None, bijector
         )
-        return self._account.take(self._reader, declaration).value
+        value = self._account.take(self._reader, declaration).value
+        return seen(value, self._plates, len(laid.batch_shape))
 
-    def observe(self, name: str, prior: Any, value: Any, *, dims: Names = None) -> Array:
+    def observe(
+        self, name: str, prior: Any, value: Any, *, dims: Names = None, missing: Any = None
+    ) -> Array:
         """Declare that `value` was observed to come from `prior`.
+
+        Args:
+            name: Name of the observation, unique in the model.
+            prior: Distribution of NumPyro or TFP.
+            value: Data of shape (*batch, *event); `None` where they are yet to be predicted.
+            dims: Names of batch axes, then event axes.
+            missing: True where an entry is missing, shape (*batch,) or one that spreads to it;
+                passed to the model by `infer.static`. What `value` holds there is not read, but
+                must not be NaN. The missing entries are a latent site called "name.missing".
+
+        Returns:
+            The data, with the missing entries filled in; in a prediction, what was predicted.
 
         Raises:
             ModelError: The name is taken, the data hold NaN, or shapes do not fit.
         """
-        name = self._claim(name)
+        given, spread = self._claim(name), self._spread(name, prior, value, dims)
+        whole = None if value is None else jnp.asarray(value)
+        gaps = gaps_of(given, missing, spread, self._plates)
+        shown = whole if gaps is None or whole is None else gaps.hidden(whole)
+        seen = self._reader.observe(given, spread, shown)
+        if seen is None:
+            raise ModelError(
+                given,
+                "nothing was observed: its value is None",
+                "Give data; or predict them by infer.predict(model, posterior).",
+            )
+        self._enter(self._account.observed, given, seen, as_dims(dims))
+        if gaps is None or whole is None:
+            rows = spread.log_density(seen, {})
+            self._account.terms.append(Term(given, "likelihood", self._weighed(rows)))
+            return seen
+        self._claim(f"{name}.missing")
+        image = self._account.take(self._reader, gaps.declaration(spread))
+        seen = gaps.filled(whole, image.value) if seen is shown else seen
+        known, unknown = gaps.parted(spread.log_density(seen, {}))
+        self._account.terms.append(Term(given, "likelihood", known))
+        self._account.terms.append(Term(gaps.name, "prior", unknown))
+        return seen
+
+    def _spread(self, short: str, prior: Any, value: Any, dims: Names) -> Prior:
+        """Spread a distribution over the shape of what was observed, or over its axes' sizes."""
+        name = self._prefix + short
         distribution = prior_of(prior, name)
-        refuse_nan(name, value)
         refuse_unvalued(name, distribution)
-        value = jnp.asarray(value)
-        event = tuple(distribution.event_shape)
-        batch = self._observed_batch(name, value, tuple(distribution.batch_shape), event)
-        self._enter(self._account.observed, name, value, as_dims(dims))
-        rows = Prior(distribution, batch).log_density(value, {})
-        self._account.terms.append(Term(name, "likelihood", rows))
-        return value
+        own, event = tuple(distribution.batch_shape), tuple(distribution.event_shape)
+        if value is None:
+            laid = lay_out(name, own, event, as_dims(dims), self._plates, self._coords)
+            return Prior(distribution, laid.batch_shape)
+        refuse_nan(name, value)
+        return Prior(distribution, self._observed_batch(name, jnp.asarray(value), own, event))
 
     def derive(self, name: str, value: Any, *, dims: Names = None) -> Array:
         """Keep a quantity computed from others among the results."""
@@ -135,16 +206,35 @@ class Sites:
         return self._enter(self._account.derived, name, jnp.asarray(value), as_dims(dims))
 
     def factor(self, name: str, log_density: Any) -> None:
-        """Add a term to the log density, in nats; its rows are summed."""
-        rows = jnp.asarray(log_density)
-        self._account.terms.append(Term(self._claim(name), "factor", rows))
+        """Add a term to the log density, in nats; its rows are summed.
+
+        In a plate with a minibatch each row stands for several, as an observation does.
+        """
+        name, rows = self._claim(name), jnp.asarray(log_density)
+        if any(plate.minibatch is not None for plate in self._plates):
+            refuse_hidden(name, rows.shape, self._plates)
+        self._account.terms.append(Term(name, "factor", self._weighed(rows)))
 
     @contextmanager
-    def plate(self, name: str, size: int | None = None) -> Iterator[None]:
+    def plate(
+        self, name: str, size: int | None = None, *, minibatch: int | None = None
+    ) -> Iterator[Array]:
         """Repeat the sites declared inside, independently, along the dimension `name`.
 
-        The size may be left to `coords`. A plate is the rightmost batch axis of its sites,
-        an inner plate the axis to its left.
+        A plate is the rightmost batch axis of its sites, an inner plate the axis to its left.
+
+        Args:
+            name: Name of the dimension.
+            size: How often they repeat; it may be left to `coords`.
+            minibatch: How many rows each step of an engine sees. They are drawn anew at each
+                step, without repetition, and each stands for size / minibatch of them. ADVI and
+                MAP with a first-order optimiser take such a model, samplers do not.
+
+        Yields:
+            The rows seen, shape (size,) or (minibatch,), by which data are indexed.
+
+        Raises:
+            ModelError: The plate has no size, or a minibatch does not fit it.
         """
         if size is None and name not in self._coords:
             raise ModelError(
@@ -152,17 +242,95 @@ class Sites:
                 "the plate has no size: no coords name it",
                 f"Give plate({name!r}, size), or coords={{{name!r}: [...]}}.",
             )
+        size = len(self._coords[name]) if size is None else size
+        plate = self._seen(name, size, minibatch)
         outer = self._plates
-        self._plates = (*outer, (name, len(self._coords[name]) if size is None else size))
+        self._plates = (*outer, plate)
         try:
-            yield
+            yield jnp.arange(size) if plate.rows is None else plate.rows
         finally:
             self._plates = outer
+
+    def _seen(self, name: str, size: int, count: int | None) -> Plate:
+        if count is None:
+            return Plate(name, size)
+        refuse_count(name, size, count)
+        whole = count == size
+        rows = None if whole else self._reader.rows(Minibatch(name, size, int(count)))
+        return Plate(name, size, None if whole else count, rows)
+
+    def _weighed(self, rows: Array) -> Array:
+        stands_for = weight(self._plates)
+        return rows if stands_for == 1 else rows * stands_for
 
     def scope(self, prefix: str) -> "Sites":
         """Return a `site` for a sub-model, whose names all begin with "prefix."."""
         inner = f"{self._prefix}{prefix}."
-        return Sites(self._reader, self._labels, self._account, inner, self._plates)
+        return self._opened(self._reader, self._account, inner, self._trace)
+
+    def scan(
+        self,
+        step: Callable[["Sites", Any, Any], tuple[Any, Any]],
+        carry: Any,
+        xs: Any = None,
+        *,
+        length: int | None = None,
+        reverse: bool = False,
+        dim: str | None = None,
+    ) -> tuple[Any, Any]:
+        """Declare sites step by step, as `jax.lax.scan` goes along a series.
+
+        The sites that a step declares are one site of the model for each name, with an axis of
+        steps in front. Their priors, sets and maps may depend on the carry, so `centred=False`
+        works; observations, derived sites, factors and plates too.
+
+        Args:
+            step: Called as `step(site, carry, x)`; returns the next carry and an output.
+            carry: What the first step is given.
+            xs: Arrays whose rows the steps are given, or `None`.
+            length: Number of steps, where there are no arrays.
+            reverse: Whether to begin with the last row.
+            dim: Name of the axis of steps.
+
+        Returns:
+            The last carry, and the outputs along a leading axis.
+
+        Raises:
+            ModelError: The arrays do not share their first axis, or a minibatch is around.
+        """
+        partial = [plate.name for plate in self._plates if plate.minibatch is not None]
+        if partial:
+            raise ModelError(
+                partial[0],
+                "a scan inside a plate of which a minibatch is seen",
+                "Let every step see all rows: minibatch=None.",
+            )
+        self._refuse_transformed("scan")
+        opened = lambda reader, account: self._opened(reader, account, self._prefix, None)  # noqa: E731
+        axis = (steps_of(xs, length), dim)
+        if dim in self._coords and len(self._coords[dim]) != axis[0]:
+            raise ModelError(
+                "scan",
+                f"dimension {dim!r} has {len(self._coords[dim])} coords, and the scan "
+                f"{axis[0]} steps",
+                "Make the coords as long as the axis they name.",
+            )
+        return scan(
+            step, (carry, xs), axis, reverse, opened, self._reader, self._account, self._rules
+        )
+
+    def _opened(self, reader: Reader, account: Account, prefix: str, trace: Any) -> "Sites":
+        return Sites(reader, self._labels, account, self._rules, prefix, self._plates, trace)
+
+    def _refuse_transformed(self, name: str) -> None:
+        if get_opaque_trace_state() != self._trace:
+            raise ModelError(
+                name,
+                "it is declared inside a function that JAX transforms, such as one given to "
+                "lax.cond, lax.scan, vmap or jit",
+                "Declare it outside and use its value inside; repeat sites by a plate, or step "
+                "by step by site.scan.",
+            )
 
     def _claim(self, name: str) -> str:
         if not isinstance(name, str) or not name or "/" in name:
@@ -170,10 +338,9 @@ class Sites:
                 repr(name), "a name must be a non-empty string without '/'", "Choose another name."
             )
         name = self._prefix + name
-        account = self._account
-        taken = {term.name for term in account.terms} | account.dims.keys()
-        if name in taken or name in self._coords:
-            is_dim = name in self._coords
+        self._refuse_transformed(name)
+        is_dim = name in self._coords
+        if is_dim or name in self._account.names():
             raise ModelError(
                 name,
                 "a dimension has this name" if is_dim else "the name is declared twice",
@@ -195,13 +362,14 @@ class Sites:
         return value
 
     def _plate_dims(self, value: Array) -> Dims:
-        sizes = tuple(size for _, size in reversed(self._plates))
+        sizes = tuple(plate.seen for plate in reversed(self._plates))
         fits = self._plates and value.shape[value.ndim - len(sizes) :] == sizes
-        return tuple(name for name, _ in reversed(self._plates)) if fits else ()
+        return tuple(plate.name for plate in reversed(self._plates)) if fits else ()
 
     def _fit_coords(self, name: str, value: Array) -> None:
+        partial = {plate.name for plate in self._plates if plate.rows is not None}
         for dim, size in zip(self._account.dims[name], value.shape, strict=True):
-            if dim in self._coords and len(self._coords[dim]) != size:
+            if dim in self._coords and dim not in partial and len(self._coords[dim]) != size:
                 raise ModelError(
                     name,
                     f"dimension {dim!r} has {len(self._coords[dim])} coords, but the value "
@@ -210,21 +378,17 @@ class Sites:
                 )
 
     def _observed_batch(self, name: str, value: Array, own: Shape, event: Shape) -> Shape:
-        if not _spreads_to(own + event, value.shape):
+        if not spreads_to(own + event, value.shape):
             raise ModelError(
                 name,
                 f"the observed value has shape {value.shape}, but its distribution has "
                 f"batch shape {own} and event shape {event}",
-                "Make the value's shape the batch shape followed by the event shape.",
+                "Make the value's shape the batch shape followed by the event shape; to predict "
+                "for other data, give None for it.",
             )
-        return value.shape[: value.ndim - len(event)]
-
-
-def _spreads_to(shape: Shape, target: Shape) -> bool:
-    try:
-        return np.broadcast_shapes(shape, target) == target
-    except ValueError:
-        return False
+        batch = value.shape[: value.ndim - len(event)]
+        refuse_hidden(name, batch, self._plates)
+        return batch
 
 
 class DslModel(Model):
@@ -235,7 +399,7 @@ class DslModel(Model):
 
     def run(self, reader: Reader) -> Account:
         account = Account()
-        self.function(Sites(reader, self.labels, account), **self.data.tree())
+        self.function(Sites(reader, self.labels, account, self.rules), **self.data.tree())
         return account
 
     def constants(self) -> dict[str, np.ndarray]:

@@ -16,8 +16,12 @@ from bijectors.rule import Rules
 from ..errors import ModelError
 from .base import Account, Model, Reader, Surveyor, latent_sites
 from .data import on_device
+from .minibatch import Minibatch
 from .names import listed
+from .prior import Prior
+from .readers import refuse_lengths
 from .site import Declaration, Term
+from .steps import Repeated, Steps
 from .wrapper import Wrapper
 
 
@@ -40,7 +44,7 @@ class Frozen(Wrapper):
         refuse_unknown(self.values, [d.name for d in account.declarations])
         account.declarations = [d for d in account.declarations if d.name not in self.values]
         account.images = {n: i for n, i in account.images.items() if n not in self.values}
-        account.frozen = holder.held
+        account.frozen = account.frozen | holder.held
         # What a held value adds by its score alone is a constant, which nobody needs.
         account.terms = [t for t in account.terms if t.valued or t.name not in self.values]
         account.terms += [self._support(name, holder.held[name]) for name in self.guarded]
@@ -92,9 +96,33 @@ class _Holder(Reader):
                 "Give the whole value. To hold some of its entries alone, make them a site of "
                 "their own and join the two in the model.",
             )
-        self.held[d.name] = d
+        self.hold(d, value)
         zero = jnp.zeros((), jnp.finfo(value.dtype).dtype)
         return Image(value, zero, zero, {})
+
+    def rows(self, minibatch: Minibatch) -> Array | None:
+        return self._reader.rows(minibatch)
+
+    def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
+        return self._reader.observe(name, prior, value)
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        own = {site.name: self._values[site.name] for site in repeated if site.name in self._values}
+        refuse_lengths(own, length)
+        inner = self._reader.steps([s for s in repeated if s.name not in own], length)
+
+        def close(reports: Any, whole: list[Declaration]) -> None:
+            for declaration in whole:
+                if declaration.name in own:
+                    self.hold(declaration, own[declaration.name])
+            inner.close(reports, [d for d in whole if d.name not in own])
+
+        reader = lambda given: _Holder(inner.reader(given[0]), given[1])  # noqa: E731
+        return Steps((inner.xs, own), reader, lambda holder: inner.report(holder._reader), close)
+
+    def hold(self, declaration: Declaration, value: Array) -> None:
+        """Note that a site is held at a value."""
+        self.held[declaration.name] = declaration
 
 
 class _Checker(_Holder):
@@ -108,11 +136,14 @@ class _Checker(_Holder):
         super().__init__(reader, values)
         self.undecided: list[str] = []
 
-    def take(self, declaration: Declaration) -> Image:
-        image = super().take(declaration)
-        if declaration.name in self.held and not decided(declaration, image.value, "is frozen at"):
+    def hold(self, declaration: Declaration, value: Array) -> None:
+        super().hold(declaration, value)
+        if not decided(declaration, value, "is frozen at"):
             self.undecided.append(declaration.name)
-        return image
+
+    def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
+        # What is still to be predicted must not keep a model from being frozen.
+        return prior.sample(jax.random.key(0)) if value is None else value
 
 
 def freeze(
@@ -132,7 +163,7 @@ def freeze(
     refuse_unknown(given, names)
     if not found and not given:
         raise ModelError("freeze", "no site is named", f"The sites are {listed(names)}.")
-    new = {name: _array(name, value) for name, value in (found | given).items()}
+    new = {name: as_value(name, value) for name, value in (found | given).items()}
     return frozen(whole, held | new)
 
 
@@ -183,7 +214,7 @@ def refuse_unknown(given: Mapping[str, Any], names: Sequence[str]) -> None:
     for name in sorted(given.keys() - set(names)):
         raise ModelError(
             name,
-            "it is frozen, but the model has no such latent site",
+            "a value is given to hold it at, but the model has no such latent site",
             f"The latent sites are {listed(names)}.",
         )
 
@@ -211,7 +242,7 @@ def _known(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in names}
 
 
-def _array(name: str, value: Any) -> Array:
+def as_value(name: str, value: Any) -> Array:
     """Make a float array of a value; one that is traced stays as it is."""
     array = value if isinstance(value, jax.Array) else np.asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.number):

@@ -1,16 +1,41 @@
 """Settle the shape and dimension names of a site from its prior, dims, plates and coords."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from bijectors.base import Shape
 
 from ..errors import ModelError
 from .site import Dims
 
-Plates = tuple[tuple[str, int], ...]
+
+class Plate(NamedTuple):
+    """A dimension along which sites repeat independently.
+
+    Attributes:
+        name: Name of the dimension.
+        size: How often they repeat.
+        minibatch: Of how many rows a step sees; `None` for all.
+        rows: The rows seen now; `None` for all.
+    """
+
+    name: str
+    size: int
+    minibatch: int | None = None
+    rows: Array | None = None
+
+    @property
+    def seen(self) -> int:
+        """Number of the rows seen now."""
+        return self.size if self.rows is None else self.rows.shape[0]
+
+
+Plates = tuple[Plate, ...]
 
 
 class Layout(NamedTuple):
@@ -46,16 +71,16 @@ def lay_out(
         own_batch: Batch shape of the distribution itself.
         event_shape: Event shape of the distribution.
         dims: Names the user gave.
-        plates: (name, size) of the plates around the site, outermost first.
+        plates: Those around the site, outermost first; each counts in full.
         coords: Values of each dimension; their number is its size.
         shape: Batch shape the user asked for, plates not included.
 
     Raises:
         ModelError: A name has no size, or the sizes do not fit together.
     """
-    event_dims, batch_dims = _split(name, dims, len(event_shape), tuple(p for p, _ in plates))
-    plate_dims = tuple(plate for plate, _ in reversed(plates))
-    plate_shape = tuple(size for _, size in reversed(plates))
+    event_dims, batch_dims = _split(name, dims, len(event_shape), tuple(p.name for p in plates))
+    plate_dims = tuple(plate.name for plate in reversed(plates))
+    plate_shape = tuple(plate.size for plate in reversed(plates))
     rank = max(len(own_batch), len(batch_dims) + len(plates), len(shape or ()) + len(plates))
     names = (None,) * (rank - len(batch_dims) - len(plates)) + batch_dims + plate_dims
     given = (1,) * (rank - len(own_batch)) + own_batch
@@ -99,3 +124,61 @@ def _size(name: str, dim: str | None, had: int, want: int, coords: Mapping[str, 
             f"Give coords={{{dim!r}: [...]}}, or a shape.",
         )
     return sizes.pop() if sizes else 1
+
+
+def spreads_to(shape: Shape, target: Shape) -> bool:
+    """Tell whether an array of one shape can be broadcast to another."""
+    try:
+        return np.broadcast_shapes(shape, target) == target
+    except ValueError:
+        return False
+
+
+def seen(value: Array, plates: Plates, batch_ndims: int) -> Array:
+    """Take the rows that plates show of a value declared in full."""
+    for depth, plate in enumerate(plates):
+        if plate.rows is not None:
+            value = jnp.take(value, plate.rows, axis=batch_ndims - 1 - depth)
+    return value
+
+
+def weight(plates: Plates) -> float:
+    """Say for how many rows each row that is seen stands."""
+    return math.prod((plate.size / plate.seen for plate in plates), start=1.0)
+
+
+def refuse_hidden(name: str, batch_shape: Shape, plates: Plates) -> None:
+    """Raise where the rightmost axes are not the rows that the plates show.
+
+    Raises:
+        ModelError: An axis is missing, or holds another number of rows.
+    """
+    shown = tuple(plate.seen for plate in reversed(plates))
+    if batch_shape[len(batch_shape) - len(shown) :] == shown:
+        return
+    partial = [plate.name for plate in plates if plate.minibatch is not None]
+    raise ModelError(
+        name,
+        f"it has batch shape {batch_shape}, where the plates around it show {shown} rows",
+        f"Index it by the rows: with site.plate({partial[-1]!r}, ...) as rows: ... y[rows]."
+        if partial
+        else "Make its rightmost batch axes those of the plates, the outermost last.",
+    )
+
+
+def refuse_row_priors(name: str, own_batch: Shape, plates: Plates) -> None:
+    """Raise where the prior of a latent site differs among the rows of a minibatch.
+
+    Raises:
+        ModelError: It does: the prior of the rows that are not seen is not known then.
+    """
+    for depth, plate in enumerate(plates):
+        own = own_batch[-1 - depth] if depth < len(own_batch) else 1
+        if plate.minibatch is not None and own != 1:
+            raise ModelError(
+                name,
+                f"its prior differs from row to row of the plate {plate.name!r}, of which a "
+                f"minibatch of {plate.minibatch} is seen",
+                f"Declare it before the plate with a prior for all {plate.size} rows, and index "
+                "its value by the rows that the plate yields.",
+            )

@@ -133,6 +133,9 @@ class Interpreter(Messenger):
         refuse_unvalued(name, msg["fn"])
         fn, value = msg["fn"], jnp.asarray(msg["value"])
         _refuse_misfit(name, value, fn, self._run_in_full)
+        whole = np.broadcast_shapes(value.shape, tuple(fn.shape()))
+        prior = Prior(fn, whole[: len(whole) - fn.event_dim])
+        msg["value"] = value = jnp.asarray(self._reader.observe(name, prior, value))
         self.account.observed[name] = value
         self.account.dims[name] = self._axes(name, msg, value.shape, fn.event_dim)
         self._enter(msg, name, "likelihood", fn.log_prob(value))

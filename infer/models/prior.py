@@ -6,14 +6,14 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.scipy.linalg import cho_solve
 from jax.scipy.special import gammaln
-from jaxtyping import Array, Float
+from jaxtyping import Array
 from numpyro.distributions.distribution import ExpandedDistribution, Independent
 
-from bijectors.affine import Affine
-from bijectors.base import Constraint, Elementwise, Image, Shape
+from bijectors.base import Bijector, Constraint, Shape
 from bijectors.translate.numpyro import from_numpyro
 
 from ..errors import ModelError
+from .centring import FAMILIES, Part, centring, standardised
 from .cut import has_wall, remark
 from .score import is_valued
 from .tfp_prior import as_numpyro, is_of_tfp
@@ -81,37 +81,9 @@ class Prior:
         extra = range(len(self.batch_shape), log_density.ndim)
         return log_density.sum(tuple(extra))
 
-    def non_centring(self, where: str) -> "NonCentring":
-        """Return the map location + scale * y for a distribution that has both.
-
-        Raises:
-            ModelError: The distribution is not of a location-scale family.
-        """
-        bare = unwrapped(self.distribution)
-        if type(bare) not in _STANDARD:
-            families = ", ".join(kind.__name__ for kind in _STANDARD)
-            raise ModelError(
-                where,
-                f"centred=False needs a location and a scale, and {type(bare).__name__} has none",
-                f"Use one of {families}, or leave centred=True.",
-            )
-        return NonCentring(Affine(bare.loc, bare.scale))  # pyright: ignore[reportAttributeAccessIssue]
-
-
-class NonCentring(Elementwise):
-    """x = location + scale * y, by the location and scale of the very prior of x.
-
-    The by-product `non_centred` is y. It has this name because no other map's y is a draw of
-    the standard member of the prior's family, not even another `Affine`'s.
-    """
-
-    affine: Affine
-
-    def image(self, y: Float[Array, ""]) -> Image:
-        return self.affine.image(y)._replace(by_products={"non_centred": y})
-
-    def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        return self.affine.inverse(x)
+    def centring(self, centred: Part, where: str) -> Bijector:
+        """Return the map of a site that is not centred, or in part; see `centring`."""
+        return centring(unwrapped(self.distribution), centred, where)
 
 
 def prior_of(distribution: object, where: str) -> dist.Distribution:
@@ -138,21 +110,6 @@ def unwrapped(distribution: dist.Distribution) -> dist.Distribution:
     while isinstance(distribution, ExpandedDistribution | Independent):
         distribution = distribution.base_dist
     return distribution
-
-
-# Location-scale families, each with its standard member.
-_STANDARD: dict[type, Callable] = {
-    dist.Normal: lambda d: dist.Normal(0.0, 1.0),
-    dist.StudentT: lambda d: dist.StudentT(d.df, 0.0, 1.0),
-    dist.Cauchy: lambda d: dist.Cauchy(0.0, 1.0),
-    dist.Laplace: lambda d: dist.Laplace(0.0, 1.0),
-    dist.Logistic: lambda d: dist.Logistic(0.0, 1.0),
-    dist.Gumbel: lambda d: dist.Gumbel(0.0, 1.0),
-}
-
-
-def _standardised(d, z: Array, _: Array) -> Array:
-    return _STANDARD[type(d)](d).log_prob(z) - jnp.log(d.scale)
 
 
 def _log_normal(d, log_value: Array, _: Array) -> Array:
@@ -225,5 +182,5 @@ _FORMULAE: dict[tuple[type, str], Callable] = {
 
 def _formula(kind: type, by_product: str) -> Callable | None:
     if by_product == "non_centred":
-        return _standardised if kind in _STANDARD else None
+        return standardised if kind in FAMILIES else None
     return _FORMULAE.get((kind, by_product))

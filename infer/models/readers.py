@@ -1,8 +1,11 @@
 """Readers that need no flat vector: draws from the prior, and values given by name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from bijectors.base import Image
@@ -11,14 +14,16 @@ from bijectors.rule import Rules
 
 from ..errors import ModelError
 from .base import Reader
+from .prior import Prior
 from .site import Declaration
+from .steps import Repeated, Steps
 
 
 class PriorDraws(Reader):
     """Draws every site from its prior, given the sites drawn before it."""
 
     def __init__(self, key: Array, rules: Rules) -> None:
-        self._key, self._count = key, 0
+        self._key, self._count, self._rules = key, 0, rules
         self.flattener = Flattener(rules)
 
     def take(self, declaration: Declaration) -> Image:
@@ -39,14 +44,104 @@ class PriorDraws(Reader):
         d = declaration
         return self.flattener.put(d.name, d.constraint, value, d.bijector)
 
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        self._count += 1
+        keys = jax.random.split(jax.random.fold_in(self._key, self._count), length)
+        return _written(self.flattener, repeated, keys, lambda k: PriorDraws(k, self._rules))
+
+
+class Predictions(Reader):
+    """Draws anew what is observed, and latent sites of which no value is given.
+
+    Attributes:
+        predicted: What was drawn for each observation, by name.
+        observed: The data that it stands for, where there are any.
+    """
+
+    def __init__(self, values: Mapping[str, Array], key: Array) -> None:
+        self._values, self._key, self._count = values, key, 0
+        self.predicted: dict[str, Array] = {}
+        self.observed: dict[str, Array] = {}
+
+    def take(self, declaration: Declaration) -> Image:
+        d = declaration
+        value = self._values.get(d.name)
+        if value is None and d.prior is None:
+            raise ModelError(
+                d.name,
+                "it has a constraint and no prior, so no draw of it exists",
+                "Give it a prior, or values: model.freeze(name=value), or a posterior with it.",
+            )
+        value = d.prior.sample(self._fresh()) if value is None and d.prior else value
+        assert value is not None
+        if value.shape != d.shape:
+            raise ModelError(
+                d.name,
+                f"the posterior has it with shape {value.shape}, and the model with {d.shape}",
+                f"Predict for data of the same groups, or draw it anew: redraw=[{d.name!r}].",
+            )
+        zero = jnp.zeros(())
+        return Image(value, zero, zero, {})
+
+    def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
+        if value is not None:
+            self.observed[name] = value
+        self.predicted[name] = prior.sample(self._fresh())
+        return self.predicted[name]
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        names = [site.name for site in repeated if site.name in self._values]
+        own = {name: self._values[name] for name in names}
+        refuse_lengths(own, length)
+        keys = jax.random.split(self._fresh(), length)
+
+        def close(reports: Any, _: list[Declaration]) -> None:
+            self.predicted |= reports[0]
+            self.observed |= reports[1]
+
+        report = lambda reader: (reader.predicted, reader.observed)  # noqa: E731
+        return Steps((own, keys), lambda given: Predictions(*given), report, close)
+
+    def _fresh(self) -> Array:
+        self._count += 1
+        return jax.random.fold_in(self._key, self._count)
+
 
 class Values(Reader):
     """Hands out constrained values given by name, and writes their flat vector."""
 
     def __init__(self, values: Mapping[str, Array], rules: Rules) -> None:
-        self._values = values
+        self._values, self._rules = values, rules
         self.flattener = Flattener(rules)
 
     def take(self, declaration: Declaration) -> Image:
         d = declaration
         return self.flattener.put(d.name, d.constraint, self._values[d.name], d.bijector)
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        own = {site.name: self._values[site.name] for site in repeated}
+        return _written(self.flattener, repeated, own, lambda v: Values(v, self._rules))
+
+
+def _written(
+    flattener: Flattener, repeated: Sequence[Repeated], xs: Any, reader: Callable[[Any], Reader]
+) -> Steps:
+    """Let each step write its own flat vector, and put the pieces of each site together."""
+
+    def close(rows: Array, _: list[Declaration]) -> None:
+        ends = np.cumsum([site.size for site in repeated])[:-1]
+        for piece in jnp.split(rows, ends, axis=1) if repeated else []:
+            flattener.write(piece.reshape(-1))
+
+    return Steps(xs, reader, lambda reader: reader.flattener.flat(), close)
+
+
+def refuse_lengths(values: Mapping[str, Array], length: int) -> None:
+    """Raise where a series of values has not one entry for each step of a scan."""
+    for name, value in values.items():
+        if value.shape[:1] != (length,):
+            raise ModelError(
+                name,
+                f"its value has shape {value.shape}, where the scan has {length} steps",
+                "Give one entry for each step, along the first axis.",
+            )

@@ -20,6 +20,7 @@ from .data import Data
 from .derived import Derived
 from .flatten import Flat, Place, flatten
 from .freeze import decided, frozen
+from .minibatch import Minibatch, refuse_count, rows_of, taken
 from .names import listed
 from .opened import closed
 from .parameter import Read
@@ -44,6 +45,7 @@ class TreeModel(Model):
         paths: Path of every leaf.
         data: What the log likelihood takes beside the tree.
         rows: Rows of the table for what is no site.
+        minibatch: How many rows of the data a step sees; `None` for all.
     """
 
     log_likelihood: Callable[..., Any] = eqx.field(static=True)
@@ -54,14 +56,27 @@ class TreeModel(Model):
     paths: tuple[str, ...] = eqx.field(static=True)
     data: Data
     rows: tuple[Row, ...] = eqx.field(static=True)
+    minibatch: int | None = eqx.field(static=True, default=None)
 
     def run(self, reader: Reader) -> Account:
         account = Account()
         values = self._take_all(reader, account)
         tree = closed(self.rest.tree(self._grown(values, account)))
-        rows = jnp.asarray(self.log_likelihood(tree, *self.data.tree().values()))
+        data, stands_for = self._seen(reader)
+        rows = jnp.asarray(self.log_likelihood(tree, *data.values()))
+        rows = rows if stands_for == 1 else rows * stands_for
         account.terms.append(Term("log_likelihood", "likelihood", rows))
         return account
+
+    def _seen(self, reader: Reader) -> tuple[dict[str, Any], float]:
+        """Return the rows of the data that are seen, and for how many rows each of them stands."""
+        data = self.data.tree()
+        if self.minibatch is None:
+            return data, 1.0
+        size = rows_of(data)
+        refuse_count("data", size, self.minibatch)
+        rows = reader.rows(Minibatch("data", size, self.minibatch))
+        return (data, 1.0) if rows is None else (taken(data, rows), size / rows.shape[0])
 
     def _take_all(self, reader: Reader, account: Account) -> dict[str, Array]:
         values = {name: self.rest.leaves[place] for name, place in self.known}
@@ -155,6 +170,7 @@ def tree_model(
     coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
     rules: Rules = RULES,
     read: Read | Sequence[Read] = (),
+    minibatch: int | None = None,
 ) -> Model:
     """Make a model of a pytree, some of whose leaves are inferred.
 
@@ -176,6 +192,9 @@ def tree_model(
         coords: Values of each named dimension.
         rules: Table of maps, your own rules first.
         read: Readers of wrapper nodes (`Parameter`), asked before the built-in ones.
+        minibatch: How many rows of the data each step of an engine sees: the arrays of `data` are
+            indexed along their first axis, and the log likelihood is scaled up. See
+            `Sites.plate`.
 
     Returns:
         A model. Frozen leaves can be set free by `model.free`, and others frozen by
@@ -200,6 +219,7 @@ def tree_model(
         paths=tuple(place.name for place in flat.places),
         data=Data.of({} if data is _NO_DATA else {"data": data}),
         rows=tuple(books.rows),
+        minibatch=minibatch,
     )
     initial = made.initial_values()
     for name, declaration in made.declarations().items():

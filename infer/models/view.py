@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -11,8 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
-
-from bijectors.rule import Rules
 
 from ..errors import ModelError
 from .base import Account, Model, Reader, Surveyor
@@ -58,18 +55,6 @@ class View(Wrapper):
 
     def _raised(self, term: Term) -> Term:
         return term._replace(rows=jnp.asarray(self._power(term), term.rows.dtype) * term.rows)
-
-    def with_rules(self, rules: Rules) -> "View":
-        return replace(self, rules=rules, model=self.model.with_rules(rules))
-
-    def with_data(self, *args: Any, **kwargs: Any) -> "View":
-        """Return the same view on other data."""
-        changed = self.model.with_data(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
-        return replace(self, model=changed)
-
-    def parts(self) -> tuple[Model, dict[str, Array]]:
-        whole, held = self.model.parts()
-        return replace(self, model=whole), held
 
 
 def view(model: Model, selectors: Sequence[Any], powers: Mapping[str, Any]) -> View:

@@ -1,10 +1,13 @@
 """A model around another, which passes on what it does not change."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Array
+
+from bijectors.rule import Rules
 
 from .base import Model
 from .table import Row
@@ -18,6 +21,24 @@ class Wrapper(Model):
     """
 
     model: Model
+
+    def over(self, model: Model) -> Model:
+        """Say the same of another model."""
+        return replace(self, model=model, labels=model.labels, rules=model.rules)
+
+    def with_rules(self, rules: Rules) -> Model:
+        return self.over(self.model.with_rules(rules))
+
+    def with_coords(self, **coords: Sequence[Any] | np.ndarray) -> Model:
+        return self.over(self.model.with_coords(**coords))
+
+    def with_data(self, *args: Any, **kwargs: Any) -> Model:
+        """Return the same model on other data, with the same said of it."""
+        return self.over(self.model.with_data(*args, **kwargs))  # pyright: ignore[reportAttributeAccessIssue]
+
+    def parts(self) -> tuple[Model, dict[str, Array]]:
+        whole, held = self.model.parts()
+        return self.over(whole), held
 
     def constants(self) -> dict[str, np.ndarray]:
         return self.model.constants()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,6 @@ from jaxtyping import Array
 
 from ..density.base import LogDensity
 from ..density.family import alone
-from ..density.start import evaluate
 from ..engines.advi import ADVI
 from ..numerics.normal import Normal, unpacked
 from ..run.loop import root_key
@@ -23,6 +23,8 @@ from .versions import pareto_k
 
 # Draws behind the Pareto k estimate; Vehtari et al. advise 1000 or more.
 TRUST_DRAWS = 2000
+# Draws evaluated together, so that what all rows of the data need at each fits the memory.
+TOGETHER = 16
 # Epochs averaged after the fit has settled; the error of the mean falls with their root.
 FINAL_EPOCHS = 50
 
@@ -82,8 +84,14 @@ class Approximation:
         if not self.density.has_value:
             return float("nan")
         positions = self.positions(TRUST_DRAWS, key=1)
-        log_ratios = evaluate(self.density, positions).log_densities - self.log_prob(positions)
+        log_densities = np.asarray(_log_densities(self.density, positions))
+        log_ratios = log_densities - self.log_prob(positions)
         return pareto_k(np.where(np.isfinite(log_ratios), log_ratios, -1e30))
+
+
+@eqx.filter_jit
+def _log_densities(density: LogDensity, positions: Array | np.ndarray) -> Array:
+    return jax.lax.map(density, positions, batch_size=TOGETHER)
 
 
 def approximation_of(run: Run) -> Approximation:

@@ -118,8 +118,17 @@ def attributes(run: Run) -> dict[str, Any]:
 def _dataset(
     density: LogDensity, values: Mapping[str, np.ndarray], lead: tuple[str, ...]
 ) -> xarray.Dataset:
-    names: dict[str, Dims] = {site.name: site.dims for site in density.sites}
-    coords = density.model.labels.coords
+    names = {site.name: site.dims for site in density.sites}
+    return dataset(names, density.model.labels.coords, values, lead)
+
+
+def dataset(
+    names: Mapping[str, Dims],
+    coords: Mapping[str, np.ndarray],
+    values: Mapping[str, np.ndarray],
+    lead: tuple[str, ...] = ("chain", "draw"),
+) -> xarray.Dataset:
+    """Name the axes of values of shape (*lead, *site): by the dims of each site, by name."""
     arrays = {}
     for name, value in values.items():
         own = names.get(name, (None,) * (value.ndim - len(lead)))

@@ -3,8 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+import equinox as eqx
+import jax
 import numpy as np
+from jaxtyping import Array
 
+from ..density.base import LogDensity
 from ..engines.map import MAP
 from ..run.run import Run
 from .values import constrained
@@ -62,7 +66,7 @@ def optimum_of(run: Run) -> Optimum:
     assert isinstance(run.engine, MAP)
     draws = run.draws()
     positions = draws.positions[:, 0]
-    lp = draws.stats["lp"][:, 0].astype(float)
+    lp = _log_densities(run, positions, draws.stats["lp"][:, 0]).astype(float)
     stats: dict[str, Any] = {name: stat[:, 0] for name, stat in draws.stats.items()}
     if run.density.has_value:
         best = int(np.argmax(np.where(np.isnan(lp), -np.inf, lp)))
@@ -82,3 +86,15 @@ def optimum_of(run: Run) -> Optimum:
         every_value=every,
         every_steepness=stats["steepness"],
     )
+
+
+def _log_densities(run: Run, positions: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Evaluate on all rows what the search saw minibatches of."""
+    if "minibatch" not in run.density.offers or not run.density.has_value:
+        return found
+    return np.asarray(_in_turn(run.density, positions))
+
+
+@eqx.filter_jit
+def _in_turn(density: LogDensity, positions: Array | np.ndarray) -> Array:
+    return jax.lax.map(density, positions)

@@ -27,7 +27,7 @@ def tree_of(model: Model, result: Any) -> Any:
     Raises:
         ModelError: The model was not made of a tree, or a value is missing.
     """
-    return model.tree(_values(result))
+    return model.tree(values_of(result))
 
 
 def map_trees(function: Callable[[Any], Any], model: Model, posterior: Any) -> Any:
@@ -41,12 +41,13 @@ def map_trees(function: Callable[[Any], Any], model: Model, posterior: Any) -> A
     Returns:
         What the function returns, with axes of chains and draws in front.
     """
-    values = {name: jnp.asarray(array) for name, array in _values(posterior).items()}
+    values = {name: jnp.asarray(array) for name, array in values_of(posterior).items()}
     one = lambda values: function(model.tree(values))  # noqa: E731
     return jax.jit(jax.vmap(jax.vmap(one)))(values)
 
 
-def _values(result: Any) -> Mapping[str, Any]:
+def values_of(result: Any) -> Mapping[str, Any]:
+    """Read values by name: of an `Optimum`, of ArviZ data with a posterior, or as they are."""
     if isinstance(result, Optimum):
         return result.values
     if isinstance(result, Mapping) and "posterior" not in result:

@@ -24,6 +24,14 @@ def refuse_unless_offered(density: LogDensity, engine: Engine) -> None:
             f"it needs the density's {', '.join(sorted(missing))}, which the model does not offer",
             "Choose an engine that works without.",
         )
+    if "minibatch" in density.offers and not engine.takes_minibatches:
+        raise EngineError(
+            type(engine).__name__,
+            "the model has a minibatch, so its log density is another one at every step, which "
+            "this engine would take for the posterior's",
+            "Choose ADVI, or MAP with a first-order optimiser such as optax.adam(0.01); or let the "
+            "engine see all rows, with minibatch=None.",
+        )
     if density.size == 0:
         raise EngineError(
             type(engine).__name__,

@@ -224,6 +224,12 @@ def test_with_data_keeps_the_kind_of_each_value():
     assert isinstance(changed.data.tree()["power"], float)
 
 
+def test_data_may_go_and_come_back():
+    model = infer.model(schools, sigma=SIGMA, y=Y, centred=True)
+    back = model.with_data(y=None).with_data(y=Y)
+    assert jax.tree.structure(back) == jax.tree.structure(model)
+
+
 @pytest.mark.parametrize(
     ("value", "leaves"),
     [([1.0, 2.0], 1), ([[1, 2], [3, 4]], 1), ((2, 3), 0), ({"a": [1.0, 2.0], "n": 3}, 1), ("x", 0)],

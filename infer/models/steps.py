@@ -1,0 +1,46 @@
+"""What a reader has to know of a scan, and how it serves the steps of it."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any, NamedTuple
+
+from .site import Declaration
+
+
+class Repeated(NamedTuple):
+    """A latent site that each step of a scan declares anew.
+
+    Attributes:
+        name: Name of the site.
+        unconstrained_shape: Shape of one step's piece of the flat vector.
+        bijector: Name of the type of its map.
+        no_log_det: Why its map has no log-determinant; empty where it has one.
+        entries: Lists the entry that each number of one step's piece is named after.
+    """
+
+    name: str
+    unconstrained_shape: tuple[int, ...]
+    bijector: str
+    no_log_det: str
+    entries: Callable[[], list[tuple[int, ...]]]
+
+    @property
+    def size(self) -> int:
+        """Numbers of one step."""
+        return prod(self.unconstrained_shape)
+
+
+class Steps(NamedTuple):
+    """How a reader serves the steps of a scan.
+
+    Attributes:
+        xs: What each step is given, along a leading axis of steps.
+        reader: Makes the reader of one step of what it is given.
+        report: Says in arrays what that reader has to tell at the end of its step.
+        close: Takes the stacked reports, and the sites with an axis of steps in front.
+    """
+
+    xs: Any
+    reader: Callable[[Any], Any]
+    report: Callable[[Any], Any]
+    close: Callable[[Any, list[Declaration]], None]

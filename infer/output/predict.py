@@ -1,0 +1,175 @@
+"""Predictions: what a model would observe, given draws of the posterior or of the prior."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import xarray
+from jaxtyping import Array
+
+from ..errors import ModelError
+from ..models.base import Account, Model
+from ..models.readers import Predictions
+from ..run.loop import root_key
+from ..run.native import Program, program
+from .arviz import dataset
+from .trees import values_of
+from .values import LARGEST_SLICE, SLICE_NUMBERS
+from .versions import as_arviz
+
+Arrays = dict[str, np.ndarray]
+
+
+class _Draw(NamedTuple):
+    """One run of a model: its latent, derived and newly observed values, and its data."""
+
+    latent: dict[str, Any]
+    derived: dict[str, Any]
+    predicted: dict[str, Any]
+    observed: dict[str, Any]
+
+
+def predict(
+    model: Model, posterior: Any, *, redraw: Sequence[str] = (), key: int | Array = 0
+) -> Any:
+    """Draw what would be observed, once for each draw of the posterior.
+
+    For other conditions change the model's data: `model.with_data(x=new_x, y=None)`, where the
+    new data may have another size. What was observed may be `None` then.
+
+    Args:
+        model: What a front end returned, whose observations are declared by `site.observe`.
+        posterior: ArviZ data with a posterior of this model.
+        redraw: Latent sites to draw from their prior anew, such as the effects of new groups.
+            A site that the posterior does not have is redrawn too.
+        key: A seed or a JAX key.
+
+    Returns:
+        ArviZ data with `posterior_predictive`, which holds each observation drawn anew and each
+        derived site computed anew, `observed_data` and `constant_data`.
+
+    Raises:
+        ModelError: The model observes nothing, or the posterior does not fit it.
+    """
+    given = values_of(posterior)
+    lead = _lead(given)
+    values = {n: np.asarray(a).reshape(-1, *a.shape[2:]) for n, a in given.items()}
+    values = {name: a for name, a in values.items() if name not in redraw}
+    draws, account = _drawn(model, values, int(np.prod(lead)), key)
+    predicted = {n: a.reshape(*lead, *a.shape[1:]) for n, a in _new(draws).items()}
+    groups = {"posterior_predictive": dataset(account.dims, _coords(model), predicted)}
+    return as_arviz(groups | _data(model, draws, account), {})
+
+
+def sample_prior(model: Model, draws: int = 1000, *, key: int | Array = 0) -> Any:
+    """Draw from the prior, and what would be observed.
+
+    Args:
+        model: What a front end returned.
+        draws: Number of draws.
+        key: A seed or a JAX key.
+
+    Returns:
+        ArviZ data of one chain with `prior` (latent and derived sites), `prior_predictive`,
+        `observed_data` and `constant_data`.
+
+    Raises:
+        ModelError: A latent site has a constraint and no prior.
+    """
+    found, account = _drawn(model, {}, draws, key)
+    prior = {name: array[None] for name, array in (found.latent | found.derived).items()}
+    predicted = {name: array[None] for name, array in found.predicted.items()}
+    groups = {"prior": dataset(account.dims, _coords(model), prior)}
+    if predicted:
+        groups["prior_predictive"] = dataset(account.dims, _coords(model), predicted)
+    return as_arviz(groups | _data(model, found, account), {})
+
+
+def _new(draws: _Draw) -> Mapping[str, Any]:
+    if not draws.predicted:
+        raise ModelError(
+            "model",
+            "it declares no observation, so there is nothing to predict",
+            "Declare one by site.observe; of a tree, infer.map_trees computes any function.",
+        )
+    return draws.predicted | draws.derived
+
+
+def _drawn(model: Model, values: Arrays, draws: int, key: int | Array) -> tuple[_Draw, Account]:
+    """Run a model once for each row of values, a slice at a time."""
+    root = jax.random.key_data(root_key(key))
+    account, numbers = _account(model, values, root)
+    size = int(np.clip(SLICE_NUMBERS // max(numbers, 1), 1, min(LARGEST_SLICE, draws)))
+    slices = [_slice(model, values, root, begin, size, draws) for begin in range(0, draws, size)]
+    latent, derived, predicted, observed = zip(*slices, strict=True)
+    joined = _Draw(_joined(latent), _joined(derived), _joined(predicted), observed[0])
+    return joined, account
+
+
+def _joined(parts: Sequence[Arrays]) -> Arrays:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _slice(model: Model, values: Arrays, root: Array, begin: int, size: int, draws: int) -> _Draw:
+    rows = np.minimum(np.arange(begin, begin + size), draws - 1)
+    arguments = (model, {n: a[rows] for n, a in values.items()}, root, rows.astype(np.uint32))
+    made, _ = program(_run_all, (), arguments, native=False)
+    assert isinstance(made, Program)
+    draw = jax.tree.map(np.asarray, made.call(*arguments))
+    # The last slice is padded, so that all are of one shape.
+    kept = jax.tree.map(lambda a: a[: draws - begin], draw._replace(observed={}))
+    return kept._replace(observed=draw.observed)
+
+
+def _run_all(model: Model, values: dict[str, Array], root: Array, rows: Array) -> _Draw:
+    def one(values: dict[str, Array], row: Array) -> _Draw:
+        return _run(model, values, root, row)[0]
+
+    varying = _Draw(0, 0, 0, None)  # pyright: ignore[reportArgumentType]
+    return jax.vmap(one, out_axes=varying)(values, rows)
+
+
+def _run(model: Model, values: dict[str, Array], root: Array, row: Any) -> tuple[_Draw, Account]:
+    key = jax.random.wrap_key_data(root, impl="threefry2x32")
+    reader = Predictions(values, jax.random.fold_in(key, row))
+    account = model.run(reader)
+    latent = {name: image.value for name, image in account.images.items()}
+    return _Draw(latent, account.derived, reader.predicted, reader.observed), account
+
+
+def _account(model: Model, values: Arrays, root: Array) -> tuple[Account, int]:
+    """Run abstractly, to learn the names of axes and how many numbers one draw makes."""
+    found: list[Account] = []
+
+    def abstract_run(model: Model, values: dict[str, Array], root: Array) -> _Draw:
+        draw, account = _run(model, values, root, 0)
+        found.append(account)
+        return draw
+
+    first = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in values.items()}
+    draw = jax.eval_shape(abstract_run, model, first, root)
+    return found[0], sum(leaf.size for leaf in jax.tree.leaves(draw))
+
+
+def _lead(given: Mapping[str, Any]) -> tuple[int, int]:
+    shapes = {np.shape(array)[:2] for array in given.values()}
+    if len(shapes) != 1 or len(lead := shapes.pop()) != 2:
+        raise ModelError(
+            "posterior",
+            "its values do not share axes of chains and draws",
+            "Give ArviZ data with a posterior, as infer.sample or Approximation.sample return.",
+        )
+    return lead
+
+
+def _coords(model: Model) -> Mapping[str, np.ndarray]:
+    return model.labels.coords
+
+
+def _data(model: Model, draws: _Draw, account: Account) -> dict[str, xarray.Dataset]:
+    known = account.dims
+    rest = {n: a for n, a in model.constants().items() if n not in known}
+    named: dict[str, Mapping[str, Any]] = {"observed_data": draws.observed, "constant_data": rest}
+    made = {name: dataset(known, _coords(model), arrays, ()) for name, arrays in named.items()}
+    return {name: group for name, group in made.items() if group.data_vars}

@@ -1,0 +1,96 @@
+"""Sites written by their prior's own location and scale: the posterior does not change."""
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from scipy import stats
+
+import bijectors as bj
+import infer
+
+L = np.linalg.cholesky(np.array([[2.0, 0.6], [0.6, 0.5]]))
+LOC = np.array([1.0, -2.0])
+PRIORS = {
+    "normal": dist.Normal(LOC, 0.3),
+    "student": dist.StudentT(3.0, 0.7, jnp.array([0.3, 2.0])),
+    "log-normal": dist.LogNormal(LOC, 0.3),
+    "multivariate": dist.MultivariateNormal(LOC, scale_tril=L),
+    "batch": dist.MultivariateNormal(np.stack([LOC, 2 * LOC]), scale_tril=np.stack([L, 3 * L])),
+    "shared": dist.MultivariateNormal(LOC, scale_tril=L).expand([3]),
+}
+
+
+def density(prior, jacobian=True, **options):
+    return infer.log_density(
+        infer.model(lambda site: site("x", prior, **options)), jacobian=jacobian
+    )
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_the_density_of_the_value_is_the_prior_s(name):
+    prior = PRIORS[name]
+    d = density(prior, jacobian=False, centred=False)
+    position = jnp.linspace(-1.0, 1.5, d.size)
+    value = d.constrain(position)["x"]
+    np.testing.assert_allclose(d(position), prior.log_prob(value).sum(), rtol=1e-10)
+    np.testing.assert_allclose(d.unconstrain({"x": value}), position, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["normal", "log-normal", "multivariate", "batch", "shared"])
+def test_the_vector_is_standard_normal(name):
+    d = density(PRIORS[name], centred=False)
+    position = jnp.linspace(-1.0, 1.5, d.size)
+    np.testing.assert_allclose(d(position), stats.norm.logpdf(position).sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 1.0, np.array([0.2, 0.9])])
+def test_a_site_may_be_centred_in_part(part):
+    prior = PRIORS["normal"]
+    d = density(prior, centred=part)
+    y = jnp.array([0.4, -0.2])
+    value = LOC + 0.3 ** (1 - part) * (y - part * LOC)
+    np.testing.assert_allclose(d.constrain(y)["x"], value, rtol=1e-12)
+    log_det = ((1 - part) * np.log(0.3) * np.ones(2)).sum()
+    np.testing.assert_allclose(d(y), prior.log_prob(value).sum() + log_det, rtol=1e-10)
+
+
+def test_the_part_may_be_data_that_compile_nothing():
+    def model(part):
+        return infer.model(
+            lambda site, part: site("x", dist.Normal(1.0, 2.0), centred=part), part=part
+        )
+
+    values = [infer.log_density(model(p)).constrain(jnp.ones(1))["x"] for p in (0.0, 1.0)]
+    np.testing.assert_allclose(values, [3.0, 1.0])
+
+
+def test_a_map_may_hold_an_offset_and_a_multiplier_declared_before():
+    def model(site):
+        mu = site("mu", dist.Normal(0.0, 1.0))
+        tau = site("tau", dist.HalfNormal(1.0))
+        prior = dist.Logistic(mu, tau)
+        site("x", prior, shape=(2,), bijector=bj.Affine(mu, tau))
+
+    d = infer.log_density(infer.model(model))
+    values = d.constrain(jnp.array([0.5, 0.2, 1.0, -1.0]))
+    np.testing.assert_allclose(values["x"], 0.5 + np.exp(0.2) * np.array([1.0, -1.0]))
+    terms = d.terms(jnp.array([0.5, 0.2, 1.0, -1.0]))
+    truth = stats.logistic.logpdf(values["x"], 0.5, np.exp(0.2)).sum()
+    np.testing.assert_allclose(terms["x"], truth, rtol=1e-10)
+
+
+def test_a_multivariate_normal_keeps_its_digits_where_it_is_narrow():
+    prior = dist.MultivariateNormal(1e6 * np.ones(2), scale_tril=1e-12 * L)
+    y = jnp.array([0.3, -0.7])
+    d = density(prior, centred=False)
+    np.testing.assert_allclose(d(y), stats.norm.logpdf(y).sum(), rtol=1e-12)
+
+
+def test_what_cannot_be_done_is_refused():
+    with pytest.raises(infer.ModelError, match=r"x: centred=0.5.*Gamma.*Normal"):
+        density(dist.Gamma(1.0, 1.0), centred=0.5)
+    with pytest.raises(infer.ModelError, match=r"x: centred=0.5.*LogNormal has none"):
+        density(dist.LogNormal(0.0, 1.0), centred=0.5)
+    with pytest.raises(infer.ModelError, match="x: both centred= and bijector="):
+        density(dist.Normal(0.0, 1.0), centred=False, bijector=bj.Affine(0.0, 1.0))
