@@ -24,8 +24,8 @@ def autoregressive(size, kind="affine", **settings):
 CASES = [
     (1, "affine", 0.2),
     (2, "affine", 0.2),
-    (10, "affine", 0.2),
-    (50, "affine", 0.1),
+    pytest.param(10, "affine", 0.2, marks=pytest.mark.slow),
+    pytest.param(50, "affine", 0.1, marks=pytest.mark.slow),
     (2, "spline", 0.2),
     pytest.param(10, "spline", 0.2, marks=pytest.mark.slow),
 ]

@@ -23,8 +23,8 @@ def coupling(size, kind, **settings):
 CASES = [
     (2, False, "affine"),
     (3, True, "affine"),
-    (10, False, "affine"),
-    (50, False, "affine"),
+    pytest.param(10, False, "affine", marks=pytest.mark.slow),
+    pytest.param(50, False, "affine", marks=pytest.mark.slow),
     (2, False, "spline"),
     pytest.param(3, True, "spline", marks=pytest.mark.slow),
     pytest.param(10, False, "spline", marks=pytest.mark.slow),

@@ -21,7 +21,7 @@ EVERY_CASE = [
         rule,
         case,
         id=f"{rule.constraint.__name__}-{rule.name}-{case.shape}",
-        marks=[pytest.mark.slow] if free_numbers(rule, case) > 60 else [],
+        marks=[pytest.mark.slow] if free_numbers(rule, case) > 20 else [],
     )
     for rule in bj.RULES
     for case in rule.cases

@@ -152,6 +152,8 @@ def test_what_has_no_density_is_refused_and_the_reason_is_said(name):
         from_tfp(made(name), "k")
 
 
+# Integrals, of fewer of them, are among the quick tests.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSLATED)
 def test_every_other_density_is_finite_wherever_our_map_lands(name):
     distribution = made(name)
