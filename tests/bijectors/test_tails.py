@@ -34,7 +34,7 @@ def free_coordinates(bijector, case, y):
 
 
 @pytest.mark.parametrize(("bijector", "case"), list(small_bijections()))
-@pytest.mark.parametrize("scale", DIGITS)
+@pytest.mark.parametrize("scale", [1e-6, 30.0, pytest.param(400.0, marks=pytest.mark.slow)])
 def test_the_log_determinant_keeps_its_digits(bijector, case, scale):
     rng = np.random.default_rng(1)
     one = np.float32(scale * rng.standard_normal(bijector.unconstrained_shape(case.shape)))
