@@ -9,7 +9,9 @@ row). Columns:
 - cold: seconds from a written model to a smallest bulk ESS of 1000, packages imported: compiling,
   warm-up, and sampling stretched or shortened to that ESS
 - compile: the first run less the second
-- ESS / s: smallest bulk ESS per second of the second run, warm-up included
+- warm: a run of the compiled program, warm-up included, less any second in which JAX traced or
+  compiled again; of short runs the median
+- ESS / s: smallest bulk ESS per second of such a run
 - ESS / grad: smallest bulk ESS per 1000 leapfrogs, warm-up included
 - share: seconds of a jitted gradient in a tight loop times leapfrogs, of the sampling time on
   these cores
@@ -22,6 +24,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 from datetime import date
 from pathlib import Path
 
@@ -44,9 +47,11 @@ def run_apart(sampler: str, name: str, seed: int) -> dict[str, float]:
     flags = f"--xla_force_host_platform_device_count={devices}"
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.peers"]
     command += ["--one", sampler, name, str(seed)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | {"XLA_FLAGS": flags}
-    )
+    with tempfile.TemporaryDirectory() as empty:
+        # What an earlier process compiled must not be found on the disk.
+        caches = {"NUMBA_CACHE_DIR": empty, "PYTENSOR_FLAGS": f"base_compiledir={empty}"}
+        apart = os.environ | {"XLA_FLAGS": flags} | caches
+        done = subprocess.run(command, capture_output=True, text=True, env=apart)
     if done.returncode:
         print(f"{sampler} on {name}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
         return {}

@@ -1,14 +1,18 @@
 """Each sampler behind one call: draws of one case, timed, with what they cost."""
 
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .clock import Clock
 from .suite import SUITE, Case
 
 CHAINS = 4
+# A run shorter than this is repeated, and its time is the median.
+WARM_SECONDS = 4.0
 
 
 class Draws(NamedTuple):
@@ -16,6 +20,7 @@ class Draws(NamedTuple):
 
     Attributes:
         seconds: Wall time of the run, with whatever was compiled in it.
+        compiling: Part of it in which JAX traced or compiled.
         values: Draws of each site, shape (chains, draws, ...).
         sampled: Leapfrogs of all chains after warm-up.
         warmed: Leapfrogs of all chains in warm-up.
@@ -23,6 +28,7 @@ class Draws(NamedTuple):
     """
 
     seconds: float
+    compiling: float
     values: dict[str, np.ndarray]
     sampled: int
     warmed: int
@@ -39,17 +45,11 @@ def ours(case: Case, **options: Any) -> Sampler:
     model = infer.from_numpyro(case.numpyro, **case.data())
 
     def run(seed: int, draws: int) -> Draws:
-        began = time.perf_counter()
-        data = infer.sample(model, draws=draws, chains=CHAINS, key=seed, progress=False, **options)
-        seconds = time.perf_counter() - began
-        stats = data["sample_stats"]
-        return Draws(
-            seconds,
-            {name: np.asarray(data["posterior"][name]) for name in case.sites},
-            int(stats["n_steps"].sum()),
-            int(data.attrs["warmup_gradients"]),
-            int(stats["diverging"].sum()),
-        )
+        with Clock() as clock:
+            data = infer.sample(
+                model, draws=draws, chains=CHAINS, key=seed, progress=False, **options
+            )
+        return _draws(case, clock, data, data.attrs["warmup_gradients"])
 
     return run
 
@@ -79,16 +79,15 @@ def _numpyro(case: Case, method: str) -> Sampler:
         )  # fmt: skip
 
     def run(seed: int, draws: int) -> Draws:
-        began = time.perf_counter()
-        mcmc = kept.setdefault(draws, made(draws))
-        mcmc.run(jax.random.key(seed), **data, extra_fields=fields)
-        values = jax.block_until_ready(mcmc.get_samples(group_by_chain=True))
-        seconds = time.perf_counter() - began
+        with Clock() as clock:
+            mcmc = kept.setdefault(draws, made(draws))
+            mcmc.run(jax.random.key(seed), **data, extra_fields=fields)
+            values = jax.block_until_ready(mcmc.get_samples(group_by_chain=True))
         stats = {k: np.asarray(v) for k, v in mcmc.get_extra_fields().items()}
         warming = made(1)
         warming.warmup(jax.random.key(seed), **data, extra_fields=fields, collect_warmup=True)
         return Draws(
-            seconds,
+            *clock.found,
             {name: np.asarray(values[name]) for name in case.sites},
             int(stats["num_steps"].sum()),
             int(np.asarray(warming.get_extra_fields()["num_steps"]).sum()),
@@ -130,14 +129,14 @@ def blackjax(case: Case) -> Sampler:
     programs: dict[int, Any] = {}
 
     def run(seed: int, draws: int) -> Draws:
-        began = time.perf_counter()
-        if draws not in programs:
-            programs[draws] = jax.jit(jax.vmap(lambda key: chain(key, draws)))
-        keys = jax.random.split(jax.random.key(seed), CHAINS)
-        values, steps, diverging, warmed = jax.block_until_ready(programs[draws](keys))
-        seconds = time.perf_counter() - began
+        with Clock() as clock:
+            if draws not in programs:
+                programs[draws] = jax.jit(jax.vmap(lambda key: chain(key, draws)))
+            keys = jax.random.split(jax.random.key(seed), CHAINS)
+            values, steps, diverging, warmed = jax.block_until_ready(programs[draws](keys))
         arrays = {name: np.asarray(values[name]) for name in case.sites}
-        return Draws(seconds, arrays, int(steps.sum()), int(warmed.sum()), int(diverging.sum()))
+        counts = (int(count.sum()) for count in (steps, warmed, diverging))
+        return Draws(*clock.found, arrays, *counts)
 
     return run
 
@@ -150,25 +149,24 @@ def nutpie(case: Case) -> Sampler:
     kept: list[Any] = []
 
     def run(seed: int, draws: int) -> Draws:
-        began = time.perf_counter()
-        if not kept:
-            with pm.Model() as model:
-                case.pymc(**case.data())
-            kept.append(nutpie.compile_pymc_model(model, backend="numba"))
-        data = nutpie.sample(
-            kept[0], draws=draws, chains=CHAINS, seed=seed, progress_bar=False, cores=2
-        )
-        seconds = time.perf_counter() - began
-        stats = data["sample_stats"]
-        return Draws(
-            seconds,
-            {name: np.asarray(data["posterior"][name]) for name in case.sites},
-            int(stats["n_steps"].sum()),
-            int(data["warmup_sample_stats"]["n_steps"].sum()),
-            int(stats["diverging"].sum()),
-        )
+        with Clock() as clock:
+            if not kept:
+                with pm.Model() as model:
+                    case.pymc(**case.data())
+                kept.append(nutpie.compile_pymc_model(model, backend="numba"))
+            data = nutpie.sample(
+                kept[0], draws=draws, chains=CHAINS, seed=seed, progress_bar=False, cores=2
+            )
+        return _draws(case, clock, data, data["warmup_sample_stats"]["n_steps"].sum())
 
     return run
+
+
+def _draws(case: Case, clock: Clock, data: Any, warmed: Any) -> Draws:
+    """Read ArviZ data."""
+    values = {name: np.asarray(data["posterior"][name]) for name in case.sites}
+    steps, diverging = (int(data["sample_stats"][n].sum()) for n in ("n_steps", "diverging"))
+    return Draws(*clock.found, values, steps, int(warmed), diverging)
 
 
 SAMPLERS: dict[str, Callable[[Case], Sampler]] = {
@@ -183,24 +181,32 @@ PACKAGES = {"BlackJAX": "blackjax", "nutpie": "nutpie"}
 
 
 def measure(sampler: str, name: str, seed: int, draws: int) -> dict[str, float]:
-    """Measure one sampler on one case in this process: once cold, then twice warm."""
+    """Measure one sampler on one case in this process: once cold, then warm."""
     import jax
 
     jax.config.update("jax_enable_x64", "float32" not in sampler)
     case = SUITE[name]
     run = SAMPLERS[sampler](case)
     cold = run(seed, draws)
-    warm = run(seed + 1, draws)
-    run(seed, 1)
+    whole, warm = _warm(run, seed + 1, draws)
     # One draw costs a warm-up.
-    warmup = min(run(seed + 1, 1).seconds, warm.seconds)
-    found = {"cold": cold.seconds, "warm": warm.seconds, "warmup": warmup} | quality(warm)
-    return found | {"cold to 1000": cold.seconds + shift(warm.seconds - warmup, found["ess"])}
+    run(seed, 1)
+    warmup, _ = _warm(run, seed + 1, 1)
+    found = {"cold": cold.seconds, "warm": whole, "warmup": min(warmup, whole)} | quality(warm)
+    return found | {"cold to 1000": cold.seconds + shift(whole - warmup, found["ess"])}
+
+
+def _warm(run: Sampler, seed: int, draws: int) -> tuple[float, Draws]:
+    """Repeat a short run; return its median time without compilation, and its draws."""
+    found = [run(seed, draws)]
+    while len(found) < 5 and sum(f.seconds for f in found) < WARM_SECONDS:
+        found.append(run(seed, draws))
+    return statistics.median(f.seconds - f.compiling for f in found), found[0]
 
 
 def shift(sampling: float, ess: float) -> float:
     """Seconds to add so that the smallest bulk ESS becomes 1000."""
-    return sampling * (1000 / ess - 1)
+    return max(sampling, 0.0) * (1000 / ess - 1)
 
 
 def quality(draws: Draws) -> dict[str, float]:
