@@ -1,6 +1,6 @@
 """Data of a model: arrays and floats are leaves of the program, all else is part of it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from numbers import Number
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ..errors import ModelError
+from .names import listed
 
 
 class Marked(NamedTuple):
@@ -106,6 +107,17 @@ class Data(eqx.Module):
 def on_device(value: Any) -> jax.Array:
     """Make a JAX array without compiling anything; one that is already one stays as it is."""
     return value if isinstance(value, jax.Array) else jax.device_put(np.asarray(value))
+
+
+def refuse_unknown_data(
+    named: Mapping[str, Any], known: Collection[str], kind: str = "data"
+) -> None:
+    """Raise where new data are named as the model has none."""
+    unknown = named.keys() - set(known)
+    if unknown:
+        raise ModelError(
+            min(unknown), f"the model has no such {kind}", f"It takes {listed(known)}."
+        )
 
 
 def refuse_nan(name: str, array: Any) -> None:

@@ -17,7 +17,7 @@ from bijectors.table import RULES
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
 from .centring import Part
-from .data import Data, refuse_nan
+from .data import Data, refuse_nan, refuse_unknown_data
 from .layout import (
     Plate,
     Plates,
@@ -411,12 +411,7 @@ class DslModel(Model):
         Raises:
             ModelError: A name is not among the model's data.
         """
-        old = self.data.tree().keys()
-        unknown = named.keys() - old
-        if unknown:
-            raise ModelError(
-                min(unknown), "the model has no such data", f"It takes {', '.join(sorted(old))}."
-            )
+        refuse_unknown_data(named, self.data.tree())
         return eqx.tree_at(lambda m: m.data, self, self.data.replaced(named))
 
 

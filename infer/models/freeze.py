@@ -22,20 +22,19 @@ from .prior import Prior
 from .readers import refuse_lengths
 from .site import Declaration, Term
 from .steps import Repeated, Steps
-from .wrapper import Wrapper
+from .wrapper import Holding
 
 
-class Frozen(Wrapper):
+class Frozen(Holding):
     """A model of which some latent sites are held at values.
 
     Attributes:
         model: The model, with all its sites free.
-        values: What the frozen sites are held at, by name; leaves of the program.
+        values: What the frozen sites are held at.
         guarded: Sites whose set is known in the program alone, so that the log density has
             to tell whether they lie inside.
     """
 
-    values: dict[str, Array]
     guarded: tuple[str, ...] = eqx.field(static=True)
 
     def run(self, reader: Reader) -> Account:
@@ -55,9 +54,6 @@ class Frozen(Wrapper):
         inside = jnp.all(constraint.contains(self.values[name]))
         return Term(f"support of {name}", "prior", jnp.where(inside, 0.0, -jnp.inf))
 
-    def constants(self) -> dict[str, np.ndarray]:
-        return self.model.constants() | {n: np.asarray(value) for n, value in self.values.items()}
-
     def with_rules(self, rules: Rules) -> "Frozen":
         return frozen(self.model.with_rules(rules), self.values)
 
@@ -68,13 +64,6 @@ class Frozen(Wrapper):
 
     def parts(self) -> tuple[Model, dict[str, Array]]:
         return self.model, self.values
-
-    def initial_values(self) -> dict[str, Array]:
-        initial = self.model.initial_values()
-        return {name: value for name, value in initial.items() if name not in self.values}
-
-    def tree(self, values: Mapping[str, Any]) -> Any:
-        return self.model.tree({**self.values, **values})
 
 
 class _Holder(Reader):

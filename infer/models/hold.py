@@ -20,7 +20,7 @@ from .minibatch import Minibatch
 from .names import listed
 from .prior import Prior
 from .steps import Repeated, Steps
-from .wrapper import Wrapper
+from .wrapper import Holding, Wrapper
 
 
 class Conditioned(Wrapper):
@@ -53,14 +53,8 @@ class Conditioned(Wrapper):
         return self.model
 
 
-class Intervened(Wrapper):
-    """A model of which some sites are set from outside; see `Model.do`.
-
-    Attributes:
-        values: What the sites are set to, by name; leaves of the program.
-    """
-
-    values: dict[str, Array]
+class Intervened(Holding):
+    """A model of which some sites are set from outside; see `Model.do`."""
 
     def run(self, reader: Reader) -> Account:
         account = self.model.run(_Setter(reader, self.values))
@@ -78,16 +72,6 @@ class Intervened(Wrapper):
             for name in names & where.keys():
                 del where[name]
         return account
-
-    def constants(self) -> dict[str, np.ndarray]:
-        return self.model.constants() | {n: np.asarray(value) for n, value in self.values.items()}
-
-    def initial_values(self) -> dict[str, Array]:
-        initial = self.model.initial_values()
-        return {name: value for name, value in initial.items() if name not in self.values}
-
-    def tree(self, values: Mapping[str, Any]) -> Any:
-        return self.model.tree({**self.values, **values})
 
 
 class _Setter(Reader):

@@ -12,7 +12,7 @@ from bijectors.table import RULES
 
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
-from .data import Data
+from .data import Data, refuse_unknown_data
 from .layout import as_dims
 from .numpyro_handler import Interpreter
 from .site import Dims
@@ -52,11 +52,8 @@ class NumPyroModel(Model):
         """
         parameters = _signature(self.function).parameters
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        unknown = named.keys() - parameters.keys()
-        if unknown and not takes_any:
-            raise ModelError(
-                min(unknown), "the model has no such argument", f"It takes {', '.join(parameters)}."
-            )
+        if not takes_any:
+            refuse_unknown_data(named, parameters, "argument")
         return eqx.tree_at(lambda m: m.data, self, self.data.replaced(named))
 
 

@@ -17,7 +17,7 @@ from bijectors.translate.tfp_import import load_tfp
 
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
-from .data import Data
+from .data import Data, refuse_unknown_data
 from .layout import as_dims, lay_out
 from .names import listed
 from .prior import Prior
@@ -61,12 +61,7 @@ class TfpModel(Model):
         Raises:
             ModelError: The model has no such data.
         """
-        known = self.data.tree().keys()
-        unknown = named.keys() - known
-        if unknown:
-            raise ModelError(
-                min(unknown), "the model has no such data", f"It takes {', '.join(known)}."
-            )
+        refuse_unknown_data(named, self.data.tree())
         return eqx.tree_at(lambda m: m.data, self, self.data.replaced(named))
 
 

@@ -54,3 +54,23 @@ class Wrapper(Model):
 
     def more_rows(self) -> tuple[Row, ...]:
         return self.model.more_rows()
+
+
+class Holding(Wrapper):
+    """A model of which some sites are held at values.
+
+    Attributes:
+        values: What they are held at, by name; leaves of the program.
+    """
+
+    values: dict[str, Array]
+
+    def constants(self) -> dict[str, np.ndarray]:
+        return self.model.constants() | {n: np.asarray(value) for n, value in self.values.items()}
+
+    def initial_values(self) -> dict[str, Array]:
+        initial = self.model.initial_values()
+        return {name: value for name, value in initial.items() if name not in self.values}
+
+    def tree(self, values: Mapping[str, Any]) -> Any:
+        return self.model.tree({**self.values, **values})
