@@ -81,8 +81,15 @@ def explain_divergences(run: Run, most: int = 20) -> Divergences:
         most: How many to follow of each chain, the first ones.
 
     Raises:
-        RunError: There is no draw yet, or the engine's transitions do not diverge.
+        RunError: There is no draw yet, the engine's transitions do not diverge, or the run is of
+            several models.
     """
+    if run.family.count > 1:
+        raise RunError(
+            "run",
+            f"it is of {run.family.count} models",
+            "Sample the one whose transitions diverge alone, and give that run.",
+        )
     draws = run.draws()
     if "diverging" not in draws.stats:
         raise RunError(

@@ -27,7 +27,7 @@ class Slowness:
             loop.
         sampled: Gradients of all chains in sampling.
         warmed: Gradients of all chains in warm-up.
-        threads: Chains that ran at the same time.
+        threads: Programs that ran at the same time; one runs its chains in turn, at best.
         histogram: How many draws took how many leapfrogs, by powers of two: (most, count).
         at_limit: Share of the draws whose trajectory was cut short by the engine's limit.
         why_not_native: The reason, where there is no native loop.
@@ -88,7 +88,7 @@ def why_slow(run: Run) -> Slowness:
         _gradient_seconds(run, draws.positions[0, -1, : run.density.size]),
         int(steps.sum()),
         run.warmup_gradients,
-        max(run.plan.threads * run.plan.width, 1),
+        run.plan.threads,
         tuple(zip(sizes.tolist(), counts.tolist(), strict=True)),
         float(np.mean(_cut_short(run, draws.stats))),
         run.why_not_native,

@@ -50,6 +50,12 @@ def test_an_engine_without_divergences_is_refused():
         infer.explain_divergences(run)
 
 
+def test_divergences_of_several_models_at_once_are_refused():
+    run = infer.start([targets.normal()] * 2, infer.NUTS(), chains=2, progress=False)
+    with pytest.raises(RunError, match="of 2 models.*alone"):
+        infer.explain_divergences(run)
+
+
 def test_slowness_counts_every_gradient_and_adds_up(run):
     found = infer.why_slow(run)
     assert found.sampled == run.draws().stats["n_steps"].sum()
