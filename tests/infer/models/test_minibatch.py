@@ -11,6 +11,7 @@ import optax
 import pytest
 
 import infer
+from infer.models import minibatch
 from infer.models.minibatch import Minibatch
 
 RNG = np.random.default_rng(0)
@@ -89,6 +90,15 @@ def test_every_row_is_equally_likely_and_none_comes_twice():
         error = np.sqrt(share * (1 - share) / len(rows))
         assert found.shape == (size,)
         assert (abs(found - share) <= 5 * error + 1e-12).all(), (size, count)
+
+
+def test_rows_are_equally_likely_even_if_nothing_permutes_them(monkeypatch):
+    """The last turn alone sees to it; counts as above."""
+    monkeypatch.setattr(minibatch, "_permuted", lambda numbers, keys, half: numbers)
+    keys = jax.random.split(jax.random.key(3), 20_000)
+    rows = np.asarray(jax.jit(jax.vmap(Minibatch("row", 7, 3).draw))(keys))
+    found = np.bincount(rows.reshape(-1), minlength=7) / len(rows)
+    np.testing.assert_allclose(found, 3 / 7, atol=5 * np.sqrt(3 / 7 * 4 / 7 / len(rows)))
 
 
 def test_pairs_of_rows_are_equally_likely_too():

@@ -24,8 +24,10 @@ def matrix(metric):
 
 def normal_rows(rng, covariance, rows):
     """Draw from a normal target, with the scores there."""
-    draws = rng.multivariate_normal(np.arange(len(covariance)), covariance, rows)
-    return draws, -np.linalg.solve(covariance, (draws - np.arange(len(covariance))).T).T
+    mean = np.arange(len(covariance))
+    # NumPy's own multivariate normal draws other numbers with another LAPACK.
+    draws = mean + rng.normal(size=(rows, len(mean))) @ np.linalg.cholesky(covariance).T
+    return draws, -np.linalg.solve(covariance, (draws - mean).T).T
 
 
 def covariance(rng, size):
