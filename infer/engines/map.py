@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
+from ..numerics.trace import empty_trace, noted
 from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Draws, Engine, Tick
@@ -40,6 +41,7 @@ class MAPState(NamedTuple):
             minus the steepness there, which counts for more with every step.
         best_gradient: Gradient there.
         n_steps: Steps taken.
+        trace: Log density and steepness where steps began; see `numerics.trace`.
     """
 
     position: Vector
@@ -49,6 +51,7 @@ class MAPState(NamedTuple):
     merit: Scalar
     best_gradient: Vector
     n_steps: Int[Array, ""]
+    trace: Float[Array, "2 steps"]
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ class MAP(Engine):
             log_density,
             gradient,
             jnp.int32(0),
+            empty_trace(log_density, 2),
         )
 
     def init_unvalued(self, position: Vector, here: Components) -> MAPState:
@@ -162,7 +166,7 @@ class MAP(Engine):
         converged = (steepness <= tuning.tolerance) | (stalled & (steepness <= rounding))
         # Where the density is not finite the loss is flat, which is no mode.
         converged = converged & (value < _huge(value))
-        state = _better(state, -value > state.merit, -value, -gradient)
+        state = _better(_noted(state, -value, steepness), -value > state.merit, -value, -gradient)
         complete = converged | stalled | (state.n_steps >= tuning.max_steps)
         moved = _moved(state, updates, optimiser)._replace(last_log_density=-value)
         return moved, _report(state, complete, converged, state.merit)
@@ -176,7 +180,7 @@ class MAP(Engine):
         updates, optimiser = self._optax.update(-gradient, state.optimiser, state.position)
         steepness = _steepness(state.position, gradient)
         converged = usable & (steepness <= tuning.tolerance)
-        state = state._replace(merit=state.merit * FORGOTTEN)
+        state = _noted(state, unknown, steepness)._replace(merit=state.merit * FORGOTTEN)
         state = _better(state, usable & (-steepness > state.merit), -steepness, gradient)
         complete = converged | (state.n_steps >= tuning.max_steps)
         return _moved(state, updates, optimiser), _report(state, complete, converged, unknown)
@@ -189,7 +193,7 @@ class MAP(Engine):
         updates, optimiser = self._optax.update(
             -gradient, state.optimiser, state.position, value=-value, grad=-gradient
         )
-        averaged = state._replace(
+        averaged = _noted(state, value, _steepness(state.position, ascent))._replace(
             best=_averaged(state, tuning), best_gradient=gradient, n_steps=state.n_steps + 1
         )
         complete = averaged.n_steps >= tuning.max_steps
@@ -222,6 +226,11 @@ def _averaged(state: MAPState, tuning: MAPTuning) -> Vector:
     """Add a position of the last half of the steps to their mean; before, return it."""
     count = jnp.maximum(1, state.n_steps + 1 - jnp.asarray(tuning.max_steps) // 2)
     return state.best + (state.position - state.best) / count.astype(state.position.dtype)
+
+
+def _noted(state: MAPState, lp: Scalar, steepness: Scalar) -> MAPState:
+    values = jnp.stack([lp, steepness])
+    return state._replace(trace=noted(state.trace, state.n_steps, values))
 
 
 def _better(state: MAPState, better: Bool[Array, ""], merit: Scalar, gradient: Vector) -> MAPState:

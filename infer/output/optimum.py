@@ -1,7 +1,7 @@
 """A mode: the best of several searches, with what each of them found."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,8 +10,24 @@ from jaxtyping import Array
 
 from ..density.base import LogDensity
 from ..engines.map import MAP
+from ..numerics.trace import steps_noted
 from ..run.run import Run
 from .values import constrained
+
+
+class Trace(NamedTuple):
+    """What a search met on its way, at 128 to 256 evenly spaced steps, or at each of fewer.
+
+    Attributes:
+        step: Steps counted from 0, shape (n,).
+        lp: Log density where each began, in nats, shape (n,); of a minibatch, its estimate.
+            It may lie below that of an earlier step; the best position counts.
+        steepness: Largest |gradient| times max(1, |position|) there, shape (n,).
+    """
+
+    step: np.ndarray
+    lp: np.ndarray
+    steepness: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -24,6 +40,7 @@ class Optimum:
             a density that has no value.
         space: In which space it is a mode.
         view: What was maximised, as `LogDensity.view` says it.
+        start: Which start's search found it.
         converged: Whether that search met its stop rule.
         n_steps: Steps it took.
         position: The flat unconstrained vector there.
@@ -33,12 +50,14 @@ class Optimum:
         every_steepness: Largest |gradient| times max(1, |position|) at each. A density without a
             value cannot tell which mode is higher: the converged one of least steepness is
             called the best.
+        every_trace: What each search met on its way.
     """
 
     values: dict[str, np.ndarray]
     lp: float
     space: str
     view: str
+    start: int
     converged: bool
     n_steps: int
     position: np.ndarray
@@ -46,6 +65,12 @@ class Optimum:
     every_converged: np.ndarray
     every_value: dict[str, np.ndarray]
     every_steepness: np.ndarray
+    every_trace: tuple[Trace, ...]
+
+    @property
+    def trace(self) -> Trace:
+        """What the search that found the best mode met on its way."""
+        return self.every_trace[self.start]
 
     def __repr__(self) -> str:
         found = "converged" if self.converged else "not converged"
@@ -78,6 +103,7 @@ def optimum_of(run: Run) -> Optimum:
         lp=float(lp[best]),
         space=run.engine.space,
         view=run.density.view,
+        start=best,
         converged=bool(stats["converged"][best]),
         n_steps=int(stats["n_steps"][best]),
         position=positions[best],
@@ -85,7 +111,17 @@ def optimum_of(run: Run) -> Optimum:
         every_converged=stats["converged"],
         every_value=every,
         every_steepness=stats["steepness"],
+        every_trace=tuple(
+            _trace(trace, int(count))
+            for group in run.groups
+            for trace, count in zip(group.state.trace, group.state.n_steps, strict=True)
+        ),
     )
+
+
+def _trace(noted: Array | np.ndarray, count: int) -> Trace:
+    steps = steps_noted(count)
+    return Trace(steps, *np.asarray(noted)[:, : len(steps)])
 
 
 def _log_densities(run: Run, positions: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -53,6 +53,26 @@ def test_a_search_cut_short_says_so():
     assert "not converged" in repr(found)
 
 
+def test_the_trace_is_what_adam_met_step_by_step():
+    """Beyond 256 steps, at every second one."""
+    adam, steps = optax.adam(0.05), 300
+    engine = infer.MAP("constrained", adam, max_steps=steps, tolerance=0.0)
+    found = infer.maximize(gamma(), engine, starts={"x": np.array(5.0)})
+    position = jnp.log(jnp.array([5.0]))
+    loss = jax.value_and_grad(lambda y: (jnp.exp(y) - y).sum())
+    lp, steepness, optimiser = [], [], adam.init(position)
+    for _ in range(steps):
+        value, gradient = loss(position)
+        lp.append(-value)
+        steepness.append(jnp.max(jnp.abs(gradient) * jnp.maximum(1, jnp.abs(position))))
+        updates, optimiser = adam.update(gradient, optimiser)
+        position += updates
+    np.testing.assert_array_equal(found.trace.step, np.arange(0, steps, 2))
+    np.testing.assert_allclose(found.trace.lp, lp[::2], rtol=1e-9)
+    np.testing.assert_allclose(found.trace.steepness, steepness[::2], rtol=1e-6, atol=1e-12)
+    assert found.every_lp[found.start] == found.lp
+
+
 def test_a_line_search_steps_back_from_where_the_density_is_not_finite():
     model = infer.declared(
         lambda v: jnp.sum(jnp.log(1 - v["x"] ** 2) + 5 * v["x"]), {"x": bj.Real(shape=(2,))}

@@ -1,0 +1,43 @@
+"""A trace of fixed length: of every step, then of every second one, every fourth, and so on."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+LENGTH = 256
+
+
+def empty_trace(like: Array, columns: int) -> Float[Array, "columns length"]:
+    """Make a trace in which nothing is noted."""
+    return jnp.zeros((columns, LENGTH), like.dtype)
+
+
+def noted(
+    trace: Float[Array, "columns length"], step: Int[Array, ""], values: Float[Array, "columns"]
+) -> Float[Array, "columns length"]:
+    """Note the values of a step, the next one after the last; traced.
+
+    A full trace first loses every second step, so that the kept ones stay evenly spaced.
+    """
+    stride = _stride(step)
+    thinned = jax.lax.cond(stride > _stride(jnp.maximum(step - 1, 0)), _thinned, jnp.array, trace)
+    written = jax.lax.dynamic_update_index_in_dim(thinned, values, step // stride, 1)
+    return jnp.where(step % stride == 0, written, thinned)
+
+
+def steps_noted(count: int) -> np.ndarray:
+    """List the steps that the trace of `count` steps has, counted from 0."""
+    stride = 1 << ((count - 1) // LENGTH).bit_length()
+    return np.arange(0, count, stride)
+
+
+def _stride(step: Int[Array, ""]) -> Int[Array, ""]:
+    """A power of two, such that so many steps of that stride fit the trace."""
+    bits = 32 - jax.lax.clz((step // LENGTH).astype(jnp.int32))
+    return jnp.left_shift(jnp.int32(1), bits)
+
+
+def _thinned(trace: Float[Array, "columns length"]) -> Float[Array, "columns length"]:
+    kept = trace[:, ::2]
+    return jnp.concatenate([kept, jnp.zeros_like(kept)], 1)
