@@ -1,6 +1,7 @@
 """Find starting points at which the log density and its gradient are finite."""
 
 from collections.abc import Mapping
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -70,16 +71,22 @@ def search(family: Family, chains: int, key: np.ndarray, starts: str) -> Points:
     # A draw from the prior is kept; of uniform ones, some lie where no chain comes back from.
     candidates = CANDIDATES if starts == "uniform" else 1
     lanes = family.count * chains
-    found = _propose(family, key, 0, lanes, starts)
-    for attempt in range(1, TRIES):
-        usable = _usable(found)
-        if attempt >= candidates and usable.all():
+    first, *others = _propose(family, key, range(candidates), lanes, starts)
+    found = reduce(partial(_better, choosing=True), others, first)
+    for begin in range(candidates, TRIES, candidates):
+        if _usable(found).all():
             break
-        again = _propose(family, key, attempt, lanes, starts)
-        better = again.log_densities > found.log_densities
-        better = _usable(again) & (better & (attempt < candidates) | ~usable)
-        found = Points(*(_pick(better, new, old) for new, old in zip(again, found, strict=True)))
+        attempts = range(begin, min(begin + candidates, TRIES))
+        others = _propose(family, key, attempts, lanes, starts)
+        found = reduce(partial(_better, choosing=False), others, found)
     return found
+
+
+def _better(found: Points, again: Points, choosing: bool) -> Points:
+    """Take, chain by chain, the first usable point; while choosing, that of highest density."""
+    higher = (again.log_densities > found.log_densities) & choosing
+    better = _usable(again) & (higher | ~_usable(found))
+    return Points(*(_pick(better, new, old) for new, old in zip(again, found, strict=True)))
 
 
 def refuse_misfits(density: LogDensity, chains: int, starts: Starts) -> None:
@@ -114,20 +121,24 @@ def _evaluate(shared: LogDensity, own: LogDensity, positions: Array) -> Componen
     return jax.vmap(lambda own, q: eqx.combine(shared, own).components(q))(own, positions)
 
 
-def _propose(family: Family, key: np.ndarray, attempt: int, lanes: int, how: str) -> Points:
+def _propose(
+    family: Family, key: np.ndarray, attempts: range, lanes: int, how: str
+) -> list[Points]:
+    """Propose a point for every lane, at each of several attempts."""
     own = family.rows(_members(family, lanes))
     # Bits must not depend on how the user's own programs draw theirs.
     with jax.threefry_partitionable(True):
-        tags = np.arange(lanes, dtype=np.uint32)
-        draws = _draw(family.shared, own, key, np.uint32(attempt), tags, how)
-    return Points(*(np.asarray(a) for a in draws))
+        numbers, tags = (np.asarray(each, np.uint32) for each in (attempts, range(lanes)))
+        draws = _draw(family.shared, own, key, numbers, tags, how)
+    draws = [np.asarray(a) for a in draws]
+    return [Points(*(a[i] for a in draws)) for i in range(len(attempts))]
 
 
 @eqx.filter_jit
-def _draw(shared: LogDensity, own: LogDensity, key: Any, attempt: Any, lanes: Any, how: str):
+def _draw(shared: LogDensity, own: LogDensity, key: Any, attempts: Any, lanes: Any, how: str):
     root = jax.random.wrap_key_data(key, impl="threefry2x32")
 
-    def one(own: LogDensity, lane: Array) -> tuple[Array, Components]:
+    def one(own: LogDensity, lane: Array, attempt: Array) -> tuple[Array, Components]:
         density = eqx.combine(shared, own)
         key = jax.random.fold_in(jax.random.fold_in(root, lane), attempt)
         if how == "prior":
@@ -136,7 +147,9 @@ def _draw(shared: LogDensity, own: LogDensity, key: Any, attempt: Any, lanes: An
             position = jax.random.uniform(key, (density.size,), minval=-RADIUS, maxval=RADIUS)
         return position, density.at(root).components(position)
 
-    positions, evaluated = jax.vmap(one)(own, lanes)
+    every = jax.vmap(one, in_axes=(0, 0, None))
+    # One attempt after the other: a batch of all would take as much more memory.
+    positions, evaluated = jax.lax.map(lambda attempt: every(own, lanes, attempt), attempts)
     return positions, *evaluated
 
 

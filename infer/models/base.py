@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import equinox as eqx
@@ -17,6 +17,7 @@ from bijectors.registry import bijector_for
 from bijectors.rule import Rules
 
 from ..errors import ModelError
+from ..types import Kinds, kinds
 from .describe import described
 from .minibatch import Minibatch
 from .names import matching
@@ -337,7 +338,7 @@ def _at_every_step(entries: Callable, length: int) -> list[tuple[int, ...]]:
 
 def latent_sites(model: Model) -> tuple[Site, ...]:
     """Find the latent sites of a model by one abstract run, if it has any."""
-    return tuple(site for site in _surveyed(model)[0] if site.role == "latent")
+    return tuple(site for site in _declared(kinds(model))[0] if site.role == "latent")
 
 
 def survey(model: Model) -> tuple[Site, ...]:
@@ -346,7 +347,7 @@ def survey(model: Model) -> tuple[Site, ...]:
     Raises:
         ModelError: The model has no latent site, or a term is not a real number.
     """
-    sites, _ = _surveyed(model)
+    sites, _ = _declared(kinds(model))
     if not any(site.role == "latent" for site in sites):
         frozen = [site.name for site in sites if site.role == "frozen"]
         raise (
@@ -367,13 +368,20 @@ def survey(model: Model) -> tuple[Site, ...]:
 
 def minibatches(model: Model) -> tuple[Minibatch, ...]:
     """Find the plates of which a step sees a minibatch."""
-    return tuple(_surveyed(model)[1].minibatches.values())
+    return _declared(kinds(model))[1]
 
 
 def entries(model: Model) -> dict[str, list[tuple[int, ...]]]:
     """List, for each latent site, the entry that each number of the flat vector is named after."""
     _, surveyor = _surveyed(model)
     return {name: find() for name, find in surveyor.entries.items()}
+
+
+@lru_cache(maxsize=64)
+def _declared(model: Kinds) -> tuple[tuple[Site, ...], tuple[Minibatch, ...]]:
+    """Find sites and minibatches once for all models that differ in their numbers alone."""
+    sites, surveyor = _surveyed(model.outline())
+    return sites, tuple(surveyor.minibatches.values())
 
 
 def _surveyed(model: Model, as_numbers: bool = False) -> tuple[tuple[Site, ...], Surveyor]:

@@ -91,9 +91,10 @@ def accounted(model: Model) -> Account:
 
 def described(model: Model) -> str:
     """Say which view of a posterior a model is: "posterior", "prior * likelihood^0.5"."""
-    powers = accounted(model).powers
-    if not powers:
+    is_view = lambda node: isinstance(node, View)  # noqa: E731
+    if not any(map(is_view, jax.tree.leaves(model, is_leaf=is_view))):
         return WHOLE
+    powers = accounted(model).powers
     by_role = {role: {n: p for n, p in powers.items() if p.role == role} for role in _ROLES}
     present = {role: named for role, named in by_role.items() if named}
     if len(present) > 1 and (whole := _shared(powers)):

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool
 from ..errors import EngineError
 from ..types import Scalar, Vector
 from .agreement import settled
+from .blas import one_blas_thread
 from .metric import Metric, default_rank, first_metric
 from .step_size import StepSize, average_dually, restart, try_one
 
@@ -99,13 +100,16 @@ def retune(
     # The median, so that one stuck chain does not take the others along.
     step_size = np.exp(np.median(np.log(steps.astype(np.float64))))
     metric = tuning.metric
+    with one_blas_thread():
+        learned = metric.learned(_pooled(draws), _pooled(scores)) if remaining else metric
+        enough = remaining > 0 and settled(metric, draws[-1], scores[-1])
     return HamiltonianTuning(
         np.asarray(step_size, dtype),
         tuning.target_acceptance,
-        metric.learned(_pooled(draws), _pooled(scores)) if remaining else metric,
+        learned,
         # The first metric changes the units of a step, later ones hardly do.
         np.asarray(len(draws) == 1 and remaining > 0),
-        np.asarray(remaining > 0 and settled(metric, draws[-1], scores[-1])),
+        np.asarray(enough),
     )
 
 

@@ -1,6 +1,6 @@
 """The one loop: ticks of one chain or a group of chains, written draw by draw to rows."""
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, UInt32
 from ..engines.base import Draws, Engine, State, Tick, Tuning
 from ..errors import RunError
 from ..target import Target
+from ..types import Kinds, kinds
 
 KEY_IMPLEMENTATION = "threefry2x32"
 # Window 0 is sampling, so that an early end of warm-up does not shift the draws.
@@ -80,8 +81,13 @@ class Layout(NamedTuple):
 
 def layout(engine: Engine, target: Target, tuning: Tuning, state: State) -> Layout:
     """Find the layout of an engine's records, by one abstract tick of one chain."""
+    return _ticked(engine, kinds((target, tuning, state)))
+
+
+@lru_cache(maxsize=64)
+def _ticked(engine: Engine, steered: Kinds) -> Layout:
     key = jax.eval_shape(lambda: jax.random.key(0, impl=KEY_IMPLEMENTATION))
-    _, tick = jax.eval_shape(engine.tick, key, target, tuning, state)
+    _, tick = jax.eval_shape(engine.tick, key, *steered.outline())
     dtypes = {name: np.dtype(stat.dtype) for name, stat in tick.stats.items()}
     return Layout(tick.position.shape[0], tick.gradient.shape[0], dtypes)
 

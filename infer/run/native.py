@@ -3,12 +3,14 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 from jax.experimental.xla_metadata import set_xla_metadata
 
+from ..types import kinds
 from .rewrite import rewritten, survey
 
 KEPT = 64
@@ -25,7 +27,7 @@ class Program(NamedTuple):
         rewritten: Names of the primitives that were rewritten for that.
         lapack: Whether it calls LAPACK, or would if it were not rewritten.
         trace_s: Seconds spent tracing and lowering.
-        compile_s: Seconds spent in XLA.
+        compile_s: Seconds spent waiting for XLA.
     """
 
     call: Callable[..., Any]
@@ -48,7 +50,31 @@ class Refusal(NamedTuple):
     lapack: bool
 
 
-_kept: OrderedDict[Hashable, Program | Refusal] = OrderedDict()
+Made = Program | Refusal
+
+_kept: OrderedDict[Hashable, Made] = OrderedDict()
+_prepared: dict[Hashable, Future[Made]] = {}
+
+
+def prepare(
+    function: Callable[..., Any], static: tuple[Hashable, ...], arguments: tuple[Any, ...],
+    *, native: bool,
+) -> None:  # fmt: skip
+    """Trace a program that will be asked for, and let XLA compile it while other work goes on.
+
+    Args:
+        function: As in `program`; and so are the others.
+        static: Leading arguments that the program is made for.
+        arguments: Arrays; only their shapes and types matter.
+        native: Compile the whole program as one native CPU function.
+    """
+    key = _key(function, static, arguments, native)
+    if key in _kept or key in _prepared:
+        return
+    compiling = _traced(partial(function, *static), arguments, native)
+    other = ThreadPoolExecutor(1)
+    _prepared[key] = other.submit(compiling)
+    other.shutdown(wait=False)
 
 
 def program(
@@ -66,50 +92,61 @@ def program(
     Returns:
         The program, or a refusal of the native form; and whether it is new.
     """
-    leaves, structure = jax.tree.flatten(arguments)
-    key = (function, static, structure, tuple(map(_kind, leaves)), native, *_configuration())
+    key = _key(function, static, arguments, native)
     if key in _kept:
         _kept.move_to_end(key)
         return _kept[key], False
-    made = _compile(partial(function, *static), arguments, native)
+    if key in _prepared:
+        made = _awaited(_prepared[key].result)
+    else:
+        made = _awaited(_traced(partial(function, *static), arguments, native))
+    _prepared.pop(key, None)
     _kept[key] = made
     while len(_kept) > KEPT:
         _kept.popitem(last=False)
     return made, True
 
 
-def _configuration() -> tuple[Hashable, ...]:
-    """What else in JAX's configuration changes a program."""
-    names = ("jax_enable_x64", "jax_default_matmul_precision")
-    return tuple(getattr(jax.config, name) for name in names)
+def _awaited(finish: Callable[[], Made]) -> Made:
+    began = time.perf_counter()
+    made = finish()
+    seconds = time.perf_counter() - began
+    return made._replace(compile_s=seconds) if isinstance(made, Program) else made
 
 
-def _kind(leaf: Any) -> Hashable:
-    kind = jax.typeof(leaf)
-    return kind.shape, kind.dtype, getattr(kind, "weak_type", False)
+def _key(
+    function: Callable[..., Any], static: tuple[Hashable, ...], arguments: tuple[Any, ...],
+    native: bool,
+) -> Hashable:  # fmt: skip
+    return function, static, kinds(arguments), native
 
 
-def _compile(
+def _traced(
     function: Callable[..., Any], arguments: tuple[Any, ...], native: bool
-) -> Program | Refusal:
+) -> Callable[[], Made]:
+    """Trace and lower a program in this thread; what is returned compiles it, in any."""
     began = time.perf_counter()
     # Bits must not depend on how the user's own programs draw theirs.
     with jax.threefry_partitionable(True):
         program = jax.jit(function).trace(*arguments)
         found = survey(program.jaxpr)
         if native and found.missing:
-            return Refusal(f"no native form of {', '.join(found.missing)}", found.lapack)
+            why = f"no native form of {', '.join(found.missing)}"
+            return lambda: Refusal(why, found.lapack)
         lowered = _natively(program).lower(*arguments) if native else program.lower()
-    traced = time.perf_counter()
-    try:
-        compiled = _natively_compiled(lowered) if native else lowered.compile()
-    except jax.errors.JaxRuntimeError as error:
-        if not native:
-            raise
-        return Refusal(str(error).split("\n")[0], found.lapack)
-    call, names = (_first_of(compiled), found.rewritten) if native else (compiled, ())
-    seconds = (traced - began, time.perf_counter() - traced)
-    return Program(call, native, names, found.lapack, *seconds)
+    seconds = time.perf_counter() - began
+
+    def compiled() -> Made:
+        try:
+            made = _natively_compiled(lowered) if native else lowered.compile()
+        except jax.errors.JaxRuntimeError as error:
+            if not native:
+                raise
+            return Refusal(str(error).split("\n")[0], found.lapack)
+        call, names = (_first_of(made), found.rewritten) if native else (made, ())
+        return Program(call, native, names, found.lapack, seconds, 0.0)
+
+    return compiled
 
 
 def _natively_compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:

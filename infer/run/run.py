@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,7 +15,7 @@ from ..errors import RunError
 from .collect import Group, collect, regrouped
 from .devices import Plan, in_turn, without_native
 from .loop import SAMPLING, Block, Layout, Order, Steered, layout, run_block
-from .native import Program, Refusal, program
+from .native import Program, Refusal, prepare, program
 from .offers import refuse_number
 from .progress import Progress
 
@@ -252,13 +252,20 @@ class Run:
             self.timing.sampling += spent if window == SAMPLING else 0.0
             self.timing.warmup += 0.0 if window == SAMPLING else spent
 
-    def _program(self, record: int) -> Program:
-        """Compile the loop; where there is no native form, make another plan."""
+    def prepare(self) -> "Run":
+        """Begin to compile the loop; of all that the run holds, only shapes matter."""
+        prepare(run_block, *self._made_for(self._layout.record), native=self.plan.native)
+        return self
+
+    def _made_for(self, record: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         group, capacity = self.groups[0], _capacity(record, self.plan.width)
         order = group.order(0, 0, capacity)
         arguments = (self._shared(), self._own(group), group.state, order)
-        static = (self.engine, capacity, record)
-        made, new = program(run_block, static, arguments, native=self.plan.native)
+        return (self.engine, capacity, record), arguments
+
+    def _program(self, record: int) -> Program:
+        """Compile the loop; where there is no native form, make another plan."""
+        made, new = program(run_block, *self._made_for(record), native=self.plan.native)
         if isinstance(made, Refusal):
             self.why_not_native = made.reason
             self._regroup(without_native(self.chains, self.plan, made.lapack))

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache, partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -15,12 +17,13 @@ from ..errors import RunError
 from ..models.base import Model
 from ..models.data import on_device
 from ..target import Components
+from ..types import Kinds, kinds
 from .collect import Group, regrouped
 from .devices import plan
 from .loop import chain_keys
 from .native import Program, program
 from .offers import refuse_number, refuse_unless_offered
-from .run import Run, RunState, Timing, joined, made_for
+from .run import Run, RunState, joined, made_for
 
 
 def start(
@@ -63,29 +66,52 @@ def start(
     if state is not None:
         return _resumed(members, engine, state, progress)
     refuse_misfits(density, chains, starts)
-    began = time.perf_counter()
     warmup = engine.default_warmup if warmup is None else warmup
     keys, start_key = chain_keys(key, chains * members.count)
-    points = find_starts(members, chains, start_key, starts)
-    fresh = _first_tuning(engine, points, members.count)
-    timing = Timing(starts=time.perf_counter() - began)
     chosen = plan(chains * members.count, group, threads)
-    return Run(
+    blank = _blank_points(len(keys), density.size)
+    run = Run(
         members,
         engine,
         chosen,
-        fresh if tuning is None else engine.reuse(_fitting(tuning, fresh), fresh),
-        _first_groups(keys, _init(engine, density.has_value, points), chosen.width),
+        _first_tuning(engine, blank, members.count, tuning),
+        _first_groups(keys, _blank_states(engine, density.has_value, blank), chosen.width),
         engine.windows(warmup),
         warmup,
-        timing=timing,
         progress=progress,
     )
+    if isinstance(starts, str):
+        # Values that the user gives are looked at before anything compiles.
+        run.prepare()
+    began = time.perf_counter()
+    points = find_starts(members, chains, start_key, starts)
+    run.tuning = _first_tuning(engine, points, members.count, tuning)
+    run.groups = _first_groups(keys, _init(engine, density.has_value, points), chosen.width)
+    run.timing.starts = time.perf_counter() - began
+    return run
 
 
-def _first_tuning(engine: Engine, points: Points, count: int) -> Tuning:
+def _blank_points(lanes: int, size: int) -> Points:
+    """Make points that have the shapes of starts, which are all that a program is made for."""
+    dtype = jnp.result_type(float)
+    wide, narrow = np.zeros((lanes, size), dtype), np.zeros(lanes, dtype)
+    return Points(wide, narrow, wide, wide)
+
+
+def _blank_states(engine: Engine, has_value: bool, points: Points) -> State:
+    shapes = _states_of(engine, has_value, kinds(tuple(points)))
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+@lru_cache(maxsize=64)
+def _states_of(engine: Engine, has_value: bool, points: Kinds) -> State:
+    return jax.eval_shape(partial(_init_all, engine, has_value), *points.outline())
+
+
+def _first_tuning(engine: Engine, points: Points, count: int, learned: Tuning | None) -> Tuning:
     pairs = zip(*(np.split(a, count) for a in (points.positions, points.gradients)), strict=True)
-    return joined([engine.first_tuning(*pair) for pair in pairs])
+    fresh = joined([engine.first_tuning(*pair) for pair in pairs])
+    return fresh if learned is None else engine.reuse(_fitting(learned, fresh), fresh)
 
 
 def _init(engine: Engine, has_value: bool, points: Points) -> State:

@@ -5,8 +5,10 @@ import pickle
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 
+import bijectors as bj
 import infer
 from infer.run import collect, native
 from infer.run.offers import refuse_number
@@ -294,3 +296,48 @@ def test_one_stuck_chain_does_not_take_the_step_size_along():
     starts = {"x": np.array([[0.1, 0.0], [50.0, 0.0], [0.5, 0.2], [-0.3, 0.1]])}
     stuck = infer.start(model, infer.NUTS(), warmup=60, starts=starts, progress=False).warm_up()
     assert stuck.tuning.step_size > 0.1
+
+
+def test_a_run_of_the_same_kind_traces_nothing_again():
+    """Other data, another key: the model's function is called no more."""
+    calls = []
+
+    def counted(site, y):
+        calls.append(site)
+        mean = site("mean", dist.Normal(0.0, 1.0))
+        site.derive("twice", 2 * mean)
+        site.observe("y", dist.Normal(mean, 1.0), y)
+
+    for key, y in enumerate(np.array([[1.0, 2.0], [3.0, 4.0]])):
+        before = len(calls)
+        model = infer.model(counted, y=y)
+        infer.sample(model, chains=2, draws=5, warmup=20, key=key, progress=False)
+    assert before > 0
+    assert len(calls) == before
+
+
+def test_the_program_made_ready_during_the_search_for_starts_is_the_one_that_runs():
+    counts = [
+        infer.declared(lambda v: -0.5 * v["x"] ** 2, {"x": bj.Real()}),
+        [targets.normal(mean=np.full(3, m)) for m in (0.0, 1.0)],
+    ]
+    for model in counts:
+        native._kept.clear()
+        one = infer.start(model, infer.NUTS(), chains=2, warmup=20, progress=False)
+        assert len(native._prepared) == 1
+        one.advance(2)
+        assert not native._prepared
+        assert one.timing.trace > 0
+
+
+def test_a_program_that_xla_refuses_while_starts_are_sought_is_not_native():
+    """XLA has no native code for a loop over a traced sort."""
+
+    def sorted_sum(values):
+        return -0.5 * (jnp.sort(values["x"]) ** 2).sum()
+
+    model = infer.declared(sorted_sum, {"x": bj.Real(shape=(3,))})
+    one = infer.start(model, infer.NUTS(), chains=2, warmup=20, progress=False).advance(5)
+    assert "sort" in one.why_not_native
+    assert not one.plan.native
+    assert not native._prepared

@@ -1,0 +1,20 @@
+"""BLAS runs on one thread inside the block, and on as many as before after it."""
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from infer.numerics.blas import one_blas_thread
+
+
+def threads():
+    np.eye(2) @ np.eye(2)
+    return [
+        library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"
+    ]
+
+
+def test_blas_is_kept_to_one_thread_inside_and_let_go_after():
+    before = threads()
+    with one_blas_thread():
+        assert set(threads()) == {1}
+    assert threads() == before
