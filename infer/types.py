@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float
 
 Scalar = Float[Array, ""]
@@ -40,5 +41,8 @@ def kinds(tree: Any) -> Kinds:
 
 
 def _kind(leaf: Any) -> tuple[tuple[int, ...], Any, bool]:
+    if isinstance(leaf, np.ndarray) and jax.dtypes.canonicalize_dtype(leaf.dtype) == leaf.dtype:
+        # As below, but ten times as fast; a run asks this of fifty arrays in every window.
+        return leaf.shape, leaf.dtype, False
     kind = jax.typeof(leaf)
     return kind.shape, kind.dtype, getattr(kind, "weak_type", False)

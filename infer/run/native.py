@@ -8,14 +8,17 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.experimental.xla_metadata import set_xla_metadata
 
 from ..types import kinds
 from .rewrite import rewritten, survey
 
 KEPT = 64
+# LLVM's third level takes up to 1.4 times as long as its second, and its loops are no faster.
+LEVEL: dict[str, Any] = {"xla_backend_optimization_level": 2}
 # XLA's calls into another library for sums and products have no native form.
-NATIVE_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
+NATIVE_OPTIONS = LEVEL | {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 
 class Program(NamedTuple):
@@ -52,8 +55,7 @@ class Refusal(NamedTuple):
 
 Made = Program | Refusal
 
-_kept: OrderedDict[Hashable, Made] = OrderedDict()
-_prepared: dict[Hashable, Future[Made]] = {}
+_kept: OrderedDict[Hashable, Made | Future[Made]] = OrderedDict()
 
 
 def prepare(
@@ -69,11 +71,11 @@ def prepare(
         native: Compile the whole program as one native CPU function.
     """
     key = _key(function, static, arguments, native)
-    if key in _kept or key in _prepared:
+    if key in _kept:
         return
     compiling = _traced(partial(function, *static), arguments, native)
     other = ThreadPoolExecutor(1)
-    _prepared[key] = other.submit(compiling)
+    _keep(key, other.submit(compiling))
     other.shutdown(wait=False)
 
 
@@ -93,18 +95,21 @@ def program(
         The program, or a refusal of the native form; and whether it is new.
     """
     key = _key(function, static, arguments, native)
-    if key in _kept:
-        _kept.move_to_end(key)
-        return _kept[key], False
-    if key in _prepared:
-        made = _awaited(_prepared[key].result)
-    else:
-        made = _awaited(_traced(partial(function, *static), arguments, native))
-    _prepared.pop(key, None)
+    kept = _kept.get(key)
+    new = kept is None or isinstance(kept, Future)
+    if kept is None:
+        kept = _awaited(_traced(partial(function, *static), arguments, native))
+    made = _awaited(kept.result) if isinstance(kept, Future) else kept
+    _keep(key, made)
+    return made, new
+
+
+def _keep(key: Hashable, made: Made | Future[Made]) -> None:
+    """Keep a program, or one in the making, and forget the one that was longest not asked for."""
     _kept[key] = made
-    while len(_kept) > KEPT:
+    _kept.move_to_end(key)
+    if len(_kept) > KEPT:
         _kept.popitem(last=False)
-    return made, True
 
 
 def _awaited(finish: Callable[[], Made]) -> Made:
@@ -155,7 +160,7 @@ def _natively_compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
     except jax.errors.JaxRuntimeError as error:
         if "No such compile option" not in str(error):
             raise
-        return lowered.compile()
+        return lowered.compile(compiler_options=dict(LEVEL))
 
 
 def _natively(program: jax.stages.Traced) -> jax.stages.Wrapped:
@@ -166,11 +171,12 @@ def _natively(program: jax.stages.Traced) -> jax.stages.Wrapped:
     """
     function = rewritten(program)
 
-    # jaxlib 0.10 aborts the process where XLA finds an argument of such a call dead, so a
-    # number of each is returned, and thrown away by the caller: JAX itself would drop it here.
+    # jaxlib 0.10 aborts the process where XLA finds an argument of such a call dead, so something
+    # of each is returned, and thrown away by the caller: JAX itself would drop it here. All in
+    # one array, since each array that is returned costs microseconds.
     def alive(*arguments: Any) -> Any:
-        touched = [leaf.reshape(-1)[:1] for leaf in jax.tree.leaves(arguments)]
-        return function(*arguments), touched
+        touched = [leaf.reshape(-1)[:1] != 0 for leaf in jax.tree.leaves(arguments)]
+        return function(*arguments), jnp.concatenate(touched) if touched else ()
 
     inner = jax.jit(alive)
 

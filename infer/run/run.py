@@ -19,8 +19,11 @@ from .native import Program, Refusal, prepare, program
 from .offers import refuse_number
 from .progress import Progress
 
+# Rows of all chains of a program, and of one chain: each block zeroes them, and the fewer blocks
+# the better.
 BUFFER_BYTES = 64 * 2**20
-LARGEST_CAPACITY = 256
+CHAIN_BYTES = 2 * 2**20
+LARGEST_CAPACITY = 1024
 
 
 @dataclass
@@ -284,7 +287,7 @@ class Run:
 
 def _capacity(record: int, width: int) -> int:
     """Rows that fit the buffer: a power of two, so that few programs differ in it."""
-    rows = BUFFER_BYTES // (8 * record * width)
+    rows = min(BUFFER_BYTES // width, CHAIN_BYTES) // (8 * record)
     return int(np.clip(2 ** int(np.log2(max(rows, 1))), 1, LARGEST_CAPACITY))
 
 
