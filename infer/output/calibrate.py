@@ -36,6 +36,8 @@ MOST_THIN = 64
 MEASURED = 16
 # Points that are evaluated in one call, so that their number compiles nothing.
 SLICE = 128
+# Quantiles whose effective sizes are those of the tails, as ArviZ has them.
+TAILS = (0.05, 0.95)
 # Draws below which ArviZ knows no effective size.
 SHORTEST = 4
 
@@ -261,7 +263,8 @@ def _effective(series: np.ndarray) -> float:
     """Effective size of draws of shape (chains, draws); all of them, of what does not vary."""
     if np.ptp(series) == 0 or series.shape[1] < SHORTEST:
         return float(series.size)
-    sizes = [float(az.ess(series, method=how)) for how in ("bulk", "tail")]
+    bulk, tail = az.ess(series, method="bulk"), az.ess(series, method="tail", prob=TAILS)
+    sizes = float(bulk), float(tail)
     return min((size for size in sizes if np.isfinite(size)), default=float(series.size))
 
 
