@@ -31,6 +31,8 @@ from .models.tfp_joint import from_tfp as from_tfp
 from .models.tree import tree_model as tree_model
 from .output.approximation import Approximation as Approximation
 from .output.arviz import to_arviz as to_arviz
+from .output.calibrate import calibrate as calibrate
+from .output.calibration import Calibration as Calibration
 from .output.divergences import (
     Divergences as Divergences,
     explain_divergences as explain_divergences,

@@ -63,6 +63,14 @@ class Target(eqx.Module):
         log density is NaN where it `has_value` not; the gradient is whole all the same.
         """
 
+    def evaluate_from(self, position: Vector, reference: Scalar) -> tuple[Scalar, Vector]:
+        """Compute the log density minus a reference in nats, and the gradient.
+
+        Near the reference the difference may keep digits that the log density itself has not.
+        """
+        log_density, gradient = self.evaluate(position)
+        return log_density - reference, gradient
+
     def unvalued_gradient(self, position: Vector) -> Vector:
         """Compute the gradient of the part that has no value."""
         return jnp.zeros_like(position)

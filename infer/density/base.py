@@ -22,6 +22,7 @@ from ..models.readers import PriorDraws, Values
 from ..models.site import Declaration, Site
 from ..models.steps import Repeated, Steps
 from ..models.view import described
+from ..numerics.long_sum import long_sum, two_sum
 from ..target import Components, Target
 from ..types import Scalar, Vector
 
@@ -184,6 +185,11 @@ class LogDensity(Target):
     def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
         return jax.value_and_grad(self._total)(position)
 
+    def evaluate_from(self, position: Vector, reference: Scalar) -> tuple[Scalar, Vector]:
+        if position.dtype != jnp.float32:
+            return super().evaluate_from(position, reference)
+        return jax.value_and_grad(self._beyond)(position, reference)
+
     def unvalued_gradient(self, position: Vector) -> Vector:
         return jax.grad(lambda q: self._summed(q, valued=False)[0])(position)
 
@@ -267,6 +273,17 @@ class LogDensity(Target):
         account, joint = self.read(position)
         log_density = account.log_density().astype(position.dtype)
         return log_density + joint.log_det + joint.auxiliary if self.jacobian else log_density
+
+    def _beyond(self, position: Vector, reference: Scalar) -> Scalar:
+        """Log density minus a reference, with the digits that its own size would drop."""
+        account, joint = self.read(position)
+        sums = [long_sum(term.rows.astype(position.dtype)) for term in account.terms]
+        own = [joint.log_det, joint.auxiliary] if self.jacobian else []
+        total, remainder = -reference, jnp.zeros_like(reference)
+        for whole, rest in [*sums, *((each, 0.0) for each in own)]:
+            total, lost = two_sum(total, whole)
+            remainder = remainder + rest + lost
+        return total + remainder
 
     def _valued(self, position: Vector) -> Scalar:
         """Log density of the terms that have a value."""

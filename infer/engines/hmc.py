@@ -53,6 +53,7 @@ class HMCState(NamedTuple):
     Attributes:
         start: The last draw, where the present trajectory began.
         point: The moving end of the trajectory.
+        reference: What log densities and energies are told from, in nats.
         start_energy: Energy at the beginning of the trajectory, in nats.
         left: Steps still to take; none means that a new trajectory is due.
         taken: Steps taken.
@@ -63,6 +64,7 @@ class HMCState(NamedTuple):
 
     start: PhasePoint
     point: PhasePoint
+    reference: Scalar
     start_energy: Scalar
     left: Int[Array, ""]
     taken: Int[Array, ""]
@@ -152,7 +154,8 @@ class HMC(Engine):
         one, none = jnp.ones_like(point.log_density), jnp.int32(0)
         no = jnp.asarray(False)
         step = hamiltonian.restart(one, searching=no, adapting=no)
-        return HMCState(point, point, point.log_density, none, none, step, one, none)
+        reference, point = hamiltonian.rebased(jnp.zeros_like(one), point)
+        return HMCState(point, point, reference, point.log_density, none, none, step, one, none)
 
     def enter(self, tuning: HMCTuning, state: HMCState, warming: Bool[Array, ""]) -> HMCState:
         return state._replace(step=hamiltonian.enter(tuning.shared, warming))
@@ -167,7 +170,7 @@ class HMC(Engine):
             lambda: _begin(momentum_key, uniforms[0], tuning, state),
             lambda: state,
         )
-        point = self._advance(target, state.point, state.step_size, tuning.shared.metric)
+        point = self._advance(target, state, tuning.shared.metric)
         log_weight = state.start_energy - energy(point)
         log_weight = hamiltonian.trusted(log_weight)
         diverging = log_weight < -DIVERGENT
@@ -179,10 +182,10 @@ class HMC(Engine):
         acceptance = jnp.minimum(1.0, jnp.exp(log_weight))
         step = hamiltonian.learn(state.step, tuning.shared, complete, acceptance)
         taken, ticks = state.taken + 1, jnp.where(complete, 0, state.ticks + 1)
-        stats = self._path_stats(start, point) | {
+        stats = self._path_stats(state.reference, start, point) | {
             "acceptance_rate": acceptance,
             "diverging": diverging,
-            "energy": state.start_energy - jnp.where(accepted, log_weight, 0.0),
+            "energy": state.start_energy - jnp.where(accepted, log_weight, 0.0) - state.reference,
             "n_steps": taken,
             "step_size": state.step_size,
             "step_size_bar": jnp.exp(averaged(step)),
@@ -192,16 +195,17 @@ class HMC(Engine):
         )
         return moved, Tick(complete, start.position, start.gradient, stats)
 
-    def _advance(
-        self, target: Target, point: PhasePoint, step_size: Scalar, metric: Metric
-    ) -> PhasePoint:
+    def _advance(self, target: Target, state: HMCState, metric: Metric) -> PhasePoint:
         if self.energy == "path":
-            return leapfrog_along(target, self.quadrature, point, step_size, metric)
-        return leapfrog(target.evaluate, point, step_size, metric)
+            return leapfrog_along(target, self.quadrature, state.point, state.step_size, metric)
+        evaluate = lambda q: target.evaluate_from(q, state.reference)  # noqa: E731
+        return leapfrog(evaluate, state.point, state.step_size, metric)
 
-    def _path_stats(self, start: PhasePoint, point: PhasePoint) -> dict[str, Array]:
+    def _path_stats(
+        self, reference: Scalar, start: PhasePoint, point: PhasePoint
+    ) -> dict[str, Array]:
         if self.energy == "value":
-            return {"lp": start.log_density}
+            return {"lp": reference + start.log_density}
         sums = point.path.error, point.path.loop
         return path_statistics(self.quadrature, start.log_density, *sums)
 
@@ -221,13 +225,16 @@ class HMC(Engine):
 
 def _begin(key: Array, uniform: Scalar, tuning: HMCTuning, state: HMCState) -> HMCState:
     momentum = hamiltonian.draw_momentum(key, state.start.position)
-    point = state.start._replace(momentum=momentum, path=restarted(state.start.path))
+    reference, start = hamiltonian.rebased(state.reference, state.start)
+    point = start._replace(momentum=momentum, path=restarted(start.path))
     step_size = jnp.exp(state.step.log_step)
     length = tuning.trajectory_length * (1 + tuning.jitter * (2 * uniform - 1))
     steps = jnp.clip(jnp.round(length / step_size).astype(jnp.int32), 1, tuning.max_steps)
     steps = jnp.where(state.step.searching, 1, steps).astype(jnp.int32)
     return state._replace(
+        start=start,
         point=point,
+        reference=reference,
         start_energy=energy(point),
         left=steps,
         taken=jnp.int32(0),

@@ -23,7 +23,7 @@ from ..numerics.line_integral import (
     starting_unvalued,
 )
 from ..numerics.metric import Metric
-from ..numerics.no_u_turn import Slots, Tree
+from ..numerics.no_u_turn import Choice, Slots, Tree
 from ..numerics.step_size import StepSize, averaged
 from ..numerics.windows import warmup_windows
 from ..target import Components, Target
@@ -39,6 +39,7 @@ class NUTSState(NamedTuple):
         slots: Memory of the growing subtree.
         step: What the chain has learned of its step size.
         step_size: Of the present trajectory.
+        reference: What log densities and energies are told from, in nats.
         ticks: Ticks since the last completed draw.
     """
 
@@ -46,6 +47,7 @@ class NUTSState(NamedTuple):
     slots: Slots
     step: StepSize
     step_size: Scalar
+    reference: Scalar
     ticks: Int[Array, ""]
 
 
@@ -115,13 +117,13 @@ class NUTS(Engine):
         return self._first(starting_unvalued(position, here))
 
     def _first(self, point: PhasePoint) -> NUTSState:
-        tree = no_u_turn.begin(point)._replace(done=jnp.asarray(True))
         one = jnp.ones_like(point.log_density)
+        reference, point = hamiltonian.rebased(jnp.zeros_like(one), point)
+        tree = no_u_turn.begin(point)._replace(done=jnp.asarray(True))
         no = jnp.asarray(False)
         step = hamiltonian.restart(one, searching=no, adapting=no)
-        return NUTSState(
-            tree, no_u_turn.no_slots(self.max_depth, point.position), step, one, jnp.int32(0)
-        )
+        slots = no_u_turn.no_slots(self.max_depth, point.position)
+        return NUTSState(tree, slots, step, one, reference, jnp.int32(0))
 
     def enter(
         self, tuning: HamiltonianTuning, state: NUTSState, warming: Bool[Array, ""]
@@ -133,9 +135,10 @@ class NUTS(Engine):
     ) -> tuple[NUTSState, Tick]:
         momentum_key, leaf_key = jax.random.split(jax.random.fold_in(key, state.ticks))
         uniforms = jax.random.uniform(leaf_key, (3,), state.step_size.dtype)
-        tree, step_size = _begin_if_done(momentum_key, state)
-        tree, end, sign = no_u_turn.growing_end(tree, uniforms[0])
-        point = self._advance(target, end, sign * step_size, tuning.metric)
+        state = _begin_if_done(momentum_key, state)
+        start, reference, step_size = state.tree.chosen, state.reference, state.step_size
+        tree, end, sign = no_u_turn.growing_end(state.tree, uniforms[0])
+        point = self._advance(target, reference, end, sign * step_size, tuning.metric)
         tree, slots = no_u_turn.join(tree, state.slots, point, uniforms[1:])
         searching = state.step.searching
         complete = tree.done & ~searching
@@ -143,22 +146,27 @@ class NUTS(Engine):
         step = hamiltonian.learn(state.step, tuning, complete, acceptance)
         ticks = jnp.where(complete, 0, state.ticks + 1)
         tree = tree._replace(done=tree.done | searching)
-        stats = _stats(tree, acceptance, step_size, step) | self._path_stats(tree)
+        stats = _stats(tree, acceptance, state, step) | self._path_stats(reference, tree)
         tick = Tick(complete, tree.chosen.position, tree.chosen.gradient, stats)
-        return NUTSState(
-            _forget_trial(searching, tree, state.tree), slots, step, step_size, ticks
-        ), tick
+        tree = _forget_trial(searching, tree, start)
+        return NUTSState(tree, slots, step, step_size, reference, ticks), tick
 
     def _advance(
-        self, target: Target, point: PhasePoint, step_size: Scalar, metric: Metric
+        self,
+        target: Target,
+        reference: Scalar,
+        point: PhasePoint,
+        step_size: Scalar,
+        metric: Metric,
     ) -> PhasePoint:
         if self.energy == "path":
             return leapfrog_along(target, self.quadrature, point, step_size, metric)
-        return leapfrog(target.evaluate, point, step_size, metric)
+        evaluate = lambda q: target.evaluate_from(q, reference)  # noqa: E731
+        return leapfrog(evaluate, point, step_size, metric)
 
-    def _path_stats(self, tree: Tree) -> dict[str, Array]:
+    def _path_stats(self, reference: Scalar, tree: Tree) -> dict[str, Array]:
         if self.energy == "value":
-            return {"lp": tree.chosen.log_density}
+            return {"lp": reference + tree.chosen.log_density}
         path = tree.ends.path
         sums = path.error.sum(), path.loop.sum()
         return path_statistics(self.quadrature, tree.chosen.log_density, *sums)
@@ -177,32 +185,34 @@ class NUTS(Engine):
         return hamiltonian.retune(tuning, draws, scores, steps, remaining)
 
 
-def _begin_if_done(key: Array, state: NUTSState) -> tuple[Tree, Scalar]:
-    def fresh() -> tuple[Tree, Scalar]:
-        position, gradient, log_density, _, path = state.tree.chosen
+def _begin_if_done(key: Array, state: NUTSState) -> NUTSState:
+    def fresh() -> tuple[Tree, Scalar, Scalar]:
+        reference, start = hamiltonian.rebased(state.reference, state.tree.chosen)
+        position, gradient, log_density, _, path = start
         momentum = hamiltonian.draw_momentum(key, position)
         point = PhasePoint(position, momentum, gradient, log_density, restarted(path))
-        tree = no_u_turn.begin(point)
-        return tree, jnp.exp(state.step.log_step)
+        return no_u_turn.begin(point), jnp.exp(state.step.log_step), reference
 
-    return jax.lax.cond(state.tree.done, fresh, lambda: (state.tree, state.step_size))
+    def same() -> tuple[Tree, Scalar, Scalar]:
+        return state.tree, state.step_size, state.reference
+
+    tree, step_size, reference = jax.lax.cond(state.tree.done, fresh, same)
+    return state._replace(tree=tree, step_size=step_size, reference=reference)
 
 
-def _forget_trial(searching: Array, tree: Tree, before: Tree) -> Tree:
+def _forget_trial(searching: Array, tree: Tree, start: Choice) -> Tree:
     """Let a trial step of the search leave the chain where it was."""
-    chosen = jax.tree.map(
-        lambda old, new: jnp.where(searching, old, new), before.chosen, tree.chosen
-    )
+    chosen = jax.tree.map(lambda old, new: jnp.where(searching, old, new), start, tree.chosen)
     return tree._replace(chosen=chosen)
 
 
-def _stats(tree: Tree, acceptance: Scalar, step_size: Scalar, step: StepSize) -> dict[str, Array]:
+def _stats(tree: Tree, acceptance: Scalar, state: NUTSState, step: StepSize) -> dict[str, Array]:
     return {
         "acceptance_rate": acceptance,
         "diverging": tree.diverging,
-        "energy": tree.start_energy - tree.chosen.log_weight,
+        "energy": tree.start_energy - tree.chosen.log_weight - state.reference,
         "n_steps": tree.n_steps,
         "tree_depth": tree.depth,
-        "step_size": step_size,
+        "step_size": state.step_size,
         "step_size_bar": jnp.exp(averaged(step)),
     }

@@ -77,12 +77,12 @@ def view(model: Model, selectors: Sequence[Any], powers: Mapping[str, Any]) -> V
     return made
 
 
-def accounted(model: Model) -> Account:
+def accounted(model: Model, reader: Reader | None = None) -> Account:
     """Run a model abstractly; what is known before the program runs, such as powers, stays so."""
     found: list[Account] = []
 
     def run() -> Array:
-        found.append(model.run(Surveyor(model.rules)))
+        found.append(model.run(Surveyor(model.rules) if reader is None else reader))
         return jnp.zeros(())
 
     jax.eval_shape(run)

@@ -1,6 +1,7 @@
 """What HMC and NUTS share: their tuning, how it is learned, and a transition's momentum."""
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -12,8 +13,12 @@ from ..errors import EngineError
 from ..types import Scalar, Vector
 from .agreement import settled
 from .blas import one_blas_thread
+from .long_sum import two_sum
 from .metric import Metric, default_rank, first_metric
 from .step_size import StepSize, average_dually, restart, try_one
+
+# A point of phase space, or the choice of a tree: both have a log density and a path.
+Rebased = TypeVar("Rebased", bound=Any)
 
 # A trajectory whose energy exceeds its start's by so many nats is divergent (Stan).
 DIVERGENT = 1000.0
@@ -78,6 +83,18 @@ def reuse(learned: HamiltonianTuning, fresh: HamiltonianTuning) -> HamiltonianTu
 def trusted(log_weight: Scalar) -> Scalar:
     """Read an energy that is not a number, or is minus infinity, as a divergence."""
     return jnp.where(log_weight < jnp.inf, log_weight, -jnp.inf)
+
+
+def rebased(reference: Scalar, point: Rebased) -> tuple[Scalar, Rebased]:
+    """Take a point's log density into the reference that the next ones are told from.
+
+    What rounding leaves of it stays with the point, so nothing is lost. Energies that are
+    integrated along the way have no reference.
+    """
+    if point.path is not None:
+        return reference, point
+    total, remainder = two_sum(reference, point.log_density)
+    return total, point._replace(log_density=remainder)
 
 
 def retune(

@@ -16,7 +16,7 @@ class PhasePoint(NamedTuple):
         position: In model units, shape (size,).
         momentum: In the whitened space, shape (size,).
         gradient: Gradient of the log density at `position`, shape (size,).
-        log_density: In nats, shape ().
+        log_density: In nats, shape (); minus a reference, where the engine keeps one.
         path: The line integral up to here, where energies are integrated along the way.
     """
 

@@ -133,7 +133,7 @@ def dataset(
     for name, value in values.items():
         own = names.get(name, (None,) * (value.ndim - len(lead)))
         dims = lead + tuple(d or f"{name}_dim_{i}" for i, d in enumerate(own))
-        arrays |= {part: (dims, numbers) for part, numbers in _real(name, value).items()}
+        arrays |= {part: (dims, numbers) for part, numbers in real_parts(name, value).items()}
     used = {d for dims, _ in arrays.values() for d in dims}
     known = {d: c for d, c in coords.items() if d in used}
     sizes = next(iter(values.values())).shape if values else ()
@@ -141,7 +141,7 @@ def dataset(
     return xarray.Dataset(arrays, coords=known | numbered)
 
 
-def _real(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
+def real_parts(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
     """Part complex numbers, which neither ArviZ's diagnostics nor netCDF take."""
     if not np.iscomplexobj(value):
         return {name: value}

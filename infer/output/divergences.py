@@ -159,3 +159,7 @@ class _Spy(Target):
     def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
         self.seen.append(position)
         return self.target.evaluate(position)
+
+    def evaluate_from(self, position: Vector, reference: Scalar) -> tuple[Scalar, Vector]:
+        self.seen.append(position)
+        return self.target.evaluate_from(position, reference)

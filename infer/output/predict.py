@@ -21,7 +21,7 @@ from .versions import as_arviz
 Arrays = dict[str, np.ndarray]
 
 
-class _Draw(NamedTuple):
+class Simulated(NamedTuple):
     """One run of a model: its latent, derived and newly observed values, and its data."""
 
     latent: dict[str, Any]
@@ -56,7 +56,7 @@ def predict(
     lead = _lead(given)
     values = {n: np.asarray(a).reshape(-1, *a.shape[2:]) for n, a in given.items()}
     values = {name: a for name, a in values.items() if name not in redraw}
-    draws, account = _drawn(model, values, int(np.prod(lead)), key)
+    draws, account = simulated(model, values, int(np.prod(lead)), key)
     predicted = {n: a.reshape(*lead, *a.shape[1:]) for n, a in _new(draws).items()}
     groups = {"posterior_predictive": dataset(account.dims, _coords(model), predicted)}
     return as_arviz(groups | _data(model, draws, account), {})
@@ -77,7 +77,7 @@ def sample_prior(model: Model, draws: int = 1000, *, key: int | Array = 0) -> An
     Raises:
         ModelError: A latent site has a constraint and no prior.
     """
-    found, account = _drawn(model, {}, draws, key)
+    found, account = simulated(model, {}, draws, key)
     prior = {name: array[None] for name, array in (found.latent | found.derived).items()}
     predicted = {name: array[None] for name, array in found.predicted.items()}
     groups = {"prior": dataset(account.dims, _coords(model), prior)}
@@ -86,7 +86,7 @@ def sample_prior(model: Model, draws: int = 1000, *, key: int | Array = 0) -> An
     return as_arviz(groups | _data(model, found, account), {})
 
 
-def _new(draws: _Draw) -> Mapping[str, Any]:
+def _new(draws: Simulated) -> Mapping[str, Any]:
     if not draws.predicted:
         raise ModelError(
             "model",
@@ -96,14 +96,16 @@ def _new(draws: _Draw) -> Mapping[str, Any]:
     return draws.predicted | draws.derived
 
 
-def _drawn(model: Model, values: Arrays, draws: int, key: int | Array) -> tuple[_Draw, Account]:
+def simulated(
+    model: Model, values: Arrays, draws: int, key: int | Array
+) -> tuple[Simulated, Account]:
     """Run a model once for each row of values, a slice at a time."""
     root = jax.random.key_data(root_key(key))
     account, numbers = _account(model, values, root)
     size = int(np.clip(SLICE_NUMBERS // max(numbers, 1), 1, min(LARGEST_SLICE, draws)))
     slices = [_slice(model, values, root, begin, size, draws) for begin in range(0, draws, size)]
     latent, derived, predicted, observed = zip(*slices, strict=True)
-    joined = _Draw(_joined(latent), _joined(derived), _joined(predicted), observed[0])
+    joined = Simulated(_joined(latent), _joined(derived), _joined(predicted), observed[0])
     return joined, account
 
 
@@ -111,7 +113,9 @@ def _joined(parts: Sequence[Arrays]) -> Arrays:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _slice(model: Model, values: Arrays, root: Array, begin: int, size: int, draws: int) -> _Draw:
+def _slice(
+    model: Model, values: Arrays, root: Array, begin: int, size: int, draws: int
+) -> Simulated:
     rows = np.minimum(np.arange(begin, begin + size), draws - 1)
     arguments = (model, {n: a[rows] for n, a in values.items()}, root, rows.astype(np.uint32))
     made, _ = program(_run_all, (), arguments, native=False)
@@ -122,27 +126,29 @@ def _slice(model: Model, values: Arrays, root: Array, begin: int, size: int, dra
     return kept._replace(observed=draw.observed)
 
 
-def _run_all(model: Model, values: dict[str, Array], root: Array, rows: Array) -> _Draw:
-    def one(values: dict[str, Array], row: Array) -> _Draw:
+def _run_all(model: Model, values: dict[str, Array], root: Array, rows: Array) -> Simulated:
+    def one(values: dict[str, Array], row: Array) -> Simulated:
         return _run(model, values, root, row)[0]
 
-    varying = _Draw(0, 0, 0, None)  # pyright: ignore[reportArgumentType]
+    varying = Simulated(0, 0, 0, None)  # pyright: ignore[reportArgumentType]
     return jax.vmap(one, out_axes=varying)(values, rows)
 
 
-def _run(model: Model, values: dict[str, Array], root: Array, row: Any) -> tuple[_Draw, Account]:
+def _run(
+    model: Model, values: dict[str, Array], root: Array, row: Any
+) -> tuple[Simulated, Account]:
     key = jax.random.wrap_key_data(root, impl="threefry2x32")
     reader = Predictions(values, jax.random.fold_in(key, row))
     account = model.run(reader)
     latent = {name: image.value for name, image in account.images.items()}
-    return _Draw(latent, account.derived, reader.predicted, reader.observed), account
+    return Simulated(latent, account.derived, reader.predicted, reader.observed), account
 
 
 def _account(model: Model, values: Arrays, root: Array) -> tuple[Account, int]:
     """Run abstractly, to learn the names of axes and how many numbers one draw makes."""
     found: list[Account] = []
 
-    def abstract_run(model: Model, values: dict[str, Array], root: Array) -> _Draw:
+    def abstract_run(model: Model, values: dict[str, Array], root: Array) -> Simulated:
         draw, account = _run(model, values, root, 0)
         found.append(account)
         return draw
@@ -167,7 +173,7 @@ def _coords(model: Model) -> Mapping[str, np.ndarray]:
     return model.labels.coords
 
 
-def _data(model: Model, draws: _Draw, account: Account) -> dict[str, xarray.Dataset]:
+def _data(model: Model, draws: Simulated, account: Account) -> dict[str, xarray.Dataset]:
     known = account.dims
     rest = {n: a for n, a in model.constants().items() if n not in known}
     named: dict[str, Mapping[str, Any]] = {"observed_data": draws.observed, "constant_data": rest}

@@ -70,16 +70,21 @@ def sample(
     """
     engine = NUTS() if engine is None else engine
     refuse_number("draws", draws, 1)
-    if isinstance(engine, MAP | ADVI):
-        call = "maximize" if isinstance(engine, MAP) else "fit"
-        raise EngineError(
-            type(engine).__name__, "it is not a sampler", f"Call infer.{call}(model, ...)."
-        )
+    refuse_unless_sampler(engine)
     run = start(
         model, engine, chains=chains, warmup=warmup, starts=starts, tuning=tuning, key=key,
         group=group, threads=threads, progress=progress,
     )  # fmt: skip
     return to_arviz(_advanced(run, draws))
+
+
+def refuse_unless_sampler(engine: Engine) -> None:
+    """Raise where an engine draws nothing from the posterior."""
+    if isinstance(engine, MAP | ADVI):
+        call = "maximize" if isinstance(engine, MAP) else "fit"
+        raise EngineError(
+            type(engine).__name__, "it is not a sampler", f"Call infer.{call}(model, ...)."
+        )
 
 
 def _advanced(run: Run, draws: int) -> Run:

@@ -1,0 +1,108 @@
+"""Whether a model says how its values and its data come about, so that both can be drawn."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.core import Tracer
+from jaxtyping import Array
+
+from bijectors.rule import Rules
+
+from ..errors import ModelError
+from .base import Account, Model, Surveyor
+from .prior import Prior
+from .steps import Repeated, Steps
+from .view import accounted
+
+
+class _Asked(Surveyor):
+    """Notes what is observed in a way that can be drawn anew; the data themselves may be missing.
+
+    Attributes:
+        names: Of these observations.
+    """
+
+    def __init__(self, rules: Rules, names: set[str]) -> None:
+        super().__init__(rules)
+        self.names = names
+
+    def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
+        self.names.add(name)
+        return prior.sample(jax.random.key(0)) if value is None else value
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        opened = lambda _: _Asked(self._rules, self.names)  # noqa: E731
+        return super().steps(repeated, length)._replace(reader=opened)
+
+
+def refuse_unless_generative(model: Model) -> None:
+    """Raise where a model is no joint density to draw values and data from; computes nothing.
+
+    Raises:
+        ModelError: A site has no prior, one known by its score alone or one that is cut off; a
+            term is a factor, or changed by a view; what is observed is nothing, cannot be drawn
+            anew or has missing entries. The message names it.
+    """
+    reader = _Asked(model.rules, set())
+    account = accounted(model, reader)
+    for declaration in account.declarations:
+        _refuse_missing(declaration.name, account)
+        _refuse_undrawn(declaration.name, declaration.prior)
+    _refuse_views(account)
+    for term in account.terms:
+        if term.role == "factor":
+            raise not_generative(
+                term.name,
+                "it is a factor, from which nothing is drawn",
+                "Declare it as a prior or as an observation.",
+            )
+        if term.role == "likelihood" and term.name not in reader.names:
+            raise not_generative(
+                term.name,
+                "it is observed in a way that cannot be drawn anew",
+                "Declare it by site.observe, and leave what condition has made data latent.",
+            )
+    if not account.observed:
+        raise not_generative("model", "it observes nothing", "Declare data by site.observe.")
+
+
+def not_generative(where: str, found: str, mend: str) -> ModelError:
+    """Say why a model cannot be calibrated."""
+    return ModelError(where, f"the model cannot be calibrated: {found}", mend)
+
+
+def _refuse_missing(name: str, account: Account) -> None:
+    if name.endswith(".missing") and name.removesuffix(".missing") in account.observed:
+        raise not_generative(
+            name,
+            "it stands for missing entries of an observation",
+            "Calibrate it with whole data: missing=None.",
+        )
+
+
+def _refuse_undrawn(name: str, prior: Any) -> None:
+    if prior is None:
+        raise not_generative(
+            name, "this site has a constraint and no prior, so no draw of it exists", "Give it one."
+        )
+    if not prior.valued:
+        raise not_generative(
+            name,
+            "the prior of this site is known by its score alone, so no draw of it exists",
+            "Use a prior with a log density.",
+        )
+    if prior.remark:
+        raise not_generative(
+            name,
+            f"draws of its prior are not draws of its density, since {prior.remark}",
+            "Use a prior that lives on the set, such as a TruncatedDistribution.",
+        )
+
+
+def _refuse_views(account: Account) -> None:
+    for name, power in account.powers.items():
+        if any(isinstance(factor, Tracer) or float(factor) != 1 for factor in power.factors):
+            raise not_generative(
+                name, "a view has changed this term", "Calibrate the model that the view is of."
+            )

@@ -1,0 +1,280 @@
+"""Simulation-based calibration: whether an engine finds what the model itself has put there."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import arviz as az
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..density.base import LogDensity
+from ..density.family import Family
+from ..density.start import Starts
+from ..engines.base import Engine
+from ..engines.nuts import NUTS
+from ..errors import RunError
+from ..models.base import Model
+from ..models.generative import not_generative, refuse_unless_generative
+from ..models.observing import observing
+from ..models.readers import Values
+from ..run.loop import root_key
+from ..run.native import Program, program
+from ..run.offers import refuse_number
+from ..run.run import Run
+from ..run.start import start
+from .arviz import dataset, real_parts
+from .calibration import SIMULATION, Calibration
+from .predict import simulated
+from .sample import refuse_unless_sampler
+
+# Most draws between two that are kept, where the number is found here.
+MOST_THIN = 64
+# Most simulations, and numbers of each, whose effective sizes are computed.
+MEASURED = 16
+# Points that are evaluated in one call, so that their number compiles nothing.
+SLICE = 128
+# Quantiles whose effective sizes are those of the tails, as ArviZ has them.
+TAILS = (0.05, 0.95)
+# Draws below which ArviZ knows no effective size.
+SHORTEST = 4
+
+
+class _Found(NamedTuple):
+    """What points of one simulation say, along a leading axis.
+
+    Attributes:
+        quantities: Latent and derived values, and the two parts of the log density, by name.
+        held: Log density of the prior of each frozen site.
+    """
+
+    quantities: dict[str, Any]
+    held: dict[str, Any]
+
+
+def calibrate(
+    model: Model,
+    engine: Engine | None = None,
+    *,
+    simulations: int = 200,
+    draws: int = 99,
+    thin: int | None = None,
+    false_alarm: float = 0.01,
+    chains: int = 1,
+    warmup: int | None = None,
+    starts: Starts = "uniform",
+    key: int | Array = 0,
+    threads: int | None = None,
+    progress: bool | None = None,
+) -> Calibration:
+    """Simulate data sets from the model, sample each posterior, and rank the truth in its draws.
+
+    Values drawn from the prior and data drawn given them are a draw of their joint density, so the
+    values are a draw of the posterior of these data. Among independent draws of that posterior
+    each of their ranks is as likely as any other, for every latent and derived number, and for the
+    log densities of prior and likelihood, which tell whether the data were heeded at all. What the
+    model observed itself is not read; its shapes are.
+
+    Ranks must come from draws that hardly depend on each other. By default as many draws lie
+    between two that are kept as the slowest quantity needs for one effective draw, by ArviZ's bulk
+    and tail effective sizes, in the mean over simulations. What dependence is left changes the
+    variance of the ranks by less than 1 %.
+
+    Args:
+        model: What a front end returned. Each latent site has a prior to draw from, and each
+            observation is declared as one.
+        engine: A sampler; by default `NUTS()`.
+        simulations: Number of data sets. Among 200, a posterior whose sd is a third too small is
+            seen nearly always; one of a tenth takes 2000.
+        draws: Draws kept of each posterior: ranks go from 0 to this number.
+        thin: Keep every so-manieth draw; by default found as said above, 64 at most.
+        false_alarm: Most probability that `uniform` is False where all ranks are uniform.
+        chains: Chains of each data set; a divisor of `draws`.
+        warmup: Warm-up draws per chain, as in `sample`.
+        starts: As in `sample`.
+        key: A seed or a JAX key.
+        threads: Programs called at the same time on a CPU; changes no rank.
+        progress: Whether to show a bar; by default where standard error is a terminal.
+
+    Returns:
+        The ranks and the verdict; `print` it, or look at its `plot`.
+
+    Raises:
+        ModelError: The model tells of no joint density of values and data: a site without a prior
+            or known by its score alone, a factor, a power of a view, an observation that cannot
+            be drawn anew, or missing entries; the message names it.
+        StartError, EngineError, RunError: As `start` does.
+
+    Source: Talts et al. (2018), Validating Bayesian inference algorithms with simulation-based
+        calibration, arXiv 1804.06788; Modrák et al. (2023), arXiv 2211.02383, for the log
+        densities and for ties, which are broken at random.
+    """
+    engine = NUTS() if engine is None else engine
+    refuse_unless_sampler(engine)
+    for name, number in (("simulations", simulations), ("draws", draws), ("chains", chains)):
+        refuse_number(name, number, 1)
+    refuse_number("thin", 1 if thin is None else thin, 1)
+    if draws % chains:
+        raise RunError(
+            "chains",
+            f"{draws} draws are not equally many of each of {chains}",
+            "Choose a divisor of the number of draws.",
+        )
+    refuse_unless_generative(model)
+    root = root_key(key)
+    truth, models, dims = _simulations(model, simulations, jax.random.fold_in(root, 0))
+    run = start(
+        models, engine, chains=chains, warmup=warmup, starts=starts,
+        key=jax.random.fold_in(root, 1), threads=threads, progress=progress,
+    )  # fmt: skip
+    positions = _truths(run.family, truth)
+    _refuse_held(run.family, positions)
+    each = draws // chains
+    thin = _spaced(run, each) if thin is None else thin
+    run.advance(each * thin - run.fewest())
+    kept = _of_each(run, run.draws().positions[:, thin - 1 :: thin])
+    found = _stacked(run.family, np.concatenate([positions[:, None], kept], axis=1))
+    ties = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(root, 2))))
+    ranks = {name: _rank(own[:, 0], own[:, 1:], ties) for name, own in found.items()}
+    gathered = partial(dataset, dims, model.labels.coords, lead=(SIMULATION,))
+    return Calibration(
+        gathered(ranks),
+        gathered({name: own[:, 0] for name, own in found.items()}),
+        draws,
+        thin,
+        false_alarm,
+        _diverging(run),
+    )
+
+
+def _simulations(
+    model: Model, count: int, key: Array
+) -> tuple[dict[str, np.ndarray], list[Model], Mapping[str, Any]]:
+    """Draw values and data; return the values, a model for each data set, and names of axes."""
+    draw, account = simulated(model, {}, count, key)
+    for name, values in (draw.latent | draw.predicted).items():
+        bad = ~np.isfinite(values).reshape(count, -1).all(1)
+        if bad.any():
+            raise not_generative(
+                name,
+                f"in {bad.sum()} of {count} simulations it has numbers that are not finite",
+                "Use priors that keep to what the data can be; infer.sample_prior shows draws.",
+            )
+    each = [{name: a[i] for name, a in draw.predicted.items()} for i in range(count)]
+    return draw.latent, [observing(model, own) for own in each], account.dims
+
+
+def _truths(family: Family, values: dict[str, np.ndarray]) -> np.ndarray:
+    """Map the values of each simulation to its flat vector, shape (simulations, size)."""
+    each = [{name: a[i] for name, a in values.items()} for i in range(family.count)]
+    return np.stack([_called(_flat, family.member(i), own) for i, own in enumerate(each)])
+
+
+def _flat(density: LogDensity, values: dict[str, Array]) -> Array:
+    reader = Values(values, density.model.rules)
+    density.model.run(reader)
+    return reader.flattener.flat()
+
+
+def _refuse_held(family: Family, positions: np.ndarray) -> None:
+    """Raise where the prior of a frozen site changes with what is drawn."""
+    each = [_found(family.member(i), positions[i : i + 1]).held for i in range(family.count)]
+    for name in each[0]:
+        rows = np.concatenate([held[name] for held in each])
+        if np.ptp(rows) > 1e-5 * max(1.0, float(np.abs(rows).max())):
+            raise not_generative(
+                name,
+                "it is frozen, but its prior depends on sites that are drawn, so that it would "
+                "have to be drawn too",
+                f"Let it move: model.free({name!r}).",
+            )
+
+
+def _stacked(family: Family, positions: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute all that is ranked at positions of shape (simulations, rows, size)."""
+    each = [_found(family.member(i), own).quantities for i, own in enumerate(positions)]
+    return {name: np.stack([own[name] for own in each]) for name in each[0]}
+
+
+def _found(density: LogDensity, positions: np.ndarray) -> _Found:
+    """Compute all that is ranked at positions of shape (rows, size), in slices of one length."""
+    count = len(positions)
+    padded = np.pad(positions, ((0, -count % SLICE), (0, 0)), mode="edge")
+    slices = np.split(padded, len(padded) // SLICE)
+    found = [_called(_quantities, density, own) for own in slices]
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *found)
+    parts = [real_parts(name, value) for name, value in joined.quantities.items()]
+    return _Found({name: a for part in parts for name, a in part.items()}, joined.held)
+
+
+def _quantities(density: LogDensity, positions: Array) -> _Found:
+    """Compute all that is ranked, as a function of the flat vector alone."""
+
+    def of_one(position: Array) -> _Found:
+        account = density.read(position)[0]
+        total = lambda role: sum(t.rows.sum() for t in account.terms if t.role == role)  # noqa: E731
+        own = {"log_prior": total("prior"), "log_likelihood": total("likelihood")}
+        held = {t.name: t.rows.sum() for t in account.terms if t.name in account.frozen}
+        return _Found({n: jnp.asarray(a) for n, a in (own | account.values()).items()}, held)
+
+    return jax.vmap(of_one)(positions)
+
+
+def _called(function: Any, *arguments: Any) -> Any:
+    made, _ = program(function, (), arguments, native=False)
+    assert isinstance(made, Program)
+    return jax.tree.map(np.asarray, made.call(*arguments))
+
+
+def _of_each(run: Run, positions: np.ndarray) -> np.ndarray:
+    """Join the chains of each simulation: (simulations, draws, size)."""
+    return positions.reshape(run.family.count, -1, positions.shape[-1])
+
+
+def _spaced(run: Run, each: int) -> int:
+    """Sample until every so-manieth draw is about independent; return how many that is."""
+    thin, wanted = 0, 1
+    # Effective sizes are estimates: what differs by less than a fifth is the same.
+    while wanted > 1.2 * thin:
+        thin = wanted
+        run.advance(each * thin - run.fewest())
+        wanted = min(_spacing(run), MOST_THIN)
+    return thin
+
+
+def _spacing(run: Run) -> int:
+    """Count the draws of a chain that make an effective one, of the slowest quantity."""
+    positions, count = run.draws().positions, run.family.count
+    members = range(0, count, -(-count // MEASURED))
+    chains, draws = len(positions) // count, positions.shape[1]
+    needed = []
+    for i in members:
+        found = _found(run.family.member(i), _of_each(run, positions)[i]).quantities
+        series = np.concatenate([a.reshape(chains, draws, -1) for a in found.values()], axis=-1)
+        series = series[..., :: -(-series.shape[-1] // MEASURED)]
+        needed.append([chains * draws / _effective(own) for own in np.moveaxis(series, -1, 0)])
+    # A tenth of a draw is no reason to throw every second one away.
+    return max(int(np.ceil(np.mean(needed, axis=0).max() - 0.1)), 1)
+
+
+def _effective(series: np.ndarray) -> float:
+    """Effective size of draws of shape (chains, draws); all of them, of what does not vary."""
+    if np.ptp(series) == 0 or series.shape[1] < SHORTEST:
+        return float(series.size)
+    bulk, tail = az.ess(series, method="bulk"), az.ess(series, method="tail", prob=TAILS)
+    sizes = float(bulk), float(tail)
+    return min((size for size in sizes if np.isfinite(size)), default=float(series.size))
+
+
+def _rank(truth: np.ndarray, draws: np.ndarray, ties: np.random.Generator) -> np.ndarray:
+    """Count the draws below the truth; among equals its place is drawn."""
+    smaller = (draws < truth[:, None]).sum(1)
+    equal = (draws == truth[:, None]).sum(1)
+    return smaller + ties.integers(0, equal, endpoint=True)
+
+
+def _diverging(run: Run) -> np.ndarray:
+    diverging = run.draws().stats.get("diverging", np.zeros((run.chains, 1), bool))
+    return diverging.reshape(run.family.count, -1).sum(1)

@@ -1,0 +1,157 @@
+"""Ranks of simulated truths among draws, and whether they are uniform."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray
+
+from .uniformity import band, below, probability
+
+SIMULATION = "simulation"
+# Lines that are printed: those of the least uniform ranks.
+PRINTED = 12
+
+
+class RankLine(NamedTuple):
+    """What the ranks of one number say.
+
+    Attributes:
+        name: Of the number, such as "theta[2]".
+        p_value: Probability of ranks at least as uneven, where all ranks are as likely.
+        shift: Mean of rank / largest rank, minus 1/2, in its standard errors. Above zero the
+            draws lie too low.
+        spread: Variance of the ranks over that of uniform ones. Above one the draws are too
+            narrow, below one too wide.
+    """
+
+    name: str
+    p_value: float
+    shift: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What simulation-based calibration found.
+
+    Attributes:
+        ranks: Of every latent and derived number, and of `log_prior` and `log_likelihood`: how
+            many of the draws lie below the truth, with the dimension `simulation`.
+        truths: The numbers whose ranks these are.
+        draws: Draws that each truth is ranked among; the largest rank.
+        thin: Of so many draws of a chain one was kept.
+        false_alarm: Most probability that `uniform` is False where all ranks are uniform.
+        diverging: Divergent transitions of each simulation.
+    """
+
+    ranks: xarray.Dataset
+    truths: xarray.Dataset
+    draws: int
+    thin: int
+    false_alarm: float
+    diverging: np.ndarray
+
+    @property
+    def simulations(self) -> int:
+        """Number of simulated data sets."""
+        return self.ranks.sizes[SIMULATION]
+
+    @cached_property
+    def lines(self) -> tuple[RankLine, ...]:
+        """What the ranks of each number say, the least uniform first."""
+        lines = [_line(name, ranks, self.draws) for name, ranks in self._numbers.items()]
+        return tuple(sorted(lines, key=lambda line: line.p_value))
+
+    @property
+    def p_value(self) -> float:
+        """Smallest p-value of a number, times their number, at most 1 (Bonferroni)."""
+        return min(1.0, self.lines[0].p_value * len(self.lines))
+
+    @property
+    def uniform(self) -> bool:
+        """Whether the ranks of all numbers together may be uniform."""
+        return self.p_value >= self.false_alarm
+
+    def __str__(self) -> str:
+        verdict = "uniform" if self.uniform else "NOT uniform"
+        width = max(len(line.name) for line in self.lines[:PRINTED])
+        more = len(self.lines) - PRINTED
+        return "\n".join(
+            [
+                f"Ranks of {len(self.lines)} numbers in {self.simulations} simulations are "
+                f"{verdict}: p = {self.p_value:.2g} (alarm below {self.false_alarm:g}); "
+                f"{self.draws} draws each, one of {self.thin} kept; "
+                f"{int(self.diverging.sum())} divergent transitions.",
+                f"  {'':{width}s}  p-value  shift  spread",
+                *[
+                    f"  {line.name:{width}s}  {line.p_value:7.2g}  {line.shift:+5.1f}  "
+                    f"{line.spread:6.2f}"
+                    for line in self.lines[:PRINTED]
+                ],
+                *([f"  and {more} more"] if more > 0 else []),
+            ]
+        )
+
+    def plot(self, most: int = PRINTED) -> Any:
+        """Draw how the cumulated ranks differ from uniform ones, with a band around zero.
+
+        The band is left by one number or more with probability `false_alarm` at most, where all
+        ranks are uniform, so it tells what `uniform` tells.
+
+        Args:
+            most: Numbers to draw, the least uniform first.
+
+        Returns:
+            A figure of matplotlib.
+        """
+        import matplotlib.pyplot as plt
+
+        shown = self.lines[:most]
+        columns = min(4, len(shown))
+        figure, axes = plt.subplots(
+            -(-len(shown) // columns), columns, sharex=True, sharey=True, squeeze=False,
+            layout="constrained",
+        )  # fmt: skip
+        edge = band(self.simulations, self.draws, self.false_alarm / len(self.lines))
+        share = np.arange(1, self.draws + 1) / (self.draws + 1)
+        for axis in axes.flat[len(shown) :]:
+            axis.set_axis_off()
+        for axis, line in zip(axes.flat, shown, strict=False):
+            found = below(self._numbers[line.name], self.draws)
+            low, high, own = (c / self.simulations - share for c in (edge.low, edge.high, found))
+            axis.fill_between(share, low, high, alpha=0.3, step="mid", linewidth=0)
+            axis.step(share, own, where="mid")
+            axis.set_title(line.name, fontsize="small")
+        figure.supxlabel("rank / number of ranks")
+        figure.supylabel("share of ranks below, minus that of uniform ranks")
+        return figure
+
+    @cached_property
+    def _numbers(self) -> dict[str, np.ndarray]:
+        """Ranks of each number, by its name."""
+        return {
+            _label(str(name), index, variable): np.asarray(variable.values[:, *index])
+            for name, variable in self.ranks.data_vars.items()
+            for index in np.ndindex(variable.shape[1:])
+        }
+
+
+def _label(name: str, index: tuple[int, ...], variable: xarray.DataArray) -> str:
+    """Name a number by the coords of its axes, where there are any."""
+    if not index:
+        return name
+    pairs = zip(variable.dims[1:], index, strict=True)
+    places = [
+        str(variable[dim].values[i]) if dim in variable.coords else str(i) for dim, i in pairs
+    ]
+    return f"{name}[{','.join(places)}]"
+
+
+def _line(name: str, ranks: np.ndarray, largest: int) -> RankLine:
+    # Of a rank that is uniform on 0, ..., largest.
+    variance = largest * (largest + 2) / 12
+    shift = (ranks.mean() - largest / 2) / np.sqrt(variance / len(ranks))
+    spread = ((ranks - largest / 2) ** 2).mean() / variance
+    return RankLine(name, probability(ranks, largest), float(shift), float(spread))

@@ -1,0 +1,52 @@
+"""Told from a reference, a log density in single precision keeps the digits that decide."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import infer
+
+ROWS = 300_000
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(2, ROWS)).astype(np.float32)
+# Some rows are far off, so that the log density is -1e7, where single precision has steps of one.
+Y[: ROWS // 10] += 25
+NEAR, FAR = np.float32(2.5), np.float32(2.503)
+
+
+def line(site, x, y):
+    slope = site("slope", dist.Normal(0.0, 1.0))
+    site.observe("y", dist.Normal(slope * x, 1.0), y)
+
+
+def exact(slope):
+    x, y, slope = X.astype(np.float64), Y.astype(np.float64), np.float64(slope)
+    return -0.5 * ((y - slope * x) ** 2).sum() - 0.5 * slope**2
+
+
+@pytest.fixture(scope="module")
+def density():
+    return infer.log_density(infer.model(line, x=X, y=Y))
+
+
+def at(slope):
+    return jnp.asarray([slope], jnp.float32)
+
+
+def test_a_difference_is_right_where_the_log_density_itself_is_rounded(density):
+    reference, _ = density.evaluate(at(NEAR))
+    assert reference.dtype == jnp.float32
+    assert np.spacing(np.abs(np.float32(reference))) >= 0.5
+    beyond = jax.jit(lambda q: density.evaluate_from(q, reference))
+    (here, _), (there, gradient) = beyond(at(NEAR)), beyond(at(FAR))
+    np.testing.assert_allclose(there - here, exact(FAR) - exact(NEAR), atol=0.05)
+    plain = jax.grad(lambda q: density(q))(at(FAR))
+    np.testing.assert_allclose(gradient, plain, rtol=1e-5)
+
+
+def test_in_double_precision_it_is_the_plain_difference(density):
+    reference, _ = density.evaluate(jnp.asarray([2.5]))
+    value, _ = density.evaluate_from(jnp.asarray([2.503]), reference)
+    np.testing.assert_allclose(value, exact(2.503) - exact(2.5), rtol=1e-6)
