@@ -110,6 +110,14 @@ class Run:
         return len(self.groups) * self.plan.width
 
     @property
+    def executed(self) -> int:
+        """Gradients that the present window took, with those of chains that had no more to do.
+
+        Chains of one program tick together until the last of them has its draws.
+        """
+        return sum(int(group.executed.sum()) for group in self.groups)
+
+    @property
     def state(self) -> RunState:
         """All that is needed to go on later; see `start(state=...)`."""
         host = [replace(g, state=jax.tree.map(np.asarray, g.state)) for g in self.groups]

@@ -103,7 +103,8 @@ def _init_all(engine: Engine, has_value: bool, positions: Array, *here: Array) -
 
 def _first_groups(keys: np.ndarray, states: State, width: int) -> list[Group]:
     chains = len(keys)
-    every = Group(range(chains), keys, states, np.zeros(chains, np.int32), [[]] * chains)
+    none, nothing = np.zeros(chains, np.int32), np.zeros(chains, np.int64)
+    every = Group(range(chains), keys, states, none, [[]] * chains, nothing)
     return regrouped([every], width)
 
 
