@@ -41,6 +41,7 @@ from .output.predict import predict as predict, sample_prior as sample_prior
 from .output.sample import fit as fit, maximize as maximize, sample as sample
 from .output.slowness import Slowness as Slowness, why_slow as why_slow
 from .output.trees import map_trees as map_trees, tree_of as tree_of
+from .run.choice import Choice as Choice, choose as choose
 from .run.run import Run as Run
 from .run.start import start as start
 from .target import Target as Target

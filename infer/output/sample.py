@@ -11,7 +11,6 @@ from ..density.start import Starts
 from ..engines.advi import ADVI
 from ..engines.base import Engine, Tuning
 from ..engines.map import MAP
-from ..engines.nuts import NUTS
 from ..errors import EngineError
 from ..models.base import Model
 from ..run.loop import SAMPLING
@@ -46,11 +45,12 @@ def sample(
 
     Args:
         model: What a front end returned, or several of them.
-        engine: A sampler; by default `NUTS()`.
+        engine: A sampler; by default one is chosen, see `choose`. The attribute `engine_choice`
+            of the result says why, and so does the logger "infer" at level INFO.
         chains: Number of chains, of each model.
         draws: Draws per chain: exactly so many, for every chain.
-        warmup: Most warm-up draws per chain; by default the engine's. HMC and NUTS end it early
-            once the chains agree and the metric whitens their draws.
+        warmup: Most warm-up draws per chain; by default the engine's for so many chains. HMC and
+            NUTS end it early once the chains agree and the metric whitens their draws.
         starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or constrained
             values by name.
         tuning: What an earlier run learned (`Run.tuning`).
@@ -68,7 +68,6 @@ def sample(
         ModelError, StartError, EngineError, RunError: As `start` does, before compiling.
         KeyboardInterrupt: Interrupted before every chain had a draw.
     """
-    engine = NUTS() if engine is None else engine
     refuse_number("draws", draws, 1)
     if isinstance(engine, MAP | ADVI):
         call = "maximize" if isinstance(engine, MAP) else "fit"

@@ -81,6 +81,7 @@ class Run:
         rewritten: Names of the primitives that were rewritten to make it native.
         warmed: Draws of warm-up per chain that were made; fewer, where warm-up ended early.
         warmup_gradients: Gradients that warm-up took, where the engine counts them.
+        reasons: Why this engine, a sentence each, where the run chose it.
     """
 
     family: Family
@@ -98,6 +99,7 @@ class Run:
     rewritten: tuple[str, ...] = ()
     warmed: int = 0
     warmup_gradients: int = 0
+    reasons: tuple[str, ...] = ()
 
     @property
     def density(self) -> LogDensity:
