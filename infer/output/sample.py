@@ -11,7 +11,7 @@ from ..density.start import Starts
 from ..engines.advi import ADVI
 from ..engines.base import Engine, Tuning
 from ..engines.map import MAP
-from ..errors import EngineError
+from ..errors import EngineError, SamplingWarning
 from ..models.base import Model
 from ..run.loop import SAMPLING
 from ..run.offers import refuse_number
@@ -20,6 +20,7 @@ from ..run.start import start
 from .approximation import Approximation, approximation_of
 from .arviz import to_arviz
 from .optimum import Optimum, optimum_of
+from .verdict import judged
 
 
 def sample(
@@ -64,6 +65,11 @@ def sample(
         the dimension `dataset`, so that ArviZ's diagnostics come out for each. After an
         interrupt, the draws made so far.
 
+    Warns:
+        SamplingWarning: Something is wrong with the draws, as `verdict` finds it, and what to do;
+            one warning for each finding, kept in the attribute `verdict`. To silence them:
+            `warnings.filterwarnings("ignore", category=infer.SamplingWarning)`.
+
     Raises:
         ModelError, StartError, EngineError, RunError: As `start` does, before compiling.
         KeyboardInterrupt: Interrupted before every chain had a draw.
@@ -78,7 +84,12 @@ def sample(
         model, engine, chains=chains, warmup=warmup, starts=starts, tuning=tuning, key=key,
         group=group, threads=threads, progress=progress,
     )  # fmt: skip
-    return to_arviz(_advanced(run, draws))
+    data = to_arviz(_advanced(run, draws))
+    found = judged(run.engine, data)
+    data.attrs["verdict"] = "\n".join(found.findings)
+    for finding in found.findings:
+        warnings.warn(finding, SamplingWarning, stacklevel=2)
+    return data
 
 
 def _advanced(run: Run, draws: int) -> Run:
