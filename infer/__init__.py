@@ -16,6 +16,7 @@ from .errors import (
     EngineError as EngineError,
     ModelError as ModelError,
     RunError as RunError,
+    SamplingWarning as SamplingWarning,
     StartError as StartError,
 )
 from .models.base import Model as Model
@@ -43,6 +44,8 @@ from .output.predict import predict as predict, sample_prior as sample_prior
 from .output.sample import fit as fit, maximize as maximize, sample as sample
 from .output.slowness import Slowness as Slowness, why_slow as why_slow
 from .output.trees import map_trees as map_trees, tree_of as tree_of
+from .output.verdict import Verdict as Verdict, verdict as verdict
+from .run.choice import Choice as Choice, choose as choose
 from .run.run import Run as Run
 from .run.start import start as start
 from .target import Target as Target

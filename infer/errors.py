@@ -15,5 +15,9 @@ class EngineError(ExplainedError):
     """An engine that cannot run on this density, or settings that make no sense."""
 
 
+class SamplingWarning(UserWarning):
+    """Something is wrong with a run's draws; see `infer.verdict`."""
+
+
 class RunError(ExplainedError):
     """A run that cannot go on as asked."""

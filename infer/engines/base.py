@@ -76,7 +76,11 @@ class Engine(ABC):
     @property
     @abstractmethod
     def default_warmup(self) -> int:
-        """Warm-up draws per chain where the user names no number."""
+        """Warm-up draws per chain where the user names no number, of a few chains."""
+
+    def warmup_for(self, chains: int) -> int:
+        """Warm-up draws per chain where the user names no number, of so many chains."""
+        return self.default_warmup
 
     @abstractmethod
     def windows(self, warmup: int) -> tuple[int, ...]:

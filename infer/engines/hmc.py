@@ -25,7 +25,7 @@ from ..numerics.line_integral import (
 )
 from ..numerics.metric import Metric
 from ..numerics.step_size import StepSize, averaged
-from ..numerics.windows import warmup_windows
+from ..numerics.windows import default_warmup, warmup_windows
 from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Draws, Engine, Tick
@@ -127,7 +127,10 @@ class HMC(Engine):
 
     @property
     def default_warmup(self) -> int:
-        return 300
+        return self.warmup_for(1)
+
+    def warmup_for(self, chains: int) -> int:
+        return default_warmup(chains)
 
     def windows(self, warmup: int) -> tuple[int, ...]:
         return warmup_windows(warmup)

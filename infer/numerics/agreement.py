@@ -27,7 +27,15 @@ def settled(metric: Metric, draws: np.ndarray, scores: np.ndarray) -> bool:
 
 
 def largest_rhat(draws: np.ndarray) -> float:
-    """Compute the largest split R-hat of any coordinate.
+    """Compute the largest split R-hat of any coordinate; 0 where none varies."""
+    return float(np.nanmax(split_rhat(draws), initial=0.0))
+
+
+def split_rhat(draws: np.ndarray) -> np.ndarray:
+    """Compute the split R-hat of each coordinate; NaN where it does not vary.
+
+    Args:
+        draws: Shape (chains, draws, size).
 
     Source: Gelman et al. (2013), Bayesian Data Analysis, equation 11.4, on halved chains.
     """
@@ -36,8 +44,7 @@ def largest_rhat(draws: np.ndarray) -> float:
     within = parts.var(1, ddof=1).mean(0)
     between = half * parts.mean(1).var(0, ddof=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        rhat = np.sqrt((half - 1) / half + between / (half * within))
-    return float(np.nanmax(rhat, initial=0.0))
+        return np.sqrt((half - 1) / half + between / (half * within))
 
 
 def _whitens(metric: Metric, draws: np.ndarray, scores: np.ndarray) -> bool:

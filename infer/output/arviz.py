@@ -100,6 +100,7 @@ def attributes(run: Run) -> dict[str, Any]:
         "inference_library": "pushforward",
         "inference_library_version": _version(),
         "engine": repr(run.engine),
+        "engine_choice": "; ".join(run.reasons) or "as asked",
         "view": run.density.view,
         "jacobian": int(run.density.jacobian),
         "bijectors": ", ".join(f"{site.name}: {site.bijector}" for site in run.density.latent),

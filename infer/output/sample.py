@@ -11,8 +11,7 @@ from ..density.start import Starts
 from ..engines.advi import ADVI
 from ..engines.base import Engine, Tuning
 from ..engines.map import MAP
-from ..engines.nuts import NUTS
-from ..errors import EngineError
+from ..errors import EngineError, SamplingWarning
 from ..models.base import Model
 from ..run.loop import SAMPLING
 from ..run.offers import refuse_number
@@ -21,6 +20,7 @@ from ..run.start import start
 from .approximation import Approximation, approximation_of
 from .arviz import to_arviz
 from .optimum import Optimum, optimum_of
+from .verdict import judged
 
 
 def sample(
@@ -46,11 +46,12 @@ def sample(
 
     Args:
         model: What a front end returned, or several of them.
-        engine: A sampler; by default `NUTS()`.
+        engine: A sampler; by default one is chosen, see `choose`. The attribute `engine_choice`
+            of the result says why, and so does the logger "infer" at level INFO.
         chains: Number of chains, of each model.
         draws: Draws per chain: exactly so many, for every chain.
-        warmup: Most warm-up draws per chain; by default the engine's. HMC and NUTS end it early
-            once the chains agree and the metric whitens their draws.
+        warmup: Most warm-up draws per chain; by default the engine's for so many chains. HMC and
+            NUTS end it early once the chains agree and the metric whitens their draws.
         starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or constrained
             values by name.
         tuning: What an earlier run learned (`Run.tuning`).
@@ -64,21 +65,30 @@ def sample(
         the dimension `dataset`, so that ArviZ's diagnostics come out for each. After an
         interrupt, the draws made so far.
 
+    Warns:
+        SamplingWarning: Something is wrong with the draws, as `verdict` finds it, and what to do;
+            one warning for each finding, kept in the attribute `verdict`. To silence them:
+            `warnings.filterwarnings("ignore", category=infer.SamplingWarning)`.
+
     Raises:
         ModelError, StartError, EngineError, RunError: As `start` does, before compiling.
         KeyboardInterrupt: Interrupted before every chain had a draw.
     """
-    engine = NUTS() if engine is None else engine
     refuse_number("draws", draws, 1)
     refuse_unless_sampler(engine)
     run = start(
         model, engine, chains=chains, warmup=warmup, starts=starts, tuning=tuning, key=key,
         group=group, threads=threads, progress=progress,
     )  # fmt: skip
-    return to_arviz(_advanced(run, draws))
+    data = to_arviz(_advanced(run, draws))
+    found = judged(run.engine, data)
+    data.attrs["verdict"] = "\n".join(found.findings)
+    for finding in found.findings:
+        warnings.warn(finding, SamplingWarning, stacklevel=2)
+    return data
 
 
-def refuse_unless_sampler(engine: Engine) -> None:
+def refuse_unless_sampler(engine: Engine | None) -> None:
     """Raise where an engine draws nothing from the posterior."""
     if isinstance(engine, MAP | ADVI):
         call = "maximize" if isinstance(engine, MAP) else "fit"

@@ -1,6 +1,7 @@
 """Where the time of a run went, and how close it came to what its gradients cost."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import jax
@@ -9,12 +10,15 @@ import numpy as np
 from jaxtyping import Array
 
 from ..density.base import LogDensity
+from ..engines.base import Engine
 from ..run.native import Program, Refusal, program
 from ..run.run import Run
 from ..types import Vector
 
 # Gradients timed: enough to last far longer than a call.
 TIMED_SECONDS = 0.2
+# Share of trajectories cut short that is worth a word.
+OFTEN = 0.01
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Slowness:
         gradient_seconds: Of one gradient of one chain, with the log density, in a tight compiled
             loop.
         sampled: Gradients of all chains in sampling.
+        executed: Gradients that their programs executed for them, with those of chains that had
+            their draws before others of their program.
         warmed: Gradients of all chains in warm-up.
         threads: Programs that ran at the same time; one runs its chains in turn, at best.
         histogram: How many draws took how many leapfrogs, by powers of two: (most, count).
@@ -36,6 +42,7 @@ class Slowness:
     seconds: dict[str, float]
     gradient_seconds: float
     sampled: int
+    executed: int
     warmed: int
     threads: int
     histogram: tuple[tuple[int, int], ...]
@@ -47,6 +54,11 @@ class Slowness:
         """Share of the sampling time that the gradients alone would have taken."""
         alone = self.gradient_seconds * self.sampled / self.threads
         return alone / max(self.seconds["sampling"], 1e-9)
+
+    @property
+    def waste(self) -> float:
+        """Gradients executed for each one used, in sampling."""
+        return self.executed / max(self.sampled, 1)
 
     def __str__(self) -> str:
         whole = sum(self.seconds.values())
@@ -60,9 +72,14 @@ class Slowness:
             f"{self.gradient_share:.0%} of the sampling time",
             f"leapfrogs a draw: {shares}",
         ]
+        if self.waste > 1.01:
+            lines.append(
+                f"chains of one program waited for the last: {self.waste:.2f} gradients executed "
+                "for each one used"
+            )
         if self.why_not_native:
             lines.append(f"no native loop: {self.why_not_native}")
-        if self.at_limit > 0.01:
+        if self.at_limit > OFTEN:
             lines.append(
                 f"{self.at_limit:.0%} of the trajectories were cut short: the posterior is badly "
                 "scaled or strongly curved; write it non-centred, or warm up for longer"
@@ -87,17 +104,22 @@ def why_slow(run: Run) -> Slowness:
         asdict(run.timing),
         _gradient_seconds(run, draws.positions[0, -1, : run.density.size]),
         int(steps.sum()),
+        run.executed,
         run.warmup_gradients,
         run.plan.threads,
         tuple(zip(sizes.tolist(), counts.tolist(), strict=True)),
-        float(np.mean(_cut_short(run, draws.stats))),
+        float(np.mean(cut_short(run.engine, draws.stats))),
         run.why_not_native,
     )
 
 
-def _cut_short(run: Run, stats: dict[str, np.ndarray]) -> np.ndarray:
-    limit = getattr(run.engine, "max_depth", None)
-    return stats["tree_depth"] >= limit if limit is not None else np.zeros(1)
+def cut_short(engine: Engine, stats: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Tell which trajectories the engine's limit cut short, of the shape of a statistic."""
+    for setting, stat in (("max_depth", "tree_depth"), ("max_steps", "n_steps")):
+        limit = getattr(engine, setting, None)
+        if limit is not None and stat in stats:
+            return np.asarray(stats[stat] >= limit)
+    return np.zeros(1, bool)
 
 
 def _gradient_seconds(run: Run, position: np.ndarray) -> float:

@@ -27,6 +27,8 @@ class Group:
         state: Their states, along a leading axis.
         drawn: Draws of the present window each has made, shape (group,).
         rows: Their records in the present window.
+        executed: Gradients executed for each in the present window, those too that it idled
+            through while others of its program had draws to make; shape (group,).
         limit: Rows to ask for in the next block.
     """
 
@@ -35,11 +37,15 @@ class Group:
     state: State
     drawn: np.ndarray
     rows: list[list[np.ndarray]]
+    executed: np.ndarray
     limit: int = FIRST_ROWS
 
     def entered(self) -> "Group":
         """Return the group at the beginning of the next window, without records."""
-        return replace(self, drawn=np.zeros_like(self.drawn), rows=[[] for _ in self.chains])
+        return replace(
+            self, drawn=np.zeros_like(self.drawn), rows=[[] for _ in self.chains],
+            executed=np.zeros_like(self.executed),
+        )  # fmt: skip
 
     def order(self, window: int, draws: int, capacity: int) -> Order:
         """Order the next block, towards `draws` draws in the window."""
@@ -57,6 +63,7 @@ class Group:
         filled, rows = np.asarray(block.filled), np.asarray(block.rows)
         self.state = block.state
         self.drawn = self.drawn + filled
+        self.executed = self.executed + int(block.ticks)
         for own, mine, count in zip(self.rows, rows, filled, strict=True):
             own.append(mine[:count].copy())
         rate = filled.max() / max(seconds, 1e-6)
@@ -71,7 +78,8 @@ class Group:
 def regrouped(groups: Sequence[Group], width: int) -> list[Group]:
     """Deal the chains of some groups into groups of `width`, with all they have done."""
     states = jax.tree.map(lambda *a: np.concatenate(a), *(group.state for group in groups))
-    keys, drawn = (np.concatenate([getattr(g, n) for g in groups]) for n in ("keys", "drawn"))
+    named = ("keys", "drawn", "executed")
+    keys, drawn, executed = (np.concatenate([getattr(g, n) for g in groups]) for n in named)
     rows = [list(own) for group in groups for own in group.rows]
     return [
         Group(
@@ -80,6 +88,7 @@ def regrouped(groups: Sequence[Group], width: int) -> list[Group]:
             jax.tree.map(lambda a, b=begin: a[b : b + width], states),
             drawn[begin : begin + width],
             rows[begin : begin + width],
+            executed[begin : begin + width],
         )
         for begin in range(0, len(keys), width)
     ]

@@ -48,11 +48,13 @@ class Block(NamedTuple):
         state: Of each chain, along a leading axis of the group.
         rows: Records of the draws, shape (group, capacity + 1, width of a record).
         filled: How many rows each chain filled, shape (group,).
+        ticks: How often the group ticked: each of its chains then took a gradient, idle or not.
     """
 
     state: State
     rows: Float[Array, "group rows record"]
     filled: Int[Array, "group"]
+    ticks: Int[Array, ""]
 
 
 class Layout(NamedTuple):
@@ -134,18 +136,19 @@ def run_block(
         return jnp.any(filled < order.wanted) & ~jnp.any(full)
 
     def body(carry):
-        (state, keys), rows, filled = carry
+        (state, keys), rows, filled, ticks = carry
         ticked, rows, complete = tick(own, state, keys, order.drawn + filled, rows, filled)
         if not alone:
             # A chain alone is never idle here, and its state needs no second copy.
             active = filled < order.wanted
             ticked = jax.tree.map(partial(_where_chain, active), ticked, state)
             complete = complete & active
-        return (ticked, keys), rows, filled + complete.astype(filled.dtype)
+        return (ticked, keys), rows, filled + complete.astype(filled.dtype), ticks + 1
 
     filled = jnp.zeros_like(jnp.asarray(order.drawn))
-    (state, _), rows, filled = jax.lax.while_loop(going, body, (start, rows, filled))
-    return Block(state, rows, filled)
+    carry = (start, rows, filled, jnp.int32(0))
+    (state, _), rows, filled, ticks = jax.lax.while_loop(going, body, carry)
+    return Block(state, rows, filled, ticks)
 
 
 def _begin(engine, shared, own, state, key_data, entering, window):

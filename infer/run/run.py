@@ -84,6 +84,7 @@ class Run:
         rewritten: Names of the primitives that were rewritten to make it native.
         warmed: Draws of warm-up per chain that were made; fewer, where warm-up ended early.
         warmup_gradients: Gradients that warm-up took, where the engine counts them.
+        reasons: Why this engine, a sentence each, where the run chose it.
     """
 
     family: Family
@@ -101,6 +102,7 @@ class Run:
     rewritten: tuple[str, ...] = ()
     warmed: int = 0
     warmup_gradients: int = 0
+    reasons: tuple[str, ...] = ()
 
     @property
     def density(self) -> LogDensity:
@@ -111,6 +113,14 @@ class Run:
     def chains(self) -> int:
         """Number of chains, of all densities together."""
         return len(self.groups) * self.plan.width
+
+    @property
+    def executed(self) -> int:
+        """Gradients that the present window took, with those of chains that had no more to do.
+
+        Chains of one program tick together until the last of them has its draws.
+        """
+        return sum(int(group.executed.sum()) for group in self.groups)
 
     @property
     def state(self) -> RunState:

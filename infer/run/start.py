@@ -1,5 +1,6 @@
 """Make a run: survey the model, check it against the engine, and find where to start."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from ..models.base import Model
 from ..models.data import on_device
 from ..target import Components
 from ..types import Kinds, kinds
+from .choice import choice, facts_of, hardware
 from .collect import Group, regrouped
 from .devices import plan
 from .loop import chain_keys
@@ -25,9 +27,12 @@ from .native import Program, program
 from .offers import refuse_number, refuse_unless_offered
 from .run import Run, RunState, joined, made_for
 
+_log = logging.getLogger("infer")
+
 
 def start(
-    model: Model | Sequence[Model], engine: Engine, *, chains: int = 4, warmup: int | None = None,
+    model: Model | Sequence[Model], engine: Engine | None = None, *,
+    chains: int = 4, warmup: int | None = None,
     starts: Starts = "uniform", tuning: Tuning | None = None, key: int | np.integer | Array = 0,
     group: int | None = None, threads: int | None = None, progress: bool | None = None,
     state: RunState | None = None,
@@ -37,10 +42,10 @@ def start(
     Args:
         model: What a front end returned; or several that differ in the numbers in their arrays
             alone, each of which gets its own chains, starts and tuning.
-        engine: The engine.
+        engine: The engine; by default `choose` picks a sampler, and `Run.reasons` says why.
         chains: Number of chains, of each model.
-        warmup: Warm-up draws per chain; by default the engine's. With 0 and no tuning, a
-            sampler keeps its first guess of a step size.
+        warmup: Warm-up draws per chain; by default the engine's for so many chains. With 0 and no
+            tuning, a sampler keeps its first guess of a step size.
         starts: "uniform", "prior", or constrained values by name.
         tuning: What an earlier run learned; with `warmup=0` it is used as it is.
         key: A seed or a JAX key.
@@ -57,16 +62,17 @@ def start(
         RunError: The numbers do not fit together.
     """
     refuse_number("chains", chains, 1)
-    refuse_number("warmup", engine.default_warmup if warmup is None else warmup, 0)
+    refuse_number("warmup", 0 if warmup is None else warmup, 0)
     models = [model] if isinstance(model, Model) else list(model)
-    members = family(models, jacobian=engine.jacobian)
+    members = family(models, jacobian=engine is None or engine.jacobian)
     density = members.member(0)
+    engine, reasons = _chosen(members, chains, state) if engine is None else (engine, ())
     refuse_unless_offered(density, engine)
     members = Family(jax.tree.map(on_device, members.shared), members.own, members.count)
     if state is not None:
-        return _resumed(members, engine, state, progress)
+        return _resumed(members, engine, state, progress, reasons)
     refuse_misfits(density, chains, starts)
-    warmup = engine.default_warmup if warmup is None else warmup
+    warmup = engine.warmup_for(chains) if warmup is None else warmup
     keys, start_key = chain_keys(key, chains * members.count)
     chosen = plan(chains * members.count, group, threads)
     blank = _blank_points(len(keys), density.size)
@@ -79,6 +85,7 @@ def start(
         engine.windows(warmup),
         warmup,
         progress=progress,
+        reasons=reasons,
     )
     if isinstance(starts, str):
         # Values that the user gives are looked at before anything compiles.
@@ -89,6 +96,14 @@ def start(
     run.groups = _first_groups(keys, _init(engine, density.has_value, points), chosen.width)
     run.timing.starts = time.perf_counter() - began
     return run
+
+
+def _chosen(members: Family, chains: int, state: RunState | None) -> tuple[Engine, tuple[str, ...]]:
+    if state is not None:
+        chains = sum(len(group.chains) for group in state.groups) // members.count
+    made = choice(facts_of(members.member(0)), hardware(), chains, members.count)
+    _log.info("chosen: %s", made)
+    return made.engine, made.reasons
 
 
 def _blank_points(lanes: int, size: int) -> Points:
@@ -129,7 +144,8 @@ def _init_all(engine: Engine, has_value: bool, positions: Array, *here: Array) -
 
 def _first_groups(keys: np.ndarray, states: State, width: int) -> list[Group]:
     chains = len(keys)
-    every = Group(range(chains), keys, states, np.zeros(chains, np.int32), [[]] * chains)
+    none, nothing = np.zeros(chains, np.int32), np.zeros(chains, np.int64)
+    every = Group(range(chains), keys, states, none, [[]] * chains, nothing)
     return regrouped([every], width)
 
 
@@ -146,7 +162,10 @@ def _fitting(tuning: Tuning, fresh: Tuning) -> Tuning:
     return tuning
 
 
-def _resumed(members: Family, engine: Engine, state: RunState, progress: bool | None) -> Run:
+def _resumed(
+    members: Family, engine: Engine, state: RunState, progress: bool | None,
+    reasons: tuple[str, ...],
+) -> Run:  # fmt: skip
     if state.made_for != made_for(members, engine):
         raise RunError(
             "state",
@@ -168,4 +187,5 @@ def _resumed(members: Family, engine: Engine, state: RunState, progress: bool | 
         progress,
         warmed=state.warmed,
         warmup_gradients=state.warmup_gradients,
+        reasons=reasons,
     )

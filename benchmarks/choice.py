@@ -1,0 +1,101 @@
+"""What the choice of an engine rests on, beside benchmarks/results/warmup.md.
+
+    python -m benchmarks.choice [--seeds 2] [--models radon ...] [--features 3000]
+
+Writes benchmarks/results/choice.md: NUTS against HMC, as medians over the seeds of the smallest
+bulk ESS per 1000 gradients, warm-up included, with what stands in `benchmarks/warmup.py`; and a
+diagonal metric against 32 directions where there are too many coordinates for directions to pay by
+size alone, but a gradient that costs far more than they do: a logistic regression on correlated
+features. There the ESS is per second too, so the machine should be idle.
+"""
+
+import argparse
+import platform
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import jax
+import numpy as np
+
+jax.config.update("jax_enable_x64", True)
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import infer
+from benchmarks.peers.suite import SUITE
+from benchmarks.warmup import line, measured
+
+RESULTS = Path(__file__).parent / "results" / "choice.md"
+ROWS = 200
+ENGINES = {"NUTS": infer.NUTS(), "HMC": infer.HMC()}
+
+
+def correlated_features(size: int) -> infer.Model:
+    """A logistic regression whose features share ten causes."""
+    import numpyro.distributions as dist
+
+    rng = np.random.default_rng(6)
+    causes = rng.normal(size=(ROWS, 10)) @ rng.normal(size=(10, size))
+    x = (causes + rng.normal(size=(ROWS, size))) / np.sqrt(11 * size)
+    y = (rng.random(ROWS) < 0.5).astype(int)
+
+    def regression(site, x, y):
+        b = site("b", dist.Normal(0, 10), shape=(size,))
+        site.observe("y", dist.Bernoulli(logits=x @ b), y)
+
+    return infer.model(regression, x=x, y=y)
+
+
+def large(size: int) -> list[str]:
+    """Compare metrics on the regression; the last seconds are warm."""
+    import arviz as az
+
+    model, lines = correlated_features(size), []
+    for rank in (0, 32):
+        infer.sample(model, infer.NUTS(rank=rank), draws=1, warmup=20, key=1, progress=False)
+        began = time.perf_counter()
+        data = infer.sample(model, infer.NUTS(rank=rank), draws=300, key=0, progress=False)
+        seconds = time.perf_counter() - began
+        b = np.asarray(data["posterior"]["b"])
+        ess = min(float(az.ess(b[..., i])) for i in range(0, size, 30))
+        gradients = int(data["sample_stats"]["n_steps"].sum()) + data.attrs["warmup_gradients"]
+        lines.append(
+            f"| {size} | {rank} | {1000 * ess / gradients:.1f} | {ess / seconds:.1f} | "
+            f"{gradients / 1000:.0f} | {1e6 * seconds / gradients:.0f} |"
+        )
+        print(lines[-1], flush=True)
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--models", nargs="*", default=list(SUITE))
+    parser.add_argument("--features", type=int, default=3000)
+    asked = parser.parse_args()
+    page = [
+        "| model | engine | ESS / 1000 gradients | each seed | warm-up gradients, k | R-hat | "
+        "divergences |",
+        "| --- | --- | --: | --- | --: | --: | --: |",
+    ]
+    for name in asked.models:
+        for title, engine in ENGINES.items():
+            found = measured(name, engine, 300, asked.seeds)
+            page.append(f"| {name} | {title} | {line(found)}")
+            print(page[-1], flush=True)
+    page += [
+        "",
+        "| coordinates | directions | ESS / 1000 gradients | ESS / s | gradients, k | "
+        "µs a gradient |",
+        "| --: |" + " --: |" * 5,
+        *large(asked.features),
+    ]
+    text = (__doc__ or "").split("results/choice.md: ")[1].strip()
+    head = f"{date.today()}, Python {platform.python_version()}, jax {jax.__version__}; "
+    head += "`python -m benchmarks.choice` writes this page."
+    RESULTS.write_text("\n".join(["# Choice\n", f"{head}\n", f"{text}\n", *page, ""]))
+
+
+if __name__ == "__main__":
+    main()

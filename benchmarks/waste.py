@@ -1,0 +1,88 @@
+"""Gradients executed for each one used, when chains share a program, and in lockstep.
+
+    python -m benchmarks.waste [--models radon ...] [--chains 64 512] [--draws 1000]
+
+Writes benchmarks/results/waste.md. Chains are in one program (`group=chains`), as they are on an
+accelerator. Ticks are counted by the loop itself, in sampling alone: at each tick every chain of
+the program takes a gradient, those too that have all their draws. Lockstep is what the same
+trajectories would have taken had every draw waited for the longest one: chains times the sum over
+draws of the most leapfrogs of any chain, by the leapfrogs of all. Counts hold on any machine, but
+for what a last bit changes.
+"""
+
+import argparse
+import platform
+import sys
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import infer
+from benchmarks.peers.suite import SUITE
+
+RESULTS = Path(__file__).parent / "results" / "waste.md"
+
+
+class Waste(NamedTuple):
+    """What one run took.
+
+    Attributes:
+        mean: Leapfrogs of a draw, in the mean.
+        ours: Gradients executed for each one used.
+        lockstep: The same, had every draw waited for the longest trajectory.
+        blocks: Calls of the program.
+        seconds: Of sampling.
+    """
+
+    mean: float
+    ours: float
+    lockstep: float
+    blocks: int
+    seconds: float
+
+
+def measured(name: str, chains: int, draws: int) -> Waste:
+    case = SUITE[name]
+    model = infer.from_numpyro(case.numpyro, **case.data())
+    run = infer.start(model, infer.NUTS(), chains=chains, group=chains, progress=False)
+    steps = run.advance(draws).draws().stats["n_steps"]
+    used = int(steps.sum())
+    lockstep = chains * int(steps.max(0).sum()) / used
+    blocks = max(len(own) for group in run.groups for own in group.rows)
+    mean = used / steps.size
+    return Waste(mean, run.executed / used, lockstep, blocks, run.timing.sampling)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", nargs="*", default=["eight schools", "radon"])
+    parser.add_argument("--chains", type=int, nargs="*", default=[64, 512])
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    asked = parser.parse_args()
+    lines = [
+        "| model | chains | draws | leapfrogs a draw | executed / used | lockstep / used | "
+        "blocks |",
+        "| --- |" + " --: |" * 6,
+    ]
+    for name in asked.models:
+        for chains in asked.chains:
+            found = measured(name, chains, asked.draws)
+            lines.append(
+                f"| {name} | {chains} | {asked.draws} | {found.mean:.1f} | {found.ours:.3f} | "
+                f"{found.lockstep:.2f} | {found.blocks} |"
+            )
+            print(f"{lines[-1]} {found.seconds:.1f} s", flush=True)
+    text = (__doc__ or "").split("results/waste.md.")[1].strip()
+    head = f"{date.today()}, Python {platform.python_version()}, jax {jax.__version__}; "
+    head += "`python -m benchmarks.waste` writes this page."
+    asked.results.write_text("\n".join(["# Waste\n", f"{head}\n", f"{text}\n", *lines, ""]))
+
+
+if __name__ == "__main__":
+    main()

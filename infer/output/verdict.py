@@ -1,0 +1,221 @@
+"""Say what is wrong with the draws of a run, and what to do about it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import arviz as az
+import numpy as np
+import xarray
+
+from ..engines.base import Engine
+from ..numerics.agreement import split_rhat
+from ..run.run import Run
+from .arviz import SET, to_arviz
+from .slowness import OFTEN, cut_short
+from .suspects import MOST_NUMBERS, Numbers, numbers_of, suspects
+
+# Of fewer draws per chain, R-hat, ESS and E-BFMI are noise.
+FEWEST_DRAWS = 100
+# Vehtari et al. (2021), Rank-normalization, folding, and localization, section 4.
+LARGEST_RHAT = 1.01
+SMALLEST_ESS = 100
+# Of more chains each is too short for those two: only a plain disagreement is told.
+MANY_CHAINS = 16
+LARGEST_RHAT_OF_MANY = 1.1
+# How far above it a coarse estimate must be to let a number go: it also covers R-hat, since of
+# split chains that agree R-hat^2 - 1 is about 1 / ESS of each, 0.02 for an ESS of 50.
+MARGIN = 3
+# Betancourt (2016), arXiv 1604.00695, and Stan.
+SMALLEST_BFMI = 0.3
+# Sites or chains that are named.
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with the draws of a run.
+
+    Attributes:
+        findings: A sentence or two each, with what to do; none where nothing is wrong.
+    """
+
+    findings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.findings) or "nothing is found wrong"
+
+
+def verdict(run: Run) -> Verdict:
+    """Tell what is wrong with the draws of a run; `sample` warns of the same.
+
+    Asked are: divergent transitions, chains of nothing else, trajectories cut short by the engine's
+    limit; and, from 100 draws per chain on, E-BFMI below 0.3, R-hat above 1.01 and a bulk ESS below
+    100 a chain. Of large posteriors a thousand numbers are looked at coarsely, and ArviZ judges
+    those that look worst. Of more than 16 chains only an R-hat above 1.1 is told: in each of them
+    the means are still noisy. Of several data sets, it is told how many are concerned.
+
+    Args:
+        run: Of a sampler, with draws.
+
+    Raises:
+        RunError: There is no draw yet.
+    """
+    return judged(run.engine, to_arviz(run))
+
+
+def judged(engine: Engine, data: Any) -> Verdict:
+    """Tell what is wrong with draws in ArviZ data.
+
+    Args:
+        engine: That made them.
+        data: What `to_arviz` returned.
+    """
+    posterior, stats = _group(data, "posterior"), _group(data, "sample_stats")
+    stats = {str(name): np.asarray(array) for name, array in stats.data_vars.items()}
+    if SET in posterior.dims:
+        return Verdict(tuple(_of_sets(engine, stats, posterior)))
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    findings = [*_divergent(stats), *_at_limit(engine, stats)]
+    if draws >= FEWEST_DRAWS:
+        judge = _unmixed if chains <= MANY_CHAINS else _unmixed_of_many
+        findings += [*_low_energy(stats), *judge(numbers_of(posterior))]
+    return Verdict(tuple(findings))
+
+
+def _group(data: Any, name: str) -> xarray.Dataset:
+    if name not in data:
+        return xarray.Dataset()
+    group = data[name]
+    return group.to_dataset() if hasattr(group, "to_dataset") else group
+
+
+def _divergent(stats: Mapping[str, np.ndarray]) -> Iterator[str]:
+    diverging = stats.get("diverging")
+    if diverging is None or not diverging.any():
+        return
+    stuck = np.flatnonzero(diverging.all(1))
+    if len(stuck):
+        yield (
+            f"every transition of {_chains(stuck)} diverged: stuck where it began. Look at "
+            "infer.check(model) and infer.explain(model), or give other starts=."
+        )
+    yield (
+        f"{diverging.sum()} of {diverging.size} transitions after warm-up diverged "
+        f"({diverging.mean():.1%}), so the draws may miss a part of the posterior. "
+        "infer.explain_divergences(run) says where, of a run made with infer.start; write what a "
+        "small scale spreads with centred=False, or raise target_acceptance."
+    )
+
+
+def _at_limit(engine: Engine, stats: Mapping[str, np.ndarray]) -> Iterator[str]:
+    share = float(cut_short(engine, stats).mean())
+    if share > OFTEN:
+        limit = "max_depth" if hasattr(engine, "max_depth") else "max_steps"
+        yield (
+            f"{share:.0%} of the trajectories were cut short by {limit}={getattr(engine, limit)}: "
+            "the posterior is badly scaled or strongly curved. Warm up for longer, or write it "
+            "non-centred; infer.why_slow(run) says how long they are."
+        )
+
+
+def _low_energy(stats: Mapping[str, np.ndarray]) -> Iterator[str]:
+    if "energy" not in stats:
+        return
+    low = missing_information(stats["energy"])
+    chains = np.flatnonzero(low < SMALLEST_BFMI)
+    if len(chains):
+        yield (
+            f"E-BFMI is {np.nanmin(low):.2f} (below {SMALLEST_BFMI}) in {_chains(chains)}: "
+            "energies change slowly from draw to draw, as where tails are heavy. Write scales and "
+            "what they spread with centred=False, or give priors lighter tails."
+        )
+
+
+def missing_information(energy: np.ndarray) -> np.ndarray:
+    """Compute E-BFMI of each chain, from energies of shape (chains, draws, ...).
+
+    Source: Betancourt (2016), arXiv 1604.00695, equation 8.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (np.diff(energy, axis=1) ** 2).mean(1) / energy.var(1, ddof=1)
+
+
+def _unmixed(numbers: Numbers) -> Iterator[str]:
+    chains = len(numbers.draws)
+    coarse = suspects(numbers.draws, MARGIN * SMALLEST_ESS * chains)
+    judged = [(numbers.names[i], numbers.draws[..., i]) for i in coarse]
+    rhat = {name: float(az.rhat(column)) for name, column in judged} if chains > 1 else {}
+    high = {name: r for name, r in rhat.items() if r > LARGEST_RHAT}
+    if high:
+        yield (
+            f"R-hat reaches {max(high.values()):.3f} (above {LARGEST_RHAT}), of {_worst(high)}: "
+            "the chains do not agree yet. Draw more (draws=), warm up for longer (warmup=), or "
+            "look for several modes with arviz.plot_trace."
+        )
+    ess = {name: float(az.ess(column)) for name, column in judged}
+    low = {name: -e for name, e in ess.items() if e < SMALLEST_ESS * chains}
+    if low:
+        yield (
+            f"the effective sample size is down to {-max(low.values()):.0f} (below {SMALLEST_ESS} "
+            f"a chain), of {_worst(low)}: their means and intervals are uncertain. Draw more "
+            "(draws=); infer.why_slow(run) says what a draw costs."
+        )
+
+
+def _unmixed_of_many(numbers: Numbers) -> Iterator[str]:
+    rhat = split_rhat(numbers.draws)
+    high = {n: r for n, r in zip(numbers.names, rhat, strict=True) if r > LARGEST_RHAT_OF_MANY}
+    if high:
+        yield (
+            f"R-hat of {len(numbers.draws)} chains reaches {max(high.values()):.3f} (above "
+            f"{LARGEST_RHAT_OF_MANY}), of {_worst(high)}: the chains do not agree yet. Warm up for "
+            "longer (warmup=), draw more (draws=), or look for several modes with arviz.plot_trace."
+        )
+
+
+def _of_sets(
+    engine: Engine, stats: Mapping[str, np.ndarray], posterior: xarray.Dataset
+) -> Iterator[str]:
+    """Count the data sets concerned; statistics have the shape (chains, draws, data sets)."""
+    none = np.zeros((1, 1, 1), bool)
+    concerned = {
+        "transitions diverged": stats.get("diverging", none).any((0, 1)),
+        "trajectories were cut short": (none + cut_short(engine, stats)).mean((0, 1)) > OFTEN,
+    }
+    if posterior.sizes["draw"] >= FEWEST_DRAWS:
+        if "energy" in stats:
+            low = missing_information(stats["energy"]) < SMALLEST_BFMI
+            concerned[f"E-BFMI is below {SMALLEST_BFMI}"] = low.any(0)
+        concerned[f"R-hat is above {LARGEST_RHAT}"] = _disagreeing(posterior)
+    counts = [f"{what} in {int(which.sum())}" for what, which in concerned.items() if which.any()]
+    if counts:
+        yield (
+            f"of {posterior.sizes[SET]} data sets, {', '.join(counts)}. The group sample_stats, "
+            "arviz.rhat and arviz.ess say in which."
+        )
+
+
+def _disagreeing(posterior: xarray.Dataset) -> np.ndarray:
+    """Tell which data sets have a number whose chains disagree, by R-hat without ranks."""
+    arrays = [posterior[name].transpose("chain", "draw", SET, ...) for name in posterior.data_vars]
+    entries = int(np.prod(arrays[0].shape[:3]))
+    stride = -(-sum(array.size for array in arrays) // (MOST_NUMBERS * entries))
+    high = []
+    for array in arrays:
+        numbers = np.asarray(array).reshape(*array.shape[:3], -1)[..., ::stride]
+        rhat = split_rhat(numbers.reshape(*numbers.shape[:2], -1)).reshape(numbers.shape[2:])
+        high.append((rhat > LARGEST_RHAT).any(-1))
+    return np.any(high, 0)
+
+
+def _chains(indices: np.ndarray) -> str:
+    rest = f" and {len(indices) - NAMED} more" if len(indices) > NAMED else ""
+    which = ", ".join(map(str, indices[:NAMED]))
+    return f"chain{'s' * (len(indices) > 1)} {which}{rest}"
+
+
+def _worst(found: Mapping[str, float]) -> str:
+    """Name the numbers, the largest first."""
+    names = sorted(found, key=lambda name: -found[name])
+    return ", ".join(names[:NAMED]) + (" and others" if len(names) > NAMED else "")

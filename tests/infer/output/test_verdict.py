@@ -1,0 +1,205 @@
+"""What is wrong is said by itself, and nothing else."""
+
+import warnings
+
+import arviz as az
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray
+
+import bijectors as bj
+import infer
+from infer.output.suspects import MOST_NUMBERS, numbers_of, suspects
+from infer.output.verdict import judged, missing_information
+
+from .. import targets
+
+CHAINS, DRAWS = 4, 500
+
+
+def autoregression(rho, shape, seed=0):
+    """Standard normal series with the correlation rho from draw to draw, along axis 1."""
+    noise = np.random.default_rng(seed).normal(size=shape)
+    series = [noise[:, 0]]
+    for i in range(1, shape[1]):
+        series.append(rho * series[-1] + np.sqrt(1 - rho**2) * noise[:, i])
+    return np.stack(series, 1)
+
+
+def result(values, **stats):
+    """ArviZ data, as far as a verdict reads them, with independent energies."""
+    lead = next(iter(values.values())).shape[:2]
+    stats = {"energy": autoregression(0.0, lead)} | stats
+    arrays = {
+        name: (("chain", "draw", *(f"{name}_dim_{i}" for i in range(a.ndim - 2))), a)
+        for name, a in values.items()
+    }
+    fields = {name: (("chain", "draw"), a) for name, a in stats.items()}
+    coords = {"theta_dim_0": list("abc")} if "theta" in values else {}
+    return {
+        "posterior": xarray.Dataset(arrays, coords=coords),
+        "sample_stats": xarray.Dataset(fields),
+    }
+
+
+def findings(values, engine=None, **stats):
+    return judged(engine or infer.NUTS(), result(values, **stats)).findings
+
+
+def good(*shape, seed=3):
+    return autoregression(0.0, (CHAINS, DRAWS, *shape), seed)
+
+
+def test_independent_draws_are_not_talked_about():
+    assert findings({"mu": good(), "theta": good(3)}) == ()
+    assert str(judged(infer.NUTS(), result({"mu": good()}))) == "nothing is found wrong"
+
+
+def test_divergences_are_counted_and_a_chain_of_nothing_else_is_named():
+    diverging = np.zeros((CHAINS, DRAWS), bool)
+    diverging[1, [3, 8]] = True
+    (only,) = findings({"mu": good()}, diverging=diverging)
+    assert only.startswith("2 of 2000 transitions after warm-up diverged (0.1%)")
+    assert "infer.explain_divergences" in only
+    diverging[2] = True
+    stuck, count = findings({"mu": good()}, diverging=diverging)
+    assert "chain 2 diverged: stuck" in stuck
+    assert count.startswith("502 of 2000")
+
+
+def test_trajectories_cut_short_are_told_from_one_in_a_hundred_on():
+    depth = np.full((CHAINS, DRAWS), 3)
+    depth[0, :20] = 10
+    assert findings({"mu": good()}, tree_depth=depth) == ()
+    depth[0, :22] = 10
+    assert "1% of the trajectories were cut short by max_depth=10" in str(
+        findings({"mu": good()}, tree_depth=depth)
+    )
+    steps = {"n_steps": np.full((CHAINS, DRAWS), 5)}
+    assert "by max_steps=5" in str(findings({"mu": good()}, infer.HMC(max_steps=5), **steps))
+
+
+def test_missing_information_is_two_minus_twice_the_correlation_of_energies():
+    energy = autoregression(0.9, (2, 200_000))
+    np.testing.assert_allclose(missing_information(energy), 0.2, rtol=0.05)
+
+
+def test_energies_that_hardly_change_are_told_with_their_chain():
+    energy = good()
+    energy[3] = autoregression(0.95, (1, DRAWS))[0]
+    (only,) = findings({"mu": good()}, energy=energy)
+    assert only.startswith("E-BFMI is 0.")
+    assert "in chain 3" in only
+
+
+def test_the_numbers_whose_chains_disagree_are_named():
+    theta = good(3)
+    theta[1, :, 2] += 3
+    found = findings({"mu": good(), "theta": theta})
+    assert found[0].startswith(f"R-hat reaches {float(az.rhat(theta[..., 2])):.3f}")
+    assert "of theta[c]: " in found[0]
+    assert "of theta[c]: " in found[1]
+    assert "effective sample size" in found[1]
+
+
+def test_slow_numbers_are_named_with_their_effective_size():
+    # Effective draws are (1 - rho) / (1 + rho) of all: 222 of 2000, below 100 for each chain.
+    slow = autoregression(0.8, (CHAINS, DRAWS), seed=1)
+    assert 100 < float(az.ess(slow)) < 400
+    found = findings({"mu": good(), "tau": slow})[-1]
+    assert f"down to {float(az.ess(slow)):.0f} (below 100 a chain), of tau:" in found
+
+
+def test_chains_of_unlike_spread_and_heavy_tails_are_found():
+    wide = good()
+    wide[0] *= 4
+    heavy = np.random.default_rng(0).standard_cauchy((CHAINS, DRAWS))
+    heavy[0] += 2
+    assert "of wide:" in findings({"wide": wide} | {f"x{i}": good(seed=i) for i in range(9)})[0]
+    assert "of heavy:" in findings({"heavy": heavy, "mu": good()})[0]
+
+
+def test_the_coarse_look_misses_nothing_that_arviz_condemns():
+    """Forty series of all kinds, each judged by ArviZ as the oracle, one by one."""
+    rhos = np.linspace(0.0, 0.97, 40)
+    draws = np.stack([autoregression(r, (4, 1000), seed=i) for i, r in enumerate(rhos)], -1)
+    ess = np.array([float(az.ess(draws[..., i])) for i in range(40)])
+    found = findings({"x": draws})
+    assert f"down to {ess.min():.0f} " in found[-1]
+    for i in range(40):
+        one = suspects(draws[..., i : i + 1], 1200)
+        assert one == [0] or ess[i] >= 400
+        if ess[i] > 3000:
+            assert one == []
+
+
+def test_too_few_draws_and_too_many_chains_have_no_verdict():
+    drift = np.linspace(0, 9, 99) + good()[:, :99]
+    assert findings({"mu": drift}) == ()
+    slow = autoregression(0.8, (64, 200))
+    assert float(az.rhat(slow)) > 1.01
+    assert findings({"mu": slow}) == ()
+    slow[:32] += 3
+    (only,) = findings({"mu": slow})
+    assert only.startswith("R-hat of 64 chains reaches")
+
+
+def test_numbers_that_do_not_vary_or_are_not_finite_are_left_alone():
+    fixed, broken, endless = good(), good(), good()
+    fixed[:] = 1.0
+    broken[0, 0], endless[0] = np.nan, np.inf
+    assert findings({"fixed": fixed, "broken": broken, "endless": endless}) == ()
+
+
+def test_of_a_large_posterior_an_even_part_is_looked_at():
+    posterior = xarray.Dataset(
+        {
+            "x": (("chain", "draw", "i"), np.random.default_rng(0).normal(size=(2, 4, 5000))),
+            "mu": (("chain", "draw"), np.random.default_rng(1).normal(size=(2, 4))),
+        }
+    )
+    numbers = numbers_of(posterior)
+    assert numbers.draws.shape[-1] <= MOST_NUMBERS
+    assert numbers.names[0] == "x[0]"
+    assert numbers.names[-1] == "mu"
+    np.testing.assert_array_equal(numbers.draws[..., 1], posterior["x"][..., 6])
+    assert numbers.names[1] == "x[6]"
+
+
+def test_of_many_data_sets_those_concerned_are_counted():
+    x = autoregression(0.0, (2, 400, 5))
+    x[0, :, 3] += 5
+    diverging = np.zeros((2, 400, 5), bool)
+    diverging[1, 7, 1] = diverging[0, 2, 3] = True
+    data = {
+        "posterior": xarray.Dataset({"x": (("chain", "draw", "dataset"), x)}),
+        "sample_stats": xarray.Dataset({"diverging": (("chain", "draw", "dataset"), diverging)}),
+    }
+    (only,) = judged(infer.NUTS(), data).findings
+    assert only.startswith("of 5 data sets, transitions diverged in 2, R-hat is above 1.01 in 1.")
+
+
+def cliff(values):
+    x = values["x"]
+    return -0.5 * (x**2).sum() - 1e6 * jnp.maximum(x[0] - 1.0, 0.0)
+
+
+def test_sample_warns_of_what_it_finds_and_keeps_it():
+    model = infer.declared(cliff, {"x": bj.Real(shape=(2,))})
+    options = {"chains": 2, "warmup": 50, "draws": 60, "key": 1, "progress": False}
+    with pytest.warns(infer.SamplingWarning, match="diverged"):
+        data = infer.sample(model, infer.NUTS(rank=0), **options)
+    assert "diverged" in data.attrs["verdict"]
+    run = infer.start(model, infer.NUTS(rank=0), chains=2, warmup=50, key=1, progress=False)
+    assert str(infer.verdict(run.advance(60))) == data.attrs["verdict"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore", infer.SamplingWarning)
+        infer.sample(model, infer.NUTS(rank=0), **options)
+    assert caught == []
+
+
+def test_sample_is_silent_where_nothing_is_wrong():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", infer.SamplingWarning)
+        infer.sample(targets.normal(), chains=2, warmup=50, draws=60, key=0, progress=False)

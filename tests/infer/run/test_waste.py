@@ -1,0 +1,64 @@
+"""Gradients executed for chains of one program, counted, and that no chain waits for a draw."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import bijectors as bj
+import infer
+from infer.run import collect
+
+from .. import targets
+
+CALLS = []
+
+
+def counted(values):
+    """A funnel that counts each evaluation of each chain when the program runs."""
+    x, v = values["x"], values["v"]
+    jax.debug.callback(CALLS.append, v)
+    return -0.5 * (v / 3) ** 2 - 0.5 * (x**2).sum() * jnp.exp(-v) - 0.5 * x.size * v
+
+
+@pytest.fixture(scope="module")
+def run():
+    """Three chains of one program, stopped after every draw of any of them."""
+    model = infer.declared(counted, {"x": bj.Real(shape=(3,)), "v": bj.Real()})
+    options = {"chains": 3, "group": 3, "warmup": 0, "progress": False, "key": 4}
+    run = infer.start(model, infer.NUTS(step_size=0.3, rank=0), **options)
+    jax.effects_barrier()
+    CALLS.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collect, "FIRST_ROWS", 1)
+        patch.setattr(collect, "BLOCK_SECONDS", 0.0)
+        run.advance(20)
+    jax.effects_barrier()
+    return run
+
+
+def test_executed_gradients_are_those_that_the_program_evaluated(run):
+    """The oracle is a callback in the density, called for every chain at every tick."""
+    assert run.executed == len(CALLS)
+
+
+def test_chains_of_one_program_wait_for_the_last_of_them_alone(run):
+    """Not for each other's draws, nor where the rows of a block are full."""
+    steps = run.draws().stats["n_steps"]
+    assert run.executed == 3 * steps.sum(1).max()
+    # In lockstep each draw would wait for its longest trajectory.
+    assert steps.sum() < run.executed < 3 * steps.max(0).sum()
+
+
+def test_a_chain_alone_executes_what_it_uses():
+    options = {"chains": 2, "warmup": 30, "progress": False}
+    run = infer.start(targets.normal(), infer.NUTS(), **options).advance(20)
+    steps = run.draws().stats["n_steps"]
+    assert run.executed == steps.sum()
+    again = infer.start(targets.normal(), infer.NUTS(), state=run.state, progress=False)
+    assert again.executed == steps.sum()
+
+
+def test_what_waiting_cost_is_told():
+    report = infer.Slowness({"sampling": 1.0}, 1e-3, 100, 120, 0, 1, ((7, 20),), 0.0, None)
+    assert report.waste == 1.2
+    assert "1.20 gradients executed for each one used" in str(report)
