@@ -102,7 +102,7 @@ def retune(
     return HamiltonianTuning(
         np.asarray(step_size, dtype),
         tuning.target_acceptance,
-        metric.learned(_pooled(draws), _pooled(scores)) if remaining else metric,
+        metric.learned(pooled(draws), pooled(scores)) if remaining else metric,
         # The first metric changes the units of a step, later ones hardly do.
         np.asarray(len(draws) == 1 and remaining > 0),
         np.asarray(remaining > 0 and settled(metric, draws[-1], scores[-1])),
@@ -114,7 +114,7 @@ def still(tuning: HamiltonianTuning, windows: tuple[int, ...]) -> tuple[int, ...
     return windows[-1:] if tuning.settled else windows
 
 
-def _pooled(windows: Sequence[np.ndarray]) -> np.ndarray:
+def pooled(windows: Sequence[np.ndarray]) -> np.ndarray:
     """Join the rows of all chains of all windows, in order."""
     return np.concatenate([window.reshape(-1, window.shape[-1]) for window in windows])
 

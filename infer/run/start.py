@@ -16,16 +16,16 @@ from ..models.base import Model
 from ..models.data import on_device
 from ..target import Components
 from .collect import Group, regrouped
-from .devices import plan
+from .devices import Plan, plan, together
 from .loop import chain_keys
 from .native import Program, program
-from .offers import refuse_number, refuse_unless_offered
+from .offers import chosen_starts, refuse_number, refuse_unless_offered
 from .run import Run, RunState, Timing, joined, made_for
 
 
 def start(
     model: Model | Sequence[Model], engine: Engine, *, chains: int = 4, warmup: int | None = None,
-    starts: Starts = "uniform", tuning: Tuning | None = None, key: int | np.integer | Array = 0,
+    starts: Starts | None = None, tuning: Tuning | None = None, key: int | np.integer | Array = 0,
     group: int | None = None, threads: int | None = None, progress: bool | None = None,
     state: RunState | None = None,
 ) -> Run:  # fmt: skip
@@ -38,7 +38,8 @@ def start(
         chains: Number of chains, of each model.
         warmup: Warm-up draws per chain; by default the engine's. With 0 and no tuning, a
             sampler keeps its first guess of a step size.
-        starts: "uniform", "prior", or constrained values by name.
+        starts: "uniform", "prior", or constrained values by name; by default "uniform", unless
+            the engine itself moves draws from the prior to the posterior.
         tuning: What an earlier run learned; with `warmup=0` it is used as it is.
         key: A seed or a JAX key.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
@@ -62,14 +63,16 @@ def start(
     members = Family(jax.tree.map(on_device, members.shared), members.own, members.count)
     if state is not None:
         return _resumed(members, engine, state, progress)
-    refuse_misfits(density, chains, starts)
+    begins: Starts = chosen_starts(engine, starts)
+    refuse_misfits(density, chains, begins)
+    engine = engine.prepared([members.member(i) for i in range(members.count)])
     began = time.perf_counter()
     warmup = engine.default_warmup if warmup is None else warmup
     keys, start_key = chain_keys(key, chains * members.count)
-    points = find_starts(members, chains, start_key, starts)
+    points = find_starts(members, chains, start_key, begins)
     fresh = _first_tuning(engine, points, members.count)
     timing = Timing(starts=time.perf_counter() - began)
-    chosen = plan(chains * members.count, group, threads)
+    chosen = _planned(engine, chains, members.count, group, threads)
     return Run(
         members,
         engine,
@@ -81,6 +84,14 @@ def start(
         timing=timing,
         progress=progress,
     )
+
+
+def _planned(
+    engine: Engine, chains: int, count: int, group: int | None, threads: int | None
+) -> Plan:
+    if engine.scope == "population":
+        return together(chains, count, group, threads)
+    return plan(chains * count, group, threads)
 
 
 def _first_tuning(engine: Engine, points: Points, count: int) -> Tuning:
