@@ -161,7 +161,8 @@ class TemperedSMC(Engine):
         arrived = now.power == 1
         learning = warming | ~arrived
         scale = jnp.where(learning, _spread(particles, weights), now.scale)
-        length_key, key = jax.random.split(shared_key(key))
+        # The stages before the first draw are ticks of that draw, which share its key.
+        length_key, key = jax.random.split(jax.random.fold_in(shared_key(key), now.stages))
         steps = _steps(length_key, tuning, now)
         moved, info = self._stage(
             key, common(target), tuning, now._replace(scale=scale), (particles, weights), steps

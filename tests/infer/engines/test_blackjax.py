@@ -19,13 +19,14 @@ import pytest
 
 import bijectors as bj
 import infer
+from infer.engines.base import CHAINS
 from infer.engines.blackjax import ALGORITHMS
 from infer.engines.blackjax.library import around
 from infer.engines.blackjax.tempered import drawn_anew
 
 from .. import targets
 from .found import chains_of, every_engine, is_wrapped
-from .test_contract import Counted
+from .test_contract import Counted, prepared
 
 # Settings that suit `targets.normal`; every algorithm has a line.
 SETTINGS = {
@@ -205,6 +206,17 @@ def test_particles_of_equal_weight_keep_their_chain_and_others_are_drawn():
     np.testing.assert_array_equal(drawn_anew(key, jnp.full(7, 1 / 7), 7), np.arange(7))
     counts = np.bincount(drawn_anew(key, jnp.array([0.5, 0.0, 0.25, 0.25]), 4), minlength=4)
     np.testing.assert_array_equal(counts, [2, 0, 1, 1])
+
+
+@pytest.mark.slow
+def test_the_stages_of_one_draw_have_noise_of_their_own():
+    engine = infer.BlackJAX("smc")
+    tuning, state, order = prepared(engine)
+    keys = jax.random.wrap_key_data(jnp.asarray(order.keys))
+    tick = jax.jit(jax.vmap(engine.tick, in_axes=(0, None, None, 0), axis_name=CHAINS))
+    later = state._replace(population=state.population._replace(stages=jnp.ones(16, jnp.int32)))
+    first, second = (tick(keys, Counted(), tuning, own)[1].position for own in (state, later))
+    assert (np.asarray(first) != np.asarray(second)).all()
 
 
 def test_all_chains_of_chees_move_in_step():
