@@ -16,6 +16,9 @@ from ...types import Scalar, Vector
 from ..base import Draws, Engine, Tick
 from .library import library
 
+# Roundings within which two positions are one.
+ROUNDINGS = 8
+
 
 class EllipticalTuning(eqx.Module):
     """The normal distribution whose ellipses are sliced; traced.
@@ -126,17 +129,23 @@ class EllipticalSlice(Engine):
         def relative(position: Vector) -> Scalar:
             log_ratio = target.evaluate(position)[0] - reference(position)
             # What is not a number lies on no slice.
-            return jnp.where(jnp.isnan(log_ratio), -jnp.inf, log_ratio)
+            log_ratio = jnp.where(jnp.isnan(log_ratio), -jnp.inf, log_ratio)
+            # A slice within rounding of where it began ends there, whatever rounding says.
+            return jnp.where((jnp.abs(position - state.position) <= near).all(), jnp.inf, log_ratio)
 
         def drawn(key: Array, like: Vector) -> Vector:
             return mean + factor @ jax.random.normal(key, like.shape, like.dtype)
 
+        spread = jnp.abs(mean) + jnp.sqrt(jnp.sum(factor**2, axis=1))
+        near = ROUNDINGS * jnp.finfo(mean.dtype).eps * (jnp.abs(state.position) + spread)
         elliptical = library().mcmc.elliptical_slice
         log_ratio = state.log_density - reference(state.position)
         here = elliptical.EllipSliceState(state.position, log_ratio)
         end, info = elliptical.elliptical_proposal(relative, drawn, mean)(key, here)
-        position = end.position.astype(mean.dtype)
-        log_density = (end.logdensity + reference(position)).astype(mean.dtype)
+        moved = jnp.isfinite(end.logdensity)
+        position = jnp.where(moved, end.position, state.position).astype(mean.dtype)
+        log_density = jnp.where(moved, end.logdensity + reference(position), state.log_density)
+        log_density = log_density.astype(mean.dtype)
         stats = {"lp": log_density, "n_steps": jnp.asarray(info.subiter, jnp.int32)}
         tick = Tick(jnp.asarray(True), position, jnp.zeros((0,), mean.dtype), stats)
         return EllipticalState(position, log_density), tick

@@ -103,10 +103,11 @@ def test_sgld_has_the_covariance_of_its_own_steps():
     assert z_scores(positions, targets.MEAN, targets.COVARIANCE).max() > 5
 
 
-def test_sghmc_has_the_covariance_of_its_own_steps():
+@pytest.mark.parametrize("friction", [0.5, 0.0])
+def test_sghmc_has_the_covariance_of_its_own_steps(friction):
     """Iterated from draw to draw: ten linear steps after a new momentum."""
-    step, friction = (SETTINGS["sghmc"][name] for name in ("step_size", "friction"))
-    one, size = np.eye(3), 3
+    engine = infer.BlackJAX("sghmc", step_size=0.2, friction=friction)
+    step, one, size = engine.step_size, np.eye(3), 3
     # The momentum is kicked from where the position was before the step.
     move = np.block([[one, step * one], [-step * PRECISION, (1 - friction * step) * one]])
     noise = np.zeros((6, 6))
@@ -125,7 +126,8 @@ def test_sghmc_has_the_covariance_of_its_own_steps():
         whole = steps(refreshed(whole), 10)
     # A draw is where the last of its steps begins.
     covariance = steps(refreshed(whole), 9)[:3, :3]
-    positions = drawn("sghmc", draws=4000).draws().positions
+    run = infer.start(targets.normal(), engine, key=2, progress=False).advance(4000)
+    positions = run.draws().positions
     assert z_scores(positions, targets.MEAN, covariance).max() < 5
     assert z_scores(positions, targets.MEAN, targets.COVARIANCE).max() > 5
 
@@ -191,12 +193,12 @@ def particles(draws, key=2):
 
 
 def test_smc_finds_the_evidence():
-    """Within 5 of its standard errors, which 30 keys put at 0.09."""
+    """Within 5 of its standard errors, which 30 keys put at 0.06."""
     stats = particles(draws=1).draws().stats
     predicted = dist.MultivariateNormal(np.zeros(len(Y)), np.eye(len(Y)) + 1.0)
     evidence = stats["log_marginal_likelihood"]
     assert np.ptp(evidence) == 0
-    assert abs(evidence[0, 0] - predicted.log_prob(Y)) < 0.45
+    assert abs(evidence[0, 0] - predicted.log_prob(Y)) < 0.3
     assert (stats["stages"] > 1).all()
 
 
@@ -333,6 +335,17 @@ def test_elliptical_slices_need_a_normal_prior_or_a_normal_that_is_given():
     engine = infer.BlackJAX("elliptical_slice", mean=np.zeros(3), covariance=np.ones(3))
     with pytest.raises(infer.EngineError, match=r"shape \(3,\), and the flat vector 2"):
         infer.start(infer.model(scaled), engine)
+
+
+def test_a_slice_that_rounding_leaves_empty_ends_where_it_began():
+    """Its level lies above the density everywhere, as that of a large density rounded does."""
+    engine = infer.BlackJAX("elliptical_slice", mean=np.zeros(3), covariance=np.ones(3))
+    tuning = engine.first_tuning(np.zeros((1, 3)), np.zeros((1, 3)))
+    here = jnp.array([1.0, 2.0, 3.0])
+    state = engine.init(here, jnp.asarray(100.0), here)
+    after, _ = jax.jit(engine.tick)(jax.random.key(0), Counted(), tuning, state)
+    np.testing.assert_array_equal(after.position, here)
+    assert float(after.log_density) == 100.0
 
 
 @pytest.mark.slow
