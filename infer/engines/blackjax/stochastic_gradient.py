@@ -194,7 +194,8 @@ class SGHMC(StochasticGradient):
 
     A step goes `step_size` times the momentum, which then changes by `step_size` times the
     gradient, less the friction, plus the noise that makes up for it. Each draw begins with a new
-    standard normal momentum, as BlackJAX's transitions of `steps` steps do.
+    standard normal momentum, as BlackJAX's transitions of `steps` steps do. The steps are
+    explicit: a trajectory grows unless the friction exceeds `step_size` times the curvature.
 
     Attributes:
         friction: Share of the momentum that is lost in a unit of time; it holds down what the
