@@ -9,6 +9,7 @@ from .density.explain import explain as explain
 from .density.explanation import Explanation as Explanation
 from .engines.advi import ADVI as ADVI
 from .engines.base import Engine as Engine
+from .engines.blackjax import BlackJAX as BlackJAX
 from .engines.hmc import HMC as HMC
 from .engines.map import MAP as MAP
 from .engines.nuts import NUTS as NUTS

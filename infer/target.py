@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from .types import Scalar, Vector
@@ -24,6 +25,30 @@ class Components(NamedTuple):
     unvalued_gradient: Vector
 
 
+class Parts(NamedTuple):
+    """A log density as a prior that can be drawn from, and the rest.
+
+    Attributes:
+        prior: Log density of the draws, in nats, shape ().
+        likelihood: All else: likelihood and factors, in nats, shape ().
+    """
+
+    prior: Scalar
+    likelihood: Scalar
+
+
+class NormalPrior(NamedTuple):
+    """The normal distribution that a prior is in the flat vector, on the host.
+
+    Attributes:
+        mean: Shape (size,).
+        covariance: Shape (size, size).
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
 class Target(eqx.Module):
     """An unnormalised log density over vectors of shape (size,), in nats.
 
@@ -38,8 +63,9 @@ class Target(eqx.Module):
     @property
     @abstractmethod
     def offers(self) -> frozenset[str]:
-        """What can be asked of it: "value", "gradient". Compared with `Engine.needs`.
+        """What can be asked of it; compared with `Engine.needs`.
 
+        These are "value", "gradient", "parts" and "normal_prior", each a method or its result.
         "minibatch" says that it is meant to be met through `at(key)`, step by step.
         """
 
@@ -70,6 +96,23 @@ class Target(eqx.Module):
         """
         log_density, gradient = self.evaluate(position)
         return log_density - reference, gradient
+
+    def parts(self, position: Vector) -> Parts:
+        """Compute prior and likelihood, whose sum is the log density; both may be differentiated.
+
+        Only a target that offers "parts" has them.
+        """
+        raise NotImplementedError
+
+    def normal_prior(self) -> NormalPrior:
+        """Find the normal distribution that the prior is, on the host.
+
+        Only a target that offers "normal_prior" may have one.
+
+        Raises:
+            ModelError: The sites are not normal together.
+        """
+        raise NotImplementedError
 
     def unvalued_gradient(self, position: Vector) -> Vector:
         """Compute the gradient of the part that has no value."""

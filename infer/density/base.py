@@ -23,8 +23,9 @@ from ..models.site import Declaration, Site
 from ..models.steps import Repeated, Steps
 from ..models.view import described
 from ..numerics.long_sum import long_sum, two_sum
-from ..target import Components, Target
+from ..target import Components, NormalPrior, Parts, Target
 from ..types import Scalar, Vector
+from .normal_prior import normal_prior, not_normal
 
 
 class _FlatReader(Reader):
@@ -123,7 +124,14 @@ class LogDensity(Target):
     def offers(self) -> frozenset[str]:
         partly = {"minibatch"} if self.minibatches else set()
         valued = {"gradient"} if self.unvalued else {"value", "gradient"}
-        return frozenset(valued | partly)
+        parted = set() if self.unvalued or self.without_prior else {"parts"}
+        normal = {"normal_prior"} if parted and not not_normal(self.latent) else set()
+        return frozenset(valued | partly | parted | normal)
+
+    @property
+    def without_prior(self) -> tuple[str, ...]:
+        """Names of the latent sites that have a constraint and no prior."""
+        return tuple(site.name for site in self.latent if site.prior == "flat")
 
     @property
     def unvalued(self) -> tuple[str, ...]:
@@ -189,6 +197,21 @@ class LogDensity(Target):
         if position.dtype != jnp.float32:
             return super().evaluate_from(position, reference)
         return jax.value_and_grad(self._beyond)(position, reference)
+
+    def parts(self, position: Vector) -> Parts:
+        account, joint = self.read(position)
+        names = {site.name for site in self.latent}
+        # The prior of a frozen site may depend on latent ones, and draws know nothing of it.
+        drawn = [term.role == "prior" and term.name in names for term in account.terms]
+        sums = [term.rows.sum().astype(position.dtype) for term in account.terms]
+        zero = jnp.zeros((), position.dtype)
+        prior = sum((s for s, own in zip(sums, drawn, strict=True) if own), zero)
+        likelihood = sum((s for s, own in zip(sums, drawn, strict=True) if not own), zero)
+        correction = joint.log_det + joint.auxiliary if self.jacobian else zero
+        return Parts(prior + correction, likelihood)
+
+    def normal_prior(self) -> NormalPrior:
+        return normal_prior(self)
 
     def unvalued_gradient(self, position: Vector) -> Vector:
         return jax.grad(lambda q: self._summed(q, valued=False)[0])(position)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +13,9 @@ from ..types import Scalar, Vector
 
 State = Any
 Tuning = Any
+
+# The axis that the chains of a population share, for JAX's collectives inside a tick.
+CHAINS = "chains"
 
 
 class Tick(NamedTuple):
@@ -69,6 +72,20 @@ class Engine(ABC):
         return False
 
     @property
+    def scope(self) -> Literal["chain", "population"]:
+        """What moves by itself: each chain, or all chains of a density together.
+
+        The chains of a population run in one program, in step with each other, and `enter` and
+        `tick` may speak to the others along the axis `CHAINS`.
+        """
+        return "chain"
+
+    @property
+    def from_prior(self) -> bool:
+        """Whether its chains begin as draws from the prior, and nowhere else."""
+        return False
+
+    @property
     def jacobian(self) -> bool:
         """Whether the target includes the maps' log-determinants."""
         return True
@@ -85,6 +102,13 @@ class Engine(ABC):
     @abstractmethod
     def windows(self, warmup: int) -> tuple[int, ...]:
         """Split `warmup` draws into windows, at whose ends the chains meet."""
+
+    def prepared(self, targets: Sequence[Target]) -> "Engine":
+        """Take over, on the host, what only the targets can tell; itself by default.
+
+        What changes may not take part in equality.
+        """
+        return self
 
     @abstractmethod
     def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> Tuning:

@@ -118,7 +118,7 @@ def retune(
     step_size = np.exp(np.median(np.log(steps.astype(np.float64))))
     metric = tuning.metric
     with one_blas_thread():
-        learned = metric.learned(_pooled(draws), _pooled(scores)) if remaining else metric
+        learned = metric.learned(pooled(draws), pooled(scores)) if remaining else metric
         enough = remaining > 0 and settled(metric, draws[-1], scores[-1])
     return HamiltonianTuning(
         np.asarray(step_size, dtype),
@@ -135,7 +135,7 @@ def still(tuning: HamiltonianTuning, windows: tuple[int, ...]) -> tuple[int, ...
     return windows[-1:] if tuning.settled else windows
 
 
-def _pooled(windows: Sequence[np.ndarray]) -> np.ndarray:
+def pooled(windows: Sequence[np.ndarray]) -> np.ndarray:
     """Join the rows of all chains of all windows, in order."""
     return np.concatenate([window.reshape(-1, window.shape[-1]) for window in windows])
 

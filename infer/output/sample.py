@@ -30,7 +30,7 @@ def sample(
     chains: int = 4,
     draws: int = 1000,
     warmup: int | None = None,
-    starts: Starts = "uniform",
+    starts: Starts | None = None,
     tuning: Tuning | None = None,
     key: int | Array = 0,
     group: int | None = None,
@@ -53,7 +53,7 @@ def sample(
         warmup: Most warm-up draws per chain; by default the engine's for so many chains. HMC and
             NUTS end it early once the chains agree and the metric whitens their draws.
         starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or constrained
-            values by name.
+            values by name; by default "uniform", unless the engine begins at the prior.
         tuning: What an earlier run learned (`Run.tuning`).
         key: A seed or a JAX key. Draws depend on it, the chain and the draw alone.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.

@@ -45,6 +45,29 @@ def plan(chains: int, width: int | None, threads: int | None) -> Plan:
     return Plan(width, min(threads, chains // width), native=on_cpu and width == 1)
 
 
+def together(chains: int, count: int, width: int | None, threads: int | None) -> Plan:
+    """Plan for an engine that moves all chains of a density together: one program for each.
+
+    Args:
+        chains: Number of chains of each density.
+        count: Number of densities.
+        width: What the user asks for; only `chains` will do.
+        threads: Programs called at the same time.
+
+    Raises:
+        RunError: Another width is asked for.
+    """
+    _refuse_below_one(group=width, threads=threads)
+    if width not in (None, chains):
+        raise RunError(
+            "group",
+            f"groups of {width} are asked for, but this engine moves all {chains} chains together",
+            "Leave it out.",
+        )
+    threads = (_cores() if jax.default_backend() == "cpu" else 1) if threads is None else threads
+    return Plan(chains, min(threads, count), native=False)
+
+
 def _refuse_below_one(**numbers: int | None) -> None:
     for name, number in numbers.items():
         if number is not None and number < 1:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
-from ..engines.base import Draws, Engine, State, Tick, Tuning
+from ..engines.base import CHAINS, Draws, Engine, State, Tick, Tuning
 from ..errors import RunError
 from ..target import Target
 from ..types import Kinds, kinds
@@ -89,9 +89,11 @@ def layout(engine: Engine, target: Target, tuning: Tuning, state: State) -> Layo
 @lru_cache(maxsize=64)
 def _ticked(engine: Engine, steered: Kinds) -> Layout:
     key = jax.eval_shape(lambda: jax.random.key(0, impl=KEY_IMPLEMENTATION))
-    _, tick = jax.eval_shape(engine.tick, key, *steered.outline())
+    # A population of one: a tick may speak along the axis of the chains.
+    alone = partial(jax.vmap, in_axes=None, axis_size=1, axis_name=CHAINS)
+    _, tick = jax.eval_shape(alone(engine.tick), key, *steered.outline())
     dtypes = {name: np.dtype(stat.dtype) for name, stat in tick.stats.items()}
-    return Layout(tick.position.shape[0], tick.gradient.shape[0], dtypes)
+    return Layout(tick.position.shape[1], tick.gradient.shape[1], dtypes)
 
 
 class Steered(NamedTuple):
@@ -112,7 +114,8 @@ def run_block(
 ) -> Block:  # fmt: skip
     """Tick a group until its chains have their draws, or one of them needs more rows.
 
-    A chain that has all its draws idles; no other waits. A group of one is not batched.
+    A chain that has all its draws idles; no other waits. A group of one is not batched, unless
+    it is a population.
 
     Args:
         engine: The engine.
@@ -123,7 +126,7 @@ def run_block(
         state: Of each chain, likewise.
         order: What is to do.
     """
-    alone = order.keys.shape[0] == 1
+    alone = order.keys.shape[0] == 1 and engine.scope == "chain"
     vectorise = _on_the_only if alone else _over_chains
     begin = vectorise(_begin, engine, shared)
     start = begin(own, state, order.keys, order.entering, order.window)
@@ -183,7 +186,8 @@ def _over_chains(function, *shared):
 
     def batched(*arguments):
         axes = [None if isinstance(a, Array | np.ndarray) and a.ndim == 0 else 0 for a in arguments]
-        return jax.vmap(lambda *own: function(*shared, *own), in_axes=axes)(*arguments)
+        one = lambda *own: function(*shared, *own)  # noqa: E731
+        return jax.vmap(one, in_axes=axes, axis_name=CHAINS)(*arguments)
 
     return batched
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..density.base import LogDensity
+from ..density.normal_prior import not_normal
 from ..engines.base import Engine
 from ..errors import EngineError, RunError
 
@@ -18,6 +19,10 @@ def refuse_unless_offered(density: LogDensity, engine: Engine) -> None:
     missing = engine.needs - density.offers
     if missing == {"value"}:
         _refuse_unvalued(density, engine)
+    if missing == {"parts"}:
+        _refuse_without_prior(density, engine)
+    if missing == {"normal_prior"}:
+        _refuse_other_priors(density, engine)
     if missing:
         raise EngineError(
             type(engine).__name__,
@@ -29,8 +34,8 @@ def refuse_unless_offered(density: LogDensity, engine: Engine) -> None:
             type(engine).__name__,
             "the model has a minibatch, so its log density is another one at every step, which "
             "this engine would take for the posterior's",
-            "Choose ADVI, or MAP with a first-order optimiser such as optax.adam(0.01); or let the "
-            "engine see all rows, with minibatch=None.",
+            "Choose ADVI, or MAP with a first-order optimiser such as optax.adam(0.01), or "
+            'BlackJAX("sgld", step_size=...); or let the engine see all rows, with minibatch=None.',
         )
     if density.size == 0:
         raise EngineError(
@@ -50,6 +55,40 @@ def _refuse_unvalued(density: LogDensity, engine: Engine) -> None:
         "alone",
         f"Use {' or '.join(filter(None, [own, ', '.join(others)]))}.",
     )
+
+
+def _refuse_without_prior(density: LogDensity, engine: Engine) -> None:
+    names = ", ".join(map(repr, density.without_prior))
+    raise EngineError(
+        type(engine).__name__,
+        f"it moves draws from the prior to the posterior, but {names} has a set and no prior",
+        "Give it a prior, or choose an engine that needs none, such as NUTS().",
+    )
+
+
+def _refuse_other_priors(density: LogDensity, engine: Engine) -> None:
+    names = ", ".join(map(repr, not_normal(density.latent)))
+    raise EngineError(
+        type(engine).__name__,
+        f"it needs a normal prior in the flat vector, and that of {names} is another",
+        "Give mean= and covariance= of the flat vector, or use NUTS(), HMC() or "
+        'BlackJAX("adjusted_mclmc").',
+    )
+
+
+def chosen_starts(engine: Engine, starts: Any) -> Any:
+    """Choose where chains begin if the user does not say.
+
+    Raises:
+        EngineError: The user says, but the engine begins with draws from the prior.
+    """
+    if engine.from_prior and starts not in (None, "prior"):
+        raise EngineError(
+            type(engine).__name__,
+            f"starts={starts!r} is given, but it begins with draws from the prior",
+            "Leave starts out.",
+        )
+    return ("prior" if engine.from_prior else "uniform") if starts is None else starts
 
 
 def _all_without_value() -> list[str]:

@@ -21,10 +21,10 @@ from ..target import Components
 from ..types import Kinds, kinds
 from .choice import choice, facts_of, hardware
 from .collect import Group, regrouped
-from .devices import plan
+from .devices import Plan, plan, together
 from .loop import chain_keys
 from .native import Program, program
-from .offers import refuse_number, refuse_unless_offered
+from .offers import chosen_starts, refuse_number, refuse_unless_offered
 from .run import Run, RunState, joined, made_for
 
 _log = logging.getLogger("infer")
@@ -33,7 +33,7 @@ _log = logging.getLogger("infer")
 def start(
     model: Model | Sequence[Model], engine: Engine | None = None, *,
     chains: int = 4, warmup: int | None = None,
-    starts: Starts = "uniform", tuning: Tuning | None = None, key: int | np.integer | Array = 0,
+    starts: Starts | None = None, tuning: Tuning | None = None, key: int | np.integer | Array = 0,
     group: int | None = None, threads: int | None = None, progress: bool | None = None,
     state: RunState | None = None,
 ) -> Run:  # fmt: skip
@@ -46,7 +46,8 @@ def start(
         chains: Number of chains, of each model.
         warmup: Warm-up draws per chain; by default the engine's for so many chains. With 0 and no
             tuning, a sampler keeps its first guess of a step size.
-        starts: "uniform", "prior", or constrained values by name.
+        starts: "uniform", "prior", or constrained values by name; by default "uniform", unless
+            the engine itself moves draws from the prior to the posterior.
         tuning: What an earlier run learned; with `warmup=0` it is used as it is.
         key: A seed or a JAX key.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
@@ -71,10 +72,12 @@ def start(
     members = Family(jax.tree.map(on_device, members.shared), members.own, members.count)
     if state is not None:
         return _resumed(members, engine, state, progress, reasons)
-    refuse_misfits(density, chains, starts)
+    begins: Starts = chosen_starts(engine, starts)
+    refuse_misfits(density, chains, begins)
+    engine = engine.prepared([members.member(i) for i in range(members.count)])
     warmup = engine.warmup_for(chains) if warmup is None else warmup
     keys, start_key = chain_keys(key, chains * members.count)
-    chosen = plan(chains * members.count, group, threads)
+    chosen = _planned(engine, chains, members.count, group, threads)
     blank = _blank_points(len(keys), density.size)
     run = Run(
         members,
@@ -87,11 +90,11 @@ def start(
         progress=progress,
         reasons=reasons,
     )
-    if isinstance(starts, str):
+    if isinstance(begins, str):
         # Values that the user gives are looked at before anything compiles.
         run.prepare()
     began = time.perf_counter()
-    points = find_starts(members, chains, start_key, starts)
+    points = find_starts(members, chains, start_key, begins)
     run.tuning = _first_tuning(engine, points, members.count, tuning)
     run.groups = _first_groups(keys, _init(engine, density.has_value, points), chosen.width)
     run.timing.starts = time.perf_counter() - began
@@ -121,6 +124,14 @@ def _blank_states(engine: Engine, has_value: bool, points: Points) -> State:
 @lru_cache(maxsize=64)
 def _states_of(engine: Engine, has_value: bool, points: Kinds) -> State:
     return jax.eval_shape(partial(_init_all, engine, has_value), *points.outline())
+
+
+def _planned(
+    engine: Engine, chains: int, count: int, group: int | None, threads: int | None
+) -> Plan:
+    if engine.scope == "population":
+        return together(chains, count, group, threads)
+    return plan(chains * count, group, threads)
 
 
 def _first_tuning(engine: Engine, points: Points, count: int, learned: Tuning | None) -> Tuning:

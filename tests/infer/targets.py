@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 
 import bijectors as bj
 import infer
@@ -19,6 +20,25 @@ def normal(mean=MEAN, covariance=COVARIANCE):
     """A normal of three dimensions; its moments are data."""
     data = {"mean": mean, "precision": np.linalg.inv(covariance)}
     return infer.declared(_normal, {"x": bj.Real(shape=(3,))}, data=data)
+
+
+def _parted(site, y, mean, covariance):
+    x = site("x", dist.MultivariateNormal(mean, 4 * covariance))
+    site.observe("y", dist.MultivariateNormal(x, 4 / 3 * covariance), y)
+
+
+SHIFT = np.array([1.0, -0.5, 0.3])
+
+
+def parted(mean=MEAN, covariance=COVARIANCE):
+    """The same normal, as a posterior of a prior and a likelihood."""
+    y = mean - SHIFT / 3
+    return infer.model(_parted, y=y, mean=mean + SHIFT, covariance=covariance)
+
+
+def fitting(engine, **moments):
+    """The normal, in a form that an engine takes."""
+    return (parted if engine.needs & {"parts", "normal_prior"} else normal)(**moments)
 
 
 def _constrained(values):

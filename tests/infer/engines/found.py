@@ -6,8 +6,13 @@ import inspect
 import pkgutil
 import typing
 
+import pytest
+
 import infer.engines
 from infer.engines.base import Engine
+
+# As many chains as make a population.
+POPULATION = 16
 
 
 def every_engine() -> list[Engine]:
@@ -25,7 +30,33 @@ def every_engine() -> list[Engine]:
 def _first_of(kind: type[Engine]) -> Engine:
     hints = typing.get_type_hints(kind)
     required = [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING]
-    return kind(**{name: typing.get_args(hints[name])[0] for name in required})
+    return kind(**{name: _choice_of(hints[name]) for name in required})
+
+
+def _choice_of(hint: typing.Any) -> typing.Any:
+    """Take the first of what may be chosen, or a small number."""
+    return typing.get_args(hint)[0] if typing.get_args(hint) else hint(0.01)
+
+
+def is_wrapped(engine: Engine) -> bool:
+    """Tell whether another library carries an engine out."""
+    return "blackjax" in type(engine).__module__
+
+
+def is_population(engine: Engine) -> bool:
+    """Tell whether all chains of an engine move together."""
+    return engine.scope == "population"
+
+
+def engines_in_time(slow: typing.Callable[[Engine], bool]) -> list:
+    """List every engine, some of them only where there is time."""
+    marks = {True: (pytest.mark.slow,), False: ()}
+    return [pytest.param(engine, marks=marks[slow(engine)]) for engine in every_engine()]
+
+
+def chains_of(engine: Engine, chains: int) -> int:
+    """Choose how many chains to run: so many, or a population."""
+    return POPULATION if is_population(engine) else chains
 
 
 def named(engine: Engine) -> str:

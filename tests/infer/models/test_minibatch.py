@@ -118,7 +118,7 @@ def test_at_draws_anew_and_is_the_identity_otherwise():
     assert one(POSITION) != two(POSITION)
     assert density.at(jax.random.key(0))(POSITION) == one(POSITION)
     whole = infer.log_density(infer.model(regression, x=X, y=Y, minibatch=7))
-    assert whole.offers == {"value", "gradient"}
+    assert whole.offers == {"value", "gradient", "parts"}
     assert whole.at(jax.random.key(0)) is whole
 
 

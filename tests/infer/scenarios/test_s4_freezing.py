@@ -13,7 +13,7 @@ import pytest
 
 import bijectors as bj
 import infer
-from tests.infer.engines.found import every_engine, named
+from tests.infer.engines.found import chains_of, engines_in_time, is_wrapped, named
 
 from .counting import primitives
 
@@ -127,7 +127,7 @@ def bits(tree):
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
-@pytest.mark.parametrize("engine", every_engine(), ids=named)
+@pytest.mark.parametrize("engine", engines_in_time(slow=is_wrapped), ids=named)
 def test_s4_2_no_engine_moves_what_is_frozen(engine):
     frozen = RBF(np.float64(1 / 3), np.float64(0.7))
     tree = {"frozen": frozen, "free": np.array([0.5, -0.5])}
@@ -136,7 +136,8 @@ def test_s4_2_no_engine_moves_what_is_frozen(engine):
         return -tree["frozen"].variance * ((tree["free"] - tree["frozen"].lengthscale) ** 2)
 
     model = infer.tree_model(tree, log_likelihood, {"free": dist.Normal()}, rest="frozen")
-    run = infer.start(model, engine, chains=2, warmup=20, progress=False).advance(3)
+    chains = chains_of(engine, 2)
+    run = infer.start(model, engine, chains=chains, warmup=20, progress=False).advance(3)
     assert run.density.size == 2
     values = run.density.constrain(jnp.asarray(run.draws().positions[0, -1][:2]))
     moved = model.tree(values)

@@ -1,0 +1,61 @@
+"""Engines that BlackJAX carries out, by the names of its algorithms."""
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+from ...errors import EngineError
+from ..base import Engine
+from .chees import ChEES
+from .elliptical import EllipticalSlice
+from .library import library
+from .metropolis import MALA, Barker
+from .microcanonical import MCLMC, AdjustedMCLMC
+from .stochastic_gradient import SGHMC, SGLD
+from .tempered import TemperedSMC
+
+ALGORITHMS: dict[str, type[Engine]] = {
+    "adjusted_mclmc": AdjustedMCLMC,
+    "barker": Barker,
+    "chees": ChEES,
+    "elliptical_slice": EllipticalSlice,
+    "mala": MALA,
+    "mclmc": MCLMC,
+    "sghmc": SGHMC,
+    "sgld": SGLD,
+    "smc": TemperedSMC,
+}
+
+
+def BlackJAX(algorithm: str, **settings: Any) -> Engine:  # noqa: N802
+    """Make an engine that BlackJAX carries out.
+
+    Args:
+        algorithm: Name of one of BlackJAX's algorithms; see the docs for the table of those known.
+        **settings: Of that engine.
+
+    Returns:
+        A frozen, hashable engine, for `infer.sample` and `infer.start`.
+
+    Raises:
+        EngineError: The name or a setting is unknown, a setting makes no sense or has no
+            default and is missing, or BlackJAX is not installed.
+    """
+    if algorithm not in ALGORITHMS:
+        raise EngineError(
+            "BlackJAX", f"the algorithm {algorithm!r} is unknown", f"Known are {_list(ALGORITHMS)}."
+        )
+    kind = ALGORITHMS[algorithm]
+    known = {f.name: f.default is MISSING for f in fields(kind)}  # pyright: ignore[reportArgumentType]
+    where = f"BlackJAX({algorithm!r})"
+    if unknown := sorted(settings.keys() - known.keys()):
+        raise EngineError(
+            where, f"it has no setting {_list(unknown)}", f"Its settings are {_list(known)}."
+        )
+    if missing := [name for name, needed in known.items() if needed and name not in settings]:
+        raise EngineError(where, f"its setting {_list(missing)} has no default", "Give it by name.")
+    library()
+    return kind(**settings)
+
+
+def _list(names: Any) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,181 @@
+"""Elliptical slice sampling of BlackJAX: a normal reference, and the density relative to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ...errors import EngineError
+from ...target import NormalPrior, Target
+from ...types import Scalar, Vector
+from ..base import Draws, Engine, Tick
+from .library import library
+
+# Roundings within which two positions are one.
+ROUNDINGS = 8
+
+
+class EllipticalTuning(eqx.Module):
+    """The normal distribution whose ellipses are sliced; traced.
+
+    Attributes:
+        mean: Shape (size,).
+        factor: Lower Cholesky factor of the covariance, shape (size, size).
+        whitening: Its inverse.
+    """
+
+    mean: Vector | np.ndarray
+    factor: Float[Array | np.ndarray, "size size"]
+    whitening: Float[Array | np.ndarray, "size size"]
+
+
+class EllipticalState(NamedTuple):
+    """Where one chain is, with the log density there, in nats."""
+
+    position: Vector
+    log_density: Scalar
+
+
+@dataclass(frozen=True)
+class EllipticalSlice(Engine):
+    """Elliptical slice sampling: no gradient, no step size, and no draw refused.
+
+    It needs a normal distribution: the prior, where that is one in the flat vector, or another
+    that is given. Any normal leaves the posterior as it is, and one that is much like it, and
+    no narrower, mixes best.
+
+    Attributes:
+        mean: Of the flat vector, shape (size,); by default that of the prior.
+        covariance: Shape (size, size), or of each coordinate, shape (size,); by default that of
+            the prior.
+
+    Source: Murray, Adams & MacKay (2010), arXiv 1001.0175; other normals than the prior as
+        Nishihara, Murray & Adams (2014), arXiv 1210.7477, section 2.2.
+    """
+
+    mean: Any = field(default=None, compare=False, repr=False)
+    covariance: Any = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if (self.mean is None) != (self.covariance is None):
+            raise EngineError(
+                "EllipticalSlice",
+                "one of mean and covariance is given without the other",
+                "Give both, or neither for those of the prior.",
+            )
+        if self.covariance is not None:
+            _refuse_misfits(np.asarray(self.mean), np.asarray(self.covariance))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"value"} if self.covariance is not None else {"value", "normal_prior"})
+
+    @property
+    def default_warmup(self) -> int:
+        return 100
+
+    def windows(self, warmup: int) -> tuple[int, ...]:
+        return (warmup,) if warmup else ()
+
+    def prepared(self, targets: Sequence[Target]) -> "EllipticalSlice":
+        if self.covariance is not None:
+            return self
+        first, *others = [target.normal_prior() for target in targets]
+        if any(not _same(first, other) for other in others):
+            raise EngineError(
+                "EllipticalSlice",
+                "the data sets have different priors",
+                "Sample them one by one, or give mean and covariance.",
+            )
+        return replace(self, mean=first.mean, covariance=first.covariance)
+
+    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> EllipticalTuning:
+        mean, size, dtype = np.asarray(self.mean), positions.shape[1], positions.dtype
+        if mean.shape != (size,):
+            raise EngineError(
+                "EllipticalSlice",
+                f"mean has shape {mean.shape}, and the flat vector {size} coordinates",
+                f"Give the shapes ({size},) and ({size}, {size}).",
+            )
+        factor = _factor(np.asarray(self.covariance))
+        return EllipticalTuning(
+            mean.astype(dtype), factor.astype(dtype), np.linalg.inv(factor).astype(dtype)
+        )
+
+    def reuse(self, learned: EllipticalTuning, fresh: EllipticalTuning) -> EllipticalTuning:
+        return fresh
+
+    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> EllipticalState:
+        return EllipticalState(position, log_density)
+
+    def enter(
+        self, tuning: EllipticalTuning, state: EllipticalState, warming: Bool[Array, ""]
+    ) -> EllipticalState:
+        return state
+
+    def tick(
+        self, key: Array, target: Target, tuning: EllipticalTuning, state: EllipticalState
+    ) -> tuple[EllipticalState, Tick]:
+        mean, factor = jnp.asarray(tuning.mean), jnp.asarray(tuning.factor)
+
+        def reference(position: Vector) -> Scalar:
+            return -0.5 * jnp.sum((jnp.asarray(tuning.whitening) @ (position - mean)) ** 2)
+
+        def relative(position: Vector) -> Scalar:
+            log_ratio = target.evaluate(position)[0] - reference(position)
+            # What is not a number lies on no slice.
+            log_ratio = jnp.where(jnp.isnan(log_ratio), -jnp.inf, log_ratio)
+            # A slice within rounding of where it began ends there, whatever rounding says.
+            return jnp.where((jnp.abs(position - state.position) <= near).all(), jnp.inf, log_ratio)
+
+        def drawn(key: Array, like: Vector) -> Vector:
+            return mean + factor @ jax.random.normal(key, like.shape, like.dtype)
+
+        spread = jnp.abs(mean) + jnp.sqrt(jnp.sum(factor**2, axis=1))
+        near = ROUNDINGS * jnp.finfo(mean.dtype).eps * (jnp.abs(state.position) + spread)
+        elliptical = library().mcmc.elliptical_slice
+        log_ratio = state.log_density - reference(state.position)
+        here = elliptical.EllipSliceState(state.position, log_ratio)
+        end, info = elliptical.elliptical_proposal(relative, drawn, mean)(key, here)
+        moved = jnp.isfinite(end.logdensity)
+        position = jnp.where(moved, end.position, state.position).astype(mean.dtype)
+        log_density = jnp.where(moved, end.logdensity + reference(position), state.log_density)
+        log_density = log_density.astype(mean.dtype)
+        stats = {"lp": log_density, "n_steps": jnp.asarray(info.subiter, jnp.int32)}
+        tick = Tick(jnp.asarray(True), position, jnp.zeros((0,), mean.dtype), stats)
+        return EllipticalState(position, log_density), tick
+
+    def retune(
+        self, tuning: EllipticalTuning, recent: Sequence[Draws], remaining: int
+    ) -> EllipticalTuning:
+        return tuning
+
+
+def _factor(covariance: np.ndarray) -> np.ndarray:
+    whole = np.diag(covariance) if covariance.ndim == 1 else covariance
+    return np.linalg.cholesky(whole.astype(np.float64))
+
+
+def _refuse_misfits(mean: np.ndarray, covariance: np.ndarray) -> None:
+    shapes = (mean.shape, 2 * mean.shape)
+    positive = covariance.shape in shapes and mean.ndim == 1
+    try:
+        _factor(covariance) if positive else None
+    except np.linalg.LinAlgError:
+        positive = False
+    if not positive:
+        raise EngineError(
+            "EllipticalSlice",
+            f"a mean of shape {mean.shape} and a covariance of shape {covariance.shape} make no "
+            "normal distribution",
+            "Give a vector, and a positive definite matrix or positive variances, of its size.",
+        )
+
+
+def _same(one: NormalPrior, other: NormalPrior) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

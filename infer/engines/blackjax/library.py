@@ -1,0 +1,60 @@
+"""BlackJAX itself: this file alone imports it, when an engine asks, and fits our targets to it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from ...errors import EngineError
+from ...target import Target
+from ...types import Scalar, Vector
+
+EXTRA = "pushforward[blackjax]"
+
+
+def library() -> Any:
+    """Import BlackJAX.
+
+    Raises:
+        EngineError: It is not installed, or cannot be imported.
+    """
+    try:
+        import blackjax
+        import blackjax.smc.resampling
+    except ImportError as error:
+        raise EngineError(
+            "BlackJAX",
+            f"the library cannot be imported: {error}",
+            f"Install it: pip install '{EXTRA}'.",
+        ) from error
+    return blackjax
+
+
+def around(target: Target, origin: Vector, scale: Vector) -> Callable[[Vector], Scalar]:
+    """Give a target as BlackJAX takes it: a function of a displacement in whitened units.
+
+    A transition that begins at displacement 0 needs no inverse of the whitening, and a
+    proposal that is refused leaves a chain where it was, to the last bit. The gradient is
+    the target's own, found together with the value.
+
+    Args:
+        target: The log density.
+        origin: Where the displacement is 0.
+        scale: Model units of one whitened unit of each coordinate.
+    """
+    return lambda moved: _log_density(moved, target=target, origin=origin, scale=scale)
+
+
+@eqx.filter_custom_jvp
+def _log_density(moved: Vector, *, target: Target, origin: Vector, scale: Vector) -> Scalar:
+    return target.evaluate(origin + scale * moved)[0]
+
+
+@_log_density.def_jvp
+def _change(
+    primals: tuple, tangents: tuple, *, target: Target, origin: Vector, scale: Vector
+) -> tuple[Scalar, Scalar]:
+    (moved,), (tangent,) = primals, tangents
+    log_density, gradient = target.evaluate(origin + scale * moved)
+    return log_density, jnp.sum(scale * gradient * tangent)

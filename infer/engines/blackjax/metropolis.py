@@ -1,0 +1,238 @@
+"""Metropolis samplers of BlackJAX: a tick is a transition; step size and scales are ours."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from ...numerics import hamiltonian
+from ...numerics.hamiltonian import HamiltonianTuning
+from ...numerics.step_size import StepSize, averaged
+from ...numerics.windows import warmup_windows
+from ...target import Target
+from ...types import Scalar, Vector
+from ..base import Draws, Engine, Tick
+from .library import around, library
+
+
+class MetropolisTuning(eqx.Module):
+    """What steers a Metropolis sampler; traced.
+
+    Attributes:
+        shared: Step size and scales, learned in warm-up.
+        mean_steps: Mean number of integration steps of a transition.
+    """
+
+    shared: HamiltonianTuning
+    mean_steps: Scalar | np.ndarray
+
+
+class MetropolisState(NamedTuple):
+    """One chain between two transitions.
+
+    Attributes:
+        position: Where it is.
+        log_density: There, in nats.
+        gradient: There.
+        step: What the chain has learned of its step size.
+        ticks: Transitions since the last draw, while the first step size is sought.
+    """
+
+    position: Vector
+    log_density: Scalar
+    gradient: Vector
+    step: StepSize
+    ticks: Int[Array, ""]
+
+
+class Here(NamedTuple):
+    """Where a transition begins or ends, as a displacement in whitened units.
+
+    Attributes:
+        moved: The displacement, shape (size,).
+        log_density: There, in nats.
+        gradient: With respect to the displacement, shape (size,).
+    """
+
+    moved: Vector
+    log_density: Scalar
+    gradient: Vector
+
+
+class Transition(NamedTuple):
+    """What one transition of a kernel was.
+
+    Attributes:
+        end: Where the chain is now.
+        acceptance: Probability that the proposal was accepted with.
+        n_steps: Gradients it took.
+        stats: What else the kernel tells.
+    """
+
+    end: Here
+    acceptance: Scalar
+    n_steps: Int[Array, ""]
+    stats: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Metropolis(Engine):
+    """A kernel of BlackJAX in coordinates scaled as HMC's are, with a step size learned alike.
+
+    Attributes:
+        target_acceptance: Mean acceptance that warm-up aims at.
+        step_size: First step size in whitened units, as the kernel reads it; by default sought.
+        stop_early: Whether warm-up may go on to its last window once the chains agree and the
+            scales fit.
+    """
+
+    target_acceptance: float = field(default=0.8, compare=False)
+    step_size: float | None = field(default=None, compare=False)
+    stop_early: bool = field(default=True, compare=False)
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        hamiltonian.check_settings(name, self.target_acceptance, self.step_size, None)
+
+    @abstractmethod
+    def _transition(
+        self,
+        key: Array,
+        log_density: Callable[[Vector], Scalar],
+        here: Here,
+        step_size: Scalar,
+        mean_steps: Scalar,
+    ) -> Transition:
+        """Make one transition of BlackJAX's kernel from displacement 0."""
+
+    @property
+    def _mean_steps(self) -> float:
+        return 1.0
+
+    @property
+    def default_warmup(self) -> int:
+        return 300
+
+    def windows(self, warmup: int) -> tuple[int, ...]:
+        return warmup_windows(warmup)
+
+    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> MetropolisTuning:
+        shared = hamiltonian.first_tuning(gradients, self.step_size, self.target_acceptance, rank=0)
+        return MetropolisTuning(shared, np.asarray(self._mean_steps, gradients.dtype))
+
+    def reuse(self, learned: MetropolisTuning, fresh: MetropolisTuning) -> MetropolisTuning:
+        shared = hamiltonian.reuse(learned.shared, fresh.shared)
+        return MetropolisTuning(shared, fresh.mean_steps)
+
+    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> MetropolisState:
+        no = jnp.asarray(False)
+        step = hamiltonian.restart(jnp.ones_like(log_density), searching=no, adapting=no)
+        return MetropolisState(position, log_density, gradient, step, jnp.int32(0))
+
+    def enter(
+        self, tuning: MetropolisTuning, state: MetropolisState, warming: Bool[Array, ""]
+    ) -> MetropolisState:
+        return state._replace(step=hamiltonian.enter(tuning.shared, warming))
+
+    def tick(
+        self, key: Array, target: Target, tuning: MetropolisTuning, state: MetropolisState
+    ) -> tuple[MetropolisState, Tick]:
+        key = jax.random.fold_in(key, state.ticks)
+        scale: Any = tuning.shared.metric.to_model(jnp.ones_like(state.position))
+        here = Here(jnp.zeros_like(scale), state.log_density, scale * state.gradient)
+        step_size = jnp.exp(state.step.log_step)
+        log_density = around(target, state.position, scale)
+        made = self._transition(key, log_density, here, step_size, jnp.asarray(tuning.mean_steps))
+        # A proposal whose log density is not a number is refused, and counts as nothing gained.
+        acceptance = jnp.where(jnp.isnan(made.acceptance), 0.0, made.acceptance)
+        moved = _moved(state, made.end, scale)
+        complete = ~state.step.searching
+        step = hamiltonian.learn(state.step, tuning.shared, complete, acceptance)
+        ticks = jnp.where(complete, 0, state.ticks + 1)
+        stats = made.stats | {
+            "lp": moved.log_density,
+            "acceptance_rate": acceptance,
+            "n_steps": made.n_steps,
+            "step_size": step_size,
+            "step_size_bar": jnp.exp(averaged(step)),
+        }
+        moved = moved._replace(step=step, ticks=ticks)
+        return moved, Tick(complete, moved.position, moved.gradient, stats)
+
+    def retune(
+        self, tuning: MetropolisTuning, recent: Sequence[Draws], remaining: int
+    ) -> MetropolisTuning:
+        draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
+        steps = recent[-1].stats["step_size_bar"][:, -1]
+        shared = hamiltonian.retune(tuning.shared, draws, scores, steps, remaining)
+        return eqx.tree_at(lambda t: t.shared, tuning, shared)
+
+    def still(self, tuning: MetropolisTuning, windows: tuple[int, ...]) -> tuple[int, ...]:
+        return hamiltonian.still(tuning.shared, windows) if self.stop_early else windows
+
+
+def _moved(state: MetropolisState, end: Here, scale: Vector) -> MetropolisState:
+    """Put a chain where its transition ended, in the precision that it has."""
+    stayed = (end.moved == 0).all()
+    end = jax.tree.map(lambda new, old: new.astype(old.dtype), end, Here(*state[:3]))
+    return state._replace(
+        position=state.position + scale * end.moved,
+        log_density=end.log_density,
+        gradient=jnp.where(stayed, state.gradient, end.gradient / scale),
+    )
+
+
+@dataclass(frozen=True)
+class MALA(Metropolis):
+    """Metropolis-adjusted Langevin: one gradient a transition.
+
+    The step size is that of the diffusion: a proposal lies `step_size` times the gradient away,
+    plus noise of variance `2 * step_size`, in whitened units.
+
+    Source: Roberts & Tweedie (1996); target acceptance of Roberts & Rosenthal (1998).
+    """
+
+    target_acceptance: float = field(default=0.574, compare=False)
+
+    def _transition(
+        self,
+        key: Array,
+        log_density: Callable[[Vector], Scalar],
+        here: Here,
+        step_size: Scalar,
+        mean_steps: Scalar,
+    ) -> Transition:
+        kernel = library().mala.build_kernel()
+        state = library().mcmc.mala.MALAState(*here)
+        end, info = kernel(key, state, log_density, step_size)
+        return Transition(Here(*end), info.acceptance_rate, jnp.int32(1), {})
+
+
+@dataclass(frozen=True)
+class Barker(Metropolis):
+    """Barker's proposal: a random walk whose jumps prefer uphill; forgiving of its step size.
+
+    Source: Livingstone & Zanella (2022), The Barker proposal, whose section 4.2 aims at an
+    acceptance of 0.4.
+    """
+
+    target_acceptance: float = field(default=0.4, compare=False)
+
+    def _transition(
+        self,
+        key: Array,
+        log_density: Callable[[Vector], Scalar],
+        here: Here,
+        step_size: Scalar,
+        mean_steps: Scalar,
+    ) -> Transition:
+        kernel = library().barker.build_kernel()
+        state = library().mcmc.barker.BarkerState(*here)
+        end, info = kernel(key, state, log_density, step_size)
+        return Transition(Here(*end), info.acceptance_rate, jnp.int32(1), {})

@@ -1,0 +1,285 @@
+"""Microcanonical samplers of BlackJAX, adjusted and not: momenta are directions.
+
+BlackJAX's momenta have length 1; step sizes here are those of momenta as long as the square root
+of the number of coordinates, as those of HMC are, so that the two compare.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from ...errors import EngineError
+from ...numerics import microcanonical
+from ...numerics.hamiltonian import pooled
+from ...numerics.metric import Metric, first_metric
+from ...numerics.microcanonical import EnergyStep
+from ...numerics.windows import warmup_windows
+from ...target import Target
+from ...types import Scalar, Vector
+from ..base import Draws, Engine, Tick
+from .library import around, library
+from .metropolis import Here, Metropolis, MetropolisTuning, Transition
+
+
+@dataclass(frozen=True)
+class AdjustedMCLMC(Metropolis):
+    """Metropolis-adjusted microcanonical Hamiltonian Monte Carlo (MHMCHMC, MAMS).
+
+    The momentum is a direction, drawn anew for each transition, and the number of integration
+    steps is random. BlackJAX's own tuning fixes the trajectory's length at a mean number of
+    steps, so that the step size, which the acceptance tells, is all that is learned.
+
+    Attributes:
+        mean_steps: Mean number of integration steps of a transition: a trajectory is
+            `mean_steps * step_size` long. Each step takes two gradients.
+
+    Source: Robnik, Cohn-Gordon & Seljak (2025), arXiv 2503.01707; the integrator is that of
+        McLachlan (1995) with two stages; two steps as BlackJAX 1.7 advises.
+    """
+
+    target_acceptance: float = field(default=0.65, compare=False)
+    mean_steps: float = field(default=2.0, compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.mean_steps >= 1:
+            raise EngineError(
+                "AdjustedMCLMC", f"mean_steps is {self.mean_steps}", "Give one or more."
+            )
+
+    @property
+    def _mean_steps(self) -> float:
+        return self.mean_steps
+
+    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> MetropolisTuning:
+        refuse_one_dimension("AdjustedMCLMC", positions.shape[1])
+        return super().first_tuning(positions, gradients)
+
+    def _transition(
+        self,
+        key: Array,
+        log_density: Callable[[Vector], Scalar],
+        here: Here,
+        step_size: Scalar,
+        mean_steps: Scalar,
+    ) -> Transition:
+        microcanonical = library().mcmc.adjusted_mclmc_dynamic
+        length_key, key = jax.random.split(key)
+        kernel = microcanonical.build_kernel(
+            microcanonical.make_random_trajectory_length_fn(random_trajectory_length=True),
+            next_random_arg_fn=lambda same: same,
+        )
+        state = library().mcmc.dynamic_hmc.DynamicHMCState(*here, length_key)
+        own_step = step_size * math.sqrt(here.moved.shape[0])
+        end, info = kernel(
+            key, state, log_density, own_step, integration_steps_params=(mean_steps,)
+        )
+        n_steps = (2 * info.num_integration_steps).astype(jnp.int32)
+        stats = {"diverging": info.is_divergent}
+        return Transition(Here(*end[:3]), info.acceptance_rate, n_steps, stats)
+
+
+def refuse_one_dimension(engine: str, size: int) -> None:
+    """Raise where a direction has nowhere to turn.
+
+    Raises:
+        EngineError: The flat vector has fewer than two coordinates.
+    """
+    if size < 2:
+        raise EngineError(
+            engine,
+            "the flat vector has one coordinate, on which a momentum of fixed length cannot turn",
+            "Use NUTS() or HMC().",
+        )
+
+
+# As BlackJAX's own tuning begins.
+FIRST_STEP, FIRST_LENGTH = 0.25, 1.0
+
+
+class MCLMCTuning(eqx.Module):
+    """What steers MCLMC; traced.
+
+    Attributes:
+        step_size: In whitened units.
+        length: Over which the momentum is forgotten, in whitened units.
+        aim: Squared energy error of a step for each coordinate that warm-up aims at.
+        metric: The scales.
+        steps: Integration steps of a draw.
+    """
+
+    step_size: Scalar | np.ndarray
+    length: Scalar | np.ndarray
+    aim: Scalar | np.ndarray
+    metric: Metric
+    steps: Int[Array, ""] | np.ndarray
+
+
+class MCLMCState(NamedTuple):
+    """One chain between two steps.
+
+    Attributes:
+        position: Where it is.
+        momentum: A direction in the whitened space, of length 1.
+        log_density: At the position, in nats.
+        gradient: There.
+        step: What the chain has learned of its step size.
+        ticks: Steps since the last draw.
+        error: Sum of the squared energy errors of these steps, in nats squared.
+        failed: Whether one of them ended where the density is not finite.
+    """
+
+    position: Vector
+    momentum: Vector
+    log_density: Scalar
+    gradient: Vector
+    step: EnergyStep
+    ticks: Int[Array, ""]
+    error: Scalar
+    failed: Bool[Array, ""]
+
+
+@dataclass(frozen=True)
+class MCLMC(Engine):
+    """Microcanonical Langevin Monte Carlo, without a Metropolis correction.
+
+    One integration step a tick, of two gradients, and some of them a draw. Without the
+    correction draws are biased, by an amount that the energy error of the steps controls.
+    Warm-up moves each chain's step size towards that error within its windows, and pools step
+    sizes, scales and the length over which momenta are forgotten at their ends.
+
+    Attributes:
+        energy_variance: Squared energy error of a step for each coordinate, in nats squared,
+            that warm-up aims at; the smaller, the less the bias.
+        steps: Integration steps of a draw.
+        step_size: In whitened units; by default a quarter, and learned from there.
+        length: Over which momenta are forgotten, in whitened units; by default 1, and learned
+            from there.
+
+    Source: Robnik, De Luca, Silverstein & Seljak (2023), arXiv 2212.08549.
+    """
+
+    energy_variance: float = field(default=5e-4, compare=False)
+    steps: int = field(default=5, compare=False)
+    step_size: float | None = field(default=None, compare=False)
+    length: float | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in ("energy_variance", "step_size", "length")}
+        for name, number in given.items():
+            if number is not None and not number > 0:
+                raise EngineError("MCLMC", f"{name} is {number}", "Give a positive number.")
+        if self.steps < 1:
+            raise EngineError("MCLMC", f"steps is {self.steps}", "Give one or more.")
+
+    @property
+    def default_warmup(self) -> int:
+        return 300
+
+    def windows(self, warmup: int) -> tuple[int, ...]:
+        return warmup_windows(warmup)
+
+    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> MCLMCTuning:
+        dtype = gradients.dtype
+        refuse_one_dimension("MCLMC", positions.shape[1])
+        step_size = FIRST_STEP if self.step_size is None else self.step_size
+        length = FIRST_LENGTH if self.length is None else self.length
+        return MCLMCTuning(
+            np.asarray(step_size, dtype),
+            np.asarray(length, dtype),
+            np.asarray(self.energy_variance, dtype),
+            first_metric(gradients, rank=0),
+            np.asarray(self.steps, np.int32),
+        )
+
+    def reuse(self, learned: MCLMCTuning, fresh: MCLMCTuning) -> MCLMCTuning:
+        return eqx.tree_at(lambda t: (t.aim, t.steps), learned, (fresh.aim, fresh.steps))
+
+    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> MCLMCState:
+        zero, no = jnp.zeros_like(log_density), jnp.asarray(False)
+        step = microcanonical.begin(jnp.ones_like(log_density), no)
+        # A chain begins by climbing.
+        uphill = gradient / jnp.maximum(jnp.linalg.norm(gradient), jnp.finfo(gradient.dtype).tiny)
+        return MCLMCState(position, uphill, log_density, gradient, step, jnp.int32(0), zero, no)
+
+    def enter(self, tuning: MCLMCTuning, state: MCLMCState, warming: Bool[Array, ""]) -> MCLMCState:
+        return state._replace(step=microcanonical.begin(jnp.asarray(tuning.step_size), warming))
+
+    def tick(
+        self, key: Array, target: Target, tuning: MCLMCTuning, state: MCLMCState
+    ) -> tuple[MCLMCState, Tick]:
+        scale: Any = tuning.metric.to_model(jnp.ones_like(state.position))
+        step_size = jnp.exp(state.step.log_step)
+        length = jnp.asarray(tuning.length)
+        end, info = _stepped(key, target, state, scale, step_size, length)
+        error = jnp.where(info.nonans, info.energy_change, 0.0).astype(step_size.dtype)
+        step = microcanonical.learn(
+            state.step, error, info.nonans, scale.shape[0], jnp.asarray(tuning.aim)
+        )
+        ticks, errors = state.ticks + 1, state.error + error**2
+        failed = state.failed | ~info.nonans
+        complete = ticks >= tuning.steps
+        steps = ticks.astype(step_size.dtype)
+        stats = {
+            "lp": end.log_density,
+            "diverging": failed,
+            "energy_error": errors / steps,
+            "length": length,
+            "n_steps": 2 * ticks,
+            "step_size": step_size,
+        }
+        moved = end._replace(
+            step=step,
+            ticks=jnp.where(complete, 0, ticks),
+            error=jnp.where(complete, 0.0, errors),
+            failed=failed & ~complete,
+        )
+        return moved, Tick(complete, end.position, end.gradient, stats)
+
+    def retune(self, tuning: MCLMCTuning, recent: Sequence[Draws], remaining: int) -> MCLMCTuning:
+        dtype = np.asarray(tuning.step_size).dtype
+        last = recent[-1]
+        step_size = microcanonical.pooled_step(last.stats["step_size"][:, -1])
+        spacing = float(tuning.steps) * step_size
+        length = microcanonical.decoherence_length(last.positions, spacing)
+        metric = tuning.metric
+        if remaining:
+            draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
+            metric = metric.learned(pooled(draws), pooled(scores))
+        return MCLMCTuning(
+            np.asarray(step_size, dtype),
+            tuning.length if length is None else np.asarray(length, dtype),
+            tuning.aim,
+            metric,
+            tuning.steps,
+        )
+
+
+def _stepped(
+    key: Array, target: Target, state: MCLMCState, scale: Vector, step_size: Scalar, length: Scalar
+) -> tuple[MCLMCState, Any]:
+    """Make one step of BlackJAX's kernel, which gives a chain that fails a new direction."""
+    kernel = library().mclmc.build_kernel()
+    begin = library().mcmc.integrators.IntegratorState(
+        jnp.zeros_like(scale), state.momentum, state.log_density, scale * state.gradient
+    )
+    log_density = around(target, state.position, scale)
+    one = jnp.ones((), scale.dtype)
+    key = jax.random.fold_in(key, state.ticks)
+    root = math.sqrt(scale.shape[0])
+    end, info = kernel(key, begin, log_density, one, length * root, step_size * root)
+    end = jax.tree.map(lambda new, old: new.astype(old.dtype), end, begin)
+    moved = state._replace(
+        position=state.position + scale * end.position,
+        momentum=end.momentum,
+        log_density=end.logdensity,
+        gradient=jnp.where(info.nonans, end.logdensity_grad / scale, state.gradient),
+    )
+    return moved, info

@@ -1,0 +1,229 @@
+"""Stochastic-gradient samplers of BlackJAX: one gradient a tick, on a minibatch of its own."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from ...errors import EngineError
+from ...target import Target
+from ...types import Scalar, Vector
+from ..base import Draws, Engine, Tick
+from .library import library
+
+
+class StochasticGradientTuning(eqx.Module):
+    """What steers a stochastic-gradient sampler; traced, and nothing of it is learned.
+
+    Attributes:
+        step_size: Of the diffusion, in unconstrained units.
+        steps: Gradients of a draw.
+        friction: Share of the momentum that is lost in a unit of time.
+    """
+
+    step_size: Scalar | np.ndarray
+    steps: Int[Array, ""] | np.ndarray
+    friction: Scalar | np.ndarray
+
+
+class StochasticGradientState(NamedTuple):
+    """One chain between two steps.
+
+    Attributes:
+        position: Where it is.
+        momentum: Its momentum; of SGLD nothing.
+        ticks: Steps since the last draw.
+        failed: Whether one of them was not taken, its gradient being not finite.
+    """
+
+    position: Vector
+    momentum: Vector
+    ticks: Int[Array, ""]
+    failed: Bool[Array, ""]
+
+
+@dataclass(frozen=True)
+class StochasticGradient(Engine):
+    """A diffusion of BlackJAX, in steps that need no value of the density and correct nothing.
+
+    Of a model with a minibatch each step sees other rows. Draws are biased by the size of the
+    steps, and by the noise of the minibatches: halve the step size, and see what changes.
+
+    Attributes:
+        step_size: Of the diffusion, in unconstrained units; it has no default, since without a
+            correction it alone says how wrong the draws may be.
+        steps: Gradients of a draw.
+    """
+
+    without_value: ClassVar[str] = 'BlackJAX("sgld", step_size=...)'
+    step_size: float = field(compare=False)
+    steps: int = field(default=10, compare=False)
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if not self.step_size > 0:
+            raise EngineError(name, f"step_size is {self.step_size}", "Give a positive number.")
+        if self.steps < 1:
+            raise EngineError(name, f"steps is {self.steps}", "Give one or more.")
+
+    @abstractmethod
+    def _moved(
+        self,
+        key: Array,
+        gradient: Vector,
+        tuning: StochasticGradientTuning,
+        state: StochasticGradientState,
+    ) -> tuple[Vector, Vector]:
+        """Make one step of BlackJAX's integrator; return position and momentum."""
+
+    @property
+    def _friction(self) -> float:
+        return 0.0
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"gradient"})
+
+    @property
+    def takes_minibatches(self) -> bool:
+        return True
+
+    @property
+    def default_warmup(self) -> int:
+        return 500
+
+    def windows(self, warmup: int) -> tuple[int, ...]:
+        return (warmup,) if warmup else ()
+
+    def first_tuning(
+        self, positions: np.ndarray, gradients: np.ndarray
+    ) -> StochasticGradientTuning:
+        dtype = gradients.dtype
+        return StochasticGradientTuning(
+            np.asarray(self.step_size, dtype),
+            np.asarray(self.steps, np.int32),
+            np.asarray(self._friction, dtype),
+        )
+
+    def reuse(
+        self, learned: StochasticGradientTuning, fresh: StochasticGradientTuning
+    ) -> StochasticGradientTuning:
+        return fresh
+
+    def init(
+        self, position: Vector, log_density: Scalar, gradient: Vector
+    ) -> StochasticGradientState:
+        still = jnp.zeros_like(position)
+        return StochasticGradientState(position, still, jnp.int32(0), jnp.asarray(False))
+
+    def enter(
+        self,
+        tuning: StochasticGradientTuning,
+        state: StochasticGradientState,
+        warming: Bool[Array, ""],
+    ) -> StochasticGradientState:
+        return state
+
+    def tick(
+        self,
+        key: Array,
+        target: Target,
+        tuning: StochasticGradientTuning,
+        state: StochasticGradientState,
+    ) -> tuple[StochasticGradientState, Tick]:
+        rows_key, key = jax.random.split(jax.random.fold_in(key, state.ticks))
+        here = state.position
+        log_density, gradient = target.at(rows_key).evaluate(here)
+        usable = jnp.isfinite(gradient).all()
+        moved = self._moved(key, jnp.where(usable, gradient, 0.0), tuning, state)
+        # A step from where the gradient is not finite is not taken, and the momentum turns.
+        position, momentum = jax.tree.map(
+            lambda new, old: jnp.where(usable, new, old).astype(old.dtype),
+            moved,
+            (here, -state.momentum),
+        )
+        ticks, failed = state.ticks + 1, state.failed | ~usable
+        complete = ticks >= tuning.steps
+        stats = {
+            "lp": log_density,
+            "diverging": failed,
+            "n_steps": ticks,
+            "step_size": jnp.asarray(tuning.step_size),
+        }
+        ticks = jnp.where(complete, 0, ticks)
+        state = StochasticGradientState(position, momentum, ticks, failed & ~complete)
+        # The draw is where the value and the gradient were found, not where it leads.
+        return state, Tick(complete, here, gradient, stats)
+
+    def retune(
+        self, tuning: StochasticGradientTuning, recent: Sequence[Draws], remaining: int
+    ) -> StochasticGradientTuning:
+        return tuning
+
+
+@dataclass(frozen=True)
+class SGLD(StochasticGradient):
+    """Stochastic-gradient Langevin dynamics, with steps of one size.
+
+    A step goes `step_size` times the gradient, plus noise of variance `2 * step_size`.
+
+    Source: Welling & Teh (2011), Bayesian learning via stochastic gradient Langevin dynamics;
+        constant steps as Vollmer, Zygalakis & Teh (2016), arXiv 1501.00438.
+    """
+
+    def _moved(
+        self,
+        key: Array,
+        gradient: Vector,
+        tuning: StochasticGradientTuning,
+        state: StochasticGradientState,
+    ) -> tuple[Vector, Vector]:
+        step = library().sgmcmc.diffusions.overdamped_langevin()
+        return step(key, state.position, gradient, tuning.step_size), state.momentum
+
+
+@dataclass(frozen=True)
+class SGHMC(StochasticGradient):
+    """Stochastic-gradient Hamiltonian Monte Carlo with friction.
+
+    A step goes `step_size` times the momentum, which then changes by `step_size` times the
+    gradient, less the friction, plus the noise that makes up for it. Each draw begins with a new
+    standard normal momentum, as BlackJAX's transitions of `steps` steps do. The steps are
+    explicit: a trajectory grows unless the friction exceeds `step_size` times the curvature.
+
+    Attributes:
+        friction: Share of the momentum that is lost in a unit of time; it holds down what the
+            noise of minibatches heats up.
+
+    Source: Chen, Fox & Guestrin (2014), arXiv 1402.4102, equation 13.
+    """
+
+    friction: float = field(default=1.0, compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.friction >= 0:
+            raise EngineError("SGHMC", f"friction is {self.friction}", "Give zero or more.")
+
+    @property
+    def _friction(self) -> float:
+        return self.friction
+
+    def _moved(
+        self,
+        key: Array,
+        gradient: Vector,
+        tuning: StochasticGradientTuning,
+        state: StochasticGradientState,
+    ) -> tuple[Vector, Vector]:
+        momentum_key, key = jax.random.split(key)
+        fresh = jax.random.normal(momentum_key, gradient.shape, gradient.dtype)
+        momentum = jnp.where(state.ticks == 0, fresh, state.momentum)
+        step = library().sgmcmc.diffusions.sghmc(alpha=jnp.asarray(tuning.friction))
+        return step(key, state.position, momentum, gradient, tuning.step_size)

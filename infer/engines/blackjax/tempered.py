@@ -1,0 +1,247 @@
+"""Adaptive tempered SMC of BlackJAX: the chains are particles that go from prior to posterior."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from ...errors import EngineError
+from ...target import Target
+from ...types import Scalar, Vector
+from ..base import CHAINS, Draws, Engine, Tick
+from .library import library
+from .population import common, gathered, shared_key
+
+# With fewer particles neither their weights nor their scales mean anything.
+FEWEST = 16
+FIRST_STEP = 0.5
+# Most leapfrogs of a move.
+MOST_STEPS = 64
+
+
+class SMCTuning(eqx.Module):
+    """What steers tempered SMC; traced, and nothing of it is learned between windows.
+
+    Attributes:
+        trajectory_length: Mean length of a move, in units of the particles' own scales.
+        target_acceptance: Mean acceptance that the step size is moved towards.
+        ess: Share of the particles that a change of temperature leaves effective.
+    """
+
+    trajectory_length: Scalar | np.ndarray
+    target_acceptance: Scalar | np.ndarray
+    ess: Scalar | np.ndarray
+
+
+class Population(NamedTuple):
+    """What all particles share; each carries a copy.
+
+    Attributes:
+        power: Of the likelihood: 0 at the prior, 1 at the posterior.
+        log_step: Logarithm of the step size of the moves.
+        scale: Standard deviation of the particles, shape (size,).
+        evidence: Log marginal likelihood up to here, in nats.
+        stages: Changes of the power so far.
+    """
+
+    power: Scalar
+    log_step: Scalar
+    scale: Vector
+    evidence: Scalar
+    stages: Int[Array, ""]
+
+
+class SMCState(NamedTuple):
+    """One particle between two stages.
+
+    Attributes:
+        position: Where it is.
+        weight: Its share of all particles' weights.
+        warming: Whether the moves still learn at the posterior.
+        population: What it shares with the others.
+    """
+
+    position: Vector
+    weight: Scalar
+    warming: Bool[Array, ""]
+    population: Population
+
+
+@dataclass(frozen=True)
+class TemperedSMC(Engine):
+    """Sequential Monte Carlo from the prior to the posterior, through powers of the likelihood.
+
+    Chains are particles. A tick is a stage: particles are drawn anew by their weights, moved by
+    HMC, and weighted for the next power, chosen so that a share `ess` of them stays effective. At
+    the posterior weights are equal, and every further stage is a draw of each particle. The
+    statistic `log_marginal_likelihood` is the evidence, in nats, if priors and likelihood are
+    normalised; `stages` counts the powers.
+
+    Attributes:
+        moves: HMC moves of a particle in a stage.
+        ess: Share of the particles that a change of power leaves effective.
+        trajectory_length: Mean length of a move, in units of the particles' own scales.
+        target_acceptance: Mean acceptance that the step size of the moves is moved towards.
+
+    Source: Del Moral, Doucet & Jasra (2006), Sequential Monte Carlo samplers; adaptive powers as
+        Jasra et al. (2011); moves tuned by the particles as Buchholz, Chopin & Jacob (2021).
+    """
+
+    moves: int = 5
+    ess: float = field(default=0.5, compare=False)
+    trajectory_length: float = field(default=1.5, compare=False)
+    target_acceptance: float = field(default=0.8, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.moves < 1 or not self.trajectory_length > 0:
+            raise EngineError(
+                "TemperedSMC",
+                f"moves is {self.moves} and trajectory_length {self.trajectory_length}",
+                "Give one move or more, and a positive length.",
+            )
+        if not (0 < self.ess < 1 and 0 < self.target_acceptance < 1):
+            raise EngineError(
+                "TemperedSMC",
+                f"ess is {self.ess} and target_acceptance {self.target_acceptance}",
+                "Give numbers between 0 and 1.",
+            )
+
+    @property
+    def scope(self) -> Literal["chain", "population"]:
+        return "population"
+
+    @property
+    def from_prior(self) -> bool:
+        return True
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"value", "gradient", "parts"})
+
+    @property
+    def default_warmup(self) -> int:
+        return 10
+
+    def windows(self, warmup: int) -> tuple[int, ...]:
+        return (warmup,) if warmup else ()
+
+    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> SMCTuning:
+        if len(positions) < FEWEST:
+            raise EngineError(
+                "TemperedSMC",
+                f"its particles are the chains, of which there are {len(positions)}",
+                f"Run many, such as chains=1000; at least {FEWEST}.",
+            )
+        settings = self.trajectory_length, self.target_acceptance, self.ess
+        return SMCTuning(*(np.asarray(number, gradients.dtype) for number in settings))
+
+    def reuse(self, learned: SMCTuning, fresh: SMCTuning) -> SMCTuning:
+        return fresh
+
+    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> SMCState:
+        zero = jnp.zeros_like(log_density)
+        log_step = jnp.full_like(zero, np.log(FIRST_STEP))
+        population = Population(zero, log_step, jnp.ones_like(position), zero, jnp.int32(0))
+        return SMCState(position, jnp.ones_like(zero), jnp.asarray(False), population)
+
+    def enter(self, tuning: SMCTuning, state: SMCState, warming: Bool[Array, ""]) -> SMCState:
+        return state._replace(warming=warming)
+
+    def tick(
+        self, key: Array, target: Target, tuning: SMCTuning, state: SMCState
+    ) -> tuple[SMCState, Tick]:
+        now, warming = common((state.population, state.warming))
+        particles, weights = gathered((state.position, state.weight))
+        weights = weights / weights.sum()
+        arrived = now.power == 1
+        learning = warming | ~arrived
+        scale = jnp.where(learning, _spread(particles, weights), now.scale)
+        # The stages before the first draw are ticks of that draw, which share its key.
+        length_key, key = jax.random.split(jax.random.fold_in(shared_key(key), now.stages))
+        steps = _steps(length_key, tuning, now)
+        moved, info = self._stage(
+            key, common(target), tuning, now._replace(scale=scale), (particles, weights), steps
+        )
+        moves = info.update_info
+        gained = moves.acceptance_rate.mean() - tuning.target_acceptance
+        population = Population(
+            power=moved.tempering_param,
+            log_step=now.log_step + jnp.where(learning, gained, 0.0),
+            scale=scale,
+            evidence=now.evidence + jnp.where(arrived, 0.0, info.log_likelihood_increment),
+            stages=now.stages + ~arrived,
+        )
+        population = jax.tree.map(lambda a, old: a.astype(old.dtype), population, now)
+        own = jax.lax.axis_index(CHAINS)
+        position = moved.particles[own].astype(state.position.dtype)
+        log_density, gradient = target.evaluate(position)
+        stats = {
+            "lp": log_density,
+            "acceptance_rate": moves.acceptance_rate[own].mean(),
+            "diverging": moves.is_divergent[own].any(),
+            "log_marginal_likelihood": population.evidence,
+            "n_steps": self.moves * steps,
+            "stages": population.stages,
+            "step_size": jnp.exp(now.log_step),
+        }
+        weight = moved.weights[own].astype(state.weight.dtype)
+        return SMCState(position, weight, warming, population), Tick(
+            arrived, position, gradient, stats
+        )
+
+    def _stage(
+        self,
+        key: Array,
+        target: Target,
+        tuning: SMCTuning,
+        now: Population,
+        weighted: tuple[Array, Array],
+        steps: Array,
+    ) -> tuple[Any, Any]:
+        """Let BlackJAX draw the particles anew, move them, and weight them for the next power."""
+        blackjax = library()
+        kernel = blackjax.adaptive_tempered_smc.build_kernel(
+            lambda position: target.parts(position).prior,
+            lambda position: target.parts(position).likelihood,
+            blackjax.hmc.build_kernel(),
+            blackjax.hmc.init,
+            drawn_anew,
+            jnp.asarray(tuning.ess),
+        )
+        state = blackjax.smc.tempered.TemperedSMCState(*weighted, now.power)
+        # BlackJAX shares what has one row among the particles.
+        settings = {
+            "step_size": jnp.exp(now.log_step)[None],
+            "inverse_mass_matrix": (now.scale**2)[None],
+            "num_integration_steps": steps[None],
+        }
+        return kernel(key, state, self.moves, settings)
+
+    def retune(self, tuning: SMCTuning, recent: Sequence[Draws], remaining: int) -> SMCTuning:
+        return tuning
+
+
+def _spread(particles: Array, weights: Array) -> Vector:
+    """Compute the standard deviations of weighted particles; of one that has none, 1."""
+    mean = weights @ particles
+    variance = weights @ (particles - mean) ** 2
+    return jnp.where(variance > 0, jnp.sqrt(variance), 1.0)
+
+
+def _steps(key: Array, tuning: SMCTuning, now: Population) -> Int[Array, ""]:
+    """Choose how many leapfrogs the moves of a stage take; jittered, lest orbits close."""
+    jitter = jax.random.uniform(key, (), now.log_step.dtype, 0.5, 1.5)
+    steps = jnp.round(jitter * tuning.trajectory_length / jnp.exp(now.log_step))
+    return jnp.clip(steps, 1, MOST_STEPS).astype(jnp.int32)
+
+
+def drawn_anew(key: Array, weights: Array, count: int) -> Array:
+    """Choose particles by their weights; where these are equal, each stays."""
+    drawn = library().smc.resampling.systematic(key, weights, count)
+    equal = (weights == weights[0]).all()
+    return jnp.where(equal, jnp.arange(count, dtype=drawn.dtype), drawn)

@@ -1,0 +1,61 @@
+"""Step sizes from energy errors, and how long draws are remembered."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from infer.numerics import microcanonical
+
+SIZE, AIM, RIGHT = 7, 5e-4, 0.3
+
+
+@jax.jit
+def learned(state, usable):
+    """Learn from an integrator whose error is the aim at the step size RIGHT."""
+    error = jnp.sqrt(SIZE * AIM) * (jnp.exp(state.log_step) / RIGHT) ** 3
+    return microcanonical.learn(state, error, usable, SIZE, jnp.asarray(AIM))
+
+
+def after(count, first, failing=lambda i: False):
+    state = microcanonical.begin(jnp.asarray(first), jnp.asarray(True))
+    for i in range(count):
+        state = learned(state, jnp.asarray(not failing(i)))
+    return float(jnp.exp(state.log_step))
+
+
+def test_the_step_size_goes_where_the_error_is_the_aim():
+    for first in (0.03, 0.3, 2.0):
+        np.testing.assert_allclose(after(600, first), RIGHT, rtol=2e-3)
+
+
+def test_a_step_that_fails_makes_later_ones_shorter():
+    np.testing.assert_allclose(after(1, 2.0, failing=lambda i: True), 0.8 * 2.0)
+    before, later = after(150, 0.25), after(200, 0.25, failing=lambda i: i == 150)
+    np.testing.assert_allclose(later, 0.8 * before)
+
+
+def test_outside_warm_up_nothing_is_learned():
+    state = microcanonical.begin(jnp.asarray(2.0), jnp.asarray(False))
+    moved = learned(state, jnp.asarray(True))
+    assert float(jnp.exp(moved.log_step)) == 2.0
+
+
+def test_the_times_of_autoregressions():
+    """Three of them; their times are (1 + r) / (1 - r)."""
+    rng, memory = np.random.default_rng(1), np.array([0.0, 0.5, 0.9])
+    draws = np.zeros((4, 4000, 3))
+    for i in range(1, draws.shape[1]):
+        noise = rng.normal(size=(4, 3)) * np.sqrt(1 - memory**2)
+        draws[:, i] = memory * draws[:, i - 1] + noise
+    times = microcanonical.autocorrelation_times(draws)
+    np.testing.assert_allclose(times, (1 + memory) / (1 - memory), rtol=0.15)
+
+
+def test_a_length_is_a_share_of_the_time_in_the_units_of_a_step():
+    draws = np.random.default_rng(2).normal(size=(4, 1000, 2))
+    np.testing.assert_allclose(microcanonical.decoherence_length(draws, 5.0), 2.0, rtol=0.1)
+    assert microcanonical.decoherence_length(draws[:, :10], 5.0) is None
+
+
+def test_chains_pool_their_steps_at_the_median():
+    np.testing.assert_allclose(microcanonical.pooled_step(np.array([0.1, 0.2, 1e-9])), 0.1)
