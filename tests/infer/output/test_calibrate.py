@@ -222,7 +222,7 @@ class WithoutJacobian(infer.NUTS):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
-def test_a_log_determinant_that_is_left_out_is_seen(name):
-    found = infer.calibrate(MODELS[name], WithoutJacobian(), **MANY)
+def test_a_log_determinant_that_is_left_out_is_seen():
+    """Of eight schools; without it, the other two are improper, and trees grow to their limit."""
+    found = infer.calibrate(MODELS["schools"], WithoutJacobian(), **MANY)
     assert found.p_value < 1e-6, str(found)
