@@ -48,6 +48,13 @@ class Fixed:
         return hash(self._key)
 
 
+class Typed(NamedTuple):
+    """A value that is part of the program, with its type: True, 1 and 1.0 are equal, but differ."""
+
+    kind: type
+    value: Any
+
+
 class Data(eqx.Module):
     """Named data, split into the leaves of a program and what the program is made for.
 
@@ -157,11 +164,11 @@ def _sort(name: str, value: Any) -> tuple[Any, Any]:
             f"a {type(value).__name__} is neither an array nor hashable",
             "Turn it into an array with numpy.asarray, or into a tuple.",
         ) from None
-    return None, value
+    return None, Typed(type(value), value)
 
 
 def _marked(leaf: Any, value: Any) -> Marked:
-    return Marked(value, is_leaf=False) if leaf is None else Marked(leaf, is_leaf=True)
+    return Marked(_unfixed(value), is_leaf=False) if leaf is None else Marked(leaf, is_leaf=True)
 
 
 def _on_host(array: Any) -> np.ndarray:
@@ -170,6 +177,8 @@ def _on_host(array: Any) -> np.ndarray:
 
 
 def _unfixed(value: Any) -> Any:
+    if isinstance(value, Typed):
+        return value.value
     return value.array if isinstance(value, Fixed) else value
 
 

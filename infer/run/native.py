@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.experimental.xla_metadata import set_xla_metadata
+from jaxtyping import Array, Bool
 
 from ..types import kinds
 from .rewrite import rewritten, survey
@@ -175,7 +176,7 @@ def _natively(program: jax.stages.Traced) -> jax.stages.Wrapped:
     # of each is returned, and thrown away by the caller: JAX itself would drop it here. All in
     # one array, since each array that is returned costs microseconds.
     def alive(*arguments: Any) -> Any:
-        touched = [leaf.reshape(-1)[:1] != 0 for leaf in jax.tree.leaves(arguments)]
+        touched = [_touched(leaf) for leaf in jax.tree.leaves(arguments)]
         return function(*arguments), jnp.concatenate(touched) if touched else ()
 
     inner = jax.jit(alive)
@@ -185,6 +186,11 @@ def _natively(program: jax.stages.Traced) -> jax.stages.Wrapped:
             return inner(*arguments)
 
     return jax.jit(called)
+
+
+def _touched(leaf: Array) -> Bool[Array, "one"]:
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return (jax.random.key_data(leaf) if is_key else leaf).reshape(-1)[:1] != 0
 
 
 def _first_of(compiled: Callable[..., Any]) -> Callable[..., Any]:

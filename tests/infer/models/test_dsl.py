@@ -212,6 +212,19 @@ def test_data_are_leaves_and_whole_numbers_are_not():
     assert len(jax.tree.leaves(marked)) == 1
 
 
+def test_equal_values_of_different_types_are_different_programs():
+    """1, True and 1.0 are equal, and a function may tell them apart."""
+    seen = []
+
+    def told(site, flag):
+        seen.append(type(flag))
+        site("x", dist.Normal(0.0, 1.0))
+
+    for flag in (1, True, infer.static(1.0)):
+        infer.log_density(infer.model(told, flag=flag))
+    assert seen == [int, bool, float]
+
+
 def test_with_data_keeps_the_kind_of_each_value():
     model = infer.model(
         lambda site, n, power: site("x", dist.Normal(n, 1 + power)),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infer.numerics.long_sum import long_sum, two_sum
+from infer.numerics.long_sum import SHORT, long_sum, two_sum
 from infer.run.native import Program, program
 
 
@@ -41,7 +41,9 @@ def test_it_is_the_sum_in_double_precision(count, native):
     assert isinstance(made, Program)
     found = whole(made.call(numbers(count)))
     expected = float(numbers(count).astype(np.float64).sum())
-    assert abs(found - expected) < 1e-5 * np.sqrt(count)
+    # A plain sum of few numbers rounds in its last bits, in whichever order XLA takes them.
+    last_bits = 4 * np.finfo(np.float32).eps * abs(expected)
+    assert abs(found - expected) < (last_bits if count <= SHORT else 1e-5 * np.sqrt(count))
 
 
 def test_its_gradient_is_one_for_each_number():
