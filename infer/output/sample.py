@@ -20,6 +20,7 @@ from ..run.start import start
 from .approximation import Approximation, approximation_of
 from .arviz import to_arviz
 from .optimum import Optimum, optimum_of
+from .values import prepare_values
 from .verdict import judged
 
 
@@ -80,6 +81,8 @@ def sample(
         model, engine, chains=chains, warmup=warmup, starts=starts, tuning=tuning, key=key,
         group=group, threads=threads, progress=progress,
     )  # fmt: skip
+    # While XLA is still at the loop.
+    prepare_values(run.density)
     data = to_arviz(_advanced(run, draws))
     found = judged(run.engine, data)
     data.attrs["verdict"] = "\n".join(found.findings)

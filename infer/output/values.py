@@ -1,15 +1,23 @@
 """Turn positions of the flat vector into named values, in slices of fixed size."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from ..density.base import LogDensity
-from ..run.native import Program, program
+from ..run.native import Program, prepare, program
 
 # Numbers in one slice: of fixed size, so that the number of draws compiles nothing.
 SLICE_NUMBERS = 2**18
 LARGEST_SLICE = 1024
+
+
+def prepare_values(density: LogDensity) -> None:
+    """Begin to compile what `constrained` and `observed_values` will ask for."""
+    blank = np.zeros((_rows(density.size), density.size), jnp.result_type(float))
+    prepare(_constrain, (), (density, blank), native=False)
+    prepare(_observe, (), (density,), native=False)
 
 
 def constrained(density: LogDensity, positions: np.ndarray) -> dict[str, np.ndarray]:
@@ -20,11 +28,15 @@ def constrained(density: LogDensity, positions: np.ndarray) -> dict[str, np.ndar
     """
     batch, size = positions.shape[:-1], positions.shape[-1]
     flat = positions.reshape(-1, size)
-    rows = int(np.clip(SLICE_NUMBERS // max(size, 1), 1, LARGEST_SLICE))
+    rows = _rows(size)
     slices = [_slice(density, flat[i : i + rows], rows) for i in range(0, len(flat), rows)]
     names = [site.name for site in density.sites if site.role in ("latent", "derived")]
     joined = {name: np.concatenate([values[name] for values in slices]) for name in names}
     return {name: a.reshape(batch + a.shape[1:]) for name, a in joined.items()}
+
+
+def _rows(size: int) -> int:
+    return int(np.clip(SLICE_NUMBERS // max(size, 1), 1, LARGEST_SLICE))
 
 
 def _slice(density: LogDensity, positions: np.ndarray, rows: int) -> dict[str, np.ndarray]:

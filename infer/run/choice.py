@@ -137,7 +137,8 @@ def _refuse(facts: Facts) -> None:
             "the model has a minibatch, so its log density is another one at every step, which a "
             "sampler would take for the posterior's",
             "Call infer.fit(model, infer.ADVI()); or make the model with minibatch=None, for a "
-            "sampler that sees all rows; or name an engine that takes minibatches.",
+            "sampler that sees all rows; or name an engine that takes minibatches, such as "
+            'infer.BlackJAX("sgld", step_size=...).',
         )
 
 

@@ -23,7 +23,7 @@ from .choice import choice, facts_of, hardware
 from .collect import Group, regrouped
 from .devices import Plan, plan, together
 from .loop import chain_keys
-from .native import Program, program
+from .native import Program, prepare, program
 from .offers import chosen_starts, refuse_number, refuse_unless_offered
 from .run import Run, RunState, joined, made_for
 
@@ -93,6 +93,7 @@ def start(
     if isinstance(begins, str):
         # Values that the user gives are looked at before anything compiles.
         run.prepare()
+        prepare(_init_all, (engine, density.has_value), tuple(blank), native=False)
     began = time.perf_counter()
     points = find_starts(members, chains, start_key, begins)
     run.tuning = _first_tuning(engine, points, members.count, tuning)
