@@ -10,11 +10,21 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"```python\n(.*?)```", re.S)
+# Pages that take 8 to 26 seconds each, and of which few readers begin with one.
+LATER = {
+    "adding_a_bijector", "base_measures", "bayes_by_backprop", "blackjax", "calibration", "density",
+    "flows", "from_numpyro", "from_tfp", "many_data_sets", "score_priors",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if BLOCK.search(p.read_text())], ids=lambda p: p.stem
-)
+def pages():
+    for page in PAGES:
+        marks = [pytest.mark.slow] if page.stem in LATER else []
+        if BLOCK.search(page.read_text()):
+            yield pytest.param(page, id=page.stem, marks=marks)
+
+
+@pytest.mark.parametrize("page", pages())
 def test_the_blocks_of_a_page_run(page):
     code = "\n".join(BLOCK.findall(page.read_text()))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)

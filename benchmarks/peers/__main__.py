@@ -197,7 +197,7 @@ def report(found: Found) -> str:
     machine = f"{CORES} cores, {platform.machine()}, Python {platform.python_version()}"
     repeats = max(len(runs) for samplers in found.values() for runs in samplers.values())
     head = f"# Ours and the peers\n\n{date.today()}, {machine}, jax {jax.__version__}; "
-    head += f"medians of {repeats} runs. `python -m benchmarks.peers` prints this page.\n"
+    head += f"medians over {repeats} of each. `python -m benchmarks.peers` prints this page.\n"
     text = (__doc__ or "").split("Columns:")[1].strip()
     return f"{head}\n{text}\n\n{ratios(found)}\n\n{table(found)}\n\n![plot](peers.png)\n"
 
