@@ -72,7 +72,8 @@ def sample(
             `warnings.filterwarnings("ignore", category=infer.SamplingWarning)`.
 
     Raises:
-        ModelError, StartError, EngineError, RunError: As `start` does, before compiling.
+        ModelError, EngineError, RunError: As `start` does, before compiling.
+        StartError: No finite starting point was found; XLA may be at the loop by then.
         KeyboardInterrupt: Interrupted before every chain had a draw.
     """
     refuse_number("draws", draws, 1)

@@ -28,7 +28,10 @@ LARGEST_CAPACITY = 1024
 
 @dataclass
 class Timing:
-    """Seconds of wall time that each part of a run took."""
+    """Seconds of wall time that each part of a run took; `compile` is what was waited for XLA.
+
+    XLA compiles in a thread of its own while starts are sought, which counts as `starts`.
+    """
 
     starts: float = 0.0
     trace: float = 0.0
