@@ -10,10 +10,8 @@ features. There the ESS is per second too, so the machine should be idle.
 """
 
 import argparse
-import platform
 import sys
 import time
-from datetime import date
 from pathlib import Path
 
 import jax
@@ -23,6 +21,7 @@ jax.config.update("jax_enable_x64", True)
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import infer
+from benchmarks import page
 from benchmarks.peers.suite import SUITE
 from benchmarks.warmup import line, measured
 
@@ -74,7 +73,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(SUITE))
     parser.add_argument("--features", type=int, default=3000)
     asked = parser.parse_args()
-    page = [
+    lines = [
         "| model | engine | ESS / 1000 gradients | each seed | warm-up gradients, k | R-hat | "
         "divergences |",
         "| --- | --- | --: | --- | --: | --: | --: |",
@@ -82,19 +81,16 @@ def main() -> None:
     for name in asked.models:
         for title, engine in ENGINES.items():
             found = measured(name, engine, 300, asked.seeds)
-            page.append(f"| {name} | {title} | {line(found)}")
-            print(page[-1], flush=True)
-    page += [
+            lines.append(f"| {name} | {title} | {line(found)}")
+            print(lines[-1], flush=True)
+    lines += [
         "",
         "| coordinates | directions | ESS / 1000 gradients | ESS / s | gradients, k | "
         "µs a gradient |",
         "| --: |" + " --: |" * 5,
         *large(asked.features),
     ]
-    text = (__doc__ or "").split("results/choice.md: ")[1].strip()
-    head = f"{date.today()}, Python {platform.python_version()}, jax {jax.__version__}; "
-    head += "`python -m benchmarks.choice` writes this page."
-    RESULTS.write_text("\n".join(["# Choice\n", f"{head}\n", f"{text}\n", *page, ""]))
+    page.write(RESULTS, "Choice", __doc__, lines)
 
 
 if __name__ == "__main__":

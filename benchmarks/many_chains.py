@@ -12,9 +12,7 @@ draws, and what one may expect of the former from the ESS alone. The machine may
 """
 
 import argparse
-import platform
 import sys
-from datetime import date
 from pathlib import Path
 
 import arviz as az
@@ -25,6 +23,7 @@ jax.config.update("jax_enable_x64", True)
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import infer
+from benchmarks import page
 from benchmarks.peers.suite import SUITE
 
 RESULTS = Path(__file__).parent / "results" / "many_chains.md"
@@ -80,12 +79,7 @@ def main() -> None:
                 run = drawn(name, infer.NUTS(), chains, DRAWS, warmup, key=0)
                 lines.append(f"| {name} | {chains} | {warmup} | {line(run, *reference)}")
                 print(lines[-1], flush=True)
-    text = (__doc__ or "").split("results/many_chains.md.")[1].strip()
-    head = f"{date.today()}, Python {platform.python_version()}, jax {jax.__version__}; "
-    head += "`python -m benchmarks.many_chains` writes this page."
-    asked.results.write_text(
-        "\n".join(["# Warm-up of many chains\n", f"{head}\n", f"{text}\n", *lines, ""])
-    )
+    page.write(asked.results, "Warm-up of many chains", __doc__, lines)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ for what a last bit changes.
 """
 
 import argparse
-import platform
 import sys
-from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +21,7 @@ jax.config.update("jax_enable_x64", True)
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import infer
+from benchmarks import page
 from benchmarks.peers.suite import SUITE
 
 RESULTS = Path(__file__).parent / "results" / "waste.md"
@@ -78,10 +77,7 @@ def main() -> None:
                 f"{found.lockstep:.2f} | {found.blocks} |"
             )
             print(f"{lines[-1]} {found.seconds:.1f} s", flush=True)
-    text = (__doc__ or "").split("results/waste.md.")[1].strip()
-    head = f"{date.today()}, Python {platform.python_version()}, jax {jax.__version__}; "
-    head += "`python -m benchmarks.waste` writes this page."
-    asked.results.write_text("\n".join(["# Waste\n", f"{head}\n", f"{text}\n", *lines, ""]))
+    page.write(asked.results, "Waste", __doc__, lines)
 
 
 if __name__ == "__main__":

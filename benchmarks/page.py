@@ -1,0 +1,17 @@
+"""A page of results: when and with what it was made, what it shows, and its tables."""
+
+import platform
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import jax
+
+
+def write(file: Path, title: str, documentation: str | None, lines: Sequence[str]) -> None:
+    """Write a page; the text is what follows its own name in a benchmark's documentation."""
+    name = f"results/{file.stem}.md"
+    text = (documentation or "").partition(name)[2].lstrip(".: ").strip()
+    head = f"{date.today()}, Python {platform.python_version()}, jax {jax.__version__}; "
+    head += f"`python -m benchmarks.{file.stem}` writes this page."
+    file.write_text("\n".join([f"# {title}\n", f"{head}\n", f"{text}\n", *lines, ""]))
