@@ -170,8 +170,6 @@ def test_an_interrupted_warmup_goes_on_where_it_stopped(monkeypatch):
 
 
 def test_a_model_that_cannot_be_native_says_why_and_runs():
-    import bijectors as bj
-
     def sorts(values):
         return (
             -0.5 * (jnp.sort(values["x"]) * jnp.arange(3.0) ** 2 * values["x"]).sum()
@@ -339,15 +337,3 @@ def test_the_program_made_ready_during_the_search_for_starts_is_the_one_that_run
         one.advance(2)
         assert not in_the_making()
         assert one.timing.trace > 0
-
-
-def test_a_program_that_xla_refuses_while_starts_are_sought_is_not_native():
-    """XLA has no native code for a loop over a traced sort."""
-
-    def sorted_sum(values):
-        return -0.5 * (jnp.sort(values["x"]) ** 2).sum()
-
-    model = infer.declared(sorted_sum, {"x": bj.Real(shape=(3,))})
-    one = infer.start(model, infer.NUTS(), chains=2, warmup=20, progress=False).advance(5)
-    assert "sort" in one.why_not_native
-    assert not one.plan.native
