@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Int
 from ..errors import EngineError
 from ..numerics import hamiltonian
 from ..numerics.hamiltonian import DIVERGENT, HamiltonianTuning
-from ..numerics.leapfrog import PhasePoint, energy, leapfrog
+from ..numerics.leapfrog import PhasePoint, energy, leapfrog, set_off
 from ..numerics.line_integral import (
     check_energy,
     leapfrog_along,
@@ -229,7 +229,10 @@ class HMC(Engine):
 def _begin(key: Array, uniform: Scalar, tuning: HMCTuning, state: HMCState) -> HMCState:
     momentum = hamiltonian.draw_momentum(key, state.start.position)
     reference, start = hamiltonian.rebased(state.reference, state.start)
-    point = start._replace(momentum=momentum, path=restarted(start.path))
+    point = set_off(
+        start.position, momentum, start.gradient, start.log_density, tuning.shared.metric,
+        restarted(start.path),
+    )  # fmt: skip
     step_size = jnp.exp(state.step.log_step)
     length = tuning.trajectory_length * (1 + tuning.jitter * (2 * uniform - 1))
     steps = jnp.clip(jnp.round(length / step_size).astype(jnp.int32), 1, tuning.max_steps)

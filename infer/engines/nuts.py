@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Int
 from ..errors import EngineError
 from ..numerics import hamiltonian, no_u_turn
 from ..numerics.hamiltonian import HamiltonianTuning
-from ..numerics.leapfrog import PhasePoint, leapfrog
+from ..numerics.leapfrog import PhasePoint, leapfrog, set_off
 from ..numerics.line_integral import (
     check_energy,
     leapfrog_along,
@@ -138,7 +138,7 @@ class NUTS(Engine):
     ) -> tuple[NUTSState, Tick]:
         momentum_key, leaf_key = jax.random.split(jax.random.fold_in(key, state.ticks))
         uniforms = jax.random.uniform(leaf_key, (3,), state.step_size.dtype)
-        state = _begin_if_done(momentum_key, state)
+        state = _begin_if_done(momentum_key, tuning.metric, state)
         start, reference, step_size = state.tree.chosen, state.reference, state.step_size
         tree, end, sign = no_u_turn.growing_end(state.tree, uniforms[0])
         point = self._advance(target, reference, end, sign * step_size, tuning.metric)
@@ -188,12 +188,12 @@ class NUTS(Engine):
         return hamiltonian.retune(tuning, draws, scores, steps, remaining)
 
 
-def _begin_if_done(key: Array, state: NUTSState) -> NUTSState:
+def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:
     def fresh() -> tuple[Tree, Scalar, Scalar]:
         reference, start = hamiltonian.rebased(state.reference, state.tree.chosen)
         position, gradient, log_density, _, path = start
         momentum = hamiltonian.draw_momentum(key, position)
-        point = PhasePoint(position, momentum, gradient, log_density, restarted(path))
+        point = set_off(position, momentum, gradient, log_density, metric, restarted(path))
         return no_u_turn.begin(point), jnp.exp(state.step.log_step), reference
 
     def same() -> tuple[Tree, Scalar, Scalar]:

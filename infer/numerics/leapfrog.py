@@ -16,6 +16,8 @@ class PhasePoint(NamedTuple):
         position: In model units, shape (size,).
         momentum: In the whitened space, shape (size,).
         gradient: Gradient of the log density at `position`, shape (size,).
+        whitened_gradient: The same in the whitened space, which is all that a step from here
+            reads of it.
         log_density: In nats, shape (); minus a reference, where the engine keeps one.
         path: The line integral up to here, where energies are integrated along the way.
     """
@@ -23,8 +25,18 @@ class PhasePoint(NamedTuple):
     position: Vector
     momentum: Vector
     gradient: Vector
+    whitened_gradient: Vector
     log_density: Scalar
     path: Any = None
+
+
+def set_off(
+    position: Vector, momentum: Vector, gradient: Vector, log_density: Scalar, metric: Metric,
+    path: Any = None,
+) -> PhasePoint:  # fmt: skip
+    """Make the point where a trajectory begins."""
+    whitened = metric.to_whitened(gradient)
+    return PhasePoint(position, momentum, gradient, whitened, log_density, path)
 
 
 def leapfrog(
@@ -34,7 +46,8 @@ def leapfrog(
 
     Args:
         evaluate: Log density and gradient; called once.
-        point: Where the step begins; its gradient is reused.
+        point: Where the step begins; its whitened gradient is reused, so that each step costs
+            one gradient and two maps by the metric.
         step_size: In whitened units.
         metric: The whitening.
 
@@ -45,19 +58,20 @@ def leapfrog(
     """
     position, half_kick = drift(point, step_size, metric)
     log_density, gradient = evaluate(position)
-    momentum = kick(half_kick, gradient, step_size, metric)
-    return PhasePoint(position, momentum, gradient, log_density)
+    whitened = metric.to_whitened(gradient)
+    momentum = kick(half_kick, whitened, step_size)
+    return PhasePoint(position, momentum, gradient, whitened, log_density)
 
 
 def drift(point: PhasePoint, step_size: Scalar, metric: Metric) -> tuple[Vector, Vector]:
     """Kick by half a step and move; return the new position and the momentum between kicks."""
-    half_kick = kick(point.momentum, point.gradient, step_size, metric)
+    half_kick = kick(point.momentum, point.whitened_gradient, step_size)
     return point.position + step_size * metric.to_model(half_kick), half_kick
 
 
-def kick(momentum: Vector, gradient: Vector, step_size: Scalar, metric: Metric) -> Vector:
+def kick(momentum: Vector, whitened_gradient: Vector, step_size: Scalar) -> Vector:
     """Change the momentum by the force of half a step."""
-    return momentum + 0.5 * step_size * metric.to_whitened(gradient)
+    return momentum + 0.5 * step_size * whitened_gradient
 
 
 def energy(point: PhasePoint) -> Scalar:

@@ -79,16 +79,17 @@ def needs(energy: str) -> frozenset[str]:
 
 
 def starting(energy: str, position: Vector, log_density: Scalar, gradient: Vector) -> PhasePoint:
-    """Begin a chain where the whole log density has a value."""
+    """Begin a chain, at rest, where the whole log density has a value."""
     none = jnp.zeros_like(position)
     path = _begun(jnp.zeros_like(log_density), none) if energy == "path" else None
-    return PhasePoint(position, none, gradient, log_density, path)
+    return PhasePoint(position, none, gradient, none, log_density, path)
 
 
 def starting_unvalued(position: Vector, here: Components) -> PhasePoint:
-    """Begin a chain where a part of the log density has no value; its work is counted from here."""
+    """Begin a chain where a part of the log density has no value; count its work from here."""
     path = _begun(jnp.zeros_like(here.value), here.unvalued_gradient)
-    return PhasePoint(position, jnp.zeros_like(position), here.gradient, here.value, path)
+    none = jnp.zeros_like(position)
+    return PhasePoint(position, none, here.gradient, none, here.value, path)
 
 
 def restarted(path: Path | None) -> Path | None:
@@ -123,8 +124,10 @@ def leapfrog_along(
     position, half_kick = drift(point, step_size, metric)
     here = target.components(position)
     path = _extended(target, RULES[rule], point, position, here.unvalued_gradient)
-    momentum = kick(half_kick, here.gradient, step_size, metric)
-    return PhasePoint(position, momentum, here.gradient, here.value + path.work, path)
+    whitened = metric.to_whitened(here.gradient)
+    momentum = kick(half_kick, whitened, step_size)
+    value = here.value + path.work
+    return PhasePoint(position, momentum, here.gradient, whitened, value, path)
 
 
 def _extended(

@@ -35,7 +35,7 @@ class Ends(NamedTuple):
 
     position: Float[Array, "2 size"]
     momentum: Float[Array, "2 size"]
-    gradient: Float[Array, "2 size"]
+    whitened_gradient: Float[Array, "2 size"]
     path: Any = None
 
 
@@ -116,11 +116,13 @@ def growing_end(tree: Tree, uniform: Scalar) -> tuple[Tree, PhasePoint, Scalar]:
     """
     coin = (uniform < 0.5).astype(jnp.int32)
     side = jnp.where(tree.subtree.leaf == 0, coin, tree.side)
-    position, momentum, gradient, path = jax.tree.map(
-        lambda a: jnp.where(side == 1, a[1], a[0]), tree.ends
-    )
+    end = jax.tree.map(lambda a: jnp.where(side == 1, a[1], a[0]), tree.ends)
     sign = (2 * side - 1).astype(uniform.dtype)
-    point = PhasePoint(position, momentum, gradient, tree.chosen.log_density, path)
+    # A step reads neither the gradient nor the log density of where it begins.
+    unread = tree.chosen.gradient, tree.chosen.log_density
+    point = PhasePoint(
+        end.position, end.momentum, unread[0], end.whitened_gradient, unread[1], end.path
+    )
     return tree._replace(side=side), point, sign
 
 
@@ -185,7 +187,7 @@ def _pick(condition: Bool[Array, ""], one: Choice, other: Choice) -> Choice:
 
 
 def _end(point: PhasePoint) -> Ends:
-    return Ends(point.position, point.momentum, point.gradient, point.path)
+    return Ends(point.position, point.momentum, point.whitened_gradient, point.path)
 
 
 def _move_end(ends: Ends, side: Int[Array, ""], point: PhasePoint) -> Ends:

@@ -22,7 +22,8 @@ def walk(momenta, log_weights, uniforms):
         momentum = momenta[z + REACH]
         log_density = log_weights[z + REACH] + 0.5 * (momentum**2).sum()
         position = jnp.zeros_like(momentum).at[0].set(z)
-        return PhasePoint(position, momentum, jnp.zeros_like(momentum), log_density)
+        none = jnp.zeros_like(momentum)
+        return PhasePoint(position, momentum, none, none, log_density)
 
     def tick(carry):
         tree, slots, visited = carry
