@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 from ..errors import StartError
 from ..models.names import listed
+from ..numerics import threefry
 from ..target import Components
 from .base import LogDensity
 from .explanation import explained
@@ -126,31 +127,39 @@ def _propose(
 ) -> list[Points]:
     """Propose a point for every lane, at each of several attempts."""
     own = family.rows(_members(family, lanes))
+    of_lanes = threefry.fold_in(key, np.arange(lanes))
+    keys = np.stack([threefry.fold_in(of_lanes, attempt) for attempt in attempts])
     # Bits must not depend on how the user's own programs draw theirs.
     with jax.threefry_partitionable(True):
-        numbers, tags = (np.asarray(each, np.uint32) for each in (attempts, range(lanes)))
-        draws = _draw(family.shared, own, key, numbers, tags, how)
-    draws = [np.asarray(a) for a in draws]
-    return [Points(*(a[i] for a in draws)) for i in range(len(attempts))]
+        if how == "prior":
+            positions = np.asarray(_draw_priors(family.shared, own, keys))
+        else:
+            size = (family.shared.size,)
+            kind = jnp.result_type(float)
+            positions = threefry.uniform(keys, size, kind, -RADIUS, RADIUS)
+        evaluated = map(np.asarray, _evaluate_in_turn(family.shared, own, key, positions))
+    return [Points(*each) for each in zip(positions, *evaluated, strict=True)]
 
 
 @eqx.filter_jit
-def _draw(shared: LogDensity, own: LogDensity, key: Any, attempts: Any, lanes: Any, how: str):
-    root = jax.random.wrap_key_data(key, impl="threefry2x32")
+def _draw_priors(shared: LogDensity, own: LogDensity, keys: Any) -> Array:
+    def one(own: LogDensity, key: Array) -> Array:
+        return eqx.combine(shared, own).draw_prior(_wrapped(key))
 
-    def one(own: LogDensity, lane: Array, attempt: Array) -> tuple[Array, Components]:
-        density = eqx.combine(shared, own)
-        key = jax.random.fold_in(jax.random.fold_in(root, lane), attempt)
-        if how == "prior":
-            position = density.draw_prior(key)
-        else:
-            position = jax.random.uniform(key, (density.size,), minval=-RADIUS, maxval=RADIUS)
-        return position, density.at(root).components(position)
+    return jax.lax.map(lambda keys: jax.vmap(one)(own, keys), keys)
 
-    every = jax.vmap(one, in_axes=(0, 0, None))
+
+@eqx.filter_jit
+def _evaluate_in_turn(shared: LogDensity, own: LogDensity, key: Any, positions: Any) -> Components:
+    def one(own: LogDensity, position: Array) -> Components:
+        return eqx.combine(shared, own).at(_wrapped(key)).components(position)
+
     # One attempt after the other: a batch of all would take as much more memory.
-    positions, evaluated = jax.lax.map(lambda attempt: every(own, lanes, attempt), attempts)
-    return positions, *evaluated
+    return jax.lax.map(lambda positions: jax.vmap(one)(own, positions), positions)
+
+
+def _wrapped(key: Array) -> Array:
+    return jax.random.wrap_key_data(key, impl="threefry2x32")
 
 
 def _per_chain(

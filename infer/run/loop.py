@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, UInt32
 
 from ..engines.base import CHAINS, Draws, Engine, State, Tick, Tuning
 from ..errors import RunError
+from ..numerics.threefry import fold_in
 from ..target import Target
 from ..types import Kinds, kinds
 
@@ -237,13 +238,5 @@ def _root_data(seed: int | np.integer | Array) -> np.ndarray:
 
 def chain_keys(seed: int | np.integer | Array, chains: int) -> tuple[np.ndarray, np.ndarray]:
     """Derive the key data of every chain, shape (chains, 2), and of the starts, shape (2,)."""
-    # One program for both: at a cold start every small one counts.
-    tags = np.append(np.arange(chains, dtype=np.uint32), np.uint32(STARTS))
-    keys = np.asarray(_folded(_root_data(seed), tags))
-    return keys[:-1], keys[-1]
-
-
-@jax.jit
-def _folded(root: Array, tags: Array) -> Array:
-    key = jax.random.wrap_key_data(root, impl=KEY_IMPLEMENTATION)
-    return jax.random.key_data(jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, tags))
+    root = _root_data(seed)
+    return fold_in(root, np.arange(chains)), fold_in(root, STARTS)

@@ -1,0 +1,66 @@
+"""JAX's generator of random bits, on the host: a small program costs more to compile than to run.
+
+Keys are given as their data, shape (*batch, 2), of the implementation "threefry2x32"; the numbers
+are those of `jax.random`, with `jax_threefry_partitionable`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
+PARITY = np.uint32(0x1BD11BDA)
+
+
+def fold_in(keys: np.ndarray, data: Any) -> np.ndarray:
+    """Make other keys of keys and whole numbers below 2^32, of the batch's shape or one for all.
+
+    Returns:
+        Key data, shape (*batch, 2).
+    """
+    words = np.asarray(data, np.uint32)
+    return np.stack(_hashed(keys, np.zeros_like(words), words), -1)
+
+
+def uniform(
+    keys: np.ndarray, shape: Sequence[int], dtype: Any, low: float, high: float
+) -> np.ndarray:
+    """Draw numbers from [low, high), of float32 or float64, shape (*batch, *shape)."""
+    kind: np.dtype[Any] = np.dtype(dtype)
+    if kind not in (np.float32, np.float64):
+        raise ValueError(f"numbers of {kind} are not drawn here")
+    count = int(np.prod(shape))
+    counters = np.arange(count, dtype=np.uint64)
+    halves = (counters >> np.uint64(32)).astype(np.uint32), counters.astype(np.uint32)
+    left, right = _hashed(np.expand_dims(keys, -2), *halves)
+    if kind == np.float32:
+        # The bits of the mantissa of a number in [1, 2).
+        mantissas = ((left ^ right) >> np.uint32(9)) | np.uint32(0x3F800000)
+    else:
+        bits = (left.astype(np.uint64) << np.uint64(32)) | right
+        mantissas = (bits >> np.uint64(12)) | np.uint64(0x3FF0000000000000)
+    one, least, most = (kind.type(number) for number in (1, low, high))
+    numbers = mantissas.view(kind) - one
+    return np.maximum(least, numbers * (most - least) + least).reshape(*keys.shape[:-1], *shape)
+
+
+def _hashed(keys: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[Any, Any]:
+    """Hash counters of two words each by keys, all of which broadcast.
+
+    Source: Salmon et al. (2011), Parallel random numbers: as easy as 1, 2, 3; 20 rounds.
+    """
+    schedule = keys[..., 0], keys[..., 1], keys[..., 0] ^ keys[..., 1] ^ PARITY
+    with np.errstate(over="ignore"):
+        first, second = first + schedule[0], second + schedule[1]
+        for turn in range(5):
+            for by in ROTATIONS[turn % 2]:
+                first = first + second
+                second = _rotated(second, by) ^ first
+            first = first + schedule[(turn + 1) % 3]
+            second = second + schedule[(turn + 2) % 3] + np.uint32(turn + 1)
+    return first, second
+
+
+def _rotated(words: Any, by: int) -> Any:
+    return (words << np.uint32(by)) | (words >> np.uint32(32 - by))

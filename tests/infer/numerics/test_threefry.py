@@ -1,0 +1,45 @@
+"""Random bits made on the host are those of JAX."""
+
+import jax
+import numpy as np
+import pytest
+
+from infer.numerics import threefry
+
+
+def keys_of(seeds):
+    keys = [jax.random.key(seed, impl="threefry2x32") for seed in seeds]
+    return keys, np.stack([np.asarray(jax.random.key_data(key)) for key in keys])
+
+
+SEEDS = (0, 1, 2**31, 2**40 + 7)
+
+
+@pytest.mark.parametrize("data", [0, 1, 12345, 2**31, 2**32 - 1])
+def test_keys_are_folded_as_jax_does(data):
+    keys, words = keys_of(SEEDS)
+    wanted = [jax.random.key_data(jax.random.fold_in(key, np.uint32(data))) for key in keys]
+    np.testing.assert_array_equal(threefry.fold_in(words, data), wanted)
+
+
+def test_each_key_of_a_batch_takes_its_own_number():
+    _, words = keys_of(SEEDS)
+    each = threefry.fold_in(words[:1], np.arange(4))
+    for i in range(4):
+        np.testing.assert_array_equal(each[i], threefry.fold_in(words[0], i))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(), (5,), (3, 4)])
+def test_uniform_numbers_are_those_of_jax(dtype, shape):
+    keys, words = keys_of(SEEDS)
+    with jax.threefry_partitionable(True):
+        wanted = [jax.random.uniform(key, shape, dtype, -2.0, 2.0) for key in keys]
+    found = threefry.uniform(words, shape, dtype, -2.0, 2.0)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, np.stack(wanted))
+
+
+def test_other_types_are_refused():
+    with pytest.raises(ValueError, match="float16"):
+        threefry.uniform(np.zeros(2, np.uint32), (3,), np.float16, 0.0, 1.0)
