@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Float, Int, UInt32
 
 from ..engines.base import CHAINS, Draws, Engine, State, Tick, Tuning
@@ -84,17 +85,30 @@ class Layout(NamedTuple):
 
 def layout(engine: Engine, target: Target, tuning: Tuning, state: State) -> Layout:
     """Find the layout of an engine's records, by one abstract tick of one chain."""
-    return _ticked(engine, kinds((target, tuning, state)))
+    _, (_, tick) = _traced(engine, kinds((target, tuning, state)))
+    dtypes = {name: np.dtype(stat.dtype) for name, stat in tick.stats.items()}
+    return Layout(tick.position.shape[-1], tick.gradient.shape[-1], dtypes)
 
 
 @lru_cache(maxsize=64)
-def _ticked(engine: Engine, steered: Kinds) -> Layout:
+def _traced(engine: Engine, steered: Kinds) -> tuple[ClosedJaxpr, tuple[State, Tick]]:
+    """Trace the tick of one chain, once for the layout and the loop; outline its results."""
     key = jax.eval_shape(lambda: jax.random.key(0, impl=KEY_IMPLEMENTATION))
-    # A population of one: a tick may speak along the axis of the chains.
-    alone = partial(jax.vmap, in_axes=None, axis_size=1, axis_name=CHAINS)
-    _, tick = jax.eval_shape(alone(engine.tick), key, *steered.outline())
-    dtypes = {name: np.dtype(stat.dtype) for name, stat in tick.stats.items()}
-    return Layout(tick.position.shape[1], tick.gradient.shape[1], dtypes)
+    tick = engine.tick
+    if engine.scope == "population":
+        # Of one: a tick may speak along the axis of the chains.
+        tick = jax.vmap(tick, in_axes=None, axis_size=1, axis_name=CHAINS)
+    with jax.threefry_partitionable(True):
+        return jax.make_jaxpr(tick, return_shape=True)(key, *steered.outline())
+
+
+def _tick(engine: Engine, key: Array, target: Target, tuning: Tuning, state: State):
+    """Tick one chain, by what was traced where it does not depend on the other chains."""
+    if engine.scope == "population":
+        return engine.tick(key, target, tuning, state)
+    program, outline = _traced(engine, kinds((target, tuning, state)))
+    results = jaxpr_as_fun(program)(key, *jax.tree.leaves((target, tuning, state)))
+    return jax.tree.unflatten(jax.tree.structure(outline), results)
 
 
 class Steered(NamedTuple):
@@ -171,7 +185,7 @@ def _tick_one(engine, shared, own, state, key_data, draw, rows, filled):
     target, tuning = eqx.combine(shared, own)
     window_key = jax.random.wrap_key_data(key_data, impl=KEY_IMPLEMENTATION)
     key = jax.random.fold_in(window_key, draw)
-    state, tick = engine.tick(key, target, tuning, state)
+    state, tick = _tick(engine, key, target, tuning, state)
     # An unfinished draw is overwritten by the next tick; an idle chain writes where none reads.
     rows = jax.lax.dynamic_update_index_in_dim(rows, _pack(tick, rows.dtype), filled, 0)
     return state, rows, tick.complete

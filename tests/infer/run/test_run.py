@@ -321,6 +321,20 @@ def test_a_run_of_the_same_kind_traces_nothing_again():
     assert len(calls) == before
 
 
+def test_the_loop_and_the_layout_of_its_records_trace_the_model_once():
+    calls = []
+
+    def counted(site):
+        calls.append(site)
+        site("x", dist.Normal(0.0, 1.0))
+
+    model = infer.model(counted)
+    for group in (1, 2):
+        infer.start(model, infer.NUTS(), chains=2, warmup=0, group=group, progress=False)
+    # Once to find its sites, once for the starts, and once for the loop, batched or not.
+    assert len(calls) == 3
+
+
 def in_the_making():
     return [made for made in native._kept.values() if isinstance(made, Future)]
 
