@@ -13,6 +13,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Bool
 
 from ..types import kinds
+from .garbage import uncollected
 from .rewrite import rewritten, survey
 
 KEPT = 64
@@ -127,6 +128,7 @@ def _key(
     return function, static, kinds(arguments), native
 
 
+@uncollected()
 def _traced(
     function: Callable[..., Any], arguments: tuple[Any, ...], native: bool
 ) -> Callable[[], Made]:

@@ -22,6 +22,7 @@ from ..types import Kinds, kinds
 from .choice import choice, facts_of, hardware
 from .collect import Group, regrouped
 from .devices import Plan, plan, together
+from .garbage import uncollected
 from .loop import chain_keys
 from .native import Program, prepare, program
 from .offers import chosen_starts, refuse_number, refuse_unless_offered
@@ -30,6 +31,7 @@ from .run import Run, RunState, joined, made_for
 _log = logging.getLogger("infer")
 
 
+@uncollected()
 def start(
     model: Model | Sequence[Model], engine: Engine | None = None, *,
     chains: int = 4, warmup: int | None = None,

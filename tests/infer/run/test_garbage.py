@@ -1,0 +1,40 @@
+"""No garbage is collected while a model is traced, and it is again afterwards."""
+
+import gc
+
+import numpyro.distributions as dist
+import pytest
+
+import infer
+from infer.run.garbage import uncollected
+
+
+def test_collection_is_off_inside_and_on_again_after_an_error():
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), uncollected():
+        assert not gc.isenabled()
+        _ = 1 / 0
+    assert gc.isenabled()
+
+
+def test_collection_that_the_user_turned_off_stays_off():
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_a_model_is_traced_with_collection_off():
+    seen = []
+
+    def model(site):
+        seen.append(gc.isenabled())
+        site("x", dist.Normal(0.0, 1.0))
+
+    infer.sample(infer.model(model), chains=1, draws=2, warmup=0, progress=False)
+    assert seen
+    assert not any(seen)
+    assert gc.isenabled()
