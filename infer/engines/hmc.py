@@ -30,6 +30,9 @@ from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Draws, Engine, Tick
 
+# Of a tick: the length of the trajectory, and whether its end is accepted.
+UNIFORMS = 2
+
 
 class HMCTuning(eqx.Module):
     """What steers HMC; traced.
@@ -166,11 +169,11 @@ class HMC(Engine):
     def tick(
         self, key: Array, target: Target, tuning: HMCTuning, state: HMCState
     ) -> tuple[HMCState, Tick]:
-        momentum_key, other_key = jax.random.split(jax.random.fold_in(key, state.ticks))
-        uniforms = jax.random.uniform(other_key, (2,), state.step_size.dtype)
+        key = jax.random.fold_in(key, state.ticks)
+        uniforms = jax.random.uniform(key, (UNIFORMS,), state.step_size.dtype)
         state = jax.lax.cond(
             state.left == 0,
-            lambda: _begin(momentum_key, uniforms[0], tuning, state),
+            lambda: _begin(key, uniforms[0], tuning, state),
             lambda: state,
         )
         point = self._advance(target, state, tuning.shared.metric)
@@ -227,7 +230,7 @@ class HMC(Engine):
 
 
 def _begin(key: Array, uniform: Scalar, tuning: HMCTuning, state: HMCState) -> HMCState:
-    momentum = hamiltonian.draw_momentum(key, state.start.position)
+    momentum = hamiltonian.draw_momentum(key, state.start.position, UNIFORMS)
     reference, start = hamiltonian.rebased(state.reference, state.start)
     point = set_off(
         start.position, momentum, start.gradient, start.log_density, tuning.shared.metric,

@@ -30,6 +30,9 @@ from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Draws, Engine, Tick
 
+# Of a tick: the side that grows, the choice within the subtree, and that between the two.
+UNIFORMS = 3
+
 
 class NUTSState(NamedTuple):
     """One chain between two ticks.
@@ -136,9 +139,9 @@ class NUTS(Engine):
     def tick(
         self, key: Array, target: Target, tuning: HamiltonianTuning, state: NUTSState
     ) -> tuple[NUTSState, Tick]:
-        momentum_key, leaf_key = jax.random.split(jax.random.fold_in(key, state.ticks))
-        uniforms = jax.random.uniform(leaf_key, (3,), state.step_size.dtype)
-        state = _begin_if_done(momentum_key, tuning.metric, state)
+        key = jax.random.fold_in(key, state.ticks)
+        uniforms = jax.random.uniform(key, (UNIFORMS,), state.step_size.dtype)
+        state = _begin_if_done(key, tuning.metric, state)
         start, reference, step_size = state.tree.chosen, state.reference, state.step_size
         tree, end, sign = no_u_turn.growing_end(state.tree, uniforms[0])
         point = self._advance(target, reference, end, sign * step_size, tuning.metric)
@@ -192,7 +195,7 @@ def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:
     def fresh() -> tuple[Tree, Scalar, Scalar]:
         reference, start = hamiltonian.rebased(state.reference, state.tree.chosen)
         position, gradient, log_density, _, path = start
-        momentum = hamiltonian.draw_momentum(key, position)
+        momentum = hamiltonian.draw_momentum(key, position, UNIFORMS)
         point = set_off(position, momentum, gradient, log_density, metric, restarted(path))
         return no_u_turn.begin(point), jnp.exp(state.step.log_step), reference
 

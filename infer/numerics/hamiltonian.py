@@ -159,6 +159,13 @@ def learn(
     return jax.lax.cond(due, updated, lambda: state)
 
 
-def draw_momentum(key: Array, like: Vector) -> Vector:
-    """Draw a standard normal momentum in the whitened space."""
-    return jax.random.normal(key, like.shape, like.dtype)
+def draw_momentum(key: Array, like: Vector, spent: int) -> Vector:
+    """Draw a standard normal momentum in the whitened space.
+
+    Args:
+        key: May have been used for a few uniform numbers; a key for each would cost more.
+        like: Of the shape and type of the momentum.
+        spent: How many.
+    """
+    # The n-th number of a key depends on n alone, with JAX's partitionable threefry.
+    return jax.random.normal(key, (spent + like.size,), like.dtype)[spent:]

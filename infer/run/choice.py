@@ -20,9 +20,9 @@ from ..numerics.metric import default_rank
 from .offers import refuse_number
 
 # Vectors of the flat space that one chain of NUTS holds while it ticks: eleven slots of three, two
-# ends of three, and six more; twice, since a loop's state is copied. HMC holds two points of three.
+# ends of three, and six more; twice, since a loop's state is copied. HMC holds two points of four.
 # Counted in `numerics/no_u_turn.py` and `engines/hmc.py`.
-NUTS_VECTORS, HMC_VECTORS = 90, 12
+NUTS_VECTORS, HMC_VECTORS = 90, 16
 # Share of the memory that the chains' states may take: the model and the draws need theirs.
 MEMORY_SHARE = 0.5
 # Directions stretched where the size alone would not pay for any: as many as of 2000 coordinates.
