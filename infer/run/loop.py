@@ -108,7 +108,10 @@ def _tick(engine: Engine, key: Array, target: Target, tuning: Tuning, state: Sta
         return engine.tick(key, target, tuning, state)
     program, outline = _traced(engine, kinds((target, tuning, state)))
     results = jaxpr_as_fun(program)(key, *jax.tree.leaves((target, tuning, state)))
-    return jax.tree.unflatten(jax.tree.structure(outline), results)
+    shapes, structure = jax.tree.flatten(outline)
+    # What is always the same comes back as a plain number.
+    arrays = [jnp.asarray(a, shape.dtype) for a, shape in zip(results, shapes, strict=True)]
+    return jax.tree.unflatten(structure, arrays)
 
 
 class Steered(NamedTuple):
