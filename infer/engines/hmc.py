@@ -86,7 +86,8 @@ class HMC(Engine):
         jitter: Each length is uniform within this fraction of the mean, so that no
             trajectory closes on itself.
         max_steps: Most leapfrog steps of a trajectory.
-        target_acceptance: Mean acceptance that warm-up aims at.
+        target_acceptance: Mean acceptance that warm-up aims at; where more than one draw in fifty
+            diverges before its last window, that one aims nearer to 1.
         step_size: First step size in whitened units; by default it is sought.
         rank: Most directions that the metric stretches, beyond a scale for each coordinate: 0
             for a diagonal metric; by default 64, of more than 500 coordinates 32, and of more
@@ -224,8 +225,10 @@ class HMC(Engine):
 
     def retune(self, tuning: HMCTuning, recent: Sequence[Draws], remaining: int) -> HMCTuning:
         draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-        steps = recent[-1].stats["step_size_bar"][:, -1]
-        shared = hamiltonian.retune(tuning.shared, draws, scores, steps, remaining)
+        steps, diverging = (recent[-1].stats[name] for name in ("step_size_bar", "diverging"))
+        shared = hamiltonian.retune(
+            tuning.shared, draws, scores, steps[:, -1], remaining, diverging
+        )
         return eqx.tree_at(lambda t: t.shared, tuning, shared)
 
 

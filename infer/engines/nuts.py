@@ -60,7 +60,8 @@ class NUTS(Engine):
 
     Attributes:
         max_depth: Most doublings of a trajectory.
-        target_acceptance: Mean acceptance that warm-up aims at.
+        target_acceptance: Mean acceptance that warm-up aims at; where more than one draw in fifty
+            diverges before its last window, that one aims nearer to 1.
         step_size: First step size in whitened units; by default it is sought.
         rank: Most directions that the metric stretches, beyond a scale for each coordinate: 0
             for a diagonal metric; by default 64, of more than 500 coordinates 32, and of more
@@ -187,8 +188,8 @@ class NUTS(Engine):
         self, tuning: HamiltonianTuning, recent: Sequence[Draws], remaining: int
     ) -> HamiltonianTuning:
         draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-        steps = recent[-1].stats["step_size_bar"][:, -1]
-        return hamiltonian.retune(tuning, draws, scores, steps, remaining)
+        steps, diverging = (recent[-1].stats[name] for name in ("step_size_bar", "diverging"))
+        return hamiltonian.retune(tuning, draws, scores, steps[:, -1], remaining, diverging)
 
 
 def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:

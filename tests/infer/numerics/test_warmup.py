@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from infer.numerics.hamiltonian import raised
 from infer.numerics.metric import first_metric, fisher_scale
 from infer.numerics.step_size import average_dually, restart, try_one
 from infer.numerics.windows import warmup_windows
@@ -77,3 +78,20 @@ def test_a_coordinate_that_says_nothing_keeps_its_scale():
 def test_the_first_scale_is_one_over_root_gradient():
     metric = first_metric(np.array([[4.0, -0.01], [4.0, 1.0]]), rank=0)
     np.testing.assert_allclose(metric.scale, [0.5, 0.505**-0.5])
+
+
+@pytest.mark.parametrize(
+    ("late", "target"), [(0, 0.8), (4, 0.8), (5, 0.9), (8, 0.9), (9, 0.95), (200, 0.95)]
+)
+def test_the_acceptance_aimed_at_is_raised_by_the_share_of_late_divergences(late, target):
+    """Of 4 chains of 100 draws 200 are late: more than 4 are above 2 in a hundred, more than 8
+    above 4."""
+    diverging = np.zeros((4, 100), bool)
+    # What diverges early, with the first long steps of a window, does not count.
+    diverging[:, :50] = True
+    flat = np.zeros(200, bool)
+    flat[:late] = True
+    diverging[:, 50:] = flat.reshape(4, 50)
+    found = raised(np.asarray(0.8, np.float32), diverging)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, target, rtol=1e-6)

@@ -303,6 +303,26 @@ def test_one_stuck_chain_does_not_take_the_step_size_along():
     assert stuck.tuning.step_size > 0.1
 
 
+def aimed_at(run):
+    tuning = run.tuning.shared if isinstance(run.engine, infer.HMC) else run.tuning
+    return float(tuning.target_acceptance)
+
+
+@pytest.mark.parametrize("engine", [infer.NUTS(), infer.HMC()])
+def test_warm_up_aims_at_a_higher_acceptance_where_draws_diverge(engine):
+    """Beyond a wall every step diverges; a normal has none."""
+
+    def walled(values):
+        x = values["x"]
+        return jnp.where(x.min() > 0, -x.sum(), -jnp.inf)
+
+    options = {"chains": 4, "warmup": 100, "progress": False}
+    model = infer.declared(walled, {"x": bj.Real(shape=(2,))})
+    run = infer.start(model, engine, starts={"x": np.ones(2)}, **options).warm_up()
+    assert aimed_at(run) == 0.95
+    assert aimed_at(infer.start(targets.normal(), engine, **options).warm_up()) == 0.8
+
+
 def test_a_run_of_the_same_kind_traces_nothing_again():
     """Other data, another key: the model's function is called no more."""
     calls = []
