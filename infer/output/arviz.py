@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -149,6 +150,7 @@ def real_parts(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
     return {f"{name}.real": np.real(value), f"{name}.imag": np.imag(value)}
 
 
+@cache
 def _version() -> str:
     try:
         return version("pushforward")

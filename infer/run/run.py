@@ -248,8 +248,7 @@ class Run:
         return layout(self.engine, self.density, self._parted(self.tuning)[0], alone)
 
     def _collect(self, window: int, draws: int, bar: Progress) -> None:
-        records = self._layout
-        compiled = self._program(records.record)
+        records, compiled = self._layout, self._compiled
         # The plan may have changed: without a native form, chains are batched.
         capacity = _capacity(records.record, self.plan.width)
         shared = self._shared()
@@ -278,6 +277,10 @@ class Run:
         order = group.order(0, 0, capacity)
         arguments = (self._shared(), self._own(group), group.state, order)
         return (self.engine, capacity, record), arguments
+
+    @cached_property
+    def _compiled(self) -> Program:
+        return self._program(self._layout.record)
 
     def _program(self, record: int) -> Program:
         """Compile the loop; where there is no native form, make another plan."""
