@@ -136,7 +136,9 @@ def _propose(
         else:
             size = (family.shared.size,)
             kind = jnp.result_type(float)
-            positions = threefry.uniform(keys, size, kind, -RADIUS, RADIUS)
+            # Attempt by attempt: what is made on the way takes several times as much memory.
+            each = [threefry.uniform(own_keys, size, kind, -RADIUS, RADIUS) for own_keys in keys]
+            positions = np.stack(each)
         evaluated = map(np.asarray, _evaluate_in_turn(family.shared, own, key, positions))
     return [Points(*each) for each in zip(positions, *evaluated, strict=True)]
 
