@@ -174,7 +174,7 @@ class ADVI(Engine):
         dtype = np.asarray(tuning.learning_rate).dtype
         return ADVITuning(np.asarray(rate, dtype), np.asarray(settled))
 
-    def still(self, tuning: ADVITuning, windows: tuple[int, ...]) -> tuple[int, ...]:
+    def still(self, tuning: ADVITuning, done: int, windows: tuple[int, ...]) -> tuple[int, ...]:
         return () if tuning.settled else windows
 
     def _movement(self, epochs: np.ndarray) -> tuple[float, float]:

@@ -157,8 +157,14 @@ class Engine(ABC):
             remaining: Windows of warm-up still to come; at 0, sampling is next.
         """
 
-    def still(self, tuning: Tuning, windows: tuple[int, ...]) -> tuple[int, ...]:
-        """Choose which of the windows still planned are worth their draws."""
+    def still(self, tuning: Tuning, done: int, windows: tuple[int, ...]) -> tuple[int, ...]:
+        """Choose the windows to come: those planned that are worth their draws, or others.
+
+        Args:
+            tuning: Learned from the window done.
+            done: Draws per chain in it.
+            windows: Draws per chain of those still planned.
+        """
         return windows
 
     def finish(self, draws: Draws) -> Draws:

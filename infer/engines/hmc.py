@@ -93,7 +93,7 @@ class HMC(Engine):
             for a diagonal metric; by default 64, of more than 500 coordinates 32, and of more
             than 2000 none.
         stop_early: Whether warm-up may go on to its last window once the chains agree and the
-            metric whitens them.
+            metric whitens them, and repeat that one while their step sizes do not agree.
         energy: "value" compares log densities. "path" integrates the force of the terms that
             have a score and no value along each step, and needs no value of them; see `NUTS`,
             for its statistics too.
@@ -220,8 +220,8 @@ class HMC(Engine):
         shared = hamiltonian.reuse(learned.shared, fresh.shared)
         return eqx.tree_at(lambda t: t.shared, fresh, shared)
 
-    def still(self, tuning: HMCTuning, windows: tuple[int, ...]) -> tuple[int, ...]:
-        return hamiltonian.still(tuning.shared, windows) if self.stop_early else windows
+    def still(self, tuning: HMCTuning, done: int, windows: tuple[int, ...]) -> tuple[int, ...]:
+        return hamiltonian.still(tuning.shared, done, windows) if self.stop_early else windows
 
     def retune(self, tuning: HMCTuning, recent: Sequence[Draws], remaining: int) -> HMCTuning:
         draws, scores = [w.positions for w in recent], [w.gradients for w in recent]

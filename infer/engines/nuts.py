@@ -67,7 +67,7 @@ class NUTS(Engine):
             for a diagonal metric; by default 64, of more than 500 coordinates 32, and of more
             than 2000 none.
         stop_early: Whether warm-up may go on to its last window once the chains agree and the
-            metric whitens them.
+            metric whitens them, and repeat that one while their step sizes do not agree.
         energy: "value" compares log densities. "path" integrates the force of the terms that
             have a score and no value along each step, and needs no value of them.
         quadrature: Rule for such integrals: "gauss_legendre" (two more scores a step, in one
@@ -181,8 +181,10 @@ class NUTS(Engine):
     def reuse(self, learned: HamiltonianTuning, fresh: HamiltonianTuning) -> HamiltonianTuning:
         return hamiltonian.reuse(learned, fresh)
 
-    def still(self, tuning: HamiltonianTuning, windows: tuple[int, ...]) -> tuple[int, ...]:
-        return hamiltonian.still(tuning, windows) if self.stop_early else windows
+    def still(
+        self, tuning: HamiltonianTuning, done: int, windows: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        return hamiltonian.still(tuning, done, windows) if self.stop_early else windows
 
     def retune(
         self, tuning: HamiltonianTuning, recent: Sequence[Draws], remaining: int

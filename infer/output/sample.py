@@ -51,8 +51,9 @@ def sample(
             of the result says why, and so does the logger "infer" at level INFO.
         chains: Number of chains, of each model.
         draws: Draws per chain: exactly so many, for every chain.
-        warmup: Most warm-up draws per chain; by default the engine's for so many chains. HMC and
-            NUTS end it early once the chains agree and the metric whitens their draws.
+        warmup: Warm-up draws per chain; by default the engine's for so many chains. HMC and NUTS
+            end it early once the chains agree and the metric whitens their draws, and make at
+            most twice as many where the chains need very different step sizes.
         starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or constrained
             values by name; by default "uniform", unless the engine begins at the prior.
         tuning: What an earlier run learned (`Run.tuning`).

@@ -70,7 +70,7 @@ class Choice:
 
     Attributes:
         engine: The engine.
-        warmup: Most draws of warm-up per chain.
+        warmup: Planned draws of warm-up per chain.
         reasons: Why this engine with these settings, a sentence each.
     """
 
@@ -79,7 +79,7 @@ class Choice:
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        lines = [repr(self.engine), f"at most {self.warmup} draws of warm-up per chain"]
+        lines = [repr(self.engine), f"about {self.warmup} draws of warm-up per chain"]
         return "\n".join([*lines, *(f"- {reason}" for reason in self.reasons)])
 
 

@@ -24,6 +24,8 @@ from .progress import Progress
 BUFFER_BYTES = 64 * 2**20
 CHAIN_BYTES = 2 * 2**20
 LARGEST_CAPACITY = 1024
+# Draws of warm-up in those planned: an engine may ask for more.
+LONGEST_WARMUP = 2
 
 
 @dataclass
@@ -203,7 +205,7 @@ class Run:
         window = self._layout.unpack(self._records(self.windows[0]))
         recent = (*self.recent[-1:], window)
         tuning = self._retuned(recent, len(self.windows) - 1)
-        windows = self._still(tuning, self.windows[1:])
+        windows = self._still(tuning)
         groups = [group.entered() for group in self.groups]
         taken = self.warmup_gradients + int(np.sum(window.stats.get("n_steps", 0)))
         # All at once, so that an interrupt finds the run before or after.
@@ -218,10 +220,13 @@ class Run:
         pairs = zip(self._parted(self.tuning), parts, strict=True)
         return joined([self.engine.retune(tuning, own, remaining) for tuning, own in pairs])
 
-    def _still(self, tuning: Tuning, windows: tuple[int, ...]) -> tuple[int, ...]:
-        """Keep as many of the windows as the density needs that needs most."""
-        each = (self.engine.still(own, windows) for own in self._parted(tuning))
-        return max(each, key=len)
+    def _still(self, tuning: Tuning) -> tuple[int, ...]:
+        """Choose as many windows as the density needs that needs most, up to a limit."""
+        done, planned = self.windows[0], self.windows[1:]
+        each = (self.engine.still(own, done, planned) for own in self._parted(tuning))
+        windows = max(each, key=len)
+        draws = self.warmed + done + sum(windows)
+        return windows if draws <= LONGEST_WARMUP * self.warmup else ()
 
     def _parted(self, tuning: Tuning) -> list[Tuning]:
         """List the tuning of each density."""

@@ -89,7 +89,7 @@ class Metropolis(Engine):
         target_acceptance: Mean acceptance that warm-up aims at.
         step_size: First step size in whitened units, as the kernel reads it; by default sought.
         stop_early: Whether warm-up may go on to its last window once the chains agree and the
-            scales fit.
+            scales fit, and repeat that one while their step sizes do not agree.
     """
 
     target_acceptance: float = field(default=0.8, compare=False)
@@ -173,8 +173,10 @@ class Metropolis(Engine):
         shared = hamiltonian.retune(tuning.shared, draws, scores, steps, remaining)
         return eqx.tree_at(lambda t: t.shared, tuning, shared)
 
-    def still(self, tuning: MetropolisTuning, windows: tuple[int, ...]) -> tuple[int, ...]:
-        return hamiltonian.still(tuning.shared, windows) if self.stop_early else windows
+    def still(
+        self, tuning: MetropolisTuning, done: int, windows: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        return hamiltonian.still(tuning.shared, done, windows) if self.stop_early else windows
 
 
 def _moved(state: MetropolisState, end: Here, scale: Vector) -> MetropolisState:

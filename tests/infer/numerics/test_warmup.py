@@ -1,11 +1,12 @@
 """What warm-up learns: step sizes, windows and scales."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infer.numerics.hamiltonian import raised
+from infer.numerics.hamiltonian import first_tuning, nearer, raised, shared_step, still
 from infer.numerics.metric import first_metric, fisher_scale
 from infer.numerics.step_size import average_dually, restart, try_one
 from infer.numerics.windows import warmup_windows
@@ -95,3 +96,33 @@ def test_the_acceptance_aimed_at_is_raised_by_the_share_of_late_divergences(late
     found = raised(np.asarray(0.8, np.float32), diverging)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, target, rtol=1e-6)
+
+
+def test_an_acceptance_aimed_at_comes_no_nearer_to_one_than_asked_or_a_twentieth():
+    for target, found in ((0.6, 0.8), (0.8, 0.9), (0.9, 0.95), (0.94, 0.95), (0.99, 0.99)):
+        np.testing.assert_allclose(nearer(np.asarray(target)), found)
+
+
+@pytest.mark.parametrize(
+    ("steps", "draws", "step", "agree"),
+    [
+        ([0.3, 0.4, 0.4, 0.5], 45, 0.4, True),
+        ([0.2, 0.4, 0.4, 0.5], 45, 0.4, True),
+        ([0.19, 0.4, 0.4, 0.5], 45, 0.19, False),
+        ([0.19, 0.4, 0.4, 0.5], 19, 0.4, True),
+        ([0.01, 0.4, 0.4, 0.5], 45, 0.4, False),
+        ([0.1], 45, 0.1, True),
+    ],
+)
+def test_chains_share_the_median_step_or_the_shortest_where_they_differ(steps, draws, step, agree):
+    found = shared_step(np.array(steps, np.float32), draws)
+    assert found == (pytest.approx(step), agree)
+
+
+def test_the_last_window_is_made_again_until_the_chains_agree():
+    tuning = first_tuning(np.ones((4, 2)), None, 0.8, 0)
+    agreed = eqx.tree_at(lambda t: t.settled, tuning, np.asarray(True))
+    assert still(tuning, 10, (15, 45)) == (15, 45)
+    assert still(agreed, 10, (15, 45)) == (45,)
+    assert still(tuning, 45, ()) == (45,)
+    assert still(agreed, 45, ()) == ()
