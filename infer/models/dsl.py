@@ -18,6 +18,7 @@ from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
 from .centring import Part
 from .data import Data, refuse_nan, refuse_unknown_data
+from .known_only import known_only
 from .layout import (
     Plate,
     Plates,
@@ -399,7 +400,8 @@ class DslModel(Model):
 
     def run(self, reader: Reader) -> Account:
         account = Account()
-        self.function(Sites(reader, self.labels, account, self.rules), **self.data.tree())
+        with known_only():
+            self.function(Sites(reader, self.labels, account, self.rules), **self.data.tree())
         return account
 
     def constants(self) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ from bijectors.table import RULES
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
 from .data import Data, refuse_unknown_data
+from .known_only import known_only
 from .layout import as_dims
 from .numpyro_handler import Interpreter
 from .site import Dims
@@ -35,7 +36,7 @@ class NumPyroModel(Model):
 
     def run(self, reader: Reader) -> Account:
         arguments = _bound(_signature(self.function), self.data.tree())
-        with (interpreter := Interpreter(reader, self.labels, dict(self.dims))):
+        with known_only(), (interpreter := Interpreter(reader, self.labels, dict(self.dims))):
             self.function(*arguments.args, **arguments.kwargs)
         return interpreter.finish()
 
