@@ -1,5 +1,6 @@
 """Each sampler behind one call: draws of one case, timed, with what they cost."""
 
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -42,14 +43,17 @@ def ours(case: Case, **options: Any) -> Sampler:
     """Ours, at its defaults."""
     import infer
 
-    model = infer.from_numpyro(case.numpyro, **case.data())
+    data = case.data()
+    kept: list[Any] = []
 
     def run(seed: int, draws: int) -> Draws:
         with Clock() as clock:
-            data = infer.sample(
-                model, draws=draws, chains=CHAINS, key=seed, progress=False, **options
+            if not kept:
+                kept.append(infer.from_numpyro(case.numpyro, **data))
+            found = infer.sample(
+                kept[0], draws=draws, chains=CHAINS, key=seed, progress=False, **options
             )
-        return _draws(case, clock, data, data.attrs["warmup_gradients"])
+        return _draws(case, clock, found, found.attrs["warmup_gradients"])
 
     return run
 
@@ -78,19 +82,24 @@ def _numpyro(case: Case, method: str) -> Sampler:
             chain_method=method, progress_bar=False,
         )  # fmt: skip
 
+    warming = made(1)
+
+    @functools.cache
+    def warmed(seed: int) -> int:
+        warming.warmup(jax.random.key(seed), **data, extra_fields=fields, collect_warmup=True)
+        return int(np.asarray(warming.get_extra_fields()["num_steps"]).sum())
+
     def run(seed: int, draws: int) -> Draws:
         with Clock() as clock:
             mcmc = kept.setdefault(draws, made(draws))
             mcmc.run(jax.random.key(seed), **data, extra_fields=fields)
             values = jax.block_until_ready(mcmc.get_samples(group_by_chain=True))
         stats = {k: np.asarray(v) for k, v in mcmc.get_extra_fields().items()}
-        warming = made(1)
-        warming.warmup(jax.random.key(seed), **data, extra_fields=fields, collect_warmup=True)
         return Draws(
             *clock.found,
             {name: np.asarray(values[name]) for name in case.sites},
             int(stats["num_steps"].sum()),
-            int(np.asarray(warming.get_extra_fields()["num_steps"]).sum()),
+            warmed(seed),
             int(stats["diverging"].sum()),
         )
 
@@ -103,13 +112,16 @@ def blackjax(case: Case) -> Sampler:
     import jax
     from numpyro.infer.util import initialize_model
 
-    model = initialize_model(jax.random.key(0), case.numpyro, model_kwargs=case.data())
-    start = model.param_info.z
-
-    def log_density(position):
-        return -model.potential_fn(position)
+    data = case.data()
+    kept: list[Any] = []
 
     def chain(key, draws: int):
+        model = kept[0]
+        start = model.param_info.z
+
+        def log_density(position):
+            return -model.potential_fn(position)
+
         keys = jax.random.split(key, 3)
         names = dict(zip(start, jax.random.split(keys[0], len(start)), strict=True))
         position = jax.tree.map(
@@ -130,6 +142,9 @@ def blackjax(case: Case) -> Sampler:
 
     def run(seed: int, draws: int) -> Draws:
         with Clock() as clock:
+            if not kept:
+                key = jax.random.key(0)
+                kept.append(initialize_model(key, case.numpyro, model_kwargs=data))
             if draws not in programs:
                 programs[draws] = jax.jit(jax.vmap(lambda key: chain(key, draws)))
             keys = jax.random.split(jax.random.key(seed), CHAINS)
@@ -146,18 +161,19 @@ def nutpie(case: Case) -> Sampler:
     import nutpie
     import pymc as pm
 
+    data = case.data()
     kept: list[Any] = []
 
     def run(seed: int, draws: int) -> Draws:
         with Clock() as clock:
             if not kept:
                 with pm.Model() as model:
-                    case.pymc(**case.data())
+                    case.pymc(**data)
                 kept.append(nutpie.compile_pymc_model(model, backend="numba"))
-            data = nutpie.sample(
+            found = nutpie.sample(
                 kept[0], draws=draws, chains=CHAINS, seed=seed, progress_bar=False, cores=2
             )
-        return _draws(case, clock, data, data["warmup_sample_stats"]["n_steps"].sum())
+        return _draws(case, clock, found, found["warmup_sample_stats"]["n_steps"].sum())
 
     return run
 
