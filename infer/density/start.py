@@ -25,6 +25,8 @@ TRIES = 100
 CANDIDATES = 8
 # Stan's default: uniform on (-2, 2) in the unconstrained space.
 RADIUS = 2.0
+# Words of keys, times coordinates, that are drawn from at once.
+SMALL = 2**16
 
 
 class Points(NamedTuple):
@@ -128,19 +130,26 @@ def _propose(
     """Propose a point for every lane, at each of several attempts."""
     own = family.rows(_members(family, lanes))
     of_lanes = threefry.fold_in(key, np.arange(lanes))
-    keys = np.stack([threefry.fold_in(of_lanes, attempt) for attempt in attempts])
+    keys = threefry.fold_in(of_lanes, np.array(attempts)[:, None])
     # Bits must not depend on how the user's own programs draw theirs.
     with jax.threefry_partitionable(True):
         if how == "prior":
             positions = np.asarray(_draw_priors(family.shared, own, keys))
         else:
-            size = (family.shared.size,)
-            kind = jnp.result_type(float)
-            # Attempt by attempt: what is made on the way takes several times as much memory.
-            each = [threefry.uniform(own_keys, size, kind, -RADIUS, RADIUS) for own_keys in keys]
-            positions = np.stack(each)
+            positions = _uniform(keys, family.shared.size)
         evaluated = map(np.asarray, _evaluate_in_turn(family.shared, own, key, positions))
     return [Points(*each) for each in zip(positions, *evaluated, strict=True)]
+
+
+def _uniform(keys: np.ndarray, size: int) -> np.ndarray:
+    """Draw positions for each attempt and lane, of keys of shape (attempts, lanes, 2)."""
+    draw = partial(
+        threefry.uniform, shape=(size,), dtype=jnp.result_type(float), low=-RADIUS, high=RADIUS
+    )
+    if keys.size * size < SMALL:
+        return draw(keys)
+    # Attempt by attempt: what is made on the way takes several times as much memory.
+    return np.stack([draw(own) for own in keys])
 
 
 @eqx.filter_jit

@@ -1,10 +1,12 @@
 """Collect draws from groups of chains, block by block, on threads that never wait."""
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import cache
 
 import jax
 import numpy as np
@@ -126,16 +128,26 @@ def collect(
         watch(group, future.result())
         return group
 
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            while waiting or running:
-                while waiting and len(running) < threads:
-                    group = waiting.popleft()
-                    running[pool.submit(advance, group)] = group
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    group = report(future)
-                    if (group.drawn < draws).any():
-                        waiting.append(group)
-        except KeyboardInterrupt:
-            wait(running)
-            raise
+    pool = _pool(threads)
+    try:
+        while waiting or running:
+            while waiting and len(running) < threads:
+                group = waiting.popleft()
+                running[pool.submit(advance, group)] = group
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                group = report(future)
+                if (group.drawn < draws).any():
+                    waiting.append(group)
+    finally:
+        wait(running)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Keep threads for later windows and runs: new ones would cost a short window a tenth."""
+    return ThreadPoolExecutor(threads, "chains")
+
+
+if hasattr(os, "register_at_fork"):
+    # Threads do not outlive a fork, which Windows has not.
+    os.register_at_fork(after_in_child=_pool.cache_clear)

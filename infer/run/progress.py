@@ -12,11 +12,14 @@ class Progress:
     Args:
         total: Draws to make, over all chains.
         shown: Whether to show it; by default where standard error is a terminal.
+
+    Attributes:
+        shown: Whether it is shown.
     """
 
     def __init__(self, total: int, shown: bool | None = None) -> None:
-        hidden = not (sys.stderr.isatty() if shown is None else shown)
-        self._bar = tqdm(total=total, disable=hidden, unit="draw", mininterval=0.2)
+        self.shown = sys.stderr.isatty() if shown is None else shown
+        self._bar = tqdm(total=total, disable=not self.shown, unit="draw", mininterval=0.2)
         self._divergences = 0
 
     def __enter__(self) -> "Progress":

@@ -109,7 +109,7 @@ class Run:
     warmup_gradients: int = 0
     reasons: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def density(self) -> LogDensity:
         """The log density; of several, the first."""
         return self.family.member(0)
@@ -263,7 +263,8 @@ class Run:
             return compiled.call(shared, self._own(group), group.state, order)
 
         def watch(group: Group, fresh: int) -> None:
-            bar.advance(fresh, _divergences(group, records))
+            if bar.shown:
+                bar.advance(fresh, _divergences(group, records))
 
         try:
             collect(self.groups, call, window, draws, capacity, self.plan.threads, watch)
@@ -325,6 +326,8 @@ def joined(tunings: list[Tuning]) -> Tuning:
 
 def _parted(draws: Draws, count: int) -> list[Draws]:
     """Part draws into those of each density."""
+    if count == 1:
+        return [draws]
     parts = [np.split(a, count) for a in (draws.positions, draws.gradients)]
     stats = {name: np.split(a, count) for name, a in draws.stats.items()}
     own = ({name: a[i] for name, a in stats.items()} for i in range(count))

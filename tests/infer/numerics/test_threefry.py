@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from infer.density import start
 from infer.numerics import threefry
 
 
@@ -43,3 +44,12 @@ def test_uniform_numbers_are_those_of_jax(dtype, shape):
 def test_other_types_are_refused():
     with pytest.raises(ValueError, match="float16"):
         threefry.uniform(np.zeros(2, np.uint32), (3,), np.float16, 0.0, 1.0)
+
+
+def test_uniform_starts_are_the_same_at_once_and_one_attempt_at_a_time(monkeypatch):
+    keys = threefry.fold_in(np.array([0, 7], np.uint32), np.arange(6).reshape(2, 3))
+    at_once = start._uniform(keys, 5)
+    monkeypatch.setattr(start, "SMALL", 0)
+    np.testing.assert_array_equal(start._uniform(keys, 5), at_once)
+    assert at_once.shape == (2, 3, 5)
+    assert np.unique(at_once).size == at_once.size

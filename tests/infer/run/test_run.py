@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import threading
 from concurrent.futures import Future
 
 import jax
@@ -387,3 +388,30 @@ def test_the_program_made_ready_during_the_search_for_starts_is_the_one_that_run
         one.advance(2)
         assert not in_the_making()
         assert one.timing.trace > 0
+
+
+def test_runs_leave_no_more_threads_than_they_use_at_once():
+    run(infer.NUTS(), threads=2).advance(3)
+    before = threading.active_count()
+    for key in range(3):
+        run(infer.NUTS(), threads=2, key=key).advance(3)
+    assert threading.active_count() == before
+    assert collect._pool(2) is collect._pool(2)
+
+
+def test_an_error_in_a_block_waits_for_the_others(monkeypatch):
+    """What is in flight is kept, so the run goes on from there once the error is mended."""
+    straight = run(infer.NUTS(), warmup=0, threads=2).advance(30)
+    failing = run(infer.NUTS(), warmup=0, threads=2)
+    absorb = collect.Group.absorb
+
+    def broken(self, *arguments):
+        if self.chains[0] == 1:
+            raise RuntimeError("broken")
+        return absorb(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(collect.Group, "absorb", broken)
+        with pytest.raises(RuntimeError, match="broken"):
+            failing.advance(30)
+    same(failing.advance(30), straight)
