@@ -24,7 +24,7 @@ class Draws(NamedTuple):
         compiling: Part of it in which JAX traced or compiled.
         values: Draws of each site, shape (chains, draws, ...).
         sampled: Leapfrogs of all chains after warm-up.
-        warmed: Leapfrogs of all chains in warm-up.
+        warmed: Leapfrogs of all chains in warm-up; NumPyro tells them of a warm-up alone.
         divergences: After warm-up.
     """
 
@@ -36,6 +36,7 @@ class Draws(NamedTuple):
     divergences: int
 
 
+# From a seed and a number of draws, of which one stands for a warm-up alone.
 Sampler = Callable[[int, int], Draws]
 
 
@@ -82,24 +83,20 @@ def _numpyro(case: Case, method: str) -> Sampler:
             chain_method=method, progress_bar=False,
         )  # fmt: skip
 
-    warming = made(1)
-
-    @functools.cache
-    def warmed(seed: int) -> int:
-        warming.warmup(jax.random.key(seed), **data, extra_fields=fields, collect_warmup=True)
-        return int(np.asarray(warming.get_extra_fields()["num_steps"]).sum())
-
     def run(seed: int, draws: int) -> Draws:
+        alone = draws == 1
         with Clock() as clock:
             mcmc = kept.setdefault(draws, made(draws))
-            mcmc.run(jax.random.key(seed), **data, extra_fields=fields)
+            call = functools.partial(mcmc.warmup, collect_warmup=True) if alone else mcmc.run
+            call(jax.random.key(seed), **data, extra_fields=fields)
             values = jax.block_until_ready(mcmc.get_samples(group_by_chain=True))
         stats = {k: np.asarray(v) for k, v in mcmc.get_extra_fields().items()}
+        steps = int(stats["num_steps"].sum())
         return Draws(
             *clock.found,
             {name: np.asarray(values[name]) for name in case.sites},
-            int(stats["num_steps"].sum()),
-            warmed(seed),
+            0 if alone else steps,
+            steps if alone else 0,
             int(stats["diverging"].sum()),
         )
 
@@ -205,10 +202,10 @@ def measure(sampler: str, name: str, seed: int, draws: int) -> dict[str, float]:
     run = SAMPLERS[sampler](case)
     cold = run(seed, draws)
     whole, warm = _warm(run, seed + 1, draws)
-    # One draw costs a warm-up.
     run(seed, 1)
-    warmup, _ = _warm(run, seed + 1, 1)
-    found = {"cold": cold.seconds, "warm": whole, "warmup": min(warmup, whole)} | quality(warm)
+    warmup, begun = _warm(run, seed + 1, 1)
+    found = {"cold": cold.seconds, "warm": whole, "warmup": min(warmup, whole)}
+    found |= quality(warm) | {"warmed": begun.warmed}
     return found | {"cold to 1000": cold.seconds + shift(whole - warmup, found["ess"])}
 
 
@@ -235,7 +232,6 @@ def quality(draws: Draws) -> dict[str, float]:
         "ess": min(float(az.ess(column)) for column in numbers),
         "rhat": max(float(az.rhat(column)) for column in numbers),
         "sampled": draws.sampled,
-        "warmed": draws.warmed,
         "divergences": draws.divergences,
     }
 
