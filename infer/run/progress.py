@@ -31,9 +31,16 @@ class Progress:
     ) -> None:  # fmt: skip
         self._bar.close()
 
-    def phase(self, name: str) -> None:
-        """Say what is being done now; divergences are counted anew."""
+    def phase(self, name: str, left: int | None = None) -> None:
+        """Say what is being done now; divergences are counted anew.
+
+        Args:
+            name: Of the phase.
+            left: Draws still to make, where that was not known before.
+        """
         self._divergences = 0
+        if left is not None:
+            self._bar.total = self._bar.n + left
         self._bar.set_description(name, refresh=False)
 
     def advance(self, draws: int, divergences: int) -> None:

@@ -160,7 +160,8 @@ class Run:
         left = sum(self.windows) + draws
         with Progress(left * self.chains, self.progress) as bar:
             self.warm_up(bar)
-            bar.phase("sampling")
+            # Warm-up may have ended early, or late.
+            bar.phase("sampling", draws * self.chains)
             wanted = self.fewest() + draws
             if draws:
                 self._collect(SAMPLING, wanted, bar)

@@ -19,3 +19,12 @@ def test_a_hidden_bar_says_nothing(capsys):
         bar.phase("sampling")
         bar.advance(20, divergences=1)
     assert capsys.readouterr().err == ""
+
+
+def test_a_bar_ends_full_after_a_warmup_that_ended_early(capsys):
+    with Progress(100, shown=True) as bar:
+        bar.phase("warm-up")
+        bar.advance(30, divergences=0)
+        bar.phase("sampling", left=20)
+        bar.advance(20, divergences=0)
+    assert "50/50" in capsys.readouterr().err.split("\r")[-1]
