@@ -14,7 +14,7 @@ row). Columns:
 - ESS / s: smallest bulk ESS per second of such a run
 - ESS / grad: smallest bulk ESS per 1000 leapfrogs, warm-up included
 - share: seconds of a jitted gradient in a tight loop times leapfrogs, of the sampling time on
-  these cores
+  these cores; nan where a run took no longer than its warm-up
 """
 
 import argparse
@@ -88,6 +88,11 @@ def median(runs: list[dict[str, float]], column: str) -> float:
     return statistics.median(values) if values else float("nan")
 
 
+def share(gradients: float, sampling: float) -> float:
+    """Share of the sampling time that its gradients need, where sampling could be told apart."""
+    return gradients / CORES / sampling if sampling > 0 else float("nan")
+
+
 def columns(runs: list[dict[str, float]], gradient: float) -> dict[str, float]:
     """Derive a table's row from the runs of one sampler on one model."""
     rows = [
@@ -96,7 +101,7 @@ def columns(runs: list[dict[str, float]], gradient: float) -> dict[str, float]:
             "compile": run["cold"] - run["warm"],
             "ESS / s": run["ess"] / run["warm"],
             "ESS / grad": 1000 * run["ess"] / (run["sampled"] + run["warmed"]),
-            "share": gradient * run["sampled"] / CORES / (run["warm"] - run["warmup"]),
+            "share": share(gradient * run["sampled"], run["warm"] - run["warmup"]),
         }
         for run in runs
         if run
