@@ -222,12 +222,13 @@ class Run:
         return joined([self.engine.retune(tuning, own, remaining) for tuning, own in pairs])
 
     def _still(self, tuning: Tuning) -> tuple[int, ...]:
-        """Choose as many windows as the density needs that needs most, up to a limit."""
+        """Choose as many windows as the density needs that needs most; of more, up to a limit."""
         done, planned = self.windows[0], self.windows[1:]
         each = (self.engine.still(own, done, planned) for own in self._parted(tuning))
         windows = max(each, key=len)
         draws = self.warmed + done + sum(windows)
-        return windows if draws <= LONGEST_WARMUP * self.warmup else ()
+        fits = sum(windows) <= sum(planned) or draws <= LONGEST_WARMUP * self.warmup
+        return windows if fits else planned
 
     def _parted(self, tuning: Tuning) -> list[Tuning]:
         """List the tuning of each density."""
