@@ -13,6 +13,7 @@ from jaxtyping import Array
 from ..errors import StartError
 from ..models.names import listed
 from ..numerics import threefry
+from ..programs.native import Program, program
 from ..target import Components
 from .base import LogDensity
 from .explanation import explained
@@ -137,7 +138,10 @@ def _propose(
             positions = np.asarray(_draw_priors(family.shared, own, keys))
         else:
             positions = _uniform(keys, family.shared.size)
-        evaluated = map(np.asarray, _evaluate_in_turn(family.shared, own, key, positions))
+        arguments = (family.shared, own, key, positions)
+        made, _ = program(_evaluate_in_turn, (), arguments, "brief")
+        assert isinstance(made, Program)
+        evaluated = map(np.asarray, made.call(*arguments))
     return [Points(*each) for each in zip(positions, *evaluated, strict=True)]
 
 
@@ -160,7 +164,6 @@ def _draw_priors(shared: LogDensity, own: LogDensity, keys: Any) -> Array:
     return jax.lax.map(lambda keys: _each(one, own, keys), keys)
 
 
-@eqx.filter_jit
 def _evaluate_in_turn(shared: LogDensity, own: LogDensity, key: Any, positions: Any) -> Components:
     def one(own: LogDensity, position: Array) -> Components:
         return eqx.combine(shared, own).at(_wrapped(key)).components(position)

@@ -20,8 +20,8 @@ from ..models.base import Model
 from ..models.generative import not_generative, refuse_unless_generative
 from ..models.observing import observing
 from ..models.readers import Values
+from ..programs.native import Program, program
 from ..run.loop import root_key
-from ..run.native import Program, program
 from ..run.offers import refuse_number
 from ..run.run import Run
 from ..run.start import start
@@ -223,7 +223,7 @@ def _quantities(density: LogDensity, positions: Array) -> _Found:
 
 
 def _called(function: Any, *arguments: Any) -> Any:
-    made, _ = program(function, (), arguments, native=False)
+    made, _ = program(function, (), arguments, "kernels")
     assert isinstance(made, Program)
     return jax.tree.map(np.asarray, made.call(*arguments))
 

@@ -11,8 +11,8 @@ from jaxtyping import Array
 from ..errors import ModelError
 from ..models.base import Account, Model
 from ..models.readers import Predictions
+from ..programs.native import Program, program
 from ..run.loop import root_key
-from ..run.native import Program, program
 from .arviz import dataset
 from .trees import values_of
 from .values import LARGEST_SLICE, SLICE_NUMBERS
@@ -118,7 +118,7 @@ def _slice(
 ) -> Simulated:
     rows = np.minimum(np.arange(begin, begin + size), draws - 1)
     arguments = (model, {n: a[rows] for n, a in values.items()}, root, rows.astype(np.uint32))
-    made, _ = program(_run_all, (), arguments, native=False)
+    made, _ = program(_run_all, (), arguments, "kernels")
     assert isinstance(made, Program)
     draw = jax.tree.map(np.asarray, made.call(*arguments))
     # The last slice is padded, so that all are of one shape.

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from ..density.base import LogDensity
 from ..engines.base import Engine
-from ..run.native import Program, Refusal, program
+from ..programs.native import Program, Refusal, program
 from ..run.run import Run
 from ..types import Vector
 
@@ -126,9 +126,9 @@ def _gradient_seconds(run: Run, position: np.ndarray) -> float:
     count = 100
     while True:
         arguments = (run.density, position, np.int32(count))
-        made, _ = program(_gradients, (), arguments, native=run.plan.native)
+        made, _ = program(_gradients, (), arguments, run.plan.form)
         if isinstance(made, Refusal):
-            made, _ = program(_gradients, (), arguments, native=False)
+            made, _ = program(_gradients, (), arguments, "kernels")
         assert isinstance(made, Program)
         jax.block_until_ready(made.call(*arguments))
         began = time.perf_counter()

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..density.base import LogDensity
-from ..run.native import Program, prepare, program
+from ..programs.native import Program, prepare, program
 
 # Numbers in one slice: of fixed size, so that the number of draws compiles nothing.
 SLICE_NUMBERS = 2**18
@@ -16,8 +16,8 @@ LARGEST_SLICE = 1024
 def prepare_values(density: LogDensity) -> None:
     """Begin to compile what `constrained` and `observed_values` will ask for."""
     blank = np.zeros((_rows(density.size), density.size), jnp.result_type(float))
-    prepare(_constrain, (), (density, blank), native=False)
-    prepare(_observe, (), (density,), native=False)
+    prepare(_constrain, (), (density, blank), "kernels")
+    prepare(_observe, (), (density,), "kernels")
 
 
 def constrained(density: LogDensity, positions: np.ndarray) -> dict[str, np.ndarray]:
@@ -42,7 +42,7 @@ def _rows(size: int) -> int:
 def _slice(density: LogDensity, positions: np.ndarray, rows: int) -> dict[str, np.ndarray]:
     missing = rows - len(positions)
     padded = np.concatenate([positions, np.repeat(positions[-1:], missing, axis=0)])
-    made, _ = program(_constrain, (), (density, padded), native=False)
+    made, _ = program(_constrain, (), (density, padded), "kernels")
     assert isinstance(made, Program)
     values = made.call(density, padded)
     return {name: np.asarray(a)[: len(positions)] for name, a in values.items()}
@@ -54,7 +54,7 @@ def _constrain(density: LogDensity, positions: Array) -> dict[str, Array]:
 
 def observed_values(density: LogDensity) -> dict[str, np.ndarray]:
     """Return what a model observes, by name, on the host."""
-    made, _ = program(_observe, (), (density,), native=False)
+    made, _ = program(_observe, (), (density,), "kernels")
     assert isinstance(made, Program)
     return {name: np.asarray(a) for name, a in made.call(density).items()}
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 
 from ..errors import RunError
+from ..programs.native import Form
 
 
 class Plan(NamedTuple):
@@ -21,6 +22,11 @@ class Plan(NamedTuple):
     width: int
     threads: int
     native: bool
+
+    @property
+    def form(self) -> Form:
+        """How each program is to be compiled."""
+        return "native" if self.native else "kernels"
 
 
 def plan(chains: int, width: int | None, threads: int | None) -> Plan:

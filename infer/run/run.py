@@ -12,10 +12,10 @@ from ..density.base import LogDensity
 from ..density.family import Family, nothing_of
 from ..engines.base import Draws, Engine, Tuning
 from ..errors import RunError
+from ..programs.native import Program, Refusal, prepare, program
 from .collect import Group, collect, regrouped
 from .devices import Plan, in_turn, without_native
 from .loop import SAMPLING, Block, Layout, Order, Steered, layout, run_block
-from .native import Program, Refusal, prepare, program
 from .offers import refuse_number
 from .progress import Progress
 
@@ -277,7 +277,7 @@ class Run:
 
     def prepare(self) -> "Run":
         """Begin to compile the loop; of all that the run holds, only shapes matter."""
-        prepare(run_block, *self._made_for(self._layout.record), native=self.plan.native)
+        prepare(run_block, *self._made_for(self._layout.record), self.plan.form)
         return self
 
     def _made_for(self, record: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -292,7 +292,7 @@ class Run:
 
     def _program(self, record: int) -> Program:
         """Compile the loop; where there is no native form, make another plan."""
-        made, new = program(run_block, *self._made_for(record), native=self.plan.native)
+        made, new = program(run_block, *self._made_for(record), self.plan.form)
         if isinstance(made, Refusal):
             self.why_not_native = made.reason
             self._regroup(without_native(self.chains, self.plan, made.lapack))

@@ -17,14 +17,14 @@ from ..engines.base import Engine, State, Tuning
 from ..errors import RunError
 from ..models.base import Model
 from ..models.data import on_device
+from ..programs.garbage import uncollected
+from ..programs.native import Program, prepare, program
 from ..target import Components
 from ..types import Kinds, kinds
 from .choice import choice, facts_of, hardware
 from .collect import Group, regrouped
 from .devices import Plan, plan, together
-from .garbage import uncollected
 from .loop import chain_keys
-from .native import Program, prepare, program
 from .offers import chosen_starts, refuse_number, refuse_unless_offered
 from .run import Run, RunState, joined, made_for
 
@@ -95,7 +95,7 @@ def start(
     if isinstance(begins, str):
         # Values that the user gives are looked at before anything compiles.
         run.prepare()
-        prepare(_init_all, (engine, density.has_value), tuple(blank), native=False)
+        prepare(_init_all, (engine, density.has_value), tuple(blank), "brief")
     began = time.perf_counter()
     points = find_starts(members, chains, start_key, begins)
     run.tuning = _first_tuning(engine, points, members.count, tuning)
@@ -144,7 +144,7 @@ def _first_tuning(engine: Engine, points: Points, count: int, learned: Tuning | 
 
 
 def _init(engine: Engine, has_value: bool, points: Points) -> State:
-    made, _ = program(_init_all, (engine, has_value), tuple(points), native=False)
+    made, _ = program(_init_all, (engine, has_value), tuple(points), "brief")
     assert isinstance(made, Program)
     return jax.tree.map(np.asarray, made.call(*points))
 

@@ -13,7 +13,8 @@ import pytest
 
 import bijectors as bj
 import infer
-from infer.run import collect, native
+from infer.programs import native
+from infer.run import collect
 from infer.run.offers import refuse_number
 
 from .. import targets
@@ -273,7 +274,7 @@ def test_regrouping_keeps_what_the_chains_have_done(monkeypatch):
     monkeypatch.setattr(
         run_module,
         "program",
-        lambda *a, native: (refusal, False) if native else real(*a, native=False),
+        lambda *a: (refusal, False) if a[-1] == "native" else real(*a),
     )
     resumed = infer.start(targets.normal(), infer.NUTS(), state=state, progress=False).advance(3)
     assert resumed.why_not_native == "no"

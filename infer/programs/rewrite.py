@@ -67,6 +67,31 @@ def survey(program: Any) -> Survey:
     return Survey(tuple(sorted(loops)), tuple(sorted(missing)), bool((loops | others) & LAPACK))
 
 
+def work(program: Any) -> int:
+    """Count the numbers that a jaxpr computes, each of them as often as its loops say.
+
+    A loop that ends by a condition counts once, and a sum of products by its products.
+    """
+    jaxpr = getattr(program, "jaxpr", program)
+    return sum(_work_of(equation) for equation in jaxpr.eqns)
+
+
+def _work_of(equation: JaxprEqn) -> int:
+    if inner := _inner(equation):
+        return equation.params.get("length", 1) * sum(map(work, inner))
+    results = sum(prod(getattr(result.aval, "shape", ())) for result in equation.outvars)
+    return results * _terms(equation)
+
+
+def _terms(equation: JaxprEqn) -> int:
+    """Count the products that make up each number."""
+    name = equation.primitive.name
+    if name == "dot_general":
+        (summed, _), _ = equation.params["dimension_numbers"]
+        return prod(_kinds(equation)[0].shape[axis] for axis in summed)
+    return _kinds(equation)[0].shape[-1] if name in LAPACK else 1
+
+
 def rewritten(traced: jax.stages.Traced) -> Callable[..., Any]:
     """Return a function that computes what was traced, with loops for what the table knows."""
     structure = jax.tree.structure(traced.out_info)

@@ -6,7 +6,7 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
-from infer.run.garbage import uncollected
+from infer.programs.garbage import uncollected
 
 
 def test_collection_is_off_inside_and_on_again_after_an_error():

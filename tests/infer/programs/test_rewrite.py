@@ -7,9 +7,9 @@ import pytest
 
 import bijectors as bj
 import infer
-from infer.run import rewrite
-from infer.run.native import Program, Refusal, program
-from infer.run.rewrite import TABLE, survey
+from infer.programs import rewrite
+from infer.programs.native import Program, Refusal, program
+from infer.programs.rewrite import TABLE, survey
 
 GROUP = np.random.default_rng(0).integers(0, 5, 23)
 
@@ -136,7 +136,7 @@ def test_keys_pass_through():
 def test_the_native_form_computes_what_the_program_does(name):
     function = PLACES["in a while loop"](NEEDING[name])
     x = jnp.linspace(0.3, 0.9, 5)
-    made, _ = program(function, (), (x,), native=True)
+    made, _ = program(function, (), (x,), "native")
     assert isinstance(made, Program), made
     assert made.native
     assert made.rewritten == (name,)
@@ -216,7 +216,7 @@ def test_transitions_of_the_native_form_are_those_of_the_ordinary(model, needed)
 
 def test_what_has_no_native_form_is_named_before_anything_is_compiled():
     made, _ = program(
-        lambda x: jnp.sort(x) + jnp.linalg.det(spread(x)), (), (jnp.ones(4),), native=True
+        lambda x: jnp.sort(x) + jnp.linalg.det(spread(x)), (), (jnp.ones(4),), "native"
     )
     assert made == Refusal("no native form of lu, sort", lapack=True)
 
@@ -228,7 +228,7 @@ def test_what_is_computed_for_nothing_is_no_hindrance():
     def checked(x):
         return x, jnp.linalg.eigvalsh(spread(x)).min() > 0
 
-    made, _ = program(lambda x: checked(x)[0] + 1, (), (jnp.ones(4),), native=True)
+    made, _ = program(lambda x: checked(x)[0] + 1, (), (jnp.ones(4),), "native")
     assert isinstance(made, Program)
     assert made.native
     assert not made.lapack

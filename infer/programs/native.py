@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +14,20 @@ from jaxtyping import Array, Bool
 
 from ..types import kinds
 from .garbage import uncollected
-from .rewrite import rewritten, survey
+from .rewrite import Survey, rewritten, survey, work
 
+# How a program is compiled: as one native function, on a CPU; as XLA does, kernel by kernel; or, of
+# one that is called a few times, as is soonest done.
+Form = Literal["native", "kernels", "brief"]
 KEPT = 64
 # LLVM's third level takes up to 1.4 times as long as its second, and its loops are no faster.
 LEVEL: dict[str, Any] = {"xla_backend_optimization_level": 2}
 # XLA's calls into another library for sums and products have no native form.
-NATIVE_OPTIONS = LEVEL | {"xla_cpu_experimental_ynn_fusion_type": ""}
+NATIVE_OPTIONS: dict[str, Any] = LEVEL | {"xla_cpu_experimental_ynn_fusion_type": ""}
+# Its lowest level takes a third as long, and the program some five times: of so many numbers
+# 10 to 50 ms more.
+BRIEF_OPTIONS: dict[str, Any] = NATIVE_OPTIONS | {"xla_backend_optimization_level": 0}
+BRIEF_WORK = 2**24
 
 
 class Program(NamedTuple):
@@ -62,7 +69,7 @@ _kept: OrderedDict[Hashable, Made | Future[Made]] = OrderedDict()
 
 def prepare(
     function: Callable[..., Any], static: tuple[Hashable, ...], arguments: tuple[Any, ...],
-    *, native: bool,
+    form: Form,
 ) -> None:  # fmt: skip
     """Trace a program that will be asked for, and let XLA compile it while other work goes on.
 
@@ -70,12 +77,12 @@ def prepare(
         function: As in `program`; and so are the others.
         static: Leading arguments that the program is made for.
         arguments: Arrays; only their shapes and types matter.
-        native: Compile the whole program as one native CPU function.
+        form: How to compile it.
     """
-    key = _key(function, static, arguments, native)
+    key = _key(function, static, arguments, form)
     if key in _kept:
         return
-    compiling = _traced(partial(function, *static), arguments, native)
+    compiling = _traced(partial(function, *static), arguments, form)
     other = ThreadPoolExecutor(1)
     _keep(key, other.submit(compiling))
     other.shutdown(wait=False)
@@ -83,7 +90,7 @@ def prepare(
 
 def program(
     function: Callable[..., Any], static: tuple[Hashable, ...], arguments: tuple[Any, ...],
-    *, native: bool,
+    form: Form,
 ) -> tuple[Program | Refusal, bool]:  # fmt: skip
     """Compile `function(*static, *arguments)`, or find it among those compiled before.
 
@@ -91,16 +98,16 @@ def program(
         function: A module-level function.
         static: Leading arguments that the program is made for.
         arguments: Arrays; only their shapes and types matter here.
-        native: Compile the whole program as one native CPU function.
+        form: How to compile it.
 
     Returns:
         The program, or a refusal of the native form; and whether it is new.
     """
-    key = _key(function, static, arguments, native)
+    key = _key(function, static, arguments, form)
     kept = _kept.get(key)
     new = kept is None or isinstance(kept, Future)
     if kept is None:
-        kept = _awaited(_traced(partial(function, *static), arguments, native))
+        kept = _awaited(_traced(partial(function, *static), arguments, form))
     made = _awaited(kept.result) if isinstance(kept, Future) else kept
     _keep(key, made)
     return made, new
@@ -123,14 +130,14 @@ def _awaited(finish: Callable[[], Made]) -> Made:
 
 def _key(
     function: Callable[..., Any], static: tuple[Hashable, ...], arguments: tuple[Any, ...],
-    native: bool,
+    form: Form,
 ) -> Hashable:  # fmt: skip
-    return function, static, kinds(arguments), native
+    return function, static, kinds(arguments), form
 
 
 @uncollected()
 def _traced(
-    function: Callable[..., Any], arguments: tuple[Any, ...], native: bool
+    function: Callable[..., Any], arguments: tuple[Any, ...], form: Form
 ) -> Callable[[], Made]:
     """Trace and lower a program in this thread; what is returned compiles it, in any."""
     began = time.perf_counter()
@@ -138,32 +145,46 @@ def _traced(
     with jax.threefry_partitionable(True):
         program = jax.jit(function).trace(*arguments)
         found = survey(program.jaxpr)
-        if native and found.missing:
+        if form == "native" and found.missing:
             why = f"no native form of {', '.join(found.missing)}"
             return lambda: Refusal(why, found.lapack)
+        native = form == "native" or form == "brief" and _soon(program, found)
         lowered = _natively(program).lower(*arguments) if native else program.lower()
     seconds = time.perf_counter() - began
 
+    def kernels() -> Program:
+        call = (program.lower() if native else lowered).compile()
+        return Program(call, False, (), found.lapack, seconds, 0.0)
+
     def compiled() -> Made:
+        if not native:
+            return kernels()
         try:
-            made = _natively_compiled(lowered) if native else lowered.compile()
+            call = _compiled(lowered, form)
         except jax.errors.JaxRuntimeError as error:
-            if not native:
-                raise
-            return Refusal(str(error).split("\n")[0], found.lapack)
-        call, names = (_first_of(made), found.rewritten) if native else (made, ())
-        return Program(call, native, names, found.lapack, seconds, 0.0)
+            refusal = Refusal(str(error).split("\n")[0], found.lapack)
+            return refusal if form == "native" else kernels()
+        return Program(call, True, found.rewritten, found.lapack, seconds, 0.0)
 
     return compiled
 
 
-def _natively_compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
+def _soon(program: jax.stages.Traced, found: Survey) -> bool:
+    """Tell whether a program may be compiled in a hurry, for how little it has to do."""
+    on_cpu = jax.default_backend() == "cpu"
+    return on_cpu and not found.missing and work(program.jaxpr) <= BRIEF_WORK
+
+
+def _compiled(lowered: jax.stages.Lowered, form: Form) -> Callable[..., Any]:
+    options = BRIEF_OPTIONS if form == "brief" else NATIVE_OPTIONS
     try:
-        return lowered.compile(compiler_options=dict(NATIVE_OPTIONS))
+        made = lowered.compile(compiler_options=dict(options))
     except jax.errors.JaxRuntimeError as error:
         if "No such compile option" not in str(error):
             raise
-        return lowered.compile(compiler_options=dict(LEVEL))
+        known: dict[str, Any] = {name: value for name, value in options.items() if name in LEVEL}
+        made = lowered.compile(compiler_options=known)
+    return lambda *arguments: made(*arguments)[0]
 
 
 def _natively(program: jax.stages.Traced) -> jax.stages.Wrapped:
@@ -193,7 +214,3 @@ def _natively(program: jax.stages.Traced) -> jax.stages.Wrapped:
 def _touched(leaf: Array) -> Bool[Array, "one"]:
     is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return (jax.random.key_data(leaf) if is_key else leaf).reshape(-1)[:1] != 0
-
-
-def _first_of(compiled: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments: compiled(*arguments)[0]

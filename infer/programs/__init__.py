@@ -1,0 +1,1 @@
+"""Programs: compiled once and kept, in one native piece where XLA can."""

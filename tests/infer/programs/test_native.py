@@ -1,0 +1,58 @@
+"""A program that is called a few times is compiled as is soonest done."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.lax.linalg import triangular_solve
+
+from infer.programs import native
+from infer.programs.native import Program, program
+from infer.programs.rewrite import work
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "numbers"),
+    [
+        (lambda x: jnp.sin(x) + x, (np.ones(5),), 2 * 5),
+        (lambda a, b: a @ b, (np.ones((3, 4)), np.ones((4, 5))), 3 * 4 * 5),
+        (lambda x: jax.lax.map(jnp.sin, x), (np.ones((7, 5)),), 7 * 5),
+        (lambda x: jax.lax.map(lambda y: jax.lax.map(jnp.sin, y), x), (np.ones((7, 5)),), 7 * 5),
+        (jax.jit(lambda x: x + 1), (np.ones(5),), 5),
+        (partial(triangular_solve, left_side=True), (np.eye(6), np.ones((6, 4))), 6 * 6 * 4),
+    ],
+)
+def test_the_work_of_a_program_is_known_before_it_compiles(function, arguments, numbers):
+    assert work(jax.make_jaxpr(function)(*arguments)) == numbers
+
+
+@pytest.mark.parametrize("count", [5, native.BRIEF_WORK])
+def test_only_a_program_with_little_to_do_is_compiled_in_a_hurry(count):
+    def function(x):
+        return jnp.cumsum(jnp.sin(x[0]) * jnp.ones(count))[:3]
+
+    made, _ = program(function, (), (np.array([0.5]),), "brief")
+    assert isinstance(made, Program)
+    assert made.native == (count == 5)
+    expected = np.sin(0.5) * np.arange(1, 4)
+    np.testing.assert_allclose(made.call(np.array([0.5])), expected, rtol=1e-6)
+
+
+def test_what_has_no_native_form_is_compiled_kernel_by_kernel():
+    made, _ = program(jnp.sort, (), (np.array([2.0, 1.0]),), "brief")
+    assert isinstance(made, Program)
+    assert not made.native
+    np.testing.assert_array_equal(made.call(np.array([2.0, 1.0])), [1.0, 2.0])
+
+
+def test_what_xla_refuses_natively_is_compiled_kernel_by_kernel(monkeypatch):
+    def refuse(*_):
+        raise jax.errors.JaxRuntimeError("UNIMPLEMENTED: no such thunk")
+
+    monkeypatch.setattr(native, "_compiled", refuse)
+    made, _ = program(lambda x: jnp.expm1(x), (), (np.ones(3),), "brief")
+    assert isinstance(made, Program)
+    assert not made.native
+    np.testing.assert_allclose(made.call(np.ones(3)), np.expm1(np.ones(3)), rtol=1e-6)
