@@ -4,9 +4,10 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache
+from threading import Event, Lock
 
 import jax
 import numpy as np
@@ -112,34 +113,37 @@ def collect(
         draws: Draws wanted of each chain.
         capacity: Rows of a block.
         threads: Blocks in flight.
-        watch: Told of each group and its new draws.
+        watch: Told of each group and its new draws, by one thread at a time.
     """
     waiting = deque(g for g in groups if (g.drawn < draws).any())
-    running: dict[Future[int], Group] = {}
+    stop, lock = Event(), Lock()
 
-    def advance(group: Group) -> int:
+    def work() -> None:
         # A worker keeps the block too: an interrupt reaches the main thread alone.
-        began = time.perf_counter()
-        block = jax.block_until_ready(call(group, group.order(window, draws, capacity)))
-        return group.absorb(block, time.perf_counter() - began, capacity)
-
-    def report(future: Future[int]) -> Group:
-        group = running.pop(future)
-        watch(group, future.result())
-        return group
-
-    pool = _pool(threads)
-    try:
-        while waiting or running:
-            while waiting and len(running) < threads:
+        while not stop.is_set():
+            try:
                 group = waiting.popleft()
-                running[pool.submit(advance, group)] = group
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                group = report(future)
-                if (group.drawn < draws).any():
-                    waiting.append(group)
+            except IndexError:
+                return
+            began = time.perf_counter()
+            block = jax.block_until_ready(call(group, group.order(window, draws, capacity)))
+            fresh = group.absorb(block, time.perf_counter() - began, capacity)
+            with lock:
+                watch(group, fresh)
+            if (group.drawn < draws).any():
+                waiting.append(group)
+
+    # One task for each thread: another for each block would wake three threads a block.
+    running: list[Future[None]] = []
+    try:
+        for _ in range(min(threads, len(waiting))):
+            running.append(_pool(threads).submit(work))
+        wait(running, return_when=FIRST_EXCEPTION)
     finally:
+        stop.set()
         wait(running)
+    for future in running:
+        future.result()
 
 
 @cache

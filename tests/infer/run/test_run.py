@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 import threading
+import time
 from concurrent.futures import Future
 
 import jax
@@ -404,15 +405,18 @@ def test_an_error_in_a_block_waits_for_the_others(monkeypatch):
     """What is in flight is kept, so the run goes on from there once the error is mended."""
     straight = run(infer.NUTS(), warmup=0, threads=2).advance(30)
     failing = run(infer.NUTS(), warmup=0, threads=2)
-    absorb = collect.Group.absorb
+    absorb, kept = collect.Group.absorb, []
 
     def broken(self, *arguments):
-        if self.chains[0] == 1:
+        if self.chains[0] == 0:
             raise RuntimeError("broken")
-        return absorb(self, *arguments)
+        time.sleep(0.5)
+        kept.append(absorb(self, *arguments))
+        return kept[-1]
 
     with monkeypatch.context() as patch:
         patch.setattr(collect.Group, "absorb", broken)
         with pytest.raises(RuntimeError, match="broken"):
             failing.advance(30)
+        assert sum(kept) == failing.groups[1].drawn[0] > 0
     same(failing.advance(30), straight)
