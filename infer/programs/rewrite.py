@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import compress
-from math import prod
+from math import inf, prod
 from typing import Any, NamedTuple
 
 import jax
@@ -67,20 +67,22 @@ def survey(program: Any) -> Survey:
     return Survey(tuple(sorted(loops)), tuple(sorted(missing)), bool((loops | others) & LAPACK))
 
 
-def work(program: Any) -> int:
+def work(program: Any) -> float:
     """Count the numbers that a jaxpr computes, each of them as often as its loops say.
 
-    A loop that ends by a condition counts once, and a sum of products by its products.
+    A sum of products counts by its products, and a loop that ends by a condition is endless.
     """
     jaxpr = getattr(program, "jaxpr", program)
-    return sum(_work_of(equation) for equation in jaxpr.eqns)
+    return sum((_work_of(equation) for equation in jaxpr.eqns), 0.0)
 
 
-def _work_of(equation: JaxprEqn) -> int:
+def _work_of(equation: JaxprEqn) -> float:
+    if equation.primitive.name == "while":
+        return inf
     if inner := _inner(equation):
-        return equation.params.get("length", 1) * sum(map(work, inner))
+        return equation.params.get("length", 1) * sum(map(work, inner), 0.0)
     results = sum(prod(getattr(result.aval, "shape", ())) for result in equation.outvars)
-    return results * _terms(equation)
+    return float(results * _terms(equation))
 
 
 def _terms(equation: JaxprEqn) -> int:

@@ -1,6 +1,7 @@
 """A program that is called a few times is compiled as is soonest done."""
 
 from functools import partial
+from math import inf
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ from infer.programs.rewrite import work
         (lambda x: jax.lax.map(jnp.sin, x), (np.ones((7, 5)),), 7 * 5),
         (lambda x: jax.lax.map(lambda y: jax.lax.map(jnp.sin, y), x), (np.ones((7, 5)),), 7 * 5),
         (jax.jit(lambda x: x + 1), (np.ones(5),), 5),
+        (lambda x: jax.lax.while_loop(lambda x: x[0] < 9, jnp.exp, x), (np.ones(5),), inf),
         (partial(triangular_solve, left_side=True), (np.eye(6), np.ones((6, 4))), 6 * 6 * 4),
     ],
 )
