@@ -1,23 +1,43 @@
 """A scatter as a loop over its rows, for compilers that have none."""
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.lax import GatherScatterMode, ScatterDimensionNumbers
-from jaxtyping import Array
+from jaxtyping import Array, Int
 
 # A turn of a loop costs more than an update: with one a turn 3 ns each, with four or eight 1 ns.
 # Eight take a tenth longer to compile than four.
 ROWS_A_TURN = 4
 
 
+class Rows(NamedTuple):
+    """The rows of a scatter.
+
+    Attributes:
+        starts: Where each one's window begins, along every axis of the operand.
+        windows: What each brings.
+    """
+
+    starts: Int[Array, "rows axes"]
+    windows: Array
+
+
+Combine = Callable[[Array, Array], Array]
+
+
 def scatter_in_loop(
-    combine: Callable[[Array, Array], Array], dimensions: ScatterDimensionNumbers,
+    combine: Combine, dimensions: ScatterDimensionNumbers,
     mode: GatherScatterMode, operand: Array, indices: Array, updates: Array,
 ) -> Array:  # fmt: skip
     """Combine windows of `operand` with `updates`, in the order of the indices.
+
+    Where neighbouring updates are added to the same place, as in data sorted by group, they are
+    summed first, so that no addition waits for the one before to be stored.
 
     Args:
         combine: Of the present and the new window, such as their sum.
@@ -33,30 +53,49 @@ def scatter_in_loop(
     last = jnp.asarray(room, starts.dtype)
     if mode == GatherScatterMode.CLIP:
         starts = jnp.clip(starts, 0, last)
-    drops = mode == GatherScatterMode.FILL_OR_DROP
-
-    def update(operand: Array, start: Array, window: Array) -> Array:
-        begin = tuple(start)
-        old = jax.lax.dynamic_slice(operand, begin, window.shape)
-        new = combine(old, window)
-        if drops:
-            new = jnp.where(((start >= 0) & (start <= last)).all(), new, old)
-        return jax.lax.dynamic_update_slice(operand, new, begin)
-
-    return _in_turns(update, operand, starts, windows)
+    if mode != GatherScatterMode.FILL_OR_DROP:
+        return _in_turns(combine, operand, Rows(starts, windows))
+    # Windows that lie outside fall into a margin, which is cut off. To choose between the old and
+    # the new one in the loop would make XLA copy the operand for each.
+    margin = [(0, windows.shape[1])] + [(0, 0)] * (operand.ndim - 1)
+    begin = jnp.asarray([len(operand)] + [0] * (operand.ndim - 1), starts.dtype)
+    inside = ((starts >= 0) & (starts <= last)).all(axis=-1, keepdims=True)
+    rows = Rows(jnp.where(inside, starts, begin), windows)
+    return _in_turns(combine, jnp.pad(operand, margin), rows)[: len(operand)]
 
 
-def _in_turns(update, operand: Array, starts: Array, windows: Array) -> Array:
-    def turn(operand, rows):
-        for start, window in zip(*rows, strict=True):
-            operand = update(operand, start, window)
-        return operand, None
+def _in_turns(combine: Combine, operand: Array, rows: Rows) -> Array:
+    """Go through the rows, some a turn."""
 
-    whole = len(starts) // ROWS_A_TURN * ROWS_A_TURN
-    blocks = [a[:whole].reshape(-1, ROWS_A_TURN, *a.shape[1:]) for a in (starts, windows)]
+    def turn(operand: Array, rows: Rows) -> tuple[Array, None]:
+        if combine is not jax.lax.add:
+            return _each(combine, operand, rows), None
+        at_one_place = (rows.starts == rows.starts[0]).all()
+        branches = partial(_together, combine), partial(_each, combine)
+        return jax.lax.cond(at_one_place, *branches, operand, rows), None
+
+    whole = len(rows.starts) // ROWS_A_TURN * ROWS_A_TURN
     if whole:
-        operand, _ = jax.lax.scan(turn, operand, tuple(blocks))
-    return turn(operand, (starts[whole:], windows[whole:]))[0]
+        blocks = [a[:whole].reshape(-1, ROWS_A_TURN, *a.shape[1:]) for a in rows]
+        operand, _ = jax.lax.scan(turn, operand, Rows(*blocks))
+    return _each(combine, operand, Rows(*(a[whole:] for a in rows)))
+
+
+def _each(combine: Combine, operand: Array, rows: Rows) -> Array:
+    for start, window in zip(*rows, strict=True):
+        operand = _update(combine, operand, start, window)
+    return operand
+
+
+def _together(combine: Combine, operand: Array, rows: Rows) -> Array:
+    """Add rows that all fall on one place."""
+    return _update(combine, operand, rows.starts[0], rows.windows.sum(axis=0))
+
+
+def _update(combine: Combine, operand: Array, start: Array, window: Array) -> Array:
+    begin = tuple(start)
+    old = jax.lax.dynamic_slice(operand, begin, window.shape)
+    return jax.lax.dynamic_update_slice(operand, combine(old, window), begin)
 
 
 def _windows(dimensions: ScatterDimensionNumbers, operand: Array, updates: Array) -> Array:
