@@ -157,6 +157,19 @@ class Engine(ABC):
             remaining: Windows of warm-up still to come; at 0, sampling is next.
         """
 
+    def places(self, tuning: Tuning, recent: Sequence[Draws], remaining: int) -> np.ndarray:
+        """Tell for each chain whose state it goes on from after a window of warm-up: its own.
+
+        Args:
+            tuning: In use in that window.
+            recent: As in `retune`.
+            remaining: As in `retune`.
+
+        Returns:
+            A chain for each chain, shape (chains,).
+        """
+        return np.arange(len(recent[-1].positions))
+
     def still(self, tuning: Tuning, done: int, windows: tuple[int, ...]) -> tuple[int, ...]:
         """Choose the windows to come: those planned that are worth their draws, or others.
 

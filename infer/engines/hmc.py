@@ -25,6 +25,7 @@ from ..numerics.line_integral import (
 )
 from ..numerics.metric import Metric
 from ..numerics.step_size import StepSize, averaged
+from ..numerics.stray import places
 from ..numerics.windows import default_warmup, warmup_windows
 from ..target import Components, Target
 from ..types import Scalar, Vector
@@ -220,15 +221,15 @@ class HMC(Engine):
         shared = hamiltonian.reuse(learned.shared, fresh.shared)
         return eqx.tree_at(lambda t: t.shared, fresh, shared)
 
+    def places(self, tuning: HMCTuning, recent: Sequence[Draws], remaining: int) -> np.ndarray:
+        return places(tuning.shared.metric, recent[-1].positions, recent[-1].stats, remaining)
+
     def still(self, tuning: HMCTuning, done: int, windows: tuple[int, ...]) -> tuple[int, ...]:
         return hamiltonian.still(tuning.shared, done, windows) if self.stop_early else windows
 
     def retune(self, tuning: HMCTuning, recent: Sequence[Draws], remaining: int) -> HMCTuning:
         draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-        steps, diverging = (recent[-1].stats[name] for name in ("step_size_bar", "diverging"))
-        shared = hamiltonian.retune(
-            tuning.shared, draws, scores, steps[:, -1], remaining, diverging
-        )
+        shared = hamiltonian.retune(tuning.shared, draws, scores, recent[-1].stats, remaining)
         return eqx.tree_at(lambda t: t.shared, tuning, shared)
 
 

@@ -25,6 +25,7 @@ from ..numerics.line_integral import (
 from ..numerics.metric import Metric
 from ..numerics.no_u_turn import Choice, Slots, Tree
 from ..numerics.step_size import StepSize, averaged
+from ..numerics.stray import places
 from ..numerics.windows import default_warmup, warmup_windows
 from ..target import Components, Target
 from ..types import Scalar, Vector
@@ -181,6 +182,11 @@ class NUTS(Engine):
     def reuse(self, learned: HamiltonianTuning, fresh: HamiltonianTuning) -> HamiltonianTuning:
         return hamiltonian.reuse(learned, fresh)
 
+    def places(
+        self, tuning: HamiltonianTuning, recent: Sequence[Draws], remaining: int
+    ) -> np.ndarray:
+        return places(tuning.metric, recent[-1].positions, recent[-1].stats, remaining)
+
     def still(
         self, tuning: HamiltonianTuning, done: int, windows: tuple[int, ...]
     ) -> tuple[int, ...]:
@@ -190,8 +196,7 @@ class NUTS(Engine):
         self, tuning: HamiltonianTuning, recent: Sequence[Draws], remaining: int
     ) -> HamiltonianTuning:
         draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-        steps, diverging = (recent[-1].stats[name] for name in ("step_size_bar", "diverging"))
-        return hamiltonian.retune(tuning, draws, scores, steps[:, -1], remaining, diverging)
+        return hamiltonian.retune(tuning, draws, scores, recent[-1].stats, remaining)
 
 
 def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:

@@ -1,6 +1,6 @@
 """What HMC and NUTS share: their tuning, how it is learned, and a transition's momentum."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -16,6 +16,7 @@ from .blas import one_blas_thread
 from .long_sum import two_sum
 from .metric import Metric, default_rank, first_metric
 from .step_size import StepSize, average_dually, restart, try_one
+from .stray import places
 
 # A point of phase space, or the choice of a tree: both have a log density and a path.
 Rebased = TypeVar("Rebased", bound=Any)
@@ -46,6 +47,7 @@ class HamiltonianTuning(eqx.Module):
         searching: Whether the next window begins by doubling or halving the step size.
         settled: Whether another window like the last one would teach nothing; not read in the
             program.
+        astray: Whether some chain had to be sent to where the others are; not read in the program.
     """
 
     step_size: Scalar | np.ndarray
@@ -53,6 +55,7 @@ class HamiltonianTuning(eqx.Module):
     metric: Metric
     searching: Bool[Array, ""] | np.ndarray
     settled: Bool[Array, ""] | np.ndarray
+    astray: Bool[Array, ""] | np.ndarray
 
 
 def check_settings(
@@ -85,6 +88,7 @@ def first_tuning(
         first_metric(gradients, rank),
         np.asarray(step_size is None),
         np.asarray(False),
+        np.asarray(False),
     )
 
 
@@ -114,35 +118,42 @@ def retune(
     tuning: HamiltonianTuning,
     draws: Sequence[np.ndarray],
     scores: Sequence[np.ndarray],
-    steps: np.ndarray,
+    stats: Mapping[str, np.ndarray],
     remaining: int,
-    diverging: np.ndarray | None = None,
 ) -> HamiltonianTuning:
     """Pool what all chains learned in a window, in float64 and in chain order.
+
+    Chains that have gone astray teach nothing.
 
     Args:
         tuning: In use so far.
         draws: Of the last windows, each of shape (chains, draws, size).
         scores: Gradients there.
-        steps: Each chain's averaged step size, shape (chains,).
+        stats: Of the last window, each of shape (chains, draws).
         remaining: Windows still to come; the last learns the step size alone, and aims at a
             higher acceptance if it is made again.
-        diverging: Which draws of the last window diverged, shape (chains, draws), where that is
-            known.
     """
     dtype = np.asarray(tuning.step_size).dtype
     metric, target = tuning.metric, np.asarray(tuning.target_acceptance)
+    kept = places(metric, draws[-1], stats, remaining) == np.arange(len(draws[-1]))
+    draws, scores = [w[kept] for w in draws], [w[kept] for w in scores]
+    steps, astray = stats["step_size_bar"][kept, -1], np.asarray(not kept.all())
     if not remaining:
         step_size, agree = shared_step(steps, draws[-1].shape[1])
         target = target if agree else nearer(target)
         return HamiltonianTuning(
-            np.asarray(step_size, dtype), target, metric, np.asarray(False), np.asarray(agree)
+            np.asarray(step_size, dtype),
+            target,
+            metric,
+            np.asarray(False),
+            np.asarray(agree),
+            astray,
         )
     with one_blas_thread():
         learned = metric.learned(pooled(draws), pooled(scores))
         enough = settled(metric, draws[-1], scores[-1])
-    if diverging is not None and (remaining == 1 or enough):
-        target = raised(target, diverging)
+    if "diverging" in stats and (remaining == 1 or enough):
+        target = raised(target, stats["diverging"][kept])
     return HamiltonianTuning(
         np.asarray(middle(steps), dtype),
         target,
@@ -150,6 +161,7 @@ def retune(
         # The first metric changes the units of a step, later ones hardly do.
         np.asarray(len(draws) == 1),
         np.asarray(enough),
+        astray,
     )
 
 
@@ -199,14 +211,17 @@ def nearer(target: np.ndarray) -> np.ndarray:
 def still(tuning: HamiltonianTuning, done: int, windows: tuple[int, ...]) -> tuple[int, ...]:
     """Choose the windows to come: once a metric has settled, only the last of those planned.
 
-    The last one learns the step size alone, and is made again while the chains disagree, so that
-    a chain in the neck of a funnel finds out of it with short steps of its own.
+    The last one learns the step size alone, and is made again while the chains' steps disagree, so
+    that a chain in the neck of a funnel finds out of it with short steps of its own. Where one had
+    gone astray, the metric is learned once more too, from where it has been sent.
 
     Args:
         tuning: Learned from the window done.
         done: Draws per chain in it.
         windows: Those still planned.
     """
+    if tuning.astray:
+        return (done, *windows) if windows else (2 * done, done)
     if tuning.settled:
         return windows[-1:]
     return windows or (done,)

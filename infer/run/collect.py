@@ -97,6 +97,17 @@ def regrouped(groups: Sequence[Group], width: int) -> list[Group]:
     ]
 
 
+def placed(groups: Sequence[Group], places: np.ndarray) -> list[Group]:
+    """Let each chain go on from the state of the chain named for it."""
+    if (places == np.arange(len(places))).all():
+        return list(groups)
+    states = jax.tree.map(lambda *a: np.concatenate(a)[places], *(g.state for g in groups))
+    return [
+        replace(g, state=jax.tree.map(lambda a, g=g: a[g.chains.start : g.chains.stop], states))
+        for g in groups
+    ]
+
+
 def collect(
     groups: Sequence[Group], call: Callable[[Group, Order], Block],
     window: int, draws: int, capacity: int, threads: int, watch: Callable[[Group, int], None],

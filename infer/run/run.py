@@ -13,7 +13,7 @@ from ..density.family import Family, nothing_of
 from ..engines.base import Draws, Engine, Tuning
 from ..errors import RunError
 from ..programs.native import Program, Refusal, prepare, program
-from .collect import Group, collect, regrouped
+from .collect import Group, collect, placed, regrouped
 from .devices import Plan, in_turn, without_native
 from .loop import SAMPLING, Block, Layout, Order, Steered, layout, run_block
 from .offers import refuse_number
@@ -58,6 +58,7 @@ class RunState(NamedTuple):
         why_not_native: The reason, where there is no native form.
         warmed: Warm-up draws per chain that were made.
         warmup_gradients: Gradients that warm-up took.
+        sent: Chains that had gone astray in warm-up, and were sent to where others were.
     """
 
     made_for: str
@@ -72,6 +73,7 @@ class RunState(NamedTuple):
     why_not_native: str | None
     warmed: int
     warmup_gradients: int
+    sent: tuple[int, ...]
 
 
 @dataclass
@@ -89,6 +91,7 @@ class Run:
         rewritten: Names of the primitives that were rewritten to make it native.
         warmed: Draws of warm-up per chain that were made; fewer, where warm-up ended early.
         warmup_gradients: Gradients that warm-up took, where the engine counts them.
+        sent: Chains that had gone astray in warm-up, and were sent to where others were.
         reasons: Why this engine, a sentence each, where the run chose it.
     """
 
@@ -107,6 +110,7 @@ class Run:
     rewritten: tuple[str, ...] = ()
     warmed: int = 0
     warmup_gradients: int = 0
+    sent: tuple[int, ...] = ()
     reasons: tuple[str, ...] = ()
 
     @cached_property
@@ -145,6 +149,7 @@ class Run:
             self.why_not_native,
             self.warmed,
             self.warmup_gradients,
+            self.sent,
         )
 
     def advance(self, draws: int) -> "Run":
@@ -205,21 +210,35 @@ class Run:
     def _meet(self) -> None:
         window = self._layout.unpack(self._records(self.windows[0]))
         recent = (*self.recent[-1:], window)
-        tuning = self._retuned(recent, len(self.windows) - 1)
+        remaining = len(self.windows) - 1
+        tuning, places = self._retuned(recent, remaining), self._places(recent, remaining)
         windows = self._still(tuning)
-        groups = [group.entered() for group in self.groups]
+        groups = [group.entered() for group in placed(self.groups, places)]
+        sent = tuple(int(chain) for chain in np.flatnonzero(places != np.arange(self.chains)))
         taken = self.warmup_gradients + int(np.sum(window.stats.get("n_steps", 0)))
-        # All at once, so that an interrupt finds the run before or after.
+        # What chains did that had gone astray is forgotten. All at once, so that an interrupt finds
+        # the run before or after.
         self.__dict__.update(
-            recent=recent, windows=windows, tuning=tuning, groups=groups, window=self.window + 1,
-            warmed=self.warmed + self.windows[0], warmup_gradients=taken,
+            recent=() if sent else recent, windows=windows, tuning=tuning, groups=groups,
+            window=self.window + 1, warmed=self.warmed + self.windows[0],
+            warmup_gradients=taken, sent=tuple(sorted({*self.sent, *sent})),
         )  # fmt: skip
 
     def _retuned(self, recent: tuple[Draws, ...], remaining: int) -> Tuning:
         """Let the engine learn, from the chains of each density apart."""
-        parts = zip(*(_parted(window, self.family.count) for window in recent), strict=True)
-        pairs = zip(self._parted(self.tuning), parts, strict=True)
+        pairs = zip(self._parted(self.tuning), self._apart(recent), strict=True)
         return joined([self.engine.retune(tuning, own, remaining) for tuning, own in pairs])
+
+    def _places(self, recent: tuple[Draws, ...], remaining: int) -> np.ndarray:
+        """Let the engine send chains to where others are, among those of each density."""
+        pairs = zip(self._parted(self.tuning), self._apart(recent), strict=True)
+        places = [self.engine.places(tuning, own, remaining) for tuning, own in pairs]
+        each = self.chains // self.family.count
+        return np.concatenate([i * each + own for i, own in enumerate(places)])
+
+    def _apart(self, recent: tuple[Draws, ...]) -> list[tuple[Draws, ...]]:
+        """Part windows into those of each density."""
+        return list(zip(*(_parted(window, self.family.count) for window in recent), strict=True))
 
     def _still(self, tuning: Tuning) -> tuple[int, ...]:
         """Choose as many windows as the density needs that needs most; of more, up to a limit."""

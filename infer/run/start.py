@@ -201,5 +201,6 @@ def _resumed(
         progress,
         warmed=state.warmed,
         warmup_gradients=state.warmup_gradients,
+        sent=state.sent,
         reasons=reasons,
     )

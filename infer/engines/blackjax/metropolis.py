@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Int
 from ...numerics import hamiltonian
 from ...numerics.hamiltonian import HamiltonianTuning
 from ...numerics.step_size import StepSize, averaged
+from ...numerics.stray import places
 from ...numerics.windows import warmup_windows
 from ...target import Target
 from ...types import Scalar, Vector
@@ -169,9 +170,13 @@ class Metropolis(Engine):
         self, tuning: MetropolisTuning, recent: Sequence[Draws], remaining: int
     ) -> MetropolisTuning:
         draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-        steps = recent[-1].stats["step_size_bar"][:, -1]
-        shared = hamiltonian.retune(tuning.shared, draws, scores, steps, remaining)
+        shared = hamiltonian.retune(tuning.shared, draws, scores, recent[-1].stats, remaining)
         return eqx.tree_at(lambda t: t.shared, tuning, shared)
+
+    def places(
+        self, tuning: MetropolisTuning, recent: Sequence[Draws], remaining: int
+    ) -> np.ndarray:
+        return places(tuning.shared.metric, recent[-1].positions, recent[-1].stats, remaining)
 
     def still(
         self, tuning: MetropolisTuning, done: int, windows: tuple[int, ...]

@@ -126,3 +126,11 @@ def test_the_last_window_is_made_again_until_the_chains_agree():
     assert still(agreed, 10, (15, 45)) == (45,)
     assert still(tuning, 45, ()) == (45,)
     assert still(agreed, 45, ()) == ()
+
+
+def test_the_metric_is_learned_once_more_where_a_chain_had_gone_astray():
+    tuning = first_tuning(np.ones((4, 2)), None, 0.8, 0)
+    for settled in (False, True):
+        sent = eqx.tree_at(lambda t: (t.settled, t.astray), tuning, (settled, True))
+        assert still(sent, 126, (45,)) == (126, 45)
+        assert still(sent, 45, ()) == (90, 45)

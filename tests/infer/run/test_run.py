@@ -322,6 +322,70 @@ def test_a_chain_in_the_neck_of_a_funnel_gets_out():
     assert run.draws().stats["diverging"].mean(1).max() < 0.1
 
 
+def _two_modes(values, data):
+    """One normal of three coordinates at 0 and one at 20, of which the latter holds `share`."""
+    x, share = values["x"], data["share"]
+    here, there = -0.5 * (x**2).sum(), -0.5 * ((x - 20.0) ** 2).sum()
+    return jnp.logaddexp(jnp.log1p(-share) + here, jnp.log(share) + there)
+
+
+def begun_in_two_modes(share, engine, **options):
+    """Two chains begin in the first mode, and two in the other."""
+    model = infer.declared(_two_modes, {"x": bj.Real(shape=(3,))}, data={"share": share})
+    starts = {"x": np.repeat([0.0, 20.0], 2)[:, None] * np.ones(3)}
+    options = {"starts": starts, "key": 3, "progress": False} | options
+    return infer.start(model, engine, **options)
+
+
+def sides(run):
+    return (run.draws().positions.mean((1, 2)) > 10).tolist()
+
+
+@SAMPLERS
+def test_chains_leave_a_mode_that_holds_nothing_and_no_other(engine):
+    moved = begun_in_two_modes(1e-12, engine).advance(400)
+    assert moved.sent == (2, 3)
+    assert sides(moved) == [False] * 4
+    # By their own draws, 1200 numbers each of which counts for a fifth at least: one mean in ten
+    # million is further off, and one deviation.
+    x = moved.draws().positions
+    np.testing.assert_allclose([x.mean(), x.std()], [0, 1], atol=5.3 / np.sqrt(4800 / 5))
+    kept = begun_in_two_modes(0.01, engine).advance(10)
+    assert (kept.sent, sides(kept)) == ((), [False, False, True, True])
+
+
+def test_chains_sent_elsewhere_leave_their_draws_out_of_the_metric():
+    """Draws of both modes together have a standard deviation of 10."""
+    run = begun_in_two_modes(1e-12, infer.NUTS(rank=0)).warm_up()
+    np.testing.assert_allclose(run.tuning.metric.scale, 1.0, rtol=0.3)
+
+
+def test_a_run_taken_up_in_warm_up_sends_the_same_chains():
+    whole = begun_in_two_modes(1e-12, infer.NUTS()).advance(5)
+    began = begun_in_two_modes(1e-12, infer.NUTS())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(began.engine.__class__, "still", interrupting(began))
+        with pytest.raises(KeyboardInterrupt):
+            began.warm_up()
+    state = pickle.loads(pickle.dumps(began.state))
+    resumed = begun_in_two_modes(1e-12, infer.NUTS(), state=state).advance(5)
+    same(resumed, whole)
+    again = begun_in_two_modes(1e-12, infer.NUTS(), state=whole.state)
+    assert again.sent == resumed.sent == whole.sent == (2, 3)
+
+
+def interrupting(run):
+    """Interrupt at the end of the window after which chains would be sent."""
+    real = type(run.engine).still
+
+    def still(self, tuning, done, windows):
+        if tuning.astray:
+            raise KeyboardInterrupt
+        return real(self, tuning, done, windows)
+
+    return still
+
+
 def aimed_at(run):
     tuning = run.tuning.shared if isinstance(run.engine, infer.HMC) else run.tuning
     return float(tuning.target_acceptance)
