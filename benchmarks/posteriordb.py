@@ -39,9 +39,15 @@ def model_of(log_prob, supports: dict[str, tuple], data: Any) -> infer.Model:
 
 
 def sample(log_prob, supports, data, seed, info=None) -> dict[str, np.ndarray]:
-    """Draw four chains; return values of shape (chain, draw, *shape)."""
-    engine = infer.NUTS(target_acceptance=0.9)
-    idata = infer.sample(model_of(log_prob, supports, data), engine, key=seed)
+    """Draw four chains; return values of shape (chain, draw, *shape).
+
+    Of the centred eight schools no number of draws makes every seed pass: in 3 of 120 a chain was
+    stuck in the neck, and in 7 of 60 of runs of a thousand draws at an acceptance of 0.9. NumPyro's
+    NUTS failed in 5 of 40 such runs, and in 2 of 60 of 3000 draws at 0.95.
+    """
+    engine = infer.NUTS(target_acceptance=0.95)
+    model = model_of(log_prob, supports, data)
+    idata = infer.sample(model, engine, draws=2000, key=seed, progress=False)
     if info is not None:
         stats = idata["sample_stats"]
         info.update(
