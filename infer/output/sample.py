@@ -53,7 +53,8 @@ def sample(
         draws: Draws per chain: exactly so many, for every chain.
         warmup: Warm-up draws per chain; by default the engine's for so many chains. HMC and NUTS
             end it early once the chains agree and the metric whitens their draws, and make at
-            most twice as many where the chains need very different step sizes.
+            most twice as many where the chains need very different step sizes, or one had gone
+            astray.
         starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or constrained
             values by name; by default "uniform", unless the engine begins at the prior.
         tuning: What an earlier run learned (`Run.tuning`).
