@@ -346,12 +346,23 @@ def test_chains_leave_a_mode_that_holds_nothing_and_no_other(engine):
     moved = begun_in_two_modes(1e-12, engine).advance(400)
     assert moved.sent == (2, 3)
     assert sides(moved) == [False] * 4
-    # By their own draws, 1200 numbers each of which counts for a fifth at least: one mean in ten
-    # million is further off, and one deviation.
+    # Of 4800 numbers each counts for a fifth at least: one mean in ten million is further off, and
+    # fewer deviations.
     x = moved.draws().positions
     np.testing.assert_allclose([x.mean(), x.std()], [0, 1], atol=5.3 / np.sqrt(4800 / 5))
     kept = begun_in_two_modes(0.01, engine).advance(10)
     assert (kept.sent, sides(kept)) == ((), [False, False, True, True])
+
+
+def test_chains_stay_among_those_of_their_own_data_set():
+    """In programs of two chains, so that places are taken across them."""
+    share = begun_in_two_modes(0.01, infer.NUTS()).density.model
+    models = [share.with_data(data={"share": s}) for s in (0.01, 1e-12, 0.01)]
+    starts = {"x": np.tile(np.repeat([0.0, 20.0], 2)[:, None], 3)}
+    run = infer.start(models, infer.NUTS(), starts=starts, group=2, key=3, progress=False)
+    run.advance(10)
+    assert run.sent == (6, 7)
+    assert sides(run) == [False, False, True, True, *[False] * 4, False, False, True, True]
 
 
 def test_chains_sent_elsewhere_leave_their_draws_out_of_the_metric():
