@@ -41,9 +41,9 @@ def model_of(log_prob, supports: dict[str, tuple], data: Any) -> infer.Model:
 def sample(log_prob, supports, data, seed, info=None) -> dict[str, np.ndarray]:
     """Draw four chains; return values of shape (chain, draw, *shape).
 
-    Of the centred eight schools no number of draws makes every seed pass: in 3 of 120 a chain was
-    stuck in the neck, and in 7 of 60 of runs of a thousand draws at an acceptance of 0.9. NumPyro's
-    NUTS failed in 5 of 40 such runs, and in 2 of 60 of 3000 draws at 0.95.
+    Not every seed passes on the centred eight schools: 3 of 120 fail so, and 7 of 60 with a
+    thousand draws at an acceptance of 0.9. NumPyro's NUTS failed at 5 of 40 like that, and at 2 of
+    60 with 3000 draws at 0.95.
     """
     engine = infer.NUTS(target_acceptance=0.95)
     model = model_of(log_prob, supports, data)
