@@ -24,7 +24,7 @@ from ..numerics.line_integral import (
     starting_unvalued,
 )
 from ..numerics.metric import Metric
-from ..numerics.step_size import StepSize, averaged
+from ..numerics.step_size import StepSize
 from ..numerics.stray import places
 from ..numerics.windows import default_warmup, warmup_windows
 from ..target import Components, Target
@@ -196,7 +196,7 @@ class HMC(Engine):
             "energy": state.start_energy - jnp.where(accepted, log_weight, 0.0) - state.reference,
             "n_steps": taken,
             "step_size": state.step_size,
-            "step_size_bar": jnp.exp(averaged(step)),
+            "step_size_bar": jnp.exp(step.log_average),
         }
         moved = state._replace(
             start=start, point=point, left=left, taken=taken, step=step, ticks=ticks

@@ -24,7 +24,7 @@ from ..numerics.line_integral import (
 )
 from ..numerics.metric import Metric
 from ..numerics.no_u_turn import Choice, Slots, Tree
-from ..numerics.step_size import StepSize, averaged
+from ..numerics.step_size import StepSize
 from ..numerics.stray import places
 from ..numerics.windows import default_warmup, warmup_windows
 from ..target import Components, Target
@@ -228,5 +228,5 @@ def _stats(tree: Tree, acceptance: Scalar, state: NUTSState, step: StepSize) -> 
         "n_steps": tree.n_steps,
         "tree_depth": tree.depth,
         "step_size": state.step_size,
-        "step_size_bar": jnp.exp(averaged(step)),
+        "step_size_bar": jnp.exp(step.log_average),
     }

@@ -8,12 +8,13 @@ from jaxtyping import Array, Bool, Int
 
 from ..types import Scalar
 
-# Hoffman & Gelman (2014), section 3.2.1, and Stan.
-GAMMA, T0, KAPPA = 0.05, 10.0, 0.75
+# Hoffman & Gelman (2014), section 3.2.1, but for gamma, which is 0.05 there: a step size that moves
+# so fast is still far from still after a window, and since the acceptance falls the faster the
+# longer the step, its average comes out too short.
+GAMMA, T0, KAPPA = 0.15, 10.0, 0.75
 # In the whitened space a longer step than pi turns a normal orbit around (as in nuts-rs).
 LARGEST = math.pi
 SMALLEST = 1e-7
-FEW = 5
 
 
 class StepSize(NamedTuple):
@@ -23,7 +24,7 @@ class StepSize(NamedTuple):
         log_step: Logarithm of the step size to use next.
         log_average: Logarithm of the averaged step size, for sampling.
         error_sum: Running mean of target minus acceptance.
-        center: The logarithm towards which `log_step` is drawn.
+        center: The logarithm that `log_step` began with, and is drawn towards.
         updates: Updates so far.
         searching: Whether the first guess is still sought.
         adapting: Whether completed draws move the step size.
@@ -44,9 +45,8 @@ def restart(step_size: Scalar, searching: Bool[Array, ""], adapting: Bool[Array,
     """Begin anew from a step size, with or without a search around it."""
     log_step = jnp.log(step_size)
     zero = jnp.zeros_like(log_step)
-    center = log_step + math.log(10.0)
     none = jnp.int32(0)
-    return StepSize(log_step, log_step, zero, center, none, searching, adapting, none)
+    return StepSize(log_step, log_step, zero, log_step, none, searching, adapting, none)
 
 
 def try_one(state: StepSize, acceptance: Scalar) -> StepSize:
@@ -79,11 +79,3 @@ def average_dually(state: StepSize, acceptance: Scalar, target: Scalar) -> StepS
     return state._replace(
         log_step=log_step, log_average=log_average, error_sum=error_sum, updates=state.updates + 1
     )
-
-
-def averaged(state: StepSize) -> Scalar:
-    """Logarithm of the step size for sampling; of few updates, the one they began with.
-
-    The first update leaps to ten times the step size, which an average of one keeps.
-    """
-    return jnp.where(state.updates < FEW, state.center - math.log(10.0), state.log_average)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Int
 
 from ...numerics import hamiltonian
 from ...numerics.hamiltonian import HamiltonianTuning
-from ...numerics.step_size import StepSize, averaged
+from ...numerics.step_size import StepSize
 from ...numerics.stray import places
 from ...numerics.windows import warmup_windows
 from ...target import Target
@@ -161,7 +161,7 @@ class Metropolis(Engine):
             "acceptance_rate": acceptance,
             "n_steps": made.n_steps,
             "step_size": step_size,
-            "step_size_bar": jnp.exp(averaged(step)),
+            "step_size_bar": jnp.exp(step.log_average),
         }
         moved = moved._replace(step=step, ticks=ticks)
         return moved, Tick(complete, moved.position, moved.gradient, stats)
