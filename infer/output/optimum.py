@@ -113,8 +113,8 @@ def optimum_of(run: Run) -> Optimum:
         every_steepness=stats["steepness"],
         every_trace=tuple(
             _trace(trace, int(count))
-            for group in run.groups
-            for trace, count in zip(group.state.trace, group.state.n_steps, strict=True)
+            for state in (group.state.unpacked() for group in run.groups)
+            for trace, count in zip(state.trace, state.n_steps, strict=True)
         ),
     )
 

@@ -12,8 +12,8 @@ from threading import Event, Lock
 import jax
 import numpy as np
 
-from ..engines.base import State
 from .loop import Block, Order
+from .packed import Packed
 
 # A block ends the wait for Ctrl-C and moves the progress bar.
 BLOCK_SECONDS = 0.25
@@ -27,7 +27,7 @@ class Group:
     Attributes:
         chains: Their indices.
         keys: Their key data, shape (group, 2).
-        state: Their states, along a leading axis.
+        state: Their states, packed, along a leading axis.
         drawn: Draws of the present window each has made, shape (group,).
         rows: Their records in the present window.
         executed: Gradients executed for each in the present window, those too that it idled
@@ -37,7 +37,7 @@ class Group:
 
     chains: range
     keys: np.ndarray
-    state: State
+    state: Packed
     drawn: np.ndarray
     rows: list[list[np.ndarray]]
     executed: np.ndarray

@@ -15,6 +15,7 @@ from ..errors import RunError
 from ..numerics.threefry import fold_in
 from ..target import Target
 from ..types import Kinds, kinds
+from .packed import Packed, pack
 
 KEY_IMPLEMENTATION = "threefry2x32"
 # Window 0 is sampling, so that an early end of warm-up does not shift the draws.
@@ -47,13 +48,13 @@ class Block(NamedTuple):
     """What one block returns.
 
     Attributes:
-        state: Of each chain, along a leading axis of the group.
+        state: Of each chain, packed, along a leading axis of the group.
         rows: Records of the draws, shape (group, capacity + 1, width of a record).
         filled: How many rows each chain filled, shape (group,).
         ticks: How often the group ticked: each of its chains then took a gradient, idle or not.
     """
 
-    state: State
+    state: Packed
     rows: Float[Array, "group rows record"]
     filled: Int[Array, "group"]
     ticks: Int[Array, ""]
@@ -128,7 +129,7 @@ class Steered(NamedTuple):
 
 def run_block(
     engine: Engine, capacity: int, record: int,
-    shared: Steered, own: Steered, state: State, order: Order,
+    shared: Steered, own: Steered, state: Packed, order: Order,
 ) -> Block:  # fmt: skip
     """Tick a group until its chains have their draws, or one of them needs more rows.
 
@@ -141,7 +142,7 @@ def run_block(
         record: Numbers in one row.
         shared: Arrays that all chains share; None where each has its own.
         own: Those of each chain, along a leading axis of the group; None where they are shared.
-        state: Of each chain, likewise.
+        state: Of each chain, packed, likewise.
         order: What is to do.
     """
     alone = order.keys.shape[0] == 1 and engine.scope == "chain"
@@ -149,7 +150,7 @@ def run_block(
     begin = vectorise(_begin, engine, shared)
     start = begin(own, state, order.keys, order.entering, order.window)
     tick = vectorise(_tick_one, engine, shared)
-    rows = jnp.zeros((order.keys.shape[0], capacity + 1, record), _float_type(state))
+    rows = jnp.zeros((order.keys.shape[0], capacity + 1, record), _float_type(start[0]))
 
     def going(carry) -> Array:
         filled = carry[2]
@@ -168,14 +169,15 @@ def run_block(
 
     filled = jnp.zeros_like(jnp.asarray(order.drawn))
     carry = (start, rows, filled, jnp.int32(0))
-    (state, _), rows, filled, ticks = jax.lax.while_loop(going, body, carry)
-    return Block(state, rows, filled, ticks)
+    (ticked, _), rows, filled, ticks = jax.lax.while_loop(going, body, carry)
+    return Block(vectorise(pack)(ticked), rows, filled, ticks)
 
 
 def _begin(engine, shared, own, state, key_data, entering, window):
     warming = window != SAMPLING
     key = jax.random.wrap_key_data(key_data, impl=KEY_IMPLEMENTATION)
     window_key = jax.random.key_data(jax.random.fold_in(key, window))
+    state = state.unpacked()
     entered = engine.enter(eqx.combine(shared.tuning, own.tuning), state, warming)
     return jax.tree.map(lambda a, b: jnp.where(entering, a, b), entered, state), window_key
 

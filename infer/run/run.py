@@ -270,7 +270,7 @@ class Run:
 
     @cached_property
     def _layout(self) -> Layout:
-        alone = jax.tree.map(lambda a: a[0], self.groups[0].state)
+        alone = jax.tree.map(lambda a: a[0], self.groups[0].state).unpacked()
         return layout(self.engine, self.density, self._parted(self.tuning)[0], alone)
 
     def _collect(self, window: int, draws: int, bar: Progress) -> None:

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from ..density.family import Family, family
 from ..density.start import Points, Starts, find_starts, refuse_misfits
-from ..engines.base import Engine, State, Tuning
+from ..engines.base import Engine, Tuning
 from ..errors import RunError
 from ..models.base import Model
 from ..models.data import on_device
@@ -26,6 +26,7 @@ from .collect import Group, regrouped
 from .devices import Plan, plan, together
 from .loop import chain_keys
 from .offers import chosen_starts, refuse_number, refuse_unless_offered
+from .packed import Packed, pack
 from .run import Run, RunState, joined, made_for
 
 _log = logging.getLogger("infer")
@@ -119,13 +120,13 @@ def _blank_points(lanes: int, size: int) -> Points:
     return Points(wide, narrow, wide, wide)
 
 
-def _blank_states(engine: Engine, has_value: bool, points: Points) -> State:
+def _blank_states(engine: Engine, has_value: bool, points: Points) -> Packed:
     shapes = _states_of(engine, has_value, kinds(tuple(points)))
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 @lru_cache(maxsize=64)
-def _states_of(engine: Engine, has_value: bool, points: Kinds) -> State:
+def _states_of(engine: Engine, has_value: bool, points: Kinds) -> Packed:
     return jax.eval_shape(partial(_init_all, engine, has_value), *points.outline())
 
 
@@ -143,20 +144,22 @@ def _first_tuning(engine: Engine, points: Points, count: int, learned: Tuning | 
     return fresh if learned is None else engine.reuse(_fitting(learned, fresh), fresh)
 
 
-def _init(engine: Engine, has_value: bool, points: Points) -> State:
+def _init(engine: Engine, has_value: bool, points: Points) -> Packed:
     made, _ = program(_init_all, (engine, has_value), tuple(points), "brief")
     assert isinstance(made, Program)
     return jax.tree.map(np.asarray, made.call(*points))
 
 
-def _init_all(engine: Engine, has_value: bool, positions: Array, *here: Array) -> State:
-    components = Components(*here)
-    if has_value:
-        return jax.vmap(engine.init)(positions, components.value, components.gradient)
-    return jax.vmap(engine.init_unvalued)(positions, components)
+def _init_all(engine: Engine, has_value: bool, positions: Array, *here: Array) -> Packed:
+    def init(position: Array, here: Components) -> Packed:
+        if has_value:
+            return pack(engine.init(position, here.value, here.gradient))
+        return pack(engine.init_unvalued(position, here))
+
+    return jax.vmap(init)(positions, Components(*here))
 
 
-def _first_groups(keys: np.ndarray, states: State, width: int) -> list[Group]:
+def _first_groups(keys: np.ndarray, states: Packed, width: int) -> list[Group]:
     chains = len(keys)
     none, nothing = np.zeros(chains, np.int32), np.zeros(chains, np.int64)
     every = Group(range(chains), keys, states, none, [[]] * chains, nothing)

@@ -13,6 +13,7 @@ import infer
 from infer.density.family import nothing_of
 from infer.engines.base import CHAINS
 from infer.run.loop import Order, Steered, run_block
+from infer.run.packed import pack
 from infer.target import NormalPrior, Parts, Target
 
 from .found import chains_of, every_engine, is_wrapped, named
@@ -88,7 +89,7 @@ def test_the_loop_holds_the_gradient_once(engine, chains):
     tuning, state, order = prepared(engine, chains)
     program = lambda *a: run_block(engine, 4, 32, *a)  # noqa: E731
     shared = Steered(Counted(), tuning)
-    jaxpr = jax.make_jaxpr(program)(shared, nothing_of(shared), state, order).jaxpr
+    jaxpr = jax.make_jaxpr(program)(shared, nothing_of(shared), pack(state, 1), order).jaxpr
     calls = count(jaxpr, "the_models_gradient")
     if named(engine) == "MAP" or is_wrapped(engine):
         # The line search of L-BFGS, and the transitions of a library, have loops of their own.

@@ -1,0 +1,65 @@
+"""A state laid out in few arrays."""
+
+import pickle
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from infer.run.packed import pack
+
+
+class Small(NamedTuple):
+    """Of several types and shapes, none and empty ones among them."""
+
+    matrix: np.ndarray
+    number: np.ndarray
+    done: np.ndarray
+    nothing: np.ndarray
+    counts: dict
+
+
+def state(lead=()):
+    rng = np.random.default_rng(0)
+    return Small(
+        rng.normal(size=(*lead, 2, 3)),
+        rng.normal(size=lead),
+        rng.normal(size=lead) > 0,
+        np.zeros((*lead, 0)),
+        {"b": rng.integers(9, size=(*lead, 4)), "a": np.float32(rng.normal(size=lead))},
+    )
+
+
+def agree(found, expected):
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    dtypes = lambda tree: jax.tree.map(lambda a: np.asarray(a).dtype, tree)  # noqa: E731
+    assert dtypes(found) == dtypes(expected)
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize("lead", [(), (5,), (5, 2)])
+def test_what_is_packed_comes_back(lead):
+    packed = pack(state(lead), len(lead))
+    assert len(jax.tree.leaves(packed)) == 4
+    agree(packed.unpacked(), state(lead))
+
+
+def test_the_chains_of_a_batch_pack_each_their_own():
+    together = pack(state((5,)), 1)
+    apart = jax.vmap(pack)(jax.tree.map(jnp.asarray, state((5,))))
+    assert jax.tree.structure(apart) == jax.tree.structure(together)
+    agree(jax.tree.map(np.asarray, apart).unpacked(), state((5,)))
+
+
+def test_the_states_of_some_chains_are_rows():
+    packed = pack(state((5,)), 1)
+    taken = jax.tree.map(lambda a: a[[3, 1]], packed).unpacked()
+    agree(taken, jax.tree.map(lambda a: a[[3, 1]], state((5,))))
+
+
+def test_it_is_kept_in_a_file():
+    kept = pickle.loads(pickle.dumps(pack(state((5,)), 1)))
+    assert jax.tree.structure(kept) == jax.tree.structure(pack(state((5,)), 1))
+    agree(kept.unpacked(), state((5,)))
