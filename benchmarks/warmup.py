@@ -27,8 +27,7 @@ DIAGONAL = infer.NUTS(rank=0, stop_early=False)
 
 def measured(name: str, engine: infer.Engine, warmup: int, seeds: int) -> list[dict[str, float]]:
     run = ours(SUITE[name], engine=engine, warmup=warmup)
-    made = [run(seed, 1000) for seed in range(seeds)]
-    return [quality(draws) | {"warmed": draws.warmed} for draws in made]
+    return [quality(run(seed, 1000)) for seed in range(seeds)]
 
 
 def line(found: list[dict[str, float]]) -> str:

@@ -232,6 +232,7 @@ def quality(draws: Draws) -> dict[str, float]:
         "ess": min(float(az.ess(column)) for column in numbers),
         "rhat": max(float(az.rhat(column)) for column in numbers),
         "sampled": draws.sampled,
+        "warmed": draws.warmed,
         "divergences": draws.divergences,
     }
 
