@@ -32,6 +32,8 @@ class Family(eqx.Module):
 
     def member(self, index: int) -> LogDensity:
         """Put one member together."""
+        if self.count == 1:
+            return self.shared
         return eqx.combine(self.shared, jax.tree.map(lambda a: a[index], self.own))
 
 

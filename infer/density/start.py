@@ -1,7 +1,7 @@
 """Find starting points at which the log density and its gradient are finite."""
 
 from collections.abc import Callable, Mapping
-from functools import partial, reduce
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -75,22 +75,24 @@ def search(family: Family, chains: int, key: np.ndarray, starts: str) -> Points:
     # A draw from the prior is kept; of uniform ones, some lie where no chain comes back from.
     candidates = CANDIDATES if starts == "uniform" else 1
     lanes = family.count * chains
-    first, *others = _propose(family, key, range(candidates), lanes, starts)
-    found = reduce(partial(_better, choosing=True), others, first)
+    tried = _propose(family, key, range(candidates), lanes, starts)
+    found = _chosen(tried, np.where(_usable(tried), tried.log_densities, -np.inf))
     for begin in range(candidates, TRIES, candidates):
-        if _usable(found).all():
+        missing = ~_usable(found)
+        if not missing.any():
             break
         attempts = range(begin, min(begin + candidates, TRIES))
-        others = _propose(family, key, attempts, lanes, starts)
-        found = reduce(partial(_better, choosing=False), others, found)
+        tried = _propose(family, key, attempts, lanes, starts)
+        again = _chosen(tried, _usable(tried))
+        better = missing & _usable(again)
+        found = Points(*(_pick(better, new, old) for new, old in zip(again, found, strict=True)))
     return found
 
 
-def _better(found: Points, again: Points, choosing: bool) -> Points:
-    """Take, chain by chain, the first usable point; while choosing, that of highest density."""
-    higher = (again.log_densities > found.log_densities) & choosing
-    better = _usable(again) & (higher | ~_usable(found))
-    return Points(*(_pick(better, new, old) for new, old in zip(again, found, strict=True)))
+def _chosen(tried: Points, merit: np.ndarray) -> Points:
+    """Take for each lane, of points of shape (attempts, lanes, ...), the first of highest merit."""
+    best = merit.argmax(0), np.arange(merit.shape[1])
+    return Points(*(array[best] for array in tried))
 
 
 def refuse_misfits(density: LogDensity, chains: int, starts: Starts) -> None:
@@ -125,10 +127,8 @@ def _evaluate(shared: LogDensity, own: LogDensity, positions: Array) -> Componen
     return jax.vmap(lambda own, q: eqx.combine(shared, own).components(q))(own, positions)
 
 
-def _propose(
-    family: Family, key: np.ndarray, attempts: range, lanes: int, how: str
-) -> list[Points]:
-    """Propose a point for every lane, at each of several attempts."""
+def _propose(family: Family, key: np.ndarray, attempts: range, lanes: int, how: str) -> Points:
+    """Propose a point for every lane, at each of several attempts: (attempts, lanes, ...)."""
     own = family.rows(_members(family, lanes))
     of_lanes = threefry.fold_in(key, np.arange(lanes))
     keys = threefry.fold_in(of_lanes, np.array(attempts)[:, None])
@@ -141,8 +141,7 @@ def _propose(
         arguments = (family.shared, own, key, positions)
         made, _ = program(_evaluate_in_turn, (), arguments, "brief")
         assert isinstance(made, Program)
-        evaluated = map(np.asarray, made.call(*arguments))
-    return [Points(*each) for each in zip(positions, *evaluated, strict=True)]
+        return Points(positions, *map(np.asarray, made.call(*arguments)))
 
 
 def _uniform(keys: np.ndarray, size: int) -> np.ndarray:

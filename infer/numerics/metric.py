@@ -101,14 +101,11 @@ class LowRank(Metric):
     def learned(self, draws: np.ndarray, scores: np.ndarray) -> "LowRank":
         diagonal = self.diagonal.learned(draws, scores)
         scale = np.asarray(diagonal.scale, np.float64)
-        directions, stretch = principal_stretches(draws / scale, scores * scale, self.rank)
-        missing = self.rank - len(stretch)
-        dtype = self.excess.dtype
-        return LowRank(
-            diagonal,
-            np.pad(directions, ((0, 0), (0, missing))).astype(dtype),
-            np.pad(stretch - 1, (0, missing)).astype(dtype),
-        )
+        found, stretch = principal_stretches(draws / scale, scores * scale, self.rank)
+        directions = np.zeros(self.directions.shape, self.directions.dtype)
+        excess = np.zeros(self.excess.shape, self.excess.dtype)
+        directions[:, : len(stretch)], excess[: len(stretch)] = found, stretch - 1
+        return LowRank(diagonal, directions, excess)
 
     @property
     def rank(self) -> int:

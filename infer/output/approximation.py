@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray
 from jaxtyping import Array
 
 from ..density.base import LogDensity
@@ -59,8 +58,8 @@ class Approximation:
         """Draw from the approximation, as ArviZ data of one chain."""
         positions = self.positions(draws, key)
         values = constrained(self.density, positions[None])
-        stats = {"log_q": (("chain", "draw"), self.log_prob(positions)[None])}
-        return arviz_of(alone(self.density), values, xarray.Dataset(stats), self.attributes)
+        stats = {"log_q": self.log_prob(positions)[None]}
+        return arviz_of(alone(self.density), values, stats, self.attributes)
 
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""

@@ -35,15 +35,13 @@ def to_arviz(run: Run) -> Any:
     several = run.family.count > 1
     values = _apart(run, draws.positions) if several else constrained(run.density, draws.positions)
     own = {name: _by_set(a, run.family.count) if several else a for name, a in draws.stats.items()}
-    lead = ("chain", "draw", SET)[: 2 + several]
-    stats = xarray.Dataset({name: (lead, a) for name, a in own.items()})
-    return arviz_of(run.family, values, stats, attributes(run))
+    return arviz_of(run.family, values, own, attributes(run))
 
 
 def arviz_of(
     family: Family,
     values: Mapping[str, np.ndarray],
-    stats: xarray.Dataset,
+    stats: Mapping[str, np.ndarray],
     attributes: Mapping[str, Any],
 ) -> Any:
     """Gather values, statistics and the models' data.
@@ -51,28 +49,27 @@ def arviz_of(
     Args:
         family: The log densities.
         values: Of shape (chains, draws, *site), or (chains, draws, data sets, *site).
-        stats: Of the same leading axes.
+        stats: Of the shape of those leading axes.
         attributes: Of the result.
     """
-    numbered = {name: np.arange(size) for name, size in stats.sizes.items()}
+    members = [family.member(i) for i in range(family.count)]
+    sets = (SET,) if family.count > 1 else ()
+    lead = ("chain", "draw", *sets)
+    axes = {site.name: site.dims for site in members[0].sites}
+    coords = members[0].model.labels.coords
     groups = {
-        "posterior": _dataset(family.member(0), values, tuple(map(str, stats.sizes))),
-        "sample_stats": stats.assign_coords(numbered),
-    } | data_groups(family)
+        "posterior": dataset(axes, coords, values, lead),
+        "sample_stats": dataset({}, {}, stats, lead),
+    } | {name: dataset(axes, coords, own, sets) for name, own in _data_of(members).items() if own}
     return as_arviz({name: g for name, g in groups.items() if g.data_vars}, attributes)
 
 
-def data_groups(family: Family) -> dict[str, xarray.Dataset]:
+def _data_of(members: list[LogDensity]) -> dict[str, dict[str, np.ndarray]]:
     """Sort the models' data into observed and constant, by the names of their sites."""
-    members = [family.member(i) for i in range(family.count)]
     observed = _stacked([observed_values(density) for density in members])
     constants = _stacked([density.model.constants() for density in members])
     rest = {name: a for name, a in constants.items() if name not in observed}
-    lead = (SET,) if family.count > 1 else ()
-    return {
-        "observed_data": _dataset(members[0], observed, lead),
-        "constant_data": _dataset(members[0], rest, lead),
-    }
+    return {"observed_data": observed, "constant_data": rest}
 
 
 def _stacked(each: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -116,13 +113,6 @@ def attributes(run: Run) -> dict[str, Any]:
         "rewritten_for_native": ", ".join(run.rewritten),
         "sampling_time": run.timing.sampling,
     } | seconds
-
-
-def _dataset(
-    density: LogDensity, values: Mapping[str, np.ndarray], lead: tuple[str, ...]
-) -> xarray.Dataset:
-    names = {site.name: site.dims for site in density.sites}
-    return dataset(names, density.model.labels.coords, values, lead)
 
 
 def dataset(

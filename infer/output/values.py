@@ -1,5 +1,8 @@
 """Turn positions of the flat vector into named values, in slices of fixed size."""
 
+from itertools import chain, pairwise
+from math import prod
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,25 +30,28 @@ def constrained(density: LogDensity, positions: np.ndarray) -> dict[str, np.ndar
         Latent and derived values by name, in the order of the model.
     """
     batch, size = positions.shape[:-1], positions.shape[-1]
-    flat = positions.reshape(-1, size)
-    rows = _rows(size)
-    slices = [_slice(density, flat[i : i + rows], rows) for i in range(0, len(flat), rows)]
+    slices = _slices(positions.reshape(-1, size), _rows(size))
+    made, _ = program(_constrain, (), (density, slices[0]), "kernels")
+    assert isinstance(made, Program)
     names = [site.name for site in density.sites if site.role in ("latent", "derived")]
-    joined = {name: np.concatenate([values[name] for values in slices]) for name in names}
-    return {name: a.reshape(batch + a.shape[1:]) for name, a in joined.items()}
+    calls = (made.call(density, own) for own in slices)
+    # The next slice is on its way while one goes to the host; a device may not hold them all.
+    ahead = pairwise(chain(calls, (None,)))
+    each = [{name: np.asarray(values[name]) for name in names} for values, _ in ahead]
+    joined = {name: np.concatenate([values[name] for values in each]) for name in names}
+    return {name: a[: prod(batch)].reshape(batch + a.shape[1:]) for name, a in joined.items()}
+
+
+def _slices(flat: np.ndarray, rows: int) -> list[np.ndarray]:
+    """Cut positions of shape (any, size) into slices of so many rows, the last one filled up."""
+    slices = [flat[i : i + rows] for i in range(0, len(flat), rows)]
+    last = slices[-1]
+    slices[-1] = np.concatenate([last, np.repeat(last[-1:], rows - len(last), axis=0)])
+    return slices
 
 
 def _rows(size: int) -> int:
     return int(np.clip(SLICE_NUMBERS // max(size, 1), 1, LARGEST_SLICE))
-
-
-def _slice(density: LogDensity, positions: np.ndarray, rows: int) -> dict[str, np.ndarray]:
-    missing = rows - len(positions)
-    padded = np.concatenate([positions, np.repeat(positions[-1:], missing, axis=0)])
-    made, _ = program(_constrain, (), (density, padded), "kernels")
-    assert isinstance(made, Program)
-    values = made.call(density, padded)
-    return {name: np.asarray(a)[: len(positions)] for name, a in values.items()}
 
 
 def _constrain(density: LogDensity, positions: Array) -> dict[str, Array]:

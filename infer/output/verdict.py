@@ -72,7 +72,8 @@ def judged(engine: Engine, data: Any) -> Verdict:
         data: What `to_arviz` returned.
     """
     posterior, stats = _group(data, "posterior"), _group(data, "sample_stats")
-    stats = {str(name): np.asarray(array) for name, array in stats.data_vars.items()}
+    # Not as arrays with coordinates, each of which takes longer to make than to judge.
+    stats = {str(name): np.asarray(stats.variables[name]) for name in stats}
     if SET in posterior.dims:
         return Verdict(tuple(_of_sets(engine, stats, posterior)))
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
@@ -142,10 +143,10 @@ def missing_information(energy: np.ndarray) -> np.ndarray:
 
 
 def _unmixed(numbers: Numbers) -> Iterator[str]:
-    chains = len(numbers.draws)
+    chains = numbers.draws.shape[1]
     coarse = suspects(numbers.draws, MARGIN * SMALLEST_ESS * chains)
-    judged = [(numbers.names[i], numbers.draws[..., i]) for i in coarse]
-    rhat = {name: float(az.rhat(column)) for name, column in judged} if chains > 1 else {}
+    judged = [(numbers.names[i], numbers.draws[i]) for i in coarse]
+    rhat = {name: float(az.rhat(draws)) for name, draws in judged} if chains > 1 else {}
     high = {name: r for name, r in rhat.items() if r > LARGEST_RHAT}
     if high:
         yield (
@@ -153,7 +154,7 @@ def _unmixed(numbers: Numbers) -> Iterator[str]:
             "the chains do not agree yet. Draw more (draws=), warm up for longer (warmup=), or "
             "look for several modes with arviz.plot_trace."
         )
-    ess = {name: float(az.ess(column)) for name, column in judged}
+    ess = {name: float(az.ess(draws)) for name, draws in judged}
     low = {name: -e for name, e in ess.items() if e < SMALLEST_ESS * chains}
     if low:
         yield (
@@ -164,11 +165,11 @@ def _unmixed(numbers: Numbers) -> Iterator[str]:
 
 
 def _unmixed_of_many(numbers: Numbers) -> Iterator[str]:
-    rhat = split_rhat(numbers.draws)
+    rhat = split_rhat(np.moveaxis(numbers.draws, 0, -1))
     high = {n: r for n, r in zip(numbers.names, rhat, strict=True) if r > LARGEST_RHAT_OF_MANY}
     if high:
         yield (
-            f"R-hat of {len(numbers.draws)} chains reaches {max(high.values()):.3f} (above "
+            f"R-hat of {numbers.draws.shape[1]} chains reaches {max(high.values()):.3f} (above "
             f"{LARGEST_RHAT_OF_MANY}), of {_worst(high)}: the chains do not agree yet. Warm up for "
             "longer (warmup=), draw more (draws=), or look for several modes with arviz.plot_trace."
         )

@@ -84,8 +84,15 @@ class Layout(NamedTuple):
         return Draws(positions, gradients, stats)
 
 
-def layout(engine: Engine, target: Target, tuning: Tuning, state: State) -> Layout:
-    """Find the layout of an engine's records, by one abstract tick of one chain."""
+def layout(engine: Engine, target: Target, tuning: Tuning, states: Packed) -> Layout:
+    """Find the layout of an engine's records, by one abstract tick of one chain of a group."""
+    return _layout(engine, kinds((target, tuning, states)))
+
+
+@lru_cache(maxsize=64)
+def _layout(engine: Engine, steered: Kinds) -> Layout:
+    target, tuning, states = steered.outline()
+    state = jax.eval_shape(lambda packed: _first(packed).unpacked(), states)
     _, (_, tick) = _traced(engine, kinds((target, tuning, state)))
     dtypes = {name: np.dtype(stat.dtype) for name, stat in tick.stats.items()}
     return Layout(tick.position.shape[-1], tick.gradient.shape[-1], dtypes)
@@ -257,5 +264,5 @@ def _root_data(seed: int | np.integer | Array) -> np.ndarray:
 
 def chain_keys(seed: int | np.integer | Array, chains: int) -> tuple[np.ndarray, np.ndarray]:
     """Derive the key data of every chain, shape (chains, 2), and of the starts, shape (2,)."""
-    root = _root_data(seed)
-    return fold_in(root, np.arange(chains)), fold_in(root, STARTS)
+    keys = fold_in(_root_data(seed), np.append(np.arange(chains), STARTS))
+    return keys[:-1], keys[-1]

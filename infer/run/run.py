@@ -270,8 +270,8 @@ class Run:
 
     @cached_property
     def _layout(self) -> Layout:
-        alone = jax.tree.map(lambda a: a[0], self.groups[0].state).unpacked()
-        return layout(self.engine, self.density, self._parted(self.tuning)[0], alone)
+        tuning = self._parted(self.tuning)[0]
+        return layout(self.engine, self.density, tuning, self.groups[0].state)
 
     def _collect(self, window: int, draws: int, bar: Progress) -> None:
         records, compiled = self._layout, self._compiled

@@ -123,12 +123,12 @@ def test_chains_of_unlike_spread_and_heavy_tails_are_found():
 def test_the_coarse_look_misses_nothing_that_arviz_condemns():
     """Forty series of all kinds, each judged by ArviZ as the oracle, one by one."""
     rhos = np.linspace(0.0, 0.97, 40)
-    draws = np.stack([autoregression(r, (4, 1000), seed=i) for i, r in enumerate(rhos)], -1)
-    ess = np.array([float(az.ess(draws[..., i])) for i in range(40)])
-    found = findings({"x": draws})
+    draws = np.stack([autoregression(r, (4, 1000), seed=i) for i, r in enumerate(rhos)])
+    ess = np.array([float(az.ess(own)) for own in draws])
+    found = findings({"x": np.moveaxis(draws, 0, -1)})
     assert f"down to {ess.min():.0f} " in found[-1]
     for i in range(40):
-        one = suspects(draws[..., i : i + 1], 1200)
+        one = suspects(draws[i : i + 1], 1200)
         assert one == [0] or ess[i] >= 400
         if ess[i] > 3000:
             assert one == []
@@ -160,10 +160,10 @@ def test_of_a_large_posterior_an_even_part_is_looked_at():
         }
     )
     numbers = numbers_of(posterior)
-    assert numbers.draws.shape[-1] <= MOST_NUMBERS
+    assert len(numbers.draws) <= MOST_NUMBERS
     assert numbers.names[0] == "x[0]"
     assert numbers.names[-1] == "mu"
-    np.testing.assert_array_equal(numbers.draws[..., 1], posterior["x"][..., 6])
+    np.testing.assert_array_equal(numbers.draws[1], posterior["x"][..., 6])
     assert numbers.names[1] == "x[6]"
 
 
