@@ -1,6 +1,6 @@
 """Log densities that differ in their arrays alone: what they share, and what is each one's own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,8 +47,8 @@ def nothing_of(tree: Any) -> Any:
     return jax.tree.map(lambda _: None, tree)
 
 
-def family(models: Sequence[Model], *, jacobian: bool) -> Family:
-    """Gather the log densities of models that differ in their arrays alone.
+def family(models: Model | Sequence[Model], *, jacobian: bool) -> Family:
+    """Gather the log densities of one model, or of several that differ in their arrays alone.
 
     Sites are found once, of the first model.
 
@@ -56,6 +56,7 @@ def family(models: Sequence[Model], *, jacobian: bool) -> Family:
         ModelError: There is no model, one cannot be used, or one differs in more than the numbers
             in its arrays.
     """
+    models = list(models) if isinstance(models, Iterable) else [models]
     if not models:
         raise ModelError("models", "there are none", "Give one model for each data set.")
     first = log_density(models[0], jacobian=jacobian)

@@ -341,12 +341,25 @@ def latent_sites(model: Model) -> tuple[Site, ...]:
     return tuple(site for site in _declared(kinds(model))[0] if site.role == "latent")
 
 
+def refuse_unless_model(model: Any) -> None:
+    """Raise where what is given for a model is none, such as the function it is written as."""
+    if not isinstance(model, Model):
+        raise ModelError(
+            "model",
+            f"a {type(model).__name__} is given, which is not what a front end returned",
+            "Make a model of it: infer.model(f, y=y) of a function of `site`, "
+            "infer.from_numpyro(f, y) of one for NumPyro, infer.from_tfp, infer.tree_model or "
+            "infer.declared.",
+        )
+
+
 def survey(model: Model) -> tuple[Site, ...]:
     """Find the sites of a model by one abstract run; nothing is computed or compiled.
 
     Raises:
-        ModelError: The model has no latent site, or a term is not a real number.
+        ModelError: It is no model, has no latent site, or a term is not a real number.
     """
+    refuse_unless_model(model)
     sites, _ = _declared(kinds(model))
     if not any(site.role == "latent" for site in sites):
         frozen = [site.name for site in sites if site.role == "frozen"]

@@ -9,7 +9,7 @@ import xarray
 from jaxtyping import Array
 
 from ..errors import ModelError
-from ..models.base import Account, Model
+from ..models.base import Account, Model, refuse_unless_model
 from ..models.readers import Predictions
 from ..programs.native import Program, program
 from ..run.loop import root_key
@@ -100,6 +100,7 @@ def simulated(
     model: Model, values: Arrays, draws: int, key: int | Array
 ) -> tuple[Simulated, Account]:
     """Run a model once for each row of values, a slice at a time."""
+    refuse_unless_model(model)
     root = jax.random.key_data(root_key(key))
     account, numbers = _account(model, values, root)
     size = int(np.clip(SLICE_NUMBERS // max(numbers, 1), 1, min(LARGEST_SLICE, draws)))

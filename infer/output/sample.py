@@ -14,7 +14,7 @@ from ..engines.map import MAP
 from ..errors import EngineError, SamplingWarning
 from ..models.base import Model
 from ..run.loop import SAMPLING
-from ..run.offers import refuse_number
+from ..run.offers import refuse_number, refuse_unless_engine
 from ..run.run import Run
 from ..run.start import start
 from .approximation import Approximation, approximation_of
@@ -103,6 +103,18 @@ def refuse_unless_sampler(engine: Engine | None) -> None:
         )
 
 
+def _refuse_others(engine: Any, kind: type[Engine], call: str) -> None:
+    """Raise where a call gets an engine whose results are of another kind."""
+    refuse_unless_engine(engine)
+    if not isinstance(engine, kind):
+        name = kind.__name__
+        raise EngineError(
+            type(engine).__name__,
+            f"infer.{call} works with {name} alone",
+            f"Give infer.{name}(...), or call infer.sample(model, ...) for draws of the posterior.",
+        )
+
+
 def _advanced(run: Run, draws: int) -> Run:
     """Advance; after an interrupt, keep what every chain has."""
     try:
@@ -136,6 +148,7 @@ def maximize(
     Returns:
         The best optimum, with those of all starts.
     """
+    _refuse_others(engine, MAP, "maximize")
     counted = isinstance(starts, int | np.integer)
     count, how = (int(starts), "uniform") if counted else (16, starts)
     run = start(model, engine, chains=count, starts=how, key=key, threads=threads, progress=False)
@@ -165,5 +178,6 @@ def fit(
         The approximation; its `converged` tells whether the stop rule was met.
     """
     engine = ADVI() if engine is None else engine
+    _refuse_others(engine, ADVI, "fit")
     run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)
     return approximation_of(run)

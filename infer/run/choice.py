@@ -95,8 +95,7 @@ def choose(model: Model | Sequence[Model], *, chains: int = 4) -> Choice:
         EngineError: No sampler works on it; the message says what does.
     """
     refuse_number("chains", chains, 1)
-    models = [model] if isinstance(model, Model) else list(model)
-    members = family(models, jacobian=True)
+    members = family(model, jacobian=True)
     return choice(facts_of(members.member(0)), hardware(), chains, members.count)
 
 

@@ -10,6 +10,23 @@ from ..engines.base import Engine
 from ..errors import EngineError, RunError
 
 
+def refuse_unless_engine(engine: Any) -> None:
+    """Raise where what is given for an engine is none.
+
+    Raises:
+        EngineError: It is a class, or something else.
+    """
+    if engine is None or isinstance(engine, Engine):
+        return
+    raise EngineError(
+        "engine",
+        f"{engine!r} is given, which is no engine",
+        f"Make one: infer.{engine.__name__}(...)."
+        if isinstance(engine, type) and issubclass(engine, Engine)
+        else "Give infer.NUTS() or another, and numbers by name, such as draws=1000.",
+    )
+
+
 def refuse_unless_offered(density: LogDensity, engine: Engine) -> None:
     """Raise where an engine needs what the density does not offer.
 

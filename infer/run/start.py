@@ -25,7 +25,7 @@ from .choice import choice, facts_of, hardware
 from .collect import Group, regrouped
 from .devices import Plan, plan, together
 from .loop import chain_keys
-from .offers import chosen_starts, refuse_number, refuse_unless_offered
+from .offers import chosen_starts, refuse_number, refuse_unless_engine, refuse_unless_offered
 from .packed import Packed, pack
 from .run import Run, RunState, joined, made_for
 
@@ -67,8 +67,8 @@ def start(
     """
     refuse_number("chains", chains, 1)
     refuse_number("warmup", 0 if warmup is None else warmup, 0)
-    models = [model] if isinstance(model, Model) else list(model)
-    members = family(models, jacobian=engine is None or engine.jacobian)
+    refuse_unless_engine(engine)
+    members = family(model, jacobian=engine is None or engine.jacobian)
     density = members.member(0)
     engine, reasons = _chosen(members, chains, state) if engine is None else (engine, ())
     refuse_unless_offered(density, engine)

@@ -225,3 +225,24 @@ def test_numbers_that_make_no_sense():
         infer.start(model, infer.NUTS(), warmup=-1)
     with pytest.raises(infer.EngineError, match=r"MAP.*infer.maximize"):
         infer.sample(model, infer.MAP("constrained"))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [infer.sample, infer.start, infer.choose, infer.explain, infer.sample_prior, infer.log_density],
+)
+def test_a_function_in_the_place_of_a_model(call):
+    with pytest.raises(infer.ModelError, match=r"a function is given.*infer.from_numpyro\(f, y\)"):
+        call(lambda site: site("x", dist.Normal(0, 1)))
+
+
+def test_something_else_in_the_place_of_an_engine():
+    model = infer.declared(lambda v: -v["x"], {"x": bj.Positive()})
+    with pytest.raises(infer.EngineError, match=r"Make one: infer.NUTS\(...\)"):
+        infer.sample(model, infer.NUTS)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(infer.EngineError, match=r"engine: 1000 is given.*draws=1000"):
+        infer.start(model, 1000)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(infer.EngineError, match=r"NUTS: infer.maximize works with MAP alone"):
+        infer.maximize(model, infer.NUTS())  # pyright: ignore[reportArgumentType]
+    with pytest.raises(infer.EngineError, match=r"NUTS: infer.fit works with ADVI alone"):
+        infer.fit(model, infer.NUTS())  # pyright: ignore[reportArgumentType]
