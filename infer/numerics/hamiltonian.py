@@ -151,7 +151,8 @@ def retune(
         )
     with one_blas_thread():
         learned = metric.learned(pooled(draws), pooled(scores))
-        enough = settled(metric, draws[-1], scores[-1])
+        # Before the last window there is none to leave out.
+        enough = remaining > 1 and settled(metric, draws[-1], scores[-1])
     if "diverging" in stats and (remaining == 1 or enough):
         target = raised(target, stats["diverging"][kept])
     return HamiltonianTuning(

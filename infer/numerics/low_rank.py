@@ -1,6 +1,7 @@
 """Directions in which standardised draws are spread otherwise than a standard normal."""
 
 import numpy as np
+from scipy.linalg import solve_triangular
 
 # Directions stretched by less than sqrt(2) either way are left as they are.
 SMALLEST_RATIO = 2.0
@@ -32,19 +33,15 @@ def principal_stretches(
     Source: Seyboldt, Carlson & Carpenter (2026), arXiv 2603.18845, the low-rank metric.
     """
     size = draws.shape[1]
-    none = np.zeros((size, 0)), np.zeros(0)
     finite = np.isfinite(draws).all(-1) & np.isfinite(scores).all(-1)
     if finite.sum() < FEWEST_ROWS:
-        return none
+        return _none(size)
     spread, steepness = (_centred(a[finite]) for a in (draws, scores))
+    if size <= 2 * min(len(spread), MOST_ROWS):
+        return _stretches(spread, steepness, most)
     basis = _basis(spread, steepness)
-    variance = _geometric_mean(_squares(spread @ basis), _squares(steepness @ basis))
-    ratios, vectors = np.linalg.eigh(variance)
-    if not np.all(np.isfinite(ratios)) or ratios[0] <= 0:
-        return none
-    order = np.argsort(-np.abs(np.log(ratios)))[:most]
-    kept = order[np.abs(np.log(ratios[order])) > np.log(SMALLEST_RATIO)]
-    return basis @ vectors[:, kept], np.sqrt(ratios[kept])
+    directions, stretch = _stretches(spread @ basis, steepness @ basis, most)
+    return basis @ directions, stretch
 
 
 def _centred(rows: np.ndarray) -> np.ndarray:
@@ -52,12 +49,29 @@ def _centred(rows: np.ndarray) -> np.ndarray:
 
 
 def _basis(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:
-    """Orthonormal columns that span the rows of both, or the whole space if it is small."""
-    rows, size = spread.shape
-    if size <= 2 * min(rows, MOST_ROWS):
-        return np.eye(size)
-    thinned = slice(None, None, -(-rows // MOST_ROWS))
+    """Make orthonormal columns that span the rows of both."""
+    thinned = slice(None, None, -(-len(spread) // MOST_ROWS))
     return np.linalg.qr(np.concatenate([spread[thinned], steepness[thinned]]).T)[0]
+
+
+def _stretches(
+    spread: np.ndarray, steepness: np.ndarray, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find directions and stretches as above, of centred rows in a space of few dimensions."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = _squares(spread), _squares(steepness)
+    if not all(np.isfinite(own).all() for own in squares):
+        return _none(spread.shape[1])
+    ratios, vectors = np.linalg.eigh(_geometric_mean(*squares))
+    if ratios[0] <= 0:
+        return _none(spread.shape[1])
+    order = np.argsort(-np.abs(np.log(ratios)))[:most]
+    kept = order[np.abs(np.log(ratios[order])) > np.log(SMALLEST_RATIO)]
+    return vectors[:, kept], np.sqrt(ratios[kept])
+
+
+def _none(size: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros((size, 0)), np.zeros(0)
 
 
 def _squares(rows: np.ndarray) -> np.ndarray:
@@ -65,11 +79,11 @@ def _squares(rows: np.ndarray) -> np.ndarray:
 
 
 def _geometric_mean(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:
-    """A # B^-1 = B^-1/2 (B^1/2 A B^1/2)^1/2 B^-1/2, of symmetric positive definite A and B."""
-    values, vectors = np.linalg.eigh(steepness)
+    """A # B^-1 = L^-T (L^T A L)^1/2 L^-1, of symmetric positive definite A and B = L L^T."""
     # A floor relative to the largest: below it, eigenvalues are rounding.
-    values = np.maximum(values, values[-1] * 1e-14)
-    root, inverse_root = ((vectors * values**power) @ vectors.T for power in (0.5, -0.5))
-    inner, turns = np.linalg.eigh(root @ spread @ root)
-    middle = (turns * np.sqrt(np.maximum(inner, 0.0))) @ turns.T
-    return inverse_root @ middle @ inverse_root
+    floor = 1e-12 * np.trace(steepness) * np.eye(len(steepness))
+    factor = np.linalg.cholesky(steepness + floor)
+    inner, turns = np.linalg.eigh(factor.T @ spread @ factor)
+    fourth = turns * np.maximum(inner, 0.0) ** 0.25
+    half = solve_triangular(factor, fourth, trans=1, lower=True, check_finite=False)
+    return half @ half.T

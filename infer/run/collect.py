@@ -67,15 +67,18 @@ class Group:
         self.state = block.state
         self.drawn = self.drawn + filled
         self.executed = self.executed + int(block.ticks)
+        # A block that is more than half full is kept as it came, without a copy.
+        full = 2 * int(filled.sum()) > rows.shape[0] * rows.shape[1]
         for own, mine, count in zip(self.rows, rows, filled, strict=True):
-            own.append(mine[:count].copy())
+            own.append(mine[:count] if full else mine[:count].copy())
         rate = filled.max() / max(seconds, 1e-6)
         self.limit = int(np.clip(rate * BLOCK_SECONDS, 1, capacity))
         return int(filled.sum())
 
     def records(self) -> list[np.ndarray]:
         """Join each chain's records, each of shape (draws, record)."""
-        return [np.concatenate(own) if own else np.zeros((0, 0)) for own in self.rows]
+        nothing = np.zeros((0, 0))
+        return [np.concatenate(own) if own[1:] else (*own, nothing)[0] for own in self.rows]
 
 
 def regrouped(groups: Sequence[Group], width: int) -> list[Group]:

@@ -105,6 +105,13 @@ def test_rows_that_are_not_finite_are_left_out(bad):
         np.testing.assert_array_equal(found, wanted)
 
 
+def test_scores_whose_squares_overflow_stretch_nothing():
+    rng = np.random.default_rng(4)
+    draws, scores = normal_rows(rng, covariance(rng, SIZE), 50)
+    scores[3] *= 1e200
+    assert principal_stretches(draws, scores, SIZE)[1].size == 0
+
+
 def test_few_or_constant_rows_change_nothing():
     rng = np.random.default_rng(5)
     draws, scores = normal_rows(rng, np.eye(3), 5)
