@@ -96,7 +96,7 @@ def run_apart(sampler: str, name: str, seed: int) -> dict[str, float]:
     if done.returncode:
         print(f"{sampler} on {name}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
         return {}
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return json.loads(done.stdout.strip().splitlines()[-1]) | {"day": date.today().toordinal()}
 
 
 def one(sampler: str, name: str, seed: int) -> dict[str, float]:
@@ -175,8 +175,16 @@ def table(found: Found) -> str:
                 f"{row['divergences']:.0f} | {row['ESS / s']:.0f} | {row['ESS / grad']:.1f} | "
                 f"{row['share']:.2f} |"
             )
-        lines.append(f"| {name} | a gradient: {1e6 * gradient:.1f} µs |" + " |" * 10)
+        cost = f"a gradient: {1e6 * gradient:.1f} µs; run on {days({name: samplers})}"
+        lines.append(f"| {name} | {cost} |" + " |" * 10)
     return "\n".join(lines)
+
+
+def days(found: Found) -> str:
+    """Tell when the runs were made: on a day, or from one day to another."""
+    every = [r["day"] for each in found.values() for runs in each.values() for r in runs if r]
+    extremes = dict.fromkeys(int(day) for day in (min(every), max(every)))
+    return " to ".join(str(date.fromordinal(day)) for day in extremes)
 
 
 def ratios(found: Found) -> str:
@@ -247,7 +255,7 @@ def report(found: Found) -> str:
 
     machine = f"{CORES} cores, {platform.machine()}, Python {platform.python_version()}"
     repeats = max(len(runs) for samplers in found.values() for runs in samplers.values())
-    head = f"# Ours and the peers\n\n{date.today()}, {machine}, jax {jax.__version__}; "
+    head = f"# Ours and the peers\n\n{days(found)}, {machine}, jax {jax.__version__}; "
     head += f"medians over {repeats} of each. `python -m benchmarks.peers` prints this page.\n"
     text = (__doc__ or "").split("Columns:")[1].strip()
     return f"{head}\n{text}\n\n{ratios(found)}\n\n{table(found)}\n\n![plot](peers.png)\n"
