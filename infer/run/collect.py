@@ -77,8 +77,13 @@ class Group:
 
     def records(self) -> list[np.ndarray]:
         """Join each chain's records, each of shape (draws, record)."""
-        nothing = np.zeros((0, 0))
-        return [np.concatenate(own) if own[1:] else (*own, nothing)[0] for own in self.rows]
+        return [_joined(own) for own in self.rows]
+
+
+def _joined(blocks: list[np.ndarray]) -> np.ndarray:
+    if len(blocks) == 1:
+        return blocks[0]
+    return np.concatenate(blocks) if blocks else np.zeros((0, 0))
 
 
 def regrouped(groups: Sequence[Group], width: int) -> list[Group]:
