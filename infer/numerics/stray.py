@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from .blas import one_blas_thread
 from .metric import Metric
 
 # In nats; what a region holds is known within some square roots of the number of coordinates.
@@ -36,7 +37,8 @@ def places(
     if remaining > 1 or "lp" not in stats or draws.shape[1] < FEWEST_DRAWS:
         return stay
     levels = stats["lp"].astype(np.float64)
-    holds = levels.mean(1) + _log_volumes(metric, draws)
+    with one_blas_thread():
+        holds = levels.mean(1) + _log_volumes(metric, draws)
     best = int(np.argmax(holds))
     gap = LEAST_GAP + GAP_OF_A_COORDINATE * np.sqrt(draws.shape[2])
     astray = (levels.max(1) < levels[best].min()) & (holds < holds[best] - gap)
