@@ -28,8 +28,8 @@ DIVERGENT = 1000.0
 # stuck where steps must be short: at 0.95 its smallest ESS was 258 instead of 19 (medians of five).
 DIVERGENT_SHARES = 0.02, 0.04
 FEWEST_DIVERGENT = 5
-# Of chains on one posterior, whose last window had 45 draws, the shortest step was 0.69 to 0.99 of
-# the median, on six models; of chains that began to sample in the neck of a funnel 0.14 to 0.35.
+# Of chains on one posterior, whose last window had 30 draws, the shortest step was 0.77 to 0.99 of
+# the median, on eight models; of chains that began to sample in the neck of a funnel 0.14 to 0.35.
 # Dual averaging of few draws scatters more; a step shorter by far serves one chain alone.
 SHORTEST_STEP = 0.5
 STUCK_STEP = 0.03
