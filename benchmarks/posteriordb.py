@@ -43,8 +43,7 @@ def sample(log_prob, supports, data, seed, info=None) -> dict[str, np.ndarray]:
 
     Not every seed passes on the centred eight schools: 3 of 120 fail so, and 7 of 60 with a
     thousand draws at an acceptance of 0.9. NumPyro's NUTS failed at 5 of 40 like that, and at 2 of
-    60 with 3000 draws at 0.95. In float32 the Lotka-Volterra model fails at 2 of 60 seeds, 0 among
-    them: all chains settle where log densities lie some 40 nats below those of the main mode.
+    60 with 3000 draws at 0.95.
     """
     engine = infer.NUTS(target_acceptance=0.95)
     model = model_of(log_prob, supports, data)

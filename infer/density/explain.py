@@ -42,7 +42,7 @@ def _point(density: LogDensity, at: Any, seed: int) -> Vector:
         return density.unconstrain(at)
     if isinstance(at, str):
         refuse_misfits(density, 1, at)
-        found = search(alone(density), 1, np.array([0, seed], np.uint32), at)
+        found, _ = search(alone(density), 1, np.array([0, seed], np.uint32), at)
         return jnp.asarray(found.positions[0])
     if jnp.shape(at) != (density.size,):
         raise ModelError(

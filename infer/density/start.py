@@ -46,8 +46,10 @@ class Points(NamedTuple):
     unvalued_gradients: np.ndarray
 
 
-def find_starts(family: Family, chains: int, key: np.ndarray, starts: Starts) -> Points:
-    """Find a usable start for every chain of every member.
+def find_starts(
+    family: Family, chains: int, key: np.ndarray, starts: Starts
+) -> tuple[Points, Points | None]:
+    """Find a usable start for every chain of every member, and a second one where there is.
 
     Args:
         family: The log densities.
@@ -57,26 +59,33 @@ def find_starts(family: Family, chains: int, key: np.ndarray, starts: Starts) ->
             or constrained values by name, each of a site's shape or with a leading axis of
             chains.
 
+    Returns:
+        The starts; and the second best of the eight, or the start again where no second one is
+        usable. None, where only one was tried.
+
     Raises:
         StartError: After 100 tries a chain has no finite start; the message names the terms
             that are not finite, with the values.
         ModelError: Given values are missing, of a wrong shape, or outside their set.
     """
     if not isinstance(starts, str):
-        return _given(family, chains, starts)
-    found = search(family, chains, key, starts)
+        return _given(family, chains, starts), None
+    found, spare = search(family, chains, key, starts)
     which = f"at the first of {TRIES} starts that were tried:"
     mend = "Give starting values, or weaker constraints; infer.explain(model) shows every term."
-    return _refuse_unusable(family, found, which, mend)
+    return _refuse_unusable(family, found, which, mend), spare
 
 
-def search(family: Family, chains: int, key: np.ndarray, starts: str) -> Points:
+def search(
+    family: Family, chains: int, key: np.ndarray, starts: str
+) -> tuple[Points, Points | None]:
     """Search as `find_starts` does, and return the first points tried where none is usable."""
     # A draw from the prior is kept; of uniform ones, some lie where no chain comes back from.
     candidates = CANDIDATES if starts == "uniform" else 1
     lanes = family.count * chains
     tried = _propose(family, key, range(candidates), lanes, starts)
-    found = _chosen(tried, np.where(_usable(tried), tried.log_densities, -np.inf))
+    merit = np.where(_usable(tried), tried.log_densities, -np.inf)
+    found, second = _chosen(tried, merit), _second(tried, merit)
     for begin in range(candidates, TRIES, candidates):
         missing = ~_usable(found)
         if not missing.any():
@@ -85,14 +94,22 @@ def search(family: Family, chains: int, key: np.ndarray, starts: str) -> Points:
         tried = _propose(family, key, attempts, lanes, starts)
         again = _chosen(tried, _usable(tried))
         better = missing & _usable(again)
-        found = Points(*(_pick(better, new, old) for new, old in zip(again, found, strict=True)))
-    return found
+        found = _picked(better, again, found)
+    return found, second and _picked(_usable(second), second, found)
 
 
 def _chosen(tried: Points, merit: np.ndarray) -> Points:
     """Take for each lane, of points of shape (attempts, lanes, ...), the first of highest merit."""
     best = merit.argmax(0), np.arange(merit.shape[1])
     return Points(*(array[best] for array in tried))
+
+
+def _second(tried: Points, merit: np.ndarray) -> Points | None:
+    """Take for each lane the point of second highest merit."""
+    if len(merit) == 1:
+        return None
+    best = np.arange(len(merit))[:, None] == merit.argmax(0)
+    return _chosen(tried, np.where(best, -np.inf, merit))
 
 
 def refuse_misfits(density: LogDensity, chains: int, starts: Starts) -> None:
@@ -210,8 +227,9 @@ def _usable(points: Points) -> np.ndarray:
     return np.isfinite(points.log_densities) & np.isfinite(points.gradients).all(-1)
 
 
-def _pick(chosen: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
-    return np.where(chosen.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+def _picked(chosen: np.ndarray, new: Points, old: Points) -> Points:
+    pick = lambda a, b: np.where(chosen.reshape(-1, *(1,) * (a.ndim - 1)), a, b)  # noqa: E731
+    return Points(*map(pick, new, old))
 
 
 def _refuse_unusable(family: Family, points: Points, which: str, mend: str) -> Points:

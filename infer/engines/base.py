@@ -170,6 +170,16 @@ class Engine(ABC):
         """
         return np.arange(len(recent[-1].positions))
 
+    @property
+    def scouted(self) -> int:
+        """Draws in which a chain from another start finds out of the tails; 0 sends none to look.
+
+        Where warm-up would end early, with a last window of so many draws or more, as many chains
+        again make it from other starts. `places` is then asked about all of them together, whether
+        any has found where more is, or has ended where next to nothing is.
+        """
+        return 0
+
     def still(self, tuning: Tuning, done: int, windows: tuple[int, ...]) -> tuple[int, ...]:
         """Choose the windows to come: those planned that are worth their draws, or others.
 

@@ -25,7 +25,7 @@ from ..numerics.line_integral import (
 )
 from ..numerics.metric import Metric
 from ..numerics.step_size import StepSize
-from ..numerics.stray import places
+from ..numerics.stray import SCOUTED, places
 from ..numerics.windows import default_warmup, warmup_windows
 from ..target import Components, Target
 from ..types import Scalar, Vector
@@ -94,7 +94,8 @@ class HMC(Engine):
             for a diagonal metric; by default 64, of more than 500 coordinates 32, and of more
             than 2000 none.
         stop_early: Whether warm-up may go on to its last window once the chains agree and the
-            metric whitens them, and repeat that one while their step sizes do not agree.
+            metric whitens them, unless others from other starts end elsewhere meanwhile; and
+            repeat that window while their step sizes do not agree.
         energy: "value" compares log densities. "path" integrates the force of the terms that
             have a score and no value along each step, and needs no value of them; see `NUTS`,
             for its statistics too.
@@ -223,6 +224,11 @@ class HMC(Engine):
 
     def places(self, tuning: HMCTuning, recent: Sequence[Draws], remaining: int) -> np.ndarray:
         return places(tuning.shared.metric, recent[-1].positions, recent[-1].stats, remaining)
+
+    @property
+    def scouted(self) -> int:
+        # Without a value nothing tells what a region holds.
+        return SCOUTED if self.energy == "value" else 0
 
     def still(self, tuning: HMCTuning, done: int, windows: tuple[int, ...]) -> tuple[int, ...]:
         return hamiltonian.still(tuning.shared, done, windows) if self.stop_early else windows

@@ -9,7 +9,9 @@ from .metric import Metric
 
 # In nats; what a region holds is known within some square roots of the number of coordinates.
 LEAST_GAP, GAP_OF_A_COORDINATE = 10.0, 2.0
-FEWEST_DRAWS = 20
+FEWEST_DRAWS = 10
+# Draws of a chain that looks around from another start: to find out of the tails, and there.
+SCOUTED = 30
 
 
 def places(

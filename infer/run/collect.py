@@ -88,6 +88,8 @@ def _joined(blocks: list[np.ndarray]) -> np.ndarray:
 
 def regrouped(groups: Sequence[Group], width: int) -> list[Group]:
     """Deal the chains of some groups into groups of `width`, with all they have done."""
+    if not groups:
+        return []
     states = jax.tree.map(lambda *a: np.concatenate(a), *(group.state for group in groups))
     named = ("keys", "drawn", "executed")
     keys, drawn, executed = (np.concatenate([getattr(g, n) for g in groups]) for n in named)
@@ -105,11 +107,14 @@ def regrouped(groups: Sequence[Group], width: int) -> list[Group]:
     ]
 
 
-def placed(groups: Sequence[Group], places: np.ndarray) -> list[Group]:
-    """Let each chain go on from the state of the chain named for it."""
+def placed(
+    groups: Sequence[Group], places: np.ndarray, others: Sequence[Group] = ()
+) -> list[Group]:
+    """Let each chain go on from the state of the one named for it, of groups and then others."""
     if (places == np.arange(len(places))).all():
         return list(groups)
-    states = jax.tree.map(lambda *a: np.concatenate(a)[places], *(g.state for g in groups))
+    all_states = [group.state for group in (*groups, *others)]
+    states = jax.tree.map(lambda *a: np.concatenate(a)[places], *all_states)
     return [
         replace(g, state=jax.tree.map(lambda a, g=g: a[g.chains.start : g.chains.stop], states))
         for g in groups

@@ -1,6 +1,7 @@
 """A run is an object: it warms up, advances by draws, and can be stopped and taken up again."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from .devices import Plan, in_turn, without_native
 from .loop import SAMPLING, Block, Layout, Order, Steered, layout, run_block
 from .offers import refuse_number
 from .progress import Progress
+from .scouts import pool
 
 # Rows of all chains of a program, and of one chain: each block zeroes them, and the fewer blocks
 # the better.
@@ -26,6 +28,8 @@ CHAIN_BYTES = 2 * 2**20
 LARGEST_CAPACITY = 1024
 # Draws of warm-up in those planned: an engine may ask for more.
 LONGEST_WARMUP = 2
+# Windows still to come where the step size alone is left to learn.
+LAST = 1
 
 
 @dataclass
@@ -59,6 +63,8 @@ class RunState(NamedTuple):
         warmed: Warm-up draws per chain that were made.
         warmup_gradients: Gradients that warm-up took.
         sent: Chains that had gone astray in warm-up, and were sent to where others were.
+        scouts: Chains at other starts, until they have looked around from there.
+        left_out: Windows that an early end leaves out; only while scouts are at work.
     """
 
     made_for: str
@@ -74,6 +80,8 @@ class RunState(NamedTuple):
     warmed: int
     warmup_gradients: int
     sent: tuple[int, ...]
+    scouts: tuple[Group, ...]
+    left_out: tuple[int, ...]
 
 
 @dataclass
@@ -92,6 +100,8 @@ class Run:
         warmed: Draws of warm-up per chain that were made; fewer, where warm-up ended early.
         warmup_gradients: Gradients that warm-up took, where the engine counts them.
         sent: Chains that had gone astray in warm-up, and were sent to where others were.
+        scouts: As many chains at other starts, which look around there while warm-up ends early.
+        left_out: Windows that an early end leaves out; only while scouts are at work.
         reasons: Why this engine, a sentence each, where the run chose it.
     """
 
@@ -111,6 +121,8 @@ class Run:
     warmed: int = 0
     warmup_gradients: int = 0
     sent: tuple[int, ...] = ()
+    scouts: list[Group] = field(default_factory=list)
+    left_out: tuple[int, ...] = ()
     reasons: tuple[str, ...] = ()
 
     @cached_property
@@ -134,11 +146,9 @@ class Run:
     @property
     def state(self) -> RunState:
         """All that is needed to go on later; see `start(state=...)`."""
-        host = [replace(g, state=jax.tree.map(np.asarray, g.state)) for g in self.groups]
         return RunState(
             made_for(self.family, self.engine),
-            # Dealt anew, so that the run going on changes nothing here.
-            tuple(regrouped(host, self.plan.width)),
+            self._copied(self.groups),
             self.plan,
             self.tuning,
             self.windows,
@@ -150,7 +160,14 @@ class Run:
             self.warmed,
             self.warmup_gradients,
             self.sent,
+            self._copied(self.scouts),
+            self.left_out,
         )
+
+    def _copied(self, groups: Sequence[Group]) -> tuple[Group, ...]:
+        """Deal chains anew on the host, so that the run going on changes nothing there."""
+        host = [replace(g, state=jax.tree.map(np.asarray, g.state)) for g in groups]
+        return tuple(regrouped(host, self.plan.width))
 
     def advance(self, draws: int) -> "Run":
         """Warm up, if that is still to be done, and make `draws` more draws per chain.
@@ -181,7 +198,7 @@ class Run:
                 self._collect(self.window, self.windows[0], bar)
                 self._meet()
             else:
-                self.recent, self.window = (), SAMPLING
+                self.recent, self.scouts, self.window = (), [], SAMPLING
         return self
 
     def draws(self) -> Draws:
@@ -207,22 +224,63 @@ class Run:
     def _records(self, count: int) -> np.ndarray:
         return np.stack([own[:count] for group in self.groups for own in group.records()])
 
+    def _window(self, groups: Sequence[Group]) -> Draws:
+        return self._layout.unpack(np.stack([own for group in groups for own in group.records()]))
+
     def _meet(self) -> None:
-        window = self._layout.unpack(self._records(self.windows[0]))
-        recent = (*self.recent[-1:], window)
-        remaining = len(self.windows) - 1
+        """Let all chains meet at the end of a window of warm-up."""
+        window = self._window(self.groups)
+        scouted = self._window(self.scouts) if self.left_out else None
+        taken = [w.stats["n_steps"].sum() for w in (window, scouted) if w and "n_steps" in w.stats]
+        # All at once, so that an interrupt finds the run before or after.
+        self.__dict__.update({
+            "window": self.window + 1, "warmed": self.warmed + self.windows[0],
+            "warmup_gradients": self.warmup_gradients + int(sum(taken)),
+            **(self._looked_around(window, scouted) if scouted else self._learned(window)),
+        })  # fmt: skip
+
+    def _learned(self, window: Draws) -> dict[str, Any]:
+        """Learn from a window; where warm-up will end early, scouts look around meanwhile."""
+        planned = self.windows[1:]
+        recent, remaining = (*self.recent[-1:], window), len(planned)
         tuning, places = self._retuned(recent, remaining), self._places(recent, remaining)
         windows = self._still(tuning)
-        groups = [group.entered() for group in placed(self.groups, places)]
-        sent = tuple(int(chain) for chain in np.flatnonzero(places != np.arange(self.chains)))
-        taken = self.warmup_gradients + int(np.sum(window.stats.get("n_steps", 0)))
-        # What chains did that had gone astray is forgotten. All at once, so that an interrupt finds
-        # the run before or after.
-        self.__dict__.update(
-            recent=() if sent else recent, windows=windows, tuning=tuning, groups=groups,
-            window=self.window + 1, warmed=self.warmed + self.windows[0],
-            warmup_gradients=taken, sent=tuple(sorted({*self.sent, *sent})),
-        )  # fmt: skip
+        early = 0 < sum(windows) < sum(planned) and self.engine.scouted <= windows[0]
+        return {
+            "tuning": tuning, "recent": recent, "windows": windows,
+            "left_out": planned if early and self.scouts else (), **self._moved(places),
+        }  # fmt: skip
+
+    def _looked_around(self, window: Draws, scouted: Draws) -> dict[str, Any]:
+        """End warm-up if all scouts came to where the chains are; go where they found more."""
+        both = pool(window, scouted, self.family.count)
+        places = self._places((both.draws,), LAST)
+        if (places == np.arange(len(places))).all():
+            return self._learned(window)
+        own, windows = both.numbered(places), self.left_out
+        if (own >= self.chains).any():
+            recent, remaining = (both.draws,), LAST
+        else:
+            # The metric has settled, so that one window does, at whose end none ends early.
+            windows = sum(windows[:-1]), windows[-1]
+            recent, remaining = (*self.recent[-1:], window), len(windows)
+        tuning = self._retuned(recent, remaining)
+        return {
+            "tuning": tuning, "recent": recent, "windows": windows, "left_out": (),
+            **self._moved(own),
+        }  # fmt: skip
+
+    def _moved(self, places: np.ndarray) -> dict[str, Any]:
+        """Send chains to their places; what they did that had gone astray is forgotten."""
+        sent = {int(chain) for chain in np.flatnonzero(places != np.arange(self.chains))}
+        scouts = zip(self.scouts, self.groups, strict=False)
+        moved = {
+            "groups": [group.entered() for group in placed(self.groups, places, self.scouts)],
+            # How many rows fill a block is known by now.
+            "scouts": [replace(scout.entered(), limit=own.limit) for scout, own in scouts],
+            "sent": tuple(sorted({*self.sent, *sent})),
+        }
+        return moved | ({"recent": ()} if sent else {})
 
     def _retuned(self, recent: tuple[Draws, ...], remaining: int) -> Tuning:
         """Let the engine learn, from the chains of each density apart."""
@@ -233,8 +291,7 @@ class Run:
         """Let the engine send chains to where others are, among those of each density."""
         pairs = zip(self._parted(self.tuning), self._apart(recent), strict=True)
         places = [self.engine.places(tuning, own, remaining) for tuning, own in pairs]
-        each = self.chains // self.family.count
-        return np.concatenate([i * each + own for i, own in enumerate(places)])
+        return np.concatenate([i * len(own) + own for i, own in enumerate(places)])
 
     def _apart(self, recent: tuple[Draws, ...]) -> list[tuple[Draws, ...]]:
         """Part windows into those of each density."""
@@ -278,6 +335,7 @@ class Run:
         # The plan may have changed: without a native form, chains are batched.
         capacity = _capacity(records.record, self.plan.width)
         shared = self._shared()
+        groups = [*self.groups, *self.scouts] if self.left_out else self.groups
         began = time.perf_counter()
 
         def call(group: Group, order: Order) -> Block:
@@ -288,7 +346,7 @@ class Run:
                 bar.advance(fresh, _divergences(group, records))
 
         try:
-            collect(self.groups, call, window, draws, capacity, self.plan.threads, watch)
+            collect(groups, call, window, draws, capacity, self.plan.threads, watch)
         finally:
             spent = time.perf_counter() - began
             self.timing.sampling += spent if window == SAMPLING else 0.0
@@ -326,6 +384,7 @@ class Run:
 
     def _regroup(self, new: Plan) -> None:
         self.plan, self.groups = new, regrouped(self.groups, new.width)
+        self.scouts = regrouped(self.scouts, new.width)
 
 
 def _capacity(record: int, width: int) -> int:

@@ -28,6 +28,7 @@ from .loop import chain_keys
 from .offers import chosen_starts, refuse_number, refuse_unless_engine, refuse_unless_offered
 from .packed import Packed, pack
 from .run import Run, RunState, joined, made_for
+from .scouts import CHAINS_ENOUGH
 
 _log = logging.getLogger("infer")
 
@@ -98,9 +99,13 @@ def start(
         run.prepare()
         prepare(_init_all, (engine, density.has_value), tuple(blank), "brief")
     began = time.perf_counter()
-    points = find_starts(members, chains, start_key, begins)
+    points, spare = find_starts(members, chains, start_key, begins)
     run.tuning = _first_tuning(engine, points, members.count, tuning)
-    run.groups = _first_groups(keys, _init(engine, density.has_value, points), chosen.width)
+    run.groups = _first_groups(keys, _init(engine, density.has_value, points), run.plan.width)
+    if spare and engine.scouted and chains < CHAINS_ENOUGH:
+        their_keys = chain_keys(key, 2 * len(keys))[0][len(keys) :]
+        scouts = _init(engine, density.has_value, spare)
+        run.scouts = _first_groups(their_keys, scouts, run.plan.width)
     run.timing.starts = time.perf_counter() - began
     return run
 
@@ -205,5 +210,7 @@ def _resumed(
         warmed=state.warmed,
         warmup_gradients=state.warmup_gradients,
         sent=state.sent,
+        scouts=regrouped(state.scouts, state.plan.width),
+        left_out=state.left_out,
         reasons=reasons,
     )

@@ -63,6 +63,6 @@ def test_a_chain_that_never_moved_is_sent_where_its_density_is_low():
 def test_too_early_or_too_little_known_sends_none():
     stay = list(range(CHAINS))
     assert found([0, 40, 0, 0], remaining=2) == stay
-    assert found([0, 40, 0, 0], draws=19) == stay
+    assert found([0, 40, 0, 0], draws=9) == stay
     positions, _ = regions([0, 40, 0, 0], (1.0,) * CHAINS)
     assert places(Diagonal(np.ones(SIZE)), positions, {}, 1).tolist() == stay
