@@ -245,7 +245,7 @@ class Run:
         recent, remaining = (*self.recent[-1:], window), len(planned)
         tuning, places = self._retuned(recent, remaining), self._places(recent, remaining)
         windows = self._still(tuning)
-        early = 0 < sum(windows) < sum(planned) and self.engine.scouted <= windows[0]
+        early = 0 < sum(windows) < sum(planned)
         return {
             "tuning": tuning, "recent": recent, "windows": windows,
             "left_out": planned if early and self.scouts else (), **self._moved(places),

@@ -102,7 +102,8 @@ def start(
     points, spare = find_starts(members, chains, start_key, begins)
     run.tuning = _first_tuning(engine, points, members.count, tuning)
     run.groups = _first_groups(keys, _init(engine, density.has_value, points), run.plan.width)
-    if spare and engine.scouted and chains < CHAINS_ENOUGH:
+    # An early end leaves out other windows than the last.
+    if spare and chains < CHAINS_ENOUGH and 0 < engine.scouted <= sum(run.windows[-1:]):
         their_keys = chain_keys(key, 2 * len(keys))[0][len(keys) :]
         scouts = _init(engine, density.has_value, spare)
         run.scouts = _first_groups(their_keys, scouts, run.plan.width)

@@ -188,19 +188,20 @@ def test_scouts_leave_the_chains_own_numbers_alone(begun):
         (infer.NUTS(), {"starts": {"x": np.zeros(3)}}),
         (infer.NUTS(energy="path"), {}),
         (infer.MAP("unconstrained"), {}),
+        (infer.NUTS(), {"warmup": 0}),
+        (infer.NUTS(), {"warmup": 199}),
     ],
-    ids=["many chains", "given starts", "no log density", "no sampler"],
+    ids=[
+        "many chains",
+        "given starts",
+        "no log density",
+        "no sampler",
+        "no warm-up",
+        "short last window",
+    ],
 )
 def test_no_scouts_where_they_could_tell_nothing(engine, options):
     assert not infer.start(two_modes(), engine, progress=False, **options).scouts
-
-
-def test_a_short_last_window_sends_no_scouts(begun, monkeypatch):
-    """In fifteen draws a scout has come nowhere yet."""
-    looks = []
-    monkeypatch.setattr(Run, "_looked_around", lambda *own: looks.append(own) or {})
-    assert begun(0.0, 0.0, warmup=100).warm_up().warmed < 100
-    assert not looks
 
 
 def test_a_pool_sets_the_scouts_of_each_density_beside_its_chains():
