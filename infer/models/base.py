@@ -29,19 +29,35 @@ from .tfp_prior import TfpDistribution
 
 
 class Labels:
-    """Coordinates of named dimensions, which never reach a compiled program.
+    """Coordinates of named dimensions; a program is made for their numbers, not for their values.
 
-    Any two are equal, so that models that differ in labels alone share one program.
+    Two are equal if every dimension has as many coordinates in one as in the other. So models
+    that differ in the labels alone share one program.
+
+    Raises:
+        ModelError: The coordinates of a dimension are not a sequence.
     """
 
     def __init__(self, coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None) -> None:
-        self.coords = {name: np.asarray(values) for name, values in (coords or {}).items()}
+        self.coords = {name: _listed(name, values) for name, values in (coords or {}).items()}
+        self._sizes = frozenset((name, len(values)) for name, values in self.coords.items())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Labels)
+        return isinstance(other, Labels) and self._sizes == other._sizes
 
     def __hash__(self) -> int:
-        return 0
+        return hash(self._sizes)
+
+
+def _listed(dim: str, values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ModelError(
+            f"coords[{dim!r}]",
+            f"{values!r} has {array.ndim} axes",
+            "Give a label for each entry along the dimension, such as range(3).",
+        )
+    return array
 
 
 class Reader(ABC):

@@ -294,3 +294,23 @@ def test_a_chosen_map_leaves_the_prior_s_density_alone(name):
     d, position = infer.log_density(infer.model(model)), jnp.array([0.7])
     truth = dist.Normal(-1.0, 3.0).log_prob(d.constrain(position)["x"])
     np.testing.assert_allclose(d.terms(position)["x"], truth, rtol=1e-12)
+
+
+def test_sizes_that_coords_give_are_part_of_the_program():
+    def walk(site):
+        site("z", dist.Normal(0.0, 1.0), dims="k")
+
+    three, five = (infer.model(walk, coords={"k": range(n)}) for n in (3, 5))
+    assert infer.log_density(three).size == 3
+    assert infer.log_density(five).size == 5
+    longer = three.with_coords(k=range(4))
+    assert infer.log_density(longer).size == 4
+    draws = [infer.sample_prior(model, 2)["prior"]["z"].shape for model in (three, five, longer)]
+    assert draws == [(1, 2, 3), (1, 2, 5), (1, 2, 4)]
+    assert jax.tree.structure(three) == jax.tree.structure(three.with_coords(k=["a", "b", "c"]))
+
+
+@pytest.mark.parametrize("values", [np.array(3), [[1, 2], [3, 4]]])
+def test_coords_that_are_no_list_are_refused(values):
+    with pytest.raises(infer.ModelError, match=r"coords\['k'\]: .* axes"):
+        infer.model(lambda site: None, coords={"k": values})
