@@ -16,6 +16,7 @@ from .engines.nuts import NUTS as NUTS
 from .errors import (
     EngineError as EngineError,
     ModelError as ModelError,
+    ModelWarning as ModelWarning,
     RunError as RunError,
     SamplingWarning as SamplingWarning,
     StartError as StartError,

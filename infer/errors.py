@@ -1,6 +1,14 @@
-"""Errors of `infer`: each says where, what was found and how to mend it."""
+"""Errors and warnings of `infer`: each says where, what was found and how to mend it."""
+
+import sys
+import warnings
 
 from bijectors.errors import ExplainedError
+
+# What may stand between the user's code and ours.
+_OWN = frozenset(
+    ("infer", "bijectors", "equinox", "jax", "numpyro", "contextlib", "jaxtyping", "beartype")
+)
 
 
 class ModelError(ExplainedError):
@@ -19,5 +27,17 @@ class SamplingWarning(UserWarning):
     """Something is wrong with a run's draws; see `infer.verdict`."""
 
 
+class ModelWarning(UserWarning):
+    """A model that works, but probably not as it was meant; it begins with the name at fault."""
+
+
 class RunError(ExplainedError):
     """A run that cannot go on as asked."""
+
+
+def warn_of_model(where: str, found: str, mend: str) -> None:
+    """Warn of a model, at the line of the user's code that is running."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _OWN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(f"{where}: {found}. {mend}", ModelWarning, stacklevel=level)

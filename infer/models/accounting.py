@@ -10,11 +10,11 @@ from jax.core import Tracer
 
 from ..errors import ModelError
 from .branch import Branch
-from .data import refuse_nan
 from .derived import Derived
 from .flatten import Flat, Place, is_opaque, refuse_traced
 from .leaf import Leaf, Spec, spec_of
 from .names import listed
+from .precision import refuse_nan
 from .score import is_valued
 from .split import Split, held, is_numeric
 from .table import Row
@@ -75,7 +75,7 @@ class Books:
     def _other(self, index: int, place: Place, role: str | None) -> None:
         value = place.present
         if is_opaque(value):
-            self.pairs.append((Split.of(value), None))
+            self.pairs.append((Split.of(value, place.name), None))
             self.rows.append(Row(place.name, "data", None, note="parameters of a prior or a set"))
             return
         is_data = role == "data" or (role is None and is_numeric(value))
@@ -84,7 +84,7 @@ class Books:
         elif isinstance(value, Tracer):
             refuse_traced(place.name)
         self.data += [(place.name, index)] * (is_data and place.is_float)
-        self.pairs.append(held(value, is_data))
+        self.pairs.append(held(value, is_data, place.name))
         shape = np.shape(value) if is_data or is_numeric(value) else None
         note = type(value).__name__ if shape is None else ""
         self.rows.append(Row(place.name, "data" if is_data else "static", shape, note=note))

@@ -18,11 +18,11 @@ from bijectors.registry import bijector_for
 from bijectors.rule import Rules
 
 from ..errors import ModelError
-from .data import on_device
 from .flatten import Place
 from .layout import as_dims, lay_out, spreads_to
 from .leaf import Leaf, is_rule
 from .names import listed
+from .precision import on_device
 from .prior import Prior, prior_of
 from .site import Declaration, Dims
 from .split import Split
@@ -88,13 +88,17 @@ class Branch(eqx.Module):
             shape=place.shape,
             dtype=None if isinstance(value, float | complex) else np.dtype(value.dtype),
             dims=as_dims(leaf.dims),
-            prior=None if leaf.prior is None or shares else Split.of(leaf.prior),
+            prior=None if leaf.prior is None or shares else Split.of(leaf.prior, place.name),
             shares=shares,
-            constraint=_held(_set(place, leaf), Constraint),
-            bijector=_held(leaf.bijector, Bijector),
-            scale=None if leaf.scale is None else on_device(np.asarray(leaf.scale, float)),
-            initial=None if isinstance(value, jax.ShapeDtypeStruct) else on_device(value),
-            node=None if inverse is None else Split.of(place.value),
+            constraint=_held(_set(place, leaf), Constraint, place.name),
+            bijector=_held(leaf.bijector, Bijector, place.name),
+            scale=None
+            if leaf.scale is None
+            else on_device(np.asarray(leaf.scale, float), place.name),
+            initial=None
+            if isinstance(value, jax.ShapeDtypeStruct)
+            else on_device(value, place.name),
+            node=None if inverse is None else Split.of(place.value, place.name),
             inverse=inverse,
         )
 
@@ -211,8 +215,8 @@ def _set(place: Place, leaf: Leaf) -> Any:
     return Complex() if np.issubdtype(dtype, np.complexfloating) else Real()
 
 
-def _held(said: Any, kind: type) -> Any:
-    return said if said is None or isinstance(said, kind) else Split.of(said)
+def _held(said: Any, kind: type, name: str) -> Any:
+    return said if said is None or isinstance(said, kind) else Split.of(said, name)
 
 
 def _released(held: Any) -> Any:

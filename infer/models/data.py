@@ -12,6 +12,7 @@ from jax.core import Tracer
 
 from ..errors import ModelError
 from .names import listed
+from .precision import on_device, refuse_nan
 
 
 class Marked(NamedTuple):
@@ -107,13 +108,14 @@ class Data(eqx.Module):
         kinds = jax.Array | np.ndarray
         return {_name(path): _on_host(v) for path, v in paths if isinstance(v, kinds)}
 
+    def names(self) -> list[str]:
+        """List the path of keys that leads to each leaf, in their order."""
+        places = jax.tree.unflatten(self.structure, range(len(self.leaves)))
+        paths, _ = jax.tree_util.tree_flatten_with_path(places)
+        return [_name(path) for path, i in paths if self.leaves[i] is not None]
+
     def _pairs(self) -> list[tuple[Any, Any]]:
         return list(zip(self.leaves, self.statics, strict=True))
-
-
-def on_device(value: Any) -> jax.Array:
-    """Make a JAX array without compiling anything; one that is already one stays as it is."""
-    return value if isinstance(value, jax.Array) else jax.device_put(np.asarray(value))
 
 
 def refuse_unknown_data(
@@ -127,26 +129,12 @@ def refuse_unknown_data(
         )
 
 
-def refuse_nan(name: str, array: Any) -> None:
-    """Raise where a concrete array holds NaN."""
-    if isinstance(array, Tracer) or not jnp.issubdtype(jnp.result_type(array), jnp.inexact):
-        return
-    bad = np.isnan(np.asarray(array))
-    if bad.any():
-        first = tuple(int(i[0]) for i in np.nonzero(bad)) if bad.ndim else ()
-        raise ModelError(
-            name,
-            f"the data hold {int(bad.sum())} NaN of {bad.size}, the first at index {first}",
-            "Drop these rows, or fill them in, before the model sees them.",
-        )
-
-
 def _sort(name: str, value: Any) -> tuple[Any, Any]:
     is_leaf = value.is_leaf if _is_marked(value) else _is_numeric(value)
     value = value.value if _is_marked(value) else value
     if is_leaf:
         refuse_nan(name, value)
-        return on_device(value), None
+        return on_device(value, name), None
     if isinstance(value, Tracer):
         raise ModelError(
             name,

@@ -17,7 +17,7 @@ from bijectors.table import RULES
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
 from .centring import Part
-from .data import Data, refuse_nan, refuse_unknown_data
+from .data import Data, refuse_unknown_data
 from .known_only import known_only
 from .layout import (
     Plate,
@@ -32,6 +32,7 @@ from .layout import (
 )
 from .minibatch import Minibatch, refuse_count
 from .missing import gaps_of
+from .precision import check_precision, refuse_nan
 from .prior import Prior, prior_of
 from .scan import scan, steps_of
 from .score import refuse_unvalued
@@ -199,6 +200,7 @@ class Sites:
             laid = lay_out(name, own, event, as_dims(dims), self._plates, self._coords)
             return Prior(distribution, laid.batch_shape)
         refuse_nan(name, value)
+        check_precision(name, value)
         return Prior(distribution, self._observed_batch(name, jnp.asarray(value), own, event))
 
     def derive(self, name: str, value: Any, *, dims: Names = None) -> Array:

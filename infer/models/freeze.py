@@ -15,9 +15,9 @@ from bijectors.rule import Rules
 
 from ..errors import ModelError
 from .base import Account, Model, Reader, Surveyor, latent_sites
-from .data import on_device
 from .minibatch import Minibatch
 from .names import listed
+from .precision import on_device
 from .prior import Prior
 from .readers import refuse_lengths
 from .site import Declaration, Term
@@ -239,7 +239,7 @@ def as_value(name: str, value: Any) -> Array:
             name, f"it is frozen at {value!r}", "Give a number or an array of numbers."
         )
     is_float = jnp.issubdtype(array.dtype, jnp.inexact)
-    return on_device(array if is_float else array.astype(jnp.result_type(float)))
+    return on_device(array if is_float else array.astype(jnp.result_type(float)), name)
 
 
 def _shown(value: Array) -> str:

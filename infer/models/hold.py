@@ -7,17 +7,16 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from bijectors.base import Image
 
 from ..errors import ModelError
 from .base import Account, Model, Reader, Surveyor, latent_sites
-from .data import on_device
 from .freeze import Frozen, as_value, frozen, refuse_unknown
 from .minibatch import Minibatch
 from .names import listed
+from .precision import on_device
 from .prior import Prior
 from .steps import Repeated, Steps
 from .wrapper import Holding, Wrapper
@@ -139,7 +138,7 @@ def do(model: Model, values: Mapping[str, Any]) -> Intervened:
     Raises:
         ModelError: No such site, or a value of another shape.
     """
-    arrays = {name: on_device(np.asarray(value)) for name, value in values.items()}
+    arrays = {name: on_device(value, name) for name, value in values.items()}
     made = Intervened(model.labels, model.rules, model, arrays)
     jax.eval_shape(lambda: made.run(Surveyor(model.rules)).log_density())
     return made

@@ -24,8 +24,8 @@ from bijectors.translate.numpyro import from_numpyro
 
 from ..errors import ModelError
 from .base import Account, Labels, Reader
-from .data import refuse_nan
 from .numpyro_scan import Message, bare, hand_out, latents_inside, spread
+from .precision import check_precision, refuse_nan
 from .prior import Prior
 from .score import is_valued, refuse_unvalued
 from .site import Declaration, Dims, Term
@@ -130,6 +130,7 @@ class Interpreter(Messenger):
     def _observed(self, msg: Message, name: str) -> None:
         self._claim(name)
         refuse_nan(name, msg["value"])
+        check_precision(name, msg["value"])
         refuse_unvalued(name, msg["fn"])
         fn, value = msg["fn"], jnp.asarray(msg["value"])
         _refuse_misfit(name, value, fn, self._run_in_full)

@@ -8,8 +8,8 @@ from jaxtyping import Array
 from bijectors.base import Image
 
 from .base import Account, Model, Reader
-from .data import on_device
 from .minibatch import Minibatch
+from .precision import on_device
 from .prior import Prior
 from .steps import Repeated, Steps
 from .wrapper import Wrapper
@@ -60,5 +60,5 @@ def observing(model: Model, values: Mapping[str, Any]) -> Observing:
         model: What a front end returned.
         values: New values of its observations, by name; of those not named, its own stay.
     """
-    arrays = {name: on_device(value) for name, value in values.items()}
+    arrays = {name: on_device(value, name) for name, value in values.items()}
     return Observing(model.labels, model.rules, model, arrays)

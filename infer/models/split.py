@@ -7,7 +7,8 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from .data import Fixed, on_device
+from .data import Fixed, Typed
+from .precision import on_device
 
 
 class Opaque:
@@ -37,10 +38,13 @@ class Split(eqx.Module):
     structure: Any = eqx.field(static=True)
 
     @classmethod
-    def of(cls, tree: Any) -> "Split":
-        """Part a tree: arrays and floats are leaves, all else is part of the program."""
+    def of(cls, tree: Any, name: str = "model") -> "Split":
+        """Part a tree: arrays and floats are leaves, all else is part of the program.
+
+        Messages call it by `name`.
+        """
         values, structure = jax.tree.flatten(tree)
-        return cls.joined([held(value, is_numeric(value)) for value in values], structure)
+        return cls.joined([held(value, is_numeric(value), name) for value in values], structure)
 
     @classmethod
     def joined(cls, pairs: list[tuple[Any, Any]], structure: Any) -> "Split":
@@ -63,17 +67,17 @@ def is_numeric(value: Any) -> bool:
     return isinstance(value, float | complex | jax.Array)
 
 
-def held(value: Any, is_leaf: bool) -> tuple[Any, Any]:
-    """Make a pair (leaf, static) of one value."""
+def held(value: Any, is_leaf: bool, name: str = "model") -> tuple[Any, Any]:
+    """Make a pair (leaf, static) of one value; `name` is for messages."""
     if is_leaf:
-        return on_device(value), None
+        return on_device(value, name), None
     if isinstance(value, np.ndarray | jax.Array) and is_numeric(value):
         return None, Fixed(value)
     try:
         hash(value)
     except TypeError:
         return None, Opaque(value)
-    return None, value
+    return None, Typed(type(value), value)
 
 
 def _released(leaf: Any, static: Any) -> Any:
@@ -81,4 +85,4 @@ def _released(leaf: Any, static: Any) -> Any:
         return leaf.tree() if isinstance(leaf, Split) else leaf
     if isinstance(static, Fixed):
         return static.array
-    return static.value if isinstance(static, Opaque) else static
+    return static.value if isinstance(static, Opaque | Typed) else static

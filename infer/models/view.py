@@ -13,8 +13,8 @@ from jaxtyping import Array
 
 from ..errors import ModelError
 from .base import Account, Model, Reader, Surveyor
-from .data import on_device
 from .names import listed, matching
+from .precision import on_device
 from .site import Power, Term
 from .wrapper import Wrapper
 
@@ -137,7 +137,7 @@ def _a_power(selector: str, power: Any) -> Array:
             f"it is raised to the power {power!r}",
             "Give a number from zero on, such as 0.5.",
         )
-    return on_device(array.astype(jnp.result_type(float)))
+    return on_device(array.astype(jnp.result_type(float)), selector)
 
 
 def _refuse_misfits(made: View, terms: Sequence[Term]) -> None:

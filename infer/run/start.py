@@ -16,7 +16,7 @@ from ..density.start import Points, Starts, find_starts, refuse_misfits
 from ..engines.base import Engine, Tuning
 from ..errors import RunError
 from ..models.base import Model
-from ..models.data import on_device
+from ..models.precision import on_device
 from ..programs.garbage import uncollected
 from ..programs.native import Program, prepare, program
 from ..target import Components

@@ -328,3 +328,19 @@ def test_modules_of_flax_are_opened():
     model = infer.tree_model(net, log_likelihood, leaves, data=DATA)
     optimum = infer.maximize(model, infer.MAP("constrained"), starts=2)
     np.testing.assert_allclose(infer.tree_of(model, optimum).kernel[...], [[1], [1]], atol=0.1)
+
+
+def test_static_leaves_that_compare_equal_are_told_apart():
+    """True, 1 and 1.0 are equal and hash alike."""
+
+    def log_likelihood(tree):
+        return -(tree["x"] ** 2) * (3.0 if tree["flag"] is True else 1.0)
+
+    models = [
+        infer.tree_model({"x": 0.0, "flag": flag}, log_likelihood, {"x": dist.Normal()})
+        for flag in (1, True)
+    ]
+    prior = -0.5 - 0.5 * np.log(2 * np.pi)
+    values = [float(infer.log_density(model)(jnp.ones(1))) for model in models]
+    np.testing.assert_allclose(values, [prior - 1, prior - 3])
+    assert jax.tree.structure(models[0]) != jax.tree.structure(models[1])
