@@ -28,6 +28,9 @@ from ..real import Real
 from ..simplex import Simplex
 from ..sphere import UnitVector
 from ..zero_sum import ZeroSum
+from .numpyro_import import name_submodules
+
+name_submodules()
 
 
 class OurSupport(theirs.Constraint):
