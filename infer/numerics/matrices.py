@@ -1,6 +1,7 @@
 """Cholesky factors, triangular solves and matrix products as loops of vector operations."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -41,13 +42,16 @@ def triangular_solve_in_loop(
     return _over_batch(solve, triangles, sides)
 
 
-def product_in_loop(dimensions: Dimensions, left: Array, right: Array) -> Array:
+def product_in_loop(
+    dimensions: Dimensions, left: Array, right: Array, precision: Any = None
+) -> Array:
     """Multiply as `jax.lax.dot_general` does, one row or column of the result at a time.
 
     Args:
         dimensions: Axes of both that are summed over, and axes of both that are batched.
         left: One factor.
         right: The other.
+        precision: As `jax.lax.dot_general` takes it.
     """
     (summed, summed_too), (batch, batch_too) = dimensions
     free = [i for i in range(left.ndim) if i not in (*summed, *batch)]
@@ -55,7 +59,8 @@ def product_in_loop(dimensions: Dimensions, left: Array, right: Array) -> Array:
     shape = [left.shape[i] for i in (*batch, *free)] + [right.shape[i] for i in free_too]
     lefts = _stacked(left, batch, free, summed)
     rights = _stacked(right, batch_too, summed_too, free_too)
-    return jax.lax.map(lambda pair: _product(*pair), (lefts, rights)).reshape(shape)
+    multiply = partial(_product, precision)
+    return jax.lax.map(lambda pair: multiply(*pair), (lefts, rights)).reshape(shape)
 
 
 def _stacked(array: Array, *groups: Sequence[int]) -> Array:
@@ -64,11 +69,14 @@ def _stacked(array: Array, *groups: Sequence[int]) -> Array:
     return array.transpose([axis for group in groups for axis in group]).reshape(lengths)
 
 
-def _product(left: Float[Array, "m k"], right: Float[Array, "k n"]) -> Float[Array, "m n"]:
+def _product(
+    precision: Any, left: Float[Array, "m k"], right: Float[Array, "k n"]
+) -> Float[Array, "m n"]:
+    times = partial(jnp.matmul, precision=precision)
     # XLA's own native code is fast where one factor is a vector.
     if left.shape[0] < right.shape[1]:
-        return jax.lax.scan(lambda _, row: (None, row @ right), None, left)[1]
-    return jax.lax.scan(lambda _, column: (None, left @ column), None, right.T)[1].T
+        return jax.lax.scan(lambda _, row: (None, times(row, right)), None, left)[1]
+    return jax.lax.scan(lambda _, column: (None, times(left, column)), None, right.T)[1].T
 
 
 def _over_batch(function: Callable[..., Array], *matrices: Array) -> Array:

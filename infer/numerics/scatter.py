@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.lax import GatherScatterMode, ScatterDimensionNumbers
 from jaxtyping import Array, Int
 
@@ -36,13 +37,14 @@ def scatter_in_loop(
 ) -> Array:  # fmt: skip
     """Combine windows of `operand` with `updates`, in the order of the indices.
 
-    Where neighbouring updates are added to the same place, as in data sorted by group, they are
+    If neighbouring updates are added to the same place, as in data sorted by group, they are
     summed first, so that no addition waits for the one before to be stored.
 
     Args:
-        combine: Of the present and the new window, such as their sum.
+        combine: Of the present and the new window, entry by entry, such as their sum.
         dimensions: As in `jax.lax.scatter_add`.
-        mode: What becomes of windows that lie outside; a promise that none does is believed.
+        mode: What becomes of windows that lie partly outside: with "clip" they are moved inside,
+            else they are dropped. XLA drops them also if it was promised that there are none.
         operand: The array to be changed.
         indices: Where each window begins, along the last axis.
         updates: The new windows.
@@ -52,16 +54,37 @@ def scatter_in_loop(
     room = [n - w for n, w in zip(operand.shape, windows.shape[1:], strict=True)]
     last = jnp.asarray(room, starts.dtype)
     if mode == GatherScatterMode.CLIP:
-        starts = jnp.clip(starts, 0, last)
-    if mode != GatherScatterMode.FILL_OR_DROP:
+        return _in_turns(combine, operand, Rows(jnp.clip(starts, 0, last), windows))
+    inside = ((starts >= 0) & (starts <= last)).all(axis=-1)
+    # To choose between the old and the new window in the loop would make XLA copy the operand for
+    # each. So what is dropped changes nothing where it falls, or falls into a margin.
+    if combine in NEUTRAL and windows.dtype.kind in "iuf":
+        kept = inside.reshape(-1, *(1,) * operand.ndim)
+        windows = jnp.where(kept, windows, NEUTRAL[combine](windows.dtype))
         return _in_turns(combine, operand, Rows(starts, windows))
-    # Windows that lie outside fall into a margin, which is cut off. To choose between the old and
-    # the new one in the loop would make XLA copy the operand for each.
-    margin = [(0, windows.shape[1])] + [(0, 0)] * (operand.ndim - 1)
-    begin = jnp.asarray([len(operand)] + [0] * (operand.ndim - 1), starts.dtype)
-    inside = ((starts >= 0) & (starts <= last)).all(axis=-1, keepdims=True)
-    rows = Rows(jnp.where(inside, starts, begin), windows)
-    return _in_turns(combine, jnp.pad(operand, margin), rows)[: len(operand)]
+    # What the margin holds does not matter: it is cut off.
+    wide = jnp.concatenate([operand, operand[: windows.shape[1]]])
+    margin = jnp.asarray([len(operand)] + [0] * (operand.ndim - 1), starts.dtype)
+    rows = Rows(jnp.where(inside[:, None], starts, margin), windows)
+    return _in_turns(combine, wide, rows)[: len(operand)]
+
+
+def _lowest(dtype: np.dtype) -> np.generic:
+    return dtype.type(-np.inf if dtype.kind == "f" else np.iinfo(dtype).min)
+
+
+def _highest(dtype: np.dtype) -> np.generic:
+    return dtype.type(np.inf if dtype.kind == "f" else np.iinfo(dtype).max)
+
+
+# What each leaves any number as it is, to the sign of zero.
+NEUTRAL: dict[Combine, Callable[[np.dtype], np.generic]] = {
+    jax.lax.add: lambda dtype: dtype.type(-0.0),
+    jax.lax.sub: lambda dtype: dtype.type(0),
+    jax.lax.mul: lambda dtype: dtype.type(1),
+    jax.lax.min: _highest,
+    jax.lax.max: _lowest,
+}
 
 
 def _in_turns(combine: Combine, operand: Array, rows: Rows) -> Array:
@@ -89,7 +112,9 @@ def _each(combine: Combine, operand: Array, rows: Rows) -> Array:
 
 def _together(combine: Combine, operand: Array, rows: Rows) -> Array:
     """Add rows that all fall on one place."""
-    return _update(combine, operand, rows.starts[0], rows.windows.sum(axis=0))
+    return _update(
+        combine, operand, rows.starts[0], rows.windows.sum(axis=0, dtype=rows.windows.dtype)
+    )
 
 
 def _update(combine: Combine, operand: Array, start: Array, window: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import JaxprEqn, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 from jaxtyping import Array
 
 from ..numerics.matrices import cholesky_in_loop, product_in_loop, triangular_solve_in_loop
@@ -24,7 +24,18 @@ LAPACK = frozenset(
     ("cholesky", "cholesky_update", "eig", "eigh", "hessenberg", "householder_product", "lu", "qr")
     + ("schur", "svd", "symmetric_product", "triangular_solve", "tridiagonal", "tridiagonal_solve")
 )
-NEITHER_NATIVE = frozenset({"fft", "sort", "top_k"})
+# Others that call a function outside of the program, and what XLA makes a scatter of.
+NEITHER_NATIVE = frozenset(
+    ("approx_top_k", "fft", "sort", "top_k", "select_and_scatter", "select_and_scatter_add")
+    + (
+        "buffer_callback",
+        "debug_callback",
+        "debug_print",
+        "ffi_call",
+        "io_callback",
+        "pure_callback",
+    )
+)
 
 # Calls, with the name under which each keeps what it calls. Nothing is differentiated any more.
 CALLS = {
@@ -37,6 +48,7 @@ CALLS = {
     "custom_jvp_call": "call_jaxpr",
     "custom_vjp_call": "call_jaxpr",
     "custom_vjp_call_jaxpr": "fun_jaxpr",
+    "custom_vmap_call": "call",
 }
 CONTROL = {"while": ("cond_jaxpr", "body_jaxpr"), "scan": ("jaxpr",), "cond": ("branches",)}
 
@@ -63,6 +75,7 @@ def survey(program: Any) -> Survey:
     loops, others = set(), set()
     for equation in _equations(program):
         (loops if _loop(equation) else others).add(equation.primitive.name)
+        others |= {sealed.primitive.name for sealed in _sealed(equation)}
     missing = others & (LAPACK | NEITHER_NATIVE)
     return Survey(tuple(sorted(loops)), tuple(sorted(missing)), bool((loops | others) & LAPACK))
 
@@ -171,6 +184,15 @@ def _inner(equation: JaxprEqn) -> list[Any]:
     return jax.tree.leaves([params[own] for own in owns])
 
 
+def _sealed(equation: JaxprEqn) -> Iterator[JaxprEqn]:
+    """Go through the programs inside of an equation that is neither a call nor a loop we know."""
+    if not _inner(equation):
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple) else (value,):
+                if isinstance(inner, Jaxpr | ClosedJaxpr):
+                    yield from _equations(inner)
+
+
 def _of_solve(params: dict[str, Any], operands: list[Any]) -> list[Any]:
     """Pick the operands of a linear solve that its solver takes."""
     lengths = params["const_lengths"]
@@ -179,8 +201,10 @@ def _of_solve(params: dict[str, Any], operands: list[Any]) -> list[Any]:
 
 
 def _loop(equation: JaxprEqn) -> Loop:
-    rule = TABLE.get(equation.primitive.name)
-    return rule(equation) if rule else None
+    """Choose the loop for an equation, unless it has a parameter that the table does not know."""
+    entry = TABLE.get(equation.primitive.name)
+    known = entry is not None and equation.params.keys() <= entry.params
+    return entry.rule(equation) if entry and known else None
 
 
 def _kinds(equation: JaxprEqn) -> list[Any]:
@@ -188,12 +212,30 @@ def _kinds(equation: JaxprEqn) -> list[Any]:
     return [atom.aval for atom in equation.invars]
 
 
-def _scatter(combine: Callable[[Array, Array], Array], equation: JaxprEqn) -> Loop:
+def _scatter(equation: JaxprEqn) -> Loop:
+    """Rewrite a scatter; that indices are sorted or unique is a promise that is not needed."""
     operand, _, updates = _kinds(equation)
     if not operand.ndim or not updates.size:
         return None
     params = equation.params
+    combine = _combination(params["update_jaxpr"], params["update_consts"])
     return partial(scatter_in_loop, combine, params["dimension_numbers"], params["mode"])
+
+
+def _combination(program: Any, constants: Sequence[Any]) -> Callable[[Array, Array], Array]:
+    """Return what a scatter does with a present and a new entry; without a program it replaces."""
+    if program is None:
+        return _second
+    if len(program.eqns) == 1:
+        (only,) = program.eqns
+        plain = only.invars == program.invars and only.outvars == program.outvars
+        if plain and only.primitive.name in PLAIN:
+            return PLAIN[only.primitive.name]
+    return jnp.vectorize(lambda *pair: jaxpr_as_fun(ClosedJaxpr(program, constants))(*pair)[0])
+
+
+def _second(_: Array, new: Array) -> Array:
+    return new
 
 
 def _cholesky(equation: JaxprEqn) -> Loop:
@@ -201,6 +243,7 @@ def _cholesky(equation: JaxprEqn) -> Loop:
 
 
 def _triangular_solve(equation: JaxprEqn) -> Loop:
+    """Rewrite a solve with real matrices, which are their own conjugates."""
     options = ("left_side", "lower", "transpose_a", "unit_diagonal")
     params = {name: equation.params[name] for name in options}
     return partial(triangular_solve_in_loop, **params) if _small(equation) else None
@@ -213,9 +256,12 @@ def _small(equation: JaxprEqn) -> bool:
 
 def _product(equation: JaxprEqn) -> Loop:
     left, right = _kinds(equation)
-    dimensions = (summed, summed_too), (batch, _) = equation.params["dimension_numbers"]
-    kinds = {left.dtype, right.dtype, equation.params["preferred_element_type"] or left.dtype}
+    params = equation.params
+    dimensions = (summed, summed_too), (batch, _) = params["dimension_numbers"]
+    kinds = {left.dtype, right.dtype, params["preferred_element_type"] or left.dtype}
     if len(kinds) > 1 or not jnp.issubdtype(left.dtype, jnp.floating):
+        return None
+    if params["out_sharding"] is not None:
         return None
     terms = prod(left.shape[i] for i in summed)
     shared = terms * prod(left.shape[i] for i in batch)
@@ -225,21 +271,51 @@ def _product(equation: JaxprEqn) -> Loop:
     # A product with a vector, or with nothing, is left to XLA.
     if min(left.size, right.size) < 2 * shared:
         return None
-    return partial(product_in_loop, dimensions)
+    return partial(product_in_loop, dimensions, precision=params["precision"])
 
 
-def _second(_: Array, new: Array) -> Array:
-    return new
+# How a scatter combines two entries, by the primitive that does it.
+PLAIN: dict[str, Callable[[Array, Array], Array]] = {
+    "add": jax.lax.add,
+    "sub": jax.lax.sub,
+    "mul": jax.lax.mul,
+    "min": jax.lax.min,
+    "max": jax.lax.max,
+}
 
 
-TABLE: dict[str, Callable[[JaxprEqn], Loop]] = {
-    "scatter": partial(_scatter, _second),
-    "scatter-add": partial(_scatter, jax.lax.add),
-    "scatter-sub": partial(_scatter, jax.lax.sub),
-    "scatter-mul": partial(_scatter, jax.lax.mul),
-    "scatter-min": partial(_scatter, jax.lax.min),
-    "scatter-max": partial(_scatter, jax.lax.max),
-    "cholesky": _cholesky,
-    "triangular_solve": _triangular_solve,
-    "dot_general": _product,
+class Entry(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        rule: Returns the loop for an equation; or None, which leaves it as it is.
+        params: Names of all the parameters that the rule honors.
+    """
+
+    rule: Callable[[JaxprEqn], Loop]
+    params: frozenset[str]
+
+
+def _entry(rule: Callable[[JaxprEqn], Loop], params: str = "") -> Entry:
+    return Entry(rule, frozenset(params.split()))
+
+
+_OF_SCATTER = _entry(
+    _scatter,
+    "update_jaxpr update_consts dimension_numbers indices_are_sorted unique_indices mode",
+)
+TABLE: dict[str, Entry] = {
+    "scatter": _OF_SCATTER,
+    "scatter-add": _OF_SCATTER,
+    "scatter-sub": _OF_SCATTER,
+    "scatter-mul": _OF_SCATTER,
+    "scatter-min": _OF_SCATTER,
+    "scatter-max": _OF_SCATTER,
+    "cholesky": _entry(_cholesky),
+    "triangular_solve": _entry(
+        _triangular_solve, "left_side lower transpose_a conjugate_a unit_diagonal"
+    ),
+    "dot_general": _entry(
+        _product, "dimension_numbers precision preferred_element_type out_sharding"
+    ),
 }

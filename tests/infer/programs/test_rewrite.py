@@ -81,6 +81,52 @@ def test_every_entry_of_the_table_is_tested():
     assert set(NEEDING) == set(TABLE)
 
 
+def peaks(x):
+    """Sum squared peaks over places, one of which does not exist."""
+    return (jnp.zeros(5).at[jnp.asarray([1, 9, 1, 4])].max(x[:4], mode="drop") ** 2).sum()
+
+
+# What is right in JAX, and was wrong in the loops.
+FUNCTIONS = {
+    "applied": lambda x: x.at[jnp.asarray([1, 2, 1])].apply(lambda a: 10 * a + 3),
+    "the gradient of a peak": jax.grad(peaks),
+    "a broken promise": jax.grad(lambda x: x.at[jnp.asarray([1, 9])].get(mode="clip").sum()),
+    "counted": lambda x: jnp.zeros(3, jnp.int32).at[GROUP % 3].add(jnp.int32(1)) * x[0],
+    "in a call with its own batches": lambda x: batched_by_itself(x),
+}
+
+
+@jax.custom_batching.custom_vmap
+def batched_by_itself(x):
+    return x.at[GROUP[:5]].add(x)
+
+
+@batched_by_itself.def_vmap
+def _(_, batched, x):
+    return jax.vmap(lambda x: x.at[GROUP[:5]].add(x))(x), batched[0]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_less_common_scatters_compute_what_jax_does(name):
+    x = jnp.asarray([0.3, 0.9, 0.5, -0.2, 0.7])
+    again, names = rewritten(FUNCTIONS[name], x)
+    assert any(name.startswith("scatter") for name in names)
+    expected, found = jax.jit(FUNCTIONS[name])(x), jax.jit(again)(x)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_what_an_unknown_primitive_holds_is_seen():
+    def function(x):
+        return jax.custom_derivatives.linear_call(
+            lambda _, y: jnp.linalg.eigvalsh(spread(y)), lambda _, y: y, (), x
+        )
+
+    found = survey(jax.make_jaxpr(function)(jnp.ones(3)))
+    assert found.lapack
+    assert found.missing == ("eigh",)
+
+
 WHERE = [(name, place) for name in NEEDING for place in ("alone", "batched")]
 WHERE += [("scatter-add", place) for place in PLACES if place not in ("alone", "batched")]
 
