@@ -13,6 +13,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Bool
 
 from ..types import kinds
+from .by_name import by_name, refused
 from .garbage import uncollected
 from .rewrite import Survey, rewritten, survey, work
 
@@ -59,7 +60,7 @@ class Refusal(NamedTuple):
     """Why a program cannot be compiled natively.
 
     Attributes:
-        reason: In words, XLA's where it was asked.
+        reason: In plain words.
         lapack: Whether the program calls LAPACK.
     """
 
@@ -147,7 +148,7 @@ def _traced(
     """Trace and lower a program in this thread; what is returned compiles it, in any."""
     began = time.perf_counter()
     # Bits must not depend on how the user's own programs draw theirs.
-    with jax.threefry_partitionable(True):
+    with jax.threefry_partitionable(True), by_name():
         program = jax.jit(function).trace(*arguments)
         found = survey(program.jaxpr)
         if form == "native" and found.missing:
@@ -167,7 +168,7 @@ def _traced(
         try:
             call = _compiled(lowered, form)
         except jax.errors.JaxRuntimeError as error:
-            refusal = Refusal(str(error).split("\n")[0], found.lapack)
+            refusal = Refusal(refused(error), found.lapack)
             return refusal if form == "native" else kernels()
         return Program(call, True, found.rewritten, found.lapack, seconds, 0.0)
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, UInt32
 from ..engines.base import CHAINS, Draws, Engine, State, Tick, Tuning
 from ..errors import RunError
 from ..numerics.threefry import fold_in
+from ..programs.by_name import by_name
 from ..target import Target
 from ..types import Kinds, kinds
 from .packed import Packed, pack
@@ -106,7 +107,7 @@ def _traced(engine: Engine, steered: Kinds) -> tuple[ClosedJaxpr, tuple[State, T
     if engine.scope == "population":
         # Of one: a tick may speak along the axis of the chains.
         tick = jax.vmap(tick, in_axes=None, axis_size=1, axis_name=CHAINS)
-    with jax.threefry_partitionable(True):
+    with jax.threefry_partitionable(True), by_name():
         return jax.make_jaxpr(tick, return_shape=True)(key, *steered.outline())
 
 

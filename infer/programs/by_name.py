@@ -1,0 +1,89 @@
+"""Say by name what JAX cannot trace, and what XLA cannot compile as one native function."""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import ExplainedError, ModelError
+
+_log = logging.getLogger("infer")
+
+NO_BATCH = "JAX cannot map it over chains and draws"
+NO_DERIVATIVE = "JAX cannot differentiate it, and the log density depends on it"
+GIVE_DERIVATIVE = (
+    "Give its derivative with jax.custom_jvp or jax.custom_vjp, write it with other operations, or "
+    "pass what it depends on through jax.lax.stop_gradient if it has no derivative."
+)
+
+# What JAX says; the name, unless the first group gives it; what was found; and how to mend it.
+SAID: tuple[tuple[str, str, str, str], ...] = (
+    (
+        r"Batching rule for '([^']+)' not implemented",
+        "",
+        f"{NO_BATCH}: it has no batching rule",
+        "Wrap it in jax.custom_batching.sequential_vmap, or write it with other operations.",
+    ),
+    (
+        r"Cannot `vmap` ordered IO callback",
+        "ordered io_callback",
+        f"{NO_BATCH}, since these have no order",
+        "Use ordered=False.",
+    ),
+    (
+        r"vmap is only supported for the (\w+) primitive when vmap_method",
+        "",
+        f"{NO_BATCH} unless it says how",
+        'Give it vmap_method="sequential", or "broadcast_all" if it takes batches.',
+    ),
+    (r"(Pure|IO) callbacks do not support JVP", "", NO_DERIVATIVE, GIVE_DERIVATIVE),
+    (r"FFI call to `([^`]+)` cannot be differentiated", "", NO_DERIVATIVE, GIVE_DERIVATIVE),
+    (r"Differentiation rule for '([^']+)' not implemented", "", NO_DERIVATIVE, GIVE_DERIVATIVE),
+    (r"Transpose rule .* for '([^']+)' not implemented", "", NO_DERIVATIVE, GIVE_DERIVATIVE),
+    (
+        r"scatter_apply JVP not implemented",
+        "x.at[i].apply(f)",
+        NO_DERIVATIVE,
+        "Write x.at[i].set(f(x[i])), or x.at[i].multiply or .add, which have derivatives.",
+    ),
+    (
+        r"scatter_mul gradients are only implemented if `unique_indices=True`",
+        "x.at[i].multiply",
+        f"{NO_DERIVATIVE}, unless no place is changed twice",
+        "Pass unique_indices=True to .multiply, .divide or .power if that is so.",
+    ),
+    (
+        r"Reverse-mode differentiation does not work for lax.while_loop",
+        "while_loop",
+        f"{NO_DERIVATIVE}: how often it turns is not known beforehand",
+        "Use jax.lax.scan, or jax.lax.fori_loop with fixed bounds.",
+    ),
+)
+NAMES = {"Pure": "pure_callback", "IO": "io_callback"}
+
+
+@contextmanager
+def by_name() -> Iterator[None]:
+    """Trace a model's program; name what JAX cannot differentiate or batch.
+
+    Raises:
+        ModelError: JAX raised what `SAID` lists. Other errors are passed on.
+    """
+    try:
+        yield
+    except ExplainedError:
+        raise
+    except (NotImplementedError, ValueError) as error:
+        for pattern, name, found, mend in SAID:
+            if said := re.search(pattern, str(error)):
+                name = name or NAMES.get(said[1], said[1])
+                raise ModelError(name, found, mend) from error
+        raise
+
+
+def refused(error: Exception) -> str:
+    """Say in plain words why XLA refuses the native form; its own words go to the log."""
+    _log.debug("XLA refuses the native form: %s", error)
+    if said := re.search(r"Unhandled opcode .*: ([\w-]+)", str(error)):
+        return f"no native form of {said[1]}"
+    return "XLA cannot compile this program as one native function; the log (DEBUG) has its reason"

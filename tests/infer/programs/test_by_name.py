@@ -1,0 +1,107 @@
+"""What JAX cannot trace, and XLA cannot compile natively, is said by name and in plain words."""
+
+import logging
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental import io_callback
+from jax.extend.core import Primitive
+from jax.interpreters import ad, mlir
+
+import bijectors as bj
+import infer
+from infer.programs import native
+from infer.programs.by_name import by_name, refused
+from infer.programs.native import Refusal, program
+
+# Primitives that a user may have made: without a derivative; and with one, but without batches.
+plain, linear = Primitive("plain_twice"), Primitive("linear_twice")
+for own in (plain, linear):
+    own.def_impl(lambda x: 2 * x)
+    own.def_abstract_eval(lambda x: x)
+    mlir.register_lowering(own, mlir.lower_fun(lambda x: 2 * x, multiple_results=False))
+ad.deflinear2(linear, lambda slope, _: [2 * slope])
+
+
+def outside(callback, x, **options):
+    return callback(lambda a: np.asarray(a), jax.ShapeDtypeStruct(x.shape, x.dtype), x, **options)
+
+
+def fixed(callback, x, **options):
+    return outside(callback, jax.lax.stop_gradient(x), **options)
+
+
+def counted(x):
+    return jax.lax.while_loop(lambda c: c[0] < 1, lambda c: c + 1, x)
+
+
+PLACES = np.array([0, 0])
+REFUSED = {
+    "x.at[i].apply": (lambda x: x.at[PLACES].apply(jnp.sin), "x.at[i].set(f(x[i]))"),
+    "x.at[i].multiply": (lambda x: x.at[PLACES].multiply(x[:2]), "unique_indices"),
+    "while_loop": (counted, "jax.lax.scan"),
+    "plain_twice": (plain.bind, "custom_jvp"),
+    "linear_twice": (linear.bind, "sequential_vmap"),
+    "pure_callback: JAX cannot diff": (lambda x: outside(jax.pure_callback, x), "stop_gradient"),
+    "pure_callback: JAX cannot map": (lambda x: fixed(jax.pure_callback, x), "vmap_method"),
+    "io_callback: JAX cannot diff": (lambda x: outside(io_callback, x), "stop_gradient"),
+    "ordered io_callback": (lambda x: fixed(io_callback, x, ordered=True), "ordered=False"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_jax_cannot_trace_is_said_by_name(name):
+    function, mend = REFUSED[name]
+    sites = {"x": bj.Real(shape=(3,))}
+    model = infer.declared(lambda values: -(function(values["x"]) ** 2).sum(), sites)
+    with pytest.raises(infer.ModelError) as caught:
+        infer.sample(model, draws=10, warmup=10, progress=False)
+    assert str(caught.value).startswith(name)
+    assert mend in str(caught.value)
+
+
+def test_other_errors_are_passed_on():
+    with pytest.raises(ValueError, match="of the user"), by_name():
+        raise ValueError("of the user")
+
+
+NOT_NATIVE = {
+    "pure_callback": lambda x: outside(jax.pure_callback, x),
+    "io_callback": lambda x: outside(io_callback, x),
+    "debug_": lambda x: (jax.debug.print("{}", x), x)[1],
+    "debug_callback": lambda x: (jax.debug.callback(lambda a: None, x), x)[1],
+    "approx_top_k": lambda x: jax.lax.approx_max_k(x, 2)[0],
+    "select_and_scatter_add": jax.grad(
+        lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (2,), (1,), "SAME").sum()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_NATIVE)
+def test_what_has_no_native_form_is_named_and_xla_prints_nothing(name, capfd):
+    made, _ = program(NOT_NATIVE[name], (), (jnp.ones(4),), "native")
+    assert isinstance(made, Refusal)
+    assert made.reason.startswith(f"no native form of {name}")
+    assert not capfd.readouterr().err
+
+
+def test_what_xla_says_goes_to_the_log_and_plain_words_to_the_user(monkeypatch, caplog):
+    said = "INTERNAL: Failed to materialize symbols: { (<xla_jit_dylib_0>, { f_kernel }) }"
+
+    def refuse(*_):
+        raise jax.errors.JaxRuntimeError(said)
+
+    monkeypatch.setattr(native, "_compiled", refuse)
+    with caplog.at_level(logging.DEBUG, "infer"):
+        made, _ = program(lambda x: jnp.log1p(x), (), (np.ones(3),), "native")
+    assert isinstance(made, Refusal)
+    assert "one native function" in made.reason
+    assert "symbols" not in made.reason
+    assert said in caplog.text
+
+
+def test_an_operation_that_xla_refuses_is_named():
+    error = RuntimeError("UNIMPLEMENTED: Unhandled opcode for elemental IR emission: scatter")
+    assert refused(error) == "no native form of scatter"
