@@ -7,7 +7,7 @@ comma := ,
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 WORKERS ?= 2
 
-.PHONY: demo test test-all lint docs bench clean
+.PHONY: demo test test-all fuzz lint docs bench clean
 demo: $(STAMP)
 	$(BIN)/python examples/eight_schools.py
 
@@ -16,6 +16,11 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+# Random models against plain JAX; FUZZ="--first 40 --last 80" checks a part of them.
+FUZZ ?=
+fuzz: $(STAMP)
+	JAX_PLATFORMS=cpu $(BIN)/python -m tests.fuzz $(FUZZ)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

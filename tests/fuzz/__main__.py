@@ -1,0 +1,88 @@
+"""Fuzz: `python -m tests.fuzz [--first 0] [--last 330] [--timeout 120]`.
+
+Every model has a process of its own, forked before JAX has begun to compute, so that one that hangs
+or aborts is found and the others go on. Prints a line for each model that is not simply right,
+then a table. The exit status is 1 if a model is wrong, raw, noisy, hung or aborted.
+"""
+
+import argparse
+import os
+import select
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+
+import jax
+
+from . import check
+
+STATUSES = ("ok", "refused", "wrong", "raw", "noisy", "hung", "aborted")
+GOOD = {"ok", "refused"}
+
+
+def one(seed: int, timeout: float) -> tuple[str, str, str]:
+    """Check one model in a process of its own; return its name, status and details."""
+    reading, writing = os.pipe()
+    with tempfile.TemporaryFile() as printed:
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            check.in_child(seed, writing, printed.fileno())
+        os.close(writing)
+        ready, _, _ = select.select([reading], [], [], timeout)
+        if not ready:
+            os.kill(child, signal.SIGKILL)
+        text = os.read(reading, 65536).decode() if ready else ""
+        os.close(reading)
+        _, status = os.waitpid(child, 0)
+        printed.seek(0)
+        words = printed.read().decode(errors="replace")
+    if not text:
+        end = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit {status >> 8}"
+        last = (words.strip().splitlines() or [""])[-1][:200]
+        name = f"seed {seed}"
+        return (
+            (name, "hung", f"{timeout:.0f} s") if not ready else (name, "aborted", f"{end}: {last}")
+        )
+    name, outcome, detail = text.split("\n", 2)
+    line = check.noise(words)
+    return (name, "noisy", line) if outcome in GOOD and line else (name, outcome, detail)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--last", type=int, default=330)
+    parser.add_argument("--timeout", type=float, default=120)
+    chosen = parser.parse_args()
+    # A process forked from one whose backend has begun may wait for ever.
+    warnings.filterwarnings("ignore", message=".*fork.*")
+    found: dict[str, Counter] = {}
+    reasons: Counter = Counter()
+    began = time.perf_counter()
+    for seed in range(chosen.first, chosen.last):
+        name, status, detail = one(seed, chosen.timeout)
+        found.setdefault(name.split(":")[0], Counter())[status] += 1
+        if detail and status in GOOD:
+            reasons[detail] += 1
+        if status not in GOOD:
+            print(f"{seed:4d} {status:8s} {name}\n     {detail}", flush=True)
+    seconds = time.perf_counter() - began
+    print(f"\njax {jax.__version__}, seeds {chosen.first} to {chosen.last - 1}, {seconds:.0f} s\n")
+    print(" ".join([f"{'family':10s}", *(f"{s:>8s}" for s in STATUSES)]))
+    total: Counter = Counter()
+    for family, counts in found.items():
+        total.update(counts)
+        print(" ".join([f"{family:10s}", *(f"{counts[s]:8d}" for s in STATUSES)]))
+    print(" ".join([f"{'all':10s}", *(f"{total[s]:8d}" for s in STATUSES)]))
+    print("\nreasons of refusals, and of no native form")
+    for reason, count in reasons.most_common():
+        print(f"{count:4d}  {reason}")
+    sys.exit(int(any(total[s] for s in STATUSES if s not in GOOD)))
+
+
+if __name__ == "__main__":
+    main()
