@@ -24,6 +24,9 @@ ESTIMATORS = ("path", "total")
 EPOCH, WINDOW = 50, 10
 FIRST_SCALE = 0.1
 SLOWEST = 1e-4
+# Longest step of a factor, by its Frobenius norm, in learning rates and at all: Adam moves each of
+# its size^2 / 2 entries by about one learning rate, which together would multiply the scale.
+RADIUS, LARGEST_RADIUS = 4.0, 0.5
 
 
 class ADVITuning(eqx.Module):
@@ -32,10 +35,13 @@ class ADVITuning(eqx.Module):
     Attributes:
         learning_rate: Of Adam, in units of the approximation's own scale.
         settled: Whether the parameters have stopped moving; not read in the program.
+        begun: ELBO of the first step in nats; NaN before the first window's end, and for a target
+            without a value.
     """
 
     learning_rate: Scalar | np.ndarray
     settled: np.ndarray | Array
+    begun: np.ndarray | Array
 
 
 class Sums(NamedTuple):
@@ -67,7 +73,8 @@ class ADVI(Engine):
     By default gradients leave out the score of the approximation ("sticking the landing"), so
     their variance vanishes where the approximation is exact. Steps are taken in the
     approximation's own coordinates, so they do not depend on the scale or, with
-    "full_rank", on the correlations of the posterior. The learning rate is halved when the
+    "full_rank", on the correlations of the posterior; a step of a full-rank factor is no longer
+    than a trust region, whatever the dimension. The learning rate is halved when the
     parameters are stationary; the fit ends when they are so within `tolerance`. A target
     without a value has an unknown ELBO, NaN, and is fitted all the same.
 
@@ -123,7 +130,8 @@ class ADVI(Engine):
         return (WINDOW,) * (warmup // WINDOW)
 
     def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> ADVITuning:
-        return ADVITuning(np.asarray(self.learning_rate, gradients.dtype), np.asarray(False))
+        rate, begun = (np.asarray(x, gradients.dtype) for x in (self.learning_rate, np.nan))
+        return ADVITuning(rate, np.asarray(False), begun)
 
     def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> ADVIState:
         scale = jnp.full_like(position, FIRST_SCALE)
@@ -148,7 +156,7 @@ class ADVI(Engine):
         # The gradients need the target's score alone; without its value the ELBO is NaN.
         usable = usable & jnp.isfinite(elbo) if target.has_value else usable
         steps, optimiser = _ADAM.update(uphill, state.optimiser)
-        moved = normal.moved(jax.tree.map(lambda a: tuning.learning_rate * a, steps))
+        moved = normal.moved(_trusted(steps, tuning.learning_rate))
         # A step whose draws reach where the density is not finite is not taken.
         normal, optimiser = jax.tree.map(
             lambda new, old: jnp.where(usable, new, old),
@@ -172,7 +180,8 @@ class ADVI(Engine):
         settled = stationary and (max(change, noise) <= self.tolerance or rate <= SLOWEST)
         rate = rate / 2 if stationary and not settled else rate
         dtype = np.asarray(tuning.learning_rate).dtype
-        return ADVITuning(np.asarray(rate, dtype), np.asarray(settled))
+        begun = recent[-1].stats["elbo_first"][0, 0] if np.isnan(tuning.begun) else tuning.begun
+        return ADVITuning(np.asarray(rate, dtype), np.asarray(settled), np.asarray(begun, dtype))
 
     def still(self, tuning: ADVITuning, done: int, windows: tuple[int, ...]) -> tuple[int, ...]:
         return () if tuning.settled else windows
@@ -202,6 +211,17 @@ _ADAM = optax.scale_by_adam()
 def _size(width: int, family: str) -> int:
     """Solve width = size + size for a mean field, size + size^2 at full rank."""
     return width // 2 if family == "mean_field" else (math.isqrt(1 + 4 * width) - 1) // 2
+
+
+def _trusted(steps: Any, rate: Scalar | np.ndarray) -> Normal:
+    """Scale the steps of Adam by the learning rate, and shorten that of a factor if it is long."""
+    steps = jax.tree.map(lambda a: rate * a, steps)
+    if steps.scale.ndim == 1:
+        return steps
+    radius = jnp.minimum(RADIUS * rate, LARGEST_RADIUS)
+    # Finite even if the norm is zero or overflows.
+    share = radius / jnp.maximum(jnp.linalg.norm(steps.scale), radius)
+    return Normal(steps.mean, share * steps.scale)
 
 
 def ascent(normal: Normal, noise: Array, gradients: Array, estimator: str) -> Normal:
@@ -250,6 +270,8 @@ def _report(sums: Sums, tuning: ADVITuning) -> tuple[Array, Array, dict[str, Arr
     stats = {
         "elbo": sums.first + mean,
         "elbo_se": jnp.sqrt(variance / steps),
+        # NaN if no step was taken, or the target has no value.
+        "elbo_first": jnp.where(sums.steps > 0, sums.first, jnp.nan),
         "learning_rate": jnp.asarray(tuning.learning_rate),
         "skipped": EPOCH - sums.steps,
     }

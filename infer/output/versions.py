@@ -20,16 +20,23 @@ def as_arviz(groups: Mapping[str, xarray.Dataset], attributes: Mapping[str, Any]
 
 
 def pareto_k(log_ratios: np.ndarray) -> float:
-    """Estimate the Pareto shape k of importance ratios, by ArviZ.
+    """Estimate the Pareto shape k of importance ratios in double precision, by ArviZ.
 
     Ratios that are equal to rounding have no tail: k is minus infinity, where ArviZ has no
-    answer. Source: Vehtari et al. (2024), Pareto smoothed importance sampling.
+    answer. If one is infinite or NaN, or half of them are zero, they have no law to speak of: k is
+    infinity. Source: Vehtari et al. (2024), Pareto smoothed importance sampling.
     """
-    if np.ptp(log_ratios) <= 1e-9 * max(1.0, float(np.abs(log_ratios).max())):
+    ratios = np.asarray(log_ratios, np.float64)
+    zero = np.isneginf(ratios)
+    if not np.isfinite(ratios[~zero]).all() or zero.mean() > 0.5:
+        return np.inf
+    rounding = 1e-9 + 1e3 * np.finfo(np.float64).eps * float(np.abs(ratios[~zero]).max())
+    if not zero.any() and np.ptp(ratios) <= rounding:
         return -np.inf
+    ratios = np.where(zero, -1e30, ratios)
     if HAS_DATA_TREE:
         from arviz_stats.base import array_stats  # pyright: ignore[reportMissingImports]
 
         # ArviZ 1 takes log likelihoods, whose negatives are the log ratios of leave-one-out.
-        return float(array_stats.psislw(-log_ratios)[1])
-    return float(arviz.psislw(log_ratios)[1])
+        return float(array_stats.psislw(-ratios)[1])
+    return float(arviz.psislw(ratios)[1])
