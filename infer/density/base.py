@@ -116,6 +116,9 @@ class LogDensity(Target):
     minibatches: tuple[Minibatch, ...] = eqx.field(static=True, default=())
     seen: dict[str, Array] = eqx.field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"LogDensity({self.view}; {self.model!r})"
+
     @property
     def size(self) -> int:
         return sum(int(np.prod(site.unconstrained_shape)) for site in self.latent)

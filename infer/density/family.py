@@ -1,6 +1,7 @@
 """Log densities that differ in their arrays alone: what they share, and what is each one's own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +9,9 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from ..errors import ModelError
-from ..models.base import Model
+from ..errors import ExplainedError, ModelError
+from ..models.base import Model, refuse_unless_model
+from ..models.stacked import models_in
 from .base import LogDensity, log_density
 
 
@@ -50,15 +52,22 @@ def nothing_of(tree: Any) -> Any:
 def family(models: Model | Sequence[Model], *, jacobian: bool) -> Family:
     """Gather the log densities of one model, or of several that differ in their arrays alone.
 
-    Sites are found once, of the first model.
+    Sites are found once, in the first model.
+
+    Args:
+        models: One model, several, or several stacked into one along a leading axis.
+        jacobian: Whether to include the maps' log-determinants.
 
     Raises:
         ModelError: There is no model, one cannot be used, or one differs in more than the numbers
             in its arrays.
     """
-    models = list(models) if isinstance(models, Iterable) else [models]
+    models = models_in(models)
     if not models:
         raise ModelError("models", "there are none", "Give one model for each data set.")
+    if len(models) > 1:
+        for index, model in enumerate(models):
+            refuse_unless_model(model, f"models[{index}]")
     first = log_density(models[0], jacobian=jacobian)
     if len(models) == 1:
         return alone(first)
@@ -76,6 +85,18 @@ def family(models: Model | Sequence[Model], *, jacobian: bool) -> Family:
     tree = jax.tree.structure(models[0])
     shared, own = (jax.tree.unflatten(tree, [pair[i] for pair in pairs]) for i in (0, 1))
     return Family(replace(first, model=shared), replace(first, model=own), len(models))
+
+
+@contextmanager
+def of_member(family: Family, index: int) -> Iterator[None]:
+    """Say in an error about one member of several which one it is."""
+    try:
+        yield
+    except ExplainedError as error:
+        if family.count == 1:
+            raise
+        found = f"of models[{index}]: {error.found}"
+        raise type(error)(error.where, found, error.mend) from error
 
 
 def _kind(model: Model) -> tuple[Any, list[Any]]:

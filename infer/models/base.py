@@ -12,17 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from bijectors.base import Image
+from bijectors.base import Image, Shape
 from bijectors.registry import bijector_for
 from bijectors.rule import Rules
 
 from ..errors import ModelError
 from ..types import Kinds, kinds
-from .describe import described
+from .describe import described, summarized
+from .html import html_table
 from .minibatch import Minibatch
 from .names import matching
 from .prior import Prior, unwrapped
 from .site import Declaration, Power, Role, Site, Term
+from .stacked import MEND, count_stacked, refuse_stacked, shapes_of
 from .steps import Repeated, Steps
 from .table import Row, Table
 from .tfp_prior import TfpDistribution
@@ -136,10 +138,33 @@ class Model(eqx.Module):
     Attributes:
         labels: Coordinates of the named dimensions.
         rules: The table of maps that the sites use.
+        shapes: Shapes of the leaves when the model was made; see `stacked.py`.
     """
 
     labels: Labels = eqx.field(static=True)
     rules: Rules = eqx.field(static=True)
+    shapes: tuple[Shape, ...] = eqx.field(static=True, init=False)
+
+    def __post_init__(self) -> None:
+        self.shapes = shapes_of(self)
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        try:
+            # The sites of a stacked model are those of each of its models.
+            count = count_stacked(self)
+            sites = () if count else _declared(kinds(self))[0]
+            return summarized(f"{count} x {name}" if count else name, sites, self.data_shapes())
+        except Exception:  # noqa: BLE001 - a model that cannot run is shown all the same
+            return f"{name}(...)"
+
+    def _repr_html_(self) -> str:
+        try:
+            table = self.table()
+        except Exception:  # noqa: BLE001 - as above
+            return html_table(repr(self), ())
+        heads, rows = table.cells()
+        return html_table(type(self).__name__, rows, table.remarks, heads)
 
     @abstractmethod
     def run(self, reader: Reader) -> Account:
@@ -149,13 +174,23 @@ class Model(eqx.Module):
     def constants(self) -> dict[str, np.ndarray]:
         """Named arrays of data, on the host."""
 
+    def data_shapes(self) -> dict[str, Shape]:
+        """Return the shapes of the data by name; nothing is copied."""
+        data = getattr(self, "data", None)
+        return {} if data is None else data.shapes()
+
     def with_rules(self, rules: Rules) -> "Model":
         """Return the same model with another table of maps, such as one of `bijectors.prefer`."""
-        return replace(self, rules=rules)
+        return self.changed(rules=rules)
 
     def with_coords(self, **coords: Sequence[Any] | np.ndarray) -> "Model":
         """Return the same model with other coordinates of some dimensions."""
-        return replace(self, labels=Labels({**self.labels.coords, **coords}))
+        return self.changed(labels=Labels({**self.labels.coords, **coords}))
+
+    def changed(self, **parts: Any) -> Any:
+        """Return the same model with other fields; a stacked one is refused."""
+        refuse_stacked(self)
+        return replace(self, **parts)
 
     def freeze(
         self, *selectors: Any, at: Mapping[str, Any] | None = None, **values: Any
@@ -354,19 +389,27 @@ def _at_every_step(entries: Callable, length: int) -> list[tuple[int, ...]]:
 
 def latent_sites(model: Model) -> tuple[Site, ...]:
     """Find the latent sites of a model by one abstract run, if it has any."""
+    refuse_stacked(model)
     return tuple(site for site in _declared(kinds(model))[0] if site.role == "latent")
 
 
-def refuse_unless_model(model: Any) -> None:
-    """Raise where what is given for a model is none, such as the function it is written as."""
+def refuse_unless_model(model: Any, where: str = "model") -> None:
+    """Raise if what is given for a model is none, or several in one."""
+    if isinstance(model, list | tuple) and model and isinstance(model[0], Model):
+        raise ModelError(
+            where,
+            f"a {type(model).__name__} of {len(model)} models is given to a call that takes one",
+            MEND,
+        )
     if not isinstance(model, Model):
         raise ModelError(
-            "model",
+            where,
             f"a {type(model).__name__} is given, which is not what a front end returned",
             "Make a model of it: infer.model(f, y=y) of a function of `site`, "
             "infer.from_numpyro(f, y) of one for NumPyro, infer.from_tfp, infer.tree_model or "
             "infer.declared.",
         )
+    refuse_stacked(model, where)
 
 
 def survey(model: Model) -> tuple[Site, ...]:
@@ -415,6 +458,7 @@ def _declared(model: Kinds) -> tuple[tuple[Site, ...], tuple[Minibatch, ...]]:
 
 def _surveyed(model: Model, as_numbers: bool = False) -> tuple[tuple[Site, ...], Surveyor]:
     """Run a model abstractly; `as_numbers` lets it see its data, so that no program may use it."""
+    refuse_stacked(model)
     found: list[tuple[tuple[Site, ...], Surveyor]] = []
     given = () if as_numbers else (model,)
 

@@ -114,6 +114,11 @@ class Data(eqx.Module):
         paths, _ = jax.tree_util.tree_flatten_with_path(places)
         return [_name(path) for path, i in paths if self.leaves[i] is not None]
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """List the shapes of the arrays, by the path of keys that leads to each."""
+        paths, _ = jax.tree_util.tree_flatten_with_path(self.tree())
+        return {_name(path): tuple(v.shape) for path, v in paths if hasattr(v, "shape")}
+
     def _pairs(self) -> list[tuple[Any, Any]]:
         return list(zip(self.leaves, self.statics, strict=True))
 

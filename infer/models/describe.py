@@ -1,8 +1,30 @@
 """Say in words what is inferred: each site's set, map and prior, and in which space they live."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from bijectors.base import Shape
+
+from .names import listed
 from .site import Site
+
+# Names of one kind that the short description of a model lists.
+NAMED = 8
+
+
+def summarized(kind: str, sites: Iterable[Site], data: Mapping[str, Shape]) -> str:
+    """Describe a model in a line: its kind, its sites by role with their shapes, and its data."""
+    by_role: dict[str, list[str]] = {}
+    for site in sites:
+        by_role.setdefault(site.role, []).append(_shaped(site.name, site.shape))
+    parts = [listed(names, NAMED) for role, names in by_role.items() if role == "latent"]
+    parts += [f"{r} {listed(names, NAMED)}" for r, names in by_role.items() if r != "latent"]
+    if data:
+        parts.append(f"data {listed((_shaped(*pair) for pair in data.items()), NAMED)}")
+    return f"{kind}({'; '.join(parts)})"
+
+
+def _shaped(name: str, shape: Shape) -> str:
+    return name + (f"[{', '.join(map(str, shape))}]" if shape else "")
 
 
 def described(sites: Sequence[Site]) -> str:

@@ -416,7 +416,7 @@ class DslModel(Model):
             ModelError: A name is not among the model's data.
         """
         refuse_unknown_data(named, self.data.tree())
-        return eqx.tree_at(lambda m: m.data, self, self.data.replaced(named))
+        return self.changed(data=self.data.replaced(named))
 
 
 def model(

@@ -10,7 +10,7 @@ from jaxtyping import Array
 from bijectors.rule import Rules
 
 from ..errors import ModelError
-from .base import Account, Model, Surveyor
+from .base import Account, Model, Surveyor, refuse_unless_model
 from .prior import Prior
 from .steps import Repeated, Steps
 from .view import accounted
@@ -44,6 +44,7 @@ def refuse_unless_generative(model: Model) -> None:
             term is a factor, or changed by a view; what is observed is nothing, cannot be drawn
             anew or has missing entries. The message names it.
     """
+    refuse_unless_model(model)
     reader = _Asked(model.rules, set())
     account = accounted(model, reader)
     for declaration in account.declarations:

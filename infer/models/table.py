@@ -34,12 +34,16 @@ class Table(NamedTuple):
     remarks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        heads = Row("name", "role", None, "set", "prior", "map or note")
-        cells = [(h.name, h.role, "shape", *h[3:]) for h in [heads]]
-        cells += [(r.name, r.role, _text(r.shape), *r[3:]) for r in self.rows]
+        heads, rows = self.cells()
+        cells = [heads, *rows]
         widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
         return "\n".join([*lines, self._totals(), *self.remarks])
+
+    def cells(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """Return the heads of the columns, and the text of each row."""
+        heads = ("name", "role", "shape", "set", "prior", "map or note")
+        return heads, [(r.name, r.role, _text(r.shape), *r[3:]) for r in self.rows]
 
     def role_of(self, name: str) -> str:
         """Tell what a quantity is."""

@@ -62,7 +62,7 @@ class TfpModel(Model):
             ModelError: The model has no such data.
         """
         refuse_unknown_data(named, self.data.tree())
-        return eqx.tree_at(lambda m: m.data, self, self.data.replaced(named))
+        return self.changed(data=self.data.replaced(named))
 
 
 class _Walk:

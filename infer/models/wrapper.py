@@ -1,15 +1,16 @@
 """A model around another, which passes on what it does not change."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Array
 
+from bijectors.base import Shape
 from bijectors.rule import Rules
 
 from .base import Model
+from .stacked import refuse_stacked
 from .table import Row
 
 
@@ -22,9 +23,13 @@ class Wrapper(Model):
 
     model: Model
 
+    def __post_init__(self) -> None:
+        refuse_stacked(self.model)
+        super().__post_init__()
+
     def over(self, model: Model) -> Model:
         """Say the same of another model."""
-        return replace(self, model=model, labels=model.labels, rules=model.rules)
+        return self.changed(model=model, labels=model.labels, rules=model.rules)
 
     def with_rules(self, rules: Rules) -> Model:
         return self.over(self.model.with_rules(rules))
@@ -42,6 +47,9 @@ class Wrapper(Model):
 
     def constants(self) -> dict[str, np.ndarray]:
         return self.model.constants()
+
+    def data_shapes(self) -> dict[str, Shape]:
+        return self.model.data_shapes()
 
     def selected(self, selector: Any, names: Sequence[str]) -> list[str]:
         return self.model.selected(selector, names)

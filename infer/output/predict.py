@@ -11,9 +11,11 @@ from jaxtyping import Array
 from ..errors import ModelError
 from ..models.base import Account, Model, refuse_unless_model
 from ..models.readers import Predictions
+from ..models.site import Dims
+from ..models.stacked import are_several, models_in
 from ..programs.native import Program, program
 from ..run.loop import root_key
-from .arviz import dataset
+from .arviz import SET, dataset
 from .trees import values_of
 from .values import LARGEST_SLICE, SLICE_NUMBERS
 from .versions import as_arviz
@@ -31,7 +33,11 @@ class Simulated(NamedTuple):
 
 
 def predict(
-    model: Model, posterior: Any, *, redraw: Sequence[str] = (), key: int | Array = 0
+    model: Model | Sequence[Model],
+    posterior: Any,
+    *,
+    redraw: Sequence[str] = (),
+    key: int | Array = 0,
 ) -> Any:
     """Draw what would be observed, once for each draw of the posterior.
 
@@ -39,27 +45,75 @@ def predict(
     new data may have another size. What was observed may be `None` then.
 
     Args:
-        model: What a front end returned, whose observations are declared by `site.observe`.
-        posterior: ArviZ data with a posterior of this model.
+        model: What a front end returned, whose observations are declared by `site.observe`; or
+            several of them, as `sample` takes them.
+        posterior: ArviZ data with a posterior of this model; of several models, with the
+            dimension `dataset`, as `sample` returns it.
         redraw: Latent sites to draw from their prior anew, such as the effects of new groups.
             A site that the posterior does not have is redrawn too.
         key: A seed or a JAX key.
 
     Returns:
         ArviZ data with `posterior_predictive`, which holds each observation drawn anew and each
-        derived site computed anew, `observed_data` and `constant_data`.
+        derived site computed anew, `observed_data` and `constant_data`; of several models, each
+        with the dimension `dataset`.
 
     Raises:
         ModelError: The model observes nothing, or the posterior does not fit it.
     """
     given = values_of(posterior)
     lead = _lead(given)
-    values = {n: np.asarray(a).reshape(-1, *a.shape[2:]) for n, a in given.items()}
-    values = {name: a for name, a in values.items() if name not in redraw}
-    draws, account = simulated(model, values, int(np.prod(lead)), key)
+    values = {n: np.asarray(a) for n, a in given.items() if n not in redraw}
+    models = models_in(model)
+    sets = _sets(posterior) if are_several(model) else None
+    if (sets or 1) != len(models):
+        raise ModelError(
+            "posterior",
+            f"it is of {sets or 'one'} and not of {len(models)} models",
+            "Give the very models that were sampled; the draws of one of several are "
+            "posterior.sel(dataset=i).",
+        )
+    if sets is None:
+        return as_arviz(_grouped([_predicted(models[0], values, lead, key)], ()), {})
+    keys = jax.random.split(root_key(key), sets)
+    each = [{name: a[:, :, i] for name, a in values.items()} for i in range(sets)]
+    made = [_predicted(m, v, lead, k) for m, v, k in zip(models, each, keys, strict=True)]
+    return as_arviz(_grouped(made, (SET,)), {})
+
+
+def _sets(posterior: Any) -> int | None:
+    """Count the models that a posterior is of; return None for that of a single model."""
+    return dict(posterior["posterior"].sizes).get(SET) if "posterior" in posterior else None
+
+
+class _Predicted(NamedTuple):
+    """Arrays by group, and what names their axes."""
+
+    groups: dict[str, Arrays]
+    dims: Mapping[str, Dims]
+    coords: Mapping[str, np.ndarray]
+
+
+def _predicted(model: Model, values: Arrays, lead: tuple[int, int], key: int | Array) -> _Predicted:
+    """Predict from the posterior of one model, of shapes (*lead, *site)."""
+    flat = {name: a.reshape(-1, *a.shape[2:]) for name, a in values.items()}
+    draws, account = simulated(model, flat, int(np.prod(lead)), key)
     predicted = {n: a.reshape(*lead, *a.shape[1:]) for n, a in _new(draws).items()}
-    groups = {"posterior_predictive": dataset(account.dims, _coords(model), predicted)}
-    return as_arviz(groups | _data(model, draws, account), {})
+    groups = {"posterior_predictive": predicted} | _data(model, draws, account)
+    return _Predicted(groups, account.dims, _coords(model))
+
+
+def _grouped(each: list[_Predicted], sets: tuple[str, ...]) -> dict[str, xarray.Dataset]:
+    """Join the predictions of several models along a dimension of models."""
+    first, groups = each[0], {}
+    for group, arrays in first.groups.items():
+        lead = ("chain", "draw") if group == "posterior_predictive" else ()
+        joined = {
+            name: np.stack([own.groups[group][name] for own in each], len(lead)) if sets else array
+            for name, array in arrays.items()
+        }
+        groups[group] = dataset(first.dims, first.coords, joined, (*lead, *sets))
+    return groups
 
 
 def sample_prior(model: Model, draws: int = 1000, *, key: int | Array = 0) -> Any:
@@ -80,10 +134,13 @@ def sample_prior(model: Model, draws: int = 1000, *, key: int | Array = 0) -> An
     found, account = simulated(model, {}, draws, key)
     prior = {name: array[None] for name, array in (found.latent | found.derived).items()}
     predicted = {name: array[None] for name, array in found.predicted.items()}
-    groups = {"prior": dataset(account.dims, _coords(model), prior)}
-    if predicted:
-        groups["prior_predictive"] = dataset(account.dims, _coords(model), predicted)
-    return as_arviz(groups | _data(model, found, account), {})
+    drawn = {"prior": prior} | ({"prior_predictive": predicted} if predicted else {})
+    groups = {n: dataset(account.dims, _coords(model), arrays) for n, arrays in drawn.items()}
+    known = {
+        name: dataset(account.dims, _coords(model), arrays, ())
+        for name, arrays in _data(model, found, account).items()
+    }
+    return as_arviz(groups | known, {})
 
 
 def _new(draws: Simulated) -> Mapping[str, Any]:
@@ -174,9 +231,7 @@ def _coords(model: Model) -> Mapping[str, np.ndarray]:
     return model.labels.coords
 
 
-def _data(model: Model, draws: Simulated, account: Account) -> dict[str, xarray.Dataset]:
-    known = account.dims
-    rest = {n: a for n, a in model.constants().items() if n not in known}
-    named: dict[str, Mapping[str, Any]] = {"observed_data": draws.observed, "constant_data": rest}
-    made = {name: dataset(known, _coords(model), arrays, ()) for name, arrays in named.items()}
-    return {name: group for name, group in made.items() if group.data_vars}
+def _data(model: Model, draws: Simulated, account: Account) -> dict[str, Arrays]:
+    rest = {n: a for n, a in model.constants().items() if n not in account.dims}
+    named = {"observed_data": draws.observed, "constant_data": rest}
+    return {name: arrays for name, arrays in named.items() if arrays}

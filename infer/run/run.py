@@ -284,12 +284,12 @@ class Run:
 
     def _retuned(self, recent: tuple[Draws, ...], remaining: int) -> Tuning:
         """Let the engine learn, from the chains of each density apart."""
-        pairs = zip(self._parted(self.tuning), self._apart(recent), strict=True)
+        pairs = zip(self.tunings(), self._apart(recent), strict=True)
         return joined([self.engine.retune(tuning, own, remaining) for tuning, own in pairs])
 
     def _places(self, recent: tuple[Draws, ...], remaining: int) -> np.ndarray:
         """Let the engine send chains to where others are, among those of each density."""
-        pairs = zip(self._parted(self.tuning), self._apart(recent), strict=True)
+        pairs = zip(self.tunings(), self._apart(recent), strict=True)
         places = [self.engine.places(tuning, own, remaining) for tuning, own in pairs]
         return np.concatenate([i * len(own) + own for i, own in enumerate(places)])
 
@@ -300,15 +300,15 @@ class Run:
     def _still(self, tuning: Tuning) -> tuple[int, ...]:
         """Choose as many windows as the density needs that needs most; of more, up to a limit."""
         done, planned = self.windows[0], self.windows[1:]
-        each = (self.engine.still(own, done, planned) for own in self._parted(tuning))
+        each = (self.engine.still(own, done, planned) for own in self.tunings(tuning))
         windows = max(each, key=len)
         draws = self.warmed + done + sum(windows)
         fits = sum(windows) <= sum(planned) or draws <= LONGEST_WARMUP * self.warmup
         return windows if fits else planned
 
-    def _parted(self, tuning: Tuning) -> list[Tuning]:
-        """List the tuning of each density."""
-        count = self.family.count
+    def tunings(self, tuning: Tuning | None = None) -> list[Tuning]:
+        """List the tuning of each density: in use, or another of its kind."""
+        tuning, count = self.tuning if tuning is None else tuning, self.family.count
         if count == 1:
             return [tuning]
         return [jax.tree.map(lambda a, i=i: np.asarray(a[i]), tuning) for i in range(count)]
@@ -327,7 +327,7 @@ class Run:
 
     @cached_property
     def _layout(self) -> Layout:
-        tuning = self._parted(self.tuning)[0]
+        tuning = self.tunings()[0]
         return layout(self.engine, self.density, tuning, self.groups[0].state)
 
     def _collect(self, window: int, draws: int, bar: Progress) -> None:

@@ -107,5 +107,5 @@ def test_a_model_of_another_shape_is_refused(models):
 
 def test_a_data_set_without_a_start_is_named(models):
     bad = models[0].with_data(spread=np.inf)
-    with pytest.raises(StartError, match="of data set 1"):
+    with pytest.raises(StartError, match=r"of models\[1\]"):
         infer.sample([models[0], bad], chains=1, progress=False)
