@@ -15,6 +15,7 @@ from .engines.map import MAP as MAP
 from .engines.nuts import NUTS as NUTS
 from .errors import (
     EngineError as EngineError,
+    FitWarning as FitWarning,
     ModelError as ModelError,
     ModelWarning as ModelWarning,
     RunError as RunError,

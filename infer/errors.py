@@ -3,7 +3,7 @@
 import sys
 import warnings
 
-from bijectors.errors import ExplainedError
+from bijectors.errors import ExplainedError as ExplainedError
 
 # What may stand between the user's code and ours.
 _OWN = frozenset(
@@ -29,6 +29,10 @@ class SamplingWarning(UserWarning):
 
 class ModelWarning(UserWarning):
     """A model that works, but probably not as it was meant; it begins with the name at fault."""
+
+
+class FitWarning(UserWarning):
+    """A mode or an approximation is not what it should be; see its `findings`."""
 
 
 class RunError(ExplainedError):

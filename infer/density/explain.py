@@ -10,9 +10,10 @@ from ..errors import ModelError
 from ..models.base import Model
 from ..types import Vector
 from .base import LogDensity, log_density
+from .beginnings import as_starts, beginnings
 from .explanation import Explanation, explained
 from .family import alone
-from .start import refuse_misfits, search
+from .start import search
 
 
 def explain(
@@ -22,8 +23,9 @@ def explain(
 
     Args:
         model: What a front end returned, or a view of it.
-        at: The point: constrained values by name, a flat vector, or "uniform" or "prior" for a
-            start as `sample` would find it. Where it would find none, the first one tried.
+        at: The point: constrained values by name, a flat vector, "initial" for the values that
+            the model was made with, or "uniform" or "prior" for a start as `sample` would find
+            it; if it would find none, the first one tried.
         jacobian: Whether to add the maps' log-determinants, as `log_density` does.
         seed: Of a start.
 
@@ -41,7 +43,9 @@ def _point(density: LogDensity, at: Any, seed: int) -> Vector:
     if isinstance(at, Mapping):
         return density.unconstrain(at)
     if isinstance(at, str):
-        refuse_misfits(density, 1, at)
+        beginnings(alone(density), 1, as_starts(at))
+        if at == "initial":
+            return density.unconstrain(density.model.initial_values())
         found, _ = search(alone(density), 1, np.array([0, seed], np.uint32), at)
         return jnp.asarray(found.positions[0])
     if jnp.shape(at) != (density.size,):

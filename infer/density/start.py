@@ -1,6 +1,6 @@
 """Find starting points at which the log density and its gradient are finite."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,14 +12,14 @@ from jaxtyping import Array
 
 from ..errors import StartError
 from ..models.names import listed
+from ..models.readers import Values
 from ..numerics import threefry
 from ..programs.native import Program, program
 from ..target import Components
 from .base import LogDensity
+from .beginnings import Beginning, are_sought, beginnings
 from .explanation import explained
-from .family import Family, alone
-
-Starts = str | Mapping[str, Any]
+from .family import Family, alone, of_member
 
 TRIES = 100
 # Of so many uniform starts a chain takes the one of highest log density.
@@ -47,33 +47,97 @@ class Points(NamedTuple):
 
 
 def find_starts(
-    family: Family, chains: int, key: np.ndarray, starts: Starts
+    family: Family, chains: int, key: np.ndarray, starts: Any
 ) -> tuple[Points, Points | None]:
-    """Find a usable start for every chain of every member, and a second one where there is.
+    """Find a usable start for every chain of every member, and a second one if there is one.
 
     Args:
         family: The log densities.
         chains: Number of starts of each member; those of the first come first.
         key: Key data, shape (2,), of threefry2x32.
-        starts: "uniform" (the best of eight on (-2, 2) of the unconstrained space), "prior",
-            or constrained values by name, each of a site's shape or with a leading axis of
-            chains.
+        starts: See `beginnings.py`.
 
     Returns:
-        The starts; and the second best of the eight, or the start again where no second one is
-        usable. None, where only one was tried.
+        The starts; and the second best of the eight, or the start again if no second one is
+        usable. None if only one was tried.
 
     Raises:
         StartError: After 100 tries a chain has no finite start; the message names the terms
             that are not finite, with the values.
         ModelError: Given values are missing, of a wrong shape, or outside their set.
     """
-    if not isinstance(starts, str):
-        return _given(family, chains, starts), None
-    found, spare = search(family, chains, key, starts)
+    begins = beginnings(family, chains, starts)
+    if not are_sought(begins):
+        mend = "Give values where every term is finite."
+        given = _evaluated(family, _given(family, begins, np.empty((len(begins), 0))))
+        return _refuse_unusable(family, given, "at the start", mend), None
+    found, spare = _sought(family, chains, key, begins)
+    found = _with_given(family, key, begins, found)
     which = f"at the first of {TRIES} starts that were tried:"
     mend = "Give starting values, or weaker constraints; infer.explain(model) shows every term."
     return _refuse_unusable(family, found, which, mend), spare
+
+
+def _sought(
+    family: Family, chains: int, key: np.ndarray, begins: Sequence[Beginning]
+) -> tuple[Points, Points | None]:
+    """Search for every chain, in the way that it asks for; uniformly if it asks for none."""
+    if "prior" not in begins:
+        return search(family, chains, key, "uniform")
+    found, spare = search(family, chains, key, "prior")
+    if all(begin == "prior" for begin in begins):
+        return found, spare
+    others = np.array([begin != "prior" for begin in begins])
+    return _picked(others, search(family, chains, key, "uniform")[0], found), None
+
+
+def _with_given(
+    family: Family, key: np.ndarray, begins: Sequence[Beginning], found: Points
+) -> Points:
+    """Put the values that some chains were given in the place of what was found for them.
+
+    Raises:
+        StartError: They are not usable; values that the model was made with are passed over.
+    """
+    asked = np.array([begin not in ("uniform", "prior") for begin in begins])
+    if not asked.any():
+        return found
+    positions = _given(family, begins, found.positions)
+    # In the shape that was compiled for the search.
+    again = np.broadcast_to(positions, (CANDIDATES, *positions.shape))
+    given = Points(*(array[0] for array in _tried(family, key, again)))
+    must = np.array([isinstance(begin, Mapping) for begin in begins])
+    mend = "Give values where every term is finite."
+    _refuse_unusable(family, _picked(must, given, found), "at the start", mend)
+    return _picked(asked & _usable(given), given, found)
+
+
+def _given(family: Family, begins: Sequence[Beginning], found: np.ndarray) -> np.ndarray:
+    """Flatten the values of those chains that have them; others stay where they were found."""
+    members = [family.member(i) for i in range(family.count)]
+    rows = []
+    for own, begin, row in zip(_members(family, len(begins)), begins, found, strict=True):
+        if isinstance(begin, Mapping):
+            with of_member(family, int(own)):
+                rows.append(np.asarray(members[own].unconstrain(begin)))
+        else:
+            rows.append(_initial(members[own]) if begin == "initial" else row)
+    return np.stack(rows)
+
+
+def _initial(density: LogDensity) -> np.ndarray:
+    """Flatten the values that a model was made with; what is outside its set is not finite."""
+    initial = density.model.initial_values()
+    values = {site.name: initial[site.name] for site in density.latent}
+    made, _ = program(_flat, (), (density, values), "brief")
+    assert isinstance(made, Program)
+    return np.asarray(made.call(density, values))
+
+
+def _flat(density: LogDensity, values: dict[str, Array]) -> Array:
+    reader = Values(values, density.model.rules)
+    density.model.run(reader)
+    return reader.flattener.flat().astype(jnp.result_type(float))
 
 
 def search(
@@ -112,17 +176,6 @@ def _second(tried: Points, merit: np.ndarray) -> Points | None:
     return _chosen(tried, np.where(best, -np.inf, merit))
 
 
-def refuse_misfits(density: LogDensity, chains: int, starts: Starts) -> None:
-    """Raise where starts have an unknown name or a wrong shape, computing nothing."""
-    if not isinstance(starts, str):
-        for values in _per_chain(density, chains, starts):
-            density.check_names(values)
-    elif starts not in ("uniform", "prior"):
-        raise StartError(
-            "starts", f"{starts!r} is unknown", 'Choose "uniform", "prior", or give values by name.'
-        )
-
-
 def evaluate(density: LogDensity, positions: np.ndarray) -> Points:
     """Evaluate the log density and gradient at points of shape (chains, size)."""
     return _evaluated(alone(density), positions)
@@ -146,16 +199,23 @@ def _evaluate(shared: LogDensity, own: LogDensity, positions: Array) -> Componen
 
 def _propose(family: Family, key: np.ndarray, attempts: range, lanes: int, how: str) -> Points:
     """Propose a point for every lane, at each of several attempts: (attempts, lanes, ...)."""
-    own = family.rows(_members(family, lanes))
     of_lanes = threefry.fold_in(key, np.arange(lanes))
     keys = threefry.fold_in(of_lanes, np.array(attempts)[:, None])
     # Bits must not depend on how the user's own programs draw theirs.
     with jax.threefry_partitionable(True):
         if how == "prior":
+            own = family.rows(_members(family, lanes))
             positions = np.asarray(_draw_priors(family.shared, own, keys))
         else:
             positions = _uniform(keys, family.shared.size)
-        arguments = (family.shared, own, key, positions)
+        return _tried(family, key, positions)
+
+
+def _tried(family: Family, key: np.ndarray, positions: np.ndarray) -> Points:
+    """Evaluate positions of shape (attempts, lanes, size)."""
+    own = family.rows(_members(family, positions.shape[1]))
+    arguments = (family.shared, own, key, positions)
+    with jax.threefry_partitionable(True):
         made, _ = program(_evaluate_in_turn, (), arguments, "brief")
         assert isinstance(made, Program)
         return Points(positions, *map(np.asarray, made.call(*arguments)))
@@ -199,30 +259,6 @@ def _wrapped(key: Array) -> Array:
     return jax.random.wrap_key_data(key, impl="threefry2x32")
 
 
-def _per_chain(
-    density: LogDensity, chains: int, values: Mapping[str, Any]
-) -> list[dict[str, np.ndarray]]:
-    shapes = {site.name: site.shape for site in density.latent}
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return [
-        {
-            n: np.asarray(a[c]) if a.shape == (chains, *shapes.get(n, ())) else a
-            for n, a in arrays.items()
-        }
-        for c in range(chains)
-    ]
-
-
-def _given(family: Family, chains: int, values: Mapping[str, Any]) -> Points:
-    members = [family.member(i) for i in range(family.count)]
-    per_chain = _per_chain(members[0], chains, values)
-    flat = [np.asarray(m.unconstrain(v)) for m in members for v in per_chain]
-    found = _evaluated(family, np.stack(flat))
-    return _refuse_unusable(
-        family, found, "at the start", "Give values where every term is finite."
-    )
-
-
 def _usable(points: Points) -> np.ndarray:
     return np.isfinite(points.log_densities) & np.isfinite(points.gradients).all(-1)
 
@@ -238,7 +274,7 @@ def _refuse_unusable(family: Family, points: Points, which: str, mend: str) -> P
         return points
     lane = int(np.argmin(usable))
     member = int(_members(family, len(usable))[lane])
-    which = f"of data set {member} {which}" if family.count > 1 else which
+    which = f"of models[{member}], {which}" if family.count > 1 else which
     at = explained(family.member(member), jnp.asarray(points.positions[lane]))
     first, *more = [line for line in (*at.lines, at.total) if line.trouble] or [at.total]
     names = [line.name for line in more if line is not at.total]

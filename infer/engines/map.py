@@ -82,13 +82,22 @@ class MAP(Engine):
     a new one compiles a new program.
     """
 
-    space: Literal["constrained", "unconstrained"]
+    # Left out, it is refused in words.
+    space: Literal["constrained", "unconstrained"] = ""  # pyright: ignore[reportAssignmentType]
     optimizer: str | optax.GradientTransformation = "lbfgs"
     tolerance: float | None = field(default=None, compare=False)
     max_steps: int = field(default=2000, compare=False)
     without_value: ClassVar[str] = "MAP(space, optax.adam(0.05))"
 
     def __post_init__(self) -> None:
+        if not self.space:
+            raise EngineError(
+                "MAP",
+                "no space is named, and the modes of the two differ",
+                'Write MAP(space="constrained") for the highest density of the values as the model '
+                'declares them, or MAP(space="unconstrained") for that of the flat vector, with '
+                "the maps' log-determinants.",
+            )
         if self.space not in SPACES:
             raise EngineError("MAP", f"space is {self.space!r}", f"Choose one of {SPACES}.")
         if self.max_steps < 1:

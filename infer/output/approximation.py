@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,8 +11,11 @@ from jaxtyping import Array
 
 from ..density.base import LogDensity
 from ..density.family import alone
-from ..engines.advi import ADVI
+from ..engines.advi import ADVI, ADVITuning
+from ..engines.base import Draws
+from ..models.html import html_table, rounded
 from ..numerics.normal import Normal, unpacked
+from ..programs.native import Program, prepare, program
 from ..run.loop import root_key
 from ..run.run import Run
 from .arviz import arviz_of, attributes
@@ -24,6 +26,10 @@ from .versions import pareto_k
 TRUST_DRAWS = 2000
 # Draws evaluated together, so that what all rows of the data need at each fits the memory.
 TOGETHER = 16
+# Vehtari et al. (2024), Pareto smoothed importance sampling.
+LARGEST_KHAT = 0.7
+# Nats of rounding in a log density that make a tail of their own.
+LARGEST_ROUNDING = 0.1
 # Epochs averaged after the fit has settled; the error of the mean falls with their root.
 FINAL_EPOCHS = 50
 
@@ -36,9 +42,11 @@ class Approximation:
         density: The log density it approximates.
         normal: Mean and scale, averaged over 50 epochs after the fit has settled.
         family: "mean_field" or "full_rank".
-        losses: Minus the ELBO of each of the last epochs, in nats; NaN where the density has
-            no value.
-        converged: Whether the stop rule was met.
+        losses: Minus the ELBO of each of the last epochs, in nats; NaN if the density has no
+            value.
+        begun: ELBO of the first step, in nats; NaN if it is not known.
+        converged: Whether the stop rule was met, and the ELBO is finite and does not end below
+            `begun`.
         attributes: How the fit was made.
     """
 
@@ -46,6 +54,7 @@ class Approximation:
     normal: Normal
     family: str
     losses: np.ndarray
+    begun: float
     converged: bool
     attributes: dict[str, Any]
 
@@ -63,47 +72,153 @@ class Approximation:
 
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""
-        noise = jax.random.normal(root_key(key), (draws, self.normal.size), self.normal.mean.dtype)
-        return np.asarray(jax.vmap(self.normal.forward)(noise))
+        made, _ = program(_drawn, (int(draws),), (self.normal, root_key(key)), "brief")
+        assert isinstance(made, Program)
+        return np.asarray(made.call(self.normal, root_key(key)))
 
     def log_prob(self, positions: np.ndarray) -> np.ndarray:
-        """Log density in nats of flat unconstrained vectors, shape (draws, size)."""
-        return np.asarray(jax.vmap(self.normal.log_density)(jnp.asarray(positions)))
+        """Log density in nats of flat unconstrained vectors, shape (draws, size).
+
+        On the host and in double precision, so that its difference to another log density keeps
+        its digits.
+        """
+        mean, scale = (np.asarray(a, np.float64) for a in (self.normal.mean, self.normal.scale))
+        centred = np.asarray(positions, np.float64) - mean
+        is_factor = scale.ndim == 2
+        diagonal = np.diagonal(scale) if is_factor else scale
+        with np.errstate(all="ignore"):
+            noise = np.linalg.solve(scale, centred.T).T if is_factor else centred / scale
+            log_norm = np.log(diagonal).sum() + 0.5 * len(mean) * np.log(2 * np.pi)
+            return -0.5 * (noise**2).sum(-1) - log_norm
 
     @cached_property
     def khat(self) -> float:
         """Pareto k of the importance ratios p / q, from 2000 draws.
 
         Below 0.5 the approximation is good, up to 0.7 usable with importance weights,
-        above it should not be trusted; where the approximation is exact to rounding it is
-        minus infinity. It is NaN where the density has no value.
+        above it should not be trusted; if the approximation is exact to rounding it is
+        minus infinity. It is NaN if the density has no value, or keeps too few digits of its
+        value for the ratios: in single precision those of a log density of 10^7 nats are lost.
 
         Source: Yao et al. (2018), Yes, but did it work?
         """
         if not self.density.has_value:
             return float("nan")
         positions = self.positions(TRUST_DRAWS, key=1)
-        log_densities = np.asarray(_log_densities(self.density, positions))
-        log_ratios = log_densities - self.log_prob(positions)
-        return pareto_k(np.where(np.isfinite(log_ratios), log_ratios, -1e30))
+        made, _ = program(_log_densities, (), (self.density, positions), "brief")
+        assert isinstance(made, Program)
+        log_densities = np.asarray(made.call(self.density, positions))
+        rounding = np.finfo(log_densities.dtype).eps * np.abs(log_densities)
+        if np.nanmedian(np.where(np.isfinite(rounding), rounding, np.nan)) > LARGEST_ROUNDING:
+            return float("nan")
+        return pareto_k(log_densities.astype(np.float64) - self.log_prob(positions))
+
+    @cached_property
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong with the fit, a sentence or two each, with what to do; `fit` warns of it.
+
+        Of a minibatch `khat` is not asked for: it evaluates all rows 2000 times.
+        """
+        found = () if self.converged else (self._why_not_converged(),)
+        if not self.density.has_value or "minibatch" in self.density.offers:
+            return found
+        return found if self.khat <= LARGEST_KHAT else (*found, self._why_not_trusted())
+
+    def __repr__(self) -> str:
+        return f"Approximation({', '.join(self._facts())})"
+
+    def _repr_html_(self) -> str:
+        values = constrained(self.density, self.positions(TRUST_DRAWS)[None])
+        rows = [(n, rounded(v[0].mean(0)), rounded(v[0].std(0))) for n, v in values.items()]
+        heads = ("name", "mean", "sd")
+        return html_table("Approximation", rows, (*self._facts(), *self.findings), heads)
+
+    def _facts(self) -> list[str]:
+        sites = ", ".join(site.name for site in self.density.latent)
+        found = "converged" if self.converged else "not converged"
+        known = f", khat={self.khat:.2f}" if "khat" in self.__dict__ else ""
+        return [
+            f"{self.family} normal of {self.normal.size} coordinates: {sites}",
+            f"{found}, elbo={self.elbo:.6g}{known}",
+        ]
+
+    def _why_not_converged(self) -> str:
+        if self.density.has_value and not np.isfinite(self.elbo):
+            return (
+                "the ELBO is not finite, so the fit came to where the log density is not. Give "
+                "other starts=, or look at infer.check(model)."
+            )
+        if self.elbo < self.begun:
+            return (
+                f"the ELBO ended at {self.elbo:.4g} nats, below the {self.begun:.4g} where it "
+                "began, so the fit has diverged. Give a smaller learning_rate, or more draws a "
+                "step (batch=)."
+            )
+        return (
+            "the fit did not settle: its parameters were still moving when it was cut short. "
+            "Give more epochs=, or a larger tolerance if this is near enough."
+        )
+
+    def _why_not_trusted(self) -> str:
+        if np.isnan(self.khat):
+            return (
+                "k-hat cannot be told, since the log density is so large that rounding takes the "
+                "digits of its ratios. Drop what is constant in it, or compute in double "
+                'precision: jax.config.update("jax_enable_x64", True).'
+            )
+        other = (
+            'infer.ADVI("full_rank") follows correlations'
+            if self.family == "mean_field"
+            else "other maps or priors bring the posterior nearer to a normal one"
+        )
+        return (
+            f"k-hat is {self.khat:.2f} (above {LARGEST_KHAT}): the approximation misses a part of "
+            f"the posterior, so its means and spreads are not to be trusted. {other}, and "
+            "infer.sample draws from the posterior itself."
+        )
 
 
-@eqx.filter_jit
-def _log_densities(density: LogDensity, positions: Array | np.ndarray) -> Array:
+def prepare_findings(density: LogDensity) -> None:
+    """Begin to compile what `khat` will ask for, unless it is not asked for."""
+    if density.has_value and "minibatch" not in density.offers:
+        dtype = jax.dtypes.canonicalize_dtype(float)
+        prepare(
+            _log_densities, (), (density, np.zeros((TRUST_DRAWS, density.size), dtype)), "brief"
+        )
+
+
+def _drawn(draws: int, normal: Normal, key: Array) -> Array:
+    noise = jax.random.normal(key, (draws, normal.size), normal.mean.dtype)
+    return jax.vmap(normal.forward)(noise)
+
+
+def _log_densities(density: LogDensity, positions: Array) -> Array:
     return jax.lax.map(density, positions, batch_size=TOGETHER)
 
 
-def approximation_of(run: Run) -> Approximation:
-    """Run a fit to its end, and average its last epochs."""
+def approximations_of(run: Run) -> list[Approximation]:
+    """Run a fit to its end, and average its last epochs; one result for each density."""
     assert isinstance(run.engine, ADVI)
     run.advance(FINAL_EPOCHS)
-    draws = run.draws()
-    normal = unpacked(jnp.asarray(draws.positions[0].mean(0)), run.density.size)
+    draws, tunings = run.draws(), run.tunings()
+    return [_approximation(run, draws, tunings[i], i) for i in range(run.family.count)]
+
+
+def _approximation(run: Run, draws: Draws, tuning: ADVITuning, index: int) -> Approximation:
+    """Read the approximation of one density, whose one chain has its index."""
+    assert isinstance(run.engine, ADVI)
+    density, elbo = run.family.member(index), draws.stats["elbo"][index]
+    normal = unpacked(jnp.asarray(draws.positions[index].mean(0)), density.size)
+    begun = float(tuning.begun)
+    # Of a few draws; a fit that has gone wrong is far below.
+    below = elbo.mean() < begun - 1 - 0.01 * abs(begun)
+    sound = not density.has_value or bool(np.isfinite(elbo).all() and not below)
     return Approximation(
-        run.density,
+        density,
         normal,
         run.engine.family,
-        -draws.stats["elbo"][0],
-        bool(run.tuning.settled),
+        -elbo,
+        begun,
+        bool(tuning.settled) and sound,
         attributes(run),
     )

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array
 
 from ..density.base import LogDensity
+from ..density.beginnings import Starts
 from ..density.family import Family
-from ..density.start import Starts
 from ..engines.base import Engine
 from ..engines.nuts import NUTS
 from ..errors import RunError

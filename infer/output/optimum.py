@@ -9,9 +9,12 @@ import numpy as np
 from jaxtyping import Array
 
 from ..density.base import LogDensity
+from ..engines.base import Draws
 from ..engines.map import MAP
+from ..models.html import html_table, rounded
 from ..numerics.trace import steps_noted
 from ..run.run import Run
+from .ends import Ends, examined
 from .values import constrained
 
 
@@ -41,7 +44,8 @@ class Optimum:
         space: In which space it is a mode.
         view: What was maximised, as `LogDensity.view` says it.
         start: Which start's search found it.
-        converged: Whether that search met its stop rule.
+        converged: Whether that search met its stop rule, at a point from which the log density was
+            not seen to rise.
         n_steps: Steps it took.
         position: The flat unconstrained vector there.
         every_lp: Log density that each start reached, shape (starts,).
@@ -51,6 +55,9 @@ class Optimum:
             value cannot tell which mode is higher: the converged one of least steepness is
             called the best.
         every_trace: What each search met on its way.
+        every_same: Whether each search ended at the same place as the best one: not merely as high.
+        findings: What is wrong with it, a sentence or two each, with what to do; none if no
+            problem was found.
     """
 
     values: dict[str, np.ndarray]
@@ -66,6 +73,8 @@ class Optimum:
     every_value: dict[str, np.ndarray]
     every_steepness: np.ndarray
     every_trace: tuple[Trace, ...]
+    every_same: np.ndarray
+    findings: tuple[str, ...]
 
     @property
     def trace(self) -> Trace:
@@ -73,49 +82,77 @@ class Optimum:
         return self.every_trace[self.start]
 
     def __repr__(self) -> str:
+        values = ", ".join(f"{name}={rounded(value)}" for name, value in self.values.items())
+        return f"Optimum({values}, {', '.join(self._facts())})"
+
+    def _repr_html_(self) -> str:
+        rows = [(name, rounded(value)) for name, value in self.values.items()]
+        return html_table("Optimum", rows, (*self._facts(), *self.findings))
+
+    def _facts(self) -> list[str]:
+        """Say how high it is, of what view, and how it was reached."""
         found = "converged" if self.converged else "not converged"
+        count, same = len(self.every_lp), int(self.every_same.sum())
+        reached = f"reached from {same} of {count} starts"
         if np.isnan(self.lp):
-            reached = f"chosen by gradient, {int(self.every_converged.sum())} converged"
-        else:
-            near = self.every_lp > self.lp - 1e-2 - 1e-6 * abs(self.lp)
-            reached = f"reached from {int(near.sum())}"
-        values = ", ".join(f"{n}={np.round(v, 4).tolist()}" for n, v in self.values.items())
-        return (
-            f"Optimum({values}, lp={self.lp:.6g}, view={self.view!r}, {found} in "
-            f"{self.n_steps} steps, {reached} of {len(self.every_lp)} starts)"
-        )
+            reached = (
+                f"chosen by gradient, {self.every_converged.sum()} converged of {count} starts"
+            )
+        return [
+            f"lp={self.lp:.6g}",
+            f"view={self.view!r}",
+            f"{found} in {self.n_steps} steps",
+            reached,
+        ]
 
 
-def optimum_of(run: Run) -> Optimum:
-    """Read the modes that the searches of a run found."""
+def optima_of(run: Run) -> list[Optimum]:
+    """Read the modes that the searches of a run found, one for each density."""
     assert isinstance(run.engine, MAP)
     draws = run.draws()
-    positions = draws.positions[:, 0]
-    lp = _log_densities(run, positions, draws.stats["lp"][:, 0]).astype(float)
-    stats: dict[str, Any] = {name: stat[:, 0] for name, stat in draws.stats.items()}
-    if run.density.has_value:
+    traces = [
+        _trace(trace, int(count))
+        for state in (group.state.unpacked() for group in run.groups)
+        for trace, count in zip(state.trace, state.n_steps, strict=True)
+    ]
+    chains = run.chains // run.family.count
+    return [
+        _optimum(run, index, draws, traces, slice(index * chains, (index + 1) * chains))
+        for index in range(run.family.count)
+    ]
+
+
+def _optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own: slice) -> Optimum:
+    """Choose among the searches of one density, which are its `own`."""
+    assert isinstance(run.engine, MAP)
+    density = run.family.member(index)
+    positions = draws.positions[own, 0]
+    stats: dict[str, Any] = {name: stat[own, 0] for name, stat in draws.stats.items()}
+    lp = _log_densities(density, positions, stats["lp"]).astype(float)
+    if density.has_value:
         best = int(np.argmax(np.where(np.isnan(lp), -np.inf, lp)))
     else:
         best = int(np.lexsort((stats["steepness"], ~stats["converged"]))[0])
-    every = constrained(run.density, positions)
+    every = constrained(density, positions)
+    values = {name: np.asarray(value[best]) for name, value in every.items()}
+    ends = Ends(density, run.engine, positions, lp, stats["converged"], best, values)
+    same, found = examined(ends)
     return Optimum(
-        values={name: np.asarray(value[best]) for name, value in every.items()},
+        values=values,
         lp=float(lp[best]),
         space=run.engine.space,
-        view=run.density.view,
+        view=density.view,
         start=best,
-        converged=bool(stats["converged"][best]),
+        converged=bool(stats["converged"][best]) and not found.rises,
         n_steps=int(stats["n_steps"][best]),
         position=positions[best],
         every_lp=lp,
         every_converged=stats["converged"],
         every_value=every,
         every_steepness=stats["steepness"],
-        every_trace=tuple(
-            _trace(trace, int(count))
-            for state in (group.state.unpacked() for group in run.groups)
-            for trace, count in zip(state.trace, state.n_steps, strict=True)
-        ),
+        every_trace=tuple(traces[own]),
+        every_same=same,
+        findings=found.findings,
     )
 
 
@@ -124,11 +161,11 @@ def _trace(noted: Array | np.ndarray, count: int) -> Trace:
     return Trace(steps, *np.asarray(noted)[:, : len(steps)])
 
 
-def _log_densities(run: Run, positions: np.ndarray, found: np.ndarray) -> np.ndarray:
+def _log_densities(density: LogDensity, positions: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Evaluate on all rows what the search saw minibatches of."""
-    if "minibatch" not in run.density.offers or not run.density.has_value:
+    if "minibatch" not in density.offers or not density.has_value:
         return found
-    return np.asarray(_in_turn(run.density, positions))
+    return np.asarray(_in_turn(density, positions))
 
 
 @eqx.filter_jit

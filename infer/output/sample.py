@@ -2,26 +2,32 @@
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from jaxtyping import Array
 
-from ..density.start import Starts
+from ..density.beginnings import Starts, as_starts, count_given
+from ..density.family import family
 from ..engines.advi import ADVI
 from ..engines.base import Engine, Tuning
 from ..engines.map import MAP
-from ..errors import EngineError, SamplingWarning
+from ..errors import EngineError, FitWarning, SamplingWarning
 from ..models.base import Model
+from ..models.stacked import are_several
 from ..run.loop import SAMPLING
 from ..run.offers import refuse_number, refuse_unless_engine
 from ..run.run import Run
 from ..run.start import start
-from .approximation import Approximation, approximation_of
+from .approximation import Approximation, approximations_of, prepare_findings
 from .arviz import to_arviz
-from .optimum import Optimum, optimum_of
+from .optimum import Optimum, optima_of
+from .surroundings import prepare_probe
 from .values import prepare_values
 from .verdict import judged
+
+# Searches for a mode if no number is named.
+SEARCHES = 16
 
 
 def sample(
@@ -41,8 +47,9 @@ def sample(
     """Draw from the posterior of a model, or of each of many in one call.
 
     Many models must differ in the numbers in their arrays alone, as the same model on many data
-    sets does: `[model.with_data(y=y) for y in data]`, or one frozen at many values. Each has its
-    own chains, starts, step size and metric; one program serves them all, and none waits for
+    sets does: `[model.with_data(y=y) for y in data]`, or one frozen at many values. A model made
+    under `vmap`, whose arrays all have one more leading axis, is so many models. Each has its own
+    chains, starts, step size and metric; one program serves them all, and none waits for
     another's draws within a window of warm-up, nor in sampling.
 
     Args:
@@ -55,8 +62,12 @@ def sample(
             end it early once the chains agree and the metric whitens their draws, and make at
             most twice as many where the chains need very different step sizes, or one had gone
             astray.
-        starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or constrained
-            values by name; by default "uniform", unless the engine begins at the prior.
+        starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or "initial" (the
+            values that the model was made with, as a tree has them, or "uniform" if the log
+            density is not finite there); constrained values by name, each of a site's shape or
+            with a leading axis of chains; a result that has such values, such as an `Optimum`; or
+            a list with one of these for each chain. For several models, a list has an item for
+            each model. By default "uniform", unless the engine begins at the prior.
         tuning: What an earlier run learned (`Run.tuning`).
         key: A seed or a JAX key. Draws depend on it, the chain and the draw alone.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
@@ -128,56 +139,120 @@ def _advanced(run: Run, draws: int) -> Run:
         return run
 
 
+@overload
 def maximize(
-    model: Model,
-    engine: MAP,
+    model: Model, engine: MAP | None = ..., *,
+    starts: int | Starts = ..., key: int | Array = ..., threads: int | None = ...,
+) -> Optimum: ...  # fmt: skip
+@overload
+def maximize(
+    model: Sequence[Model], engine: MAP | None = ..., *,
+    starts: int | Starts = ..., key: int | Array = ..., threads: int | None = ...,
+) -> list[Optimum]: ...  # fmt: skip
+def maximize(
+    model: Model | Sequence[Model],
+    engine: MAP | None = None,
     *,
-    starts: int | Starts = 16,
+    starts: int | Starts = SEARCHES,
     key: int | Array = 0,
     threads: int | None = None,
-) -> Optimum:
+) -> Optimum | list[Optimum]:
     """Find the mode of the posterior, from several starts.
 
     Args:
-        model: What a front end returned.
+        model: What a front end returned, or several of them that share a program; see `sample`.
         engine: `MAP(space="constrained")` or `MAP(space="unconstrained")`; the modes differ.
-        starts: How many uniform starts; or "prior" or constrained values, for 16.
+        starts: How many starts: uniform ones, but the first is at the values that the model was
+            made with, if it has them, as a tree does. Or where the searches begin, as in `sample`:
+            one for given values, one for each item of a list, or 16 for "uniform" and "prior".
         key: A seed or a JAX key.
         threads: Programs called at the same time on a CPU.
 
     Returns:
-        The best optimum, with those of all starts.
+        The best optimum, with those of all starts; for several models a list of them.
+
+    Warns:
+        FitWarning: Something is wrong with it, and what to do; kept as its `findings`. The search
+            did not converge, the log density seems to grow without bound, it rises from where the
+            search ended, other places are as high, or only one of several searches came there.
+
+    Raises:
+        EngineError: No space is named, or the engine finds no modes.
+        ModelError, StartError: As `sample` does.
     """
+    engine = MAP() if engine is None else engine
     _refuse_others(engine, MAP, "maximize")
-    counted = isinstance(starts, int | np.integer)
-    count, how = (int(starts), "uniform") if counted else (16, starts)
+    count, how = _searches(model, engine, starts)
     run = start(model, engine, chains=count, starts=how, key=key, threads=threads, progress=False)
-    return optimum_of(run.advance(1))
+    # While XLA is still at the loop.
+    if "minibatch" not in run.density.offers:
+        prepare_probe(run.density)
+    found = optima_of(run.advance(1))
+    _warn([one.findings for one in found])
+    return found if are_several(model) else found[0]
 
 
+def _searches(model: Any, engine: MAP, starts: Any) -> tuple[int, Any]:
+    """Count the searches that starts are for, and say where each begins."""
+    density = family(model, jacobian=engine.jacobian).member(0)
+    if isinstance(starts, int | np.integer):
+        own = {site.name for site in density.latent} <= density.model.initial_values().keys()
+        return int(starts), ["initial", *["uniform"] * (int(starts) - 1)] if own else "uniform"
+    starts = as_starts(starts)
+    several = isinstance(starts, list) and are_several(model)
+    return count_given(density, starts[0] if several and starts else starts) or SEARCHES, starts
+
+
+def _warn(findings: Sequence[Sequence[str]]) -> None:
+    """Warn of what is wrong with each of several results; of many models, of each finding once."""
+    for index, own in enumerate(findings):
+        for finding in own:
+            which = f"models[{index}]: " if len(findings) > 1 else ""
+            warnings.warn(which + finding, FitWarning, stacklevel=3)
+
+
+@overload
 def fit(
-    model: Model,
+    model: Model, engine: ADVI | None = ..., *, starts: Starts = ..., epochs: int | None = ...,
+    key: int | Array = ..., progress: bool | None = ...,
+) -> Approximation: ...  # fmt: skip
+@overload
+def fit(
+    model: Sequence[Model], engine: ADVI | None = ..., *, starts: Starts = ...,
+    epochs: int | None = ..., key: int | Array = ..., progress: bool | None = ...,
+) -> list[Approximation]: ...  # fmt: skip
+def fit(
+    model: Model | Sequence[Model],
     engine: ADVI | None = None,
     *,
     starts: Starts = "uniform",
     epochs: int | None = None,
     key: int | Array = 0,
     progress: bool | None = None,
-) -> Approximation:
+) -> Approximation | list[Approximation]:
     """Fit an approximation of the posterior.
 
     Args:
-        model: What a front end returned.
+        model: What a front end returned, or several of them that share a program; see `sample`.
         engine: By default `ADVI("mean_field")`.
         starts: Where the mean begins; as in `sample`.
-        epochs: Most epochs of 50 steps before the fit is cut short.
+        epochs: Maximum number of epochs, of 50 steps each, before the fit is cut short.
         key: A seed or a JAX key.
         progress: Whether to show a bar.
 
     Returns:
-        The approximation; its `converged` tells whether the stop rule was met.
+        The approximation, whose `converged` tells whether the stop rule was met; for several
+        models a list of them.
+
+    Warns:
+        FitWarning: The fit did not converge, or its `khat` is above 0.7, and what to do; kept as
+            its `findings`.
     """
     engine = ADVI() if engine is None else engine
     _refuse_others(engine, ADVI, "fit")
     run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)
-    return approximation_of(run)
+    # While XLA is still at the loop.
+    prepare_findings(run.density)
+    found = approximations_of(run)
+    _warn([one.findings for one in found])
+    return found if are_several(model) else found[0]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import ModelError
-from ..models.base import Model
+from ..models.base import Model, refuse_unless_model
 from .optimum import Optimum
 
 
@@ -27,6 +27,7 @@ def tree_of(model: Model, result: Any) -> Any:
     Raises:
         ModelError: The model was not made of a tree, or a value is missing.
     """
+    refuse_unless_model(model)
     return model.tree(values_of(result))
 
 
@@ -41,6 +42,7 @@ def map_trees(function: Callable[[Any], Any], model: Model, posterior: Any) -> A
     Returns:
         What the function returns, with axes of chains and draws in front.
     """
+    refuse_unless_model(model)
     values = {name: jnp.asarray(array) for name, array in values_of(posterior).items()}
     one = lambda values: function(model.tree(values))  # noqa: E731
     return jax.jit(jax.vmap(jax.vmap(one)))(values)

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..density.beginnings import Starts, are_sought, as_starts, beginnings
 from ..density.family import Family, family
-from ..density.start import Points, Starts, find_starts, refuse_misfits
+from ..density.start import Points, find_starts
 from ..engines.base import Engine, Tuning
 from ..errors import RunError
 from ..models.base import Model
@@ -50,8 +51,9 @@ def start(
         chains: Number of chains, of each model.
         warmup: Warm-up draws per chain; by default the engine's for so many chains. With 0 and no
             tuning, a sampler keeps its first guess of a step size.
-        starts: "uniform", "prior", or constrained values by name; by default "uniform", unless
-            the engine itself moves draws from the prior to the posterior.
+        starts: "uniform", "prior" or "initial", constrained values by name, a result that has
+            such values, or a list of these with one for each chain; see `sample`. By default
+            "uniform", unless the engine itself moves draws from the prior to the posterior.
         tuning: What an earlier run learned; with `warmup=0` it is used as it is.
         key: A seed or a JAX key.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
@@ -76,8 +78,8 @@ def start(
     members = Family(jax.tree.map(on_device, members.shared), members.own, members.count)
     if state is not None:
         return _resumed(members, engine, state, progress, reasons)
-    begins: Starts = chosen_starts(engine, starts)
-    refuse_misfits(density, chains, begins)
+    begins = as_starts(chosen_starts(engine, starts))
+    beginnings(members, chains, begins)
     engine = engine.prepared([members.member(i) for i in range(members.count)])
     warmup = engine.warmup_for(chains) if warmup is None else warmup
     keys, start_key = chain_keys(key, chains * members.count)
@@ -94,7 +96,7 @@ def start(
         progress=progress,
         reasons=reasons,
     )
-    if isinstance(begins, str):
+    if are_sought(begins):
         # Values that the user gives are looked at before anything compiles.
         run.prepare()
         prepare(_init_all, (engine, density.has_value), tuple(blank), "brief")

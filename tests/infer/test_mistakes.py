@@ -247,6 +247,11 @@ calls = (
     lambda: infer.start(model, 1000),
     lambda: infer.maximize(model, infer.NUTS()),
     lambda: infer.fit(model, infer.NUTS()),
+    *(lambda call=call: call([model, model]) for call in (
+        infer.explain, infer.sample_prior, infer.log_density,
+    )),
+    lambda: infer.sample([model, function]),
+    lambda: infer.maximize([model, function], infer.MAP("constrained")),
 )
 for call in calls:
     try:
@@ -258,7 +263,8 @@ for call in calls:
 
 def test_something_else_in_the_place_of_a_model_or_an_engine():
     done = subprocess.run([sys.executable, "-c", UNWATCHED], capture_output=True, text=True)
-    *models, kind, number, mode, fit = done.stdout.splitlines()
+    models, rest = done.stdout.splitlines()[:6], done.stdout.splitlines()[6:]
+    kind, number, mode, fit, *lists, one, other = rest
     assert len(models) == 6
     for told in models:
         assert told.startswith("model: a function is given")
@@ -268,3 +274,7 @@ def test_something_else_in_the_place_of_a_model_or_an_engine():
     assert "draws=1000" in number
     assert mode.startswith("NUTS: infer.maximize works with MAP alone")
     assert fit.startswith("NUTS: infer.fit works with ADVI alone")
+    assert len(lists) == 3
+    assert all("a list of 2 models is given to a call that takes one" in told for told in lists)
+    assert one.startswith("models[1]: a function is given")
+    assert other == one

@@ -29,7 +29,8 @@ def every_engine() -> list[Engine]:
 
 def _first_of(kind: type[Engine]) -> Engine:
     hints = typing.get_type_hints(kind)
-    required = [f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING]
+    # An empty default stands for a choice that the user has to make.
+    required = [f.name for f in dataclasses.fields(kind) if f.default in (dataclasses.MISSING, "")]
     return kind(**{name: _choice_of(hints[name]) for name in required})
 
 

@@ -1,10 +1,17 @@
 """ADVI on a conjugate regression reaches the posterior, or the best mean field."""
 
+import dataclasses
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
 
+import bijectors as bj
 import infer
+from infer.numerics.normal import Normal
+from infer.output.versions import pareto_k
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 3)) @ np.array([[1, 0.8, 0], [0, 1, 0.5], [0, 0, 1]])
@@ -85,13 +92,112 @@ def test_the_scale_of_the_posterior_does_not_matter():
 
 
 def test_a_fit_whose_every_step_was_skipped_has_not_converged():
-    import jax.numpy as jnp
-
-    import bijectors as bj
-
     half = infer.declared(
         lambda v: jnp.where((v["x"] > 0).all(), -v["x"].sum(), -jnp.inf),
         {"x": bj.Real(shape=(2,))},
     )
     fit = infer.fit(half, starts={"x": np.full(2, 0.01)}, epochs=40)
     assert not fit.converged
+
+
+def normal_of(covariance, mean):
+    precision = jnp.asarray(np.linalg.inv(covariance))
+
+    def density(values):
+        centred = values["x"] - jnp.asarray(mean)
+        return -0.5 * centred @ precision @ centred
+
+    return infer.declared(density, {"x": bj.Real(shape=(len(mean),))})
+
+
+RNG_SCALES = np.random.default_rng(1)
+SCALES = 10.0 ** RNG_SCALES.uniform(-3, 2, 40)
+SLOW = pytest.mark.slow
+NORMALS = {
+    "independent": np.eye(100),
+    "correlated": 0.5 * np.eye(100) + 0.5,
+    "scales": np.diag(SCALES**2),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "x64"),
+    [("independent", False), ("correlated", False), pytest.param("scales", False, marks=SLOW)]
+    + [pytest.param(name, True, marks=SLOW) for name in NORMALS],
+)
+def test_a_full_rank_step_does_not_grow_with_the_dimension(name, x64):
+    covariance = NORMALS[name]
+    sd = np.sqrt(np.diag(covariance))
+    mean = sd * RNG_SCALES.normal(size=len(sd))
+    jax.config.update("jax_enable_x64", x64)
+    try:
+        fit = infer.fit(normal_of(covariance, mean), infer.ADVI("full_rank"), progress=False)
+        assert fit.converged
+        assert fit.khat < 0.7
+        assert fit.findings == ()
+    finally:
+        jax.config.update("jax_enable_x64", True)
+    np.testing.assert_allclose((np.asarray(fit.normal.mean) - mean) / sd, 0, atol=0.05)
+    scale = np.asarray(fit.normal.scale)
+    np.testing.assert_allclose(np.sqrt((scale**2).sum(1)), sd, rtol=0.05)
+    np.testing.assert_allclose(
+        fit.elbo, 0.5 * np.linalg.slogdet(2 * np.pi * covariance)[1], atol=0.1
+    )
+
+
+def test_a_fit_that_ends_below_where_it_began_has_not_converged(fits):
+    """With a learning rate of 100 the scale overshoots, and never comes back."""
+    with pytest.warns(infer.FitWarning, match=r"ELBO|settle"):
+        fit = infer.fit(
+            infer.model(regression, x=X, y=Y), infer.ADVI(learning_rate=100.0), epochs=40,
+            progress=False,
+        )  # fmt: skip
+    assert not fit.converged
+    worse = dataclasses.replace(fits["full_rank"], begun=float(EVIDENCE) + 1, converged=False)
+    assert "below the" in worse.findings[0]
+    lost = dataclasses.replace(worse, losses=np.array([np.nan]))
+    assert "the ELBO is not finite" in lost.findings[0]
+
+
+def test_log_ratios_keep_their_digits_in_single_precision():
+    """A normal of ten times the width, in 30 dimensions, on the very draws that are judged."""
+    size = 30
+    jax.config.update("jax_enable_x64", False)
+    try:
+        density = infer.log_density(normal_of(100 * np.eye(size), np.zeros(size)))
+        normal = Normal(jnp.zeros(size), jnp.ones(size))
+        fit = infer.Approximation(density, normal, "mean_field", np.zeros(1), 0.0, True, {})
+        positions = fit.positions(2000, key=1).astype(np.float64)
+        np.testing.assert_allclose(
+            fit.log_prob(positions), dist.Normal(0, 1).log_prob(positions).sum(1), rtol=1e-5
+        )
+        exact = 0.5 * (1 - 0.01) * (positions**2).sum(1)
+        assert fit.khat > 0.7
+        np.testing.assert_allclose(fit.khat, pareto_k(exact), atol=0.01)
+        assert "above 0.7" in fit.findings[0]
+    finally:
+        jax.config.update("jax_enable_x64", True)
+
+
+def test_ratios_that_are_lost_to_rounding_are_not_judged():
+    size = 3
+    jax.config.update("jax_enable_x64", False)
+    try:
+        model = infer.declared(
+            lambda v: -0.5 * (v["x"] ** 2).sum() + 1e8, {"x": bj.Real(shape=(size,))}
+        )
+        normal = Normal(jnp.zeros(size), jnp.ones(size))
+        density = infer.log_density(model)
+        fit = infer.Approximation(density, normal, "mean_field", np.zeros(1), 0.0, True, {})
+        assert np.isnan(fit.khat)
+        assert "double precision" in fit.findings[0]
+    finally:
+        jax.config.update("jax_enable_x64", True)
+
+
+def test_an_approximation_is_shown_in_a_line(fits):
+    fits["full_rank"].khat  # noqa: B018 - it is shown once it is known
+    shown = repr(fits["full_rank"])
+    assert shown.startswith("Approximation(full_rank normal of 3 coordinates: b, converged, elbo=")
+    assert "khat=" in shown
+    assert "<table>" in fits["full_rank"]._repr_html_()

@@ -1,5 +1,7 @@
 """MAP finds the mode of the space it was asked for."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,3 +109,228 @@ def test_a_kink_and_a_cliff_are_no_modes():
     leap = infer.MAP("constrained", optax.adam(3.5), max_steps=50)
     found = infer.maximize(cliff, leap, starts={"x": np.array([3.0, 0.5])})
     assert not found.converged
+
+
+def test_a_space_must_be_named():
+    choices = r'MAP: no space is named.*MAP\(space="constrained"\).*MAP\(space="unconstrained"\)'
+    for call in (infer.MAP, lambda: infer.maximize(gamma())):
+        with pytest.raises(infer.EngineError, match=choices):
+            call()
+
+
+def maximized(model, space="constrained", **options):
+    """Return what was found, once its findings were seen as warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = infer.maximize(model, infer.MAP(space), **options)
+    assert [str(w.message) for w in caught] == list(found.findings)
+    assert all(issubclass(w.category, infer.FitWarning) for w in caught)
+    return found
+
+
+def test_a_mode_without_fault_has_no_findings():
+    found = maximized(gamma(), starts=4)
+    assert found.findings == ()
+    assert "reached from 4 of 4 starts" in repr(found)
+
+
+def spread(centred):
+    """A funnel with nothing observed has no mode in the constrained space, written either way."""
+
+    def function(site):
+        tau = site("tau", dist.HalfCauchy(5.0))
+        site("theta", dist.Normal(0.0, tau), shape=(3,), centred=centred)
+
+    return infer.model(function)
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("centred", "x64"),
+    [(True, True), (False, False), *(pytest.param(a, not a, marks=SLOW) for a in (True, False))],
+)
+def test_a_density_without_bound_is_told(centred, x64):
+    jax.config.update("jax_enable_x64", x64)
+    try:
+        found = maximized(spread(centred), starts=4)
+    finally:
+        jax.config.update("jax_enable_x64", True)
+    assert not found.converged
+    assert len(found.findings) == 1
+    assert "grow without bound as tau -> 0" in found.findings[0]
+    assert 'MAP(space="unconstrained")' in found.findings[0]
+
+
+def test_an_improper_density_of_the_line_is_told():
+    model = infer.declared(lambda v: v["x"].sum(), {"x": bj.Real(shape=(2,))})
+    found = maximized(model, starts=2)
+    assert "still rises further out along x[0], x[1]" in found.findings[0]
+
+
+def test_modes_of_one_height_are_told_apart():
+    """The places are compared: both modes are as high."""
+    model = infer.declared(
+        lambda v: jnp.logaddexp(-8 * (v["x"] - 1) ** 2, -8 * (v["x"] + 1) ** 2), {"x": bj.Real()}
+    )
+    found = maximized(model)
+    ends = np.sign(found.every_value["x"])
+    share = int((ends == ends[found.start]).sum())
+    assert 0 < share < 16
+    assert f"reached from {share} of 16 starts" in repr(found)
+    assert f"{16 - share} of 16 searches ended as high at other places" in found.findings[0]
+    np.testing.assert_array_equal(found.every_same, ends == ends[found.start])
+
+
+RIDGES = {
+    "a line": lambda: infer.declared(
+        lambda v: -((v["x"].sum() - 1) ** 2), {"x": bj.Real(shape=(2,))}
+    ),
+    # Times ds/dy = s, the normal density at its mean does not depend on its scale s.
+    "a scale": lambda: infer.declared(
+        lambda v: dist.Normal(v["m"], v["s"]).log_prob(1.5), {"m": bj.Real(), "s": bj.Positive()}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RIDGES)
+@pytest.mark.parametrize("x64", [True, pytest.param(False, marks=SLOW)])
+def test_a_ridge_has_no_single_mode(name, x64):
+    jax.config.update("jax_enable_x64", x64)
+    try:
+        found = maximized(RIDGES[name](), "unconstrained", starts=4)
+    finally:
+        jax.config.update("jax_enable_x64", True)
+    assert "flat between them" in found.findings[0]
+
+
+@pytest.mark.parametrize("x64", [False, pytest.param(True, marks=SLOW)])
+def test_a_broad_mode_is_one_place(x64):
+    """A search leaves its position open by a share of the spread: 0.01 of 30 in float32."""
+    jax.config.update("jax_enable_x64", x64)
+    try:
+        spreads = jnp.array([30.0, 1.0, 1e-3])
+        model = infer.declared(
+            lambda v: -0.5 * ((v["x"] / spreads) ** 2).sum() - jnp.cosh(v["x"][0] / 100),
+            {"x": bj.Real(shape=(3,))},
+        )
+        assert maximized(model, starts=8).every_same.all()
+    finally:
+        jax.config.update("jax_enable_x64", True)
+
+
+def double_well(size):
+    """A saddle at zero, from where it rises along one coordinate to modes at -1 and 1."""
+
+    def density(values):
+        x = values["x"]
+        return -0.5 * (x**2).sum() + 2.5 * x[1] ** 2 - x[1] ** 4
+
+    return infer.declared(density, {"x": bj.Real(shape=(size,))})
+
+
+@pytest.mark.parametrize("size", [2, 100])
+def test_a_saddle_is_no_mode(size):
+    found = maximized(double_well(size), starts={"x": np.zeros(size)})
+    assert not found.converged
+    # From 0 to 1, where it is highest, the log density rises by one nat.
+    assert "rises by" in found.findings[0]
+    assert "nats along x[1]" in found.findings[0]
+    gain = float(found.findings[0].split("rises by ")[1].split()[0])
+    assert 0 < gain <= 1
+
+
+def test_a_saddle_is_seen_whatever_the_scales():
+    stiff = 10.0 ** np.arange(-6, 7, 3)
+
+    def density(values):
+        x = values["x"] / stiff
+        return -0.5 * (x**2).sum() + 2.5 * x[1] ** 2 - x[1] ** 4
+
+    model = infer.declared(density, {"x": bj.Real(shape=(5,))})
+    found = maximized(model, starts={"x": np.zeros(5)})
+    assert "along x[1]" in found.findings[0]
+
+
+def test_a_lonely_search_is_told():
+    """Fifteen of sixteen searches end at the broad, lower mode; the starts of one are given."""
+
+    def density(values):
+        x = values["x"]
+        return jnp.logaddexp(-0.5 * x**2, 3.0 - 50 * (x - 30) ** 2)
+
+    model = infer.declared(density, {"x": bj.Real()})
+    found = maximized(model, starts=[{"x": 29.0}, *[{"x": float(x)} for x in range(-2, 3)]])
+    np.testing.assert_allclose(found.values["x"], 30.0, atol=1e-5)
+    assert "only 1 of 6 searches ended there" in found.findings[0]
+
+
+def test_given_values_start_one_search_each():
+    engine = infer.MAP("constrained")
+    assert len(infer.maximize(gamma(), engine, starts={"x": 3.0}).every_lp) == 1
+    assert len(infer.maximize(gamma(), engine, starts={"x": np.array([3.0, 0.5])}).every_lp) == 2
+    first = infer.maximize(gamma(), engine, starts=[{"x": 3.0}, "uniform", {"x": 0.5}])
+    assert len(first.every_lp) == 3
+    again = infer.maximize(gamma(), engine, starts=first)
+    np.testing.assert_allclose(again.values["x"], first.values["x"], rtol=1e-6)
+    assert (len(again.every_lp), again.n_steps) == (1, 1)
+
+
+def test_a_mode_starts_samplers_and_fits():
+    """Derived values, which a result has too, are no obstacle."""
+
+    def function(site):
+        site.derive("double", 2 * site("x", dist.Gamma(2.0, 1.0)))
+
+    model = infer.model(function)
+    mode = infer.maximize(model, infer.MAP("constrained"), starts=2)
+    points = [
+        [g.state for g in infer.start(model, infer.HMC(), starts=starts, chains=2).groups]
+        for starts in (mode, [mode, mode], {"x": mode.values["x"]})
+    ]
+    for states in points[1:]:
+        for a, b in zip(jax.tree.leaves(states), jax.tree.leaves(points[0]), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert infer.fit(model, starts=mode, epochs=1, progress=False).normal.size == 1
+
+
+WRONG_STARTS = {
+    "a list of 1 is given for 2 chains": [{"x": 1.0}],
+    "'zero' is unknown": "zero",
+    "a float is given": 1.0,
+    "asks for the value that the model was made with": "initial",
+}
+
+
+@pytest.mark.parametrize("found", WRONG_STARTS)
+def test_starts_that_make_no_sense(found):
+    with pytest.raises(infer.StartError, match=found):
+        infer.sample(gamma(), infer.NUTS(), chains=2, starts=WRONG_STARTS[found])
+
+
+def test_the_values_of_a_tree_are_the_first_start():
+    """A narrow, high mode, which no uniform start would find, at the values of the tree."""
+
+    def likelihood(tree):
+        return jnp.logaddexp(-0.5 * tree["x"] ** 2, 9.0 - 50 * (tree["x"] - 30) ** 2)
+
+    model = infer.tree_model({"x": 30.3}, likelihood, {"x": bj.Real()})
+    found = maximized(model, starts=4)
+    np.testing.assert_allclose(found.values["x"], 30.0, atol=1e-5)
+    assert found.start == 0
+    # Where the log density is not finite at its own values, it starts anywhere.
+    lost = infer.tree_model({"x": -1.0}, lambda tree: jnp.log(tree["x"]), {"x": dist.Normal(0, 1)})
+    np.testing.assert_allclose(maximized(lost, starts=4).values["x"], 1.0, rtol=1e-5)
+
+
+def test_numbers_are_rounded_and_large_arrays_are_not_spelt_out():
+    found = infer.maximize(gamma(), infer.MAP("constrained"), starts=2)
+    assert repr(found).startswith("Optimum(x=1, lp=-1, view=")
+    large = infer.declared(
+        lambda v: -((v["x"] - np.arange(100.0)) ** 2).sum(), {"x": bj.Real(shape=(100,))}
+    )
+    found = infer.maximize(large, infer.MAP("constrained"), starts=2)
+    assert "x=array(100, " in repr(found)
+    assert len(repr(found)) < 250
+    assert "<table>" in found._repr_html_()

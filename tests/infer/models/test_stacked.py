@@ -102,6 +102,8 @@ ONE_MODEL_CALLS = {
     "with_coords": lambda model: model.with_coords(row=[1, 2]),
     "table": lambda model: model.table(),
     "describe": lambda model: model.describe(),
+    "tree_of": lambda model: infer.tree_of(model, {"mu": 0.0}),
+    "map_trees": lambda model: infer.map_trees(len, model, {"mu": np.zeros((1, 1))}),
 }
 
 
@@ -150,7 +152,7 @@ def test_a_stacked_model_is_sampled_as_the_list_is(listed):
         infer.predict(each[:2], wanted)
 
 
-@pytest.mark.parametrize("which", ["list", "vmap"])
+@pytest.mark.parametrize("which", ["list", pytest.param("vmap", marks=pytest.mark.slow)])
 def test_every_model_has_its_own_mode(listed, which):
     models = listed[0] if which == "list" else listed[1]["vmap"]
     found = infer.maximize(models, infer.MAP("constrained"), starts=3)

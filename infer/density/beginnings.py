@@ -1,0 +1,131 @@
+"""Read where chains are asked to begin: by a word, by values, by a result, or one by one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import StartError
+from .base import LogDensity
+from .family import Family, of_member
+
+WORDS = ("uniform", "prior", "initial")
+# Where one chain begins: one of these words, or constrained values by name.
+Beginning = str | Mapping[str, Any]
+# What a call takes: one beginning for all chains, whose values may have a leading axis of chains; a
+# result with `values`, such as an `Optimum`; or a list with one of these for each chain. Of several
+# models, a list has one of all these for each model.
+Starts = Any
+
+_MEND = (
+    'Choose "uniform", "prior" or "initial", or give values by name, a result that has them, such '
+    "as what infer.maximize returned, or a list with one of these for each chain."
+)
+
+
+def as_starts(starts: Any) -> Any:
+    """Read starts as a user may give them: words stay, results become their values by name.
+
+    Raises:
+        StartError: They are nothing of the kind.
+    """
+    if isinstance(starts, str) and starts not in WORDS:
+        raise StartError("starts", f"{starts!r} is unknown", _MEND)
+    if isinstance(starts, str | Mapping):
+        return starts
+    values = getattr(starts, "values", None)
+    if isinstance(values, Mapping):
+        return values
+    if isinstance(starts, Sequence):
+        return [as_starts(each) for each in starts]
+    raise StartError("starts", f"a {type(starts).__name__} is given", _MEND)
+
+
+def are_sought(starts: Any) -> bool:
+    """Return whether a start is to be found for some chain, rather than given for all."""
+    if isinstance(starts, list):
+        return any(map(are_sought, starts))
+    return isinstance(starts, str)
+
+
+def beginnings(family: Family, chains: int, starts: Any) -> list[Beginning]:
+    """Say where each chain of each member begins, those of the first member first.
+
+    Args:
+        family: The log densities.
+        chains: Of each member.
+        starts: As `as_starts` returns them.
+
+    Raises:
+        StartError: The numbers of starts and of chains or models differ.
+        ModelError: Values are missing, of an unknown name or of a wrong shape; nothing is computed.
+    """
+    density = family.member(0)
+    if family.count == 1 or not isinstance(starts, list):
+        return _of_one(density, chains, starts) * family.count
+    if len(starts) != family.count:
+        raise StartError(
+            "starts",
+            f"a list of {len(starts)} is given for {family.count} models",
+            "Give one item for each model; an item may be a list with one for each chain.",
+        )
+    found: list[Beginning] = []
+    for index, own in enumerate(starts):
+        with of_member(family, index):
+            found += _of_one(density, chains, own)
+    return found
+
+
+def count_given(density: LogDensity, starts: Any) -> int | None:
+    """Count the chains that starts are for; None if they say nothing of it."""
+    if isinstance(starts, str):
+        return None
+    if isinstance(starts, list):
+        return len(starts)
+    shapes = {site.name: site.shape for site in density.latent}
+    arrays = ((np.shape(value), shapes.get(name)) for name, value in starts.items())
+    return max([1, *(a[0] for a, shape in arrays if a and a[1:] == shape)])
+
+
+def _of_one(density: LogDensity, chains: int, starts: Any) -> list[Beginning]:
+    """Say where each chain of one member begins."""
+    if isinstance(starts, str):
+        _refuse_without_initial(density, starts)
+        return [starts] * chains
+    if isinstance(starts, Mapping):
+        return _per_chain(density, chains, starts)
+    if len(starts) != chains:
+        raise StartError(
+            "starts",
+            f"a list of {len(starts)} is given for {chains} chains",
+            f"Give one item for each chain, or chains={len(starts)}.",
+        )
+    return [begin for own in starts for begin in _of_one(density, 1, own)]
+
+
+def _refuse_without_initial(density: LogDensity, word: str) -> None:
+    missing = {site.name for site in density.latent} - density.model.initial_values().keys()
+    if word == "initial" and missing:
+        raise StartError(
+            min(missing),
+            'starts="initial" asks for the value that the model was made with, and it has none',
+            "Give values by name; only a model of a tree has values of its own.",
+        )
+
+
+def _per_chain(density: LogDensity, chains: int, values: Mapping[str, Any]) -> list[Beginning]:
+    """Deal out values by name, of which those of a leading axis of chains differ."""
+    shapes = {site.name: site.shape for site in density.latent}
+    # A result also has what was derived from the latent sites.
+    others = {site.name for site in density.sites if site.role == "derived"}
+    arrays = {n: np.asarray(value) for n, value in values.items() if n not in others}
+    dealt = [
+        {
+            n: np.asarray(a[c]) if a.shape == (chains, *shapes.get(n, ())) else a
+            for n, a in arrays.items()
+        }
+        for c in range(chains)
+    ]
+    for own in dealt:
+        density.check_names(own)
+    return list(dealt)

@@ -1,0 +1,164 @@
+"""Say what is wrong with where the searches for a mode ended, and what to do about it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..density.base import LogDensity
+from ..engines.map import MAP
+from ..models.names import listed
+from .surroundings import Probe, Rise, most_changed, rise_from, sharers, tolerance
+
+# Coordinates of a map beyond this are at the edge of its set: exp(-16) is 1e-7.
+EDGE = 16.0
+# Nats that the log density must still rise by, twice as far from zero, to be called unbounded.
+STILL_RISING = 1.0
+# Numbers and starts that are named.
+NAMED = 3
+
+
+class Ends(NamedTuple):
+    """Where the searches for the mode of one density ended.
+
+    Attributes:
+        density: The log density.
+        engine: The engine that searched.
+        positions: Shape (searches, size).
+        lp: Log densities there in nats, shape (searches,).
+        converged: Whether each met its stop rule, shape (searches,).
+        best: Which one is called the mode.
+        values: Constrained values there, by name.
+    """
+
+    density: LogDensity
+    engine: MAP
+    positions: np.ndarray
+    lp: np.ndarray
+    converged: np.ndarray
+    best: int
+    values: Mapping[str, np.ndarray]
+
+
+class Findings(NamedTuple):
+    """What was found.
+
+    Attributes:
+        rises: Whether the log density rises from the best end, which is then no mode.
+        findings: A sentence or two each, with what to do.
+    """
+
+    rises: bool
+    findings: tuple[str, ...]
+
+
+def examined(ends: Ends) -> tuple[np.ndarray, Findings]:
+    """Return which searches ended at the best place, and what is wrong.
+
+    Where every step saw a minibatch alone, no search converges and no two ends are equal: of these
+    it is only said which are as high.
+    """
+    lp, valued = float(ends.lp[ends.best]), ends.density.has_value
+    high = ends.lp >= lp - tolerance(lp) if valued else np.full(len(ends.lp), True)
+    if "minibatch" in ends.density.offers:
+        return high, Findings(False, ())
+    probe = Probe.at(ends.density, ends.positions[ends.best])
+    same = np.arange(len(ends.lp)) == ends.best
+    same[high] |= sharers(probe, lp, ends.positions[high])
+    rise = rise_from(probe, lp) if ends.converged[ends.best] and valued else None
+    return same, Findings(rise is not None, tuple(_findings(ends, probe, high, same, rise)))
+
+
+def _findings(
+    ends: Ends, probe: Probe, high: np.ndarray, same: np.ndarray, rise: Rise | None
+) -> Iterator[str]:
+    if not ends.converged[ends.best]:
+        yield _unbounded(ends, probe) or _unfinished(ends)
+        return
+    if rise is not None:
+        yield (
+            f"the search ended at a saddle: from there the log density rises by {rise.gain:.3g} "
+            f"nats along {rise.along}, so it is no mode. Give other starts=, away from where the "
+            "model is symmetric."
+        )
+        return
+    others = np.flatnonzero(high & ~same & ends.converged)
+    if len(others) and ends.density.has_value:
+        yield (
+            f"{len(others)} of {len(same)} searches ended as high at other places (from start "
+            f"{listed(map(str, others), NAMED)}): the mode is one of several, or the log density "
+            "is flat between them. every_value has them all. A prior tells them apart, or an order "
+            "(bijectors.Ordered) if sites may change places."
+        )
+    elif same.sum() == 1 and len(same) > 1:
+        yield (
+            f"only 1 of {len(same)} searches ended there, so that a higher mode may have been "
+            "missed. Give more starts=."
+        )
+
+
+def _unfinished(ends: Ends) -> str:
+    most, converged = ends.engine.max_steps, int(ends.converged.sum())
+    rest = f"; {converged} of {len(ends.lp)} searches did, at lower ones" if converged else ""
+    return (
+        f"the search with the highest log density did not converge{rest}, so its values are no "
+        f"mode yet. Look at its trace; give more steps (max_steps={most}) or other starts=, or "
+        "write the model so that its unconstrained values are of a size."
+    )
+
+
+def _unbounded(ends: Ends, probe: Probe) -> str:
+    """Say where the log density grows without bound, if it seems to."""
+    if not ends.density.has_value:
+        return ""
+    edge = _at_edge(ends)
+    if not edge:
+        return _still_rising(ends, probe)
+    other = (
+        'MAP(space="unconstrained") adds the log-determinants of the maps, which may keep it away. '
+        if ends.engine.space == "constrained"
+        else ""
+    )
+    return (
+        f"the log density seems to grow without bound as {edge}: it had come to "
+        f"{ends.lp[ends.best]:.4g} nats when the search stopped, so there is no mode. {other}"
+        "Give these sites priors that vanish there, or hold them at values by model.freeze(...)."
+    )
+
+
+def _at_edge(ends: Ends) -> str:
+    """Name the sites whose values have come to the edge of their sets."""
+    found, begin = [], 0
+    for site in ends.density.latent:
+        flat = ends.positions[ends.best][begin : begin + int(np.prod(site.unconstrained_shape))]
+        begin += len(flat)
+        if site.bijector == "Identity" or not np.any(np.abs(flat) > EDGE):
+            continue
+        value = np.ravel(ends.values[site.name])
+        alone = len(value) == len(flat)
+        found.append(
+            f"{site.name} -> {_edge(value[np.argmax(np.abs(flat))])}"
+            if alone
+            else f"{site.name} comes to the edge of its set"
+        )
+    return listed(found, NAMED)
+
+
+def _edge(value: Any) -> str:
+    """Round a value at the edge of a set to that edge."""
+    if abs(value) < np.exp(-EDGE):
+        return "0"
+    return f"{np.copysign(np.inf, value)}" if abs(value) > np.exp(EDGE) else f"{value:.6g}"
+
+
+def _still_rising(ends: Ends, probe: Probe) -> str:
+    centre, lp = probe.centre, ends.lp[ends.best]
+    values, _ = probe.evaluate(2 * centre[None])
+    if not values[0] > lp + STILL_RISING:
+        return ""
+    along = most_changed(ends.density, centre)
+    return (
+        f"the log density still rises further out along {along}: from {lp:.4g} to "
+        f"{values[0]:.4g} nats at twice the unconstrained values that the search came to. It may "
+        "have no mode. Give these sites priors, or more steps (max_steps=)."
+    )

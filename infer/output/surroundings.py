@@ -1,0 +1,188 @@
+"""Look around where searches ended: whether the best end is a mode, and which others share it."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from ..density.base import LogDensity
+from ..models.names import listed
+from ..programs.native import Program, prepare, program
+
+# Points evaluated by one call of the program.
+ROWS = 16
+# Largest size of which the whole Hessian is made, by two gradients a column. Of larger ones, a
+# subspace of as many vectors is looked at.
+WHOLE = 64
+# Nats, and share of the log density, by which ends of searches for one mode may differ.
+NEAR, NEAR_SHARE = 1e-2, 1e-6
+# Points on the line from one end through another, with that one at 1.
+LINE = (0.5, 4.0, 8.0)
+# How near two ends are, in each coordinate and relative to it if it is large, that are one place
+# though the log density is flat around them.
+CLOSE = 0.1
+# Nats that a direction of ascent should gain at the points tried, and the share it must gain.
+GAINS, GAINED = np.array([1.0, 10.0, 100.0, 1000.0]), 0.3
+
+
+class Rise(NamedTuple):
+    """A direction in which the log density rises.
+
+    Attributes:
+        gain: By how many nats it rises at one of the points tried.
+        along: The numbers that the direction changes most, by name.
+    """
+
+    gain: float
+    along: str
+
+
+class Probe(NamedTuple):
+    """A log density around one point, on the host.
+
+    Attributes:
+        density: The log density.
+        centre: The point, shape (size,).
+        steps: Half lengths of the differences along each coordinate, shape (size,).
+    """
+
+    density: LogDensity
+    centre: np.ndarray
+    steps: np.ndarray
+
+    @classmethod
+    def at(cls, density: LogDensity, centre: np.ndarray) -> "Probe":
+        """Choose steps that balance rounding and curvature: the cube root of the precision."""
+        scale = np.maximum(1.0, np.abs(centre))
+        return cls(density, centre, np.cbrt(np.finfo(centre.dtype).eps) * scale)
+
+    def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Compute values, shape (n,), and gradients, shape (n, size), at points of that shape."""
+        count = len(points)
+        filled = np.concatenate([points, np.repeat(self.centre[None], -count % ROWS, 0)])
+        with np.errstate(over="ignore"):
+            filled = filled.astype(self.centre.dtype)
+        each = []
+        for rows in filled.reshape(-1, ROWS, len(self.centre)):
+            made, _ = program(_in_turn, (), (self.density, rows), "brief")
+            assert isinstance(made, Program)
+            each.append(tuple(map(np.asarray, made.call(self.density, rows))))
+        values, gradients = (np.concatenate(part)[:count] for part in zip(*each, strict=True))
+        return values.astype(float), gradients.astype(float)
+
+    def bends(self, directions: np.ndarray) -> np.ndarray:
+        """Multiply unit vectors, shape (n, size), by the Hessian, by central differences."""
+        # A step of at most the coordinate's own along any of them.
+        relative = np.abs(directions) / self.steps
+        lengths = 1 / np.maximum(relative.max(1), np.finfo(float).tiny)
+        offsets = lengths[:, None] * directions
+        _, ends = self.evaluate(np.concatenate([self.centre + offsets, self.centre - offsets]))
+        up, down = np.split(ends, 2)
+        with np.errstate(all="ignore"):
+            return (up - down) / (2 * lengths[:, None])
+
+
+def prepare_probe(density: LogDensity) -> None:
+    """Begin to compile what a probe will ask for."""
+    blank = np.zeros((ROWS, density.size), jax.dtypes.canonicalize_dtype(float))
+    prepare(_in_turn, (), (density, blank), "brief")
+
+
+def _in_turn(density: LogDensity, points: Array) -> tuple[Array, Array]:
+    return jax.lax.map(density.evaluate, points)
+
+
+def tolerance(lp: float) -> float:
+    """Nats by which the ends of two searches for one mode may differ in height."""
+    return NEAR + NEAR_SHARE * abs(lp)
+
+
+def sharers(probe: Probe, lp: float, ends: np.ndarray) -> np.ndarray:
+    """Return which searches ended at the centre of a probe, within what a search leaves open.
+
+    That is a small share of the spread of the posterior, which the line through each end measures:
+    half way to it and eight times as far out the log density has fallen little, and as a parabola
+    falls. If it does not fall at all, the end has to be near.
+
+    Args:
+        probe: At one of the ends.
+        lp: The log density there, in nats; not finite if it has none.
+        ends: Of all searches that came as high, shape (searches, size).
+    """
+    ways = ends.astype(float) - probe.centre
+    away = np.abs(ways) / np.maximum(1.0, np.abs(probe.centre))
+    near = np.asarray(away.max(1) <= CLOSE)
+    if not np.isfinite(lp):
+        return near
+    with np.errstate(all="ignore"):
+        points = probe.centre + np.array(LINE)[:, None, None] * ways
+        values, _ = probe.evaluate(points.reshape(-1, len(probe.centre)))
+        falls = np.where(np.isfinite(values), lp - values, np.inf).reshape(len(LINE), -1)
+    half, inner, outer = falls
+    little = (half <= tolerance(lp)) & (outer <= LINE[2] ** 2 * tolerance(lp))
+    seen = outer > 1e3 * np.finfo(probe.centre.dtype).eps * max(1.0, abs(lp))
+    # Twice as far out a parabola has fallen four times as much.
+    parabola = (outer >= 2 * inner) & (outer <= 8 * inner)
+    return little & (near | (seen & parabola))
+
+
+def rise_from(probe: Probe, lp: float) -> Rise | None:
+    """Look for a direction in which the log density rises from a stationary point.
+
+    The direction of largest curvature of the Hessian is tried out: what is returned was seen. Of
+    more than 64 coordinates, the Hessian is known on a subspace of 64 vectors that a block of
+    random ones spans with it, so that a rise may be missed.
+    """
+    bend, direction = _steepest(probe)
+    if not bend > 0:
+        return None
+    resolution = max(NEAR, 1e3 * np.finfo(probe.centre.dtype).eps * abs(lp))
+    lengths = np.sqrt(2 * resolution * GAINS / bend)
+    offsets = np.concatenate([lengths, -lengths])[:, None] * direction
+    values, _ = probe.evaluate(probe.centre + offsets)
+    gains = values - lp
+    seen = np.isfinite(gains) & (gains >= GAINED * resolution * np.tile(GAINS, 2))
+    if not seen.any():
+        return None
+    return Rise(float(gains[seen].max()), most_changed(probe.density, direction))
+
+
+def _steepest(probe: Probe) -> tuple[float, np.ndarray]:
+    """Find the direction, with its curvature, that bends upwards most for its coordinates."""
+    size = len(probe.centre)
+    if size > WHOLE:
+        return _steepest_in_subspace(probe)
+    hessian = probe.bends(np.eye(size))
+    hessian = 0.5 * (hessian + hessian.T)
+    if not np.isfinite(hessian).all():
+        return np.nan, np.zeros(size)
+    # In units in which every coordinate bends alike, so that no stiff one hides a soft one.
+    diagonal = np.abs(np.diagonal(hessian))
+    scale = 1 / np.sqrt(np.maximum(diagonal, 1e-12 * diagonal.max() + np.finfo(float).tiny))
+    values, vectors = np.linalg.eigh(scale[:, None] * hessian * scale)
+    return float(values[-1]), scale * vectors[:, -1]
+
+
+def _steepest_in_subspace(probe: Probe) -> tuple[float, np.ndarray]:
+    """By a block Krylov subspace. Source: Golub & Van Loan (2013), section 10.3.6."""
+    block = np.random.default_rng(0).normal(size=(len(probe.centre), ROWS // 2))
+    basis, images = np.empty((len(block), 0)), np.empty((len(block), 0))
+    while basis.shape[1] < WHOLE:
+        for _ in range(2):
+            block = block - basis @ (basis.T @ block)
+        block = np.linalg.qr(np.nan_to_num(block))[0]
+        image = probe.bends(block.T).T
+        basis, images = np.hstack([basis, block]), np.hstack([images, image])
+        block = image
+    inner = basis.T @ images
+    if not np.isfinite(inner).all():
+        return np.nan, np.zeros(len(basis))
+    values, vectors = np.linalg.eigh(0.5 * (inner + inner.T))
+    return float(values[-1]), basis @ vectors[:, -1]
+
+
+def most_changed(density: LogDensity, direction: np.ndarray) -> str:
+    """Name the coordinates that a direction changes at least half as much as any, in order."""
+    size, labels = np.abs(direction), density.labels()
+    return listed([labels[i] for i in np.flatnonzero(size >= 0.5 * size.max())], 3)
