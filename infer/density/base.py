@@ -117,7 +117,7 @@ class LogDensity(Target):
     seen: dict[str, Array] = eqx.field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"LogDensity({self.view}; {self.model!r})"
+        return f"LogDensity({self.model!r}, jacobian={self.jacobian})"
 
     @property
     def size(self) -> int:

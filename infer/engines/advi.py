@@ -188,13 +188,15 @@ class ADVI(Engine):
 
     def _movement(self, epochs: np.ndarray) -> tuple[float, float]:
         """Change between the halves of a window, and its standard error, largest first."""
-        means, log_sds = self._moments(epochs)
-        sds = np.exp(log_sds.mean(0))
-        series = np.concatenate([means / sds, log_sds], -1)
-        first, last = np.split(series[: 2 * (len(series) // 2)], 2)
-        # Successive differences tell noise from drift (von Neumann et al. 1941).
-        variance = 0.5 * (np.diff(series, axis=0) ** 2).mean(0) * 2 / len(first)
-        return float(np.abs(last.mean(0) - first.mean(0)).max()), float(np.sqrt(variance.max()))
+        # A fit that has gone wrong may overflow here, and is told by its ELBO.
+        with np.errstate(all="ignore"):
+            means, log_sds = self._moments(epochs)
+            sds = np.exp(log_sds.mean(0))
+            series = np.concatenate([means / sds, log_sds], -1)
+            first, last = np.split(series[: 2 * (len(series) // 2)], 2)
+            # Successive differences tell noise from drift (von Neumann et al. 1941).
+            variance = 0.5 * (np.diff(series, axis=0) ** 2).mean(0) * 2 / len(first)
+            return float(np.abs(last.mean(0) - first.mean(0)).max()), float(np.sqrt(variance.max()))
 
     def _moments(self, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         size = _size(epochs.shape[-1], self.family)

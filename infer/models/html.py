@@ -38,11 +38,13 @@ def html_table(
     heads: Sequence[str] = (),
 ) -> str:
     """Lay rows of text out as an HTML table, with remarks below."""
+    below = "".join(f"<p>{escape(remark)}</p>" for remark in remarks)
+    if not rows:
+        return f"<div><strong>{escape(title)}</strong>{below}</div>"
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(str(text))}</td>" for text in row) + "</tr>" for row in rows
     )
-    below = "".join(f"<p>{escape(remark)}</p>" for remark in remarks)
     return (
         f"<div><strong>{escape(title)}</strong><table>"
         + (f"<thead><tr>{head}</tr></thead>" if heads else "")

@@ -125,6 +125,11 @@ class Run:
     left_out: tuple[int, ...] = ()
     reasons: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        made = f"{self.fewest()} draws each" if self.window == SAMPLING else "warming up"
+        sets = f" of {self.family.count} models" if self.family.count > 1 else ""
+        return f"Run({self.engine!r}, {self.chains} chains{sets}, {made})"
+
     @cached_property
     def density(self) -> LogDensity:
         """The log density; of several, the first."""
