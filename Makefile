@@ -6,16 +6,29 @@ EXTRAS ?= dev
 comma := ,
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 WORKERS ?= 2
+TESTS ?=
+PIN ?= /dev/null
 
-.PHONY: demo test test-all fuzz lint docs bench clean
+.DELETE_ON_ERROR:
+.PHONY: demo test test-all test-oldest fuzz lint docs bench clean
 demo: $(STAMP)
 	$(BIN)/python examples/eight_schools.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(TESTS)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+# The tests with the oldest versions that pyproject.toml allows. Needs a Python as old, such as 3.11.
+OLDEST := .venv-oldest
+test-oldest: $(OLDEST).txt
+	$(MAKE) VENV=$(OLDEST) PIN=$< test
+
+$(OLDEST).txt: pyproject.toml
+	$(PYTHON) -c 'import tomllib; \
+	  project = tomllib.load(open("$<", "rb"))["project"]; \
+	  print(*(bound.replace(">=", "==") for bound in project["dependencies"]), sep="\n")' > $@
 
 # Random models against plain JAX; FUZZ="--first 40 --last 80" checks a part of them.
 FUZZ ?=
@@ -44,12 +57,12 @@ bench:
 $(STAMP): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
 	  test -d $(VENV) || uv venv --python $(PYTHON) $(VENV); \
-	  uv pip install --quiet --python $(BIN)/python -e ".[$(EXTRAS)]"; \
+	  uv pip install --quiet --python $(BIN)/python -c $(PIN) -e ".[$(EXTRAS)]"; \
 	else \
 	  test -d $(VENV) || $(PYTHON) -m venv $(VENV); \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(EXTRAS)]"; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PIN) -e ".[$(EXTRAS)]"; \
 	fi
 	@touch $@
 
 clean:
-	rm -rf $(VENV) docs/_build .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) $(OLDEST).txt docs/_build .pytest_cache .ruff_cache
