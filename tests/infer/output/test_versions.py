@@ -1,8 +1,13 @@
-"""The Pareto shape of importance ratios, where it is known."""
+"""What the installed ArviZ does for us: importance ratios, and results on disk."""
 
+import arviz as az
 import numpy as np
+import numpyro.distributions as dist
+import pytest
+import xarray
 
-from infer.output.versions import pareto_k
+import infer
+from infer.output.versions import HAS_DATA_TREE, pareto_k
 
 
 def test_equal_ratios_have_no_tail():
@@ -27,3 +32,31 @@ def test_ratios_without_a_law_are_not_called_exact():
     assert pareto_k(ratios - 3e9) > -np.inf
     np.testing.assert_allclose(pareto_k(ratios - 3e9), pareto_k(ratios), atol=1e-3)
     assert pareto_k(ratios.astype(np.float32) * 50) > 0.7
+
+
+@pytest.fixture(scope="module")
+def result():
+    def model(site, y):
+        mean = site("mean", dist.Normal(0.0, 1.0), dims="group")
+        site.observe("y", dist.Normal(mean, 1.0), y, dims="group")
+
+    groups = infer.model(model, y=np.arange(2.0), coords={"group": ["a", "b"]})
+    return infer.sample(groups, infer.NUTS(), draws=20, warmup=20, chains=2, progress=False)
+
+
+def assert_same(result, again):
+    xarray.testing.assert_equal(again["posterior"], result["posterior"])
+    xarray.testing.assert_equal(again["sample_stats"], result["sample_stats"])
+    assert again.attrs["engine"] == result.attrs["engine"]
+
+
+def test_netcdf_gives_a_result_back(result, tmp_path):
+    result.to_netcdf(tmp_path / "result.nc")
+    assert_same(result, az.from_netcdf(tmp_path / "result.nc"))
+
+
+def test_zarr_gives_a_result_back(result, tmp_path):
+    pytest.importorskip("zarr", reason="the extra zarr")
+    tree = result if HAS_DATA_TREE else result.to_datatree()
+    tree.to_zarr(tmp_path / "result.zarr")
+    assert_same(result, xarray.open_datatree(tmp_path / "result.zarr", engine="zarr"))
