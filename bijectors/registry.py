@@ -70,6 +70,8 @@ def built(
     The maps of a set's parts are found in the same table.
     """
     constraint = constraint.sized(shape[len(shape) - constraint.event_ndims :])
+    if isinstance(rule.build, Bijector):
+        return rule.build
     if not rule.nested:
         return rule.build(constraint)
     return rule.build(constraint, lambda part, shape: bijector_for(part, shape, None, rules, where))

@@ -50,8 +50,9 @@ class Rule:
     Attributes:
         constraint: Type of set, matched exactly.
         name: Name of the map, by which a site may ask for it.
-        build: Makes the map of one set of that type. A rule of a set made of others also
-            takes a function that finds their maps, called with a set and a shape.
+        build: The map, or a function that makes it for one set of that type. In a rule of a
+            set made of others, the function also takes one that finds their maps, called with
+            a set and a shape. A function of a module can be pickled, a lambda cannot.
         cases: Sets and shapes on which the tests try the map.
         float32: Where the map keeps its promises in single precision.
         float64: The same in double precision.
@@ -60,7 +61,8 @@ class Rule:
 
     constraint: type[Constraint]
     name: str
-    build: Callable[..., Bijector]
+    # Tables are hashed whenever a compiled program is looked up; a map's hash takes its time.
+    build: Bijector | Callable[..., Bijector] = field(hash=False)
     cases: tuple[Case, ...] = field(default=(), repr=False, compare=False)
     float32: Domain = Domain(8.0, 2e-3)
     float64: Domain = Domain(20.0, 1e-6)

@@ -88,12 +88,57 @@ def _sized(single: float, double: float) -> Domains:
     return {"float32": Domain(single, 1e-2), "float64": Domain(double, 1e-6)}
 
 
+# Functions of this module, not lambdas, so that a model, which holds the table, can be pickled.
+def _exp_above(constraint: GreaterThan) -> Bijector:
+    return ExpAbove(constraint.low)
+
+
 def _soft_above(constraint: GreaterThan) -> Bijector:
     return Chain(Affine(constraint.low, 1.0), Softplus())
 
 
+def _exp_below(constraint: LessThan) -> Bijector:
+    return ExpBelow(constraint.high)
+
+
 def _soft_below(constraint: LessThan) -> Bijector:
     return Chain(Affine(constraint.high, -1.0), Softplus())
+
+
+def _logistic(constraint: Interval) -> Bijector:
+    return Logistic(constraint.low, constraint.high)
+
+
+def _row_by_row(constraint: Stochastic, find: Find) -> Bijector:
+    return RowByRow(find(Simplex(), (1,)), constraint.columns)
+
+
+def _isometric(constraint: ZeroSum) -> Bijector:
+    return IsometricZeroSum(constraint.axes)
+
+
+def _radial(constraint: Ball) -> Bijector:
+    return RadialTanh(constraint.order)
+
+
+def _positive_diagonal(constraint: LowerCholesky) -> Bijector:
+    return PositiveDiagonal(columns=constraint.columns)
+
+
+def _soft_diagonal(constraint: LowerCholesky) -> Bijector:
+    return PositiveDiagonal(soft=True, columns=constraint.columns)
+
+
+def _scaled_rows(constraint: Constraint, find: Find) -> Bijector:
+    return ScaledRows(find(CorrelationCholesky(), (1, 1)))
+
+
+def _scaled_correlation(constraint: Constraint, find: Find) -> Bijector:
+    return Gram(_scaled_rows(constraint, find))
+
+
+def _exp_spectrum(constraint: PositiveDefiniteCirculant) -> Bijector:
+    return ExpSpectrum(constraint.size)
 
 
 def _concatenated(constraint: Concatenation, find: Find) -> Bijector:
@@ -109,45 +154,45 @@ def _matrices(constraint: Constraint) -> tuple[Case, ...]:
 
 # The first rule of a type is its default.
 RULES: Rules = (
-    Rule(Real, "identity", lambda _: Identity(), cases(Real(), (), (2, 3)), **_ANYWHERE),
-    Rule(Positive, "exp", lambda _: Exp(), cases(Positive(), (), (4,)), **_NO_OVERFLOW),
-    Rule(Positive, "softplus", lambda _: Softplus(), cases(Positive(), ()), **_NO_OVERFLOW),
-    Rule(Nonnegative, "exp", lambda _: Exp(), cases(Nonnegative(), ()), **_NO_OVERFLOW),
-    Rule(Nonnegative, "softplus", lambda _: Softplus(), cases(Nonnegative(), ()), **_NO_OVERFLOW),
-    Rule(Negative, "exp", lambda _: ExpBelow(0.0), cases(Negative(), ()), **_NO_OVERFLOW),
+    Rule(Real, "identity", Identity(), cases(Real(), (), (2, 3)), **_ANYWHERE),
+    Rule(Positive, "exp", Exp(), cases(Positive(), (), (4,)), **_NO_OVERFLOW),
+    Rule(Positive, "softplus", Softplus(), cases(Positive(), ()), **_NO_OVERFLOW),
+    Rule(Nonnegative, "exp", Exp(), cases(Nonnegative(), ()), **_NO_OVERFLOW),
+    Rule(Nonnegative, "softplus", Softplus(), cases(Nonnegative(), ()), **_NO_OVERFLOW),
+    Rule(Negative, "exp", ExpBelow(0.0), cases(Negative(), ()), **_NO_OVERFLOW),
     Rule(
         GreaterThan,
         "exp",
-        lambda c: ExpAbove(c.low),
+        _exp_above,
         (Case(GreaterThan(3.0)), Case(GreaterThan(_LOWS), (2, 3))),
     ),
     Rule(GreaterThan, "softplus", _soft_above, (Case(GreaterThan(_LOWS), (3,)),)),
     Rule(
         LessThan,
         "exp",
-        lambda c: ExpBelow(c.high),
+        _exp_below,
         (Case(LessThan(-3.0)), Case(LessThan(_LOWS), (3,))),
     ),
     Rule(LessThan, "softplus", _soft_below, (Case(LessThan(_LOWS), (3,)),)),
     Rule(
         Interval,
         "logistic",
-        lambda c: Logistic(c.low, c.high),
+        _logistic,
         (Case(Interval(0.0, 1.0)), Case(Interval(_LOWS, _HIGHS), (3,))),
     ),
-    Rule(Circular, "direction", lambda _: Angle(), cases(Circular(), (), (3,)), **_ANYWHERE),
+    Rule(Circular, "direction", Angle(), cases(Circular(), (), (3,)), **_ANYWHERE),
     Rule(
         Simplex,
         "ilr",
-        lambda _: SoftmaxILR(),
+        SoftmaxILR(),
         cases(Simplex(), *_VECTORS, (3, 4)),
         **_SOFTMAX,
     ),
-    Rule(Simplex, "alr", lambda _: SoftmaxALR(), cases(Simplex(), *_VECTORS), **_SOFTMAX),
+    Rule(Simplex, "alr", SoftmaxALR(), cases(Simplex(), *_VECTORS), **_SOFTMAX),
     Rule(
         Simplex,
         "stick_breaking",
-        lambda _: StickBreaking(),
+        StickBreaking(),
         (
             *cases(Simplex(), (1,), (2,), (10,)),
             Case(Simplex(), (50,), _sized(1.0, 6.0)),
@@ -159,14 +204,14 @@ RULES: Rules = (
     Rule(
         LogSimplex,
         "ilr",
-        lambda _: LogSoftmaxILR(),
+        LogSoftmaxILR(),
         cases(LogSimplex(), (1,), (2,), (10,), (3, 4)),
         **_ANYWHERE,
     ),
     Rule(
         Stochastic,
         "ilr",
-        lambda c, find: RowByRow(find(Simplex(), (1,)), c.columns),
+        _row_by_row,
         (*cases(Stochastic(), (2, 3), (4, 1)), *cases(Stochastic(columns=True), (3, 2), (50, 4))),
         nested=True,
         **_SOFTMAX,
@@ -174,7 +219,7 @@ RULES: Rules = (
     Rule(
         ZeroSum,
         "isometric",
-        lambda c: IsometricZeroSum(c.axes),
+        _isometric,
         (
             *cases(ZeroSum(), *_VECTORS),
             *cases(ZeroSum(2), (3, 4)),
@@ -185,35 +230,35 @@ RULES: Rules = (
     Rule(
         Ordered,
         "cumulated_exp",
-        lambda _: CumulatedExp(),
+        CumulatedExp(),
         cases(Ordered(), *_VECTORS, (2, 3)),
         **_GAPS,
     ),
     Rule(
         Descending,
         "cumulated_exp",
-        lambda _: CumulatedExpDown(),
+        CumulatedExpDown(),
         cases(Descending(), *_VECTORS),
         **_GAPS,
     ),
     Rule(
         PositiveOrdered,
         "cumulated_exp",
-        lambda _: CumulatedExpFromZero(),
+        CumulatedExpFromZero(),
         cases(PositiveOrdered(), *_VECTORS),
         **_GAPS,
     ),
     Rule(
         UnitVector,
         "direction",
-        lambda _: Direction(),
+        Direction(),
         cases(UnitVector(), *_VECTORS[1:], (4, 3)),
         **_ANYWHERE,
     ),
     Rule(
         Ball,
         "tanh",
-        lambda c: RadialTanh(c.order),
+        _radial,
         (*cases(Ball(), *_VECTORS), *cases(Ball(order=1), *_VECTORS)),
         Domain(3.0, 1e-3),
         Domain(8.0, 1e-4),
@@ -221,7 +266,7 @@ RULES: Rules = (
     Rule(
         LowerCholesky,
         "exp",
-        lambda c: PositiveDiagonal(columns=c.columns),
+        _positive_diagonal,
         (
             *cases(LowerCholesky(), *_MATRICES, (200, 200), (2, 3, 3)),
             *cases(LowerCholesky(), (5, 2), (2, 3, 2), (50, 2)),
@@ -231,14 +276,14 @@ RULES: Rules = (
     Rule(
         LowerCholesky,
         "softplus",
-        lambda c: PositiveDiagonal(soft=True, columns=c.columns),
+        _soft_diagonal,
         cases(LowerCholesky(), *_MATRICES, (3, 1)),
         **_NO_OVERFLOW,
     ),
     Rule(
         LowerCholesky,
         "scaled_correlation",
-        lambda _, find: ScaledRows(find(CorrelationCholesky(), (1, 1))),
+        _scaled_rows,
         cases(LowerCholesky(), *_MATRICES),
         nested=True,
         **_ROWS,
@@ -246,21 +291,21 @@ RULES: Rules = (
     Rule(
         LowerCholesky,
         "scaled_unit",
-        lambda _: ScaledUnitRows(),
+        ScaledUnitRows(),
         cases(LowerCholesky(), *_MATRICES),
         **_ROWS,
     ),
     Rule(
         CorrelationCholesky,
         "normalised_rows",
-        lambda _: NormalisedRows(),
+        NormalisedRows(),
         cases(CorrelationCholesky(), *_MATRICES, (200, 200), (2, 3, 3)),
         **_ROWS,
     ),
     Rule(
         CorrelationCholesky,
         "partial_correlations",
-        lambda _: PartialCorrelations(),
+        PartialCorrelations(),
         (
             *cases(CorrelationCholesky(), (1, 1), (2, 2), (10, 10)),
             Case(CorrelationCholesky(), (50, 50), _sized(1.0, 4.0)),
@@ -272,35 +317,35 @@ RULES: Rules = (
     Rule(
         Correlation,
         "normalised_rows",
-        lambda _: Gram(NormalisedRows(), unit_diagonal=True),
+        Gram(NormalisedRows(), unit_diagonal=True),
         _matrices(Correlation()),
         **_SQUARED,
     ),
     Rule(
         Correlation,
         "partial_correlations",
-        lambda _: Gram(PartialCorrelations(), unit_diagonal=True),
+        Gram(PartialCorrelations(), unit_diagonal=True),
         _matrices(Correlation()),
         **_SQUARED,
     ),
     Rule(
         PositiveDefinite,
         "exp",
-        lambda _: Gram(PositiveDiagonal()),
+        Gram(PositiveDiagonal()),
         _matrices(PositiveDefinite()),
         **_SQUARED,
     ),
     Rule(
         PositiveDefinite,
         "softplus",
-        lambda _: Gram(PositiveDiagonal(soft=True)),
+        Gram(PositiveDiagonal(soft=True)),
         _matrices(PositiveDefinite()),
         **_SQUARED,
     ),
     Rule(
         PositiveDefinite,
         "scaled_correlation",
-        lambda _, find: Gram(ScaledRows(find(CorrelationCholesky(), (1, 1)))),
+        _scaled_correlation,
         _matrices(PositiveDefinite()),
         nested=True,
         **_SQUARED,
@@ -308,7 +353,7 @@ RULES: Rules = (
     Rule(
         Complex,
         "real_and_imaginary",
-        lambda _: RealAndImaginary(),
+        RealAndImaginary(),
         cases(Complex(), (), (3,)),
         **_ANYWHERE,
     ),
@@ -325,7 +370,7 @@ RULES: Rules = (
     Rule(
         PositiveDefiniteCirculant,
         "exp",
-        lambda c: ExpSpectrum(c.size),
+        _exp_spectrum,
         cases(PositiveDefiniteCirculant(), *_VECTORS),
         **_GAPS,
     ),

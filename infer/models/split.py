@@ -52,6 +52,14 @@ class Split(eqx.Module):
         leaves, statics = zip(*pairs, strict=True) if pairs else ((), ())
         return cls(tuple(leaves), tuple(statics), structure)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Structures compare classes' own marks, which are others after pickle; trees do not.
+        places = range(self.structure.num_leaves)
+        return {**self.__dict__, "structure": jax.tree.unflatten(self.structure, places)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, structure=jax.tree.structure(state["structure"]))
+
     def tree(self, values: Mapping[int, Any] | None = None) -> Any:
         """Put the tree together again, with other `values` at some of its places."""
         values = values or {}
