@@ -12,7 +12,7 @@ from .elementary import log_sech_squared, log_tanh_over
 
 
 class Ball(VectorConstraint):
-    """Vectors of `size` numbers whose norm is at most one.
+    """Vectors of `size` numbers whose norm is below one.
 
     Attributes:
         order: 2 for the Euclidean norm, 1 for the sum of absolute values.
@@ -21,9 +21,9 @@ class Ball(VectorConstraint):
     order: int = eqx.field(static=True, default=2)
 
     def contains(self, value: Float[Array, "... n"]) -> Bool[Array, "..."]:
-        norm = jnp.linalg.norm(value, self.order, axis=-1)
-        # The rim belongs to the set: the map reaches it by rounding.
-        return norm <= 1 + 4 * value.shape[-1] * jnp.finfo(value.dtype).eps
+        # Less what a sum of n rounded terms may have lost, so that no member lies on the rim.
+        rim = 1 - value.shape[-1] * jnp.finfo(value.dtype).eps
+        return jnp.linalg.norm(value, self.order, axis=-1) < rim
 
 
 class RadialTanh(Vectorwise):

@@ -37,7 +37,10 @@ class Constraint(eqx.Module):
 
     @abstractmethod
     def contains(self, value: Num[Array, "..."]) -> Bool[Array, "..."]:
-        """Tell which values are members.
+        """Return which values are members.
+
+        Inequalities hold strictly, unless the set says that its ends belong to it; equations
+        hold to the rounding of the value's precision. What rounding leaves open is no member.
 
         Args:
             value: Shape (*batch, *event).

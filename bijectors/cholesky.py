@@ -47,8 +47,7 @@ class LowerCholesky(Constraint):
         return LowerCholesky(columns=None if rows == columns else columns)
 
     def contains(self, value: Float[Array, "... m k"]) -> Bool[Array, "..."]:
-        # Zero on the diagonal belongs to the set: a map reaches it by rounding.
-        positive = jnp.all(jnp.diagonal(value, axis1=-2, axis2=-1) >= 0, -1)
+        positive = jnp.all(jnp.diagonal(value, axis1=-2, axis2=-1) > 0, -1)
         lower = jnp.all(jnp.triu(value, 1) == 0, (-2, -1))
         return positive & lower & jnp.all(jnp.isfinite(value), (-2, -1))
 

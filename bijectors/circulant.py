@@ -21,11 +21,11 @@ class PositiveDefiniteCirculant(VectorConstraint):
 
     def contains(self, value: Float[Array, "... n"]) -> Bool[Array, "..."]:
         spectrum = jnp.fft.rfft(value)
-        # Singular to rounding belongs to the set.
+        # A sum of n terms, each rounded; singular to rounding is no member.
         slack = 8 * value.shape[-1] * jnp.finfo(value.dtype).eps * jnp.max(jnp.abs(value), -1)
         slack = slack[..., None]
         real = jnp.abs(spectrum.imag) <= slack
-        return jnp.all(real & (spectrum.real >= -slack) & jnp.isfinite(spectrum.real), -1)
+        return jnp.all(real & (spectrum.real > slack) & jnp.isfinite(spectrum.real), -1)
 
     def coordinates(self, value: Float[Array, "n"]) -> Float[Array, "m"]:
         return value[: value.shape[0] // 2 + 1]

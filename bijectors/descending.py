@@ -8,10 +8,10 @@ from .elementary import running_sums
 
 
 class Descending(VectorConstraint):
-    """Vectors of `size` finite numbers, none larger than the one before it."""
+    """Vectors of `size` finite numbers, each smaller than the one before it."""
 
     def contains(self, value: Float[Array, "... k"]) -> Bool[Array, "..."]:
-        return jnp.all(jnp.diff(value) <= 0, -1) & jnp.all(jnp.isfinite(value), -1)
+        return jnp.all(jnp.diff(value) < 0, -1) & jnp.all(jnp.isfinite(value), -1)
 
 
 class CumulatedExpDown(Vectorwise):

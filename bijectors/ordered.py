@@ -8,11 +8,10 @@ from .elementary import running_sums
 
 
 class Ordered(VectorConstraint):
-    """Vectors of `size` finite numbers, none smaller than the one before it."""
+    """Vectors of `size` finite numbers, each larger than the one before it."""
 
     def contains(self, value: Float[Array, "... k"]) -> Bool[Array, "..."]:
-        # Equal neighbours belong to the set: small gaps vanish by rounding.
-        return jnp.all(jnp.diff(value) >= 0, -1) & jnp.all(jnp.isfinite(value), -1)
+        return jnp.all(jnp.diff(value) > 0, -1) & jnp.all(jnp.isfinite(value), -1)
 
 
 class CumulatedExp(Vectorwise):

@@ -8,10 +8,10 @@ from .elementary import running_sums
 
 
 class PositiveOrdered(VectorConstraint):
-    """Vectors of `size` positive numbers, none smaller than the one before it."""
+    """Vectors of `size` positive numbers, each larger than the one before it."""
 
     def contains(self, value: Float[Array, "... k"]) -> Bool[Array, "..."]:
-        rising = jnp.all(jnp.diff(value) >= 0, -1)
+        rising = jnp.all(jnp.diff(value) > 0, -1)
         return rising & (value[..., 0] > 0) & jnp.all(jnp.isfinite(value), -1)
 
 

@@ -76,6 +76,7 @@ _SOFTMAX: Domains = {"float32": Domain(15.0, 1e-3), "float64": Domain(100.0, 1e-
 _GAPS: Domains = {"float32": Domain(3.0, 1e-2), "float64": Domain(10.0, 1e-4)}
 _ROWS: Domains = {"float32": Domain(10.0, 1e-2), "float64": Domain(100.0, 1e-8)}
 _SQUARED: Domains = {"float32": Domain(1.0, 1e-2), "float64": Domain(3.0, 1e-4)}
+_CONDITIONED: Domains = {"float32": Domain(2.0, 1e-2), "float64": Domain(4.0, 1e-4)}
 _SINGULAR: Domains = {"float32": Domain(0.5, 1e-2), "float64": Domain(1.0, 1e-4)}
 _NEARLY: Domains = {"float32": Domain(0.1, 1e-2), "float64": Domain(0.3, 1e-4)}
 _VECTORS = ((1,), (2,), (10,), (50,), (200,))
@@ -318,8 +319,8 @@ RULES: Rules = (
         Correlation,
         "normalised_rows",
         Gram(NormalisedRows(), unit_diagonal=True),
-        _matrices(Correlation()),
-        **_SQUARED,
+        cases(Correlation(), *_MATRICES),
+        **_CONDITIONED,
     ),
     Rule(
         Correlation,
@@ -327,6 +328,14 @@ RULES: Rules = (
         Gram(PartialCorrelations(), unit_diagonal=True),
         _matrices(Correlation()),
         **_SQUARED,
+    ),
+    Rule(
+        PositiveDefinite,
+        "scaled_correlation",
+        _scaled_correlation,
+        cases(PositiveDefinite(), *_MATRICES),
+        nested=True,
+        **_CONDITIONED,
     ),
     Rule(
         PositiveDefinite,
@@ -340,14 +349,6 @@ RULES: Rules = (
         "softplus",
         Gram(PositiveDiagonal(soft=True)),
         _matrices(PositiveDefinite()),
-        **_SQUARED,
-    ),
-    Rule(
-        PositiveDefinite,
-        "scaled_correlation",
-        _scaled_correlation,
-        _matrices(PositiveDefinite()),
-        nested=True,
         **_SQUARED,
     ),
     Rule(

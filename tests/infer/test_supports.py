@@ -115,10 +115,9 @@ def test_a_uniform_ball_and_a_zero_sum_normal_come_back():
     ("constraint", "scale"),
     [
         (bj.Simplex(200), 30.0),
-        (bj.Ordered(20), 10.0),
         (bj.CorrelationCholesky(shape=(50, 50)), 3.0),
     ],
-    ids=["simplex", "ordered", "correlation"],
+    ids=["simplex", "correlation"],
 )
 def test_members_stay_members_far_out_in_single_precision(constraint, scale):
     shape = constraint.declared_shape

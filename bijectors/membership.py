@@ -1,0 +1,155 @@
+"""NumPy's answer, in double precision, to whether a value is a member of a set.
+
+It shares no code with `Constraint.contains`, so the two check each other.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .ball import Ball
+from .base import Constraint
+from .bounds import GreaterThan, LessThan
+from .cholesky import LowerCholesky
+from .circulant import PositiveDefiniteCirculant
+from .circular import Circular
+from .concatenation import Concatenation
+from .correlation import Correlation
+from .correlation_cholesky import CorrelationCholesky
+from .covariance import PositiveDefinite
+from .descending import Descending
+from .interval import Interval
+from .log_simplex import LogSimplex
+from .negative import Negative
+from .nonnegative import Nonnegative
+from .ordered import Ordered
+from .positive import Positive
+from .positive_ordered import PositiveOrdered
+from .simplex import Simplex
+from .sphere import UnitVector
+from .stochastic import Stochastic
+from .zero_sum import ZeroSum
+
+
+def members(constraint: Constraint, value: Any) -> np.ndarray:
+    """Return which values are members: the floats as they are, looked at in double precision.
+
+    Inequalities have no slack. Sums may be off by what rounding each of their terms does.
+
+    Args:
+        constraint: A set of the table; another one is asked itself, by its `contains`.
+        value: Shape (*batch, *event), in any precision.
+
+    Returns:
+        Shape (*batch,); false for values that are not finite.
+    """
+    value = np.asarray(value)
+    check = _CHECKS.get(type(constraint))
+    if check is None:
+        return np.asarray(constraint.contains(value))
+    finite = np.isfinite(value)
+    exact = np.where(finite, value, 0).astype(np.float64)
+    event = tuple(range(-constraint.event_ndims, 0))
+    return finite.all(event) & check(constraint, exact, value.dtype)
+
+
+def _slack(size: int, dtype: np.dtype) -> float:
+    """Bound the relative error of a sum of so many rounded numbers."""
+    return 8 * np.sqrt(size) * float(np.finfo(dtype).eps)
+
+
+def _above(bound: Any, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return x > np.asarray(bound, dtype)
+
+
+def _between(c: Interval, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return (x >= np.asarray(c.low, dtype)) & (x <= np.asarray(c.high, dtype))
+
+
+def _simplex(_: Any, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return (x >= 0).all(-1) & (np.abs(x.sum(-1) - 1) <= _slack(x.shape[-1], dtype))
+
+
+def _log_simplex(_: Any, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    # A logarithm's last place grows with its size.
+    slack = _slack(x.shape[-1], dtype) * (1 + np.abs(x).min(-1))
+    return np.abs(np.exp(x).sum(-1) - 1) <= slack
+
+
+def _stochastic(c: Stochastic, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return _simplex(c, np.swapaxes(x, -2, -1) if c.columns else x, dtype).all(-1)
+
+
+def _zero_sum(c: ZeroSum, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    inside = tuple(range(-c.axes, 0))
+    size = max(x.shape[axis] for axis in inside)
+    slack = _slack(size, dtype) * np.abs(x).max(inside, initial=0.0)
+    sums = [np.abs(x.sum(axis, keepdims=True)).max(inside) for axis in inside]
+    return np.all([s <= slack for s in sums], 0)
+
+
+def _increasing(_: Any, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return (np.diff(x) > 0).all(-1)
+
+
+def _unit(_: Any, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return np.abs((x**2).sum(-1) - 1) <= _slack(x.shape[-1], dtype)
+
+
+def _lower(_: Any, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    positive = (np.diagonal(x, axis1=-2, axis2=-1) > 0).all(-1)
+    return positive & (np.triu(x, 1) == 0).all((-2, -1))
+
+
+def _definite(_: Any, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Look at the smallest eigenvalue with the scales of rows taken out, which loses no digits."""
+    scale = np.sqrt(np.abs(np.diagonal(x, axis1=-2, axis2=-1)))
+    scale = np.where(scale > 0, scale, 1.0)
+    scaled = x / scale[..., :, None] / scale[..., None, :]
+    symmetric = (x == np.swapaxes(x, -2, -1)).all((-2, -1))
+    return symmetric & (np.linalg.eigvalsh(scaled)[..., 0] > 0)
+
+
+def _correlation(c: Any, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    off = np.abs(np.diagonal(x, axis1=-2, axis2=-1) - 1).max(-1)
+    return _definite(c, x, dtype) & (off <= _slack(x.shape[-1], dtype))
+
+
+def _circulant(_: Any, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    spectrum = np.fft.rfft(x)
+    slack = _slack(x.shape[-1], dtype) * np.abs(x).sum(-1)
+    return (spectrum.real > 0).all(-1) & (np.abs(spectrum.imag).max(-1) <= slack)
+
+
+def _concatenation(c: Concatenation, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    pieces = np.split(x.astype(dtype), np.cumsum(c.sizes)[:-1], -1)
+    found = [members(part, piece) for part, piece in zip(c.parts, pieces, strict=True)]
+    whole = [own if p.event_ndims else own.all(-1) for p, own in zip(c.parts, found, strict=True)]
+    return np.all(whole, 0)
+
+
+_CHECKS: dict[type, Callable[[Any, np.ndarray, np.dtype], np.ndarray]] = {
+    Positive: lambda c, x, dtype: x > 0,
+    Nonnegative: lambda c, x, dtype: x >= 0,
+    Negative: lambda c, x, dtype: x < 0,
+    GreaterThan: lambda c, x, dtype: _above(c.low, x, dtype),
+    LessThan: lambda c, x, dtype: _above(-np.asarray(c.high), -x, dtype),
+    Interval: _between,
+    Circular: lambda c, x, dtype: np.abs(x) <= np.asarray(np.pi, dtype),
+    Simplex: _simplex,
+    LogSimplex: _log_simplex,
+    Stochastic: _stochastic,
+    ZeroSum: _zero_sum,
+    Ordered: _increasing,
+    Descending: lambda c, x, dtype: _increasing(c, -x, dtype),
+    PositiveOrdered: lambda c, x, dtype: _increasing(c, x, dtype) & (x[..., 0] > 0),
+    UnitVector: _unit,
+    Ball: lambda c, x, dtype: np.linalg.norm(x, c.order, axis=-1) < 1,
+    LowerCholesky: _lower,
+    CorrelationCholesky: lambda c, x, dtype: _lower(c, x, dtype) & _unit(c, x, dtype).all(-1),
+    Correlation: _correlation,
+    PositiveDefinite: _definite,
+    PositiveDefiniteCirculant: _circulant,
+    Concatenation: _concatenation,
+}

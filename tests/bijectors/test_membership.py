@@ -1,0 +1,100 @@
+"""A set says of a value what NumPy says of it in double precision, and no rounding is a member."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import bijectors as bj
+from bijectors.membership import members
+from bijectors.registry import built
+
+DEFAULTS = {rule.constraint: rule for rule in reversed(bj.RULES)}
+LARGEST = 50
+
+
+def cases_up_to_fifty():
+    for rule in DEFAULTS.values():
+        for case in rule.cases:
+            if max((1, *case.shape)) <= LARGEST:
+                yield pytest.param(rule, case, id=f"{rule.constraint.__name__}-{case.shape}")
+
+
+@pytest.mark.parametrize(("rule", "case"), list(cases_up_to_fifty()))
+def test_single_precision_keeps_every_member_where_chains_start(rule, case):
+    bijector = bj.bijector_for(case.constraint, case.shape, rule.name)
+    shape = (100, *bijector.unconstrained_shape(case.shape))
+    y = jnp.asarray(np.random.default_rng(0).uniform(-2, 2, shape), jnp.float32)
+    x = np.asarray(jax.jit(jax.vmap(bijector.forward))(y))
+    assert x.dtype == (np.complex64 if np.iscomplexobj(x) else np.float32)
+    assert members(case.constraint, x).all()
+    assert np.all(case.constraint.contains(jnp.asarray(x)))
+
+
+SINGLE = np.float32
+# Each is no member, by so little that a slack for rounding would let it in.
+BARELY_OUTSIDE = [
+    (bj.Ordered(3), [0.0, 1.0, 1.0]),
+    (bj.Descending(3), [1.0, 1.0, 0.0]),
+    (bj.PositiveOrdered(3), [0.5, 1.0, 1.0]),
+    (bj.LowerCholesky(), [[1.0, 0.0], [0.5, 0.0]]),
+    (bj.CorrelationCholesky(), [[1.0, 0.0], [1.0, 0.0]]),
+    (bj.PositiveDefinite(), [[1.0, 1.0], [1.0, 1.0]]),
+    (bj.PositiveDefinite(), [[1e-8, 1e-4], [1e-4, 1.0]]),
+    (bj.Correlation(), [[1.0, 1.0], [1.0, 1.0]]),
+    (bj.Correlation(), [[1.0, -1.0 - 1e-7], [-1.0 - 1e-7, 1.0]]),
+    (bj.PositiveDefiniteCirculant(), [1.0, 1.0, 1.0]),
+    (bj.Ball(), [0.6, 0.8]),
+    (bj.Ball(order=1), [0.5, -0.5 - 1e-7]),
+]
+
+
+@pytest.mark.parametrize(("constraint", "value"), BARELY_OUTSIDE)
+def test_what_is_barely_outside_is_no_member(constraint, value):
+    value = np.asarray(value, SINGLE)
+    assert not members(constraint, value)
+    assert not constraint.contains(jnp.asarray(value))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", [2, 5, 20, 50])
+def test_what_is_said_to_be_definite_is_definite(order, dtype):
+    """Matrices that are singular but for rounding, and others a little more or less so."""
+    rng = np.random.default_rng(order)
+    root = rng.normal(size=(400, order, max(order - 1, 1)))
+    square = (root @ np.swapaxes(root, 1, 2)).astype(dtype)
+    scale = np.sqrt(np.diagonal(square, axis1=1, axis2=2))
+    square /= scale[:, :, None] * scale[:, None]
+    square += np.geomspace(1e-3, 1e3, 400)[:, None, None] * np.finfo(dtype).eps * np.eye(order)
+    square = ((square + np.swapaxes(square, 1, 2)) / 2).astype(dtype)
+    said, true = (
+        np.asarray(bj.PositiveDefinite().contains(square)),
+        members(bj.PositiveDefinite(), square),
+    )
+    assert not (said & ~true).any()
+    assert said.any()
+    assert not said.all()
+
+
+def test_the_scale_of_rows_changes_no_answer():
+    scale = np.array([1e-12, 1.0, 1e12], SINGLE)
+    matrix = np.array([[1.0, 0.5, 0.3], [0.5, 1.0, 0.2], [0.3, 0.2, 1.0]], SINGLE)
+    assert bj.PositiveDefinite().contains(jnp.asarray(scale[:, None] * matrix * scale))
+
+
+@pytest.mark.parametrize("size", [20, 200])
+def test_far_out_a_running_sum_never_falls(size):
+    y = 10 * np.random.default_rng(0).standard_normal((200, size))
+    x = jax.jit(jax.vmap(bj.CumulatedExp().forward))(jnp.asarray(y, SINGLE))
+    assert (np.diff(x) >= 0).all()
+    # Gaps below the last place have vanished, and the set says so.
+    assert not bj.Ordered().contains(x).any()
+
+
+@pytest.mark.parametrize("order", [2, 10, 50])
+def test_the_default_correlation_is_well_conditioned_where_chains_start(order):
+    rule = DEFAULTS[bj.Correlation]
+    bijector = built(rule, bj.Correlation(), (order, order))
+    y = np.random.default_rng(1).uniform(-2, 2, (100, order * (order - 1) // 2))
+    smallest = np.linalg.eigvalsh(jax.jit(jax.vmap(bijector.forward))(y))[:, 0]
+    assert smallest.min() > 1e-2
