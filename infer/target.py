@@ -52,8 +52,17 @@ class NormalPrior(NamedTuple):
 class Target(eqx.Module):
     """An unnormalised log density over vectors of shape (size,), in nats.
 
-    Its leaves are the data, so that new data of the same shape compile nothing.
+    Its leaves are the data, so that new data of the same shape compile nothing. Under
+    `equinox.filter_jit`, or as an argument of a jitted function, it is one of many on other data.
+    `jax.jit(target)` makes the data constants of the program, as those of any other function; for
+    that it is equal to itself alone, so two targets never share such a program.
     """
+
+    def __hash__(self) -> int:
+        return object.__hash__(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
     @property
     @abstractmethod

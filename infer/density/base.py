@@ -91,9 +91,7 @@ class _Checked(Values):
     """Checks each value where it is known, before the model computes with it."""
 
     def take(self, declaration: Declaration) -> Image:
-        value = self._values[declaration.name]
-        if not any(isinstance(a, Tracer) for a in jax.tree.leaves((declaration.constraint, value))):
-            _check_member(declaration, value)
+        _refuse_outside(declaration, self._values[declaration.name])
         return super().take(declaration)
 
 
@@ -272,16 +270,20 @@ class LogDensity(Target):
     def unconstrain(self, values: Mapping[str, Any]) -> Vector:
         """Map constrained values of all latent sites to the flat vector.
 
+        It may be mapped, compiled and differentiated. Values that are traced then, or whose set
+        depends on one that is, are not compared with their sets; outside, the result is NaN or
+        infinite, or the image of another value.
+
         Raises:
             ModelError: A site is missing, unknown, of another shape, or outside its set.
         """
-        given = {name: np.asarray(value) for name, value in values.items()}
+        given = {n: v if isinstance(v, jax.Array) else np.asarray(v) for n, v in values.items()}
         self.check_names(given)
         arrays = {s.name: _inexact(given[s.name]) for s in self.latent}
         reader = _Checked(arrays, self.model.rules)
-        account = self.model.run(reader)
-        for declaration in account.declarations:
-            _check_member(declaration, arrays[declaration.name])
+        # In a scan the steps' own sets are traced; those of the whole series are not.
+        for declaration in self.model.run(reader).declarations:
+            _refuse_outside(declaration, arrays[declaration.name])
         return reader.flattener.flat()
 
     def draw_prior(self, key: Array) -> Vector:
@@ -392,12 +394,17 @@ def _refuse_without_log_det(sites: tuple[Site, ...]) -> None:
             )
 
 
-def _inexact(value: np.ndarray) -> Array:
-    return jnp.asarray(value, jnp.result_type(complex if np.iscomplexobj(value) else float))
+def _inexact(value: np.ndarray | Array) -> Array:
+    dtype = jnp.result_type(complex if jnp.iscomplexobj(value) else float)
+    if isinstance(value, Tracer):
+        return value.astype(dtype)
+    # A number that is known stays known inside a program that is being traced.
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(value, dtype)
 
 
-def _check_member(declaration: Declaration, value: Array) -> None:
-    if not bool(np.all(declaration.constraint.contains(value))):
+def _refuse_outside(declaration: Declaration, value: Array) -> None:
+    if declaration.holds(value) is False:
         raise ModelError(
             declaration.name,
             f"the value {np.asarray(value)} lies outside {declaration.constraint!r}",

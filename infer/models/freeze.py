@@ -7,7 +7,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array
 
 from bijectors.base import Image
@@ -184,18 +183,14 @@ def decided(declaration: Declaration, value: Array, how: str) -> bool:
     Raises:
         ModelError: It does not; `how` says how the site comes by it.
     """
-    constraint = declaration.constraint
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((constraint, value))):
-        return False
-    with jax.ensure_compile_time_eval():
-        inside = bool(np.all(constraint.contains(value)))
-    if not inside:
+    inside = declaration.holds(value)
+    if inside is False:
         raise ModelError(
             declaration.name,
-            f"it {how} {_shown(value)}, which lies outside {constraint!r}",
+            f"it {how} {_shown(value)}, which lies outside {declaration.constraint!r}",
             "Give a value inside its set, or declare another constraint.",
         )
-    return True
+    return inside is True
 
 
 def refuse_unknown(given: Mapping[str, Any], names: Sequence[str]) -> None:

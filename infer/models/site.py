@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array
 
 from bijectors.base import Bijector, Constraint, Shape
@@ -33,6 +36,14 @@ class Declaration:
     dims: Dims
     prior: Prior | None = None
     bijector: Bijector | str | None = None
+
+    def holds(self, value: Array) -> bool | None:
+        """Return whether a value lies in the set; `None` if it or the set is traced."""
+        leaves = jax.tree.leaves((self.constraint, value))
+        if any(isinstance(leaf, Tracer) for leaf in leaves):
+            return None
+        with jax.ensure_compile_time_eval():
+            return bool(jnp.all(self.constraint.contains(value)))
 
 
 class Site(NamedTuple):
