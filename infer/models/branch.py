@@ -24,6 +24,7 @@ from .leaf import Leaf, is_rule
 from .names import listed
 from .precision import on_device
 from .prior import Prior, prior_of
+from .sets import set_of
 from .site import Declaration, Dims
 from .split import Split
 
@@ -170,11 +171,7 @@ class Branch(eqx.Module):
         found = self._settled(_released(self.constraint), values)
         if found is None:
             return Real() if prior is None else prior.constraint(self.name)
-        if not isinstance(found, Constraint):
-            raise ModelError(
-                self.name, f"its set is {found!r}", "Give a set such as bijectors.Positive()."
-            )
-        return found
+        return set_of(found, self.name)
 
     def _settled(self, said: Any, values: Values) -> Any:
         """Ask a function, where that is what the user gave."""
@@ -210,7 +207,8 @@ class Branch(eqx.Module):
 def _set(place: Place, leaf: Leaf) -> Any:
     """Settle the set of a leaf; without prior or set, its numbers range freely."""
     if leaf.constraint is not None or leaf.prior is not None:
-        return leaf.constraint
+        fixed = leaf.constraint is not None and not is_rule(leaf.constraint)
+        return set_of(leaf.constraint, place.name) if fixed else leaf.constraint
     dtype = getattr(place.present, "dtype", type(place.present))
     return Complex() if np.issubdtype(dtype, np.complexfloating) else Real()
 

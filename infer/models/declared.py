@@ -16,6 +16,7 @@ from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
 from .data import Data
 from .layout import as_dims, lay_out
+from .sets import is_set, set_of
 from .site import Declaration, Dims, Term
 
 Support = Constraint | Callable[[dict[str, Array]], Constraint]
@@ -89,7 +90,8 @@ def declared(
             no data are given; returns a scalar in nats, over constrained values, without
             any Jacobian.
         supports: A set for each value, with its `shape`; or a function of the values
-            declared before it that returns one.
+            declared before it that returns one. A constraint of NumPyro or a bijector of TFP
+            may stand for a number.
         data: Any pytree of arrays.
         dims: Names of the axes of values.
         coords: Values of each named dimension.
@@ -105,7 +107,8 @@ def declared(
         if unknown := names.keys() - supports.keys():
             mend = "Declare its support, or drop it."
             raise ModelError(min(unknown), f"{what} name it, but no support does", mend)
-    dependent = {n: s for n, s in supports.items() if callable(s)}
+    # A constraint of NumPyro can be called too.
+    dependent = {n: s for n, s in supports.items() if callable(s) and not is_set(s)}
     return DeclaredModel(
         labels=Labels(coords),
         rules=rules,
@@ -121,8 +124,8 @@ def declared(
 
 
 def _a_set(name: str, found: Any) -> Constraint:
-    if isinstance(found, Constraint):
-        return found
+    if is_set(found):
+        return set_of(found, name)
     raise ModelError(
         name,
         f"its support is {found!r}, not a set",

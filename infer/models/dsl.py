@@ -10,7 +10,7 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array
 
-from bijectors.base import Bijector, Constraint, Shape
+from bijectors.base import Bijector, Shape
 from bijectors.rule import Rules
 from bijectors.table import RULES
 
@@ -36,6 +36,7 @@ from .precision import check_precision, refuse_nan
 from .prior import Prior, prior_of
 from .scan import scan, steps_of
 from .score import refuse_unvalued
+from .sets import set_of
 from .site import Declaration, Dims, Term
 
 Names = str | Sequence[str | None] | None
@@ -66,7 +67,7 @@ class Sites:
         dims: Names = None,
         shape: Shape | None = None,
         centred: Part = True,
-        constraint: Constraint | None = None,
+        constraint: Any = None,
         bijector: Bijector | str | None = None,
     ) -> Array:
         """Declare a latent site and return its value.
@@ -79,8 +80,8 @@ class Sites:
             centred: False writes location + scale * y, for a prior that has both. A number c
                 from 0 to 1, or one for each value, lies between: location +
                 scale^(1 - c) * (y - c * location).
-            constraint: A set to use instead of the prior's support. The prior is not
-                normalised anew over it.
+            constraint: A set to use instead of the prior's support: one of ours, a constraint of
+                NumPyro or a bijector of TFP. The prior is not normalised anew over it.
             bijector: A map to use instead of the default, or a registered one's name. It may
                 hold values declared before, or what was learned, and changes no posterior.
 
@@ -107,6 +108,7 @@ class Sites:
         if constraint is None:
             constraint = spread.constraint(name)
         else:
+            constraint = set_of(constraint, name)
             spread = spread.within(constraint, name)
         bijector = bijector if centred is True else self._centring(name, spread, centred, bijector)
         whole = batch + spread.event_shape
@@ -128,7 +130,7 @@ class Sites:
     def param(
         self,
         name: str,
-        constraint: Constraint,
+        constraint: Any,
         *,
         dims: Names = None,
         shape: Shape | None = None,
@@ -136,6 +138,7 @@ class Sites:
     ) -> Array:
         """Declare a latent site with a constraint and no prior (a flat one)."""
         name = self._claim(name)
+        constraint = set_of(constraint, name)
         whole = constraint.declared_shape
         event = whole[len(whole) - constraint.event_ndims :]
         own = whole[: len(whole) - constraint.event_ndims]

@@ -8,10 +8,11 @@ from typing import Any
 
 from jaxtyping import Array
 
-from bijectors.base import Bijector, Constraint
+from bijectors.base import Bijector
 
 from ..errors import ModelError
 from .parameter import Parameter
+from .sets import is_set
 
 ROLES = ("frozen", "data", "static")
 # A function of the values settled before, by path.
@@ -28,7 +29,8 @@ class Leaf:
     Attributes:
         prior: Distribution of NumPyro, or a function of the values settled before that
             returns one.
-        constraint: A set, or such a function; by default the prior's support, or the reals.
+        constraint: A set of ours, a constraint of NumPyro or a bijector of TFP, or a function as
+            above that returns one; by default the prior's support, or the reals.
         bijector: A map to use instead of the set's default, or its name.
         dims: Names of batch axes, then event axes.
         scale: Size of a typical move of its unconstrained numbers: every engine's step along
@@ -37,7 +39,7 @@ class Leaf:
     """
 
     prior: Any = None
-    constraint: Constraint | Rule | None = None
+    constraint: Any = None
     bijector: Bijector | str | None = None
     dims: str | Sequence[str | None] | None = None
     scale: float | Array | None = None
@@ -69,7 +71,7 @@ def spec_of(said: Any, where: str) -> Spec:
     """
     if isinstance(said, Leaf):
         return said
-    if isinstance(said, Constraint):
+    if is_set(said):
         return Leaf(constraint=said)
     if isinstance(said, str):
         if said not in ROLES:
