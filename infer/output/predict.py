@@ -16,8 +16,8 @@ from ..models.stacked import are_several, models_in
 from ..programs.native import Program, program
 from ..run.loop import root_key
 from .arviz import SET, dataset
-from .trees import values_of
-from .values import LARGEST_SLICE, SLICE_NUMBERS
+from .slices import rows_of
+from .trees import lead_of, values_of
 from .versions import as_arviz
 
 Arrays = dict[str, np.ndarray]
@@ -62,7 +62,7 @@ def predict(
         ModelError: The model observes nothing, or the posterior does not fit it.
     """
     given = values_of(posterior)
-    lead = _lead(given)
+    lead = lead_of(given)
     values = {n: np.asarray(a) for n, a in given.items() if n not in redraw}
     models = models_in(model)
     sets = _sets(posterior) if are_several(model) else None
@@ -160,7 +160,7 @@ def simulated(
     refuse_unless_model(model)
     root = jax.random.key_data(root_key(key))
     account, numbers = _account(model, values, root)
-    size = int(np.clip(SLICE_NUMBERS // max(numbers, 1), 1, min(LARGEST_SLICE, draws)))
+    size = min(rows_of(numbers), draws)
     slices = [_slice(model, values, root, begin, size, draws) for begin in range(0, draws, size)]
     latent, derived, predicted, observed = zip(*slices, strict=True)
     joined = Simulated(_joined(latent), _joined(derived), _joined(predicted), observed[0])
@@ -214,17 +214,6 @@ def _account(model: Model, values: Arrays, root: Array) -> tuple[Account, int]:
     first = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in values.items()}
     draw = jax.eval_shape(abstract_run, model, first, root)
     return found[0], sum(leaf.size for leaf in jax.tree.leaves(draw))
-
-
-def _lead(given: Mapping[str, Any]) -> tuple[int, int]:
-    shapes = {np.shape(array)[:2] for array in given.values()}
-    if len(shapes) != 1 or len(lead := shapes.pop()) != 2:
-        raise ModelError(
-            "posterior",
-            "its values do not share axes of chains and draws",
-            "Give ArviZ data with a posterior, as infer.sample or Approximation.sample return.",
-        )
-    return lead
 
 
 def _coords(model: Model) -> Mapping[str, np.ndarray]:

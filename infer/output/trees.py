@@ -1,15 +1,17 @@
 """Results in the user's own type: a tree that holds a mode, or all draws at once."""
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..errors import ModelError
 from ..models.base import Model, refuse_unless_model
+from ..programs.recalled import recalled
 from .optimum import Optimum
+from .slices import cut, mapped, rows_of
 
 
 def tree_of(model: Model, result: Any) -> Any:
@@ -32,7 +34,10 @@ def tree_of(model: Model, result: Any) -> Any:
 
 
 def map_trees(function: Callable[[Any], Any], model: Model, posterior: Any) -> Any:
-    """Call a function on the tree of each draw, all at once by `vmap`.
+    """Call a function on the tree of each draw, by `vmap` over slices of the draws.
+
+    It is traced at every call, and compiled if neither it nor another of the same program was
+    before. A slice has 2^18 numbers at most, of what goes in or comes out, and 1024 draws.
 
     Args:
         function: From a tree to any pytree of arrays.
@@ -40,12 +45,38 @@ def map_trees(function: Callable[[Any], Any], model: Model, posterior: Any) -> A
         posterior: ArviZ data with a posterior.
 
     Returns:
-        What the function returns, with axes of chains and draws in front.
+        What the function returns, with axes of chains and draws in front, on the host.
+
+    Raises:
+        ModelError: The values do not share axes of chains and draws, or one is missing.
     """
     refuse_unless_model(model)
-    values = {name: jnp.asarray(array) for name, array in values_of(posterior).items()}
-    one = lambda values: function(model.tree(values))  # noqa: E731
-    return jax.jit(jax.vmap(jax.vmap(one)))(values)
+    values = {name: _as_jax_has(array) for name, array in values_of(posterior).items()}
+    lead = lead_of(values)
+    flat = {name: a.reshape(-1, *a.shape[2:]) for name, a in values.items()}
+
+    def one(model: Model, values: Mapping[str, Any]) -> Any:
+        return function(model.tree(values))
+
+    count = prod(lead)
+    rows = min(rows_of(_numbers(one, model, flat)), count)
+    blank = {name: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype) for name, a in flat.items()}
+    call = recalled(jax.vmap(one, (None, 0)), model, blank)
+    results = mapped(lambda own: call(model, own), cut(flat, rows), count)
+    return jax.tree.map(lambda a: a.reshape(lead + a.shape[1:]), results)
+
+
+def _as_jax_has(array: Any) -> np.ndarray:
+    """Bring an array to a type that JAX has, such as single precision."""
+    array = np.asarray(array)
+    return array.astype(jax.dtypes.canonicalize_dtype(array.dtype), copy=False)
+
+
+def _numbers(one: Callable[..., Any], model: Model, flat: Mapping[str, np.ndarray]) -> int:
+    """Count the numbers that go in for one draw, or come out if those are more."""
+    first = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in flat.items()}
+    made = jax.eval_shape(one, model, first)
+    return max(sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (first, made))
 
 
 def values_of(result: Any) -> Mapping[str, Any]:
@@ -63,6 +94,18 @@ def values_of(result: Any) -> Mapping[str, Any]:
             "Give an Optimum, ArviZ data with a posterior, or values by name.",
         ) from error
     return _joined({name: np.asarray(array) for name, array in posterior.data_vars.items()})
+
+
+def lead_of(given: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the numbers of chains and draws that values by name share."""
+    shapes = {np.shape(array)[:2] for array in given.values()}
+    if len(shapes) != 1 or len(lead := shapes.pop()) != 2:
+        raise ModelError(
+            "posterior",
+            "its values do not share axes of chains and draws",
+            "Give ArviZ data with a posterior, as infer.sample or Approximation.sample return.",
+        )
+    return lead
 
 
 def _joined(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

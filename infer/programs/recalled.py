@@ -1,0 +1,45 @@
+"""Trace a function at every call, and compile it only if its program is a new one."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+# Programs of functions that users write: those of the library are kept in `native`.
+KEPT = 32
+_kept: OrderedDict[str, Any] = OrderedDict()
+
+
+def recalled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """Return a function compiled for arguments of these shapes.
+
+    It is traced here and now, so what it closes over is what holds now. The text of the program
+    settles whether it was compiled before, so a function written again compiles nothing.
+
+    Args:
+        function: Takes and returns pytrees of arrays.
+        arguments: Only shapes and types matter.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    returned = []
+
+    def flat(*leaves: Any) -> list[Any]:
+        results, form = jax.tree.flatten(function(*jax.tree.unflatten(structure, leaves)))
+        returned.append(form)
+        return results
+
+    # An argument that is not used is kept: the text has to tell which is which.
+    lowered = jax.jit(flat, keep_unused=True).lower(*leaves)
+    made = _compiled(lowered)
+    return lambda *arguments: jax.tree.unflatten(returned[-1], made(*jax.tree.leaves(arguments)))
+
+
+def _compiled(lowered: jax.stages.Lowered) -> Any:
+    text = lowered.as_text()
+    made = _kept[text] if text in _kept else lowered.compile()
+    _kept[text] = made
+    _kept.move_to_end(text)
+    if len(_kept) > KEPT:
+        _kept.popitem(last=False)
+    return made

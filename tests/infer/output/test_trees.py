@@ -1,0 +1,104 @@
+"""A function of the tree of each draw: compiled once, on slices, and never of what was before."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import infer
+from infer.output import slices
+from infer.programs import recalled
+
+X = np.linspace(0.0, 1.0, 5)
+
+
+@pytest.fixture(scope="module")
+def model():
+    tree = {"slope": 1.0, "power": np.ones(2)}
+    return infer.tree_model(tree, lambda tree: 0.0 * tree["slope"], {"**": dist.Normal(0.0, 1.0)})
+
+
+def posterior(chains, draws):
+    rng = np.random.default_rng(0)
+    slope, power = rng.normal(size=(chains, draws)), rng.normal(size=(chains, draws, 2))
+    return {"slope": slope, "power": power}
+
+
+def curve(tree):
+    return {"curve": tree["slope"] * jnp.asarray(X), "sum": tree["power"].sum()}
+
+
+def by_hand(values):
+    return values["slope"][..., None] * X, values["power"].sum(-1)
+
+
+@pytest.fixture
+def compilations(monkeypatch):
+    """List the names of the programs that JAX compiles."""
+    names = []
+    compile_one = jax.stages.Lowered.compile
+
+    def compile(lowered, *arguments, **options):
+        names.append(lowered)
+        return compile_one(lowered, *arguments, **options)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", compile)
+    return names
+
+
+@pytest.mark.parametrize(("chains", "draws"), [(1, 1), (2, 7), (3, 50)])
+def test_slices_give_what_each_draw_gives(model, monkeypatch, chains, draws):
+    monkeypatch.setattr(slices, "LARGEST_SLICE", 16)
+    values = posterior(chains, draws)
+    made = infer.map_trees(curve, model, values)
+    for found, wanted in zip((made["curve"], made["sum"]), by_hand(values), strict=True):
+        assert found.shape == wanted.shape
+        np.testing.assert_allclose(found, wanted, rtol=1e-14)
+
+
+def test_a_function_is_compiled_once(model, compilations):
+    values = posterior(2, 9)
+    for _ in range(3):
+        infer.map_trees(curve, model, values)
+        infer.map_trees(lambda tree: jnp.cos(tree["slope"]), model, values)
+    assert len(compilations) <= 2
+
+
+def test_what_a_function_closes_over_is_what_holds_now(model):
+    factor = 2.0
+    values = posterior(2, 3)
+
+    def scaled(tree):
+        return factor * tree["slope"]
+
+    np.testing.assert_allclose(infer.map_trees(scaled, model, values), 2 * values["slope"])
+    factor = 3.0
+    np.testing.assert_allclose(infer.map_trees(scaled, model, values), 3 * values["slope"])
+
+
+def test_arguments_that_are_not_used_do_not_mix_up_programs():
+    first, second = np.arange(3.0), 10 + np.arange(3.0)
+    one = recalled.recalled(lambda a, b: (a,), first, second)
+    two = recalled.recalled(lambda a, b: [b], first, second)
+    np.testing.assert_array_equal(one(first, second)[0], first)
+    np.testing.assert_array_equal(two(first, second)[0], second)
+    assert (type(one(first, second)), type(two(first, second))) == (tuple, list)
+
+
+def test_large_results_are_made_in_small_slices(model):
+    values = posterior(1, 3)
+    seen = []
+
+    def wide(tree):
+        seen.append(tree["slope"])
+        return jnp.zeros(slices.SLICE_NUMBERS // 2) + tree["slope"]
+
+    made = infer.map_trees(wide, model, values)
+    np.testing.assert_array_equal(made[0, :, 0], values["slope"][0])
+    assert slices.rows_of(slices.SLICE_NUMBERS // 2) == 2
+
+
+def test_values_without_chains_are_refused(model):
+    with pytest.raises(infer.ModelError, match="do not share axes of chains and draws"):
+        infer.map_trees(curve, model, {"slope": 1.0, "power": np.ones(2)})
