@@ -19,6 +19,7 @@ import numpy as np
 from numpyro.distributions import biject_to, constraints
 
 import bijectors as bj
+from bijectors.membership import members
 from bijectors.testing import SCALES as SCALES_CHECKED
 from bijectors.translate.tfp_import import load_tfp
 
@@ -77,6 +78,8 @@ PAIRS = {
 }
 SCALES = (1.0, 3.0, 10.0, 30.0)
 POINTS, NUMBERS = 200, 400_000
+# Sizes of values whose members are counted.
+LARGEST = 50
 
 
 def ours(pair):
@@ -141,10 +144,15 @@ def certificate() -> None:
     print("Largest errors over the cases of each rule, at every scale of normal inputs, as")
     print("`python benchmarks/bijectors_accuracy.py --certificate` prints them. The round trip is")
     print("that of points inside the declared domain; log-determinants are compared with autodiff")
-    print("near zero and between the precisions further out, relative to 1 + |log-determinant|.\n")
+    print("near zero and between the precisions further out, relative to 1 + |log-determinant|.")
+    print("Members are counted by NumPy's checks of the floats in double precision")
+    print("(`bijectors/membership.py`): inside the domain, and for 200 vectors uniform on (-2, 2),")
+    print(
+        f"where chains start, in the case with the fewest members of all sizes up to {LARGEST}.\n"
+    )
     scales = " | ".join(f"scale {s:g}" for s in SCALES_CHECKED)
-    print(f"| set | map | precision | domain | {scales} |")
-    print("| --- | --- | --- | --: |" + " --: |" * len(SCALES_CHECKED))
+    print(f"| set | map | precision | domain | members, domain | members, start | {scales} |")
+    print("| --- | --- | --- | --: | --: | --: |" + " --: |" * len(SCALES_CHECKED))
     for rule in bj.RULES:
         rows = bj.check_rule(rule)
         for dtype in ("float32", "float64"):
@@ -153,12 +161,38 @@ def certificate() -> None:
                 mine = [r for r in rows if r.dtype == dtype and r.scale == scale]
                 trip, volume = max(r.round_trip for r in mine), max(r.log_det for r in mine)
                 cells.append(f"{trip:.0e}, {volume:.0e}")
-            radius = getattr(rule, dtype).radius
+            inside = min(row.members for row in rows if row.dtype == dtype)
+            at_starts = members_where_chains_start(rule, dtype)
+            shares = f"{100 * inside:g}% | {100 * at_starts:g}%"
             print(
-                f"| {rule.constraint.__name__} | {rule.name} | {dtype} | ±{radius:g} | "
-                + " | ".join(cells) + " |"
+                f"| {rule.constraint.__name__} | {rule.name} | {dtype} | {domain(rule, dtype)} | "
+                + " | ".join([shares, *cells]) + " |", flush=True
             )  # fmt: skip
-    print("\nEach cell: round trip, log-determinant.")
+    print(
+        "\nEach cell: round trip, log-determinant. A domain in parentheses is that of the largest"
+    )
+    print("case, if it is smaller.")
+
+
+def domain(rule: bj.Rule, dtype: str) -> str:
+    """The radius of a rule in one precision, and that of its largest case."""
+    radius = getattr(rule, dtype).radius
+    smallest = min(rule.domains(case)[dtype].radius for case in rule.cases)
+    return f"±{radius:g}" + (f" (±{smallest:g})" if smallest < radius else "")
+
+
+def members_where_chains_start(rule: bj.Rule, dtype: str) -> float:
+    """Find the smallest share of members among the cases of one rule."""
+    cases = [case for case in rule.cases if max((1, *case.shape)) <= LARGEST]
+    return min(share_of_members(rule, case, dtype) for case in cases)
+
+
+def share_of_members(rule: bj.Rule, case: bj.Case, dtype: str) -> float:
+    bijector = bj.bijector_for(case.constraint, case.shape, rule.name)
+    shape = (POINTS, *bijector.unconstrained_shape(case.shape))
+    inputs = np.random.default_rng(0).uniform(-2.0, 2.0, shape)
+    values = jax.jit(jax.vmap(bijector.forward))(jnp.asarray(inputs, dtype))
+    return float(members(case.constraint, values).reshape(POINTS, -1).all(-1).mean())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ It shares no code with `Constraint.contains`, so the two check each other.
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from .ball import Ball
@@ -47,11 +48,12 @@ def members(constraint: Constraint, value: Any) -> np.ndarray:
     value = np.asarray(value)
     check = _CHECKS.get(type(constraint))
     if check is None:
-        return np.asarray(constraint.contains(value))
+        return np.asarray(constraint.contains(jnp.asarray(value)))
     finite = np.isfinite(value)
-    exact = np.where(finite, value, 0).astype(np.float64)
+    # One batch axis more, so that every check answers with an array.
+    exact = np.where(finite, value, 0).astype(np.float64)[None]
     event = tuple(range(-constraint.event_ndims, 0))
-    return finite.all(event) & check(constraint, exact, value.dtype)
+    return np.asarray(finite.all(event) & check(constraint, exact, value.dtype)[0])
 
 
 def _slack(size: int, dtype: np.dtype) -> float:
@@ -78,7 +80,8 @@ def _log_simplex(_: Any, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _stochastic(c: Stochastic, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    return _simplex(c, np.swapaxes(x, -2, -1) if c.columns else x, dtype).all(-1)
+    rows = np.swapaxes(x, -2, -1) if c.columns else x
+    return np.asarray(_simplex(c, rows, dtype).all(-1))
 
 
 def _zero_sum(c: ZeroSum, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -90,7 +93,7 @@ def _zero_sum(c: ZeroSum, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _increasing(_: Any, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    return (np.diff(x) > 0).all(-1)
+    return np.asarray((np.diff(x) > 0).all(-1))
 
 
 def _unit(_: Any, x: np.ndarray, dtype: np.dtype) -> np.ndarray:

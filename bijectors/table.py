@@ -139,6 +139,7 @@ def _scaled_correlation(constraint: Constraint, find: Find) -> Bijector:
 
 
 def _exp_spectrum(constraint: PositiveDefiniteCirculant) -> Bijector:
+    assert constraint.size is not None
     return ExpSpectrum(constraint.size)
 
 

@@ -136,17 +136,17 @@ class _Prover:
         self._shapes(x)
         trip = self._round_trip(x, y)
         member = np.asarray(self._constraint.contains(x)).reshape(len(y), -1).all(-1)
-        refused = ~members(self._constraint, x).reshape(len(y), -1).all(-1)
+        accepted = np.asarray(members(self._constraint, x).reshape(len(y), -1).all(-1))
         finite = np.isfinite(np.asarray(x)).reshape(len(y), -1).all(-1)
         self._demand(finite | ~inside, "the value is not finite", y)
         self._demand(member | ~inside, "the value is not a member of the set", y)
-        self._demand(~(member & refused), "`contains` accepts a value that NumPy refuses", y)
+        self._demand(accepted | ~member, "`contains` accepts a value that NumPy refuses", y)
         self._demand((trip <= domain.tolerance) | ~inside, "the round trip misses", y)
         for what, found in zip(("gradient", "Hessian"), self._curvature(y), strict=True):
             smooth = np.isfinite(np.asarray(found)).reshape(len(y), -1).all(-1)
             self._demand(smooth | ~inside, f"a {what} through the map is not finite", y)
         error = self._log_det_error(y, np.asarray(image.log_det), inside)
-        worst, share = float(trip[inside].max(initial=0.0)), float((~refused[inside]).mean())
+        worst, share = float(trip[inside].max(initial=0.0)), float(accepted[inside].mean())
         return Certificate(y.dtype.name, scale, int(inside.sum()), worst, error, share)
 
     def _round_trip(self, x: Array, y: Array) -> np.ndarray:

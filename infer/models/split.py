@@ -58,7 +58,9 @@ class Split(eqx.Module):
         return {**self.__dict__, "structure": jax.tree.unflatten(self.structure, places)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, structure=jax.tree.structure(state["structure"]))
+        structure = jax.tree.structure(state["structure"])
+        for name, value in {**state, "structure": structure}.items():
+            object.__setattr__(self, name, value)
 
     def tree(self, values: Mapping[int, Any] | None = None) -> Any:
         """Put the tree together again, with other `values` at some of its places."""

@@ -40,7 +40,7 @@ BARELY_OUTSIDE = [
     (bj.LowerCholesky(), [[1.0, 0.0], [0.5, 0.0]]),
     (bj.CorrelationCholesky(), [[1.0, 0.0], [1.0, 0.0]]),
     (bj.PositiveDefinite(), [[1.0, 1.0], [1.0, 1.0]]),
-    (bj.PositiveDefinite(), [[1e-8, 1e-4], [1e-4, 1.0]]),
+    (bj.PositiveDefinite(), [[0.25**13, 0.5**13], [0.5**13, 1.0]]),
     (bj.Correlation(), [[1.0, 1.0], [1.0, 1.0]]),
     (bj.Correlation(), [[1.0, -1.0 - 1e-7], [-1.0 - 1e-7, 1.0]]),
     (bj.PositiveDefiniteCirculant(), [1.0, 1.0, 1.0]),
@@ -67,10 +67,8 @@ def test_what_is_said_to_be_definite_is_definite(order, dtype):
     square /= scale[:, :, None] * scale[:, None]
     square += np.geomspace(1e-3, 1e3, 400)[:, None, None] * np.finfo(dtype).eps * np.eye(order)
     square = ((square + np.swapaxes(square, 1, 2)) / 2).astype(dtype)
-    said, true = (
-        np.asarray(bj.PositiveDefinite().contains(square)),
-        members(bj.PositiveDefinite(), square),
-    )
+    said = np.asarray(bj.PositiveDefinite().contains(jnp.asarray(square)))
+    true = members(bj.PositiveDefinite(), square)
     assert not (said & ~true).any()
     assert said.any()
     assert not said.all()
@@ -87,8 +85,9 @@ def test_far_out_a_running_sum_never_falls(size):
     y = 10 * np.random.default_rng(0).standard_normal((200, size))
     x = jax.jit(jax.vmap(bj.CumulatedExp().forward))(jnp.asarray(y, SINGLE))
     assert (np.diff(x) >= 0).all()
-    # Gaps below the last place have vanished, and the set says so.
-    assert not bj.Ordered().contains(x).any()
+    # Some gaps below the last place have vanished, and the set says so.
+    assert not bj.Ordered().contains(x).all()
+    np.testing.assert_array_equal(bj.Ordered().contains(x), members(bj.Ordered(), x))
 
 
 @pytest.mark.parametrize("order", [2, 10, 50])

@@ -65,16 +65,17 @@ def test_a_function_is_compiled_once(model, compilations):
     assert len(compilations) <= 2
 
 
-def test_what_a_function_closes_over_is_what_holds_now(model):
-    factor = 2.0
+@pytest.mark.parametrize("kind", [float, np.array, jnp.array])
+def test_what_a_function_closes_over_is_what_holds_now(model, kind):
     values = posterior(2, 3)
 
     def scaled(tree):
-        return factor * tree["slope"]
+        steps = jax.lax.scan(lambda sum, _: (sum + factor, None), 0.0 * factor, None, 2)[0]
+        return jax.jit(lambda slope: steps * factor * slope)(tree["slope"])
 
-    np.testing.assert_allclose(infer.map_trees(scaled, model, values), 2 * values["slope"])
-    factor = 3.0
-    np.testing.assert_allclose(infer.map_trees(scaled, model, values), 3 * values["slope"])
+    for factor in map(kind, (2.0, 3.0)):
+        found = infer.map_trees(scaled, model, values)
+        np.testing.assert_allclose(found, 2 * factor**2 * values["slope"], rtol=1e-14)
 
 
 def test_arguments_that_are_not_used_do_not_mix_up_programs():
