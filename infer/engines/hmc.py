@@ -223,7 +223,7 @@ class HMC(Engine):
         return eqx.tree_at(lambda t: t.shared, fresh, shared)
 
     def places(self, tuning: HMCTuning, recent: Sequence[Draws], remaining: int) -> np.ndarray:
-        return places(tuning.shared.metric, recent[-1].positions, recent[-1].stats, remaining)
+        return places(tuning.shared.metric, *recent[-1], remaining)
 
     @property
     def scouted(self) -> int:

@@ -186,7 +186,7 @@ class NUTS(Engine):
     def places(
         self, tuning: HamiltonianTuning, recent: Sequence[Draws], remaining: int
     ) -> np.ndarray:
-        return places(tuning.metric, recent[-1].positions, recent[-1].stats, remaining)
+        return places(tuning.metric, *recent[-1], remaining)
 
     @property
     def scouted(self) -> int:

@@ -135,7 +135,7 @@ def retune(
     """
     dtype = np.asarray(tuning.step_size).dtype
     metric, target = tuning.metric, np.asarray(tuning.target_acceptance)
-    kept = places(metric, draws[-1], stats, remaining) == np.arange(len(draws[-1]))
+    kept = places(metric, draws[-1], scores[-1], stats, remaining) == np.arange(len(draws[-1]))
     draws, scores = [w[kept] for w in draws], [w[kept] for w in scores]
     steps, astray = stats["step_size_bar"][kept, -1], np.asarray(not kept.all())
     if not remaining:

@@ -176,7 +176,7 @@ class Metropolis(Engine):
     def places(
         self, tuning: MetropolisTuning, recent: Sequence[Draws], remaining: int
     ) -> np.ndarray:
-        return places(tuning.shared.metric, recent[-1].positions, recent[-1].stats, remaining)
+        return places(tuning.shared.metric, *recent[-1], remaining)
 
     def still(
         self, tuning: MetropolisTuning, done: int, windows: tuple[int, ...]

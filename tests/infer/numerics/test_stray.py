@@ -1,10 +1,13 @@
 """A chain is sent away from where next to nothing of the posterior is, and from nowhere else."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 
 from infer.numerics.metric import Diagonal
-from infer.numerics.stray import FEWEST_DRAWS, places
+from infer.numerics.stray import FEWEST_DRAWS, bounds, gap, places
 
 CHAINS, DRAWS, SIZE = 4, 40, 5
 # Twice the root of five coordinates, and ten.
@@ -22,12 +25,15 @@ def regions(drops, spreads, draws=DRAWS):
     normal = rng.normal(size=(len(drops), draws, SIZE))
     drops, spreads = np.asarray(drops, float), np.asarray(spreads, float)
     levels = -0.5 * (normal**2).sum(-1) - (drops + SIZE * np.log(spreads))[:, None]
-    return 100.0 * np.arange(len(drops))[:, None, None] + spreads[:, None, None] * normal, levels
+    spreads = spreads[:, None, None]
+    places = 100.0 * np.arange(len(drops))[:, None, None]
+    return places + spreads * normal, -normal / spreads, levels
 
 
 def found(drops, spreads=(1.0,) * CHAINS, draws=DRAWS, remaining=1):
-    positions, levels = regions(drops, spreads, draws)
-    return places(Diagonal(np.full(SIZE, 3.0)), positions, {"lp": levels}, remaining).tolist()
+    positions, scores, levels = regions(drops, spreads, draws)
+    metric = Diagonal(np.full(SIZE, 3.0))
+    return places(metric, positions, scores, {"lp": levels}, remaining).tolist()
 
 
 @pytest.mark.parametrize("remaining", [0, 1])
@@ -52,20 +58,23 @@ def test_both_ends_of_a_funnel_hold_the_same():
 
 
 def test_a_chain_that_never_moved_is_sent_where_its_density_is_low():
-    positions, levels = regions([0, 40, 0, 0], (1.0,) * CHAINS)
-    positions[1], levels[1] = positions[1, 0], levels[1, 0]
+    positions, scores, levels = regions([0, 40, 0, 0], (1.0,) * CHAINS)
+    positions[1], scores[1], levels[1] = positions[1, 0], scores[1, 0], levels[1, 0]
     metric = Diagonal(np.ones(SIZE))
-    assert places(metric, positions, {"lp": levels}, 1).tolist() == [0, 2, 2, 3]
+    assert places(metric, positions, scores, {"lp": levels}, 1).tolist() == [0, 2, 2, 3]
     levels[1] = 40.0
-    assert places(metric, positions, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
+    assert places(metric, positions, scores, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
+    # On an isolated point of a plateau, where the scores alone would promise everything.
+    scores[1] = 0.0
+    assert places(metric, positions, scores, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
 
 
 def test_too_early_or_too_little_known_sends_none():
     stay = list(range(CHAINS))
     assert found([0, 40, 0, 0], remaining=2) == stay
     assert found([0, 40, 0, 0], draws=9) == stay
-    positions, _ = regions([0, 40, 0, 0], (1.0,) * CHAINS)
-    assert places(Diagonal(np.ones(SIZE)), positions, {}, 1).tolist() == stay
+    positions, scores, _ = regions([0, 40, 0, 0], (1.0,) * CHAINS)
+    assert places(Diagonal(np.ones(SIZE)), positions, scores, {}, 1).tolist() == stay
 
 
 @pytest.mark.parametrize("size", [1, 5, 50])
@@ -81,4 +90,85 @@ def test_ten_draws_that_move_slowly_send_no_chain_of_one_region(size):
         draw[...] = 0.8 * before + np.sqrt(1 - 0.8**2) * move
     for chains in np.moveaxis(draws, 0, 2):
         levels = {"lp": -0.5 * (chains**2).sum(-1)}
-        assert places(Diagonal(np.ones(size)), chains, levels, 1).tolist() == list(range(8))
+        found = places(Diagonal(np.ones(size)), chains, -chains, levels, 1)
+        assert found.tolist() == list(range(8))
+
+
+def a_dominant_mode_and_a_correlated_one(rng):
+    """Draw in a normal of 30 coordinates with nine tenths, and in a flat correlated one."""
+    size, along = 30, np.append(0.0, np.full(29, 29**-0.5))
+    covariance = 0.01 * np.eye(size) + 8.99 * np.outer(along, along)
+    covariance[0, 0] += 0.99
+    wide = np.eye(size)
+    chains, scores, levels = [], [], []
+    for share, spread in [(0.9, wide), (0.9, wide), (0.9, wide), (0.1, covariance)]:
+        draws = rng.multivariate_normal(np.zeros(size), spread, size=150)
+        slopes = -np.linalg.solve(spread, draws.T).T
+        chains, scores = [*chains, draws], [*scores, slopes]
+        log_det = np.linalg.slogdet(spread)[1]
+        levels.append(np.log(share) + 0.5 * (draws * slopes).sum(-1) - 0.5 * log_det)
+    return np.stack(chains), np.stack(scores), np.stack(levels)
+
+
+def test_a_dominant_mode_keeps_its_chains_beside_a_correlated_one():
+    """The product of the marginal spreads overstates the volume of the latter by 46 nats."""
+    draws, scores, levels = a_dominant_mode_and_a_correlated_one(np.random.default_rng(0))
+    metric = Diagonal(np.ones(30))
+    upper = bounds(metric, draws, scores, levels).upper
+    assert upper[3] - upper[:3].max() > gap(30)
+    assert places(metric, draws, scores, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
+
+
+FACTOR = np.tril(np.random.default_rng(3).normal(size=(3, 3))) + 2 * np.eye(3)
+
+
+def funnel(key, shape):
+    widths, normal = jax.random.normal(key, (2, *shape))
+    return jnp.stack([widths[..., 0], normal[..., 1] * jnp.exp(widths[..., 0])], -1)
+
+
+def log_funnel(x):
+    return dist.Normal(0.0, 1.0).log_prob(x[0]) + dist.Normal(0.0, jnp.exp(x[0])).log_prob(x[1])
+
+
+def of(law):
+    return lambda key, shape: law.sample(key, shape), lambda x: law.log_prob(x).sum()
+
+
+LAWS = {
+    "correlated normal": of(dist.MultivariateNormal(jnp.zeros(3), scale_tril=FACTOR)),
+    "heavy tails": of(dist.StudentT(5.0, jnp.zeros(3), 0.1)),
+    "a heavy tail": of(dist.Gumbel(jnp.zeros(3), 7.0)),
+    "correlated heavy tails": of(dist.MultivariateStudentT(5.0, jnp.zeros(3), FACTOR)),
+    "funnel": (lambda key, shape: funnel(key, (*shape, 2)), log_funnel),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_the_bounds_hold_the_mass_between_them(name):
+    """Each density integrates to one, so that the log mass is 0."""
+    sample, log_density = LAWS[name]
+    draws = sample(jax.random.key(0), (2, 20_000))
+    levels, scores = jax.vmap(jax.vmap(jax.value_and_grad(log_density)))(draws)
+    scale = np.linspace(0.5, 3.0, draws.shape[-1])
+    found = bounds(Diagonal(scale), *map(np.asarray, (draws, scores, levels)))
+    constant = 0.5 * len(scale) * np.log(2 * np.pi * np.e) + np.log(scale).sum()
+    assert (found.lower + constant < 0.02).all()
+    assert (found.upper + constant > -0.02).all()
+
+
+def test_the_bounds_meet_at_a_normal_that_the_metric_whitens():
+    draws = np.random.default_rng(0).normal(size=(1, 20_000, 3)) * [1.0, 10.0, 0.1]
+    scale = np.array([1.0, 10.0, 0.1])
+    found = bounds(Diagonal(scale), draws, -draws / scale**2, -0.5 * ((draws / scale) ** 2).sum(-1))
+    np.testing.assert_allclose(found.lower, found.upper, atol=0.02)
+
+
+def test_scores_that_are_not_finite_promise_nothing():
+    positions, scores, levels = regions([0, 40, 0, 0], (1.0,) * CHAINS)
+    for broken in (np.inf, np.nan):
+        scores[0, 3, 1] = broken
+        found = bounds(Diagonal(np.ones(SIZE)), positions, scores, levels)
+        assert found.lower[0] == -np.inf
+        stats = {"lp": levels}
+        assert places(Diagonal(np.ones(SIZE)), positions, scores, stats, 1).tolist() == [0, 2, 2, 3]

@@ -354,6 +354,28 @@ def test_chains_leave_a_mode_that_holds_nothing_and_no_other(engine):
     assert (kept.sent, sides(kept)) == ((), [False, False, True, True])
 
 
+def test_a_dominant_mode_is_not_left_for_a_correlated_one():
+    """Nine tenths lie in a standard normal of 30 coordinates, a tenth in a flat correlated one."""
+    along, first = np.append(0.0, np.full(29, 29**-0.5)), 6 * np.eye(30)[0]
+    covariance = (
+        0.01 * np.eye(30) + 8.99 * np.outer(along, along) + 0.99 / 36 * np.outer(first, first)
+    )
+    precision, log_det = np.linalg.inv(covariance), np.linalg.slogdet(covariance)[1]
+
+    def two(values):
+        here, there = values["x"] - first, values["x"] + first
+        small = jnp.log(0.1) - 0.5 * there @ jnp.asarray(precision) @ there - 0.5 * log_det
+        return jnp.logaddexp(jnp.log(0.9) - 0.5 * here @ here, small)
+
+    rng = np.random.default_rng(0)
+    starts = rng.normal(size=(4, 30)) + first
+    starts[3] = rng.multivariate_normal(-first, covariance)
+    model = infer.declared(two, {"x": bj.Real(shape=(30,))})
+    run = infer.start(model, infer.NUTS(), starts={"x": starts}, key=1, progress=False).advance(50)
+    assert run.sent == ()
+    assert (run.draws().positions[..., 0].mean(1) > 0).tolist() == [True, True, True, False]
+
+
 def test_chains_stay_among_those_of_their_own_data_set():
     """In programs of two chains, so that places are taken across them."""
     share = begun_in_two_modes(0.01, infer.NUTS()).density.model
