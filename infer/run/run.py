@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -16,7 +16,9 @@ from ..errors import RunError
 from ..programs.native import Program, Refusal, prepare, program
 from .collect import Group, collect, placed, regrouped
 from .devices import Plan, in_turn, without_native
+from .fingerprint import Fingerprint, fingerprint
 from .loop import SAMPLING, Block, Layout, Order, Steered, layout, run_block
+from .moves import Move, moves_to
 from .offers import refuse_number
 from .progress import Progress
 from .scouts import pool
@@ -50,7 +52,7 @@ class RunState(NamedTuple):
     """All that a stopped run needs to go on, bit for bit; every array is on the host.
 
     Attributes:
-        made_for: Engine, and names and shapes of the sites; another is refused.
+        made_for: Engine, sites, program and data; others are refused.
         groups: The chains, with their keys, states and the records of the present window.
         plan: How the chains share the machine.
         tuning: In use.
@@ -62,12 +64,12 @@ class RunState(NamedTuple):
         why_not_native: The reason, where there is no native form.
         warmed: Warm-up draws per chain that were made.
         warmup_gradients: Gradients that warm-up took.
-        sent: Chains that had gone astray in warm-up, and were sent to where others were.
+        moves: Chains that warm-up moved away from where next to nothing of the posterior is.
         scouts: Chains at other starts, until they have looked around from there.
         left_out: Windows that an early end leaves out; only while scouts are at work.
     """
 
-    made_for: str
+    made_for: Fingerprint
     groups: tuple[Group, ...]
     plan: Plan
     tuning: Tuning
@@ -79,7 +81,7 @@ class RunState(NamedTuple):
     why_not_native: str | None
     warmed: int
     warmup_gradients: int
-    sent: tuple[int, ...]
+    moves: tuple[Move, ...]
     scouts: tuple[Group, ...]
     left_out: tuple[int, ...]
 
@@ -99,7 +101,7 @@ class Run:
         rewritten: Names of the primitives that were rewritten to make it native.
         warmed: Draws of warm-up per chain that were made; fewer, where warm-up ended early.
         warmup_gradients: Gradients that warm-up took, where the engine counts them.
-        sent: Chains that had gone astray in warm-up, and were sent to where others were.
+        moves: Chains that warm-up moved away from where next to nothing of the posterior is.
         scouts: As many chains at other starts, which look around there while warm-up ends early.
         left_out: Windows that an early end leaves out; only while scouts are at work.
         reasons: Why this engine, a sentence each, where the run chose it.
@@ -120,7 +122,7 @@ class Run:
     rewritten: tuple[str, ...] = ()
     warmed: int = 0
     warmup_gradients: int = 0
-    sent: tuple[int, ...] = ()
+    moves: tuple[Move, ...] = ()
     scouts: list[Group] = field(default_factory=list)
     left_out: tuple[int, ...] = ()
     reasons: tuple[str, ...] = ()
@@ -141,6 +143,11 @@ class Run:
         return len(self.groups) * self.plan.width
 
     @property
+    def sent(self) -> tuple[int, ...]:
+        """Chains that warm-up moved, in order; `moves` says from where to where."""
+        return tuple(sorted({move.chain for move in self.moves}))
+
+    @property
     def executed(self) -> int:
         """Gradients that the present window took, with those of chains that had no more to do.
 
@@ -152,7 +159,7 @@ class Run:
     def state(self) -> RunState:
         """All that is needed to go on later; see `start(state=...)`."""
         return RunState(
-            made_for(self.family, self.engine),
+            self._fingerprint,
             self._copied(self.groups),
             self.plan,
             self.tuning,
@@ -164,10 +171,14 @@ class Run:
             self.why_not_native,
             self.warmed,
             self.warmup_gradients,
-            self.sent,
+            self.moves,
             self._copied(self.scouts),
             self.left_out,
         )
+
+    @cached_property
+    def _fingerprint(self) -> Fingerprint:
+        return fingerprint(self.family, self.engine)
 
     def _copied(self, groups: Sequence[Group]) -> tuple[Group, ...]:
         """Deal chains anew on the host, so that the run going on changes nothing there."""
@@ -253,7 +264,7 @@ class Run:
         early = 0 < sum(windows) < sum(planned)
         return {
             "tuning": tuning, "recent": recent, "windows": windows,
-            "left_out": planned if early and self.scouts else (), **self._moved(places),
+            "left_out": planned if early and self.scouts else (), **self._moved(places, window),
         }  # fmt: skip
 
     def _looked_around(self, window: Draws, scouted: Draws) -> dict[str, Any]:
@@ -272,20 +283,20 @@ class Run:
         tuning = self._retuned(recent, remaining)
         return {
             "tuning": tuning, "recent": recent, "windows": windows, "left_out": (),
-            **self._moved(own),
+            **self._moved(own, window, scouted),
         }  # fmt: skip
 
-    def _moved(self, places: np.ndarray) -> dict[str, Any]:
-        """Send chains to their places; what they did that had gone astray is forgotten."""
-        sent = {int(chain) for chain in np.flatnonzero(places != np.arange(self.chains))}
+    def _moved(self, places: np.ndarray, *windows: Draws) -> dict[str, Any]:
+        """Move chains to their places; what those that move have drawn is forgotten."""
+        moves = moves_to(places, windows)
         scouts = zip(self.scouts, self.groups, strict=False)
         moved = {
             "groups": [group.entered() for group in placed(self.groups, places, self.scouts)],
             # How many rows fill a block is known by now.
             "scouts": [replace(scout.entered(), limit=own.limit) for scout, own in scouts],
-            "sent": tuple(sorted({*self.sent, *sent})),
+            "moves": (*self.moves, *moves),
         }
-        return moved | ({"recent": ()} if sent else {})
+        return moved | ({"recent": ()} if moves else {})
 
     def _retuned(self, recent: tuple[Draws, ...], remaining: int) -> Tuning:
         """Let the engine learn, from the chains of each density apart."""
@@ -417,17 +428,3 @@ def _parted(draws: Draws, count: int) -> list[Draws]:
     stats = {name: np.split(a, count) for name, a in draws.stats.items()}
     own = ({name: a[i] for name, a in stats.items()} for i in range(count))
     return [Draws(*part) for part in zip(*parts, own, strict=True)]
-
-
-def made_for(family: Family, engine: Engine) -> str:
-    """Describe what a state belongs to: engine, its plain settings, and sites with shapes."""
-    latent = family.member(0).latent
-    sites = ", ".join(f"{site.name}{list(site.shape)}" for site in latent)
-    sites += f" of {family.count} data sets" if family.count > 1 else ""
-    plain = {
-        f.name: getattr(engine, f.name)
-        for f in fields(engine)  # pyright: ignore[reportArgumentType]
-        if f.compare and isinstance(getattr(engine, f.name), str | int | float | None)
-    }
-    settings = ", ".join(f"{name}={value!r}" for name, value in plain.items())
-    return f"{type(engine).__name__}({settings}) on sites {sites}"

@@ -25,10 +25,11 @@ from ..types import Kinds, kinds
 from .choice import choice, facts_of, hardware
 from .collect import Group, regrouped
 from .devices import Plan, plan, together
+from .fingerprint import refuse_others
 from .loop import chain_keys
 from .offers import chosen_starts, refuse_number, refuse_unless_engine, refuse_unless_offered
 from .packed import Packed, pack
-from .run import Run, RunState, joined, made_for
+from .run import Run, RunState, joined
 from .scouts import CHAINS_ENOUGH
 
 _log = logging.getLogger("infer")
@@ -191,12 +192,7 @@ def _resumed(
     members: Family, engine: Engine, state: RunState, progress: bool | None,
     reasons: tuple[str, ...],
 ) -> Run:  # fmt: skip
-    if state.made_for != made_for(members, engine):
-        raise RunError(
-            "state",
-            f"it belongs to {state.made_for}, not to {made_for(members, engine)}",
-            "Resume with the engine and the model that were stopped; data may differ.",
-        )
+    refuse_others(state.made_for, members, engine)
     return Run(
         members,
         engine,
@@ -212,7 +208,7 @@ def _resumed(
         progress,
         warmed=state.warmed,
         warmup_gradients=state.warmup_gradients,
-        sent=state.sent,
+        moves=state.moves,
         scouts=regrouped(state.scouts, state.plan.width),
         left_out=state.left_out,
         reasons=reasons,

@@ -57,6 +57,7 @@ def test_chains_that_agree_go_where_scouts_find_more(begun, engine):
     """All chains agree around 20, so neither R-hat nor the metric can see that all are wrong."""
     run = begun(20.0, 0.0, engine=engine).advance(400)
     assert run.sent == (0, 1, 2, 3)
+    assert all(move.left.min() > 10 > move.reached.max() for move in run.moves)
     assert sides(run) == [False] * 4
     # Of 4800 numbers each counts for a fifth at least: one mean in ten million is further off, and
     # fewer deviations.
