@@ -18,12 +18,12 @@ SCOUTED = 30
 class Bounds(NamedTuple):
     """Bounds of what the region of each chain holds, each of shape (chains,).
 
-    They are log masses in nats, less size / 2 log(2 pi e), and all are off by the same constant,
-    the log-determinant of the metric.
+    They are log masses in nats, up to a constant that all share: size / 2 log(2 pi e) and the
+    log-determinant of the metric's map.
 
     Attributes:
-        lower: No region holds less, but for the error of its averages.
-        upper: No region holds more, likewise.
+        lower: The region holds no less, but for the error of averages over its draws.
+        upper: The region holds no more, likewise.
     """
 
     lower: np.ndarray
@@ -42,8 +42,8 @@ def places(
     A chain in a region that holds a millionth of the posterior may take thousands of draws to find
     out of it, and until then counts for as much as any other. A chain is moved only if both of
     these hold: all of its log densities lie below all those of the chain whose region holds most;
-    and at most its region holds less than the other one at least, by more than the averages can
-    err. So a chain is left alone where the bounds are too wide to tell.
+    and the most that its region can hold is less than the least that the other one can hold, by
+    more than the averages can err. So a chain is left alone if the bounds are too wide to tell.
 
     Args:
         metric: In use while they were drawn.

@@ -13,6 +13,7 @@ from ..density.base import LogDensity
 from ..density.family import Family
 from ..models.site import Dims
 from ..run.run import Run
+from .angles import marked
 from .values import constrained, observed_values
 from .versions import as_arviz
 
@@ -27,6 +28,10 @@ def to_arviz(run: Run) -> Any:
     `observed_data` and `constant_data`, which has the frozen sites too. The attributes tell
     the engine, the view of the posterior and whether the Jacobian is included, the map of each
     site, which sites are frozen, and where the time went.
+
+    Angles lie between -pi and pi, and have the attributes `circular=1` and `units="rad"`. Their
+    plain means, R-hat and ESS say nothing if draws lie on both sides of pi: summarise their cosines
+    and sines, or give `arviz.summary` of ArviZ 0.x their names as `circ_var_names`.
 
     Raises:
         RunError: Some chain has no draw yet.
@@ -57,8 +62,9 @@ def arviz_of(
     lead = ("chain", "draw", *sets)
     axes = {site.name: site.dims for site in members[0].sites}
     coords = members[0].model.labels.coords
+    angles = [site.name for site in members[0].sites if site.constraint == "Circular"]
     groups = {
-        "posterior": dataset(axes, coords, values, lead),
+        "posterior": marked(dataset(axes, coords, values, lead), angles),
         "sample_stats": dataset({}, {}, stats, lead),
     } | {name: dataset(axes, coords, own, sets) for name, own in _data_of(members).items() if own}
     return as_arviz({name: g for name, g in groups.items() if g.data_vars}, attributes)

@@ -1,6 +1,7 @@
 """Where divergent transitions start and end, and which coordinates they run away along."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -15,6 +16,8 @@ from ..run.loop import KEY_IMPLEMENTATION, SAMPLING
 from ..run.run import Run
 from ..target import Target
 from ..types import Scalar, Vector
+from .origin import run_of
+from .remedy import either, non_centred, shorter_steps
 from .values import constrained
 
 # Coordinates that are named.
@@ -36,6 +39,7 @@ class Divergences:
         labels: Names of the coordinates.
         total: Divergent transitions of the whole run.
         draws: Transitions of the whole run.
+        advice: What may help.
     """
 
     chain: np.ndarray
@@ -46,6 +50,7 @@ class Divergences:
     labels: tuple[str, ...]
     total: int
     draws: int
+    advice: str = ""
 
     def __str__(self) -> str:
         head = f"{self.total} of {self.draws} transitions diverged"
@@ -64,26 +69,26 @@ class Divergences:
                 f"{head}; followed: {len(self.chain)}. From the draws' mean, in the unconstrained "
                 "space, their ends lie at",
                 *lines,
-                "Where a scale runs towards zero, write the sites whose spread it is with "
-                "centred=False; else raise target_acceptance.",
+                self.advice,
             ]
         )
 
 
-def explain_divergences(run: Run, most: int = 20) -> Divergences:
+def explain_divergences(run: Any, most: int = 20) -> Divergences:
     """Follow divergent transitions again, from where they started to where they ended.
 
     Draws depend on the seed, the chain and the draw alone, so a transition is repeated from the
     draw before it; nothing is kept for it while sampling.
 
     Args:
-        run: Of HMC or NUTS, with draws.
+        run: A run of HMC or NUTS with draws, or what `infer.sample` returned of one.
         most: How many to follow of each chain, the first ones.
 
     Raises:
-        RunError: There is no draw yet, the engine's transitions do not diverge, or the run is of
-            several models.
+        RunError: There is no draw yet, the engine's transitions do not diverge, the run is of
+            several models, or no run is known for a result, such as one that was read from a file.
     """
+    run = run_of(run)
     if run.family.count > 1:
         raise RunError(
             "run",
@@ -111,6 +116,7 @@ def explain_divergences(run: Run, most: int = 20) -> Divergences:
         tuple(run.density.labels()),
         int(diverging.sum()),
         diverging.size,
+        either(non_centred(run.density), shorter_steps(run.engine)),
     )
 
 

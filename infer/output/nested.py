@@ -7,6 +7,7 @@ import numpy as np
 import xarray
 
 from ..errors import RunError
+from .angles import cos_and_sin, is_angle
 
 
 def nested_rhat(
@@ -55,6 +56,10 @@ def nested_rhat(
 
 
 def _of(variable: xarray.DataArray, superchains: int, each: int, draws: int) -> xarray.DataArray:
+    """Compute it for one variable; for an angle, the larger one of its cosine and its sine."""
+    if is_angle(variable):
+        cos, sin = (_of(part, superchains, each, draws) for part in cos_and_sin(variable))
+        return cos.copy(data=np.maximum(cos.values, sin.values))
     numbers = np.asarray(variable.transpose("chain", "draw", ...), np.float64)
     groups = numbers.reshape(superchains, each, draws, *numbers.shape[2:])
     means = groups.mean(2)

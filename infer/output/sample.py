@@ -22,9 +22,10 @@ from ..run.start import start
 from .approximation import Approximation, approximations_of, prepare_findings
 from .arviz import to_arviz
 from .optimum import Optimum, optima_of
+from .origin import remember
 from .surroundings import prepare_probe
 from .values import prepare_values
-from .verdict import judged
+from .verdict import found_in
 
 # Searches for a mode if no number is named.
 SEARCHES = 16
@@ -60,8 +61,7 @@ def sample(
         draws: Draws per chain: exactly so many, for every chain.
         warmup: Warm-up draws per chain; by default the engine's for so many chains. HMC and NUTS
             end it early once the chains agree and the metric whitens their draws, and make at
-            most twice as many where the chains need very different step sizes, or one had gone
-            astray.
+            most twice as many if the chains need very different step sizes, or one was moved.
         starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or "initial" (the
             values that the model was made with, as a tree has them, or "uniform" if the log
             density is not finite there); constrained values by name, each of a site's shape or
@@ -77,11 +77,13 @@ def sample(
     Returns:
         ArviZ data; see `to_arviz`. Of several models, all variables, statistics and data have
         the dimension `dataset`, so that ArviZ's diagnostics come out for each. After an
-        interrupt, the draws made so far.
+        interrupt, the draws made so far. `explain_divergences`, `why_slow` and `verdict` take it,
+        for which its run is kept as long as this object lives, up to 256 MB of draws.
 
     Warns:
-        SamplingWarning: Something is wrong with the draws, as `verdict` finds it, and what to do;
-            one warning for each finding, kept in the attribute `verdict`. To silence them:
+        SamplingWarning: Something is wrong with the draws, as `verdict` finds it, or chains were
+            moved in warm-up; and what to do. There is one warning for each finding, and all are
+            kept in the attribute `verdict`. To silence them:
             `warnings.filterwarnings("ignore", category=infer.SamplingWarning)`.
 
     Raises:
@@ -98,7 +100,8 @@ def sample(
     # While XLA is still at the loop.
     prepare_values(run.density)
     data = to_arviz(_advanced(run, draws))
-    found = judged(run.engine, data)
+    remember(data, run)
+    found = found_in(run, data)
     data.attrs["verdict"] = "\n".join(found.findings)
     for finding in found.findings:
         warnings.warn(finding, SamplingWarning, stacklevel=2)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +15,14 @@ from ..engines.base import Engine
 from ..programs.native import Program, Refusal, program
 from ..run.run import Run
 from ..types import Vector
+from .origin import run_of
+from .remedy import either, non_centred
 
 # Gradients timed: enough to last far longer than a call.
 TIMED_SECONDS = 0.2
 # Share of trajectories cut short that is worth a word.
 OFTEN = 0.01
+LONGER = "warm up for longer (warmup=)"
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Slowness:
         histogram: How many draws took how many leapfrogs, by powers of two: (most, count).
         at_limit: Share of the draws whose trajectory was cut short by the engine's limit.
         why_not_native: The reason, where there is no native loop.
+        advice: What may help if trajectories were cut short.
     """
 
     seconds: dict[str, float]
@@ -48,6 +53,7 @@ class Slowness:
     histogram: tuple[tuple[int, int], ...]
     at_limit: float
     why_not_native: str | None
+    advice: str = ""
 
     @property
     def gradient_share(self) -> float:
@@ -82,24 +88,27 @@ class Slowness:
         if self.at_limit > OFTEN:
             lines.append(
                 f"{self.at_limit:.0%} of the trajectories were cut short: the posterior is badly "
-                "scaled or strongly curved; write it non-centred, or warm up for longer"
+                f"scaled or strongly curved. {self.advice}"
             )
         return "\n".join(lines)
 
 
-def why_slow(run: Run) -> Slowness:
+def why_slow(run: Any) -> Slowness:
     """Tell where the time of a run went; times the gradient once more, for a fifth of a second.
 
     Args:
-        run: Of HMC or NUTS, with draws.
+        run: A run of HMC or NUTS with draws, or what `infer.sample` returned of one.
 
     Raises:
-        RunError: There is no draw yet.
+        RunError: There is no draw yet, or no run is known for a result, such as one that was read
+            from a file.
     """
+    run = run_of(run)
     draws = run.draws()
     steps = draws.stats.get("n_steps", np.ones(draws.positions.shape[:2], int))
     largest = 2 ** np.ceil(np.log2(np.maximum(steps, 1) + 1)).astype(int) - 1
     sizes, counts = np.unique(largest, return_counts=True)
+    at_limit = float(np.mean(cut_short(run.engine, draws.stats)))
     return Slowness(
         asdict(run.timing),
         _gradient_seconds(run, draws.positions[0, -1, : run.density.size]),
@@ -108,8 +117,9 @@ def why_slow(run: Run) -> Slowness:
         run.warmup_gradients,
         run.plan.threads,
         tuple(zip(sizes.tolist(), counts.tolist(), strict=True)),
-        float(np.mean(cut_short(run.engine, draws.stats))),
+        at_limit,
         run.why_not_native,
+        either(LONGER, non_centred(run.density)) if at_limit > OFTEN else "",
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray
 
+from .angles import without_angles
+
 # Numbers that are looked at, and entries of all of them; and how many of the worst are named.
 MOST_NUMBERS, MOST_ENTRIES = 1000, 2**22
 JUDGED = 4
@@ -28,9 +30,13 @@ class Numbers(NamedTuple):
 
 
 def numbers_of(posterior: xarray.Dataset) -> Numbers:
-    """Lay out the numbers of a posterior that vary; of more than a thousand, evenly spaced ones."""
+    """Lay out the numbers of a posterior that vary; of more than a thousand, evenly spaced ones.
+
+    Angles are laid out as their cosines and sines.
+    """
     lead = posterior.sizes["chain"], posterior.sizes["draw"]
-    arrays = {n: posterior.variables[n].transpose("chain", "draw", ...) for n in posterior}
+    plain = without_angles(posterior).items()
+    arrays = {name: array.transpose("chain", "draw", ...) for name, array in plain}
     whole = sum(array.size for array in arrays.values()) // prod(lead)
     stride = -(-whole // int(np.clip(MOST_ENTRIES // prod(lead), 1, MOST_NUMBERS)))
     names, rows = [], []

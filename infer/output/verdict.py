@@ -8,11 +8,16 @@ import arviz as az
 import numpy as np
 import xarray
 
+from ..density.base import LogDensity
 from ..engines.base import Engine
 from ..numerics.agreement import split_rhat
 from ..run.run import Run
+from .angles import across_the_cut, without_angles
 from .arviz import SET, to_arviz
-from .slowness import OFTEN, cut_short
+from .moved import moved
+from .origin import run_of
+from .remedy import either, non_centred, shorter_steps
+from .slowness import LONGER, OFTEN, cut_short
 from .suspects import MOST_NUMBERS, Numbers, numbers_of, suspects
 
 # Of fewer draws per chain, R-hat, ESS and E-BFMI are noise.
@@ -28,6 +33,8 @@ LARGEST_RHAT_OF_MANY = 1.1
 MARGIN = 3
 # Betancourt (2016), arXiv 1604.00695, and Stan.
 SMALLEST_BFMI = 0.3
+# Fewer divergent transitions are single ones, which say nothing of where the draws are.
+DIVERGENT = 0.001
 # Sites or chains that are named.
 NAMED = 5
 
@@ -37,51 +44,62 @@ class Verdict:
     """What is wrong with the draws of a run.
 
     Attributes:
-        findings: A sentence or two each, with what to do; none where nothing is wrong.
+        findings: A few sentences each, with what to do; empty if no problem was found.
     """
 
     findings: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\n".join(self.findings) or "nothing is found wrong"
+        return "\n".join(self.findings) or "no problems found"
 
 
-def verdict(run: Run) -> Verdict:
-    """Tell what is wrong with the draws of a run; `sample` warns of the same.
+def verdict(run: Any) -> Verdict:
+    """Say what is wrong with the draws of a run; `sample` warns of the same.
 
-    Asked are: divergent transitions, chains of nothing else, trajectories cut short by the engine's
-    limit; and, from 100 draws per chain on, E-BFMI below 0.3, R-hat above 1.01 and a bulk ESS below
-    100 a chain. Of large posteriors a thousand numbers are looked at coarsely, and ArviZ judges
-    those that look worst. Of more than 16 chains only an R-hat above 1.1 is told: in each of them
-    the means are still noisy. Of several data sets, it is told how many are concerned.
+    Checks: divergent transitions from one in a thousand on, chains of nothing else, trajectories
+    cut short by the engine's limit; and, from 100 draws per chain on, E-BFMI below 0.3, R-hat above
+    1.01 and a bulk ESS below 100 a chain. Large posteriors are looked at coarsely in a thousand
+    numbers, and ArviZ judges those that look worst. If there are more than 16 chains, only an R-hat
+    above 1.1 is reported: in each of them the means are still noisy. For several data sets, it is
+    reported how many are concerned. Angles are judged by their cosines and sines; if they lie on
+    both sides of pi, it is reported that their plain means say nothing. Last, chains that warm-up
+    moved are listed, with both places.
 
     Args:
-        run: Of a sampler, with draws.
+        run: A run of a sampler with draws, or what `infer.sample` returned.
 
     Raises:
-        RunError: There is no draw yet.
+        RunError: There is no draw yet, or no run is known for a result, such as one that was read
+            from a file.
     """
-    return judged(run.engine, to_arviz(run))
+    run = run_of(run)
+    return found_in(run, to_arviz(run))
 
 
-def judged(engine: Engine, data: Any) -> Verdict:
-    """Tell what is wrong with draws in ArviZ data.
+def found_in(run: Run, data: Any) -> Verdict:
+    """Say what is wrong with a run whose draws are in ArviZ data already."""
+    return Verdict((*judged(run.engine, data, run.density).findings, *moved(run)))
+
+
+def judged(engine: Engine, data: Any, density: LogDensity | None = None) -> Verdict:
+    """Say what is wrong with draws in ArviZ data.
 
     Args:
-        engine: That made them.
+        engine: The engine that made the draws.
         data: What `to_arviz` returned.
+        density: Their log density, if advice shall look at how the model is written.
     """
     posterior, stats = _group(data, "posterior"), _group(data, "sample_stats")
     # Not as arrays with coordinates, each of which takes longer to make than to judge.
     stats = {str(name): np.asarray(stats.variables[name]) for name in stats}
     if SET in posterior.dims:
-        return Verdict(tuple(_of_sets(engine, stats, posterior)))
+        return Verdict((*_of_sets(engine, stats, posterior), *across_the_cut(posterior)))
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-    findings = [*_divergent(stats), *_at_limit(engine, stats)]
+    findings = [*_divergent(engine, stats, density), *_at_limit(engine, stats, density)]
     if draws >= FEWEST_DRAWS:
         judge = _unmixed if chains <= MANY_CHAINS else _unmixed_of_many
-        findings += [*_low_energy(stats), *judge(numbers_of(posterior))]
-    return Verdict(tuple(findings))
+        findings += [*_low_energy(stats, density), *judge(numbers_of(posterior))]
+    return Verdict((*findings, *across_the_cut(posterior)))
 
 
 def _group(data: Any, name: str) -> xarray.Dataset:
@@ -91,9 +109,11 @@ def _group(data: Any, name: str) -> xarray.Dataset:
     return group.to_dataset() if hasattr(group, "to_dataset") else group
 
 
-def _divergent(stats: Mapping[str, np.ndarray]) -> Iterator[str]:
+def _divergent(
+    engine: Engine, stats: Mapping[str, np.ndarray], density: LogDensity | None
+) -> Iterator[str]:
     diverging = stats.get("diverging")
-    if diverging is None or not diverging.any():
+    if diverging is None:
         return
     stuck = np.flatnonzero(diverging.all(1))
     if len(stuck):
@@ -101,26 +121,29 @@ def _divergent(stats: Mapping[str, np.ndarray]) -> Iterator[str]:
             f"every transition of {_chains(stuck)} diverged: stuck where it began. Look at "
             "infer.check(model) and infer.explain(model), or give other starts=."
         )
-    yield (
-        f"{diverging.sum()} of {diverging.size} transitions after warm-up diverged "
-        f"({diverging.mean():.1%}), so the draws may miss a part of the posterior. "
-        "infer.explain_divergences(run) says where, of a run made with infer.start; write what a "
-        "small scale spreads with centred=False, or raise target_acceptance."
-    )
+    if diverging.mean() >= DIVERGENT:
+        yield (
+            f"{diverging.sum()} of {diverging.size} transitions after warm-up diverged "
+            f"({diverging.mean():.1%}), so the draws may miss a part of the posterior. "
+            "infer.explain_divergences(result) says where. "
+            f"{either(non_centred(density), shorter_steps(engine))}"
+        ).strip()
 
 
-def _at_limit(engine: Engine, stats: Mapping[str, np.ndarray]) -> Iterator[str]:
+def _at_limit(
+    engine: Engine, stats: Mapping[str, np.ndarray], density: LogDensity | None
+) -> Iterator[str]:
     share = float(cut_short(engine, stats).mean())
     if share > OFTEN:
         limit = "max_depth" if hasattr(engine, "max_depth") else "max_steps"
         yield (
             f"{share:.0%} of the trajectories were cut short by {limit}={getattr(engine, limit)}: "
-            "the posterior is badly scaled or strongly curved. Warm up for longer, or write it "
-            "non-centred; infer.why_slow(run) says how long they are."
+            "the posterior is badly scaled or strongly curved. "
+            f"{either(LONGER, non_centred(density))} infer.why_slow(result) says how long they are."
         )
 
 
-def _low_energy(stats: Mapping[str, np.ndarray]) -> Iterator[str]:
+def _low_energy(stats: Mapping[str, np.ndarray], density: LogDensity | None) -> Iterator[str]:
     if "energy" not in stats:
         return
     low = missing_information(stats["energy"])
@@ -128,8 +151,8 @@ def _low_energy(stats: Mapping[str, np.ndarray]) -> Iterator[str]:
     if len(chains):
         yield (
             f"E-BFMI is {np.nanmin(low):.2f} (below {SMALLEST_BFMI}) in {_chains(chains)}: "
-            "energies change slowly from draw to draw, as where tails are heavy. Write scales and "
-            "what they spread with centred=False, or give priors lighter tails."
+            "energies change slowly from draw to draw, as they do if tails are heavy. "
+            f"{either(non_centred(density), 'give priors lighter tails')}"
         )
 
 
@@ -160,7 +183,7 @@ def _unmixed(numbers: Numbers) -> Iterator[str]:
         yield (
             f"the effective sample size is down to {-max(low.values()):.0f} (below {SMALLEST_ESS} "
             f"a chain), of {_worst(low)}: their means and intervals are uncertain. Draw more "
-            "(draws=); infer.why_slow(run) says what a draw costs."
+            "(draws=); infer.why_slow(result) says what a draw costs."
         )
 
 
@@ -181,7 +204,7 @@ def _of_sets(
     """Count the data sets concerned; statistics have the shape (chains, draws, data sets)."""
     none = np.zeros((1, 1, 1), bool)
     concerned = {
-        "transitions diverged": stats.get("diverging", none).any((0, 1)),
+        "transitions diverged": stats.get("diverging", none).mean((0, 1)) >= DIVERGENT,
         "trajectories were cut short": (none + cut_short(engine, stats)).mean((0, 1)) > OFTEN,
     }
     if posterior.sizes["draw"] >= FEWEST_DRAWS:
@@ -198,8 +221,9 @@ def _of_sets(
 
 
 def _disagreeing(posterior: xarray.Dataset) -> np.ndarray:
-    """Tell which data sets have a number whose chains disagree, by R-hat without ranks."""
-    arrays = [posterior[name].transpose("chain", "draw", SET, ...) for name in posterior.data_vars]
+    """Return which data sets have a number whose chains disagree, by R-hat without ranks."""
+    plain = without_angles(posterior).values()
+    arrays = [array.transpose("chain", "draw", SET, ...) for array in plain]
     entries = int(np.prod(arrays[0].shape[:3]))
     stride = -(-sum(array.size for array in arrays) // (MOST_NUMBERS * entries))
     high = []

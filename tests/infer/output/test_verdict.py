@@ -1,15 +1,23 @@
 """What is wrong is said by itself, and nothing else."""
 
+import copy
+import gc
 import warnings
 
 import arviz as az
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 import xarray
 
 import bijectors as bj
 import infer
+from infer import nested_rhat
+from infer.density.spread import spread_by_others
+from infer.output import origin
+from infer.output.angles import marked
 from infer.output.suspects import MOST_NUMBERS, numbers_of, suspects
 from infer.output.verdict import judged, missing_information
 
@@ -53,7 +61,7 @@ def good(*shape, seed=3):
 
 def test_independent_draws_are_not_talked_about():
     assert findings({"mu": good(), "theta": good(3)}) == ()
-    assert str(judged(infer.NUTS(), result({"mu": good()}))) == "nothing is found wrong"
+    assert str(judged(infer.NUTS(), result({"mu": good()}))) == "no problems found"
 
 
 def test_divergences_are_counted_and_a_chain_of_nothing_else_is_named():
@@ -61,11 +69,53 @@ def test_divergences_are_counted_and_a_chain_of_nothing_else_is_named():
     diverging[1, [3, 8]] = True
     (only,) = findings({"mu": good()}, diverging=diverging)
     assert only.startswith("2 of 2000 transitions after warm-up diverged (0.1%)")
-    assert "infer.explain_divergences" in only
+    assert "infer.explain_divergences(result)" in only
+    assert only.endswith("Raise target_acceptance (it is 0.8).")
     diverging[2] = True
     stuck, count = findings({"mu": good()}, diverging=diverging)
     assert "chain 2 diverged: stuck" in stuck
     assert count.startswith("502 of 2000")
+
+
+def test_a_single_divergence_of_thousands_is_not_talked_about():
+    diverging = np.zeros((CHAINS, 1000), bool)
+    diverging[1, 3] = True
+    mu = autoregression(0.0, (CHAINS, 1000))
+    assert findings({"mu": mu}, diverging=diverging) == ()
+    sets = {
+        "posterior": xarray.Dataset({"x": (("chain", "draw", "dataset"), mu[..., None])}),
+        "sample_stats": xarray.Dataset(
+            {"diverging": (("chain", "draw", "dataset"), diverging[..., None])}
+        ),
+    }
+    assert judged(infer.NUTS(), sets).findings == ()
+
+
+def spread_out(site):
+    spread = site("spread", dist.HalfNormal(3.0))
+    site("level", dist.Normal(1.0, 2.0))
+    site("centred", dist.Normal(0.0, spread), shape=(2,))
+    site("others", dist.LogNormal(0.0, 2 * spread + 1))
+    site("written", dist.Normal(0.0, spread), shape=(2,), centred=False)
+    site("part", dist.Normal(0.0, spread), shape=(2,), centred=0.5)
+
+
+def hierarchy():
+    level = numpyro.sample("level", dist.Normal(0.0, numpyro.sample("wide", dist.HalfNormal(1.0))))
+    numpyro.sample("y", dist.Normal(level, 1.0), obs=1.0)
+
+
+def test_advice_names_what_is_centred_on_another_site_and_nothing_else():
+    density = infer.log_density(infer.model(spread_out))
+    assert spread_by_others(density) == ("centred", "others")
+    assert spread_by_others(infer.log_density(infer.from_numpyro(hierarchy))) == ("level",)
+    diverging = np.ones((CHAINS, DRAWS), bool)
+    diverging[:, 0] = False
+    data = result({"mu": good()}, diverging=diverging)
+    (only,) = judged(infer.NUTS(), data, density).findings
+    assert "The scale of centred, others depends on other sites: write them non-centred" in only
+    (only,) = judged(infer.NUTS(), data, infer.log_density(targets.normal())).findings
+    assert "centred" not in only
 
 
 def test_trajectories_cut_short_are_told_from_one_in_a_hundred_on():
@@ -183,6 +233,90 @@ def test_of_many_data_sets_those_concerned_are_counted():
 def cliff(values):
     x = values["x"]
     return -0.5 * (x**2).sum() - 1e6 * jnp.maximum(x[0] - 1.0, 0.0)
+
+
+def test_angles_around_pi_are_judged_on_the_circle():
+    phi = np.pi + 0.1 * good(2)
+    phi[..., 0] -= np.pi
+    angles = marked(result({"phi": np.angle(np.exp(1j * phi))})["posterior"], ["phi"])
+    numbers = numbers_of(angles)
+    assert numbers.names == ["cos phi[0]", "cos phi[1]", "sin phi[0]", "sin phi[1]"]
+    np.testing.assert_allclose(numbers.draws[3], np.sin(phi[..., 1]), atol=1e-12)
+    (only,) = judged(infer.NUTS(), {"posterior": angles}).findings
+    assert only.startswith("draws of phi lie on both sides of pi")
+    # A uniform angle, or one far from the cut, has nothing to say.
+    for fine in (np.random.default_rng(0).uniform(-np.pi, np.pi, (CHAINS, DRAWS)), phi[..., 0]):
+        posterior = marked(result({"phi": fine})["posterior"], ["phi"])
+        assert judged(infer.NUTS(), {"posterior": posterior}).findings == ()
+
+
+def test_chains_that_disagree_on_the_circle_are_found_and_others_are_not():
+    turn = 2 * np.pi * np.arange(CHAINS)[:, None]
+    names = ("chain", "draw")
+    near = np.angle(np.exp(1j * (np.pi - 0.01 + 0.001 * good() + 0.02 * (turn > 7))))
+    posterior = marked(xarray.Dataset({"phi": (names, near)}), ["phi"])
+    assert findings_of(posterior)[0].startswith("R-hat reaches")
+    assert "of sin phi: " in findings_of(posterior)[0]
+    same = marked(xarray.Dataset({"phi": (names, np.angle(np.exp(1j * (3.1 + good()))))}), ["phi"])
+    (only,) = findings_of(same)
+    assert only.startswith("draws of phi lie on both sides of pi")
+    assert float(nested_rhat({"posterior": same}, 2)["phi"]) < 1.01
+
+
+def findings_of(posterior):
+    return judged(infer.NUTS(), {"posterior": posterior}).findings
+
+
+def test_a_sampled_angle_is_marked_and_its_cut_is_reported():
+    model = infer.model(lambda site: site("phi", dist.VonMises(np.pi, 50.0), shape=(2,)))
+    with pytest.warns(infer.SamplingWarning) as caught:
+        data = infer.sample(model, chains=2, draws=300, key=0, progress=False)
+    (only,) = caught
+    assert "draws of phi lie on both sides of pi" in str(only.message)
+    assert data.posterior["phi"].attrs == {"circular": 1, "units": "rad"}
+    assert data.posterior.sizes["draw"] == 300
+
+
+def mode_of_nothing(values):
+    """A hundred nats below the other mode, which holds all."""
+    place, scale = values["place"], values["scale"]
+    near = lambda middle: -0.5 * ((place - middle) ** 2).sum() - scale  # noqa: E731
+    return jnp.logaddexp(near(0.0), near(20.0) - 100.0)
+
+
+def test_sample_says_which_chains_were_moved_with_both_places():
+    supports = {"scale": bj.Positive(), "place": bj.Real(shape=(2,))}
+    model = infer.declared(mode_of_nothing, supports)
+    starts = {"scale": np.ones(2), "place": np.array([[20.0, 20.0], [0.0, 0.0]])}
+    options = {"chains": 2, "starts": starts, "draws": 50, "key": 0, "progress": False}
+    with pytest.warns(infer.SamplingWarning, match="warm-up moved chains") as caught:
+        data = infer.sample(model, infer.NUTS(), **options)
+    (only,) = [str(w.message) for w in caught if "moved chains" in str(w.message)]
+    left, reached = only.split("Chain 0 left ")[1].split(" for ")[:2]
+    at = [float(part.split("place[0] = ")[1].split(",")[0]) for part in (left, reached)]
+    np.testing.assert_allclose(at, [20.0, 0.0], atol=5)
+    assert "place[1] = " in left
+    assert "scale = " in reached
+    assert "Chain 1" not in only
+    assert only in data.attrs["verdict"]
+    assert only in infer.verdict(data).findings
+
+
+def test_a_result_leads_to_its_run_as_long_as_it_lives(tmp_path):
+    options = {"chains": 2, "warmup": 50, "draws": 60, "key": 0, "progress": False}
+    data = infer.sample(targets.normal(), infer.NUTS(), **options)
+    run = infer.start(targets.normal(), infer.NUTS(), chains=2, warmup=50, key=0, progress=False)
+    run.advance(60)
+    assert str(infer.explain_divergences(data)) == str(infer.explain_divergences(run))
+    assert infer.why_slow(data).sampled == infer.why_slow(run).sampled
+    assert str(infer.verdict(data)) == str(infer.verdict(run))
+    for lost in (copy.copy(data), {}):
+        with pytest.raises(infer.RunError, match="the run that this .* came from is not at hand"):
+            infer.why_slow(lost)
+    known = len(origin._runs)
+    del data
+    gc.collect()
+    assert len(origin._runs) < known
 
 
 def test_sample_warns_of_what_it_finds_and_keeps_it():

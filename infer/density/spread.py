@@ -1,0 +1,58 @@
+"""Find the sites whose prior has another site as its scale, and that are written centred."""
+
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from bijectors.base import Image
+
+from ..models.centring import FAMILIES
+from ..models.prior import unwrapped
+from ..models.site import Declaration
+from ..types import Kinds, Vector, kinds
+from .base import LogDensity, _FlatReader
+
+
+class _Noting(_FlatReader):
+    """Notes the scale of each prior that has one, of sites that use the default map."""
+
+    def __init__(self, position: Vector, density: LogDensity) -> None:
+        super().__init__(position, density.model.rules, density.seen)
+        self.scales: dict[str, Array] = {}
+
+    def take(self, declaration: Declaration) -> Image:
+        prior = None if declaration.prior is None else unwrapped(declaration.prior.distribution)
+        if isinstance(prior, FAMILIES) and declaration.bijector is None:
+            scale = prior.scale if hasattr(prior, "scale") else prior.scale_tril  # pyright: ignore
+            self.scales[declaration.name] = jnp.asarray(scale)
+        return super().take(declaration)
+
+
+def spread_by_others(density: LogDensity) -> tuple[str, ...]:
+    """Name the centred sites whose prior's scale depends on the vector; traces the model once.
+
+    These are what `centred=False` was made for: near a small scale such a site has to be small too,
+    and few step sizes suit both that neck and the wide rest.
+    """
+    return _spread(kinds(density))
+
+
+@lru_cache(maxsize=64)
+def _spread(kind: Kinds) -> tuple[str, ...]:
+    density: LogDensity = kind.outline()
+    traced, names = jax.make_jaxpr(_scales, return_shape=True)(density, jnp.zeros(density.size))
+    moving = {id(traced.jaxpr.invars[-1])}
+    for equation in traced.eqns:
+        if moving & set(map(id, equation.invars)):
+            moving |= set(map(id, equation.outvars))
+    found = [id(scale) in moving for scale in traced.jaxpr.outvars]
+    spread = {name for name, moves in zip(sorted(names), found, strict=True) if moves}
+    return tuple(site.name for site in density.latent if site.name in spread)
+
+
+def _scales(density: LogDensity, position: Vector) -> dict[str, Array]:
+    reader = _Noting(position, density)
+    density.model.run(reader)
+    return reader.scales

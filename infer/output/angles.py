@@ -1,0 +1,68 @@
+"""Angles of a posterior are judged by cosine and sine, since their numbers jump at pi."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+import xarray
+
+AnyVariable = TypeVar("AnyVariable", xarray.DataArray, xarray.Variable)
+# What the attribute of an angle is called.
+CIRCULAR = "circular"
+# By how much a plain sd exceeds the circular one if draws lie on both sides of the jump.
+CUT = 1.1
+
+
+def marked(posterior: xarray.Dataset, angles: Sequence[str]) -> xarray.Dataset:
+    """Mark variables as angles in radians, by attributes that files keep."""
+    for name in angles:
+        if name in posterior:
+            posterior[name].attrs.update({CIRCULAR: 1, "units": "rad"})
+    return posterior
+
+
+def is_angle(variable: xarray.DataArray | xarray.Variable) -> bool:
+    """Return whether a variable is marked as an angle."""
+    return bool(variable.attrs.get(CIRCULAR))
+
+
+def cos_and_sin(angle: AnyVariable) -> tuple[AnyVariable, AnyVariable]:
+    """Compute both, which are plain numbers."""
+    bare = angle.copy()
+    bare.attrs = {}
+    return np.cos(bare), np.sin(bare)  # pyright: ignore[reportReturnType]
+
+
+def without_angles(posterior: xarray.Dataset) -> dict[str, xarray.Variable]:
+    """List the variables, with cosine and sine in the place of each angle."""
+    found: dict[str, xarray.Variable] = {}
+    for name in map(str, posterior):
+        variable = posterior.variables[name]
+        if is_angle(variable):
+            cos, sin = cos_and_sin(variable)
+            found |= {f"cos {name}": cos, f"sin {name}": sin}
+        else:
+            found[name] = variable
+    return found
+
+
+def across_the_cut(posterior: xarray.Dataset) -> Iterator[str]:
+    """Say which angles have draws on both sides of pi, so that their plain means say nothing."""
+    angles = [str(name) for name in posterior if is_angle(posterior.variables[name])]
+    cut = [name for name in angles if _is_cut(posterior.variables[name])]
+    if cut:
+        yield (
+            f"draws of {', '.join(cut)} lie on both sides of pi, where an angle jumps to -pi: its "
+            "plain mean, sd, R-hat and ESS, as arviz.summary gives them, say nothing. Summarise "
+            f"numpy.cos and numpy.sin of it, or with ArviZ 0.x give circ_var_names={cut}. (infer "
+            "judged cosine and sine.)"
+        )
+
+
+def _is_cut(angle: xarray.Variable) -> bool:
+    """Compare the plain with the circular standard deviation, of each of its numbers."""
+    numbers = np.asarray(angle.transpose("chain", "draw", ...), np.float64)
+    length = np.abs(np.exp(1j * numbers).mean((0, 1)))
+    with np.errstate(divide="ignore"):
+        circular = np.sqrt(-2 * np.log(np.minimum(length, 1.0)))
+    return bool((numbers.std((0, 1)) > CUT * circular + 1e-6).any())

@@ -1,0 +1,40 @@
+"""The run that a result came from, as long as the result lives; no file keeps it."""
+
+import weakref
+from typing import Any
+
+from ..errors import RunError
+from ..run.run import Run
+
+# Of larger runs the draws would be kept twice for too long: in the result and in the run.
+MOST_BYTES = 2**28
+
+_runs: dict[int, Run] = {}
+
+
+def remember(result: Any, run: Run) -> None:
+    """Let `run_of` find the run of a result, until the result is gone."""
+    blocks = (block for group in run.groups for own in group.rows for block in own)
+    if sum(block.nbytes for block in blocks) > MOST_BYTES:
+        return
+    _runs[id(result)] = run
+    weakref.finalize(result, _runs.pop, id(result), None).atexit = False
+
+
+def run_of(given: Any) -> Run:
+    """Return a run that is given, or the one that a result of `infer.sample` came from.
+
+    Raises:
+        RunError: No run is known for it.
+    """
+    if isinstance(given, Run):
+        return given
+    if id(given) not in _runs:
+        raise RunError(
+            "run",
+            f"the run that this {type(given).__name__} came from is not at hand. Only the object "
+            f"that infer.sample returned leads to it, not a copy of it or one read from a file, "
+            f"and only if its run holds at most {MOST_BYTES // 2**20} MB",
+            "Give that object, or a run: run = infer.start(model, ...).advance(draws).",
+        )
+    return _runs[id(given)]

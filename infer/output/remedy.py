@@ -1,0 +1,33 @@
+"""What may help a posterior whose geometry is hard, by how its model is written."""
+
+from ..density.base import LogDensity
+from ..density.spread import spread_by_others
+from ..engines.base import Engine
+from ..models.names import listed
+
+# Sites that are named.
+NAMED = 5
+
+
+def non_centred(density: LogDensity | None) -> str:
+    """Advise to write non-centred what has another site as its scale; empty if there is none."""
+    names = () if density is None else spread_by_others(density)
+    if not names:
+        return ""
+    them = "it" if len(names) == 1 else "them"
+    return (
+        f"the scale of {listed(names, NAMED)} depends on other sites: write {them} "
+        "non-centred (centred=False; of a NumPyro model, by LocScaleReparam)"
+    )
+
+
+def shorter_steps(engine: Engine) -> str:
+    """Advise to raise the target acceptance of an engine that has one."""
+    target = getattr(engine, "target_acceptance", None)
+    return "" if target is None else f"raise target_acceptance (it is {target:g})"
+
+
+def either(*ways: str) -> str:
+    """Join what may be done, with a capital in front and a full stop behind."""
+    whole = ", or ".join(way for way in ways if way)
+    return f"{whole[:1].upper()}{whole[1:]}." if whole else ""
