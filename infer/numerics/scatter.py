@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,16 +69,16 @@ def scatter_in_loop(
     return _in_turns(combine, wide, rows)[: len(operand)]
 
 
-def _lowest(dtype: np.dtype) -> np.generic:
+def _lowest(dtype: np.dtype) -> Any:
     return dtype.type(-np.inf if dtype.kind == "f" else np.iinfo(dtype).min)
 
 
-def _highest(dtype: np.dtype) -> np.generic:
+def _highest(dtype: np.dtype) -> Any:
     return dtype.type(np.inf if dtype.kind == "f" else np.iinfo(dtype).max)
 
 
 # What each leaves any number as it is, to the sign of zero.
-NEUTRAL: dict[Combine, Callable[[np.dtype], np.generic]] = {
+NEUTRAL: dict[Combine, Callable[[np.dtype], Any]] = {
     jax.lax.add: lambda dtype: dtype.type(-0.0),
     jax.lax.sub: lambda dtype: dtype.type(0),
     jax.lax.mul: lambda dtype: dtype.type(1),

@@ -1,0 +1,29 @@
+"""A handful of random models; `make fuzz` checks some 300."""
+
+import os
+import subprocess
+import sys
+
+from .check import noise
+from .families import FAMILIES
+from .model import draw
+
+
+def test_every_family_is_drawn_and_a_seed_draws_the_same_model_again():
+    names = [draw(seed).name for seed in range(len(FAMILIES))]
+    assert [name.split(":")[0] for name in names] == list(FAMILIES)
+    assert [draw(seed).name for seed in range(len(FAMILIES))] == names
+
+
+def test_a_line_of_a_compiler_is_noticed():
+    line = "E1128 11:08:54 execution_engine.cc:54] LLVM compilation error: Symbols not found"
+    assert noise(f"hello\n{line}\n") == line
+    assert not noise("hello")
+
+
+def test_two_random_models_are_those_of_jax():
+    command = [sys.executable, "-m", "tests.fuzz", "--first", "88", "--last", "90"]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all               2        0" in done.stdout
