@@ -31,6 +31,18 @@ SAID: tuple[tuple[str, str, str, str], ...] = (
         "Use ordered=False.",
     ),
     (
+        r"IO effects? not supported in (?:vmap|while_loop)",
+        "io_callback",
+        f"{NO_BATCH} inside of a branch or a loop",
+        "Take it out of cond, switch and while_loop, or use jax.pure_callback.",
+    ),
+    (
+        r"Effects not supported in (?:partial-eval of )?`(\w+)`",
+        "",
+        "JAX cannot differentiate it with a callback inside that has effects",
+        "Take the callback out of it, or use jax.pure_callback.",
+    ),
+    (
         r"vmap is only supported for the (\w+) primitive when vmap_method",
         "",
         f"{NO_BATCH} unless it says how",
@@ -73,7 +85,7 @@ def by_name() -> Iterator[None]:
         yield
     except ExplainedError:
         raise
-    except (NotImplementedError, ValueError) as error:
+    except Exception as error:
         for pattern, name, found, mend in SAID:
             if said := re.search(pattern, str(error)):
                 name = name or NAMES.get(said[1], said[1])

@@ -37,6 +37,11 @@ def counted(x):
     return jax.lax.while_loop(lambda c: c[0] < 1, lambda c: c + 1, x)
 
 
+def in_branch(x):
+    called = lambda x: fixed(io_callback, x, ordered=True)  # noqa: E731
+    return jax.lax.cond(x[0] > 0, called, jnp.sin, x)
+
+
 PLACES = np.array([0, 0])
 REFUSED = {
     "x.at[i].apply": (lambda x: x.at[PLACES].apply(jnp.sin), "x.at[i].set(f(x[i]))"),
@@ -47,6 +52,8 @@ REFUSED = {
     "pure_callback: JAX cannot diff": (lambda x: outside(jax.pure_callback, x), "stop_gradient"),
     "pure_callback: JAX cannot map": (lambda x: fixed(jax.pure_callback, x), "vmap_method"),
     "io_callback: JAX cannot diff": (lambda x: outside(io_callback, x), "stop_gradient"),
+    "io_callback: JAX cannot map it over chains and draws inside": (in_branch, "out of cond"),
+    "checkpoint": (lambda x: jax.checkpoint(in_branch)(x), "Take the callback out"),
     "ordered io_callback": (lambda x: fixed(io_callback, x, ordered=True), "ordered=False"),
 }
 
