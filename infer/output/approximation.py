@@ -169,7 +169,7 @@ class Approximation:
         other = (
             'infer.ADVI("full_rank") follows correlations'
             if self.family == "mean_field"
-            else "other maps or priors bring the posterior nearer to a normal one"
+            else "Other maps or priors may bring the posterior nearer to a normal one"
         )
         return (
             f"k-hat is {self.khat:.2f} (above {LARGEST_KHAT}): the approximation misses a part of "
