@@ -14,6 +14,7 @@ from .engines.hmc import HMC as HMC
 from .engines.map import MAP as MAP
 from .engines.nuts import NUTS as NUTS
 from .errors import (
+    CallError as CallError,
     EngineError as EngineError,
     FitWarning as FitWarning,
     ModelError as ModelError,

@@ -23,6 +23,10 @@ class EngineError(ExplainedError):
     """An engine that cannot run on this density, or settings that make no sense."""
 
 
+class CallError(ExplainedError, TypeError):
+    """A call whose arguments do not fit; the message names the one that was meant."""
+
+
 class SamplingWarning(UserWarning):
     """Something is wrong with a run's draws; see `infer.verdict`."""
 
@@ -39,9 +43,14 @@ class RunError(ExplainedError):
     """A run that cannot go on as asked."""
 
 
-def warn_of_model(where: str, found: str, mend: str) -> None:
-    """Warn of a model, at the line of the user's code that is running."""
+def warn(message: str, category: type[Warning] = SamplingWarning) -> None:
+    """Warn at the line of the user's code that is running, however many of ours lie between."""
     frame, level = sys._getframe(), 1
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _OWN:
         frame, level = frame.f_back, level + 1
-    warnings.warn(f"{where}: {found}. {mend}", ModelWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)
+
+
+def warn_of_model(where: str, found: str, mend: str) -> None:
+    """Warn of a model, at the line of the user's code that is running."""
+    warn(f"{where}: {found}. {mend}", ModelWarning)

@@ -15,6 +15,7 @@ from bijectors.base import Image
 from bijectors.joint import Flattener, Joint
 from bijectors.rule import Rules
 
+from ..calls import checks_arguments
 from ..errors import ModelError
 from ..models.base import Account, Model, Reader, entries, minibatches, survey
 from ..models.minibatch import Minibatch
@@ -348,6 +349,7 @@ class LogDensity(Target):
                 )
 
 
+@checks_arguments("infer.log_density")
 def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
     """Make the log density of a model, finding its sites without computing anything.
 

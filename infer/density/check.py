@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..calls import checks_arguments
+from ..counts import whole
 from ..errors import ModelError
 from ..models.base import Model, survey
 from ..types import Vector
@@ -108,6 +110,7 @@ class Check:
             return Finding(self.name, self.question, False, f"{where}: {found or error}.", mend)
 
 
+@checks_arguments("infer.check")
 def check(model: Model, seed: int = 0) -> list[Finding]:
     """Ask a model the questions that a run would stumble over, without raising.
 
@@ -121,7 +124,7 @@ def check(model: Model, seed: int = 0) -> list[Finding]:
     Returns:
         The findings in order; each prints as a line.
     """
-    trial, findings = Trial(model, seed), []
+    trial, findings = Trial(model, whole("seed", seed, 0)), []
     for question in CHECKS:
         findings.append(question.put(trial))
         if not findings[-1].passed:

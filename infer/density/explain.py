@@ -6,6 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ..calls import checks_arguments
+from ..counts import whole
 from ..errors import ModelError
 from ..models.base import Model
 from ..types import Vector
@@ -16,6 +18,7 @@ from .family import alone
 from .start import search
 
 
+@checks_arguments("infer.explain")
 def explain(
     model: Model, at: Any = "uniform", *, jacobian: bool = True, seed: int = 0
 ) -> Explanation:
@@ -35,6 +38,7 @@ def explain(
     Raises:
         ModelError: The model cannot be used, or the values do not fit it.
     """
+    seed = whole("seed", seed, 0)
     density = log_density(model, jacobian=jacobian)
     return explained(density, _point(density, at, seed))
 

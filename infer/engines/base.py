@@ -1,13 +1,17 @@
 """The contract of an engine: init, enter, tick, retune, finish."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from ..calls import refuse_misfit
+from ..counts import is_whole
+from ..errors import EngineError
 from ..target import Components, Target
 from ..types import Scalar, Vector
 
@@ -48,6 +52,28 @@ class Draws(NamedTuple):
     stats: dict[str, np.ndarray]
 
 
+def refuse_settings(
+    engine: type["Engine"], settings: Sequence[Any], named: Mapping[str, Any]
+) -> None:
+    """Raise if an engine does not take some settings, of those that are given."""
+    wanted = signature(engine.__init__)
+    try:
+        given = wanted.bind_partial(None, *settings, **named).arguments
+    except TypeError:
+        refuse_misfit(engine.__name__, wanted, (None, *settings), named)
+        raise
+    for name, value in given.items():
+        kind = wanted.parameters[name].annotation
+        if kind in (int, int | None) and value is not None and not is_whole(value):
+            raise EngineError(engine.__name__, f"{name} is {value!r}", "Give a whole number.")
+        if kind in (float, float | None) and value is not None and not _is_number(value):
+            raise EngineError(engine.__name__, f"{name} is {value!r}", "Give a number.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float | np.floating) or is_whole(value)
+
+
 class Engine(ABC):
     """A state machine; its instances are frozen dataclasses of settings.
 
@@ -60,6 +86,16 @@ class Engine(ABC):
     """
 
     without_value: ClassVar[str] = ""
+
+    def __new__(cls, *settings: Any, **named: Any):
+        """Refuse settings that it does not have, or that are no numbers where numbers belong.
+
+        Raises:
+            CallError: It has no such setting; the message names the one that was meant.
+            EngineError: A setting is of another kind.
+        """
+        refuse_settings(cls, settings, named)
+        return super().__new__(cls)
 
     @property
     def needs(self) -> frozenset[str]:

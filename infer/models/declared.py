@@ -12,6 +12,7 @@ from bijectors.base import Bijector, Constraint
 from bijectors.rule import Rules
 from bijectors.table import RULES
 
+from ..calls import checks_arguments
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
 from .data import Data
@@ -73,6 +74,7 @@ class DeclaredModel(Model):
         return self.changed(data=self.data.replaced({"data": data}))
 
 
+@checks_arguments("infer.declared")
 def declared(
     log_density: Callable[..., Any],
     supports: Mapping[str, Support],

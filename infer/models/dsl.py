@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array
 
@@ -14,6 +15,8 @@ from bijectors.base import Bijector, Shape
 from bijectors.rule import Rules
 from bijectors.table import RULES
 
+from ..calls import checks_arguments
+from ..counts import Count, Sizes, whole
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
 from .centring import Part
@@ -59,13 +62,14 @@ class Sites:
         self._labels, self._rules, self._prefix, self._plates = labels, rules, prefix, plates
         self._trace = get_opaque_trace_state() if trace is None else trace
 
+    @checks_arguments("site")
     def __call__(
         self,
         name: str,
         prior: Any,
         *,
         dims: Names = None,
-        shape: Shape | None = None,
+        shape: Sizes | None = None,
         centred: Part = True,
         constraint: Any = None,
         bijector: Bijector | str | None = None,
@@ -127,13 +131,14 @@ class Sites:
             )
         return prior.centring(centred, name)
 
+    @checks_arguments("site.param")
     def param(
         self,
         name: str,
         constraint: Any,
         *,
         dims: Names = None,
-        shape: Shape | None = None,
+        shape: Sizes | None = None,
         bijector: Bijector | str | None = None,
     ) -> Array:
         """Declare a latent site with a constraint and no prior (a flat one)."""
@@ -149,6 +154,7 @@ class Sites:
         value = self._account.take(self._reader, declaration).value
         return seen(value, self._plates, len(laid.batch_shape))
 
+    @checks_arguments("site.observe")
     def observe(
         self, name: str, prior: Any, value: Any, *, dims: Names = None, missing: Any = None
     ) -> Array:
@@ -206,11 +212,13 @@ class Sites:
         check_precision(name, value)
         return Prior(distribution, self._observed_batch(name, jnp.asarray(value), own, event))
 
+    @checks_arguments("site.derive")
     def derive(self, name: str, value: Any, *, dims: Names = None) -> Array:
         """Keep a quantity computed from others among the results."""
         name = self._claim(name)
         return self._enter(self._account.derived, name, jnp.asarray(value), as_dims(dims))
 
+    @checks_arguments("site.factor")
     def factor(self, name: str, log_density: Any) -> None:
         """Add a term to the log density, in nats; its rows are summed.
 
@@ -221,9 +229,10 @@ class Sites:
             refuse_hidden(name, rows.shape, self._plates)
         self._account.terms.append(Term(name, "factor", self._weighed(rows)))
 
+    @checks_arguments("site.plate")
     @contextmanager
     def plate(
-        self, name: str, size: int | None = None, *, minibatch: int | None = None
+        self, name: str, size: Count | None = None, *, minibatch: Count | None = None
     ) -> Iterator[Array]:
         """Repeat the sites declared inside, independently, along the dimension `name`.
 
@@ -248,7 +257,7 @@ class Sites:
                 "the plate has no size: no coords name it",
                 f"Give plate({name!r}, size), or coords={{{name!r}: [...]}}.",
             )
-        size = len(self._coords[name]) if size is None else size
+        size = len(self._coords[name]) if size is None else _plate_size(name, size)
         plate = self._seen(name, size, minibatch)
         outer = self._plates
         self._plates = (*outer, plate)
@@ -257,7 +266,7 @@ class Sites:
         finally:
             self._plates = outer
 
-    def _seen(self, name: str, size: int, count: int | None) -> Plate:
+    def _seen(self, name: str, size: int, count: Count | None) -> Plate:
         if count is None:
             return Plate(name, size)
         refuse_count(name, size, count)
@@ -269,11 +278,13 @@ class Sites:
         stands_for = weight(self._plates)
         return rows if stands_for == 1 else rows * stands_for
 
+    @checks_arguments("site.scope")
     def scope(self, prefix: str) -> "Sites":
         """Return a `site` for a sub-model, whose names all begin with "prefix."."""
         inner = f"{self._prefix}{prefix}."
         return self._opened(self._reader, self._account, inner, self._trace)
 
+    @checks_arguments("site.scan")
     def scan(
         self,
         step: Callable[["Sites", Any, Any], tuple[Any, Any]],
@@ -313,6 +324,7 @@ class Sites:
             )
         self._refuse_transformed("scan")
         opened = lambda reader, account: self._opened(reader, account, self._prefix, None)  # noqa: E731
+        length = None if length is None else whole("scan", length, 0, error=ModelError)
         axis = (steps_of(xs, length), dim)
         if dim in self._coords and len(self._coords[dim]) != axis[0]:
             raise ModelError(
@@ -397,6 +409,16 @@ class Sites:
         return batch
 
 
+def _plate_size(name: str, size: Any) -> int:
+    mend = (
+        "It is part of the program: take it from the shape of an array, or pass a whole number or "
+        "infer.static(n) to the model."
+        if isinstance(size, Tracer)
+        else "To repeat along an array x, give len(x)."
+    )
+    return whole(name, size, 0, error=ModelError, mend=mend)
+
+
 class DslModel(Model):
     """A model written as a function of `site` and named data."""
 
@@ -422,6 +444,7 @@ class DslModel(Model):
         return self.changed(data=self.data.replaced(named))
 
 
+@checks_arguments("infer.model")
 def model(
     function: Callable[..., Any],
     /,

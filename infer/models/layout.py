@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from bijectors.base import Shape
 
+from ..counts import Sizes, as_shape
 from ..errors import ModelError
 from .site import Dims
 
@@ -59,7 +60,7 @@ def lay_out(
     dims: Dims,
     plates: Plates,
     coords: Mapping[str, np.ndarray],
-    shape: Shape | None = None,
+    shape: Sizes | None = None,
 ) -> Layout:
     """Spread a distribution over its named axes and the plates around it.
 
@@ -81,6 +82,7 @@ def lay_out(
     event_dims, batch_dims = _split(name, dims, len(event_shape), tuple(p.name for p in plates))
     plate_dims = tuple(plate.name for plate in reversed(plates))
     plate_shape = tuple(plate.size for plate in reversed(plates))
+    shape = None if shape is None else as_shape(name, shape)
     rank = max(len(own_batch), len(batch_dims) + len(plates), len(shape or ()) + len(plates))
     names = (None,) * (rank - len(batch_dims) - len(plates)) + batch_dims + plate_dims
     given = (1,) * (rank - len(own_batch)) + own_batch

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
+from ..counts import Count, is_whole
 from ..errors import ModelError
 
 ROUNDS = 8
@@ -92,10 +93,9 @@ def _mixed(bits: Array) -> Array:
     return bits ^ (bits >> 16)
 
 
-def refuse_count(plate: str, size: int, count: int) -> None:
+def refuse_count(plate: str, size: int, count: Count) -> None:
     """Raise where a plate of `size` rows cannot be seen `count` rows at a time."""
-    whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
-    if not whole or not 1 <= count <= size:
+    if not is_whole(count) or not 1 <= count <= size:
         raise ModelError(
             plate,
             f"minibatch={count!r}, where the plate has {size} rows",

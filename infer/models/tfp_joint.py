@@ -15,6 +15,7 @@ from bijectors.table import RULES
 from bijectors.translate.tfp import batch_shape, event_shape
 from bijectors.translate.tfp_import import load_tfp
 
+from ..calls import checks_arguments
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
 from .data import Data, refuse_unknown_data
@@ -174,6 +175,7 @@ class _Walk:
         return laid.dims
 
 
+@checks_arguments("infer.from_tfp")
 def from_tfp(
     joint: Any,
     /,

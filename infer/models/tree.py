@@ -12,6 +12,7 @@ from jaxtyping import Array
 from bijectors.rule import Rules
 from bijectors.table import RULES
 
+from ..calls import checks_arguments
 from ..errors import ModelError
 from .accounting import Selector, account_for
 from .base import Account, Labels, Model, Reader, Surveyor
@@ -160,6 +161,7 @@ class TreeModel(Model):
         return Flat(places, self.rest.structure)
 
 
+@checks_arguments("infer.tree_model")
 def tree_model(
     tree: Any,
     log_likelihood: Callable[..., Any],

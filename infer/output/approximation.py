@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..counts import whole
 from ..density.base import LogDensity
 from ..density.family import alone
 from ..engines.advi import ADVI, ADVITuning
@@ -72,9 +73,10 @@ class Approximation:
 
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""
-        made, _ = program(_drawn, (int(draws),), (self.normal, root_key(key)), "brief")
+        draws, root = whole("draws", draws, 1), root_key(key)
+        made, _ = program(_drawn, (draws,), (self.normal, root), "brief")
         assert isinstance(made, Program)
-        return np.asarray(made.call(self.normal, root_key(key)))
+        return np.asarray(made.call(self.normal, root))
 
     def log_prob(self, positions: np.ndarray) -> np.ndarray:
         """Log density in nats of flat unconstrained vectors, shape (draws, size).

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..calls import checks_arguments
+from ..counts import whole
 from ..density.base import LogDensity
 from ..density.beginnings import Starts
 from ..density.family import Family
@@ -22,7 +24,6 @@ from ..models.observing import observing
 from ..models.readers import Values
 from ..programs.native import Program, program
 from ..run.loop import root_key
-from ..run.offers import refuse_number
 from ..run.run import Run
 from ..run.start import start
 from .arviz import dataset, real_parts
@@ -54,6 +55,7 @@ class _Found(NamedTuple):
     held: dict[str, Any]
 
 
+@checks_arguments("infer.calibrate")
 def calibrate(
     model: Model,
     engine: Engine | None = None,
@@ -113,9 +115,9 @@ def calibrate(
     """
     engine = NUTS() if engine is None else engine
     refuse_unless_sampler(engine)
-    for name, number in (("simulations", simulations), ("draws", draws), ("chains", chains)):
-        refuse_number(name, number, 1)
-    refuse_number("thin", 1 if thin is None else thin, 1)
+    numbers = {"simulations": simulations, "draws": draws, "chains": chains}
+    simulations, draws, chains = (whole(name, number, 1) for name, number in numbers.items())
+    thin = None if thin is None else whole("thin", thin, 1)
     if draws % chains:
         raise RunError(
             "chains",

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..calls import checks_arguments
 from ..density.base import LogDensity
 from ..engines.base import Engine, State, Tuning
 from ..errors import RunError
@@ -74,6 +75,7 @@ class Divergences:
         )
 
 
+@checks_arguments("infer.explain_divergences")
 def explain_divergences(run: Any, most: int = 20) -> Divergences:
     """Follow divergent transitions again, from where they started to where they ended.
 

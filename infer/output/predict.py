@@ -8,6 +8,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array
 
+from ..calls import checks_arguments
+from ..counts import whole
 from ..errors import ModelError
 from ..models.base import Account, Model, refuse_unless_model
 from ..models.readers import Predictions
@@ -32,6 +34,7 @@ class Simulated(NamedTuple):
     observed: dict[str, Any]
 
 
+@checks_arguments("infer.predict")
 def predict(
     model: Model | Sequence[Model],
     posterior: Any,
@@ -116,6 +119,7 @@ def _grouped(each: list[_Predicted], sets: tuple[str, ...]) -> dict[str, xarray.
     return groups
 
 
+@checks_arguments("infer.sample_prior")
 def sample_prior(model: Model, draws: int = 1000, *, key: int | Array = 0) -> Any:
     """Draw from the prior, and what would be observed.
 
@@ -158,6 +162,7 @@ def simulated(
 ) -> tuple[Simulated, Account]:
     """Run a model once for each row of values, a slice at a time."""
     refuse_unless_model(model)
+    draws = whole("draws", draws, 1)
     root = jax.random.key_data(root_key(key))
     account, numbers = _account(model, values, root)
     size = min(rows_of(numbers), draws)

@@ -1,22 +1,23 @@
 """The calls that most people make: sample, maximize and fit, each one run from end to end."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, overload
 
 import numpy as np
 from jaxtyping import Array
 
+from ..calls import checks_arguments
+from ..counts import is_whole, whole
 from ..density.beginnings import Starts, as_starts, count_given
 from ..density.family import family
 from ..engines.advi import ADVI
 from ..engines.base import Engine, Tuning
 from ..engines.map import MAP
-from ..errors import EngineError, FitWarning, SamplingWarning
+from ..errors import EngineError, FitWarning, warn
 from ..models.base import Model
 from ..models.stacked import are_several
 from ..run.loop import SAMPLING
-from ..run.offers import refuse_number, refuse_unless_engine
+from ..run.offers import refuse_unless_engine
 from ..run.run import Run
 from ..run.start import start
 from .approximation import Approximation, approximations_of, prepare_findings
@@ -31,6 +32,7 @@ from .verdict import found_in
 SEARCHES = 16
 
 
+@checks_arguments("infer.sample")
 def sample(
     model: Model | Sequence[Model],
     engine: Engine | None = None,
@@ -91,7 +93,7 @@ def sample(
         StartError: No finite starting point was found; XLA may be at the loop by then.
         KeyboardInterrupt: Interrupted before every chain had a draw.
     """
-    refuse_number("draws", draws, 1)
+    draws = whole("draws", draws, 1)
     refuse_unless_sampler(engine)
     run = start(
         model, engine, chains=chains, warmup=warmup, starts=starts, tuning=tuning, key=key,
@@ -104,7 +106,7 @@ def sample(
     found = found_in(run, data)
     data.attrs["verdict"] = "\n".join(found.findings)
     for finding in found.findings:
-        warnings.warn(finding, SamplingWarning, stacklevel=2)
+        warn(finding)
     return data
 
 
@@ -136,9 +138,7 @@ def _advanced(run: Run, draws: int) -> Run:
     except KeyboardInterrupt:
         if run.window != SAMPLING or not run.fewest():
             raise
-        warnings.warn(
-            f"interrupted: {run.fewest()} of {draws} draws per chain are returned", stacklevel=3
-        )
+        warn(f"interrupted: {run.fewest()} of {draws} draws per chain are returned", UserWarning)
         return run
 
 
@@ -152,6 +152,7 @@ def maximize(
     model: Sequence[Model], engine: MAP | None = ..., *,
     starts: int | Starts = ..., key: int | Array = ..., threads: int | None = ...,
 ) -> list[Optimum]: ...  # fmt: skip
+@checks_arguments("infer.maximize")
 def maximize(
     model: Model | Sequence[Model],
     engine: MAP | None = None,
@@ -198,9 +199,10 @@ def maximize(
 def _searches(model: Any, engine: MAP, starts: Any) -> tuple[int, Any]:
     """Count the searches that starts are for, and say where each begins."""
     density = family(model, jacobian=engine.jacobian).member(0)
-    if isinstance(starts, int | np.integer):
+    if is_whole(starts) or isinstance(starts, bool | float):
+        count = whole("starts", starts, 1)
         own = {site.name for site in density.latent} <= density.model.initial_values().keys()
-        return int(starts), ["initial", *["uniform"] * (int(starts) - 1)] if own else "uniform"
+        return count, ["initial", *["uniform"] * (count - 1)] if own else "uniform"
     starts = as_starts(starts)
     several = isinstance(starts, list) and are_several(model)
     return count_given(density, starts[0] if several and starts else starts) or SEARCHES, starts
@@ -211,7 +213,7 @@ def _warn(findings: Sequence[Sequence[str]]) -> None:
     for index, own in enumerate(findings):
         for finding in own:
             which = f"models[{index}]: " if len(findings) > 1 else ""
-            warnings.warn(which + finding, FitWarning, stacklevel=3)
+            warn(which + finding, FitWarning)
 
 
 @overload
@@ -224,6 +226,7 @@ def fit(
     model: Sequence[Model], engine: ADVI | None = ..., *, starts: Starts = ...,
     epochs: int | None = ..., key: int | Array = ..., progress: bool | None = ...,
 ) -> list[Approximation]: ...  # fmt: skip
+@checks_arguments("infer.fit")
 def fit(
     model: Model | Sequence[Model],
     engine: ADVI | None = None,
@@ -253,6 +256,7 @@ def fit(
     """
     engine = ADVI() if engine is None else engine
     _refuse_others(engine, ADVI, "fit")
+    epochs = None if epochs is None else whole("epochs", epochs, 0)
     run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)
     # While XLA is still at the loop.
     prepare_findings(run.density)

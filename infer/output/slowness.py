@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..calls import checks_arguments
 from ..density.base import LogDensity
 from ..engines.base import Engine
 from ..programs.native import Program, Refusal, program
@@ -93,6 +94,7 @@ class Slowness:
         return "\n".join(lines)
 
 
+@checks_arguments("infer.why_slow")
 def why_slow(run: Any) -> Slowness:
     """Tell where the time of a run went; times the gradient once more, for a fifth of a second.
 

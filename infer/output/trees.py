@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..calls import checks_arguments
 from ..errors import ModelError
 from ..models.base import Model, refuse_unless_model
 from ..programs.recalled import recalled
@@ -14,6 +15,7 @@ from .optimum import Optimum
 from .slices import cut, mapped, rows_of
 
 
+@checks_arguments("infer.tree_of")
 def tree_of(model: Model, result: Any) -> Any:
     """Put a result into a tree of the type that the model was made of.
 
@@ -33,6 +35,7 @@ def tree_of(model: Model, result: Any) -> Any:
     return model.tree(values_of(result))
 
 
+@checks_arguments("infer.map_trees")
 def map_trees(function: Callable[[Any], Any], model: Model, posterior: Any) -> Any:
     """Call a function on the tree of each draw, by `vmap` over slices of the draws.
 

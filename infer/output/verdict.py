@@ -8,6 +8,7 @@ import arviz as az
 import numpy as np
 import xarray
 
+from ..calls import checks_arguments
 from ..density.base import LogDensity
 from ..engines.base import Engine
 from ..numerics.agreement import split_rhat
@@ -53,6 +54,7 @@ class Verdict:
         return "\n".join(self.findings) or "no problems found"
 
 
+@checks_arguments("infer.verdict")
 def verdict(run: Any) -> Verdict:
     """Say what is wrong with the draws of a run; `sample` warns of the same.
 

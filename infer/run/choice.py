@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 import jax
 import numpy as np
 
+from ..calls import checks_arguments
+from ..counts import whole
 from ..density.base import LogDensity
 from ..density.family import family
 from ..engines.base import Engine
@@ -17,7 +19,6 @@ from ..errors import EngineError
 from ..models.base import Model
 from ..models.names import listed
 from ..numerics.metric import default_rank
-from .offers import refuse_number
 
 # Vectors of the flat space that one chain of NUTS holds while it ticks: eleven slots of three, two
 # ends of three, and six more; twice, since a loop's state is copied. HMC holds two points of four.
@@ -83,6 +84,7 @@ class Choice:
         return "\n".join([*lines, *(f"- {reason}" for reason in self.reasons)])
 
 
+@checks_arguments("infer.choose")
 def choose(model: Model | Sequence[Model], *, chains: int = 4) -> Choice:
     """Choose a sampler for a model on this machine, as `sample` does where none is named.
 
@@ -94,7 +96,7 @@ def choose(model: Model | Sequence[Model], *, chains: int = 4) -> Choice:
         ModelError: The model cannot be used; the message names the site.
         EngineError: No sampler works on it; the message says what does.
     """
-    refuse_number("chains", chains, 1)
+    chains = whole("chains", chains, 1)
     members = family(model, jacobian=True)
     return choice(facts_of(members.member(0)), hardware(), chains, members.count)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 
+from ..counts import whole
 from ..errors import RunError
 from ..programs.native import Form
 
@@ -39,7 +40,7 @@ def plan(chains: int, width: int | None, threads: int | None) -> Plan:
         RunError: The width does not divide the chains.
     """
     on_cpu = jax.default_backend() == "cpu"
-    _refuse_below_one(group=width, threads=threads)
+    width, threads = _at_least_one(group=width, threads=threads)
     width = (1 if on_cpu else chains) if width is None else width
     if chains % width:
         raise RunError(
@@ -63,7 +64,7 @@ def together(chains: int, count: int, width: int | None, threads: int | None) ->
     Raises:
         RunError: Another width is asked for.
     """
-    _refuse_below_one(group=width, threads=threads)
+    width, threads = _at_least_one(group=width, threads=threads)
     if width not in (None, chains):
         raise RunError(
             "group",
@@ -74,10 +75,9 @@ def together(chains: int, count: int, width: int | None, threads: int | None) ->
     return Plan(chains, min(threads, count), native=False)
 
 
-def _refuse_below_one(**numbers: int | None) -> None:
-    for name, number in numbers.items():
-        if number is not None and number < 1:
-            raise RunError(name, f"it is {number}", "Give one or more, or leave it out.")
+def _at_least_one(**numbers: int | None) -> list[int | None]:
+    mend = "Or leave it out."
+    return [n if n is None else whole(name, n, 1, mend=mend) for name, n in numbers.items()]
 
 
 def without_native(chains: int, before: Plan, lapack: bool) -> Plan:

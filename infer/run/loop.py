@@ -7,9 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Float, Int, UInt32
 
+from ..counts import is_whole
 from ..engines.base import CHAINS, Draws, Engine, State, Tick, Tuning
 from ..errors import RunError
 from ..numerics.threefry import fold_in
@@ -241,29 +243,41 @@ def _float_type(state: State) -> Any:
 
 def root_key(seed: int | np.integer | Array) -> Array:
     """Make a key of our own generator from a seed, or from a key of any kind."""
-    return jax.random.wrap_key_data(jnp.asarray(_root_data(seed)), impl=KEY_IMPLEMENTATION)
+    return jax.random.wrap_key_data(jnp.asarray(root_data(seed)), impl=KEY_IMPLEMENTATION)
 
 
-def _root_data(seed: int | np.integer | Array) -> np.ndarray:
-    if isinstance(seed, int | np.integer):
+def root_data(seed: Any) -> np.ndarray:
+    """Read a seed or a key of any kind as key data of our own generator, shape (2,).
+
+    Raises:
+        RunError: It is neither.
+    """
+    if is_whole(seed):
         # As jax.random.key lays a seed out: its high and its low word.
         words = divmod(int(seed) % 2**64, 2**32)
         return np.array(words, np.uint32)
-    if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
+    dtype, shape = getattr(seed, "dtype", None), getattr(seed, "shape", None)
+    if dtype is None or isinstance(seed, Tracer):
+        raise RunError("key", f"{seed!r} is no key", _KEY_MEND)
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ():
         same = jax.random.key_impl(seed) == KEY_IMPLEMENTATION
         return np.asarray(
             jax.random.key_data(seed) if same else jax.random.bits(seed, (2,), np.uint32)
         )
-    if seed.shape == (2,) and seed.dtype == np.uint32:
+    if shape == (2,) and dtype == np.uint32:
         return np.asarray(seed)
-    raise RunError(
-        "key",
-        f"an array of shape {seed.shape} and type {seed.dtype} is not a key",
-        "Give a whole number, or a key of jax.random.key.",
-    )
+    raise RunError("key", f"an array of shape {shape} and type {dtype} is not a key", _KEY_MEND)
 
 
-def chain_keys(seed: int | np.integer | Array, chains: int) -> tuple[np.ndarray, np.ndarray]:
-    """Derive the key data of every chain, shape (chains, 2), and of the starts, shape (2,)."""
-    keys = fold_in(_root_data(seed), np.append(np.arange(chains), STARTS))
+_KEY_MEND = "Give a whole number, or one key, such as jax.random.key(0)."
+
+
+def chain_keys(root: np.ndarray, chains: int) -> tuple[np.ndarray, np.ndarray]:
+    """Derive the key data of every chain, shape (chains, 2), and of the starts, shape (2,).
+
+    Args:
+        root: What `root_data` read.
+        chains: Number of chains.
+    """
+    keys = fold_in(root, np.append(np.arange(chains), STARTS))
     return keys[:-1], keys[-1]

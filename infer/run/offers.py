@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import numpy as np
-
 from ..density.base import LogDensity
 from ..density.normal_prior import not_normal
 from ..engines.base import Engine
-from ..errors import EngineError, RunError
+from ..errors import EngineError
 
 
 def refuse_unless_engine(engine: Any) -> None:
@@ -115,10 +113,3 @@ def _all_without_value() -> list[str]:
         kinds += kind.__subclasses__()
         found += [kind.without_value] * bool(kind.without_value)
     return sorted(set(found))
-
-
-def refuse_number(name: str, number: Any, least: int) -> None:
-    """Raise where a number is not whole, or is below the least that makes sense."""
-    whole = isinstance(number, int | np.integer)
-    if not whole or number < least:
-        raise RunError(name, f"{number!r} is asked for", f"Give a whole number from {least} on.")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ..counts import whole
 from ..density.base import LogDensity
 from ..density.family import Family, nothing_of
 from ..engines.base import Draws, Engine, Tuning
@@ -19,7 +20,6 @@ from .devices import Plan, in_turn, without_native
 from .fingerprint import Fingerprint, fingerprint
 from .loop import SAMPLING, Block, Layout, Order, Steered, layout, run_block
 from .moves import Move, moves_to
-from .offers import refuse_number
 from .progress import Progress
 from .scouts import pool
 
@@ -194,7 +194,7 @@ class Run:
         Raises:
             RunError: `draws` is no whole number, or negative.
         """
-        refuse_number("draws", draws, 0)
+        draws = whole("draws", draws, 0)
         left = sum(self.windows) + draws
         with Progress(left * self.chains, self.progress) as bar:
             self.warm_up(bar)

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..calls import checks_arguments
+from ..counts import whole
 from ..density.beginnings import Starts, are_sought, as_starts, beginnings
 from ..density.family import Family, family
 from ..density.start import Points, find_starts
@@ -26,8 +28,8 @@ from .choice import choice, facts_of, hardware
 from .collect import Group, regrouped
 from .devices import Plan, plan, together
 from .fingerprint import refuse_others
-from .loop import chain_keys
-from .offers import chosen_starts, refuse_number, refuse_unless_engine, refuse_unless_offered
+from .loop import chain_keys, root_data
+from .offers import chosen_starts, refuse_unless_engine, refuse_unless_offered
 from .packed import Packed, pack
 from .run import Run, RunState, joined
 from .scouts import CHAINS_ENOUGH
@@ -35,6 +37,7 @@ from .scouts import CHAINS_ENOUGH
 _log = logging.getLogger("infer")
 
 
+@checks_arguments("infer.start")
 @uncollected()
 def start(
     model: Model | Sequence[Model], engine: Engine | None = None, *,
@@ -69,8 +72,9 @@ def start(
         EngineError: The engine needs what the density does not offer.
         RunError: The numbers do not fit together.
     """
-    refuse_number("chains", chains, 1)
-    refuse_number("warmup", 0 if warmup is None else warmup, 0)
+    chains = whole("chains", chains, 1)
+    warmup = None if warmup is None else whole("warmup", warmup, 0)
+    root = root_data(key)
     refuse_unless_engine(engine)
     members = family(model, jacobian=engine is None or engine.jacobian)
     density = members.member(0)
@@ -83,7 +87,7 @@ def start(
     beginnings(members, chains, begins)
     engine = engine.prepared([members.member(i) for i in range(members.count)])
     warmup = engine.warmup_for(chains) if warmup is None else warmup
-    keys, start_key = chain_keys(key, chains * members.count)
+    keys, start_key = chain_keys(root, chains * members.count)
     chosen = _planned(engine, chains, members.count, group, threads)
     blank = _blank_points(len(keys), density.size)
     run = Run(
@@ -107,7 +111,7 @@ def start(
     run.groups = _first_groups(keys, _init(engine, density.has_value, points), run.plan.width)
     # An early end leaves out other windows than the last.
     if spare and chains < CHAINS_ENOUGH and 0 < engine.scouted <= sum(run.windows[-1:]):
-        their_keys = chain_keys(key, 2 * len(keys))[0][len(keys) :]
+        their_keys = chain_keys(root, 2 * len(keys))[0][len(keys) :]
         scouts = _init(engine, density.has_value, spare)
         run.scouts = _first_groups(their_keys, scouts, run.plan.width)
     run.timing.starts = time.perf_counter() - began

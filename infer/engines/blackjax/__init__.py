@@ -3,6 +3,7 @@
 from dataclasses import MISSING, fields
 from typing import Any
 
+from ...calls import suggestion
 from ...errors import EngineError
 from ..base import Engine
 from .chees import ChEES
@@ -49,7 +50,7 @@ def BlackJAX(algorithm: str, **settings: Any) -> Engine:  # noqa: N802
     where = f"BlackJAX({algorithm!r})"
     if unknown := sorted(settings.keys() - known.keys()):
         raise EngineError(
-            where, f"it has no setting {_list(unknown)}", f"Its settings are {_list(known)}."
+            where, f"it has no setting {_list(unknown)}", suggestion(unknown[0], known)
         )
     if missing := [name for name, needed in known.items() if needed and name not in settings]:
         raise EngineError(where, f"its setting {_list(missing)} has no default", "Give it by name.")

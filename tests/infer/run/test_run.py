@@ -14,9 +14,9 @@ import pytest
 
 import bijectors as bj
 import infer
+from infer.counts import whole
 from infer.programs import native
 from infer.run import collect
-from infer.run.offers import refuse_number
 
 from .. import targets
 from ..engines.found import chains_of, engines_in_time, is_wrapped, named
@@ -234,7 +234,7 @@ def test_numbers_that_are_not_whole_or_too_small_are_refused(options):
     with pytest.raises(infer.RunError, match=next(iter(options))):
         run(infer.NUTS(), **options)
     with pytest.raises(infer.RunError, match="draws: 2.5"):
-        refuse_number("draws", 2.5, 0)
+        whole("draws", 2.5, 0)
     with pytest.raises(infer.RunError, match="draws: 0"):
         infer.sample(targets.normal(), draws=0)
 

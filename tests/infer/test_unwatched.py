@@ -1,0 +1,88 @@
+"""Calls that no type checker watches: each mistake is explained, before anything compiles."""
+
+import inspect
+import json
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import infer
+from infer.calls import HOMES, MEANT, THEIRS
+from infer.counts import as_shape, whole
+
+from . import unwatched
+
+
+@pytest.fixture(scope="module")
+def told():
+    """Make all the mistakes in a process of their own, in which beartype watches no call."""
+    command = [sys.executable, "-m", unwatched.__name__]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", unwatched.MISTAKES)
+def test_a_mistake_is_explained_before_anything_compiles(told, name):
+    made = unwatched.MISTAKES[name]
+    error, message, compiled = told[name]
+    assert error == made.error, message
+    for word in made.words:
+        assert word in message
+    assert compiled == 0 or made.may_compile
+
+
+def test_whole_numbers_of_any_integer_type_count():
+    for number in (3, np.int64(3), np.uint8(3), np.array(3), jnp.array(3)):
+        found = whole("chains", number, 1)
+        assert (found, type(found)) == (3, int)
+    for shape in (3, np.int64(3), [3], (np.int32(3),), np.array([3]), np.array(3)):
+        assert as_shape("x", shape) == (3,)
+    assert as_shape("x", ()) == ()
+
+
+def test_shapes_and_sizes_are_read_as_numpy_reads_them():
+    def function(site):
+        site("x", dist.Normal(0.0, 1.0), shape=np.int64(2))
+        site("y", dist.Normal(0.0, 1.0), shape=[2])
+        with site.plate("rows", np.int64(2)):
+            site("z", dist.Normal(0.0, 1.0))
+
+    density = infer.log_density(infer.model(function))
+    assert [site.shape for site in density.latent] == [(2,), (2,), (2,)]
+
+
+def test_every_word_of_ours_is_an_argument_of_a_call_or_an_engine():
+    calls = (
+        *(infer.sample, infer.fit, infer.explain, infer.check, infer.calibrate),
+        *(infer.model, infer.declared),
+    )
+    engines = (infer.NUTS, infer.HMC, infer.MAP, infer.ADVI)
+    site = infer.models.dsl.Sites
+    sites = (site.__call__, site.observe, site.plate)
+    known = {n for call in (*calls, *engines, *sites) for n in _parameters(call)}
+    assert set(THEIRS) <= known
+    assert set(HOMES) <= known
+    assert not any(word in ours for word, ours in MEANT.items())
+
+
+def _parameters(call):
+    return inspect.signature(call).parameters
+
+
+def test_signatures_stay_what_they_are():
+    assert list(_parameters(infer.sample))[:4] == ["model", "engine", "chains", "draws"]
+    assert list(_parameters(infer.NUTS))[:2] == ["max_depth", "target_acceptance"]
+
+
+def test_an_error_inside_a_call_that_fits_is_left_alone():
+    def function(site):
+        raise TypeError("of the user's own")
+
+    with pytest.raises(TypeError, match="of the user's own") as caught:
+        infer.log_density(infer.model(function))
+    assert not isinstance(caught.value, infer.CallError)
