@@ -1,4 +1,4 @@
-"""Ten mistakes made on purpose, each with the error it meets, as docs/errors.md.
+"""Mistakes made on purpose, each with the error it meets, as docs/errors.md.
 
 python benchmarks/mistakes.py > docs/errors.md
 """
@@ -7,9 +7,11 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 
 import bijectors as bj
@@ -19,15 +21,16 @@ from bijectors.errors import ExplainedError
 PREAMBLE = """# Errors
 
 Every error of Pushforward says where it is, what was found there, and how to mend it. They come
-before anything compiles, except where numbers alone reveal the mistake. Below, ten mistakes are
-made on purpose, as `python benchmarks/mistakes.py` makes and prints them. Each piece of code
-follows these imports:
+before anything compiles, except if numbers alone reveal the mistake. Below, mistakes are made on
+purpose, as `python benchmarks/mistakes.py` makes and prints them. Each piece of code follows these
+imports:
 
 ```python
 import bijectors as bj
 import infer
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 ```
 
@@ -37,6 +40,7 @@ import numpyro.distributions as dist
 | `StartError` | no usable starting point; `error.where` names the term |
 | `EngineError` | an engine cannot run on this density, or its settings make no sense |
 | `RunError` | a run cannot go on as asked |
+| `CallError` | a call takes no such argument; it is a `TypeError` too |
 | `BijectorError` | a set, a map or a rule cannot be used as asked |
 
 All derive from `bijectors.errors.ExplainedError`, and so from `ValueError`. Three calls help to
@@ -131,6 +135,43 @@ def a_mode_asked_for_as_a_sample():
     infer.sample(model, infer.MAP(space="constrained"))
 
 
+def a_keyword_of_another_library():
+    """NumPyro, PyMC, BlackJAX, Stan and TFP each have their own words for the same things."""
+    model = infer.model(lambda site: site("x", dist.Normal(0.0, 1.0)))
+    infer.sample(model, num_samples=1000)
+
+
+def an_if_on_a_latent_value():
+    """The program is made before a value is known, so that Python cannot branch on it."""
+
+    def model(site):
+        x = site("x", dist.Normal(0.0, 1.0))
+        if x > 0:
+            site.factor("reward", x)
+
+    infer.sample(infer.model(model))
+
+
+def words_among_the_data():
+    """Arrays hold numbers. Words and categories need whole numbers that stand for them."""
+
+    def model(site, school, y):
+        level = site("level", dist.Normal(0.0, 1.0), shape=(2,))
+        site.observe("y", dist.Normal(level[school], 1.0), y)
+
+    infer.model(model, school=np.array(["Choate", "Deerfield"]), y=np.zeros(2))
+
+
+def a_function_for_numpyro():
+    """The two front ends take functions of different arguments."""
+
+    def model(y=None):
+        mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
+        numpyro.sample("y", dist.Normal(mean, 1.0), obs=y)
+
+    infer.model(model, y=np.zeros(3))
+
+
 MISTAKES = (
     data_that_hold_nan,
     data_of_another_shape,
@@ -142,6 +183,10 @@ MISTAKES = (
     numpy_on_traced_data,
     a_leaf_that_nobody_mentions,
     a_mode_asked_for_as_a_sample,
+    a_keyword_of_another_library,
+    an_if_on_a_latent_value,
+    words_among_the_data,
+    a_function_for_numpyro,
 )
 
 
@@ -163,15 +208,20 @@ def code(mistake: Callable[[], None]) -> str:
     return re.sub(r"(?<!\n)\n\n(?=def )", "\n\n\n", body)
 
 
+def place(mistake: Callable[[], None], found: re.Match) -> str:
+    """Count the lines of the piece of code, rather than those of this file."""
+    lines = [line.strip() for line in code(mistake).splitlines()]
+    return f"model.py, line {lines.index(found[1]) + 1}: `{found[1]}`"
+
+
 def message(mistake: Callable[[], None]) -> str:
-    """Return what a mistake raises: our own words, not those of JAX, which change."""
+    """Return what a mistake raises."""
     try:
         mistake()
     except ExplainedError as error:
-        return textwrap.fill(f"{type(error).__name__}: {error}", 100)
-    except Exception as error:  # noqa: BLE001 - which error it is, is the question
-        note = getattr(error, "__notes__", [""])[-1]
-        return textwrap.fill(f"{type(error).__name__}, with a note: {note}", 100)
+        text = f"{type(error).__name__}: {error}"
+        text = re.sub(r"mistakes\.py, line \d+: `(.*?)`", partial(place, mistake), text)
+        return textwrap.fill(text, 100)
     raise AssertionError(f"{mistake.__name__} was not refused")
 
 

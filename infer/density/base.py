@@ -1,6 +1,7 @@
 """The log density of a model over one flat unconstrained vector."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -193,12 +194,14 @@ class LogDensity(Target):
         return self._total(position)
 
     def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
-        return jax.value_and_grad(self._total)(position)
+        with differentiating(self):
+            return jax.value_and_grad(self._total)(position)
 
     def evaluate_from(self, position: Vector, reference: Scalar) -> tuple[Scalar, Vector]:
         if position.dtype != jnp.float32:
             return super().evaluate_from(position, reference)
-        return jax.value_and_grad(self._beyond)(position, reference)
+        with differentiating(self):
+            return jax.value_and_grad(self._beyond)(position, reference)
 
     def parts(self, position: Vector) -> Parts:
         account, joint = self.read(position)
@@ -216,12 +219,14 @@ class LogDensity(Target):
         return normal_prior(self)
 
     def unvalued_gradient(self, position: Vector) -> Vector:
-        return jax.grad(lambda q: self._summed(q, valued=False)[0])(position)
+        with differentiating(self):
+            return jax.grad(lambda q: self._summed(q, valued=False)[0])(position)
 
     def components(self, position: Vector) -> Components:
         if not self.unvalued:
             return super().components(position)
-        value, gradient = jax.value_and_grad(self._valued)(position)
+        with differentiating(self):
+            value, gradient = jax.value_and_grad(self._valued)(position)
         unvalued = self.unvalued_gradient(position)
         return Components(value, gradient + unvalued, unvalued)
 
@@ -347,6 +352,41 @@ class LogDensity(Target):
                     f"the value has shape {value.shape}",
                     f"Give it the shape {shapes[name]} of the site.",
                 )
+
+
+@contextmanager
+def differentiating(density: LogDensity) -> Iterator[None]:
+    """Say which term has no gradient, if JAX finds in the block that one has none.
+
+    Raises:
+        ModelError: A term runs a loop that reverse mode cannot take; the message names the term.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith(_NO_REVERSE):
+            raise
+        raise ModelError(
+            _looping(density),
+            "it has no gradient: it runs a jax.lax.while_loop, or a jax.lax.fori_loop whose bounds "
+            "are traced, and reverse mode cannot go back through steps without a known number",
+            "Use jax.lax.scan, or jax.lax.fori_loop with whole numbers for bounds; infer.static(n) "
+            "makes one of the data such a number, and jnp.where in the body stops early.",
+        ) from error
+
+
+_NO_REVERSE = "Reverse-mode differentiation does not work for lax.while_loop"
+
+
+def _looping(density: LogDensity) -> str:
+    """Name the first term without a gradient, by differentiating each of them abstractly."""
+    position = jnp.zeros(density.size)
+    for name in jax.eval_shape(density.terms, position):
+        try:
+            jax.eval_shape(jax.grad(lambda q, name=name: density.terms(q)[name]), position)
+        except ValueError:
+            return name
+    return "log density"
 
 
 @checks_arguments("infer.log_density")

@@ -13,7 +13,7 @@ from bijectors.base import Shape
 
 from ..models.view import accounted
 from ..types import Vector
-from .base import LogDensity
+from .base import LogDensity, differentiating
 
 
 class Line(NamedTuple):
@@ -127,8 +127,9 @@ def _sums(density: LogDensity, position: Vector) -> list[Array]:
 
 @eqx.filter_jit
 def _evaluate(density: LogDensity, position: Vector):
-    sums, pull = jax.vjp(lambda q: jnp.stack(_sums(density, q)), position)
-    slopes = jax.lax.map(lambda w: _slope(pull(w)[0]), jnp.eye(len(sums), dtype=position.dtype))
+    with differentiating(density):
+        sums, pull = jax.vjp(lambda q: jnp.stack(_sums(density, q)), position)
+        slopes = jax.lax.map(lambda w: _slope(pull(w)[0]), jnp.eye(len(sums), dtype=position.dtype))
     log_det = density.terms(position)["jacobian"] if density.jacobian else None
     parts = density.rows(position), density.log_dets(position), log_det
     return *parts, density.constrain(position), slopes

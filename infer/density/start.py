@@ -268,6 +268,17 @@ def _picked(chosen: np.ndarray, new: Points, old: Points) -> Points:
     return Points(*map(pick, new, old))
 
 
+def _infinite(density: LogDensity) -> str:
+    """Say which of a model's data hold infinite numbers, and where; empty if none do."""
+    said = []
+    for name, array in density.model.constants().items():
+        bad = np.isinf(array) if np.issubdtype(array.dtype, np.inexact) else np.zeros(0, bool)
+        if bad.any():
+            first = tuple(np.argwhere(bad)[0].tolist())
+            said.append(f"{name} holds {array[first]} at {list(first)}, {bad.sum()} in all")
+    return "; ".join(said)
+
+
 def _refuse_unusable(family: Family, points: Points, which: str, mend: str) -> Points:
     usable = _usable(points)
     if usable.all():
@@ -281,4 +292,7 @@ def _refuse_unusable(family: Family, points: Points, which: str, mend: str) -> P
     also = f"; also not finite: {listed(names)}" if names else ""
     # Alone, and not in a batch, it may be finite after all.
     found = f"its {first.trouble or 'log density is not finite'}, {which} {at.point}{also}"
+    if infinite := _infinite(family.member(member)):
+        found = f"{found}; {infinite}"
+        mend = f"Look at these data first. {mend}"
     raise StartError(first.name, found, mend)

@@ -64,14 +64,21 @@ def refuse_settings(
         raise
     for name, value in given.items():
         kind = wanted.parameters[name].annotation
-        if kind in (int, int | None) and value is not None and not is_whole(value):
+        if kind in (int, int | None) and value is not None and not _is_count(value):
             raise EngineError(engine.__name__, f"{name} is {value!r}", "Give a whole number.")
         if kind in (float, float | None) and value is not None and not _is_number(value):
             raise EngineError(engine.__name__, f"{name} is {value!r}", "Give a number.")
 
 
+def _is_count(value: Any) -> bool:
+    # Settings hash, so they are no arrays.
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, float | np.floating) or is_whole(value)
+    floats = getattr(value, "dtype", None) is not None and np.shape(value) == ()
+    floats = floats and jnp.issubdtype(value.dtype, jnp.floating)
+    return isinstance(value, float) or floats or is_whole(value)
 
 
 class Engine(ABC):

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -18,9 +19,12 @@ from bijectors.rule import Rules
 
 from ..errors import ModelError
 from ..types import Kinds, kinds
+from .data import Data
 from .describe import described, summarized
 from .html import html_table
+from .layout import refuse_repeated
 from .minibatch import Minibatch
+from .mistakes import Origins, traced_again, translated
 from .names import matching
 from .prior import Prior, unwrapped
 from .site import Declaration, Power, Role, Site, Term
@@ -465,21 +469,73 @@ def _surveyed(model: Model, as_numbers: bool = False) -> tuple[tuple[Site, ...],
     def abstract_run(model: Model) -> Array:
         surveyor = Surveyor(model.rules)
         account = model.run(surveyor)
+        refuse_repeated(account.dims)
         found.append((_sites(account, surveyor), surveyor))
         _check_terms(account.terms)
         return account.log_density()
 
-    try:
+    with translating(model):
         # Closed over, data stay numbers.
         jax.eval_shape(partial(abstract_run, model) if as_numbers else abstract_run, *given)
-    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as error:
-        error.add_note(
-            "Arrays and floats among the data are traced, so that changing them compiles "
-            "nothing. Compute with jax.numpy on them, or pass infer.static(x) for what steers "
-            "Python code or goes to NumPy."
-        )
-        raise
     return found[0]
+
+
+class _Named(Surveyor):
+    """Hands out values that JAX knows by the names of their sites, as far as they are given."""
+
+    def __init__(self, rules: Rules, given: Mapping[str, Array]) -> None:
+        super().__init__(rules)
+        self._given = given
+        self.outlines: dict[str, jax.ShapeDtypeStruct] = {}
+
+    def take(self, declaration: Declaration) -> Image:
+        image = super().take(declaration)
+        outline = jax.ShapeDtypeStruct(image.value.shape, image.value.dtype)
+        self.outlines[declaration.name] = outline
+        return image._replace(value=self._given.get(declaration.name, image.value))
+
+
+def translating(model: Model) -> AbstractContextManager[None]:
+    """Translate what a run of a model inside the block raises; see `mistakes.translated`."""
+    return translated(partial(_origins, model))
+
+
+def _origins(model: Model) -> Origins:
+    """Find out of which values a model that fails on a traced one has computed it.
+
+    JAX says on which arguments of a function a value depends. So the model runs again, abstractly:
+    once to find the shapes of the sites up to there, and once with arguments for their values.
+    """
+    outlines, message = {}, ""
+    for _ in range(2):
+        readers: list[_Named] = []
+
+        def run(values: dict[str, Array], model: Model, readers: list[_Named] = readers) -> None:
+            readers.append(_Named(model.rules, values))
+            with traced_again():
+                model.run(readers[0])
+
+        try:
+            jax.eval_shape(run, outlines, model)
+        except Exception as error:  # noqa: BLE001 - the same as before, of which the words are read
+            message = str(error)
+        outlines = readers[0].outlines
+    sites = [name for name in outlines if f"values[{name!r}]" in message]
+    return Origins(sites, [name for path, name in _data_paths(model) if path in message])
+
+
+def _data_paths(model: Model) -> list[tuple[str, str]]:
+    """List the data of a model, by the path that JAX writes for each, and by their names."""
+    is_data = lambda node: isinstance(node, Data)  # noqa: E731
+    nodes, _ = jax.tree_util.tree_flatten_with_path(model, is_leaf=is_data)
+    return [
+        (f"model{jax.tree_util.keystr(path)}.leaves[{i}]", name)
+        for path, node in nodes
+        if is_data(node)
+        for i, name in zip(
+            (i for i, leaf in enumerate(node.leaves) if leaf is not None), node.names(), strict=True
+        )
+    ]
 
 
 def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ..errors import ModelError
+from .foreign import refuse_foreign
 from .names import listed
 from .precision import on_device, refuse_nan
 
@@ -76,7 +77,9 @@ class Data(eqx.Module):
         Raises:
             ModelError: An array holds NaN, or a value is neither array-like nor hashable.
         """
-        tree = jax.tree.map(_as_array, dict(named), is_leaf=_is_array_like)
+        tree = jax.tree_util.tree_map_with_path(
+            lambda path, value: _as_array(_name(path), value), dict(named), is_leaf=_is_array_like
+        )
         paths, structure = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_marked)
         sorted_values = [_sort(_name(path), value) for path, value in paths]
         leaves, statics = zip(*sorted_values, strict=True) if sorted_values else ((), ())
@@ -138,6 +141,7 @@ def _sort(name: str, value: Any) -> tuple[Any, Any]:
     is_leaf = value.is_leaf if _is_marked(value) else _is_numeric(value)
     value = value.value if _is_marked(value) else value
     if is_leaf:
+        refuse_foreign(name, value)
         refuse_nan(name, value)
         return on_device(value, name), None
     if isinstance(value, Tracer):
@@ -190,9 +194,12 @@ def _is_array_like(value: Any) -> bool:
     return _is_marked(value) or hasattr(value, "__array__")
 
 
-def _as_array(value: Any) -> Any:
+def _as_array(name: str, value: Any) -> Any:
     is_array = _is_marked(value) or isinstance(value, jax.Array | Tracer)
-    return np.asarray(value) if _is_array_like(value) and not is_array else value
+    if is_array or not _is_array_like(value):
+        return value
+    refuse_foreign(name, value)
+    return np.asarray(value)
 
 
 def _name(path: tuple) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -16,7 +15,9 @@ from ..calls import checks_arguments
 from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
 from .data import Data
+from .foreign import as_array
 from .layout import as_dims, lay_out
+from .mistakes import refuse_unfit
 from .sets import is_set, set_of
 from .site import Declaration, Dims, Term
 
@@ -45,7 +46,8 @@ class DeclaredModel(Model):
             declaration = self._declaration(name, values)
             values[name] = account.take(reader, declaration).value
         arguments = self.data.tree()
-        rows = jnp.asarray(self.log_density(values, *arguments.values()))
+        returned = self.log_density(values, *arguments.values())
+        rows = as_array("log density", returned, "what it returns")
         if rows.ndim:
             raise ModelError(
                 "log density",
@@ -103,14 +105,21 @@ def declared(
     Raises:
         ModelError: The data hold NaN, or dims or bijectors name no value.
     """
+    given = () if data is _NO_DATA else (data,)
+    called = "log_density(values, data)" if given else "log_density(values)"
+    refuse_unfit("log density", log_density, ({}, *given), {}, called)
+    if not isinstance(supports, Mapping):
+        mend = 'Give a set for each value by name: {"sigma": bijectors.Positive()}.'
+        raise ModelError("supports", f"they are a {type(supports).__name__}", mend)
     named_dims = {name: as_dims(names) for name, names in (dims or {}).items()}
     choices = bijectors or {}
     for what, names in (("dims", named_dims), ("bijectors", choices)):
         if unknown := names.keys() - supports.keys():
             mend = "Declare its support, or drop it."
             raise ModelError(min(unknown), f"{what} name it, but no support does", mend)
-    # A constraint of NumPyro can be called too.
-    dependent = {n: s for n, s in supports.items() if callable(s) and not is_set(s)}
+    # A constraint or a distribution of NumPyro can be called too.
+    neither = lambda s: not is_set(s) and not hasattr(s, "log_prob")  # noqa: E731
+    dependent = {n: s for n, s in supports.items() if callable(s) and neither(s)}
     return DeclaredModel(
         labels=Labels(coords),
         rules=rules,
@@ -128,6 +137,13 @@ def declared(
 def _a_set(name: str, found: Any) -> Constraint:
     if is_set(found):
         return set_of(found, name)
+    if hasattr(found, "log_prob"):
+        raise ModelError(
+            name,
+            f"its support is a {type(found).__name__}, a distribution",
+            "Give a set such as bijectors.Real(), and add its log_prob to the log density; "
+            "infer.model takes priors.",
+        )
     raise ModelError(
         name,
         f"its support is {found!r}, not a set",

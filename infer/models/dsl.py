@@ -21,6 +21,7 @@ from ..errors import ModelError
 from .base import Account, Labels, Model, Reader
 from .centring import Part
 from .data import Data, refuse_unknown_data
+from .foreign import as_array
 from .known_only import known_only
 from .layout import (
     Plate,
@@ -35,12 +36,14 @@ from .layout import (
 )
 from .minibatch import Minibatch, refuse_count
 from .missing import gaps_of
+from .mistakes import refuse_unfit
 from .precision import check_precision, refuse_nan
 from .prior import Prior, prior_of
 from .scan import scan, steps_of
 from .score import refuse_unvalued
 from .sets import set_of
 from .site import Declaration, Dims, Term
+from .strangers import Strangers
 
 Names = str | Sequence[str | None] | None
 
@@ -175,8 +178,9 @@ class Sites:
         Raises:
             ModelError: The name is taken, the data hold NaN, or shapes do not fit.
         """
-        given, spread = self._claim(name), self._spread(name, prior, value, dims)
-        whole = None if value is None else jnp.asarray(value)
+        given = self._claim(name)
+        whole = None if value is None else as_array(given, value)
+        spread = self._spread(name, prior, value, dims)
         gaps = gaps_of(given, missing, spread, self._plates)
         shown = whole if gaps is None or whole is None else gaps.hidden(whole)
         seen = self._reader.observe(given, spread, shown)
@@ -216,7 +220,7 @@ class Sites:
     def derive(self, name: str, value: Any, *, dims: Names = None) -> Array:
         """Keep a quantity computed from others among the results."""
         name = self._claim(name)
-        return self._enter(self._account.derived, name, jnp.asarray(value), as_dims(dims))
+        return self._enter(self._account.derived, name, as_array(name, value), as_dims(dims))
 
     @checks_arguments("site.factor")
     def factor(self, name: str, log_density: Any) -> None:
@@ -224,7 +228,8 @@ class Sites:
 
         In a plate with a minibatch each row stands for several, as an observation does.
         """
-        name, rows = self._claim(name), jnp.asarray(log_density)
+        name = self._claim(name)
+        rows = as_array(name, log_density)
         if any(plate.minibatch is not None for plate in self._plates):
             refuse_hidden(name, rows.shape, self._plates)
         self._account.terms.append(Term(name, "factor", self._weighed(rows)))
@@ -272,7 +277,7 @@ class Sites:
         refuse_count(name, size, count)
         whole = count == size
         rows = None if whole else self._reader.rows(Minibatch(name, size, int(count)))
-        return Plate(name, size, None if whole else count, rows)
+        return Plate(name, size, None if whole else int(count), rows)
 
     def _weighed(self, rows: Array) -> Array:
         stands_for = weight(self._plates)
@@ -427,7 +432,7 @@ class DslModel(Model):
 
     def run(self, reader: Reader) -> Account:
         account = Account()
-        with known_only():
+        with known_only(), Strangers():
             self.function(Sites(reader, self.labels, account, self.rules), **self.data.tree())
         return account
 
@@ -442,6 +447,12 @@ class DslModel(Model):
         """
         refuse_unknown_data(named, self.data.tree())
         return self.changed(data=self.data.replaced(named))
+
+
+_NUMPYRO_MEND = (
+    "Let it take `site`, then the data by name. A function written for NumPyro goes to "
+    "infer.from_numpyro(f, y=y)."
+)
 
 
 @checks_arguments("infer.model")
@@ -465,4 +476,6 @@ def model(
     Raises:
         ModelError: The data hold NaN.
     """
+    called = f"f({', '.join(['site', *data])})"
+    refuse_unfit("model", function, (None,), data, called, _NUMPYRO_MEND)
     return DslModel(Labels(coords), rules, function, Data.of(data))

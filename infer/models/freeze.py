@@ -13,7 +13,7 @@ from bijectors.base import Image
 from bijectors.rule import Rules
 
 from ..errors import ModelError
-from .base import Account, Model, Reader, Surveyor, latent_sites
+from .base import Account, Model, Reader, Surveyor, latent_sites, translating
 from .minibatch import Minibatch
 from .names import listed
 from .precision import on_device
@@ -173,7 +173,8 @@ def frozen(model: Model, values: Mapping[str, Array]) -> Frozen:
     """
     checker = _Checker(Surveyor(model.rules), values)
     # Closed over, data and values stay numbers, which the checker can look at.
-    jax.eval_shape(lambda: model.run(checker).log_density())
+    with translating(model):
+        jax.eval_shape(lambda: model.run(checker).log_density())
     return Frozen(model.labels, model.rules, model, dict(values), tuple(sorted(checker.undecided)))
 
 

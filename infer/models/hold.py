@@ -12,7 +12,7 @@ from jaxtyping import Array
 from bijectors.base import Image
 
 from ..errors import ModelError
-from .base import Account, Model, Reader, Surveyor, latent_sites
+from .base import Account, Model, Reader, Surveyor, latent_sites, translating
 from .freeze import Frozen, as_value, frozen, refuse_unknown
 from .minibatch import Minibatch
 from .names import listed
@@ -140,5 +140,6 @@ def do(model: Model, values: Mapping[str, Any]) -> Intervened:
     """
     arrays = {name: on_device(value, name) for name, value in values.items()}
     made = Intervened(model.labels, model.rules, model, arrays)
-    jax.eval_shape(lambda: made.run(Surveyor(model.rules)).log_density())
+    with translating(model):
+        jax.eval_shape(lambda: made.run(Surveyor(model.rules)).log_density())
     return made

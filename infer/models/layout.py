@@ -1,7 +1,7 @@
 """Settle the shape and dimension names of a site from its prior, dims, plates and coords."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -50,7 +50,25 @@ def as_dims(dims: str | Sequence[str | None] | None) -> Dims:
     """Read `dims="school"` as one name."""
     if dims is None:
         return ()
-    return (dims,) if isinstance(dims, str) else tuple(dims)
+    names = (dims,) if isinstance(dims, str) else dims
+    if not isinstance(names, Iterable) or not all(n is None or isinstance(n, str) for n in names):
+        mend = 'Give a name for each axis, or None: dims="school", or dims=("school", None).'
+        raise ModelError("dims", f"{dims!r} are no names", mend)
+    return tuple(names)
+
+
+def refuse_repeated(dims: Mapping[str, Dims]) -> None:
+    """Raise if two axes of a site have one name: nothing could tell them apart in the results."""
+    for site, names in dims.items():
+        twice = [name for i, name in enumerate(names) if name is not None and name in names[:i]]
+        if twice:
+            other = f"{twice[0]}_2"
+            raise ModelError(
+                site,
+                f"two of its axes are called {twice[0]!r}",
+                f"Give one of them, or its plate, a name of its own, such as {other!r}, with the "
+                "same coords.",
+            )
 
 
 def lay_out(
@@ -113,11 +131,14 @@ def _size(name: str, dim: str | None, had: int, want: int, coords: Mapping[str, 
     known = len(coords[dim]) if dim is not None and dim in coords else 1
     sizes = {size for size in (had, want, known) if size != 1}
     if len(sizes) > 1:
+        said = {"the prior": had, "the plate or shape": want, f"coords[{dim!r}]": known}
+        sources = " and ".join(f"{size} by {what}" for what, size in said.items() if size != 1)
+        axis = "an axis" if dim is None else f"the axis {dim!r}"
         raise ModelError(
             name,
-            f"dimension {dim!r} has size {known} in coords, where the prior has {had} "
-            f"and the plate or shape {want}",
-            "Make the sizes agree; only axes of size 1 are spread.",
+            f"{axis} has size {sources}",
+            "Make the sizes agree; only axes of size 1 are spread. A prior that is expanded "
+            "already needs no shape.",
         )
     if not sizes and dim is not None and dim not in coords and had == want == 1:
         raise ModelError(

@@ -9,6 +9,7 @@ from jax.core import Tracer
 from jaxtyping import Array
 
 from bijectors.base import Constraint
+from bijectors.discrete import Discrete
 
 from ..errors import ModelError
 from .layout import Plates, spreads_to
@@ -32,6 +33,7 @@ class Gaps:
         """Declare the missing entries as one site, in the order of the flattened batch."""
         shape = (int(self.mask.sum()), *prior.event_shape)
         constraint = self._part(prior.constraint(self.name))
+        refuse_discrete(self.name.removesuffix(".missing"), constraint)
         return Declaration(self.name, constraint, shape, (None,) * len(shape), _Part(prior, self))
 
     def filled(self, value: Array, missing: Array) -> Array:
@@ -65,6 +67,17 @@ class _Part(Prior):
 
     def sample(self, key: Array) -> Array:
         return self._whole.sample(key)[np.nonzero(self._mask)]
+
+
+def refuse_discrete(observation: str, constraint: Constraint) -> None:
+    """Raise if the missing entries of an observation are whole numbers."""
+    if isinstance(constraint, Discrete):
+        raise ModelError(
+            observation,
+            "its missing entries are discrete, and no gradient moves them",
+            "Leave them out of the data and of the distribution, which changes nothing else if "
+            "they are used nowhere; infer.predict draws them afterwards.",
+        )
 
 
 def gaps_of(name: str, mask: object, prior: Prior, plates: Plates) -> Gaps | None:

@@ -113,8 +113,10 @@ def _by_name(model: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any]) 
     try:
         named = dict(signature.bind(*args, **kwargs).arguments)
     except TypeError as error:
+        ours = next(iter(signature.parameters), "") == "site"
+        mend = "A function of `site` goes to infer.model(f, y=y)." if ours else ""
         raise ModelError(
-            "model", f"its arguments do not fit: {error}", f"It takes {signature}."
+            "model", f"its arguments do not fit: {error}", f"It takes {signature}. {mend}".rstrip()
         ) from None
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:

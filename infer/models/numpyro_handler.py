@@ -24,6 +24,7 @@ from bijectors.translate.numpyro import from_numpyro
 
 from ..errors import ModelError
 from .base import Account, Labels, Reader
+from .missing import refuse_discrete
 from .numpyro_scan import Message, bare, hand_out, latents_inside, spread
 from .precision import check_precision, refuse_nan
 from .prior import Prior
@@ -109,6 +110,8 @@ class Interpreter(Messenger):
         batch, event = tuple(fn.batch_shape), tuple(fn.event_shape)
         prior = Prior(fn, batch)
         constraint = prior.constraint(name)
+        if self._fills_gaps(name):
+            refuse_discrete(name.removesuffix("_unobserved"), constraint)
         is_flat = isinstance(bare(fn), dist.ImproperUniform)
         dims = self._axes(name, msg, batch + event, len(event))
         declaration = Declaration(name, constraint, batch + event, dims, None if is_flat else prior)

@@ -16,7 +16,7 @@ from ..errors import ModelError
 from .centring import FAMILIES, Part, centring, standardised
 from .cut import has_wall, remark
 from .score import is_valued
-from .tfp_prior import as_numpyro, is_of_tfp
+from .tfp_prior import TfpDistribution, as_numpyro, is_of_tfp
 
 
 class Prior:
@@ -39,7 +39,8 @@ class Prior:
         self._wall: Constraint | None = None
 
     def constraint(self, where: str) -> Constraint:
-        """Translate the support; discrete and unknown ones are refused, naming `where`."""
+        """Translate the support; unknown ones and points are refused, naming `where`."""
+        _refuse_point(self.distribution, where)
         return from_numpyro(self.distribution.support, where)  # pyright: ignore[reportArgumentType]
 
     def within(self, constraint: Constraint, where: str) -> "Prior":
@@ -103,6 +104,18 @@ def prior_of(distribution: object, where: str) -> dist.Distribution:
         f"the prior is a {type(distribution).__name__}, not a distribution",
         "Give a distribution of numpyro.distributions, such as Normal(0, 1), or of TFP on JAX.",
     )
+
+
+def _refuse_point(distribution: dist.Distribution, where: str) -> None:
+    bare = unwrapped(distribution)
+    own = bare.distribution if isinstance(bare, TfpDistribution) else bare
+    if type(own).__name__ in ("Delta", "Deterministic", "VectorDeterministic"):
+        raise ModelError(
+            where,
+            f"its prior is a {type(own).__name__}: all its mass is at one value",
+            "There is nothing to infer: use the value itself, which site.derive keeps among the "
+            'results. A leaf of a tree can be "frozen".',
+        )
 
 
 def unwrapped(distribution: dist.Distribution) -> dist.Distribution:

@@ -20,8 +20,10 @@ from .branch import Branch
 from .data import Data
 from .derived import Derived
 from .flatten import Flat, Place, flatten
+from .foreign import as_array
 from .freeze import decided, frozen
 from .minibatch import Minibatch, refuse_count, rows_of, taken
+from .mistakes import refuse_unfit
 from .names import listed
 from .opened import closed
 from .parameter import Read
@@ -64,7 +66,8 @@ class TreeModel(Model):
         values = self._take_all(reader, account)
         tree = closed(self.rest.tree(self._grown(values, account)))
         data, stands_for = self._seen(reader)
-        rows = jnp.asarray(self.log_likelihood(tree, *data.values()))
+        returned = self.log_likelihood(tree, *data.values())
+        rows = as_array("log likelihood", returned, "what it returns")
         rows = rows if stands_for == 1 else rows * stands_for
         account.terms.append(Term("log_likelihood", "likelihood", rows))
         return account
@@ -206,6 +209,9 @@ def tree_model(
         ModelError: A float leaf is not accounted for, or is twice; a value lies outside its
             set; a prior does not fit its leaf; the data hold NaN.
     """
+    given = () if data is _NO_DATA else (data,)
+    called = "log_likelihood(tree, data)" if given else "log_likelihood(tree)"
+    refuse_unfit("log likelihood", log_likelihood, (tree, *given), {}, called)
     pairs = list(leaves.items() if isinstance(leaves, Mapping) else leaves)
     globs = [selector for selector, _ in pairs if isinstance(selector, str)]
     flat = flatten(tree, [read] if callable(read) else read, globs)

@@ -12,7 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array
 
 from ..errors import ModelError
-from .base import Account, Model, Reader, Surveyor
+from .base import Account, Model, Reader, Surveyor, translating
 from .names import listed, matching
 from .precision import on_device
 from .site import Power, Term
@@ -85,7 +85,8 @@ def accounted(model: Model, reader: Reader | None = None) -> Account:
         found.append(model.run(Surveyor(model.rules) if reader is None else reader))
         return jnp.zeros(())
 
-    jax.eval_shape(run)
+    with translating(model):
+        jax.eval_shape(run)
     return found[0]
 
 

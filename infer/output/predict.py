@@ -11,7 +11,8 @@ from jaxtyping import Array
 from ..calls import checks_arguments
 from ..counts import whole
 from ..errors import ModelError
-from ..models.base import Account, Model, refuse_unless_model
+from ..models.base import Account, Model, refuse_unless_model, translating
+from ..models.layout import refuse_repeated
 from ..models.readers import Predictions
 from ..models.site import Dims
 from ..models.stacked import are_several, models_in
@@ -213,11 +214,13 @@ def _account(model: Model, values: Arrays, root: Array) -> tuple[Account, int]:
 
     def abstract_run(model: Model, values: dict[str, Array], root: Array) -> Simulated:
         draw, account = _run(model, values, root, 0)
+        refuse_repeated(account.dims)
         found.append(account)
         return draw
 
     first = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in values.items()}
-    draw = jax.eval_shape(abstract_run, model, first, root)
+    with translating(model):
+        draw = jax.eval_shape(abstract_run, model, first, root)
     return found[0], sum(leaf.size for leaf in jax.tree.leaves(draw))
 
 

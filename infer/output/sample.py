@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, overload
 
-import numpy as np
 from jaxtyping import Array
 
 from ..calls import checks_arguments

@@ -5,14 +5,18 @@ asked to compile before.
 """
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
+import pandas as pd
 
+import bijectors as bj
 import infer
 
 
@@ -242,6 +246,306 @@ mistake(
     "CallError",
     "site.plate:",
     "minibatch=",
+)
+
+# What a model's function does with a value that is not known before the program runs.
+
+HALF = dist.HalfNormal(1.0)
+
+
+def branching(site):
+    x = site("x", dist.Normal(0, 1))
+    site("z", dist.Normal(0, 1))
+    if 2 * x > 0:
+        site.factor("f", x)
+
+
+def looping(site):
+    x = site("x", HALF)
+    while x < 3:
+        x = x + 1
+
+
+def counting(site):
+    for _ in range(site("x", HALF)):
+        pass
+
+
+def masking(site):
+    x = site("x", dist.Normal(0, 1), shape=(3,))
+    site.factor("f", x[x > 0].sum())
+
+
+def branching_on_data(site, n):
+    x = site("x", HALF)
+    if n > 0:
+        site.factor("f", x)
+
+
+def branching_in_numpyro():
+    x = numpyro.sample("x", dist.Normal(0, 1))
+    if x > 0:
+        numpyro.factor("f", x)
+
+
+TRACED = {
+    "if": (branching, ("x: ", "`if 2 * x > 0:`", "jnp.where")),
+    "while": (looping, ("x: ", "`while x < 3:`", "jnp.where")),
+    "range": (counting, ("x: ", "range(site(", "infer.static(n)")),
+    "mask": (masking, ("x: ", "mask", "jnp.where(mask, value, 0.0)")),
+    "NumPy": (
+        lambda site: site.factor("f", np.log(site("x", HALF))),
+        ("x: ", "NumPy", "Call jnp.log in place of np.log"),
+    ),
+    "math": (lambda site: math.log(site("x", HALF)), ("x: ", "math", "jnp.log")),
+    "float": (lambda site: float(site("x", HALF)), ("x: ", "float()", "jnp.log")),
+    "index": (lambda site: [1, 2][site("x", HALF)], ("x: ", "index of a list", "jnp.asarray")),
+}
+for name, (function, words) in TRACED.items():
+    call = lambda function=function: sampled(function)  # noqa: E731
+    mistake(f"{name} of a latent value", call, "ModelError", "unwatched.py, line", *words)
+CALLS = {
+    "start": infer.start,
+    "explain": infer.explain,
+    "log_density": infer.log_density,
+    "sample_prior": infer.sample_prior,
+    "predict": lambda model: infer.predict(model, {"x": np.zeros((1, 2))}),
+    "calibrate": infer.calibrate,
+    "table": lambda model: model.table(),
+    "freeze": lambda model: model.freeze(x=1.0),
+    "condition": lambda model: model.condition(x=1.0),
+    "view": lambda model: model.view("prior"),
+}
+for name, of in CALLS.items():
+    call = lambda of=of: of(infer.model(branching))  # noqa: E731
+    # What reads a key compiles how it is read.
+    draws = name in ("predict", "sample_prior")
+    mistake(f"if in {name}", call, "ModelError", "x: ", "jnp.where", may_compile=draws)
+mistake(
+    "if on data", lambda: sampled(branching_on_data, n=2.0), "ModelError", "n: ", "infer.static"
+)
+mistake(
+    "NumPy on data",
+    lambda: infer.start(
+        infer.declared(lambda v, y: -v["x"] * np.log(y).sum(), {"x": bj.Real()}, data=np.ones(3))
+    ),
+    "ModelError",
+    "data: ",
+    "jnp.log",
+    "infer.static(x)",
+)
+mistake(
+    "if in declared",
+    lambda: infer.start(infer.declared(lambda v: v["x"] or 0.0, {"x": bj.Real()})),
+    "ModelError",
+    "x: ",
+    "jnp.where",
+)
+mistake(
+    "if in a tree",
+    lambda: infer.start(infer.tree_model({"a": 0.0}, lambda t: t["a"] or 0.0, {"a": bj.Real()})),
+    "ModelError",
+    "a: ",
+    "jnp.where",
+    may_compile=True,
+)
+NUMPYRO_IF = lambda: infer.start(infer.from_numpyro(branching_in_numpyro))  # noqa: E731
+mistake("if in NumPyro", NUMPYRO_IF, "ModelError", "x: ", "`if x > 0:`", "jnp.where")
+
+# Functions that are written for something else.
+
+
+def for_numpyro(y=None):
+    mean = numpyro.sample("mean", dist.Normal(0, 1))
+    numpyro.sample("y", dist.Normal(mean, 1), obs=y)
+
+
+def in_between(site, y):
+    site("mean", dist.Normal(0, 1))
+    numpyro.sample("y", dist.Normal(0, 1), obs=y)
+
+
+def plated_by_numpyro(site):
+    with numpyro.plate("rows", 3):
+        site("x", dist.Normal(0, 1))
+
+
+mistake(
+    "NumPyro's function",
+    lambda: infer.model(for_numpyro, y=np.zeros(3)),
+    "ModelError",
+    "model: the function is called as f(site, y), but takes (y)",
+    "infer.from_numpyro(f, y=y)",
+)
+mistake(
+    "an observation of NumPyro",
+    lambda: sampled(in_between, y=np.zeros(3)),
+    "ModelError",
+    "y: numpyro.sample is called",
+    "site.observe(name, prior, value)",
+)
+mistake("a plate of NumPyro", lambda: sampled(plated_by_numpyro), "ModelError", "site.plate(name")
+mistake(
+    "our function for NumPyro",
+    lambda: infer.from_numpyro(branching),
+    "ModelError",
+    "infer.model(f, y=y)",
+)
+mistake("no function", lambda: infer.model(3), "ModelError", "model: int is no function")
+mistake(
+    "data of another name",
+    lambda: infer.model(lambda site, group: None, groups=3),
+    "ModelError",
+    "f(site, groups), but takes (site, group)",
+    "Did you mean group=?",
+)
+mistake(
+    "declared without data",
+    lambda: infer.declared(lambda v, y: 0.0, {"x": bj.Real()}),
+    "ModelError",
+    "log_density(values), but takes (v, y)",
+)
+mistake(
+    "a tree without data",
+    lambda: infer.tree_model({"a": 0.0}, lambda t, y: 0.0, {"a": bj.Real()}),
+    "ModelError",
+    "log_likelihood(tree), but takes (t, y)",
+)
+mistake("supports", lambda: infer.declared(lambda v: 0.0, ["x"]), "ModelError", "they are a list")
+PRIOR = lambda: infer.declared(lambda v: 0.0, {"x": dist.Normal(0, 1)})  # noqa: E731
+mistake("a prior for a support", PRIOR, "ModelError", "x: its support is a Normal", "log_prob")
+for name, ours in {"sample": "site(name, prior)", "deterministic": "site.derive(name"}.items():
+    call = lambda name=name: sampled(lambda site: getattr(site, name)("x", HALF))  # noqa: E731
+    mistake(f"site.{name}", call, "ModelError", f"site.{name}: ", f"Write {ours}")
+mistake(
+    "a parameter of PyMC",
+    lambda: sampled(lambda site: site("x", dist.Normal(mu=0, sigma=1))),
+    "ModelError",
+    "Normal: it takes no argument 'mu'",
+    "NumPyro calls it loc",
+)
+mistake(
+    "expand by name",
+    lambda: sampled(lambda site: site("x", dist.Normal(0, 1).expand(shape=(3,)))),
+    "ModelError",
+    "NumPyro calls it batch_shape",
+)
+mistake(
+    "expand and shape",
+    lambda: sampled(lambda site: site("x", dist.Normal(0, 1).expand([3]), shape=(2,))),
+    "ModelError",
+    "x: an axis has size 3 by the prior and 2 by the plate or shape",
+    "expanded already",
+)
+
+# What stands in the place of numbers.
+
+for name, value in {"None": None, "strings": "a", "dict": {"a": 1.0}}.items():
+    for front, make in {
+        "log density": lambda v: infer.declared(lambda _: v, {"x": bj.Real()}),
+        "log likelihood": lambda v: infer.tree_model({"a": 0.0}, lambda _: v, {"a": bj.Real()}),
+        "f": lambda v: infer.model(lambda site: site.factor("f", v)),
+        "d": lambda v: infer.model(lambda site: site.derive("d", v)),
+    }.items():
+        call = lambda make=make, value=value: infer.start(make(value))  # noqa: E731
+        mistake(f"{name} for {front}", call, "ModelError", f"{front}: ", name, may_compile=True)
+TABLE = pd.DataFrame({"a": [1.0, 2.0], "b": ["u", "v"]})
+DATA = {
+    "words": (np.array(["u", "v"]), ("strings, such as 'u'", "pandas.factorize(x)")),
+    "objects": (np.array([1.0, None]), ("None among the numbers", "missing=")),
+    "numbers as objects": (np.array([1.0, 2.0], object), ("Python objects", "x.astype(float)")),
+    "rows of two lengths": ([[1.0, 2.0], [3.0]], ("different lengths", "row of each entry")),
+    "dates": (np.array(["2020-01-01"], "datetime64[D]"), ("dates", "numpy.timedelta64")),
+    "records": (np.zeros(2, [("a", float)]), ("records", "a=x['a']")),
+    "a series of words": (TABLE["b"], ("strings, such as 'u'", "pandas.factorize(x)")),
+    "categories": (TABLE["b"].astype("category"), ("categories", "pandas.factorize(x)")),
+    "a table": (TABLE, ("DataFrame", "column 'b'", "x=table['a'].to_numpy()", "factorize")),
+}
+for name, (value, words) in DATA.items():
+    call = lambda value=value: infer.model(branching_on_data, n=value)  # noqa: E731
+    mistake(f"{name} for data", call, "ModelError", "n: ", *words)
+    call = lambda value=value: sampled(lambda site: site.observe("y", HALF, value))  # noqa: E731
+    mistake(f"{name} observed", call, "ModelError", "y: ")
+mistake(
+    "a column of an array",
+    lambda: sampled(lambda site, n: site.observe("y", HALF, n["a"]), n=TABLE[["a"]]),
+    "ModelError",
+    "data: a table",
+    "to_numpy()",
+)
+
+# Sites that no sampler can move, and axes that nobody can tell apart.
+
+POINT = lambda: sampled(lambda site: site("x", dist.Delta(1.0)))  # noqa: E731
+mistake("a point", POINT, "ModelError", "x: its prior is a Delta", "site.derive")
+mistake(
+    "a leaf that is a point",
+    lambda: infer.tree_model({"a": 1.0}, lambda t: 0.0, {"a": dist.Delta(1.0)}),
+    "ModelError",
+    "a: its prior is a Delta",
+    "frozen",
+)
+MASK = np.array([True, False, False])
+COUNTS = np.array([0, 1, 2])
+
+
+def counts_with_gaps(site):
+    site.observe("y", dist.Poisson(site("x", HALF)), COUNTS, missing=MASK)
+
+
+def counts_with_gaps_in_numpyro():
+    rate = dist.Poisson(numpyro.sample("x", HALF))
+    numpyro.sample("y", rate, obs=COUNTS, obs_mask=~MASK)
+
+
+mistake("missing counts", lambda: sampled(counts_with_gaps), "ModelError", "y: its missing entries")
+GAPS = lambda: infer.start(infer.from_numpyro(counts_with_gaps_in_numpyro))  # noqa: E731
+mistake("missing counts in NumPyro", GAPS, "ModelError", "y: its missing entries", "infer.predict")
+
+
+def stepping(site):
+    x = site("x", HALF)
+    site.factor("f", x)
+    site.factor("g", jax.lax.while_loop(lambda c: c < 3, lambda c: c + 1.0, x))
+
+
+NO_GRADIENT = ("g: it has no gradient", "jax.lax.scan")
+STEPPING = lambda: sampled(stepping)  # noqa: E731
+mistake("while_loop", STEPPING, "ModelError", *NO_GRADIENT)
+STEPPING = lambda: infer.explain(infer.model(stepping), at={"x": 1.0})  # noqa: E731
+mistake("while_loop in explain", STEPPING, "ModelError", *NO_GRADIENT, may_compile=True)
+
+E = {"e": [1, 2]}
+TWICE = {
+    "a site": lambda: infer.model(lambda s: s("x", dist.Normal(0, 1), dims=("e", "e")), coords=E),
+    "a set": lambda: infer.model(lambda s: s.param("x", bj.Real(), dims=("e", "e")), coords=E),
+    "declared": lambda: infer.declared(
+        lambda v: 0.0, {"x": bj.Real(shape=(2, 2))}, dims={"x": ("e", "e")}
+    ),
+    "NumPyro": lambda: infer.from_numpyro(
+        lambda: numpyro.sample("x", dist.Normal(0, 1).expand([2, 2])), dims={"x": ("e", "e")}
+    ),
+}
+for name, make in TWICE.items():
+    call = lambda make=make: infer.start(make())  # noqa: E731
+    mistake(f"dims twice in {name}", call, "ModelError", "x: two of its axes", "'e'", "'e_2'")
+PRIORS = lambda: infer.sample_prior(TWICE["a site"]())  # noqa: E731
+mistake("dims twice in sample_prior", PRIORS, "ModelError", "x: two of its axes")
+NUMBER = lambda: sampled(lambda site: site("x", HALF, dims=3))  # noqa: E731
+mistake("dims that are no names", NUMBER, "ModelError", "dims: 3 are no names")
+
+
+def regression(site, x, y):
+    site.observe("y", dist.Normal(site("slope", dist.Normal(0, 1)) * x, 1), y)
+
+
+mistake(
+    "infinite data",
+    lambda: sampled(regression, x=np.array([1.0, -np.inf]), y=np.zeros(2)),
+    "StartError",
+    "y: its log density is -inf",
+    "x holds -inf at [1]",
+    may_compile=True,
 )
 
 
