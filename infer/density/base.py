@@ -367,9 +367,9 @@ def differentiating(density: LogDensity) -> Iterator[None]:
         if not str(error).startswith(_NO_REVERSE):
             raise
         raise ModelError(
-            _looping(density),
-            "it has no gradient: it runs a jax.lax.while_loop, or a jax.lax.fori_loop whose bounds "
-            "are traced, and reverse mode cannot go back through steps without a known number",
+            "while_loop",
+            f"{_looping(density)} has no gradient: it runs such a loop, or a jax.lax.fori_loop "
+            "whose bounds are traced, and reverse mode needs to know the number of steps",
             "Use jax.lax.scan, or jax.lax.fori_loop with whole numbers for bounds; infer.static(n) "
             "makes one of the data such a number, and jnp.where in the body stops early.",
         ) from error

@@ -64,12 +64,6 @@ SAID: tuple[tuple[str, str, str, str], ...] = (
         f"{NO_DERIVATIVE}, unless no place is changed twice",
         "Pass unique_indices=True to .multiply, .divide or .power if that is so.",
     ),
-    (
-        r"Reverse-mode differentiation does not work for lax.while_loop",
-        "while_loop",
-        f"{NO_DERIVATIVE}: how often it turns is not known beforehand",
-        "Use jax.lax.scan, or jax.lax.fori_loop with fixed bounds.",
-    ),
 )
 NAMES = {"Pure": "pure_callback", "IO": "io_callback"}
 

@@ -509,7 +509,7 @@ def stepping(site):
     site.factor("g", jax.lax.while_loop(lambda c: c < 3, lambda c: c + 1.0, x))
 
 
-NO_GRADIENT = ("g: it has no gradient", "jax.lax.scan")
+NO_GRADIENT = ("while_loop: g has no gradient", "jax.lax.scan")
 STEPPING = lambda: sampled(stepping)  # noqa: E731
 mistake("while_loop", STEPPING, "ModelError", *NO_GRADIENT)
 STEPPING = lambda: infer.explain(infer.model(stepping), at={"x": 1.0})  # noqa: E731
