@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +14,7 @@ from ..calls import checks_arguments
 from ..counts import whole
 from ..errors import ModelError
 from ..models.base import Model, survey
+from ..programs.native import called
 from ..types import Vector
 from .base import LogDensity, log_density
 from .family import alone
@@ -172,7 +172,9 @@ def _maps(trial: Trial) -> str:
 def _slopes(trial: Trial) -> str:
     density = trial.density
     directions = _directions(density, trial.seed)
-    by_gradient, by_steps = jax.tree.map(np.asarray, _slope(density, trial.point, directions))
+    by_gradient, by_steps = jax.tree.map(
+        np.asarray, called(_slope, density, trial.point, directions)
+    )
     rounding = np.finfo(by_steps.dtype).eps * max(1.0, abs(float(trial.points.log_densities[0])))
     allowed = SLOPE_ERROR * np.abs(by_gradient)[:, None] + 10 * rounding / np.array(STEPS)
     fits = (np.abs(by_steps - by_gradient[:, None]) <= allowed).any(1)
@@ -195,7 +197,6 @@ def _directions(density: LogDensity, seed: int) -> np.ndarray:
     return np.stack(rows)
 
 
-@eqx.filter_jit
 def _slope(density: LogDensity, point: Vector, directions: Any) -> tuple[Array, Array]:
     """Slopes along directions: by the gradient, shape (directions,), and by each step.
 
@@ -213,10 +214,14 @@ def _slope(density: LogDensity, point: Vector, directions: Any) -> tuple[Array, 
     return directions @ gradient, jax.lax.map(by_step, directions)
 
 
+def _gradients(density: LogDensity, positions: Any) -> Array:
+    return jax.vmap(lambda position: density.evaluate(position)[1])(positions)
+
+
 def _used(trial: Trial) -> str:
     """A flat site that no term speaks of can go anywhere in its set."""
     density = LogDensity(trial.model, trial.density.sites, jacobian=False)
-    gradients = jax.jit(jax.vmap(lambda q: density.evaluate(q)[1]))(trial.points.positions)
+    gradients = called(_gradients, density, trial.points.positions)
     moved: np.ndarray = np.any(np.asarray(gradients) != 0, axis=0)
     begin = 0
     for site in density.latent:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Array
 from bijectors.base import Shape
 
 from ..models.view import accounted
+from ..programs.native import called
 from ..types import Vector
 from .base import LogDensity, differentiating
 
@@ -88,13 +88,13 @@ def explained(density: LogDensity, position: Vector) -> Explanation:
     """Evaluate every term of a log density at a flat vector, with its gradient."""
     position = jnp.asarray(position)
     roles = _roles(density)
-    rows, log_dets, log_det, values, slopes = _evaluate(density, position)
+    rows, log_dets, log_det, values, slopes = called(_evaluate, density, position)
     lines = []
     for i, (name, role) in enumerate(roles.items()):
         slope = _Slope(slopes.norm[i], slopes.place[i])
         if slope.place >= 0:
             # What is not finite in one term can spoil the gradients of all pulled back with it.
-            slope = _slope_of_one(density, position, i)
+            slope = called(_slope_of_one, density, position, static=(i,))
         lines.append(_line(density, name, role, rows.get(name), log_dets.get(name), slope))
     whole = _Slope(slopes.norm[-1], slopes.place[-1])
     # A compiled program returns names in alphabetical order.
@@ -125,7 +125,6 @@ def _sums(density: LogDensity, position: Vector) -> list[Array]:
     return [s.astype(position.dtype) for s in [*sums, zero + sum(density.terms(position).values())]]
 
 
-@eqx.filter_jit
 def _evaluate(density: LogDensity, position: Vector):
     with differentiating(density):
         sums, pull = jax.vjp(lambda q: jnp.stack(_sums(density, q)), position)
@@ -135,8 +134,7 @@ def _evaluate(density: LogDensity, position: Vector):
     return *parts, density.constrain(position), slopes
 
 
-@eqx.filter_jit
-def _slope_of_one(density: LogDensity, position: Vector, index: int) -> _Slope:
+def _slope_of_one(index: int, density: LogDensity, position: Vector) -> _Slope:
     return _slope(jax.grad(lambda q: _sums(density, q)[index])(position))
 
 

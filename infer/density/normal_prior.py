@@ -6,6 +6,7 @@ from jaxtyping import Array
 
 from ..errors import ModelError
 from ..models.site import Site
+from ..programs.native import called
 from ..target import NormalPrior, Target
 
 # Priors that may be normal in the flat vector: what depends on what decides.
@@ -27,7 +28,7 @@ def normal_prior(target: Target) -> NormalPrior:
         ModelError: It is not quadratic, as where a variance depends on another site.
     """
     points = np.random.default_rng(0).normal(size=(3, target.size))
-    slopes, curvatures = jax.jit(_derivatives)(target, np.zeros(target.size), points)
+    slopes, curvatures = called(_derivatives, target, np.zeros(target.size), points)
     curvatures = np.asarray(curvatures, np.float64)
     tolerance = np.sqrt(np.finfo(slopes.dtype).eps) * np.abs(curvatures).max()
     if not np.abs(np.diff(curvatures, axis=0)).max() <= tolerance:

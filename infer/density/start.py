@@ -14,7 +14,7 @@ from ..errors import StartError
 from ..models.names import listed
 from ..models.readers import Values
 from ..numerics import threefry
-from ..programs.native import Program, program
+from ..programs.native import Program, called, program
 from ..target import Components
 from .base import LogDensity
 from .beginnings import Beginning, are_sought, beginnings
@@ -183,7 +183,7 @@ def evaluate(density: LogDensity, positions: np.ndarray) -> Points:
 
 def _evaluated(family: Family, positions: np.ndarray) -> Points:
     own = family.rows(_members(family, len(positions)))
-    here = _evaluate(family.shared, own, jnp.asarray(positions))
+    here = called(_evaluate, family.shared, own, np.asarray(positions))
     return Points(np.asarray(positions), *map(np.asarray, here))
 
 
@@ -192,7 +192,6 @@ def _members(family: Family, lanes: int) -> np.ndarray:
     return np.repeat(np.arange(family.count), lanes // family.count)
 
 
-@eqx.filter_jit
 def _evaluate(shared: LogDensity, own: LogDensity, positions: Array) -> Components:
     return jax.vmap(lambda own, q: eqx.combine(shared, own).components(q))(own, positions)
 
@@ -205,7 +204,7 @@ def _propose(family: Family, key: np.ndarray, attempts: range, lanes: int, how: 
     with jax.threefry_partitionable(True):
         if how == "prior":
             own = family.rows(_members(family, lanes))
-            positions = np.asarray(_draw_priors(family.shared, own, keys))
+            positions = np.asarray(called(_draw_priors, family.shared, own, keys))
         else:
             positions = _uniform(keys, family.shared.size)
         return _tried(family, key, positions)
@@ -232,7 +231,6 @@ def _uniform(keys: np.ndarray, size: int) -> np.ndarray:
     return np.stack([draw(own) for own in keys])
 
 
-@eqx.filter_jit
 def _draw_priors(shared: LogDensity, own: LogDensity, keys: Any) -> Array:
     def one(own: LogDensity, key: Array) -> Array:
         return eqx.combine(shared, own).draw_prior(_wrapped(key))

@@ -22,7 +22,7 @@ from ..models.base import Model
 from ..models.generative import not_generative, refuse_unless_generative
 from ..models.observing import observing
 from ..models.readers import Values
-from ..programs.native import Program, program
+from ..programs.native import called
 from ..run.loop import root_key
 from ..run.run import Run
 from ..run.start import start
@@ -205,7 +205,7 @@ def _found(density: LogDensity, positions: np.ndarray) -> _Found:
     count = len(positions)
     padded = np.pad(positions, ((0, -count % SLICE), (0, 0)), mode="edge")
     slices = np.split(padded, len(padded) // SLICE)
-    found = [_called(_quantities, density, own) for own in slices]
+    found = [jax.tree.map(np.asarray, called(_quantities, density, own)) for own in slices]
     joined = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *found)
     parts = [real_parts(name, value) for name, value in joined.quantities.items()]
     return _Found({name: a for part in parts for name, a in part.items()}, joined.held)
@@ -222,12 +222,6 @@ def _quantities(density: LogDensity, positions: Array) -> _Found:
         return _Found({n: jnp.asarray(a) for n, a in (own | account.values()).items()}, held)
 
     return jax.vmap(of_one)(positions)
-
-
-def _called(function: Any, *arguments: Any) -> Any:
-    made, _ = program(function, (), arguments, "kernels")
-    assert isinstance(made, Program)
-    return jax.tree.map(np.asarray, made.call(*arguments))
 
 
 def _of_each(run: Run, positions: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from ..calls import checks_arguments
 from ..density.base import LogDensity
 from ..engines.base import Engine, State, Tuning
 from ..errors import RunError
+from ..programs.native import called
 from ..run.loop import KEY_IMPLEMENTATION, SAMPLING
 from ..run.run import Run
 from ..target import Target
@@ -126,10 +127,9 @@ def _ends(run: Run, chosen: np.ndarray, starts: np.ndarray) -> np.ndarray:
     keys = np.concatenate([group.keys for group in run.groups])[chosen[:, 0]]
     with jax.threefry_partitionable(True):
         each = (jnp.asarray(keys), jnp.asarray(chosen[:, 1], jnp.uint32), jnp.asarray(starts))
-        return np.asarray(_followed(run.engine, run.density, run.tuning, *each))
+        return np.asarray(called(_followed, run.density, run.tuning, *each, static=(run.engine,)))
 
 
-@eqx.filter_jit
 def _followed(
     engine: Engine, density: LogDensity, tuning: Tuning, keys: Array, draws: Array, starts: Array
 ) -> Array:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array
@@ -13,6 +12,7 @@ from ..engines.base import Draws
 from ..engines.map import MAP
 from ..models.html import html_table, rounded
 from ..numerics.trace import steps_noted
+from ..programs.native import called
 from ..run.run import Run
 from .ends import Ends, examined
 from .values import constrained
@@ -165,9 +165,8 @@ def _log_densities(density: LogDensity, positions: np.ndarray, found: np.ndarray
     """Evaluate on all rows what the search saw minibatches of."""
     if "minibatch" not in density.offers or not density.has_value:
         return found
-    return np.asarray(_in_turn(density, positions))
+    return np.asarray(called(_in_turn, density, positions))
 
 
-@eqx.filter_jit
 def _in_turn(density: LogDensity, positions: Array | np.ndarray) -> Array:
     return jax.lax.map(density, positions)

@@ -16,7 +16,7 @@ from ..models.layout import refuse_repeated
 from ..models.readers import Predictions
 from ..models.site import Dims
 from ..models.stacked import are_several, models_in
-from ..programs.native import Program, program
+from ..programs.native import called
 from ..run.loop import root_key
 from .arviz import SET, dataset
 from .slices import rows_of
@@ -182,9 +182,7 @@ def _slice(
 ) -> Simulated:
     rows = np.minimum(np.arange(begin, begin + size), draws - 1)
     arguments = (model, {n: a[rows] for n, a in values.items()}, root, rows.astype(np.uint32))
-    made, _ = program(_run_all, (), arguments, "kernels")
-    assert isinstance(made, Program)
-    draw = jax.tree.map(np.asarray, made.call(*arguments))
+    draw = jax.tree.map(np.asarray, called(_run_all, *arguments))
     # The last slice is padded, so that all are of one shape.
     kept = jax.tree.map(lambda a: a[: draws - begin], draw._replace(observed={}))
     return kept._replace(observed=draw.observed)

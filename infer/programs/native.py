@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool
 from ..types import kinds
 from .by_name import by_name, refused
 from .garbage import uncollected
-from .rewrite import Survey, rewritten, survey, work
+from .rewrite import Survey, rewritten, survey, unwaiting, work
 
 # How a program is compiled: as one native function, on a CPU; as XLA does, kernel by kernel; or, of
 # one that is called a few times, as is soonest done.
@@ -34,6 +34,8 @@ NATIVE_OPTIONS: dict[str, Any] = GENERATION | {"xla_cpu_experimental_ynn_fusion_
 # more.
 BRIEF_OPTIONS: dict[str, Any] = NATIVE_OPTIONS | {"xla_backend_optimization_level": 0}
 BRIEF_WORK = 2**24
+# A Fourier transform in several threads waits for them, as LAPACK does (see `batches`).
+TRANSFORM_OPTIONS: dict[str, Any] = {"xla_cpu_multi_thread_eigen": False}
 
 
 class Program(NamedTuple):
@@ -119,6 +121,19 @@ def program(
     return made, new
 
 
+def called(function: Callable[..., Any], *arguments: Any, static: tuple[Hashable, ...] = ()) -> Any:
+    """Call `function(*static, *arguments)`, compiled kernel by kernel.
+
+    Args:
+        function: A module-level function.
+        arguments: Pytrees of arrays.
+        static: Leading arguments that it is compiled for.
+    """
+    made, _ = program(function, static, arguments, "kernels")
+    assert isinstance(made, Program)
+    return made.call(*arguments)
+
+
 def _keep(key: Hashable, made: Made | Future[Made]) -> None:
     """Keep a program, or one in the making, and forget the one that was longest not asked for."""
     _kept[key] = made
@@ -155,12 +170,16 @@ def _traced(
             why = f"no native form of {', '.join(found.missing)}"
             return lambda: Refusal(why, found.lapack)
         native = form == "native" or form == "brief" and _soon(program, found)
-        lowered = _natively(program).lower(*arguments) if native else program.lower()
+        if native:
+            lowered = _natively(program).lower(*arguments)
+        else:
+            lowered = _kernels(program, found, arguments)
     seconds = time.perf_counter() - began
 
     def kernels() -> Program:
-        call = (program.lower() if native else lowered).compile()
-        return Program(call, False, (), found.lapack, seconds, 0.0)
+        own = _kernels(program, found, arguments) if native else lowered
+        options = TRANSFORM_OPTIONS if found.transforms and _on_cpu() else None
+        return Program(own.compile(options), False, (), found.lapack, seconds, 0.0)
 
     def compiled() -> Made:
         if not native:
@@ -177,8 +196,20 @@ def _traced(
 
 def _soon(program: jax.stages.Traced, found: Survey) -> bool:
     """Tell whether a program may be compiled in a hurry, for how little it has to do."""
-    on_cpu = jax.default_backend() == "cpu"
-    return on_cpu and not found.missing and work(program.jaxpr) <= BRIEF_WORK
+    return _on_cpu() and not found.missing and work(program.jaxpr) <= BRIEF_WORK
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+def _kernels(
+    program: jax.stages.Traced, found: Survey, arguments: tuple[Any, ...]
+) -> jax.stages.Lowered:
+    """Lower a program as it was traced, unless it might wait for XLA's threads for good."""
+    if found.waiting and _on_cpu():
+        return jax.jit(unwaiting(program)).lower(*arguments)
+    return program.lower()
 
 
 def _compiled(lowered: jax.stages.Lowered, form: Form) -> Callable[..., Any]:

@@ -13,17 +13,13 @@ from jaxtyping import Array
 
 from ..numerics.matrices import cholesky_in_loop, product_in_loop, triangular_solve_in_loop
 from ..numerics.scatter import scatter_in_loop
+from .batches import LAPACK, in_parts
 
 # Larger ones lose more in these loops than the native form wins.
 LARGEST_MATRIX = 128
 # XLA's native code for a product is good where its sums are short and run along rows.
 LONGEST_SUM, LONGEST_SUM_ACROSS = 32, 8
 
-# Primitives that jaxlib hands to LAPACK.
-LAPACK = frozenset(
-    ("cholesky", "cholesky_update", "eig", "eigh", "hessenberg", "householder_product", "lu", "qr")
-    + ("schur", "svd", "symmetric_product", "triangular_solve", "tridiagonal", "tridiagonal_solve")
-)
 # Others that call a function outside of the program, and what XLA makes a scatter of.
 NEITHER_NATIVE = frozenset(
     ("approx_top_k", "fft", "sort", "top_k", "select_and_scatter", "select_and_scatter_add")
@@ -53,7 +49,8 @@ CALLS = {
 CONTROL = {"while": ("cond_jaxpr", "body_jaxpr"), "scan": ("jaxpr",), "cond": ("branches",)}
 
 # What an equation becomes; None leaves it as it is.
-Loop = Callable[..., Array] | None
+Loop = Callable[..., Any] | None
+Rule = Callable[[JaxprEqn], Loop]
 
 
 class Survey(NamedTuple):
@@ -63,21 +60,27 @@ class Survey(NamedTuple):
         rewritten: Names of the primitives that become loops.
         missing: Names of those that have no native form and stay as they are.
         lapack: Whether the program, as it was, calls LAPACK.
+        waiting: Whether it deals batches of matrices out to XLA's threads, and waits for them.
+        transforms: Whether it makes Fourier transforms, which XLA may deal out likewise.
     """
 
     rewritten: tuple[str, ...]
     missing: tuple[str, ...]
     lapack: bool
+    waiting: bool
+    transforms: bool
 
 
 def survey(program: Any) -> Survey:
     """Find what is to be rewritten in a jaxpr, and what stands in the way of a native form."""
-    loops, others = set(), set()
+    loops, others, waiting = set(), set(), False
     for equation in _equations(program):
         (loops if _loop(equation) else others).add(equation.primitive.name)
         others |= {sealed.primitive.name for sealed in _sealed(equation)}
-    missing = others & (LAPACK | NEITHER_NATIVE)
-    return Survey(tuple(sorted(loops)), tuple(sorted(missing)), bool((loops | others) & LAPACK))
+        waiting = waiting or in_parts(equation) is not None
+    missing = others & (LAPACK.keys() | NEITHER_NATIVE)
+    lapack = bool((loops | others) & LAPACK.keys())
+    return Survey(tuple(sorted(loops)), tuple(sorted(missing)), lapack, waiting, "fft" in others)
 
 
 def work(program: Any) -> float:
@@ -109,17 +112,26 @@ def _terms(equation: JaxprEqn) -> int:
 
 def rewritten(traced: jax.stages.Traced) -> Callable[..., Any]:
     """Return a function that computes what was traced, with loops for what the table knows."""
+    return _again(traced, _loop)
+
+
+def unwaiting(traced: jax.stages.Traced) -> Callable[..., Any]:
+    """Return a function that computes what was traced, and waits for no thread of XLA."""
+    return _again(traced, in_parts)
+
+
+def _again(traced: jax.stages.Traced, rule: Rule) -> Callable[..., Any]:
     structure = jax.tree.structure(traced.out_info)
 
     def again(*arguments: Any) -> Any:
-        outputs = _evaluate(traced.jaxpr, jax.tree.leaves(arguments))
+        outputs = _evaluate(traced.jaxpr, jax.tree.leaves(arguments), rule)
         return jax.tree.unflatten(structure, outputs)
 
     return again
 
 
-def _evaluate(program: Any, arguments: Sequence[Any]) -> list[Any]:
-    """Evaluate a jaxpr, closed or not, equation by equation."""
+def _evaluate(program: Any, arguments: Sequence[Any], rule: Rule) -> list[Any]:
+    """Evaluate a jaxpr, closed or not, equation by equation, by what a rule puts in its place."""
     jaxpr, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
     values = dict(zip(jaxpr.constvars, constants, strict=True))
     values |= dict(zip(jaxpr.invars, arguments, strict=True))
@@ -129,33 +141,35 @@ def _evaluate(program: Any, arguments: Sequence[Any]) -> list[Any]:
 
     for equation in jaxpr.eqns:
         with equation.ctx.manager:
-            results = _apply(equation, [read(atom) for atom in equation.invars])
+            results = _apply(equation, [read(atom) for atom in equation.invars], rule)
         values.update(zip(equation.outvars, results, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _apply(equation: JaxprEqn, operands: list[Any]) -> Sequence[Any]:
+def _apply(equation: JaxprEqn, operands: list[Any], rule: Rule) -> Sequence[Any]:
     name, params = equation.primitive.name, equation.params
-    if loop := _loop(equation):
-        return [loop(*operands)]
     if _is_call(equation):
-        return _evaluate(params[CALLS[name]], operands)
+        return _evaluate(params[CALLS[name]], operands, rule)
     if name == "custom_linear_solve":
-        return _evaluate(params["jaxprs"].solve, _of_solve(params, operands))
-    inner = {own: jax.tree.map(_rewritten, params[own]) for own in CONTROL.get(name, ())}
-    results = equation.primitive.bind(*operands, **(params | inner))
+        return _evaluate(params["jaxprs"].solve, _of_solve(params, operands), rule)
+    if loop := rule(equation):
+        results = loop(*operands)
+    else:
+        again = partial(_rewritten, rule=rule)
+        inner = {own: jax.tree.map(again, params[own]) for own in CONTROL.get(name, ())}
+        results = equation.primitive.bind(*operands, **(params | inner))
     return results if equation.primitive.multiple_results else [results]
 
 
-def _rewritten(program: Any) -> Any:
+def _rewritten(program: Any, rule: Rule) -> Any:
     """Rewrite the body of a loop or a branch, which stays one."""
-    if not any(_loop(equation) for equation in _equations(program)):
+    if not any(rule(equation) for equation in _equations(program)):
         return program
     kinds = [
         jax.ShapeDtypeStruct(kind.shape, kind.dtype, weak_type=getattr(kind, "weak_type", False))
         for kind in program.in_avals
     ]
-    return jax.make_jaxpr(lambda *arguments: _evaluate(program, arguments))(*kinds)
+    return jax.make_jaxpr(lambda *arguments: _evaluate(program, arguments, rule))(*kinds)
 
 
 def _equations(program: Any, wanted: Sequence[bool] | None = None) -> Iterator[JaxprEqn]:

@@ -1,0 +1,64 @@
+"""Split batches of matrices, so that no call of LAPACK waits for a thread of XLA.
+
+jaxlib deals a large batch out to XLA's threads, and blocks the caller until all parts are done. If
+the callers hold all of these threads, nobody is left to do the parts, and the process hangs. Two
+calls in one program suffice for that on two cores, and so do two programs. A batch of little work,
+or one matrix, is done by the caller (jaxlib 0.10, `GetLapackBatchChunkSize` and `ParallelBatchMap`
+in `cpu/lapack_kernels.cc`).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from math import prod
+from typing import Any
+
+import jax
+from jax.extend.core import JaxprEqn
+
+# jaxlib deals out from 200,000 operations on, and counts at most 10 for each product of three
+# sides, or 30 if numbers are complex.
+LARGEST_WORK = 200_000
+WORK_PER_PRODUCT = 30
+
+# Primitives that jaxlib hands to LAPACK, with the number of axes of their first operand.
+LAPACK = {
+    "cholesky": 2,
+    "cholesky_update": 2,
+    "eig": 2,
+    "eigh": 2,
+    "geqp3": 2,
+    "geqrf": 2,
+    "hessenberg": 2,
+    "householder_product": 2,
+    "lu": 2,
+    "ormqr": 2,
+    "qr": 2,
+    "schur": 2,
+    "svd": 2,
+    "symmetric_product": 2,
+    "triangular_solve": 2,
+    "tridiagonal": 2,
+    "tridiagonal_solve": 1,
+}
+
+
+def in_parts(equation: JaxprEqn) -> Callable[..., Any] | None:
+    """Return what does the same in batches that are small enough; None if this one is."""
+    if equation.primitive.name not in LAPACK:
+        return None
+    own = LAPACK[equation.primitive.name]
+    kinds = [atom.aval for atom in equation.invars]
+    lead = kinds[0].shape[: kinds[0].ndim - own]
+    side = max(max(kind.shape[len(lead) :], default=1) for kind in kinds)
+    together = max(1, (LARGEST_WORK - 1) // (WORK_PER_PRODUCT * max(side, 1) ** 3))
+    if prod(lead) <= together:
+        return None
+    return partial(_mapped, equation, lead, together)
+
+
+def _mapped(equation: JaxprEqn, lead: tuple[int, ...], together: int, *operands: Any) -> Any:
+    """Call LAPACK for so many matrices at a time, of operands with leading axes `lead`."""
+    flat = [a.reshape(-1, *a.shape[len(lead) :]) for a in operands]
+    one = lambda own: equation.primitive.bind(*own, **equation.params)  # noqa: E731
+    results = jax.lax.map(one, flat, batch_size=together)
+    return jax.tree.map(lambda a: a.reshape(lead + a.shape[1:]), results)

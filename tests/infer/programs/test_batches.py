@@ -1,0 +1,106 @@
+"""Batches of matrices are split, so that no call of LAPACK waits for a thread of XLA."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from infer.programs import batches
+from infer.programs.rewrite import survey, unwaiting
+
+RNG = np.random.default_rng(0)
+SQUARE = RNG.normal(size=(2, 3, 5, 5))
+SYMMETRIC = SQUARE @ SQUARE.swapaxes(-1, -2) + np.eye(5)
+DIAGONALS = RNG.normal(size=(3, 2, 3, 5)) + np.array([0.0, 5.0, 0.0])[:, None, None, None]
+linalg = jax.lax.linalg
+
+CASES = {
+    "cholesky": lambda: linalg.cholesky(SYMMETRIC),
+    "eig": lambda: linalg.eig(SQUARE),
+    "eigh": lambda: linalg.eigh(SYMMETRIC),
+    "hessenberg": lambda: linalg.hessenberg(SQUARE),
+    "householder_product": lambda: linalg.householder_product(SQUARE, SQUARE[..., 0]),
+    "lu": lambda: linalg.lu(SQUARE),
+    "ormqr": lambda: linalg.ormqr(SQUARE, SQUARE[..., 0], SYMMETRIC),
+    "qr": lambda: linalg.qr(SQUARE),
+    "schur": lambda: linalg.schur(SQUARE),
+    "svd": lambda: linalg.svd(SQUARE),
+    "symmetric_product": lambda: linalg.symmetric_product(jnp.asarray(SQUARE), SYMMETRIC),
+    "triangular_solve": lambda: linalg.triangular_solve(jnp.asarray(SQUARE), SYMMETRIC),
+    "tridiagonal": lambda: linalg.tridiagonal(SYMMETRIC),
+    "tridiagonal_solve": lambda: linalg.tridiagonal_solve(*DIAGONALS, SYMMETRIC),
+}
+
+
+def test_the_table_has_every_primitive_of_lapack():
+    """A pivot and a transform of it are no work of LAPACK; an update has no batches."""
+    names = {name[:-2] for name in dir(linalg) if name.endswith("_p")}
+    assert names - {"lu_pivots_to_permutation"} <= batches.LAPACK.keys()
+    assert names - {"lu_pivots_to_permutation", "cholesky_update"} == CASES.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("together", [1, 4])
+def test_a_split_batch_is_the_whole_batch(name, together, monkeypatch):
+    """Four at a time leave two over of six."""
+    traced = jax.jit(CASES[name]).trace()
+    assert not survey(traced.jaxpr).waiting
+    monkeypatch.setattr(batches, "LARGEST_WORK", 1 + together * batches.WORK_PER_PRODUCT * 5**3)
+    assert survey(traced.jaxpr).waiting
+    split = jax.jit(unwaiting(traced)).trace()
+    assert not survey(split.jaxpr).waiting
+    ours, plain = map(jax.tree.leaves, (split.lower().compile()(), CASES[name]()))
+    for own, expected in zip(ours, plain, strict=True):
+        np.testing.assert_allclose(own, expected, rtol=1e-12, atol=1e-12)
+
+
+# On two cores, jaxlib would deal four batches of Cholesky factors and one of eigenvalues out, in
+# one program and in two threads; and so would the chains of two users, at defaults.
+MANY_CALLS = """
+import threading
+import numpy as np, jax, jax.numpy as jnp
+import bijectors as bj, infer
+from infer.programs.native import called
+
+def five(matrices, count):
+    def body(carry):
+        i, total = carry
+        own = matrices * (1 + 1e-3 * total)
+        sums = [jnp.linalg.cholesky(own + k * jnp.eye(130)).sum() for k in range(4)]
+        return i + 1, 0.1 * jnp.tanh(sum(sums) + jnp.linalg.eigvalsh(own).sum())
+    return jax.lax.while_loop(lambda carry: carry[0] < count, body, (0, 0.0))[1]
+
+roots = np.random.default_rng(0).normal(size=(4, 130, 130)).astype(np.float32)
+large = roots @ roots.swapaxes(1, 2) + np.eye(130, dtype=np.float32)
+
+def call(key):
+    for _ in range(4):
+        called(five, large, np.int32(2)).block_until_ready()
+
+small = np.random.default_rng(0).normal(size=(200, 6, 6))
+
+def log_density(values, data):
+    eigenvalues = jnp.linalg.eigvalsh(data + values["x"] * jnp.eye(6))
+    return -0.5 * values["x"] ** 2 - 0.01 * eigenvalues.sum()
+
+model = infer.declared(log_density, {"x": bj.Real()}, data=small + small.swapaxes(1, 2))
+
+def sample(key):
+    infer.start(model, infer.NUTS(), warmup=30, key=key, progress=False).advance(30).draws()
+
+for work in (call, sample):
+    threads = [threading.Thread(target=work, args=(key,), daemon=True) for key in (1, 2)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="LAPACK is called on CPUs alone.")
+def test_programs_that_call_lapack_never_wait_for_each_other():
+    """Either half hung at once before, on two cores."""
+    alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", MANY_CALLS], check=True, timeout=100, env=alone)
