@@ -17,7 +17,11 @@ from .packed import Packed
 
 # A block ends the wait for Ctrl-C and moves the progress bar.
 BLOCK_SECONDS = 0.25
-FIRST_ROWS = 10
+# Ticks of the first block, while nobody knows how long they take.
+FIRST_TICKS = 8
+MOST_TICKS = 2**30
+# How long an interrupt waits for the blocks in flight; what is not done by then is done again.
+PATIENCE_SECONDS = 2.0
 
 
 @dataclass
@@ -32,7 +36,8 @@ class Group:
         rows: Their records in the present window.
         executed: Gradients executed for each in the present window, those too that it idled
             through while others of its program had draws to make; shape (group,).
-        limit: Rows to ask for in the next block.
+        entering: Which of them begin the present window with the next block, shape (group,).
+        limit: Ticks to ask for in the next block.
     """
 
     chains: range
@@ -41,38 +46,40 @@ class Group:
     drawn: np.ndarray
     rows: list[list[np.ndarray]]
     executed: np.ndarray
-    limit: int = FIRST_ROWS
+    entering: np.ndarray
+    limit: int = FIRST_TICKS
 
     def entered(self) -> "Group":
         """Return the group at the beginning of the next window, without records."""
         return replace(
             self, drawn=np.zeros_like(self.drawn), rows=[[] for _ in self.chains],
-            executed=np.zeros_like(self.executed),
+            executed=np.zeros_like(self.executed), entering=np.ones_like(self.entering),
         )  # fmt: skip
 
-    def order(self, window: int, draws: int, capacity: int) -> Order:
+    def order(self, window: int, draws: int) -> Order:
         """Order the next block, towards `draws` draws in the window."""
         return Order(
             self.keys,
             np.uint32(window),  # pyright: ignore[reportArgumentType]
             self.drawn,
             (draws - self.drawn).astype(np.int32),
-            np.int32(min(self.limit, capacity)),  # pyright: ignore[reportArgumentType]
-            np.bool_(not self.drawn.any()),  # pyright: ignore[reportArgumentType]
+            np.int32(self.limit),  # pyright: ignore[reportArgumentType]
+            self.entering,
         )
 
-    def absorb(self, block: Block, seconds: float, capacity: int) -> int:
+    def absorb(self, block: Block, seconds: float) -> int:
         """Keep what a block made; return the number of new draws."""
         filled, rows = np.asarray(block.filled), np.asarray(block.rows)
         self.state = block.state
         self.drawn = self.drawn + filled
         self.executed = self.executed + int(block.ticks)
+        self.entering = np.zeros_like(self.entering)
         # A block that is more than half full is kept as it came, without a copy.
         full = 2 * int(filled.sum()) > rows.shape[0] * rows.shape[1]
         for own, mine, count in zip(self.rows, rows, filled, strict=True):
             own.append(mine[:count] if full else mine[:count].copy())
-        rate = filled.max() / max(seconds, 1e-6)
-        self.limit = int(np.clip(rate * BLOCK_SECONDS, 1, capacity))
+        rate = int(block.ticks) / max(seconds, 1e-6)
+        self.limit = int(np.clip(rate * BLOCK_SECONDS, 1, MOST_TICKS))
         return int(filled.sum())
 
     def records(self) -> list[np.ndarray]:
@@ -91,8 +98,10 @@ def regrouped(groups: Sequence[Group], width: int) -> list[Group]:
     if not groups:
         return []
     states = jax.tree.map(lambda *a: np.concatenate(a), *(group.state for group in groups))
-    named = ("keys", "drawn", "executed")
-    keys, drawn, executed = (np.concatenate([getattr(g, n) for g in groups]) for n in named)
+    named = ("keys", "drawn", "executed", "entering")
+    keys, drawn, executed, entering = (
+        np.concatenate([getattr(g, n) for g in groups]) for n in named
+    )
     rows = [list(own) for group in groups for own in group.rows]
     return [
         Group(
@@ -102,6 +111,8 @@ def regrouped(groups: Sequence[Group], width: int) -> list[Group]:
             drawn[begin : begin + width],
             rows[begin : begin + width],
             executed[begin : begin + width],
+            entering[begin : begin + width],
+            min(group.limit for group in groups),
         )
         for begin in range(0, len(keys), width)
     ]
@@ -123,24 +134,24 @@ def placed(
 
 def collect(
     groups: Sequence[Group], call: Callable[[Group, Order], Block],
-    window: int, draws: int, capacity: int, threads: int, watch: Callable[[Group, int], None],
+    window: int, draws: int, threads: int, watch: Callable[[Group, int], None],
 ) -> None:  # fmt: skip
     """Run blocks until every chain has `draws` draws in the window.
 
-    Groups take turns, so an interrupt finds them within a block of each other. On an
-    interrupt, blocks in flight are finished and kept before it is raised.
+    Groups take turns, so an interrupt finds them within a block of each other. Before an
+    interrupt is raised, blocks in flight are finished and kept, if that takes 2 s at most. What a
+    block makes after that is thrown away: the group stays as it was before the block.
 
     Args:
         groups: Chains; changed in place.
         call: Runs one block.
         window: Which window the draws belong to.
         draws: Draws wanted of each chain.
-        capacity: Rows of a block.
         threads: Blocks in flight.
         watch: Told of each group and its new draws, by one thread at a time.
     """
     waiting = deque(g for g in groups if (g.drawn < draws).any())
-    stop, lock = Event(), Lock()
+    stop, left, lock = Event(), Event(), Lock()
 
     def work() -> None:
         # A worker keeps the block too: an interrupt reaches the main thread alone.
@@ -150,10 +161,12 @@ def collect(
             except IndexError:
                 return
             began = time.perf_counter()
-            block = jax.block_until_ready(call(group, group.order(window, draws, capacity)))
-            fresh = group.absorb(block, time.perf_counter() - began, capacity)
+            block = jax.block_until_ready(call(group, group.order(window, draws)))
+            seconds = time.perf_counter() - began
             with lock:
-                watch(group, fresh)
+                if left.is_set():
+                    return
+                watch(group, group.absorb(block, seconds))
             if (group.drawn < draws).any():
                 waiting.append(group)
 
@@ -165,9 +178,14 @@ def collect(
         wait(running, return_when=FIRST_EXCEPTION)
     finally:
         stop.set()
-        wait(running)
+        try:
+            wait(running, timeout=PATIENCE_SECONDS)
+        finally:
+            with lock:
+                left.set()
     for future in running:
-        future.result()
+        if future.done():
+            future.result()
 
 
 @cache

@@ -83,18 +83,12 @@ def _at_least_one(**numbers: int | None) -> list[int | None]:
 def without_native(chains: int, before: Plan, lapack: bool) -> Plan:
     """Plan again where there is no native form: batch chains, to share each kernel.
 
-    Chains that call LAPACK are not batched: jaxlib spreads a batch over the threads that run the
-    programs, and two programs that wait for each other's threads never end.
+    Chains that call LAPACK share none in a batch, where it is called for one after the other.
     """
     wide = 1 if lapack else max(2, chains // 8)
     width = max(w for w in range(1, wide + 1) if chains % w == 0)
     threads = max(1, min(_cores(), before.threads, chains // width))
     return Plan(width, threads, native=False)
-
-
-def in_turn(before: Plan) -> Plan:
-    """Plan again for batches that call LAPACK, which must not wait for each other's threads."""
-    return before._replace(threads=1)
 
 
 def _cores() -> int:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from ..counts import is_whole
 from ..engines.base import CHAINS, Draws, Engine, State, Tick, Tuning
@@ -35,8 +35,8 @@ class Order(NamedTuple):
         window: Which window the draws belong to; folded into the keys.
         drawn: Draws of this window made before, shape (group,).
         wanted: Draws of this window still to make, shape (group,).
-        limit: Most rows to fill before returning, at most the capacity.
-        entering: Whether the window begins here.
+        limit: Maximum number of ticks before returning; no draw depends on it.
+        entering: Whether the window begins here, shape (group,).
     """
 
     keys: UInt32[Array, "group 2"] | np.ndarray
@@ -44,7 +44,7 @@ class Order(NamedTuple):
     drawn: Int[Array, "group"] | np.ndarray
     wanted: Int[Array, "group"] | np.ndarray
     limit: Int[Array, ""] | np.ndarray
-    entering: Array | np.ndarray
+    entering: Bool[Array, "group"] | np.ndarray
 
 
 class Block(NamedTuple):
@@ -141,7 +141,7 @@ def run_block(
     engine: Engine, capacity: int, record: int,
     shared: Steered, own: Steered, state: Packed, order: Order,
 ) -> Block:  # fmt: skip
-    """Tick a group until its chains have their draws, or one of them needs more rows.
+    """Tick a group until its chains have their draws, one needs more rows, or the limit is reached.
 
     A chain that has all its draws idles; no other waits. A group of one is not batched, unless
     it is a population.
@@ -163,9 +163,9 @@ def run_block(
     rows = jnp.zeros((order.keys.shape[0], capacity + 1, record), _float_type(start[0]))
 
     def going(carry) -> Array:
-        filled = carry[2]
-        full = (filled >= order.limit) & (order.wanted > order.limit)
-        return jnp.any(filled < order.wanted) & ~jnp.any(full)
+        _, _, filled, ticks = carry
+        full = (filled >= capacity) & (order.wanted > capacity)
+        return jnp.any(filled < order.wanted) & ~jnp.any(full) & (ticks < order.limit)
 
     def body(carry):
         (state, keys), rows, filled, ticks = carry

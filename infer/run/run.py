@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -14,9 +15,10 @@ from ..density.base import LogDensity
 from ..density.family import Family, nothing_of
 from ..engines.base import Draws, Engine, Tuning
 from ..errors import RunError
+from ..numerics.blas import one_blas_thread
 from ..programs.native import Program, Refusal, prepare, program
 from .collect import Group, collect, placed, regrouped
-from .devices import Plan, in_turn, without_native
+from .devices import Plan, without_native
 from .fingerprint import Fingerprint, fingerprint
 from .loop import SAMPLING, Block, Layout, Order, Steered, layout, run_block
 from .moves import Move, moves_to
@@ -292,7 +294,7 @@ class Run:
         scouts = zip(self.scouts, self.groups, strict=False)
         moved = {
             "groups": [group.entered() for group in placed(self.groups, places, self.scouts)],
-            # How many rows fill a block is known by now.
+            # How many ticks fill a block is known by now.
             "scouts": [replace(scout.entered(), limit=own.limit) for scout, own in scouts],
             "moves": (*self.moves, *moves),
         }
@@ -348,8 +350,6 @@ class Run:
 
     def _collect(self, window: int, draws: int, bar: Progress) -> None:
         records, compiled = self._layout, self._compiled
-        # The plan may have changed: without a native form, chains are batched.
-        capacity = _capacity(records.record, self.plan.width)
         shared = self._shared()
         groups = [*self.groups, *self.scouts] if self.left_out else self.groups
         began = time.perf_counter()
@@ -361,8 +361,11 @@ class Run:
             if bar.shown:
                 bar.advance(fresh, _divergences(group, records))
 
+        # LAPACK's own threads gain nothing beside those of other chains, and wait for them.
+        shares_cores = compiled.lapack and len(groups) > 1
         try:
-            collect(groups, call, window, draws, capacity, self.plan.threads, watch)
+            with one_blas_thread() if shares_cores else nullcontext():
+                collect(groups, call, window, draws, self.plan.threads, watch)
         finally:
             spent = time.perf_counter() - began
             self.timing.sampling += spent if window == SAMPLING else 0.0
@@ -375,7 +378,7 @@ class Run:
 
     def _made_for(self, record: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         group, capacity = self.groups[0], _capacity(record, self.plan.width)
-        order = group.order(0, 0, capacity)
+        order = group.order(0, 0)
         arguments = (self._shared(), self._own(group), group.state, order)
         return (self.engine, capacity, record), arguments
 
@@ -390,8 +393,6 @@ class Run:
             self.why_not_native = made.reason
             self._regroup(without_native(self.chains, self.plan, made.lapack))
             return self._program(record)
-        if made.lapack and self.plan.width > 1:
-            self.plan = in_turn(self.plan)
         if new:
             self.timing.trace += made.trace_s
             self.timing.compile += made.compile_s

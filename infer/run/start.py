@@ -175,7 +175,7 @@ def _init_all(engine: Engine, has_value: bool, positions: Array, *here: Array) -
 def _first_groups(keys: np.ndarray, states: Packed, width: int) -> list[Group]:
     chains = len(keys)
     none, nothing = np.zeros(chains, np.int32), np.zeros(chains, np.int64)
-    every = Group(range(chains), keys, states, none, [[]] * chains, nothing)
+    every = Group(range(chains), keys, states, none, [[]] * chains, nothing, np.ones(chains, bool))
     return regrouped([every], width)
 
 

@@ -60,7 +60,7 @@ def prepared(engine, chains=1):
     state = jax.vmap(engine.init)(*map(jnp.asarray, (positions, values, -positions)))
     keys = np.zeros((chains, 2), np.uint32)
     zeros = np.zeros(chains, np.int32)
-    order = Order(keys, np.uint32(1), zeros, zeros + 3, np.int32(3), np.bool_(True))
+    order = Order(keys, np.uint32(1), zeros, zeros + 3, np.int32(2**30), np.ones_like(zeros, bool))
     return tuning, state, order
 
 

@@ -58,7 +58,7 @@ def test_a_run_taken_up_from_its_state_is_the_run_that_never_stopped(engine):
 @SAMPLERS
 def test_blocks_and_threads_change_no_draw(engine, monkeypatch):
     straight = run(engine, threads=1).advance(30)
-    monkeypatch.setattr(collect, "FIRST_ROWS", 1)
+    monkeypatch.setattr(collect, "FIRST_TICKS", 1)
     monkeypatch.setattr(collect, "BLOCK_SECONDS", 0.0)
     same(run(engine, threads=2).advance(30), straight)
 

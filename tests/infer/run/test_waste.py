@@ -29,7 +29,7 @@ def run():
     jax.effects_barrier()
     CALLS.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(collect, "FIRST_ROWS", 1)
+        patch.setattr(collect, "FIRST_TICKS", 1)
         patch.setattr(collect, "BLOCK_SECONDS", 0.0)
         run.advance(20)
     jax.effects_barrier()
