@@ -98,7 +98,7 @@ def scatters(rng: Generator) -> Drawn:
 
 def gathers(rng: Generator) -> Drawn:
     rows, count, reach = pick(rng, 3, 6, 20), pick(rng, 1, 4, 15), pick(rng, 0, 2)
-    mode = pick(rng, None, "fill", "clip", "promise_in_bounds", "wrap")
+    mode = pick(rng, None, "fill", "clip", "promise_in_bounds", "drop")
     places = jnp.asarray(rng.integers(-reach, rows + reach, count))
     inside = jnp.abs(places) % rows
     begin = jnp.asarray(rng.integers(-2, rows + 2))
