@@ -43,6 +43,10 @@ import numpyro.distributions as dist
 | `CallError` | a call takes no such argument; it is a `TypeError` too |
 | `BijectorError` | a set, a map or a rule cannot be used as asked |
 
+What is probably a mistake, and may be meant, is a warning instead, an `infer.ModelWarning`: data or
+coordinates that nothing in the model depends on, numbers that lose their digits in single
+precision, and gradients that are not those of the log density.
+
 All derive from `bijectors.errors.ExplainedError`, and so from `ValueError`. Three calls help to
 find out more: `print(model.table())`, `print(infer.explain(model))` and `infer.check(model)`; see
 [](density.md)."""
@@ -119,6 +123,16 @@ def numpy_on_traced_data():
     infer.sample(infer.model(model, group=np.array([0, 0, 1]), y=np.zeros(3)))
 
 
+def an_index_out_of_range():
+    """XLA takes the nearest entry without a word. Data are known before a run, and are checked."""
+
+    def model(site, group, y):
+        level = site("level", dist.Normal(0.0, 1.0), shape=(3,))
+        site.observe("y", dist.Normal(level[group], 1.0), y)
+
+    infer.sample(infer.model(model, group=np.array([1, 2, 3]), y=np.zeros(3)))
+
+
 def a_leaf_that_nobody_mentions():
     """Is the offset to be inferred, or held? A guess would be wrong half of the time."""
     tree = {"slope": 0.0, "offset": 1.0}
@@ -181,6 +195,7 @@ MISTAKES = (
     a_start_outside_its_set,
     a_likelihood_that_is_nowhere_finite,
     numpy_on_traced_data,
+    an_index_out_of_range,
     a_leaf_that_nobody_mentions,
     a_mode_asked_for_as_a_sample,
     a_keyword_of_another_library,

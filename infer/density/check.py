@@ -14,11 +14,14 @@ from ..calls import checks_arguments
 from ..counts import whole
 from ..errors import ModelError
 from ..models.base import Model, survey
+from ..models.names import listed
 from ..programs.native import called
 from ..types import Vector
 from .base import LogDensity, log_density
 from .family import alone
+from .gathers import check_indices
 from .start import Points, find_starts
+from .unused import unused_coords, unused_data
 
 # Points that the questions are put at.
 POINTS = 4
@@ -137,6 +140,10 @@ def _sites(trial: Trial) -> str:
     return ", ".join(f"{site.name}{list(site.shape)}" for site in latent)
 
 
+def _gathers(trial: Trial) -> str:
+    return f"{check_indices(trial.model)} indices known"
+
+
 def _log_determinants(trial: Trial) -> str:
     maps = {site.bijector for site in trial.density.latent}
     return f"{len(trial.density.latent)} sites by {', '.join(sorted(maps))}"
@@ -218,6 +225,13 @@ def _gradients(density: LogDensity, positions: Any) -> Array:
     return jax.vmap(lambda position: density.evaluate(position)[1])(positions)
 
 
+def _data(trial: Trial) -> str:
+    idle = [*unused_data(trial.model), *unused_coords(trial.model)]
+    if idle:
+        raise ModelError(listed(idle), "nothing in the model depends on it", _DATA_MEND)
+    return "all of them"
+
+
 def _used(trial: Trial) -> str:
     """A flat site that no term speaks of can go anywhere in its set."""
     density = LogDensity(trial.model, trial.density.sites, jacobian=False)
@@ -237,6 +251,7 @@ _MAPS_MEND = "Check the map with bijectors.check_bijector."
 _SLOPES_MEND = (
     "Look in its terms for stop_gradient, rounding, steps, or a custom derivative that is wrong."
 )
+_DATA_MEND = "Use it, as by site.observe or in dims=, or leave it out."
 _USED_MEND = "Use it, give it a prior, or drop it."
 # Put in this order; each rests on those before it.
 CHECKS = (
@@ -245,6 +260,12 @@ CHECKS = (
         "does the model run, with latent sites?",
         _sites,
         "Call the model's own function by hand; the error is its own.",
+    ),
+    Check(
+        "gathers",
+        "are the indices among the data within the axes that they index?",
+        _gathers,
+        "Indices run from 0 to the size of the axis minus 1.",
     ),
     Check(
         "log-determinants",
@@ -261,5 +282,6 @@ CHECKS = (
     Check("same", "does the model say the same when it runs again?", _same, _SAME_MEND),
     Check("maps", "do the maps reach their sets, and return?", _maps, _MAPS_MEND),
     Check("slopes", "does the gradient fit the slope, site by site?", _slopes, _SLOPES_MEND),
+    Check("data", "does the model depend on all its data and coordinates?", _data, _DATA_MEND),
     Check("used", "does the density depend on every site without a prior?", _used, _USED_MEND),
 )

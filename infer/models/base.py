@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array
 
 from bijectors.base import Image, Shape
@@ -157,7 +158,7 @@ class Model(eqx.Module):
         try:
             # The sites of a stacked model are those of each of its models.
             count = count_stacked(self)
-            sites = () if count else _declared(kinds(self))[0]
+            sites = () if count else abstract(self).sites
             return summarized(f"{count} x {name}" if count else name, sites, self.data_shapes())
         except Exception:  # noqa: BLE001 - a model that cannot run is shown all the same
             return f"{name}(...)"
@@ -353,7 +354,8 @@ class Surveyor(Reader):
         self.bijectors[d.name] = type(each).__name__
         self.refusals[d.name] = each.no_log_det
         self.entries[d.name] = partial(bijector.entries, d.shape)
-        return bijector.image(jnp.zeros(shape))
+        # Behind a barrier, so that no reader of the program takes the zeros for known numbers.
+        return bijector.image(jax.lax.optimization_barrier(jnp.zeros(shape)))
 
     def repeated(self, declaration: Declaration) -> Repeated:
         """Say what was found of a site that a step of a scan declares."""
@@ -394,7 +396,7 @@ def _at_every_step(entries: Callable, length: int) -> list[tuple[int, ...]]:
 def latent_sites(model: Model) -> tuple[Site, ...]:
     """Find the latent sites of a model by one abstract run, if it has any."""
     refuse_stacked(model)
-    return tuple(site for site in _declared(kinds(model))[0] if site.role == "latent")
+    return tuple(site for site in abstract(model).sites if site.role == "latent")
 
 
 def refuse_unless_model(model: Any, where: str = "model") -> None:
@@ -423,7 +425,7 @@ def survey(model: Model) -> tuple[Site, ...]:
         ModelError: It is no model, has no latent site, or a term is not a real number.
     """
     refuse_unless_model(model)
-    sites, _ = _declared(kinds(model))
+    sites = abstract(model).sites
     if not any(site.role == "latent" for site in sites):
         frozen = [site.name for site in sites if site.role == "frozen"]
         raise (
@@ -444,40 +446,62 @@ def survey(model: Model) -> tuple[Site, ...]:
 
 def minibatches(model: Model) -> tuple[Minibatch, ...]:
     """Find the plates of which a step sees a minibatch."""
-    return _declared(kinds(model))[1]
+    return abstract(model).minibatches
 
 
 def entries(model: Model) -> dict[str, list[tuple[int, ...]]]:
     """List, for each latent site, the entry that each number of the flat vector is named after."""
-    _, surveyor = _surveyed(model)
+    _, surveyor, _ = _surveyed(model)
     return {name: find() for name, find in surveyor.entries.items()}
 
 
+class Abstract(NamedTuple):
+    """What one abstract run of a model found.
+
+    Attributes:
+        sites: What the model declares.
+        minibatches: Plates of which a step sees a minibatch.
+        program: The run as a jaxpr, from the leaves of the model to its log density, its derived
+            and its observed values. The latent sites are behind barriers.
+    """
+
+    sites: tuple[Site, ...]
+    minibatches: tuple[Minibatch, ...]
+    program: ClosedJaxpr
+
+
+def abstract(model: Model) -> Abstract:
+    """Run a model abstractly, once for all models that differ in their numbers alone."""
+    return _abstract(kinds(model))
+
+
 @lru_cache(maxsize=64)
-def _declared(model: Kinds) -> tuple[tuple[Site, ...], tuple[Minibatch, ...]]:
-    """Find sites and minibatches once for all models that differ in their numbers alone."""
-    sites, surveyor = _surveyed(model.outline())
-    return sites, tuple(surveyor.minibatches.values())
+def _abstract(model: Kinds) -> Abstract:
+    sites, surveyor, program = _surveyed(model.outline())
+    return Abstract(sites, tuple(surveyor.minibatches.values()), program)
 
 
-def _surveyed(model: Model, as_numbers: bool = False) -> tuple[tuple[Site, ...], Surveyor]:
+def _surveyed(
+    model: Model, as_numbers: bool = False
+) -> tuple[tuple[Site, ...], Surveyor, ClosedJaxpr]:
     """Run a model abstractly; `as_numbers` lets it see its data, so that no program may use it."""
     refuse_stacked(model)
     found: list[tuple[tuple[Site, ...], Surveyor]] = []
     given = () if as_numbers else (model,)
 
-    def abstract_run(model: Model) -> Array:
+    def abstract_run(model: Model) -> Any:
         surveyor = Surveyor(model.rules)
         account = model.run(surveyor)
         refuse_repeated(account.dims)
         found.append((_sites(account, surveyor), surveyor))
         _check_terms(account.terms)
-        return account.log_density()
+        return account.log_density(), account.derived, account.observed
 
     with translating(model):
         # Closed over, data stay numbers.
-        jax.eval_shape(partial(abstract_run, model) if as_numbers else abstract_run, *given)
-    return found[0]
+        run = partial(abstract_run, model) if as_numbers else abstract_run
+        program = jax.make_jaxpr(run)(*given)
+    return (*found[0], program)
 
 
 class _Named(Surveyor):
@@ -533,7 +557,9 @@ def _data_paths(model: Model) -> list[tuple[str, str]]:
         for path, node in nodes
         if is_data(node)
         for i, name in zip(
-            (i for i, leaf in enumerate(node.leaves) if leaf is not None), node.names(), strict=True
+            (i for i, leaf in enumerate(node.leaves) if leaf is not None),
+            node.leaf_names(),
+            strict=True,
         )
     ]
 

@@ -111,7 +111,7 @@ class Data(eqx.Module):
         kinds = jax.Array | np.ndarray
         return {_name(path): _on_host(v) for path, v in paths if isinstance(v, kinds)}
 
-    def names(self) -> list[str]:
+    def leaf_names(self) -> list[str]:
         """List the path of keys that leads to each leaf, in their order."""
         places = jax.tree.unflatten(self.structure, range(len(self.leaves)))
         paths, _ = jax.tree_util.tree_flatten_with_path(places)
@@ -124,6 +124,19 @@ class Data(eqx.Module):
 
     def _pairs(self) -> list[tuple[Any, Any]]:
         return list(zip(self.leaves, self.statics, strict=True))
+
+
+def leaf_names(tree: Any) -> list[str]:
+    """Name every leaf of a model: by what its parts know, or else by the last key of its path."""
+    knows = lambda node: hasattr(node, "leaf_names")  # noqa: E731
+    paths, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=knows)
+    named = (node.leaf_names() if knows(node) else [_last(path)] for path, node in paths)
+    return [name for names in named for name in names]
+
+
+def _last(path: tuple) -> str:
+    step = path[-1]
+    return str(getattr(step, "key", getattr(step, "name", getattr(step, "idx", "model"))))
 
 
 def refuse_unknown_data(

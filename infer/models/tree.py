@@ -155,6 +155,12 @@ class TreeModel(Model):
         jax.eval_shape(lambda: self._take_all(Surveyor(self.rules), account))
         return {declaration.name: declaration for declaration in account.declarations}
 
+    def leaf_names(self) -> list[str]:
+        """Name every leaf of the model: by its path in the user's tree, or in the data."""
+        sites = [part.name for part in (*self.branches, *self.derived) for _ in _leaves(part)]
+        rest = zip(self.paths, self.rest.leaves, strict=True)
+        return sites + [path for path, held in rest for _ in _leaves(held)] + self.data.leaf_names()
+
     def _flat(self) -> Flat:
         """List the leaves again, with the values of those that are sites."""
         places = [Place(path, None, None, [i]) for i, path in enumerate(self.paths)]
@@ -162,6 +168,10 @@ class TreeModel(Model):
             for i in branch.places:
                 places[i] = Place(self.paths[i], branch.initial, None, [*branch.places])
         return Flat(places, self.rest.structure)
+
+
+def _leaves(part: Any) -> list[Any]:
+    return jax.tree.leaves(part)
 
 
 @checks_arguments("infer.tree_model")

@@ -10,8 +10,10 @@ from jaxtyping import Array
 
 from ..calls import checks_arguments
 from ..counts import whole
+from ..density.gathers import check_program
 from ..errors import ModelError
 from ..models.base import Account, Model, refuse_unless_model, translating
+from ..models.data import leaf_names
 from ..models.layout import refuse_repeated
 from ..models.readers import Predictions
 from ..models.site import Dims
@@ -207,7 +209,11 @@ def _run(
 
 
 def _account(model: Model, values: Arrays, root: Array) -> tuple[Account, int]:
-    """Run abstractly, to learn the names of axes and how many numbers one draw makes."""
+    """Run abstractly, to learn the names of axes and how many numbers one draw makes.
+
+    Raises:
+        ModelError: An index among the data is out of range.
+    """
     found: list[Account] = []
 
     def abstract_run(model: Model, values: dict[str, Array], root: Array) -> Simulated:
@@ -218,8 +224,10 @@ def _account(model: Model, values: Arrays, root: Array) -> tuple[Account, int]:
 
     first = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in values.items()}
     with translating(model):
-        draw = jax.eval_shape(abstract_run, model, first, root)
-    return found[0], sum(leaf.size for leaf in jax.tree.leaves(draw))
+        program = jax.make_jaxpr(abstract_run)(model, first, root)
+    others = len(program.in_avals) - len(leaves := jax.tree.leaves(model))
+    check_program(program, [*leaves, *[None] * others], [*leaf_names(model), *[""] * others])
+    return found[0], sum(result.size for result in program.out_avals)
 
 
 def _coords(model: Model) -> Mapping[str, np.ndarray]:

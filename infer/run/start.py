@@ -15,7 +15,9 @@ from ..calls import checks_arguments
 from ..counts import whole
 from ..density.beginnings import Starts, are_sought, as_starts, beginnings
 from ..density.family import Family, family
+from ..density.gathers import check_indices
 from ..density.start import Points, find_starts
+from ..density.unused import warn_of_unused
 from ..engines.base import Engine, Tuning
 from ..errors import RunError
 from ..models.base import Model
@@ -80,6 +82,9 @@ def start(
     density = members.member(0)
     engine, reasons = _chosen(members, chains, state) if engine is None else (engine, ())
     refuse_unless_offered(density, engine)
+    for index in range(members.count):
+        check_indices(members.member(index).model)
+    warn_of_unused(density.model)
     members = Family(jax.tree.map(on_device, members.shared), members.own, members.count)
     if state is not None:
         return _resumed(members, engine, state, progress, reasons)

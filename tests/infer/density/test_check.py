@@ -50,12 +50,21 @@ def no_site(site):
     site.observe("y", dist.Normal(0.0, 1.0), np.zeros(3))
 
 
+def indexed(site, group):
+    site.derive("own", site("level", dist.Normal(0.0, 1.0), shape=(3,))[group])
+
+
 def blind(v):
     return -(v["x"] ** 2) - jax.lax.stop_gradient(v["z"] ** 2)
 
 
 BROKEN = {
     "sites": (lambda: infer.model(no_site), "no latent site", "Declare one"),
+    "gathers": (
+        lambda: infer.model(indexed, group=np.array([0, 3])),
+        "group: the index 3 is out of range",
+        "jnp.clip",
+    ),
     "log-determinants": (
         lambda: mapped(Folded()),
         "no posterior density",
@@ -72,6 +81,13 @@ BROKEN = {
         lambda: declared(blind, x=bj.Real(), z=bj.Real()),
         "z: its gradient says",
         "stop_gradient",
+    ),
+    "data": (
+        lambda: infer.model(
+            lambda site, y: site("x", dist.Normal(0.0, 1.0)), y=np.zeros(3), coords={"k": [1]}
+        ),
+        "y, k: nothing in the model depends on it",
+        "leave it out",
     ),
     "used": (
         lambda: declared(lambda v: -(v["x"] ** 2), x=bj.Real(), z=bj.Real()),

@@ -162,3 +162,17 @@ def test_what_cannot_be_predicted_is_refused():
         infer.log_density(MODEL.with_data(y=None))
     with pytest.raises(infer.ModelError, match="posterior: its values do not share"):
         infer.predict(MODEL, {"slope": np.zeros(2), "b": jnp.zeros((3, 4))})
+
+
+def test_a_prediction_for_a_group_that_is_not_there_is_refused():
+    def levels(site, group, y):
+        level = site("level", dist.Normal(0.0, 1.0), shape=(3,))
+        site.observe("y", dist.Normal(level[group], 1.0), y)
+
+    model = infer.model(levels, group=np.array([0, 1, 2]), y=np.zeros(3))
+    drawn = infer.sample_prior(model, 5)
+    posterior = {"level": np.asarray(drawn["prior"]["level"])}
+    new = model.with_data(group=np.array([2, 3]), y=None)
+    with pytest.raises(infer.ModelError, match="group: the index 3 is out of range"):
+        infer.predict(new, posterior)
+    assert infer.predict(new.with_data(group=np.array([2, 0])), posterior) is not None

@@ -1,0 +1,265 @@
+"""Check the indices that are known before a model runs against the axes that they index.
+
+XLA takes the nearest entry for an index that is out of range, or one that is not there, without a
+word. Data are known when a run begins: the part of the model's program that makes indices of data
+is evaluated with NumPy, and nothing is compiled.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
+from jax.lax import GatherScatterMode
+
+from ..errors import ModelError
+from ..models.base import Model, abstract
+from ..models.data import leaf_names
+from ..programs.rewrite import CALLS
+from .known import TABLE, Known
+
+# Steps of a scan that are looked at: one for each different row of what the steps are given.
+MOST_STEPS = 4096
+
+
+class Index(NamedTuple):
+    """How one equation indexes an array.
+
+    Attributes:
+        atoms: Operands that hold the index, one for all axes or one for each.
+        axes: Sizes of the axes that they index.
+        last: Largest index of each axis.
+    """
+
+    atoms: tuple[Any, ...]
+    axes: tuple[int, ...]
+    last: tuple[int, ...]
+
+
+def check_indices(model: Model) -> int:
+    """Check all indices of a model that its data and its function settle; return their number.
+
+    Indices with an explicit `mode` are not looked at, nor those inside `cond` and `while_loop`.
+
+    Raises:
+        ModelError: An index is out of range; it names the data that hold it.
+    """
+    return check_program(abstract(model).program, jax.tree.leaves(model), leaf_names(model))
+
+
+def check_program(program: ClosedJaxpr, leaves: Sequence[Any], names: Sequence[str]) -> int:
+    """Check the indices of a traced program, some of whose arguments are known.
+
+    Args:
+        program: The program.
+        leaves: Its arguments, on any device; `None` for one that is not known.
+        names: Their names.
+    """
+    jaxpr = program.jaxpr
+    nothing = (False,) * len(jaxpr.outvars)
+    _, inputs = _needed(jaxpr, nothing)
+    known = [
+        Known(np.asarray(leaf), frozenset({name})) if needed and _is_plain(leaf) else None
+        for needed, leaf, name in zip(inputs, leaves, names, strict=True)
+    ]
+    counted: list[int] = []
+    _evaluate(program, known, nothing, counted)
+    return sum(counted)
+
+
+def _is_plain(leaf: Any) -> bool:
+    return leaf is not None and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _evaluate(
+    program: Any, inputs: Sequence[Known | None], wanted: tuple[bool, ...], counted: list[int]
+) -> list[Known | None]:
+    """Evaluate what indices need, and the wanted results, as far as they are known."""
+    jaxpr, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
+    known: dict[Any, Known | None] = dict(zip(jaxpr.invars, inputs, strict=True))
+    known |= {v: _constant(c) for v, c in zip(jaxpr.constvars, constants, strict=True)}
+
+    def read(atom: Any) -> Known | None:
+        if isinstance(atom, Literal):
+            return Known(np.asarray(atom.val, atom.aval.dtype))
+        return known.get(atom)
+
+    for equation, wanted_here in _needed(jaxpr, wanted)[0]:
+        if index := _index(equation):
+            counted.append(_refuse(index, [read(atom) for atom in index.atoms]))
+        results = _results(equation, list(map(read, equation.invars)), wanted_here, counted)
+        known |= dict(zip(equation.outvars, results, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _constant(value: Any) -> Known | None:
+    return Known(np.asarray(value)) if _is_plain(np.asarray(value)) else None
+
+
+@lru_cache(maxsize=256)
+def _needed(jaxpr: Any, wanted: tuple[bool, ...]) -> tuple[list[tuple[JaxprEqn, tuple]], list]:
+    """List the equations that indices and the wanted results need, and which inputs.
+
+    Each equation comes with which of its own results are needed.
+    """
+    needed = {a for a, w in zip(jaxpr.outvars, wanted, strict=True) if w and _is_variable(a)}
+    equations = []
+    for equation in reversed(jaxpr.eqns):
+        here = tuple(result in needed for result in equation.outvars)
+        atoms = [*_needs(equation, here)]
+        if atoms:
+            needed |= set(filter(_is_variable, atoms))
+            equations.append((equation, here))
+    return equations[::-1], [variable in needed for variable in jaxpr.invars]
+
+
+def _needs(equation: JaxprEqn, wanted: tuple[bool, ...]) -> Iterator[Any]:
+    """Yield the operands to be known for the wanted results, and for the indices inside."""
+    if index := _index(equation):
+        yield from index.atoms
+    if inner := _inner(equation):
+        scanned = equation.primitive.name == "scan"
+        results = (False,) * len(inner.jaxpr.outvars) if scanned else wanted
+        _, inputs = _needed(inner.jaxpr, results)
+        yield from (atom for atom, need in zip(equation.invars, inputs, strict=True) if need)
+    elif any(wanted) and equation.primitive.name in TABLE:
+        # An equation without operands, such as iota, needs what it makes.
+        yield from equation.invars or equation.outvars
+
+
+def _is_variable(atom: Any) -> bool:
+    return not isinstance(atom, Literal)
+
+
+def _inner(equation: JaxprEqn) -> Any:
+    """Return the program that an equation calls once, or for each step of a scan."""
+    name = equation.primitive.name
+    key = "jaxpr" if name == "scan" else CALLS.get(name)
+    inner = equation.params[key] if key else None
+    return ClosedJaxpr(inner, ()) if inner is not None and not hasattr(inner, "consts") else inner
+
+
+def _results(
+    equation: JaxprEqn, operands: list[Known | None], wanted: tuple, counted: list[int]
+) -> Sequence[Known | None]:
+    name, unknown = equation.primitive.name, [None] * len(equation.outvars)
+    if name == "scan":
+        _scan(equation, operands, counted)
+        return unknown
+    if inner := _inner(equation):
+        return _evaluate(inner, operands, wanted, counted)
+    known = [operand for operand in operands if operand is not None]
+    if name not in TABLE or len(known) < len(operands) or not any(wanted):
+        return unknown
+    with np.errstate(all="ignore"):
+        made = TABLE[name](equation.params, *(operand.array for operand in known))
+    if made is None:
+        return unknown
+    names = frozenset[str]().union(*(operand.names for operand in known))
+    return [Known(np.asarray(made, equation.outvars[0].aval.dtype), names)]
+
+
+def _scan(equation: JaxprEqn, operands: list[Known | None], counted: list[int]) -> None:
+    """Evaluate the steps of a scan that are given something different."""
+    params, inner = equation.params, equation.params["jaxpr"]
+    constants, carried = params["num_consts"], params["num_carry"]
+    nothing = (False,) * len(inner.jaxpr.outvars)
+    _, inputs = _needed(inner.jaxpr, nothing)
+    if not any(inputs):
+        return
+    given = [o if need else None for o, need in zip(operands, inputs, strict=True)]
+    rows = given[constants + carried :]
+    for step in _steps([row.array for row in rows if row], params["length"]):
+        own = [row and row._replace(array=np.asarray(row.array[step])) for row in rows]
+        _evaluate(inner, [*given[:constants], *[None] * carried, *own], nothing, counted)
+
+
+def _steps(rows: list[np.ndarray], length: int) -> list[int]:
+    """List one step for each different row of what the steps are given."""
+    if not rows:
+        return [0][:length]
+    joined = np.concatenate([row.reshape(length, -1) for row in rows], axis=1)
+    return np.unique(joined, axis=0, return_index=True)[1][:MOST_STEPS].tolist()
+
+
+def _index(equation: JaxprEqn) -> Index | None:
+    """Read how an equation indexes, if an index out of range would be a mistake there."""
+    name, params, atoms = equation.primitive.name, equation.params, equation.invars
+    if name == "dynamic_slice":
+        shape, sizes = atoms[0].aval.shape, params["slice_sizes"]
+        last = tuple(size - seen for size, seen in zip(shape, sizes, strict=True))
+        return Index(tuple(atoms[1:]), shape, last)
+    if name == "gather" and _is_promised(params):
+        axes = [int(axis) for axis in params["dimension_numbers"].start_index_map]
+        sizes = params["slice_sizes"]
+    elif name.startswith("scatter") and params["mode"] == GatherScatterMode.PROMISE_IN_BOUNDS:
+        axes = [int(a) for a in params["dimension_numbers"].scatter_dims_to_operand_dims]
+        sizes = _window(params["dimension_numbers"], atoms[0].aval, atoms[2].aval)
+    else:
+        return None
+    shape = atoms[0].aval.shape
+    return Index(
+        (atoms[1],), tuple(shape[a] for a in axes), tuple(shape[a] - sizes[a] for a in axes)
+    )
+
+
+def _is_promised(params: Mapping[str, Any]) -> bool:
+    """Return whether a gather is that of plain indexing, x[i].
+
+    `jax.vmap` makes a gather that clips of the slice of one index, and collapses no axis of it as
+    the mode "clip" of jax.numpy does.
+    """
+    mode, numbers = params["mode"], params["dimension_numbers"]
+    clips = mode == GatherScatterMode.CLIP
+    return mode == GatherScatterMode.PROMISE_IN_BOUNDS or clips and not numbers.collapsed_slice_dims
+
+
+def _window(numbers: Any, operand: Any, updates: Any) -> list[int]:
+    """Return how far the updates of a scatter reach along each axis of the operand."""
+    single = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
+    sizes = iter(updates.shape[axis] for axis in numbers.update_window_dims)
+    return [1 if axis in single else next(sizes) for axis in range(operand.ndim)]
+
+
+def _refuse(index: Index, given: list[Known | None]) -> int:
+    """Raise if a known index is out of range; return how many were looked at."""
+    if len(given) == 1 and given[0]:
+        columns = given[0].array.reshape(-1, len(index.axes)).T
+        pairs = [given[0]._replace(array=column) for column in columns]
+    else:
+        pairs = given if len(given) > 1 else []
+    for known, size, last in zip(pairs, index.axes, index.last, strict=False):
+        if known and known.array.size and not _within(known.array, last):
+            _raise(known, size, last)
+    return sum(known.array.size for known in pairs if known)
+
+
+def _within(numbers: np.ndarray, last: int) -> bool:
+    return bool(numbers.min() >= 0 and numbers.max() <= last)
+
+
+def _raise(known: Known, size: int, last: int) -> None:
+    bad = known.array[(known.array < 0) | (known.array > last)].astype(int)
+    # jax.numpy has added the size to negative ones.
+    found = int(bad[0]) if bad[0] >= 0 else int(bad[0]) - size
+    where = min(known.names) if len(known.names) == 1 else "model"
+    source = "" if len(known.names) == 1 else f" that {' and '.join(sorted(known.names))} make"
+    source = source if known.names else " of its function"
+    raise ModelError(
+        where,
+        f"the index {found}{source} is out of range for an axis of size {size}, "
+        f"in {bad.size} of {known.array.size} places",
+        _mend(known.array, last),
+    )
+
+
+def _mend(numbers: np.ndarray, last: int) -> str:
+    if numbers.min() == 1 and numbers.max() == last + 1:
+        return "Indices run from 0, and these run from 1: subtract 1."
+    return (
+        f"Indices run from 0 to {last}: correct them, or make the axis longer. If the nearest "
+        f"entry is meant, clip the index: jnp.clip(i, 0, {last})."
+    )

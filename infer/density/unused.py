@@ -1,0 +1,166 @@
+"""Find data and coordinates that a model is given and never uses."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Literal
+
+from ..errors import warn_of_model
+from ..models.base import Labels, Model, abstract
+from ..models.data import Data, leaf_names
+from ..models.names import listed
+from ..models.wrapper import Wrapper
+from ..programs.rewrite import CALLS
+from ..types import Kinds, kinds
+
+# Calls whose derivative may use what their value does not.
+_OWN_DERIVATIVE = "custom_"
+
+
+def warn_of_unused(model: Model) -> None:
+    """Warn of data and coordinates that change nothing about a model, by name.
+
+    Warns:
+        ModelWarning: There are some.
+    """
+    data, coords, dims = _unused(kinds(model))
+    if data:
+        warn_of_model(
+            listed(data),
+            "the model is given these data, and neither its log density nor its derived values "
+            "depend on them",
+            "Use them, as by site.observe, or leave them out.",
+        )
+    for name in coords:
+        close = get_close_matches(name, dims, 1)
+        warn_of_model(
+            f"coords[{name!r}]",
+            f"no site has this dimension; the dimensions are {listed(dims) or 'none'}",
+            f"Did you mean {close[0]!r}?" if close else "Name it in dims=, or leave it out.",
+        )
+
+
+def unused_data(model: Model) -> list[str]:
+    """List the data, by the names of the arguments, that nothing depends on."""
+    return _unused(kinds(model))[0]
+
+
+def unused_coords(model: Model) -> list[str]:
+    """List the dimensions that have coordinates, and that nothing depends on."""
+    return _unused(kinds(model))[1]
+
+
+@lru_cache(maxsize=64)
+def _unused(model: Kinds) -> tuple[list[str], list[str], list[str]]:
+    """Find unused data and coordinates, and the dimensions of all sites.
+
+    Every model is asked about by its program. What a view or another wrapper leaves out may be
+    used by the model inside, and a size may be all that is used: only suspects are traced again.
+    """
+    whole = model.outline()
+    dims = {dim for site in abstract(whole).sites for dim in site.dims if dim is not None}
+    coords = [name for name in whole.labels.coords if name not in dims]
+    bare = _bare(whole)
+    data = _idle(whole) and _idle(bare)
+    data = [name for name in data if _same_without_sizes(bare, name)]
+    return data, [n for n in coords if _same_without_coords(bare, n)], sorted(dims)
+
+
+def _bare(model: Model) -> Model:
+    while isinstance(model, Wrapper):
+        model = model.model
+    return model
+
+
+def _idle(model: Model) -> list[str]:
+    """List the arguments none of whose numbers reach a result of the model's program."""
+    jaxpr = abstract(model).program.jaxpr
+    used = used_inputs(jaxpr, [True] * len(jaxpr.outvars))
+    numbers = [
+        is_data and variable.aval.size > 0
+        for is_data, variable in zip(_are_data(model), jaxpr.invars, strict=True)
+    ]
+    named = zip(leaf_names(model), used, numbers, strict=True)
+    pairs = [(_argument(name), use) for name, use, counts in named if counts]
+    busy = {name for name, use in pairs if use}
+    return list(dict.fromkeys(name for name, _ in pairs if name not in busy))
+
+
+def _argument(path: str) -> str:
+    """Return the argument that a path of keys begins with; "data.y" of a declared model is y."""
+    first, _, rest = path.partition(".")
+    return rest.partition(".")[0] if first == "data" and rest else first
+
+
+def _are_data(model: Model) -> list[bool]:
+    nodes = jax.tree.leaves(model, is_leaf=_is_data)
+    return [_is_data(node) for node in nodes for _ in jax.tree.leaves(node)]
+
+
+def _is_data(node: Any) -> bool:
+    return isinstance(node, Data)
+
+
+def used_inputs(jaxpr: Any, wanted: Sequence[bool]) -> list[bool]:
+    """Return which inputs of a jaxpr its wanted results depend on.
+
+    Loops, branches and functions with a derivative of their own count as using all they are given.
+    """
+    needed = {a for a, w in zip(jaxpr.outvars, wanted, strict=True) if w and _is_variable(a)}
+    for equation in reversed(jaxpr.eqns):
+        here = [result in needed for result in equation.outvars]
+        if any(here) or equation.effects:
+            needed |= set(filter(_is_variable, _used_by(equation, here)))
+    return [variable in needed for variable in jaxpr.invars]
+
+
+def _used_by(equation: Any, wanted: Sequence[bool]) -> Iterable[Any]:
+    name = equation.primitive.name
+    if name not in CALLS or name.startswith(_OWN_DERIVATIVE):
+        return equation.invars
+    inner = equation.params[CALLS[name]]
+    used = used_inputs(getattr(inner, "jaxpr", inner), wanted)
+    return [atom for atom, use in zip(equation.invars, used, strict=True) if use]
+
+
+def _is_variable(atom: Any) -> bool:
+    return not isinstance(atom, Literal)
+
+
+def _same_without_sizes(model: Model, argument: str) -> bool:
+    """Return whether the program is the same if the arrays of an argument have other sizes."""
+    leaves, structure = jax.tree.flatten(model)
+    named = zip(leaves, leaf_names(model), _are_data(model), strict=True)
+    other = [
+        _longer(leaf) if is_data and _argument(name) == argument else leaf
+        for leaf, name, is_data in named
+    ]
+    return _same(model, jax.tree.unflatten(structure, other))
+
+
+def _longer(leaf: Any) -> Any:
+    shape = tuple(size + 1 for size in leaf.shape)
+    return jax.ShapeDtypeStruct(shape, leaf.dtype, weak_type=getattr(leaf, "weak_type", False))
+
+
+def _same_without_coords(model: Model, dim: str) -> bool:
+    kept = {name: values for name, values in model.labels.coords.items() if name != dim}
+    return _same(model, replace(model, labels=Labels(kept)))
+
+
+def _same(model: Model, other: Model) -> bool:
+    """Return whether two models have one program, if the other can run at all."""
+    try:
+        return _told(abstract(other).program) == _told(abstract(model).program)
+    except Exception:  # noqa: BLE001 - any error of the user's own function shows a difference
+        return False
+
+
+def _told(program: ClosedJaxpr) -> tuple[str, list[bytes]]:
+    equations = "\n".join(map(str, program.jaxpr.eqns))
+    return equations, [np.asarray(c).tobytes() for c in program.consts if hasattr(c, "dtype")]
