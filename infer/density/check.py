@@ -20,6 +20,8 @@ from ..types import Vector
 from .base import LogDensity, log_density
 from .family import alone
 from .gathers import check_indices
+from .repeats import MEND as SAME_MEND, refuse_unless_same
+from .slopes import MEND as SLOPES_MEND, STEPS, allowed, directions
 from .start import Points, find_starts
 from .unused import unused_coords, unused_data
 
@@ -27,10 +29,6 @@ from .unused import unused_coords, unused_data
 POINTS = 4
 # Longest error of a coordinate after a round trip.
 LARGEST_ERROR = 1e-3
-# Steps of the central differences; the one that fits best is taken.
-STEPS = (1e-1, 1e-2, 1e-3)
-# Relative error of a slope that is put down to its finite step.
-SLOPE_ERROR = 0.05
 
 
 class Finding(NamedTuple):
@@ -155,12 +153,7 @@ def _start(trial: Trial) -> str:
 
 
 def _same(trial: Trial) -> str:
-    """Run the model's own Python code twice, not one program twice."""
-    once, again = (float(trial.density.components(trial.point).value) for _ in range(2))
-    rounding = 1e3 * np.finfo(trial.points.log_densities.dtype).eps
-    if abs(once - again) > rounding * max(1.0, abs(once)):
-        raise ModelError("model", f"its log density is {once:.6g}, then {again:.6g}", _SAME_MEND)
-    return f"{once:.6g}"
+    return f"{refuse_unless_same(trial.density, trial.point):.6g}"
 
 
 def _maps(trial: Trial) -> str:
@@ -178,33 +171,18 @@ def _maps(trial: Trial) -> str:
 
 def _slopes(trial: Trial) -> str:
     density = trial.density
-    directions = _directions(density, trial.seed)
-    by_gradient, by_steps = jax.tree.map(
-        np.asarray, called(_slope, density, trial.point, directions)
-    )
-    rounding = np.finfo(by_steps.dtype).eps * max(1.0, abs(float(trial.points.log_densities[0])))
-    allowed = SLOPE_ERROR * np.abs(by_gradient)[:, None] + 10 * rounding / np.array(STEPS)
-    fits = (np.abs(by_steps - by_gradient[:, None]) <= allowed).any(1)
+    rows = directions(density, trial.seed)
+    by_gradient, by_steps = jax.tree.map(np.asarray, called(_slope, density, trial.point, rows))
+    error = allowed(by_gradient, trial.points.log_densities[:1], STEPS)
+    fits = (np.abs(by_steps - by_gradient[:, None]) <= error).any(1)
     if not fits.all():
         worst = int(np.argmin(fits))
         found = f"its gradient says {by_gradient[worst]:.4g}, a small step {by_steps[worst, 1]:.4g}"
-        raise ModelError(density.latent[worst].name, found, _SLOPES_MEND)
+        raise ModelError(density.latent[worst].name, found, SLOPES_MEND)
     return f"along {len(fits)} directions"
 
 
-def _directions(density: LogDensity, seed: int) -> np.ndarray:
-    """Draw a direction of length one within each site."""
-    rng, rows, begin = np.random.default_rng(seed), [], 0
-    for site in density.latent:
-        length = int(np.prod(site.unconstrained_shape))
-        row = np.zeros(density.size)
-        row[begin : begin + length] = rng.normal(size=length)
-        rows.append(row / max(np.linalg.norm(row), 1e-300))
-        begin += length
-    return np.stack(rows)
-
-
-def _slope(density: LogDensity, point: Vector, directions: Any) -> tuple[Array, Array]:
+def _slope(density: LogDensity, point: Vector, rows: Any) -> tuple[Array, Array]:
     """Slopes along directions: by the gradient, shape (directions,), and by each step.
 
     Of the terms that have a value.
@@ -212,13 +190,13 @@ def _slope(density: LogDensity, point: Vector, directions: Any) -> tuple[Array, 
     here = density.components(point)
     gradient = here.gradient - here.unvalued_gradient
     value = lambda q: density.components(q).value  # noqa: E731
-    directions = jnp.asarray(directions, point.dtype)
+    rows = jnp.asarray(rows, point.dtype)
 
     def by_step(direction: Array) -> Array:
         ends = [[value(point + sign * step * direction) for sign in (1, -1)] for step in STEPS]
         return jnp.stack([(up - down) / (2 * h) for (up, down), h in zip(ends, STEPS, strict=True)])
 
-    return directions @ gradient, jax.lax.map(by_step, directions)
+    return rows @ gradient, jax.lax.map(by_step, rows)
 
 
 def _gradients(density: LogDensity, positions: Any) -> Array:
@@ -246,11 +224,7 @@ def _used(trial: Trial) -> str:
     return "all of them"
 
 
-_SAME_MEND = "Draw random numbers before, and pass them as data; take no state from outside."
 _MAPS_MEND = "Check the map with bijectors.check_bijector."
-_SLOPES_MEND = (
-    "Look in its terms for stop_gradient, rounding, steps, or a custom derivative that is wrong."
-)
 _DATA_MEND = "Use it, as by site.observe or in dims=, or leave it out."
 _USED_MEND = "Use it, give it a prior, or drop it."
 # Put in this order; each rests on those before it.
@@ -279,9 +253,9 @@ CHECKS = (
         _start,
         "Give starting values, or weaker constraints.",
     ),
-    Check("same", "does the model say the same when it runs again?", _same, _SAME_MEND),
+    Check("same", "does the model say the same when it runs again?", _same, SAME_MEND),
     Check("maps", "do the maps reach their sets, and return?", _maps, _MAPS_MEND),
-    Check("slopes", "does the gradient fit the slope, site by site?", _slopes, _SLOPES_MEND),
+    Check("slopes", "does the gradient fit the slope, site by site?", _slopes, SLOPES_MEND),
     Check("data", "does the model depend on all its data and coordinates?", _data, _DATA_MEND),
     Check("used", "does the density depend on every site without a prior?", _used, _USED_MEND),
 )

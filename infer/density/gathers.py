@@ -60,7 +60,7 @@ def check_program(program: ClosedJaxpr, leaves: Sequence[Any], names: Sequence[s
     """
     jaxpr = program.jaxpr
     nothing = (False,) * len(jaxpr.outvars)
-    _, inputs = _needed(jaxpr, nothing)
+    _, inputs, _ = _needed(jaxpr, nothing)
     known = [
         Known(np.asarray(leaf), frozenset({name})) if needed and _is_plain(leaf) else None
         for needed, leaf, name in zip(inputs, leaves, names, strict=True)
@@ -71,7 +71,8 @@ def check_program(program: ClosedJaxpr, leaves: Sequence[Any], names: Sequence[s
 
 
 def _is_plain(leaf: Any) -> bool:
-    return leaf is not None and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    dtype = getattr(leaf, "dtype", float)
+    return leaf is not None and not jnp.issubdtype(dtype, jax.dtypes.prng_key)
 
 
 def _evaluate(
@@ -80,14 +81,16 @@ def _evaluate(
     """Evaluate what indices need, and the wanted results, as far as they are known."""
     jaxpr, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
     known: dict[Any, Known | None] = dict(zip(jaxpr.invars, inputs, strict=True))
-    known |= {v: _constant(c) for v, c in zip(jaxpr.constvars, constants, strict=True)}
+    equations, _, needed = _needed(jaxpr, wanted)
+    own = zip(jaxpr.constvars, constants, needed, strict=True)
+    known |= {variable: _constant(value) for variable, value, need in own if need}
 
     def read(atom: Any) -> Known | None:
         if isinstance(atom, Literal):
             return Known(np.asarray(atom.val, atom.aval.dtype))
         return known.get(atom)
 
-    for equation, wanted_here in _needed(jaxpr, wanted)[0]:
+    for equation, wanted_here in equations:
         if index := _index(equation):
             counted.append(_refuse(index, [read(atom) for atom in index.atoms]))
         results = _results(equation, list(map(read, equation.invars)), wanted_here, counted)
@@ -96,12 +99,14 @@ def _evaluate(
 
 
 def _constant(value: Any) -> Known | None:
-    return Known(np.asarray(value)) if _is_plain(np.asarray(value)) else None
+    return Known(np.asarray(value)) if _is_plain(value) else None
 
 
 @lru_cache(maxsize=256)
-def _needed(jaxpr: Any, wanted: tuple[bool, ...]) -> tuple[list[tuple[JaxprEqn, tuple]], list]:
-    """List the equations that indices and the wanted results need, and which inputs.
+def _needed(
+    jaxpr: Any, wanted: tuple[bool, ...]
+) -> tuple[list[tuple[JaxprEqn, tuple]], list[bool], list[bool]]:
+    """List the equations that indices and the wanted results need, and which inputs and constants.
 
     Each equation comes with which of its own results are needed.
     """
@@ -113,7 +118,8 @@ def _needed(jaxpr: Any, wanted: tuple[bool, ...]) -> tuple[list[tuple[JaxprEqn, 
         if atoms:
             needed |= set(filter(_is_variable, atoms))
             equations.append((equation, here))
-    return equations[::-1], [variable in needed for variable in jaxpr.invars]
+    inputs, constants = ([v in needed for v in own] for own in (jaxpr.invars, jaxpr.constvars))
+    return equations[::-1], inputs, constants
 
 
 def _needs(equation: JaxprEqn, wanted: tuple[bool, ...]) -> Iterator[Any]:
@@ -123,7 +129,7 @@ def _needs(equation: JaxprEqn, wanted: tuple[bool, ...]) -> Iterator[Any]:
     if inner := _inner(equation):
         scanned = equation.primitive.name == "scan"
         results = (False,) * len(inner.jaxpr.outvars) if scanned else wanted
-        _, inputs = _needed(inner.jaxpr, results)
+        _, inputs, _ = _needed(inner.jaxpr, results)
         yield from (atom for atom, need in zip(equation.invars, inputs, strict=True) if need)
     elif any(wanted) and equation.primitive.name in TABLE:
         # An equation without operands, such as iota, needs what it makes.
@@ -167,7 +173,7 @@ def _scan(equation: JaxprEqn, operands: list[Known | None], counted: list[int]) 
     params, inner = equation.params, equation.params["jaxpr"]
     constants, carried = params["num_consts"], params["num_carry"]
     nothing = (False,) * len(inner.jaxpr.outvars)
-    _, inputs = _needed(inner.jaxpr, nothing)
+    _, inputs, _ = _needed(inner.jaxpr, nothing)
     if not any(inputs):
         return
     given = [o if need else None for o, need in zip(operands, inputs, strict=True)]

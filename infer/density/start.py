@@ -46,6 +46,10 @@ class Points(NamedTuple):
     unvalued_gradients: np.ndarray
 
 
+# Evaluates points of shape (rows, lanes, size).
+Evaluate = Callable[[np.ndarray], Points]
+
+
 def find_starts(
     family: Family, chains: int, key: np.ndarray, starts: Any
 ) -> tuple[Points, Points | None]:
@@ -211,13 +215,48 @@ def _propose(family: Family, key: np.ndarray, attempts: range, lanes: int, how: 
 
 
 def _tried(family: Family, key: np.ndarray, positions: np.ndarray) -> Points:
-    """Evaluate positions of shape (attempts, lanes, size)."""
+    """Evaluate positions of shape (attempts, lanes, size), by one program for each shape."""
     own = family.rows(_members(family, positions.shape[1]))
     arguments = (family.shared, own, key, positions)
     with jax.threefry_partitionable(True):
         made, _ = program(_evaluate_in_turn, (), arguments, "brief")
         assert isinstance(made, Program)
         return Points(positions, *map(np.asarray, made.call(*arguments)))
+
+
+def evaluator(family: Family, chains: int, key: np.ndarray, starts: Any) -> Evaluate:
+    """Return what evaluates more points by the very program that evaluated the starts.
+
+    Args:
+        family: The log densities.
+        chains: As in `find_starts`; and so are the others.
+        key: The key.
+        starts: The starts.
+
+    Returns:
+        A function of points of shape (rows, lanes, size), as many lanes as starts. Nothing is
+        compiled for it.
+    """
+    begins = beginnings(family, chains, starts)
+    if not are_sought(begins):
+        return lambda rows: _stacked([_evaluated(family, row) for row in rows])
+    count = 1 if all(begin == "prior" for begin in begins) else CANDIDATES
+
+    def evaluate(rows: np.ndarray) -> Points:
+        parts = [_filled(rows[i : i + count], count) for i in range(0, len(rows), count)]
+        found = [_tried(family, key, part) for part in parts]
+        return Points(*(np.concatenate(own)[: len(rows)] for own in zip(*found, strict=True)))
+
+    return evaluate
+
+
+def _filled(rows: np.ndarray, count: int) -> np.ndarray:
+    """Repeat the last row until there are so many."""
+    return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])
+
+
+def _stacked(points: list[Points]) -> Points:
+    return Points(*(np.stack(own) for own in zip(*points, strict=True)))
 
 
 def _uniform(keys: np.ndarray, size: int) -> np.ndarray:

@@ -140,7 +140,8 @@ def _same_without_sizes(model: Model, argument: str) -> bool:
         _longer(leaf) if is_data and _argument(name) == argument else leaf
         for leaf, name, is_data in named
     ]
-    return _same(model, jax.tree.unflatten(structure, other))
+    # Made again, since a model remembers the shapes that it was made with.
+    return _same(model, replace(jax.tree.unflatten(structure, other)))
 
 
 def _longer(leaf: Any) -> Any:

@@ -82,6 +82,7 @@ def sample(
         for which its run is kept as long as this object lives, up to 256 MB of draws.
 
     Warns:
+        ModelWarning: Data or coordinates are not used, or a gradient is wrong.
         SamplingWarning: Something is wrong with the draws, as `verdict` finds it, or chains were
             moved in warm-up; and what to do. There is one warning for each finding, and all are
             kept in the attribute `verdict`. To silence them:
@@ -89,6 +90,7 @@ def sample(
 
     Raises:
         ModelError, EngineError, RunError: As `start` does, before compiling.
+        ModelError: The model says something else whenever its Python code runs.
         StartError: No finite starting point was found; XLA may be at the loop by then.
         KeyboardInterrupt: Interrupted before every chain had a draw.
     """
@@ -100,7 +102,8 @@ def sample(
     )  # fmt: skip
     # While XLA is still at the loop.
     prepare_values(run.density)
-    data = to_arviz(_advanced(run, draws))
+    _advanced(run, draws).refuse_unless_repeated()
+    data = to_arviz(run)
     remember(data, run)
     found = found_in(run, data)
     data.attrs["verdict"] = "\n".join(found.findings)

@@ -13,6 +13,8 @@ import numpy as np
 from ..counts import whole
 from ..density.base import LogDensity
 from ..density.family import Family, nothing_of
+from ..density.repeats import refuse_unless_repeated
+from ..density.start import Evaluate
 from ..engines.base import Draws, Engine, Tuning
 from ..errors import RunError
 from ..numerics.blas import one_blas_thread
@@ -107,6 +109,8 @@ class Run:
         scouts: As many chains at other starts, which look around there while warm-up ends early.
         left_out: Windows that an early end leaves out; only while scouts are at work.
         reasons: Why this engine, a sentence each, where the run chose it.
+        evaluate: Evaluates points by the program that evaluated the starts; `None` if the run
+            goes on from a state.
     """
 
     family: Family
@@ -128,6 +132,7 @@ class Run:
     scouts: list[Group] = field(default_factory=list)
     left_out: tuple[int, ...] = ()
     reasons: tuple[str, ...] = ()
+    evaluate: Evaluate | None = None
 
     def __repr__(self) -> str:
         made = f"{self.fewest()} draws each" if self.window == SAMPLING else "warming up"
@@ -234,6 +239,21 @@ class Run:
                 "Call advance(draws), with one draw or more.",
             )
         return self.engine.finish(self._layout.unpack(self._records(fewest)))
+
+    def refuse_unless_repeated(self) -> None:
+        """Check that the programs of starts and chains speak of one density; see `repeats.py`.
+
+        Raises:
+            ModelError: The model says something else whenever it runs.
+        """
+        if self.evaluate is None or self.density.minibatches or not self.fewest():
+            return
+        newest = [_newest(own) for group in self.groups for own in group.rows]
+        draws = self._layout.unpack(np.stack(newest))
+        positions = draws.positions[:, 0]
+        if "lp" in draws.stats and positions.shape[1] == self.density.size:
+            lp = draws.stats["lp"][:, 0]
+            refuse_unless_repeated(self.family, positions, lp, self.evaluate)
 
     def fewest(self) -> int:
         """Count the draws of the present window that every chain has."""
@@ -414,6 +434,11 @@ def _divergences(group: Group, records: Layout) -> int:
     newest = [own[-1] for own in group.rows if own]
     stats = [records.unpack(rows[None]).stats.get("diverging") for rows in newest]
     return sum(int(s.sum()) for s in stats if s is not None)
+
+
+def _newest(blocks: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the last record of a chain, shape (1, record)."""
+    return next(block[-1:] for block in reversed(blocks) if len(block))
 
 
 def joined(tunings: list[Tuning]) -> Tuning:

@@ -16,7 +16,8 @@ from ..counts import whole
 from ..density.beginnings import Starts, are_sought, as_starts, beginnings
 from ..density.family import Family, family
 from ..density.gathers import check_indices
-from ..density.start import Points, find_starts
+from ..density.slopes import warn_of_slopes
+from ..density.start import Points, evaluator, find_starts
 from ..density.unused import warn_of_unused
 from ..engines.base import Engine, Tuning
 from ..errors import RunError
@@ -112,6 +113,9 @@ def start(
         prepare(_init_all, (engine, density.has_value), tuple(blank), "brief")
     began = time.perf_counter()
     points, spare = find_starts(members, chains, start_key, begins)
+    run.evaluate = evaluator(members, chains, start_key, begins)
+    if "gradient" in engine.needs:
+        warn_of_slopes(members, points, run.evaluate)
     run.tuning = _first_tuning(engine, points, members.count, tuning)
     run.groups = _first_groups(keys, _init(engine, density.has_value, points), run.plan.width)
     # An early end leaves out other windows than the last.

@@ -1,0 +1,163 @@
+"""Compare the gradient of a log density with its differences, along directions within sites."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import warn_of_model
+from ..models.names import listed
+from ..types import Kinds, kinds
+from .base import LogDensity
+from .family import Family
+from .start import CANDIDATES, Evaluate, Points
+
+# Steps of the central differences; the one that fits best is taken.
+STEPS = (1e-1, 1e-2, 1e-3)
+# Relative error of a slope that is put down to its finite step.
+SLOPE_ERROR = 0.05
+# Directions that are looked along before a run; of more sites, some share one.
+DIRECTIONS = 6
+# A kink may lie at one start, a wrong gradient is wrong at most.
+SHARE_WRONG = 0.75
+KEPT = 64
+
+MEND = "Look in its terms for stop_gradient, rounding, steps, or a custom derivative that is wrong."
+_NEXT = (
+    "If its prior is known by its score alone, write it as infer.ScorePrior. Otherwise look in its "
+    "terms for stop_gradient, rounding, steps, or a custom derivative that is wrong; "
+    "infer.check(model) repeats this."
+)
+
+
+class Wrong(NamedTuple):
+    """A slope that the gradient gets wrong.
+
+    Attributes:
+        sites: Names of the sites that the direction moves.
+        by_gradient: The slope that the gradient says.
+        by_step: The slope that differences of the log density say.
+    """
+
+    sites: tuple[str, ...]
+    by_gradient: float
+    by_step: float
+
+
+_known: OrderedDict[Kinds, list[Wrong]] = OrderedDict()
+
+
+def warn_of_slopes(family: Family, starts: Points, evaluate: Evaluate) -> None:
+    """Compare gradients at the starts with differences, once for each program.
+
+    One program that is compiled already evaluates 24 points near each start. Kinks, rounding and
+    functions that oscillate within a step give no alarm: the differences of two steps must agree
+    with each other, and not with the gradient, at three of four starts.
+
+    Args:
+        family: The log densities.
+        starts: One for each lane, in the order of the family's members.
+        evaluate: Evaluates rows of such points.
+
+    Warns:
+        ModelWarning: The gradient along a site is not that of the log density.
+    """
+    program = kinds((family.shared, family.own))
+    if program not in _known:
+        _known[program] = _found(family.member(0), starts, evaluate)
+    _known.move_to_end(program)
+    if len(_known) > KEPT:
+        _known.popitem(last=False)
+    for wrong in _known[program]:
+        warn_of_model(
+            listed(wrong.sites),
+            f"the gradient says that the log density changes by {wrong.by_gradient:.4g} per unit "
+            f"along it, and differences say {wrong.by_step:.4g}",
+            _NEXT,
+        )
+
+
+def directions(density: LogDensity, seed: int) -> np.ndarray:
+    """Draw a direction of length one within each site."""
+    rng, rows, begin = np.random.default_rng(seed), [], 0
+    for site in density.latent:
+        length = int(np.prod(site.unconstrained_shape))
+        row = np.zeros(density.size)
+        row[begin : begin + length] = rng.normal(size=length)
+        rows.append(row / max(np.linalg.norm(row), 1e-300))
+        begin += length
+    return np.stack(rows)
+
+
+def allowed(by_gradient: np.ndarray, size: np.ndarray, steps: Sequence[float]) -> np.ndarray:
+    """Return what steps and rounding may add to a slope, with a last axis of steps.
+
+    Args:
+        by_gradient: Slopes, of any shape.
+        size: Log densities that the differences are of, of a shape that broadcasts with slopes.
+        steps: Of the central differences.
+    """
+    rounding = 10 * np.finfo(by_gradient.dtype).eps * np.maximum(1.0, np.abs(size))
+    return SLOPE_ERROR * np.abs(by_gradient)[..., None] + rounding[..., None] / np.array(steps)
+
+
+def _found(density: LogDensity, starts: Points, evaluate: Evaluate) -> list[Wrong]:
+    each = directions(density, 0)
+    moving = [i for i, row in enumerate(each) if row.any()]
+    groups = np.array_split(moving, min(DIRECTIONS, len(moving))) if moving else []
+    suspects = [pair for pair in _compared(groups, each, starts, evaluate) if pair[1]]
+    wrong = []
+    for group, slopes in suspects:
+        single = [np.array([i]) for i in group] if len(group) > 1 else []
+        alone = [pair for pair in _compared(single, each, starts, evaluate) if pair[1]]
+        wrong += alone or [(group, slopes)]
+    names = [site.name for site in density.latent]
+    return [Wrong(tuple(names[i] for i in group), *slopes) for group, slopes in wrong]
+
+
+def _compared(
+    groups: Sequence[np.ndarray], each: np.ndarray, starts: Points, evaluate: Evaluate
+) -> list[tuple[np.ndarray, tuple[float, float] | None]]:
+    """Compare along a direction for each group of sites; give both slopes if they disagree."""
+    if not groups:
+        return []
+    rows = np.stack([each[group].sum(0) / np.sqrt(len(group)) for group in groups])
+    rows = rows.astype(starts.positions.dtype)
+    steps = STEPS[:2] if rows.dtype == np.float32 else STEPS[1:]
+    by_steps = _by_steps(rows, steps, starts.positions, evaluate)
+    valued = starts.gradients - starts.unvalued_gradients
+    by_gradient = rows @ valued.T
+    size = np.abs(starts.log_densities) + np.zeros_like(by_gradient)
+    return [
+        (group, _disagreement(g, s, allowed(g, v, steps), allowed(s[:, -1], v, steps[-1:])))
+        for group, g, s, v in zip(groups, by_gradient, by_steps, size, strict=True)
+    ]
+
+
+def _by_steps(
+    rows: np.ndarray, steps: Sequence[float], positions: np.ndarray, evaluate: Evaluate
+) -> np.ndarray:
+    """Return central differences of shape (directions, lanes, steps)."""
+    signed = np.array([sign * step for step in steps for sign in (1, -1)], rows.dtype)
+    moves = (signed[:, None] * rows[:, None]).reshape(-1, 1, rows.shape[-1])
+    # A few at a time: all of them take more memory.
+    some = (moves[i : i + CANDIDATES] for i in range(0, len(moves), CANDIDATES))
+    ends = np.concatenate([evaluate(positions + own).log_densities for own in some])
+    up, down = np.moveaxis(ends.reshape(len(rows), len(steps), 2, -1), 2, 0)
+    return np.moveaxis(up - down, 1, -1) / (2 * np.array(steps, rows.dtype))
+
+
+def _disagreement(
+    by_gradient: np.ndarray, by_steps: np.ndarray, allowed: np.ndarray, apart: np.ndarray
+) -> tuple[float, float] | None:
+    """Return both slopes, at the first lane of enough that disagree."""
+    finite = np.isfinite(by_steps).all(-1)
+    with np.errstate(invalid="ignore"):
+        steady = np.abs(by_steps[:, 0] - by_steps[:, 1]) <= apart[:, 0]
+        misfit = (np.abs(by_steps - by_gradient[:, None]) > allowed).all(-1)
+    wrong = finite & steady & misfit
+    if wrong.sum() < max(1, SHARE_WRONG * len(wrong)):
+        return None
+    lane = int(np.argmax(wrong))
+    return float(by_gradient[lane]), float(by_steps[lane, -1])
