@@ -59,4 +59,4 @@ def test_zarr_gives_a_result_back(result, tmp_path):
     pytest.importorskip("zarr", reason="the extra zarr")
     tree = result if HAS_DATA_TREE else result.to_datatree()
     tree.to_zarr(tmp_path / "result.zarr")
-    assert_same(result, xarray.open_datatree(tmp_path / "result.zarr", engine="zarr"))
+    assert_same(tree, xarray.open_datatree(tmp_path / "result.zarr", engine="zarr"))
