@@ -47,7 +47,8 @@ def result():
 def assert_same(result, again):
     xarray.testing.assert_equal(again["posterior"], result["posterior"])
     xarray.testing.assert_equal(again["sample_stats"], result["sample_stats"])
-    assert again.attrs["engine"] == result.attrs["engine"]
+    # ArviZ 0.22 hands a tree no attributes.
+    assert again.attrs.get("engine") == result.attrs.get("engine")
 
 
 def test_netcdf_gives_a_result_back(result, tmp_path):
