@@ -87,7 +87,7 @@ def _evaluate(
 
     def read(atom: Any) -> Known | None:
         if isinstance(atom, Literal):
-            return Known(np.asarray(atom.val, atom.aval.dtype))
+            return Known(np.asarray(atom.val, _kind(atom).dtype))
         return known.get(atom)
 
     for equation, wanted_here in equations:
@@ -165,7 +165,7 @@ def _results(
     if made is None:
         return unknown
     names = frozenset[str]().union(*(operand.names for operand in known))
-    return [Known(np.asarray(made, equation.outvars[0].aval.dtype), names)]
+    return [Known(np.asarray(made, _kind(equation.outvars[0]).dtype), names)]
 
 
 def _scan(equation: JaxprEqn, operands: list[Known | None], counted: list[int]) -> None:
@@ -191,11 +191,16 @@ def _steps(rows: list[np.ndarray], length: int) -> list[int]:
     return np.unique(joined, axis=0, return_index=True)[1][:MOST_STEPS].tolist()
 
 
+def _kind(atom: Any) -> Any:
+    """Return the shape and type of an operand or a result."""
+    return atom.aval
+
+
 def _index(equation: JaxprEqn) -> Index | None:
     """Read how an equation indexes, if an index out of range would be a mistake there."""
     name, params, atoms = equation.primitive.name, equation.params, equation.invars
     if name == "dynamic_slice":
-        shape, sizes = atoms[0].aval.shape, params["slice_sizes"]
+        shape, sizes = _kind(atoms[0]).shape, params["slice_sizes"]
         last = tuple(size - seen for size, seen in zip(shape, sizes, strict=True))
         return Index(tuple(atoms[1:]), shape, last)
     if name == "gather" and _is_promised(params):
@@ -203,10 +208,10 @@ def _index(equation: JaxprEqn) -> Index | None:
         sizes = params["slice_sizes"]
     elif name.startswith("scatter") and params["mode"] == GatherScatterMode.PROMISE_IN_BOUNDS:
         axes = [int(a) for a in params["dimension_numbers"].scatter_dims_to_operand_dims]
-        sizes = _window(params["dimension_numbers"], atoms[0].aval, atoms[2].aval)
+        sizes = _window(params["dimension_numbers"], _kind(atoms[0]), _kind(atoms[2]))
     else:
         return None
-    shape = atoms[0].aval.shape
+    shape = _kind(atoms[0]).shape
     return Index(
         (atoms[1],), tuple(shape[a] for a in axes), tuple(shape[a] - sizes[a] for a in axes)
     )

@@ -171,7 +171,7 @@ def _simulations(
 def _truths(family: Family, values: dict[str, np.ndarray]) -> np.ndarray:
     """Map the values of each simulation to its flat vector, shape (simulations, size)."""
     each = [{name: a[i] for name, a in values.items()} for i in range(family.count)]
-    return np.stack([_called(_flat, family.member(i), own) for i, own in enumerate(each)])
+    return np.stack([called(_flat, family.member(i), own) for i, own in enumerate(each)])
 
 
 def _flat(density: LogDensity, values: dict[str, Array]) -> Array:

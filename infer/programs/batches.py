@@ -47,7 +47,7 @@ def in_parts(equation: JaxprEqn) -> Callable[..., Any] | None:
     if equation.primitive.name not in LAPACK:
         return None
     own = LAPACK[equation.primitive.name]
-    kinds = [atom.aval for atom in equation.invars]
+    kinds: list[Any] = [atom.aval for atom in equation.invars]
     lead = kinds[0].shape[: kinds[0].ndim - own]
     side = max(max(kind.shape[len(lead) :], default=1) for kind in kinds)
     together = max(1, (LARGEST_WORK - 1) // (WORK_PER_PRODUCT * max(side, 1) ** 3))
