@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from typing import Any
 
 from bijectors.errors import ExplainedError as ExplainedError
 
@@ -40,7 +41,13 @@ class FitWarning(UserWarning):
 
 
 class RunError(ExplainedError):
-    """A run that cannot go on as asked."""
+    """A run that cannot go on as asked.
+
+    Attributes:
+        run: The run whose draws are kept, if they could not be made a result; else None.
+    """
+
+    run: Any = None
 
 
 def warn(message: str, category: type[Warning] = SamplingWarning) -> None:

@@ -20,6 +20,7 @@ from bijectors.rule import Rules
 
 from ..errors import ModelError
 from ..types import Kinds, kinds
+from .clashes import refuse_clashes
 from .data import Data
 from .describe import described, summarized
 from .html import html_table
@@ -478,6 +479,7 @@ def abstract(model: Model) -> Abstract:
 @lru_cache(maxsize=64)
 def _abstract(model: Kinds) -> Abstract:
     sites, surveyor, program = _surveyed(model.outline())
+    refuse_clashes(sites)
     return Abstract(sites, tuple(surveyor.minibatches.values()), program)
 
 

@@ -63,10 +63,12 @@ def arviz_of(
     axes = {site.name: site.dims for site in members[0].sites}
     coords = members[0].model.labels.coords
     angles = [site.name for site in members[0].sites if site.constraint == "Circular"]
+    # What is drawn is in another group; data of the same name have axes of their own.
+    known = {s.name: s.dims for s in members[0].sites if s.role in ("frozen", "observed")}
     groups = {
         "posterior": marked(dataset(axes, coords, values, lead), angles),
         "sample_stats": dataset({}, {}, stats, lead),
-    } | {name: dataset(axes, coords, own, sets) for name, own in _data_of(members).items() if own}
+    } | {name: dataset(known, coords, own, sets) for name, own in _data_of(members).items() if own}
     return as_arviz({name: g for name, g in groups.items() if g.data_vars}, attributes)
 
 

@@ -12,7 +12,7 @@ from ..density.family import family
 from ..engines.advi import ADVI
 from ..engines.base import Engine, Tuning
 from ..engines.map import MAP
-from ..errors import EngineError, FitWarning, warn
+from ..errors import EngineError, FitWarning, RunError, warn
 from ..models.base import Model
 from ..models.stacked import are_several
 from ..run.loop import SAMPLING
@@ -25,7 +25,7 @@ from .optimum import Optimum, optima_of
 from .origin import remember
 from .surroundings import prepare_probe
 from .values import prepare_values
-from .verdict import found_in
+from .verdict import Verdict, found_in
 
 # Searches for a mode if no number is named.
 SEARCHES = 16
@@ -92,6 +92,7 @@ def sample(
         ModelError, EngineError, RunError: As `start` does, before compiling.
         ModelError: The model says something else whenever its Python code runs.
         StartError: No finite starting point was found; XLA may be at the loop by then.
+        RunError: No result could be made of the draws; its `run` keeps them.
         KeyboardInterrupt: Interrupted before every chain had a draw.
     """
     draws = whole("draws", draws, 1)
@@ -103,13 +104,29 @@ def sample(
     # While XLA is still at the loop.
     prepare_values(run.density)
     _advanced(run, draws).refuse_unless_repeated()
-    data = to_arviz(run)
-    remember(data, run)
-    found = found_in(run, data)
+    data, found = _result(run)
     data.attrs["verdict"] = "\n".join(found.findings)
     for finding in found.findings:
         warn(finding)
     return data
+
+
+def _result(run: Run) -> tuple[Any, Verdict]:
+    """Make ArviZ data of a run and judge it; if that fails, the error keeps the run."""
+    try:
+        data = to_arviz(run)
+        remember(data, run)
+        return data, found_in(run, data)
+    except Exception as error:
+        lost = RunError(
+            "result",
+            f"the draws are made, but no result could be made of them ({type(error).__name__}: "
+            f"{error})",
+            "They are kept: error.run.draws() returns them, and infer.to_arviz(error.run) tries "
+            "again.",
+        )
+        lost.run = run
+        raise lost from error
 
 
 def refuse_unless_sampler(engine: Engine | None) -> None:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool
 
 from ..types import kinds
 from .by_name import by_name, refused
+from .forked import refuse_if_forked
 from .garbage import uncollected
 from .rewrite import Survey, rewritten, survey, unwaiting, work
 
@@ -87,6 +88,7 @@ def prepare(
         arguments: Arrays; only their shapes and types matter.
         form: How to compile it.
     """
+    refuse_if_forked()
     key = _key(function, static, arguments, form)
     if key in _kept:
         return
@@ -111,6 +113,7 @@ def program(
     Returns:
         The program, or a refusal of the native form; and whether it is new.
     """
+    refuse_if_forked()
     key = _key(function, static, arguments, form)
     kept = _kept.get(key)
     new = kept is None or isinstance(kept, Future)

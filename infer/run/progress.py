@@ -1,24 +1,40 @@
 """Show progress from the host, between blocks: no callback ever enters a program."""
 
+import logging
 import sys
+import time
+from importlib.util import find_spec
 from types import TracebackType
 
-from tqdm.auto import tqdm
+if find_spec("ipywidgets") is None:
+    # In a notebook `tqdm.auto` would warn that its bar needs ipywidgets.
+    from tqdm import tqdm
+else:
+    from tqdm.auto import tqdm
+
+# Seconds between two lines of the log.
+LOG_SECONDS = 5.0
+_log = logging.getLogger("infer")
 
 
 class Progress:
-    """A bar over the draws of all chains.
+    """A bar over the draws of all chains, or lines in the log if there is no terminal.
 
     Args:
         total: Draws to make, over all chains.
-        shown: Whether to show it; by default where standard error is a terminal.
+        shown: Whether to show the bar. By default it is shown if standard error is a terminal, and
+            otherwise the logger "infer" gets a line at level INFO at the beginning of each phase,
+            and one every 5 s at most.
 
     Attributes:
-        shown: Whether it is shown.
+        shown: Whether the bar is shown.
+        logged: Whether lines are logged.
     """
 
     def __init__(self, total: int, shown: bool | None = None) -> None:
         self.shown = sys.stderr.isatty() if shown is None else shown
+        self.logged = shown is None and not self.shown and _log.isEnabledFor(logging.INFO)
+        self._left, self._name, self._logged_at = total, "", time.monotonic()
         self._bar = tqdm(total=total, disable=not self.shown, unit="draw", mininterval=0.2)
         self._divergences = 0
 
@@ -38,13 +54,23 @@ class Progress:
             name: Of the phase.
             left: Draws still to make, where that was not known before.
         """
-        self._divergences = 0
+        self._divergences, self._name = 0, name
         if left is not None:
+            self._left = left
             self._bar.total = self._bar.n + left
         self._bar.set_description(name, refresh=False)
+        if self.logged:
+            self._tell()
 
     def advance(self, draws: int, divergences: int) -> None:
         """Count finished draws."""
         self._divergences += divergences
+        self._left -= draws
+        if self.logged and time.monotonic() - self._logged_at >= LOG_SECONDS:
+            self._tell()
         self._bar.set_postfix(divergences=self._divergences, refresh=False)
         self._bar.update(draws)
+
+    def _tell(self) -> None:
+        self._logged_at = time.monotonic()
+        _log.info("%s: %d draws to go, %d divergences", self._name, self._left, self._divergences)

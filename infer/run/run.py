@@ -378,7 +378,7 @@ class Run:
             return compiled.call(shared, self._own(group), group.state, order)
 
         def watch(group: Group, fresh: int) -> None:
-            if bar.shown:
+            if bar.shown or bar.logged:
                 bar.advance(fresh, _divergences(group, records))
 
         # LAPACK's own threads gain nothing beside those of other chains, and wait for them.

@@ -23,6 +23,7 @@ from ..engines.base import Engine, Tuning
 from ..errors import RunError
 from ..models.base import Model
 from ..models.precision import on_device
+from ..programs.forked import refuse_if_forked
 from ..programs.garbage import uncollected
 from ..programs.native import Program, prepare, program
 from ..target import Components
@@ -75,6 +76,7 @@ def start(
         EngineError: The engine needs what the density does not offer.
         RunError: The numbers do not fit together.
     """
+    refuse_if_forked()
     chains = whole("chains", chains, 1)
     warmup = None if warmup is None else whole("warmup", warmup, 0)
     root = root_data(key)
