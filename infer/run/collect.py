@@ -22,6 +22,8 @@ FIRST_TICKS = 8
 MOST_TICKS = 2**30
 # How long an interrupt waits for the blocks in flight; what is not done by then is done again.
 PATIENCE_SECONDS = 2.0
+# The main thread looks for an interrupt so often.
+WAKE_SECONDS = 0.1
 
 
 @dataclass
@@ -175,7 +177,7 @@ def collect(
     try:
         for _ in range(min(threads, len(waiting))):
             running.append(_pool(threads).submit(work))
-        wait(running, return_when=FIRST_EXCEPTION)
+        _wait_for_all(running)
     finally:
         stop.set()
         try:
@@ -186,6 +188,17 @@ def collect(
     for future in running:
         if future.done():
             future.result()
+
+
+def _wait_for_all(running: Sequence[Future[None]]) -> None:
+    """Wait until all tasks are done or one has failed, and wake up to be interrupted.
+
+    The system may hand a signal to another thread, and a wait without limit would not hear of it.
+    """
+    while True:
+        done, pending = wait(running, WAKE_SECONDS, FIRST_EXCEPTION)
+        if not pending or any(future.exception() for future in done):
+            return
 
 
 @cache

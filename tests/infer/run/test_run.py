@@ -63,6 +63,23 @@ def test_blocks_and_threads_change_no_draw(engine, monkeypatch):
     same(run(engine, threads=2).advance(30), straight)
 
 
+@pytest.mark.parametrize("group", [1, 2])
+@pytest.mark.parametrize("engine", [infer.NUTS(), infer.HMC()], ids=named)
+def test_a_state_taken_in_the_middle_of_a_draw_goes_on_with_it(engine, group, monkeypatch):
+    """With one tick a block, the interrupt comes before the first draw of a window is complete."""
+    straight = run(engine, group=group, warmup=0).advance(6)
+    monkeypatch.setattr(collect, "FIRST_TICKS", 1)
+    monkeypatch.setattr(collect, "BLOCK_SECONDS", 0.0)
+    stopped = run(engine, group=group, warmup=0, threads=1)
+    with monkeypatch.context() as patch:
+        interrupt_after(1, patch)
+        with pytest.raises(KeyboardInterrupt):
+            stopped.advance(6)
+    state = pickle.loads(pickle.dumps(stopped.state))
+    again = infer.start(targets.fitting(engine), engine, state=state, progress=False)
+    same(again.advance(6 - again.fewest()), straight)
+
+
 def test_a_chain_does_not_depend_on_the_chains_beside_it():
     """Without the pooling of warm-up, the first of three chains is a chain alone."""
     engine = infer.NUTS(step_size=0.5)
