@@ -39,7 +39,7 @@ import numpyro.distributions as dist
 | `ModelError` | a model cannot be used as it stands; `error.where` names the site |
 | `StartError` | no usable starting point; `error.where` names the term |
 | `EngineError` | an engine cannot run on this density, or its settings make no sense |
-| `RunError` | a run cannot go on as asked |
+| `RunError` | a run cannot go on as asked; if no result could be made of it, `error.run` keeps it |
 | `CallError` | a call takes no such argument; it is a `TypeError` too |
 | `BijectorError` | a set, a map or a rule cannot be used as asked |
 
