@@ -381,7 +381,7 @@ _NO_REVERSE = "Reverse-mode differentiation does not work for lax.while_loop"
 def _looping(density: LogDensity) -> str:
     """Name the first term without a gradient, by differentiating each of them abstractly."""
     position = jnp.zeros(density.size)
-    for name in jax.eval_shape(density.terms, position):
+    for name in jax.eval_shape(lambda q: density.terms(q), position):
         try:
             jax.eval_shape(jax.grad(lambda q, name=name: density.terms(q)[name]), position)
         except ValueError:
@@ -412,7 +412,8 @@ def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
 def _refuse_latent_scores(density: LogDensity) -> None:
     """Raise where a score depends on other sites, whose own gradients it does not tell."""
     try:
-        jax.eval_shape(density.unvalued_gradient, jnp.zeros(density.size))
+        # JAX would compare the method itself by the arrays of its density, which may be traced.
+        jax.eval_shape(lambda q: density.unvalued_gradient(q), jnp.zeros(density.size))
     except ValueError as error:
         # As equinox says that what only a derivative by name could reach is differentiated.
         if "keyword tangent" not in str(error):

@@ -145,7 +145,9 @@ def _by_steps(
     some = (moves[i : i + CANDIDATES] for i in range(0, len(moves), CANDIDATES))
     ends = np.concatenate([evaluate(positions + own).log_densities for own in some])
     up, down = np.moveaxis(ends.reshape(len(rows), len(steps), 2, -1), 2, 0)
-    return np.moveaxis(up - down, 1, -1) / (2 * np.array(steps, rows.dtype))
+    # Both may be infinite; what is not finite says nothing.
+    with np.errstate(invalid="ignore"):
+        return np.moveaxis(up - down, 1, -1) / (2 * np.array(steps, rows.dtype))
 
 
 def _disagreement(

@@ -11,6 +11,7 @@ from bijectors.base import Image
 from ..models.centring import FAMILIES
 from ..models.prior import unwrapped
 from ..models.site import Declaration
+from ..programs.garbage import uncollected
 from ..types import Kinds, Vector, kinds
 from .base import LogDensity, _FlatReader
 
@@ -40,6 +41,7 @@ def spread_by_others(density: LogDensity) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
+@uncollected()
 def _spread(kind: Kinds) -> tuple[str, ...]:
     density: LogDensity = kind.outline()
     traced, names = jax.make_jaxpr(_scales, return_shape=True)(density, jnp.zeros(density.size))

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from bijectors.errors import BijectorError
+
 from ..errors import StartError
 from ..models.names import listed
 from ..models.readers import Values
@@ -130,10 +132,16 @@ def _given(family: Family, begins: Sequence[Beginning], found: np.ndarray) -> np
 
 
 def _initial(density: LogDensity) -> np.ndarray:
-    """Flatten the values that a model was made with; what is outside its set is not finite."""
+    """Flatten the values that a model was made with.
+
+    What is outside its set is not finite, nor is anything if a map has no inverse.
+    """
     initial = density.model.initial_values()
     values = {site.name: initial[site.name] for site in density.latent}
-    made, _ = program(_flat, (), (density, values), "brief")
+    try:
+        made, _ = program(_flat, (), (density, values), "brief")
+    except BijectorError:
+        return np.full(density.size, np.nan)
     assert isinstance(made, Program)
     return np.asarray(made.call(density, values))
 

@@ -49,9 +49,8 @@ def BlackJAX(algorithm: str, **settings: Any) -> Engine:  # noqa: N802
     known = {f.name: f.default is MISSING for f in fields(kind)}  # pyright: ignore[reportArgumentType]
     where = f"BlackJAX({algorithm!r})"
     if unknown := sorted(settings.keys() - known.keys()):
-        raise EngineError(
-            where, f"it has no setting {_list(unknown)}", suggestion(unknown[0], known)
-        )
+        mend = f"{suggestion(unknown[0], known)} Its settings are {_list(known)}."
+        raise EngineError(where, f"it has no setting {_list(unknown)}", mend)
     if missing := [name for name, needed in known.items() if needed and name not in settings]:
         raise EngineError(where, f"its setting {_list(missing)} has no default", "Give it by name.")
     library()

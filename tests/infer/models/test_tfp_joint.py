@@ -241,7 +241,11 @@ def test_mistakes_are_refused():
             infer.ModelError,
             "radon: the data hold 6 NaN",
         ),
-        (lambda: survey(joint, dims={"a": "b"}, coords={"b": [1, 2]}), infer.ModelError, "a: dim"),
+        (
+            lambda: survey(joint, dims={"a": "b"}, coords={"b": [1, 2]}),
+            infer.ModelError,
+            "a: the axis",
+        ),
         (lambda: survey(coroutine(discrete)), bj.BijectorError, "k: the support of Bernoulli"),
         (
             lambda: survey(coroutine(spread)),

@@ -14,7 +14,8 @@ CENTRES = np.array([-100.0, -1.0, 0.0, 3.0, 1e4])
 SPREADS = np.array([0.01, 1.0, 3.0, 10.0, 100.0])
 
 
-def known_spread(site, centre, spread, unused):
+def known_spread(site, centre, spread, other):
+    site.derive("other_total", other.sum())
     mean = site("mean", dist.Normal(centre, spread), shape=(2,), dims="axis")
     site.derive("twice", 2 * mean)
     site.observe("zero", dist.Normal(0 * mean, 1.0), np.zeros(2), dims="axis")
@@ -22,9 +23,9 @@ def known_spread(site, centre, spread, unused):
 
 @pytest.fixture(scope="module")
 def models():
-    first = infer.model(known_spread, centre=0.0, spread=1.0, unused=np.ones(3))
+    first = infer.model(known_spread, centre=0.0, spread=1.0, other=np.ones(3))
     pairs = zip(CENTRES, SPREADS, strict=True)
-    return [first.with_data(centre=c, spread=s, unused=np.full(3, c)) for c, s in pairs]
+    return [first.with_data(centre=c, spread=s, other=np.full(3, c)) for c, s in pairs]
 
 
 def drawn(models, draws=200, **options):
@@ -65,7 +66,7 @@ def test_the_first_data_set_is_drawn_as_if_it_were_alone(models):
 def test_statistics_and_data_have_the_dimension_of_data_sets(data):
     assert data.sample_stats["diverging"].shape == (CHAINS, 200, SETS)
     assert len(np.unique(data.sample_stats["step_size"][0, -1])) > 1
-    np.testing.assert_array_equal(data.constant_data["unused"][:, 0], CENTRES)
+    np.testing.assert_array_equal(data.constant_data["other"][:, 0], CENTRES)
     assert data.observed_data["zero"].shape == (SETS, 2)
 
 
@@ -98,7 +99,7 @@ def test_a_thousandth_data_set_compiles_nothing(models, data):
 
 
 def test_a_model_of_another_shape_is_refused(models):
-    other = models[0].with_data(unused=np.ones(4))
+    other = models[0].with_data(other=np.ones(4))
     with pytest.raises(ModelError, match=r"models\[1\].*with_data"):
         infer.sample([models[0], other])
     with pytest.raises(ModelError, match="there are none"):
