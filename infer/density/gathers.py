@@ -170,8 +170,8 @@ def _results(
 
 def _scan(equation: JaxprEqn, operands: list[Known | None], counted: list[int]) -> None:
     """Evaluate the steps of a scan that are given something different."""
-    params, inner = equation.params, equation.params["jaxpr"]
-    constants, carried = params["num_consts"], params["num_carry"]
+    params, inner = equation.params, _inner(equation)
+    constants, carried = _constants_and_carries(equation, inner.jaxpr)
     nothing = (False,) * len(inner.jaxpr.outvars)
     _, inputs, _ = _needed(inner.jaxpr, nothing)
     if not any(inputs):
@@ -181,6 +181,20 @@ def _scan(equation: JaxprEqn, operands: list[Known | None], counted: list[int]) 
     for step in _steps([row.array for row in rows if row], params["length"]):
         own = [row and row._replace(array=np.asarray(row.array[step])) for row in rows]
         _evaluate(inner, [*given[:constants], *[None] * carried, *own], nothing, counted)
+
+
+def _constants_and_carries(equation: JaxprEqn, inner: Any) -> tuple[int, int]:
+    """Count what all steps of a scan share, and what they hand on; JAX has named both variously.
+
+    Only the rows that steps take and return have an axis more outside than inside.
+    """
+
+    def rows(outside: Sequence[Any], inside: Sequence[Any]) -> int:
+        pairs = zip(outside, inside, strict=True)
+        return sum(_kind(a).ndim > _kind(b).ndim for a, b in pairs)
+
+    carried = len(inner.outvars) - rows(equation.outvars, inner.outvars)
+    return len(inner.invars) - carried - rows(equation.invars, inner.invars), carried
 
 
 def _steps(rows: list[np.ndarray], length: int) -> list[int]:
