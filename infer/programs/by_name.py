@@ -37,7 +37,7 @@ SAID: tuple[tuple[str, str, str, str], ...] = (
         "Take it out of cond, switch and while_loop, or use jax.pure_callback.",
     ),
     (
-        r"Effects not supported in (?:partial-eval of )?`(\w+)`",
+        r"Effects not supported in (?:(?:partial-eval|AD) of )?`(\w+)`",
         "",
         "JAX cannot differentiate it with a callback inside that has effects",
         "Take the callback out of it, or use jax.pure_callback.",
