@@ -188,7 +188,7 @@ class ADVI(Engine):
 
     def _movement(self, epochs: np.ndarray) -> tuple[float, float]:
         """Change between the halves of a window, and its standard error, largest first."""
-        # A fit that has gone wrong may overflow here, and is told by its ELBO.
+        # A diverged fit may overflow here; its ELBO reports it.
         with np.errstate(all="ignore"):
             means, log_sds = self._moments(epochs)
             sds = np.exp(log_sds.mean(0))

@@ -88,7 +88,7 @@ class Sites:
                 from 0 to 1, or one for each value, lies between: location +
                 scale^(1 - c) * (y - c * location).
             constraint: A set to use instead of the prior's support: one of ours, a constraint of
-                NumPyro or a bijector of TFP. The prior is not normalised anew over it.
+                NumPyro or a bijector of TFP. The prior is not renormalized over it.
             bijector: A map to use instead of the default, or a registered one's name. It may
                 hold values declared before, or what was learned, and changes no posterior.
 

@@ -24,7 +24,7 @@ class Leaf:
     """A leaf of a tree that is inferred, or may be.
 
     The prior is that of the constrained value. Where the constraint is given beside it, the
-    prior is not normalised anew over it. Without a prior the leaf has a flat one.
+    prior is not renormalized over it. Without a prior the leaf has a flat one.
 
     Attributes:
         prior: Distribution of NumPyro, or a function of the values settled before that

@@ -13,7 +13,7 @@ from ..errors import ModelError, warn_of_model
 LARGEST_ROUNDING = 0.05
 # Differences below this, relative to the entries, are rounding errors of what computed them.
 NOISE = 1e-11
-# Of a larger array, rounding is judged by so many of its first numbers.
+# In a larger array, rounding is judged by this many of its first numbers.
 ENOUGH = 2**20
 _ENABLE = (
     'Enable double precision before making the model: jax.config.update("jax_enable_x64", True)'

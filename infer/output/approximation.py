@@ -119,7 +119,7 @@ class Approximation:
     def findings(self) -> tuple[str, ...]:
         """What is wrong with the fit, a sentence or two each, with what to do; `fit` warns of it.
 
-        Of a minibatch `khat` is not asked for: it evaluates all rows 2000 times.
+        With a minibatch `khat` is not computed: it would evaluate all rows 2000 times.
         """
         found = () if self.converged else (self._why_not_converged(),)
         if not self.density.has_value or "minibatch" in self.density.offers:
@@ -164,8 +164,8 @@ class Approximation:
     def _why_not_trusted(self) -> str:
         if np.isnan(self.khat):
             return (
-                "k-hat cannot be told, since the log density is so large that rounding takes the "
-                "digits of its ratios. Drop what is constant in it, or compute in double "
+                "k-hat is unknown: the log density is so large that rounding loses the digits of "
+                "its ratios. Drop constant terms from it, or compute in double "
                 'precision: jax.config.update("jax_enable_x64", True).'
             )
         other = (
@@ -212,7 +212,7 @@ def _approximation(run: Run, draws: Draws, tuning: ADVITuning, index: int) -> Ap
     density, elbo = run.family.member(index), draws.stats["elbo"][index]
     normal = unpacked(jnp.asarray(draws.positions[index].mean(0)), density.size)
     begun = float(tuning.begun)
-    # Of a few draws; a fit that has gone wrong is far below.
+    # The first ELBO is an estimate from few draws; a diverged fit ends far below it.
     below = elbo.mean() < begun - 1 - 0.01 * abs(begun)
     sound = not density.has_value or bool(np.isfinite(elbo).all() and not below)
     return Approximation(

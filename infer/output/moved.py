@@ -11,7 +11,7 @@ from .arviz import dataset
 from .suspects import Numbers, numbers_of
 from .values import constrained
 
-# Moves whose places are told, and numbers by which each place is told.
+# Number of moves that are described, and of coordinates that describe each place.
 TOLD, NUMBERS = 3, 4
 
 

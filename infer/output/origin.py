@@ -6,7 +6,7 @@ from typing import Any
 from ..errors import RunError
 from ..run.run import Run
 
-# Of larger runs the draws would be kept twice for too long: in the result and in the run.
+# For larger runs, keeping the draws in both the result and the run takes too much memory.
 MOST_BYTES = 2**28
 
 _runs: dict[int, Run] = {}

@@ -1,4 +1,4 @@
-"""Many models in one object are told from one model, and every call treats lists of them alike."""
+"""A stacked model is recognized as several, and every call treats lists of models alike."""
 
 import equinox as eqx
 import jax
