@@ -479,7 +479,7 @@ def abstract(model: Model) -> Abstract:
 @lru_cache(maxsize=64)
 def _abstract(model: Kinds) -> Abstract:
     sites, surveyor, program = _surveyed(model.outline())
-    refuse_clashes(sites)
+    refuse_clashes({site.name: site.dims or (None,) * len(site.shape) for site in sites})
     return Abstract(sites, tuple(surveyor.minibatches.values()), program)
 
 

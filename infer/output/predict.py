@@ -13,6 +13,7 @@ from ..counts import whole
 from ..density.gathers import check_program
 from ..errors import ModelError
 from ..models.base import Account, Model, refuse_unless_model, translating
+from ..models.clashes import refuse_clashes
 from ..models.data import leaf_names
 from ..models.layout import refuse_repeated
 from ..models.readers import Predictions
@@ -219,6 +220,7 @@ def _account(model: Model, values: Arrays, root: Array) -> tuple[Account, int]:
     def abstract_run(model: Model, values: dict[str, Array], root: Array) -> Simulated:
         draw, account = _run(model, values, root, 0)
         refuse_repeated(account.dims)
+        refuse_clashes(account.dims)
         found.append(account)
         return draw
 

@@ -92,3 +92,16 @@ def test_an_error_after_sampling_keeps_the_run(monkeypatch):
             infer.sample(model, infer.NUTS(), **options)
     assert caught.value.run.draws().positions.shape == (1, 3, 4)
     assert infer.to_arviz(caught.value.run)["posterior"]["x"].shape == (1, 3, 3)
+
+
+@pytest.mark.parametrize("name", ["draw", "chain"])
+def test_predictions_and_priors_are_asked_too(name):
+    def program(site, y):
+        mu = site("mu", dist.Normal(0, 1))
+        site.observe(name, dist.Normal(mu, 1), y)
+
+    model = infer.model(program, y=np.zeros(2))
+    with pytest.raises(infer.ModelError, match=f"{name}: its name is that of an axis"):
+        infer.sample_prior(model, 3)
+    with pytest.raises(infer.ModelError, match=f"{name}: its name is that of an axis"):
+        infer.predict(model, {"mu": np.zeros((1, 2))})
