@@ -4,8 +4,6 @@
 imported in `table`, where its row stands.
 """
 
-from .affine import BoundedAffine as BoundedAffine
-from .autoregressive import MaskedAutoregressive as MaskedAutoregressive
 from .base import (
     Constraint as Constraint,
     Elementwise as Elementwise,
@@ -14,19 +12,22 @@ from .base import (
     Vectorwise as Vectorwise,
     bijection as bijection,
 )
-from .box_cox import BoxCox as BoxCox
-from .by_autodiff import Monotone as Monotone
 from .compose import Invert as Invert, Over as Over
-from .coupling import Coupling as Coupling
 from .errors import BijectorError as BijectorError
 from .flows import autoregressive_flow as autoregressive_flow, coupling_flow as coupling_flow
 from .joint import Flattener as Flattener, Joint as Joint
-from .linear import Permute as Permute, Triangular as Triangular
-from .power import Power as Power
+from .maps.affine import BoundedAffine as BoundedAffine
+from .maps.autoregressive import MaskedAutoregressive as MaskedAutoregressive
+from .maps.box_cox import BoxCox as BoxCox
+from .maps.by_autodiff import Monotone as Monotone
+from .maps.coupling import Coupling as Coupling
+from .maps.linear import Permute as Permute, Triangular as Triangular
+from .maps.power import Power as Power
+from .maps.sinh_arcsinh import SinhArcsinh as SinhArcsinh
+from .maps.spline import RationalQuadraticSpline as RationalQuadraticSpline
+from .maps.stack import Stack as Stack
+from .maps.tanh import Tanh as Tanh
 from .registry import bijector_for as bijector_for, prefer as prefer
-from .sinh_arcsinh import SinhArcsinh as SinhArcsinh
-from .spline import RationalQuadraticSpline as RationalQuadraticSpline
-from .stack import Stack as Stack
 from .support import (
     coordinate_labels as coordinate_labels,
     feasible_point as feasible_point,
@@ -34,5 +35,4 @@ from .support import (
     unconstrained_shape as unconstrained_shape,
 )
 from .table import *
-from .tanh import Tanh as Tanh
 from .testing import check_bijector as check_bijector, check_rule as check_rule

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from .affine import BoundedAffine
-from .autoregressive import MaskedAutoregressive
 from .base import Bijector
 from .compose import Chain
-from .coupling import Coupling
-from .linear import Permute
-from .stack import Stack
+from .maps.affine import BoundedAffine
+from .maps.autoregressive import MaskedAutoregressive
+from .maps.coupling import Coupling
+from .maps.linear import Permute
+from .maps.stack import Stack
 
 Order = tuple[int, ...]
 

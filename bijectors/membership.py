@@ -9,28 +9,28 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .ball import Ball
 from .base import Constraint
-from .bounds import GreaterThan, LessThan
-from .cholesky import LowerCholesky
-from .circulant import PositiveDefiniteCirculant
-from .circular import Circular
-from .concatenation import Concatenation
-from .correlation import Correlation
-from .correlation_cholesky import CorrelationCholesky
-from .covariance import PositiveDefinite
-from .descending import Descending
-from .interval import Interval
-from .log_simplex import LogSimplex
-from .negative import Negative
-from .nonnegative import Nonnegative
-from .ordered import Ordered
-from .positive import Positive
-from .positive_ordered import PositiveOrdered
-from .simplex import Simplex
-from .sphere import UnitVector
-from .stochastic import Stochastic
-from .zero_sum import ZeroSum
+from .sets.ball import Ball
+from .sets.bounds import GreaterThan, LessThan
+from .sets.cholesky import LowerCholesky
+from .sets.circulant import PositiveDefiniteCirculant
+from .sets.circular import Circular
+from .sets.concatenation import Concatenation
+from .sets.correlation import Correlation
+from .sets.correlation_cholesky import CorrelationCholesky
+from .sets.covariance import PositiveDefinite
+from .sets.descending import Descending
+from .sets.interval import Interval
+from .sets.log_simplex import LogSimplex
+from .sets.negative import Negative
+from .sets.nonnegative import Nonnegative
+from .sets.ordered import Ordered
+from .sets.positive import Positive
+from .sets.positive_ordered import PositiveOrdered
+from .sets.simplex import Simplex
+from .sets.sphere import UnitVector
+from .sets.stochastic import Stochastic
+from .sets.zero_sum import ZeroSum
 
 
 def members(constraint: Constraint, value: Any) -> np.ndarray:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from .base import Bijector, Constraint, Shape
 from .compose import over
-from .discrete import Discrete
 from .errors import BijectorError
 from .rule import Rule, Rules
+from .sets.discrete import Discrete
 from .table import RULES
 
 

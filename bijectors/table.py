@@ -5,51 +5,12 @@
 
 from numpy import array as _array
 
-from .affine import Affine as Affine
-from .ball import Ball as Ball, RadialTanh as RadialTanh
 from .base import Bijector as Bijector, Constraint as Constraint
-from .bounds import (
-    ExpAbove as ExpAbove,
-    ExpBelow as ExpBelow,
-    GreaterThan as GreaterThan,
-    LessThan as LessThan,
-)
-from .cholesky import LowerCholesky as LowerCholesky, PositiveDiagonal as PositiveDiagonal
-from .circulant import (
-    ExpSpectrum as ExpSpectrum,
-    PositiveDefiniteCirculant as PositiveDefiniteCirculant,
-)
-from .circular import Angle as Angle, Circular as Circular
-from .complex import Complex as Complex, RealAndImaginary as RealAndImaginary
 from .compose import Chain as Chain
-from .concatenation import Blocks as Blocks, Concatenation as Concatenation
-from .correlation import Correlation as Correlation
-from .correlation_cholesky import (
-    CorrelationCholesky as CorrelationCholesky,
-    NormalisedRows as NormalisedRows,
-    PartialCorrelations as PartialCorrelations,
-)
-from .covariance import PositiveDefinite as PositiveDefinite
-from .descending import CumulatedExpDown as CumulatedExpDown, Descending as Descending
-from .discrete import (
-    Boolean as Boolean,
-    Counts as Counts,
-    Discrete as Discrete,
-    Integers as Integers,
-)
-from .gram import Gram as Gram
-from .interval import Interval as Interval, Logistic as Logistic
-from .log_simplex import LogSimplex as LogSimplex, LogSoftmaxILR as LogSoftmaxILR
-from .negative import Negative as Negative
-from .nonnegative import Nonnegative as Nonnegative
-from .ordered import CumulatedExp as CumulatedExp, Ordered as Ordered
-from .positive import Exp as Exp, Positive as Positive, Softplus as Softplus
-from .positive_ordered import (
-    CumulatedExpFromZero as CumulatedExpFromZero,
-    PositiveOrdered as PositiveOrdered,
-)
-from .real import Identity as Identity, Real as Real
-from .reshape import Reshape as Reshape
+from .maps.affine import Affine as Affine
+from .maps.gram import Gram as Gram
+from .maps.reshape import Reshape as Reshape
+from .maps.scaled import ScaledRows as ScaledRows, ScaledUnitRows as ScaledUnitRows
 from .rule import (
     Case as Case,
     Domain as Domain,
@@ -59,16 +20,55 @@ from .rule import (
     Rules as Rules,
     cases as cases,
 )
-from .scaled import ScaledRows as ScaledRows, ScaledUnitRows as ScaledUnitRows
-from .simplex import (
+from .sets.ball import Ball as Ball, RadialTanh as RadialTanh
+from .sets.bounds import (
+    ExpAbove as ExpAbove,
+    ExpBelow as ExpBelow,
+    GreaterThan as GreaterThan,
+    LessThan as LessThan,
+)
+from .sets.cholesky import LowerCholesky as LowerCholesky, PositiveDiagonal as PositiveDiagonal
+from .sets.circulant import (
+    ExpSpectrum as ExpSpectrum,
+    PositiveDefiniteCirculant as PositiveDefiniteCirculant,
+)
+from .sets.circular import Angle as Angle, Circular as Circular
+from .sets.complex import Complex as Complex, RealAndImaginary as RealAndImaginary
+from .sets.concatenation import Blocks as Blocks, Concatenation as Concatenation
+from .sets.correlation import Correlation as Correlation
+from .sets.correlation_cholesky import (
+    CorrelationCholesky as CorrelationCholesky,
+    NormalisedRows as NormalisedRows,
+    PartialCorrelations as PartialCorrelations,
+)
+from .sets.covariance import PositiveDefinite as PositiveDefinite
+from .sets.descending import CumulatedExpDown as CumulatedExpDown, Descending as Descending
+from .sets.discrete import (
+    Boolean as Boolean,
+    Counts as Counts,
+    Discrete as Discrete,
+    Integers as Integers,
+)
+from .sets.interval import Interval as Interval, Logistic as Logistic
+from .sets.log_simplex import LogSimplex as LogSimplex, LogSoftmaxILR as LogSoftmaxILR
+from .sets.negative import Negative as Negative
+from .sets.nonnegative import Nonnegative as Nonnegative
+from .sets.ordered import CumulatedExp as CumulatedExp, Ordered as Ordered
+from .sets.positive import Exp as Exp, Positive as Positive, Softplus as Softplus
+from .sets.positive_ordered import (
+    CumulatedExpFromZero as CumulatedExpFromZero,
+    PositiveOrdered as PositiveOrdered,
+)
+from .sets.real import Identity as Identity, Real as Real
+from .sets.simplex import (
     Simplex as Simplex,
     SoftmaxALR as SoftmaxALR,
     SoftmaxILR as SoftmaxILR,
     StickBreaking as StickBreaking,
 )
-from .sphere import Direction as Direction, UnitVector as UnitVector
-from .stochastic import RowByRow as RowByRow, Stochastic as Stochastic
-from .zero_sum import IsometricZeroSum as IsometricZeroSum, ZeroSum as ZeroSum
+from .sets.sphere import Direction as Direction, UnitVector as UnitVector
+from .sets.stochastic import RowByRow as RowByRow, Stochastic as Stochastic
+from .sets.zero_sum import IsometricZeroSum as IsometricZeroSum, ZeroSum as ZeroSum
 
 _ANYWHERE: Domains = {"float32": Domain(400.0, 2e-3), "float64": Domain(400.0, 1e-10)}
 _NO_OVERFLOW: Domains = {"float32": Domain(80.0, 1e-4), "float64": Domain(400.0, 1e-12)}

@@ -23,17 +23,17 @@ from .errors import (
     SamplingWarning as SamplingWarning,
     StartError as StartError,
 )
-from .models.base import Model as Model
-from .models.data import data as data, static as static
-from .models.declared import declared as declared
-from .models.dsl import model as model
-from .models.leaf import Leaf as Leaf
-from .models.minibatch import kl_weights as kl_weights
-from .models.numpyro import from_numpyro as from_numpyro
-from .models.parameter import Parameter as Parameter
-from .models.score import ScorePrior as ScorePrior
-from .models.tfp_joint import from_tfp as from_tfp
-from .models.tree import tree_model as tree_model
+from .models.fronts.declared import declared as declared
+from .models.fronts.dsl.sites import model as model
+from .models.fronts.numpyro.model import from_numpyro as from_numpyro
+from .models.fronts.tfp import from_tfp as from_tfp
+from .models.fronts.tree.leaf import Leaf as Leaf
+from .models.fronts.tree.model import tree_model as tree_model
+from .models.fronts.tree.parameter import Parameter as Parameter
+from .models.inputs.data import data as data, static as static
+from .models.model import Model as Model
+from .models.priors.score import ScorePrior as ScorePrior
+from .models.protocol.minibatch import kl_weights as kl_weights
 from .output.approximation import Approximation as Approximation
 from .output.arviz import to_arviz as to_arviz
 from .output.calibrate import calibrate as calibrate

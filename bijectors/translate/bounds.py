@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from ..base import Constraint, Shape
-from ..bounds import GreaterThan, LessThan
-from ..interval import Interval
-from ..nonnegative import Nonnegative
-from ..positive import Positive
-from ..real import Real
+from ..sets.bounds import GreaterThan, LessThan
+from ..sets.interval import Interval
+from ..sets.nonnegative import Nonnegative
+from ..sets.positive import Positive
+from ..sets.real import Real
 
 # A lower and an upper end of a set of numbers; None where it goes on for ever.
 Ends = tuple[Any, Any]

@@ -6,28 +6,28 @@ from typing import Any
 import jax.numpy as jnp
 from numpyro.distributions import constraints as theirs
 
-from ..ball import Ball
 from ..base import Constraint
-from ..bounds import GreaterThan, LessThan
-from ..cholesky import LowerCholesky
-from ..circulant import PositiveDefiniteCirculant
-from ..circular import Circular
-from ..complex import Complex
-from ..concatenation import Concatenation
-from ..correlation import Correlation
-from ..correlation_cholesky import CorrelationCholesky
-from ..covariance import PositiveDefinite
-from ..discrete import Boolean, Counts, Integers
 from ..errors import BijectorError
-from ..interval import Interval
-from ..nonnegative import Nonnegative
-from ..ordered import Ordered
-from ..positive import Positive
-from ..positive_ordered import PositiveOrdered
-from ..real import Real
-from ..simplex import Simplex
-from ..sphere import UnitVector
-from ..zero_sum import ZeroSum
+from ..sets.ball import Ball
+from ..sets.bounds import GreaterThan, LessThan
+from ..sets.cholesky import LowerCholesky
+from ..sets.circulant import PositiveDefiniteCirculant
+from ..sets.circular import Circular
+from ..sets.complex import Complex
+from ..sets.concatenation import Concatenation
+from ..sets.correlation import Correlation
+from ..sets.correlation_cholesky import CorrelationCholesky
+from ..sets.covariance import PositiveDefinite
+from ..sets.discrete import Boolean, Counts, Integers
+from ..sets.interval import Interval
+from ..sets.nonnegative import Nonnegative
+from ..sets.ordered import Ordered
+from ..sets.positive import Positive
+from ..sets.positive_ordered import PositiveOrdered
+from ..sets.real import Real
+from ..sets.simplex import Simplex
+from ..sets.sphere import UnitVector
+from ..sets.zero_sum import ZeroSum
 from .numpyro_import import name_submodules
 
 name_submodules()

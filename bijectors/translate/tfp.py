@@ -9,20 +9,20 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 
-from ..affine import Affine
 from ..base import Constraint, Shape
-from ..box_cox import BoxCox
-from ..circular import Circular
 from ..compose import Chain
-from ..concatenation import Concatenation
-from ..correlation import Correlation
-from ..correlation_cholesky import CorrelationCholesky
-from ..covariance import PositiveDefinite
 from ..errors import BijectorError
-from ..log_simplex import LogSimplex
-from ..positive import Softplus
-from ..simplex import Simplex
-from ..sphere import UnitVector
+from ..maps.affine import Affine
+from ..maps.box_cox import BoxCox
+from ..sets.circular import Circular
+from ..sets.concatenation import Concatenation
+from ..sets.correlation import Correlation
+from ..sets.correlation_cholesky import CorrelationCholesky
+from ..sets.covariance import PositiveDefinite
+from ..sets.log_simplex import LogSimplex
+from ..sets.positive import Softplus
+from ..sets.simplex import Simplex
+from ..sets.sphere import UnitVector
 from .bounds import cover, cover_over, join, reshape
 from .image_of import ImageOf
 from .tfp_bijector import TfpBijector, bijector_from_tfp

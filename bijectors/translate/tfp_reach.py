@@ -5,15 +5,15 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..affine import Affine
 from ..base import Constraint
 from ..compose import Chain
-from ..correlation_cholesky import CorrelationCholesky
-from ..interval import Interval
-from ..ordered import Ordered
-from ..positive import Exp, Positive
-from ..real import Real
-from ..simplex import Simplex
+from ..maps.affine import Affine
+from ..sets.correlation_cholesky import CorrelationCholesky
+from ..sets.interval import Interval
+from ..sets.ordered import Ordered
+from ..sets.positive import Exp, Positive
+from ..sets.real import Real
+from ..sets.simplex import Simplex
 from .bounds import Ends, ends_of, is_zero, numbers
 from .image_of import ImageOf
 

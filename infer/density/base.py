@@ -18,12 +18,12 @@ from bijectors.rule import Rules
 
 from ..calls import checks_arguments
 from ..errors import ModelError
-from ..models.base import Account, Model, Reader, entries, minibatches, survey
-from ..models.minibatch import Minibatch
+from ..models.changes.view import described
+from ..models.model import Account, Model, Reader, entries, minibatches, survey
+from ..models.protocol.minibatch import Minibatch
+from ..models.protocol.site import Declaration, Site
+from ..models.protocol.steps import Repeated, Steps
 from ..models.readers import PriorDraws, Values
-from ..models.site import Declaration, Site
-from ..models.steps import Repeated, Steps
-from ..models.view import described
 from ..numerics.long_sum import long_sum, two_sum
 from ..target import Components, NormalPrior, Parts, Target
 from ..types import Scalar, Vector

@@ -13,8 +13,8 @@ from jaxtyping import Array
 from ..calls import checks_arguments
 from ..counts import whole
 from ..errors import ModelError
-from ..models.base import Model, survey
-from ..models.names import listed
+from ..models.inputs.names import listed
+from ..models.model import Model, survey
 from ..programs.native import called
 from ..types import Vector
 from .base import LogDensity, log_density

@@ -9,7 +9,7 @@ import numpy as np
 from ..calls import checks_arguments
 from ..counts import whole
 from ..errors import ModelError
-from ..models.base import Model
+from ..models.model import Model
 from ..types import Vector
 from .base import LogDensity, log_density
 from .beginnings import as_starts, beginnings

@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from bijectors.base import Shape
 
-from ..models.view import accounted
+from ..models.changes.view import accounted
 from ..programs.native import called
 from ..types import Vector
 from .base import LogDensity, differentiating

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from ..errors import ExplainedError, ModelError
-from ..models.base import Model, refuse_unless_model
-from ..models.stacked import models_in
+from ..models.inputs.stacked import models_in
+from ..models.model import Model, refuse_unless_model
 from .base import LogDensity, log_density
 
 

@@ -16,8 +16,8 @@ from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 from jax.lax import GatherScatterMode
 
 from ..errors import ModelError
-from ..models.base import Model, abstract
-from ..models.data import leaf_names
+from ..models.inputs.data import leaf_names
+from ..models.model import Model, abstract
 from ..programs.rewrite import CALLS
 from .known import TABLE, Known
 

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..errors import ModelError
-from ..models.site import Site
+from ..models.protocol.site import Site
 from ..programs.native import called
 from ..target import NormalPrior, Target
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import warn_of_model
-from ..models.names import listed
+from ..models.inputs.names import listed
 from ..types import Kinds, kinds
 from .base import LogDensity
 from .family import Family

@@ -8,9 +8,9 @@ from jaxtyping import Array
 
 from bijectors.base import Image
 
-from ..models.centring import FAMILIES
-from ..models.prior import unwrapped
-from ..models.site import Declaration
+from ..models.priors.centring import FAMILIES
+from ..models.priors.prior import unwrapped
+from ..models.protocol.site import Declaration
 from ..programs.garbage import uncollected
 from ..types import Kinds, Vector, kinds
 from .base import LogDensity, _FlatReader

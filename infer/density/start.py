@@ -13,7 +13,7 @@ from jaxtyping import Array
 from bijectors.errors import BijectorError
 
 from ..errors import StartError
-from ..models.names import listed
+from ..models.inputs.names import listed
 from ..models.readers import Values
 from ..numerics import threefry
 from ..programs.native import Program, called, program

@@ -11,10 +11,10 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
 from ..errors import warn_of_model
-from ..models.base import Labels, Model, abstract
-from ..models.data import Data, leaf_names
-from ..models.names import listed
-from ..models.wrapper import Wrapper
+from ..models.changes.change import Wrapper
+from ..models.inputs.data import Data, leaf_names
+from ..models.inputs.names import listed
+from ..models.model import Labels, Model, abstract
 from ..programs.rewrite import CALLS
 from ..types import Kinds, kinds
 

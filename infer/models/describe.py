@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bijectors.base import Shape
 
-from .names import listed
-from .site import Site
+from .inputs.names import listed
+from .protocol.site import Site
 
 # Names of one kind that the short description of a model lists.
 NAMED = 8

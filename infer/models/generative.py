@@ -10,10 +10,10 @@ from jaxtyping import Array
 from bijectors.rule import Rules
 
 from ..errors import ModelError
-from .base import Account, Model, Surveyor, refuse_unless_model
-from .prior import Prior
-from .steps import Repeated, Steps
-from .view import accounted
+from .changes.view import accounted
+from .model import Account, Model, Surveyor, refuse_unless_model
+from .priors.prior import Prior
+from .protocol.steps import Repeated, Steps
 
 
 class _Asked(Surveyor):

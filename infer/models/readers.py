@@ -13,10 +13,10 @@ from bijectors.joint import Flattener
 from bijectors.rule import Rules
 
 from ..errors import ModelError
-from .base import Reader
-from .prior import Prior
-from .site import Declaration
-from .steps import Repeated, Steps
+from .model import Reader
+from .priors.prior import Prior
+from .protocol.site import Declaration
+from .protocol.steps import Repeated, Steps
 
 
 class PriorDraws(Reader):

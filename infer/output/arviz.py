@@ -11,7 +11,7 @@ import xarray
 
 from ..density.base import LogDensity
 from ..density.family import Family
-from ..models.site import Dims
+from ..models.protocol.site import Dims
 from ..run.run import Run
 from .angles import marked
 from .values import constrained, observed_values

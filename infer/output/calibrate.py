@@ -18,9 +18,9 @@ from ..density.family import Family
 from ..engines.base import Engine
 from ..engines.nuts import NUTS
 from ..errors import RunError
-from ..models.base import Model
+from ..models.changes.observe import observing
 from ..models.generative import not_generative, refuse_unless_generative
-from ..models.observing import observing
+from ..models.model import Model
 from ..models.readers import Values
 from ..programs.native import called
 from ..run.loop import root_key

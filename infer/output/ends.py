@@ -7,7 +7,7 @@ import numpy as np
 
 from ..density.base import LogDensity
 from ..engines.map import MAP
-from ..models.names import listed
+from ..models.inputs.names import listed
 from .surroundings import Probe, Rise, most_changed, rise_from, sharers, tolerance
 
 # Coordinates of a map beyond this are at the edge of its set: exp(-16) is 1e-7.

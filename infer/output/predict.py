@@ -12,13 +12,13 @@ from ..calls import checks_arguments
 from ..counts import whole
 from ..density.gathers import check_program
 from ..errors import ModelError
-from ..models.base import Account, Model, refuse_unless_model, translating
-from ..models.clashes import refuse_clashes
-from ..models.data import leaf_names
-from ..models.layout import refuse_repeated
+from ..models.inputs.data import leaf_names
+from ..models.inputs.stacked import are_several, models_in
+from ..models.model import Account, Model, refuse_unless_model, translating
+from ..models.protocol.clashes import refuse_clashes
+from ..models.protocol.layout import refuse_repeated
+from ..models.protocol.site import Dims
 from ..models.readers import Predictions
-from ..models.site import Dims
-from ..models.stacked import are_several, models_in
 from ..programs.native import called
 from ..run.loop import root_key
 from .arviz import SET, dataset

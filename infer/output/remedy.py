@@ -3,7 +3,7 @@
 from ..density.base import LogDensity
 from ..density.spread import spread_by_others
 from ..engines.base import Engine
-from ..models.names import listed
+from ..models.inputs.names import listed
 
 # Sites that are named.
 NAMED = 5

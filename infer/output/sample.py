@@ -13,8 +13,8 @@ from ..engines.advi import ADVI
 from ..engines.base import Engine, Tuning
 from ..engines.map import MAP
 from ..errors import EngineError, FitWarning, RunError, warn
-from ..models.base import Model
-from ..models.stacked import are_several
+from ..models.inputs.stacked import are_several
+from ..models.model import Model
 from ..run.loop import SAMPLING
 from ..run.offers import refuse_unless_engine
 from ..run.run import Run

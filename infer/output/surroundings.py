@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..density.base import LogDensity
-from ..models.names import listed
+from ..models.inputs.names import listed
 from ..programs.native import Program, prepare, program
 
 # Points evaluated by one call of the program.

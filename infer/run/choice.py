@@ -16,8 +16,8 @@ from ..engines.base import Engine
 from ..engines.hmc import HMC
 from ..engines.nuts import NUTS
 from ..errors import EngineError
-from ..models.base import Model
-from ..models.names import listed
+from ..models.inputs.names import listed
+from ..models.model import Model
 from ..numerics.metric import default_rank
 
 # Vectors of the flat space that one chain of NUTS holds while it ticks: eleven slots of three, two

@@ -21,8 +21,8 @@ from ..density.start import Points, evaluator, find_starts
 from ..density.unused import warn_of_unused
 from ..engines.base import Engine, Tuning
 from ..errors import RunError
-from ..models.base import Model
-from ..models.precision import on_device
+from ..models.inputs.precision import on_device
+from ..models.model import Model
 from ..programs.forked import refuse_if_forked
 from ..programs.garbage import uncollected
 from ..programs.native import Program, prepare, program

@@ -372,7 +372,7 @@ def run(code):
 
 def test_nothing_of_ours_imports_tfp_unasked():
     code = (
-        "import sys, bijectors, infer, infer.models.tfp_prior, bijectors.translate.tfp\n"
+        "import sys, bijectors, infer, infer.models.priors.from_tfp, bijectors.translate.tfp\n"
         "import numpyro.distributions as dist\n"
         "infer.log_density(infer.model(lambda site: site('x', dist.Normal(0, 1))))\n"
         "print([m for m in sys.modules if m.startswith('tensorflow_probability')])"

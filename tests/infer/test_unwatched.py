@@ -62,7 +62,7 @@ def test_every_word_of_ours_is_an_argument_of_a_call_or_an_engine():
         *(infer.model, infer.declared),
     )
     engines = (infer.NUTS, infer.HMC, infer.MAP, infer.ADVI)
-    site = infer.models.dsl.Sites
+    site = infer.models.fronts.dsl.sites.Sites
     sites = (site.__call__, site.observe, site.plate)
     known = {n for call in (*calls, *engines, *sites) for n in _parameters(call)}
     assert set(THEIRS) <= known

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import infer
-from infer.models.observing import observing
+from infer.models.changes.observe import observing
 from infer.models.readers import Predictions
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 import pytest
 
-from infer.models.known_only import known_only
+from infer.models.priors.known_only import known_only
 
 
 def mean_of(covariance):

@@ -11,8 +11,8 @@ import optax
 import pytest
 
 import infer
-from infer.models import minibatch
-from infer.models.minibatch import Minibatch
+from infer.models.protocol import minibatch
+from infer.models.protocol.minibatch import Minibatch
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(7, 2))

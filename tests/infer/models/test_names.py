@@ -2,7 +2,7 @@
 
 import pytest
 
-from infer.models.names import listed, matching
+from infer.models.inputs.names import listed, matching
 
 NAMES = ["scale", "left.scale", "left.kernel.scale", "left.period", "layers.0.weight", "a*b"]
 

@@ -7,7 +7,7 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
-from infer.models.observing import observing
+from infer.models.changes.observe import observing
 
 Y = np.array([0.5, -1.0, 2.0])
 OTHER = np.array([3.0, 0.0, 1.0])

@@ -10,7 +10,7 @@ import pytest
 import bijectors as bj
 import infer
 from infer.errors import ModelError
-from infer.models.stacked import models_in
+from infer.models.inputs.stacked import models_in
 
 YS = np.array([[-3.0, -5.0], [0.5, 1.5], [8.0, 12.0]])
 # Prior N(0, 1), two observations of unit variance.

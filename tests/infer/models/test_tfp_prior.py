@@ -12,8 +12,8 @@ import infer
 from bijectors.translate.tfp_import import load_tfp
 from infer.density.family import alone
 from infer.density.start import find_starts
-from infer.models.prior import prior_of
-from infer.models.tfp_prior import TfpDistribution
+from infer.models.priors.from_tfp import TfpDistribution
+from infer.models.priors.prior import prior_of
 
 tfp = load_tfp()
 tfd = tfp.distributions

@@ -1,0 +1,1 @@
+"""Maps that belong to no set: affine, elementwise, splines and couplings."""

@@ -1,0 +1,64 @@
+"""The log-determinant of the Jacobian of any function, by autodiff."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Jaxpr, Literal
+from jaxtyping import Array
+
+# Primitives whose every output number depends on the input numbers at its own place alone.
+_ELEMENTWISE = """
+    abs acos acosh add add_any and asin asinh atan atan2 atanh cbrt clamp convert_element_type
+    copy cos cosh digamma div eq erf erf_inv erfc exp exp2 expm1 ge gt integer_pow is_finite le
+    lgamma log log1p logistic lt max min mul ne neg not or pow rsqrt select_n sign sin sinh sqrt
+    square stop_gradient sub tan tanh xor
+""".split()  # noqa: SIM905
+# Primitives that call another function on their inputs, in order.
+_CALLS = ("jit", "pjit", "custom_jvp_call", "closed_call", "custom_vjp_call")
+
+
+def log_det_of(function: Callable[[Array], Array], y: Array) -> Array:
+    """Log absolute determinant in nats of the Jacobian of any function, by autodiff."""
+    if is_elementwise(function, y):
+        slopes = jax.jvp(function, (y,), (jnp.ones_like(y),))[1]
+        return jnp.log(jnp.abs(slopes)).sum()
+    jacobian = jax.jacfwd(function)(y).reshape(y.size, y.size)
+    return jnp.linalg.slogdet(jacobian)[1]
+
+
+def is_elementwise(function: Callable[[Array], Array], y: Array) -> bool:
+    """Tell whether function(y) has the shape of y, each number made of that of its place.
+
+    False where this cannot be seen. Then the function may do so all the same.
+    """
+    closed = jax.make_jaxpr(function)(y)
+    jaxpr = closed.jaxpr
+    same = all(out.aval.shape == y.shape for out in jaxpr.outvars)
+    return same and _reads_alone(jaxpr, [True], y.shape) is not None
+
+
+def _reads_alone(jaxpr: Jaxpr, moving: list[bool], shape: tuple[int, ...]) -> list[bool] | None:
+    """List which outputs depend on the moving inputs; `None` if not place by place."""
+    known = {var for var, moves in zip(jaxpr.invars, moving, strict=True) if moves}
+    is_moving = lambda var: not isinstance(var, Literal) and var in known  # noqa: E731
+    for equation in jaxpr.eqns:
+        inputs = [is_moving(var) for var in equation.invars]
+        if not any(inputs):
+            continue
+        outputs = _outputs(equation, inputs, shape)
+        if outputs is None:
+            return None
+        known |= {v for v, moves in zip(equation.outvars, outputs, strict=True) if moves}
+    return [is_moving(var) for var in jaxpr.outvars]
+
+
+def _outputs(equation, inputs: list[bool], shape: tuple[int, ...]) -> list[bool] | None:
+    name, params = equation.primitive.name, equation.params
+    if any(out.aval.shape != shape for out in equation.outvars):
+        return None
+    if name in _CALLS:
+        inner = params.get("jaxpr", params.get("call_jaxpr"))
+        inner = getattr(inner, "jaxpr", inner)
+        return _reads_alone(inner, inputs, shape) if len(inner.invars) == len(inputs) else None
+    return [True] * len(equation.outvars) if name in _ELEMENTWISE else None

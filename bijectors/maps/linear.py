@@ -1,0 +1,54 @@
+"""Linear maps of vectors: triangular matrices and permutations."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..base import Image, Vectorwise, as_parameter, bijection
+
+
+class Triangular(Vectorwise):
+    """x = location + factor @ y, factor lower-triangular without zeros on its diagonal.
+
+    The log-determinant is the sum of the logarithms of the diagonal's absolute values.
+    By-product: `standardised` = y.
+    """
+
+    location: Float[Array, "n"] | Float[np.ndarray, "n"]
+    factor: Float[Array, "n n"] | Float[np.ndarray, "n n"]
+
+    def image(self, y: Float[Array, "n"]) -> Image:
+        location, factor = as_parameter(self.location, y), as_parameter(self.factor, y)
+        log_det = jnp.log(jnp.abs(jnp.diagonal(factor))).sum()
+        return bijection(location + jnp.tril(factor) @ y, log_det, standardised=y)
+
+    def inverse(self, x: Float[Array, "n"]) -> Float[Array, "n"]:
+        location, factor = as_parameter(self.location, x), as_parameter(self.factor, x)
+        return jax.scipy.linalg.solve_triangular(factor, x - location, lower=True)
+
+
+class Permute(Vectorwise):
+    """x_i = y_{order_i}, with log-determinant 0."""
+
+    order: tuple[int, ...] = eqx.field(static=True)
+
+    def image(self, y: Float[Array, "n"]) -> Image:
+        order = np.array(self.order)
+        return bijection(_gather(y, order, np.argsort(order)), jnp.zeros((), y.dtype))
+
+    def inverse(self, x: Float[Array, "n"]) -> Float[Array, "n"]:
+        order = np.array(self.order)
+        return _gather(x, np.argsort(order), order)
+
+
+def _gather(vector: Array, order: np.ndarray, back: np.ndarray) -> Array:
+    """Take `vector[order]`, with the transpose `[back]`.
+
+    Indexing alone has a scatter for its transpose, which is slow on accelerators and which
+    XLA cannot compile into a native loop.
+    """
+    return jax.lax.custom_linear_solve(
+        lambda x: x[back], vector, lambda _, b: b[order], lambda _, b: b[back]
+    )

@@ -1,0 +1,19 @@
+"""A power, from the positive numbers onto themselves."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..base import Elementwise, Image, Parameter, as_parameter, bijection
+
+
+class Power(Elementwise):
+    """x = y^p for y > 0, with log-determinant log|p| + (p - 1) log y."""
+
+    exponent: Parameter
+
+    def image(self, y: Float[Array, ""]) -> Image:
+        p = as_parameter(self.exponent, y)
+        return bijection(y**p, jnp.log(jnp.abs(p)) + (p - 1) * jnp.log(y))
+
+    def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
+        return x ** (1 / as_parameter(self.exponent, x))

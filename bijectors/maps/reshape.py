@@ -1,0 +1,43 @@
+"""The same numbers in the same order, in an array of another shape."""
+
+import math
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..base import Bijector, Image, Shape, bijection
+from ..errors import BijectorError
+
+
+class Reshape(Bijector):
+    """x = y laid out row by row in another shape, with log-determinant 0.
+
+    Attributes:
+        unconstrained: Shape of y.
+        constrained: Shape of x.
+    """
+
+    unconstrained: Shape = eqx.field(static=True)
+    constrained: Shape = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        if math.prod(self.unconstrained) != math.prod(self.constrained):
+            raise BijectorError(
+                "Reshape",
+                f"shapes {self.unconstrained} and {self.constrained} hold different counts",
+                "Give two shapes of as many numbers.",
+            )
+
+    @property
+    def event_ndims(self) -> int:
+        return len(self.constrained)
+
+    def unconstrained_shape(self, event_shape: Shape) -> Shape:
+        return self.unconstrained
+
+    def image(self, y: Float[Array, "..."]) -> Image:
+        return bijection(y.reshape(self.constrained), jnp.zeros((), y.dtype))
+
+    def inverse(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return x.reshape(self.unconstrained)

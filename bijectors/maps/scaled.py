@@ -1,0 +1,83 @@
+"""Cholesky factors as a scale for each row times a factor of another kind."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..base import Bijector, Image, Shape, bijection
+from ..elementary import (
+    below_diagonal_entries,
+    fill_below_diagonal,
+    inverse_softplus,
+    log_softplus,
+    read_below_diagonal,
+    softplus,
+    triangle_order,
+)
+
+
+class ScaledRows(Bijector):
+    """L = diag(s) C: the scales of a covariance, and the factor of its correlation.
+
+    y holds log s, then the numbers of the map onto the factors C of correlations. With rows i
+    from 1, the log-determinant grows by sum_i (i log s_i - log C_ii): s_i is the length of row
+    i, and C_ii follows from the entries before it. By-product: `log_diagonal`.
+    """
+
+    factor: Bijector
+
+    @property
+    def event_ndims(self) -> int:
+        return 2
+
+    def unconstrained_shape(self, event_shape: Shape) -> Shape:
+        return (event_shape[0] + self.factor.unconstrained_shape(event_shape)[0],)
+
+    def entries(self, event_shape: Shape) -> list[Shape]:
+        return [(i, i) for i in range(event_shape[0])] + self.factor.entries(event_shape)
+
+    def image(self, y: Float[Array, "n"]) -> Image:
+        order = triangle_order(y.shape[0])
+        log_scale, inner = y[:order], self.factor.image(y[order:])
+        log_diagonal = inner.by_products["log_diagonal"]
+        rows = jnp.arange(1, order + 1, dtype=y.dtype)
+        log_det = inner.log_det + (rows * log_scale - log_diagonal).sum()
+        value = jnp.exp(log_scale)[:, None] * inner.value
+        return bijection(value, log_det, log_diagonal=log_scale + log_diagonal)
+
+    def inverse(self, x: Float[Array, "k k"]) -> Float[Array, "n"]:
+        scale = jnp.sqrt((x**2).sum(-1))
+        return jnp.concatenate([jnp.log(scale), self.factor.inverse(x / scale[:, None])])
+
+
+class ScaledUnitRows(Bijector):
+    """L = diag(s) U, with U of unit diagonal and s = softplus(y_1, ..., y_k).
+
+    The other numbers are the entries of U below its diagonal. With rows i from 1, the
+    log-determinant is sum_i ((i - 1) log s_i - log(1 + exp(-y_i))). By-product: `log_diagonal`.
+
+    Source: NumPyro's ScaledUnitLowerCholeskyTransform.
+    """
+
+    @property
+    def event_ndims(self) -> int:
+        return 2
+
+    def unconstrained_shape(self, event_shape: Shape) -> Shape:
+        return (event_shape[0] * (event_shape[0] + 1) // 2,)
+
+    def entries(self, event_shape: Shape) -> list[Shape]:
+        return [(i, i) for i in range(event_shape[0])] + below_diagonal_entries(event_shape[0])
+
+    def image(self, y: Float[Array, "n"]) -> Image:
+        order = triangle_order(y.shape[0])
+        own = y[:order]
+        log_scale = log_softplus(own)
+        unit = fill_below_diagonal(y[order:]) + jnp.eye(order, dtype=y.dtype)
+        before = jnp.arange(order, dtype=y.dtype)
+        log_det = (before * log_scale - softplus(-own)).sum()
+        return bijection(softplus(own)[:, None] * unit, log_det, log_diagonal=log_scale)
+
+    def inverse(self, x: Float[Array, "k k"]) -> Float[Array, "n"]:
+        scale = jnp.diagonal(x)
+        below = read_below_diagonal(x / scale[:, None])
+        return jnp.concatenate([inverse_softplus(scale), below])

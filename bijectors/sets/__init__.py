@@ -1,0 +1,1 @@
+"""Sets of values: one set and the maps onto it in each file."""

@@ -1,0 +1,47 @@
+"""Sets of whole numbers: they have no map from the reals, and exist to be refused by name."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Num
+
+from ..base import Constraint, Parameter, as_parameter
+
+
+class Discrete(Constraint):
+    """Any set that no smooth map reaches; an observed site may have it, a latent one may not."""
+
+    @property
+    def event_ndims(self) -> int:
+        return 0
+
+
+class Boolean(Discrete):
+    """Zero and one."""
+
+    def contains(self, value: Num[Array, "..."]) -> Bool[Array, "..."]:
+        return (value == 0) | (value == 1)
+
+
+class Integers(Discrete):
+    """Whole numbers from `low` to `high`, either of which may be infinite."""
+
+    low: Parameter = -jnp.inf
+    high: Parameter = jnp.inf
+
+    def contains(self, value: Num[Array, "..."]) -> Bool[Array, "..."]:
+        low, high = (as_parameter(bound, jnp.zeros((), float)) for bound in (self.low, self.high))
+        return (value == jnp.floor(value)) & (value >= low) & (value <= high)
+
+
+class Counts(Discrete):
+    """Vectors of whole numbers, none negative, that sum to `total`."""
+
+    total: Parameter = eqx.field()
+
+    @property
+    def event_ndims(self) -> int:
+        return 1
+
+    def contains(self, value: Num[Array, "... k"]) -> Bool[Array, "..."]:
+        whole = jnp.all((value == jnp.floor(value)) & (value >= 0), -1)
+        return whole & (value.sum(-1) == as_parameter(self.total, value))

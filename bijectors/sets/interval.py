@@ -1,0 +1,70 @@
+"""Numbers between two bounds, mapped by the logistic function."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ..base import Constraint, Elementwise, Image, Parameter, as_parameter, bijection, demand
+from ..errors import BijectorError
+
+
+class Interval(Constraint):
+    """Numbers between `low` and `high`, each of shape () or broadcasting over the batch."""
+
+    low: Parameter
+    high: Parameter
+
+    def __check_init__(self) -> None:
+        if not demand(
+            lambda low, high: (low < high) & np.isfinite(high - low), self.low, self.high
+        ):
+            raise BijectorError(
+                "Interval",
+                f"its bounds are {self.low} and {self.high}",
+                "Give finite bounds, low < high; GreaterThan, LessThan and Real need fewer.",
+            )
+
+    @property
+    def event_ndims(self) -> int:
+        return 0
+
+    def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
+        # The ends belong to the set: the map reaches them by rounding.
+        low, high = as_parameter(self.low, value), as_parameter(self.high, value)
+        return (value >= low) & (value <= high)
+
+
+class Logistic(Elementwise):
+    """x = low + (high - low) / (1 + exp(-y)).
+
+    The log-determinant is log(high - low) - |y| - 2 log(1 + exp(-|y|)). The value is counted
+    from the nearer bound, so that neither end loses its digits. By-product, where the bounds
+    are known to be 0 and 1: `log_shares`, log x and log(1 - x), shape (2,).
+    """
+
+    low: Parameter
+    high: Parameter
+
+    def image(self, y: Float[Array, ""]) -> Image:
+        low, high = as_parameter(self.low, y), as_parameter(self.high, y)
+        below = y < 0
+        # Two branches, not abs: its slope of 0 at 0 would spoil second derivatives there.
+        distance = jnp.where(below, -y, y)
+        odds = jnp.exp(-distance)
+        log_rest = -jnp.log1p(odds)
+        step = (high - low) * (odds / (1 + odds))
+        value = jnp.where(below, low + step, high - step)
+        log_det = jnp.log(high - low) - distance + 2 * log_rest
+        if not self._is_unit:
+            return bijection(value, log_det)
+        shares = jnp.stack([jnp.where(below, y, 0.0), jnp.where(below, 0.0, -y)]) + log_rest
+        return bijection(value, log_det, log_shares=shares)
+
+    def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
+        low, high = as_parameter(self.low, x), as_parameter(self.high, x)
+        return jnp.log(x - low) - jnp.log(high - x)
+
+    @property
+    def _is_unit(self) -> bool:
+        numbers = all(isinstance(bound, int | float) for bound in (self.low, self.high))
+        return numbers and (self.low, self.high) == (0, 1)

@@ -1,0 +1,1 @@
+"""Changes to a model: freeze, condition, do, view, observe."""

@@ -1,0 +1,1 @@
+"""Front ends: the ways to declare a model."""

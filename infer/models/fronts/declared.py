@@ -1,0 +1,152 @@
+"""A plain log density whose arguments have declared supports."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array
+
+from bijectors.base import Bijector, Constraint
+from bijectors.rule import Rules
+from bijectors.table import RULES
+
+from ...calls import checks_arguments
+from ...errors import ModelError
+from ..inputs.data import Data
+from ..inputs.foreign import as_array
+from ..inputs.mistakes import refuse_unfit
+from ..priors.sets import is_set, set_of
+from ..model import Account, Labels, Model, Reader
+from ..protocol.layout import as_dims, lay_out
+from ..protocol.site import Declaration, Dims, Term
+
+Support = Constraint | Callable[[dict[str, Array]], Constraint]
+
+
+# Stands for `data=` left out, where None may be data.
+_NO_DATA = object()
+
+
+class DeclaredModel(Model):
+    """A log density over constrained values, with a set for each of them."""
+
+    log_density: Callable[..., Any] = eqx.field(static=True)
+    names: tuple[str, ...] = eqx.field(static=True)
+    sets: dict[str, Constraint]
+    dependent: tuple[tuple[str, Callable], ...] = eqx.field(static=True)
+    dims: tuple[tuple[str, Dims], ...] = eqx.field(static=True)
+    maps: dict[str, Bijector]
+    map_names: tuple[tuple[str, str], ...] = eqx.field(static=True)
+    data: Data
+
+    def run(self, reader: Reader) -> Account:
+        account, values = Account(), {}
+        for name in self.names:
+            declaration = self._declaration(name, values)
+            values[name] = account.take(reader, declaration).value
+        arguments = self.data.tree()
+        returned = self.log_density(values, *arguments.values())
+        rows = as_array("log density", returned, "what it returns")
+        if rows.ndim:
+            raise ModelError(
+                "log density",
+                f"it returns an array of shape {rows.shape}, not a scalar",
+                "Sum its terms: return jnp.sum(...).",
+            )
+        account.terms.append(Term("log_density", "factor", rows))
+        return account
+
+    def _declaration(self, name: str, values: dict[str, Array]) -> Declaration:
+        dependent = dict(self.dependent)
+        fixed = name in self.sets
+        constraint = self.sets[name] if fixed else _a_set(name, dependent[name](dict(values)))
+        whole = constraint.declared_shape
+        event = whole[len(whole) - constraint.event_ndims :]
+        own = whole[: len(whole) - constraint.event_ndims]
+        laid = lay_out(name, own, event, dict(self.dims).get(name, ()), (), self.labels.coords)
+        choice = self.maps.get(name) or dict(self.map_names).get(name)
+        return Declaration(name, constraint, laid.batch_shape + event, laid.dims, None, choice)
+
+    def constants(self) -> dict[str, np.ndarray]:
+        return {name.removeprefix("data."): a for name, a in self.data.arrays().items()}
+
+    def with_data(self, data: Any) -> "DeclaredModel":
+        """Return the same model on other data; the same shapes compile nothing."""
+        return self.changed(data=self.data.replaced({"data": data}))
+
+
+@checks_arguments("infer.declared")
+def declared(
+    log_density: Callable[..., Any],
+    supports: Mapping[str, Support],
+    *,
+    data: Any = _NO_DATA,
+    dims: Mapping[str, str | Sequence[str | None]] | None = None,
+    coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+    bijectors: Mapping[str, Bijector | str] | None = None,
+    rules: Rules = RULES,
+) -> DeclaredModel:
+    """Make a model of a plain log density.
+
+    Args:
+        log_density: Called as `log_density(values, data)`, or `log_density(values)` where
+            no data are given; returns a scalar in nats, over constrained values, without
+            any Jacobian.
+        supports: A set for each value, with its `shape`; or a function of the values
+            declared before it that returns one. A constraint of NumPyro or a bijector of TFP
+            may stand for a number.
+        data: Any pytree of arrays.
+        dims: Names of the axes of values.
+        coords: Values of each named dimension.
+        bijectors: For a value, a map to use instead of the default, or its name.
+        rules: Table of maps, your own rules first.
+
+    Raises:
+        ModelError: The data hold NaN, or dims or bijectors name no value.
+    """
+    given = () if data is _NO_DATA else (data,)
+    called = "log_density(values, data)" if given else "log_density(values)"
+    refuse_unfit("log density", log_density, ({}, *given), {}, called)
+    if not isinstance(supports, Mapping):
+        mend = 'Give a set for each value by name: {"sigma": bijectors.Positive()}.'
+        raise ModelError("supports", f"they are a {type(supports).__name__}", mend)
+    named_dims = {name: as_dims(names) for name, names in (dims or {}).items()}
+    choices = bijectors or {}
+    for what, names in (("dims", named_dims), ("bijectors", choices)):
+        if unknown := names.keys() - supports.keys():
+            mend = "Declare its support, or drop it."
+            raise ModelError(min(unknown), f"{what} name it, but no support does", mend)
+    # A constraint or a distribution of NumPyro can be called too.
+    neither = lambda s: not is_set(s) and not hasattr(s, "log_prob")  # noqa: E731
+    dependent = {n: s for n, s in supports.items() if callable(s) and neither(s)}
+    return DeclaredModel(
+        labels=Labels(coords),
+        rules=rules,
+        log_density=log_density,
+        names=tuple(supports),
+        sets={n: _a_set(n, s) for n, s in supports.items() if n not in dependent},
+        dependent=tuple(dependent.items()),
+        dims=tuple(named_dims.items()),
+        maps={n: c for n, c in choices.items() if isinstance(c, Bijector)},
+        map_names=tuple((n, c) for n, c in choices.items() if isinstance(c, str)),
+        data=Data.of({} if data is _NO_DATA else {"data": data}),
+    )
+
+
+def _a_set(name: str, found: Any) -> Constraint:
+    if is_set(found):
+        return set_of(found, name)
+    if hasattr(found, "log_prob"):
+        raise ModelError(
+            name,
+            f"its support is a {type(found).__name__}, a distribution",
+            "Give a set such as bijectors.Real(), and add its log_prob to the log density; "
+            "infer.model takes priors.",
+        )
+    raise ModelError(
+        name,
+        f"its support is {found!r}, not a set",
+        "Give a set of bijectors, such as bijectors.Positive(), or a function that "
+        "returns one from the values declared before.",
+    )

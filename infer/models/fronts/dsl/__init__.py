@@ -1,0 +1,1 @@
+"""The DSL: a function of `site` and data."""

@@ -1,0 +1,151 @@
+"""Sites inside a scan: each step declares its own, and the whole has one site for each name."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from bijectors.base import Constraint, Image
+from bijectors.rule import Rules
+
+from ....errors import ModelError
+from ...model import Account, Reader, Surveyor
+from ...protocol.site import Declaration
+from ...protocol.steps import Repeated
+
+# From a reader and an account, the `site` of one step.
+Open = Callable[[Reader, Account], Any]
+# Number of steps, and the name of their axis.
+Axis = tuple[int, str | None]
+
+
+class _Step(NamedTuple):
+    """What the account of one step holds in arrays, by name."""
+
+    values: dict[str, Array]
+    constraints: dict[str, Constraint]
+    derived: dict[str, Array]
+    observed: dict[str, Array]
+    rows: dict[str, Array]
+
+
+def scan(
+    step: Callable[..., Any], arguments: tuple[Any, Any], axis: Axis, reverse: bool,
+    opened: Open, reader: Reader, account: Account, rules: Rules,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Run a step again and again by `jax.lax.scan`; see `Sites.scan`."""
+    (carry, xs), (length, _) = arguments, axis
+    repeated, reserved = _repeated(step, carry, xs, opened, account, rules)
+    steps = reader.steps(repeated, length)
+    found: list[tuple[Account, dict[str, Constraint]]] = []
+
+    def body(carry: Any, given: tuple[Any, Any]) -> tuple[Any, Any]:
+        inner, own = Account(reserved=reserved), steps.reader(given[0])
+        carry, output = step(opened(own, inner), carry, given[1])
+        arrays, rest = _arrays(inner)
+        found.append((inner, rest))
+        return carry, (output, steps.report(own), arrays)
+
+    last, (outputs, reports, arrays) = jax.lax.scan(body, carry, (steps.xs, xs), length, reverse)
+    inner, rest = found[-1]
+    whole = _entered(account, inner, arrays, rest, axis)
+    steps.close(reports, whole)
+    return last, outputs
+
+
+def _repeated(
+    step: Callable[..., Any], carry: Any, xs: Any, opened: Open, account: Account, rules: Rules
+) -> tuple[list[Repeated], frozenset[str]]:
+    """Find what one step declares, by an abstract run of it."""
+    reserved = frozenset(account.names())
+    surveyor, inner = Surveyor(rules), Account(reserved=reserved)
+
+    def first(carry: Any, xs: Any) -> Any:
+        return step(opened(surveyor, inner), carry, jax.tree.map(lambda a: a[0], xs))
+
+    output = jax.eval_shape(first, carry, xs)
+    if not isinstance(output, tuple) or len(output) != 2:
+        raise ModelError(
+            "scan",
+            f"its step returns {type(output).__name__}",
+            "Return a pair (carry, output), as for jax.lax.scan; the output may be None.",
+        )
+    for name in surveyor.minibatches:
+        raise ModelError(
+            name,
+            "a plate inside a scan has a minibatch",
+            "Let every step see all rows: minibatch=None.",
+        )
+    return [surveyor.repeated(d) for d in inner.declarations], reserved
+
+
+def _arrays(account: Account) -> tuple[_Step, dict[str, Constraint]]:
+    """Part the account of a step into arrays, which a scan stacks, and the rest of the sets."""
+    sets = {d.name: eqx.partition(_spread(d), eqx.is_array_like) for d in account.declarations}
+    step = _Step(
+        {name: image.value for name, image in account.images.items()},
+        {name: arrays for name, (arrays, _) in sets.items()},
+        account.derived,
+        account.observed,
+        {term.name: term.rows for term in account.terms},
+    )
+    return step, {name: rest for name, (_, rest) in sets.items()}
+
+
+def _spread(declaration: Declaration) -> Constraint:
+    """Give the bounds of a set of numbers the shape of the site, to be stacked with it."""
+    if declaration.constraint.event_ndims:
+        return declaration.constraint
+    spread = lambda a: jnp.broadcast_to(a, declaration.shape) if eqx.is_array_like(a) else a  # noqa: E731
+    return jax.tree.map(spread, declaration.constraint)
+
+
+def _entered(
+    account: Account,
+    inner: Account,
+    arrays: _Step,
+    rest: dict[str, Constraint],
+    axis: Axis,
+) -> list[Declaration]:
+    """Enter what all steps said, each array with the axis of the steps in front."""
+    length, dim = axis
+    zero = jnp.zeros(())
+    whole = [
+        replace(
+            d,
+            constraint=eqx.combine(arrays.constraints[d.name], rest[d.name]),
+            shape=(length, *d.shape),
+            dims=(dim, *d.dims),
+        )
+        for d in inner.declarations
+    ]
+    account.declarations += whole
+    account.images |= {n: Image(value, zero, zero, {}) for n, value in arrays.values.items()}
+    account.derived |= arrays.derived
+    account.observed |= arrays.observed
+    account.dims |= {name: (dim, *dims) for name, dims in inner.dims.items()}
+    account.terms += [t._replace(rows=arrays.rows[t.name]) for t in inner.terms]
+    return whole
+
+
+def steps_of(xs: Any, length: int | None) -> int:
+    """Count the steps of a scan.
+
+    Raises:
+        ModelError: The arrays do not share their first axis, or there is none.
+    """
+    sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(xs)} | (
+        set() if length is None else {(length,)}
+    )
+    if len(sizes) != 1 or () in sizes:
+        raise ModelError(
+            "scan",
+            f"its arrays have first axes {sorted(sizes)}, and length is {length}",
+            "Give arrays that share their first axis, or length= where there are none.",
+        )
+    return math.prod(sizes.pop())

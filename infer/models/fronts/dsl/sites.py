@@ -1,0 +1,481 @@
+"""The native way to write a model: a function that declares its sites one by one."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.extend.core import get_opaque_trace_state
+from jaxtyping import Array
+
+from bijectors.base import Bijector, Shape
+from bijectors.rule import Rules
+from bijectors.table import RULES
+
+from ....calls import checks_arguments
+from ....counts import Count, Sizes, whole
+from ....errors import ModelError
+from ...inputs.data import Data, refuse_unknown_data
+from ...inputs.foreign import as_array
+from ...inputs.mistakes import refuse_unfit
+from ...inputs.precision import check_precision, refuse_nan
+from ...priors.sets import set_of
+from ...model import Account, Labels, Model, Reader
+from ...priors.centring import Part
+from ...priors.known_only import known_only
+from ...priors.prior import Prior, prior_of
+from ...priors.score import refuse_unvalued
+from ...protocol.layout import (
+    Plate,
+    Plates,
+    as_dims,
+    lay_out,
+    refuse_hidden,
+    refuse_row_priors,
+    seen,
+    spreads_to,
+    weight,
+)
+from ...protocol.minibatch import Minibatch, refuse_count
+from ...protocol.missing import gaps_of
+from ...protocol.site import Declaration, Dims, Term
+from .scan import scan, steps_of
+from .strangers import Strangers
+
+Names = str | Sequence[str | None] | None
+
+
+class Sites:
+    """The `site` argument of a model function: each call declares one quantity."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        labels: Labels,
+        account: Account,
+        rules: Rules = RULES,
+        prefix: str = "",
+        plates: Plates = (),
+        trace: Any = None,
+    ) -> None:
+        self._reader, self._coords, self._account = reader, labels.coords, account
+        self._labels, self._rules, self._prefix, self._plates = labels, rules, prefix, plates
+        self._trace = get_opaque_trace_state() if trace is None else trace
+
+    @checks_arguments("site")
+    def __call__(
+        self,
+        name: str,
+        prior: Any,
+        *,
+        dims: Names = None,
+        shape: Sizes | None = None,
+        centred: Part = True,
+        constraint: Any = None,
+        bijector: Bijector | str | None = None,
+    ) -> Array:
+        """Declare a latent site and return its value.
+
+        Args:
+            name: Name of the site, unique in the model.
+            prior: Distribution of NumPyro or TFP, continuous.
+            dims: Names of batch axes, then event axes; they spread the prior.
+            shape: Batch shape to spread the prior to, where no coords give sizes.
+            centred: False writes location + scale * y, for a prior that has both. A number c
+                from 0 to 1, or one for each value, lies between: location +
+                scale^(1 - c) * (y - c * location).
+            constraint: A set to use instead of the prior's support: one of ours, a constraint of
+                NumPyro or a bijector of TFP. The prior is not renormalized over it.
+            bijector: A map to use instead of the default, or a registered one's name. It may
+                hold values declared before, or what was learned, and changes no posterior.
+
+        Returns:
+            The value, of shape (*batch, *event). In a plate with a minibatch the site counts
+            in full, and the rows that are seen are returned.
+
+        Raises:
+            ModelError: The name is taken, the prior is discrete, or shapes do not fit.
+        """
+        name = self._claim(name)
+        distribution = prior_of(prior, name)
+        refuse_row_priors(name, tuple(distribution.batch_shape), self._plates)
+        batch, dims = lay_out(
+            name,
+            tuple(distribution.batch_shape),
+            tuple(distribution.event_shape),
+            as_dims(dims),
+            self._plates,
+            self._coords,
+            shape,
+        )
+        spread = Prior(distribution, batch)
+        if constraint is None:
+            constraint = spread.constraint(name)
+        else:
+            constraint = set_of(constraint, name)
+            spread = spread.within(constraint, name)
+        bijector = bijector if centred is True else self._centring(name, spread, centred, bijector)
+        whole = batch + spread.event_shape
+        declaration = Declaration(name, constraint, whole, dims, spread, bijector)
+        image = self._account.take(self._reader, declaration)
+        rows = spread.log_density(image.value, image.by_products)
+        self._account.terms.append(Term(name, "prior", rows, spread.valued))
+        return seen(image.value, self._plates, len(batch))
+
+    def _centring(self, name: str, prior: Prior, centred: Any, bijector: Any) -> Bijector:
+        if bijector is not None:
+            raise ModelError(
+                name,
+                "both centred= and bijector= are given, and each says how it is written",
+                "Give one of them.",
+            )
+        return prior.centring(centred, name)
+
+    @checks_arguments("site.param")
+    def param(
+        self,
+        name: str,
+        constraint: Any,
+        *,
+        dims: Names = None,
+        shape: Sizes | None = None,
+        bijector: Bijector | str | None = None,
+    ) -> Array:
+        """Declare a latent site with a constraint and no prior (a flat one)."""
+        name = self._claim(name)
+        constraint = set_of(constraint, name)
+        whole = constraint.declared_shape
+        event = whole[len(whole) - constraint.event_ndims :]
+        own = whole[: len(whole) - constraint.event_ndims]
+        laid = lay_out(name, own, event, as_dims(dims), self._plates, self._coords, shape)
+        declaration = Declaration(
+            name, constraint, laid.batch_shape + event, laid.dims, None, bijector
+        )
+        value = self._account.take(self._reader, declaration).value
+        return seen(value, self._plates, len(laid.batch_shape))
+
+    @checks_arguments("site.observe")
+    def observe(
+        self, name: str, prior: Any, value: Any, *, dims: Names = None, missing: Any = None
+    ) -> Array:
+        """Declare that `value` was observed to come from `prior`.
+
+        Args:
+            name: Name of the observation, unique in the model.
+            prior: Distribution of NumPyro or TFP.
+            value: Data of shape (*batch, *event); `None` where they are yet to be predicted.
+            dims: Names of batch axes, then event axes.
+            missing: True where an entry is missing, shape (*batch,) or one that spreads to it;
+                passed to the model by `infer.static`. What `value` holds there is not read, but
+                must not be NaN. The missing entries are a latent site called "name.missing".
+
+        Returns:
+            The data, with the missing entries filled in; in a prediction, what was predicted.
+
+        Raises:
+            ModelError: The name is taken, the data hold NaN, or shapes do not fit.
+        """
+        given = self._claim(name)
+        whole = None if value is None else as_array(given, value)
+        spread = self._spread(name, prior, value, dims)
+        gaps = gaps_of(given, missing, spread, self._plates)
+        shown = whole if gaps is None or whole is None else gaps.hidden(whole)
+        seen = self._reader.observe(given, spread, shown)
+        if seen is None:
+            raise ModelError(
+                given,
+                "nothing was observed: its value is None",
+                "Give data; or predict them by infer.predict(model, posterior).",
+            )
+        self._enter(self._account.observed, given, seen, as_dims(dims))
+        if gaps is None or whole is None:
+            rows = spread.log_density(seen, {})
+            self._account.terms.append(Term(given, "likelihood", self._weighed(rows)))
+            return seen
+        self._claim(f"{name}.missing")
+        image = self._account.take(self._reader, gaps.declaration(spread))
+        seen = gaps.filled(whole, image.value) if seen is shown else seen
+        known, unknown = gaps.parted(spread.log_density(seen, {}))
+        self._account.terms.append(Term(given, "likelihood", known))
+        self._account.terms.append(Term(gaps.name, "prior", unknown))
+        return seen
+
+    def _spread(self, short: str, prior: Any, value: Any, dims: Names) -> Prior:
+        """Spread a distribution over the shape of what was observed, or over its axes' sizes."""
+        name = self._prefix + short
+        distribution = prior_of(prior, name)
+        refuse_unvalued(name, distribution)
+        own, event = tuple(distribution.batch_shape), tuple(distribution.event_shape)
+        if value is None:
+            laid = lay_out(name, own, event, as_dims(dims), self._plates, self._coords)
+            return Prior(distribution, laid.batch_shape)
+        refuse_nan(name, value)
+        check_precision(name, value)
+        return Prior(distribution, self._observed_batch(name, jnp.asarray(value), own, event))
+
+    @checks_arguments("site.derive")
+    def derive(self, name: str, value: Any, *, dims: Names = None) -> Array:
+        """Keep a quantity computed from others among the results."""
+        name = self._claim(name)
+        return self._enter(self._account.derived, name, as_array(name, value), as_dims(dims))
+
+    @checks_arguments("site.factor")
+    def factor(self, name: str, log_density: Any) -> None:
+        """Add a term to the log density, in nats; its rows are summed.
+
+        In a plate with a minibatch each row stands for several, as an observation does.
+        """
+        name = self._claim(name)
+        rows = as_array(name, log_density)
+        if any(plate.minibatch is not None for plate in self._plates):
+            refuse_hidden(name, rows.shape, self._plates)
+        self._account.terms.append(Term(name, "factor", self._weighed(rows)))
+
+    @checks_arguments("site.plate")
+    @contextmanager
+    def plate(
+        self, name: str, size: Count | None = None, *, minibatch: Count | None = None
+    ) -> Iterator[Array]:
+        """Repeat the sites declared inside, independently, along the dimension `name`.
+
+        A plate is the rightmost batch axis of its sites, an inner plate the axis to its left.
+
+        Args:
+            name: Name of the dimension.
+            size: How often they repeat; it may be left to `coords`.
+            minibatch: How many rows each step of an engine sees. They are drawn anew at each
+                step, without repetition, and each stands for size / minibatch of them. ADVI and
+                MAP with a first-order optimiser take such a model, samplers do not.
+
+        Yields:
+            The rows seen, shape (size,) or (minibatch,), by which data are indexed.
+
+        Raises:
+            ModelError: The plate has no size, or a minibatch does not fit it.
+        """
+        if size is None and name not in self._coords:
+            raise ModelError(
+                name,
+                "the plate has no size: no coords name it",
+                f"Give plate({name!r}, size), or coords={{{name!r}: [...]}}.",
+            )
+        size = len(self._coords[name]) if size is None else _plate_size(name, size)
+        plate = self._seen(name, size, minibatch)
+        outer = self._plates
+        self._plates = (*outer, plate)
+        try:
+            yield jnp.arange(size) if plate.rows is None else plate.rows
+        finally:
+            self._plates = outer
+
+    def _seen(self, name: str, size: int, count: Count | None) -> Plate:
+        if count is None:
+            return Plate(name, size)
+        refuse_count(name, size, count)
+        whole = count == size
+        rows = None if whole else self._reader.rows(Minibatch(name, size, int(count)))
+        return Plate(name, size, None if whole else int(count), rows)
+
+    def _weighed(self, rows: Array) -> Array:
+        stands_for = weight(self._plates)
+        return rows if stands_for == 1 else rows * stands_for
+
+    @checks_arguments("site.scope")
+    def scope(self, prefix: str) -> "Sites":
+        """Return a `site` for a sub-model, whose names all begin with "prefix."."""
+        inner = f"{self._prefix}{prefix}."
+        return self._opened(self._reader, self._account, inner, self._trace)
+
+    @checks_arguments("site.scan")
+    def scan(
+        self,
+        step: Callable[["Sites", Any, Any], tuple[Any, Any]],
+        carry: Any,
+        xs: Any = None,
+        *,
+        length: int | None = None,
+        reverse: bool = False,
+        dim: str | None = None,
+    ) -> tuple[Any, Any]:
+        """Declare sites step by step, as `jax.lax.scan` goes along a series.
+
+        The sites that a step declares are one site of the model for each name, with an axis of
+        steps in front. Their priors, sets and maps may depend on the carry, so `centred=False`
+        works; observations, derived sites, factors and plates too.
+
+        Args:
+            step: Called as `step(site, carry, x)`; returns the next carry and an output.
+            carry: What the first step is given.
+            xs: Arrays whose rows the steps are given, or `None`.
+            length: Number of steps, where there are no arrays.
+            reverse: Whether to begin with the last row.
+            dim: Name of the axis of steps.
+
+        Returns:
+            The last carry, and the outputs along a leading axis.
+
+        Raises:
+            ModelError: The arrays do not share their first axis, or a minibatch is around.
+        """
+        partial = [plate.name for plate in self._plates if plate.minibatch is not None]
+        if partial:
+            raise ModelError(
+                partial[0],
+                "a scan inside a plate of which a minibatch is seen",
+                "Let every step see all rows: minibatch=None.",
+            )
+        self._refuse_transformed("scan")
+        opened = lambda reader, account: self._opened(reader, account, self._prefix, None)  # noqa: E731
+        length = None if length is None else whole("scan", length, 0, error=ModelError)
+        axis = (steps_of(xs, length), dim)
+        if dim in self._coords and len(self._coords[dim]) != axis[0]:
+            raise ModelError(
+                "scan",
+                f"dimension {dim!r} has {len(self._coords[dim])} coords, and the scan "
+                f"{axis[0]} steps",
+                "Make the coords as long as the axis they name.",
+            )
+        return scan(
+            step, (carry, xs), axis, reverse, opened, self._reader, self._account, self._rules
+        )
+
+    def _opened(self, reader: Reader, account: Account, prefix: str, trace: Any) -> "Sites":
+        return Sites(reader, self._labels, account, self._rules, prefix, self._plates, trace)
+
+    def _refuse_transformed(self, name: str) -> None:
+        if get_opaque_trace_state() != self._trace:
+            raise ModelError(
+                name,
+                "it is declared inside a function that JAX transforms, such as one given to "
+                "lax.cond, lax.scan, vmap or jit",
+                "Declare it outside and use its value inside; repeat sites by a plate, or step "
+                "by step by site.scan.",
+            )
+
+    def _claim(self, name: str) -> str:
+        if not isinstance(name, str) or not name or "/" in name:
+            raise ModelError(
+                repr(name), "a name must be a non-empty string without '/'", "Choose another name."
+            )
+        name = self._prefix + name
+        self._refuse_transformed(name)
+        is_dim = name in self._coords
+        if is_dim or name in self._account.names():
+            raise ModelError(
+                name,
+                "a dimension has this name" if is_dim else "the name is declared twice",
+                "Give every site its own name; site.scope(prefix) tells copies apart.",
+            )
+        return name
+
+    def _enter(self, where: dict[str, Any], name: str, value: Array, dims: Dims) -> Array:
+        if len(dims) > value.ndim:
+            raise ModelError(
+                name,
+                f"dims={dims} name {len(dims)} axes of a value of shape {value.shape}",
+                "Name each axis once; None leaves one unnamed.",
+            )
+        dims = dims or self._plate_dims(value)
+        where[name] = value
+        self._account.dims[name] = (None,) * (value.ndim - len(dims)) + dims
+        self._fit_coords(name, value)
+        return value
+
+    def _plate_dims(self, value: Array) -> Dims:
+        sizes = tuple(plate.seen for plate in reversed(self._plates))
+        fits = self._plates and value.shape[value.ndim - len(sizes) :] == sizes
+        return tuple(plate.name for plate in reversed(self._plates)) if fits else ()
+
+    def _fit_coords(self, name: str, value: Array) -> None:
+        partial = {plate.name for plate in self._plates if plate.rows is not None}
+        for dim, size in zip(self._account.dims[name], value.shape, strict=True):
+            if dim in self._coords and dim not in partial and len(self._coords[dim]) != size:
+                raise ModelError(
+                    name,
+                    f"dimension {dim!r} has {len(self._coords[dim])} coords, but the value "
+                    f"has shape {value.shape}",
+                    "Make the coords as long as the axis they name.",
+                )
+
+    def _observed_batch(self, name: str, value: Array, own: Shape, event: Shape) -> Shape:
+        if not spreads_to(own + event, value.shape):
+            raise ModelError(
+                name,
+                f"the observed value has shape {value.shape}, but its distribution has "
+                f"batch shape {own} and event shape {event}",
+                "Make the value's shape the batch shape followed by the event shape; to predict "
+                "for other data, give None for it.",
+            )
+        batch = value.shape[: value.ndim - len(event)]
+        refuse_hidden(name, batch, self._plates)
+        return batch
+
+
+def _plate_size(name: str, size: Any) -> int:
+    mend = (
+        "It is part of the program: take it from the shape of an array, or pass a whole number or "
+        "infer.static(n) to the model."
+        if isinstance(size, Tracer)
+        else "To repeat along an array x, give len(x)."
+    )
+    return whole(name, size, 0, error=ModelError, mend=mend)
+
+
+class DslModel(Model):
+    """A model written as a function of `site` and named data."""
+
+    function: Callable[..., Any] = eqx.field(static=True)
+    data: Data
+
+    def run(self, reader: Reader) -> Account:
+        account = Account()
+        with known_only(), Strangers():
+            self.function(Sites(reader, self.labels, account, self.rules), **self.data.tree())
+        return account
+
+    def constants(self) -> dict[str, np.ndarray]:
+        return self.data.arrays()
+
+    def with_data(self, **named: Any) -> "DslModel":
+        """Return the same model on other data; the same shapes compile nothing.
+
+        Raises:
+            ModelError: A name is not among the model's data.
+        """
+        refuse_unknown_data(named, self.data.tree())
+        return self.changed(data=self.data.replaced(named))
+
+
+_NUMPYRO_MEND = (
+    "Let it take `site`, then the data by name. A function written for NumPyro goes to "
+    "infer.from_numpyro(f, y=y)."
+)
+
+
+@checks_arguments("infer.model")
+def model(
+    function: Callable[..., Any],
+    /,
+    *,
+    coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+    rules: Rules = RULES,
+    **data: Any,
+) -> DslModel:
+    """Make a model of a function that declares sites.
+
+    Args:
+        function: Called as `function(site, **data)`; see `Sites` for what `site` does.
+        coords: Values of each named dimension.
+        rules: Table of maps, your own rules first.
+        data: Arrays and floats, which may change without compiling anything, and whole
+            numbers, strings and callables, which are part of the program.
+
+    Raises:
+        ModelError: The data hold NaN.
+    """
+    called = f"f({', '.join(['site', *data])})"
+    refuse_unfit("model", function, (None,), data, called, _NUMPYRO_MEND)
+    return DslModel(Labels(coords), rules, function, Data.of(data))

@@ -1,0 +1,345 @@
+"""The handler of NumPyro's that answers a model's messages from a reader."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax.extend.core import get_opaque_trace_state
+from jaxtyping import Array
+from numpyro.distributions import constraints
+from numpyro.distributions.distribution import (
+    Delta,
+    ExpandedDistribution,
+    Independent,
+    MaskedDistribution,
+    Unit,
+)
+from numpyro.primitives import Messenger
+
+from bijectors.base import Shape
+from bijectors.translate.numpyro import from_numpyro
+
+from ....errors import ModelError
+from ...inputs.precision import check_precision, refuse_nan
+from ...model import Account, Labels, Reader
+from ...priors.prior import Prior
+from ...priors.score import is_valued, refuse_unvalued
+from ...protocol.missing import refuse_discrete
+from ...protocol.site import Declaration, Dims, Term
+from .scan import Message, bare, hand_out, latents_inside, spread
+
+
+class Interpreter(Messenger):
+    """The outermost handler: it meets a site as plates, masks and scales have left it.
+
+    Attributes:
+        account: What the model has said so far.
+    """
+
+    def __init__(self, reader: Reader, labels: Labels, dims: Mapping[str, Dims]) -> None:
+        super().__init__()
+        self.account = Account()
+        self._reader, self._coords, self._given_dims = reader, labels.coords, dims
+        self._sizes = {name: len(values) for name, values in labels.coords.items()}
+        self._params: dict[str, Array] = {}
+        self._scanned: set[str] = set()
+        self._trace = get_opaque_trace_state()
+        self._run_in_full: list[str] = []
+        self._lends_keys = False
+
+    def process_message(self, msg: Message) -> None:
+        """Give a site its value, and enter it in the account."""
+        handle = {
+            "sample": self._sample,
+            "deterministic": self._deterministic,
+            "param": self._param,
+            "plate": self._plate,
+            "prng_key": self._prng_key,
+            "mutable": self._mutable,
+            "control_flow": self._control_flow,
+        }.get(msg["type"])
+        if handle is not None:
+            handle(msg)
+
+    def finish(self) -> Account:
+        """Return the account, once every name in it is known to have one meaning."""
+        account = self.account
+        if not account.declarations:
+            some = account.dims or account.terms
+            raise ModelError(
+                "model",
+                "it has no latent site, so there is nothing to infer"
+                if some
+                else "it ran without one site of NumPyro",
+                'Call numpyro.sample in it, such as numpyro.sample("mu", dist.Normal(0, 1)).',
+            )
+        unknown = self._given_dims.keys() - account.dims.keys()
+        if unknown:
+            raise ModelError(
+                min(unknown),
+                "dims name it, but the model has no such site",
+                f"Its sites are {', '.join(account.dims)}.",
+            )
+        for name in account.dims.keys() & self._sizes.keys():
+            raise ModelError(
+                name, "a site and a plate share the name", "Give every plate a name of its own."
+            )
+        return account
+
+    def _sample(self, msg: Message) -> None:
+        name, stripped = own_name(msg), bare(msg["fn"])
+        if name in self._scanned:
+            self._enter(msg, name, "prior", msg["fn"].log_prob(msg["value"]))
+        elif isinstance(stripped, Unit):
+            self._claim(name)
+            self._enter(msg, name, "factor", msg["fn"].log_prob(msg["value"]))
+        elif msg["is_observed"]:
+            self._observed(msg, name)
+        elif msg["value"] is not None or isinstance(stripped, Delta):
+            self._known(msg, name)
+        else:
+            self._latent(msg, name)
+
+    def _latent(self, msg: Message, name: str) -> None:
+        self._claim(name)
+        fn = spread(msg)
+        fn = _unmasked(fn) if self._fills_gaps(name) else fn
+        batch, event = tuple(fn.batch_shape), tuple(fn.event_shape)
+        prior = Prior(fn, batch)
+        constraint = prior.constraint(name)
+        if self._fills_gaps(name):
+            refuse_discrete(name.removesuffix("_unobserved"), constraint)
+        is_flat = isinstance(bare(fn), dist.ImproperUniform)
+        dims = self._axes(name, msg, batch + event, len(event))
+        declaration = Declaration(name, constraint, batch + event, dims, None if is_flat else prior)
+        image = self.account.take(self._reader, declaration)
+        if not is_flat:
+            rows = prior.log_density(image.value, image.by_products)
+            self._enter(msg, name, "prior", rows)
+        msg["value"] = image.value
+
+    def _fills_gaps(self, name: str) -> bool:
+        """Tell the site that `obs_mask` makes of the missing entries.
+
+        NumPyro leaves the entries that were observed without any density there. They are
+        used nowhere, so their own prior changes no other margin and makes the whole proper.
+        """
+        whole = name.removesuffix("_unobserved")
+        return whole != name and f"{whole}_observed" in self.account.observed
+
+    def _observed(self, msg: Message, name: str) -> None:
+        self._claim(name)
+        refuse_nan(name, msg["value"])
+        check_precision(name, msg["value"])
+        refuse_unvalued(name, msg["fn"])
+        fn, value = msg["fn"], jnp.asarray(msg["value"])
+        _refuse_misfit(name, value, fn, self._run_in_full)
+        whole = np.broadcast_shapes(value.shape, tuple(fn.shape()))
+        prior = Prior(fn, whole[: len(whole) - fn.event_dim])
+        msg["value"] = value = jnp.asarray(self._reader.observe(name, prior, value))
+        self.account.observed[name] = value
+        self.account.dims[name] = self._axes(name, msg, value.shape, fn.event_dim)
+        self._enter(msg, name, "likelihood", fn.log_prob(value))
+
+    def _known(self, msg: Message, name: str) -> None:
+        """Enter a site that is not observed, but whose value is settled all the same."""
+        self._claim(name)
+        fn = spread(msg)
+        value = jnp.asarray(fn.sample(None) if msg["value"] is None else msg["value"])
+        self._derive(msg, name, value, fn.event_dim)
+        if is_valued(fn):
+            # Of a score alone, this is a constant that nobody needs.
+            self._enter(msg, name, "prior", fn.log_prob(value))
+        msg["value"] = value
+
+    def _deterministic(self, msg: Message) -> None:
+        name = self._claim(own_name(msg))
+        if jax.tree.structure(msg["value"]) != jax.tree.structure(0):
+            raise ModelError(
+                name,
+                f"its value is a {type(msg['value']).__name__}, not an array",
+                "Record each array by a numpyro.deterministic of its own.",
+            )
+        self._derive(msg, name, jnp.asarray(msg["value"]), 0)
+
+    def _derive(self, msg: Message, name: str, value: Array, event_ndims: int) -> None:
+        self.account.derived[name] = value
+        self.account.dims[name] = self._axes(name, msg, value.shape, event_ndims)
+
+    def _param(self, msg: Message) -> None:
+        name = own_name(msg)
+        if name not in self._params:
+            self._params[name] = self._new_param(msg, self._claim(name))
+        msg["value"] = self._params[name]
+
+    def _new_param(self, msg: Message, name: str) -> Array:
+        if msg.get("_control_flow_done"):
+            raise ModelError(
+                name,
+                "numpyro.param is declared inside a scan or a cond",
+                "Declare it before, and use its value inside.",
+            )
+        event_ndims = msg["kwargs"].get("event_dim")
+        if msg["value"] is not None:
+            value = jnp.asarray(msg["value"])
+            self._derive(msg, name, value, value.ndim if event_ndims is None else event_ndims)
+            return value
+        shape = self._initial_shape(msg, name)
+        constraint = from_numpyro(msg["kwargs"].get("constraint", constraints.real), name)
+        dims = self._axes(name, msg, shape, len(shape) if event_ndims is None else event_ndims)
+        return self.account.take(self._reader, Declaration(name, constraint, shape, dims)).value
+
+    def _initial_shape(self, msg: Message, name: str) -> Shape:
+        self._lends_keys = True
+        initial = jax.eval_shape(lambda: msg["fn"](*msg["args"], **msg["kwargs"]))
+        self._lends_keys = False
+        if not isinstance(initial, jax.ShapeDtypeStruct):
+            raise ModelError(
+                name,
+                "numpyro.param holds no single array, but the weights of a module or nothing",
+                "Declare each weight by numpyro.sample with a prior, or hold them all fixed with "
+                f"numpyro.handlers.substitute(model, data={{{name!r}: weights}}).",
+            )
+        return initial.shape
+
+    def _plate(self, msg: Message) -> None:
+        """Run a subsampled plate in full, unless its indices were given."""
+        if msg["value"] is None:
+            size, _ = msg["args"]
+            msg["value"], msg["args"] = jnp.arange(size), (size, size)
+            self._run_in_full.append(msg["name"])
+
+    def _prng_key(self, msg: Message) -> None:
+        if self._lends_keys:
+            msg["value"] = jax.random.key(0)
+        elif msg["kwargs"]["rng_key"] is None:
+            raise ModelError(
+                "model",
+                "it asks for a random key, so its density would be random",
+                "Fix what is drawn with numpyro.handlers.seed(model, rng_seed=0), or draw it "
+                "before and pass it as data.",
+            )
+
+    def _mutable(self, msg: Message) -> None:
+        raise ModelError(
+            own_name(msg),
+            "numpyro.mutable keeps a state from one run of the model to the next",
+            "Pass the state as an argument of the model.",
+        )
+
+    def _control_flow(self, msg: Message) -> None:
+        """Take the series of every latent site of a scan before the scan begins."""
+        values = {}
+        for site in latents_inside(msg):
+            name = self._claim(own_name(site.message))
+            self._scanned.add(name)
+            shape = tuple(site.prior.shape())
+            dims = self._axes(name, site.message, shape, site.prior.event_dim)
+            prior = Prior(site.prior, tuple(site.prior.batch_shape))
+            declaration = Declaration(name, site.constraint, shape, dims, prior)
+            values[site.inner_name] = self.account.take(self._reader, declaration).value
+        hand_out(msg, values)
+
+    def _claim(self, name: str) -> str:
+        taken = {term.name for term in self.account.terms} | self.account.dims.keys()
+        if name in taken or not name:
+            raise ModelError(
+                name or repr(name),
+                "the name is declared twice" if name else "a name must not be empty",
+                'Give every site its own name; numpyro.handlers.scope(prefix="...") tells copies '
+                "apart. It goes inside the function that a scan repeats.",
+            )
+        if get_opaque_trace_state() != self._trace:
+            raise ModelError(
+                name,
+                "the site is declared inside a function that JAX transforms, such as one given "
+                "to lax.cond, lax.scan, vmap or jit",
+                "Declare it outside, in a plate, or use numpyro.contrib.control_flow.scan.",
+            )
+        return name
+
+    def _enter(self, msg: Message, name: str, role: Any, rows: Any) -> None:
+        rows = jnp.asarray(rows)
+        rows = rows if msg["scale"] is None else msg["scale"] * rows
+        whole = not jnp.issubdtype(rows.dtype, jnp.inexact)
+        rows = rows.astype(float) if whole else rows
+        self.account.terms.append(Term(name, role, rows, is_valued(msg["fn"])))
+
+    def _axes(self, name: str, msg: Message, shape: Shape, event_ndims: int) -> Dims:
+        """Name the axes of a value: by its plates, by `event_dims`, and by the user."""
+        names: list[str | None] = [None] * len(shape)
+        at = {len(shape) - event_ndims + f.dim: f for f in msg["cond_indep_stack"]}
+        if all(axis >= 0 and shape[axis] == frame.size for axis, frame in at.items()):
+            for axis, frame in at.items():
+                names[axis] = frame.name.replace("/", ".")
+        hints = tuple(msg.get("infer", {}).get("event_dims", ()))
+        last = (None,) * (len(shape) - len(hints)) + hints
+        for dims in (last, self._given_dims.get(name, ())):
+            names = _filled(name, names, dims, shape)
+        for dim, size in zip(names, shape, strict=True):
+            self._settle(name, dim, size)
+        return tuple(names)
+
+    def _settle(self, name: str, dim: str | None, size: int) -> None:
+        if dim is not None and self._sizes.setdefault(dim, size) != size:
+            raise ModelError(
+                name,
+                f"dimension {dim!r} has size {size} here, and {self._sizes[dim]} "
+                + ("in coords" if dim in self._coords else "at a site before"),
+                "Give every size its own name of a plate, and coords as long as the plate.",
+            )
+
+
+def own_name(msg: Message) -> str:
+    """Read a site's name, with the "." of our own scopes where NumPyro's write "/".
+
+    ArviZ keeps its groups apart by "/".
+    """
+    return msg["name"].replace("/", ".")
+
+
+def _filled(name: str, names: list, dims: Sequence[str | None], shape: Shape) -> list:
+    """Put names on all axes, or on those that have none yet, from left to right."""
+    free = [i for i, dim in enumerate(names) if dim is None]
+    axes = list(range(len(names))) if len(dims) == len(names) else free
+    if dims and len(dims) != len(axes):
+        raise ModelError(
+            name,
+            f"dims={tuple(dims)} name {len(dims)} axes, but a value has shape {shape}, of which "
+            f"{len(free)} have no plate's name",
+            "Name these, or all axes; None leaves one as it is.",
+        )
+    named = dict(zip(axes, dims, strict=False))
+    return [named.get(i) or old for i, old in enumerate(names)]
+
+
+def _unmasked(fn: dist.Distribution) -> dist.Distribution:
+    if isinstance(fn, MaskedDistribution):
+        return _unmasked(fn.base_dist)
+    if isinstance(fn, ExpandedDistribution):
+        return _unmasked(fn.base_dist).expand(fn.batch_shape)
+    if isinstance(fn, Independent):
+        return _unmasked(fn.base_dist).to_event(fn.reinterpreted_batch_ndims)
+    return fn
+
+
+def _refuse_misfit(name: str, value: Array, fn: dist.Distribution, in_full: list[str]) -> None:
+    """Raise where value and distribution would make more rows than either has."""
+    own = tuple(fn.shape())
+    try:
+        spread = np.broadcast_shapes(value.shape, own)
+    except ValueError:
+        spread = None
+    if spread not in (value.shape, own):
+        raise ModelError(
+            name,
+            f"the observed value has shape {value.shape}, but its distribution has batch shape "
+            f"{tuple(fn.batch_shape)} and event shape {tuple(fn.event_shape)}",
+            f"The plate {in_full[-1]!r} subsamples, and runs in full here: pass every row, or make "
+            "it as long as the rows and weigh them with numpyro.handlers.scale."
+            if in_full
+            else "Make the value's shape the batch shape followed by the event shape.",
+        )

@@ -1,0 +1,133 @@
+"""A model of NumPyro as it is: its own function runs, with our handler around it."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from bijectors.rule import Rules
+from bijectors.table import RULES
+
+from ....errors import ModelError
+from ...inputs.data import Data, refuse_unknown_data
+from ...model import Account, Labels, Model, Reader
+from ...priors.known_only import known_only
+from ...protocol.layout import as_dims
+from ...protocol.site import Dims
+from .handler import Interpreter
+
+Names = str | Sequence[str | None]
+
+
+class NumPyroModel(Model):
+    """A function that calls NumPyro's primitives, and its arguments.
+
+    Attributes:
+        function: The function, with the handlers around it.
+        dims: Names of axes that no plate names, by site.
+        data: The arguments, by the names of the function's parameters.
+    """
+
+    function: Callable[..., Any] = eqx.field(static=True)
+    dims: tuple[tuple[str, Dims], ...] = eqx.field(static=True)
+    data: Data
+
+    def run(self, reader: Reader) -> Account:
+        arguments = _bound(_signature(self.function), self.data.tree())
+        with known_only(), (interpreter := Interpreter(reader, self.labels, dict(self.dims))):
+            self.function(*arguments.args, **arguments.kwargs)
+        return interpreter.finish()
+
+    def constants(self) -> dict[str, np.ndarray]:
+        return self.data.arrays()
+
+    def with_data(self, **named: Any) -> "NumPyroModel":
+        """Return the same model on other arguments; the same shapes compile nothing.
+
+        Arguments first passed by position go by the names of their parameters.
+
+        Raises:
+            ModelError: The model has no such argument.
+        """
+        parameters = _signature(self.function).parameters
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        if not takes_any:
+            refuse_unknown_data(named, parameters, "argument")
+        return self.changed(data=self.data.replaced(named))
+
+
+def from_numpyro(
+    model: Any,
+    /,
+    *args: Any,
+    coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+    dims: Mapping[str, Names] | None = None,
+    rules: Rules = RULES,
+    **kwargs: Any,
+) -> NumPyroModel:
+    """Make a model of a function written for NumPyro, with whatever handlers are around it.
+
+    Plates name the axes of their sites. A subsampled plate runs in full, unless
+    `numpyro.handlers.substitute` gives its indices. `numpyro.param` is a latent site with a
+    constraint and a flat prior. A site of `numpyro.handlers.scope` has "." where NumPyro
+    writes "/".
+
+    Args:
+        model: The function, or a handler of NumPyro around one.
+        args: Its arguments, which are the data: arrays and floats may change without
+            compiling anything; whole numbers, strings and callables are part of the program.
+        coords: Values of each dimension, by the name of its plate or of `dims`.
+        dims: For a site, names of the axes that no plate names, or of all its axes.
+        rules: Table of maps, your own rules first.
+        kwargs: More of its arguments.
+
+    Raises:
+        ModelError: It is no function, the arguments do not fit it, or the data hold NaN.
+    """
+    if not callable(model):
+        raise ModelError(
+            "model",
+            f"a {type(model).__name__} is no function",
+            "Give the function that calls numpyro.sample.",
+        )
+    return NumPyroModel(
+        labels=Labels(coords),
+        rules=rules,
+        function=model,
+        dims=tuple((n.replace("/", "."), as_dims(names)) for n, names in (dims or {}).items()),
+        data=Data.of(_by_name(model, args, kwargs)),
+    )
+
+
+def _signature(model: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(model)
+    except (TypeError, ValueError):
+        return inspect.signature(lambda *args, **kwargs: None)
+
+
+def _by_name(model: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    signature = _signature(model)
+    try:
+        named = dict(signature.bind(*args, **kwargs).arguments)
+    except TypeError as error:
+        ours = next(iter(signature.parameters), "") == "site"
+        mend = "A function of `site` goes to infer.model(f, y=y)." if ours else ""
+        raise ModelError(
+            "model", f"its arguments do not fit: {error}", f"It takes {signature}. {mend}".rstrip()
+        ) from None
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            named |= named.pop(parameter.name, {})
+    return named
+
+
+def _bound(signature: inspect.Signature, named: dict[str, Any]) -> inspect.BoundArguments:
+    """Undo `_by_name`."""
+    parameters = signature.parameters
+    ordinary = {n: v for n, v in named.items() if n in parameters}
+    more = {n: v for n, v in named.items() if n not in parameters}
+    rest = {p.name: more for p in parameters.values() if p.kind is p.VAR_KEYWORD}
+    return inspect.BoundArguments(signature, ordinary | rest)  # pyright: ignore[reportArgumentType]

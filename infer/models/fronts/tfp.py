@@ -1,0 +1,291 @@
+"""A joint distribution of TFP as it is: its own coroutine runs, and our reader answers it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from numpyro.distributions.distribution import Independent
+
+from bijectors.base import Shape
+from bijectors.rule import Rules
+from bijectors.table import RULES
+from bijectors.translate.tfp import batch_shape, event_shape
+from bijectors.translate.tfp_import import load_tfp
+
+from ...calls import checks_arguments
+from ...errors import ModelError
+from ..inputs.data import Data, refuse_unknown_data
+from ..inputs.names import listed
+from ..inputs.split import Opaque
+from ..model import Account, Labels, Model, Reader
+from ..priors.from_tfp import as_numpyro, is_a, is_joint
+from ..priors.prior import Prior
+from ..protocol.layout import as_dims, lay_out
+from ..protocol.site import Declaration, Dims, Term
+
+Names = str | Sequence[str | None]
+
+
+class TfpModel(Model):
+    """A joint distribution of TFP, or a function that makes one of data.
+
+    Attributes:
+        joint: The joint distribution or the function, held.
+        observed: Names of the parts that are observed.
+        dims: Names of the axes of parts.
+        data: Observed values and arguments of the function, by name.
+    """
+
+    joint: Opaque = eqx.field(static=True)
+    observed: tuple[str, ...] = eqx.field(static=True)
+    dims: tuple[tuple[str, Dims], ...] = eqx.field(static=True)
+    data: Data
+
+    def run(self, reader: Reader) -> Account:
+        named = self.data.tree()
+        observed = {name: named.pop(name) for name in self.observed}
+        joint = _joint(self.joint.value, named)
+        walk = _Walk(reader, self.labels, observed, dict(self.dims))
+        walk.through(joint, "")
+        walk.refuse_unknown()
+        return walk.account
+
+    def constants(self) -> dict[str, np.ndarray]:
+        return self.data.arrays()
+
+    def with_data(self, **named: Any) -> "TfpModel":
+        """Return the same model on other data; the same shapes compile nothing.
+
+        Raises:
+            ModelError: The model has no such data.
+        """
+        refuse_unknown_data(named, self.data.tree())
+        return self.changed(data=self.data.replaced(named))
+
+
+class _Walk:
+    """One run of a joint distribution: each part it yields becomes a site."""
+
+    def __init__(
+        self, reader: Reader, labels: Labels, observed: Mapping[str, Any], dims: Mapping[str, Dims]
+    ) -> None:
+        self.account = Account()
+        self._reader, self._coords = reader, labels.coords
+        self._observed, self._given_dims = dict(observed), dims
+
+    def through(self, joint: Any, prefix: str) -> Any:
+        """Run the coroutine of a joint distribution; return its value in its own structure."""
+        values = []
+        parts = joint._model_coroutine()
+        try:
+            part = next(parts)
+            for name in joint._flat_resolve_names():
+                values.append(self._value(joint, prefix + name, _bare(part)))
+                part = parts.send(values[-1])
+        except StopIteration:
+            pass
+        return joint._model_unflatten(values)
+
+    def refuse_unknown(self) -> None:
+        """Raise where values or dims are given for what is no part."""
+        names = self.account.dims.keys()
+        for what, given in (("observed values", self._observed), ("dims", self._given_dims)):
+            for name in given.keys() - names:
+                raise ModelError(
+                    name, f"{what} name it, but no part", f"There are {listed(names)}."
+                )
+
+    def _value(self, joint: Any, name: str, part: Any) -> Any:
+        if is_joint(part):
+            self._observe_inside(part, name)
+            return self.through(part, f"{name}.")
+        if name in self._coords:
+            raise ModelError(name, "a part and a dimension share the name", "Rename the dimension.")
+        if is_a(part, "IncrementLogProb"):
+            return self._factor(name, part)
+        if is_a(part, "Deterministic", "VectorDeterministic"):
+            return self._derived(name, part)
+        _refuse_batch(joint, name, part)
+        own = self._observe(name, part) if name in self._observed else self._take(name, part)
+        # As a sample of its own would be: TFP refuses parameters of mixed precision.
+        return own.astype(part.dtype)
+
+    def _observe_inside(self, part: Any, name: str) -> None:
+        """Hand a whole value of a joint distribution, as a pin has it, to its own parts."""
+        if name in self._observed:
+            values = part._model_flatten(self._observed.pop(name))
+            inner = [f"{name}.{own}" for own in part._flat_resolve_names()]
+            self._observed |= dict(zip(inner, values, strict=True))
+
+    def _take(self, name: str, part: Any) -> Array:
+        batch, event = batch_shape(part), event_shape(part)
+        prior = Prior(as_numpyro(part, name), batch)
+        dims = self._dims(name, batch + event)
+        declaration = Declaration(name, prior.constraint(name), batch + event, dims, prior)
+        image = self.account.take(self._reader, declaration)
+        rows = prior.log_density(image.value, image.by_products)
+        self.account.terms.append(Term(name, "prior", rows))
+        return image.value
+
+    def _observe(self, name: str, part: Any) -> Array:
+        value = jnp.asarray(self._observed[name])
+        whole = batch_shape(part) + event_shape(part)
+        if value.shape != whole:
+            raise ModelError(
+                name,
+                f"the observed value has shape {value.shape}, but its distribution has batch shape "
+                f"{batch_shape(part)} and event shape {event_shape(part)}",
+                "Make the value's shape the batch shape followed by the event shape.",
+            )
+        self.account.observed[name] = value
+        self.account.dims[name] = self._dims(name, whole)
+        self.account.terms.append(Term(name, "likelihood", _rows(as_numpyro(part, name), value)))
+        return value
+
+    def _factor(self, name: str, part: Any) -> Array:
+        rows = jnp.asarray(part.log_prob_increment)
+        self.account.terms.append(Term(name, "factor", rows))
+        self.account.dims[name] = ()
+        return jnp.zeros((*rows.shape, 0), rows.dtype)
+
+    def _derived(self, name: str, part: Any) -> Array:
+        value = jnp.broadcast_to(jnp.asarray(part.loc), batch_shape(part) + event_shape(part))
+        self.account.derived[name] = value
+        self.account.dims[name] = self._dims(name, value.shape)
+        return value
+
+    def _dims(self, name: str, shape: Shape) -> Dims:
+        given = self._given_dims.get(name, ())
+        if len(given) > len(shape):
+            raise ModelError(
+                name,
+                f"dims={given} name {len(given)} axes of a value of shape {shape}",
+                "Name each axis once; None leaves one unnamed.",
+            )
+        laid = lay_out(name, shape, (), given, (), self._coords)
+        if laid.batch_shape != shape:
+            raise ModelError(
+                name,
+                f"dims={given} would spread a value of shape {shape} to {laid.batch_shape}",
+                "Give the distribution its whole shape, or make the coords as long as its axes.",
+            )
+        return laid.dims
+
+
+@checks_arguments("infer.from_tfp")
+def from_tfp(
+    joint: Any,
+    /,
+    *,
+    observed: Mapping[str, Any] | None = None,
+    coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+    dims: Mapping[str, Names] | None = None,
+    rules: Rules = RULES,
+    **data: Any,
+) -> TfpModel:
+    """Make a model of a joint distribution of TFP, on its JAX substrate.
+
+    Its parts go by the names that TFP gives them, those of a joint distribution inside it by
+    "outer.inner". A part that is `Deterministic` is a derived value, an `IncrementLogProb` a
+    factor. What is observed is data; whatever else the joint distribution holds is part of the
+    program, unless a function makes it of `data`.
+
+    Args:
+        joint: A `JointDistributionNamed`, `JointDistributionSequential`,
+            `JointDistributionCoroutine` or an auto-batched form; one that is pinned
+            (`joint.experimental_pin(...)`), whose pins are observed; or a function of `data` that
+            returns one.
+        observed: Values of parts, by name.
+        coords: Values of each dimension of `dims`.
+        dims: Names of the axes of parts, by name.
+        rules: Table of maps, your own rules first.
+        data: Arguments of the function.
+
+    Raises:
+        ModelError: It is no joint distribution, or a batch of them; a name fits no part; the data
+            hold NaN.
+    """
+    load_tfp()
+    observed = dict(observed or {})
+    if is_a(joint, "JointDistributionPinned"):
+        twice = joint.pins.keys() & observed.keys()
+        if twice:
+            raise ModelError(min(twice), "it is pinned and observed", "Give its value once.")
+        joint, observed = joint.distribution, {**joint.pins, **observed}
+    _refuse_other(joint)
+    if both := data.keys() & observed.keys():
+        raise ModelError(min(both), "it is among observed and data", "Rename the data.")
+    if is_joint(joint):
+        _refuse_data(data)
+        # TFP finds the names once, and keeps them: not inside a program.
+        joint._flat_resolve_names()
+    return TfpModel(
+        labels=Labels(coords),
+        rules=rules,
+        joint=Opaque(joint),
+        observed=tuple(observed),
+        dims=tuple((name, as_dims(names)) for name, names in (dims or {}).items()),
+        data=Data.of(observed | data),
+    )
+
+
+def _refuse_other(joint: Any) -> None:
+    if not is_joint(joint) and not callable(joint):
+        raise ModelError(
+            "joint",
+            f"a {type(joint).__name__} is no joint distribution",
+            "Give one of tensorflow_probability.substrates.jax, or a function that returns one.",
+        )
+
+
+def _refuse_data(data: Mapping[str, Any]) -> None:
+    if data:
+        raise ModelError(
+            min(data),
+            "a joint distribution takes no data",
+            "Give a function of it that returns the joint distribution, or name it in observed=.",
+        )
+
+
+def _joint(made: Any, data: Mapping[str, Any]) -> Any:
+    joint = made if is_joint(made) else made(**data)
+    if not is_joint(joint):
+        raise ModelError(
+            "joint",
+            f"the function returned a {type(joint).__name__}",
+            "Return a joint distribution of tensorflow_probability.substrates.jax.",
+        )
+    if joint.batch_ndims:
+        raise ModelError(
+            "joint",
+            f"batch_ndims={joint.batch_ndims} makes it a batch of joint distributions",
+            "Make one with batch_ndims=0 of each.",
+        )
+    return joint
+
+
+def _refuse_batch(joint: Any, name: str, part: Any) -> None:
+    """Raise where a joint distribution would not sum the rows of a part."""
+    if joint.batch_ndims is None and batch_shape(part):
+        raise ModelError(
+            name,
+            f"it has the batch shape {batch_shape(part)}, which makes the joint distribution a "
+            "batch of several",
+            "Make it one event by tfd.Independent or tfd.Sample, or use the AutoBatched form of "
+            "the joint distribution.",
+        )
+
+
+def _bare(part: Any) -> Any:
+    """Take off the mark of a part without parents."""
+    return part.distribution if type(part).__name__ == "Root" else part
+
+
+def _rows(distribution: Any, value: Array) -> Array:
+    """Log density of each observation, where a distribution only joins independent ones."""
+    while isinstance(distribution, Independent):
+        distribution = distribution.base_dist
+    return jnp.asarray(distribution.log_prob(value))

@@ -1,0 +1,1 @@
+"""What users hand in: data, sets and names, and the errors for what cannot be used."""

@@ -1,0 +1,275 @@
+"""What JAX, NumPy and NumPyro raise in a model's function, in words that name site and mend."""
+
+import linecache
+import re
+import sysconfig
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from inspect import signature
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax.core import Tracer
+
+from bijectors.errors import ExplainedError
+
+from ...calls import misfit
+from ...errors import ModelError
+
+
+class Origins(NamedTuple):
+    """What a traced value was computed from, by name."""
+
+    sites: Sequence[str] = ()
+    data: Sequence[str] = ()
+
+
+class _Kind(NamedTuple):
+    """What was done with a traced value that only a known one allows, and what to do instead."""
+
+    what: str
+    mend: str
+
+
+class _Line(NamedTuple):
+    """A line of the user's code."""
+
+    place: str
+    code: str
+
+
+@contextmanager
+def translated(origins: Callable[[], Origins] = Origins) -> Iterator[None]:
+    """Translate what is raised inside the block, if it is known; leave everything else alone.
+
+    Args:
+        origins: Finds out what the value at fault was computed from; called only then.
+
+    Raises:
+        ModelError: In place of errors about traced values, attributes of `site` and arguments of
+            distributions; the first error is its cause.
+    """
+    try:
+        yield
+    except ExplainedError as error:
+        # JAX notes on every error that it has shortened the traceback; the mend comes last.
+        if notes := getattr(error, "__notes__", []):
+            notes[:] = [note for note in notes if not note.startswith("-----")]
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever the user's function raises is looked at
+        told = _of_tracer(error, origins) or _of_attribute(error) or _of_distribution(error)
+        if told is None:
+            raise
+        raise told from error
+
+
+@contextmanager
+def traced_again() -> Iterator[None]:
+    """Let an error about a traced value say, in JAX's words, on which arguments it depends.
+
+    Some errors do not; then the value is asked for its numbers, which all such errors of JAX's
+    answer alike.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = _innermost(error.__traceback__)
+        if found is not None and "depends on the value" not in str(error):
+            np.asarray(found)
+        raise
+
+
+def _innermost(traceback: TracebackType | None) -> Tracer | None:
+    """Find the traced value that the innermost frames of a traceback work with."""
+    found = None
+    while traceback is not None:
+        own = [v for v in traceback.tb_frame.f_locals.values() if isinstance(v, Tracer)]
+        found, traceback = (own or [found])[-1], traceback.tb_next
+    return found
+
+
+_BOOL = _Kind(
+    "Python's `if`, `while`, `and`, `or` or `not` asks whether it is true",
+    "Write jnp.where(condition, a, b) in place of `if`, and & and | in place of `and` and `or`; "
+    "jax.lax.cond and jax.lax.fori_loop take whole branches and loops.",
+)
+_NUMPY = _Kind(
+    "a function of NumPy or SciPy is called on it",
+    "Call the one of jax.numpy or jax.scipy.",
+)
+_NUMBER = _Kind(
+    "float(), int() or a function of math asks for its number",
+    "Leave it an array: jnp.log in place of math.log, x.astype(int) in place of int(x).",
+)
+_INDEX = _Kind(
+    "it is used as an index of a list, or as a number of steps",
+    "Index an array: jnp.asarray(values)[i]. Numbers of steps must be known: pass infer.static(n).",
+)
+_MASK = _Kind(
+    "a mask made of it selects entries, so that their number is not known",
+    "Keep all entries, and write jnp.where(mask, value, 0.0).",
+)
+# The first that fits counts: some are special cases of others.
+_KINDS: tuple[tuple[type[Exception], str, _Kind], ...] = (
+    (jax.errors.TracerBoolConversionError, "", _BOOL),
+    (jax.errors.TracerArrayConversionError, "", _NUMPY),
+    (jax.errors.TracerIntegerConversionError, "", _INDEX),
+    (jax.errors.NonConcreteBooleanIndexError, "", _MASK),
+    (jax.errors.ConcretizationTypeError, "", _NUMBER),
+    (TypeError, "Only integer scalar arrays can be converted", _INDEX),
+)
+_STATIC = "Pass infer.static(x): then it is known, and may steer Python or go to NumPy."
+_TABLE = _Kind(
+    "a table or a series among the data has become an array, which has no columns",
+    'Pass its columns by name: infer.model(f, height=table["height"].to_numpy()).',
+)
+
+
+def _of_tracer(error: Exception, origins: Callable[[], Origins]) -> ModelError | None:
+    line = _line_of(error.__traceback__)
+    if isinstance(error, TypeError) and "does not support string indexing" in str(error):
+        return ModelError("data", f"{_TABLE.what}{line.place}", _TABLE.mend)
+    fits = (k for kind, begin, k in _KINDS if isinstance(error, kind) and begin in str(error))
+    kind = next(fits, None)
+    if kind is None:
+        return None
+    sites, data = origins()
+    mend = _jax_name(line.code) or kind.mend if kind is _NUMPY else kind.mend
+    if data and not sites:
+        mend = f"{_STATIC} Or: {mend[0].lower()}{mend[1:]}"
+        found = "its numbers are arguments of the program, so that others compile nothing, and"
+    else:
+        found = "its value is not known before the program runs, and"
+    where = ", ".join([*sites] or [*data]) or "model"
+    return ModelError(where, f"{found} {kind.what}{line.place}", mend)
+
+
+def _jax_name(code: str) -> str:
+    """Say which function of JAX to call in place of the one of NumPy that a line calls."""
+    for name in re.findall(r"\b(?:np|numpy|math)\.(\w+)\(", code):
+        if hasattr(jnp, name):
+            return f"Call jnp.{name} in place of np.{name}."
+    return ""
+
+
+def _line_of(traceback: TracebackType | None) -> _Line:
+    """Find the last line of the user's own code in a traceback."""
+    found = _Line("", "")
+    while traceback is not None:
+        name, number = traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
+        if not any(Path(name).is_relative_to(folder) for folder in _OTHERS):
+            code = linecache.getline(name, number).strip()
+            shown = f": `{code}`" if code else ""
+            found = _Line(f" ({Path(name).name}, line {number}{shown})", code)
+        traceback = traceback.tb_next
+    return found
+
+
+_PACKAGES = Path(__file__).parents[2]
+_OTHERS = (
+    *(_PACKAGES / name for name in ("infer", "bijectors")),
+    *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
+)
+
+# What other libraries call what `site` does.
+_ATTRIBUTES = {
+    "sample": "site(name, prior)",
+    "deterministic": "site.derive(name, value)",
+    "potential": "site.factor(name, log_density)",
+    "observed": "site.observe(name, prior, value)",
+    "obs": "site.observe(name, prior, value)",
+    "data": "an argument of the function: infer.model(f, y=y)",
+}
+
+
+def _of_attribute(error: Exception) -> ModelError | None:
+    """Translate a call of `site` by a name that another library has for it."""
+    if not isinstance(error, AttributeError) or type(error.obj).__name__ != "Sites":
+        return None
+    known = [name for name in dir(error.obj) if not name.startswith("_")]
+    ours = _ATTRIBUTES.get(error.name or "")
+    mend = f"Write {ours}." if ours else f"There are {', '.join(f'site.{n}' for n in known)}."
+    return ModelError(f"site.{error.name}", "there is no such thing", mend)
+
+
+# What PyMC, Stan and TFP call the arguments of distributions.
+_PARAMETERS = {
+    "mu": "loc",
+    "mean": "loc",
+    "sigma": "scale",
+    "sd": "scale",
+    "std": "scale",
+    "stddev": "scale",
+    "nu": "df",
+    "lam": "rate",
+    "mu_rate": "rate",
+    "p": "probs",
+    "n": "total_count",
+    "eta": "concentration",
+    "cov": "covariance_matrix",
+    "chol": "scale_tril",
+    "lower": "low",
+    "upper": "high",
+    "kappa": "concentration",
+    "beta": "rate",
+    "shape": "batch_shape",
+}
+
+
+def _of_distribution(error: Exception) -> ModelError | None:
+    """Translate an argument that a distribution of NumPyro does not have."""
+    pattern = r"(\w+)\.(__init__|expand)\(\) got an unexpected keyword argument '(\w+)'"
+    found = re.match(pattern, str(error)) if isinstance(error, TypeError) else None
+    if not found:
+        return None
+    name, method, word = found.groups()
+    kind = getattr(dist, name, None)
+    if kind is None:
+        return None
+    known = [p for p in signature(getattr(kind, method)).parameters if p != "self"]
+    ours = [_PARAMETERS.get(word), "concentration1", "concentration"]
+    ours = next((o for o in ours[: 3 if word in ("alpha", "a") else 1] if o in known), None)
+    where = name if method == "__init__" else f"{name}.expand"
+    takes = f"It takes {', '.join(n for n in known if n != 'validate_args')}."
+    mend = f"NumPyro calls it {ours}. {takes}" if ours else takes
+    line = _line_of(error.__traceback__)
+    return ModelError(where, f"it takes no argument {word!r}{line.place}", mend)
+
+
+def refuse_unfit(
+    where: str,
+    function: Any,
+    args: Sequence[Any],
+    named: Mapping[str, Any],
+    called: str,
+    mend: str = "Write it so that it can be called like that.",
+) -> None:
+    """Raise if a model's function cannot be called with what it will be given.
+
+    Args:
+        where: For errors.
+        function: The user's.
+        args: What it is given by position.
+        named: What it is given by name.
+        called: How it is called, such as "f(site, y)".
+        mend: What to do if it does not take what it is given by position.
+
+    Raises:
+        ModelError: It is no function, or takes other arguments.
+    """
+    if not callable(function):
+        kind = type(function).__name__
+        raise ModelError(where, f"{kind} is no function", f"Give one, called as {called}.")
+    try:
+        wanted = signature(function)
+    except (TypeError, ValueError):
+        return
+    if said := misfit(wanted, args, named):
+        takes = f"({', '.join(wanted.parameters)})"
+        found = f"the function is called as {called}, but takes {takes}"
+        raise ModelError(where, found, said[1] if "no argument" in said[0] else mend)

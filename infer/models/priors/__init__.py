@@ -1,0 +1,1 @@
+"""Priors of latent sites: NumPyro's, TFP's, or a score."""

@@ -1,0 +1,199 @@
+"""A prior is a distribution of NumPyro seen through the few questions that a model asks of it."""
+
+from collections.abc import Callable, Mapping
+
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jax.scipy.linalg import cho_solve
+from jax.scipy.special import gammaln
+from jaxtyping import Array
+from numpyro.distributions.distribution import ExpandedDistribution, Independent
+
+from bijectors.base import Bijector, Constraint, Shape
+from bijectors.translate.numpyro import from_numpyro
+
+from ...errors import ModelError
+from .centring import FAMILIES, Part, centring, standardised
+from .from_tfp import TfpDistribution, as_numpyro, is_of_tfp
+from .mismatch import has_wall, remark
+from .score import is_valued
+
+
+class Prior:
+    """A distribution spread over a batch shape.
+
+    Attributes:
+        distribution: NumPyro's distribution, as the user gave it.
+        batch_shape: Shape of independent values.
+        event_shape: Shape of one value.
+        valued: Whether its log density has a value, or a score alone.
+        remark: What follows from a constraint that is not the support; empty where nothing does.
+    """
+
+    def __init__(self, distribution: dist.Distribution, batch_shape: Shape) -> None:
+        self.distribution = distribution
+        self.batch_shape = batch_shape
+        self.event_shape = tuple(distribution.event_shape)
+        self.valued = is_valued(distribution)
+        self.remark = ""
+        self._wall: Constraint | None = None
+
+    def constraint(self, where: str) -> Constraint:
+        """Translate the support; unknown ones and points are refused, naming `where`."""
+        _refuse_point(self.distribution, where)
+        return from_numpyro(self.distribution.support, where)  # pyright: ignore[reportArgumentType]
+
+    def within(self, constraint: Constraint, where: str) -> "Prior":
+        """Return it for values of a constraint; outside its support they have density zero.
+
+        Raises:
+            ModelError: No value of the constraint lies in its support.
+        """
+        prior = Prior(self.distribution, self.batch_shape)
+        if self.valued:
+            support = self.constraint(where)
+            kind = type(unwrapped(self.distribution)).__name__
+            prior.remark = remark(where, kind, support, constraint)
+            prior._wall = support if has_wall(support, constraint) else None
+        return prior
+
+    def sample(self, key: Array) -> Array:
+        """Draw one value of shape (*batch_shape, *event_shape)."""
+        return jnp.asarray(self.distribution.expand(self.batch_shape).sample(key))
+
+    def log_density(self, value: Array, by_products: Mapping[str, Array]) -> Array:
+        """Log density in nats of each row, from a by-product where one keeps more digits."""
+        rows = self._rows(self._log_density(value, by_products))
+        if self._wall is None:
+            return rows
+        inside = jnp.asarray(self._wall.contains(value))
+        inside = inside.all(tuple(range(rows.ndim, inside.ndim)))
+        return jnp.where(inside, rows, -jnp.inf)
+
+    def _log_density(self, value: Array, by_products: Mapping[str, Array]) -> Array:
+        bare = unwrapped(self.distribution)
+        for name, by_product in by_products.items():
+            formula = _formula(type(bare), name)
+            if formula is not None:
+                return formula(bare, by_product, value)
+        return jnp.asarray(self.distribution.log_prob(value))
+
+    def _rows(self, log_density: Array) -> Array:
+        extra = range(len(self.batch_shape), log_density.ndim)
+        return log_density.sum(tuple(extra))
+
+    def centring(self, centred: Part, where: str) -> Bijector:
+        """Return the map of a site that is not centred, or in part; see `centring`."""
+        return centring(unwrapped(self.distribution), centred, where)
+
+
+def prior_of(distribution: object, where: str) -> dist.Distribution:
+    """Accept a distribution of NumPyro or TFP, or say what was given instead."""
+    if isinstance(distribution, dist.Distribution):
+        return distribution
+    if is_of_tfp(distribution):
+        return as_numpyro(distribution, where)
+    if isinstance(distribution, Constraint):
+        raise ModelError(
+            where,
+            f"{distribution!r} is a constraint, where a prior is expected",
+            "Give a distribution, or declare the site with site.param(name, constraint).",
+        )
+    raise ModelError(
+        where,
+        f"the prior is a {type(distribution).__name__}, not a distribution",
+        "Give a distribution of numpyro.distributions, such as Normal(0, 1), or of TFP on JAX.",
+    )
+
+
+def _refuse_point(distribution: dist.Distribution, where: str) -> None:
+    bare = unwrapped(distribution)
+    own = bare.distribution if isinstance(bare, TfpDistribution) else bare
+    if type(own).__name__ in ("Delta", "Deterministic", "VectorDeterministic"):
+        raise ModelError(
+            where,
+            f"its prior is a {type(own).__name__}: all its mass is at one value",
+            "There is nothing to infer: use the value itself, which site.derive keeps among the "
+            'results. A leaf of a tree can be "frozen".',
+        )
+
+
+def unwrapped(distribution: dist.Distribution) -> dist.Distribution:
+    """Strip the wrappers that only move axes about."""
+    while isinstance(distribution, ExpandedDistribution | Independent):
+        distribution = distribution.base_dist
+    return distribution
+
+
+def _log_normal(d, log_value: Array, _: Array) -> Array:
+    return dist.Normal(d.loc, d.scale).log_prob(log_value) - log_value
+
+
+def _gamma(d, log_value: Array, value: Array) -> Array:
+    shape, rate = jnp.asarray(d.concentration), jnp.asarray(d.rate)
+    log_norm = shape * jnp.log(rate) - gammaln(shape)
+    return log_norm + (shape - 1) * log_value - rate * value
+
+
+def _beta(d, log_shares: Array, _: Array) -> Array:
+    one, zero = jnp.asarray(d.concentration1), jnp.asarray(d.concentration0)
+    log_norm = gammaln(one + zero) - gammaln(one) - gammaln(zero)
+    return log_norm + (one - 1) * log_shares[..., 0] + (zero - 1) * log_shares[..., 1]
+
+
+def _dirichlet(d, log_value: Array, _: Array) -> Array:
+    shape = jnp.asarray(d.concentration)
+    log_norm = gammaln(shape.sum(-1)) - gammaln(shape).sum(-1)
+    return log_norm + ((shape - 1) * log_value).sum(-1)
+
+
+def _lkj_cholesky(d, log_diagonal: Array, _: Array) -> Array:
+    order = log_diagonal.shape[-1]
+    rows = jnp.arange(1, order + 1, dtype=log_diagonal.dtype)
+    weights = order - rows + 2 * jnp.asarray(d.concentration)[..., None] - 2
+    # At the identity every logarithm is zero: what is left is the normaliser.
+    return d.log_prob(jnp.eye(order)) + (weights * log_diagonal).sum(-1)
+
+
+def _lkj(d, log_diagonal: Array, _: Array) -> Array:
+    exponent = 2 * (jnp.asarray(d.concentration) - 1)
+    return d.log_prob(jnp.eye(log_diagonal.shape[-1])) + exponent * log_diagonal.sum(-1)
+
+
+def _wishart_cholesky(d, log_diagonal: Array, value: Array) -> Array:
+    rows = jnp.arange(1, log_diagonal.shape[-1] + 1, dtype=log_diagonal.dtype)
+    weights = jnp.asarray(d.concentration)[..., None] - rows
+    return _scaled(d, value, value.mT, (weights * log_diagonal).sum(-1))
+
+
+def _wishart(d, log_diagonal: Array, value: Array) -> Array:
+    exponent = jnp.asarray(d.concentration) - log_diagonal.shape[-1] - 1
+    return _scaled(d, value, jnp.eye(log_diagonal.shape[-1]), exponent * log_diagonal.sum(-1))
+
+
+def _scaled(d, left: Array, right: Array, log_power: Array) -> Array:
+    """Add -trace(scale^-1 left right) / 2 and the normaliser, which is left at the identity."""
+    scale_tril, product = jnp.broadcast_arrays(d.scale_tril, left @ right)
+    identity = jnp.broadcast_to(jnp.eye(left.shape[-1], dtype=left.dtype), product.shape)
+    trace = lambda matrix: jnp.trace(cho_solve((scale_tril, True), matrix), 0, -2, -1)  # noqa: E731
+    log_norm = d.log_prob(identity) + 0.5 * trace(identity)
+    return log_norm + log_power - 0.5 * trace(product)
+
+
+# (distribution, by-product of the map) -> log density that never leaves log space.
+_FORMULAE: dict[tuple[type, str], Callable] = {
+    (dist.LogNormal, "log"): _log_normal,
+    (dist.Gamma, "log"): _gamma,
+    (dist.Beta, "log_shares"): _beta,
+    (dist.Dirichlet, "log"): _dirichlet,
+    (dist.LKJCholesky, "log_diagonal"): _lkj_cholesky,
+    (dist.LKJ, "log_diagonal"): _lkj,
+    (dist.Wishart, "log_diagonal"): _wishart,
+    (dist.WishartCholesky, "log_diagonal"): _wishart_cholesky,
+}
+
+
+def _formula(kind: type, by_product: str) -> Callable | None:
+    if by_product == "non_centred":
+        return standardised if kind in FAMILIES else None
+    return _FORMULAE.get((kind, by_product))

@@ -1,0 +1,1 @@
+"""What every front end and every change knows: sites, readers, plates, scans."""

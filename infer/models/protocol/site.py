@@ -1,0 +1,106 @@
+"""A site is one named quantity of a model: as declared in flight, and as found once and kept."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jaxtyping import Array
+
+from bijectors.base import Bijector, Constraint, Shape
+
+from ..priors.prior import Prior
+
+Role = Literal["latent", "frozen", "observed", "derived"]
+Part = Literal["prior", "likelihood", "factor"]
+Dims = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a model asks of its reader for one latent site; bounds and prior may be traced.
+
+    Attributes:
+        name: Name of the site.
+        constraint: Set of its values.
+        shape: Shape of a value, batch axes first.
+        dims: A name, or `None`, for each axis of `shape`.
+        prior: Its distribution, or `None` for a site with a constraint only.
+        bijector: A map to use instead of the default, or the name of a registered one.
+    """
+
+    name: str
+    constraint: Constraint
+    shape: Shape
+    dims: Dims
+    prior: Prior | None = None
+    bijector: Bijector | str | None = None
+
+    def holds(self, value: Array) -> bool | None:
+        """Return whether a value lies in the set; `None` if it or the set is traced."""
+        leaves = jax.tree.leaves((self.constraint, value))
+        if any(isinstance(leaf, Tracer) for leaf in leaves):
+            return None
+        with jax.ensure_compile_time_eval():
+            return bool(jnp.all(self.constraint.contains(value)))
+
+
+class Site(NamedTuple):
+    """One named quantity as one abstract run of the model found it; it hashes.
+
+    Attributes:
+        name: Name of the site.
+        role: Whether it is sampled, frozen at a value, observed or derived.
+        constraint: Name of the type of its set; empty unless latent or frozen.
+        bijector: Name of the type of its map; empty unless latent.
+        shape: Shape of a value, batch axes first.
+        unconstrained_shape: Shape of its piece of the flat vector; (0,) unless latent.
+        dims: A name, or `None`, for each axis of `shape`.
+        prior: Name of the type of its prior, or "flat"; empty unless latent or frozen.
+        no_log_det: Why its map has no log-determinant; empty where it has one.
+        valued: Whether the log density of its prior has a value, or a score alone.
+        remark: What follows from a prior whose support is not the constraint.
+    """
+
+    name: str
+    role: Role
+    constraint: str
+    bijector: str
+    shape: Shape
+    unconstrained_shape: Shape
+    dims: Dims
+    prior: str = ""
+    no_log_det: str = ""
+    valued: bool = True
+    remark: str = ""
+
+
+class Term(NamedTuple):
+    """One summand of the log density.
+
+    Attributes:
+        name: Name of the site or factor it comes from.
+        role: Which part of the posterior it belongs to.
+        rows: Log density in nats, shape (*batch,); the rows are summed.
+        valued: Whether its value is known. Otherwise the rows are NaN, and their gradient
+            alone is right.
+    """
+
+    name: str
+    role: Part
+    rows: Array
+    valued: bool = True
+
+
+class Power(NamedTuple):
+    """What a view has made of one term of the model that it is of.
+
+    Attributes:
+        role: Which part of the posterior the term belongs to.
+        factors: What its log density is multiplied by, one number for each view around the
+            other: 0 where it is left out.
+    """
+
+    role: Part
+    factors: tuple[Any, ...]
