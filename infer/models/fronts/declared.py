@@ -16,8 +16,8 @@ from ...errors import ModelError
 from ..inputs.data import Data
 from ..inputs.foreign import as_array
 from ..inputs.mistakes import refuse_unfit
-from ..priors.sets import is_set, set_of
 from ..model import Account, Labels, Model, Reader
+from ..priors.sets import is_set, set_of
 from ..protocol.layout import as_dims, lay_out
 from ..protocol.site import Declaration, Dims, Term
 

@@ -22,12 +22,12 @@ from ...inputs.data import Data, refuse_unknown_data
 from ...inputs.foreign import as_array
 from ...inputs.mistakes import refuse_unfit
 from ...inputs.precision import check_precision, refuse_nan
-from ...priors.sets import set_of
 from ...model import Account, Labels, Model, Reader
 from ...priors.centring import Part
 from ...priors.known_only import known_only
 from ...priors.prior import Prior, prior_of
 from ...priors.score import refuse_unvalued
+from ...priors.sets import set_of
 from ...protocol.layout import (
     Plate,
     Plates,

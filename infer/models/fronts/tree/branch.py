@@ -20,9 +20,9 @@ from bijectors.sets.real import Real
 from ....errors import ModelError
 from ...inputs.names import listed
 from ...inputs.precision import on_device
-from ...priors.sets import set_of
 from ...inputs.split import Split
 from ...priors.prior import Prior, prior_of
+from ...priors.sets import set_of
 from ...protocol.layout import as_dims, lay_out, spreads_to
 from ...protocol.site import Declaration, Dims
 from .flatten import Place
