@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import ExplainedError, ModelError
+from ..models.inputs.mistakes import line_of
 
 _log = logging.getLogger("infer")
 
@@ -73,7 +74,8 @@ def by_name() -> Iterator[None]:
     """Trace a model's program; name what JAX cannot differentiate or batch.
 
     Raises:
-        ModelError: JAX raised what `SAID` lists. Other errors are passed on.
+        ModelError: JAX raised what `SAID` lists, or failed an assertion of its own
+            without a message. Other errors are passed on.
     """
     try:
         yield
@@ -84,6 +86,11 @@ def by_name() -> Iterator[None]:
             if said := re.search(pattern, str(error)):
                 name = name or NAMES.get(said[1], said[1])
                 raise ModelError(name, found, mend) from error
+        if isinstance(error, AssertionError) and not str(error):
+            line = line_of(error.__traceback__)
+            if not line.code.startswith("assert"):
+                found = "an assertion of JAX fails, without a message, while it differentiates it"
+                raise ModelError("model", f"{found}{line.place}", GIVE_DERIVATIVE) from error
         raise
 
 

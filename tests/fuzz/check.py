@@ -44,7 +44,7 @@ def check(seed: int) -> tuple[str, Outcome]:
     except ExplainedError as error:
         return case.name, _refusal(str(error))
     except Exception as error:
-        said = f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
+        said = _first_line(error)
         if _without_us(case) == said:
             return case.name, Outcome("refused", f"JAX alone does not compute it: {said}")
         return case.name, Outcome("raw", said)
@@ -55,8 +55,12 @@ def _without_us(case: Case) -> str:
     try:
         jax.jit(case.log_density)(jnp.asarray(_points(case)[0]), jnp.asarray(case.data))
     except Exception as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"
+        return _first_line(error)
     return ""
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"
 
 
 def _refusal(message: str) -> Outcome:

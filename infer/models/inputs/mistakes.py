@@ -131,7 +131,7 @@ _TABLE = _Kind(
 
 
 def _of_tracer(error: Exception, origins: Callable[[], Origins]) -> ModelError | None:
-    line = _line_of(error.__traceback__)
+    line = line_of(error.__traceback__)
     if isinstance(error, TypeError) and "does not support string indexing" in str(error):
         return ModelError("data", f"{_TABLE.what}{line.place}", _TABLE.mend)
     fits = (k for kind, begin, k in _KINDS if isinstance(error, kind) and begin in str(error))
@@ -157,8 +157,8 @@ def _jax_name(code: str) -> str:
     return ""
 
 
-def _line_of(traceback: TracebackType | None) -> _Line:
-    """Find the last line of the user's own code in a traceback."""
+def line_of(traceback: TracebackType | None) -> _Line:
+    """Return the last line of the user's own code in a traceback."""
     found = _Line("", "")
     while traceback is not None:
         name, number = traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
@@ -170,7 +170,7 @@ def _line_of(traceback: TracebackType | None) -> _Line:
     return found
 
 
-_PACKAGES = Path(__file__).parents[2]
+_PACKAGES = Path(__file__).parents[3]
 _OTHERS = (
     *(_PACKAGES / name for name in ("infer", "bijectors")),
     *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
@@ -237,7 +237,7 @@ def _of_distribution(error: Exception) -> ModelError | None:
     where = name if method == "__init__" else f"{name}.expand"
     takes = f"It takes {', '.join(n for n in known if n != 'validate_args')}."
     mend = f"NumPyro calls it {ours}. {takes}" if ours else takes
-    line = _line_of(error.__traceback__)
+    line = line_of(error.__traceback__)
     return ModelError(where, f"it takes no argument {word!r}{line.place}", mend)
 
 

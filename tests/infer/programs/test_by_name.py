@@ -42,6 +42,10 @@ def in_branch(x):
     return jax.lax.cond(x[0] > 0, called, jnp.sin, x)
 
 
+def itself_times_itself(x):
+    return jax.custom_derivatives.linear_call(lambda r, b: b * r, lambda r, b: b * r, x, x)
+
+
 PLACES = np.array([0, 0])
 REFUSED = {
     "x.at[i].apply": (lambda x: x.at[PLACES].apply(jnp.sin), "x.at[i].set(f(x[i]))"),
@@ -54,6 +58,7 @@ REFUSED = {
     "io_callback: JAX cannot diff": (lambda x: outside(io_callback, x), "stop_gradient"),
     "io_callback: JAX cannot map it over chains and draws inside": (in_branch, "out of cond"),
     "checkpoint": (lambda x: jax.checkpoint(in_branch)(x), "Take the callback out"),
+    "model: an assertion of JAX fails": (itself_times_itself, "custom_jvp"),
     "ordered io_callback": (lambda x: fixed(io_callback, x, ordered=True), "ordered=False"),
 }
 
@@ -72,6 +77,8 @@ def test_what_jax_cannot_trace_is_said_by_name(name):
 
 
 def test_other_errors_are_passed_on():
+    with pytest.raises(AssertionError), by_name():
+        assert False  # noqa: B011, PT015
     with pytest.raises(ValueError, match="of the user"), by_name():
         raise ValueError("of the user")
 
