@@ -44,7 +44,7 @@ def ours(name: str) -> dict:
     def schools(site, error, effect):
         mu = site("mu", dist.Normal(0, 5))
         tau = site("tau", dist.HalfCauchy(5))
-        theta = site("theta", dist.Normal(mu, tau), shape=(8,), centred=False)
+        theta = site("theta", dist.Normal(mu, tau), shape=(8,), centered=False)
         site.observe("effect", dist.Normal(theta, error), effect)
 
     def logistic(site, x, y):

@@ -31,7 +31,7 @@ def radon(rng):
 
     def model(site, group, x, y):
         scale = site("scale", dist.HalfNormal(1))
-        level = site("level", dist.Normal(0, scale), shape=(85,), centred=False)
+        level = site("level", dist.Normal(0, scale), shape=(85,), centered=False)
         slope, noise = site("slope", dist.Normal(0, 1)), site("noise", dist.HalfNormal(1))
         site.observe("y", dist.Normal(level[group] + slope * x, noise), y)
 

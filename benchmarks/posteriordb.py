@@ -41,7 +41,7 @@ def model_of(log_prob, supports: dict[str, tuple], data: Any) -> infer.Model:
 def sample(log_prob, supports, data, seed, info=None) -> dict[str, np.ndarray]:
     """Draw four chains; return values of shape (chain, draw, *shape).
 
-    Not every seed passes on the centred eight schools: 3 of 120 fail so, and 7 of 60 with a
+    Not every seed passes on the centered eight schools: 3 of 120 fail so, and 7 of 60 with a
     thousand draws at an acceptance of 0.9. NumPyro's NUTS failed at 5 of 40 like that, and at 2 of
     60 with 3000 draws at 0.95.
     """

@@ -93,7 +93,7 @@ def log_tanh_over(r: Float[Array, "..."]) -> Float[Array, "..."]:
 def direction(y: Float[Array, "n"]) -> tuple[Float[Array, "n"], Float[Array, ""]]:
     """Split y into its direction and the auxiliary log density of its length.
 
-    The length r has density proportional to r^(2k - 1) exp(-r^2 / 2), normalised, with
+    The length r has density proportional to r^(2k - 1) exp(-r^2 / 2), normalized, with
     k = max(n / 2, 8): that of a normal vector, but in few dimensions held off the origin,
     where a concentrated direction would make a funnel.
 

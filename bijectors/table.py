@@ -149,7 +149,7 @@ def _concatenated(constraint: Concatenation, find: Find) -> Bijector:
 
 
 def _matrices(constraint: Constraint) -> tuple[Case, ...]:
-    """List matrices that a Cholesky factorisation maps back; the larger, the sooner singular."""
+    """List matrices that a Cholesky factorization maps back; the larger, the sooner singular."""
     small = cases(constraint, (1, 1), (2, 2), (4, 4))
     return (*small, Case(constraint, (10, 10), _SINGULAR), Case(constraint, (50, 50), _NEARLY))
 

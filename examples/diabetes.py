@@ -18,7 +18,7 @@ import bijectors as bj
 import infer
 
 
-def standardised(values: np.ndarray) -> np.ndarray:
+def standardized(values: np.ndarray) -> np.ndarray:
     return (values - values.mean(0)) / values.std(0)
 
 
@@ -29,7 +29,7 @@ def regression(site, x, y):
     degrees = site("degrees", dist.Gamma(2.0, 0.1), constraint=bj.GreaterThan(2.0))
     intercept = site("intercept", dist.Normal(0.0, 1.0))
     scale = noise * jnp.sqrt(share * explained / (1 - explained))
-    slope = site("slope", dist.Normal(0.0, scale), dims="predictor", centred=False)
+    slope = site("slope", dist.Normal(0.0, scale), dims="predictor", centered=False)
     mean = intercept + x @ slope
     site.observe("y", dist.StudentT(degrees, mean, noise), y, dims="patient")
 
@@ -38,8 +38,8 @@ def main() -> None:
     data = load_diabetes(scaled=False)
     model = infer.model(
         regression,
-        x=standardised(data.data),
-        y=standardised(data.target),
+        x=standardized(data.data),
+        y=standardized(data.target),
         coords={"predictor": list(data.feature_names)},
     )
     posterior = infer.sample(model, infer.NUTS(target_acceptance=0.95), key=1)

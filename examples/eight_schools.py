@@ -22,7 +22,7 @@ ERROR = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
 def eight_schools(site, error, effect):
     mu = site("mu", dist.Normal(0, 5))
     tau = site("tau", dist.HalfCauchy(5))
-    theta = site("theta", dist.Normal(mu, tau), dims="school", centred=False)
+    theta = site("theta", dist.Normal(mu, tau), dims="school", centered=False)
     site.observe("effect", dist.Normal(theta, error), effect, dims="school")
 
 

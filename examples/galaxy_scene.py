@@ -103,7 +103,7 @@ def observed(key):
     return truth, truth() + NOISE * jax.random.normal(key, (BANDS, *FRAME))
 
 
-def modelled(truth, score, data):
+def modeled(truth, score, data):
     """One prior object for all images: the network is held once, and asked once for all."""
     spectra = [jnp.ones(BANDS) for _ in SHIFTS]
     flat = Scene(spectra, [jnp.full((SIDE, SIDE), 0.3) for _ in SHIFTS], truth.blur)
@@ -122,7 +122,7 @@ def flux(scene):
 
 def main() -> None:
     truth, data = observed(jax.random.key(0))
-    model = modelled(truth, learn(jax.random.key(1)), data)
+    model = modeled(truth, learn(jax.random.key(1)), data)
     print(model.table())
     try:
         infer.start(model, infer.NUTS())

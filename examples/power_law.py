@@ -47,13 +47,13 @@ LEAVES = {
 }
 
 
-def modelled(orbits):
+def modeled(orbits):
     data = {"axis": AXIS, "period": PERIOD}
     return infer.tree_model(orbits, log_likelihood, LEAVES, data=data)
 
 
 def main() -> None:
-    model = modelled(Orbits(PowerLaw(300.0, 1.0), 0.05))
+    model = modeled(Orbits(PowerLaw(300.0, 1.0), 0.05))
     print(model.table())
     for finding in infer.check(model):
         print(finding.passed, finding.question)
@@ -63,7 +63,7 @@ def main() -> None:
 
     # A value that leaves its set is told as soon as the tree is used again.
     try:
-        modelled(eqx.tree_at(lambda o: o.law.power, orbits, -1.0))
+        modeled(eqx.tree_at(lambda o: o.law.power, orbits, -1.0))
     except infer.ModelError as error:
         print(error)
 

@@ -50,7 +50,7 @@ class NormalPrior(NamedTuple):
 
 
 class Target(eqx.Module):
-    """An unnormalised log density over vectors of shape (size,), in nats.
+    """An unnormalized log density over vectors of shape (size,), in nats.
 
     Its leaves are the data, so that new data of the same shape compile nothing. Under
     `equinox.filter_jit`, or as an argument of a jitted function, it is one of many on other data.

@@ -38,7 +38,7 @@ from .suite import SUITE
 RESULTS = Path(__file__).parents[1] / "results"
 DRAWS = 1000
 CORES = 2
-JAX_PEERS = ("NumPyro vectorised", "NumPyro parallel", "BlackJAX")
+JAX_PEERS = ("NumPyro vectorized", "NumPyro parallel", "BlackJAX")
 
 Found = dict[str, dict[str, list[dict[str, float]]]]
 
@@ -69,14 +69,14 @@ ASKED = (
     Asked("cold, fastest peer / ours", "cold to 1000", (*JAX_PEERS, "nutpie"), False, 2, 3),
     Asked("ESS / s, ours / NumPyro and BlackJAX", "ESS / s", JAX_PEERS, True, 3, 6),
     Asked("ESS / s, ours / nutpie", "ESS / s", ("nutpie",), True, 1.3, 2),
-    Asked("compile, NumPyro vectorised / ours", "compile", JAX_PEERS[:1], False, 3),
+    Asked("compile, NumPyro vectorized / ours", "compile", JAX_PEERS[:1], False, 3),
     Asked("compile, BlackJAX / ours", "compile", JAX_PEERS[2:], False, 2),
     Asked(
         "ESS / gradient, ours / NumPyro", "ESS / grad", JAX_PEERS[:2], True,
         4, 2, on="correlated normal",
     ),
     Asked(
-        "time of a leapfrog, NumPyro vectorised / ours", "leapfrog", JAX_PEERS[:1], False,
+        "time of a leapfrog, NumPyro vectorized / ours", "leapfrog", JAX_PEERS[:1], False,
         4, on="eight schools",
     ),
 )  # fmt: skip

@@ -59,7 +59,7 @@ def ours(case: Case, **options: Any) -> Sampler:
     return run
 
 
-def numpyro_vectorised(case: Case) -> Sampler:
+def numpyro_vectorized(case: Case) -> Sampler:
     """NumPyro's NUTS, its chains batched."""
     return _numpyro(case, "vectorized")
 
@@ -185,7 +185,7 @@ def _draws(case: Case, clock: Clock, data: Any, warmed: Any) -> Draws:
 SAMPLERS: dict[str, Callable[[Case], Sampler]] = {
     "ours": ours,
     "ours, float32": ours,
-    "NumPyro vectorised": numpyro_vectorised,
+    "NumPyro vectorized": numpyro_vectorized,
     "NumPyro parallel": numpyro_parallel,
     "BlackJAX": blackjax,
     "nutpie": nutpie,

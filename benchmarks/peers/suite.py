@@ -1,7 +1,7 @@
 """The nine models, written once in NumPyro and once in PyMC, with their data.
 
 Ours, NumPyro and BlackJAX take the NumPyro program; nutpie takes the PyMC one. Both have the same
-priors, the same parametrisation and the same names.
+priors, the same parametrization and the same names.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Shift and scale: what writes a known location and scale non-centred, or learns unknown ones."""
+"""Shift and scale: what writes a known location and scale non-centered, or learns unknown ones."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from ..errors import BijectorError
 class Affine(Elementwise):
     """x = location + scale * y, with log-determinant log|scale|.
 
-    The by-product `standardised` is y, free of the rounding of (x - location) / scale.
+    The by-product `standardized` is y, free of the rounding of (x - location) / scale.
     Source: Stan reference manual, "Affinely transformed scalar".
     """
 
@@ -20,7 +20,7 @@ class Affine(Elementwise):
 
     def image(self, y: Float[Array, ""]) -> Image:
         location, scale = as_parameter(self.location, y), as_parameter(self.scale, y)
-        return bijection(location + scale * y, jnp.log(jnp.abs(scale)), standardised=y)
+        return bijection(location + scale * y, jnp.log(jnp.abs(scale)), standardized=y)
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
         return (x - as_parameter(self.location, x)) / as_parameter(self.scale, x)

@@ -13,7 +13,7 @@ class Triangular(Vectorwise):
     """x = location + factor @ y, factor lower-triangular without zeros on its diagonal.
 
     The log-determinant is the sum of the logarithms of the diagonal's absolute values.
-    By-product: `standardised` = y.
+    By-product: `standardized` = y.
     """
 
     location: Float[Array, "n"] | Float[np.ndarray, "n"]
@@ -22,7 +22,7 @@ class Triangular(Vectorwise):
     def image(self, y: Float[Array, "n"]) -> Image:
         location, factor = as_parameter(self.location, y), as_parameter(self.factor, y)
         log_det = jnp.log(jnp.abs(jnp.diagonal(factor))).sum()
-        return bijection(location + jnp.tril(factor) @ y, log_det, standardised=y)
+        return bijection(location + jnp.tril(factor) @ y, log_det, standardized=y)
 
     def inverse(self, x: Float[Array, "n"]) -> Float[Array, "n"]:
         location, factor = as_parameter(self.location, x), as_parameter(self.factor, x)

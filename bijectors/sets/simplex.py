@@ -46,7 +46,7 @@ class SoftmaxILR(Bijector):
         return bijection(value, log_det, log=log_value)
 
     def inverse(self, x: Float[Array, "k"]) -> Float[Array, "n"]:
-        # from_sum_to_zero ignores a common shift, so log x need not be centred.
+        # from_sum_to_zero ignores a common shift, so log x need not be centered.
         return from_sum_to_zero(jnp.log(x))
 
 

@@ -98,7 +98,7 @@ class _Checked(Values):
 
 
 class LogDensity(Target):
-    """A model's unnormalised log posterior over its flat unconstrained vector, in nats.
+    """A model's unnormalized log posterior over its flat unconstrained vector, in nats.
 
     Attributes:
         model: The model; its data are the leaves.

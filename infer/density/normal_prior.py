@@ -36,7 +36,7 @@ def normal_prior(target: Target) -> NormalPrior:
             "prior",
             "each site is normal by itself, but all together are not normal in the flat vector, "
             "where the spread of one depends on another, or a map bends it",
-            "Write such sites with centred=False, give the engine a mean and a covariance, or use "
+            "Write such sites with centered=False, give the engine a mean and a covariance, or use "
             "NUTS().",
         )
     covariance = np.linalg.inv(-curvatures[0])

@@ -1,4 +1,4 @@
-"""Find the sites whose prior has another site as its scale, and that are written centred."""
+"""Find the sites whose prior has another site as its scale, and that are written centered."""
 
 from functools import lru_cache
 
@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from bijectors.base import Image
 
-from ..models.priors.centring import FAMILIES
+from ..models.priors.centering import FAMILIES
 from ..models.priors.prior import unwrapped
 from ..models.protocol.site import Declaration
 from ..programs.garbage import uncollected
@@ -32,10 +32,10 @@ class _Noting(_FlatReader):
 
 
 def spread_by_others(density: LogDensity) -> tuple[str, ...]:
-    """Name the centred sites whose prior's scale depends on the vector; traces the model once.
+    """Name the centered sites whose prior's scale depends on the vector; traces the model once.
 
-    These are what `centred=False` was made for: near a small scale such a site has to be small too,
-    and few step sizes suit both that neck and the wide rest.
+    These are what `centered=False` was made for: near a small scale such a site has to be small
+    too, and few step sizes suit both that neck and the wide rest.
     """
     return _spread(kinds(density))
 

@@ -61,14 +61,14 @@ class ADVIState(NamedTuple):
     """The approximation between two steps."""
 
     normal: Normal
-    optimiser: optax.OptState
+    optimizer: optax.OptState
     sums: Sums
     ticks: Int[Array, ""]
 
 
 @dataclass(frozen=True)
 class ADVI(Engine):
-    """Fit a normal distribution in the unconstrained space by maximising the ELBO.
+    """Fit a normal distribution in the unconstrained space by maximizing the ELBO.
 
     By default gradients leave out the score of the approximation ("sticking the landing"), so
     their variance vanishes where the approximation is exact. Steps are taken in the
@@ -155,13 +155,13 @@ class ADVI(Engine):
         usable = jnp.isfinite(gradients).all()
         # The gradients need the target's score alone; without its value the ELBO is NaN.
         usable = usable & jnp.isfinite(elbo) if target.has_value else usable
-        steps, optimiser = _ADAM.update(uphill, state.optimiser)
+        steps, optimizer = _ADAM.update(uphill, state.optimizer)
         moved = normal.moved(_trusted(steps, tuning.learning_rate))
         # A step whose draws reach where the density is not finite is not taken.
-        normal, optimiser = jax.tree.map(
+        normal, optimizer = jax.tree.map(
             lambda new, old: jnp.where(usable, new, old),
-            (moved, optimiser),
-            (normal, state.optimiser),
+            (moved, optimizer),
+            (normal, state.optimizer),
         )
         sums = _add(state.sums, normal, elbo, usable)
         complete = state.ticks + 1 == EPOCH
@@ -169,7 +169,7 @@ class ADVI(Engine):
         ticks = jnp.where(complete, 0, state.ticks + 1)
         empty = _no_sums(normal)
         sums = jax.tree.map(lambda a, b: jnp.where(complete, a, b), empty, sums)
-        return ADVIState(normal, optimiser, sums, ticks), tick
+        return ADVIState(normal, optimizer, sums, ticks), tick
 
     def retune(self, tuning: ADVITuning, recent: Sequence[Draws], remaining: int) -> ADVITuning:
         change, noise = zip(*(self._movement(own) for own in recent[-1].positions), strict=True)

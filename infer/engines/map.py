@@ -1,4 +1,4 @@
-"""Find a mode: an optimiser of optax, whose one draw is where it converged."""
+"""Find a mode: an optimizer of optax, whose one draw is where it converged."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class MAPState(NamedTuple):
 
     Attributes:
         position: Where the next step begins.
-        optimiser: The state of the optax optimiser.
+        optimizer: The state of the optax optimizer.
         last_log_density: Where the last step began, in nats.
         best: Best position so far; of estimates, the mean of the later positions.
         merit: How good it is: the log density there, in nats. Of a target without a value,
@@ -45,7 +45,7 @@ class MAPState(NamedTuple):
     """
 
     position: Vector
-    optimiser: Any
+    optimizer: Any
     last_log_density: Scalar
     best: Vector
     merit: Scalar
@@ -59,17 +59,17 @@ class MAP(Engine):
     """Maximum a posteriori, from several starts.
 
     Attributes:
-        space: "constrained" maximises the density of the constrained values, without the
+        space: "constrained" maximizes the density of the constrained values, without the
             maps' log-determinants; "unconstrained" that of the flat vector, with them.
             The modes differ, so there is no default.
-        optimizer: "lbfgs", or any optax optimiser, such as `optax.adam(0.05)`.
+        optimizer: "lbfgs", or any optax optimizer, such as `optax.adam(0.05)`.
         tolerance: A search ends where no |gradient| times max(1, |position|) exceeds it; by
             default the square root of the precision. L-BFGS also ends where its steps change
             the log density by no more than rounding, which counts as converged if the gradient
             is small beside the log density.
-        max_steps: Most steps of the optimiser.
+        max_steps: Most steps of the optimizer.
 
-    A target without a value is climbed by its gradient alone, with an optax optimiser that
+    A target without a value is climbed by its gradient alone, with an optax optimizer that
     asks for no value, such as Adam. The best position is then where max |gradient| times
     max(1, |position|) is least; of an earlier one it counts double after 20 steps, so that a
     flat place on the way is forgotten.
@@ -78,7 +78,7 @@ class MAP(Engine):
     no gradient vanishes: the search takes `max_steps` steps, and its answer is the mean of the
     positions of the last half of them (Polyak & Juditsky 1992). Then it never counts as converged.
 
-    An optax optimiser equals only itself, so keep one rather than making it anew for each call:
+    An optax optimizer equals only itself, so keep one rather than making it anew for each call:
     a new one compiles a new program.
     """
 
@@ -106,7 +106,7 @@ class MAP(Engine):
             raise EngineError(
                 "MAP",
                 f"optimizer is {self.optimizer!r}",
-                'Choose "lbfgs", or give an optax optimiser such as optax.adam(0.05).',
+                'Choose "lbfgs", or give an optax optimizer such as optax.adam(0.05).',
             )
 
     @property
@@ -166,8 +166,8 @@ class MAP(Engine):
     ) -> tuple[MAPState, Tick]:
         loss = _loss(target)
         value, gradient = self._evaluate(loss, state)
-        updates, optimiser = self._optax.update(
-            gradient, state.optimiser, state.position, value=value, grad=gradient, value_fn=loss
+        updates, optimizer = self._optax.update(
+            gradient, state.optimizer, state.position, value=value, grad=gradient, value_fn=loss
         )
         stalled = self._stalled(state, value)
         steepness = _steepness(state.position, gradient)
@@ -177,7 +177,7 @@ class MAP(Engine):
         converged = converged & (value < _huge(value))
         state = _better(_noted(state, -value, steepness), -value > state.merit, -value, -gradient)
         complete = converged | stalled | (state.n_steps >= tuning.max_steps)
-        moved = _moved(state, updates, optimiser)._replace(last_log_density=-value)
+        moved = _moved(state, updates, optimizer)._replace(last_log_density=-value)
         return moved, _report(state, complete, converged, state.merit)
 
     def _tick_by_gradient(
@@ -186,28 +186,28 @@ class MAP(Engine):
         unknown, ascent = target.evaluate(state.position)
         usable = jnp.isfinite(ascent).all()
         gradient = jnp.where(usable, ascent, 0.0)
-        updates, optimiser = self._optax.update(-gradient, state.optimiser, state.position)
+        updates, optimizer = self._optax.update(-gradient, state.optimizer, state.position)
         steepness = _steepness(state.position, gradient)
         converged = usable & (steepness <= tuning.tolerance)
         state = _noted(state, unknown, steepness)._replace(merit=state.merit * FORGOTTEN)
         state = _better(state, usable & (-steepness > state.merit), -steepness, gradient)
         complete = converged | (state.n_steps >= tuning.max_steps)
-        return _moved(state, updates, optimiser), _report(state, complete, converged, unknown)
+        return _moved(state, updates, optimizer), _report(state, complete, converged, unknown)
 
     def _tick_by_minibatch(
         self, target: Target, tuning: MAPTuning, state: MAPState
     ) -> tuple[MAPState, Tick]:
         value, ascent = target.evaluate(state.position)
         gradient = jnp.where(jnp.isfinite(ascent).all(), ascent, 0.0)
-        updates, optimiser = self._optax.update(
-            -gradient, state.optimiser, state.position, value=-value, grad=-gradient
+        updates, optimizer = self._optax.update(
+            -gradient, state.optimizer, state.position, value=-value, grad=-gradient
         )
         averaged = _noted(state, value, _steepness(state.position, ascent))._replace(
             best=_averaged(state, tuning), best_gradient=gradient, n_steps=state.n_steps + 1
         )
         complete = averaged.n_steps >= tuning.max_steps
         report = _report(averaged, complete, jnp.asarray(False), value)
-        return _moved(averaged, updates, optimiser), report
+        return _moved(averaged, updates, optimizer), report
 
     def retune(self, tuning: MAPTuning, recent: Sequence[Draws], remaining: int) -> MAPTuning:
         return tuning
@@ -221,7 +221,7 @@ class MAP(Engine):
     def _evaluate(self, loss: Callable, state: MAPState) -> tuple[Any, Any]:
         if isinstance(self.optimizer, str):
             # The line search has evaluated its end point already.
-            return optax.value_and_grad_from_state(loss)(state.position, state=state.optimiser)
+            return optax.value_and_grad_from_state(loss)(state.position, state=state.optimizer)
         return jax.value_and_grad(loss)(state.position)
 
     def _stalled(self, state: MAPState, value: Scalar) -> Bool[Array, ""]:
@@ -252,9 +252,9 @@ def _better(state: MAPState, better: Bool[Array, ""], merit: Scalar, gradient: V
     )
 
 
-def _moved(state: MAPState, updates: Any, optimiser: Any) -> MAPState:
+def _moved(state: MAPState, updates: Any, optimizer: Any) -> MAPState:
     position = jnp.asarray(optax.apply_updates(state.position, updates))
-    return state._replace(position=position, optimiser=optimiser)
+    return state._replace(position=position, optimizer=optimizer)
 
 
 def _report(
@@ -269,11 +269,11 @@ def _report(
     return Tick(complete, state.best, state.best_gradient, stats)
 
 
-def _asks_for_value(optimiser: optax.GradientTransformationExtraArgs) -> bool:
-    """Tell whether an optimiser refuses to make a step of a gradient alone."""
+def _asks_for_value(optimizer: optax.GradientTransformationExtraArgs) -> bool:
+    """Tell whether an optimizer refuses to make a step of a gradient alone."""
     here = jnp.zeros(1)
     try:
-        jax.eval_shape(lambda: optimiser.update(here, optimiser.init(here), here))
+        jax.eval_shape(lambda: optimizer.update(here, optimizer.init(here), here))
     except TypeError:
         return True
     return False

@@ -1,4 +1,4 @@
-"""Directions in which standardised draws are spread otherwise than a standard normal."""
+"""Directions in which standardized draws are spread otherwise than a standard normal."""
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -18,12 +18,12 @@ def principal_stretches(
     """Find the directions along which a metric should stretch, and by how much.
 
     The covariance sought is the geometric mean of that of the draws and the inverse of that of
-    the scores: it minimises the Fisher divergence to a standard normal, and is exact for a
+    the scores: it minimizes the Fisher divergence to a standard normal, and is exact for a
     normal target whose draws span the space.
 
     Args:
-        draws: Standardised, shape (rows, size).
-        scores: Gradients with respect to the standardised position, shape (rows, size).
+        draws: Standardized, shape (rows, size).
+        scores: Gradients with respect to the standardized position, shape (rows, size).
         most: How many directions to return at most, the most stretched first.
 
     Returns:
@@ -36,7 +36,7 @@ def principal_stretches(
     finite = np.isfinite(draws).all(-1) & np.isfinite(scores).all(-1)
     if finite.sum() < FEWEST_ROWS:
         return _none(size)
-    spread, steepness = (_centred(a[finite]) for a in (draws, scores))
+    spread, steepness = (_centered(a[finite]) for a in (draws, scores))
     if size <= 2 * min(len(spread), MOST_ROWS):
         return _stretches(spread, steepness, most)
     basis = _basis(spread, steepness)
@@ -44,7 +44,7 @@ def principal_stretches(
     return basis @ directions, stretch
 
 
-def _centred(rows: np.ndarray) -> np.ndarray:
+def _centered(rows: np.ndarray) -> np.ndarray:
     return rows.astype(np.float64) - rows.mean(0, dtype=np.float64)
 
 
@@ -57,7 +57,7 @@ def _basis(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:
 def _stretches(
     spread: np.ndarray, steepness: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find directions and stretches as above, of centred rows in a space of few dimensions."""
+    """Find directions and stretches as above, of centered rows in a space of few dimensions."""
     with np.errstate(over="ignore", invalid="ignore"):
         squares = _squares(spread), _squares(steepness)
     if not all(np.isfinite(own).all() for own in squares):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# LLVM unrolls rows of up to 32 numbers whole, and then vectorises them badly: at 30 columns,
+# LLVM unrolls rows of up to 32 numbers whole, and then vectorizes them badly: at 30 columns,
 # rows widened to 40 take half the time.
 NARROW, WIDE = 16, 40
 

@@ -172,7 +172,7 @@ def default_rank(size: int) -> int:
 
 
 def fisher_scale(draws: np.ndarray, scores: np.ndarray, previous: np.ndarray) -> np.ndarray:
-    """Compute the scales that minimise the Fisher divergence to a standard normal.
+    """Compute the scales that minimize the Fisher divergence to a standard normal.
 
     variance = sqrt(Var draws / Var scores), pooled over all rows, in float64; for a normal
     target it is exact from two rows on. A coordinate whose variance is zero or not finite keeps its

@@ -106,12 +106,12 @@ def autocorrelation_times(draws: np.ndarray) -> np.ndarray:
     Args:
         draws: Shape (chains, draws, size), of one distribution.
 
-    Source: Geyer (1992), Practical Markov chain Monte Carlo, section 3.3: sums of neighbouring
+    Source: Geyer (1992), Practical Markov chain Monte Carlo, section 3.3: sums of neighboring
         autocovariances, up to the first that is not positive.
     """
     count = draws.shape[1]
-    centred = draws.astype(np.float64) - draws.mean((0, 1))
-    spectrum = np.fft.rfft(centred, n=2 * count, axis=1)
+    centered = draws.astype(np.float64) - draws.mean((0, 1))
+    spectrum = np.fft.rfft(centered, n=2 * count, axis=1)
     covariances = np.fft.irfft(np.abs(spectrum) ** 2, axis=1)[:, :count].mean(0)
     with np.errstate(divide="ignore", invalid="ignore"):
         correlations = np.nan_to_num(covariances / covariances[:1])

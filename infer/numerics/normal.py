@@ -43,10 +43,10 @@ class Normal(eqx.Module):
 
     def log_density(self, position: Vector) -> Scalar:
         """Log density in nats of any position."""
-        centred = position - self.mean
+        centered = position - self.mean
         if self.scale.ndim == 1:
-            return self.log_density_of_noise(centred / self.scale)
-        noise = jax.scipy.linalg.solve_triangular(self.scale, centred, lower=True)
+            return self.log_density_of_noise(centered / self.scale)
+        noise = jax.scipy.linalg.solve_triangular(self.scale, centered, lower=True)
         return self.log_density_of_noise(noise)
 
     def moved(self, step: "Normal") -> "Normal":

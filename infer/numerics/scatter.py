@@ -37,7 +37,7 @@ def scatter_in_loop(
 ) -> Array:  # fmt: skip
     """Combine windows of `operand` with `updates`, in the order of the indices.
 
-    If neighbouring updates are added to the same place, as in data sorted by group, they are
+    If neighboring updates are added to the same place, as in data sorted by group, they are
     summed first, so that no addition waits for the one before to be stored.
 
     Args:

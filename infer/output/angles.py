@@ -53,7 +53,7 @@ def across_the_cut(posterior: xarray.Dataset) -> Iterator[str]:
     if cut:
         yield (
             f"draws of {', '.join(cut)} lie on both sides of pi, where an angle jumps to -pi: its "
-            "plain mean, sd, R-hat and ESS, as arviz.summary gives them, say nothing. Summarise "
+            "plain mean, sd, R-hat and ESS, as arviz.summary gives them, say nothing. Summarize "
             f"numpy.cos and numpy.sin of it, or with ArviZ 0.x give circ_var_names={cut}. (infer "
             "judged cosine and sine.)"
         )

@@ -85,11 +85,11 @@ class Approximation:
         its digits.
         """
         mean, scale = (np.asarray(a, np.float64) for a in (self.normal.mean, self.normal.scale))
-        centred = np.asarray(positions, np.float64) - mean
+        centered = np.asarray(positions, np.float64) - mean
         is_factor = scale.ndim == 2
         diagonal = np.diagonal(scale) if is_factor else scale
         with np.errstate(all="ignore"):
-            noise = np.linalg.solve(scale, centred.T).T if is_factor else centred / scale
+            noise = np.linalg.solve(scale, centered.T).T if is_factor else centered / scale
             log_norm = np.log(diagonal).sum() + 0.5 * len(mean) * np.log(2 * np.pi)
             return -0.5 * (noise**2).sum(-1) - log_norm
 

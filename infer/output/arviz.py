@@ -30,7 +30,7 @@ def to_arviz(run: Run) -> Any:
     site, which sites are frozen, and where the time went.
 
     Angles lie between -pi and pi, and have the attributes `circular=1` and `units="rad"`. Their
-    plain means, R-hat and ESS say nothing if draws lie on both sides of pi: summarise their cosines
+    plain means, R-hat and ESS say nothing if draws lie on both sides of pi: summarize their cosines
     and sines, or give `arviz.summary` of ArviZ 0.x their names as `circ_var_names`.
 
     Raises:

@@ -19,7 +19,7 @@ from ..run.run import Run
 from ..target import Target
 from ..types import Scalar, Vector
 from .origin import run_of
-from .remedy import either, non_centred, shorter_steps
+from .remedy import either, non_centered, shorter_steps
 from .values import constrained
 
 # Coordinates that are named.
@@ -119,7 +119,7 @@ def explain_divergences(run: Any, most: int = 20) -> Divergences:
         tuple(run.density.labels()),
         int(diverging.sum()),
         diverging.size,
-        either(non_centred(run.density), shorter_steps(run.engine)),
+        either(non_centered(run.density), shorter_steps(run.engine)),
     )
 
 

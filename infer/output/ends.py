@@ -152,11 +152,11 @@ def _edge(value: Any) -> str:
 
 
 def _still_rising(ends: Ends, probe: Probe) -> str:
-    centre, lp = probe.centre, ends.lp[ends.best]
-    values, _ = probe.evaluate(2 * centre[None])
+    center, lp = probe.center, ends.lp[ends.best]
+    values, _ = probe.evaluate(2 * center[None])
     if not values[0] > lp + STILL_RISING:
         return ""
-    along = most_changed(ends.density, centre)
+    along = most_changed(ends.density, center)
     return (
         f"the log density still rises further out along {along}: from {lp:.4g} to "
         f"{values[0]:.4g} nats at twice the unconstrained values that the search came to. It may "

@@ -42,7 +42,7 @@ class Optimum:
         lp: Log density there in nats, with the Jacobian if `space` is "unconstrained"; NaN of
             a density that has no value.
         space: In which space it is a mode.
-        view: What was maximised, as `LogDensity.view` says it.
+        view: What was maximized, as `LogDensity.view` says it.
         start: Which start's search found it.
         converged: Whether that search met its stop rule, at a point from which the log density was
             not seen to rise.

@@ -9,15 +9,15 @@ from ..models.inputs.names import listed
 NAMED = 5
 
 
-def non_centred(density: LogDensity | None) -> str:
-    """Advise to write non-centred what has another site as its scale; empty if there is none."""
+def non_centered(density: LogDensity | None) -> str:
+    """Advise to write non-centered what has another site as its scale; empty if there is none."""
     names = () if density is None else spread_by_others(density)
     if not names:
         return ""
     them = "it" if len(names) == 1 else "them"
     return (
         f"the scale of {listed(names, NAMED)} depends on other sites: write {them} "
-        "non-centred (centred=False; of a NumPyro model, by LocScaleReparam)"
+        "non-centered (centered=False; of a NumPyro model, by LocScaleReparam)"
     )
 
 

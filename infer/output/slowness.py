@@ -17,7 +17,7 @@ from ..programs.native import Program, Refusal, program
 from ..run.run import Run
 from ..types import Vector
 from .origin import run_of
-from .remedy import either, non_centred
+from .remedy import either, non_centered
 
 # Gradients timed: enough to last far longer than a call.
 TIMED_SECONDS = 0.2
@@ -121,7 +121,7 @@ def why_slow(run: Any) -> Slowness:
         tuple(zip(sizes.tolist(), counts.tolist(), strict=True)),
         at_limit,
         run.why_not_native,
-        either(LONGER, non_centred(run.density)) if at_limit > OFTEN else "",
+        either(LONGER, non_centered(run.density)) if at_limit > OFTEN else "",
     )
 
 

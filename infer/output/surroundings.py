@@ -43,28 +43,28 @@ class Probe(NamedTuple):
 
     Attributes:
         density: The log density.
-        centre: The point, shape (size,).
+        center: The point, shape (size,).
         steps: Half lengths of the differences along each coordinate, shape (size,).
     """
 
     density: LogDensity
-    centre: np.ndarray
+    center: np.ndarray
     steps: np.ndarray
 
     @classmethod
-    def at(cls, density: LogDensity, centre: np.ndarray) -> "Probe":
+    def at(cls, density: LogDensity, center: np.ndarray) -> "Probe":
         """Choose steps that balance rounding and curvature: the cube root of the precision."""
-        scale = np.maximum(1.0, np.abs(centre))
-        return cls(density, centre, np.cbrt(np.finfo(centre.dtype).eps) * scale)
+        scale = np.maximum(1.0, np.abs(center))
+        return cls(density, center, np.cbrt(np.finfo(center.dtype).eps) * scale)
 
     def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute values, shape (n,), and gradients, shape (n, size), at points of that shape."""
         count = len(points)
-        filled = np.concatenate([points, np.repeat(self.centre[None], -count % ROWS, 0)])
+        filled = np.concatenate([points, np.repeat(self.center[None], -count % ROWS, 0)])
         with np.errstate(over="ignore"):
-            filled = filled.astype(self.centre.dtype)
+            filled = filled.astype(self.center.dtype)
         each = []
-        for rows in filled.reshape(-1, ROWS, len(self.centre)):
+        for rows in filled.reshape(-1, ROWS, len(self.center)):
             made, _ = program(_in_turn, (), (self.density, rows), "brief")
             assert isinstance(made, Program)
             each.append(tuple(map(np.asarray, made.call(self.density, rows))))
@@ -77,7 +77,7 @@ class Probe(NamedTuple):
         relative = np.abs(directions) / self.steps
         lengths = 1 / np.maximum(relative.max(1), np.finfo(float).tiny)
         offsets = lengths[:, None] * directions
-        _, ends = self.evaluate(np.concatenate([self.centre + offsets, self.centre - offsets]))
+        _, ends = self.evaluate(np.concatenate([self.center + offsets, self.center - offsets]))
         up, down = np.split(ends, 2)
         with np.errstate(all="ignore"):
             return (up - down) / (2 * lengths[:, None])
@@ -99,7 +99,7 @@ def tolerance(lp: float) -> float:
 
 
 def sharers(probe: Probe, lp: float, ends: np.ndarray) -> np.ndarray:
-    """Return which searches ended at the centre of a probe, within what a search leaves open.
+    """Return which searches ended at the center of a probe, within what a search leaves open.
 
     That is a small share of the spread of the posterior, which the line through each end measures:
     half way to it and eight times as far out the log density has fallen little, and as a parabola
@@ -110,18 +110,18 @@ def sharers(probe: Probe, lp: float, ends: np.ndarray) -> np.ndarray:
         lp: The log density there, in nats; not finite if it has none.
         ends: Of all searches that came as high, shape (searches, size).
     """
-    ways = ends.astype(float) - probe.centre
-    away = np.abs(ways) / np.maximum(1.0, np.abs(probe.centre))
+    ways = ends.astype(float) - probe.center
+    away = np.abs(ways) / np.maximum(1.0, np.abs(probe.center))
     near = np.asarray(away.max(1) <= CLOSE)
     if not np.isfinite(lp):
         return near
     with np.errstate(all="ignore"):
-        points = probe.centre + np.array(LINE)[:, None, None] * ways
-        values, _ = probe.evaluate(points.reshape(-1, len(probe.centre)))
+        points = probe.center + np.array(LINE)[:, None, None] * ways
+        values, _ = probe.evaluate(points.reshape(-1, len(probe.center)))
         falls = np.where(np.isfinite(values), lp - values, np.inf).reshape(len(LINE), -1)
     half, inner, outer = falls
     little = (half <= tolerance(lp)) & (outer <= LINE[2] ** 2 * tolerance(lp))
-    seen = outer > 1e3 * np.finfo(probe.centre.dtype).eps * max(1.0, abs(lp))
+    seen = outer > 1e3 * np.finfo(probe.center.dtype).eps * max(1.0, abs(lp))
     # Twice as far out a parabola has fallen four times as much.
     parabola = (outer >= 2 * inner) & (outer <= 8 * inner)
     return little & (near | (seen & parabola))
@@ -137,10 +137,10 @@ def rise_from(probe: Probe, lp: float) -> Rise | None:
     bend, direction = _steepest(probe)
     if not bend > 0:
         return None
-    resolution = max(NEAR, 1e3 * np.finfo(probe.centre.dtype).eps * abs(lp))
+    resolution = max(NEAR, 1e3 * np.finfo(probe.center.dtype).eps * abs(lp))
     lengths = np.sqrt(2 * resolution * GAINS / bend)
     offsets = np.concatenate([lengths, -lengths])[:, None] * direction
-    values, _ = probe.evaluate(probe.centre + offsets)
+    values, _ = probe.evaluate(probe.center + offsets)
     gains = values - lp
     seen = np.isfinite(gains) & (gains >= GAINED * resolution * np.tile(GAINS, 2))
     if not seen.any():
@@ -150,7 +150,7 @@ def rise_from(probe: Probe, lp: float) -> Rise | None:
 
 def _steepest(probe: Probe) -> tuple[float, np.ndarray]:
     """Find the direction, with its curvature, that bends upwards most for its coordinates."""
-    size = len(probe.centre)
+    size = len(probe.center)
     if size > WHOLE:
         return _steepest_in_subspace(probe)
     hessian = probe.bends(np.eye(size))
@@ -166,7 +166,7 @@ def _steepest(probe: Probe) -> tuple[float, np.ndarray]:
 
 def _steepest_in_subspace(probe: Probe) -> tuple[float, np.ndarray]:
     """By a block Krylov subspace. Source: Golub & Van Loan (2013), section 10.3.6."""
-    block = np.random.default_rng(0).normal(size=(len(probe.centre), ROWS // 2))
+    block = np.random.default_rng(0).normal(size=(len(probe.center), ROWS // 2))
     basis, images = np.empty((len(block), 0)), np.empty((len(block), 0))
     while basis.shape[1] < WHOLE:
         for _ in range(2):

@@ -17,7 +17,7 @@ from .angles import across_the_cut, without_angles
 from .arviz import SET, to_arviz
 from .moved import moved
 from .origin import run_of
-from .remedy import either, non_centred, shorter_steps
+from .remedy import either, non_centered, shorter_steps
 from .slowness import LONGER, OFTEN, cut_short
 from .suspects import MOST_NUMBERS, Numbers, numbers_of, suspects
 
@@ -128,7 +128,7 @@ def _divergent(
             f"{diverging.sum()} of {diverging.size} transitions after warm-up diverged "
             f"({diverging.mean():.1%}), so the draws may miss a part of the posterior. "
             "infer.explain_divergences(result) says where. "
-            f"{either(non_centred(density), shorter_steps(engine))}"
+            f"{either(non_centered(density), shorter_steps(engine))}"
         ).strip()
 
 
@@ -141,7 +141,8 @@ def _at_limit(
         yield (
             f"{share:.0%} of the trajectories were cut short by {limit}={getattr(engine, limit)}: "
             "the posterior is badly scaled or strongly curved. "
-            f"{either(LONGER, non_centred(density))} infer.why_slow(result) says how long they are."
+            f"{either(LONGER, non_centered(density))} infer.why_slow(result) says how long they "
+            "are."
         )
 
 
@@ -154,7 +155,7 @@ def _low_energy(stats: Mapping[str, np.ndarray], density: LogDensity | None) -> 
         yield (
             f"E-BFMI is {np.nanmin(low):.2f} (below {SMALLEST_BFMI}) in {_chains(chains)}: "
             "energies change slowly from draw to draw, as they do if tails are heavy. "
-            f"{either(non_centred(density), 'give priors lighter tails')}"
+            f"{either(non_centered(density), 'give priors lighter tails')}"
         )
 
 

@@ -217,7 +217,7 @@ def facts_of(density: LogDensity) -> Facts:
 
 
 def _gradient_flops(density: LogDensity) -> float:
-    """Count the operations of one gradient, before XLA optimises them."""
+    """Count the operations of one gradient, before XLA optimizes them."""
     position = jax.ShapeDtypeStruct((density.size,), jax.dtypes.canonicalize_dtype(float))
     lowered = jax.jit(lambda density, q: density.evaluate(q)).lower(density, position)
     return float((lowered.cost_analysis() or {}).get("flops", 0.0))

@@ -156,10 +156,10 @@ def run_block(
         order: What is to do.
     """
     alone = order.keys.shape[0] == 1 and engine.scope == "chain"
-    vectorise = _on_the_only if alone else _over_chains
-    begin = vectorise(_begin, engine, shared)
+    vectorize = _on_the_only if alone else _over_chains
+    begin = vectorize(_begin, engine, shared)
     start = begin(own, state, order.keys, order.entering, order.window)
-    tick = vectorise(_tick_one, engine, shared)
+    tick = vectorize(_tick_one, engine, shared)
     rows = jnp.zeros((order.keys.shape[0], capacity + 1, record), _float_type(start[0]))
 
     def going(carry) -> Array:
@@ -180,7 +180,7 @@ def run_block(
     filled = jnp.zeros_like(jnp.asarray(order.drawn))
     carry = (start, rows, filled, jnp.int32(0))
     (ticked, _), rows, filled, ticks = jax.lax.while_loop(going, body, carry)
-    return Block(vectorise(pack)(ticked), rows, filled, ticks)
+    return Block(vectorize(pack)(ticked), rows, filled, ticks)
 
 
 def _begin(engine, shared, own, state, key_data, entering, window):

@@ -49,7 +49,7 @@ def refuse_unless_offered(density: LogDensity, engine: Engine) -> None:
             type(engine).__name__,
             "the model has a minibatch, so its log density is another one at every step, which "
             "this engine would take for the posterior's",
-            "Choose ADVI, or MAP with a first-order optimiser such as optax.adam(0.01), or "
+            "Choose ADVI, or MAP with a first-order optimizer such as optax.adam(0.01), or "
             'BlackJAX("sgld", step_size=...); or let the engine see all rows, with minibatch=None.',
         )
     if density.size == 0:

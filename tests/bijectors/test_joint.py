@@ -55,7 +55,7 @@ def test_a_chain_adds_log_dets():
 def test_affine_hands_over_the_standardised_value():
     affine = bj.Over(bj.Affine(jnp.array([1e8, 0.0]), 1e-6), (2,))
     image = affine.image(jnp.array([0.123456789, -2.0]))
-    np.testing.assert_array_equal(image.by_products["standardised"], [0.123456789, -2.0])
+    np.testing.assert_array_equal(image.by_products["standardized"], [0.123456789, -2.0])
     bj.check_bijector(bj.Affine(0.5, -2.0), bj.Real(), (3,))
 
 

@@ -1,4 +1,4 @@
-"""A redundant map's auxiliary density is a law of the length alone, and normalised."""
+"""A redundant map's auxiliary density is a law of the length alone, and normalized."""
 
 import jax.numpy as jnp
 import numpy as np

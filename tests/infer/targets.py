@@ -12,8 +12,8 @@ COVARIANCE = np.array([[1.0, 0.6, 0.0], [0.6, 2.0, -0.3], [0.0, -0.3, 0.5]])
 
 
 def _normal(values, data):
-    centred = values["x"] - data["mean"]
-    return -0.5 * centred @ data["precision"] @ centred
+    centered = values["x"] - data["mean"]
+    return -0.5 * centered @ data["precision"] @ centered
 
 
 def normal(mean=MEAN, covariance=COVARIANCE):

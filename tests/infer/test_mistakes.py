@@ -165,11 +165,11 @@ def test_a_prior_that_is_not_a_distribution():
     )
 
 
-def test_non_centring_without_a_location_and_scale():
+def test_non_centering_without_a_location_and_scale():
     def make():
-        return infer.model(lambda site: site("x", dist.Gamma(1.0, 1.0), centred=False))
+        return infer.model(lambda site: site("x", dist.Gamma(1.0, 1.0), centered=False))
 
-    refuses(make, infer.ModelError, "x:", "Gamma", "Normal", "centred=True")
+    refuses(make, infer.ModelError, "x:", "Gamma", "Normal", "centered=True")
 
 
 @pytest.mark.may_compile

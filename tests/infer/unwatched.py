@@ -217,7 +217,7 @@ for word, ours in {
     "sample_shape": "shape=",
     "size": "shape=",
     "dim": "dims=",
-    "centered": "centred=",
+    "centered": "centered=",
     "transform": "bijector=",
 }.items():
     mistake(

@@ -65,7 +65,7 @@ class ChEESState(NamedTuple):
 
 @dataclass(frozen=True)
 class ChEES(Engine):
-    """HMC with a trajectory length that maximises the change of the squared distance.
+    """HMC with a trajectory length that maximizes the change of the squared distance.
 
     All chains move in step, with the same jittered number of leapfrogs, and learn step size and
     length together; the more chains, the better they learn: a dozen at the least, some hundred

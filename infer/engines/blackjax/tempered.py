@@ -80,7 +80,7 @@ class TemperedSMC(Engine):
     HMC, and weighted for the next power, chosen so that a share `ess` of them stays effective. At
     the posterior weights are equal, and every further stage is a draw of each particle. The
     statistic `log_marginal_likelihood` is the evidence, in nats, if priors and likelihood are
-    normalised; `stages` counts the powers.
+    normalized; `stages` counts the powers.
 
     Attributes:
         moves: HMC moves of a particle in a stage.

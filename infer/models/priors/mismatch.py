@@ -76,9 +76,9 @@ def has_wall(support: Constraint, constraint: Constraint) -> bool:
 
 
 _CUT = (
-    "the prior {kind} is cut off at {constraint} and not normalised anew: right for a posterior, "
+    "the prior {kind} is cut off at {constraint} and not normalized anew: right for a posterior, "
     "while an evidence is off by the log of the prior's mass inside "
-    "(numpyro.distributions.TruncatedDistribution is normalised)"
+    "(numpyro.distributions.TruncatedDistribution is normalized)"
 )
 _WALL = (
     "the map is that of {constraint}, but the prior {kind} lives on {support}: outside, the "

@@ -13,7 +13,7 @@ from bijectors.base import Bijector, Constraint, Shape
 from bijectors.translate.numpyro import from_numpyro
 
 from ...errors import ModelError
-from .centring import FAMILIES, Part, centring, standardised
+from .centering import FAMILIES, Part, centering, standardized
 from .from_tfp import TfpDistribution, as_numpyro, is_of_tfp
 from .mismatch import has_wall, remark
 from .score import is_valued
@@ -82,9 +82,9 @@ class Prior:
         extra = range(len(self.batch_shape), log_density.ndim)
         return log_density.sum(tuple(extra))
 
-    def centring(self, centred: Part, where: str) -> Bijector:
-        """Return the map of a site that is not centred, or in part; see `centring`."""
-        return centring(unwrapped(self.distribution), centred, where)
+    def centering(self, centered: Part, where: str) -> Bijector:
+        """Return the map of a site that is not centered, or in part; see `centering`."""
+        return centering(unwrapped(self.distribution), centered, where)
 
 
 def prior_of(distribution: object, where: str) -> dist.Distribution:
@@ -151,7 +151,7 @@ def _lkj_cholesky(d, log_diagonal: Array, _: Array) -> Array:
     order = log_diagonal.shape[-1]
     rows = jnp.arange(1, order + 1, dtype=log_diagonal.dtype)
     weights = order - rows + 2 * jnp.asarray(d.concentration)[..., None] - 2
-    # At the identity every logarithm is zero: what is left is the normaliser.
+    # At the identity every logarithm is zero: what is left is the normalizer.
     return d.log_prob(jnp.eye(order)) + (weights * log_diagonal).sum(-1)
 
 
@@ -172,7 +172,7 @@ def _wishart(d, log_diagonal: Array, value: Array) -> Array:
 
 
 def _scaled(d, left: Array, right: Array, log_power: Array) -> Array:
-    """Add -trace(scale^-1 left right) / 2 and the normaliser, which is left at the identity."""
+    """Add -trace(scale^-1 left right) / 2 and the normalizer, which is left at the identity."""
     scale_tril, product = jnp.broadcast_arrays(d.scale_tril, left @ right)
     identity = jnp.broadcast_to(jnp.eye(left.shape[-1], dtype=left.dtype), product.shape)
     trace = lambda matrix: jnp.trace(cho_solve((scale_tril, True), matrix), 0, -2, -1)  # noqa: E731
@@ -194,6 +194,6 @@ _FORMULAE: dict[tuple[type, str], Callable] = {
 
 
 def _formula(kind: type, by_product: str) -> Callable | None:
-    if by_product == "non_centred":
-        return standardised if kind in FAMILIES else None
+    if by_product == "non_centered":
+        return standardized if kind in FAMILIES else None
     return _FORMULAE.get((kind, by_product))

@@ -87,7 +87,7 @@ def _permuted(numbers: UInt32[Array, "n"], keys: UInt32[Array, "rounds"], half: 
 
 
 def _mixed(bits: Array) -> Array:
-    """Mix 32 bits. Source: Appleby (2011), the finaliser of MurmurHash3."""
+    """Mix 32 bits. Source: Appleby (2011), the finalizer of MurmurHash3."""
     bits = (bits ^ (bits >> 16)) * jnp.uint32(0x85EBCA6B)
     bits = (bits ^ (bits >> 13)) * jnp.uint32(0xC2B2AE35)
     return bits ^ (bits >> 16)

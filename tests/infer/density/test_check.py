@@ -133,7 +133,7 @@ def schools(site, sigma, y):
     mu = site("mu", dist.Normal(0, 5))
     tau = site("tau", dist.HalfCauchy(5))
     share = site.param("share", bj.Simplex(3))
-    theta = site("theta", dist.Normal(mu, tau * share[0]), shape=(3,), centred=False)
+    theta = site("theta", dist.Normal(mu, tau * share[0]), shape=(3,), centered=False)
     site("free", dist.Uniform(0.0, 1.0))
     site.observe("y", dist.Normal(theta, sigma), y)
 

@@ -78,5 +78,5 @@ def test_sites_whose_spread_depends_on_each_other_are_not():
         depth = site("depth", dist.Normal(0.0, 1.0))
         site("x", dist.Normal(0.0, jnp.exp(depth)))
 
-    with pytest.raises(infer.ModelError, match="not normal in the flat vector.*centred=False"):
+    with pytest.raises(infer.ModelError, match="not normal in the flat vector.*centered=False"):
         infer.log_density(infer.model(funnel)).normal_prior()

@@ -104,8 +104,8 @@ def normal_of(covariance, mean):
     precision = jnp.asarray(np.linalg.inv(covariance))
 
     def density(values):
-        centred = values["x"] - jnp.asarray(mean)
-        return -0.5 * centred @ precision @ centred
+        centered = values["x"] - jnp.asarray(mean)
+        return -0.5 * centered @ precision @ centered
 
     return infer.declared(density, {"x": bj.Real(shape=(len(mean),))})
 

@@ -118,7 +118,7 @@ def test_a_tick_keeps_the_precision_under_strict_promotion(engine, dtype):
     tuning, state = jax.tree.map(cast, (tuning, jax.tree.map(lambda a: a[0], state)))
     if is_wrapped(engine) and dtype == jnp.float32:
         pytest.skip("the library's own numbers are of JAX's default precision")
-    # The optimisers of optax, and another library, promote inside; all that is ours does not.
+    # The optimizers of optax, and another library, promote inside; all that is ours does not.
     free = is_wrapped(engine) or hasattr(sys.modules[type(engine).__module__], "optax")
     with jax.numpy_dtype_promotion("standard" if free else "strict"):
         ticked, tick = tick_shapes(engine, Counted(), tuning, state)

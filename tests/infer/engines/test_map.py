@@ -62,12 +62,12 @@ def test_the_trace_is_what_adam_met_step_by_step():
     found = infer.maximize(gamma(), engine, starts={"x": np.array(5.0)})
     position = jnp.log(jnp.array([5.0]))
     loss = jax.value_and_grad(lambda y: (jnp.exp(y) - y).sum())
-    lp, steepness, optimiser = [], [], adam.init(position)
+    lp, steepness, optimizer = [], [], adam.init(position)
     for _ in range(steps):
         value, gradient = loss(position)
         lp.append(-value)
         steepness.append(jnp.max(jnp.abs(gradient) * jnp.maximum(1, jnp.abs(position))))
-        updates, optimiser = adam.update(gradient, optimiser)
+        updates, optimizer = adam.update(gradient, optimizer)
         position += updates
     np.testing.assert_array_equal(found.trace.step, np.arange(0, steps, 2))
     np.testing.assert_allclose(found.trace.lp, lp[::2], rtol=1e-9)
@@ -134,12 +134,12 @@ def test_a_mode_without_fault_has_no_findings():
     assert "reached from 4 of 4 starts" in repr(found)
 
 
-def spread(centred):
+def spread(centered):
     """A funnel with nothing observed has no mode in the constrained space, written either way."""
 
     def function(site):
         tau = site("tau", dist.HalfCauchy(5.0))
-        site("theta", dist.Normal(0.0, tau), shape=(3,), centred=centred)
+        site("theta", dist.Normal(0.0, tau), shape=(3,), centered=centered)
 
     return infer.model(function)
 
@@ -148,13 +148,13 @@ SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    ("centred", "x64"),
+    ("centered", "x64"),
     [(True, True), (False, False), *(pytest.param(a, not a, marks=SLOW) for a in (True, False))],
 )
-def test_a_density_without_bound_is_told(centred, x64):
+def test_a_density_without_bound_is_told(centered, x64):
     jax.config.update("jax_enable_x64", x64)
     try:
-        found = maximized(spread(centred), starts=4)
+        found = maximized(spread(centered), starts=4)
     finally:
         jax.config.update("jax_enable_x64", True)
     assert not found.converged

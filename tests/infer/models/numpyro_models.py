@@ -230,12 +230,12 @@ def recaptured(captures, animals):
 
 EXAMPLES: dict[str, Example] = {
     "eight_schools": Example(eight_schools, (8, ERRORS), {"y": EFFECTS}),
-    "eight_schools_decentred": Example(
+    "eight_schools_decentered": Example(
         handlers.reparam(eight_schools, config={"theta": LocScaleReparam(0)}),
         (8, ERRORS),
         {"y": EFFECTS},
     ),
-    "eight_schools_centred_by_half": Example(
+    "eight_schools_centered_by_half": Example(
         handlers.reparam(eight_schools, config={"theta": LocScaleReparam()}),
         (8, ERRORS),
         {"y": EFFECTS},

@@ -11,7 +11,7 @@ import infer
 
 def groups(site, error, effect):
     mu, tau = site("mu", dist.Normal(0, 5)), site("tau", dist.HalfCauchy(5))
-    theta = site("theta", dist.Normal(mu, tau), dims="school", centred=False)
+    theta = site("theta", dist.Normal(mu, tau), dims="school", centered=False)
     site.derive("twice", 2 * theta)
     site.observe("y", dist.Normal(theta, error), effect)
 

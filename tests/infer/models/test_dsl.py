@@ -14,17 +14,17 @@ SCHOOLS = ["Choate", "Deerfield", "Phillips"]
 Y, SIGMA = np.array([28.0, 8.0, -3.0]), np.array([15.0, 10.0, 16.0])
 
 
-def schools(site, sigma, y, centred=True):
+def schools(site, sigma, y, centered=True):
     mu = site("mu", dist.Normal(0, 5))
     tau = site("tau", dist.HalfCauchy(5))
-    theta = site("theta", dist.Normal(mu, tau), dims="school", centred=centred)
+    theta = site("theta", dist.Normal(mu, tau), dims="school", centered=centered)
     site.derive("spread", theta - mu, dims="school")
     site.factor("penalty", -0.1 * tau)
     site.observe("y", dist.Normal(theta, sigma), y, dims="school")
 
 
-def density(centred):
-    model = infer.model(schools, sigma=SIGMA, y=Y, centred=centred, coords={"school": SCHOOLS})
+def density(centered):
+    model = infer.model(schools, sigma=SIGMA, y=Y, centered=centered, coords={"school": SCHOOLS})
     return infer.log_density(model)
 
 
@@ -38,13 +38,13 @@ def by_hand(mu, tau, theta):
     )
 
 
-@pytest.mark.parametrize("centred", [True, False])
-def test_log_density_is_that_of_the_textbook(centred):
-    d = density(centred)
+@pytest.mark.parametrize("centered", [True, False])
+def test_log_density_is_that_of_the_textbook(centered):
+    d = density(centered)
     mu, log_tau, rest = 1.2, -0.4, np.array([0.3, -1.0, 2.0])
     tau = np.exp(log_tau)
-    theta = rest if centred else mu + tau * rest
-    log_det = log_tau + (0 if centred else 3 * log_tau)
+    theta = rest if centered else mu + tau * rest
+    log_det = log_tau + (0 if centered else 3 * log_tau)
     position = jnp.array([mu, log_tau, *rest])
     np.testing.assert_allclose(d(position), by_hand(mu, tau, theta) + log_det, rtol=1e-12)
     without = infer.log_density(d.model, jacobian=False)
@@ -68,11 +68,11 @@ def test_values_round_trip():
     np.testing.assert_allclose(d.unconstrain(latent), position, rtol=1e-10)
 
 
-def test_a_small_scale_loses_no_digit_when_non_centred():
+def test_a_small_scale_loses_no_digit_when_non_centered():
     """theta rounds to mu + tau z with tau far below one unit in mu's last place."""
 
     def far(site):
-        theta = site("theta", dist.Normal(1e6, 1e-12), centred=False)
+        theta = site("theta", dist.Normal(1e6, 1e-12), centered=False)
         del theta
 
     d = infer.log_density(infer.model(far))
@@ -203,7 +203,7 @@ def test_a_formula_is_not_used_on_another_set():
 
 
 def test_data_are_leaves_and_whole_numbers_are_not():
-    model = infer.model(schools, sigma=SIGMA, y=[28.0, 8.0, -3.0], centred=True, coords={})
+    model = infer.model(schools, sigma=SIGMA, y=[28.0, 8.0, -3.0], centered=True, coords={})
     leaves = jax.tree.leaves(model)
     assert sorted(leaf.shape for leaf in leaves) == [(3,), (3,)]
     changed = model.with_data(y=Y + 1)
@@ -238,7 +238,7 @@ def test_with_data_keeps_the_kind_of_each_value():
 
 
 def test_data_may_go_and_come_back():
-    model = infer.model(schools, sigma=SIGMA, y=Y, centred=True)
+    model = infer.model(schools, sigma=SIGMA, y=Y, centered=True)
     back = model.with_data(y=None).with_data(y=Y)
     assert jax.tree.structure(back) == jax.tree.structure(model)
 

@@ -119,10 +119,10 @@ def test_globs_freeze_at_known_values():
     assert (float(tree.values["tau"]), float(tree.values["mu"])) == (1.0, 0.5)
 
 
-def test_a_frozen_site_of_a_non_centred_prior():
+def test_a_frozen_site_of_a_non_centered_prior():
     def model(site):
         tau = site("tau", dist.HalfNormal(1.0))
-        site("theta", dist.Normal(0.0, tau), centred=False)
+        site("theta", dist.Normal(0.0, tau), centered=False)
 
     d = infer.log_density(infer.model(model).freeze(theta=1.5))
     terms = d.terms(jnp.array([0.2]))

@@ -348,11 +348,11 @@ def test_plates_name_the_axes_and_dims_the_rest():
     }
     hinted = dims_of(density_of(nested, np.zeros(3), infer.static(("kind",))))
     assert hinted["weights"] == ("class", None, "school", "kind")
-    named = {"weights": [None, "kind"], "pair": ["school", "side"], "mean": "centre"}
+    named = {"weights": [None, "kind"], "pair": ["school", "side"], "mean": "center"}
     given = dims_of(density_of(nested, np.zeros(3), dims=named))
     assert given["weights"] == ("class", None, "school", "kind")
     assert given["pair"] == ("school", "side")
-    assert given["mean"] == ("centre",)
+    assert given["mean"] == ("center",)
 
 
 def test_coords_label_the_plates():
@@ -573,7 +573,7 @@ def moments_of_eight_schools():
 
 @pytest.fixture(scope="module")
 def drawn():
-    example = EXAMPLES["eight_schools_decentred"]
+    example = EXAMPLES["eight_schools_decentered"]
     model = infer.from_numpyro(
         example.model, *example.args, **example.kwargs, coords={"school": list("ABCDEFGH")}
     )

@@ -14,11 +14,11 @@ import infer
 Y = np.array([0.3, -0.2, 1.1, 0.8])
 
 
-def walk(site, y, centred=True):
+def walk(site, y, centered=True):
     drift = site("drift", dist.HalfNormal(1.0))
 
     def step(site, level, y):
-        level = site("level", dist.Normal(level, drift), centred=centred)
+        level = site("level", dist.Normal(level, drift), centered=centered)
         scale = site("scale", dist.Gamma(2.0, 1.0))
         site.derive("double", 2 * level)
         site.factor("pull", -0.1 * level**2)
@@ -44,21 +44,21 @@ def by_hand(drift, level, scale):
 POSITION = jnp.array([-0.4, 0.3, -0.2, 0.5, 0.9, 0.1, -0.3, 0.2, 0.4])
 
 
-def model(centred=True, y=Y):
+def model(centered=True, y=Y):
     coords = {"time": ["a", "b", "c", "d"]}
-    return infer.model(walk, y=y, centred=centred, coords=coords)
+    return infer.model(walk, y=y, centered=centered, coords=coords)
 
 
-@pytest.mark.parametrize("centred", [True, False])
-def test_the_log_density_is_that_of_the_loop_written_out(centred):
+@pytest.mark.parametrize("centered", [True, False])
+def test_the_log_density_is_that_of_the_loop_written_out(centered):
     drift, raw = np.exp(-0.4), np.asarray(POSITION[1:5])
-    level = raw if centred else np.cumsum(drift * raw)
+    level = raw if centered else np.cumsum(drift * raw)
     log_scale = np.asarray(POSITION[5:])
-    density = infer.log_density(model(centred))
+    density = infer.log_density(model(centered))
     truth = by_hand(drift, level, np.exp(log_scale))
-    log_det = -0.4 + log_scale.sum() + (0 if centred else 4 * -0.4)
+    log_det = -0.4 + log_scale.sum() + (0 if centered else 4 * -0.4)
     np.testing.assert_allclose(density(POSITION), truth + log_det, rtol=1e-12)
-    without = infer.log_density(model(centred), jacobian=False)
+    without = infer.log_density(model(centered), jacobian=False)
     np.testing.assert_allclose(without(POSITION), truth, rtol=1e-12)
     values = density.constrain(POSITION)
     np.testing.assert_allclose(values["level"], level, rtol=1e-12)
@@ -74,9 +74,9 @@ def test_a_series_is_one_site_with_names():
     assert list(density.terms(POSITION))[:4] == ["drift", "level", "scale", "pull"]
 
 
-@pytest.mark.parametrize("centred", [True, False])
-def test_values_go_back_to_their_vector(centred):
-    density = infer.log_density(model(centred))
+@pytest.mark.parametrize("centered", [True, False])
+def test_values_go_back_to_their_vector(centered):
+    density = infer.log_density(model(centered))
     values = density.constrain(POSITION)
     latent = {name: values[name] for name in ("drift", "level", "scale")}
     np.testing.assert_allclose(density.unconstrain(latent), POSITION, rtol=1e-10)
@@ -166,7 +166,7 @@ def test_a_state_space_model_has_the_posterior_of_kalman():
 
     def states(site, y):
         def step(site, level, y):
-            level = site("level", dist.Normal(0.9 * level, 0.5), centred=False)
+            level = site("level", dist.Normal(0.9 * level, 0.5), centered=False)
             site.observe("y", dist.Normal(level, 0.7), y)
             return level, None
 

@@ -138,7 +138,7 @@ def refuses(model, *words, engine=None):
 
 @pytest.mark.parametrize("held", ["closed over", "inside"])
 def test_a_score_that_leans_on_another_site_is_refused(held):
-    """Of its normaliser, which depends on that site, nobody knows the gradient."""
+    """Of its normalizer, which depends on that site, nobody knows the gradient."""
 
     def model(site):
         tau = site("tau", dist.HalfNormal(1.0))

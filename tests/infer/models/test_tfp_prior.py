@@ -30,7 +30,7 @@ def schools(site, y, counts, d):
     mu = site("mu", d.Normal(double(0.0), double(5.0)))
     tau = site("tau", d.HalfNormal(double(3.0)))
     low = site("low", d.Uniform(-tau, 2 * tau))
-    theta = site("theta", d.Normal(mu, tau), dims="school", centred=False)
+    theta = site("theta", d.Normal(mu, tau), dims="school", centered=False)
     slope = site("slope", d.Weibull(concentration=double(2.0), scale=tau), dims="school")
     shares = site("shares", d.Dirichlet(double([1.0, 2.0, 3.0])))
     site.observe("y", d.Normal(theta + low, slope), y, dims="school")

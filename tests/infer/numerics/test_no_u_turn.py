@@ -91,7 +91,7 @@ def test_a_straight_line_never_turns():
     assert (tree.depth, tree.n_steps) == (MAX_DEPTH, REACH - 1)
 
 
-def test_choice_favours_the_new_half():
+def test_choice_favors_the_new_half():
     """With equal weights every doubling takes the new half: the draw is in the last one."""
     momenta = jnp.ones((2 * REACH + 1, 1))
     uniforms = np.random.default_rng(1).random((200, REACH, 3))

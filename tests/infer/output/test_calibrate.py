@@ -169,7 +169,7 @@ def test_simulations_that_overflow_are_named():
 
 def schools(site, error, effect):
     mu, tau = site("mu", dist.Normal(0.0, 5.0)), site("tau", dist.HalfNormal(5.0))
-    theta = site("theta", dist.Normal(mu, tau), shape=(8,), centred=False)
+    theta = site("theta", dist.Normal(mu, tau), shape=(8,), centered=False)
     site.observe("effect", dist.Normal(theta, error), effect)
 
 
@@ -186,7 +186,7 @@ def hierarchy(site, group, y):
     root = site("root", dist.LKJCholesky(2, 2.0))
     spread = site("spread", dist.HalfNormal(1.0), shape=(2,))
     prior = dist.MultivariateNormal(jnp.zeros(2), scale_tril=spread[:, None] * root)
-    effect = site("effect", prior, shape=(6,), centred=False)
+    effect = site("effect", prior, shape=(6,), centered=False)
     ordered = dist.TransformedDistribution(
         dist.Normal(0.0, 1.0).expand([2]), dist.transforms.OrderedTransform()
     )

@@ -94,10 +94,10 @@ def test_a_single_divergence_of_thousands_is_not_talked_about():
 def spread_out(site):
     spread = site("spread", dist.HalfNormal(3.0))
     site("level", dist.Normal(1.0, 2.0))
-    site("centred", dist.Normal(0.0, spread), shape=(2,))
+    site("centered", dist.Normal(0.0, spread), shape=(2,))
     site("others", dist.LogNormal(0.0, 2 * spread + 1))
-    site("written", dist.Normal(0.0, spread), shape=(2,), centred=False)
-    site("part", dist.Normal(0.0, spread), shape=(2,), centred=0.5)
+    site("written", dist.Normal(0.0, spread), shape=(2,), centered=False)
+    site("part", dist.Normal(0.0, spread), shape=(2,), centered=0.5)
 
 
 def hierarchy():
@@ -105,17 +105,17 @@ def hierarchy():
     numpyro.sample("y", dist.Normal(level, 1.0), obs=1.0)
 
 
-def test_advice_names_what_is_centred_on_another_site_and_nothing_else():
+def test_advice_names_what_is_centered_on_another_site_and_nothing_else():
     density = infer.log_density(infer.model(spread_out))
-    assert spread_by_others(density) == ("centred", "others")
+    assert spread_by_others(density) == ("centered", "others")
     assert spread_by_others(infer.log_density(infer.from_numpyro(hierarchy))) == ("level",)
     diverging = np.ones((CHAINS, DRAWS), bool)
     diverging[:, 0] = False
     data = result({"mu": good()}, diverging=diverging)
     (only,) = judged(infer.NUTS(), data, density).findings
-    assert "The scale of centred, others depends on other sites: write them non-centred" in only
+    assert "The scale of centered, others depends on other sites: write them non-centered" in only
     (only,) = judged(infer.NUTS(), data, infer.log_density(targets.normal())).findings
-    assert "centred" not in only
+    assert "centered" not in only
 
 
 def test_trajectories_cut_short_are_told_from_one_in_a_hundred_on():

@@ -53,7 +53,7 @@ PLACES = {
     "in a branch": lambda f: lambda x: jax.lax.cond(x[0] > 0, f, lambda x: 2 * f(x), x),
     "in a scan": lambda f: lambda x: jax.lax.scan(lambda c, s: (c, f(s * x)), 0.0, x)[1],
     "in a call": lambda f: jax.jit(f),
-    "rematerialised": lambda f: jax.checkpoint(f),
+    "rematerialized": lambda f: jax.checkpoint(f),
     "with its own derivative": lambda f: with_derivative(f),
     "with its own adjoint": lambda f: with_adjoint(f),
 }

@@ -14,18 +14,18 @@ CENTRES = np.array([-100.0, -1.0, 0.0, 3.0, 1e4])
 SPREADS = np.array([0.01, 1.0, 3.0, 10.0, 100.0])
 
 
-def known_spread(site, centre, spread, other):
+def known_spread(site, center, spread, other):
     site.derive("other_total", other.sum())
-    mean = site("mean", dist.Normal(centre, spread), shape=(2,), dims="axis")
+    mean = site("mean", dist.Normal(center, spread), shape=(2,), dims="axis")
     site.derive("twice", 2 * mean)
     site.observe("zero", dist.Normal(0 * mean, 1.0), np.zeros(2), dims="axis")
 
 
 @pytest.fixture(scope="module")
 def models():
-    first = infer.model(known_spread, centre=0.0, spread=1.0, other=np.ones(3))
+    first = infer.model(known_spread, center=0.0, spread=1.0, other=np.ones(3))
     pairs = zip(CENTRES, SPREADS, strict=True)
-    return [first.with_data(centre=c, spread=s, other=np.full(3, c)) for c, s in pairs]
+    return [first.with_data(center=c, spread=s, other=np.full(3, c)) for c, s in pairs]
 
 
 def drawn(models, draws=200, **options):

@@ -87,9 +87,9 @@ def test_s1_2_a_prior_that_reaches_beyond_is_cut_off_and_it_is_said():
     model = one(dist.Normal(0.5, 1.0), bj.Positive())
     for said in (str(model.table()), model.describe()):
         assert "x: " in said
-        assert "cut off at Positive() and not normalised anew" in said
+        assert "cut off at Positive() and not normalized anew" in said
         assert "right for a posterior, while an evidence is off" in said
-        assert "TruncatedDistribution is normalised" in said
+        assert "TruncatedDistribution is normalized" in said
     position = jnp.array([0.3])
     cut = infer.log_density(model)
     whole = infer.log_density(one(dist.TruncatedNormal(0.5, 1.0, low=0.0), None))

@@ -44,14 +44,14 @@ def test_s1_3_engines_that_need_a_value_refuse_and_name_those_that_work():
         assert "MAP(space, optax.adam(0.05))" in said
 
 
-def test_s1_3_an_optimiser_that_searches_along_lines_is_refused_however_it_is_given():
-    needs = lambda optimiser: infer.MAP("constrained", optimiser).needs  # noqa: E731
+def test_s1_3_an_optimizer_that_searches_along_lines_is_refused_however_it_is_given():
+    needs = lambda optimizer: infer.MAP("constrained", optimizer).needs  # noqa: E731
     assert "value" in needs("lbfgs")
     assert "value" in needs(optax.lbfgs())
     assert "value" in needs(optax.chain(optax.sgd(1.0), optax.scale_by_backtracking_linesearch(5)))
     assert "value" in needs(optax.contrib.reduce_on_plateau())
-    for optimiser in (optax.adam(0.1), optax.yogi(0.1), optax.sgd(0.1)):
-        assert needs(optimiser) == {"gradient"}
+    for optimizer in (optax.adam(0.1), optax.yogi(0.1), optax.sgd(0.1)):
+        assert needs(optimizer) == {"gradient"}
     with pytest.raises(infer.EngineError, match=r"value of the log density.*'x'"):
         infer.maximize(conjugate(), infer.MAP("constrained", optax.lbfgs()))
 

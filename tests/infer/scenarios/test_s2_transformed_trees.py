@@ -1,4 +1,4 @@
-"""S2: optimise or sample any pytree in a transformed space (equinox issue 676, paramax)."""
+"""S2: optimize or sample any pytree in a transformed space (equinox issue 676, paramax)."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def value(model, position, jacobian=True):
 
 
 def test_s2_the_example_comes_back_as_it_went_in():
-    """`tree_model` stands for `constrain`, `maximize` for `minimise`, `tree_of` for `value`.
+    """`tree_model` stands for `constrain`, `maximize` for `minimize`, `tree_of` for `value`.
 
     A value changed by `tree_at` is checked when the next model is made of the tree: a tree
     of its own cannot be watched.
@@ -120,20 +120,20 @@ def mixed_model(key):
 
 def climbed(model):
     density = infer.log_density(model, jacobian=False)
-    optimiser = optax.adam(0.1)
+    optimizer = optax.adam(0.1)
 
     def step(carry, _):
         position, state = carry
         slope = jax.grad(density)(position)
-        moves, state = optimiser.update(-slope, state)
+        moves, state = optimizer.update(-slope, state)
         return (position + moves, state), None
 
     start = jnp.full(density.size, 0.1)
-    (position, _), _ = jax.lax.scan(step, (start, optimiser.init(start)), length=300)
+    (position, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=300)
     return model.tree(density.constrain(position))
 
 
-def test_s2_2_an_ensemble_is_optimised_like_each_of_its_members():
+def test_s2_2_an_ensemble_is_optimized_like_each_of_its_members():
     keys = jax.random.split(jax.random.key(0), 3)
     ensemble = eqx.filter_vmap(mixed_model)(keys)
     together = eqx.filter_vmap(climbed)(ensemble)

@@ -23,7 +23,7 @@ from ...inputs.foreign import as_array
 from ...inputs.mistakes import refuse_unfit
 from ...inputs.precision import check_precision, refuse_nan
 from ...model import Account, Labels, Model, Reader
-from ...priors.centring import Part
+from ...priors.centering import Part
 from ...priors.known_only import known_only
 from ...priors.prior import Prior, prior_of
 from ...priors.score import refuse_unvalued
@@ -73,7 +73,7 @@ class Sites:
         *,
         dims: Names = None,
         shape: Sizes | None = None,
-        centred: Part = True,
+        centered: Part = True,
         constraint: Any = None,
         bijector: Bijector | str | None = None,
     ) -> Array:
@@ -84,7 +84,7 @@ class Sites:
             prior: Distribution of NumPyro or TFP, continuous.
             dims: Names of batch axes, then event axes; they spread the prior.
             shape: Batch shape to spread the prior to, where no coords give sizes.
-            centred: False writes location + scale * y, for a prior that has both. A number c
+            centered: False writes location + scale * y, for a prior that has both. A number c
                 from 0 to 1, or one for each value, lies between: location +
                 scale^(1 - c) * (y - c * location).
             constraint: A set to use instead of the prior's support: one of ours, a constraint of
@@ -117,7 +117,9 @@ class Sites:
         else:
             constraint = set_of(constraint, name)
             spread = spread.within(constraint, name)
-        bijector = bijector if centred is True else self._centring(name, spread, centred, bijector)
+        bijector = (
+            bijector if centered is True else self._centering(name, spread, centered, bijector)
+        )
         whole = batch + spread.event_shape
         declaration = Declaration(name, constraint, whole, dims, spread, bijector)
         image = self._account.take(self._reader, declaration)
@@ -125,14 +127,14 @@ class Sites:
         self._account.terms.append(Term(name, "prior", rows, spread.valued))
         return seen(image.value, self._plates, len(batch))
 
-    def _centring(self, name: str, prior: Prior, centred: Any, bijector: Any) -> Bijector:
+    def _centering(self, name: str, prior: Prior, centered: Any, bijector: Any) -> Bijector:
         if bijector is not None:
             raise ModelError(
                 name,
-                "both centred= and bijector= are given, and each says how it is written",
+                "both centered= and bijector= are given, and each says how it is written",
                 "Give one of them.",
             )
-        return prior.centring(centred, name)
+        return prior.centering(centered, name)
 
     @checks_arguments("site.param")
     def param(
@@ -248,7 +250,7 @@ class Sites:
             size: How often they repeat; it may be left to `coords`.
             minibatch: How many rows each step of an engine sees. They are drawn anew at each
                 step, without repetition, and each stands for size / minibatch of them. ADVI and
-                MAP with a first-order optimiser take such a model, samplers do not.
+                MAP with a first-order optimizer take such a model, samplers do not.
 
         Yields:
             The rows seen, shape (size,) or (minibatch,), by which data are indexed.
@@ -303,7 +305,7 @@ class Sites:
         """Declare sites step by step, as `jax.lax.scan` goes along a series.
 
         The sites that a step declares are one site of the model for each name, with an axis of
-        steps in front. Their priors, sets and maps may depend on the carry, so `centred=False`
+        steps in front. Their priors, sets and maps may depend on the carry, so `centered=False`
         works; observations, derived sites, factors and plates too.
 
         Args:

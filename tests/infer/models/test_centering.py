@@ -30,7 +30,7 @@ def density(prior, jacobian=True, **options):
 @pytest.mark.parametrize("name", PRIORS)
 def test_the_density_of_the_value_is_the_prior_s(name):
     prior = PRIORS[name]
-    d = density(prior, jacobian=False, centred=False)
+    d = density(prior, jacobian=False, centered=False)
     position = jnp.linspace(-1.0, 1.5, d.size)
     value = d.constrain(position)["x"]
     np.testing.assert_allclose(d(position), prior.log_prob(value).sum(), rtol=1e-10)
@@ -39,15 +39,15 @@ def test_the_density_of_the_value_is_the_prior_s(name):
 
 @pytest.mark.parametrize("name", ["normal", "log-normal", "multivariate", "batch", "shared"])
 def test_the_vector_is_standard_normal(name):
-    d = density(PRIORS[name], centred=False)
+    d = density(PRIORS[name], centered=False)
     position = jnp.linspace(-1.0, 1.5, d.size)
     np.testing.assert_allclose(d(position), stats.norm.logpdf(position).sum(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("part", [0.0, 0.3, 1.0, np.array([0.2, 0.9])])
-def test_a_site_may_be_centred_in_part(part):
+def test_a_site_may_be_centered_in_part(part):
     prior = PRIORS["normal"]
-    d = density(prior, centred=part)
+    d = density(prior, centered=part)
     y = jnp.array([0.4, -0.2])
     value = LOC + 0.3 ** (1 - part) * (y - part * LOC)
     np.testing.assert_allclose(d.constrain(y)["x"], value, rtol=1e-12)
@@ -58,7 +58,7 @@ def test_a_site_may_be_centred_in_part(part):
 def test_the_part_may_be_data_that_compile_nothing():
     def model(part):
         return infer.model(
-            lambda site, part: site("x", dist.Normal(1.0, 2.0), centred=part), part=part
+            lambda site, part: site("x", dist.Normal(1.0, 2.0), centered=part), part=part
         )
 
     values = [infer.log_density(model(p)).constrain(jnp.ones(1))["x"] for p in (0.0, 1.0)]
@@ -83,14 +83,14 @@ def test_a_map_may_hold_an_offset_and_a_multiplier_declared_before():
 def test_a_multivariate_normal_keeps_its_digits_where_it_is_narrow():
     prior = dist.MultivariateNormal(1e6 * np.ones(2), scale_tril=1e-12 * L)
     y = jnp.array([0.3, -0.7])
-    d = density(prior, centred=False)
+    d = density(prior, centered=False)
     np.testing.assert_allclose(d(y), stats.norm.logpdf(y).sum(), rtol=1e-12)
 
 
 def test_what_cannot_be_done_is_refused():
-    with pytest.raises(infer.ModelError, match=r"x: centred=0.5.*Gamma.*Normal"):
-        density(dist.Gamma(1.0, 1.0), centred=0.5)
-    with pytest.raises(infer.ModelError, match=r"x: centred=0.5.*LogNormal has none"):
-        density(dist.LogNormal(0.0, 1.0), centred=0.5)
-    with pytest.raises(infer.ModelError, match="x: both centred= and bijector="):
-        density(dist.Normal(0.0, 1.0), centred=False, bijector=bj.Affine(0.0, 1.0))
+    with pytest.raises(infer.ModelError, match=r"x: centered=0.5.*Gamma.*Normal"):
+        density(dist.Gamma(1.0, 1.0), centered=0.5)
+    with pytest.raises(infer.ModelError, match=r"x: centered=0.5.*LogNormal has none"):
+        density(dist.LogNormal(0.0, 1.0), centered=0.5)
+    with pytest.raises(infer.ModelError, match="x: both centered= and bijector="):
+        density(dist.Normal(0.0, 1.0), centered=False, bijector=bj.Affine(0.0, 1.0))

@@ -1,4 +1,4 @@
-"""Maps by the location and scale of a prior itself: non-centred and partly centred sites."""
+"""Maps by the location and scale of a prior itself: non-centered and partly centered sites."""
 
 import jax
 import jax.numpy as jnp
@@ -20,42 +20,44 @@ STANDARD = {
     dist.Logistic: lambda d: dist.Logistic(0.0, 1.0),
     dist.Gumbel: lambda d: dist.Gumbel(0.0, 1.0),
 }
-# False, or how far a site is centred.
+# False, or how far a site is centered.
 Part = bool | float | Array | np.ndarray
 FAMILIES = (*STANDARD, dist.LogNormal, dist.MultivariateNormal)
 
 
-class NonCentring(Elementwise):
+class NonCentering(Elementwise):
     """x = location + scale * y, by the location and scale of the very prior of x.
 
-    The by-product `non_centred` is y. It has this name because no other map's y is a draw of
+    The by-product `non_centered` is y. It has this name because no other map's y is a draw of
     the standard member of the prior's family, not even another `Affine`'s.
     """
 
     affine: Affine
 
     def image(self, y: Float[Array, ""]) -> Image:
-        return self.affine.image(y)._replace(by_products={"non_centred": y})
+        return self.affine.image(y)._replace(by_products={"non_centered": y})
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
         return self.affine.inverse(x)
 
 
-class LogNonCentring(Elementwise):
-    """x = exp(location + scale * y), for a log-normal prior; by-products as in `NonCentring`."""
+class LogNonCentering(Elementwise):
+    """x = exp(location + scale * y), for a log-normal prior; by-products as in `NonCentering`."""
 
     affine: Affine
 
     def image(self, y: Float[Array, ""]) -> Image:
         log = self.affine.image(y)
-        return Image(jnp.exp(log.value), log.log_det + log.value, log.auxiliary, {"non_centred": y})
+        return Image(
+            jnp.exp(log.value), log.log_det + log.value, log.auxiliary, {"non_centered": y}
+        )
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
         return self.affine.inverse(jnp.log(x))
 
 
-class VectorNonCentring(Vectorwise):
-    """x = location + factor @ y, for a multivariate normal; by-products as in `NonCentring`.
+class VectorNonCentering(Vectorwise):
+    """x = location + factor @ y, for a multivariate normal; by-products as in `NonCentering`.
 
     Attributes:
         location: Shape (*batch, n, 1), a column, so that its rank is that of `factor`.
@@ -72,21 +74,21 @@ class VectorNonCentring(Vectorwise):
     def image(self, y: Float[Array, "n"]) -> Image:
         log_det = jnp.log(jnp.diagonal(self.factor)).sum()
         value = self.location[:, 0] + self.factor @ y
-        return Image(value, log_det, jnp.zeros_like(log_det), {"non_centred": y})
+        return Image(value, log_det, jnp.zeros_like(log_det), {"non_centered": y})
 
     def inverse(self, x: Float[Array, "n"]) -> Float[Array, "n"]:
-        centred = x - self.location[:, 0]
-        return jax.scipy.linalg.solve_triangular(self.factor, centred, lower=True)
+        centered = x - self.location[:, 0]
+        return jax.scipy.linalg.solve_triangular(self.factor, centered, lower=True)
 
 
-def centring(
-    d: dist.Distribution, centred: bool | float | Array | np.ndarray, where: str
+def centering(
+    d: dist.Distribution, centered: bool | float | Array | np.ndarray, where: str
 ) -> Bijector:
-    """Return the map of a non-centred site, or of one that is centred in part.
+    """Return the map of a non-centered site, or of one that is centered in part.
 
     Args:
         d: The prior.
-        centred: False for x = location + scale * y. A number c from 0 to 1, or one for each
+        centered: False for x = location + scale * y. A number c from 0 to 1, or one for each
             value, for x = location + scale^(1 - c) * (y - c * location): at 0 as with False, at 1
             the identity.
         where: Name of the site, for errors.
@@ -96,28 +98,28 @@ def centring(
 
     Source: Papaspiliopoulos, Roberts & Skoeld (2007), A general framework for the
         parametrization of hierarchical models, section 3; Gorinova, Moore & Hoffman (2020),
-        Automatic reparameterisation of probabilistic programs.
+        Automatic reparameterization of probabilistic programs.
     """
-    if type(d) not in (FAMILIES if centred is False else STANDARD):
-        families = FAMILIES if centred is False else tuple(STANDARD)
+    if type(d) not in (FAMILIES if centered is False else STANDARD):
+        families = FAMILIES if centered is False else tuple(STANDARD)
         raise ModelError(
             where,
-            f"centred={centred!r} needs a location and a scale, and {type(d).__name__} has none",
-            f"Use one of {', '.join(kind.__name__ for kind in families)}, or leave centred=True.",
+            f"centered={centered!r} needs a location and a scale, and {type(d).__name__} has none",
+            f"Use one of {', '.join(kind.__name__ for kind in families)}, or leave centered=True.",
         )
     if isinstance(d, dist.MultivariateNormal):
-        return VectorNonCentring(jnp.asarray(d.loc)[..., None], jnp.asarray(d.scale_tril))
+        return VectorNonCentering(jnp.asarray(d.loc)[..., None], jnp.asarray(d.scale_tril))
     location, scale = d.loc, d.scale  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(d, dist.LogNormal):
-        return LogNonCentring(Affine(location, scale))
-    if centred is False:
-        return NonCentring(Affine(location, scale))
-    part = jnp.asarray(scale) ** (1 - jnp.asarray(centred))
-    return Affine(location - part * centred * location, part)
+        return LogNonCentering(Affine(location, scale))
+    if centered is False:
+        return NonCentering(Affine(location, scale))
+    part = jnp.asarray(scale) ** (1 - jnp.asarray(centered))
+    return Affine(location - part * centered * location, part)
 
 
-def standardised(d, z: Array, _: Array) -> Array:
-    """Log density of a non-centred value, from the y that made it; nats."""
+def standardized(d, z: Array, _: Array) -> Array:
+    """Log density of a non-centered value, from the y that made it; nats."""
     if isinstance(d, dist.MultivariateNormal):
         log_diagonal = jnp.log(jnp.diagonal(jnp.asarray(d.scale_tril), axis1=-2, axis2=-1))
         return dist.Normal(0.0, 1.0).log_prob(z).sum(-1) - log_diagonal.sum(-1)
