@@ -16,6 +16,7 @@ from ..errors import StartError
 from ..models.inputs.names import listed
 from ..models.readers import Values
 from ..numerics import threefry
+from ..numerics.keys import wrap_key
 from ..programs.native import Program, called, program
 from ..target import Components
 from .base import LogDensity
@@ -60,7 +61,7 @@ def find_starts(
     Args:
         family: The log densities.
         chains: Number of starts of each member; those of the first come first.
-        key: Key data, shape (2,), of threefry2x32.
+        key: Key data, shape (2,).
         starts: See `beginnings.py`.
 
     Returns:
@@ -280,14 +281,14 @@ def _uniform(keys: np.ndarray, size: int) -> np.ndarray:
 
 def _draw_priors(shared: LogDensity, own: LogDensity, keys: Any) -> Array:
     def one(own: LogDensity, key: Array) -> Array:
-        return eqx.combine(shared, own).draw_prior(_wrapped(key))
+        return eqx.combine(shared, own).draw_prior(wrap_key(key))
 
     return jax.lax.map(lambda keys: _each(one, own, keys), keys)
 
 
 def _evaluate_in_turn(shared: LogDensity, own: LogDensity, key: Any, positions: Any) -> Components:
     def one(own: LogDensity, position: Array) -> Components:
-        return eqx.combine(shared, own).at(_wrapped(key)).components(position)
+        return eqx.combine(shared, own).at(wrap_key(key)).components(position)
 
     # One attempt after the other: a batch of all would take as much more memory.
     return jax.lax.map(lambda positions: _each(one, own, positions), positions)
@@ -298,10 +299,6 @@ def _each(function: Callable[..., Any], *lanes: Any) -> Any:
     if jax.default_backend() == "cpu":
         return jax.lax.map(lambda lane: function(*lane), lanes)
     return jax.vmap(function)(*lanes)
-
-
-def _wrapped(key: Array) -> Array:
-    return jax.random.wrap_key_data(key, impl="threefry2x32")
 
 
 def _usable(points: Points) -> np.ndarray:

@@ -1,7 +1,7 @@
 """JAX's generator of random bits, on the host: a small program costs more to compile than to run.
 
-Keys are given as their data, shape (*batch, 2), of the implementation "threefry2x32"; the numbers
-are those of `jax.random`, with `jax_threefry_partitionable`.
+Keys are given as key data, shape (*batch, 2), of the generator that `keys.py` names. The numbers
+are those of `jax.random` with `jax_threefry_partitionable`.
 """
 
 from collections.abc import Sequence

@@ -15,9 +15,9 @@ from ..density.family import alone
 from ..engines.advi import ADVI, ADVITuning
 from ..engines.base import Draws
 from ..models.html import html_table, rounded
+from ..numerics.keys import make_key
 from ..numerics.normal import Normal, unpacked
 from ..programs.native import Program, prepare, program
-from ..run.loop import root_key
 from ..run.run import Run
 from .arviz import arviz_of, attributes
 from .values import constrained
@@ -73,7 +73,7 @@ class Approximation:
 
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""
-        draws, root = whole("draws", draws, 1), root_key(key)
+        draws, root = whole("draws", draws, 1), make_key(key)
         made, _ = program(_drawn, (draws,), (self.normal, root), "brief")
         assert isinstance(made, Program)
         return np.asarray(made.call(self.normal, root))

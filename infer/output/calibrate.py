@@ -22,8 +22,8 @@ from ..models.changes.observe import observing
 from ..models.generative import not_generative, refuse_unless_generative
 from ..models.model import Model
 from ..models.readers import Values
+from ..numerics.keys import make_key
 from ..programs.native import called
-from ..run.loop import root_key
 from ..run.run import Run
 from ..run.start import start
 from .arviz import dataset, real_parts
@@ -125,7 +125,7 @@ def calibrate(
             "Choose a divisor of the number of draws.",
         )
     refuse_unless_generative(model)
-    root = root_key(key)
+    root = make_key(key)
     truth, models, dims = _simulations(model, simulations, jax.random.fold_in(root, 0))
     run = start(
         models, engine, chains=chains, warmup=warmup, starts=starts,

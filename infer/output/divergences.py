@@ -13,8 +13,9 @@ from ..calls import checks_arguments
 from ..density.base import LogDensity
 from ..engines.base import Engine, State, Tuning
 from ..errors import RunError
+from ..numerics.keys import wrap_key
 from ..programs.native import called
-from ..run.loop import KEY_IMPLEMENTATION, SAMPLING
+from ..run.loop import SAMPLING
 from ..run.run import Run
 from ..target import Target
 from ..types import Scalar, Vector
@@ -134,7 +135,7 @@ def _followed(
     engine: Engine, density: LogDensity, tuning: Tuning, keys: Array, draws: Array, starts: Array
 ) -> Array:
     def one(key_data: Array, draw: Array, start: Vector) -> Vector:
-        key = jax.random.wrap_key_data(key_data, impl=KEY_IMPLEMENTATION)
+        key = wrap_key(key_data)
         key = jax.random.fold_in(jax.random.fold_in(key, SAMPLING), draw)
         state = engine.init(start, *density.evaluate(start))
         state = engine.enter(tuning, state, jnp.asarray(False))

@@ -19,8 +19,8 @@ from ..models.protocol.clashes import refuse_clashes
 from ..models.protocol.layout import refuse_repeated
 from ..models.protocol.site import Dims
 from ..models.readers import Predictions
+from ..numerics.keys import make_key, read_key_data, wrap_key
 from ..programs.native import called
-from ..run.loop import root_key
 from .arviz import SET, dataset
 from .slices import rows_of
 from .trees import lead_of, values_of
@@ -82,7 +82,7 @@ def predict(
         )
     if sets is None:
         return as_arviz(_grouped([_predicted(models[0], values, lead, key)], ()), {})
-    keys = jax.random.split(root_key(key), sets)
+    keys = jax.random.split(make_key(key), sets)
     each = [{name: a[:, :, i] for name, a in values.items()} for i in range(sets)]
     made = [_predicted(m, v, lead, k) for m, v, k in zip(models, each, keys, strict=True)]
     return as_arviz(_grouped(made, (SET,)), {})
@@ -167,7 +167,7 @@ def simulated(
     """Run a model once for each row of values, a slice at a time."""
     refuse_unless_model(model)
     draws = whole("draws", draws, 1)
-    root = jax.random.key_data(root_key(key))
+    root = read_key_data(key)
     account, numbers = _account(model, values, root)
     size = min(rows_of(numbers), draws)
     slices = [_slice(model, values, root, begin, size, draws) for begin in range(0, draws, size)]
@@ -202,7 +202,7 @@ def _run_all(model: Model, values: dict[str, Array], root: Array, rows: Array) -
 def _run(
     model: Model, values: dict[str, Array], root: Array, row: Any
 ) -> tuple[Simulated, Account]:
-    key = jax.random.wrap_key_data(root, impl="threefry2x32")
+    key = wrap_key(root)
     reader = Predictions(values, jax.random.fold_in(key, row))
     account = model.run(reader)
     latent = {name: image.value for name, image in account.images.items()}

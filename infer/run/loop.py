@@ -7,24 +7,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from ..counts import is_whole
 from ..engines.base import CHAINS, Draws, Engine, State, Tick, Tuning
-from ..errors import RunError
-from ..numerics.threefry import fold_in
+from ..numerics.keys import GENERATOR, wrap_key
 from ..programs.by_name import by_name
 from ..target import Target
 from ..types import Kinds, kinds
 from .packed import Packed, pack
 
-KEY_IMPLEMENTATION = "threefry2x32"
 # Window 0 is sampling, so that an early end of warm-up does not shift the draws.
 SAMPLING = 0
-# The tag of the starts' key, which no chain has.
-STARTS = 2**31
 
 
 class Order(NamedTuple):
@@ -104,7 +98,7 @@ def _layout(engine: Engine, steered: Kinds) -> Layout:
 @lru_cache(maxsize=64)
 def _traced(engine: Engine, steered: Kinds) -> tuple[ClosedJaxpr, tuple[State, Tick]]:
     """Trace the tick of one chain, once for the layout and the loop; outline its results."""
-    key = jax.eval_shape(lambda: jax.random.key(0, impl=KEY_IMPLEMENTATION))
+    key = jax.eval_shape(lambda: jax.random.key(0, impl=GENERATOR))
     tick = engine.tick
     if engine.scope == "population":
         # Of one: a tick may speak along the axis of the chains.
@@ -185,7 +179,7 @@ def run_block(
 
 def _begin(engine, shared, own, state, key_data, entering, window):
     warming = window != SAMPLING
-    key = jax.random.wrap_key_data(key_data, impl=KEY_IMPLEMENTATION)
+    key = wrap_key(key_data)
     window_key = jax.random.key_data(jax.random.fold_in(key, window))
     state = state.unpacked()
     entered = engine.enter(eqx.combine(shared.tuning, own.tuning), state, warming)
@@ -198,7 +192,7 @@ def _where_chain(active: Array, new: Array, old: Array) -> Array:
 
 def _tick_one(engine, shared, own, state, key_data, draw, rows, filled):
     target, tuning = eqx.combine(shared, own)
-    window_key = jax.random.wrap_key_data(key_data, impl=KEY_IMPLEMENTATION)
+    window_key = wrap_key(key_data)
     key = jax.random.fold_in(window_key, draw)
     state, tick = _tick(engine, key, target, tuning, state)
     # An unfinished draw is overwritten by the next tick; an idle chain writes where none reads.
@@ -239,45 +233,3 @@ def _first(tree: Any) -> Any:
 def _float_type(state: State) -> Any:
     floats = [a.dtype for a in jax.tree.leaves(state) if jnp.issubdtype(a.dtype, jnp.floating)]
     return floats[0]
-
-
-def root_key(seed: int | np.integer | Array) -> Array:
-    """Make a key of our own generator from a seed, or from a key of any kind."""
-    return jax.random.wrap_key_data(jnp.asarray(root_data(seed)), impl=KEY_IMPLEMENTATION)
-
-
-def root_data(seed: Any) -> np.ndarray:
-    """Read a seed or a key of any kind as key data of our own generator, shape (2,).
-
-    Raises:
-        RunError: It is neither.
-    """
-    if is_whole(seed):
-        # As jax.random.key lays a seed out: its high and its low word.
-        words = divmod(int(seed) % 2**64, 2**32)
-        return np.array(words, np.uint32)
-    dtype, shape = getattr(seed, "dtype", None), getattr(seed, "shape", None)
-    if dtype is None or isinstance(seed, Tracer):
-        raise RunError("key", f"{seed!r} is no key", _KEY_MEND)
-    if jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ():
-        same = jax.random.key_impl(seed) == KEY_IMPLEMENTATION
-        return np.asarray(
-            jax.random.key_data(seed) if same else jax.random.bits(seed, (2,), np.uint32)
-        )
-    if shape == (2,) and dtype == np.uint32:
-        return np.asarray(seed)
-    raise RunError("key", f"an array of shape {shape} and type {dtype} is not a key", _KEY_MEND)
-
-
-_KEY_MEND = "Give a whole number, or one key, such as jax.random.key(0)."
-
-
-def chain_keys(root: np.ndarray, chains: int) -> tuple[np.ndarray, np.ndarray]:
-    """Derive the key data of every chain, shape (chains, 2), and of the starts, shape (2,).
-
-    Args:
-        root: What `root_data` read.
-        chains: Number of chains.
-    """
-    keys = fold_in(root, np.append(np.arange(chains), STARTS))
-    return keys[:-1], keys[-1]

@@ -23,6 +23,7 @@ from ..engines.base import Engine, Tuning
 from ..errors import RunError
 from ..models.inputs.precision import on_device
 from ..models.model import Model
+from ..numerics.keys import derive_chain_keys, read_key_data
 from ..programs.forked import refuse_if_forked
 from ..programs.garbage import uncollected
 from ..programs.native import Program, prepare, program
@@ -32,7 +33,6 @@ from .choice import choice, facts_of, hardware
 from .collect import Group, regrouped
 from .devices import Plan, plan, together
 from .fingerprint import refuse_others
-from .loop import chain_keys, root_data
 from .offers import chosen_starts, refuse_unless_engine, refuse_unless_offered
 from .packed import Packed, pack
 from .run import Run, RunState, joined
@@ -79,7 +79,7 @@ def start(
     refuse_if_forked()
     chains = whole("chains", chains, 1)
     warmup = None if warmup is None else whole("warmup", warmup, 0)
-    root = root_data(key)
+    root = read_key_data(key)
     refuse_unless_engine(engine)
     members = family(model, jacobian=engine is None or engine.jacobian)
     density = members.member(0)
@@ -95,7 +95,7 @@ def start(
     beginnings(members, chains, begins)
     engine = engine.prepared([members.member(i) for i in range(members.count)])
     warmup = engine.warmup_for(chains) if warmup is None else warmup
-    keys, start_key = chain_keys(root, chains * members.count)
+    keys, start_key = derive_chain_keys(root, chains * members.count)
     chosen = _planned(engine, chains, members.count, group, threads)
     blank = _blank_points(len(keys), density.size)
     run = Run(
@@ -122,7 +122,7 @@ def start(
     run.groups = _first_groups(keys, _init(engine, density.has_value, points), run.plan.width)
     # An early end leaves out other windows than the last.
     if spare and chains < CHAINS_ENOUGH and 0 < engine.scouted <= sum(run.windows[-1:]):
-        their_keys = chain_keys(root, 2 * len(keys))[0][len(keys) :]
+        their_keys = derive_chain_keys(root, 2 * len(keys))[0][len(keys) :]
         scouts = _init(engine, density.has_value, spare)
         run.scouts = _first_groups(their_keys, scouts, run.plan.width)
     run.timing.starts = time.perf_counter() - began

@@ -85,7 +85,7 @@ def test_nothing_missing_is_nothing_new():
 
 def test_prior_draws_start_the_missing_entries():
     density = infer.log_density(model())
-    assert density.draw_prior(infer.run.loop.root_key(0)).shape == (3,)
+    assert density.draw_prior(infer.numerics.keys.make_key(0)).shape == (3,)
 
 
 @pytest.mark.parametrize(

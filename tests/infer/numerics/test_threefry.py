@@ -6,10 +6,11 @@ import pytest
 
 from infer.density import start
 from infer.numerics import threefry
+from infer.numerics.keys import GENERATOR
 
 
 def keys_of(seeds):
-    keys = [jax.random.key(seed, impl="threefry2x32") for seed in seeds]
+    keys = [jax.random.key(seed, impl=GENERATOR) for seed in seeds]
     return keys, np.stack([np.asarray(jax.random.key_data(key)) for key in keys])
 
 

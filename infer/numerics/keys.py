@@ -1,0 +1,64 @@
+"""Make random keys: from the user's seed, one for each chain, and one for the starts."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array
+
+from ..counts import is_whole
+from ..errors import RunError
+from .threefry import fold_in
+
+# JAX's name of the generator that all draws come from, whatever the user's configuration says;
+# `threefry.py` has it on the host.
+GENERATOR = "threefry2x32"
+# Folded into the root key for the starts; no chain has this number.
+STARTS = 2**31
+_MEND = "Give a whole number, or one key, such as jax.random.key(0)."
+
+
+def wrap_key(key_data: Any) -> Array:
+    """Return the key with given key data, of shape (2,); it may be traced."""
+    return jax.random.wrap_key_data(jnp.asarray(key_data), impl=GENERATOR)
+
+
+def make_key(seed: int | np.integer | Array) -> Array:
+    """Make a key of our generator from a seed, or from a key of any generator."""
+    return wrap_key(read_key_data(seed))
+
+
+def read_key_data(seed: Any) -> np.ndarray:
+    """Convert a seed, or a key of any generator, to key data of our generator, shape (2,).
+
+    Raises:
+        RunError: It is neither.
+    """
+    if is_whole(seed):
+        # As jax.random.key does: the high and the low word of the seed.
+        words = divmod(int(seed) % 2**64, 2**32)
+        return np.array(words, np.uint32)
+    dtype, shape = getattr(seed, "dtype", None), getattr(seed, "shape", None)
+    if dtype is None or isinstance(seed, Tracer):
+        raise RunError("key", f"{seed!r} is not a key", _MEND)
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ():
+        same = jax.random.key_impl(seed) == GENERATOR
+        return np.asarray(
+            jax.random.key_data(seed) if same else jax.random.bits(seed, (2,), np.uint32)
+        )
+    if shape == (2,) and dtype == np.uint32:
+        return np.asarray(seed)
+    raise RunError("key", f"an array of shape {shape} and type {dtype} is not a key", _MEND)
+
+
+def derive_chain_keys(root: np.ndarray, chains: int) -> tuple[np.ndarray, np.ndarray]:
+    """Derive the key data of every chain, shape (chains, 2), and of the starts, shape (2,).
+
+    Args:
+        root: Key data of the run, as `read_key_data` returns them.
+        chains: Number of chains.
+    """
+    keys = fold_in(root, np.append(np.arange(chains), STARTS))
+    return keys[:-1], keys[-1]
