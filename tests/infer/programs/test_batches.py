@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from infer.programs import batches
+from infer.programs.native import called
 from infer.programs.rewrite import survey, unwaiting
 
 RNG = np.random.default_rng(0)
@@ -104,3 +105,20 @@ def test_programs_that_call_lapack_never_wait_for_each_other():
     """Either half hung at once before, on two cores."""
     alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", MANY_CALLS], check=True, timeout=100, env=alone)
+
+
+@pytest.mark.skipif(
+    jax.default_backend() != "cpu", reason="XLA deals out transforms on CPUs alone."
+)
+def test_a_fourier_transform_keeps_to_its_own_thread(monkeypatch):
+    given = []
+    compile = jax.stages.Lowered.compile
+
+    def noting(lowered, options=None):
+        given.append(options)
+        return compile(lowered, options)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", noting)
+    called(lambda x: jnp.abs(jnp.fft.fft(x)).sum(), np.arange(5.0))
+    called(lambda x: jnp.sort(x).sum(), np.arange(5.0))
+    assert given == [{"xla_cpu_multi_thread_eigen": False}, None]
