@@ -555,11 +555,11 @@ def _data_paths(model: Model) -> list[tuple[str, str]]:
     is_data = lambda node: isinstance(node, Data)  # noqa: E731
     nodes, _ = jax.tree_util.tree_flatten_with_path(model, is_leaf=is_data)
     return [
-        (f"model{jax.tree_util.keystr(path)}.leaves[{i}]", name)
+        (f"model{jax.tree_util.keystr(path)}.parts.leaves[{i}]", name)
         for path, node in nodes
         if is_data(node)
         for i, name in zip(
-            (i for i, leaf in enumerate(node.leaves) if leaf is not None),
+            (i for i, leaf in enumerate(node.parts.leaves) if leaf is not None),
             node.leaf_names(),
             strict=True,
         )

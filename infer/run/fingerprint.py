@@ -15,8 +15,8 @@ from ..density.base import LogDensity
 from ..density.family import Family
 from ..engines.base import Engine
 from ..errors import RunError
-from ..models.inputs.data import on_device
 from ..models.inputs.names import listed
+from ..models.inputs.precision import on_device
 from ..target import Components
 from ..types import Vector
 

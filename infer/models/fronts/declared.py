@@ -73,7 +73,7 @@ class DeclaredModel(Model):
 
     def with_data(self, data: Any) -> "DeclaredModel":
         """Return the same model on other data; the same shapes compile nothing."""
-        return self.changed(data=self.data.replaced({"data": data}))
+        return self.changed(data=self.data.replace({"data": data}))
 
 
 @checks_arguments("infer.declared")

@@ -19,7 +19,7 @@ from ...calls import checks_arguments
 from ...errors import ModelError
 from ..inputs.data import Data, refuse_unknown_data
 from ..inputs.names import listed
-from ..inputs.split import Opaque
+from ..inputs.partition import StaticByIdentity
 from ..model import Account, Labels, Model, Reader
 from ..priors.from_tfp import as_numpyro, is_a, is_joint
 from ..priors.prior import Prior
@@ -39,7 +39,7 @@ class TfpModel(Model):
         data: Observed values and arguments of the function, by name.
     """
 
-    joint: Opaque = eqx.field(static=True)
+    joint: StaticByIdentity = eqx.field(static=True)
     observed: tuple[str, ...] = eqx.field(static=True)
     dims: tuple[tuple[str, Dims], ...] = eqx.field(static=True)
     data: Data
@@ -63,7 +63,7 @@ class TfpModel(Model):
             ModelError: The model has no such data.
         """
         refuse_unknown_data(named, self.data.tree())
-        return self.changed(data=self.data.replaced(named))
+        return self.changed(data=self.data.replace(named))
 
 
 class _Walk:
@@ -225,7 +225,7 @@ def from_tfp(
     return TfpModel(
         labels=Labels(coords),
         rules=rules,
-        joint=Opaque(joint),
+        joint=StaticByIdentity(joint),
         observed=tuple(observed),
         dims=tuple((name, as_dims(names)) for name, names in (dims or {}).items()),
         data=Data.of(observed | data),

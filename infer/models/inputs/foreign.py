@@ -25,7 +25,7 @@ def refuse_foreign(where: str, value: Any) -> None:
     Raises:
         ModelError: It holds none; the message names the argument and says how to make numbers.
     """
-    if not _holds_numbers(value):
+    if not holds_numbers(value):
         raise ModelError(where, *_said("it", value))
 
 
@@ -43,7 +43,8 @@ def as_array(where: str, value: Any, what: str = "its value") -> Array:
         raise ModelError(where, *_said(what, value)) from error
 
 
-def _holds_numbers(value: Any) -> bool:
+def holds_numbers(value: Any) -> bool:
+    """Return whether every entry of an array, a table or a number has a numeric type."""
     if isinstance(value, jax.Array | Tracer):
         return True
     # A series of pandas may have a type that is none of NumPy's.
@@ -84,7 +85,7 @@ def _said(what: str, value: Any) -> tuple[str, str]:
 
 
 def _said_of_table(what: str, table: Any) -> tuple[str, str]:
-    bad = [c for c in table.columns if not _holds_numbers(table[c])]
+    bad = [c for c in table.columns if not holds_numbers(table[c])]
     return (
         f"{what} is a {type(table).__name__}, and column {bad[0]!r} holds no numbers",
         f"Pass its columns by name, each as an array: x=table[{table.columns[0]!r}].to_numpy(). "

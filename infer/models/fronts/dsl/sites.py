@@ -448,7 +448,7 @@ class DslModel(Model):
             ModelError: A name is not among the model's data.
         """
         refuse_unknown_data(named, self.data.tree())
-        return self.changed(data=self.data.replaced(named))
+        return self.changed(data=self.data.replace(named))
 
 
 _NUMPYRO_MEND = (

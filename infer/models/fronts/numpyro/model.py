@@ -55,7 +55,7 @@ class NumPyroModel(Model):
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         if not takes_any:
             refuse_unknown_data(named, parameters, "argument")
-        return self.changed(data=self.data.replaced(named))
+        return self.changed(data=self.data.replace(named))
 
 
 def from_numpyro(

@@ -6,17 +6,15 @@ from typing import Any
 
 import numpy as np
 import numpyro.distributions as dist
-from jax.core import Tracer
 
 from ....errors import ModelError
 from ...inputs.names import listed
-from ...inputs.precision import refuse_nan
-from ...inputs.split import Split, held, is_numeric
+from ...inputs.partition import Partition, is_number, partition_input
 from ...priors.score import is_valued
 from ...table import Row
 from .branch import Branch
 from .derived import Derived
-from .flatten import Flat, Place, is_opaque, refuse_traced
+from .flatten import STATIC_MEND, Flat, Place, is_opaque
 from .leaf import Leaf, Spec, spec_of
 
 Selector = str | Callable[..., Any]
@@ -75,17 +73,15 @@ class Books:
     def _other(self, index: int, place: Place, role: str | None) -> None:
         value = place.present
         if is_opaque(value):
-            self.pairs.append((Split.of(value, place.name), None))
+            self.pairs.append((Partition.of(value, place.name), None))
             self.rows.append(Row(place.name, "data", None, note="parameters of a prior or a set"))
             return
-        is_data = role == "data" or (role is None and is_numeric(value))
-        if is_data:
-            refuse_nan(place.name, value)
-        elif isinstance(value, Tracer):
-            refuse_traced(place.name)
+        marked = {None: None, "data": True, "static": False}[role]
+        pair = partition_input(place.name, value, marked, keeps_objects=True, mend=STATIC_MEND)
+        is_data = pair[0] is not None
         self.data += [(place.name, index)] * (is_data and place.is_float)
-        self.pairs.append(held(value, is_data, place.name))
-        shape = np.shape(value) if is_data or is_numeric(value) else None
+        self.pairs.append(pair)
+        shape = np.shape(value) if is_data or is_number(value) else None
         note = type(value).__name__ if shape is None else ""
         self.rows.append(Row(place.name, "data" if is_data else "static", shape, note=note))
 
@@ -100,6 +96,8 @@ def account_for(flat: Flat, said: Sequence[tuple[Selector, Any]], rest: Any) -> 
     left = []
     for i in _owners(flat):
         place = flat.places[i]
+        if place.role is not None:
+            specs.setdefault(i, place.role)
         if i in specs or not place.is_float or is_opaque(place.value):
             continue
         if place.parameter is not None:

@@ -19,8 +19,8 @@ from bijectors.sets.real import Real
 
 from ....errors import ModelError
 from ...inputs.names import listed
+from ...inputs.partition import Partition
 from ...inputs.precision import on_device
-from ...inputs.split import Split
 from ...priors.prior import Prior, prior_of
 from ...priors.sets import set_of
 from ...protocol.layout import as_dims, lay_out, spreads_to
@@ -34,7 +34,7 @@ Values = Mapping[str, Array]
 class Branch(eqx.Module):
     """A leaf that is a site.
 
-    What is no pytree of arrays, such as a function or a name, is held by a `Split`.
+    What is no pytree of arrays, such as a function or a name, is held by a `Partition`.
 
     Attributes:
         name: Its path.
@@ -58,13 +58,13 @@ class Branch(eqx.Module):
     shape: Shape = eqx.field(static=True)
     dtype: Any = eqx.field(static=True)
     dims: Dims = eqx.field(static=True)
-    prior: Split | None
+    prior: Partition | None
     shares: str | None = eqx.field(static=True)
-    constraint: Constraint | Split | None
-    bijector: Bijector | Split | None
+    constraint: Constraint | Partition | None
+    bijector: Bijector | Partition | None
     scale: Array | None
     initial: Array | None
-    node: Split | None
+    node: Partition | None
     inverse: Callable[[Any], Any] | None = eqx.field(static=True)
 
     @classmethod
@@ -89,7 +89,7 @@ class Branch(eqx.Module):
             shape=place.shape,
             dtype=None if isinstance(value, float | complex) else np.dtype(value.dtype),
             dims=as_dims(leaf.dims),
-            prior=None if leaf.prior is None or shares else Split.of(leaf.prior, place.name),
+            prior=None if leaf.prior is None or shares else Partition.of(leaf.prior, place.name),
             shares=shares,
             constraint=_held(_set(place, leaf), Constraint, place.name),
             bijector=_held(leaf.bijector, Bijector, place.name),
@@ -99,7 +99,7 @@ class Branch(eqx.Module):
             initial=None
             if isinstance(value, jax.ShapeDtypeStruct)
             else on_device(value, place.name),
-            node=None if inverse is None else Split.of(place.value, place.name),
+            node=None if inverse is None else Partition.of(place.value, place.name),
             inverse=inverse,
         )
 
@@ -113,7 +113,7 @@ class Branch(eqx.Module):
         values: Values,
         coords: Mapping[str, np.ndarray],
         rules: Rules,
-        prior: Split | None,
+        prior: Partition | None,
     ) -> Declaration:
         """Say what the site asks of a reader, given the values settled before it.
 
@@ -160,7 +160,7 @@ class Branch(eqx.Module):
         place = next(i for i, leaf in enumerate(self.node.leaves) if eqx.is_inexact_array(leaf))
         return self.node.tree({place: self.inverse(value)})
 
-    def _prior(self, values: Values, prior: Split | None) -> Prior | None:
+    def _prior(self, values: Values, prior: Partition | None) -> Prior | None:
         if prior is None:
             return None
         found = self._settled(prior.tree(), values)
@@ -214,8 +214,8 @@ def _set(place: Place, leaf: Leaf) -> Any:
 
 
 def _held(said: Any, kind: type, name: str) -> Any:
-    return said if said is None or isinstance(said, kind) else Split.of(said, name)
+    return said if said is None or isinstance(said, kind) else Partition.of(said, name)
 
 
 def _released(held: Any) -> Any:
-    return held.tree() if isinstance(held, Split) else held
+    return held.tree() if isinstance(held, Partition) else held

@@ -13,9 +13,15 @@ from jax.core import Tracer
 from bijectors.base import Constraint, Shape
 
 from ....errors import ModelError
-from ...inputs.names import listed, matching
+from ...inputs.data import Marked
+from ...inputs.foreign import holds_numbers
+from ...inputs.names import matching
+from ...inputs.partition import is_array_like, refuse_traced
 from .opened import Opened, closed, opened
 from .parameter import READERS, Parameter, Read, spread_frozen
+
+# What to do about a traced value in a tree that is static.
+STATIC_MEND = 'Make it an ordinary field, and its leaf "frozen" or "data", whose values may change.'
 
 
 @dataclass(eq=False)
@@ -27,12 +33,14 @@ class Place:
         value: What stands there: a value, a wrapper or an opaque node.
         parameter: What the wrapper around it says, if one does.
         places: Indices of all leaves that are the same array, this one first.
+        role: "data" or "static" if the user marked it by `infer.data` or `infer.static`.
     """
 
     name: str
     value: Any
     parameter: Parameter | None = None
     places: list[int] = field(default_factory=list)
+    role: str | None = None
 
     @property
     def present(self) -> Any:
@@ -126,12 +134,22 @@ def flatten(tree: Any, read: Sequence[Read], globs: Sequence[str] = ()) -> Flat:
     places = [
         Place(_name(path[:-1]), value, inside[path])
         if path in inside
-        else Place(_name(path), value, told.of(value))
+        else _place(_name(path), value, told.of(value))
         for path, value in paths
     ]
     _refuse_same_names(places)
     _tie(places)
     return Flat(places, structure)
+
+
+def _place(name: str, value: Any, parameter: Parameter | None) -> Place:
+    """Make a leaf without the user's mark; a table or a series of numbers becomes an array."""
+    role = None
+    if isinstance(value, Marked):
+        role, value = "data" if value.is_leaf else "static", value.value
+    if parameter is None and is_array_like(value) and holds_numbers(value):
+        value = np.asarray(value)
+    return Place(name, value, parameter, role=role)
 
 
 def _named_in_parts(whole: Any, told: "_Told", globs: Sequence[str]) -> list[Any]:
@@ -231,22 +249,9 @@ def _refuse_traced_statics(node: Any, path: tuple) -> None:
         for entry in fields(node):
             held = getattr(node, entry.name, None) if entry.metadata.get("static") else None
             if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(held)):
-                refuse_traced(_name((*path, jax.tree_util.GetAttrKey(entry.name))))
+                name = _name((*path, jax.tree_util.GetAttrKey(entry.name)))
+                refuse_traced(name, STATIC_MEND)
     ends = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda inner: inner is not node)
     for step, inner in ends[0]:
         if inner is not node:
             _refuse_traced_statics(inner, (*path, *step))
-
-
-def refuse_traced(name: str) -> None:
-    """Say that a traced value cannot be part of the program."""
-    raise ModelError(
-        name,
-        "it is static, that is part of the program, but holds a traced value",
-        'Make it an ordinary field, and its leaf "frozen" or "data", whose values may change.',
-    )
-
-
-def names_of(places: Sequence[Place]) -> str:
-    """List leaves with their shapes, for an error."""
-    return listed(map(str, places))

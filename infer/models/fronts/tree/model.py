@@ -19,7 +19,7 @@ from ...inputs.data import Data
 from ...inputs.foreign import as_array
 from ...inputs.mistakes import refuse_unfit
 from ...inputs.names import listed
-from ...inputs.split import Split
+from ...inputs.partition import Partition
 from ...model import Account, Labels, Model, Reader, Surveyor
 from ...protocol.minibatch import Minibatch, refuse_count, rows_of, taken
 from ...protocol.site import Declaration, Term
@@ -54,7 +54,7 @@ class TreeModel(Model):
     log_likelihood: Callable[..., Any] = eqx.field(static=True)
     branches: tuple[Branch, ...]
     derived: tuple[Derived, ...]
-    rest: Split
+    rest: Partition
     known: tuple[tuple[str, int], ...] = eqx.field(static=True)
     paths: tuple[str, ...] = eqx.field(static=True)
     data: Data
@@ -117,7 +117,7 @@ class TreeModel(Model):
 
     def with_data(self, data: Any) -> "TreeModel":
         """Return the same model on other data; the same shapes compile nothing."""
-        return self.changed(data=self.data.replaced({"data": data}))
+        return self.changed(data=self.data.replace({"data": data}))
 
     def selected(self, selector: Any, names: Sequence[str]) -> list[str]:
         if isinstance(selector, str):
@@ -232,7 +232,7 @@ def tree_model(
         log_likelihood=log_likelihood,
         branches=tuple(books.branches),
         derived=tuple(books.derived),
-        rest=Split.joined(books.pairs, flat.structure),
+        rest=Partition.join(books.pairs, flat.structure),
         known=tuple(books.data),
         paths=tuple(place.name for place in flat.places),
         data=Data.of({} if data is _NO_DATA else {"data": data}),

@@ -16,7 +16,7 @@ from bijectors.base import Bijector, Image, Shape, bijection
 from bijectors.errors import BijectorError
 from bijectors.maps.jacobian import log_det_of
 
-from ...inputs.split import Split
+from ...inputs.partition import Partition
 
 # A bound for hopeless cases: Newton's method on exp gains a unit of y a step from above.
 NEWTON_STEPS = 1000
@@ -35,7 +35,7 @@ class Unwrapped(Bijector):
         refusal: Why no log-determinant exists; empty where one does.
     """
 
-    node: Split
+    node: Partition
     places: tuple[int, ...] = eqx.field(static=True)
     shape: Shape = eqx.field(static=True)
     refusal: str = eqx.field(static=True, default="")
@@ -43,7 +43,7 @@ class Unwrapped(Bijector):
     @classmethod
     def of(cls, node: Any, places: Sequence[int]) -> "Unwrapped":
         """Make the map of a wrapper; `places` are those of its leaves that may move."""
-        split = Split.of(node)
+        split = Partition.of(node)
         shape = jax.eval_shape(lambda: unwrap(split.tree())).shape
         plain = cls(split, tuple(places), shape)
         return cls(split, tuple(places), shape, _refusal(plain, type(node).__name__))
