@@ -114,6 +114,17 @@ class Image(NamedTuple):
     auxiliary: Float[Array, ""]
     by_products: dict[str, Array]
 
+    @classmethod
+    def of(cls, value: Array | np.ndarray) -> "Image":
+        """Make the image of a map that preserves volume: both log densities are zero.
+
+        They have the precision of the value; for integers, the default precision.
+        """
+        dtype = jnp.result_type(value)
+        real = jnp.finfo(dtype).dtype if jnp.issubdtype(dtype, jnp.inexact) else float
+        zero = jnp.zeros((), real)
+        return cls(value, zero, zero, {})
+
 
 class Bijector(eqx.Module):
     """A smooth map from unconstrained vectors to the members of a set.

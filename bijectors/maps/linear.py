@@ -36,7 +36,7 @@ class Permute(Vectorwise):
 
     def image(self, y: Float[Array, "n"]) -> Image:
         order = np.array(self.order)
-        return bijection(_gather(y, order, np.argsort(order)), jnp.zeros((), y.dtype))
+        return Image.of(_gather(y, order, np.argsort(order)))
 
     def inverse(self, x: Float[Array, "n"]) -> Float[Array, "n"]:
         order = np.array(self.order)

@@ -3,10 +3,9 @@
 import math
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..base import Bijector, Image, Shape, bijection
+from ..base import Bijector, Image, Shape
 from ..errors import BijectorError
 
 
@@ -37,7 +36,7 @@ class Reshape(Bijector):
         return self.unconstrained
 
     def image(self, y: Float[Array, "..."]) -> Image:
-        return bijection(y.reshape(self.constrained), jnp.zeros((), y.dtype))
+        return Image.of(y.reshape(self.constrained))
 
     def inverse(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         return x.reshape(self.unconstrained)

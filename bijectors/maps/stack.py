@@ -67,8 +67,7 @@ class Stack(Bijector):
             log_det = so_far.log_det + image.log_det
             return Image(image.value, log_det, so_far.auxiliary + image.auxiliary, {}), None
 
-        zero = jnp.zeros((), y.dtype)
-        return jax.lax.scan(apply, Image(y, zero, zero, {}), self.layers, self.count)[0]
+        return jax.lax.scan(apply, Image.of(y), self.layers, self.count)[0]
 
     def inverse(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         def undo(x: Array, layer: Bijector) -> tuple[Array, None]:

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Complex as ComplexArray, Float
 
-from ..base import Bijector, Constraint, Image, Shape, bijection
+from ..base import Bijector, Constraint, Image, Shape
 
 
 class Complex(Constraint):
@@ -35,7 +35,7 @@ class RealAndImaginary(Bijector):
         return (2,)
 
     def image(self, y: Float[Array, "2"]) -> Image:
-        return bijection(lax.complex(y[0], y[1]), jnp.zeros((), y.dtype))
+        return Image.of(lax.complex(y[0], y[1]))
 
     def inverse(self, x: ComplexArray[Array, ""]) -> Float[Array, "2"]:
         return jnp.stack([x.real, x.imag])

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..base import Bijector, Constraint, Image, Shape, bijection
+from ..base import Bijector, Constraint, Image, Shape
 from ..elementary import from_sum_to_zero, sum_to_zero
 
 
@@ -49,7 +49,7 @@ class IsometricZeroSum(Bijector):
         return tuple(size - 1 for size in event_shape)
 
     def image(self, y: Float[Array, "..."]) -> Image:
-        return bijection(self._along_each(sum_to_zero, y), jnp.zeros((), y.dtype))
+        return Image.of(self._along_each(sum_to_zero, y))
 
     def inverse(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         return self._along_each(from_sum_to_zero, x)

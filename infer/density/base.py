@@ -76,8 +76,7 @@ class _Handed(Reader):
         if self._jacobian:
             image = self._flattener.put(d.name, d.constraint, value, d.bijector)
             self.log_det = self.log_det + image.log_det + image.auxiliary
-        zero = jnp.zeros(())
-        return Image(value, zero, zero, {})
+        return Image.of(value)
 
     def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
         own = {site.name: self._values[site.name] for site in repeated}

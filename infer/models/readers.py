@@ -80,8 +80,7 @@ class Predictions(Reader):
                 f"the posterior has it with shape {value.shape}, and the model with {d.shape}",
                 f"Predict for data of the same groups, or draw it anew: redraw=[{d.name!r}].",
             )
-        zero = jnp.zeros(())
-        return Image(value, zero, zero, {})
+        return Image.of(value)
 
     def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
         if value is not None:

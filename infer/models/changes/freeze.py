@@ -85,8 +85,7 @@ class _Holder(Reader):
                 "their own and join the two in the model.",
             )
         self.hold(d, value)
-        zero = jnp.zeros((), jnp.finfo(value.dtype).dtype)
-        return Image(value, zero, zero, {})
+        return Image.of(value)
 
     def rows(self, minibatch: Minibatch) -> Array | None:
         return self._reader.rows(minibatch)

@@ -83,8 +83,7 @@ class _Setter(Reader):
         if declaration.name not in self._values:
             return self.reader.take(declaration)
         value = self._fitting(declaration.name, declaration.shape)
-        zero = jnp.zeros(())
-        return Image(value, zero, zero, {})
+        return Image.of(value)
 
     def rows(self, minibatch: Minibatch) -> Array | None:
         return self.reader.rows(minibatch)

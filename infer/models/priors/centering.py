@@ -6,7 +6,7 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
-from bijectors.base import Bijector, Elementwise, Image, Vectorwise
+from bijectors.base import Bijector, Elementwise, Image, Vectorwise, bijection
 from bijectors.maps.affine import Affine
 
 from ...errors import ModelError
@@ -48,9 +48,7 @@ class LogNonCentering(Elementwise):
 
     def image(self, y: Float[Array, ""]) -> Image:
         log = self.affine.image(y)
-        return Image(
-            jnp.exp(log.value), log.log_det + log.value, log.auxiliary, {"non_centered": y}
-        )
+        return bijection(jnp.exp(log.value), log.log_det + log.value, non_centered=y)
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
         return self.affine.inverse(jnp.log(x))
@@ -74,7 +72,7 @@ class VectorNonCentering(Vectorwise):
     def image(self, y: Float[Array, "n"]) -> Image:
         log_det = jnp.log(jnp.diagonal(self.factor)).sum()
         value = self.location[:, 0] + self.factor @ y
-        return Image(value, log_det, jnp.zeros_like(log_det), {"non_centered": y})
+        return bijection(value, log_det, non_centered=y)
 
     def inverse(self, x: Float[Array, "n"]) -> Float[Array, "n"]:
         centered = x - self.location[:, 0]

@@ -114,7 +114,6 @@ def _entered(
 ) -> list[Declaration]:
     """Enter what all steps said, each array with the axis of the steps in front."""
     length, dim = axis
-    zero = jnp.zeros(())
     whole = [
         replace(
             d,
@@ -125,7 +124,7 @@ def _entered(
         for d in inner.declarations
     ]
     account.declarations += whole
-    account.images |= {n: Image(value, zero, zero, {}) for n, value in arrays.values.items()}
+    account.images |= {n: Image.of(value) for n, value in arrays.values.items()}
     account.derived |= arrays.derived
     account.observed |= arrays.observed
     account.dims |= {name: (dim, *dims) for name, dims in inner.dims.items()}
