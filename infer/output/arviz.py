@@ -114,7 +114,7 @@ def attributes(run: Run) -> dict[str, Any]:
         "warmup_draws": run.warmed,
         "warmup_planned": run.warmup,
         "warmup_gradients": run.warmup_gradients,
-        "chains_sent_from_astray": ", ".join(map(str, run.sent)),
+        "relocated_chains": ", ".join(map(str, run.sent)),
         "chains_per_program": run.plan.width,
         "native_loop": int(run.plan.native),
         "why_not_native": run.why_not_native or "",

@@ -16,7 +16,7 @@ from ..errors import EngineError, FitWarning, RunError, warn
 from ..models.inputs.stacked import are_several
 from ..models.model import Model
 from ..run.loop import SAMPLING
-from ..run.offers import refuse_unless_engine
+from ..run.refusals import refuse_unless_engine
 from ..run.run import Run
 from ..run.start import start
 from .approximation import Approximation, approximations_of, prepare_findings

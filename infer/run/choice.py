@@ -20,29 +20,30 @@ from ..models.inputs.names import listed
 from ..models.model import Model
 from ..numerics.metric import default_rank
 
-# Vectors of the flat space that one chain of NUTS holds while it ticks: eleven slots of three, two
-# ends of three, and six more; twice, since a loop's state is copied. HMC holds two points of four.
-# Counted in `numerics/no_u_turn.py` and `engines/hmc.py`.
+# Vectors of the length of the flat vector in the state of one chain of NUTS: eleven slots of three,
+# two ends of three, and six more; twice, because a loop's state is copied. HMC has two points of
+# four. Counted in `numerics/no_u_turn.py` and `engines/hmc.py`.
 NUTS_VECTORS, HMC_VECTORS = 90, 16
-# Share of the memory that the chains' states may take: the model and the draws need theirs.
+# Share of the memory that the chains' states may take; the rest is for the model and the draws.
 MEMORY_SHARE = 0.5
-# Directions stretched where the size alone would not pay for any: as many as of 2000 coordinates.
+# Rank of the metric if by size alone it would be 0: as for 2000 coordinates.
 LARGE_RANK = 32
-# Directions may add so much to the operations of a gradient. Where they added a third they doubled
-# what a gradient gave, 13.0 effective draws a thousand against 6.8, and its time, 820 µs against
-# 404: 15.9 against 16.9 a second (benchmarks/results/choice.md, 3000 coordinates).
+# The largest share that a low-rank metric may add to the operations of a gradient. When it added a
+# third, effective draws per 1000 gradients doubled from 6.8 to 13.0, but so did the time of a
+# gradient, from 404 to 820 µs: 15.9 effective draws a second, not 16.9
+# (benchmarks/results/choice.md, 3000 coordinates).
 METRIC_SHARE = 0.1
 
 
 class Facts(NamedTuple):
-    """What decides about an engine, of a density.
+    """The properties of a density on which the choice of an engine depends.
 
     Attributes:
         size: Length of the flat vector.
-        offers: What can be asked of it; see `Target.offers`.
+        offers: What can be computed; see `Target.offers`.
         unvalued: Sites whose priors are known by their scores alone.
-        gradient_flops: Floating-point operations of one gradient, a loop's body counted once; 0
-            where they are not known, or where the size alone decides.
+        gradient_flops: Floating-point operations of one gradient, with a loop's body counted once;
+            0 if unknown, or if the size alone decides.
     """
 
     size: int
@@ -52,11 +53,11 @@ class Facts(NamedTuple):
 
 
 class Hardware(NamedTuple):
-    """What decides about an engine, of a machine.
+    """The properties of a machine on which the choice of an engine depends.
 
     Attributes:
         platform: "cpu", "gpu" or "tpu".
-        memory: Bytes of one device; 0 where it is not known.
+        memory: Bytes of one device; 0 if unknown.
         number_bytes: Bytes of a floating-point number.
     """
 
@@ -67,12 +68,12 @@ class Hardware(NamedTuple):
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine, and why.
+    """An engine, and the reasons for choosing it.
 
     Attributes:
         engine: The engine.
         warmup: Planned draws of warm-up per chain.
-        reasons: Why this engine with these settings, a sentence each.
+        reasons: Why this engine with these settings, one sentence each.
     """
 
     engine: Engine
@@ -86,40 +87,40 @@ class Choice:
 
 @checks_arguments("infer.choose")
 def choose(model: Model | Sequence[Model], *, chains: int = 4) -> Choice:
-    """Choose a sampler for a model on this machine, as `sample` does where none is named.
+    """Choose a sampler for a model on this machine, as `sample` does if none is given.
 
     Args:
-        model: What a front end returned, or several of them.
-        chains: Number of chains, of each model.
+        model: The model, or several of them.
+        chains: Number of chains for each model.
 
     Raises:
         ModelError: The model cannot be used; the message names the site.
-        EngineError: No sampler works on it; the message says what does.
+        EngineError: No sampler works for it; the message says what does.
     """
     chains = whole("chains", chains, 1)
     members = family(model, jacobian=True)
-    return choice(facts_of(members.member(0)), hardware(), chains, members.count)
+    return choose_from(gather_facts(members.member(0)), describe_machine(), chains, members.count)
 
 
-def choice(facts: Facts, hardware: Hardware, chains: int, sets: int = 1) -> Choice:
-    """Choose by what is known of the density, the machine and the chains alone.
+def choose_from(facts: Facts, hardware: Hardware, chains: int, sets: int = 1) -> Choice:
+    """Choose an engine from facts about the density and the machine.
 
     Args:
-        facts: Of the density.
-        hardware: Of the machine.
-        chains: Of each data set.
+        facts: Properties of the density.
+        hardware: Properties of the machine.
+        chains: Number of chains for each data set.
         sets: Number of data sets.
 
     Raises:
-        EngineError: No sampler works on the density.
+        EngineError: No sampler works for the density.
     """
     _refuse(facts)
-    energy, why_energy = _energy(facts)
-    rank, why_rank = _rank(facts)
-    nuts, why_nuts = _fits(facts, hardware, chains * sets)
+    energy, why_energy = _choose_energy(facts)
+    rank, why_rank = _choose_rank(facts)
+    nuts, why_nuts = _nuts_fits(facts, hardware, chains * sets)
     engine = (NUTS if nuts else HMC)(rank=rank, energy=energy)
     warmup = engine.warmup_for(chains)
-    why_warmup = _why_warmup(warmup, engine.default_warmup, chains)
+    why_warmup = _explain_warmup(warmup, engine.default_warmup, chains)
     reasons = (why_nuts, why_energy, why_rank, why_warmup)
     return Choice(engine, warmup, tuple(filter(None, reasons)))
 
@@ -128,79 +129,80 @@ def _refuse(facts: Facts) -> None:
     if facts.size == 0:
         raise EngineError(
             "choose",
-            "the flat vector has length 0, since every latent site is fixed by its constraint or "
-            "frozen, so there is nothing to draw",
-            "Free a site, or call infer.sample_prior(model) for what the model predicts.",
+            "the flat vector has length 0, because every latent site is frozen or has a constraint "
+            "that allows only one value, so there is nothing to sample",
+            "Free a site, or call infer.sample_prior(model) for the model's predictions.",
         )
     if "minibatch" in facts.offers:
         raise EngineError(
             "choose",
-            "the model has a minibatch, so its log density is another one at every step, which a "
-            "sampler would take for the posterior's",
+            "the model has a minibatch, so its log density is a new random estimate at every step, "
+            "which a sampler would take for the posterior's",
             "Call infer.fit(model, infer.ADVI()); or make the model with minibatch=None, for a "
-            "sampler that sees all rows; or name an engine that takes minibatches, such as "
+            "sampler that uses all rows; or give an engine that takes minibatches, such as "
             'infer.BlackJAX("sgld", step_size=...).',
         )
 
 
-def _energy(facts: Facts) -> tuple[Literal["value", "path"], str]:
+def _choose_energy(facts: Facts) -> tuple[Literal["value", "path"], str]:
     if "value" in facts.offers:
         return "value", ""
-    # docs/score_priors.md: without a value, energies along the path keep the posterior right.
+    # Without a value, energies along the path still give the right posterior: see
+    # docs/score_priors.md.
     names = listed(map(repr, facts.unvalued), 3)
-    return "path", f"energies are integrated along the path: of {names} only the score is known"
+    return "path", f"energies are integrated along the path: only the score of {names} is known"
 
 
-def _rank(facts: Facts) -> tuple[int | None, str]:
-    """Choose how many directions the metric may stretch; None leaves it to the size.
+def _choose_rank(facts: Facts) -> tuple[int | None, str]:
+    """Choose the rank of the metric; None leaves it to the size.
 
-    By size: benchmarks/results/warmup.md, bulk ESS per 1000 gradients with a low-rank metric
-    against a diagonal one 84 : 2.0 (100 correlated coordinates), 12 : 2.1 (volatility, 202), 47 :
-    12 (item response, 242), and nowhere less than 50 : 53 (eight schools, 10).
+    The default by size rests on benchmarks/results/warmup.md. Bulk ESS per 1000 gradients with a
+    low-rank metric and with a diagonal one: 84 and 2.0 (100 correlated coordinates), 12 and 2.1
+    (volatility, 202), 47 and 12 (item response, 242), and at worst 50 and 53 (eight schools, 10).
     """
     by_size = default_rank(facts.size)
     if facts.size == 1:
-        return None, "a scale is all the metric there is for one coordinate"
+        return None, "for one coordinate the metric is one scale"
     if by_size:
         return None, (
-            f"the metric may stretch {by_size} directions of {facts.size} coordinates: "
-            "correlations then cost little, and where there are none it stretches none"
+            f"the metric may stretch up to {by_size} directions: correlations among the "
+            f"{facts.size} coordinates then cost little, and without correlations it stretches none"
         )
-    # Two products with a matrix of size x rank, there and back.
+    # Two products with a matrix of shape (size, rank), before and after the gradient.
     flops = 8.0 * facts.size * LARGE_RANK
     if flops <= METRIC_SHARE * facts.gradient_flops:
         return LARGE_RANK, (
-            f"the metric may stretch {LARGE_RANK} directions, though there are {facts.size} "
-            f"coordinates: that adds {flops / facts.gradient_flops:.0%} to a gradient of "
+            f"the metric may stretch up to {LARGE_RANK} directions, even of {facts.size} "
+            f"coordinates: that adds only {flops / facts.gradient_flops:.0%} to a gradient of "
             f"{facts.gradient_flops:.1e} operations"
         )
     return None, (
-        f"a diagonal metric: stretching directions of {facts.size} coordinates would cost as much "
-        "as the gradient itself, or a good part of it"
+        f"a diagonal metric: for {facts.size} coordinates, a low-rank metric would cost a large "
+        "part of a gradient, or more"
     )
 
 
-def _fits(facts: Facts, hardware: Hardware, lanes: int) -> tuple[bool, str]:
-    """Tell whether the trajectories of NUTS fit the memory.
+def _nuts_fits(facts: Facts, hardware: Hardware, lanes: int) -> tuple[bool, str]:
+    """Return whether the trees of NUTS fit into memory, and the reason for the choice.
 
-    By gradients neither engine leads: HMC gave 0.6 to 1.9 times the effective draws of NUTS on nine
-    models, 1.1 times in the geometric mean, and less where the posterior was hardest
-    (benchmarks/results/choice.md). But it trusts the metric for the length of a trajectory.
+    Per gradient neither engine is better: on nine models HMC gave 0.6 to 1.9 times the effective
+    draws of NUTS, 1.1 times in the geometric mean, and fewer on the hardest posteriors
+    (benchmarks/results/choice.md). But the length of its trajectories depends on the metric.
     """
     room = MEMORY_SHARE * hardware.memory if hardware.memory else np.inf
     each = lanes * facts.size * hardware.number_bytes
     if NUTS_VECTORS * each <= room:
-        return True, "NUTS finds the length of each trajectory by itself"
+        return True, "NUTS adapts the length of each trajectory by itself"
     nuts, hmc, whole = (
         n / 2**30 for n in (NUTS_VECTORS * each, HMC_VECTORS * each, hardware.memory)
     )
     return False, (
-        f"HMC: the trees of NUTS would take {nuts:.1f} GiB for {lanes} chains of {facts.size} "
-        f"coordinates, of the {whole:.1f} GiB of this {hardware.platform}; HMC takes {hmc:.1f} GiB"
+        f"HMC: for {lanes} chains of {facts.size} coordinates, the trees of NUTS would take "
+        f"{nuts:.1f} GiB of this {hardware.platform}'s {whole:.1f} GiB; HMC takes {hmc:.1f} GiB"
     )
 
 
-def _why_warmup(warmup: int, default: int, chains: int) -> str:
+def _explain_warmup(warmup: int, default: int, chains: int) -> str:
     if warmup == default:
         return ""
     return (
@@ -209,29 +211,29 @@ def _why_warmup(warmup: int, default: int, chains: int) -> str:
     )
 
 
-def facts_of(density: LogDensity) -> Facts:
-    """Gather what decides, of a density; its gradient is looked at only where that decides."""
-    decides = density.size > 1 and not default_rank(density.size)
-    flops = _gradient_flops(density) if decides else 0.0
+def gather_facts(density: LogDensity) -> Facts:
+    """Gather the facts about a density; operations are counted only if the choice needs them."""
+    is_needed = density.size > 1 and not default_rank(density.size)
+    flops = _count_gradient_flops(density) if is_needed else 0.0
     return Facts(density.size, density.offers, density.unvalued, flops)
 
 
-def _gradient_flops(density: LogDensity) -> float:
+def _count_gradient_flops(density: LogDensity) -> float:
     """Count the operations of one gradient, before XLA optimizes them."""
     position = jax.ShapeDtypeStruct((density.size,), jax.dtypes.canonicalize_dtype(float))
     lowered = jax.jit(lambda density, q: density.evaluate(q)).lower(density, position)
     return float((lowered.cost_analysis() or {}).get("flops", 0.0))
 
 
-def hardware() -> Hardware:
+def describe_machine() -> Hardware:
     """Describe the default backend."""
     device = jax.devices()[0]
     limit = (device.memory_stats() or {}).get("bytes_limit", 0)
-    memory = limit if device.platform != "cpu" else _host_memory()
+    memory = limit if device.platform != "cpu" else _read_host_memory()
     return Hardware(device.platform, memory, jax.dtypes.canonicalize_dtype(float).itemsize)
 
 
-def _host_memory() -> int:
+def _read_host_memory() -> int:
     if not {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= set(getattr(os, "sysconf_names", ())):
         return 0
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -57,8 +57,8 @@ class Block(NamedTuple):
     ticks: Int[Array, ""]
 
 
-class Layout(NamedTuple):
-    """How a tick is laid out in a record: position, gradient, then statistics by name."""
+class RecordFormat(NamedTuple):
+    """How a tick is written as one record: position, gradient, then statistics by name."""
 
     width: int
     gradient_width: int
@@ -81,18 +81,20 @@ class Layout(NamedTuple):
         return Draws(positions, gradients, stats)
 
 
-def layout(engine: Engine, target: Target, tuning: Tuning, states: Packed) -> Layout:
-    """Find the layout of an engine's records, by one abstract tick of one chain of a group."""
-    return _layout(engine, kinds((target, tuning, states)))
+def find_record_format(
+    engine: Engine, target: Target, tuning: Tuning, states: Packed
+) -> RecordFormat:
+    """Find the format of an engine's records, by one abstract tick of one chain of a group."""
+    return _find_record_format(engine, kinds((target, tuning, states)))
 
 
 @lru_cache(maxsize=64)
-def _layout(engine: Engine, steered: Kinds) -> Layout:
+def _find_record_format(engine: Engine, steered: Kinds) -> RecordFormat:
     target, tuning, states = steered.outline()
     state = jax.eval_shape(lambda packed: _first(packed).unpacked(), states)
     _, (_, tick) = _traced(engine, kinds((target, tuning, state)))
     dtypes = {name: np.dtype(stat.dtype) for name, stat in tick.stats.items()}
-    return Layout(tick.position.shape[-1], tick.gradient.shape[-1], dtypes)
+    return RecordFormat(tick.position.shape[-1], tick.gradient.shape[-1], dtypes)
 
 
 @lru_cache(maxsize=64)
@@ -119,7 +121,7 @@ def _tick(engine: Engine, key: Array, target: Target, tuning: Tuning, state: Sta
     return jax.tree.unflatten(structure, arrays)
 
 
-class Steered(NamedTuple):
+class TargetAndTuning(NamedTuple):
     """What steers chains: the log density and the tuning, or those of their arrays that some have.
 
     Attributes:
@@ -133,7 +135,7 @@ class Steered(NamedTuple):
 
 def run_block(
     engine: Engine, capacity: int, record: int,
-    shared: Steered, own: Steered, state: Packed, order: Order,
+    shared: TargetAndTuning, own: TargetAndTuning, state: Packed, order: Order,
 ) -> Block:  # fmt: skip
     """Tick a group until its chains have their draws, one needs more rows, or the limit is reached.
 

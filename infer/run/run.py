@@ -22,7 +22,15 @@ from ..programs.native import Program, Refusal, prepare, program
 from .collect import Group, collect, placed, regrouped
 from .devices import Plan, without_native
 from .fingerprint import Fingerprint, fingerprint
-from .loop import SAMPLING, Block, Layout, Order, Steered, layout, run_block
+from .loop import (
+    SAMPLING,
+    Block,
+    Order,
+    RecordFormat,
+    TargetAndTuning,
+    find_record_format,
+    run_block,
+)
 from .moves import Move, moves_to
 from .progress import Progress
 from .scouts import pool
@@ -238,7 +246,7 @@ class Run:
                 f"the run has no draw of the posterior, since {why}",
                 "Call advance(draws), with one draw or more.",
             )
-        return self.engine.finish(self._layout.unpack(self._records(fewest)))
+        return self.engine.finish(self._format.unpack(self._records(fewest)))
 
     def refuse_unless_repeated(self) -> None:
         """Check that the programs of starts and chains speak of one density; see `repeats.py`.
@@ -249,7 +257,7 @@ class Run:
         if self.evaluate is None or self.density.minibatches or not self.fewest():
             return
         newest = [_newest(own) for group in self.groups for own in group.rows]
-        draws = self._layout.unpack(np.stack(newest))
+        draws = self._format.unpack(np.stack(newest))
         positions = draws.positions[:, 0]
         if "lp" in draws.stats and positions.shape[1] == self.density.size:
             lp = draws.stats["lp"][:, 0]
@@ -263,7 +271,7 @@ class Run:
         return np.stack([own[:count] for group in self.groups for own in group.records()])
 
     def _window(self, groups: Sequence[Group]) -> Draws:
-        return self._layout.unpack(np.stack([own for group in groups for own in group.records()]))
+        return self._format.unpack(np.stack([own for group in groups for own in group.records()]))
 
     def _meet(self) -> None:
         """Let all chains meet at the end of a window of warm-up."""
@@ -351,25 +359,27 @@ class Run:
             return [tuning]
         return [jax.tree.map(lambda a, i=i: np.asarray(a[i]), tuning) for i in range(count)]
 
-    def _shared(self) -> Steered:
+    def _shared(self) -> TargetAndTuning:
         several = self.family.count > 1
-        return Steered(self.family.shared, nothing_of(self.tuning) if several else self.tuning)
+        return TargetAndTuning(
+            self.family.shared, nothing_of(self.tuning) if several else self.tuning
+        )
 
-    def _own(self, group: Group) -> Steered:
+    def _own(self, group: Group) -> TargetAndTuning:
         """Take what the chains of a group do not share with all others."""
         if self.family.count == 1:
-            return Steered(self.family.own, nothing_of(self.tuning))
+            return TargetAndTuning(self.family.own, nothing_of(self.tuning))
         members = np.asarray(group.chains) // (self.chains // self.family.count)
         tuning = jax.tree.map(lambda a: a[members], self.tuning)
-        return Steered(self.family.rows(members), tuning)
+        return TargetAndTuning(self.family.rows(members), tuning)
 
     @cached_property
-    def _layout(self) -> Layout:
+    def _format(self) -> RecordFormat:
         tuning = self.tunings()[0]
-        return layout(self.engine, self.density, tuning, self.groups[0].state)
+        return find_record_format(self.engine, self.density, tuning, self.groups[0].state)
 
     def _collect(self, window: int, draws: int, bar: Progress) -> None:
-        records, compiled = self._layout, self._compiled
+        records, compiled = self._format, self._compiled
         shared = self._shared()
         groups = [*self.groups, *self.scouts] if self.left_out else self.groups
         began = time.perf_counter()
@@ -393,7 +403,7 @@ class Run:
 
     def prepare(self) -> "Run":
         """Begin to compile the loop; of all that the run holds, only shapes matter."""
-        prepare(run_block, *self._made_for(self._layout.record), self.plan.form)
+        prepare(run_block, *self._made_for(self._format.record), self.plan.form)
         return self
 
     def _made_for(self, record: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -404,7 +414,7 @@ class Run:
 
     @cached_property
     def _compiled(self) -> Program:
-        return self._program(self._layout.record)
+        return self._program(self._format.record)
 
     def _program(self, record: int) -> Program:
         """Compile the loop; where there is no native form, make another plan."""
@@ -430,7 +440,7 @@ def _capacity(record: int, width: int) -> int:
     return int(np.clip(2 ** int(np.log2(max(rows, 1))), 1, LARGEST_CAPACITY))
 
 
-def _divergences(group: Group, records: Layout) -> int:
+def _divergences(group: Group, records: RecordFormat) -> int:
     newest = [own[-1] for own in group.rows if own]
     stats = [records.unpack(rows[None]).stats.get("diverging") for rows in newest]
     return sum(int(s.sum()) for s in stats if s is not None)

@@ -29,12 +29,12 @@ from ..programs.garbage import uncollected
 from ..programs.native import Program, prepare, program
 from ..target import Components
 from ..types import Kinds, kinds
-from .choice import choice, facts_of, hardware
+from .choice import choose_from, describe_machine, gather_facts
 from .collect import Group, regrouped
 from .devices import Plan, plan, together
 from .fingerprint import refuse_others
-from .offers import chosen_starts, refuse_unless_engine, refuse_unless_offered
 from .packed import Packed, pack
+from .refusals import choose_starts, refuse_unless_engine, refuse_unless_offered
 from .run import Run, RunState, joined
 from .scouts import CHAINS_ENOUGH
 
@@ -91,7 +91,7 @@ def start(
     members = Family(jax.tree.map(on_device, members.shared), members.own, members.count)
     if state is not None:
         return _resumed(members, engine, state, progress, reasons)
-    begins = as_starts(chosen_starts(engine, starts))
+    begins = as_starts(choose_starts(engine, starts))
     beginnings(members, chains, begins)
     engine = engine.prepared([members.member(i) for i in range(members.count)])
     warmup = engine.warmup_for(chains) if warmup is None else warmup
@@ -132,7 +132,7 @@ def start(
 def _chosen(members: Family, chains: int, state: RunState | None) -> tuple[Engine, tuple[str, ...]]:
     if state is not None:
         chains = sum(len(group.chains) for group in state.groups) // members.count
-    made = choice(facts_of(members.member(0)), hardware(), chains, members.count)
+    made = choose_from(gather_facts(members.member(0)), describe_machine(), chains, members.count)
     _log.info("chosen: %s", made)
     return made.engine, made.reasons
 

@@ -12,7 +12,7 @@ import pytest
 import infer
 from infer.density.family import nothing_of
 from infer.engines.base import CHAINS
-from infer.run.loop import Order, Steered, run_block
+from infer.run.loop import Order, TargetAndTuning, run_block
 from infer.run.packed import pack
 from infer.target import NormalPrior, Parts, Target
 
@@ -88,7 +88,7 @@ def _is_jaxpr(x):
 def test_the_loop_holds_the_gradient_once(engine, chains):
     tuning, state, order = prepared(engine, chains)
     program = lambda *a: run_block(engine, 4, 32, *a)  # noqa: E731
-    shared = Steered(Counted(), tuning)
+    shared = TargetAndTuning(Counted(), tuning)
     jaxpr = jax.make_jaxpr(program)(shared, nothing_of(shared), pack(state, 1), order).jaxpr
     calls = count(jaxpr, "the_models_gradient")
     if named(engine) == "MAP" or is_wrapped(engine):

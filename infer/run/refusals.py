@@ -1,4 +1,4 @@
-"""Refuse, before anything compiles, what a run could not carry out."""
+"""Refuse, before anything compiles, what a run cannot carry out."""
 
 from typing import Any
 
@@ -9,24 +9,24 @@ from ..errors import EngineError
 
 
 def refuse_unless_engine(engine: Any) -> None:
-    """Raise where what is given for an engine is none.
+    """Raise if what is given as the engine is not one.
 
     Raises:
-        EngineError: It is a class, or something else.
+        EngineError: It is a class, or something else that is not an engine.
     """
     if engine is None or isinstance(engine, Engine):
         return
     raise EngineError(
         "engine",
-        f"{engine!r} is given, which is no engine",
+        f"{engine!r} is given, which is not an engine",
         f"Make one: infer.{engine.__name__}(...)."
         if isinstance(engine, type) and issubclass(engine, Engine)
-        else "Give infer.NUTS() or another, and numbers by name, such as draws=1000.",
+        else "Give infer.NUTS() or another engine, and numbers by name, such as draws=1000.",
     )
 
 
 def refuse_unless_offered(density: LogDensity, engine: Engine) -> None:
-    """Raise where an engine needs what the density does not offer.
+    """Raise if an engine needs what the density does not offer.
 
     Raises:
         EngineError: Something is missing, or the flat vector is empty.
@@ -42,20 +42,21 @@ def refuse_unless_offered(density: LogDensity, engine: Engine) -> None:
         raise EngineError(
             type(engine).__name__,
             f"it needs the density's {', '.join(sorted(missing))}, which the model does not offer",
-            "Choose an engine that works without.",
+            "Choose an engine that does not need it.",
         )
     if "minibatch" in density.offers and not engine.takes_minibatches:
         raise EngineError(
             type(engine).__name__,
-            "the model has a minibatch, so its log density is another one at every step, which "
-            "this engine would take for the posterior's",
+            "the model has a minibatch, so its log density is a new random estimate at every step, "
+            "which this engine would take for the posterior's",
             "Choose ADVI, or MAP with a first-order optimizer such as optax.adam(0.01), or "
-            'BlackJAX("sgld", step_size=...); or let the engine see all rows, with minibatch=None.',
+            'BlackJAX("sgld", step_size=...); or use all rows, with minibatch=None.',
         )
     if density.size == 0:
         raise EngineError(
             type(engine).__name__,
-            "the flat vector has length 0, since every latent site is fixed by its constraint",
+            "the flat vector has length 0, because the constraint of every latent site allows only "
+            "one value",
             "Add a latent site with at least one free coordinate.",
         )
 
@@ -76,7 +77,8 @@ def _refuse_without_prior(density: LogDensity, engine: Engine) -> None:
     names = ", ".join(map(repr, density.without_prior))
     raise EngineError(
         type(engine).__name__,
-        f"it moves draws from the prior to the posterior, but {names} has a set and no prior",
+        f"it moves draws from the prior to the posterior, but {names} has a constraint and no "
+        "prior",
         "Give it a prior, or choose an engine that needs none, such as NUTS().",
     )
 
@@ -85,23 +87,23 @@ def _refuse_other_priors(density: LogDensity, engine: Engine) -> None:
     names = ", ".join(map(repr, not_normal(density.latent)))
     raise EngineError(
         type(engine).__name__,
-        f"it needs a normal prior in the flat vector, and that of {names} is another",
+        f"it needs a normal prior in the flat vector, but the prior of {names} is not normal there",
         "Give mean= and covariance= of the flat vector, or use NUTS(), HMC() or "
         'BlackJAX("adjusted_mclmc").',
     )
 
 
-def chosen_starts(engine: Engine, starts: Any) -> Any:
-    """Choose where chains begin if the user does not say.
+def choose_starts(engine: Engine, starts: Any) -> Any:
+    """Return the user's choice of starting points, or the engine's default.
 
     Raises:
-        EngineError: The user says, but the engine begins with draws from the prior.
+        EngineError: The user chose, but the engine always begins with draws from the prior.
     """
     if engine.from_prior and starts not in (None, "prior"):
         raise EngineError(
             type(engine).__name__,
-            f"starts={starts!r} is given, but it begins with draws from the prior",
-            "Leave starts out.",
+            f"starts={starts!r} is given, but this engine begins with draws from the prior",
+            "Leave out starts.",
         )
     return ("prior" if engine.from_prior else "uniform") if starts is None else starts
 
