@@ -19,7 +19,7 @@ import numpy as np
 from numpyro.distributions import biject_to, constraints
 
 import bijectors as bj
-from bijectors.membership import members
+from bijectors.membership import is_member
 from bijectors.testing import SCALES as SCALES_CHECKED
 from bijectors.translate.tfp_import import load_tfp
 
@@ -132,7 +132,7 @@ def describe(make, pair, scale, dtype) -> tuple[str, str, str]:
     finite = np.isfinite(np.asarray(volume)) & np.isfinite(rows(slope)).all(-1)
     inside = np.asarray(pair[0].contains(values)).reshape(len(inputs), -1).all(-1)
     # Of a redundant map, whose y has a length that x forgets, the trip is that of x.
-    redundant = make is ours and bj.bijector_for(pair[0], pair[1]).redundant
+    redundant = make is ours and bj.bijector_for(pair[0], pair[1]).is_redundant
     again = jax.jit(jax.vmap(forward))(back) if redundant else back
     trip = np.abs(rows(again) - rows(values if redundant else inputs)).max(-1)
     worst = f"{trip.max():.0e}" if np.isfinite(trip).all() else "not finite"
@@ -192,7 +192,7 @@ def share_of_members(rule: bj.Rule, case: bj.Case, dtype: str) -> float:
     shape = (POINTS, *bijector.unconstrained_shape(case.shape))
     inputs = np.random.default_rng(0).uniform(-2.0, 2.0, shape)
     values = jax.jit(jax.vmap(bijector.forward))(jnp.asarray(inputs, dtype))
-    return float(members(case.constraint, values).reshape(POINTS, -1).all(-1).mean())
+    return float(is_member(case.constraint, values).reshape(POINTS, -1).all(-1).mean())
 
 
 if __name__ == "__main__":

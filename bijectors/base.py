@@ -15,7 +15,7 @@ from .errors import BijectorError
 
 Shape = tuple[int, ...]
 # A bound, location or scale: one number, or an array that broadcasts over the batch.
-Parameter = int | float | Num[Array, "..."] | Num[np.ndarray, "..."]
+ArrayLike = int | float | Num[Array, "..."] | Num[np.ndarray, "..."]
 
 
 class Constraint(eqx.Module):
@@ -58,7 +58,7 @@ class Constraint(eqx.Module):
         """Shape of a value declared by this set alone."""
         return self.shape or ()
 
-    def sized(self, event_shape: Shape) -> "Constraint":
+    def with_event_shape(self, event_shape: Shape) -> "Constraint":
         """Return this set with all that the shape of a member settles, for its rule to see."""
         return self
 
@@ -139,12 +139,12 @@ class Bijector(eqx.Module):
         """Rank of one constrained value."""
 
     @property
-    def redundant(self) -> bool:
+    def is_redundant(self) -> bool:
         """Whether many unconstrained values have one image; then no volume belongs to it."""
         return False
 
     @property
-    def no_log_det(self) -> str:
+    def why_no_log_det(self) -> str:
         """Why the map has no log-determinant; empty where it has one."""
         return ""
 
@@ -231,12 +231,12 @@ def bijection(value: Array, log_det: Array, **by_products: Array) -> Image:
     return Image(value, log_det, jnp.zeros_like(log_det), by_products)
 
 
-def as_parameter(parameter: Parameter, like: Array) -> Array:
+def cast_like(parameter: ArrayLike, like: Array) -> Array:
     """Bring a bound or scale to the dtype of the value it acts on."""
     return jax.lax.convert_element_type(jnp.asarray(parameter), like.dtype)
 
 
-def demand(good: Callable[..., np.ndarray | np.bool_], *parameters: Parameter) -> bool:
+def holds_unless_traced(good: Callable[..., np.ndarray | np.bool_], *parameters: ArrayLike) -> bool:
     """Tell whether bounds pass a test; traced ones, whose values are unknown, pass."""
     if any(isinstance(parameter, Tracer) for parameter in parameters):
         return True

@@ -25,8 +25,8 @@ class Chain(Bijector):
         return self.outer.event_ndims
 
     @property
-    def redundant(self) -> bool:
-        return self.outer.redundant or self.inner.redundant
+    def is_redundant(self) -> bool:
+        return self.outer.is_redundant or self.inner.is_redundant
 
     @property
     def parameter_ndims(self) -> int:
@@ -100,8 +100,8 @@ class Over(Bijector):
         return len(self.batch_shape) + self.each.event_ndims
 
     @property
-    def redundant(self) -> bool:
-        return self.each.redundant
+    def is_redundant(self) -> bool:
+        return self.each.is_redundant
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         rest = event_shape[len(self.batch_shape) :]
@@ -144,7 +144,7 @@ class Over(Bijector):
         return jnp.broadcast_to(leaf, self.batch_shape + own).reshape((count, *own))
 
 
-def over(each: Bijector, shape: Shape) -> Bijector:
+def repeat_over_batch(each: Bijector, shape: Shape) -> Bijector:
     """Repeat `each` over the leading axes of a value of shape `shape`, if it has any."""
     batch_shape = shape[: len(shape) - each.event_ndims]
     return Over(each, batch_shape) if batch_shape else each

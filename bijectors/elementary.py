@@ -43,7 +43,7 @@ def sum_to_zero(y: Float[Array, "... n"]) -> Float[Array, "... k"]:
     return jnp.concatenate([y - total / (k + math.sqrt(k)), -total / math.sqrt(k)], -1)
 
 
-def normalised_exponentials(
+def normalize_exponentials(
     z: Float[Array, "k"],
 ) -> tuple[Float[Array, "k"], Float[Array, "k"], Float[Array, ""]]:
     """Compute softmax(z), its logarithm, and log sum exp(z), with one exponential of each."""
@@ -113,7 +113,7 @@ def direction(y: Float[Array, "n"]) -> tuple[Float[Array, "n"], Float[Array, ""]
     return scaled / jnp.sqrt(square), auxiliary
 
 
-def surely_definite(matrix: Float[Array, "... k k"]) -> Bool[Array, "..."]:
+def is_surely_definite(matrix: Float[Array, "... k k"]) -> Bool[Array, "..."]:
     """Return whether symmetric matrices are positive definite by more than rounding can undo.
 
     A Cholesky factor is the exact one of a matrix whose entries differ by some k units in the

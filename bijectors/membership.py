@@ -33,7 +33,7 @@ from .sets.stochastic import Stochastic
 from .sets.zero_sum import ZeroSum
 
 
-def members(constraint: Constraint, value: Any) -> np.ndarray:
+def is_member(constraint: Constraint, value: Any) -> np.ndarray:
     """Return which values are members: the floats as they are, looked at in double precision.
 
     Inequalities have no slack. Sums may be off by what rounding each of their terms does.
@@ -127,7 +127,7 @@ def _circulant(_: Any, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _concatenation(c: Concatenation, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     pieces = np.split(x.astype(dtype), np.cumsum(c.sizes)[:-1], -1)
-    found = [members(part, piece) for part, piece in zip(c.parts, pieces, strict=True)]
+    found = [is_member(part, piece) for part, piece in zip(c.parts, pieces, strict=True)]
     whole = [own if p.event_ndims else own.all(-1) for p, own in zip(c.parts, found, strict=True)]
     return np.all(whole, 0)
 

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 
 from .base import Bijector, Constraint, Shape
-from .compose import over
+from .compose import repeat_over_batch
 from .errors import BijectorError
 from .rule import Rule, Rules
 from .sets.discrete import Discrete
 from .table import RULES
 
 
-def rules_for(constraint: Constraint, rules: Rules = RULES, where: str = "constraint") -> Rules:
+def find_rules(constraint: Constraint, rules: Rules = RULES, where: str = "constraint") -> Rules:
     """List the rules that know the type of `constraint`, default first.
 
     Raises:
@@ -50,15 +50,15 @@ def bijector_for(
     shape = constraint.declared_shape if shape is None else shape
     refuse_discrete(constraint, where)
     if isinstance(choice, Bijector):
-        return over(choice, shape)
+        return repeat_over_batch(choice, shape)
     own = constraint.own_bijector()
     if own is not None and choice is None:
-        return over(own, shape)
-    rule = _chosen(rules_for(constraint, rules, where), choice, where)
-    return over(built(rule, constraint, shape, rules, where), shape)
+        return repeat_over_batch(own, shape)
+    rule = _chosen(find_rules(constraint, rules, where), choice, where)
+    return repeat_over_batch(build_bijector(rule, constraint, shape, rules, where), shape)
 
 
-def built(
+def build_bijector(
     rule: Rule,
     constraint: Constraint,
     shape: Shape,
@@ -69,7 +69,7 @@ def built(
 
     The maps of a set's parts are found in the same table.
     """
-    constraint = constraint.sized(shape[len(shape) - constraint.event_ndims :])
+    constraint = constraint.with_event_shape(shape[len(shape) - constraint.event_ndims :])
     if isinstance(rule.build, Bijector):
         return rule.build
     if not rule.nested:

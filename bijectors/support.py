@@ -52,7 +52,7 @@ def feasible_point(
     """
     shape = constraint.declared_shape if shape is None else shape
     bijector = bijector_for(constraint, shape, choice, rules)
-    fill = jnp.ones if bijector.redundant else jnp.zeros
+    fill = jnp.ones if bijector.is_redundant else jnp.zeros
     return bijector.forward(fill(bijector.unconstrained_shape(shape)))
 
 

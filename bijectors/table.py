@@ -38,7 +38,7 @@ from .sets.concatenation import Blocks as Blocks, Concatenation as Concatenation
 from .sets.correlation import Correlation as Correlation
 from .sets.correlation_cholesky import (
     CorrelationCholesky as CorrelationCholesky,
-    NormalisedRows as NormalisedRows,
+    NormalizedRows as NormalizedRows,
     PartialCorrelations as PartialCorrelations,
 )
 from .sets.covariance import PositiveDefinite as PositiveDefinite
@@ -299,8 +299,8 @@ RULES: Rules = (
     ),
     Rule(
         CorrelationCholesky,
-        "normalised_rows",
-        NormalisedRows(),
+        "normalized_rows",
+        NormalizedRows(),
         cases(CorrelationCholesky(), *_MATRICES, (200, 200), (2, 3, 3)),
         **_ROWS,
     ),
@@ -318,8 +318,8 @@ RULES: Rules = (
     ),
     Rule(
         Correlation,
-        "normalised_rows",
-        Gram(NormalisedRows(), unit_diagonal=True),
+        "normalized_rows",
+        Gram(NormalizedRows(), unit_diagonal=True),
         cases(Correlation(), *_MATRICES),
         **_CONDITIONED,
     ),

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Array
 
 from .base import Bijector, Constraint, Shape
-from .compose import over
+from .compose import repeat_over_batch
 from .errors import BijectorError
-from .membership import members
-from .registry import built
+from .membership import is_member
+from .registry import build_bijector
 from .rule import Domain, Rule
 
 # At scale 1 alone, two of four planted faults pass; at 400 every tail is reached.
@@ -52,7 +52,7 @@ def check_rule(rule: Rule, seed: int = 0) -> list[Certificate]:
         certificate
         for case in rule.cases
         for certificate in check_bijector(
-            built(rule, case.constraint, case.shape),
+            build_bijector(rule, case.constraint, case.shape),
             case.constraint,
             case.shape,
             **rule.domains(case),
@@ -96,7 +96,7 @@ def check_bijector(
     Raises:
         BijectorError: A check failed; the message names it, the precision and the input.
     """
-    repeated = over(bijector, shape)
+    repeated = repeat_over_batch(bijector, shape)
     precisions = [(jnp.float32, float32)]
     if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         precisions.append((jnp.float64, float64))
@@ -136,7 +136,7 @@ class _Prover:
         self._shapes(x)
         trip = self._round_trip(x, y)
         member = np.asarray(self._constraint.contains(x)).reshape(len(y), -1).all(-1)
-        accepted = np.asarray(members(self._constraint, x).reshape(len(y), -1).all(-1))
+        accepted = np.asarray(is_member(self._constraint, x).reshape(len(y), -1).all(-1))
         finite = np.isfinite(np.asarray(x)).reshape(len(y), -1).all(-1)
         self._demand(finite | ~inside, "the value is not finite", y)
         self._demand(member | ~inside, "the value is not a member of the set", y)
@@ -152,7 +152,7 @@ class _Prover:
     def _round_trip(self, x: Array, y: Array) -> np.ndarray:
         """Error of y -> x -> y; of x -> y -> x where many y have one x."""
         back = self._inverse(x)
-        error = self._image(back).value - x if self._bijector.redundant else back - y
+        error = self._image(back).value - x if self._bijector.is_redundant else back - y
         return np.abs(np.asarray(error)).reshape(len(y), -1).max(-1, initial=0.0)
 
     def _log_det_error(self, y: Array, log_det: np.ndarray, inside: np.ndarray) -> float:
@@ -171,8 +171,8 @@ class _Prover:
         # The volume of a redundant map is that of its value with the free coordinate: none.
         radius = AUTODIFF_RADIUS if has_double else SINGLE_AUTODIFF_RADIUS
         near = np.abs(np.asarray(y)).reshape(len(y), -1).max(-1, initial=0.0) <= radius
-        volume = np.zeros_like(reference) if self._bijector.redundant else reference.copy()
-        if not self._bijector.redundant and 0 < y[0].size <= LARGEST_JACOBIAN:
+        volume = np.zeros_like(reference) if self._bijector.is_redundant else reference.copy()
+        if not self._bijector.is_redundant and 0 < y[0].size <= LARGEST_JACOBIAN:
             some = slice(None, None, 1 + y[0].size ** 2 // 1000)
             volume[some] = self._volume(fine[some])
         reference = np.where(inside & near, volume, reference)

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..base import Elementwise, Image, Parameter, as_parameter, bijection
+from ..base import ArrayLike, Elementwise, Image, bijection, cast_like
 from ..errors import BijectorError
 
 
@@ -15,15 +15,15 @@ class Affine(Elementwise):
     Source: Stan reference manual, "Affinely transformed scalar".
     """
 
-    location: Parameter
-    scale: Parameter
+    location: ArrayLike
+    scale: ArrayLike
 
     def image(self, y: Float[Array, ""]) -> Image:
-        location, scale = as_parameter(self.location, y), as_parameter(self.scale, y)
+        location, scale = cast_like(self.location, y), cast_like(self.scale, y)
         return bijection(location + scale * y, jnp.log(jnp.abs(scale)), standardized=y)
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        return (x - as_parameter(self.location, x)) / as_parameter(self.scale, x)
+        return (x - cast_like(self.location, x)) / cast_like(self.scale, x)
 
 
 class BoundedAffine(Elementwise):
@@ -41,8 +41,8 @@ class BoundedAffine(Elementwise):
         BijectorError: The bound is not above zero.
     """
 
-    location: Parameter = 0.0
-    log_scale: Parameter = 0.0
+    location: ArrayLike = 0.0
+    log_scale: ArrayLike = 0.0
     bound: float = eqx.field(static=True, default=3.0)
 
     def __check_init__(self) -> None:
@@ -52,10 +52,10 @@ class BoundedAffine(Elementwise):
 
     def image(self, y: Float[Array, ""]) -> Image:
         s = self._bounded(y)
-        return bijection(as_parameter(self.location, y) + jnp.exp(s) * y, s)
+        return bijection(cast_like(self.location, y) + jnp.exp(s) * y, s)
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        return (x - as_parameter(self.location, x)) * jnp.exp(-self._bounded(x))
+        return (x - cast_like(self.location, x)) * jnp.exp(-self._bounded(x))
 
     def _bounded(self, like: Array) -> Array:
-        return self.bound * jnp.tanh(as_parameter(self.log_scale, like) / self.bound)
+        return self.bound * jnp.tanh(cast_like(self.log_scale, like) / self.bound)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..base import Elementwise, Image, Parameter, as_parameter, bijection
+from ..base import ArrayLike, Elementwise, Image, bijection, cast_like
 
 
 class BoxCox(Elementwise):
@@ -13,14 +13,14 @@ class BoxCox(Elementwise):
     one below it. Source: Box & Cox (1964), equation 1, read from its right to its left.
     """
 
-    rate: Parameter
+    rate: ArrayLike
 
     def image(self, y: Float[Array, ""]) -> Image:
-        rate = as_parameter(self.rate, y)
+        rate = cast_like(self.rate, y)
         return bijection(y * _slope(rate * y), rate * y)
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        rate = as_parameter(self.rate, x)
+        rate = cast_like(self.rate, x)
         straight = rate == 0
         bent = jnp.where(straight, 1.0, rate).astype(x.dtype)
         return jnp.where(straight, x, jnp.log1p(bent * x) / bent)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..base import Bijector, as_parameter
+from ..base import Bijector, cast_like
 from ..errors import BijectorError
 
 Function = Callable[[Array], Array]
@@ -28,7 +28,7 @@ class Conditioner(eqx.Module):
 
     def maps(self, read: Float[Array, "n"]) -> Bijector:
         """Return the maps as one tree whose leaves have a leading axis, in the dtype of `read`."""
-        own = jax.tree.map(lambda leaf: as_parameter(leaf, read), self)
+        own = jax.tree.map(lambda leaf: cast_like(leaf, read), self)
         leaves, structure = jax.tree.flatten(own.transformer)
         moves = own.network(read).reshape(leaves[0].shape[0], -1)
         moved, start = [], 0

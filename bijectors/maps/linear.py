@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..base import Image, Vectorwise, as_parameter, bijection
+from ..base import Image, Vectorwise, bijection, cast_like
 
 
 class Triangular(Vectorwise):
@@ -20,12 +20,12 @@ class Triangular(Vectorwise):
     factor: Float[Array, "n n"] | Float[np.ndarray, "n n"]
 
     def image(self, y: Float[Array, "n"]) -> Image:
-        location, factor = as_parameter(self.location, y), as_parameter(self.factor, y)
+        location, factor = cast_like(self.location, y), cast_like(self.factor, y)
         log_det = jnp.log(jnp.abs(jnp.diagonal(factor))).sum()
         return bijection(location + jnp.tril(factor) @ y, log_det, standardized=y)
 
     def inverse(self, x: Float[Array, "n"]) -> Float[Array, "n"]:
-        location, factor = as_parameter(self.location, x), as_parameter(self.factor, x)
+        location, factor = cast_like(self.location, x), cast_like(self.factor, x)
         return jax.scipy.linalg.solve_triangular(factor, x - location, lower=True)
 
 

@@ -3,17 +3,17 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..base import Elementwise, Image, Parameter, as_parameter, bijection
+from ..base import ArrayLike, Elementwise, Image, bijection, cast_like
 
 
 class Power(Elementwise):
     """x = y^p for y > 0, with log-determinant log|p| + (p - 1) log y."""
 
-    exponent: Parameter
+    exponent: ArrayLike
 
     def image(self, y: Float[Array, ""]) -> Image:
-        p = as_parameter(self.exponent, y)
+        p = cast_like(self.exponent, y)
         return bijection(y**p, jnp.log(jnp.abs(p)) + (p - 1) * jnp.log(y))
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        return x ** (1 / as_parameter(self.exponent, x))
+        return x ** (1 / cast_like(self.exponent, x))

@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..base import Elementwise, Image, Parameter, as_parameter, bijection
+from ..base import ArrayLike, Elementwise, Image, bijection, cast_like
 from ..elementary import softplus
 
 
@@ -16,15 +16,15 @@ class SinhArcsinh(Elementwise):
     sinh. Source: Jones & Pewsey (2009), equation 1.
     """
 
-    skewness: Parameter
-    tailweight: Parameter
+    skewness: ArrayLike
+    tailweight: ArrayLike
 
     def image(self, y: Float[Array, ""]) -> Image:
-        skewness, weight = (as_parameter(p, y) for p in (self.skewness, self.tailweight))
+        skewness, weight = (cast_like(p, y) for p in (self.skewness, self.tailweight))
         u = (jnp.arcsinh(y) + skewness) * weight
         log_cosh = softplus(2 * u) - u - math.log(2.0)
         return bijection(jnp.sinh(u), jnp.log(weight) + log_cosh - 0.5 * jnp.log1p(y**2))
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        skewness, weight = (as_parameter(p, x) for p in (self.skewness, self.tailweight))
+        skewness, weight = (cast_like(p, x) for p in (self.skewness, self.tailweight))
         return jnp.sinh(jnp.arcsinh(x) / weight - skewness)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..base import Elementwise, Image, as_parameter, bijection
+from ..base import Elementwise, Image, bijection, cast_like
 from ..elementary import softplus
 from ..errors import BijectorError
 
@@ -96,9 +96,9 @@ class RationalQuadraticSpline(Elementwise):
         return jnp.where(bent, _unbend(jnp.where(bent, x, 0), self._bins(x)), x)
 
     def _bins(self, like: Array) -> Bins:
-        left, width = self._knots(as_parameter(self.widths, like))
-        low, height = self._knots(as_parameter(self.heights, like))
-        inner = LEAST_SLOPE + softplus(as_parameter(self.slopes, like) + UNIT_SLOPE)
+        left, width = self._knots(cast_like(self.widths, like))
+        low, height = self._knots(cast_like(self.heights, like))
+        inner = LEAST_SLOPE + softplus(cast_like(self.slopes, like) + UNIT_SLOPE)
         end = jnp.ones(1, like.dtype)
         slopes = jnp.concatenate([end, inner, end])
         return Bins(left, low, width, height, slopes[:-1], slopes[1:])

@@ -47,8 +47,8 @@ class Stack(Bijector):
         return self.layers.event_ndims
 
     @property
-    def redundant(self) -> bool:
-        return self.layers.redundant
+    def is_redundant(self) -> bool:
+        return self.layers.is_redundant
 
     @property
     def parameter_ndims(self) -> int:

@@ -4,14 +4,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..base import Constraint, Elementwise, Image, Parameter, as_parameter, bijection, demand
+from ..base import (
+    ArrayLike,
+    Constraint,
+    Elementwise,
+    Image,
+    bijection,
+    cast_like,
+    holds_unless_traced,
+)
 from ..errors import BijectorError
 
 
 class GreaterThan(Constraint):
     """Finite numbers above `low`, shape () or broadcasting over the batch."""
 
-    low: Parameter
+    low: ArrayLike
 
     def __check_init__(self) -> None:
         _refuse_infinite("GreaterThan", self.low)
@@ -21,13 +29,13 @@ class GreaterThan(Constraint):
         return 0
 
     def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
-        return (value > as_parameter(self.low, value)) & jnp.isfinite(value)
+        return (value > cast_like(self.low, value)) & jnp.isfinite(value)
 
 
 class LessThan(Constraint):
     """Finite numbers below `high`, shape () or broadcasting over the batch."""
 
-    high: Parameter
+    high: ArrayLike
 
     def __check_init__(self) -> None:
         _refuse_infinite("LessThan", self.high)
@@ -37,33 +45,33 @@ class LessThan(Constraint):
         return 0
 
     def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
-        return (value < as_parameter(self.high, value)) & jnp.isfinite(value)
+        return (value < cast_like(self.high, value)) & jnp.isfinite(value)
 
 
-def _refuse_infinite(name: str, bound: Parameter) -> None:
-    if not demand(np.isfinite, bound):
+def _refuse_infinite(name: str, bound: ArrayLike) -> None:
+    if not holds_unless_traced(np.isfinite, bound):
         raise BijectorError(name, f"its bound is {bound}", "Give a finite bound, or use Real.")
 
 
 class ExpAbove(Elementwise):
     """x = low + exp(y), with log-determinant y."""
 
-    low: Parameter
+    low: ArrayLike
 
     def image(self, y: Float[Array, ""]) -> Image:
-        return bijection(as_parameter(self.low, y) + jnp.exp(y), y)
+        return bijection(cast_like(self.low, y) + jnp.exp(y), y)
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        return jnp.log(x - as_parameter(self.low, x))
+        return jnp.log(x - cast_like(self.low, x))
 
 
 class ExpBelow(Elementwise):
     """x = high - exp(y), with log-determinant y."""
 
-    high: Parameter
+    high: ArrayLike
 
     def image(self, y: Float[Array, ""]) -> Image:
-        return bijection(as_parameter(self.high, y) - jnp.exp(y), y)
+        return bijection(cast_like(self.high, y) - jnp.exp(y), y)
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        return jnp.log(as_parameter(self.high, x) - x)
+        return jnp.log(cast_like(self.high, x) - x)

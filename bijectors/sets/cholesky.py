@@ -36,7 +36,7 @@ class LowerCholesky(Constraint):
     def event_ndims(self) -> int:
         return 2
 
-    def sized(self, event_shape: Shape) -> "LowerCholesky":
+    def with_event_shape(self, event_shape: Shape) -> "LowerCholesky":
         rows, columns = event_shape
         if columns != (self.columns or columns) or rows < columns:
             raise BijectorError(

@@ -16,7 +16,7 @@ class PositiveDefiniteCirculant(VectorConstraint):
     size // 2 + 1 numbers, which settle the others.
     """
 
-    def sized(self, event_shape: Shape) -> "PositiveDefiniteCirculant":
+    def with_event_shape(self, event_shape: Shape) -> "PositiveDefiniteCirculant":
         return PositiveDefiniteCirculant(event_shape[0])
 
     def contains(self, value: Float[Array, "... n"]) -> Bool[Array, "..."]:

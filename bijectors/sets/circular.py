@@ -33,7 +33,7 @@ class Angle(Bijector):
         return 0
 
     @property
-    def redundant(self) -> bool:
+    def is_redundant(self) -> bool:
         return True
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:

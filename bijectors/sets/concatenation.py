@@ -72,8 +72,8 @@ class Blocks(Bijector):
         return 1
 
     @property
-    def redundant(self) -> bool:
-        return any(each.redundant for each in self.maps)
+    def is_redundant(self) -> bool:
+        return any(each.is_redundant for each in self.maps)
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         if event_shape != (sum(self.sizes),):

@@ -34,7 +34,7 @@ class CorrelationCholesky(Constraint):
         return read_below_diagonal(value)
 
 
-class NormalisedRows(Bijector):
+class NormalizedRows(Bijector):
     """Row i of k is (y_i, sqrt(k), 0, ...) divided by its length, y_i of i - 1 numbers.
 
     The log-determinant is -sum_i (i + 1) log(1 + |y_i|^2 / k) / 2 - k (k - 1) log(k) / 4.

@@ -4,13 +4,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..base import Constraint
-from ..elementary import read_triangle, surely_definite
+from ..elementary import is_surely_definite, read_triangle
 
 
 class PositiveDefinite(Constraint):
     """Symmetric positive definite matrices.
 
-    A matrix that is singular to rounding is no member: see `elementary.surely_definite`.
+    A matrix that is singular to rounding is no member: see `elementary.is_surely_definite`.
     The base measure is that of the entries on and below the diagonal.
     """
 
@@ -20,7 +20,7 @@ class PositiveDefinite(Constraint):
 
     def contains(self, value: Float[Array, "... k k"]) -> Bool[Array, "..."]:
         symmetric = jnp.all(value == jnp.swapaxes(value, -2, -1), (-2, -1))
-        return symmetric & surely_definite(value)
+        return symmetric & is_surely_definite(value)
 
     def coordinates(self, value: Float[Array, "k k"]) -> Float[Array, "n"]:
         return read_triangle(value)

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Num
 
-from ..base import Constraint, Parameter, as_parameter
+from ..base import ArrayLike, Constraint, cast_like
 
 
 class Discrete(Constraint):
@@ -25,18 +25,18 @@ class Boolean(Discrete):
 class Integers(Discrete):
     """Whole numbers from `low` to `high`, either of which may be infinite."""
 
-    low: Parameter = -jnp.inf
-    high: Parameter = jnp.inf
+    low: ArrayLike = -jnp.inf
+    high: ArrayLike = jnp.inf
 
     def contains(self, value: Num[Array, "..."]) -> Bool[Array, "..."]:
-        low, high = (as_parameter(bound, jnp.zeros((), float)) for bound in (self.low, self.high))
+        low, high = (cast_like(bound, jnp.zeros((), float)) for bound in (self.low, self.high))
         return (value == jnp.floor(value)) & (value >= low) & (value <= high)
 
 
 class Counts(Discrete):
     """Vectors of whole numbers, none negative, that sum to `total`."""
 
-    total: Parameter = eqx.field()
+    total: ArrayLike = eqx.field()
 
     @property
     def event_ndims(self) -> int:
@@ -44,4 +44,4 @@ class Counts(Discrete):
 
     def contains(self, value: Num[Array, "... k"]) -> Bool[Array, "..."]:
         whole = jnp.all((value == jnp.floor(value)) & (value >= 0), -1)
-        return whole & (value.sum(-1) == as_parameter(self.total, value))
+        return whole & (value.sum(-1) == cast_like(self.total, value))

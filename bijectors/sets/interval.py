@@ -4,18 +4,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..base import Constraint, Elementwise, Image, Parameter, as_parameter, bijection, demand
+from ..base import (
+    ArrayLike,
+    Constraint,
+    Elementwise,
+    Image,
+    bijection,
+    cast_like,
+    holds_unless_traced,
+)
 from ..errors import BijectorError
 
 
 class Interval(Constraint):
     """Numbers between `low` and `high`, each of shape () or broadcasting over the batch."""
 
-    low: Parameter
-    high: Parameter
+    low: ArrayLike
+    high: ArrayLike
 
     def __check_init__(self) -> None:
-        if not demand(
+        if not holds_unless_traced(
             lambda low, high: (low < high) & np.isfinite(high - low), self.low, self.high
         ):
             raise BijectorError(
@@ -30,7 +38,7 @@ class Interval(Constraint):
 
     def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
         # The ends belong to the set: the map reaches them by rounding.
-        low, high = as_parameter(self.low, value), as_parameter(self.high, value)
+        low, high = cast_like(self.low, value), cast_like(self.high, value)
         return (value >= low) & (value <= high)
 
 
@@ -42,11 +50,11 @@ class Logistic(Elementwise):
     are known to be 0 and 1: `log_shares`, log x and log(1 - x), shape (2,).
     """
 
-    low: Parameter
-    high: Parameter
+    low: ArrayLike
+    high: ArrayLike
 
     def image(self, y: Float[Array, ""]) -> Image:
-        low, high = as_parameter(self.low, y), as_parameter(self.high, y)
+        low, high = cast_like(self.low, y), cast_like(self.high, y)
         below = y < 0
         # Two branches, not abs: its slope of 0 at 0 would spoil second derivatives there.
         distance = jnp.where(below, -y, y)
@@ -61,7 +69,7 @@ class Logistic(Elementwise):
         return bijection(value, log_det, log_shares=shares)
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        low, high = as_parameter(self.low, x), as_parameter(self.high, x)
+        low, high = cast_like(self.low, x), cast_like(self.high, x)
         return jnp.log(x - low) - jnp.log(high - x)
 
     @property

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..base import Bijector, Image, Shape, VectorConstraint, bijection
-from ..elementary import from_sum_to_zero, normalised_exponentials, softplus, sum_to_zero
+from ..elementary import from_sum_to_zero, normalize_exponentials, softplus, sum_to_zero
 
 
 class Simplex(VectorConstraint):
@@ -39,7 +39,7 @@ class SoftmaxILR(Bijector):
         return (event_shape[0] - 1,)
 
     def image(self, y: Float[Array, "n"]) -> Image:
-        value, log_value, log_total = normalised_exponentials(sum_to_zero(y))
+        value, log_value, log_total = normalize_exponentials(sum_to_zero(y))
         count = y.shape[0] + 1
         # The sum of log x, since the numbers under the softmax sum to zero.
         log_det = 0.5 * math.log(count) - count * log_total
@@ -66,7 +66,7 @@ class SoftmaxALR(Bijector):
 
     def image(self, y: Float[Array, "n"]) -> Image:
         z = jnp.concatenate([y, jnp.zeros(1, y.dtype)])
-        value, log_value, _ = normalised_exponentials(z)
+        value, log_value, _ = normalize_exponentials(z)
         return bijection(value, log_value.sum(), log=log_value)
 
     def inverse(self, x: Float[Array, "k"]) -> Float[Array, "n"]:

@@ -30,7 +30,7 @@ class Direction(Vectorwise):
     """
 
     @property
-    def redundant(self) -> bool:
+    def is_redundant(self) -> bool:
         return True
 
     def image(self, y: Float[Array, "n"]) -> Image:

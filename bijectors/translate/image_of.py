@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..base import Bijector, Constraint
-from ..compose import over
+from ..compose import repeat_over_batch
 
 
 class ImageOf(Constraint):
@@ -23,7 +23,7 @@ class ImageOf(Constraint):
         return self.bijector.event_ndims
 
     def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
-        bijector = over(self.bijector, value.shape)
+        bijector = repeat_over_batch(self.bijector, value.shape)
         back = bijector.forward(bijector.inverse(value))
         # Half of the digits: an inverse may lose some near the rim.
         slack = jnp.sqrt(jnp.finfo(value.dtype).eps) * (1 + jnp.abs(value))

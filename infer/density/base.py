@@ -427,10 +427,10 @@ def _refuse_latent_scores(density: LogDensity) -> None:
 
 def _refuse_without_log_det(sites: tuple[Site, ...]) -> None:
     for site in sites:
-        if site.no_log_det:
+        if site.why_no_log_det:
             raise ModelError(
                 site.name,
-                f"no posterior density of it exists: {site.no_log_det}",
+                f"no posterior density of it exists: {site.why_no_log_det}",
                 'Freeze it, or infer the arrays inside it; MAP(space="constrained") needs no '
                 "Jacobian.",
             )

@@ -353,7 +353,7 @@ class Surveyor(Reader):
         self.unconstrained_shapes[d.name] = shape
         each = getattr(bijector, "each", bijector)
         self.bijectors[d.name] = type(each).__name__
-        self.refusals[d.name] = each.no_log_det
+        self.refusals[d.name] = each.why_no_log_det
         self.entries[d.name] = partial(bijector.entries, d.shape)
         # Behind a barrier, so that no reader of the program takes the zeros for known numbers.
         return bijector.image(jax.lax.optimization_barrier(jnp.zeros(shape)))
@@ -373,7 +373,7 @@ class Surveyor(Reader):
         for site in repeated:
             self.unconstrained_shapes[site.name] = (length, *site.unconstrained_shape)
             self.bijectors[site.name] = site.bijector
-            self.refusals[site.name] = site.no_log_det
+            self.refusals[site.name] = site.why_no_log_det
             self.entries[site.name] = partial(_at_every_step, site.entries, length)
         return Steps(None, lambda _: Surveyor(self._rules), lambda _: None, lambda *_: None)
 

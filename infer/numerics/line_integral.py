@@ -17,7 +17,7 @@ from .leapfrog import PhasePoint, drift, kick
 from .metric import Metric
 
 
-class Rule(NamedTuple):
+class Quadrature(NamedTuple):
     """A quadrature rule on a line of length 1; the two ends are known anyway.
 
     Attributes:
@@ -33,10 +33,10 @@ class Rule(NamedTuple):
 
 # The nodes of Gauss and Legendre for two points, 1 / (2 sqrt 3) from the middle.
 _OFF = 0.5 / 3**0.5
-RULES = {
-    "gauss_legendre": Rule((0.5 - _OFF, 0.5 + _OFF), (0.5, 0.5), 0.0),
-    "simpson": Rule((0.5,), (2 / 3,), 1 / 6),
-    "trapezoid": Rule((), (), 0.5),
+QUADRATURES = {
+    "gauss_legendre": Quadrature((0.5 - _OFF, 0.5 + _OFF), (0.5, 0.5), 0.0),
+    "simpson": Quadrature((0.5,), (2 / 3,), 1 / 6),
+    "trapezoid": Quadrature((), (), 0.5),
 }
 ENERGIES = ("value", "path")
 
@@ -69,8 +69,10 @@ def check_energy(engine: str, energy: str, quadrature: str) -> None:
     """Refuse unknown words, when the engine is made."""
     if energy not in ENERGIES:
         raise EngineError(engine, f"energy is {energy!r}", f"Choose one of {ENERGIES}.")
-    if quadrature not in RULES:
-        raise EngineError(engine, f"quadrature is {quadrature!r}", f"Choose one of {(*RULES,)}.")
+    if quadrature not in QUADRATURES:
+        raise EngineError(
+            engine, f"quadrature is {quadrature!r}", f"Choose one of {(*QUADRATURES,)}."
+        )
 
 
 def needs(energy: str) -> frozenset[str]:
@@ -123,7 +125,7 @@ def leapfrog_along(
     """
     position, half_kick = drift(point, step_size, metric)
     here = target.components(position)
-    path = _extended(target, RULES[rule], point, position, here.unvalued_gradient)
+    path = _extended(target, QUADRATURES[rule], point, position, here.unvalued_gradient)
     whitened = metric.to_whitened(here.gradient)
     momentum = kick(half_kick, whitened, step_size)
     value = here.value + path.work
@@ -131,7 +133,7 @@ def leapfrog_along(
 
 
 def _extended(
-    target: Target, rule: Rule, point: PhasePoint, position: Vector, force: Vector
+    target: Target, rule: Quadrature, point: PhasePoint, position: Vector, force: Vector
 ) -> Path:
     before: Path = point.path
     move, change = position - point.position, force - before.force
@@ -154,7 +156,7 @@ def _extended(
     )
 
 
-def _loop(rule: Rule, before: Path, move: Vector, change: Vector, early: Vector) -> Scalar:
+def _loop(rule: Quadrature, before: Path, move: Vector, change: Vector, early: Vector) -> Scalar:
     """Work around the triangle of the last point, this one and the next.
 
     By the trapezoid rule on its sides: of a linear force, the curl times the area. The same of

@@ -50,7 +50,7 @@ CONTROL = {"while": ("cond_jaxpr", "body_jaxpr"), "scan": ("jaxpr",), "cond": ("
 
 # What an equation becomes; None leaves it as it is.
 Loop = Callable[..., Any] | None
-Rule = Callable[[JaxprEqn], Loop]
+Rewrite = Callable[[JaxprEqn], Loop]
 
 
 class Survey(NamedTuple):
@@ -120,7 +120,7 @@ def unwaiting(traced: jax.stages.Traced) -> Callable[..., Any]:
     return _again(traced, in_parts)
 
 
-def _again(traced: jax.stages.Traced, rule: Rule) -> Callable[..., Any]:
+def _again(traced: jax.stages.Traced, rule: Rewrite) -> Callable[..., Any]:
     structure = jax.tree.structure(traced.out_info)
 
     def again(*arguments: Any) -> Any:
@@ -130,7 +130,7 @@ def _again(traced: jax.stages.Traced, rule: Rule) -> Callable[..., Any]:
     return again
 
 
-def _evaluate(program: Any, arguments: Sequence[Any], rule: Rule) -> list[Any]:
+def _evaluate(program: Any, arguments: Sequence[Any], rule: Rewrite) -> list[Any]:
     """Evaluate a jaxpr, closed or not, equation by equation, by what a rule puts in its place."""
     jaxpr, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
     values = dict(zip(jaxpr.constvars, constants, strict=True))
@@ -146,7 +146,7 @@ def _evaluate(program: Any, arguments: Sequence[Any], rule: Rule) -> list[Any]:
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _apply(equation: JaxprEqn, operands: list[Any], rule: Rule) -> Sequence[Any]:
+def _apply(equation: JaxprEqn, operands: list[Any], rule: Rewrite) -> Sequence[Any]:
     name, params = equation.primitive.name, equation.params
     if _is_call(equation):
         return _evaluate(params[CALLS[name]], operands, rule)
@@ -161,7 +161,7 @@ def _apply(equation: JaxprEqn, operands: list[Any], rule: Rule) -> Sequence[Any]
     return results if equation.primitive.multiple_results else [results]
 
 
-def _rewritten(program: Any, rule: Rule) -> Any:
+def _rewritten(program: Any, rule: Rewrite) -> Any:
     """Rewrite the body of a loop or a branch, which stays one."""
     if not any(rule(equation) for equation in _equations(program)):
         return program

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import bijectors as bj
-from bijectors.membership import members
-from bijectors.registry import built
+from bijectors.membership import is_member
+from bijectors.registry import build_bijector
 
 DEFAULTS = {rule.constraint: rule for rule in reversed(bj.RULES)}
 LARGEST = 50
@@ -27,7 +27,7 @@ def test_single_precision_keeps_every_member_where_chains_start(rule, case):
     y = jnp.asarray(np.random.default_rng(0).uniform(-2, 2, shape), jnp.float32)
     x = np.asarray(jax.jit(jax.vmap(bijector.forward))(y))
     assert x.dtype == (np.complex64 if np.iscomplexobj(x) else np.float32)
-    assert members(case.constraint, x).all()
+    assert is_member(case.constraint, x).all()
     assert np.all(case.constraint.contains(jnp.asarray(x)))
 
 
@@ -52,7 +52,7 @@ BARELY_OUTSIDE = [
 @pytest.mark.parametrize(("constraint", "value"), BARELY_OUTSIDE)
 def test_what_is_barely_outside_is_no_member(constraint, value):
     value = np.asarray(value, SINGLE)
-    assert not members(constraint, value)
+    assert not is_member(constraint, value)
     assert not constraint.contains(jnp.asarray(value))
 
 
@@ -68,7 +68,7 @@ def test_what_is_said_to_be_definite_is_definite(order, dtype):
     square += np.geomspace(1e-3, 1e3, 400)[:, None, None] * np.finfo(dtype).eps * np.eye(order)
     square = ((square + np.swapaxes(square, 1, 2)) / 2).astype(dtype)
     said = np.asarray(bj.PositiveDefinite().contains(jnp.asarray(square)))
-    true = members(bj.PositiveDefinite(), square)
+    true = is_member(bj.PositiveDefinite(), square)
     assert not (said & ~true).any()
     assert said.any()
     assert not said.all()
@@ -87,13 +87,13 @@ def test_far_out_a_running_sum_never_falls(size):
     assert (np.diff(x) >= 0).all()
     # Some gaps below the last place have vanished, and the set says so.
     assert not bj.Ordered().contains(x).all()
-    np.testing.assert_array_equal(bj.Ordered().contains(x), members(bj.Ordered(), x))
+    np.testing.assert_array_equal(bj.Ordered().contains(x), is_member(bj.Ordered(), x))
 
 
 @pytest.mark.parametrize("order", [2, 10, 50])
 def test_the_default_correlation_is_well_conditioned_where_chains_start(order):
     rule = DEFAULTS[bj.Correlation]
-    bijector = built(rule, bj.Correlation(), (order, order))
+    bijector = build_bijector(rule, bj.Correlation(), (order, order))
     y = np.random.default_rng(1).uniform(-2, 2, (100, order * (order - 1) // 2))
     smallest = np.linalg.eigvalsh(jax.jit(jax.vmap(bijector.forward))(y))[:, 0]
     assert smallest.min() > 1e-2

@@ -8,7 +8,7 @@ import pytest
 
 import bijectors as bj
 from bijectors.base import Constraint, Elementwise, bijection
-from bijectors.registry import built
+from bijectors.registry import build_bijector
 
 
 def free_numbers(rule, case):
@@ -30,7 +30,7 @@ EVERY_CASE = [
 
 @pytest.mark.parametrize(("rule", "case"), EVERY_CASE)
 def test_every_rule_passes_the_check_under_strict_promotion(rule, case):
-    bijector = built(rule, case.constraint, case.shape)
+    bijector = build_bijector(rule, case.constraint, case.shape)
     with jax.numpy_dtype_promotion("strict"):
         certificates = bj.check_bijector(
             bijector, case.constraint, case.shape, **rule.domains(case)

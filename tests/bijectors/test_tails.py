@@ -22,7 +22,7 @@ def small_bijections():
         for case in rule.cases:
             bijector = bj.bijector_for(case.constraint, case.shape, rule.name)
             size = int(np.prod(bijector.unconstrained_shape(case.shape)))
-            if not bijector.redundant and 0 < size <= LARGEST:
+            if not bijector.is_redundant and 0 < size <= LARGEST:
                 name = f"{rule.constraint.__name__}-{rule.name}-{case.shape}"
                 yield pytest.param(bijector, case, id=name)
 

@@ -58,7 +58,7 @@ class Site(NamedTuple):
         unconstrained_shape: Shape of its piece of the flat vector; (0,) unless latent.
         dims: A name, or `None`, for each axis of `shape`.
         prior: Name of the type of its prior, or "flat"; empty unless latent or frozen.
-        no_log_det: Why its map has no log-determinant; empty where it has one.
+        why_no_log_det: Why its map has no log-determinant; empty where it has one.
         valued: Whether the log density of its prior has a value, or a score alone.
         remark: What follows from a prior whose support is not the constraint.
     """
@@ -71,7 +71,7 @@ class Site(NamedTuple):
     unconstrained_shape: Shape
     dims: Dims
     prior: str = ""
-    no_log_det: str = ""
+    why_no_log_det: str = ""
     valued: bool = True
     remark: str = ""
 

@@ -14,14 +14,14 @@ class Repeated(NamedTuple):
         name: Name of the site.
         unconstrained_shape: Shape of one step's piece of the flat vector.
         bijector: Name of the type of its map.
-        no_log_det: Why its map has no log-determinant; empty where it has one.
+        why_no_log_det: Why its map has no log-determinant; empty where it has one.
         entries: Lists the entry that each number of one step's piece is named after.
     """
 
     name: str
     unconstrained_shape: tuple[int, ...]
     bijector: str
-    no_log_det: str
+    why_no_log_det: str
     entries: Callable[[], list[tuple[int, ...]]]
 
     @property

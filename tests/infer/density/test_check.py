@@ -34,7 +34,7 @@ class Folded(Stuck):
     """A map that is many to one."""
 
     @property
-    def no_log_det(self):
+    def why_no_log_det(self):
         return "its map folds the line"
 
 

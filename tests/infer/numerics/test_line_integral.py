@@ -11,7 +11,7 @@ import pytest
 import infer
 from infer.numerics.leapfrog import leapfrog, set_off
 from infer.numerics.line_integral import (
-    RULES,
+    QUADRATURES,
     check_energy,
     leapfrog_along,
     restarted,
@@ -79,7 +79,7 @@ def trajectory(rule, step, count, target=None):
     return points
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", QUADRATURES)
 def test_points_are_those_of_the_leapfrog(rule):
     whole = lambda q: jax.value_and_grad(lambda q: valued(q) + unvalued(q))(q)  # noqa: E731
     point = set_off(START, MOMENTUM, whole(START)[1], whole(START)[0], METRIC)
@@ -104,7 +104,7 @@ def test_work_is_the_difference_of_the_unknown_density(rule, order):
     assert abs(np.log2(errors[0] / errors[1]) - order) < 0.3
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", QUADRATURES)
 def test_work_is_undone_on_the_way_back(rule):
     points = trajectory(rule, 0.2, 3)
     point = points[-1]
@@ -129,9 +129,9 @@ def test_gauss_legendre_is_exact_for_a_cubic_force_and_the_error_is_the_trapezoi
     zero = jnp.zeros(1)
     point = starting_unvalued(zero, target.components(zero))._replace(momentum=jnp.ones(1))
     step = 1 / metric.to_model(jnp.ones(1))[0]
-    ends = {r: leapfrog_along(target, r, point, step, metric).path for r in RULES}
-    np.testing.assert_allclose([ends[r].work for r in RULES], [1.0, 1.0, 2.0], rtol=1e-12)
-    np.testing.assert_allclose([ends[r].error for r in RULES], [1.0, 1.0, 0.0], atol=1e-12)
+    ends = {r: leapfrog_along(target, r, point, step, metric).path for r in QUADRATURES}
+    np.testing.assert_allclose([ends[r].work for r in QUADRATURES], [1.0, 1.0, 2.0], rtol=1e-12)
+    np.testing.assert_allclose([ends[r].error for r in QUADRATURES], [1.0, 1.0, 0.0], atol=1e-12)
 
 
 def test_a_loop_shows_a_force_that_is_no_gradient():
@@ -146,7 +146,7 @@ def test_a_loop_shows_a_force_that_is_no_gradient():
         def unvalued_gradient(self, position):
             return jnp.array([-position[1], position[0], 0.0])
 
-    for rule in RULES:
+    for rule in QUADRATURES:
         points = trajectory(rule, 0.1, 4, Linear())
         check_areas(points)
     began = restarted(points[-1].path)
@@ -172,7 +172,7 @@ def test_the_nodes_are_one_batched_call(engine):
     tuning, state, _ = prepared(engine)
     one = jax.tree.map(lambda a: a[0], state)
     calls = {}
-    for rule in RULES:
+    for rule in QUADRATURES:
         tick = dataclasses.replace(engine, quadrature=rule).tick
         jaxpr = jax.make_jaxpr(tick)(jax.random.key(0), Scored(), tuning, one).jaxpr
         calls[rule] = count(jaxpr, "the_force")

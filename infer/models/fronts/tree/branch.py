@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from bijectors.base import Bijector, Constraint, Shape
-from bijectors.compose import Chain, over
+from bijectors.compose import Chain, repeat_over_batch
 from bijectors.maps.affine import Affine
 from bijectors.registry import bijector_for
 from bijectors.rule import Rules
@@ -201,7 +201,7 @@ class Branch(eqx.Module):
         assert self.scale is not None
         outer = bijector_for(constraint, self.shape, choice, rules, self.name)
         shape = outer.unconstrained_shape(self.shape)
-        return Chain(outer, over(Affine(0.0, self.scale), shape))
+        return Chain(outer, repeat_over_batch(Affine(0.0, self.scale), shape))
 
 
 def _set(place: Place, leaf: Leaf) -> Any:

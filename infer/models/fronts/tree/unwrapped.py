@@ -53,7 +53,7 @@ class Unwrapped(Bijector):
         return len(self.shape)
 
     @property
-    def no_log_det(self) -> str:
+    def why_no_log_det(self) -> str:
         return self.refusal
 
     @property
