@@ -49,7 +49,7 @@ THEIRS = {
     "data": "y obs observed observation observations",
     "shape": "sample_shape size batch_shape n plate plates expand",
     "dims": "dim axes axis names",
-    "centered": "centered noncentered non_centered noncentered non_centered reparam reparametrize",
+    "centered": "centred noncentered non_centered noncentred non_centred reparam reparametrize",
     "bijector": "transform transformation bijection map",
     "constraint": "support set bounds",
     "prior": "distribution dist fn",

@@ -217,7 +217,7 @@ for word, ours in {
     "sample_shape": "shape=",
     "size": "shape=",
     "dim": "dims=",
-    "centered": "centered=",
+    "centred": "centered=",
     "transform": "bijector=",
 }.items():
     mistake(
