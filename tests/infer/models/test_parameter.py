@@ -1,4 +1,4 @@
-"""Wrapper nodes: those that speak for themselves, and those of paramax."""
+"""Wrapper nodes: those that carry their own constraint and prior, and those of paramax."""
 
 import sys
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def test_a_square_parameterize_is_a_map_with_its_jacobian(name):
 
 
 @pytest.mark.parametrize("target", [1e-30, 1e-6, 1.0, 1e6, 1e30])
-def test_the_inverse_is_found_far_away(target):
+def test_newton_finds_the_inverse_from_far_away(target):
     d = infer.log_density(wrapped(paramax.Parameterize(jnp.exp, jnp.zeros(1))))
     np.testing.assert_allclose(d.unconstrain({"scale": [target]}), np.log([target]), rtol=1e-9)
 
@@ -76,13 +76,13 @@ def test_a_prior_on_a_parameterize_is_on_its_value():
     np.testing.assert_allclose(d(POSITION), truth, rtol=1e-12)
 
 
-def test_a_set_of_ours_replaces_the_wrapper_s_map():
+def test_a_set_given_by_the_user_replaces_the_wrappers_map():
     node = paramax.Parameterize(jax.nn.softplus, jnp.zeros(2))
     d = infer.log_density(wrapped(node, leaves={"scale": bj.Positive()}))
     assert d.latent[0].bijector == "Exp"
 
 
-def test_what_is_not_trainable_is_frozen():
+def test_non_trainable_arrays_are_frozen():
     tree = Wrapped(
         paramax.Parameterize(jnp.exp, jnp.zeros(2)),
         paramax.NonTrainable({"a": jnp.ones(3), "b": paramax.Parameterize(jnp.exp, jnp.ones(1))}),
@@ -100,12 +100,12 @@ def test_what_is_not_trainable_is_frozen():
     np.testing.assert_allclose(seen[-1]["b"], np.e)
 
 
-def test_redundant_wrappers_are_refused_for_posteriors_alone():
+def test_redundant_wrappers_are_refused_by_samplers_but_not_for_constrained_modes():
     model = wrapped(
         jnp.ones(2), paramax.WeightNormalization(jnp.ones((2, 3))), {"scale": bj.Real()}
     )
     with pytest.raises(
-        infer.ModelError, match=r"weight: .*WeightNormalization makes 6 numbers of 8"
+        infer.ModelError, match=r"weight: .*WeightNormalization maps 8 numbers to 6"
     ):
         infer.start(model, infer.NUTS())
     with pytest.raises(infer.ModelError, match=r'it adds no Jacobian.*MAP\(space="constrained"\)'):
@@ -115,7 +115,7 @@ def test_redundant_wrappers_are_refused_for_posteriors_alone():
     assert infer.log_density(model.freeze("weight")).size == 2
 
 
-def test_a_singular_jacobian_is_refused_too():
+def test_a_singular_jacobian_is_refused():
     node = paramax.RealToIncreasingOnInterval(
         jnp.zeros(3), (0.0, 1.0), min_width=0.01, include_endpoints="lower"
     )
@@ -153,7 +153,7 @@ class Opposite(eqx.Module):
     number: jax.Array
 
 
-def test_a_node_with_value_constraint_and_prior_speaks_for_itself():
+def test_a_node_with_value_constraint_and_prior_becomes_a_site():
     tree = {
         "scale": Tagged(2.0, "positive", dist.HalfNormal(3.0)),
         "share": Tagged(jnp.array([0.2, 0.8]), "sigmoid", trainable=False),
@@ -178,14 +178,14 @@ def test_a_node_with_value_constraint_and_prior_speaks_for_itself():
     assert back["scale"].tag == "positive"
 
 
-def test_what_is_said_by_the_user_goes_before_the_node():
+def test_what_the_user_gives_overrides_the_node():
     tree = {"scale": Tagged(2.0, "positive", dist.HalfNormal(3.0))}
     leaves = {"scale": infer.Leaf(dist.LogNormal(0.0, 1.0), bijector="softplus")}
     site = infer.log_density(infer.tree_model(tree, lambda t: 0.0, leaves)).latent[0]
     assert (site.prior, site.constraint, site.bijector) == ("LogNormal", "Positive", "Softplus")
 
 
-def test_a_user_s_reader_is_asked_first():
+def test_readers_of_the_user_come_first():
     def read(node):
         if isinstance(node, Opposite):
             return infer.Parameter(-node.number, bj.Negative(), inverse=lambda value: -value)
@@ -199,9 +199,9 @@ def test_a_user_s_reader_is_asked_first():
     np.testing.assert_allclose(back["a"].number, np.full((4, 2), 3.0))
 
 
-def test_a_set_of_numpyro_s_is_translated():
+def test_a_constraint_of_numpyro_is_translated():
     tree = {"a": Tagged(np.full(3, 1 / 3), constraints.simplex)}
-    with pytest.raises(infer.ModelError, match="nothing is said of"):
-        # A constraint goes by the name `constraint`; a tag is a word.
+    with pytest.raises(infer.ModelError, match="no role is given for"):
+        # A string is read as a tag, and this is none of the known ones.
         infer.tree_model({"a": Tagged(np.ones(3), "odd")}, lambda t: 0.0, {})
     assert infer.log_density(infer.tree_model(tree, lambda t: 0.0, {})).size == 2

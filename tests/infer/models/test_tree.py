@@ -1,4 +1,4 @@
-"""Trees: every leaf is accounted for, and the log density is that of the user's own type."""
+"""Trees: every leaf has a role, and the log density is that of the user's own type."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ def line(leaves=LEAVES, **options):
     return infer.tree_model(tree, line_rows, leaves, data=DATA, coords=coords, **options)
 
 
-def test_the_log_density_is_that_of_the_values_with_their_priors():
+def test_the_log_density_is_the_likelihood_plus_priors_plus_jacobian():
     d = infer.log_density(line())
     position = jnp.array([0.3, -0.4, 0.1, -0.7])
     values = Line(position[:2], position[2], jnp.exp(position[3]))
@@ -55,7 +55,7 @@ def test_the_log_density_is_that_of_the_values_with_their_priors():
     assert d.labels() == ["slope[a]", "slope[b]", "offset", "noise"]
 
 
-def test_a_table_accounts_for_every_leaf():
+def test_the_table_lists_the_role_of_every_leaf():
     table = line({"slope": "data", "noise": "static", "offset": dist.Normal()}).table()
     roles = {row.name: row.role for row in table.rows}
     assert roles == {"offset": "free", "slope": "data", "noise": "static", "name": "static"}
@@ -64,19 +64,19 @@ def test_a_table_accounts_for_every_leaf():
     assert last == "1 free (1); 1 data (2); 2 static (1)"
 
 
-def test_a_leaf_without_a_word_is_an_error_that_lists_it():
+def test_float_leaves_without_a_role_are_listed_in_the_error():
     with pytest.raises(infer.ModelError, match=r"slope \[2\], noise \[\]\. .*rest="):
         line({"offset": dist.Normal()})
 
 
-def test_the_rest_may_be_frozen():
+def test_rest_freezes_the_remaining_leaves():
     model = line({"offset": dist.Normal()}, rest="frozen")
     assert infer.log_density(model).size == 1
     assert model.table().role_of("slope") == "frozen"
     assert infer.log_density(model.free("slope")).size == 3
 
 
-def test_two_selectors_for_one_leaf_are_an_error():
+def test_two_selectors_of_one_leaf_are_refused():
     with pytest.raises(infer.ModelError, match=r"slope: both 's\*' and '\*\*' select it"):
         line({"s*": dist.Normal(), "**": bj.Real()})
 
@@ -102,14 +102,14 @@ def test_a_leaf_is_selected_by_path_glob_where_or_predicate(selector):
 
 MISTAKES = [
     ({"slop": bj.Real()}, r"'slop': it selects no leaf of the tree.*slope, offset, noise"),
-    ({"name": bj.Real()}, r"name: it is a str, which cannot move"),
+    ({"name": bj.Real()}, r"name: it is a str, which cannot be inferred"),
     ({"slope": dist.Normal(jnp.zeros(3), 1.0)}, r"slope: the leaf has shape \(2,\).*\(3,\)"),
     ({"offset": bj.Simplex()}, r"offset: the leaf has shape \(\), which does not fit Simplex"),
     ({"slope": 3.0}, r"slope: the prior is a float, not a distribution"),
-    ({"slope": "fixed"}, r"'slope': 'fixed' says nothing of a leaf. Say one of 'frozen'"),
+    ({"slope": "fixed"}, r"'slope': 'fixed' is not a role of a leaf. Give one of 'frozen'"),
     ({"noise": bj.Negative()}, r"noise: it is, in the tree, 1\.0, which lies outside Negative"),
     ({lambda t: t.noise + 1: bj.Real()}, r"unsupported operand"),
-    ({lambda t: "noise": bj.Real()}, r"where: it returns 'noise', which is no part of the tree"),
+    ({lambda t: "noise": bj.Real()}, r"where: it returns 'noise', which is not part of the tree"),
     ({"slope": infer.Leaf(lambda v: dist.Normal(0, v["x"]))}, r"slope: .*'x'.*use offset, noise"),
     ({"noise": infer.Leaf(constraint=lambda v: 3)}, r"noise: its set is 3\. Give a set"),
     ({"slope": infer.Leaf(dist.Normal(), dims=("a", "b"))}, r"slope: "),
@@ -118,13 +118,13 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("leaves", "message"), MISTAKES)
-def test_mistakes_are_told_by_path(leaves, message):
+def test_errors_name_the_path_of_the_leaf(leaves, message):
     free = {} if "noise" in leaves else {"noise": bj.Positive()}
     with pytest.raises((infer.ModelError, TypeError), match=message):
         infer.log_density(line(leaves | free, rest="frozen"))
 
 
-def test_nan_in_a_data_leaf_is_an_error():
+def test_nan_in_a_data_leaf_is_refused():
     tree = {"w": np.array([1.0, np.nan]), "b": 1.0}
     with pytest.raises(infer.ModelError, match="w: the data hold 1 NaN of 2"):
         infer.tree_model(tree, lambda t: t["b"], {"w": "data", "b": bj.Real()})
@@ -132,19 +132,21 @@ def test_nan_in_a_data_leaf_is_an_error():
 
 def test_a_frozen_leaf_needs_a_value():
     tree = {"w": jax.ShapeDtypeStruct((2,), float), "b": 1.0}
-    with pytest.raises(infer.ModelError, match="w: it is frozen, but has no value"):
+    with pytest.raises(
+        infer.ModelError, match="w: it is frozen, but the tree holds no value for it"
+    ):
         infer.tree_model(tree, lambda t: t["b"], {"b": bj.Real()}, rest="frozen")
     model = infer.tree_model(tree, lambda t: -t["w"].sum(), {"*": bj.Positive()})
     assert infer.log_density(model).size == 3
 
 
-def test_keys_that_make_one_path_are_an_error():
+def test_two_leaves_with_the_same_path_are_refused():
     tree = {"a": {"b": 1.0}, "a.b": 2.0}
     with pytest.raises(infer.ModelError, match=r"a\.b: two leaves of the tree have this path"):
         infer.tree_model(tree, lambda t: 0.0, {}, rest="frozen")
 
 
-def test_a_prior_may_lean_on_leaves_settled_before():
+def test_a_prior_may_depend_on_other_leaves():
     tree = {"group": np.zeros(3), "scale": 1.0, "size": 2.0}
     prior = infer.Leaf(lambda v: dist.Normal(0.0, v["scale"] * v["size"]))
     leaves = {"group": prior, "scale": dist.HalfNormal(1.0), "size": "data"}
@@ -155,7 +157,7 @@ def test_a_prior_may_lean_on_leaves_settled_before():
     np.testing.assert_allclose(terms["group"], truth, rtol=1e-12)
 
 
-def test_a_set_may_lean_on_leaves_settled_before():
+def test_a_set_may_depend_on_other_leaves():
     leaves = {"top": bj.Positive(), "below": infer.Leaf(constraint=lambda v: bj.LessThan(v["top"]))}
     model = infer.tree_model({"below": 0.0, "top": 1.0}, lambda t: -t["top"], leaves)
     values = infer.log_density(model).constrain(jnp.array([0.0, 0.0]))
@@ -177,7 +179,7 @@ def test_a_leaf_may_be_derived_from_the_others():
     np.testing.assert_allclose(infer.tree_of(model, {"share": 0.2})["twice"], 1.6)
 
 
-def test_a_scale_stretches_the_steps_and_nothing_else():
+def test_a_scale_multiplies_unconstrained_steps_and_changes_nothing_else():
     plain = infer.log_density(line())
     leaves = LEAVES | {"noise": infer.Leaf(constraint=bj.Positive(), scale=0.1)}
     scaled = infer.log_density(line(leaves))
@@ -204,7 +206,7 @@ def test_a_leaf_keeps_its_dtype(dtype):
     assert infer.tree_of(model, d.constrain(position))["w"].dtype == dtype
 
 
-def test_complex_leaves_are_inferred_too():
+def test_complex_leaves_are_inferred():
     model = infer.tree_model({"z": 1 + 1j}, lambda t: -(abs(t["z"]) ** 2), {"z": infer.Leaf()})
     d = infer.log_density(model)
     assert d.size == 2
@@ -217,14 +219,14 @@ def test_a_bare_array_is_a_tree():
     assert infer.log_density(model).labels() == ["value[0]", "value[1]", "value[2]"]
 
 
-def test_initial_values_are_starts():
+def test_initial_values_are_the_values_in_the_tree():
     model = line()
     d = infer.log_density(model)
     np.testing.assert_allclose(d.unconstrain(model.initial_values()), [1.0, 1.0, 0.5, 0.0])
     assert line().freeze("noise").initial_values().keys() == {"slope", "offset"}
 
 
-def test_a_named_map_and_other_rules():
+def test_maps_are_chosen_by_name_or_by_rules():
     chosen = line(LEAVES | {"noise": infer.Leaf(constraint=bj.Positive(), bijector="softplus")})
     preferred = line().with_rules(bj.prefer({bj.Positive: "softplus"}))
     for model in (chosen, preferred, preferred.freeze("slope")):
@@ -243,7 +245,7 @@ class Plain:
     function: Any = jnp.sin
 
 
-def test_a_tree_of_every_kind_comes_back_as_it_was():
+def test_nested_containers_of_every_kind_are_restored():
     indices, key = np.arange(3), jax.random.key(3)
     tree = Plain([Point(1.0, "one"), (Point(np.ones(2), "two"), None)], {"i": indices, "k": key})
     seen = []
@@ -280,7 +282,7 @@ def test_other_data_compile_nothing_and_change_the_density():
     assert len(calls) == 1
 
 
-def test_draws_are_the_user_s_own_type():
+def test_tree_of_returns_draws_in_the_users_own_type():
     model = line().freeze(noise=0.5)
     posterior = infer.sample(model, chains=2, draws=20, warmup=50, progress=False)
     tree = infer.tree_of(model, posterior)
@@ -293,14 +295,14 @@ def test_draws_are_the_user_s_own_type():
     np.testing.assert_allclose(predicted, slope @ X.T + offset, rtol=1e-9)
 
 
-def test_a_mode_is_the_user_s_own_type():
+def test_tree_of_returns_a_mode_in_the_users_own_type():
     optimum = infer.maximize(line(), infer.MAP("constrained"), starts=2)
     tree = infer.tree_of(line(), optimum)
     assert isinstance(tree, Line)
     np.testing.assert_allclose(tree.slope, [1, 1], atol=1e-2)
 
 
-def test_results_that_hold_no_tree_are_refused():
+def test_tree_of_refuses_results_without_a_tree():
     with pytest.raises(infer.ModelError, match="a float holds no posterior"):
         infer.tree_of(line(), 3.0)
     with pytest.raises(infer.ModelError, match=r"slope: no value is given.*for noise"):
@@ -310,13 +312,13 @@ def test_results_that_hold_no_tree_are_refused():
         infer.tree_of(declared, {"a": 1.0})
 
 
-def test_a_wrong_log_likelihood_is_told():
+def test_a_log_likelihood_of_whole_numbers_is_refused():
     model = infer.tree_model({"a": 1.0}, lambda t: 1, {"a": bj.Real()})
     with pytest.raises(infer.ModelError, match="log_likelihood: its log density has dtype int"):
         infer.log_density(model)
 
 
-def test_modules_of_flax_are_opened():
+def test_modules_of_flax_are_trees():
     nnx = pytest.importorskip("flax.nnx")
     net = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
 
@@ -330,7 +332,7 @@ def test_modules_of_flax_are_opened():
     np.testing.assert_allclose(infer.tree_of(model, optimum).kernel[...], [[1], [1]], atol=0.1)
 
 
-def test_static_leaves_that_compare_equal_are_told_apart():
+def test_static_leaves_of_different_types_make_different_programs():
     """True, 1 and 1.0 are equal and hash alike."""
 
     def log_likelihood(tree):

@@ -1,4 +1,4 @@
-"""A leaf of a tree that is made of the other leaves."""
+"""A leaf of a tree that is computed from the other leaves."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,32 +12,32 @@ from bijectors.base import Shape
 from ....errors import ModelError
 
 
-class Derived(eqx.Module):
-    """A leaf made of the others.
+class DerivedLeaf(eqx.Module):
+    """A leaf that is computed from the others.
 
     Attributes:
         name: Its path.
-        places: Which leaves of the tree are this array.
+        indices: All leaves of the tree that are this array.
         shape: Shape of its value.
-        function: Makes the value of the tree.
+        function: From the tree to the value.
     """
 
     name: str = eqx.field(static=True)
-    places: tuple[int, ...] = eqx.field(static=True)
+    indices: tuple[int, ...] = eqx.field(static=True)
     shape: Shape = eqx.field(static=True)
     function: Callable[[Any], Any] = eqx.field(static=True)
 
     def value(self, tree: Any) -> Array:
-        """Make the value.
+        """Compute the value.
 
         Raises:
-            ModelError: It has another shape than the leaf.
+            ModelError: Its shape differs from that of the leaf.
         """
         value = jnp.asarray(self.function(tree))
         if value.shape != self.shape:
             raise ModelError(
                 self.name,
                 f"its function returns a value of shape {value.shape}",
-                f"Return one of the leaf's shape {self.shape}.",
+                f"Return a value of shape {self.shape}, as the leaf has.",
             )
         return value

@@ -1,4 +1,4 @@
-"""List the leaves of any pytree by path, with what wrapper nodes say of them."""
+"""List the leaves of any pytree by path, with what the wrapper nodes around them specify."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -17,7 +17,7 @@ from ...inputs.data import Marked
 from ...inputs.foreign import holds_numbers
 from ...inputs.names import matching
 from ...inputs.partition import is_array_like, refuse_traced
-from .opened import Opened, closed, opened
+from .objects import ObjectNode, expose, rebuild
 from .parameter import READERS, Parameter, Read, spread_frozen
 
 # What to do about a traced value in a tree that is static.
@@ -25,187 +25,188 @@ STATIC_MEND = 'Make it an ordinary field, and its leaf "frozen" or "data", whose
 
 
 @dataclass(eq=False)
-class Place:
+class TreeLeaf:
     """One leaf of a tree.
 
     Attributes:
-        name: Its path, steps joined by dots; of what a wrapper holds, the wrapper's.
-        value: What stands there: a value, a wrapper or an opaque node.
-        parameter: What the wrapper around it says, if one does.
-        places: Indices of all leaves that are the same array, this one first.
+        name: Its path, steps joined by dots; for a value inside a wrapper, the wrapper's path.
+        value: The leaf itself: a value, a wrapper or an opaque node.
+        parameter: What the wrapper around it specifies, if there is one.
+        indices: All leaves that are the same array, this one first.
         role: "data" or "static" if the user marked it by `infer.data` or `infer.static`.
     """
 
     name: str
     value: Any
     parameter: Parameter | None = None
-    places: list[int] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
     role: str | None = None
 
     @property
-    def present(self) -> Any:
+    def constrained(self) -> Any:
         """The constrained value."""
         return self.value if self.parameter is None else self.parameter.value
 
     @property
     def is_array(self) -> bool:
-        """Tell whether it is a number of any kind, other than a whole one of Python."""
+        """Whether it is a number of any kind, except a whole number of Python."""
         kinds = float | complex | jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct
-        return isinstance(self.present, kinds)
+        return isinstance(self.constrained, kinds)
 
     @property
     def is_float(self) -> bool:
-        """Tell whether it has to be accounted for."""
-        dtype = getattr(self.present, "dtype", np.dtype(float))
+        """Whether it holds floats, so that it must be given a role."""
+        dtype = getattr(self.constrained, "dtype", np.dtype(float))
         return self.is_array and jax.dtypes.issubdtype(dtype, np.inexact)
 
     @property
     def shape(self) -> Shape:
         """Shape of the constrained value."""
-        return tuple(getattr(self.present, "shape", ()))
+        return tuple(getattr(self.constrained, "shape", ()))
 
     def __str__(self) -> str:
         return f"{self.name} {list(self.shape)}"
 
 
 @dataclass
-class Flat:
+class FlatTree:
     """A tree, leaf by leaf.
 
     Attributes:
-        places: Its leaves, in order.
-        structure: How they form the opened tree.
+        leaves: Its leaves, in order.
+        structure: How they form the tree of exposed objects.
     """
 
-    places: list[Place]
+    leaves: list[TreeLeaf]
     structure: Any
 
-    def at(self, selector: Any) -> list[int]:
+    def select(self, selector: Any) -> list[int]:
         """List the leaves that a glob, a predicate (path and leaf) or a `where` selects.
 
-        A leaf that is the same array as an earlier one stands for that one.
+        A leaf that is the same array as an earlier one counts as that one.
         """
         if isinstance(selector, str):
-            chosen = set(matching(selector, [place.name for place in self.places]))
-            found = [i for i, place in enumerate(self.places) if place.name in chosen]
+            chosen = set(matching(selector, [leaf.name for leaf in self.leaves]))
+            found = [i for i, leaf in enumerate(self.leaves) if leaf.name in chosen]
         elif _takes_two(selector):
-            asked = [(i, p) for i, p in enumerate(self.places) if p.is_array]
-            found = [i for i, place in asked if selector(place.name, place.present)]
+            arrays = [(i, leaf) for i, leaf in enumerate(self.leaves) if leaf.is_array]
+            found = [i for i, leaf in arrays if selector(leaf.name, leaf.constrained)]
         else:
-            found = self._where(selector)
-        return list(dict.fromkeys(self.places[i].places[0] for i in found))
+            found = self._select_where(selector)
+        return list(dict.fromkeys(self.leaves[i].indices[0] for i in found))
 
-    def _where(self, where: Callable[[Any], Any]) -> list[int]:
-        marks = [_Mark(i) for i in range(len(self.places))]
-        picked = where(closed(jax.tree.unflatten(self.structure, marks)))
-        leaves = jax.tree.leaves(opened(picked, lambda node: False))
-        if not leaves or not all(isinstance(leaf, _Mark) for leaf in leaves):
+    def _select_where(self, where: Callable[[Any], Any]) -> list[int]:
+        indices = [_Index(i) for i in range(len(self.leaves))]
+        picked = where(rebuild(jax.tree.unflatten(self.structure, indices)))
+        leaves = jax.tree.leaves(expose(picked, lambda node: False))
+        if not leaves or not all(isinstance(leaf, _Index) for leaf in leaves):
             raise ModelError(
                 "where",
-                f"it returns {picked!r}, which is no part of the tree",
+                f"it returns {picked!r}, which is not part of the tree",
                 "Return a leaf of the tree, a node, or several in a tuple.",
             )
         return [leaf.index for leaf in leaves]
 
 
-def flatten(tree: Any, read: Sequence[Read], globs: Sequence[str] = ()) -> Flat:
+def flatten(tree: Any, read: Sequence[Read], globs: Sequence[str] = ()) -> FlatTree:
     """List the leaves of a tree.
 
     Args:
-        tree: Any pytree; plain dataclasses and modules of flax.nnx are opened.
-        read: Readers of wrapper nodes, asked before those that are built in.
-        globs: What leaves will be asked for. A wrapper of which they name the parts, and not
-            the whole, is left as it is.
+        tree: Any pytree; the fields of plain dataclasses and modules of flax.nnx are exposed.
+        read: Readers of wrapper nodes, tried before the built-in ones.
+        globs: Globs that select leaves. If they match parts of a wrapper but not the wrapper, it
+            is treated as an ordinary node.
 
     Raises:
         ModelError: Two leaves have one name, or a static field holds a traced value.
     """
-    told = _Told((*read, *READERS))
-    whole = opened(spread_frozen(tree), told.is_end)
+    wrappers = WrapperIndex((*read, *READERS))
+    whole = expose(spread_frozen(tree), wrappers.is_end)
     _refuse_traced_statics(whole, ())
-    told.forget(_named_in_parts(whole, told, globs))
-    nodes, _ = jax.tree_util.tree_flatten_with_path(whole, is_leaf=told.is_told)
+    wrappers.forget(_wrappers_named_in_parts(whole, wrappers, globs))
+    nodes, _ = jax.tree_util.tree_flatten_with_path(whole, is_leaf=wrappers.is_wrapper)
     inside = {
-        (*path, jax.tree_util.GetAttrKey(told.of(node).attribute)): told.of(node)
+        (*path, jax.tree_util.GetAttrKey(wrappers.of(node).attribute)): wrappers.of(node)
         for path, node in nodes
-        if told.is_told(node) and told.of(node).attribute is not None
+        if wrappers.is_wrapper(node) and wrappers.of(node).attribute is not None
     }
-    paths, structure = jax.tree_util.tree_flatten_with_path(whole, is_leaf=told.is_end)
-    places = [
-        Place(_name(path[:-1]), value, inside[path])
+    paths, structure = jax.tree_util.tree_flatten_with_path(whole, is_leaf=wrappers.is_end)
+    leaves = [
+        TreeLeaf(_name(path[:-1]), value, inside[path])
         if path in inside
-        else _place(_name(path), value, told.of(value))
+        else _tree_leaf(_name(path), value, wrappers.of(value))
         for path, value in paths
     ]
-    _refuse_same_names(places)
-    _tie(places)
-    return Flat(places, structure)
-
-
-def _place(name: str, value: Any, parameter: Parameter | None) -> Place:
-    """Make a leaf without the user's mark; a table or a series of numbers becomes an array."""
-    role = None
-    if isinstance(value, Marked):
-        role, value = "data" if value.is_leaf else "static", value.value
-    if parameter is None and is_array_like(value) and holds_numbers(value):
-        value = np.asarray(value)
-    return Place(name, value, parameter, role=role)
-
-
-def _named_in_parts(whole: Any, told: "_Told", globs: Sequence[str]) -> list[Any]:
-    """List the wrappers of which globs name the parts, and not the whole."""
-    named = lambda path: any(matching(glob, [_name(path)]) for glob in globs)  # noqa: E731
-    found = []
-    for path, node in jax.tree_util.tree_flatten_with_path(whole, is_leaf=told.is_end)[0]:
-        if told.is_told(node) and not named(path):
-            found += [node] * any(named((*path, *inner)) for inner in _inner_paths(node, told))
-    return found
-
-
-def _inner_paths(node: Any, told: "_Told") -> list[tuple]:
-    is_end = lambda part: part is not node and told.is_end(part)  # noqa: E731
-    return [path for path, _ in jax.tree_util.tree_flatten_with_path(node, is_leaf=is_end)[0]]
+    _refuse_same_names(leaves)
+    _tie(leaves)
+    return FlatTree(leaves, structure)
 
 
 def is_opaque(node: Any) -> bool:
-    """Tell what is held as a whole: the parameters of a prior or a set are no leaves."""
+    """Return whether a node is one leaf: the parameters of a prior or a set are not leaves."""
     return isinstance(node, dist.Distribution | Constraint | dist.constraints.Constraint)
 
 
-class _Mark:
+class WrapperIndex:
+    """What the readers return for each node; every node is read once."""
+
+    def __init__(self, readers: Sequence[Read]) -> None:
+        self._readers = readers
+        self._known: dict[int, tuple[Any, Parameter | None]] = {}
+
+    def of(self, node: Any) -> Any:
+        """Return the `Parameter` of the first reader that knows the node, or `None`."""
+        node = node.original if isinstance(node, ObjectNode) else node
+        if id(node) not in self._known:
+            answers = (read(node) for read in self._readers)
+            # Keeping the node alive keeps its id unique.
+            self._known[id(node)] = (node, next((a for a in answers if a is not None), None))
+        return self._known[id(node)][1]
+
+    def forget(self, nodes: Sequence[Any]) -> None:
+        """Treat some nodes as no wrappers."""
+        self._known |= {id(node): (node, None) for node in nodes}
+
+    def is_wrapper(self, node: Any) -> bool:
+        """Return whether some reader knows a node."""
+        return self.of(node) is not None
+
+    def is_end(self, node: Any) -> bool:
+        """Return whether a node is to be listed as one leaf."""
+        return is_opaque(node) or (self.is_wrapper(node) and self.of(node).attribute is None)
+
+
+class _Index:
     """Stands for the leaf of an index."""
 
     def __init__(self, index: int) -> None:
         self.index = index
 
 
-class _Told:
-    """What the readers say of nodes, each asked once."""
+def _tree_leaf(name: str, value: Any, parameter: Parameter | None) -> TreeLeaf:
+    """Make a leaf without the user's mark; a table or a series of numbers becomes an array."""
+    role = None
+    if isinstance(value, Marked):
+        role, value = "data" if value.is_leaf else "static", value.value
+    if parameter is None and is_array_like(value) and holds_numbers(value):
+        value = np.asarray(value)
+    return TreeLeaf(name, value, parameter, role=role)
 
-    def __init__(self, readers: Sequence[Read]) -> None:
-        self._readers = readers
-        self._told: dict[int, tuple[Any, Parameter | None]] = {}
 
-    def of(self, node: Any) -> Any:
-        """Return what the first reader that knows a node says of it."""
-        node = node.original if isinstance(node, Opened) else node
-        if id(node) not in self._told:
-            answers = (read(node) for read in self._readers)
-            # The node is kept too, so that its id stays its own.
-            self._told[id(node)] = (node, next((a for a in answers if a is not None), None))
-        return self._told[id(node)][1]
+def _wrappers_named_in_parts(whole: Any, wrappers: WrapperIndex, globs: Sequence[str]) -> list[Any]:
+    """List the wrappers whose parts match a glob while they themselves do not."""
+    is_named = lambda path: any(matching(glob, [_name(path)]) for glob in globs)  # noqa: E731
+    found = []
+    for path, node in jax.tree_util.tree_flatten_with_path(whole, is_leaf=wrappers.is_end)[0]:
+        if wrappers.is_wrapper(node) and not is_named(path):
+            inner = _inner_paths(node, wrappers)
+            found += [node] * any(is_named((*path, *part)) for part in inner)
+    return found
 
-    def forget(self, nodes: Sequence[Any]) -> None:
-        """Say nothing of some nodes any more."""
-        self._told |= {id(node): (node, None) for node in nodes}
 
-    def is_told(self, node: Any) -> bool:
-        """Tell whether some reader knows a node."""
-        return self.of(node) is not None
-
-    def is_end(self, node: Any) -> bool:
-        """Tell whether a node is to be listed as one leaf."""
-        return is_opaque(node) or (self.is_told(node) and self.of(node).attribute is None)
+def _inner_paths(node: Any, wrappers: WrapperIndex) -> list[tuple]:
+    is_end = lambda part: part is not node and wrappers.is_end(part)  # noqa: E731
+    return [path for path, _ in jax.tree_util.tree_flatten_with_path(node, is_leaf=is_end)[0]]
 
 
 def _name(path: tuple) -> str:
@@ -219,36 +220,36 @@ def _takes_two(selector: Callable[..., Any]) -> bool:
     return sum(a.kind in kinds and a.default is a.empty for a in arguments) == 2
 
 
-def _refuse_same_names(places: Sequence[Place]) -> None:
+def _refuse_same_names(leaves: Sequence[TreeLeaf]) -> None:
     seen: set[str] = set()
-    for place in places:
-        if place.name in seen:
+    for leaf in leaves:
+        if leaf.name in seen:
             raise ModelError(
-                place.name,
+                leaf.name,
                 "two leaves of the tree have this path",
                 "Use keys without dots or slashes.",
             )
-        seen.add(place.name)
+        seen.add(leaf.name)
 
 
-def _tie(places: Sequence[Place]) -> None:
-    """Let leaves that are one array know of each other."""
+def _tie(leaves: Sequence[TreeLeaf]) -> None:
+    """Record which leaves are the same array."""
     first: dict[int, int] = {}
-    for i, place in enumerate(places):
-        whole = place.parameter is not None and place.parameter.attribute is None
-        shares = whole or (place.is_float and isinstance(place.value, jax.Array | np.ndarray))
-        own = first.setdefault(id(place.value), i) if shares else i
+    for i, leaf in enumerate(leaves):
+        whole = leaf.parameter is not None and leaf.parameter.attribute is None
+        shares = whole or (leaf.is_float and isinstance(leaf.value, jax.Array | np.ndarray))
+        own = first.setdefault(id(leaf.value), i) if shares else i
         if own != i:
-            places[own].places.append(i)
-        place.places = [own] if own != i else [i]
+            leaves[own].indices.append(i)
+        leaf.indices = [own] if own != i else [i]
 
 
 def _refuse_traced_statics(node: Any, path: tuple) -> None:
-    """Raise where a field that is part of the program holds what is known in it alone."""
+    """Raise if a static field holds a traced value."""
     if is_dataclass(node):
         for entry in fields(node):
-            held = getattr(node, entry.name, None) if entry.metadata.get("static") else None
-            if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(held)):
+            value = getattr(node, entry.name, None) if entry.metadata.get("static") else None
+            if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
                 name = _name((*path, jax.tree_util.GetAttrKey(entry.name)))
                 refuse_traced(name, STATIC_MEND)
     ends = jax.tree_util.tree_flatten_with_path(node, is_leaf=lambda inner: inner is not node)

@@ -1,4 +1,4 @@
-"""Read the wrapper nodes of a tree that hold a value with its constraint and prior."""
+"""Read wrapper nodes of a tree: nodes that hold a value with its constraint and prior."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -22,9 +22,9 @@ from bijectors.translate.numpyro import from_numpyro
 
 from .unwrapped import Unwrapped, unwrap
 
-# Under one of these names a node keeps its constraint.
+# Attributes under which a node may keep its constraint.
 _NAMES = ("constraint", "_constraint", "tag")
-# What a constraint is called where it is a tag.
+# Constraints that are given as a tag.
 _TAGS: Mapping[str, Callable[[], Constraint]] = {
     "real": Real,
     "positive": Positive,
@@ -36,18 +36,18 @@ _TAGS: Mapping[str, Callable[[], Constraint]] = {
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """What a wrapper node says of the value it holds.
+    """What a wrapper node specifies for the value it holds.
 
     Attributes:
         value: Its constrained value, an array.
         constraint: Set of its values; by default the prior's, or the reals.
         prior: Distribution of the constrained value.
         bijector: Map to use instead of the set's default.
-        frozen: Whether it is not to be moved.
-        attribute: Name of the attribute that holds the value itself. `None` if there is
-            none: then a bare value takes the place of the node.
+        frozen: Whether it is held fixed.
+        attribute: Name of the attribute that holds the value itself. `None` if there is none:
+            then the bare value replaces the node.
         inverse: From constrained values, with any leading axes, to the one array that such a
-            node keeps instead. With it the node is made anew in results.
+            node holds instead. With it, results contain the node rather than the bare value.
     """
 
     value: Any
@@ -59,15 +59,15 @@ class Parameter:
     inverse: Callable[[Any], Any] | None = None
 
 
-# Says what a node holds; `None` of a node that it does not know.
+# Returns what a node specifies; `None` for a node that it does not know.
 Read = Callable[[Any], Parameter | None]
 
 
 def read_attributes(node: Any) -> Parameter | None:
-    """Read a node that has a constraint, a value or `unwrap()`, and perhaps a prior.
+    """Read a node that has a constraint, a value or `unwrap()`, and optionally a prior.
 
-    The constraint is one of ours or of NumPyro, or a tag such as "positive", under one of the
-    names `constraint`, `_constraint` and `tag`. So GPJax's parameters are read.
+    The constraint is one of ours or of NumPyro, or a tag such as "positive", in the attribute
+    `constraint`, `_constraint` or `tag`. This reads GPJax's parameters.
     """
     found = _constraint(node) if _is_node(node) else None
     value = None if found is None else _value(node)
@@ -88,7 +88,7 @@ def read_attributes(node: Any) -> Parameter | None:
 def read_paramax(node: Any) -> Parameter | None:
     """Read a wrapper of paramax, such as `Parameterize` or `NonTrainable`.
 
-    Its map is what `unwrap` does to the arrays inside that may be trained. One that holds no
+    Its map is what `unwrap` does to the trainable arrays inside. A wrapper whose value is not a
     single array is left as it is.
     """
     paramax = sys.modules.get("paramax")
@@ -99,7 +99,7 @@ def read_paramax(node: Any) -> Parameter | None:
         return None
     if _is_frozen(node):
         return Parameter(value, frozen=True)
-    trained = [place for place, moves in enumerate(_trained(node)) if moves]
+    trained = [index for index, is_trained in enumerate(_are_trained(node)) if is_trained]
     return Parameter(value, bijector=Unwrapped.of(node, trained) if trained else None)
 
 
@@ -107,14 +107,14 @@ READERS: tuple[Read, ...] = (read_attributes, read_paramax)
 
 
 def spread_frozen(tree: Any) -> Any:
-    """Move a `NonTrainable` around a whole sub-tree to each of its arrays."""
+    """Replace a `NonTrainable` around a whole subtree by one around each of its arrays."""
     paramax = sys.modules.get("paramax")
     if paramax is None:
         return tree
 
     def spread(node: Any) -> Any:
-        whole = _is_non_trainable(node) and not _is_array(unwrap(node))
-        return paramax.non_trainable(node.tree) if whole else node
+        is_subtree = _is_non_trainable(node) and not _is_array(unwrap(node))
+        return paramax.non_trainable(node.tree) if is_subtree else node
 
     return jax.tree.map(spread, tree, is_leaf=_is_non_trainable)
 
@@ -130,7 +130,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _constraint(node: Any) -> tuple[Constraint, Any] | None:
-    """Find a node's constraint, as ours and as it stands there."""
+    """Return a node's constraint, as ours and as the node has it."""
     for name in _NAMES:
         theirs = getattr(node, name, None)
         if isinstance(theirs, Constraint):
@@ -156,16 +156,16 @@ def _is_frozen(node: Any) -> bool:
     if getattr(node, "frozen", False) is True or getattr(node, "trainable", True) is False:
         return True
     inside = jax.tree.leaves(node, is_leaf=_is_non_trainable)
-    return any(map(_is_non_trainable, inside)) and not any(_trained(node))
+    return any(map(_is_non_trainable, inside)) and not any(_are_trained(node))
 
 
-def _trained(node: Any) -> list[bool]:
-    """Tell of each leaf of a node whether it is a float array that may be trained."""
-    told: list[bool] = []
+def _are_trained(node: Any) -> list[bool]:
+    """Return, for each leaf of a node, whether it is a trainable array of floats."""
+    found: list[bool] = []
     for part in jax.tree.leaves(node, is_leaf=_is_non_trainable):
-        held = jax.tree.leaves(part)
-        told += [not _is_non_trainable(part) and eqx.is_inexact_array(leaf) for leaf in held]
-    return told
+        leaves = jax.tree.leaves(part)
+        found += [not _is_non_trainable(part) and eqx.is_inexact_array(leaf) for leaf in leaves]
+    return found
 
 
 def _is_non_trainable(node: Any) -> bool:
@@ -174,7 +174,7 @@ def _is_non_trainable(node: Any) -> bool:
 
 
 def _inverse(node: Any, theirs: Any, value: Any) -> Callable[[Any], Any] | None:
-    """Find how a node keeps its value, if it does so in NumPyro's way."""
+    """Return the inverse map if the node holds unconstrained values as NumPyro maps them."""
     arrays = [leaf for leaf in jax.tree.leaves(node) if eqx.is_inexact_array(leaf)]
     if not isinstance(theirs, dist.constraints.Constraint) or len(arrays) != 1:
         return None

@@ -1,4 +1,4 @@
-"""Terms of sites that share one prior known by its score, computed in one batched call."""
+"""Prior terms of sites that share one score prior, computed in one batched call."""
 
 from collections.abc import Sequence
 
@@ -11,19 +11,19 @@ from ...protocol.site import Declaration, Term
 Taken = tuple[Declaration, Array]
 
 
-class Together:
-    """Sites whose priors are known by their scores, grouped by what one call can answer."""
+class SharedScoreTerms:
+    """Sites with score priors, grouped so that one call of a score answers for a group."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple, list[Taken]] = {}
 
     def add(self, owner: str, declaration: Declaration, value: Array) -> None:
-        """Add a site; `owner` names the one whose prior it has."""
+        """Add a site; `owner` names the site whose prior it uses."""
         key = (owner, declaration.shape, value.dtype)
         self._groups.setdefault(key, []).append((declaration, value))
 
     def terms(self) -> list[Term]:
-        """Ask each prior once for all its sites of one shape."""
+        """Call each score once for all its sites of one shape."""
         return [term for group in self._groups.values() for term in _terms(group)]
 
 

@@ -1,4 +1,4 @@
-"""The map that a wrapper of paramax makes of the arrays inside it, by autodiff."""
+"""The map from the arrays inside a wrapper of paramax to its value, by autodiff."""
 
 import math
 import sys
@@ -18,35 +18,35 @@ from bijectors.maps.jacobian import log_det_of
 
 from ...inputs.partition import Partition
 
-# A bound for hopeless cases: Newton's method on exp gains a unit of y a step from above.
+# A limit for hopeless cases: from above, Newton's method on exp gains a unit of y per step.
 NEWTON_STEPS = 1000
 
 
 class Unwrapped(Bijector):
     """x = unwrap(node with the numbers y in its arrays).
 
-    The log-determinant is that of the whole Jacobian, or the sum over its diagonal where each
-    number is mapped alone. The inverse is Newton's method from the arrays that the node held.
+    The log-determinant is that of the full Jacobian, or the sum over its diagonal if the map is
+    elementwise. The inverse is Newton's method from the arrays of the original node.
 
     Attributes:
         node: The wrapper.
-        places: Which of its leaves are made of y.
+        indices: Its leaves that y fills.
         shape: Shape of x.
-        refusal: Why no log-determinant exists; empty where one does.
+        refusal: Why there is no log-determinant; empty if there is one.
     """
 
     node: Partition
-    places: tuple[int, ...] = eqx.field(static=True)
+    indices: tuple[int, ...] = eqx.field(static=True)
     shape: Shape = eqx.field(static=True)
     refusal: str = eqx.field(static=True, default="")
 
     @classmethod
-    def of(cls, node: Any, places: Sequence[int]) -> "Unwrapped":
-        """Make the map of a wrapper; `places` are those of its leaves that may move."""
+    def of(cls, node: Any, indices: Sequence[int]) -> "Unwrapped":
+        """Make the map of a wrapper; `indices` are those of its trainable leaves."""
         split = Partition.of(node)
         shape = jax.eval_shape(lambda: unwrap(split.tree())).shape
-        plain = cls(split, tuple(places), shape)
-        return cls(split, tuple(places), shape, _refusal(plain, type(node).__name__))
+        plain = cls(split, tuple(indices), shape)
+        return cls(split, tuple(indices), shape, _refusal(plain, type(node).__name__))
 
     @property
     def event_ndims(self) -> int:
@@ -58,7 +58,7 @@ class Unwrapped(Bijector):
 
     @property
     def present(self) -> Array:
-        """The numbers that the node holds, as `image` takes them."""
+        """The numbers in the node, in the shape that `image` takes."""
         flat = jnp.concatenate([leaf.reshape(-1) for leaf in self._arrays()])
         return flat.reshape(self.unconstrained_shape(self.shape))
 
@@ -85,14 +85,14 @@ class Unwrapped(Bijector):
         arrays = self._arrays()
         pieces = jnp.split(y.reshape(-1), np.cumsum([leaf.size for leaf in arrays])[:-1])
         shaped = [p.reshape(leaf.shape) for p, leaf in zip(pieces, arrays, strict=True)]
-        return jnp.asarray(unwrap(self.node.tree(dict(zip(self.places, shaped, strict=True)))))
+        return jnp.asarray(unwrap(self.node.tree(dict(zip(self.indices, shaped, strict=True)))))
 
     def _arrays(self) -> list[Array]:
-        return [self.node.leaves[place] for place in self.places]
+        return [self.node.leaves[index] for index in self.indices]
 
 
 def unwrap(node: Any) -> Any:
-    """Unwrap a node as its own library does, inner nodes first; another stays as it is."""
+    """Unwrap a node as paramax does, inner nodes first; return any other node unchanged."""
     paramax = sys.modules.get("paramax")
     known = paramax is not None and isinstance(node, paramax.AbstractUnwrappable)
     return paramax.unwrap(node) if known else node  # pyright: ignore[reportOptionalMemberAccess]
@@ -101,16 +101,17 @@ def unwrap(node: Any) -> Any:
 def _refusal(plain: Unwrapped, kind: str) -> str:
     made, taken = math.prod(plain.shape), plain.present.size
     if made != taken:
-        return f"{kind} makes {made} numbers of {taken}, so it adds no Jacobian"
+        return f"{kind} maps {taken} numbers to {made}, so it adds no Jacobian"
     if isinstance(plain.present, Tracer):
         return ""
     jacobian = np.asarray(jax.jacfwd(plain.value)(plain.present)).reshape(made, made)
     singular = np.linalg.matrix_rank(jacobian) < made
-    return f"the Jacobian of {kind} is singular, so many arrays make one value" * bool(singular)
+    reason = f"the Jacobian of {kind} is singular, so different arrays give the same value"
+    return reason if singular else ""
 
 
 def _newton(function: Callable[[Array], Array], start: Array, target: Array) -> Array:
-    """Solve function(y) = target; a step that does not come closer is halved."""
+    """Solve function(y) = target by Newton's method; a step that gets no closer is halved."""
     miss = lambda y: jnp.linalg.norm(function(y) - target)  # noqa: E731
 
     def improve(carry):

@@ -1,4 +1,4 @@
-"""A leaf of a tree that is a site: what it declares, given the values settled before it."""
+"""A leaf of a tree that is a site, and the declaration it makes given the sites before it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,27 +25,27 @@ from ...priors.prior import Prior, prior_of
 from ...priors.sets import set_of
 from ...protocol.layout import as_dims, lay_out, spreads_to
 from ...protocol.site import Declaration, Dims
-from .flatten import Place
-from .leaf import Leaf, is_rule
+from .flatten import TreeLeaf
+from .leaf import Leaf, is_function
 
 Values = Mapping[str, Array]
 
 
-class Branch(eqx.Module):
+class LeafSite(eqx.Module):
     """A leaf that is a site.
 
-    What is no pytree of arrays, such as a function or a name, is held by a `Partition`.
+    Attributes that may be functions, names or objects of other libraries are partitioned.
 
     Attributes:
         name: Its path.
-        places: Which leaves of the tree are this array.
+        indices: All leaves of the tree that are this array.
         shape: Shape of its value.
-        dtype: Of the leaf; `None` of a Python number, which takes any.
+        dtype: Of the leaf; `None` for a Python number, which takes any.
         dims: Names of batch axes, then event axes.
         prior: Its distribution, or a function of the values before; `None` for a flat one, or
-            where another's is used.
-        shares: Name of the site before it whose prior it uses; `None` for its own.
-        constraint: Its set, or such a function; `None` leaves it to the prior.
+            if it uses the prior of another site.
+        shares: Name of an earlier site whose prior it uses; `None` if it has its own.
+        constraint: Its set, or a function of the values before; `None` for the prior's support.
         bijector: Map to use instead of the default, or its name.
         scale: Size of a typical move of its unconstrained numbers.
         initial: Its value in the user's tree, unless that was abstract.
@@ -54,7 +54,7 @@ class Branch(eqx.Module):
     """
 
     name: str = eqx.field(static=True)
-    places: tuple[int, ...] = eqx.field(static=True)
+    indices: tuple[int, ...] = eqx.field(static=True)
     shape: Shape = eqx.field(static=True)
     dtype: Any = eqx.field(static=True)
     dims: Dims = eqx.field(static=True)
@@ -68,31 +68,31 @@ class Branch(eqx.Module):
     inverse: Callable[[Any], Any] | None = eqx.field(static=True)
 
     @classmethod
-    def of(cls, place: Place, leaf: Leaf, shares: str | None = None) -> "Branch":
-        """Make a site of a leaf and what is said of it.
+    def of(cls, place: TreeLeaf, leaf: Leaf, shares: str | None = None) -> "LeafSite":
+        """Make a site from a leaf.
 
         Args:
             place: The leaf.
-            leaf: What is said of it.
-            shares: The site before it that has the very same prior, whose arrays stand for both.
+            leaf: What the user and the wrapper around it specify.
+            shares: An earlier site that has the same prior object, whose arrays serve both.
 
         Raises:
-            ModelError: The prior is no distribution.
+            ModelError: The prior is not a distribution.
         """
-        value = place.present
-        if leaf.prior is not None and not is_rule(leaf.prior):
+        value = place.constrained
+        if leaf.prior is not None and not is_function(leaf.prior):
             prior_of(leaf.prior, place.name)
         inverse = None if place.parameter is None else place.parameter.inverse
         return cls(
             name=place.name,
-            places=tuple(place.places),
+            indices=tuple(place.indices),
             shape=place.shape,
             dtype=None if isinstance(value, float | complex) else np.dtype(value.dtype),
             dims=as_dims(leaf.dims),
             prior=None if leaf.prior is None or shares else Partition.of(leaf.prior, place.name),
             shares=shares,
-            constraint=_held(_set(place, leaf), Constraint, place.name),
-            bijector=_held(leaf.bijector, Bijector, place.name),
+            constraint=_partition(_choose_set(place, leaf), Constraint, place.name),
+            bijector=_partition(leaf.bijector, Bijector, place.name),
             scale=None
             if leaf.scale is None
             else on_device(np.asarray(leaf.scale, float), place.name),
@@ -104,9 +104,9 @@ class Branch(eqx.Module):
         )
 
     @property
-    def leans(self) -> bool:
-        """Tell whether it depends on values settled before it."""
-        return is_rule(_released(self.prior)) or is_rule(_released(self.constraint))
+    def is_dependent(self) -> bool:
+        """Whether its prior or its set depends on the values of other sites."""
+        return is_function(_restore(self.prior)) or is_function(_restore(self.constraint))
 
     def declaration(
         self,
@@ -115,20 +115,20 @@ class Branch(eqx.Module):
         rules: Rules,
         prior: Partition | None,
     ) -> Declaration:
-        """Say what the site asks of a reader, given the values settled before it.
+        """Return what the site asks of a reader, given the values of the sites before it.
 
         Args:
             values: By path.
-            coords: Of the named dimensions.
+            coords: Coordinates of the named dimensions.
             rules: Table of maps.
             prior: Its own prior, or that of the site it shares with.
 
         Raises:
             ModelError: Prior or set do not fit the shape of the leaf.
         """
-        return self._declared(values, coords, rules, self._prior(values, prior))
+        return self._declare(values, coords, rules, self._prior(values, prior))
 
-    def _declared(
+    def _declare(
         self, values: Values, coords: Mapping[str, np.ndarray], rules: Rules, prior: Prior | None
     ) -> Declaration:
         constraint = self._constraint(values, prior)
@@ -142,48 +142,47 @@ class Branch(eqx.Module):
         spread = None if prior is None else Prior(prior.distribution, laid.batch_shape)
         if spread is not None and self.constraint is not None:
             spread = spread.within(constraint, self.name)
-        choice = _released(self.bijector)
+        choice = _restore(self.bijector)
         if self.scale is not None:
-            choice = self._scaled(constraint, choice, rules)
+            choice = self._scale_map(constraint, choice, rules)
         return Declaration(self.name, constraint, self.shape, laid.dims, spread, choice)
 
-    def fitted(self, value: Any) -> Array:
-        """Bring a value, with any leading axes, to the dtype of the leaf."""
+    def cast(self, value: Any) -> Array:
+        """Convert a value, with any leading axes, to the dtype of the leaf."""
         array = jnp.asarray(value)
         return array if self.dtype is None else array.astype(self.dtype)
 
-    def wrapped(self, value: Any) -> Any:
-        """Put a value, with any leading axes, into the wrapper that it came from."""
-        value = self.fitted(value)
+    def wrap(self, value: Any) -> Any:
+        """Put a value, with any leading axes, into the wrapper that held it in the tree."""
+        value = self.cast(value)
         if self.node is None or self.inverse is None:
             return value
-        place = next(i for i, leaf in enumerate(self.node.leaves) if eqx.is_inexact_array(leaf))
-        return self.node.tree({place: self.inverse(value)})
+        index = next(i for i, leaf in enumerate(self.node.leaves) if eqx.is_inexact_array(leaf))
+        return self.node.tree({index: self.inverse(value)})
 
     def _prior(self, values: Values, prior: Partition | None) -> Prior | None:
         if prior is None:
             return None
-        found = self._settled(prior.tree(), values)
-        distribution = prior_of(found, self.name)
+        distribution = prior_of(self._evaluate(prior.tree(), values), self.name)
         return Prior(distribution, tuple(distribution.batch_shape))
 
     def _constraint(self, values: Values, prior: Prior | None) -> Constraint:
-        found = self._settled(_released(self.constraint), values)
+        found = self._evaluate(_restore(self.constraint), values)
         if found is None:
             return Real() if prior is None else prior.constraint(self.name)
         return set_of(found, self.name)
 
-    def _settled(self, said: Any, values: Values) -> Any:
-        """Ask a function, where that is what the user gave."""
-        if not is_rule(said):
-            return said
+    def _evaluate(self, given: Any, values: Values) -> Any:
+        """Call what the user gave if it is a function of the values before."""
+        if not is_function(given):
+            return given
         try:
-            return said(dict(values))
+            return given(dict(values))
         except KeyError as error:
             raise ModelError(
                 self.name,
-                f"its prior or set asks for {error}, which is not settled before it",
-                f"It may use {listed(values)}; leaves with such functions follow all others.",
+                f"its prior or set uses {error}, which has no value before it",
+                f"It may use {listed(values)}; leaves with such functions come after all others.",
             ) from error
 
     def _refuse(self, constraint: Constraint, prior: Prior | None) -> None:
@@ -197,25 +196,27 @@ class Branch(eqx.Module):
             "Make the leaf's shape the batch shape followed by the event shape.",
         )
 
-    def _scaled(self, constraint: Constraint, choice: Any, rules: Rules) -> Chain:
+    def _scale_map(self, constraint: Constraint, choice: Any, rules: Rules) -> Chain:
         assert self.scale is not None
         outer = bijector_for(constraint, self.shape, choice, rules, self.name)
         shape = outer.unconstrained_shape(self.shape)
         return Chain(outer, repeat_over_batch(Affine(0.0, self.scale), shape))
 
 
-def _set(place: Place, leaf: Leaf) -> Any:
-    """Settle the set of a leaf; without prior or set, its numbers range freely."""
+def _choose_set(place: TreeLeaf, leaf: Leaf) -> Any:
+    """Return the set of a leaf; without a prior or a set, its numbers are unconstrained."""
     if leaf.constraint is not None or leaf.prior is not None:
-        fixed = leaf.constraint is not None and not is_rule(leaf.constraint)
-        return set_of(leaf.constraint, place.name) if fixed else leaf.constraint
-    dtype = getattr(place.present, "dtype", type(place.present))
+        is_known = leaf.constraint is not None and not is_function(leaf.constraint)
+        return set_of(leaf.constraint, place.name) if is_known else leaf.constraint
+    dtype = getattr(place.constrained, "dtype", type(place.constrained))
     return Complex() if np.issubdtype(dtype, np.complexfloating) else Real()
 
 
-def _held(said: Any, kind: type, name: str) -> Any:
-    return said if said is None or isinstance(said, kind) else Partition.of(said, name)
+def _partition(given: Any, kind: type, name: str) -> Any:
+    """Partition what the user gave, unless it is absent or a pytree of arrays of ours."""
+    is_done = given is None or isinstance(given, kind)
+    return given if is_done else Partition.of(given, name)
 
 
-def _released(held: Any) -> Any:
-    return held.tree() if isinstance(held, Partition) else held
+def _restore(given: Any) -> Any:
+    return given.tree() if isinstance(given, Partition) else given

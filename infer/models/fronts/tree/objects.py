@@ -1,4 +1,4 @@
-"""Open objects that are no pytrees to JAX: plain dataclasses, and modules of flax.nnx."""
+"""Expose the fields of objects that are not pytrees: plain dataclasses and modules of flax.nnx."""
 
 import sys
 from collections.abc import Callable
@@ -9,58 +9,58 @@ import jax
 
 
 @jax.tree_util.register_pytree_with_keys_class
-class Opened:
-    """The fields of an object, as a node that JAX can see into.
+class ObjectNode:
+    """The fields of an object, as a node that JAX can traverse.
 
     Attributes:
-        rebuild: Makes the object of its fields, by name; it hashes.
-        values: The fields, opened themselves.
-        original: The object; forgotten once JAX has rebuilt the node.
+        make: Makes the object from its fields by name; hashable.
+        values: The fields, exposed themselves.
+        original: The object; `None` once JAX has rebuilt the node.
     """
 
     def __init__(
-        self, rebuild: Callable[[dict[str, Any]], Any], values: dict[str, Any], original: Any = None
+        self, make: Callable[[dict[str, Any]], Any], values: dict[str, Any], original: Any = None
     ) -> None:
-        self.rebuild, self.values, self.original = rebuild, values, original
+        self.make, self.values, self.original = make, values, original
 
     def tree_flatten_with_keys(self):
-        """List the fields with their names."""
+        """Return the fields with their names."""
         keys = [jax.tree_util.GetAttrKey(name) for name in self.values]
-        return tuple(zip(keys, self.values.values(), strict=True)), (self.rebuild, (*self.values,))
+        return tuple(zip(keys, self.values.values(), strict=True)), (self.make, (*self.values,))
 
     @classmethod
-    def tree_unflatten(cls, kept, values) -> "Opened":
-        """Put the fields back."""
+    def tree_unflatten(cls, kept, values) -> "ObjectNode":
+        """Make a node from `make`, names and values."""
         return cls(kept[0], dict(zip(kept[1], values, strict=True)))
 
 
-def opened(tree: Any, stop: Callable[[Any], bool]) -> Any:
-    """Open every such object in a tree, but nothing inside the nodes where `stop` is true."""
+def expose(tree: Any, stop: Callable[[Any], bool]) -> Any:
+    """Replace every such object by an `ObjectNode`, except inside nodes where `stop` is true."""
     kinds = {id(node): found for node in _nodes(tree, stop) if (found := _parts(node)) is not None}
 
-    def open_one(node: Any) -> Any:
+    def expose_one(node: Any) -> Any:
         if id(node) not in kinds:
             return node
-        rebuild, values = kinds[id(node)]
-        inner = {name: opened(value, stop) for name, value in values.items()}
-        return Opened(rebuild, inner, node)
+        make, values = kinds[id(node)]
+        inner = {name: expose(value, stop) for name, value in values.items()}
+        return ObjectNode(make, inner, node)
 
-    return jax.tree.map(open_one, tree, is_leaf=lambda node: id(node) in kinds or stop(node))
+    return jax.tree.map(expose_one, tree, is_leaf=lambda node: id(node) in kinds or stop(node))
 
 
-def closed(tree: Any) -> Any:
-    """Undo `opened`."""
+def rebuild(tree: Any) -> Any:
+    """Undo `expose`."""
 
-    def close(node: Any) -> Any:
-        if not isinstance(node, Opened):
+    def rebuild_one(node: Any) -> Any:
+        if not isinstance(node, ObjectNode):
             return node
-        return node.rebuild({name: closed(value) for name, value in node.values.items()})
+        return node.make({name: rebuild(value) for name, value in node.values.items()})
 
-    return jax.tree.map(close, tree, is_leaf=lambda node: isinstance(node, Opened))
+    return jax.tree.map(rebuild_one, tree, is_leaf=lambda node: isinstance(node, ObjectNode))
 
 
 def _nodes(tree: Any, stop: Callable[[Any], bool]) -> list[Any]:
-    """List what is a leaf to JAX or a module of flax.nnx."""
+    """List the nodes that are leaves to JAX or modules of flax.nnx."""
     is_end = lambda node: stop(node) or _is_nnx(node)  # noqa: E731
     return [node for node in jax.tree.leaves(tree, is_leaf=is_end) if not stop(node)]
 
@@ -81,7 +81,7 @@ def _is_nnx(node: Any) -> bool:
 
 
 class _Make:
-    """Makes a dataclass of its fields, without its `__init__`, which may take others."""
+    """Makes a dataclass from its fields, without its `__init__`, which may take others."""
 
     def __init__(self, kind: type) -> None:
         self.kind = kind
@@ -100,7 +100,7 @@ class _Make:
 
 
 class _Merge:
-    """Makes a module of flax.nnx of its definition and its pure state."""
+    """Makes a module of flax.nnx from its definition and its pure state."""
 
     def __init__(self, definition: Any) -> None:
         self.definition = definition
