@@ -27,7 +27,7 @@ from ..models.readers import PriorDraws, Values
 from ..numerics.long_sum import long_sum, two_sum
 from ..target import Components, NormalPrior, Parts, Target
 from ..types import Scalar, Vector
-from .normal_prior import normal_prior, not_normal
+from .normal_prior import find_not_normal, normal_prior
 
 
 class _FlatReader(Reader):
@@ -63,7 +63,7 @@ class _FlatReader(Reader):
         )
 
 
-class _Handed(Reader):
+class _ConstrainedReader(Reader):
     """Hands out constrained values, so that every term is that of the values themselves."""
 
     def __init__(self, values: Mapping[str, Array], rules: Rules, jacobian: bool) -> None:
@@ -84,11 +84,11 @@ class _Handed(Reader):
         def close(log_dets: Array, _: list[Declaration]) -> None:
             self.log_det = self.log_det + log_dets.sum()
 
-        opened = lambda values: _Handed(values, self._rules, self._jacobian)  # noqa: E731
+        opened = lambda values: _ConstrainedReader(values, self._rules, self._jacobian)  # noqa: E731
         return Steps(own, opened, lambda handed: jnp.asarray(handed.log_det), close)
 
 
-class _Checked(Values):
+class _CheckedValues(Values):
     """Checks each value where it is known, before the model computes with it."""
 
     def take(self, declaration: Declaration) -> Image:
@@ -127,7 +127,7 @@ class LogDensity(Target):
         partly = {"minibatch"} if self.minibatches else set()
         valued = {"gradient"} if self.unvalued else {"value", "gradient"}
         parted = set() if self.unvalued or self.without_prior else {"parts"}
-        normal = {"normal_prior"} if parted and not not_normal(self.latent) else set()
+        normal = {"normal_prior"} if parted and not find_not_normal(self.latent) else set()
         return frozenset(valued | partly | parted | normal)
 
     @property
@@ -261,7 +261,7 @@ class LogDensity(Target):
         """
         arrays = {name: jnp.asarray(value) for name, value in values.items()}
         self.check_names(arrays)
-        reader = _Handed(arrays, self.model.rules, self.jacobian)
+        reader = _ConstrainedReader(arrays, self.model.rules, self.jacobian)
         return self.model.run(reader).log_density() + reader.log_det
 
     def constrain(self, position: Vector) -> dict[str, Array]:
@@ -284,8 +284,8 @@ class LogDensity(Target):
         """
         given = {n: v if isinstance(v, jax.Array) else np.asarray(v) for n, v in values.items()}
         self.check_names(given)
-        arrays = {s.name: _inexact(given[s.name]) for s in self.latent}
-        reader = _Checked(arrays, self.model.rules)
+        arrays = {s.name: _as_inexact(given[s.name]) for s in self.latent}
+        reader = _CheckedValues(arrays, self.model.rules)
         # In a scan the steps' own sets are traced; those of the whole series are not.
         for declaration in self.model.run(reader).declarations:
             _refuse_outside(declaration, arrays[declaration.name])
@@ -404,11 +404,11 @@ def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
         _refuse_without_log_det(sites)
     density = LogDensity(model, sites, jacobian, minibatches(model))
     if density.unvalued:
-        _refuse_latent_scores(density)
+        _refuse_dependent_scores(density)
     return density
 
 
-def _refuse_latent_scores(density: LogDensity) -> None:
+def _refuse_dependent_scores(density: LogDensity) -> None:
     """Raise where a score depends on other sites, whose own gradients it does not tell."""
     try:
         # JAX would compare the method itself by the arrays of its density, which may be traced.
@@ -436,7 +436,7 @@ def _refuse_without_log_det(sites: tuple[Site, ...]) -> None:
             )
 
 
-def _inexact(value: np.ndarray | Array) -> Array:
+def _as_inexact(value: np.ndarray | Array) -> Array:
     dtype = jnp.result_type(complex if jnp.iscomplexobj(value) else float)
     if isinstance(value, Tracer):
         return value.astype(dtype)

@@ -7,11 +7,11 @@ import numpy as np
 
 from ..errors import StartError
 from .base import LogDensity
-from .family import Family, of_member
+from .family import Family, naming_member
 
 WORDS = ("uniform", "prior", "initial")
 # Where one chain begins: one of these words, or constrained values by name.
-Beginning = str | Mapping[str, Any]
+ChainStart = str | Mapping[str, Any]
 # What a call takes: one beginning for all chains, whose values may have a leading axis of chains; a
 # result with `values`, such as an `Optimum`; or a list with one of these for each chain. Of several
 # models, a list has one of all these for each model.
@@ -23,7 +23,7 @@ _MEND = (
 )
 
 
-def as_starts(starts: Any) -> Any:
+def read_starts(starts: Any) -> Any:
     """Read starts as a user may give them: words stay, results become their values by name.
 
     Raises:
@@ -37,24 +37,24 @@ def as_starts(starts: Any) -> Any:
     if isinstance(values, Mapping):
         return values
     if isinstance(starts, Sequence):
-        return [as_starts(each) for each in starts]
+        return [read_starts(each) for each in starts]
     raise StartError("starts", f"a {type(starts).__name__} is given", _MEND)
 
 
-def are_sought(starts: Any) -> bool:
+def needs_search(starts: Any) -> bool:
     """Return whether a start is to be found for some chain, rather than given for all."""
     if isinstance(starts, list):
-        return any(map(are_sought, starts))
+        return any(map(needs_search, starts))
     return isinstance(starts, str)
 
 
-def beginnings(family: Family, chains: int, starts: Any) -> list[Beginning]:
+def assign_starts(family: Family, chains: int, starts: Any) -> list[ChainStart]:
     """Say where each chain of each member begins, those of the first member first.
 
     Args:
         family: The log densities.
         chains: Of each member.
-        starts: As `as_starts` returns them.
+        starts: As `read_starts` returns them.
 
     Raises:
         StartError: The numbers of starts and of chains or models differ.
@@ -62,21 +62,21 @@ def beginnings(family: Family, chains: int, starts: Any) -> list[Beginning]:
     """
     density = family.member(0)
     if family.count == 1 or not isinstance(starts, list):
-        return _of_one(density, chains, starts) * family.count
+        return _assign_to_member(density, chains, starts) * family.count
     if len(starts) != family.count:
         raise StartError(
             "starts",
             f"a list of {len(starts)} is given for {family.count} models",
             "Give one item for each model; an item may be a list with one for each chain.",
         )
-    found: list[Beginning] = []
+    found: list[ChainStart] = []
     for index, own in enumerate(starts):
-        with of_member(family, index):
-            found += _of_one(density, chains, own)
+        with naming_member(family, index):
+            found += _assign_to_member(density, chains, own)
     return found
 
 
-def count_given(density: LogDensity, starts: Any) -> int | None:
+def count_chains(density: LogDensity, starts: Any) -> int | None:
     """Count the chains that starts are for; None if they say nothing of it."""
     if isinstance(starts, str):
         return None
@@ -87,20 +87,20 @@ def count_given(density: LogDensity, starts: Any) -> int | None:
     return max([1, *(a[0] for a, shape in arrays if a and a[1:] == shape)])
 
 
-def _of_one(density: LogDensity, chains: int, starts: Any) -> list[Beginning]:
+def _assign_to_member(density: LogDensity, chains: int, starts: Any) -> list[ChainStart]:
     """Say where each chain of one member begins."""
     if isinstance(starts, str):
         _refuse_without_initial(density, starts)
         return [starts] * chains
     if isinstance(starts, Mapping):
-        return _per_chain(density, chains, starts)
+        return _split_by_chain(density, chains, starts)
     if len(starts) != chains:
         raise StartError(
             "starts",
             f"a list of {len(starts)} is given for {chains} chains",
             f"Give one item for each chain, or chains={len(starts)}.",
         )
-    return [begin for own in starts for begin in _of_one(density, 1, own)]
+    return [begin for own in starts for begin in _assign_to_member(density, 1, own)]
 
 
 def _refuse_without_initial(density: LogDensity, word: str) -> None:
@@ -113,7 +113,9 @@ def _refuse_without_initial(density: LogDensity, word: str) -> None:
         )
 
 
-def _per_chain(density: LogDensity, chains: int, values: Mapping[str, Any]) -> list[Beginning]:
+def _split_by_chain(
+    density: LogDensity, chains: int, values: Mapping[str, Any]
+) -> list[ChainStart]:
     """Deal out values by name, of which those of a leading axis of chains differ."""
     shapes = {site.name: site.shape for site in density.latent}
     # A result also has what was derived from the latent sites.

@@ -20,8 +20,8 @@ from ..types import Vector
 from .base import LogDensity, log_density
 from .family import alone
 from .gathers import check_indices
-from .repeats import MEND as SAME_MEND, refuse_unless_same
-from .slopes import MEND as SLOPES_MEND, STEPS, allowed, directions
+from .repeats import MEND as SAME_MEND, refuse_unless_deterministic
+from .slopes import MEND as SLOPES_MEND, STEPS, draw_directions, slope_tolerance
 from .start import Points, find_starts
 from .unused import unused_coords, unused_data
 
@@ -133,30 +133,30 @@ def check(model: Model, seed: int = 0) -> list[Finding]:
     return findings
 
 
-def _sites(trial: Trial) -> str:
+def _ask_sites(trial: Trial) -> str:
     latent = [site for site in survey(trial.model) if site.role == "latent"]
     return ", ".join(f"{site.name}{list(site.shape)}" for site in latent)
 
 
-def _gathers(trial: Trial) -> str:
+def _ask_gathers(trial: Trial) -> str:
     return f"{check_indices(trial.model)} indices known"
 
 
-def _log_determinants(trial: Trial) -> str:
+def _ask_log_determinants(trial: Trial) -> str:
     maps = {site.bijector for site in trial.density.latent}
     return f"{len(trial.density.latent)} sites by {', '.join(sorted(maps))}"
 
 
-def _start(trial: Trial) -> str:
+def _ask_start(trial: Trial) -> str:
     lowest, highest = trial.points.log_densities.min(), trial.points.log_densities.max()
     return f"size {trial.density.size}, log density from {lowest:.4g} to {highest:.4g}"
 
 
-def _same(trial: Trial) -> str:
-    return f"{refuse_unless_same(trial.density, trial.point):.6g}"
+def _ask_same(trial: Trial) -> str:
+    return f"{refuse_unless_deterministic(trial.density, trial.point):.6g}"
 
 
-def _maps(trial: Trial) -> str:
+def _ask_maps(trial: Trial) -> str:
     """Membership is checked by `unconstrain`."""
     density, point = trial.density, trial.point
     values = density.constrain(point)
@@ -169,11 +169,13 @@ def _maps(trial: Trial) -> str:
     return f"largest error {largest:.1e}"
 
 
-def _slopes(trial: Trial) -> str:
+def _ask_slopes(trial: Trial) -> str:
     density = trial.density
-    rows = directions(density, trial.seed)
-    by_gradient, by_steps = jax.tree.map(np.asarray, called(_slope, density, trial.point, rows))
-    error = allowed(by_gradient, trial.points.log_densities[:1], STEPS)
+    rows = draw_directions(density, trial.seed)
+    by_gradient, by_steps = jax.tree.map(
+        np.asarray, called(_slope_along, density, trial.point, rows)
+    )
+    error = slope_tolerance(by_gradient, trial.points.log_densities[:1], STEPS)
     fits = (np.abs(by_steps - by_gradient[:, None]) <= error).any(1)
     if not fits.all():
         worst = int(np.argmin(fits))
@@ -182,7 +184,7 @@ def _slopes(trial: Trial) -> str:
     return f"along {len(fits)} directions"
 
 
-def _slope(density: LogDensity, point: Vector, rows: Any) -> tuple[Array, Array]:
+def _slope_along(density: LogDensity, point: Vector, rows: Any) -> tuple[Array, Array]:
     """Slopes along directions: by the gradient, shape (directions,), and by each step.
 
     Of the terms that have a value.
@@ -199,21 +201,21 @@ def _slope(density: LogDensity, point: Vector, rows: Any) -> tuple[Array, Array]
     return rows @ gradient, jax.lax.map(by_step, rows)
 
 
-def _gradients(density: LogDensity, positions: Any) -> Array:
+def _evaluate_gradients(density: LogDensity, positions: Any) -> Array:
     return jax.vmap(lambda position: density.evaluate(position)[1])(positions)
 
 
-def _data(trial: Trial) -> str:
+def _ask_data(trial: Trial) -> str:
     idle = [*unused_data(trial.model), *unused_coords(trial.model)]
     if idle:
         raise ModelError(listed(idle), "nothing in the model depends on it", _DATA_MEND)
     return "all of them"
 
 
-def _used(trial: Trial) -> str:
+def _ask_used(trial: Trial) -> str:
     """A flat site that no term speaks of can go anywhere in its set."""
     density = LogDensity(trial.model, trial.density.sites, jacobian=False)
-    gradients = called(_gradients, density, trial.points.positions)
+    gradients = called(_evaluate_gradients, density, trial.points.positions)
     moved: np.ndarray = np.any(np.asarray(gradients) != 0, axis=0)
     begin = 0
     for site in density.latent:
@@ -232,30 +234,30 @@ CHECKS = (
     Check(
         "sites",
         "does the model run, with latent sites?",
-        _sites,
+        _ask_sites,
         "Call the model's own function by hand; the error is its own.",
     ),
     Check(
         "gathers",
         "are the indices among the data within the axes that they index?",
-        _gathers,
+        _ask_gathers,
         "Indices run from 0 to the size of the axis minus 1.",
     ),
     Check(
         "log-determinants",
         "does every map have a log-determinant?",
-        _log_determinants,
+        _ask_log_determinants,
         'Freeze such sites, or find the mode with MAP(space="constrained").',
     ),
     Check(
         "start",
         "is there a start where the density and its gradient are finite?",
-        _start,
+        _ask_start,
         "Give starting values, or weaker constraints.",
     ),
-    Check("same", "does the model say the same when it runs again?", _same, SAME_MEND),
-    Check("maps", "do the maps reach their sets, and return?", _maps, _MAPS_MEND),
-    Check("slopes", "does the gradient fit the slope, site by site?", _slopes, SLOPES_MEND),
-    Check("data", "does the model depend on all its data and coordinates?", _data, _DATA_MEND),
-    Check("used", "does the density depend on every site without a prior?", _used, _USED_MEND),
+    Check("same", "does the model say the same when it runs again?", _ask_same, SAME_MEND),
+    Check("maps", "do the maps reach their sets, and return?", _ask_maps, _MAPS_MEND),
+    Check("slopes", "does the gradient fit the slope, site by site?", _ask_slopes, SLOPES_MEND),
+    Check("data", "does the model depend on all its data and coordinates?", _ask_data, _DATA_MEND),
+    Check("used", "does the density depend on every site without a prior?", _ask_used, _USED_MEND),
 )

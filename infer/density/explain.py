@@ -12,8 +12,8 @@ from ..errors import ModelError
 from ..models.model import Model
 from ..types import Vector
 from .base import LogDensity, log_density
-from .beginnings import as_starts, beginnings
-from .explanation import Explanation, explained
+from .beginnings import assign_starts, read_starts
+from .explanation import Explanation, explain_at
 from .family import alone
 from .start import search
 
@@ -40,14 +40,14 @@ def explain(
     """
     seed = whole("seed", seed, 0)
     density = log_density(model, jacobian=jacobian)
-    return explained(density, _point(density, at, seed))
+    return explain_at(density, _read_point(density, at, seed))
 
 
-def _point(density: LogDensity, at: Any, seed: int) -> Vector:
+def _read_point(density: LogDensity, at: Any, seed: int) -> Vector:
     if isinstance(at, Mapping):
         return density.unconstrain(at)
     if isinstance(at, str):
-        beginnings(alone(density), 1, as_starts(at))
+        assign_starts(alone(density), 1, read_starts(at))
         if at == "initial":
             return density.unconstrain(density.model.initial_values())
         found, _ = search(alone(density), 1, np.array([0, seed], np.uint32), at)

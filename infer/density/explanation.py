@@ -63,7 +63,7 @@ class Explanation(NamedTuple):
     @property
     def point(self) -> str:
         """The values in one line of text."""
-        return ", ".join(f"{name}={shown(value)}" for name, value in self.values.items())
+        return ", ".join(f"{name}={format_value(value)}" for name, value in self.values.items())
 
     def line_of(self, name: str) -> Line:
         """Return the line of one term."""
@@ -71,38 +71,40 @@ class Explanation(NamedTuple):
 
     def __str__(self) -> str:
         rows = [("term", "role", "shape", "value", "log-det", "gradient", "finite")]
-        rows += [_cells(line) for line in (*self.lines, self.total)]
+        rows += [_format_cells(line) for line in (*self.lines, self.total)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         return "\n".join([f"{self.view}, at {self.point}", *lines])
 
 
-class _Slope(NamedTuple):
+class _GradientSummary(NamedTuple):
     """A gradient in short: its norm, and its first entry that is not finite, or -1."""
 
     norm: Array
     place: Array
 
 
-def explained(density: LogDensity, position: Vector) -> Explanation:
+def explain_at(density: LogDensity, position: Vector) -> Explanation:
     """Evaluate every term of a log density at a flat vector, with its gradient."""
     position = jnp.asarray(position)
-    roles = _roles(density)
+    roles = _list_roles(density)
     rows, log_dets, log_det, values, slopes = called(_evaluate, density, position)
     lines = []
     for i, (name, role) in enumerate(roles.items()):
-        slope = _Slope(slopes.norm[i], slopes.place[i])
+        slope = _GradientSummary(slopes.norm[i], slopes.place[i])
         if slope.place >= 0:
             # What is not finite in one term can spoil the gradients of all pulled back with it.
-            slope = called(_slope_of_one, density, position, static=(i,))
-        lines.append(_line(density, name, role, rows.get(name), log_dets.get(name), slope))
-    whole = _Slope(slopes.norm[-1], slopes.place[-1])
+            slope = called(_summarize_gradient_of, density, position, static=(i,))
+        lines.append(_make_line(density, name, role, rows.get(name), log_dets.get(name), slope))
+    whole = _GradientSummary(slopes.norm[-1], slopes.place[-1])
     # A compiled program returns names in alphabetical order.
     ordered = {s.name: np.asarray(values[s.name]) for s in density.sites if s.name in values}
-    return Explanation(density.view, ordered, tuple(lines), _total(density, lines, log_det, whole))
+    return Explanation(
+        density.view, ordered, tuple(lines), _make_total(density, lines, log_det, whole)
+    )
 
 
-def shown(value: np.ndarray) -> str:
+def format_value(value: np.ndarray) -> str:
     """Write a value in short: a few numbers, or the range of many."""
     array = np.asarray(value)
     if array.size <= 8 or np.iscomplexobj(array):
@@ -110,43 +112,45 @@ def shown(value: np.ndarray) -> str:
     return f"{list(array.shape)} from {array.min():.4g} to {array.max():.4g}"
 
 
-def _roles(density: LogDensity) -> dict[str, str]:
+def _list_roles(density: LogDensity) -> dict[str, str]:
     """List what is summed up, sites first, with the role of each."""
     account = accounted(density.model)
     sites = {d.name: "flat" if d.prior is None else "left out" for d in account.declarations}
     return sites | {term.name: term.role for term in account.terms}
 
 
-def _sums(density: LogDensity, position: Vector) -> list[Array]:
+def _sum_terms(density: LogDensity, position: Vector) -> list[Array]:
     """Sum each term with its map's log-determinant; last comes the whole density."""
     rows, log_dets = density.rows(position), density.log_dets(position)
     zero = jnp.zeros((), position.dtype)
-    sums = [rows.get(n, zero).sum() + log_dets.get(n, zero) for n in _roles(density)]
+    sums = [rows.get(n, zero).sum() + log_dets.get(n, zero) for n in _list_roles(density)]
     return [s.astype(position.dtype) for s in [*sums, zero + sum(density.terms(position).values())]]
 
 
 def _evaluate(density: LogDensity, position: Vector):
     with differentiating(density):
-        sums, pull = jax.vjp(lambda q: jnp.stack(_sums(density, q)), position)
-        slopes = jax.lax.map(lambda w: _slope(pull(w)[0]), jnp.eye(len(sums), dtype=position.dtype))
+        sums, pull = jax.vjp(lambda q: jnp.stack(_sum_terms(density, q)), position)
+        slopes = jax.lax.map(
+            lambda w: _summarize_gradient(pull(w)[0]), jnp.eye(len(sums), dtype=position.dtype)
+        )
     log_det = density.terms(position)["jacobian"] if density.jacobian else None
     parts = density.rows(position), density.log_dets(position), log_det
     return *parts, density.constrain(position), slopes
 
 
-def _slope_of_one(index: int, density: LogDensity, position: Vector) -> _Slope:
-    return _slope(jax.grad(lambda q: _sums(density, q)[index])(position))
+def _summarize_gradient_of(index: int, density: LogDensity, position: Vector) -> _GradientSummary:
+    return _summarize_gradient(jax.grad(lambda q: _sum_terms(density, q)[index])(position))
 
 
-def _slope(gradient: Vector) -> _Slope:
+def _summarize_gradient(gradient: Vector) -> _GradientSummary:
     finite = jnp.isfinite(gradient)
     largest = jnp.max(jnp.abs(gradient), initial=jnp.finfo(gradient.dtype).tiny)
     norm = largest * jnp.sqrt(jnp.sum((gradient / largest) ** 2))
-    return _Slope(norm, jnp.where(finite.all(), -1, jnp.argmin(finite)))
+    return _GradientSummary(norm, jnp.where(finite.all(), -1, jnp.argmin(finite)))
 
 
-def _line(
-    density: LogDensity, name: str, role: str, rows: Any, log_det: Any, slope: _Slope
+def _make_line(
+    density: LogDensity, name: str, role: str, rows: Any, log_det: Any, slope: _GradientSummary
 ) -> Line:
     rows = np.zeros(()) if rows is None else np.asarray(rows)
     return Line(
@@ -156,11 +160,13 @@ def _line(
         float(rows.sum()),
         None if log_det is None else float(log_det),
         float(slope.norm),
-        _trouble(density, rows, log_det, int(slope.place), name not in density.unvalued),
+        _find_trouble(density, rows, log_det, int(slope.place), name not in density.unvalued),
     )
 
 
-def _trouble(density: LogDensity, rows: np.ndarray, log_det: Any, place: int, valued: bool) -> str:
+def _find_trouble(
+    density: LogDensity, rows: np.ndarray, log_det: Any, place: int, valued: bool
+) -> str:
     bad = ~np.isfinite(rows) & valued
     if bad.any():
         first = np.argwhere(bad)[0]
@@ -171,16 +177,18 @@ def _trouble(density: LogDensity, rows: np.ndarray, log_det: Any, place: int, va
     return f"gradient is not finite along {density.labels()[place]}" if place >= 0 else ""
 
 
-def _total(density: LogDensity, lines: Sequence[Line], log_det: Any, whole: _Slope) -> Line:
+def _make_total(
+    density: LogDensity, lines: Sequence[Line], log_det: Any, whole: _GradientSummary
+) -> Line:
     value = sum(line.value for line in lines)
     log_det = None if log_det is None else float(log_det)
     trouble = ", ".join(line.name for line in lines if line.trouble)
     place, valued = int(whole.place), density.has_value
-    alone = "" if trouble else _trouble(density, np.asarray(value), log_det, place, valued)
+    alone = "" if trouble else _find_trouble(density, np.asarray(value), log_det, place, valued)
     return Line("total", "", (), value, log_det, float(whole.norm), trouble or alone)
 
 
-def _cells(line: Line) -> tuple[str, ...]:
+def _format_cells(line: Line) -> tuple[str, ...]:
     log_det = "" if line.log_det is None else f"{line.log_det:.4g}"
     shape = f"[{', '.join(map(str, line.shape))}]"
     finite = f"no: {line.trouble}" if line.trouble else "yes"

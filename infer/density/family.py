@@ -49,7 +49,7 @@ def nothing_of(tree: Any) -> Any:
     return jax.tree.map(lambda _: None, tree)
 
 
-def family(models: Model | Sequence[Model], *, jacobian: bool) -> Family:
+def make_family(models: Model | Sequence[Model], *, jacobian: bool) -> Family:
     """Gather the log densities of one model, or of several that differ in their arrays alone.
 
     Sites are found once, in the first model.
@@ -71,9 +71,9 @@ def family(models: Model | Sequence[Model], *, jacobian: bool) -> Family:
     first = log_density(models[0], jacobian=jacobian)
     if len(models) == 1:
         return alone(first)
-    structure, kinds = _kind(models[0])
+    structure, kinds = _signature_of(models[0])
     for index, model in enumerate(models):
-        if _kind(model) != (structure, kinds):
+        if _signature_of(model) != (structure, kinds):
             raise ModelError(
                 f"models[{index}]",
                 "it differs from models[0] in more than the numbers in its arrays",
@@ -81,14 +81,14 @@ def family(models: Model | Sequence[Model], *, jacobian: bool) -> Family:
                 "padding what is shorter, and sample each shape apart.",
             )
     leaves = zip(*(jax.tree.leaves(model) for model in models), strict=True)
-    pairs = [_shared_or_own(each) for each in leaves]
+    pairs = [_share_or_stack(each) for each in leaves]
     tree = jax.tree.structure(models[0])
     shared, own = (jax.tree.unflatten(tree, [pair[i] for pair in pairs]) for i in (0, 1))
     return Family(replace(first, model=shared), replace(first, model=own), len(models))
 
 
 @contextmanager
-def of_member(family: Family, index: int) -> Iterator[None]:
+def naming_member(family: Family, index: int) -> Iterator[None]:
     """Say in an error about one member of several which one it is."""
     try:
         yield
@@ -99,12 +99,12 @@ def of_member(family: Family, index: int) -> Iterator[None]:
         raise type(error)(error.where, found, error.mend) from error
 
 
-def _kind(model: Model) -> tuple[Any, list[Any]]:
+def _signature_of(model: Model) -> tuple[Any, list[Any]]:
     leaves, structure = jax.tree.flatten(model)
     return structure, [(np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves]
 
 
-def _shared_or_own(leaves: tuple[Any, ...]) -> tuple[Any, Any]:
+def _share_or_stack(leaves: tuple[Any, ...]) -> tuple[Any, Any]:
     if all(leaf is leaves[0] for leaf in leaves):
         return leaves[0], None
     stacked = np.stack([np.asarray(leaf) for leaf in leaves])

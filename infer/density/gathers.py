@@ -22,7 +22,7 @@ from ..programs.rewrite import CALLS
 from .known import TABLE, Known
 
 # Steps of a scan that are looked at: one for each different row of what the steps are given.
-MOST_STEPS = 4096
+MAX_STEPS = 4096
 
 
 class Index(NamedTuple):
@@ -60,13 +60,13 @@ def check_program(program: ClosedJaxpr, leaves: Sequence[Any], names: Sequence[s
     """
     jaxpr = program.jaxpr
     nothing = (False,) * len(jaxpr.outvars)
-    _, inputs, _ = _needed(jaxpr, nothing)
+    _, inputs, _ = _find_needed(jaxpr, nothing)
     known = [
         Known(np.asarray(leaf), frozenset({name})) if needed and _is_plain(leaf) else None
         for needed, leaf, name in zip(inputs, leaves, names, strict=True)
     ]
     counted: list[int] = []
-    _evaluate(program, known, nothing, counted)
+    _evaluate_known(program, known, nothing, counted)
     return sum(counted)
 
 
@@ -75,35 +75,37 @@ def _is_plain(leaf: Any) -> bool:
     return leaf is not None and not jnp.issubdtype(dtype, jax.dtypes.prng_key)
 
 
-def _evaluate(
+def _evaluate_known(
     program: Any, inputs: Sequence[Known | None], wanted: tuple[bool, ...], counted: list[int]
 ) -> list[Known | None]:
     """Evaluate what indices need, and the wanted results, as far as they are known."""
     jaxpr, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
     known: dict[Any, Known | None] = dict(zip(jaxpr.invars, inputs, strict=True))
-    equations, _, needed = _needed(jaxpr, wanted)
+    equations, _, needed = _find_needed(jaxpr, wanted)
     own = zip(jaxpr.constvars, constants, needed, strict=True)
-    known |= {variable: _constant(value) for variable, value, need in own if need}
+    known |= {variable: _as_known(value) for variable, value, need in own if need}
 
     def read(atom: Any) -> Known | None:
         if isinstance(atom, Literal):
-            return Known(np.asarray(atom.val, _kind(atom).dtype))
+            return Known(np.asarray(atom.val, _aval_of(atom).dtype))
         return known.get(atom)
 
     for equation, wanted_here in equations:
-        if index := _index(equation):
-            counted.append(_refuse(index, [read(atom) for atom in index.atoms]))
-        results = _results(equation, list(map(read, equation.invars)), wanted_here, counted)
+        if index := _read_index(equation):
+            counted.append(_refuse_out_of_range(index, [read(atom) for atom in index.atoms]))
+        results = _evaluate_equation(
+            equation, list(map(read, equation.invars)), wanted_here, counted
+        )
         known |= dict(zip(equation.outvars, results, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _constant(value: Any) -> Known | None:
+def _as_known(value: Any) -> Known | None:
     return Known(np.asarray(value)) if _is_plain(value) else None
 
 
 @lru_cache(maxsize=256)
-def _needed(
+def _find_needed(
     jaxpr: Any, wanted: tuple[bool, ...]
 ) -> tuple[list[tuple[JaxprEqn, tuple]], list[bool], list[bool]]:
     """List the equations that indices and the wanted results need, and which inputs and constants.
@@ -114,7 +116,7 @@ def _needed(
     equations = []
     for equation in reversed(jaxpr.eqns):
         here = tuple(result in needed for result in equation.outvars)
-        atoms = [*_needs(equation, here)]
+        atoms = [*_needed_operands(equation, here)]
         if atoms:
             needed |= set(filter(_is_variable, atoms))
             equations.append((equation, here))
@@ -122,14 +124,14 @@ def _needed(
     return equations[::-1], inputs, constants
 
 
-def _needs(equation: JaxprEqn, wanted: tuple[bool, ...]) -> Iterator[Any]:
+def _needed_operands(equation: JaxprEqn, wanted: tuple[bool, ...]) -> Iterator[Any]:
     """Yield the operands to be known for the wanted results, and for the indices inside."""
-    if index := _index(equation):
+    if index := _read_index(equation):
         yield from index.atoms
-    if inner := _inner(equation):
+    if inner := _called_program(equation):
         scanned = equation.primitive.name == "scan"
         results = (False,) * len(inner.jaxpr.outvars) if scanned else wanted
-        _, inputs, _ = _needed(inner.jaxpr, results)
+        _, inputs, _ = _find_needed(inner.jaxpr, results)
         yield from (atom for atom, need in zip(equation.invars, inputs, strict=True) if need)
     elif any(wanted) and equation.primitive.name in TABLE:
         # An equation without operands, such as iota, needs what it makes.
@@ -140,7 +142,7 @@ def _is_variable(atom: Any) -> bool:
     return not isinstance(atom, Literal)
 
 
-def _inner(equation: JaxprEqn) -> Any:
+def _called_program(equation: JaxprEqn) -> Any:
     """Return the program that an equation calls once, or for each step of a scan."""
     name = equation.primitive.name
     key = "jaxpr" if name == "scan" else CALLS.get(name)
@@ -148,15 +150,15 @@ def _inner(equation: JaxprEqn) -> Any:
     return ClosedJaxpr(inner, ()) if inner is not None and not hasattr(inner, "consts") else inner
 
 
-def _results(
+def _evaluate_equation(
     equation: JaxprEqn, operands: list[Known | None], wanted: tuple, counted: list[int]
 ) -> Sequence[Known | None]:
     name, unknown = equation.primitive.name, [None] * len(equation.outvars)
     if name == "scan":
-        _scan(equation, operands, counted)
+        _evaluate_scan(equation, operands, counted)
         return unknown
-    if inner := _inner(equation):
-        return _evaluate(inner, operands, wanted, counted)
+    if inner := _called_program(equation):
+        return _evaluate_known(inner, operands, wanted, counted)
     known = [operand for operand in operands if operand is not None]
     if name not in TABLE or len(known) < len(operands) or not any(wanted):
         return unknown
@@ -165,25 +167,25 @@ def _results(
     if made is None:
         return unknown
     names = frozenset[str]().union(*(operand.names for operand in known))
-    return [Known(np.asarray(made, _kind(equation.outvars[0]).dtype), names)]
+    return [Known(np.asarray(made, _aval_of(equation.outvars[0]).dtype), names)]
 
 
-def _scan(equation: JaxprEqn, operands: list[Known | None], counted: list[int]) -> None:
+def _evaluate_scan(equation: JaxprEqn, operands: list[Known | None], counted: list[int]) -> None:
     """Evaluate the steps of a scan that are given something different."""
-    params, inner = equation.params, _inner(equation)
-    constants, carried = _constants_and_carries(equation, inner.jaxpr)
+    params, inner = equation.params, _called_program(equation)
+    constants, carried = _count_constants_and_carries(equation, inner.jaxpr)
     nothing = (False,) * len(inner.jaxpr.outvars)
-    _, inputs, _ = _needed(inner.jaxpr, nothing)
+    _, inputs, _ = _find_needed(inner.jaxpr, nothing)
     if not any(inputs):
         return
     given = [o if need else None for o, need in zip(operands, inputs, strict=True)]
     rows = given[constants + carried :]
-    for step in _steps([row.array for row in rows if row], params["length"]):
+    for step in _distinct_steps([row.array for row in rows if row], params["length"]):
         own = [row and row._replace(array=np.asarray(row.array[step])) for row in rows]
-        _evaluate(inner, [*given[:constants], *[None] * carried, *own], nothing, counted)
+        _evaluate_known(inner, [*given[:constants], *[None] * carried, *own], nothing, counted)
 
 
-def _constants_and_carries(equation: JaxprEqn, inner: Any) -> tuple[int, int]:
+def _count_constants_and_carries(equation: JaxprEqn, inner: Any) -> tuple[int, int]:
     """Count what all steps of a scan share, and what they hand on; JAX has named both variously.
 
     Only the rows that steps take and return have an axis more outside than inside.
@@ -191,47 +193,47 @@ def _constants_and_carries(equation: JaxprEqn, inner: Any) -> tuple[int, int]:
 
     def rows(outside: Sequence[Any], inside: Sequence[Any]) -> int:
         pairs = zip(outside, inside, strict=True)
-        return sum(_kind(a).ndim > _kind(b).ndim for a, b in pairs)
+        return sum(_aval_of(a).ndim > _aval_of(b).ndim for a, b in pairs)
 
     carried = len(inner.outvars) - rows(equation.outvars, inner.outvars)
     return len(inner.invars) - carried - rows(equation.invars, inner.invars), carried
 
 
-def _steps(rows: list[np.ndarray], length: int) -> list[int]:
+def _distinct_steps(rows: list[np.ndarray], length: int) -> list[int]:
     """List one step for each different row of what the steps are given."""
     if not rows:
         return [0][:length]
     joined = np.concatenate([row.reshape(length, -1) for row in rows], axis=1)
-    return np.unique(joined, axis=0, return_index=True)[1][:MOST_STEPS].tolist()
+    return np.unique(joined, axis=0, return_index=True)[1][:MAX_STEPS].tolist()
 
 
-def _kind(atom: Any) -> Any:
+def _aval_of(atom: Any) -> Any:
     """Return the shape and type of an operand or a result."""
     return atom.aval
 
 
-def _index(equation: JaxprEqn) -> Index | None:
+def _read_index(equation: JaxprEqn) -> Index | None:
     """Read how an equation indexes, if an index out of range would be a mistake there."""
     name, params, atoms = equation.primitive.name, equation.params, equation.invars
     if name == "dynamic_slice":
-        shape, sizes = _kind(atoms[0]).shape, params["slice_sizes"]
+        shape, sizes = _aval_of(atoms[0]).shape, params["slice_sizes"]
         last = tuple(size - seen for size, seen in zip(shape, sizes, strict=True))
         return Index(tuple(atoms[1:]), shape, last)
-    if name == "gather" and _is_promised(params):
+    if name == "gather" and _is_plain_indexing(params):
         axes = [int(axis) for axis in params["dimension_numbers"].start_index_map]
         sizes = params["slice_sizes"]
     elif name.startswith("scatter") and params["mode"] == GatherScatterMode.PROMISE_IN_BOUNDS:
         axes = [int(a) for a in params["dimension_numbers"].scatter_dims_to_operand_dims]
-        sizes = _window(params["dimension_numbers"], _kind(atoms[0]), _kind(atoms[2]))
+        sizes = _window_sizes(params["dimension_numbers"], _aval_of(atoms[0]), _aval_of(atoms[2]))
     else:
         return None
-    shape = _kind(atoms[0]).shape
+    shape = _aval_of(atoms[0]).shape
     return Index(
         (atoms[1],), tuple(shape[a] for a in axes), tuple(shape[a] - sizes[a] for a in axes)
     )
 
 
-def _is_promised(params: Mapping[str, Any]) -> bool:
+def _is_plain_indexing(params: Mapping[str, Any]) -> bool:
     """Return whether a gather is that of plain indexing, x[i].
 
     `jax.vmap` makes a gather that clips of the slice of one index, and collapses no axis of it as
@@ -242,14 +244,14 @@ def _is_promised(params: Mapping[str, Any]) -> bool:
     return mode == GatherScatterMode.PROMISE_IN_BOUNDS or clips and not numbers.collapsed_slice_dims
 
 
-def _window(numbers: Any, operand: Any, updates: Any) -> list[int]:
+def _window_sizes(numbers: Any, operand: Any, updates: Any) -> list[int]:
     """Return how far the updates of a scatter reach along each axis of the operand."""
     single = {*numbers.inserted_window_dims, *numbers.operand_batching_dims}
     sizes = iter(updates.shape[axis] for axis in numbers.update_window_dims)
     return [1 if axis in single else next(sizes) for axis in range(operand.ndim)]
 
 
-def _refuse(index: Index, given: list[Known | None]) -> int:
+def _refuse_out_of_range(index: Index, given: list[Known | None]) -> int:
     """Raise if a known index is out of range; return how many were looked at."""
     if len(given) == 1 and given[0]:
         columns = given[0].array.reshape(-1, len(index.axes)).T
@@ -257,16 +259,16 @@ def _refuse(index: Index, given: list[Known | None]) -> int:
     else:
         pairs = given if len(given) > 1 else []
     for known, size, last in zip(pairs, index.axes, index.last, strict=False):
-        if known and known.array.size and not _within(known.array, last):
-            _raise(known, size, last)
+        if known and known.array.size and not _is_within(known.array, last):
+            _raise_out_of_range(known, size, last)
     return sum(known.array.size for known in pairs if known)
 
 
-def _within(numbers: np.ndarray, last: int) -> bool:
+def _is_within(numbers: np.ndarray, last: int) -> bool:
     return bool(numbers.min() >= 0 and numbers.max() <= last)
 
 
-def _raise(known: Known, size: int, last: int) -> None:
+def _raise_out_of_range(known: Known, size: int, last: int) -> None:
     bad = known.array[(known.array < 0) | (known.array > last)].astype(int)
     # jax.numpy has added the size to negative ones.
     found = int(bad[0]) if bad[0] >= 0 else int(bad[0]) - size
@@ -277,11 +279,11 @@ def _raise(known: Known, size: int, last: int) -> None:
         where,
         f"the index {found}{source} is out of range for an axis of size {size}, "
         f"in {bad.size} of {known.array.size} places",
-        _mend(known.array, last),
+        _mend_for(known.array, last),
     )
 
 
-def _mend(numbers: np.ndarray, last: int) -> str:
+def _mend_for(numbers: np.ndarray, last: int) -> str:
     if numbers.min() == 1 and numbers.max() == last + 1:
         return "Indices run from 0, and these run from 1: subtract 1."
     return (

@@ -18,11 +18,11 @@ class Known(NamedTuple):
     names: frozenset[str] = frozenset()
 
 
-def _where(_: Mapping[str, Any], which: np.ndarray, *cases: np.ndarray) -> np.ndarray | None:
+def _select_n(_: Mapping[str, Any], which: np.ndarray, *cases: np.ndarray) -> np.ndarray | None:
     return np.where(which, cases[1], cases[0]) if which.dtype == bool else None
 
 
-def _spread(params: Mapping[str, Any], operand: np.ndarray) -> np.ndarray:
+def _broadcast_in_dim(params: Mapping[str, Any], operand: np.ndarray) -> np.ndarray:
     shape = [1] * len(params["shape"])
     for axis, size in zip(params["broadcast_dimensions"], operand.shape, strict=True):
         shape[axis] = size
@@ -41,7 +41,7 @@ def _iota(params: Mapping[str, Any]) -> np.ndarray:
     return np.broadcast_to(column, shape)
 
 
-def _taken(params: Mapping[str, Any], operand: np.ndarray, index: np.ndarray) -> np.ndarray | None:
+def _gather(params: Mapping[str, Any], operand: np.ndarray, index: np.ndarray) -> np.ndarray | None:
     """Take entries of a vector by an index of any shape, as in group_of[row]."""
     if operand.ndim != 1 or params["slice_sizes"] != (1,):
         return None
@@ -50,7 +50,7 @@ def _taken(params: Mapping[str, Any], operand: np.ndarray, index: np.ndarray) ->
     return operand[np.clip(index[..., 0], 0, len(operand) - 1)]
 
 
-def _quotient(_: Mapping[str, Any], a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
+def _divide(_: Mapping[str, Any], a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
     if not np.issubdtype(a.dtype, np.integer):
         return a / b
     # Whole numbers are rounded towards zero.
@@ -61,45 +61,45 @@ def _remainder(_: Mapping[str, Any], a: np.ndarray, b: np.ndarray) -> np.ndarray
     return None if (b == 0).any() else np.fmod(a, b)
 
 
-def _plainly(function: Callable[..., Any]) -> Callable[..., Any]:
+def _ignore_params(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda _, *operands: function(*operands)
 
 
 # What makes indices of data, evaluated with NumPy.
 TABLE: dict[str, Callable[..., Any]] = {
-    "abs": _plainly(np.abs),
-    "add": _plainly(np.add),
-    "and": _plainly(np.bitwise_and),
-    "broadcast_in_dim": _spread,
+    "abs": _ignore_params(np.abs),
+    "add": _ignore_params(np.add),
+    "and": _ignore_params(np.bitwise_and),
+    "broadcast_in_dim": _broadcast_in_dim,
     "clamp": lambda _, low, x, high: np.clip(x, low, high),
     "concatenate": lambda params, *parts: np.concatenate(parts, params["dimension"]),
     "convert_element_type": lambda params, x: x.astype(params["new_dtype"]),
-    "copy": _plainly(np.asarray),
-    "div": _quotient,
-    "eq": _plainly(np.equal),
+    "copy": _ignore_params(np.asarray),
+    "div": _divide,
+    "eq": _ignore_params(np.equal),
     "expand_dims": lambda params, x: np.expand_dims(x, params["dimensions"]),
-    "floor": _plainly(np.floor),
-    "gather": _taken,
-    "ge": _plainly(np.greater_equal),
-    "gt": _plainly(np.greater),
+    "floor": _ignore_params(np.floor),
+    "gather": _gather,
+    "ge": _ignore_params(np.greater_equal),
+    "gt": _ignore_params(np.greater),
     "iota": _iota,
-    "le": _plainly(np.less_equal),
-    "lt": _plainly(np.less),
-    "max": _plainly(np.maximum),
-    "min": _plainly(np.minimum),
-    "mul": _plainly(np.multiply),
-    "ne": _plainly(np.not_equal),
-    "neg": _plainly(np.negative),
-    "not": _plainly(np.invert),
-    "or": _plainly(np.bitwise_or),
+    "le": _ignore_params(np.less_equal),
+    "lt": _ignore_params(np.less),
+    "max": _ignore_params(np.maximum),
+    "min": _ignore_params(np.minimum),
+    "mul": _ignore_params(np.multiply),
+    "ne": _ignore_params(np.not_equal),
+    "neg": _ignore_params(np.negative),
+    "not": _ignore_params(np.invert),
+    "or": _ignore_params(np.bitwise_or),
     "rem": _remainder,
     "reshape": lambda params, x: x.reshape(params["new_sizes"]),
     "rev": lambda params, x: np.flip(x, params["dimensions"]),
-    "select_n": _where,
-    "sign": _plainly(np.sign),
+    "select_n": _select_n,
+    "sign": _ignore_params(np.sign),
     "slice": _slice,
     "squeeze": lambda params, x: np.squeeze(x, params["dimensions"]),
-    "stop_gradient": _plainly(np.asarray),
-    "sub": _plainly(np.subtract),
+    "stop_gradient": _ignore_params(np.asarray),
+    "sub": _ignore_params(np.subtract),
     "transpose": lambda params, x: np.transpose(x, params["permutation"]),
 }

@@ -13,7 +13,7 @@ from ..target import NormalPrior, Target
 NORMAL = frozenset({"Normal", "MultivariateNormal"})
 
 
-def not_normal(latent: tuple[Site, ...]) -> tuple[str, ...]:
+def find_not_normal(latent: tuple[Site, ...]) -> tuple[str, ...]:
     """List the latent sites whose prior is of another family."""
     return tuple(site.name for site in latent if site.prior not in NORMAL)
 
@@ -28,7 +28,7 @@ def normal_prior(target: Target) -> NormalPrior:
         ModelError: It is not quadratic, as where a variance depends on another site.
     """
     points = np.random.default_rng(0).normal(size=(3, target.size))
-    slopes, curvatures = called(_derivatives, target, np.zeros(target.size), points)
+    slopes, curvatures = called(_differentiate, target, np.zeros(target.size), points)
     curvatures = np.asarray(curvatures, np.float64)
     tolerance = np.sqrt(np.finfo(slopes.dtype).eps) * np.abs(curvatures).max()
     if not np.abs(np.diff(curvatures, axis=0)).max() <= tolerance:
@@ -44,6 +44,6 @@ def normal_prior(target: Target) -> NormalPrior:
     return NormalPrior(mean, 0.5 * (covariance + covariance.T))
 
 
-def _derivatives(target: Target, origin: Array, points: Array) -> tuple[Array, Array]:
+def _differentiate(target: Target, origin: Array, points: Array) -> tuple[Array, Array]:
     prior = lambda position: target.parts(position).prior  # noqa: E731
     return jax.grad(prior)(origin), jax.vmap(jax.hessian(prior))(points)

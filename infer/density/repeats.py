@@ -18,7 +18,7 @@ ROUNDING = 1e3
 MEND = "Draw random numbers before, and pass them as data; take no state from outside."
 
 
-def refuse_unless_repeated(
+def refuse_unless_reproduced(
     family: Family, positions: np.ndarray, recorded: np.ndarray, evaluate: Evaluate
 ) -> None:
     """Compare what two programs say, each of which ran the model's Python code when it was traced.
@@ -37,24 +37,24 @@ def refuse_unless_repeated(
     """
     found = evaluate(positions[None]).log_densities[0]
     both = np.isfinite(found) & np.isfinite(recorded)
-    apart = both & (np.abs(found - recorded) > np.maximum(SMALL, _rounding(found)))
+    apart = both & (np.abs(found - recorded) > np.maximum(SMALL, _rounding_of(found)))
     if apart.any():
         lane = int(np.argmax(apart))
         member = family.member(lane * family.count // len(positions))
-        refuse_unless_same(member, jnp.asarray(positions[lane]))
+        refuse_unless_deterministic(member, jnp.asarray(positions[lane]))
 
 
-def refuse_unless_same(density: LogDensity, point: Array) -> float:
+def refuse_unless_deterministic(density: LogDensity, point: Array) -> float:
     """Run the model's own Python code twice, not one program twice; return its log density.
 
     Raises:
         ModelError: It says something else the second time.
     """
     once, again = (float(density.components(point).value) for _ in range(2))
-    if abs(once - again) > _rounding(np.asarray(once, point.dtype)):
+    if abs(once - again) > _rounding_of(np.asarray(once, point.dtype)):
         raise ModelError("model", f"its log density is {once:.6g}, then {again:.6g}", MEND)
     return once
 
 
-def _rounding(log_density: np.ndarray) -> Any:
+def _rounding_of(log_density: np.ndarray) -> Any:
     return ROUNDING * np.finfo(log_density.dtype).eps * np.maximum(1.0, np.abs(log_density))

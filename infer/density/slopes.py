@@ -18,10 +18,10 @@ STEPS = (1e-1, 1e-2, 1e-3)
 # Relative error of a slope that is put down to its finite step.
 SLOPE_ERROR = 0.05
 # Directions that are looked along before a run; of more sites, some share one.
-DIRECTIONS = 6
+MAX_DIRECTIONS = 6
 # A kink may lie at one start, a wrong gradient is wrong at most.
-SHARE_WRONG = 0.75
-KEPT = 64
+MIN_SHARE_WRONG = 0.75
+MAX_REMEMBERED = 64
 
 MEND = "Look in its terms for stop_gradient, rounding, steps, or a custom derivative that is wrong."
 _NEXT = (
@@ -31,7 +31,7 @@ _NEXT = (
 )
 
 
-class Wrong(NamedTuple):
+class WrongSlope(NamedTuple):
     """A slope that the gradient gets wrong.
 
     Attributes:
@@ -45,10 +45,10 @@ class Wrong(NamedTuple):
     by_step: float
 
 
-_known: OrderedDict[Kinds, list[Wrong]] = OrderedDict()
+_known: OrderedDict[Kinds, list[WrongSlope]] = OrderedDict()
 
 
-def warn_of_slopes(family: Family, starts: Points, evaluate: Evaluate) -> None:
+def warn_of_wrong_gradients(family: Family, starts: Points, evaluate: Evaluate) -> None:
     """Compare gradients at the starts with differences, once for each program.
 
     One program that is compiled already evaluates 24 points near each start. Kinks, rounding and
@@ -65,9 +65,9 @@ def warn_of_slopes(family: Family, starts: Points, evaluate: Evaluate) -> None:
     """
     program = kinds((family.shared, family.own))
     if program not in _known:
-        _known[program] = _found(family.member(0), starts, evaluate)
+        _known[program] = _find_wrong_slopes(family.member(0), starts, evaluate)
     _known.move_to_end(program)
-    if len(_known) > KEPT:
+    if len(_known) > MAX_REMEMBERED:
         _known.popitem(last=False)
     for wrong in _known[program]:
         warn_of_model(
@@ -78,7 +78,7 @@ def warn_of_slopes(family: Family, starts: Points, evaluate: Evaluate) -> None:
         )
 
 
-def directions(density: LogDensity, seed: int) -> np.ndarray:
+def draw_directions(density: LogDensity, seed: int) -> np.ndarray:
     """Draw a direction of length one within each site."""
     rng, rows, begin = np.random.default_rng(seed), [], 0
     for site in density.latent:
@@ -90,7 +90,9 @@ def directions(density: LogDensity, seed: int) -> np.ndarray:
     return np.stack(rows)
 
 
-def allowed(by_gradient: np.ndarray, size: np.ndarray, steps: Sequence[float]) -> np.ndarray:
+def slope_tolerance(
+    by_gradient: np.ndarray, size: np.ndarray, steps: Sequence[float]
+) -> np.ndarray:
     """Return what steps and rounding may add to a slope, with a last axis of steps.
 
     Args:
@@ -102,21 +104,21 @@ def allowed(by_gradient: np.ndarray, size: np.ndarray, steps: Sequence[float]) -
     return SLOPE_ERROR * np.abs(by_gradient)[..., None] + rounding[..., None] / np.array(steps)
 
 
-def _found(density: LogDensity, starts: Points, evaluate: Evaluate) -> list[Wrong]:
-    each = directions(density, 0)
+def _find_wrong_slopes(density: LogDensity, starts: Points, evaluate: Evaluate) -> list[WrongSlope]:
+    each = draw_directions(density, 0)
     moving = [i for i, row in enumerate(each) if row.any()]
-    groups = np.array_split(moving, min(DIRECTIONS, len(moving))) if moving else []
-    suspects = [pair for pair in _compared(groups, each, starts, evaluate) if pair[1]]
+    groups = np.array_split(moving, min(MAX_DIRECTIONS, len(moving))) if moving else []
+    suspects = [pair for pair in _compare_slopes(groups, each, starts, evaluate) if pair[1]]
     wrong = []
     for group, slopes in suspects:
         single = [np.array([i]) for i in group] if len(group) > 1 else []
-        alone = [pair for pair in _compared(single, each, starts, evaluate) if pair[1]]
+        alone = [pair for pair in _compare_slopes(single, each, starts, evaluate) if pair[1]]
         wrong += alone or [(group, slopes)]
     names = [site.name for site in density.latent]
-    return [Wrong(tuple(names[i] for i in group), *slopes) for group, slopes in wrong]
+    return [WrongSlope(tuple(names[i] for i in group), *slopes) for group, slopes in wrong]
 
 
-def _compared(
+def _compare_slopes(
     groups: Sequence[np.ndarray], each: np.ndarray, starts: Points, evaluate: Evaluate
 ) -> list[tuple[np.ndarray, tuple[float, float] | None]]:
     """Compare along a direction for each group of sites; give both slopes if they disagree."""
@@ -125,17 +127,22 @@ def _compared(
     rows = np.stack([each[group].sum(0) / np.sqrt(len(group)) for group in groups])
     rows = rows.astype(starts.positions.dtype)
     steps = STEPS[:2] if rows.dtype == np.float32 else STEPS[1:]
-    by_steps = _by_steps(rows, steps, starts.positions, evaluate)
+    by_steps = _central_differences(rows, steps, starts.positions, evaluate)
     valued = starts.gradients - starts.unvalued_gradients
     by_gradient = rows @ valued.T
     size = np.abs(starts.log_densities) + np.zeros_like(by_gradient)
     return [
-        (group, _disagreement(g, s, allowed(g, v, steps), allowed(s[:, -1], v, steps[-1:])))
+        (
+            group,
+            _find_disagreement(
+                g, s, slope_tolerance(g, v, steps), slope_tolerance(s[:, -1], v, steps[-1:])
+            ),
+        )
         for group, g, s, v in zip(groups, by_gradient, by_steps, size, strict=True)
     ]
 
 
-def _by_steps(
+def _central_differences(
     rows: np.ndarray, steps: Sequence[float], positions: np.ndarray, evaluate: Evaluate
 ) -> np.ndarray:
     """Return central differences of shape (directions, lanes, steps)."""
@@ -150,7 +157,7 @@ def _by_steps(
         return np.moveaxis(up - down, 1, -1) / (2 * np.array(steps, rows.dtype))
 
 
-def _disagreement(
+def _find_disagreement(
     by_gradient: np.ndarray, by_steps: np.ndarray, allowed: np.ndarray, apart: np.ndarray
 ) -> tuple[float, float] | None:
     """Return both slopes, at the first lane of enough that disagree."""
@@ -159,7 +166,7 @@ def _disagreement(
         steady = np.abs(by_steps[:, 0] - by_steps[:, 1]) <= apart[:, 0]
         misfit = (np.abs(by_steps - by_gradient[:, None]) > allowed).all(-1)
     wrong = finite & steady & misfit
-    if wrong.sum() < max(1, SHARE_WRONG * len(wrong)):
+    if wrong.sum() < max(1, MIN_SHARE_WRONG * len(wrong)):
         return None
     lane = int(np.argmax(wrong))
     return float(by_gradient[lane]), float(by_steps[lane, -1])

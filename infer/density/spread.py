@@ -16,7 +16,7 @@ from ..types import Kinds, Vector, kinds
 from .base import LogDensity, _FlatReader
 
 
-class _Noting(_FlatReader):
+class _ScaleRecorder(_FlatReader):
     """Notes the scale of each prior that has one, of sites that use the default map."""
 
     def __init__(self, position: Vector, density: LogDensity) -> None:
@@ -31,20 +31,22 @@ class _Noting(_FlatReader):
         return super().take(declaration)
 
 
-def spread_by_others(density: LogDensity) -> tuple[str, ...]:
+def find_funnel_sites(density: LogDensity) -> tuple[str, ...]:
     """Name the centered sites whose prior's scale depends on the vector; traces the model once.
 
     These are what `centered=False` was made for: near a small scale such a site has to be small
     too, and few step sizes suit both that neck and the wide rest.
     """
-    return _spread(kinds(density))
+    return _find_funnel_sites(kinds(density))
 
 
 @lru_cache(maxsize=64)
 @uncollected()
-def _spread(kind: Kinds) -> tuple[str, ...]:
+def _find_funnel_sites(kind: Kinds) -> tuple[str, ...]:
     density: LogDensity = kind.outline()
-    traced, names = jax.make_jaxpr(_scales, return_shape=True)(density, jnp.zeros(density.size))
+    traced, names = jax.make_jaxpr(_record_scales, return_shape=True)(
+        density, jnp.zeros(density.size)
+    )
     moving = {id(traced.jaxpr.invars[-1])}
     for equation in traced.eqns:
         if moving & set(map(id, equation.invars)):
@@ -54,7 +56,7 @@ def _spread(kind: Kinds) -> tuple[str, ...]:
     return tuple(site.name for site in density.latent if site.name in spread)
 
 
-def _scales(density: LogDensity, position: Vector) -> dict[str, Array]:
-    reader = _Noting(position, density)
+def _record_scales(density: LogDensity, position: Vector) -> dict[str, Array]:
+    reader = _ScaleRecorder(position, density)
     density.model.run(reader)
     return reader.scales

@@ -20,11 +20,11 @@ from ..numerics.keys import wrap_key
 from ..programs.native import Program, called, program
 from ..target import Components
 from .base import LogDensity
-from .beginnings import Beginning, are_sought, beginnings
-from .explanation import explained
-from .family import Family, alone, of_member
+from .beginnings import ChainStart, assign_starts, needs_search
+from .explanation import explain_at
+from .family import Family, alone, naming_member
 
-TRIES = 100
+MAX_TRIES = 100
 # Of so many uniform starts a chain takes the one of highest log density.
 CANDIDATES = 8
 # Stan's default: uniform on (-2, 2) in the unconstrained space.
@@ -73,20 +73,20 @@ def find_starts(
             that are not finite, with the values.
         ModelError: Given values are missing, of a wrong shape, or outside their set.
     """
-    begins = beginnings(family, chains, starts)
-    if not are_sought(begins):
+    begins = assign_starts(family, chains, starts)
+    if not needs_search(begins):
         mend = "Give values where every term is finite."
-        given = _evaluated(family, _given(family, begins, np.empty((len(begins), 0))))
+        given = _evaluate_lanes(family, _flatten_given(family, begins, np.empty((len(begins), 0))))
         return _refuse_unusable(family, given, "at the start", mend), None
-    found, spare = _sought(family, chains, key, begins)
-    found = _with_given(family, key, begins, found)
-    which = f"at the first of {TRIES} starts that were tried:"
+    found, spare = _search_as_asked(family, chains, key, begins)
+    found = _insert_given(family, key, begins, found)
+    which = f"at the first of {MAX_TRIES} starts that were tried:"
     mend = "Give starting values, or weaker constraints; infer.explain(model) shows every term."
     return _refuse_unusable(family, found, which, mend), spare
 
 
-def _sought(
-    family: Family, chains: int, key: np.ndarray, begins: Sequence[Beginning]
+def _search_as_asked(
+    family: Family, chains: int, key: np.ndarray, begins: Sequence[ChainStart]
 ) -> tuple[Points, Points | None]:
     """Search for every chain, in the way that it asks for; uniformly if it asks for none."""
     if "prior" not in begins:
@@ -95,11 +95,11 @@ def _sought(
     if all(begin == "prior" for begin in begins):
         return found, spare
     others = np.array([begin != "prior" for begin in begins])
-    return _picked(others, search(family, chains, key, "uniform")[0], found), None
+    return _select_lanes(others, search(family, chains, key, "uniform")[0], found), None
 
 
-def _with_given(
-    family: Family, key: np.ndarray, begins: Sequence[Beginning], found: Points
+def _insert_given(
+    family: Family, key: np.ndarray, begins: Sequence[ChainStart], found: Points
 ) -> Points:
     """Put the values that some chains were given in the place of what was found for them.
 
@@ -109,30 +109,30 @@ def _with_given(
     asked = np.array([begin not in ("uniform", "prior") for begin in begins])
     if not asked.any():
         return found
-    positions = _given(family, begins, found.positions)
+    positions = _flatten_given(family, begins, found.positions)
     # In the shape that was compiled for the search.
     again = np.broadcast_to(positions, (CANDIDATES, *positions.shape))
-    given = Points(*(array[0] for array in _tried(family, key, again)))
+    given = Points(*(array[0] for array in _evaluate_attempts(family, key, again)))
     must = np.array([isinstance(begin, Mapping) for begin in begins])
     mend = "Give values where every term is finite."
-    _refuse_unusable(family, _picked(must, given, found), "at the start", mend)
-    return _picked(asked & _usable(given), given, found)
+    _refuse_unusable(family, _select_lanes(must, given, found), "at the start", mend)
+    return _select_lanes(asked & _are_usable(given), given, found)
 
 
-def _given(family: Family, begins: Sequence[Beginning], found: np.ndarray) -> np.ndarray:
+def _flatten_given(family: Family, begins: Sequence[ChainStart], found: np.ndarray) -> np.ndarray:
     """Flatten the values of those chains that have them; others stay where they were found."""
     members = [family.member(i) for i in range(family.count)]
     rows = []
-    for own, begin, row in zip(_members(family, len(begins)), begins, found, strict=True):
+    for own, begin, row in zip(_members_of_lanes(family, len(begins)), begins, found, strict=True):
         if isinstance(begin, Mapping):
-            with of_member(family, int(own)):
+            with naming_member(family, int(own)):
                 rows.append(np.asarray(members[own].unconstrain(begin)))
         else:
-            rows.append(_initial(members[own]) if begin == "initial" else row)
+            rows.append(_flatten_initial(members[own]) if begin == "initial" else row)
     return np.stack(rows)
 
 
-def _initial(density: LogDensity) -> np.ndarray:
+def _flatten_initial(density: LogDensity) -> np.ndarray:
     """Flatten the values that a model was made with.
 
     What is outside its set is not finite, nor is anything if a map has no inverse.
@@ -140,14 +140,14 @@ def _initial(density: LogDensity) -> np.ndarray:
     initial = density.model.initial_values()
     values = {site.name: initial[site.name] for site in density.latent}
     try:
-        made, _ = program(_flat, (), (density, values), "brief")
+        made, _ = program(_flatten, (), (density, values), "brief")
     except BijectorError:
         return np.full(density.size, np.nan)
     assert isinstance(made, Program)
     return np.asarray(made.call(density, values))
 
 
-def _flat(density: LogDensity, values: dict[str, Array]) -> Array:
+def _flatten(density: LogDensity, values: dict[str, Array]) -> Array:
     reader = Values(values, density.model.rules)
     density.model.run(reader)
     return reader.flattener.flat().astype(jnp.result_type(float))
@@ -161,46 +161,46 @@ def search(
     candidates = CANDIDATES if starts == "uniform" else 1
     lanes = family.count * chains
     tried = _propose(family, key, range(candidates), lanes, starts)
-    merit = np.where(_usable(tried), tried.log_densities, -np.inf)
-    found, second = _chosen(tried, merit), _second(tried, merit)
-    for begin in range(candidates, TRIES, candidates):
-        missing = ~_usable(found)
+    merit = np.where(_are_usable(tried), tried.log_densities, -np.inf)
+    found, second = _take_best(tried, merit), _take_second_best(tried, merit)
+    for begin in range(candidates, MAX_TRIES, candidates):
+        missing = ~_are_usable(found)
         if not missing.any():
             break
-        attempts = range(begin, min(begin + candidates, TRIES))
+        attempts = range(begin, min(begin + candidates, MAX_TRIES))
         tried = _propose(family, key, attempts, lanes, starts)
-        again = _chosen(tried, _usable(tried))
-        better = missing & _usable(again)
-        found = _picked(better, again, found)
-    return found, second and _picked(_usable(second), second, found)
+        again = _take_best(tried, _are_usable(tried))
+        better = missing & _are_usable(again)
+        found = _select_lanes(better, again, found)
+    return found, second and _select_lanes(_are_usable(second), second, found)
 
 
-def _chosen(tried: Points, merit: np.ndarray) -> Points:
+def _take_best(tried: Points, merit: np.ndarray) -> Points:
     """Take for each lane, of points of shape (attempts, lanes, ...), the first of highest merit."""
     best = merit.argmax(0), np.arange(merit.shape[1])
     return Points(*(array[best] for array in tried))
 
 
-def _second(tried: Points, merit: np.ndarray) -> Points | None:
+def _take_second_best(tried: Points, merit: np.ndarray) -> Points | None:
     """Take for each lane the point of second highest merit."""
     if len(merit) == 1:
         return None
     best = np.arange(len(merit))[:, None] == merit.argmax(0)
-    return _chosen(tried, np.where(best, -np.inf, merit))
+    return _take_best(tried, np.where(best, -np.inf, merit))
 
 
 def evaluate(density: LogDensity, positions: np.ndarray) -> Points:
     """Evaluate the log density and gradient at points of shape (chains, size)."""
-    return _evaluated(alone(density), positions)
+    return _evaluate_lanes(alone(density), positions)
 
 
-def _evaluated(family: Family, positions: np.ndarray) -> Points:
-    own = family.rows(_members(family, len(positions)))
+def _evaluate_lanes(family: Family, positions: np.ndarray) -> Points:
+    own = family.rows(_members_of_lanes(family, len(positions)))
     here = called(_evaluate, family.shared, own, np.asarray(positions))
     return Points(np.asarray(positions), *map(np.asarray, here))
 
 
-def _members(family: Family, lanes: int) -> np.ndarray:
+def _members_of_lanes(family: Family, lanes: int) -> np.ndarray:
     """Tell which member each lane belongs to."""
     return np.repeat(np.arange(family.count), lanes // family.count)
 
@@ -216,16 +216,16 @@ def _propose(family: Family, key: np.ndarray, attempts: range, lanes: int, how: 
     # Bits must not depend on how the user's own programs draw theirs.
     with jax.threefry_partitionable(True):
         if how == "prior":
-            own = family.rows(_members(family, lanes))
+            own = family.rows(_members_of_lanes(family, lanes))
             positions = np.asarray(called(_draw_priors, family.shared, own, keys))
         else:
-            positions = _uniform(keys, family.shared.size)
-        return _tried(family, key, positions)
+            positions = _draw_uniform(keys, family.shared.size)
+        return _evaluate_attempts(family, key, positions)
 
 
-def _tried(family: Family, key: np.ndarray, positions: np.ndarray) -> Points:
+def _evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) -> Points:
     """Evaluate positions of shape (attempts, lanes, size), by one program for each shape."""
-    own = family.rows(_members(family, positions.shape[1]))
+    own = family.rows(_members_of_lanes(family, positions.shape[1]))
     arguments = (family.shared, own, key, positions)
     with jax.threefry_partitionable(True):
         made, _ = program(_evaluate_in_turn, (), arguments, "brief")
@@ -233,7 +233,7 @@ def _tried(family: Family, key: np.ndarray, positions: np.ndarray) -> Points:
         return Points(positions, *map(np.asarray, made.call(*arguments)))
 
 
-def evaluator(family: Family, chains: int, key: np.ndarray, starts: Any) -> Evaluate:
+def make_evaluator(family: Family, chains: int, key: np.ndarray, starts: Any) -> Evaluate:
     """Return what evaluates more points by the very program that evaluated the starts.
 
     Args:
@@ -246,29 +246,29 @@ def evaluator(family: Family, chains: int, key: np.ndarray, starts: Any) -> Eval
         A function of points of shape (rows, lanes, size), as many lanes as starts. Nothing is
         compiled for it.
     """
-    begins = beginnings(family, chains, starts)
-    if not are_sought(begins):
-        return lambda rows: _stacked([_evaluated(family, row) for row in rows])
+    begins = assign_starts(family, chains, starts)
+    if not needs_search(begins):
+        return lambda rows: _stack_points([_evaluate_lanes(family, row) for row in rows])
     count = 1 if all(begin == "prior" for begin in begins) else CANDIDATES
 
     def evaluate(rows: np.ndarray) -> Points:
-        parts = [_filled(rows[i : i + count], count) for i in range(0, len(rows), count)]
-        found = [_tried(family, key, part) for part in parts]
+        parts = [_pad_rows(rows[i : i + count], count) for i in range(0, len(rows), count)]
+        found = [_evaluate_attempts(family, key, part) for part in parts]
         return Points(*(np.concatenate(own)[: len(rows)] for own in zip(*found, strict=True)))
 
     return evaluate
 
 
-def _filled(rows: np.ndarray, count: int) -> np.ndarray:
+def _pad_rows(rows: np.ndarray, count: int) -> np.ndarray:
     """Repeat the last row until there are so many."""
     return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])
 
 
-def _stacked(points: list[Points]) -> Points:
+def _stack_points(points: list[Points]) -> Points:
     return Points(*(np.stack(own) for own in zip(*points, strict=True)))
 
 
-def _uniform(keys: np.ndarray, size: int) -> np.ndarray:
+def _draw_uniform(keys: np.ndarray, size: int) -> np.ndarray:
     """Draw positions for each attempt and lane, of keys of shape (attempts, lanes, 2)."""
     draw = partial(
         threefry.uniform, shape=(size,), dtype=jnp.result_type(float), low=-RADIUS, high=RADIUS
@@ -283,7 +283,7 @@ def _draw_priors(shared: LogDensity, own: LogDensity, keys: Any) -> Array:
     def one(own: LogDensity, key: Array) -> Array:
         return eqx.combine(shared, own).draw_prior(wrap_key(key))
 
-    return jax.lax.map(lambda keys: _each(one, own, keys), keys)
+    return jax.lax.map(lambda keys: _map_lanes(one, own, keys), keys)
 
 
 def _evaluate_in_turn(shared: LogDensity, own: LogDensity, key: Any, positions: Any) -> Components:
@@ -291,26 +291,26 @@ def _evaluate_in_turn(shared: LogDensity, own: LogDensity, key: Any, positions: 
         return eqx.combine(shared, own).at(wrap_key(key)).components(position)
 
     # One attempt after the other: a batch of all would take as much more memory.
-    return jax.lax.map(lambda positions: _each(one, own, positions), positions)
+    return jax.lax.map(lambda positions: _map_lanes(one, own, positions), positions)
 
 
-def _each(function: Callable[..., Any], *lanes: Any) -> Any:
+def _map_lanes(function: Callable[..., Any], *lanes: Any) -> Any:
     """Call a function for each lane; on a CPU a batch is no faster, and compiles for longer."""
     if jax.default_backend() == "cpu":
         return jax.lax.map(lambda lane: function(*lane), lanes)
     return jax.vmap(function)(*lanes)
 
 
-def _usable(points: Points) -> np.ndarray:
+def _are_usable(points: Points) -> np.ndarray:
     return np.isfinite(points.log_densities) & np.isfinite(points.gradients).all(-1)
 
 
-def _picked(chosen: np.ndarray, new: Points, old: Points) -> Points:
+def _select_lanes(chosen: np.ndarray, new: Points, old: Points) -> Points:
     pick = lambda a, b: np.where(chosen.reshape(-1, *(1,) * (a.ndim - 1)), a, b)  # noqa: E731
     return Points(*map(pick, new, old))
 
 
-def _infinite(density: LogDensity) -> str:
+def _describe_infinite_data(density: LogDensity) -> str:
     """Say which of a model's data hold infinite numbers, and where; empty if none do."""
     said = []
     for name, array in density.model.constants().items():
@@ -322,19 +322,19 @@ def _infinite(density: LogDensity) -> str:
 
 
 def _refuse_unusable(family: Family, points: Points, which: str, mend: str) -> Points:
-    usable = _usable(points)
+    usable = _are_usable(points)
     if usable.all():
         return points
     lane = int(np.argmin(usable))
-    member = int(_members(family, len(usable))[lane])
+    member = int(_members_of_lanes(family, len(usable))[lane])
     which = f"of models[{member}], {which}" if family.count > 1 else which
-    at = explained(family.member(member), jnp.asarray(points.positions[lane]))
+    at = explain_at(family.member(member), jnp.asarray(points.positions[lane]))
     first, *more = [line for line in (*at.lines, at.total) if line.trouble] or [at.total]
     names = [line.name for line in more if line is not at.total]
     also = f"; also not finite: {listed(names)}" if names else ""
     # Alone, and not in a batch, it may be finite after all.
     found = f"its {first.trouble or 'log density is not finite'}, {which} {at.point}{also}"
-    if infinite := _infinite(family.member(member)):
+    if infinite := _describe_infinite_data(family.member(member)):
         found = f"{found}; {infinite}"
         mend = f"Look at these data first. {mend}"
     raise StartError(first.name, found, mend)

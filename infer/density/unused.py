@@ -28,7 +28,7 @@ def warn_of_unused(model: Model) -> None:
     Warns:
         ModelWarning: There are some.
     """
-    data, coords, dims = _unused(kinds(model))
+    data, coords, dims = _find_unused(kinds(model))
     if data:
         warn_of_model(
             listed(data),
@@ -47,16 +47,16 @@ def warn_of_unused(model: Model) -> None:
 
 def unused_data(model: Model) -> list[str]:
     """List the data, by the names of the arguments, that nothing depends on."""
-    return _unused(kinds(model))[0]
+    return _find_unused(kinds(model))[0]
 
 
 def unused_coords(model: Model) -> list[str]:
     """List the dimensions that have coordinates, and that nothing depends on."""
-    return _unused(kinds(model))[1]
+    return _find_unused(kinds(model))[1]
 
 
 @lru_cache(maxsize=64)
-def _unused(model: Kinds) -> tuple[list[str], list[str], list[str]]:
+def _find_unused(model: Kinds) -> tuple[list[str], list[str], list[str]]:
     """Find unused data and coordinates, and the dimensions of all sites.
 
     Every model is asked about by its program. What a view or another wrapper leaves out may be
@@ -67,8 +67,8 @@ def _unused(model: Kinds) -> tuple[list[str], list[str], list[str]]:
     coords = [name for name in whole.labels.coords if name not in dims]
     bare = _bare(whole)
     data = _idle(whole) and _idle(bare)
-    data = [name for name in data if _same_without_sizes(bare, name)]
-    return data, [n for n in coords if _same_without_coords(bare, n)], sorted(dims)
+    data = [name for name in data if _is_same_with_other_sizes(bare, name)]
+    return data, [n for n in coords if _is_same_without_coords(bare, n)], sorted(dims)
 
 
 def _bare(model: Model) -> Model:
@@ -80,24 +80,24 @@ def _bare(model: Model) -> Model:
 def _idle(model: Model) -> list[str]:
     """List the arguments none of whose numbers reach a result of the model's program."""
     jaxpr = abstract(model).program.jaxpr
-    used = used_inputs(jaxpr, [True] * len(jaxpr.outvars))
+    used = find_used_inputs(jaxpr, [True] * len(jaxpr.outvars))
     numbers = [
         is_data and variable.aval.size > 0
-        for is_data, variable in zip(_are_data(model), jaxpr.invars, strict=True)
+        for is_data, variable in zip(_mark_data(model), jaxpr.invars, strict=True)
     ]
     named = zip(leaf_names(model), used, numbers, strict=True)
-    pairs = [(_argument(name), use) for name, use, counts in named if counts]
+    pairs = [(_argument_of(name), use) for name, use, counts in named if counts]
     busy = {name for name, use in pairs if use}
     return list(dict.fromkeys(name for name, _ in pairs if name not in busy))
 
 
-def _argument(path: str) -> str:
+def _argument_of(path: str) -> str:
     """Return the argument that a path of keys begins with; "data.y" of a declared model is y."""
     first, _, rest = path.partition(".")
     return rest.partition(".")[0] if first == "data" and rest else first
 
 
-def _are_data(model: Model) -> list[bool]:
+def _mark_data(model: Model) -> list[bool]:
     nodes = jax.tree.leaves(model, is_leaf=_is_data)
     return [_is_data(node) for node in nodes for _ in jax.tree.leaves(node)]
 
@@ -106,7 +106,7 @@ def _is_data(node: Any) -> bool:
     return isinstance(node, Data)
 
 
-def used_inputs(jaxpr: Any, wanted: Sequence[bool]) -> list[bool]:
+def find_used_inputs(jaxpr: Any, wanted: Sequence[bool]) -> list[bool]:
     """Return which inputs of a jaxpr its wanted results depend on.
 
     Loops, branches and functions with a derivative of their own count as using all they are given.
@@ -115,16 +115,16 @@ def used_inputs(jaxpr: Any, wanted: Sequence[bool]) -> list[bool]:
     for equation in reversed(jaxpr.eqns):
         here = [result in needed for result in equation.outvars]
         if any(here) or equation.effects:
-            needed |= set(filter(_is_variable, _used_by(equation, here)))
+            needed |= set(filter(_is_variable, _find_used(equation, here)))
     return [variable in needed for variable in jaxpr.invars]
 
 
-def _used_by(equation: Any, wanted: Sequence[bool]) -> Iterable[Any]:
+def _find_used(equation: Any, wanted: Sequence[bool]) -> Iterable[Any]:
     name = equation.primitive.name
     if name not in CALLS or name.startswith(_OWN_DERIVATIVE):
         return equation.invars
     inner = equation.params[CALLS[name]]
-    used = used_inputs(getattr(inner, "jaxpr", inner), wanted)
+    used = find_used_inputs(getattr(inner, "jaxpr", inner), wanted)
     return [atom for atom, use in zip(equation.invars, used, strict=True) if use]
 
 
@@ -132,36 +132,38 @@ def _is_variable(atom: Any) -> bool:
     return not isinstance(atom, Literal)
 
 
-def _same_without_sizes(model: Model, argument: str) -> bool:
+def _is_same_with_other_sizes(model: Model, argument: str) -> bool:
     """Return whether the program is the same if the arrays of an argument have other sizes."""
     leaves, structure = jax.tree.flatten(model)
-    named = zip(leaves, leaf_names(model), _are_data(model), strict=True)
+    named = zip(leaves, leaf_names(model), _mark_data(model), strict=True)
     other = [
-        _longer(leaf) if is_data and _argument(name) == argument else leaf
+        _lengthen(leaf) if is_data and _argument_of(name) == argument else leaf
         for leaf, name, is_data in named
     ]
     # Made again, since a model remembers the shapes that it was made with.
-    return _same(model, replace(jax.tree.unflatten(structure, other)))
+    return _has_same_program(model, replace(jax.tree.unflatten(structure, other)))
 
 
-def _longer(leaf: Any) -> Any:
+def _lengthen(leaf: Any) -> Any:
     shape = tuple(size + 1 for size in leaf.shape)
     return jax.ShapeDtypeStruct(shape, leaf.dtype, weak_type=getattr(leaf, "weak_type", False))
 
 
-def _same_without_coords(model: Model, dim: str) -> bool:
+def _is_same_without_coords(model: Model, dim: str) -> bool:
     kept = {name: values for name, values in model.labels.coords.items() if name != dim}
-    return _same(model, replace(model, labels=Labels(kept)))
+    return _has_same_program(model, replace(model, labels=Labels(kept)))
 
 
-def _same(model: Model, other: Model) -> bool:
+def _has_same_program(model: Model, other: Model) -> bool:
     """Return whether two models have one program, if the other can run at all."""
     try:
-        return _told(abstract(other).program) == _told(abstract(model).program)
+        return _summarize_program(abstract(other).program) == _summarize_program(
+            abstract(model).program
+        )
     except Exception:  # noqa: BLE001 - any error of the user's own function shows a difference
         return False
 
 
-def _told(program: ClosedJaxpr) -> tuple[str, list[bytes]]:
+def _summarize_program(program: ClosedJaxpr) -> tuple[str, list[bytes]]:
     equations = "\n".join(map(str, program.jaxpr.eqns))
     return equations, [np.asarray(c).tobytes() for c in program.consts if hasattr(c, "dtype")]

@@ -16,7 +16,7 @@ from .priors.prior import Prior
 from .protocol.steps import Repeated, Steps
 
 
-class _Asked(Surveyor):
+class _ObservationRecorder(Surveyor):
     """Notes what is observed in a way that can be drawn anew; the data themselves may be missing.
 
     Attributes:
@@ -32,7 +32,7 @@ class _Asked(Surveyor):
         return prior.sample(jax.random.key(0)) if value is None else value
 
     def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
-        opened = lambda _: _Asked(self._rules, self.names)  # noqa: E731
+        opened = lambda _: _ObservationRecorder(self._rules, self.names)  # noqa: E731
         return super().steps(repeated, length)._replace(reader=opened)
 
 
@@ -45,7 +45,7 @@ def refuse_unless_generative(model: Model) -> None:
             anew or has missing entries. The message names it.
     """
     refuse_unless_model(model)
-    reader = _Asked(model.rules, set())
+    reader = _ObservationRecorder(model.rules, set())
     account = accounted(model, reader)
     for declaration in account.declarations:
         _refuse_missing(declaration.name, account)
@@ -53,29 +53,29 @@ def refuse_unless_generative(model: Model) -> None:
     _refuse_views(account)
     for term in account.terms:
         if term.role == "factor":
-            raise not_generative(
+            raise generative_error(
                 term.name,
                 "it is a factor, from which nothing is drawn",
                 "Declare it as a prior or as an observation.",
             )
         if term.role == "likelihood" and term.name not in reader.names:
-            raise not_generative(
+            raise generative_error(
                 term.name,
                 "it is observed in a way that cannot be drawn anew",
                 "Declare it by site.observe, and leave what condition has made data latent.",
             )
     if not account.observed:
-        raise not_generative("model", "it observes nothing", "Declare data by site.observe.")
+        raise generative_error("model", "it observes nothing", "Declare data by site.observe.")
 
 
-def not_generative(where: str, found: str, mend: str) -> ModelError:
+def generative_error(where: str, found: str, mend: str) -> ModelError:
     """Say why a model cannot be calibrated."""
     return ModelError(where, f"the model cannot be calibrated: {found}", mend)
 
 
 def _refuse_missing(name: str, account: Account) -> None:
     if name.endswith(".missing") and name.removesuffix(".missing") in account.observed:
-        raise not_generative(
+        raise generative_error(
             name,
             "it stands for missing entries of an observation",
             "Calibrate it with whole data: missing=None.",
@@ -84,17 +84,17 @@ def _refuse_missing(name: str, account: Account) -> None:
 
 def _refuse_undrawn(name: str, prior: Any) -> None:
     if prior is None:
-        raise not_generative(
+        raise generative_error(
             name, "this site has a constraint and no prior, so no draw of it exists", "Give it one."
         )
     if not prior.valued:
-        raise not_generative(
+        raise generative_error(
             name,
             "the prior of this site is known by its score alone, so no draw of it exists",
             "Use a prior with a log density.",
         )
     if prior.remark:
-        raise not_generative(
+        raise generative_error(
             name,
             f"draws of its prior are not draws of its density, since {prior.remark}",
             "Use a prior that lives on the set, such as a TruncatedDistribution.",
@@ -104,6 +104,6 @@ def _refuse_undrawn(name: str, prior: Any) -> None:
 def _refuse_views(account: Account) -> None:
     for name, power in account.powers.items():
         if any(isinstance(factor, Tracer) or float(factor) != 1 for factor in power.factors):
-            raise not_generative(
+            raise generative_error(
                 name, "a view has changed this term", "Calibrate the model that the view is of."
             )

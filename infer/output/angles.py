@@ -13,7 +13,7 @@ CIRCULAR = "circular"
 CUT = 1.1
 
 
-def marked(posterior: xarray.Dataset, angles: Sequence[str]) -> xarray.Dataset:
+def mark_angles(posterior: xarray.Dataset, angles: Sequence[str]) -> xarray.Dataset:
     """Mark variables as angles in radians, by attributes that files keep."""
     for name in angles:
         if name in posterior:
@@ -26,30 +26,30 @@ def is_angle(variable: xarray.DataArray | xarray.Variable) -> bool:
     return bool(variable.attrs.get(CIRCULAR))
 
 
-def cos_and_sin(angle: AnyVariable) -> tuple[AnyVariable, AnyVariable]:
+def cosine_and_sine(angle: AnyVariable) -> tuple[AnyVariable, AnyVariable]:
     """Compute both, which are plain numbers."""
     bare = angle.copy()
     bare.attrs = {}
     return np.cos(bare), np.sin(bare)  # pyright: ignore[reportReturnType]
 
 
-def without_angles(posterior: xarray.Dataset) -> dict[str, xarray.Variable]:
+def replace_angles(posterior: xarray.Dataset) -> dict[str, xarray.Variable]:
     """List the variables, with cosine and sine in the place of each angle."""
     found: dict[str, xarray.Variable] = {}
     for name in map(str, posterior):
         variable = posterior.variables[name]
         if is_angle(variable):
-            cos, sin = cos_and_sin(variable)
+            cos, sin = cosine_and_sine(variable)
             found |= {f"cos {name}": cos, f"sin {name}": sin}
         else:
             found[name] = variable
     return found
 
 
-def across_the_cut(posterior: xarray.Dataset) -> Iterator[str]:
+def find_wrapped_angles(posterior: xarray.Dataset) -> Iterator[str]:
     """Say which angles have draws on both sides of pi, so that their plain means say nothing."""
     angles = [str(name) for name in posterior if is_angle(posterior.variables[name])]
-    cut = [name for name in angles if _is_cut(posterior.variables[name])]
+    cut = [name for name in angles if _is_wrapped(posterior.variables[name])]
     if cut:
         yield (
             f"draws of {', '.join(cut)} lie on both sides of pi, where an angle jumps to -pi: its "
@@ -59,7 +59,7 @@ def across_the_cut(posterior: xarray.Dataset) -> Iterator[str]:
         )
 
 
-def _is_cut(angle: xarray.Variable) -> bool:
+def _is_wrapped(angle: xarray.Variable) -> bool:
     """Compare the plain with the circular standard deviation, of each of its numbers."""
     numbers = np.asarray(angle.transpose("chain", "draw", ...), np.float64)
     length = np.abs(np.exp(1j * numbers).mean((0, 1)))

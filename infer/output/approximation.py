@@ -19,14 +19,14 @@ from ..numerics.keys import make_key
 from ..numerics.normal import Normal, unpacked
 from ..programs.native import Program, prepare, program
 from ..run.run import Run
-from .arviz import arviz_of, attributes
-from .values import constrained
+from .arviz import describe_run, make_arviz
+from .values import constrain_all
 from .versions import pareto_k
 
 # Draws behind the Pareto k estimate; Vehtari et al. advise 1000 or more.
 TRUST_DRAWS = 2000
 # Draws evaluated together, so that what all rows of the data need at each fits the memory.
-TOGETHER = 16
+BATCH = 16
 # Vehtari et al. (2024), Pareto smoothed importance sampling.
 LARGEST_KHAT = 0.7
 # Nats of rounding in a log density that make a tail of their own.
@@ -67,14 +67,14 @@ class Approximation:
     def sample(self, draws: int = 1000, key: int | Array = 0) -> Any:
         """Draw from the approximation, as ArviZ data of one chain."""
         positions = self.positions(draws, key)
-        values = constrained(self.density, positions[None])
+        values = constrain_all(self.density, positions[None])
         stats = {"log_q": self.log_prob(positions)[None]}
-        return arviz_of(alone(self.density), values, stats, self.attributes)
+        return make_arviz(alone(self.density), values, stats, self.attributes)
 
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""
         draws, root = whole("draws", draws, 1), make_key(key)
-        made, _ = program(_drawn, (draws,), (self.normal, root), "brief")
+        made, _ = program(_draw, (draws,), (self.normal, root), "brief")
         assert isinstance(made, Program)
         return np.asarray(made.call(self.normal, root))
 
@@ -130,7 +130,7 @@ class Approximation:
         return f"Approximation({', '.join(self._facts())})"
 
     def _repr_html_(self) -> str:
-        values = constrained(self.density, self.positions(TRUST_DRAWS)[None])
+        values = constrain_all(self.density, self.positions(TRUST_DRAWS)[None])
         rows = [(n, rounded(v[0].mean(0)), rounded(v[0].std(0))) for n, v in values.items()]
         heads = ("name", "mean", "sd")
         return html_table("Approximation", rows, (*self._facts(), *self.findings), heads)
@@ -189,24 +189,24 @@ def prepare_findings(density: LogDensity) -> None:
         )
 
 
-def _drawn(draws: int, normal: Normal, key: Array) -> Array:
+def _draw(draws: int, normal: Normal, key: Array) -> Array:
     noise = jax.random.normal(key, (draws, normal.size), normal.mean.dtype)
     return jax.vmap(normal.forward)(noise)
 
 
 def _log_densities(density: LogDensity, positions: Array) -> Array:
-    return jax.lax.map(density, positions, batch_size=TOGETHER)
+    return jax.lax.map(density, positions, batch_size=BATCH)
 
 
-def approximations_of(run: Run) -> list[Approximation]:
+def read_approximations(run: Run) -> list[Approximation]:
     """Run a fit to its end, and average its last epochs; one result for each density."""
     assert isinstance(run.engine, ADVI)
     run.advance(FINAL_EPOCHS)
     draws, tunings = run.draws(), run.tunings()
-    return [_approximation(run, draws, tunings[i], i) for i in range(run.family.count)]
+    return [_read_approximation(run, draws, tunings[i], i) for i in range(run.family.count)]
 
 
-def _approximation(run: Run, draws: Draws, tuning: ADVITuning, index: int) -> Approximation:
+def _read_approximation(run: Run, draws: Draws, tuning: ADVITuning, index: int) -> Approximation:
     """Read the approximation of one density, whose one chain has its index."""
     assert isinstance(run.engine, ADVI)
     density, elbo = run.family.member(index), draws.stats["elbo"][index]
@@ -222,5 +222,5 @@ def _approximation(run: Run, draws: Draws, tuning: ADVITuning, index: int) -> Ap
         -elbo,
         begun,
         bool(tuning.settled) and sound,
-        attributes(run),
+        describe_run(run),
     )

@@ -13,8 +13,8 @@ from ..density.base import LogDensity
 from ..density.family import Family
 from ..models.protocol.site import Dims
 from ..run.run import Run
-from .angles import marked
-from .values import constrained, observed_values
+from .angles import mark_angles
+from .values import compute_observed, constrain_all
 from .versions import as_arviz
 
 # The dimension of several data sets.
@@ -38,12 +38,19 @@ def to_arviz(run: Run) -> Any:
     """
     draws = run.draws()
     several = run.family.count > 1
-    values = _apart(run, draws.positions) if several else constrained(run.density, draws.positions)
-    own = {name: _by_set(a, run.family.count) if several else a for name, a in draws.stats.items()}
-    return arviz_of(run.family, values, own, attributes(run))
+    values = (
+        _constrain_by_dataset(run, draws.positions)
+        if several
+        else constrain_all(run.density, draws.positions)
+    )
+    own = {
+        name: _split_by_dataset(a, run.family.count) if several else a
+        for name, a in draws.stats.items()
+    }
+    return make_arviz(run.family, values, own, describe_run(run))
 
 
-def arviz_of(
+def make_arviz(
     family: Family,
     values: Mapping[str, np.ndarray],
     stats: Mapping[str, np.ndarray],
@@ -66,45 +73,49 @@ def arviz_of(
     # What is drawn is in another group; data of the same name have axes of their own.
     known = {s.name: s.dims for s in members[0].sites if s.role in ("frozen", "observed")}
     groups = {
-        "posterior": marked(dataset(axes, coords, values, lead), angles),
-        "sample_stats": dataset({}, {}, stats, lead),
-    } | {name: dataset(known, coords, own, sets) for name, own in _data_of(members).items() if own}
+        "posterior": mark_angles(make_dataset(axes, coords, values, lead), angles),
+        "sample_stats": make_dataset({}, {}, stats, lead),
+    } | {
+        name: make_dataset(known, coords, own, sets)
+        for name, own in _collect_data(members).items()
+        if own
+    }
     return as_arviz({name: g for name, g in groups.items() if g.data_vars}, attributes)
 
 
-def _data_of(members: list[LogDensity]) -> dict[str, dict[str, np.ndarray]]:
+def _collect_data(members: list[LogDensity]) -> dict[str, dict[str, np.ndarray]]:
     """Sort the models' data into observed and constant, by the names of their sites."""
-    observed = _stacked([observed_values(density) for density in members])
-    constants = _stacked([density.model.constants() for density in members])
+    observed = _stack_datasets([compute_observed(density) for density in members])
+    constants = _stack_datasets([density.model.constants() for density in members])
     rest = {name: a for name, a in constants.items() if name not in observed}
     return {"observed_data": observed, "constant_data": rest}
 
 
-def _stacked(each: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def _stack_datasets(each: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Stack the arrays of several data sets; leave those of one."""
     if len(each) == 1:
         return each[0]
     return {name: np.stack([own[name] for own in each]) for name in each[0]}
 
 
-def _apart(run: Run, positions: np.ndarray) -> dict[str, np.ndarray]:
+def _constrain_by_dataset(run: Run, positions: np.ndarray) -> dict[str, np.ndarray]:
     """Map the positions of each data set by its own density: (chains, draws, data sets, *site)."""
     parts = np.split(positions, run.family.count)
-    each = [constrained(run.family.member(i), part) for i, part in enumerate(parts)]
-    return {name: np.moveaxis(a, 0, 2) for name, a in _stacked(each).items()}
+    each = [constrain_all(run.family.member(i), part) for i, part in enumerate(parts)]
+    return {name: np.moveaxis(a, 0, 2) for name, a in _stack_datasets(each).items()}
 
 
-def _by_set(stat: np.ndarray, count: int) -> np.ndarray:
+def _split_by_dataset(stat: np.ndarray, count: int) -> np.ndarray:
     """Lay (data sets times chains, draws) out as (chains, draws, data sets)."""
     return np.moveaxis(stat.reshape(count, -1, stat.shape[1]), 0, 2)
 
 
-def attributes(run: Run) -> dict[str, Any]:
+def describe_run(run: Run) -> dict[str, Any]:
     """Describe a run in plain values that any file format keeps."""
     seconds = {f"{name}_seconds": value for name, value in asdict(run.timing).items()}
     return {
         "inference_library": "pushforward",
-        "inference_library_version": _version(),
+        "inference_library_version": _find_version(),
         "engine": repr(run.engine),
         "engine_choice": "; ".join(run.reasons) or "as asked",
         "view": run.density.view,
@@ -123,7 +134,7 @@ def attributes(run: Run) -> dict[str, Any]:
     } | seconds
 
 
-def dataset(
+def make_dataset(
     names: Mapping[str, Dims],
     coords: Mapping[str, np.ndarray],
     values: Mapping[str, np.ndarray],
@@ -134,7 +145,7 @@ def dataset(
     for name, value in values.items():
         own = names.get(name, (None,) * (value.ndim - len(lead)))
         dims = lead + tuple(d or f"{name}_dim_{i}" for i, d in enumerate(own))
-        arrays |= {part: (dims, numbers) for part, numbers in real_parts(name, value).items()}
+        arrays |= {part: (dims, numbers) for part, numbers in split_complex(name, value).items()}
     used = {d for dims, _ in arrays.values() for d in dims}
     known = {d: c for d, c in coords.items() if d in used}
     sizes = next(iter(values.values())).shape if values else ()
@@ -142,7 +153,7 @@ def dataset(
     return xarray.Dataset(arrays, coords=known | numbered)
 
 
-def real_parts(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
+def split_complex(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
     """Part complex numbers, which neither ArviZ's diagnostics nor netCDF take."""
     if not np.iscomplexobj(value):
         return {name: value}
@@ -150,7 +161,7 @@ def real_parts(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @cache
-def _version() -> str:
+def _find_version() -> str:
     try:
         return version("pushforward")
     except PackageNotFoundError:

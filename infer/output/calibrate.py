@@ -19,31 +19,31 @@ from ..engines.base import Engine
 from ..engines.nuts import NUTS
 from ..errors import RunError
 from ..models.changes.observe import observing
-from ..models.generative import not_generative, refuse_unless_generative
+from ..models.generative import generative_error, refuse_unless_generative
 from ..models.model import Model
 from ..models.readers import Values
 from ..numerics.keys import make_key
 from ..programs.native import called
 from ..run.run import Run
 from ..run.start import start
-from .arviz import dataset, real_parts
+from .arviz import make_dataset, split_complex
 from .calibration import SIMULATION, Calibration
-from .predict import simulated
+from .predict import simulate
 from .sample import refuse_unless_sampler
 
 # Most draws between two that are kept, where the number is found here.
-MOST_THIN = 64
+MAX_THIN = 64
 # Most simulations, and numbers of each, whose effective sizes are computed.
-MEASURED = 16
+MAX_MEASURED = 16
 # Points that are evaluated in one call, so that their number compiles nothing.
 SLICE = 128
 # Quantiles whose effective sizes are those of the tails, as ArviZ has them.
 TAILS = (0.05, 0.95)
 # Draws below which ArviZ knows no effective size.
-SHORTEST = 4
+MIN_DRAWS = 4
 
 
-class _Found(NamedTuple):
+class _Ranked(NamedTuple):
     """What points of one simulation say, along a leading axis.
 
     Attributes:
@@ -126,40 +126,40 @@ def calibrate(
         )
     refuse_unless_generative(model)
     root = make_key(key)
-    truth, models, dims = _simulations(model, simulations, jax.random.fold_in(root, 0))
+    truth, models, dims = _simulate(model, simulations, jax.random.fold_in(root, 0))
     run = start(
         models, engine, chains=chains, warmup=warmup, starts=starts,
         key=jax.random.fold_in(root, 1), threads=threads, progress=progress,
     )  # fmt: skip
-    positions = _truths(run.family, truth)
-    _refuse_held(run.family, positions)
+    positions = _flatten_truths(run.family, truth)
+    _refuse_frozen(run.family, positions)
     each = draws // chains
-    thin = _spaced(run, each) if thin is None else thin
+    thin = _sample_until_spaced(run, each) if thin is None else thin
     run.advance(each * thin - run.fewest())
-    kept = _of_each(run, run.draws().positions[:, thin - 1 :: thin])
-    found = _stacked(run.family, np.concatenate([positions[:, None], kept], axis=1))
+    kept = _join_chains(run, run.draws().positions[:, thin - 1 :: thin])
+    found = _stack_evaluations(run.family, np.concatenate([positions[:, None], kept], axis=1))
     ties = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(root, 2))))
     ranks = {name: _rank(own[:, 0], own[:, 1:], ties) for name, own in found.items()}
-    gathered = partial(dataset, dims, model.labels.coords, lead=(SIMULATION,))
+    gathered = partial(make_dataset, dims, model.labels.coords, lead=(SIMULATION,))
     return Calibration(
         gathered(ranks),
         gathered({name: own[:, 0] for name, own in found.items()}),
         draws,
         thin,
         false_alarm,
-        _diverging(run),
+        _count_divergent(run),
     )
 
 
-def _simulations(
+def _simulate(
     model: Model, count: int, key: Array
 ) -> tuple[dict[str, np.ndarray], list[Model], Mapping[str, Any]]:
     """Draw values and data; return the values, a model for each data set, and names of axes."""
-    draw, account = simulated(model, {}, count, key)
+    draw, account = simulate(model, {}, count, key)
     for name, values in (draw.latent | draw.predicted).items():
         bad = ~np.isfinite(values).reshape(count, -1).all(1)
         if bad.any():
-            raise not_generative(
+            raise generative_error(
                 name,
                 f"in {bad.sum()} of {count} simulations it has numbers that are not finite",
                 "Use priors that keep to what the data can be; infer.sample_prior shows draws.",
@@ -168,25 +168,25 @@ def _simulations(
     return draw.latent, [observing(model, own) for own in each], account.dims
 
 
-def _truths(family: Family, values: dict[str, np.ndarray]) -> np.ndarray:
+def _flatten_truths(family: Family, values: dict[str, np.ndarray]) -> np.ndarray:
     """Map the values of each simulation to its flat vector, shape (simulations, size)."""
     each = [{name: a[i] for name, a in values.items()} for i in range(family.count)]
-    return np.stack([called(_flat, family.member(i), own) for i, own in enumerate(each)])
+    return np.stack([called(_flatten, family.member(i), own) for i, own in enumerate(each)])
 
 
-def _flat(density: LogDensity, values: dict[str, Array]) -> Array:
+def _flatten(density: LogDensity, values: dict[str, Array]) -> Array:
     reader = Values(values, density.model.rules)
     density.model.run(reader)
     return reader.flattener.flat()
 
 
-def _refuse_held(family: Family, positions: np.ndarray) -> None:
+def _refuse_frozen(family: Family, positions: np.ndarray) -> None:
     """Raise where the prior of a frozen site changes with what is drawn."""
-    each = [_found(family.member(i), positions[i : i + 1]).held for i in range(family.count)]
+    each = [_evaluate(family.member(i), positions[i : i + 1]).held for i in range(family.count)]
     for name in each[0]:
         rows = np.concatenate([held[name] for held in each])
         if np.ptp(rows) > 1e-5 * max(1.0, float(np.abs(rows).max())):
-            raise not_generative(
+            raise generative_error(
                 name,
                 "it is frozen, but its prior depends on sites that are drawn, so that it would "
                 "have to be drawn too",
@@ -194,70 +194,70 @@ def _refuse_held(family: Family, positions: np.ndarray) -> None:
             )
 
 
-def _stacked(family: Family, positions: np.ndarray) -> dict[str, np.ndarray]:
+def _stack_evaluations(family: Family, positions: np.ndarray) -> dict[str, np.ndarray]:
     """Compute all that is ranked at positions of shape (simulations, rows, size)."""
-    each = [_found(family.member(i), own).quantities for i, own in enumerate(positions)]
+    each = [_evaluate(family.member(i), own).quantities for i, own in enumerate(positions)]
     return {name: np.stack([own[name] for own in each]) for name in each[0]}
 
 
-def _found(density: LogDensity, positions: np.ndarray) -> _Found:
+def _evaluate(density: LogDensity, positions: np.ndarray) -> _Ranked:
     """Compute all that is ranked at positions of shape (rows, size), in slices of one length."""
     count = len(positions)
     padded = np.pad(positions, ((0, -count % SLICE), (0, 0)), mode="edge")
     slices = np.split(padded, len(padded) // SLICE)
-    found = [jax.tree.map(np.asarray, called(_quantities, density, own)) for own in slices]
+    found = [jax.tree.map(np.asarray, called(_compute_ranked, density, own)) for own in slices]
     joined = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *found)
-    parts = [real_parts(name, value) for name, value in joined.quantities.items()]
-    return _Found({name: a for part in parts for name, a in part.items()}, joined.held)
+    parts = [split_complex(name, value) for name, value in joined.quantities.items()]
+    return _Ranked({name: a for part in parts for name, a in part.items()}, joined.held)
 
 
-def _quantities(density: LogDensity, positions: Array) -> _Found:
+def _compute_ranked(density: LogDensity, positions: Array) -> _Ranked:
     """Compute all that is ranked, as a function of the flat vector alone."""
 
-    def of_one(position: Array) -> _Found:
+    def of_one(position: Array) -> _Ranked:
         account = density.read(position)[0]
         total = lambda role: sum(t.rows.sum() for t in account.terms if t.role == role)  # noqa: E731
         own = {"log_prior": total("prior"), "log_likelihood": total("likelihood")}
         held = {t.name: t.rows.sum() for t in account.terms if t.name in account.frozen}
-        return _Found({n: jnp.asarray(a) for n, a in (own | account.values()).items()}, held)
+        return _Ranked({n: jnp.asarray(a) for n, a in (own | account.values()).items()}, held)
 
     return jax.vmap(of_one)(positions)
 
 
-def _of_each(run: Run, positions: np.ndarray) -> np.ndarray:
+def _join_chains(run: Run, positions: np.ndarray) -> np.ndarray:
     """Join the chains of each simulation: (simulations, draws, size)."""
     return positions.reshape(run.family.count, -1, positions.shape[-1])
 
 
-def _spaced(run: Run, each: int) -> int:
+def _sample_until_spaced(run: Run, each: int) -> int:
     """Sample until every so-manieth draw is about independent; return how many that is."""
     thin, wanted = 0, 1
     # Effective sizes are estimates: what differs by less than a fifth is the same.
     while wanted > 1.2 * thin:
         thin = wanted
         run.advance(each * thin - run.fewest())
-        wanted = min(_spacing(run), MOST_THIN)
+        wanted = min(_measure_spacing(run), MAX_THIN)
     return thin
 
 
-def _spacing(run: Run) -> int:
+def _measure_spacing(run: Run) -> int:
     """Count the draws of a chain that make an effective one, of the slowest quantity."""
     positions, count = run.draws().positions, run.family.count
-    members = range(0, count, -(-count // MEASURED))
+    members = range(0, count, -(-count // MAX_MEASURED))
     chains, draws = len(positions) // count, positions.shape[1]
     needed = []
     for i in members:
-        found = _found(run.family.member(i), _of_each(run, positions)[i]).quantities
+        found = _evaluate(run.family.member(i), _join_chains(run, positions)[i]).quantities
         series = np.concatenate([a.reshape(chains, draws, -1) for a in found.values()], axis=-1)
-        series = series[..., :: -(-series.shape[-1] // MEASURED)]
-        needed.append([chains * draws / _effective(own) for own in np.moveaxis(series, -1, 0)])
+        series = series[..., :: -(-series.shape[-1] // MAX_MEASURED)]
+        needed.append([chains * draws / _effective_size(own) for own in np.moveaxis(series, -1, 0)])
     # A tenth of a draw is no reason to throw every second one away.
     return max(int(np.ceil(np.mean(needed, axis=0).max() - 0.1)), 1)
 
 
-def _effective(series: np.ndarray) -> float:
+def _effective_size(series: np.ndarray) -> float:
     """Effective size of draws of shape (chains, draws); all of them, of what does not vary."""
-    if np.ptp(series) == 0 or series.shape[1] < SHORTEST:
+    if np.ptp(series) == 0 or series.shape[1] < MIN_DRAWS:
         return float(series.size)
     bulk, tail = az.ess(series, method="bulk"), az.ess(series, method="tail", prob=TAILS)
     sizes = float(bulk), float(tail)
@@ -271,6 +271,6 @@ def _rank(truth: np.ndarray, draws: np.ndarray, ties: np.random.Generator) -> np
     return smaller + ties.integers(0, equal, endpoint=True)
 
 
-def _diverging(run: Run) -> np.ndarray:
+def _count_divergent(run: Run) -> np.ndarray:
     diverging = run.draws().stats.get("diverging", np.zeros((run.chains, 1), bool))
     return diverging.reshape(run.family.count, -1).sum(1)

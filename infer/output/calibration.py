@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray
 
-from .uniformity import band, below, probability
+from .uniformity import compute_p_value, count_below, find_band
 
 SIMULATION = "simulation"
 # Lines that are printed: those of the least uniform ranks.
-PRINTED = 12
+MAX_PRINTED = 12
 
 
 class RankLine(NamedTuple):
@@ -61,7 +61,7 @@ class Calibration:
     @cached_property
     def lines(self) -> tuple[RankLine, ...]:
         """What the ranks of each number say, the least uniform first."""
-        lines = [_line(name, ranks, self.draws) for name, ranks in self._numbers.items()]
+        lines = [_make_line(name, ranks, self.draws) for name, ranks in self._numbers.items()]
         return tuple(sorted(lines, key=lambda line: line.p_value))
 
     @property
@@ -76,8 +76,8 @@ class Calibration:
 
     def __str__(self) -> str:
         verdict = "uniform" if self.uniform else "NOT uniform"
-        width = max(len(line.name) for line in self.lines[:PRINTED])
-        more = len(self.lines) - PRINTED
+        width = max(len(line.name) for line in self.lines[:MAX_PRINTED])
+        more = len(self.lines) - MAX_PRINTED
         return "\n".join(
             [
                 f"Ranks of {len(self.lines)} numbers in {self.simulations} simulations are "
@@ -88,13 +88,13 @@ class Calibration:
                 *[
                     f"  {line.name:{width}s}  {line.p_value:7.2g}  {line.shift:+5.1f}  "
                     f"{line.spread:6.2f}"
-                    for line in self.lines[:PRINTED]
+                    for line in self.lines[:MAX_PRINTED]
                 ],
                 *([f"  and {more} more"] if more > 0 else []),
             ]
         )
 
-    def plot(self, most: int = PRINTED) -> Any:
+    def plot(self, most: int = MAX_PRINTED) -> Any:
         """Draw how the cumulated ranks differ from uniform ones, with a band around zero.
 
         The band is left by one number or more with probability `false_alarm` at most, where all
@@ -114,12 +114,12 @@ class Calibration:
             -(-len(shown) // columns), columns, sharex=True, sharey=True, squeeze=False,
             layout="constrained",
         )  # fmt: skip
-        edge = band(self.simulations, self.draws, self.false_alarm / len(self.lines))
+        edge = find_band(self.simulations, self.draws, self.false_alarm / len(self.lines))
         share = np.arange(1, self.draws + 1) / (self.draws + 1)
         for axis in axes.flat[len(shown) :]:
             axis.set_axis_off()
         for axis, line in zip(axes.flat, shown, strict=False):
-            found = below(self._numbers[line.name], self.draws)
+            found = count_below(self._numbers[line.name], self.draws)
             low, high, own = (c / self.simulations - share for c in (edge.low, edge.high, found))
             axis.fill_between(share, low, high, alpha=0.3, step="mid", linewidth=0)
             axis.step(share, own, where="mid")
@@ -132,13 +132,13 @@ class Calibration:
     def _numbers(self) -> dict[str, np.ndarray]:
         """Ranks of each number, by its name."""
         return {
-            _label(str(name), index, variable): np.asarray(variable.values[:, *index])
+            _label_number(str(name), index, variable): np.asarray(variable.values[:, *index])
             for name, variable in self.ranks.data_vars.items()
             for index in np.ndindex(variable.shape[1:])
         }
 
 
-def _label(name: str, index: tuple[int, ...], variable: xarray.DataArray) -> str:
+def _label_number(name: str, index: tuple[int, ...], variable: xarray.DataArray) -> str:
     """Name a number by the coords of its axes, where there are any."""
     if not index:
         return name
@@ -149,9 +149,9 @@ def _label(name: str, index: tuple[int, ...], variable: xarray.DataArray) -> str
     return f"{name}[{','.join(places)}]"
 
 
-def _line(name: str, ranks: np.ndarray, largest: int) -> RankLine:
+def _make_line(name: str, ranks: np.ndarray, largest: int) -> RankLine:
     # Of a rank that is uniform on 0, ..., largest.
     variance = largest * (largest + 2) / 12
     shift = (ranks.mean() - largest / 2) / np.sqrt(variance / len(ranks))
     spread = ((ranks - largest / 2) ** 2).mean() / variance
-    return RankLine(name, probability(ranks, largest), float(shift), float(spread))
+    return RankLine(name, compute_p_value(ranks, largest), float(shift), float(spread))

@@ -19,12 +19,12 @@ from ..run.loop import SAMPLING
 from ..run.run import Run
 from ..target import Target
 from ..types import Scalar, Vector
-from .origin import run_of
-from .remedy import either, non_centered, shorter_steps
-from .values import constrained
+from .origin import find_run
+from .remedy import advise_non_centered, advise_shorter_steps, join_advice
+from .values import constrain_all
 
 # Coordinates that are named.
-NAMED = 5
+MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Divergences:
         if not len(self.chain):
             return f"{head}."
         middle = np.nanmedian(self.away, 0)
-        worst = np.argsort(-np.abs(middle))[:NAMED]
+        worst = np.argsort(-np.abs(middle))[:MAX_NAMED]
         width = max(len(self.labels[i]) for i in worst)
         lines = [
             f"  {self.labels[i]:{width}s}  {middle[i]:+.1f} sd in the median, "
@@ -92,7 +92,7 @@ def explain_divergences(run: Any, most: int = 20) -> Divergences:
         RunError: There is no draw yet, the engine's transitions do not diverge, the run is of
             several models, or no run is known for a result, such as one that was read from a file.
     """
-    run = run_of(run)
+    run = find_run(run)
     if run.family.count > 1:
         raise RunError(
             "run",
@@ -110,28 +110,28 @@ def explain_divergences(run: Any, most: int = 20) -> Divergences:
     chosen = np.concatenate([every[every[:, 0] == c][:most] for c in range(run.chains)])
     positions = draws.positions[..., : run.density.size]
     starts = positions[chosen[:, 0], chosen[:, 1] - 1]
-    ends = _ends(run, chosen, starts) if len(chosen) else starts
+    ends = _find_ends(run, chosen, starts) if len(chosen) else starts
     return Divergences(
         chosen[:, 0],
         chosen[:, 1],
-        constrained(run.density, starts) if len(chosen) else {},
-        constrained(run.density, ends) if len(chosen) else {},
+        constrain_all(run.density, starts) if len(chosen) else {},
+        constrain_all(run.density, ends) if len(chosen) else {},
         (ends - positions.mean((0, 1))) / positions.std((0, 1)),
         tuple(run.density.labels()),
         int(diverging.sum()),
         diverging.size,
-        either(non_centered(run.density), shorter_steps(run.engine)),
+        join_advice(advise_non_centered(run.density), advise_shorter_steps(run.engine)),
     )
 
 
-def _ends(run: Run, chosen: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def _find_ends(run: Run, chosen: np.ndarray, starts: np.ndarray) -> np.ndarray:
     keys = np.concatenate([group.keys for group in run.groups])[chosen[:, 0]]
     with jax.threefry_partitionable(True):
         each = (jnp.asarray(keys), jnp.asarray(chosen[:, 1], jnp.uint32), jnp.asarray(starts))
-        return np.asarray(called(_followed, run.density, run.tuning, *each, static=(run.engine,)))
+        return np.asarray(called(_follow, run.density, run.tuning, *each, static=(run.engine,)))
 
 
-def _followed(
+def _follow(
     engine: Engine, density: LogDensity, tuning: Tuning, keys: Array, draws: Array, starts: Array
 ) -> Array:
     def one(key_data: Array, draw: Array, start: Vector) -> Vector:
@@ -141,7 +141,7 @@ def _followed(
         state = engine.enter(tuning, state, jnp.asarray(False))
 
         def step(carry: tuple[State, Vector, Array]) -> tuple[State, Vector, Array]:
-            spy = _Spy(density)
+            spy = _RecordingTarget(density)
             state, tick = engine.tick(key, spy, tuning, carry[0])
             return state, spy.seen[-1], tick.complete
 
@@ -151,7 +151,7 @@ def _followed(
     return jax.vmap(one)(keys, draws, starts)
 
 
-class _Spy(Target):
+class _RecordingTarget(Target):
     """A target that remembers where it was evaluated, within one trace."""
 
     target: Target

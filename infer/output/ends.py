@@ -8,14 +8,14 @@ import numpy as np
 from ..density.base import LogDensity
 from ..engines.map import MAP
 from ..models.inputs.names import listed
-from .surroundings import Probe, Rise, most_changed, rise_from, sharers, tolerance
+from .surroundings import Probe, Rise, find_rise, find_same_mode, name_most_changed, tolerance
 
 # Coordinates of a map beyond this are at the edge of its set: exp(-16) is 1e-7.
 EDGE = 16.0
 # Nats that the log density must still rise by, twice as far from zero, to be called unbounded.
 STILL_RISING = 1.0
 # Numbers and starts that are named.
-NAMED = 3
+MAX_NAMED = 3
 
 
 class Ends(NamedTuple):
@@ -52,7 +52,7 @@ class Findings(NamedTuple):
     findings: tuple[str, ...]
 
 
-def examined(ends: Ends) -> tuple[np.ndarray, Findings]:
+def examine_ends(ends: Ends) -> tuple[np.ndarray, Findings]:
     """Return which searches ended at the best place, and what is wrong.
 
     Where every step saw a minibatch alone, no search converges and no two ends are equal: of these
@@ -64,16 +64,16 @@ def examined(ends: Ends) -> tuple[np.ndarray, Findings]:
         return high, Findings(False, ())
     probe = Probe.at(ends.density, ends.positions[ends.best])
     same = np.arange(len(ends.lp)) == ends.best
-    same[high] |= sharers(probe, lp, ends.positions[high])
-    rise = rise_from(probe, lp) if ends.converged[ends.best] and valued else None
-    return same, Findings(rise is not None, tuple(_findings(ends, probe, high, same, rise)))
+    same[high] |= find_same_mode(probe, lp, ends.positions[high])
+    rise = find_rise(probe, lp) if ends.converged[ends.best] and valued else None
+    return same, Findings(rise is not None, tuple(_find_problems(ends, probe, high, same, rise)))
 
 
-def _findings(
+def _find_problems(
     ends: Ends, probe: Probe, high: np.ndarray, same: np.ndarray, rise: Rise | None
 ) -> Iterator[str]:
     if not ends.converged[ends.best]:
-        yield _unbounded(ends, probe) or _unfinished(ends)
+        yield _describe_unbounded(ends, probe) or _describe_unfinished(ends)
         return
     if rise is not None:
         yield (
@@ -86,9 +86,9 @@ def _findings(
     if len(others) and ends.density.has_value:
         yield (
             f"{len(others)} of {len(same)} searches ended as high at other places (from start "
-            f"{listed(map(str, others), NAMED)}): the mode is one of several, or the log density "
-            "is flat between them. every_value has them all. A prior tells them apart, or an order "
-            "(bijectors.Ordered) if sites may change places."
+            f"{listed(map(str, others), MAX_NAMED)}): the mode is one of several, or the log "
+            "density is flat between them. every_value has them all. A prior tells them apart, "
+            "or an order (bijectors.Ordered) if sites may change places."
         )
     elif same.sum() == 1 and len(same) > 1:
         yield (
@@ -97,7 +97,7 @@ def _findings(
         )
 
 
-def _unfinished(ends: Ends) -> str:
+def _describe_unfinished(ends: Ends) -> str:
     most, converged = ends.engine.max_steps, int(ends.converged.sum())
     rest = f"; {converged} of {len(ends.lp)} searches did, at lower ones" if converged else ""
     return (
@@ -107,13 +107,13 @@ def _unfinished(ends: Ends) -> str:
     )
 
 
-def _unbounded(ends: Ends, probe: Probe) -> str:
+def _describe_unbounded(ends: Ends, probe: Probe) -> str:
     """Say where the log density grows without bound, if it seems to."""
     if not ends.density.has_value:
         return ""
-    edge = _at_edge(ends)
+    edge = _describe_edge(ends)
     if not edge:
-        return _still_rising(ends, probe)
+        return _describe_rising(ends, probe)
     other = (
         'MAP(space="unconstrained") adds the log-determinants of the maps, which may keep it away. '
         if ends.engine.space == "constrained"
@@ -126,7 +126,7 @@ def _unbounded(ends: Ends, probe: Probe) -> str:
     )
 
 
-def _at_edge(ends: Ends) -> str:
+def _describe_edge(ends: Ends) -> str:
     """Name the sites whose values have come to the edge of their sets."""
     found, begin = [], 0
     for site in ends.density.latent:
@@ -137,26 +137,26 @@ def _at_edge(ends: Ends) -> str:
         value = np.ravel(ends.values[site.name])
         alone = len(value) == len(flat)
         found.append(
-            f"{site.name} -> {_edge(value[np.argmax(np.abs(flat))])}"
+            f"{site.name} -> {_round_to_edge(value[np.argmax(np.abs(flat))])}"
             if alone
             else f"{site.name} comes to the edge of its set"
         )
-    return listed(found, NAMED)
+    return listed(found, MAX_NAMED)
 
 
-def _edge(value: Any) -> str:
+def _round_to_edge(value: Any) -> str:
     """Round a value at the edge of a set to that edge."""
     if abs(value) < np.exp(-EDGE):
         return "0"
     return f"{np.copysign(np.inf, value)}" if abs(value) > np.exp(EDGE) else f"{value:.6g}"
 
 
-def _still_rising(ends: Ends, probe: Probe) -> str:
+def _describe_rising(ends: Ends, probe: Probe) -> str:
     center, lp = probe.center, ends.lp[ends.best]
     values, _ = probe.evaluate(2 * center[None])
     if not values[0] > lp + STILL_RISING:
         return ""
-    along = most_changed(ends.density, center)
+    along = name_most_changed(ends.density, center)
     return (
         f"the log density still rises further out along {along}: from {lp:.4g} to "
         f"{values[0]:.4g} nats at twice the unconstrained values that the search came to. It may "

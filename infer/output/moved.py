@@ -7,20 +7,20 @@ import numpy as np
 from ..numerics.stray import gap
 from ..run.moves import Move
 from ..run.run import Run
-from .arviz import dataset
-from .suspects import Numbers, numbers_of
-from .values import constrained
+from .arviz import make_dataset
+from .suspects import Numbers, lay_out_numbers
+from .values import constrain_all
 
 # Number of moves that are described, and of coordinates that describe each place.
 TOLD, NUMBERS = 3, 4
 
 
-def moved(run: Run) -> Iterator[str]:
+def describe_moves(run: Run) -> Iterator[str]:
     """Say which chains warm-up moved, if any, with both places by the numbers that differ most."""
     moves = run.moves
     if not moves:
         return
-    told = " ".join(_told(run, move) for move in moves[:TOLD])
+    told = " ".join(_describe_move(run, move) for move in moves[:TOLD])
     rest = f" {len(moves) - TOLD} more were moved." if len(moves) > TOLD else ""
     yield (
         f"warm-up moved chains that were where next to nothing of the posterior is. {told}{rest} "
@@ -30,27 +30,27 @@ def moved(run: Run) -> Iterator[str]:
     )
 
 
-def _told(run: Run, move: Move) -> str:
+def _describe_move(run: Run, move: Move) -> str:
     each = run.chains // run.family.count
     several = f" of data set {move.chain // each}" if run.family.count > 1 else ""
-    numbers = _numbers(run, move)
-    left, reached = (_written(numbers, i) for i in (0, 1))
+    numbers = _select_numbers(run, move)
+    left, reached = (_format_numbers(numbers, i) for i in (0, 1))
     return f"Chain {move.chain % each}{several} left {left} for {reached}."
 
 
-def _numbers(run: Run, move: Move) -> Numbers:
+def _select_numbers(run: Run, move: Move) -> Numbers:
     """Find the numbers of both places that differ most, relative to their size."""
     density = run.family.member(move.chain // (run.chains // run.family.count))
-    values = constrained(density, np.stack([move.left, move.reached])[None, :, : density.size])
+    values = constrain_all(density, np.stack([move.left, move.reached])[None, :, : density.size])
     latent = {site.name: values[site.name] for site in density.latent}
     names = {site.name: site.dims for site in density.sites}
-    numbers = numbers_of(dataset(names, density.model.labels.coords, latent))
+    numbers = lay_out_numbers(make_dataset(names, density.model.labels.coords, latent))
     left, reached = numbers.draws[:, 0, 0], numbers.draws[:, 0, 1]
     far = np.abs(left - reached) / (np.abs(left) + np.abs(reached))
     worst = np.argsort(-far, kind="stable")[:NUMBERS]
     return Numbers([numbers.names[i] for i in worst], numbers.draws[worst])
 
 
-def _written(numbers: Numbers, place: int) -> str:
+def _format_numbers(numbers: Numbers, place: int) -> str:
     pairs = zip(numbers.names, numbers.draws[:, 0, place], strict=True)
     return ", ".join(f"{name} = {number:.3g}" for name, number in pairs)

@@ -7,7 +7,7 @@ import numpy as np
 import xarray
 
 from ..errors import RunError
-from .angles import cos_and_sin, is_angle
+from .angles import cosine_and_sine, is_angle
 
 
 def nested_rhat(
@@ -52,13 +52,18 @@ def nested_rhat(
             "each would have one chain of one draw, which does not vary",
             "Give fewer superchains, or more draws.",
         )
-    return posterior.map(lambda variable: _of(variable, superchains, each, draws))
+    return posterior.map(lambda variable: _compute_nested_rhat(variable, superchains, each, draws))
 
 
-def _of(variable: xarray.DataArray, superchains: int, each: int, draws: int) -> xarray.DataArray:
+def _compute_nested_rhat(
+    variable: xarray.DataArray, superchains: int, each: int, draws: int
+) -> xarray.DataArray:
     """Compute it for one variable; for an angle, the larger one of its cosine and its sine."""
     if is_angle(variable):
-        cos, sin = (_of(part, superchains, each, draws) for part in cos_and_sin(variable))
+        cos, sin = (
+            _compute_nested_rhat(part, superchains, each, draws)
+            for part in cosine_and_sine(variable)
+        )
         return cos.copy(data=np.maximum(cos.values, sin.values))
     numbers = np.asarray(variable.transpose("chain", "draw", ...), np.float64)
     groups = numbers.reshape(superchains, each, draws, *numbers.shape[2:])

@@ -14,8 +14,8 @@ from ..models.html import html_table, rounded
 from ..numerics.trace import steps_noted
 from ..programs.native import called
 from ..run.run import Run
-from .ends import Ends, examined
-from .values import constrained
+from .ends import Ends, examine_ends
+from .values import constrain_all
 
 
 class Trace(NamedTuple):
@@ -106,37 +106,37 @@ class Optimum:
         ]
 
 
-def optima_of(run: Run) -> list[Optimum]:
+def read_optima(run: Run) -> list[Optimum]:
     """Read the modes that the searches of a run found, one for each density."""
     assert isinstance(run.engine, MAP)
     draws = run.draws()
     traces = [
-        _trace(trace, int(count))
+        _read_trace(trace, int(count))
         for state in (group.state.unpacked() for group in run.groups)
         for trace, count in zip(state.trace, state.n_steps, strict=True)
     ]
     chains = run.chains // run.family.count
     return [
-        _optimum(run, index, draws, traces, slice(index * chains, (index + 1) * chains))
+        _choose_optimum(run, index, draws, traces, slice(index * chains, (index + 1) * chains))
         for index in range(run.family.count)
     ]
 
 
-def _optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own: slice) -> Optimum:
+def _choose_optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own: slice) -> Optimum:
     """Choose among the searches of one density, which are its `own`."""
     assert isinstance(run.engine, MAP)
     density = run.family.member(index)
     positions = draws.positions[own, 0]
     stats: dict[str, Any] = {name: stat[own, 0] for name, stat in draws.stats.items()}
-    lp = _log_densities(density, positions, stats["lp"]).astype(float)
+    lp = _evaluate_on_all_rows(density, positions, stats["lp"]).astype(float)
     if density.has_value:
         best = int(np.argmax(np.where(np.isnan(lp), -np.inf, lp)))
     else:
         best = int(np.lexsort((stats["steepness"], ~stats["converged"]))[0])
-    every = constrained(density, positions)
+    every = constrain_all(density, positions)
     values = {name: np.asarray(value[best]) for name, value in every.items()}
     ends = Ends(density, run.engine, positions, lp, stats["converged"], best, values)
-    same, found = examined(ends)
+    same, found = examine_ends(ends)
     return Optimum(
         values=values,
         lp=float(lp[best]),
@@ -156,17 +156,19 @@ def _optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own: slice
     )
 
 
-def _trace(noted: Array | np.ndarray, count: int) -> Trace:
+def _read_trace(noted: Array | np.ndarray, count: int) -> Trace:
     steps = steps_noted(count)
     return Trace(steps, *np.asarray(noted)[:, : len(steps)])
 
 
-def _log_densities(density: LogDensity, positions: np.ndarray, found: np.ndarray) -> np.ndarray:
+def _evaluate_on_all_rows(
+    density: LogDensity, positions: np.ndarray, found: np.ndarray
+) -> np.ndarray:
     """Evaluate on all rows what the search saw minibatches of."""
     if "minibatch" not in density.offers or not density.has_value:
         return found
-    return np.asarray(called(_in_turn, density, positions))
+    return np.asarray(called(_map_density, density, positions))
 
 
-def _in_turn(density: LogDensity, positions: Array | np.ndarray) -> Array:
+def _map_density(density: LogDensity, positions: Array | np.ndarray) -> Array:
     return jax.lax.map(density, positions)

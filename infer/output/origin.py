@@ -7,21 +7,21 @@ from ..errors import RunError
 from ..run.run import Run
 
 # For larger runs, keeping the draws in both the result and the run takes too much memory.
-MOST_BYTES = 2**28
+MAX_BYTES = 2**28
 
 _runs: dict[int, Run] = {}
 
 
-def remember(result: Any, run: Run) -> None:
-    """Let `run_of` find the run of a result, until the result is gone."""
+def remember_run(result: Any, run: Run) -> None:
+    """Let `find_run` find the run of a result, until the result is gone."""
     blocks = (block for group in run.groups for own in group.rows for block in own)
-    if sum(block.nbytes for block in blocks) > MOST_BYTES:
+    if sum(block.nbytes for block in blocks) > MAX_BYTES:
         return
     _runs[id(result)] = run
     weakref.finalize(result, _runs.pop, id(result), None).atexit = False
 
 
-def run_of(given: Any) -> Run:
+def find_run(given: Any) -> Run:
     """Return a run that is given, or the one that a result of `infer.sample` came from.
 
     Raises:
@@ -34,7 +34,7 @@ def run_of(given: Any) -> Run:
             "run",
             f"the run that this {type(given).__name__} came from is not at hand. Only the object "
             f"that infer.sample returned leads to it, not a copy of it or one read from a file, "
-            f"and only if its run holds at most {MOST_BYTES // 2**20} MB",
+            f"and only if its run holds at most {MAX_BYTES // 2**20} MB",
             "Give that object, or a run: run = infer.start(model, ...).advance(draws).",
         )
     return _runs[id(given)]

@@ -21,9 +21,9 @@ from ..models.protocol.site import Dims
 from ..models.readers import Predictions
 from ..numerics.keys import make_key, read_key_data, wrap_key
 from ..programs.native import called
-from .arviz import SET, dataset
+from .arviz import SET, make_dataset
 from .slices import rows_of
-from .trees import lead_of, values_of
+from .trees import read_chains_and_draws, read_values
 from .versions import as_arviz
 
 Arrays = dict[str, np.ndarray]
@@ -55,7 +55,7 @@ def predict(
         model: What a front end returned, whose observations are declared by `site.observe`; or
             several of them, as `sample` takes them.
         posterior: ArviZ data with a posterior of this model; of several models, with the
-            dimension `dataset`, as `sample` returns it.
+            dimension `make_dataset`, as `sample` returns it.
         redraw: Latent sites to draw from their prior anew, such as the effects of new groups.
             A site that the posterior does not have is redrawn too.
         key: A seed or a JAX key.
@@ -63,16 +63,16 @@ def predict(
     Returns:
         ArviZ data with `posterior_predictive`, which holds each observation drawn anew and each
         derived site computed anew, `observed_data` and `constant_data`; of several models, each
-        with the dimension `dataset`.
+        with the dimension `make_dataset`.
 
     Raises:
         ModelError: The model observes nothing, or the posterior does not fit it.
     """
-    given = values_of(posterior)
-    lead = lead_of(given)
+    given = read_values(posterior)
+    lead = read_chains_and_draws(given)
     values = {n: np.asarray(a) for n, a in given.items() if n not in redraw}
     models = models_in(model)
-    sets = _sets(posterior) if are_several(model) else None
+    sets = _count_datasets(posterior) if are_several(model) else None
     if (sets or 1) != len(models):
         raise ModelError(
             "posterior",
@@ -81,19 +81,19 @@ def predict(
             "posterior.sel(dataset=i).",
         )
     if sets is None:
-        return as_arviz(_grouped([_predicted(models[0], values, lead, key)], ()), {})
+        return as_arviz(_join_predictions([_predict_one(models[0], values, lead, key)], ()), {})
     keys = jax.random.split(make_key(key), sets)
     each = [{name: a[:, :, i] for name, a in values.items()} for i in range(sets)]
-    made = [_predicted(m, v, lead, k) for m, v, k in zip(models, each, keys, strict=True)]
-    return as_arviz(_grouped(made, (SET,)), {})
+    made = [_predict_one(m, v, lead, k) for m, v, k in zip(models, each, keys, strict=True)]
+    return as_arviz(_join_predictions(made, (SET,)), {})
 
 
-def _sets(posterior: Any) -> int | None:
+def _count_datasets(posterior: Any) -> int | None:
     """Count the models that a posterior is of; return None for that of a single model."""
     return dict(posterior["posterior"].sizes).get(SET) if "posterior" in posterior else None
 
 
-class _Predicted(NamedTuple):
+class _Prediction(NamedTuple):
     """Arrays by group, and what names their axes."""
 
     groups: dict[str, Arrays]
@@ -101,16 +101,18 @@ class _Predicted(NamedTuple):
     coords: Mapping[str, np.ndarray]
 
 
-def _predicted(model: Model, values: Arrays, lead: tuple[int, int], key: int | Array) -> _Predicted:
+def _predict_one(
+    model: Model, values: Arrays, lead: tuple[int, int], key: int | Array
+) -> _Prediction:
     """Predict from the posterior of one model, of shapes (*lead, *site)."""
     flat = {name: a.reshape(-1, *a.shape[2:]) for name, a in values.items()}
-    draws, account = simulated(model, flat, int(np.prod(lead)), key)
-    predicted = {n: a.reshape(*lead, *a.shape[1:]) for n, a in _new(draws).items()}
-    groups = {"posterior_predictive": predicted} | _data(model, draws, account)
-    return _Predicted(groups, account.dims, _coords(model))
+    draws, account = simulate(model, flat, int(np.prod(lead)), key)
+    predicted = {n: a.reshape(*lead, *a.shape[1:]) for n, a in _select_new(draws).items()}
+    groups = {"posterior_predictive": predicted} | _collect_data(model, draws, account)
+    return _Prediction(groups, account.dims, _coords_of(model))
 
 
-def _grouped(each: list[_Predicted], sets: tuple[str, ...]) -> dict[str, xarray.Dataset]:
+def _join_predictions(each: list[_Prediction], sets: tuple[str, ...]) -> dict[str, xarray.Dataset]:
     """Join the predictions of several models along a dimension of models."""
     first, groups = each[0], {}
     for group, arrays in first.groups.items():
@@ -119,7 +121,7 @@ def _grouped(each: list[_Predicted], sets: tuple[str, ...]) -> dict[str, xarray.
             name: np.stack([own.groups[group][name] for own in each], len(lead)) if sets else array
             for name, array in arrays.items()
         }
-        groups[group] = dataset(first.dims, first.coords, joined, (*lead, *sets))
+        groups[group] = make_dataset(first.dims, first.coords, joined, (*lead, *sets))
     return groups
 
 
@@ -139,19 +141,21 @@ def sample_prior(model: Model, draws: int = 1000, *, key: int | Array = 0) -> An
     Raises:
         ModelError: A latent site has a constraint and no prior.
     """
-    found, account = simulated(model, {}, draws, key)
+    found, account = simulate(model, {}, draws, key)
     prior = {name: array[None] for name, array in (found.latent | found.derived).items()}
     predicted = {name: array[None] for name, array in found.predicted.items()}
     drawn = {"prior": prior} | ({"prior_predictive": predicted} if predicted else {})
-    groups = {n: dataset(account.dims, _coords(model), arrays) for n, arrays in drawn.items()}
+    groups = {
+        n: make_dataset(account.dims, _coords_of(model), arrays) for n, arrays in drawn.items()
+    }
     known = {
-        name: dataset(account.dims, _coords(model), arrays, ())
-        for name, arrays in _data(model, found, account).items()
+        name: make_dataset(account.dims, _coords_of(model), arrays, ())
+        for name, arrays in _collect_data(model, found, account).items()
     }
     return as_arviz(groups | known, {})
 
 
-def _new(draws: Simulated) -> Mapping[str, Any]:
+def _select_new(draws: Simulated) -> Mapping[str, Any]:
     if not draws.predicted:
         raise ModelError(
             "model",
@@ -161,26 +165,30 @@ def _new(draws: Simulated) -> Mapping[str, Any]:
     return draws.predicted | draws.derived
 
 
-def simulated(
+def simulate(
     model: Model, values: Arrays, draws: int, key: int | Array
 ) -> tuple[Simulated, Account]:
     """Run a model once for each row of values, a slice at a time."""
     refuse_unless_model(model)
     draws = whole("draws", draws, 1)
     root = read_key_data(key)
-    account, numbers = _account(model, values, root)
+    account, numbers = _run_abstractly(model, values, root)
     size = min(rows_of(numbers), draws)
-    slices = [_slice(model, values, root, begin, size, draws) for begin in range(0, draws, size)]
+    slices = [
+        _simulate_slice(model, values, root, begin, size, draws) for begin in range(0, draws, size)
+    ]
     latent, derived, predicted, observed = zip(*slices, strict=True)
-    joined = Simulated(_joined(latent), _joined(derived), _joined(predicted), observed[0])
+    joined = Simulated(
+        _concatenate(latent), _concatenate(derived), _concatenate(predicted), observed[0]
+    )
     return joined, account
 
 
-def _joined(parts: Sequence[Arrays]) -> Arrays:
+def _concatenate(parts: Sequence[Arrays]) -> Arrays:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _slice(
+def _simulate_slice(
     model: Model, values: Arrays, root: Array, begin: int, size: int, draws: int
 ) -> Simulated:
     rows = np.minimum(np.arange(begin, begin + size), draws - 1)
@@ -209,7 +217,7 @@ def _run(
     return Simulated(latent, account.derived, reader.predicted, reader.observed), account
 
 
-def _account(model: Model, values: Arrays, root: Array) -> tuple[Account, int]:
+def _run_abstractly(model: Model, values: Arrays, root: Array) -> tuple[Account, int]:
     """Run abstractly, to learn the names of axes and how many numbers one draw makes.
 
     Raises:
@@ -232,11 +240,11 @@ def _account(model: Model, values: Arrays, root: Array) -> tuple[Account, int]:
     return found[0], sum(result.size for result in program.out_avals)
 
 
-def _coords(model: Model) -> Mapping[str, np.ndarray]:
+def _coords_of(model: Model) -> Mapping[str, np.ndarray]:
     return model.labels.coords
 
 
-def _data(model: Model, draws: Simulated, account: Account) -> dict[str, Arrays]:
+def _collect_data(model: Model, draws: Simulated, account: Account) -> dict[str, Arrays]:
     rest = {n: a for n, a in model.constants().items() if n not in account.dims}
     named = {"observed_data": draws.observed, "constant_data": rest}
     return {name: arrays for name, arrays in named.items() if arrays}

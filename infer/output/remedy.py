@@ -1,33 +1,33 @@
 """What may help a posterior whose geometry is hard, by how its model is written."""
 
 from ..density.base import LogDensity
-from ..density.spread import spread_by_others
+from ..density.spread import find_funnel_sites
 from ..engines.base import Engine
 from ..models.inputs.names import listed
 
 # Sites that are named.
-NAMED = 5
+MAX_NAMED = 5
 
 
-def non_centered(density: LogDensity | None) -> str:
+def advise_non_centered(density: LogDensity | None) -> str:
     """Advise to write non-centered what has another site as its scale; empty if there is none."""
-    names = () if density is None else spread_by_others(density)
+    names = () if density is None else find_funnel_sites(density)
     if not names:
         return ""
     them = "it" if len(names) == 1 else "them"
     return (
-        f"the scale of {listed(names, NAMED)} depends on other sites: write {them} "
+        f"the scale of {listed(names, MAX_NAMED)} depends on other sites: write {them} "
         "non-centered (centered=False; of a NumPyro model, by LocScaleReparam)"
     )
 
 
-def shorter_steps(engine: Engine) -> str:
+def advise_shorter_steps(engine: Engine) -> str:
     """Advise to raise the target acceptance of an engine that has one."""
     target = getattr(engine, "target_acceptance", None)
     return "" if target is None else f"raise target_acceptance (it is {target:g})"
 
 
-def either(*ways: str) -> str:
+def join_advice(*ways: str) -> str:
     """Join what may be done, with a capital in front and a full stop behind."""
     whole = ", or ".join(way for way in ways if way)
     return f"{whole[:1].upper()}{whole[1:]}." if whole else ""

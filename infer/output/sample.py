@@ -7,8 +7,8 @@ from jaxtyping import Array
 
 from ..calls import checks_arguments
 from ..counts import is_whole, whole
-from ..density.beginnings import Starts, as_starts, count_given
-from ..density.family import family
+from ..density.beginnings import Starts, count_chains, read_starts
+from ..density.family import make_family
 from ..engines.advi import ADVI
 from ..engines.base import Engine, Tuning
 from ..engines.map import MAP
@@ -19,13 +19,13 @@ from ..run.loop import SAMPLING
 from ..run.refusals import refuse_unless_engine
 from ..run.run import Run
 from ..run.start import start
-from .approximation import Approximation, approximations_of, prepare_findings
+from .approximation import Approximation, prepare_findings, read_approximations
 from .arviz import to_arviz
-from .optimum import Optimum, optima_of
-from .origin import remember
+from .optimum import Optimum, read_optima
+from .origin import remember_run
 from .surroundings import prepare_probe
 from .values import prepare_values
-from .verdict import Verdict, found_in
+from .verdict import Verdict, judge_run
 
 # Searches for a mode if no number is named.
 SEARCHES = 16
@@ -103,20 +103,20 @@ def sample(
     )  # fmt: skip
     # While XLA is still at the loop.
     prepare_values(run.density)
-    _advanced(run, draws).refuse_unless_repeated()
-    data, found = _result(run)
+    _advance(run, draws).refuse_unless_reproduced()
+    data, found = _make_result(run)
     data.attrs["verdict"] = "\n".join(found.findings)
     for finding in found.findings:
         warn(finding)
     return data
 
 
-def _result(run: Run) -> tuple[Any, Verdict]:
+def _make_result(run: Run) -> tuple[Any, Verdict]:
     """Make ArviZ data of a run and judge it; if that fails, the error keeps the run."""
     try:
         data = to_arviz(run)
-        remember(data, run)
-        return data, found_in(run, data)
+        remember_run(data, run)
+        return data, judge_run(run, data)
     except Exception as error:
         lost = RunError(
             "result",
@@ -138,7 +138,7 @@ def refuse_unless_sampler(engine: Engine | None) -> None:
         )
 
 
-def _refuse_others(engine: Any, kind: type[Engine], call: str) -> None:
+def _refuse_other_engines(engine: Any, kind: type[Engine], call: str) -> None:
     """Raise where a call gets an engine whose results are of another kind."""
     refuse_unless_engine(engine)
     if not isinstance(engine, kind):
@@ -150,7 +150,7 @@ def _refuse_others(engine: Any, kind: type[Engine], call: str) -> None:
         )
 
 
-def _advanced(run: Run, draws: int) -> Run:
+def _advance(run: Run, draws: int) -> Run:
     """Advance; after an interrupt, keep what every chain has."""
     try:
         return run.advance(draws)
@@ -204,27 +204,27 @@ def maximize(
         ModelError, StartError: As `sample` does.
     """
     engine = MAP() if engine is None else engine
-    _refuse_others(engine, MAP, "maximize")
-    count, how = _searches(model, engine, starts)
+    _refuse_other_engines(engine, MAP, "maximize")
+    count, how = _read_searches(model, engine, starts)
     run = start(model, engine, chains=count, starts=how, key=key, threads=threads, progress=False)
     # While XLA is still at the loop.
     if "minibatch" not in run.density.offers:
         prepare_probe(run.density)
-    found = optima_of(run.advance(1))
+    found = read_optima(run.advance(1))
     _warn([one.findings for one in found])
     return found if are_several(model) else found[0]
 
 
-def _searches(model: Any, engine: MAP, starts: Any) -> tuple[int, Any]:
+def _read_searches(model: Any, engine: MAP, starts: Any) -> tuple[int, Any]:
     """Count the searches that starts are for, and say where each begins."""
-    density = family(model, jacobian=engine.jacobian).member(0)
+    density = make_family(model, jacobian=engine.jacobian).member(0)
     if is_whole(starts) or isinstance(starts, bool | float):
         count = whole("starts", starts, 1)
         own = {site.name for site in density.latent} <= density.model.initial_values().keys()
         return count, ["initial", *["uniform"] * (count - 1)] if own else "uniform"
-    starts = as_starts(starts)
+    starts = read_starts(starts)
     several = isinstance(starts, list) and are_several(model)
-    return count_given(density, starts[0] if several and starts else starts) or SEARCHES, starts
+    return count_chains(density, starts[0] if several and starts else starts) or SEARCHES, starts
 
 
 def _warn(findings: Sequence[Sequence[str]]) -> None:
@@ -274,11 +274,11 @@ def fit(
             its `findings`.
     """
     engine = ADVI() if engine is None else engine
-    _refuse_others(engine, ADVI, "fit")
+    _refuse_other_engines(engine, ADVI, "fit")
     epochs = None if epochs is None else whole("epochs", epochs, 0)
     run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)
     # While XLA is still at the loop.
     prepare_findings(run.density)
-    found = approximations_of(run)
+    found = read_approximations(run)
     _warn([one.findings for one in found])
     return found if are_several(model) else found[0]

@@ -16,8 +16,8 @@ from ..engines.base import Engine
 from ..programs.native import Program, Refusal, program
 from ..run.run import Run
 from ..types import Vector
-from .origin import run_of
-from .remedy import either, non_centered
+from .origin import find_run
+from .remedy import advise_non_centered, join_advice
 
 # Gradients timed: enough to last far longer than a call.
 TIMED_SECONDS = 0.2
@@ -105,15 +105,15 @@ def why_slow(run: Any) -> Slowness:
         RunError: There is no draw yet, or no run is known for a result, such as one that was read
             from a file.
     """
-    run = run_of(run)
+    run = find_run(run)
     draws = run.draws()
     steps = draws.stats.get("n_steps", np.ones(draws.positions.shape[:2], int))
     largest = 2 ** np.ceil(np.log2(np.maximum(steps, 1) + 1)).astype(int) - 1
     sizes, counts = np.unique(largest, return_counts=True)
-    at_limit = float(np.mean(cut_short(run.engine, draws.stats)))
+    at_limit = float(np.mean(find_cut_short(run.engine, draws.stats)))
     return Slowness(
         asdict(run.timing),
-        _gradient_seconds(run, draws.positions[0, -1, : run.density.size]),
+        _time_gradient(run, draws.positions[0, -1, : run.density.size]),
         int(steps.sum()),
         run.executed,
         run.warmup_gradients,
@@ -121,11 +121,11 @@ def why_slow(run: Any) -> Slowness:
         tuple(zip(sizes.tolist(), counts.tolist(), strict=True)),
         at_limit,
         run.why_not_native,
-        either(LONGER, non_centered(run.density)) if at_limit > OFTEN else "",
+        join_advice(LONGER, advise_non_centered(run.density)) if at_limit > OFTEN else "",
     )
 
 
-def cut_short(engine: Engine, stats: Mapping[str, np.ndarray]) -> np.ndarray:
+def find_cut_short(engine: Engine, stats: Mapping[str, np.ndarray]) -> np.ndarray:
     """Tell which trajectories the engine's limit cut short, of the shape of a statistic."""
     for setting, stat in (("max_depth", "tree_depth"), ("max_steps", "n_steps")):
         limit = getattr(engine, setting, None)
@@ -134,13 +134,13 @@ def cut_short(engine: Engine, stats: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.zeros(1, bool)
 
 
-def _gradient_seconds(run: Run, position: np.ndarray) -> float:
+def _time_gradient(run: Run, position: np.ndarray) -> float:
     count = 100
     while True:
         arguments = (run.density, position, np.int32(count))
-        made, _ = program(_gradients, (), arguments, run.plan.form)
+        made, _ = program(_repeat_gradient, (), arguments, run.plan.form)
         if isinstance(made, Refusal):
-            made, _ = program(_gradients, (), arguments, "kernels")
+            made, _ = program(_repeat_gradient, (), arguments, "kernels")
         assert isinstance(made, Program)
         jax.block_until_ready(made.call(*arguments))
         began = time.perf_counter()
@@ -151,7 +151,7 @@ def _gradient_seconds(run: Run, position: np.ndarray) -> float:
         count = int(count * min(TIMED_SECONDS / max(spent, 1e-6), 1000))
 
 
-def _gradients(density: LogDensity, position: Vector, count: Array) -> Vector:
+def _repeat_gradient(density: LogDensity, position: Vector, count: Array) -> Vector:
     # Each begins where the last value and gradient say, so that neither can be left out.
     def step(_: Array, position: Vector) -> Vector:
         value, gradient = density.evaluate(position)

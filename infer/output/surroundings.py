@@ -14,11 +14,11 @@ from ..programs.native import Program, prepare, program
 ROWS = 16
 # Largest size of which the whole Hessian is made, by two gradients a column. Of larger ones, a
 # subspace of as many vectors is looked at.
-WHOLE = 64
+MAX_WHOLE = 64
 # Nats, and share of the log density, by which ends of searches for one mode may differ.
 NEAR, NEAR_SHARE = 1e-2, 1e-6
 # Points on the line from one end through another, with that one at 1.
-LINE = (0.5, 4.0, 8.0)
+LINE_POINTS = (0.5, 4.0, 8.0)
 # How near two ends are, in each coordinate and relative to it if it is large, that are one place
 # though the log density is flat around them.
 CLOSE = 0.1
@@ -65,7 +65,7 @@ class Probe(NamedTuple):
             filled = filled.astype(self.center.dtype)
         each = []
         for rows in filled.reshape(-1, ROWS, len(self.center)):
-            made, _ = program(_in_turn, (), (self.density, rows), "brief")
+            made, _ = program(_evaluate_in_turn, (), (self.density, rows), "brief")
             assert isinstance(made, Program)
             each.append(tuple(map(np.asarray, made.call(self.density, rows))))
         values, gradients = (np.concatenate(part)[:count] for part in zip(*each, strict=True))
@@ -86,10 +86,10 @@ class Probe(NamedTuple):
 def prepare_probe(density: LogDensity) -> None:
     """Begin to compile what a probe will ask for."""
     blank = np.zeros((ROWS, density.size), jax.dtypes.canonicalize_dtype(float))
-    prepare(_in_turn, (), (density, blank), "brief")
+    prepare(_evaluate_in_turn, (), (density, blank), "brief")
 
 
-def _in_turn(density: LogDensity, points: Array) -> tuple[Array, Array]:
+def _evaluate_in_turn(density: LogDensity, points: Array) -> tuple[Array, Array]:
     return jax.lax.map(density.evaluate, points)
 
 
@@ -98,7 +98,7 @@ def tolerance(lp: float) -> float:
     return NEAR + NEAR_SHARE * abs(lp)
 
 
-def sharers(probe: Probe, lp: float, ends: np.ndarray) -> np.ndarray:
+def find_same_mode(probe: Probe, lp: float, ends: np.ndarray) -> np.ndarray:
     """Return which searches ended at the center of a probe, within what a search leaves open.
 
     That is a small share of the spread of the posterior, which the line through each end measures:
@@ -116,25 +116,25 @@ def sharers(probe: Probe, lp: float, ends: np.ndarray) -> np.ndarray:
     if not np.isfinite(lp):
         return near
     with np.errstate(all="ignore"):
-        points = probe.center + np.array(LINE)[:, None, None] * ways
+        points = probe.center + np.array(LINE_POINTS)[:, None, None] * ways
         values, _ = probe.evaluate(points.reshape(-1, len(probe.center)))
-        falls = np.where(np.isfinite(values), lp - values, np.inf).reshape(len(LINE), -1)
+        falls = np.where(np.isfinite(values), lp - values, np.inf).reshape(len(LINE_POINTS), -1)
     half, inner, outer = falls
-    little = (half <= tolerance(lp)) & (outer <= LINE[2] ** 2 * tolerance(lp))
+    little = (half <= tolerance(lp)) & (outer <= LINE_POINTS[2] ** 2 * tolerance(lp))
     seen = outer > 1e3 * np.finfo(probe.center.dtype).eps * max(1.0, abs(lp))
     # Twice as far out a parabola has fallen four times as much.
     parabola = (outer >= 2 * inner) & (outer <= 8 * inner)
     return little & (near | (seen & parabola))
 
 
-def rise_from(probe: Probe, lp: float) -> Rise | None:
+def find_rise(probe: Probe, lp: float) -> Rise | None:
     """Look for a direction in which the log density rises from a stationary point.
 
     The direction of largest curvature of the Hessian is tried out: what is returned was seen. Of
     more than 64 coordinates, the Hessian is known on a subspace of 64 vectors that a block of
     random ones spans with it, so that a rise may be missed.
     """
-    bend, direction = _steepest(probe)
+    bend, direction = _largest_curvature(probe)
     if not bend > 0:
         return None
     resolution = max(NEAR, 1e3 * np.finfo(probe.center.dtype).eps * abs(lp))
@@ -145,14 +145,14 @@ def rise_from(probe: Probe, lp: float) -> Rise | None:
     seen = np.isfinite(gains) & (gains >= GAINED * resolution * np.tile(GAINS, 2))
     if not seen.any():
         return None
-    return Rise(float(gains[seen].max()), most_changed(probe.density, direction))
+    return Rise(float(gains[seen].max()), name_most_changed(probe.density, direction))
 
 
-def _steepest(probe: Probe) -> tuple[float, np.ndarray]:
+def _largest_curvature(probe: Probe) -> tuple[float, np.ndarray]:
     """Find the direction, with its curvature, that bends upwards most for its coordinates."""
     size = len(probe.center)
-    if size > WHOLE:
-        return _steepest_in_subspace(probe)
+    if size > MAX_WHOLE:
+        return _largest_curvature_in_subspace(probe)
     hessian = probe.bends(np.eye(size))
     hessian = 0.5 * (hessian + hessian.T)
     if not np.isfinite(hessian).all():
@@ -164,11 +164,11 @@ def _steepest(probe: Probe) -> tuple[float, np.ndarray]:
     return float(values[-1]), scale * vectors[:, -1]
 
 
-def _steepest_in_subspace(probe: Probe) -> tuple[float, np.ndarray]:
+def _largest_curvature_in_subspace(probe: Probe) -> tuple[float, np.ndarray]:
     """By a block Krylov subspace. Source: Golub & Van Loan (2013), section 10.3.6."""
     block = np.random.default_rng(0).normal(size=(len(probe.center), ROWS // 2))
     basis, images = np.empty((len(block), 0)), np.empty((len(block), 0))
-    while basis.shape[1] < WHOLE:
+    while basis.shape[1] < MAX_WHOLE:
         for _ in range(2):
             block = block - basis @ (basis.T @ block)
         block = np.linalg.qr(np.nan_to_num(block))[0]
@@ -182,7 +182,7 @@ def _steepest_in_subspace(probe: Probe) -> tuple[float, np.ndarray]:
     return float(values[-1]), basis @ vectors[:, -1]
 
 
-def most_changed(density: LogDensity, direction: np.ndarray) -> str:
+def name_most_changed(density: LogDensity, direction: np.ndarray) -> str:
     """Name the coordinates that a direction changes at least half as much as any, in order."""
     size, labels = np.abs(direction), density.labels()
     return listed([labels[i] for i in np.flatnonzero(size >= 0.5 * size.max())], 3)

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray
 
-from .angles import without_angles
+from .angles import replace_angles
 
 # Numbers that are looked at, and entries of all of them; and how many of the worst are named.
-MOST_NUMBERS, MOST_ENTRIES = 1000, 2**22
-JUDGED = 4
+MAX_NUMBERS, MAX_ENTRIES = 1000, 2**22
+MAX_JUDGED = 4
 BATCHES = 10
 # Draws of a chain that tell its median well enough, since only the side of each draw is asked.
-ENOUGH = 250
+MEDIAN_DRAWS = 250
 
 
 class Numbers(NamedTuple):
@@ -29,16 +29,16 @@ class Numbers(NamedTuple):
     draws: np.ndarray
 
 
-def numbers_of(posterior: xarray.Dataset) -> Numbers:
+def lay_out_numbers(posterior: xarray.Dataset) -> Numbers:
     """Lay out the numbers of a posterior that vary; of more than a thousand, evenly spaced ones.
 
     Angles are laid out as their cosines and sines.
     """
     lead = posterior.sizes["chain"], posterior.sizes["draw"]
-    plain = without_angles(posterior).items()
+    plain = replace_angles(posterior).items()
     arrays = {name: array.transpose("chain", "draw", ...) for name, array in plain}
     whole = sum(array.size for array in arrays.values()) // prod(lead)
-    stride = -(-whole // int(np.clip(MOST_ENTRIES // prod(lead), 1, MOST_NUMBERS)))
+    stride = -(-whole // int(np.clip(MAX_ENTRIES // prod(lead), 1, MAX_NUMBERS)))
     names, rows = [], []
     for name, array in arrays.items():
         flat = np.asarray(array).reshape(prod(lead), -1)[:, ::stride]
@@ -49,18 +49,18 @@ def numbers_of(posterior: xarray.Dataset) -> Numbers:
         rows.append(own[varying])
         coords = [posterior.coords.get(dim) for dim in array.dims[2:]]
         names += [
-            _name(str(name), np.unravel_index(i * stride, array.shape[2:]), coords)
+            _name_number(str(name), np.unravel_index(i * stride, array.shape[2:]), coords)
             for i in np.flatnonzero(varying)
         ]
     return Numbers(names, np.concatenate(rows).reshape(-1, *lead))
 
 
-def _name(name: str, place: Sequence[Any], coords: Sequence[xarray.DataArray | None]) -> str:
+def _name_number(name: str, place: Sequence[Any], coords: Sequence[xarray.DataArray | None]) -> str:
     labels = [str(i if c is None else c.values[i]) for i, c in zip(place, coords, strict=True)]
     return f"{name}[{','.join(labels)}]" if labels else name
 
 
-def suspects(draws: np.ndarray, fewest: int) -> list[int]:
+def find_suspects(draws: np.ndarray, fewest: int) -> list[int]:
     """Find the numbers whose effective sample size may be below `fewest`, the worst few of them.
 
     Asked are, of each number, its place above or below the median, and its distance from the median
@@ -81,14 +81,14 @@ def suspects(draws: np.ndarray, fewest: int) -> list[int]:
     found = set()
     for asked in (draws, distance):
         size = _coarse_ess(asked > _median(asked))
-        worst = np.argsort(size)[:JUDGED]
+        worst = np.argsort(size)[:MAX_JUDGED]
         found |= {int(i) for i in worst if size[i] < fewest}
     return sorted(found)
 
 
 def _median(draws: np.ndarray) -> np.ndarray:
     """Find medians, of draws of shape (numbers, chains, draws), from some draws of each chain."""
-    thinned = draws[..., :: -(-draws.shape[2] // ENOUGH)].reshape(len(draws), -1)
+    thinned = draws[..., :: -(-draws.shape[2] // MEDIAN_DRAWS)].reshape(len(draws), -1)
     middle = thinned.shape[1] // 2
     return np.partition(thinned, middle)[:, middle, None, None]
 

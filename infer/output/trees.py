@@ -32,7 +32,7 @@ def tree_of(model: Model, result: Any) -> Any:
         ModelError: The model was not made of a tree, or a value is missing.
     """
     refuse_unless_model(model)
-    return model.tree(values_of(result))
+    return model.tree(read_values(result))
 
 
 @checks_arguments("infer.map_trees")
@@ -54,35 +54,35 @@ def map_trees(function: Callable[[Any], Any], model: Model, posterior: Any) -> A
         ModelError: The values do not share axes of chains and draws, or one is missing.
     """
     refuse_unless_model(model)
-    values = {name: _as_jax_has(array) for name, array in values_of(posterior).items()}
-    lead = lead_of(values)
+    values = {name: _as_jax_type(array) for name, array in read_values(posterior).items()}
+    lead = read_chains_and_draws(values)
     flat = {name: a.reshape(-1, *a.shape[2:]) for name, a in values.items()}
 
     def one(model: Model, values: Mapping[str, Any]) -> Any:
         return function(model.tree(values))
 
     count = prod(lead)
-    rows = min(rows_of(_numbers(one, model, flat)), count)
+    rows = min(rows_of(_count_numbers(one, model, flat)), count)
     blank = {name: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype) for name, a in flat.items()}
     call = recalled(jax.vmap(one, (None, 0)), model, blank)
     results = mapped(lambda own: call(model, own), cut(flat, rows), count)
     return jax.tree.map(lambda a: a.reshape(lead + a.shape[1:]), results)
 
 
-def _as_jax_has(array: Any) -> np.ndarray:
+def _as_jax_type(array: Any) -> np.ndarray:
     """Bring an array to a type that JAX has, such as single precision."""
     array = np.asarray(array)
     return array.astype(jax.dtypes.canonicalize_dtype(array.dtype), copy=False)
 
 
-def _numbers(one: Callable[..., Any], model: Model, flat: Mapping[str, np.ndarray]) -> int:
+def _count_numbers(one: Callable[..., Any], model: Model, flat: Mapping[str, np.ndarray]) -> int:
     """Count the numbers that go in for one draw, or come out if those are more."""
     first = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in flat.items()}
     made = jax.eval_shape(one, model, first)
     return max(sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (first, made))
 
 
-def values_of(result: Any) -> Mapping[str, Any]:
+def read_values(result: Any) -> Mapping[str, Any]:
     """Read values by name: of an `Optimum`, of ArviZ data with a posterior, or as they are."""
     if isinstance(result, Optimum):
         return result.values
@@ -96,10 +96,10 @@ def values_of(result: Any) -> Mapping[str, Any]:
             f"a {type(result).__name__} holds no posterior",
             "Give an Optimum, ArviZ data with a posterior, or values by name.",
         ) from error
-    return _joined({name: np.asarray(array) for name, array in posterior.data_vars.items()})
+    return _join_complex({name: np.asarray(array) for name, array in posterior.data_vars.items()})
 
 
-def lead_of(given: Mapping[str, Any]) -> tuple[int, int]:
+def read_chains_and_draws(given: Mapping[str, Any]) -> tuple[int, int]:
     """Return the numbers of chains and draws that values by name share."""
     shapes = {np.shape(array)[:2] for array in given.values()}
     if len(shapes) != 1 or len(lead := shapes.pop()) != 2:
@@ -111,7 +111,7 @@ def lead_of(given: Mapping[str, Any]) -> tuple[int, int]:
     return lead
 
 
-def _joined(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _join_complex(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Join complex numbers, which ArviZ data hold in two parts."""
     real = {n.removesuffix(".real"): a for n, a in arrays.items() if n.endswith(".real")}
     whole = {n: a + 1j * arrays[f"{n}.imag"] for n, a in real.items() if f"{n}.imag" in arrays}

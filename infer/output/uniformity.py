@@ -25,7 +25,7 @@ class Band(NamedTuple):
     high: np.ndarray
 
 
-def probability(ranks: np.ndarray, largest: int) -> float:
+def compute_p_value(ranks: np.ndarray, largest: int) -> float:
     """Compute the probability that uniform ranks are at least as uneven.
 
     Args:
@@ -36,12 +36,12 @@ def probability(ranks: np.ndarray, largest: int) -> float:
         The probability; small where the ranks are not uniform.
     """
     tails = _Tails(len(ranks), largest)
-    level = min(tails.level(below(ranks, largest)), 1.0)
+    level = min(tails.level(count_below(ranks, largest)), 1.0)
     # A touch more, so that counts as unlikely as these are outside.
-    return float(1 - _within(tails.band(level * (1 + 1e-9)), len(ranks)))
+    return float(1 - _probability_within(tails.band(level * (1 + 1e-9)), len(ranks)))
 
 
-def band(count: int, largest: int, false_alarm: float) -> Band:
+def find_band(count: int, largest: int, false_alarm: float) -> Band:
     """Find the narrowest band that uniform ranks leave with no more than a given probability.
 
     Args:
@@ -53,12 +53,12 @@ def band(count: int, largest: int, false_alarm: float) -> Band:
     low, high = np.log(1e-12), 0.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        fits = 1 - _within(tails.band(np.exp(middle)), count) <= false_alarm
+        fits = 1 - _probability_within(tails.band(np.exp(middle)), count) <= false_alarm
         low, high = (middle, high) if fits else (low, middle)
     return tails.band(np.exp(low))
 
 
-def below(ranks: np.ndarray, largest: int) -> np.ndarray:
+def count_below(ranks: np.ndarray, largest: int) -> np.ndarray:
     """Count the ranks below 1, 2, ..., `largest`."""
     return np.cumsum(np.bincount(ranks, minlength=largest + 1))[:-1]
 
@@ -88,7 +88,7 @@ class _Tails:
         return Band(low, high)
 
 
-def _within(within: Band, count: int) -> float:
+def _probability_within(within: Band, count: int) -> float:
     """Probability that the cumulated counts of uniform ranks stay within a band."""
     number = np.arange(count + 1)
     log_factorial = _log_factorial(count)

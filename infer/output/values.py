@@ -13,13 +13,13 @@ from .slices import cut, mapped, rows_of
 
 
 def prepare_values(density: LogDensity) -> None:
-    """Begin to compile what `constrained` and `observed_values` will ask for."""
+    """Begin to compile what `constrain_all` and `compute_observed` will ask for."""
     blank = np.zeros((rows_of(density.size), density.size), jnp.result_type(float))
     prepare(_constrain, (), (density, blank), "kernels")
     prepare(_observe, (), (density,), "kernels")
 
 
-def constrained(density: LogDensity, positions: np.ndarray) -> dict[str, np.ndarray]:
+def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.ndarray]:
     """Map positions of shape (*batch, size) to values of shape (*batch, *site).
 
     Returns:
@@ -47,7 +47,7 @@ def _constrain(density: LogDensity, positions: Array) -> dict[str, Array]:
     return jax.vmap(density.constrain)(positions)
 
 
-def observed_values(density: LogDensity) -> dict[str, np.ndarray]:
+def compute_observed(density: LogDensity) -> dict[str, np.ndarray]:
     """Return what a model observes, by name, on the host."""
     made, _ = program(_observe, (), (density,), "kernels")
     assert isinstance(made, Program)

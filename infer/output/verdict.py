@@ -13,16 +13,16 @@ from ..density.base import LogDensity
 from ..engines.base import Engine
 from ..numerics.agreement import split_rhat
 from ..run.run import Run
-from .angles import across_the_cut, without_angles
+from .angles import find_wrapped_angles, replace_angles
 from .arviz import SET, to_arviz
-from .moved import moved
-from .origin import run_of
-from .remedy import either, non_centered, shorter_steps
-from .slowness import LONGER, OFTEN, cut_short
-from .suspects import MOST_NUMBERS, Numbers, numbers_of, suspects
+from .moved import describe_moves
+from .origin import find_run
+from .remedy import advise_non_centered, advise_shorter_steps, join_advice
+from .slowness import LONGER, OFTEN, find_cut_short
+from .suspects import MAX_NUMBERS, Numbers, find_suspects, lay_out_numbers
 
 # Of fewer draws per chain, R-hat, ESS and E-BFMI are noise.
-FEWEST_DRAWS = 100
+MIN_DRAWS = 100
 # Vehtari et al. (2021), Rank-normalization, folding, and localization, section 4.
 LARGEST_RHAT = 1.01
 SMALLEST_ESS = 100
@@ -37,7 +37,7 @@ SMALLEST_BFMI = 0.3
 # Fewer divergent transitions are single ones, which say nothing of where the draws are.
 DIVERGENT = 0.001
 # Sites or chains that are named.
-NAMED = 5
+MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,16 @@ def verdict(run: Any) -> Verdict:
         RunError: There is no draw yet, or no run is known for a result, such as one that was read
             from a file.
     """
-    run = run_of(run)
-    return found_in(run, to_arviz(run))
+    run = find_run(run)
+    return judge_run(run, to_arviz(run))
 
 
-def found_in(run: Run, data: Any) -> Verdict:
+def judge_run(run: Run, data: Any) -> Verdict:
     """Say what is wrong with a run whose draws are in ArviZ data already."""
-    return Verdict((*judged(run.engine, data, run.density).findings, *moved(run)))
+    return Verdict((*judge_draws(run.engine, data, run.density).findings, *describe_moves(run)))
 
 
-def judged(engine: Engine, data: Any, density: LogDensity | None = None) -> Verdict:
+def judge_draws(engine: Engine, data: Any, density: LogDensity | None = None) -> Verdict:
     """Say what is wrong with draws in ArviZ data.
 
     Args:
@@ -91,27 +91,29 @@ def judged(engine: Engine, data: Any, density: LogDensity | None = None) -> Verd
         data: What `to_arviz` returned.
         density: Their log density, if advice shall look at how the model is written.
     """
-    posterior, stats = _group(data, "posterior"), _group(data, "sample_stats")
+    posterior, stats = _read_group(data, "posterior"), _read_group(data, "sample_stats")
     # Not as arrays with coordinates, each of which takes longer to make than to judge.
     stats = {str(name): np.asarray(stats.variables[name]) for name in stats}
     if SET in posterior.dims:
-        return Verdict((*_of_sets(engine, stats, posterior), *across_the_cut(posterior)))
+        return Verdict(
+            (*_find_in_datasets(engine, stats, posterior), *find_wrapped_angles(posterior))
+        )
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-    findings = [*_divergent(engine, stats, density), *_at_limit(engine, stats, density)]
-    if draws >= FEWEST_DRAWS:
-        judge = _unmixed if chains <= MANY_CHAINS else _unmixed_of_many
-        findings += [*_low_energy(stats, density), *judge(numbers_of(posterior))]
-    return Verdict((*findings, *across_the_cut(posterior)))
+    findings = [*_find_divergent(engine, stats, density), *_find_cut_short(engine, stats, density)]
+    if draws >= MIN_DRAWS:
+        judge = _find_unmixed if chains <= MANY_CHAINS else _find_unmixed_of_many
+        findings += [*_find_low_bfmi(stats, density), *judge(lay_out_numbers(posterior))]
+    return Verdict((*findings, *find_wrapped_angles(posterior)))
 
 
-def _group(data: Any, name: str) -> xarray.Dataset:
+def _read_group(data: Any, name: str) -> xarray.Dataset:
     if name not in data:
         return xarray.Dataset()
     group = data[name]
     return group.to_dataset() if hasattr(group, "to_dataset") else group
 
 
-def _divergent(
+def _find_divergent(
     engine: Engine, stats: Mapping[str, np.ndarray], density: LogDensity | None
 ) -> Iterator[str]:
     diverging = stats.get("diverging")
@@ -120,7 +122,7 @@ def _divergent(
     stuck = np.flatnonzero(diverging.all(1))
     if len(stuck):
         yield (
-            f"every transition of {_chains(stuck)} diverged: stuck where it began. Look at "
+            f"every transition of {_name_chains(stuck)} diverged: stuck where it began. Look at "
             "infer.check(model) and infer.explain(model), or give other starts=."
         )
     if diverging.mean() >= DIVERGENT:
@@ -128,38 +130,38 @@ def _divergent(
             f"{diverging.sum()} of {diverging.size} transitions after warm-up diverged "
             f"({diverging.mean():.1%}), so the draws may miss a part of the posterior. "
             "infer.explain_divergences(result) says where. "
-            f"{either(non_centered(density), shorter_steps(engine))}"
+            f"{join_advice(advise_non_centered(density), advise_shorter_steps(engine))}"
         ).strip()
 
 
-def _at_limit(
+def _find_cut_short(
     engine: Engine, stats: Mapping[str, np.ndarray], density: LogDensity | None
 ) -> Iterator[str]:
-    share = float(cut_short(engine, stats).mean())
+    share = float(find_cut_short(engine, stats).mean())
     if share > OFTEN:
         limit = "max_depth" if hasattr(engine, "max_depth") else "max_steps"
         yield (
             f"{share:.0%} of the trajectories were cut short by {limit}={getattr(engine, limit)}: "
             "the posterior is badly scaled or strongly curved. "
-            f"{either(LONGER, non_centered(density))} infer.why_slow(result) says how long they "
-            "are."
+            f"{join_advice(LONGER, advise_non_centered(density))} infer.why_slow(result) says how "
+            "long they are."
         )
 
 
-def _low_energy(stats: Mapping[str, np.ndarray], density: LogDensity | None) -> Iterator[str]:
+def _find_low_bfmi(stats: Mapping[str, np.ndarray], density: LogDensity | None) -> Iterator[str]:
     if "energy" not in stats:
         return
-    low = missing_information(stats["energy"])
+    low = compute_bfmi(stats["energy"])
     chains = np.flatnonzero(low < SMALLEST_BFMI)
     if len(chains):
         yield (
-            f"E-BFMI is {np.nanmin(low):.2f} (below {SMALLEST_BFMI}) in {_chains(chains)}: "
+            f"E-BFMI is {np.nanmin(low):.2f} (below {SMALLEST_BFMI}) in {_name_chains(chains)}: "
             "energies change slowly from draw to draw, as they do if tails are heavy. "
-            f"{either(non_centered(density), 'give priors lighter tails')}"
+            f"{join_advice(advise_non_centered(density), 'give priors lighter tails')}"
         )
 
 
-def missing_information(energy: np.ndarray) -> np.ndarray:
+def compute_bfmi(energy: np.ndarray) -> np.ndarray:
     """Compute E-BFMI of each chain, from energies of shape (chains, draws, ...).
 
     Source: Betancourt (2016), arXiv 1604.00695, equation 8.
@@ -168,16 +170,16 @@ def missing_information(energy: np.ndarray) -> np.ndarray:
         return (np.diff(energy, axis=1) ** 2).mean(1) / energy.var(1, ddof=1)
 
 
-def _unmixed(numbers: Numbers) -> Iterator[str]:
+def _find_unmixed(numbers: Numbers) -> Iterator[str]:
     chains = numbers.draws.shape[1]
-    coarse = suspects(numbers.draws, MARGIN * SMALLEST_ESS * chains)
+    coarse = find_suspects(numbers.draws, MARGIN * SMALLEST_ESS * chains)
     judged = [(numbers.names[i], numbers.draws[i]) for i in coarse]
     rhat = {name: float(az.rhat(draws)) for name, draws in judged} if chains > 1 else {}
     high = {name: r for name, r in rhat.items() if r > LARGEST_RHAT}
     if high:
         yield (
-            f"R-hat reaches {max(high.values()):.3f} (above {LARGEST_RHAT}), of {_worst(high)}: "
-            "the chains do not agree yet. Draw more (draws=), warm up for longer (warmup=), or "
+            f"R-hat reaches {max(high.values()):.3f} (above {LARGEST_RHAT}), of {_name_worst(high)}"
+            ": the chains do not agree yet. Draw more (draws=), warm up for longer (warmup=), or "
             "look for several modes with arviz.plot_trace."
         )
     ess = {name: float(az.ess(draws)) for name, draws in judged}
@@ -185,36 +187,37 @@ def _unmixed(numbers: Numbers) -> Iterator[str]:
     if low:
         yield (
             f"the effective sample size is down to {-max(low.values()):.0f} (below {SMALLEST_ESS} "
-            f"a chain), of {_worst(low)}: their means and intervals are uncertain. Draw more "
+            f"a chain), of {_name_worst(low)}: their means and intervals are uncertain. Draw more "
             "(draws=); infer.why_slow(result) says what a draw costs."
         )
 
 
-def _unmixed_of_many(numbers: Numbers) -> Iterator[str]:
+def _find_unmixed_of_many(numbers: Numbers) -> Iterator[str]:
     rhat = split_rhat(np.moveaxis(numbers.draws, 0, -1))
     high = {n: r for n, r in zip(numbers.names, rhat, strict=True) if r > LARGEST_RHAT_OF_MANY}
     if high:
         yield (
             f"R-hat of {numbers.draws.shape[1]} chains reaches {max(high.values()):.3f} (above "
-            f"{LARGEST_RHAT_OF_MANY}), of {_worst(high)}: the chains do not agree yet. Warm up for "
-            "longer (warmup=), draw more (draws=), or look for several modes with arviz.plot_trace."
+            f"{LARGEST_RHAT_OF_MANY}), of {_name_worst(high)}: the chains do not agree yet. "
+            "Warm up for longer (warmup=), draw more (draws=), or look for several modes with "
+            "arviz.plot_trace."
         )
 
 
-def _of_sets(
+def _find_in_datasets(
     engine: Engine, stats: Mapping[str, np.ndarray], posterior: xarray.Dataset
 ) -> Iterator[str]:
     """Count the data sets concerned; statistics have the shape (chains, draws, data sets)."""
     none = np.zeros((1, 1, 1), bool)
     concerned = {
         "transitions diverged": stats.get("diverging", none).mean((0, 1)) >= DIVERGENT,
-        "trajectories were cut short": (none + cut_short(engine, stats)).mean((0, 1)) > OFTEN,
+        "trajectories were cut short": (none + find_cut_short(engine, stats)).mean((0, 1)) > OFTEN,
     }
-    if posterior.sizes["draw"] >= FEWEST_DRAWS:
+    if posterior.sizes["draw"] >= MIN_DRAWS:
         if "energy" in stats:
-            low = missing_information(stats["energy"]) < SMALLEST_BFMI
+            low = compute_bfmi(stats["energy"]) < SMALLEST_BFMI
             concerned[f"E-BFMI is below {SMALLEST_BFMI}"] = low.any(0)
-        concerned[f"R-hat is above {LARGEST_RHAT}"] = _disagreeing(posterior)
+        concerned[f"R-hat is above {LARGEST_RHAT}"] = _find_disagreeing(posterior)
     counts = [f"{what} in {int(which.sum())}" for what, which in concerned.items() if which.any()]
     if counts:
         yield (
@@ -223,12 +226,12 @@ def _of_sets(
         )
 
 
-def _disagreeing(posterior: xarray.Dataset) -> np.ndarray:
+def _find_disagreeing(posterior: xarray.Dataset) -> np.ndarray:
     """Return which data sets have a number whose chains disagree, by R-hat without ranks."""
-    plain = without_angles(posterior).values()
+    plain = replace_angles(posterior).values()
     arrays = [array.transpose("chain", "draw", SET, ...) for array in plain]
     entries = int(np.prod(arrays[0].shape[:3]))
-    stride = -(-sum(array.size for array in arrays) // (MOST_NUMBERS * entries))
+    stride = -(-sum(array.size for array in arrays) // (MAX_NUMBERS * entries))
     high = []
     for array in arrays:
         numbers = np.asarray(array).reshape(*array.shape[:3], -1)[..., ::stride]
@@ -237,13 +240,13 @@ def _disagreeing(posterior: xarray.Dataset) -> np.ndarray:
     return np.any(high, 0)
 
 
-def _chains(indices: np.ndarray) -> str:
-    rest = f" and {len(indices) - NAMED} more" if len(indices) > NAMED else ""
-    which = ", ".join(map(str, indices[:NAMED]))
+def _name_chains(indices: np.ndarray) -> str:
+    rest = f" and {len(indices) - MAX_NAMED} more" if len(indices) > MAX_NAMED else ""
+    which = ", ".join(map(str, indices[:MAX_NAMED]))
     return f"chain{'s' * (len(indices) > 1)} {which}{rest}"
 
 
-def _worst(found: Mapping[str, float]) -> str:
+def _name_worst(found: Mapping[str, float]) -> str:
     """Name the numbers, the largest first."""
     names = sorted(found, key=lambda name: -found[name])
-    return ", ".join(names[:NAMED]) + (" and others" if len(names) > NAMED else "")
+    return ", ".join(names[:MAX_NAMED]) + (" and others" if len(names) > MAX_NAMED else "")

@@ -11,7 +11,7 @@ import numpy as np
 from ..calls import checks_arguments
 from ..counts import whole
 from ..density.base import LogDensity
-from ..density.family import family
+from ..density.family import make_family
 from ..engines.base import Engine
 from ..engines.hmc import HMC
 from ..engines.nuts import NUTS
@@ -98,7 +98,7 @@ def choose(model: Model | Sequence[Model], *, chains: int = 4) -> Choice:
         EngineError: No sampler works for it; the message says what does.
     """
     chains = whole("chains", chains, 1)
-    members = family(model, jacobian=True)
+    members = make_family(model, jacobian=True)
     return choose_from(gather_facts(members.member(0)), describe_machine(), chains, members.count)
 
 

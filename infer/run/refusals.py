@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..density.base import LogDensity
-from ..density.normal_prior import not_normal
+from ..density.normal_prior import find_not_normal
 from ..engines.base import Engine
 from ..errors import EngineError
 
@@ -84,7 +84,7 @@ def _refuse_without_prior(density: LogDensity, engine: Engine) -> None:
 
 
 def _refuse_other_priors(density: LogDensity, engine: Engine) -> None:
-    names = ", ".join(map(repr, not_normal(density.latent)))
+    names = ", ".join(map(repr, find_not_normal(density.latent)))
     raise EngineError(
         type(engine).__name__,
         f"it needs a normal prior in the flat vector, but the prior of {names} is not normal there",

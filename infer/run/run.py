@@ -13,7 +13,7 @@ import numpy as np
 from ..counts import whole
 from ..density.base import LogDensity
 from ..density.family import Family, nothing_of
-from ..density.repeats import refuse_unless_repeated
+from ..density.repeats import refuse_unless_reproduced
 from ..density.start import Evaluate
 from ..engines.base import Draws, Engine, Tuning
 from ..errors import RunError
@@ -248,7 +248,7 @@ class Run:
             )
         return self.engine.finish(self._format.unpack(self._records(fewest)))
 
-    def refuse_unless_repeated(self) -> None:
+    def refuse_unless_reproduced(self) -> None:
         """Check that the programs of starts and chains speak of one density; see `repeats.py`.
 
         Raises:
@@ -261,7 +261,7 @@ class Run:
         positions = draws.positions[:, 0]
         if "lp" in draws.stats and positions.shape[1] == self.density.size:
             lp = draws.stats["lp"][:, 0]
-            refuse_unless_repeated(self.family, positions, lp, self.evaluate)
+            refuse_unless_reproduced(self.family, positions, lp, self.evaluate)
 
     def fewest(self) -> int:
         """Count the draws of the present window that every chain has."""

@@ -13,11 +13,11 @@ from jaxtyping import Array
 
 from ..calls import checks_arguments
 from ..counts import whole
-from ..density.beginnings import Starts, are_sought, as_starts, beginnings
-from ..density.family import Family, family
+from ..density.beginnings import Starts, assign_starts, needs_search, read_starts
+from ..density.family import Family, make_family
 from ..density.gathers import check_indices
-from ..density.slopes import warn_of_slopes
-from ..density.start import Points, evaluator, find_starts
+from ..density.slopes import warn_of_wrong_gradients
+from ..density.start import Points, find_starts, make_evaluator
 from ..density.unused import warn_of_unused
 from ..engines.base import Engine, Tuning
 from ..errors import RunError
@@ -81,7 +81,7 @@ def start(
     warmup = None if warmup is None else whole("warmup", warmup, 0)
     root = read_key_data(key)
     refuse_unless_engine(engine)
-    members = family(model, jacobian=engine is None or engine.jacobian)
+    members = make_family(model, jacobian=engine is None or engine.jacobian)
     density = members.member(0)
     engine, reasons = _chosen(members, chains, state) if engine is None else (engine, ())
     refuse_unless_offered(density, engine)
@@ -91,8 +91,8 @@ def start(
     members = Family(jax.tree.map(on_device, members.shared), members.own, members.count)
     if state is not None:
         return _resumed(members, engine, state, progress, reasons)
-    begins = as_starts(choose_starts(engine, starts))
-    beginnings(members, chains, begins)
+    begins = read_starts(choose_starts(engine, starts))
+    assign_starts(members, chains, begins)
     engine = engine.prepared([members.member(i) for i in range(members.count)])
     warmup = engine.warmup_for(chains) if warmup is None else warmup
     keys, start_key = derive_chain_keys(root, chains * members.count)
@@ -109,15 +109,15 @@ def start(
         progress=progress,
         reasons=reasons,
     )
-    if are_sought(begins):
+    if needs_search(begins):
         # Values that the user gives are looked at before anything compiles.
         run.prepare()
         prepare(_init_all, (engine, density.has_value), tuple(blank), "brief")
     began = time.perf_counter()
     points, spare = find_starts(members, chains, start_key, begins)
-    run.evaluate = evaluator(members, chains, start_key, begins)
+    run.evaluate = make_evaluator(members, chains, start_key, begins)
     if "gradient" in engine.needs:
-        warn_of_slopes(members, points, run.evaluate)
+        warn_of_wrong_gradients(members, points, run.evaluate)
     run.tuning = _first_tuning(engine, points, members.count, tuning)
     run.groups = _first_groups(keys, _init(engine, density.has_value, points), run.plan.width)
     # An early end leaves out other windows than the last.

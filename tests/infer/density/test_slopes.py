@@ -12,7 +12,7 @@ import bijectors as bj
 import infer
 from infer.density import slopes
 from infer.density.family import alone
-from infer.density.start import evaluator, find_starts
+from infer.density.start import find_starts, make_evaluator
 
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
@@ -24,7 +24,7 @@ def look(function, chains=4, starts="uniform"):
     """Ask as a run does, without the loop of an engine."""
     family, key = alone(infer.log_density(infer.model(function))), np.array([0, 1], np.uint32)
     found, _ = find_starts(family, chains, key, starts)
-    slopes.warn_of_slopes(family, found, evaluator(family, chains, key, starts))
+    slopes.warn_of_wrong_gradients(family, found, make_evaluator(family, chains, key, starts))
 
 
 @jax.custom_jvp
@@ -129,7 +129,7 @@ def test_sound_models_raise_no_alarm(function, precision):
 def test_the_question_compiles_nothing_and_is_put_once(monkeypatch):
     look(funnel, 3)
     before, asked = len(compiled), []
-    monkeypatch.setattr(slopes, "_found", lambda *_: asked.append(1) or [])
+    monkeypatch.setattr(slopes, "_find_wrong_slopes", lambda *_: asked.append(1) or [])
     look(funnel, 3)
     assert not asked
     slopes._known.clear()

@@ -49,8 +49,8 @@ def test_other_types_are_refused():
 
 def test_uniform_starts_are_the_same_at_once_and_one_attempt_at_a_time(monkeypatch):
     keys = threefry.fold_in(np.array([0, 7], np.uint32), np.arange(6).reshape(2, 3))
-    at_once = start._uniform(keys, 5)
+    at_once = start._draw_uniform(keys, 5)
     monkeypatch.setattr(start, "SMALL", 0)
-    np.testing.assert_array_equal(start._uniform(keys, 5), at_once)
+    np.testing.assert_array_equal(start._draw_uniform(keys, 5), at_once)
     assert at_once.shape == (2, 3, 5)
     assert np.unique(at_once).size == at_once.size

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from infer.output.uniformity import band, below, probability
+from infer.output.uniformity import compute_p_value, count_below, find_band
 
 
 def statistic(ranks, largest):
@@ -24,7 +24,7 @@ def test_it_is_the_share_of_all_ranks_that_are_as_uneven():
     statistics = np.array([statistic(ranks, 3) for ranks in every])
     for ranks in every[::97]:
         expected = np.mean(statistics <= statistic(ranks, 3) * (1 + 1e-9))
-        assert probability(ranks, 3) == pytest.approx(expected, abs=1e-12)
+        assert compute_p_value(ranks, 3) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -39,15 +39,15 @@ def test_it_is_the_share_of_all_ranks_that_are_as_uneven():
 )
 def test_ranks_leave_the_band_where_their_probability_is_small(weights):
     ranks = np.random.default_rng(0).choice(100, 300, p=weights / weights.sum())
-    edge, counts = band(300, 99, 0.01), below(ranks, 99)
+    edge, counts = find_band(300, 99, 0.01), count_below(ranks, 99)
     outside = bool(((counts < edge.low) | (counts > edge.high)).any())
-    assert outside == (probability(ranks, 99) < 0.01)
+    assert outside == (compute_p_value(ranks, 99) < 0.01)
     assert outside == (weights.std() > 0)
 
 
 def test_a_band_is_left_as_often_as_it_says():
     """20,000 vectors of ranks; within five standard errors, a false alarm in a million."""
-    edge, rng = band(40, 9, 0.05), np.random.default_rng(1)
+    edge, rng = find_band(40, 9, 0.05), np.random.default_rng(1)
     counts = np.cumsum(rng.multinomial(40, np.full(10, 0.1), size=20_000), 1)[:, :-1]
     outside = ((counts < edge.low) | (counts > edge.high)).any(1).mean()
     # Counts are whole, so the band cannot be as narrow as asked for.

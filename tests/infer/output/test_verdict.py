@@ -15,11 +15,11 @@ import xarray
 import bijectors as bj
 import infer
 from infer import nested_rhat
-from infer.density.spread import spread_by_others
+from infer.density.spread import find_funnel_sites
 from infer.output import origin
-from infer.output.angles import marked
-from infer.output.suspects import MOST_NUMBERS, numbers_of, suspects
-from infer.output.verdict import judged, missing_information
+from infer.output.angles import mark_angles
+from infer.output.suspects import MAX_NUMBERS, find_suspects, lay_out_numbers
+from infer.output.verdict import compute_bfmi, judge_draws
 
 from .. import targets
 
@@ -52,7 +52,7 @@ def result(values, **stats):
 
 
 def findings(values, engine=None, **stats):
-    return judged(engine or infer.NUTS(), result(values, **stats)).findings
+    return judge_draws(engine or infer.NUTS(), result(values, **stats)).findings
 
 
 def good(*shape, seed=3):
@@ -61,7 +61,7 @@ def good(*shape, seed=3):
 
 def test_independent_draws_are_not_talked_about():
     assert findings({"mu": good(), "theta": good(3)}) == ()
-    assert str(judged(infer.NUTS(), result({"mu": good()}))) == "no problems found"
+    assert str(judge_draws(infer.NUTS(), result({"mu": good()}))) == "no problems found"
 
 
 def test_divergences_are_counted_and_a_chain_of_nothing_else_is_named():
@@ -88,7 +88,7 @@ def test_a_single_divergence_of_thousands_is_not_talked_about():
             {"diverging": (("chain", "draw", "dataset"), diverging[..., None])}
         ),
     }
-    assert judged(infer.NUTS(), sets).findings == ()
+    assert judge_draws(infer.NUTS(), sets).findings == ()
 
 
 def spread_out(site):
@@ -107,14 +107,14 @@ def hierarchy():
 
 def test_advice_names_what_is_centered_on_another_site_and_nothing_else():
     density = infer.log_density(infer.model(spread_out))
-    assert spread_by_others(density) == ("centered", "others")
-    assert spread_by_others(infer.log_density(infer.from_numpyro(hierarchy))) == ("level",)
+    assert find_funnel_sites(density) == ("centered", "others")
+    assert find_funnel_sites(infer.log_density(infer.from_numpyro(hierarchy))) == ("level",)
     diverging = np.ones((CHAINS, DRAWS), bool)
     diverging[:, 0] = False
     data = result({"mu": good()}, diverging=diverging)
-    (only,) = judged(infer.NUTS(), data, density).findings
+    (only,) = judge_draws(infer.NUTS(), data, density).findings
     assert "The scale of centered, others depends on other sites: write them non-centered" in only
-    (only,) = judged(infer.NUTS(), data, infer.log_density(targets.normal())).findings
+    (only,) = judge_draws(infer.NUTS(), data, infer.log_density(targets.normal())).findings
     assert "centered" not in only
 
 
@@ -132,7 +132,7 @@ def test_trajectories_cut_short_are_told_from_one_in_a_hundred_on():
 
 def test_missing_information_is_two_minus_twice_the_correlation_of_energies():
     energy = autoregression(0.9, (2, 200_000))
-    np.testing.assert_allclose(missing_information(energy), 0.2, rtol=0.05)
+    np.testing.assert_allclose(compute_bfmi(energy), 0.2, rtol=0.05)
 
 
 def test_energies_that_hardly_change_are_told_with_their_chain():
@@ -178,7 +178,7 @@ def test_the_coarse_look_misses_nothing_that_arviz_condemns():
     found = findings({"x": np.moveaxis(draws, 0, -1)})
     assert f"down to {ess.min():.0f} " in found[-1]
     for i in range(40):
-        one = suspects(draws[i : i + 1], 1200)
+        one = find_suspects(draws[i : i + 1], 1200)
         assert one == [0] or ess[i] >= 400
         if ess[i] > 3000:
             assert one == []
@@ -209,8 +209,8 @@ def test_of_a_large_posterior_an_even_part_is_looked_at():
             "mu": (("chain", "draw"), np.random.default_rng(1).normal(size=(2, 4))),
         }
     )
-    numbers = numbers_of(posterior)
-    assert len(numbers.draws) <= MOST_NUMBERS
+    numbers = lay_out_numbers(posterior)
+    assert len(numbers.draws) <= MAX_NUMBERS
     assert numbers.names[0] == "x[0]"
     assert numbers.names[-1] == "mu"
     np.testing.assert_array_equal(numbers.draws[1], posterior["x"][..., 6])
@@ -226,7 +226,7 @@ def test_of_many_data_sets_those_concerned_are_counted():
         "posterior": xarray.Dataset({"x": (("chain", "draw", "dataset"), x)}),
         "sample_stats": xarray.Dataset({"diverging": (("chain", "draw", "dataset"), diverging)}),
     }
-    (only,) = judged(infer.NUTS(), data).findings
+    (only,) = judge_draws(infer.NUTS(), data).findings
     assert only.startswith("of 5 data sets, transitions diverged in 2, R-hat is above 1.01 in 1.")
 
 
@@ -238,33 +238,35 @@ def cliff(values):
 def test_angles_around_pi_are_judged_on_the_circle():
     phi = np.pi + 0.1 * good(2)
     phi[..., 0] -= np.pi
-    angles = marked(result({"phi": np.angle(np.exp(1j * phi))})["posterior"], ["phi"])
-    numbers = numbers_of(angles)
+    angles = mark_angles(result({"phi": np.angle(np.exp(1j * phi))})["posterior"], ["phi"])
+    numbers = lay_out_numbers(angles)
     assert numbers.names == ["cos phi[0]", "cos phi[1]", "sin phi[0]", "sin phi[1]"]
     np.testing.assert_allclose(numbers.draws[3], np.sin(phi[..., 1]), atol=1e-12)
-    (only,) = judged(infer.NUTS(), {"posterior": angles}).findings
+    (only,) = judge_draws(infer.NUTS(), {"posterior": angles}).findings
     assert only.startswith("draws of phi lie on both sides of pi")
     # A uniform angle, or one far from the cut, has nothing to say.
     for fine in (np.random.default_rng(0).uniform(-np.pi, np.pi, (CHAINS, DRAWS)), phi[..., 0]):
-        posterior = marked(result({"phi": fine})["posterior"], ["phi"])
-        assert judged(infer.NUTS(), {"posterior": posterior}).findings == ()
+        posterior = mark_angles(result({"phi": fine})["posterior"], ["phi"])
+        assert judge_draws(infer.NUTS(), {"posterior": posterior}).findings == ()
 
 
 def test_chains_that_disagree_on_the_circle_are_found_and_others_are_not():
     turn = 2 * np.pi * np.arange(CHAINS)[:, None]
     names = ("chain", "draw")
     near = np.angle(np.exp(1j * (np.pi - 0.01 + 0.001 * good() + 0.02 * (turn > 7))))
-    posterior = marked(xarray.Dataset({"phi": (names, near)}), ["phi"])
+    posterior = mark_angles(xarray.Dataset({"phi": (names, near)}), ["phi"])
     assert findings_of(posterior)[0].startswith("R-hat reaches")
     assert "of sin phi: " in findings_of(posterior)[0]
-    same = marked(xarray.Dataset({"phi": (names, np.angle(np.exp(1j * (3.1 + good()))))}), ["phi"])
+    same = mark_angles(
+        xarray.Dataset({"phi": (names, np.angle(np.exp(1j * (3.1 + good()))))}), ["phi"]
+    )
     (only,) = findings_of(same)
     assert only.startswith("draws of phi lie on both sides of pi")
     assert float(nested_rhat({"posterior": same}, 2)["phi"]) < 1.01
 
 
 def findings_of(posterior):
-    return judged(infer.NUTS(), {"posterior": posterior}).findings
+    return judge_draws(infer.NUTS(), {"posterior": posterior}).findings
 
 
 def test_a_sampled_angle_is_marked_and_its_cut_is_reported():

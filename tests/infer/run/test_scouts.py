@@ -9,7 +9,7 @@ import pytest
 import bijectors as bj
 import infer
 from infer.density.family import alone
-from infer.density.start import CANDIDATES, _evaluated, _propose, find_starts
+from infer.density.start import CANDIDATES, _evaluate_lanes, _propose, find_starts
 from infer.engines.base import Draws
 from infer.run import start as starting
 from infer.run.run import Run
@@ -39,7 +39,7 @@ def begun(monkeypatch):
         def points(family, number, *_):
             lanes, dtype = family.count * number, jnp.result_type(float)
             both = (np.resize(at, lanes)[:, None] * np.ones(3, dtype) for at in (chains, scouts))
-            return tuple(_evaluated(family, positions.astype(dtype)) for positions in both)
+            return tuple(_evaluate_lanes(family, positions.astype(dtype)) for positions in both)
 
         monkeypatch.setattr(starting, "find_starts", points)
         model = two_modes() if model is None else model
