@@ -18,12 +18,16 @@ from bijectors.rule import Rules
 
 from ..calls import checks_arguments
 from ..errors import ModelError
+from ..models.abstract import abstract, entries
 from ..models.changes.view import described
-from ..models.model import Account, Model, Reader, entries, minibatches, survey
+from ..models.model import Model
+from ..models.protocol.account import Account
 from ..models.protocol.minibatch import Minibatch
+from ..models.protocol.reader import Reader
 from ..models.protocol.site import Declaration, Site
 from ..models.protocol.steps import Repeated, Steps
 from ..models.readers import PriorDraws, Values
+from ..models.survey import survey
 from ..numerics.long_sum import long_sum, two_sum
 from ..target import Components, NormalPrior, Parts, Target
 from ..types import Scalar, Vector
@@ -402,7 +406,7 @@ def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
     sites = survey(model)
     if jacobian:
         _refuse_without_log_det(sites)
-    density = LogDensity(model, sites, jacobian, minibatches(model))
+    density = LogDensity(model, sites, jacobian, abstract(model).minibatches)
     if density.unvalued:
         _refuse_dependent_scores(density)
     return density

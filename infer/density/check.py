@@ -14,7 +14,8 @@ from ..calls import checks_arguments
 from ..counts import whole
 from ..errors import ModelError
 from ..models.inputs.names import listed
-from ..models.model import Model, survey
+from ..models.model import Model
+from ..models.survey import survey
 from ..programs.native import called
 from ..types import Vector
 from .base import LogDensity, log_density

@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from bijectors.base import Shape
 
-from ..models.changes.view import accounted
+from ..models.abstract import account_of
 from ..programs.native import called
 from ..types import Vector
 from .base import LogDensity, differentiating
@@ -114,7 +114,7 @@ def format_value(value: np.ndarray) -> str:
 
 def _list_roles(density: LogDensity) -> dict[str, str]:
     """List what is summed up, sites first, with the role of each."""
-    account = accounted(density.model)
+    account = account_of(density.model)
     sites = {d.name: "flat" if d.prior is None else "left out" for d in account.declarations}
     return sites | {term.name: term.role for term in account.terms}
 

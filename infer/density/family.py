@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import ExplainedError, ModelError
 from ..models.inputs.stacked import models_in
-from ..models.model import Model, refuse_unless_model
+from ..models.model import Model
+from ..models.survey import refuse_unless_model
 from .base import LogDensity, log_density
 
 

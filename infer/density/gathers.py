@@ -16,8 +16,9 @@ from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 from jax.lax import GatherScatterMode
 
 from ..errors import ModelError
+from ..models.abstract import abstract
 from ..models.inputs.data import leaf_names
-from ..models.model import Model, abstract
+from ..models.model import Model
 from ..programs.rewrite import CALLS
 from .known import TABLE, Known
 

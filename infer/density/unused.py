@@ -11,10 +11,12 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
 from ..errors import warn_of_model
+from ..models.abstract import abstract
 from ..models.changes.change import Wrapper
 from ..models.inputs.data import Data, leaf_names
+from ..models.inputs.labels import Labels
 from ..models.inputs.names import listed
-from ..models.model import Labels, Model, abstract
+from ..models.model import Model
 from ..programs.rewrite import CALLS
 from ..types import Kinds, kinds
 

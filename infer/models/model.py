@@ -1,141 +1,28 @@
 """A model is a program that takes its sites from a reader, in order."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array
 
-from bijectors.base import Image, Shape
-from bijectors.registry import bijector_for
+from bijectors.base import Shape
 from bijectors.rule import Rules
 
 from ..errors import ModelError
-from ..types import Kinds, kinds
+from .abstract import abstract, sites_of
 from .describe import described, summarized
 from .html import html_table
-from .inputs.data import Data
-from .inputs.mistakes import Origins, traced_again, translated
+from .inputs.labels import Labels
 from .inputs.names import matching
-from .inputs.stacked import MEND, count_stacked, refuse_stacked, shapes_of
-from .priors.from_tfp import TfpDistribution
-from .priors.prior import Prior, unwrapped
-from .protocol.clashes import refuse_clashes
-from .protocol.layout import refuse_repeated
-from .protocol.minibatch import Minibatch
-from .protocol.site import Declaration, Power, Role, Site, Term
-from .protocol.steps import Repeated, Steps
-from .table import Row, Table
-
-
-class Labels:
-    """Coordinates of named dimensions; a program is made for their numbers, not for their values.
-
-    Two are equal if every dimension has as many coordinates in one as in the other. So models
-    that differ in the labels alone share one program.
-
-    Raises:
-        ModelError: The coordinates of a dimension are not a sequence.
-    """
-
-    def __init__(self, coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None) -> None:
-        self.coords = {name: _listed(name, values) for name, values in (coords or {}).items()}
-        self._sizes = frozenset((name, len(values)) for name, values in self.coords.items())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Labels) and self._sizes == other._sizes
-
-    def __hash__(self) -> int:
-        return hash(self._sizes)
-
-
-def _listed(dim: str, values: Any) -> np.ndarray:
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise ModelError(
-            f"coords[{dim!r}]",
-            f"{values!r} has {array.ndim} axes",
-            "Give a label for each entry along the dimension, such as range(3).",
-        )
-    return array
-
-
-class Reader(ABC):
-    """Where a running model takes the values of its latent sites from."""
-
-    @abstractmethod
-    def take(self, declaration: Declaration) -> Image:
-        """Return the value of the next latent site, with its map's by-products."""
-
-    def rows(self, minibatch: Minibatch) -> Array | None:
-        """Say which rows of a plate are seen; `None` stands for all of them."""
-        return None
-
-    def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
-        """Say what is observed: the data, unless the reader knows better."""
-        return value
-
-    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
-        """Serve the steps of a scan, each of which takes the `repeated` sites in order."""
-        raise ModelError("scan", f"{type(self).__name__} reads no scan", "Override Reader.steps.")
-
-
-@dataclass
-class Account:
-    """What one run of a model said of itself.
-
-    Attributes:
-        declarations: Latent sites in the order they were taken.
-        images: Their values and by-products.
-        derived: Quantities computed from them, by name.
-        observed: Observed data, by name.
-        terms: Summands of the log density.
-        dims: Dimension names of every site.
-        frozen: Sites that a value was given for, which the reader was not asked for.
-        powers: What views have made of terms, by name; empty unless the model is a view.
-        reserved: Names declared outside, where this is the account of one step of a scan.
-    """
-
-    declarations: list[Declaration] = field(default_factory=list)
-    images: dict[str, Image] = field(default_factory=dict)
-    derived: dict[str, Array] = field(default_factory=dict)
-    observed: dict[str, Any] = field(default_factory=dict)
-    terms: list[Term] = field(default_factory=list)
-    dims: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
-    frozen: dict[str, Declaration] = field(default_factory=dict)
-    powers: dict[str, Power] = field(default_factory=dict)
-    reserved: frozenset[str] = frozenset()
-
-    def names(self) -> set[str]:
-        """List the names that are taken."""
-        return {term.name for term in self.terms} | self.dims.keys() | self.reserved
-
-    def take(self, reader: Reader, declaration: Declaration) -> Image:
-        """Take one latent site from the reader and enter it."""
-        image = reader.take(declaration)
-        self.declarations.append(declaration)
-        self.images[declaration.name] = image
-        self.dims[declaration.name] = declaration.dims
-        return image
-
-    def values(self) -> dict[str, Array]:
-        """Latent and derived values, by name."""
-        return {name: image.value for name, image in self.images.items()} | self.derived
-
-    def log_density(self) -> Array:
-        """Sum the rows of all terms: the log density of the constrained values, in nats.
-
-        NaN where a term is known by its score alone; the gradient is right all the same.
-        """
-        return jnp.asarray(sum(term.rows.sum() for term in self.terms))
+from .inputs.stacked import count_stacked, refuse_stacked, shapes_of
+from .protocol.account import Account
+from .protocol.reader import Reader
+from .protocol.site import Site
+from .protocol.table import Row, Table
 
 
 class Model(eqx.Module):
@@ -317,13 +204,13 @@ class Model(eqx.Module):
 
     def table(self) -> Table:
         """Account for every quantity of the model: what it is, its shape, set, prior and map."""
-        sites = _surveyed(self, as_numbers=True)[0]
+        sites = sites_of(self)
         remarks = tuple(f"{site.name}: {site.remark}" for site in sites if site.remark)
         return Table(tuple(map(_row, sites)) + self.more_rows(), remarks)
 
     def describe(self) -> str:
         """Say of each latent site its set, map and prior, and in which space they live."""
-        return described(_surveyed(self, as_numbers=True)[0])
+        return described(sites_of(self))
 
     def more_rows(self) -> tuple[Row, ...]:
         """Rows of `table` for what is no site."""
@@ -333,286 +220,3 @@ class Model(eqx.Module):
 def _row(site: Site) -> Row:
     role = "free" if site.role == "latent" else site.role
     return Row(site.name, role, site.shape, site.constraint, site.prior, site.bijector)
-
-
-class Surveyor(Reader):
-    """A reader that hands out images of zero, to learn what a model asks for."""
-
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
-        self.unconstrained_shapes: dict[str, tuple[int, ...]] = {}
-        self.bijectors: dict[str, str] = {}
-        self.refusals: dict[str, str] = {}
-        self.entries: dict[str, Callable[[], list[tuple[int, ...]]]] = {}
-        self.minibatches: dict[str, Minibatch] = {}
-
-    def take(self, declaration: Declaration) -> Image:
-        d = declaration
-        bijector = bijector_for(d.constraint, d.shape, d.bijector, self._rules, d.name)
-        shape = bijector.unconstrained_shape(d.shape)
-        self.unconstrained_shapes[d.name] = shape
-        each = getattr(bijector, "each", bijector)
-        self.bijectors[d.name] = type(each).__name__
-        self.refusals[d.name] = each.why_no_log_det
-        self.entries[d.name] = partial(bijector.entries, d.shape)
-        # Behind a barrier, so that no reader of the program takes the zeros for known numbers.
-        return bijector.image(jax.lax.optimization_barrier(jnp.zeros(shape)))
-
-    def repeated(self, declaration: Declaration) -> Repeated:
-        """Say what was found of a site that a step of a scan declares."""
-        name = declaration.name
-        return Repeated(
-            name,
-            self.unconstrained_shapes[name],
-            self.bijectors[name],
-            self.refusals[name],
-            self.entries[name],
-        )
-
-    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
-        for site in repeated:
-            self.unconstrained_shapes[site.name] = (length, *site.unconstrained_shape)
-            self.bijectors[site.name] = site.bijector
-            self.refusals[site.name] = site.why_no_log_det
-            self.entries[site.name] = partial(_at_every_step, site.entries, length)
-        return Steps(None, lambda _: Surveyor(self._rules), lambda _: None, lambda *_: None)
-
-    def rows(self, minibatch: Minibatch) -> Array | None:
-        known = self.minibatches.setdefault(minibatch.plate, minibatch)
-        if known != minibatch:
-            raise ModelError(
-                minibatch.plate,
-                f"its minibatch holds {minibatch.seen} of {minibatch.size} rows here, and "
-                f"{known.seen} of {known.size} at a plate of the same name before",
-                "A name stands for the same rows wherever it is used: make the sizes agree, or "
-                "give the plates two names.",
-            )
-        return None
-
-
-def _at_every_step(entries: Callable, length: int) -> list[tuple[int, ...]]:
-    return [(step, *entry) for step in range(length) for entry in entries()]
-
-
-def latent_sites(model: Model) -> tuple[Site, ...]:
-    """Find the latent sites of a model by one abstract run, if it has any."""
-    refuse_stacked(model)
-    return tuple(site for site in abstract(model).sites if site.role == "latent")
-
-
-def refuse_unless_model(model: Any, where: str = "model") -> None:
-    """Raise if what is given for a model is none, or several in one."""
-    if isinstance(model, list | tuple) and model and isinstance(model[0], Model):
-        raise ModelError(
-            where,
-            f"a {type(model).__name__} of {len(model)} models is given to a call that takes one",
-            MEND,
-        )
-    if not isinstance(model, Model):
-        raise ModelError(
-            where,
-            f"a {type(model).__name__} is given, which is not what a front end returned",
-            "Make a model of it: infer.model(f, y=y) of a function of `site`, "
-            "infer.from_numpyro(f, y) of one for NumPyro, infer.from_tfp, infer.tree_model or "
-            "infer.declared.",
-        )
-    refuse_stacked(model, where)
-
-
-def survey(model: Model) -> tuple[Site, ...]:
-    """Find the sites of a model by one abstract run; nothing is computed or compiled.
-
-    Raises:
-        ModelError: It is no model, has no latent site, or a term is not a real number.
-    """
-    refuse_unless_model(model)
-    sites = abstract(model).sites
-    if not any(site.role == "latent" for site in sites):
-        frozen = [site.name for site in sites if site.role == "frozen"]
-        raise (
-            ModelError(
-                "model",
-                "every latent site is frozen, so there is nothing to infer",
-                f"Free one: model.free({frozen[0]!r}).",
-            )
-            if frozen
-            else ModelError(
-                "model",
-                "it has no latent site, so there is nothing to infer",
-                'Declare one, such as site("mu", dist.Normal(0, 1)).',
-            )
-        )
-    return sites
-
-
-def minibatches(model: Model) -> tuple[Minibatch, ...]:
-    """Find the plates of which a step sees a minibatch."""
-    return abstract(model).minibatches
-
-
-def entries(model: Model) -> dict[str, list[tuple[int, ...]]]:
-    """List, for each latent site, the entry that each number of the flat vector is named after."""
-    _, surveyor, _ = _surveyed(model)
-    return {name: find() for name, find in surveyor.entries.items()}
-
-
-class Abstract(NamedTuple):
-    """What one abstract run of a model found.
-
-    Attributes:
-        sites: What the model declares.
-        minibatches: Plates of which a step sees a minibatch.
-        program: The run as a jaxpr, from the leaves of the model to its log density, its derived
-            and its observed values. The latent sites are behind barriers.
-    """
-
-    sites: tuple[Site, ...]
-    minibatches: tuple[Minibatch, ...]
-    program: ClosedJaxpr
-
-
-def abstract(model: Model) -> Abstract:
-    """Run a model abstractly, once for all models that differ in their numbers alone."""
-    return _abstract(kinds(model))
-
-
-@lru_cache(maxsize=64)
-def _abstract(model: Kinds) -> Abstract:
-    sites, surveyor, program = _surveyed(model.outline())
-    refuse_clashes({site.name: site.dims or (None,) * len(site.shape) for site in sites})
-    return Abstract(sites, tuple(surveyor.minibatches.values()), program)
-
-
-def _surveyed(
-    model: Model, as_numbers: bool = False
-) -> tuple[tuple[Site, ...], Surveyor, ClosedJaxpr]:
-    """Run a model abstractly; `as_numbers` lets it see its data, so that no program may use it."""
-    refuse_stacked(model)
-    found: list[tuple[tuple[Site, ...], Surveyor]] = []
-    given = () if as_numbers else (model,)
-
-    def abstract_run(model: Model) -> Any:
-        surveyor = Surveyor(model.rules)
-        account = model.run(surveyor)
-        refuse_repeated(account.dims)
-        found.append((_sites(account, surveyor), surveyor))
-        _check_terms(account.terms)
-        return account.log_density(), account.derived, account.observed
-
-    with translating(model):
-        # Closed over, data stay numbers.
-        run = partial(abstract_run, model) if as_numbers else abstract_run
-        program = jax.make_jaxpr(run)(*given)
-    return (*found[0], program)
-
-
-class _Named(Surveyor):
-    """Hands out values that JAX knows by the names of their sites, as far as they are given."""
-
-    def __init__(self, rules: Rules, given: Mapping[str, Array]) -> None:
-        super().__init__(rules)
-        self._given = given
-        self.outlines: dict[str, jax.ShapeDtypeStruct] = {}
-
-    def take(self, declaration: Declaration) -> Image:
-        image = super().take(declaration)
-        outline = jax.ShapeDtypeStruct(image.value.shape, image.value.dtype)
-        self.outlines[declaration.name] = outline
-        return image._replace(value=self._given.get(declaration.name, image.value))
-
-
-def translating(model: Model) -> AbstractContextManager[None]:
-    """Translate what a run of a model inside the block raises; see `mistakes.translated`."""
-    return translated(partial(_origins, model))
-
-
-def _origins(model: Model) -> Origins:
-    """Find out of which values a model that fails on a traced one has computed it.
-
-    JAX says on which arguments of a function a value depends. So the model runs again, abstractly:
-    once to find the shapes of the sites up to there, and once with arguments for their values.
-    """
-    outlines, message = {}, ""
-    for _ in range(2):
-        readers: list[_Named] = []
-
-        def run(values: dict[str, Array], model: Model, readers: list[_Named] = readers) -> None:
-            readers.append(_Named(model.rules, values))
-            with traced_again():
-                model.run(readers[0])
-
-        try:
-            jax.eval_shape(run, outlines, model)
-        except Exception as error:  # noqa: BLE001 - the same as before, of which the words are read
-            message = str(error)
-        outlines = readers[0].outlines
-    sites = [name for name in outlines if f"values[{name!r}]" in message]
-    return Origins(sites, [name for path, name in _data_paths(model) if path in message])
-
-
-def _data_paths(model: Model) -> list[tuple[str, str]]:
-    """List the data of a model, by the path that JAX writes for each, and by their names."""
-    is_data = lambda node: isinstance(node, Data)  # noqa: E731
-    nodes, _ = jax.tree_util.tree_flatten_with_path(model, is_leaf=is_data)
-    return [
-        (f"model{jax.tree_util.keystr(path)}.parts.leaves[{i}]", name)
-        for path, node in nodes
-        if is_data(node)
-        for i, name in zip(
-            (i for i, leaf in enumerate(node.parts.leaves) if leaf is not None),
-            node.leaf_names(),
-            strict=True,
-        )
-    ]
-
-
-def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
-    unvalued = {term.name for term in account.terms if not term.valued}
-    latent = [
-        Site(
-            d.name,
-            "latent",
-            type(d.constraint).__name__,
-            surveyor.bijectors[d.name],
-            d.shape,
-            surveyor.unconstrained_shapes[d.name],
-            d.dims,
-            _prior_name(d),
-            surveyor.refusals[d.name],
-            d.name not in unvalued,
-            "" if d.prior is None else d.prior.remark,
-        )
-        for d in account.declarations
-    ]
-    latent += [
-        Site(n, "frozen", type(d.constraint).__name__, "", d.shape, (0,), d.dims, _prior_name(d))
-        for n, d in account.frozen.items()
-    ]
-    rest: list[tuple[Role, Mapping[str, Any]]] = [
-        ("derived", account.derived),
-        ("observed", account.observed),
-    ]
-    others = [
-        Site(name, role, "", "", tuple(jnp.shape(value)), (0,), account.dims[name])
-        for role, values in rest
-        for name, value in values.items()
-    ]
-    return tuple(latent + others)
-
-
-def _prior_name(declaration: Declaration) -> str:
-    if declaration.prior is None:
-        return "flat"
-    bare = unwrapped(declaration.prior.distribution)
-    own = bare.distribution if isinstance(bare, TfpDistribution) else bare
-    return type(own).__name__.lstrip("_")
-
-
-def _check_terms(terms: list[Term]) -> None:
-    for term in terms:
-        if not jnp.issubdtype(term.rows.dtype, jnp.floating):
-            raise ModelError(
-                term.name,
-                f"its log density has dtype {term.rows.dtype}",
-                "Return real floating-point numbers.",
-            )

@@ -13,10 +13,10 @@ from bijectors.joint import Flattener
 from bijectors.rule import Rules
 
 from ..errors import ModelError
-from .model import Reader
 from .priors.prior import Prior
+from .protocol.reader import Reader
 from .protocol.site import Declaration
-from .protocol.steps import Repeated, Steps
+from .protocol.steps import Repeated, Steps, refuse_lengths
 
 
 class PriorDraws(Reader):
@@ -133,14 +133,3 @@ def _written(
             flattener.write(piece.reshape(-1))
 
     return Steps(xs, reader, lambda reader: reader.flattener.flat(), close)
-
-
-def refuse_lengths(values: Mapping[str, Array], length: int) -> None:
-    """Raise where a series of values has not one entry for each step of a scan."""
-    for name, value in values.items():
-        if value.shape[:1] != (length,):
-            raise ModelError(
-                name,
-                f"its value has shape {value.shape}, where the scan has {length} steps",
-                "Give one entry for each step, along the first axis.",
-            )

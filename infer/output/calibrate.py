@@ -19,7 +19,6 @@ from ..engines.base import Engine
 from ..engines.nuts import NUTS
 from ..errors import RunError
 from ..models.changes.observe import observing
-from ..models.generative import generative_error, refuse_unless_generative
 from ..models.model import Model
 from ..models.readers import Values
 from ..numerics.keys import make_key
@@ -28,6 +27,7 @@ from ..run.run import Run
 from ..run.start import start
 from .arviz import make_dataset, split_complex
 from .calibration import SIMULATION, Calibration
+from .generative import generative_error, refuse_unless_generative
 from .predict import simulate
 from .sample import refuse_unless_sampler
 

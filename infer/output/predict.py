@@ -14,11 +14,14 @@ from ..density.gathers import check_program
 from ..errors import ModelError
 from ..models.inputs.data import leaf_names
 from ..models.inputs.stacked import are_several, models_in
-from ..models.model import Account, Model, refuse_unless_model, translating
+from ..models.model import Model
+from ..models.origins import translating
+from ..models.protocol.account import Account
 from ..models.protocol.clashes import refuse_clashes
 from ..models.protocol.layout import refuse_repeated
 from ..models.protocol.site import Dims
 from ..models.readers import Predictions
+from ..models.survey import refuse_unless_model
 from ..numerics.keys import make_key, read_key_data, wrap_key
 from ..programs.native import called
 from .arviz import SET, make_dataset

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..calls import checks_arguments
 from ..errors import ModelError
-from ..models.model import Model, refuse_unless_model
+from ..models.model import Model
+from ..models.survey import refuse_unless_model
 from ..programs.recalled import recalled
 from .optimum import Optimum
 from .slices import cut, mapped, rows_of

@@ -11,7 +11,7 @@ from bijectors.rule import Rules
 
 from ..inputs.stacked import refuse_stacked
 from ..model import Model
-from ..table import Row
+from ..protocol.table import Row
 
 
 class Wrapper(Model):

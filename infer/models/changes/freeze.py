@@ -13,14 +13,18 @@ from bijectors.base import Image
 from bijectors.rule import Rules
 
 from ...errors import ModelError
+from ..abstract import latent_names
 from ..inputs.names import listed
 from ..inputs.precision import on_device
-from ..model import Account, Model, Reader, Surveyor, latent_sites, translating
+from ..model import Model
+from ..origins import translating
 from ..priors.prior import Prior
+from ..protocol.account import Account
 from ..protocol.minibatch import Minibatch
+from ..protocol.reader import Reader
 from ..protocol.site import Declaration, Term
-from ..protocol.steps import Repeated, Steps
-from ..readers import refuse_lengths
+from ..protocol.steps import Repeated, Steps, refuse_lengths
+from ..protocol.surveyor import Surveyor
 from .change import Holding
 
 
@@ -138,7 +142,7 @@ def freeze(
 ) -> Frozen:
     """Hold sites of a model, which may have frozen ones already; see `Model.freeze`."""
     whole, held = model.parts()
-    names = [site.name for site in latent_sites(whole)]
+    names = latent_names(whole)
     given = dict(values)
     found: dict[str, Any] = {}
     for selector in selectors:

@@ -12,12 +12,17 @@ from jaxtyping import Array
 from bijectors.base import Image
 
 from ...errors import ModelError
+from ..abstract import latent_names
 from ..inputs.names import listed
 from ..inputs.precision import on_device
-from ..model import Account, Model, Reader, Surveyor, latent_sites, translating
+from ..model import Model
+from ..origins import translating
 from ..priors.prior import Prior
+from ..protocol.account import Account
 from ..protocol.minibatch import Minibatch
+from ..protocol.reader import Reader
 from ..protocol.steps import Repeated, Steps
+from ..protocol.surveyor import Surveyor
 from .change import Holding, Wrapper
 from .freeze import Frozen, as_value, frozen, refuse_unknown
 
@@ -126,7 +131,7 @@ def condition(model: Model, values: Mapping[str, Any]) -> Conditioned:
         ModelError: As `Model.freeze` does.
     """
     arrays = {name: as_value(name, value) for name, value in values.items()}
-    refuse_unknown(arrays, [site.name for site in latent_sites(model)])
+    refuse_unknown(arrays, latent_names(model))
     held = frozen(model, arrays)
     return Conditioned(held.labels, held.rules, held, tuple(sorted(arrays)))
 

@@ -8,9 +8,11 @@ from jaxtyping import Array
 from bijectors.base import Image
 
 from ..inputs.precision import on_device
-from ..model import Account, Model, Reader
+from ..model import Model
 from ..priors.prior import Prior
+from ..protocol.account import Account
 from ..protocol.minibatch import Minibatch
+from ..protocol.reader import Reader
 from ..protocol.steps import Repeated, Steps
 from .change import Wrapper
 

@@ -12,9 +12,12 @@ from jax.core import Tracer
 from jaxtyping import Array
 
 from ...errors import ModelError
+from ..abstract import account_of
 from ..inputs.names import listed, matching
 from ..inputs.precision import on_device
-from ..model import Account, Model, Reader, Surveyor, translating
+from ..model import Model
+from ..protocol.account import Account
+from ..protocol.reader import Reader
 from ..protocol.site import Power, Term
 from .change import Wrapper
 
@@ -73,21 +76,8 @@ def view(model: Model, selectors: Sequence[Any], powers: Mapping[str, Any]) -> V
     made = View(
         model.labels, model.rules, model, chosen, {s: _a_power(s, p) for s, p in given.items()}
     )
-    _refuse_misfits(made, accounted(model).terms)
+    _refuse_misfits(made, account_of(model).terms)
     return made
-
-
-def accounted(model: Model, reader: Reader | None = None) -> Account:
-    """Run a model abstractly; what is known before the program runs, such as powers, stays so."""
-    found: list[Account] = []
-
-    def run() -> Array:
-        found.append(model.run(Surveyor(model.rules) if reader is None else reader))
-        return jnp.zeros(())
-
-    with translating(model):
-        jax.eval_shape(run)
-    return found[0]
 
 
 def described(model: Model) -> str:
@@ -95,7 +85,7 @@ def described(model: Model) -> str:
     is_view = lambda node: isinstance(node, View)  # noqa: E731
     if not any(map(is_view, jax.tree.leaves(model, is_leaf=is_view))):
         return WHOLE
-    powers = accounted(model).powers
+    powers = account_of(model).powers
     by_role = {role: {n: p for n, p in powers.items() if p.role == role} for role in _ROLES}
     present = {role: named for role, named in by_role.items() if named}
     if len(present) > 1 and (whole := _shared(powers)):

@@ -15,10 +15,13 @@ from ...calls import checks_arguments
 from ...errors import ModelError
 from ..inputs.data import Data
 from ..inputs.foreign import as_array
+from ..inputs.labels import Labels
 from ..inputs.mistakes import refuse_unfit
-from ..model import Account, Labels, Model, Reader
+from ..model import Model
 from ..priors.sets import is_set, set_of
+from ..protocol.account import Account
 from ..protocol.layout import as_dims, lay_out
+from ..protocol.reader import Reader
 from ..protocol.site import Declaration, Dims, Term
 
 Support = Constraint | Callable[[dict[str, Array]], Constraint]

@@ -18,12 +18,15 @@ from bijectors.translate.tfp_import import load_tfp
 from ...calls import checks_arguments
 from ...errors import ModelError
 from ..inputs.data import Data, refuse_unknown_data
+from ..inputs.labels import Labels
 from ..inputs.names import listed
 from ..inputs.partition import StaticByIdentity
-from ..model import Account, Labels, Model, Reader
+from ..model import Model
 from ..priors.from_tfp import as_numpyro, is_a, is_joint
 from ..priors.prior import Prior
+from ..protocol.account import Account
 from ..protocol.layout import as_dims, lay_out
+from ..protocol.reader import Reader
 from ..protocol.site import Declaration, Dims, Term
 
 Names = str | Sequence[str | None]

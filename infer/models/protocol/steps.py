@@ -1,9 +1,12 @@
 """What a reader has to know of a scan, and how it serves the steps of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any, NamedTuple
 
+from jaxtyping import Array
+
+from ...errors import ModelError
 from .site import Declaration
 
 
@@ -44,3 +47,14 @@ class Steps(NamedTuple):
     reader: Callable[[Any], Any]
     report: Callable[[Any], Any]
     close: Callable[[Any, list[Declaration]], None]
+
+
+def refuse_lengths(values: Mapping[str, Array], length: int) -> None:
+    """Raise if a series of values does not have one entry for each step of a scan."""
+    for name, value in values.items():
+        if value.shape[:1] != (length,):
+            raise ModelError(
+                name,
+                f"its value has shape {value.shape}, where the scan has {length} steps",
+                "Give one entry for each step, along the first axis.",
+            )

@@ -8,7 +8,7 @@ import pytest
 
 import bijectors as bj
 import infer
-from infer.models.model import survey
+from infer.models.survey import survey
 
 
 def declared(name, dims=None, data=None):

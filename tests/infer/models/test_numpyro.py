@@ -19,7 +19,7 @@ from numpyro.primitives import mutable
 import bijectors as bj
 import infer
 from bijectors.base import Image
-from infer.models.model import Reader
+from infer.models.protocol.reader import Reader
 
 from .numpyro_models import EFFECTS, ERRORS, EXAMPLES, eight_schools, recaptured
 

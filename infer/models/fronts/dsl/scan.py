@@ -14,9 +14,11 @@ from bijectors.base import Constraint, Image
 from bijectors.rule import Rules
 
 from ....errors import ModelError
-from ...model import Account, Reader, Surveyor
+from ...protocol.account import Account
+from ...protocol.reader import Reader
 from ...protocol.site import Declaration
 from ...protocol.steps import Repeated
+from ...protocol.surveyor import Surveyor
 
 # From a reader and an account, the `site` of one step.
 Open = Callable[[Reader, Account], Any]

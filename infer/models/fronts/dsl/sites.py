@@ -20,14 +20,16 @@ from ....counts import Count, Sizes, whole
 from ....errors import ModelError
 from ...inputs.data import Data, refuse_unknown_data
 from ...inputs.foreign import as_array
+from ...inputs.labels import Labels
 from ...inputs.mistakes import refuse_unfit
 from ...inputs.precision import check_precision, refuse_nan
-from ...model import Account, Labels, Model, Reader
+from ...model import Model
 from ...priors.centering import Part
 from ...priors.known_only import known_only
 from ...priors.prior import Prior, prior_of
 from ...priors.score import refuse_unvalued
 from ...priors.sets import set_of
+from ...protocol.account import Account
 from ...protocol.layout import (
     Plate,
     Plates,
@@ -41,6 +43,7 @@ from ...protocol.layout import (
 )
 from ...protocol.minibatch import Minibatch, refuse_count
 from ...protocol.missing import gaps_of
+from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Dims, Term
 from .scan import scan, steps_of
 from .strangers import Strangers

@@ -23,11 +23,13 @@ from bijectors.base import Shape
 from bijectors.translate.numpyro import from_numpyro
 
 from ....errors import ModelError
+from ...inputs.labels import Labels
 from ...inputs.precision import check_precision, refuse_nan
-from ...model import Account, Labels, Reader
 from ...priors.prior import Prior
 from ...priors.score import is_valued, refuse_unvalued
+from ...protocol.account import Account
 from ...protocol.missing import refuse_discrete
+from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Dims, Term
 from .scan import Message, bare, hand_out, latents_inside, spread
 

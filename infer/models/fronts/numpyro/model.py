@@ -12,9 +12,12 @@ from bijectors.table import RULES
 
 from ....errors import ModelError
 from ...inputs.data import Data, refuse_unknown_data
-from ...model import Account, Labels, Model, Reader
+from ...inputs.labels import Labels
+from ...model import Model
 from ...priors.known_only import known_only
+from ...protocol.account import Account
 from ...protocol.layout import as_dims
+from ...protocol.reader import Reader
 from ...protocol.site import Dims
 from .handler import Interpreter
 

@@ -17,13 +17,17 @@ from ....errors import ModelError
 from ...changes.freeze import decided, frozen
 from ...inputs.data import Data
 from ...inputs.foreign import as_array
+from ...inputs.labels import Labels
 from ...inputs.mistakes import refuse_unfit
 from ...inputs.names import listed
 from ...inputs.partition import Partition
-from ...model import Account, Labels, Model, Reader, Surveyor
+from ...model import Model
+from ...protocol.account import Account
 from ...protocol.minibatch import Minibatch, refuse_count, rows_of, taken
+from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Term
-from ...table import Row
+from ...protocol.surveyor import Surveyor
+from ...protocol.table import Row
 from .derived import DerivedLeaf
 from .flatten import FlatTree, TreeLeaf, flatten
 from .leaf_site import LeafSite

@@ -11,7 +11,7 @@ from ....errors import ModelError
 from ...inputs.names import listed
 from ...inputs.partition import Partition, is_number, partition_input
 from ...priors.score import is_valued
-from ...table import Row
+from ...protocol.table import Row
 from .derived import DerivedLeaf
 from .flatten import STATIC_MEND, FlatTree, TreeLeaf, is_opaque
 from .leaf import Leaf, Spec, read_spec

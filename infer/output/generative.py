@@ -1,39 +1,15 @@
 """Whether a model says how its values and its data come about, so that both can be drawn."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import jax
 from jax.core import Tracer
-from jaxtyping import Array
-
-from bijectors.rule import Rules
 
 from ..errors import ModelError
-from .changes.view import accounted
-from .model import Account, Model, Surveyor, refuse_unless_model
-from .priors.prior import Prior
-from .protocol.steps import Repeated, Steps
-
-
-class _ObservationRecorder(Surveyor):
-    """Notes what is observed in a way that can be drawn anew; the data themselves may be missing.
-
-    Attributes:
-        names: Of these observations.
-    """
-
-    def __init__(self, rules: Rules, names: set[str]) -> None:
-        super().__init__(rules)
-        self.names = names
-
-    def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
-        self.names.add(name)
-        return prior.sample(jax.random.key(0)) if value is None else value
-
-    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
-        opened = lambda _: _ObservationRecorder(self._rules, self.names)  # noqa: E731
-        return super().steps(repeated, length)._replace(reader=opened)
+from ..models.abstract import account_of
+from ..models.model import Model
+from ..models.protocol.account import Account
+from ..models.protocol.surveyor import ObservationSurveyor, Surveyor
+from ..models.survey import refuse_unless_model
 
 
 def refuse_unless_generative(model: Model) -> None:
@@ -45,8 +21,8 @@ def refuse_unless_generative(model: Model) -> None:
             anew or has missing entries. The message names it.
     """
     refuse_unless_model(model)
-    reader = _ObservationRecorder(model.rules, set())
-    account = accounted(model, reader)
+    reader = ObservationSurveyor(Surveyor(model.rules), set())
+    account = account_of(model, reader)
     for declaration in account.declarations:
         _refuse_missing(declaration.name, account)
         _refuse_undrawn(declaration.name, declaration.prior)

@@ -1,0 +1,160 @@
+"""Run a model abstractly, to learn its sites and its program; nothing is computed or compiled."""
+
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr
+from jaxtyping import Array
+
+from ..errors import ModelError
+from ..types import Kinds, kinds
+from .inputs.stacked import refuse_stacked
+from .origins import translating
+from .priors.from_tfp import TfpDistribution
+from .priors.prior import unwrapped
+from .protocol.account import Account
+from .protocol.clashes import refuse_clashes
+from .protocol.layout import refuse_repeated
+from .protocol.minibatch import Minibatch
+from .protocol.reader import Reader
+from .protocol.runnable import Runnable
+from .protocol.site import Declaration, Role, Site, Term
+from .protocol.surveyor import Surveyor
+
+
+class Abstract(NamedTuple):
+    """What one abstract run of a model found.
+
+    Attributes:
+        sites: What the model declares.
+        minibatches: Plates of which a step sees a minibatch.
+        program: The run as a jaxpr, from the leaves of the model to its log density, its derived
+            and its observed values. The latent sites are behind barriers.
+    """
+
+    sites: tuple[Site, ...]
+    minibatches: tuple[Minibatch, ...]
+    program: ClosedJaxpr
+
+
+def abstract(model: Runnable) -> Abstract:
+    """Run a model abstractly, once for all models that differ only in their numbers."""
+    return _abstract(kinds(model))
+
+
+@lru_cache(maxsize=64)
+def _abstract(model: Kinds) -> Abstract:
+    sites, surveyor, program = _surveyed(model.outline())
+    refuse_clashes({site.name: site.dims or (None,) * len(site.shape) for site in sites})
+    return Abstract(sites, tuple(surveyor.minibatches.values()), program)
+
+
+def sites_of(model: Runnable) -> tuple[Site, ...]:
+    """Find the sites of a model that sees its data, which no program may use."""
+    return _surveyed(model, as_numbers=True)[0]
+
+
+def latent_names(model: Runnable) -> list[str]:
+    """List the names of the latent sites of a model, if it has any."""
+    refuse_stacked(model)
+    return [site.name for site in abstract(model).sites if site.role == "latent"]
+
+
+def entries(model: Runnable) -> dict[str, list[tuple[int, ...]]]:
+    """List, for each latent site, the entry that each number of the flat vector is named after."""
+    _, surveyor, _ = _surveyed(model)
+    return {name: find() for name, find in surveyor.entries.items()}
+
+
+def account_of(model: Runnable, reader: Reader | None = None) -> Account:
+    """Run a model abstractly and return its account.
+
+    What is known before the program runs, such as powers of views, stays a number there.
+    """
+    found: list[Account] = []
+
+    def run() -> Array:
+        found.append(model.run(Surveyor(model.rules) if reader is None else reader))
+        return jnp.zeros(())
+
+    with translating(model):
+        jax.eval_shape(run)
+    return found[0]
+
+
+def _surveyed(
+    model: Runnable, as_numbers: bool = False
+) -> tuple[tuple[Site, ...], Surveyor, ClosedJaxpr]:
+    """Run a model abstractly; with `as_numbers` its data stay numbers, not arguments."""
+    refuse_stacked(model)
+    found: list[tuple[tuple[Site, ...], Surveyor]] = []
+    given = () if as_numbers else (model,)
+
+    def abstract_run(model: Runnable) -> Any:
+        surveyor = Surveyor(model.rules)
+        account = model.run(surveyor)
+        refuse_repeated(account.dims)
+        found.append((_sites(account, surveyor), surveyor))
+        _check_terms(account.terms)
+        return account.log_density(), account.derived, account.observed
+
+    with translating(model):
+        # Data that the function closes over stay numbers.
+        run = partial(abstract_run, model) if as_numbers else abstract_run
+        program = jax.make_jaxpr(run)(*given)
+    return (*found[0], program)
+
+
+def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
+    unvalued = {term.name for term in account.terms if not term.valued}
+    latent = [
+        Site(
+            d.name,
+            "latent",
+            type(d.constraint).__name__,
+            surveyor.bijectors[d.name],
+            d.shape,
+            surveyor.unconstrained_shapes[d.name],
+            d.dims,
+            _prior_name(d),
+            surveyor.refusals[d.name],
+            d.name not in unvalued,
+            "" if d.prior is None else d.prior.remark,
+        )
+        for d in account.declarations
+    ]
+    latent += [
+        Site(n, "frozen", type(d.constraint).__name__, "", d.shape, (0,), d.dims, _prior_name(d))
+        for n, d in account.frozen.items()
+    ]
+    rest: list[tuple[Role, Mapping[str, Any]]] = [
+        ("derived", account.derived),
+        ("observed", account.observed),
+    ]
+    others = [
+        Site(name, role, "", "", tuple(jnp.shape(value)), (0,), account.dims[name])
+        for role, values in rest
+        for name, value in values.items()
+    ]
+    return tuple(latent + others)
+
+
+def _prior_name(declaration: Declaration) -> str:
+    if declaration.prior is None:
+        return "flat"
+    bare = unwrapped(declaration.prior.distribution)
+    own = bare.distribution if isinstance(bare, TfpDistribution) else bare
+    return type(own).__name__.lstrip("_")
+
+
+def _check_terms(terms: list[Term]) -> None:
+    for term in terms:
+        if not jnp.issubdtype(term.rows.dtype, jnp.floating):
+            raise ModelError(
+                term.name,
+                f"its log density has dtype {term.rows.dtype}",
+                "Return real floating-point numbers.",
+            )

@@ -1,0 +1,106 @@
+"""Readers that learn what a model declares: they supply zeros and record what is asked for."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from bijectors.base import Image
+from bijectors.registry import bijector_for
+from bijectors.rule import Rules
+
+from ...errors import ModelError
+from ..priors.prior import Prior
+from .minibatch import Minibatch
+from .reader import DelegatingReader, Reader, wrap_steps
+from .site import Declaration
+from .steps import Repeated, Steps
+
+
+class Surveyor(Reader):
+    """Supplies images of zero and records what the model asks for.
+
+    Attributes:
+        unconstrained_shapes: Shape of each site's piece of the flat vector, by name.
+        bijectors: Name of the type of each site's map.
+        refusals: Why each map has no log-determinant; empty if it has one.
+        entries: For each site, lists the entry that each of its unconstrained numbers belongs to.
+        minibatches: Plates of which a step sees a minibatch, by name.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self.unconstrained_shapes: dict[str, tuple[int, ...]] = {}
+        self.bijectors: dict[str, str] = {}
+        self.refusals: dict[str, str] = {}
+        self.entries: dict[str, Callable[[], list[tuple[int, ...]]]] = {}
+        self.minibatches: dict[str, Minibatch] = {}
+
+    def take(self, declaration: Declaration) -> Image:
+        d = declaration
+        bijector = bijector_for(d.constraint, d.shape, d.bijector, self._rules, d.name)
+        shape = bijector.unconstrained_shape(d.shape)
+        self.unconstrained_shapes[d.name] = shape
+        each = getattr(bijector, "each", bijector)
+        self.bijectors[d.name] = type(each).__name__
+        self.refusals[d.name] = each.why_no_log_det
+        self.entries[d.name] = partial(bijector.entries, d.shape)
+        # The barrier keeps readers of the program from taking the zeros for known numbers.
+        return bijector.image(jax.lax.optimization_barrier(jnp.zeros(shape)))
+
+    def repeated(self, declaration: Declaration) -> Repeated:
+        """Return what was recorded of a site that a step of a scan declares."""
+        name = declaration.name
+        return Repeated(
+            name,
+            self.unconstrained_shapes[name],
+            self.bijectors[name],
+            self.refusals[name],
+            self.entries[name],
+        )
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        for site in repeated:
+            self.unconstrained_shapes[site.name] = (length, *site.unconstrained_shape)
+            self.bijectors[site.name] = site.bijector
+            self.refusals[site.name] = site.why_no_log_det
+            self.entries[site.name] = partial(_at_every_step, site.entries, length)
+        return Steps(None, lambda _: Surveyor(self._rules), lambda _: None, lambda *_: None)
+
+    def rows(self, minibatch: Minibatch) -> Array | None:
+        known = self.minibatches.setdefault(minibatch.plate, minibatch)
+        if known != minibatch:
+            raise ModelError(
+                minibatch.plate,
+                f"its minibatch holds {minibatch.seen} of {minibatch.size} rows here, and "
+                f"{known.seen} of {known.size} at an earlier plate of the same name",
+                "A name stands for the same rows wherever it is used: make the sizes agree, or "
+                "give the plates two names.",
+            )
+        return None
+
+
+class ObservationSurveyor(DelegatingReader):
+    """Draws the observations that have no data yet, and records which ones can be drawn.
+
+    Attributes:
+        names: Names of the observations.
+    """
+
+    def __init__(self, reader: Reader, names: set[str]) -> None:
+        super().__init__(reader)
+        self.names = names
+
+    def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
+        self.names.add(name)
+        return prior.sample(jax.random.key(0)) if value is None else value
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        wrap = lambda reader, _: ObservationSurveyor(reader, self.names)  # noqa: E731
+        return wrap_steps(self.reader.steps(repeated, length), None, wrap)
+
+
+def _at_every_step(entries: Callable, length: int) -> list[tuple[int, ...]]:
+    return [(step, *entry) for step in range(length) for entry in entries()]
