@@ -1,4 +1,4 @@
-"""The pre-flight check: an ordered list of named questions to a model, each with its mend."""
+"""The pre-flight check: an ordered list of named questions, each with a remedy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ from .slopes import MEND as SLOPES_MEND, STEPS, draw_directions, slope_tolerance
 from .start import Points, find_starts
 from .unused import unused_coords, unused_data
 
-# Points that the questions are put at.
+# Number of points at which questions are asked.
 POINTS = 4
-# Longest error of a coordinate after a round trip.
+# Largest error of a coordinate after a round trip.
 LARGEST_ERROR = 1e-3
 
 
@@ -36,11 +36,11 @@ class Finding(NamedTuple):
     """The answer to one question of the check.
 
     Attributes:
-        name: Of the check.
-        question: What was asked.
+        name: Name of the check.
+        question: The question.
         passed: Whether the model passed.
         detail: What was found.
-        mend: What to do about it; empty where it passed.
+        mend: What to do about it; empty if the model passed.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Finding(NamedTuple):
 
 @dataclass
 class Trial:
-    """A model under examination, with what the questions share.
+    """A model being checked, with what the questions share.
 
     Attributes:
         model: The model.
-        seed: Of the points.
+        seed: Seed of the points.
     """
 
     model: Model
@@ -79,7 +79,7 @@ class Trial:
 
     @property
     def point(self) -> Vector:
-        """One of them."""
+        """The first of them."""
         return jnp.asarray(self.points.positions[0])
 
 
@@ -88,10 +88,10 @@ class Check:
     """One question to a model.
 
     Attributes:
-        name: By which the docs and findings call it.
-        question: What it asks.
-        ask: Looks for the answer; returns what was found, or raises.
-        mend: What to do where it fails and the error does not know better.
+        name: Name in the docs and findings.
+        question: The question.
+        ask: Returns what was found, or raises.
+        mend: What to do if it fails and the error itself does not say.
     """
 
     name: str
@@ -99,11 +99,11 @@ class Check:
     ask: Callable[[Trial], str]
     mend: str
 
-    def put(self, trial: Trial) -> Finding:
-        """Put the question to a model."""
+    def answer(self, trial: Trial) -> Finding:
+        """Answer the question for a model."""
         try:
             return Finding(self.name, self.question, True, self.ask(trial), "")
-        except Exception as error:  # noqa: BLE001 - whatever the user's function raises is the answer
+        except Exception as error:  # noqa: BLE001 - any error of the user's function is the answer
             where, found = (
                 getattr(error, "where", type(error).__name__),
                 getattr(error, "found", ""),
@@ -114,21 +114,21 @@ class Check:
 
 @checks_arguments("infer.check")
 def check(model: Model, seed: int = 0) -> list[Finding]:
-    """Ask a model the questions that a run would stumble over, without raising.
+    """Check a model for problems that would stop or spoil a run, without raising.
 
-    The questions are those of `CHECKS`, in order, up to the first that fails, since later ones
-    rest on it.
+    The questions of `CHECKS` are asked in order, up to the first that fails, since later ones
+    depend on it.
 
     Args:
         model: What a front end returned, or a view of it.
         seed: Seed of the trial points.
 
     Returns:
-        The findings in order; each prints as a line.
+        The findings, in order; each prints as one line.
     """
     trial, findings = Trial(model, whole("seed", seed, 0)), []
     for question in CHECKS:
-        findings.append(question.put(trial))
+        findings.append(question.answer(trial))
         if not findings[-1].passed:
             break
     return findings
@@ -140,12 +140,12 @@ def _ask_sites(trial: Trial) -> str:
 
 
 def _ask_gathers(trial: Trial) -> str:
-    return f"{check_indices(trial.model)} indices known"
+    return f"{check_indices(trial.model)} indices checked"
 
 
 def _ask_log_determinants(trial: Trial) -> str:
     maps = {site.bijector for site in trial.density.latent}
-    return f"{len(trial.density.latent)} sites by {', '.join(sorted(maps))}"
+    return f"{len(trial.density.latent)} sites, maps: {', '.join(sorted(maps))}"
 
 
 def _ask_start(trial: Trial) -> str:
@@ -158,7 +158,7 @@ def _ask_same(trial: Trial) -> str:
 
 
 def _ask_maps(trial: Trial) -> str:
-    """Membership is checked by `unconstrain`."""
+    """Compare points with their round trip; `unconstrain` checks membership."""
     density, point = trial.density, trial.point
     values = density.constrain(point)
     latent = {site.name: values[site.name] for site in density.latent}
@@ -166,7 +166,7 @@ def _ask_maps(trial: Trial) -> str:
     largest = float(np.max(error, initial=0.0))
     if not largest < LARGEST_ERROR:
         label = density.labels()[int(np.argmax(~(error < LARGEST_ERROR)))]
-        raise ModelError(label, f"a round trip moves it by {largest:.1e}", _MAPS_MEND)
+        raise ModelError(label, f"it changes by {largest:.1e} in a round trip", _MAPS_MEND)
     return f"largest error {largest:.1e}"
 
 
@@ -180,15 +180,18 @@ def _ask_slopes(trial: Trial) -> str:
     fits = (np.abs(by_steps - by_gradient[:, None]) <= error).any(1)
     if not fits.all():
         worst = int(np.argmin(fits))
-        found = f"its gradient says {by_gradient[worst]:.4g}, a small step {by_steps[worst, 1]:.4g}"
+        found = (
+            f"its slope is {by_gradient[worst]:.4g} by the gradient of the log density, but "
+            f"{by_steps[worst, 1]:.4g} by finite differences"
+        )
         raise ModelError(density.latent[worst].name, found, SLOPES_MEND)
     return f"along {len(fits)} directions"
 
 
 def _slope_along(density: LogDensity, point: Vector, rows: Any) -> tuple[Array, Array]:
-    """Slopes along directions: by the gradient, shape (directions,), and by each step.
+    """Compute slopes along directions by the gradient, shape (directions,), and by each step.
 
-    Of the terms that have a value.
+    Only terms that have a value count.
     """
     here = density.components(point)
     gradient = here.gradient - here.unvalued_gradient
@@ -209,12 +212,12 @@ def _evaluate_gradients(density: LogDensity, positions: Any) -> Array:
 def _ask_data(trial: Trial) -> str:
     idle = [*unused_data(trial.model), *unused_coords(trial.model)]
     if idle:
-        raise ModelError(listed(idle), "nothing in the model depends on it", _DATA_MEND)
+        raise ModelError(listed(idle), "nothing in the model depends on this", _DATA_MEND)
     return "all of them"
 
 
 def _ask_used(trial: Trial) -> str:
-    """A flat site that no term speaks of can go anywhere in its set."""
+    """Raise if a site without a prior is in no term, so that it may be anywhere in its set."""
     density = LogDensity(trial.model, trial.density.sites, jacobian=False)
     gradients = called(_evaluate_gradients, density, trial.points.positions)
     moved: np.ndarray = np.any(np.asarray(gradients) != 0, axis=0)
@@ -228,19 +231,19 @@ def _ask_used(trial: Trial) -> str:
 
 
 _MAPS_MEND = "Check the map with bijectors.check_bijector."
-_DATA_MEND = "Use it, as by site.observe or in dims=, or leave it out."
-_USED_MEND = "Use it, give it a prior, or drop it."
-# Put in this order; each rests on those before it.
+_DATA_MEND = "Use it, for example in site.observe or dims=, or leave it out."
+_USED_MEND = "Use it, give it a prior, or remove it."
+# In the order they are asked; each depends on those before it.
 CHECKS = (
     Check(
         "sites",
         "does the model run, with latent sites?",
         _ask_sites,
-        "Call the model's own function by hand; the error is its own.",
+        "Call the model's function yourself: the error comes from there.",
     ),
     Check(
         "gathers",
-        "are the indices among the data within the axes that they index?",
+        "are all indices in the data within range?",
         _ask_gathers,
         "Indices run from 0 to the size of the axis minus 1.",
     ),
@@ -252,13 +255,15 @@ CHECKS = (
     ),
     Check(
         "start",
-        "is there a start where the density and its gradient are finite?",
+        "is there a start where the log density and its gradient are finite?",
         _ask_start,
         "Give starting values, or weaker constraints.",
     ),
-    Check("same", "does the model say the same when it runs again?", _ask_same, SAME_MEND),
-    Check("maps", "do the maps reach their sets, and return?", _ask_maps, _MAPS_MEND),
-    Check("slopes", "does the gradient fit the slope, site by site?", _ask_slopes, SLOPES_MEND),
-    Check("data", "does the model depend on all its data and coordinates?", _ask_data, _DATA_MEND),
-    Check("used", "does the density depend on every site without a prior?", _ask_used, _USED_MEND),
+    Check("same", "does the model give the same log density when run again?", _ask_same, SAME_MEND),
+    Check("maps", "do values stay in their sets and survive a round trip?", _ask_maps, _MAPS_MEND),
+    Check("slopes", "does the gradient agree with finite differences?", _ask_slopes, SLOPES_MEND),
+    Check("data", "does the model use all its data and coordinates?", _ask_data, _DATA_MEND),
+    Check(
+        "used", "does the log density depend on every site without a prior?", _ask_used, _USED_MEND
+    ),
 )

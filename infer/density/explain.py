@@ -1,4 +1,4 @@
-"""Explain a log density at a point: ask every term what it says there."""
+"""Explain a log density at a point, term by term."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from ..errors import ModelError
 from ..models.model import Model
 from ..types import Vector
 from .base import LogDensity, log_density
-from .beginnings import assign_starts, read_starts
+from .chain_starts import assign_starts, read_starts
 from .explanation import Explanation, explain_at
 from .family import alone
 from .start import search
@@ -28,9 +28,9 @@ def explain(
         model: What a front end returned, or a view of it.
         at: The point: constrained values by name, a flat vector, "initial" for the values that
             the model was made with, or "uniform" or "prior" for a start as `sample` would find
-            it; if it would find none, the first one tried.
+            it (the first one tried, if none is usable).
         jacobian: Whether to add the maps' log-determinants, as `log_density` does.
-        seed: Of a start.
+        seed: Seed of the search for a start.
 
     Returns:
         A table of terms: print it.

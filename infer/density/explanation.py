@@ -1,4 +1,4 @@
-"""What each term of a log density says at one point, as a table."""
+"""The terms of a log density at one point, as a table."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,22 +13,23 @@ from bijectors.base import Shape
 from ..models.abstract import account_of
 from ..programs.native import called
 from ..types import Vector
-from .base import LogDensity, differentiating
+from .base import LogDensity
+from .differentiating import naming_looping_term
 
 
 class Line(NamedTuple):
     """One summand of a log density at one point.
 
     Attributes:
-        name: Of the site or factor; "total" for the sum of all.
+        name: Name of the site or factor; "total" for the sum of all.
         role: "prior", "likelihood" or "factor"; "flat" for a site without a prior.
-        shape: Of its rows.
-        value: Sum of the rows, in nats; NaN of a term that is known by its score alone.
-        log_det: What the map of the site adds in nats; `None` where there is no map, or the
-            density leaves them out.
-        gradient: Euclidean norm of the gradient of value and log-determinant with respect to
+        shape: Shape of its rows.
+        value: Sum of the rows, in nats; NaN if the term is known by its score alone.
+        log_det: Log-determinant of the site's map, in nats; `None` if there is no map, or the
+            density leaves log-determinants out.
+        gradient: Euclidean norm of the gradient of value plus log-determinant with respect to
             the flat vector.
-        trouble: What is not finite, in the total which terms; empty where all is finite.
+        trouble: What is not finite (for the total, in which terms); empty if everything is finite.
     """
 
     name: str
@@ -78,7 +79,7 @@ class Explanation(NamedTuple):
 
 
 class _GradientSummary(NamedTuple):
-    """A gradient in short: its norm, and its first entry that is not finite, or -1."""
+    """Norm of a gradient, and the index of its first entry that is not finite, or -1."""
 
     norm: Array
     place: Array
@@ -93,7 +94,7 @@ def explain_at(density: LogDensity, position: Vector) -> Explanation:
     for i, (name, role) in enumerate(roles.items()):
         slope = _GradientSummary(slopes.norm[i], slopes.place[i])
         if slope.place >= 0:
-            # What is not finite in one term can spoil the gradients of all pulled back with it.
+            # A term that is not finite can spoil the gradients of others in the same pullback.
             slope = called(_summarize_gradient_of, density, position, static=(i,))
         lines.append(_make_line(density, name, role, rows.get(name), log_dets.get(name), slope))
     whole = _GradientSummary(slopes.norm[-1], slopes.place[-1])
@@ -105,7 +106,7 @@ def explain_at(density: LogDensity, position: Vector) -> Explanation:
 
 
 def format_value(value: np.ndarray) -> str:
-    """Write a value in short: a few numbers, or the range of many."""
+    """Format a value briefly: a few numbers, or the range of many."""
     array = np.asarray(value)
     if array.size <= 8 or np.iscomplexobj(array):
         return str(np.vectorize(lambda x: float(f"{x:.4g}"), otypes=[float])(array).tolist())
@@ -113,14 +114,14 @@ def format_value(value: np.ndarray) -> str:
 
 
 def _list_roles(density: LogDensity) -> dict[str, str]:
-    """List what is summed up, sites first, with the role of each."""
+    """List the terms, sites first, with the role of each."""
     account = account_of(density.model)
     sites = {d.name: "flat" if d.prior is None else "left out" for d in account.declarations}
     return sites | {term.name: term.role for term in account.terms}
 
 
 def _sum_terms(density: LogDensity, position: Vector) -> list[Array]:
-    """Sum each term with its map's log-determinant; last comes the whole density."""
+    """Add to each term its map's log-determinant; the last entry is the whole density."""
     rows, log_dets = density.rows(position), density.log_dets(position)
     zero = jnp.zeros((), position.dtype)
     sums = [rows.get(n, zero).sum() + log_dets.get(n, zero) for n in _list_roles(density)]
@@ -128,7 +129,7 @@ def _sum_terms(density: LogDensity, position: Vector) -> list[Array]:
 
 
 def _evaluate(density: LogDensity, position: Vector):
-    with differentiating(density):
+    with naming_looping_term(density):
         sums, pull = jax.vjp(lambda q: jnp.stack(_sum_terms(density, q)), position)
         slopes = jax.lax.map(
             lambda w: _summarize_gradient(pull(w)[0]), jnp.eye(len(sums), dtype=position.dtype)

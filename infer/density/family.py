@@ -1,4 +1,4 @@
-"""Log densities that differ in their arrays alone: what they share, and what is each one's own."""
+"""Log densities that differ only in their arrays: what they share, and what each has of its own."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from .base import LogDensity, log_density
 
 
 class Family(eqx.Module):
-    """Log densities of one program: the same model on several data sets, or on one.
+    """Log densities of one program: the same model on one data set or several.
 
     Attributes:
         shared: Arrays that all members share; None where they differ.
@@ -34,7 +34,7 @@ class Family(eqx.Module):
         return jax.tree.map(lambda a: a[members], self.own)
 
     def member(self, index: int) -> LogDensity:
-        """Put one member together."""
+        """Combine the shared arrays with those of one member."""
         if self.count == 1:
             return self.shared
         return eqx.combine(self.shared, jax.tree.map(lambda a: a[index], self.own))
@@ -51,17 +51,17 @@ def nothing_of(tree: Any) -> Any:
 
 
 def make_family(models: Model | Sequence[Model], *, jacobian: bool) -> Family:
-    """Gather the log densities of one model, or of several that differ in their arrays alone.
+    """Gather the log densities of one model, or of several that differ only in their arrays.
 
-    Sites are found once, in the first model.
+    The sites are found once, in the first model.
 
     Args:
         models: One model, several, or several stacked into one along a leading axis.
         jacobian: Whether to include the maps' log-determinants.
 
     Raises:
-        ModelError: There is no model, one cannot be used, or one differs in more than the numbers
-            in its arrays.
+        ModelError: There is no model, one cannot be used, or one differs from the first in more
+            than the numbers in its arrays.
     """
     models = models_in(models)
     if not models:
@@ -78,8 +78,8 @@ def make_family(models: Model | Sequence[Model], *, jacobian: bool) -> Family:
             raise ModelError(
                 f"models[{index}]",
                 "it differs from models[0] in more than the numbers in its arrays",
-                "Data sets of one shape share a program; make them with models[0].with_data(...), "
-                "padding what is shorter, and sample each shape apart.",
+                "Data sets of one shape share a program: make them with models[0].with_data(...), "
+                "padding shorter ones, or sample each shape in a call of its own.",
             )
     leaves = zip(*(jax.tree.leaves(model) for model in models), strict=True)
     pairs = [_share_or_stack(each) for each in leaves]
@@ -90,7 +90,7 @@ def make_family(models: Model | Sequence[Model], *, jacobian: bool) -> Family:
 
 @contextmanager
 def naming_member(family: Family, index: int) -> Iterator[None]:
-    """Say in an error about one member of several which one it is."""
+    """Add to an error about one of several members which one it is."""
     try:
         yield
     except ExplainedError as error:

@@ -1,8 +1,8 @@
 """Check the indices that are known before a model runs against the axes that they index.
 
-XLA takes the nearest entry for an index that is out of range, or one that is not there, without a
-word. Data are known when a run begins: the part of the model's program that makes indices of data
-is evaluated with NumPy, and nothing is compiled.
+For an index that is out of range, XLA silently takes the nearest entry or a fill value. The data
+are known before a run starts, so the part of the model's program that computes indices from data is
+evaluated with NumPy, and nothing is compiled.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from ..models.model import Model
 from ..programs.rewrite import CALLS
 from .known import TABLE, Known
 
-# Steps of a scan that are looked at: one for each different row of what the steps are given.
+# Maximum number of steps of a scan that are checked: one for each distinct row of its inputs.
 MAX_STEPS = 4096
 
 
@@ -30,9 +30,9 @@ class Index(NamedTuple):
     """How one equation indexes an array.
 
     Attributes:
-        atoms: Operands that hold the index, one for all axes or one for each.
+        atoms: Operands that hold the index, one for all axes or one for each axis.
         axes: Sizes of the axes that they index.
-        last: Largest index of each axis.
+        last: Largest valid index of each axis.
     """
 
     atoms: tuple[Any, ...]
@@ -41,12 +41,12 @@ class Index(NamedTuple):
 
 
 def check_indices(model: Model) -> int:
-    """Check all indices of a model that its data and its function settle; return their number.
+    """Check all indices that depend only on a model's data and code; return their number.
 
-    Indices with an explicit `mode` are not looked at, nor those inside `cond` and `while_loop`.
+    Indices with an explicit `mode` are not checked, nor those inside `cond` and `while_loop`.
 
     Raises:
-        ModelError: An index is out of range; it names the data that hold it.
+        ModelError: An index is out of range; the message names the data that hold it.
     """
     return check_program(abstract(model).program, jax.tree.leaves(model), leaf_names(model))
 
@@ -56,7 +56,7 @@ def check_program(program: ClosedJaxpr, leaves: Sequence[Any], names: Sequence[s
 
     Args:
         program: The program.
-        leaves: Its arguments, on any device; `None` for one that is not known.
+        leaves: Its arguments, on any device; `None` if unknown.
         names: Their names.
     """
     jaxpr = program.jaxpr
@@ -79,7 +79,7 @@ def _is_plain(leaf: Any) -> bool:
 def _evaluate_known(
     program: Any, inputs: Sequence[Known | None], wanted: tuple[bool, ...], counted: list[int]
 ) -> list[Known | None]:
-    """Evaluate what indices need, and the wanted results, as far as they are known."""
+    """Evaluate what indices and the wanted results depend on, as far as it is known."""
     jaxpr, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
     known: dict[Any, Known | None] = dict(zip(jaxpr.invars, inputs, strict=True))
     equations, _, needed = _find_needed(jaxpr, wanted)
@@ -109,9 +109,9 @@ def _as_known(value: Any) -> Known | None:
 def _find_needed(
     jaxpr: Any, wanted: tuple[bool, ...]
 ) -> tuple[list[tuple[JaxprEqn, tuple]], list[bool], list[bool]]:
-    """List the equations that indices and the wanted results need, and which inputs and constants.
+    """Find the equations, inputs and constants that indices and the wanted results depend on.
 
-    Each equation comes with which of its own results are needed.
+    Each equation comes with which of its results are needed.
     """
     needed = {a for a, w in zip(jaxpr.outvars, wanted, strict=True) if w and _is_variable(a)}
     equations = []
@@ -126,7 +126,7 @@ def _find_needed(
 
 
 def _needed_operands(equation: JaxprEqn, wanted: tuple[bool, ...]) -> Iterator[Any]:
-    """Yield the operands to be known for the wanted results, and for the indices inside."""
+    """Yield the operands that the wanted results and the indices inside depend on."""
     if index := _read_index(equation):
         yield from index.atoms
     if inner := _called_program(equation):
@@ -135,7 +135,7 @@ def _needed_operands(equation: JaxprEqn, wanted: tuple[bool, ...]) -> Iterator[A
         _, inputs, _ = _find_needed(inner.jaxpr, results)
         yield from (atom for atom, need in zip(equation.invars, inputs, strict=True) if need)
     elif any(wanted) and equation.primitive.name in TABLE:
-        # An equation without operands, such as iota, needs what it makes.
+        # An equation without operands, such as iota, is listed by its results.
         yield from equation.invars or equation.outvars
 
 
@@ -144,7 +144,7 @@ def _is_variable(atom: Any) -> bool:
 
 
 def _called_program(equation: JaxprEqn) -> Any:
-    """Return the program that an equation calls once, or for each step of a scan."""
+    """Return the program that an equation calls once, or at each step of a scan."""
     name = equation.primitive.name
     key = "jaxpr" if name == "scan" else CALLS.get(name)
     inner = equation.params[key] if key else None
@@ -172,7 +172,7 @@ def _evaluate_equation(
 
 
 def _evaluate_scan(equation: JaxprEqn, operands: list[Known | None], counted: list[int]) -> None:
-    """Evaluate the steps of a scan that are given something different."""
+    """Evaluate the steps of a scan whose inputs differ."""
     params, inner = equation.params, _called_program(equation)
     constants, carried = _count_constants_and_carries(equation, inner.jaxpr)
     nothing = (False,) * len(inner.jaxpr.outvars)
@@ -187,9 +187,9 @@ def _evaluate_scan(equation: JaxprEqn, operands: list[Known | None], counted: li
 
 
 def _count_constants_and_carries(equation: JaxprEqn, inner: Any) -> tuple[int, int]:
-    """Count what all steps of a scan share, and what they hand on; JAX has named both variously.
+    """Count the constants and carries of a scan; JAX versions name these parameters differently.
 
-    Only the rows that steps take and return have an axis more outside than inside.
+    Only per-step inputs and outputs have one axis more outside the loop than inside.
     """
 
     def rows(outside: Sequence[Any], inside: Sequence[Any]) -> int:
@@ -201,7 +201,7 @@ def _count_constants_and_carries(equation: JaxprEqn, inner: Any) -> tuple[int, i
 
 
 def _distinct_steps(rows: list[np.ndarray], length: int) -> list[int]:
-    """List one step for each different row of what the steps are given."""
+    """List one step for each distinct row of the inputs."""
     if not rows:
         return [0][:length]
     joined = np.concatenate([row.reshape(length, -1) for row in rows], axis=1)
@@ -214,7 +214,7 @@ def _aval_of(atom: Any) -> Any:
 
 
 def _read_index(equation: JaxprEqn) -> Index | None:
-    """Read how an equation indexes, if an index out of range would be a mistake there."""
+    """Read how an equation indexes; return None if an index out of range would be legitimate."""
     name, params, atoms = equation.primitive.name, equation.params, equation.invars
     if name == "dynamic_slice":
         shape, sizes = _aval_of(atoms[0]).shape, params["slice_sizes"]
@@ -235,10 +235,10 @@ def _read_index(equation: JaxprEqn) -> Index | None:
 
 
 def _is_plain_indexing(params: Mapping[str, Any]) -> bool:
-    """Return whether a gather is that of plain indexing, x[i].
+    """Return whether a gather comes from plain indexing, x[i].
 
-    `jax.vmap` makes a gather that clips of the slice of one index, and collapses no axis of it as
-    the mode "clip" of jax.numpy does.
+    `jax.vmap` turns a dynamic slice into a gather that clips, which unlike that of the mode "clip"
+    of jax.numpy collapses no axis.
     """
     mode, numbers = params["mode"], params["dimension_numbers"]
     clips = mode == GatherScatterMode.CLIP
@@ -253,7 +253,7 @@ def _window_sizes(numbers: Any, operand: Any, updates: Any) -> list[int]:
 
 
 def _refuse_out_of_range(index: Index, given: list[Known | None]) -> int:
-    """Raise if a known index is out of range; return how many were looked at."""
+    """Raise if a known index is out of range; return how many indices were checked."""
     if len(given) == 1 and given[0]:
         columns = given[0].array.reshape(-1, len(index.axes)).T
         pairs = [given[0]._replace(array=column) for column in columns]
@@ -271,22 +271,22 @@ def _is_within(numbers: np.ndarray, last: int) -> bool:
 
 def _raise_out_of_range(known: Known, size: int, last: int) -> None:
     bad = known.array[(known.array < 0) | (known.array > last)].astype(int)
-    # jax.numpy has added the size to negative ones.
+    # jax.numpy has already added the size to negative indices.
     found = int(bad[0]) if bad[0] >= 0 else int(bad[0]) - size
     where = min(known.names) if len(known.names) == 1 else "model"
-    source = "" if len(known.names) == 1 else f" that {' and '.join(sorted(known.names))} make"
-    source = source if known.names else " of its function"
+    source = "" if len(known.names) == 1 else f" computed from {' and '.join(sorted(known.names))}"
+    source = source if known.names else " in its function"
     raise ModelError(
         where,
         f"the index {found}{source} is out of range for an axis of size {size}, "
-        f"in {bad.size} of {known.array.size} places",
+        f"at {bad.size} of {known.array.size} places",
         _mend_for(known.array, last),
     )
 
 
 def _mend_for(numbers: np.ndarray, last: int) -> str:
     if numbers.min() == 1 and numbers.max() == last + 1:
-        return "Indices run from 0, and these run from 1: subtract 1."
+        return "Indices start at 0, and these start at 1: subtract 1."
     return (
         f"Indices run from 0 to {last}: correct them, or make the axis longer. If the nearest "
         f"entry is meant, clip the index: jnp.clip(i, 0, {last})."

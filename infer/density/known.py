@@ -1,4 +1,4 @@
-"""Evaluate with NumPy the equations of a traced program that make indices of data."""
+"""Evaluate with NumPy the equations of a traced program that compute indices from data."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ class Known(NamedTuple):
 
     Attributes:
         array: The numbers.
-        names: Data that they are made of; none if they are part of the program.
+        names: Data that they are computed from; none if they are constants of the program.
     """
 
     array: np.ndarray
@@ -53,7 +53,7 @@ def _gather(params: Mapping[str, Any], operand: np.ndarray, index: np.ndarray) -
 def _divide(_: Mapping[str, Any], a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
     if not np.issubdtype(a.dtype, np.integer):
         return a / b
-    # Whole numbers are rounded towards zero.
+    # Integers are rounded towards zero.
     return None if (b == 0).any() else np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b))
 
 
@@ -65,7 +65,7 @@ def _ignore_params(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda _, *operands: function(*operands)
 
 
-# What makes indices of data, evaluated with NumPy.
+# Primitives that compute indices from data, as NumPy functions.
 TABLE: dict[str, Callable[..., Any]] = {
     "abs": _ignore_params(np.abs),
     "add": _ignore_params(np.add),

@@ -1,4 +1,4 @@
-"""Find the normal distribution that a prior is, in the flat vector, if it is one."""
+"""Find the mean and covariance of a prior that is normal in the flat vector."""
 
 import jax
 import numpy as np
@@ -9,23 +9,23 @@ from ..models.protocol.site import Site
 from ..programs.native import called
 from ..target import NormalPrior, Target
 
-# Priors that may be normal in the flat vector: what depends on what decides.
+# Priors that may be normal in the flat vector, depending on how sites depend on each other.
 NORMAL = frozenset({"Normal", "MultivariateNormal"})
 
 
 def find_not_normal(latent: tuple[Site, ...]) -> tuple[str, ...]:
-    """List the latent sites whose prior is of another family."""
+    """List the latent sites whose prior is of a family that is never normal."""
     return tuple(site.name for site in latent if site.prior not in NORMAL)
 
 
 def normal_prior(target: Target) -> NormalPrior:
     """Compute mean and covariance of a prior whose log density is quadratic.
 
-    The matrix of second derivatives of such a log density is minus the inverse covariance,
-    everywhere; this is checked at three points.
+    The Hessian of such a log density is minus the inverse covariance everywhere; this is checked
+    at three points.
 
     Raises:
-        ModelError: It is not quadratic, as where a variance depends on another site.
+        ModelError: It is not quadratic, for example because a variance depends on another site.
     """
     points = np.random.default_rng(0).normal(size=(3, target.size))
     slopes, curvatures = called(_differentiate, target, np.zeros(target.size), points)
@@ -34,8 +34,8 @@ def normal_prior(target: Target) -> NormalPrior:
     if not np.abs(np.diff(curvatures, axis=0)).max() <= tolerance:
         raise ModelError(
             "prior",
-            "each site is normal by itself, but all together are not normal in the flat vector, "
-            "where the spread of one depends on another, or a map bends it",
+            "each site is normal by itself, but they are not jointly normal in the flat vector: "
+            "the scale of one depends on another, or a map is nonlinear",
             "Write such sites with centered=False, give the engine a mean and a covariance, or use "
             "NUTS().",
         )

@@ -1,4 +1,4 @@
-"""Check that a model says the same whenever its Python code runs."""
+"""Check that a model's log density is the same each time its Python code runs."""
 
 from typing import Any
 
@@ -11,29 +11,29 @@ from .base import LogDensity
 from .family import Family
 from .start import Evaluate
 
-# Differences of two programs, in nats, that change no draw and may be rounding.
+# Difference between two programs, in nats, that may be rounding and changes no draw.
 SMALL = 0.05
-# Rounding of one log density, in units of the last place of its size.
+# Rounding error of one log density, in units of its last place.
 ROUNDING = 1e3
-MEND = "Draw random numbers before, and pass them as data; take no state from outside."
+MEND = "Draw random numbers beforehand and pass them as data; read no state from outside."
 
 
 def refuse_unless_reproduced(
     family: Family, positions: np.ndarray, recorded: np.ndarray, evaluate: Evaluate
 ) -> None:
-    """Compare what two programs say, each of which ran the model's Python code when it was traced.
+    """Compare the log densities of two programs, each of which traced the model's Python code.
 
-    Rounding may differ much between programs. So the model is run again, and once more, only if
-    they disagree, and what it says then decides.
+    Rounding may differ much between programs. So if they disagree, the model's Python code is run
+    twice more, and the error is raised only if these two runs disagree.
 
     Args:
         family: The log densities.
         positions: One draw of each lane, shape (lanes, size).
-        recorded: The log densities that the program of the chains recorded there, shape (lanes,).
-        evaluate: Evaluates points by the program of the starts.
+        recorded: The log densities that the sampling program recorded there, shape (lanes,).
+        evaluate: Evaluates points by the program that evaluated the starts.
 
     Raises:
-        ModelError: The model says something else when it runs again.
+        ModelError: The log density differs when the model runs again.
     """
     found = evaluate(positions[None]).log_densities[0]
     both = np.isfinite(found) & np.isfinite(recorded)
@@ -45,14 +45,16 @@ def refuse_unless_reproduced(
 
 
 def refuse_unless_deterministic(density: LogDensity, point: Array) -> float:
-    """Run the model's own Python code twice, not one program twice; return its log density.
+    """Run the model's Python code twice, not one program twice; return its log density.
 
     Raises:
-        ModelError: It says something else the second time.
+        ModelError: The log density differs the second time.
     """
     once, again = (float(density.components(point).value) for _ in range(2))
     if abs(once - again) > _rounding_of(np.asarray(once, point.dtype)):
-        raise ModelError("model", f"its log density is {once:.6g}, then {again:.6g}", MEND)
+        raise ModelError(
+            "model", f"its log density was {once:.6g}, and {again:.6g} when run again", MEND
+        )
     return once
 
 

@@ -1,4 +1,4 @@
-"""Compare the gradient of a log density with its differences, along directions within sites."""
+"""Compare the gradient of a log density with finite differences, along directions within sites."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,31 +13,33 @@ from .base import LogDensity
 from .family import Family
 from .start import CANDIDATES, Evaluate, Points
 
-# Steps of the central differences; the one that fits best is taken.
+# Steps of the central differences; the best fit counts.
 STEPS = (1e-1, 1e-2, 1e-3)
-# Relative error of a slope that is put down to its finite step.
+# Relative error of a slope that is attributed to the finite step.
 SLOPE_ERROR = 0.05
-# Directions that are looked along before a run; of more sites, some share one.
+# Maximum number of directions checked before a run; if there are more sites, some share one.
 MAX_DIRECTIONS = 6
-# A kink may lie at one start, a wrong gradient is wrong at most.
+# A kink may lie at one start; a wrong gradient is wrong at most starts.
 MIN_SHARE_WRONG = 0.75
 MAX_REMEMBERED = 64
 
-MEND = "Look in its terms for stop_gradient, rounding, steps, or a custom derivative that is wrong."
+MEND = (
+    "Look in its terms for stop_gradient, rounding, step functions, or a wrong custom derivative."
+)
 _NEXT = (
     "If its prior is known by its score alone, write it as infer.ScorePrior. Otherwise look in its "
-    "terms for stop_gradient, rounding, steps, or a custom derivative that is wrong; "
-    "infer.check(model) repeats this."
+    "terms for stop_gradient, rounding, step functions, or a wrong custom derivative; "
+    "infer.check(model) repeats this check."
 )
 
 
 class WrongSlope(NamedTuple):
-    """A slope that the gradient gets wrong.
+    """A direction along which the gradient is wrong.
 
     Attributes:
         sites: Names of the sites that the direction moves.
-        by_gradient: The slope that the gradient says.
-        by_step: The slope that differences of the log density say.
+        by_gradient: The slope by the gradient.
+        by_step: The slope by finite differences of the log density.
     """
 
     sites: tuple[str, ...]
@@ -51,14 +53,14 @@ _known: OrderedDict[Kinds, list[WrongSlope]] = OrderedDict()
 def warn_of_wrong_gradients(family: Family, starts: Points, evaluate: Evaluate) -> None:
     """Compare gradients at the starts with differences, once for each program.
 
-    One program that is compiled already evaluates 24 points near each start. Kinks, rounding and
-    functions that oscillate within a step give no alarm: the differences of two steps must agree
-    with each other, and not with the gradient, at three of four starts.
+    A program that is already compiled evaluates 24 points near each start. Kinks, rounding and
+    functions that oscillate within a step give no alarm: the differences for two step lengths must
+    agree with each other and disagree with the gradient, at three of four starts.
 
     Args:
         family: The log densities.
         starts: One for each lane, in the order of the family's members.
-        evaluate: Evaluates rows of such points.
+        evaluate: Evaluates points of shape (rows, lanes, size).
 
     Warns:
         ModelWarning: The gradient along a site is not that of the log density.
@@ -72,8 +74,8 @@ def warn_of_wrong_gradients(family: Family, starts: Points, evaluate: Evaluate) 
     for wrong in _known[program]:
         warn_of_model(
             listed(wrong.sites),
-            f"the gradient says that the log density changes by {wrong.by_gradient:.4g} per unit "
-            f"along it, and differences say {wrong.by_step:.4g}",
+            f"its slope is {wrong.by_gradient:.4g} by the gradient of the log density, but "
+            f"{wrong.by_step:.4g} by finite differences",
             _NEXT,
         )
 
@@ -93,12 +95,12 @@ def draw_directions(density: LogDensity, seed: int) -> np.ndarray:
 def slope_tolerance(
     by_gradient: np.ndarray, size: np.ndarray, steps: Sequence[float]
 ) -> np.ndarray:
-    """Return what steps and rounding may add to a slope, with a last axis of steps.
+    """Return the error that steps and rounding may add to a slope, with a last axis of steps.
 
     Args:
         by_gradient: Slopes, of any shape.
-        size: Log densities that the differences are of, of a shape that broadcasts with slopes.
-        steps: Of the central differences.
+        size: Log densities whose differences are taken, of a shape that broadcasts with the slopes.
+        steps: Steps of the central differences.
     """
     rounding = 10 * np.finfo(by_gradient.dtype).eps * np.maximum(1.0, np.abs(size))
     return SLOPE_ERROR * np.abs(by_gradient)[..., None] + rounding[..., None] / np.array(steps)
@@ -121,7 +123,7 @@ def _find_wrong_slopes(density: LogDensity, starts: Points, evaluate: Evaluate) 
 def _compare_slopes(
     groups: Sequence[np.ndarray], each: np.ndarray, starts: Points, evaluate: Evaluate
 ) -> list[tuple[np.ndarray, tuple[float, float] | None]]:
-    """Compare along a direction for each group of sites; give both slopes if they disagree."""
+    """Compare slopes along one direction per group of sites; return both if they disagree."""
     if not groups:
         return []
     rows = np.stack([each[group].sum(0) / np.sqrt(len(group)) for group in groups])
@@ -148,11 +150,11 @@ def _central_differences(
     """Return central differences of shape (directions, lanes, steps)."""
     signed = np.array([sign * step for step in steps for sign in (1, -1)], rows.dtype)
     moves = (signed[:, None] * rows[:, None]).reshape(-1, 1, rows.shape[-1])
-    # A few at a time: all of them take more memory.
+    # A few at a time, to save memory.
     some = (moves[i : i + CANDIDATES] for i in range(0, len(moves), CANDIDATES))
     ends = np.concatenate([evaluate(positions + own).log_densities for own in some])
     up, down = np.moveaxis(ends.reshape(len(rows), len(steps), 2, -1), 2, 0)
-    # Both may be infinite; what is not finite says nothing.
+    # Both may be infinite; differences that are not finite are ignored.
     with np.errstate(invalid="ignore"):
         return np.moveaxis(up - down, 1, -1) / (2 * np.array(steps, rows.dtype))
 
@@ -160,7 +162,7 @@ def _central_differences(
 def _find_disagreement(
     by_gradient: np.ndarray, by_steps: np.ndarray, allowed: np.ndarray, apart: np.ndarray
 ) -> tuple[float, float] | None:
-    """Return both slopes, at the first lane of enough that disagree."""
+    """Return both slopes at the first lane that disagrees, if enough lanes do."""
     finite = np.isfinite(by_steps).all(-1)
     with np.errstate(invalid="ignore"):
         steady = np.abs(by_steps[:, 0] - by_steps[:, 1]) <= apart[:, 0]

@@ -20,16 +20,16 @@ from ..numerics.keys import wrap_key
 from ..programs.native import Program, called, program
 from ..target import Components
 from .base import LogDensity
-from .beginnings import ChainStart, assign_starts, needs_search
+from .chain_starts import ChainStart, assign_starts, needs_search
 from .explanation import explain_at
 from .family import Family, alone, naming_member
 
 MAX_TRIES = 100
-# Of so many uniform starts a chain takes the one of highest log density.
+# Number of uniform starts tried for a chain, which takes the one of highest log density.
 CANDIDATES = 8
 # Stan's default: uniform on (-2, 2) in the unconstrained space.
 RADIUS = 2.0
-# Words of keys, times coordinates, that are drawn from at once.
+# Largest product of words of keys and coordinates that is drawn at once.
 SMALL = 2**16
 
 
@@ -38,9 +38,9 @@ class Points(NamedTuple):
 
     Attributes:
         positions: Shape (chains, size).
-        log_densities: Shape (chains,), in nats; of the terms that have a value.
+        log_densities: Sum of the terms that have a value, in nats, shape (chains,).
         gradients: Shape (chains, size).
-        unvalued_gradients: Of the terms without a value, shape (chains, size).
+        unvalued_gradients: Gradients of the terms without a value, shape (chains, size).
     """
 
     positions: np.ndarray
@@ -56,20 +56,20 @@ Evaluate = Callable[[np.ndarray], Points]
 def find_starts(
     family: Family, chains: int, key: np.ndarray, starts: Any
 ) -> tuple[Points, Points | None]:
-    """Find a usable start for every chain of every member, and a second one if there is one.
+    """Find a usable start for every chain of every member, and a second one if possible.
 
     Args:
         family: The log densities.
-        chains: Number of starts of each member; those of the first come first.
+        chains: Number of chains of each member; those of the first come first.
         key: Key data, shape (2,).
-        starts: See `beginnings.py`.
+        starts: See `chain_starts.py`.
 
     Returns:
-        The starts; and the second best of the eight, or the start again if no second one is
-        usable. None if only one was tried.
+        The starts, and the second best of the eight that were tried (the start itself if no second
+        one is usable, None if only one was tried).
 
     Raises:
-        StartError: After 100 tries a chain has no finite start; the message names the terms
+        StartError: A chain has no finite start after 100 tries; the message names the terms
             that are not finite, with the values.
         ModelError: Given values are missing, of a wrong shape, or outside their set.
     """
@@ -80,7 +80,7 @@ def find_starts(
         return _refuse_unusable(family, given, "at the start", mend), None
     found, spare = _search_as_asked(family, chains, key, begins)
     found = _insert_given(family, key, begins, found)
-    which = f"at the first of {MAX_TRIES} starts that were tried:"
+    which = f"at the first of {MAX_TRIES} starts tried:"
     mend = "Give starting values, or weaker constraints; infer.explain(model) shows every term."
     return _refuse_unusable(family, found, which, mend), spare
 
@@ -88,7 +88,7 @@ def find_starts(
 def _search_as_asked(
     family: Family, chains: int, key: np.ndarray, begins: Sequence[ChainStart]
 ) -> tuple[Points, Points | None]:
-    """Search for every chain, in the way that it asks for; uniformly if it asks for none."""
+    """Search a start for every chain, from the prior if it asks for that, else uniformly."""
     if "prior" not in begins:
         return search(family, chains, key, "uniform")
     found, spare = search(family, chains, key, "prior")
@@ -101,16 +101,16 @@ def _search_as_asked(
 def _insert_given(
     family: Family, key: np.ndarray, begins: Sequence[ChainStart], found: Points
 ) -> Points:
-    """Put the values that some chains were given in the place of what was found for them.
+    """Replace the starts found by values that were given for some chains.
 
     Raises:
-        StartError: They are not usable; values that the model was made with are passed over.
+        StartError: They are not usable. (The model's own initial values are skipped instead.)
     """
     asked = np.array([begin not in ("uniform", "prior") for begin in begins])
     if not asked.any():
         return found
     positions = _flatten_given(family, begins, found.positions)
-    # In the shape that was compiled for the search.
+    # In the shape that the search has compiled.
     again = np.broadcast_to(positions, (CANDIDATES, *positions.shape))
     given = Points(*(array[0] for array in _evaluate_attempts(family, key, again)))
     must = np.array([isinstance(begin, Mapping) for begin in begins])
@@ -120,7 +120,7 @@ def _insert_given(
 
 
 def _flatten_given(family: Family, begins: Sequence[ChainStart], found: np.ndarray) -> np.ndarray:
-    """Flatten the values of those chains that have them; others stay where they were found."""
+    """Flatten the values given for some chains; keep the positions found for the others."""
     members = [family.member(i) for i in range(family.count)]
     rows = []
     for own, begin, row in zip(_members_of_lanes(family, len(begins)), begins, found, strict=True):
@@ -135,7 +135,7 @@ def _flatten_given(family: Family, begins: Sequence[ChainStart], found: np.ndarr
 def _flatten_initial(density: LogDensity) -> np.ndarray:
     """Flatten the values that a model was made with.
 
-    What is outside its set is not finite, nor is anything if a map has no inverse.
+    Entries outside their sets are not finite; if a map has no inverse, none is.
     """
     initial = density.model.initial_values()
     values = {site.name: initial[site.name] for site in density.latent}
@@ -156,8 +156,8 @@ def _flatten(density: LogDensity, values: dict[str, Array]) -> Array:
 def search(
     family: Family, chains: int, key: np.ndarray, starts: str
 ) -> tuple[Points, Points | None]:
-    """Search as `find_starts` does, and return the first points tried where none is usable."""
-    # A draw from the prior is kept; of uniform ones, some lie where no chain comes back from.
+    """Search as `find_starts` does; a lane without a usable point gets the first one tried."""
+    # A usable draw from the prior is kept; some uniform starts lie where a chain gets stuck.
     candidates = CANDIDATES if starts == "uniform" else 1
     lanes = family.count * chains
     tried = _propose(family, key, range(candidates), lanes, starts)
@@ -176,13 +176,13 @@ def search(
 
 
 def _take_best(tried: Points, merit: np.ndarray) -> Points:
-    """Take for each lane, of points of shape (attempts, lanes, ...), the first of highest merit."""
+    """Take the point of highest merit for each lane, from shape (attempts, lanes, ...)."""
     best = merit.argmax(0), np.arange(merit.shape[1])
     return Points(*(array[best] for array in tried))
 
 
 def _take_second_best(tried: Points, merit: np.ndarray) -> Points | None:
-    """Take for each lane the point of second highest merit."""
+    """Take the point of second highest merit for each lane."""
     if len(merit) == 1:
         return None
     best = np.arange(len(merit))[:, None] == merit.argmax(0)
@@ -201,7 +201,7 @@ def _evaluate_lanes(family: Family, positions: np.ndarray) -> Points:
 
 
 def _members_of_lanes(family: Family, lanes: int) -> np.ndarray:
-    """Tell which member each lane belongs to."""
+    """Return the member that each lane belongs to."""
     return np.repeat(np.arange(family.count), lanes // family.count)
 
 
@@ -210,10 +210,10 @@ def _evaluate(shared: LogDensity, own: LogDensity, positions: Array) -> Componen
 
 
 def _propose(family: Family, key: np.ndarray, attempts: range, lanes: int, how: str) -> Points:
-    """Propose a point for every lane, at each of several attempts: (attempts, lanes, ...)."""
+    """Propose and evaluate a point for every attempt and lane: shape (attempts, lanes, ...)."""
     of_lanes = threefry.fold_in(key, np.arange(lanes))
     keys = threefry.fold_in(of_lanes, np.array(attempts)[:, None])
-    # Bits must not depend on how the user's own programs draw theirs.
+    # The bits must not depend on the user's own setting.
     with jax.threefry_partitionable(True):
         if how == "prior":
             own = family.rows(_members_of_lanes(family, lanes))
@@ -224,7 +224,7 @@ def _propose(family: Family, key: np.ndarray, attempts: range, lanes: int, how: 
 
 
 def _evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) -> Points:
-    """Evaluate positions of shape (attempts, lanes, size), by one program for each shape."""
+    """Evaluate positions of shape (attempts, lanes, size); each shape has one program."""
     own = family.rows(_members_of_lanes(family, positions.shape[1]))
     arguments = (family.shared, own, key, positions)
     with jax.threefry_partitionable(True):
@@ -234,17 +234,17 @@ def _evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) -
 
 
 def make_evaluator(family: Family, chains: int, key: np.ndarray, starts: Any) -> Evaluate:
-    """Return what evaluates more points by the very program that evaluated the starts.
+    """Return a function that evaluates more points by the program that evaluated the starts.
 
     Args:
-        family: The log densities.
-        chains: As in `find_starts`; and so are the others.
+        family: As in `find_starts`, like the other arguments.
+        chains: Number of chains of each member.
         key: The key.
         starts: The starts.
 
     Returns:
-        A function of points of shape (rows, lanes, size), as many lanes as starts. Nothing is
-        compiled for it.
+        A function of points of shape (rows, lanes, size), with as many lanes as starts. Nothing
+        is compiled for it.
     """
     begins = assign_starts(family, chains, starts)
     if not needs_search(begins):
@@ -260,7 +260,7 @@ def make_evaluator(family: Family, chains: int, key: np.ndarray, starts: Any) ->
 
 
 def _pad_rows(rows: np.ndarray, count: int) -> np.ndarray:
-    """Repeat the last row until there are so many."""
+    """Repeat the last row until there are `count` rows."""
     return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])
 
 
@@ -269,13 +269,13 @@ def _stack_points(points: list[Points]) -> Points:
 
 
 def _draw_uniform(keys: np.ndarray, size: int) -> np.ndarray:
-    """Draw positions for each attempt and lane, of keys of shape (attempts, lanes, 2)."""
+    """Draw a position for each attempt and lane, from keys of shape (attempts, lanes, 2)."""
     draw = partial(
         threefry.uniform, shape=(size,), dtype=jnp.result_type(float), low=-RADIUS, high=RADIUS
     )
     if keys.size * size < SMALL:
         return draw(keys)
-    # Attempt by attempt: what is made on the way takes several times as much memory.
+    # One attempt at a time: intermediate arrays take several times as much memory.
     return np.stack([draw(own) for own in keys])
 
 
@@ -290,12 +290,12 @@ def _evaluate_in_turn(shared: LogDensity, own: LogDensity, key: Any, positions: 
     def one(own: LogDensity, position: Array) -> Components:
         return eqx.combine(shared, own).at(wrap_key(key)).components(position)
 
-    # One attempt after the other: a batch of all would take as much more memory.
+    # One attempt at a time, to save memory.
     return jax.lax.map(lambda positions: _map_lanes(one, own, positions), positions)
 
 
 def _map_lanes(function: Callable[..., Any], *lanes: Any) -> Any:
-    """Call a function for each lane; on a CPU a batch is no faster, and compiles for longer."""
+    """Map a function over lanes; on a CPU a batch is no faster, and takes longer to compile."""
     if jax.default_backend() == "cpu":
         return jax.lax.map(lambda lane: function(*lane), lanes)
     return jax.vmap(function)(*lanes)
@@ -311,14 +311,14 @@ def _select_lanes(chosen: np.ndarray, new: Points, old: Points) -> Points:
 
 
 def _describe_infinite_data(density: LogDensity) -> str:
-    """Say which of a model's data hold infinite numbers, and where; empty if none do."""
-    said = []
+    """Describe which data hold infinite numbers, and where; return "" if none do."""
+    found = []
     for name, array in density.model.constants().items():
         bad = np.isinf(array) if np.issubdtype(array.dtype, np.inexact) else np.zeros(0, bool)
         if bad.any():
             first = tuple(np.argwhere(bad)[0].tolist())
-            said.append(f"{name} holds {array[first]} at {list(first)}, {bad.sum()} in all")
-    return "; ".join(said)
+            found.append(f"{name} holds {array[first]} at {list(first)}, {bad.sum()} in all")
+    return "; ".join(found)
 
 
 def _refuse_unusable(family: Family, points: Points, which: str, mend: str) -> Points:
@@ -332,7 +332,7 @@ def _refuse_unusable(family: Family, points: Points, which: str, mend: str) -> P
     first, *more = [line for line in (*at.lines, at.total) if line.trouble] or [at.total]
     names = [line.name for line in more if line is not at.total]
     also = f"; also not finite: {listed(names)}" if names else ""
-    # Alone, and not in a batch, it may be finite after all.
+    # Evaluated singly rather than in a batch, it may be finite after all.
     found = f"its {first.trouble or 'log density is not finite'}, {which} {at.point}{also}"
     if infinite := _describe_infinite_data(family.member(member)):
         found = f"{found}; {infinite}"

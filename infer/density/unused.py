@@ -1,4 +1,4 @@
-"""Find data and coordinates that a model is given and never uses."""
+"""Find data and coordinates that a model is given but never uses."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -20,23 +20,23 @@ from ..models.model import Model
 from ..programs.rewrite import CALLS
 from ..types import Kinds, kinds
 
-# Calls whose derivative may use what their value does not.
+# Prefix of calls whose derivative may use inputs that their value does not.
 _OWN_DERIVATIVE = "custom_"
 
 
 def warn_of_unused(model: Model) -> None:
-    """Warn of data and coordinates that change nothing about a model, by name.
+    """Warn of data and coordinates that a model does not use, by name.
 
     Warns:
-        ModelWarning: There are some.
+        ModelWarning: One for all unused data, and one for each unused coordinate.
     """
     data, coords, dims = _find_unused(kinds(model))
     if data:
         warn_of_model(
             listed(data),
-            "the model is given these data, and neither its log density nor its derived values "
+            "the model is given these data, but neither its log density nor its derived values "
             "depend on them",
-            "Use them, as by site.observe, or leave them out.",
+            "Use them, for example in site.observe, or leave them out.",
         )
     for name in coords:
         close = get_close_matches(name, dims, 1)
@@ -48,12 +48,12 @@ def warn_of_unused(model: Model) -> None:
 
 
 def unused_data(model: Model) -> list[str]:
-    """List the data, by the names of the arguments, that nothing depends on."""
+    """List the data that nothing depends on, by the names of the arguments."""
     return _find_unused(kinds(model))[0]
 
 
 def unused_coords(model: Model) -> list[str]:
-    """List the dimensions that have coordinates, and that nothing depends on."""
+    """List the dimensions with coordinates that no site has."""
     return _find_unused(kinds(model))[1]
 
 
@@ -61,8 +61,9 @@ def unused_coords(model: Model) -> list[str]:
 def _find_unused(model: Kinds) -> tuple[list[str], list[str], list[str]]:
     """Find unused data and coordinates, and the dimensions of all sites.
 
-    Every model is asked about by its program. What a view or another wrapper leaves out may be
-    used by the model inside, and a size may be all that is used: only suspects are traced again.
+    A traced program shows what it depends on. The model inside a view or another wrapper may use
+    what that leaves out, and some data are used only through their size, so suspects are traced
+    again with other sizes.
     """
     whole = model.outline()
     dims = {dim for site in abstract(whole).sites for dim in site.dims if dim is not None}
@@ -94,7 +95,7 @@ def _idle(model: Model) -> list[str]:
 
 
 def _argument_of(path: str) -> str:
-    """Return the argument that a path of keys begins with; "data.y" of a declared model is y."""
+    """Return the argument at the head of a path; for "data.y" of a declared model it is y."""
     first, _, rest = path.partition(".")
     return rest.partition(".")[0] if first == "data" and rest else first
 
@@ -111,7 +112,7 @@ def _is_data(node: Any) -> bool:
 def find_used_inputs(jaxpr: Any, wanted: Sequence[bool]) -> list[bool]:
     """Return which inputs of a jaxpr its wanted results depend on.
 
-    Loops, branches and functions with a derivative of their own count as using all they are given.
+    Loops, branches and functions with a custom derivative count as using all their inputs.
     """
     needed = {a for a, w in zip(jaxpr.outvars, wanted, strict=True) if w and _is_variable(a)}
     for equation in reversed(jaxpr.eqns):
@@ -135,14 +136,14 @@ def _is_variable(atom: Any) -> bool:
 
 
 def _is_same_with_other_sizes(model: Model, argument: str) -> bool:
-    """Return whether the program is the same if the arrays of an argument have other sizes."""
+    """Return whether the program stays the same if the arrays of an argument change size."""
     leaves, structure = jax.tree.flatten(model)
     named = zip(leaves, leaf_names(model), _mark_data(model), strict=True)
     other = [
         _lengthen(leaf) if is_data and _argument_of(name) == argument else leaf
         for leaf, name, is_data in named
     ]
-    # Made again, since a model remembers the shapes that it was made with.
+    # `replace` makes the model again, since a model remembers the shapes it was made with.
     return _has_same_program(model, replace(jax.tree.unflatten(structure, other)))
 
 
@@ -157,12 +158,12 @@ def _is_same_without_coords(model: Model, dim: str) -> bool:
 
 
 def _has_same_program(model: Model, other: Model) -> bool:
-    """Return whether two models have one program, if the other can run at all."""
+    """Return whether the other model can run and has the same program."""
     try:
         return _summarize_program(abstract(other).program) == _summarize_program(
             abstract(model).program
         )
-    except Exception:  # noqa: BLE001 - any error of the user's own function shows a difference
+    except Exception:  # noqa: BLE001 - any error of the user's function means a difference
         return False
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Array
 from ..calls import checks_arguments
 from ..counts import whole
 from ..density.base import LogDensity
-from ..density.beginnings import Starts
+from ..density.chain_starts import Starts
 from ..density.family import Family
 from ..engines.base import Engine
 from ..engines.nuts import NUTS

@@ -192,7 +192,7 @@ def _concatenate(parts: Sequence[Arrays]) -> Arrays:
 
 
 def _simulate_slice(
-    model: Model, values: Arrays, root: Array, begin: int, size: int, draws: int
+    model: Model, values: Arrays, root: np.ndarray, begin: int, size: int, draws: int
 ) -> Simulated:
     rows = np.minimum(np.arange(begin, begin + size), draws - 1)
     arguments = (model, {n: a[rows] for n, a in values.items()}, root, rows.astype(np.uint32))
@@ -220,7 +220,7 @@ def _run(
     return Simulated(latent, account.derived, reader.predicted, reader.observed), account
 
 
-def _run_abstractly(model: Model, values: Arrays, root: Array) -> tuple[Account, int]:
+def _run_abstractly(model: Model, values: Arrays, root: np.ndarray) -> tuple[Account, int]:
     """Run abstractly, to learn the names of axes and how many numbers one draw makes.
 
     Raises:

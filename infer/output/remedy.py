@@ -1,7 +1,7 @@
 """What may help a posterior whose geometry is hard, by how its model is written."""
 
 from ..density.base import LogDensity
-from ..density.spread import find_funnel_sites
+from ..density.funnels import find_funnel_sites
 from ..engines.base import Engine
 from ..models.inputs.names import listed
 

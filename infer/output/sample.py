@@ -7,7 +7,7 @@ from jaxtyping import Array
 
 from ..calls import checks_arguments
 from ..counts import is_whole, whole
-from ..density.beginnings import Starts, count_chains, read_starts
+from ..density.chain_starts import Starts, count_chains, read_starts
 from ..density.family import make_family
 from ..engines.advi import ADVI
 from ..engines.base import Engine, Tuning

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from ..calls import checks_arguments
 from ..counts import whole
-from ..density.beginnings import Starts, assign_starts, needs_search, read_starts
+from ..density.chain_starts import Starts, assign_starts, needs_search, read_starts
 from ..density.family import Family, make_family
 from ..density.gathers import check_indices
 from ..density.slopes import warn_of_wrong_gradients

@@ -1,4 +1,4 @@
-"""Mistakes made on purpose: each error names the site and the mend, before anything compiles."""
+"""Deliberate mistakes: each error names the site and the remedy, before anything compiles."""
 
 import subprocess
 import sys
@@ -28,14 +28,14 @@ def _nothing_compiles(request):
 
 
 @pytest.mark.may_compile
-def test_the_alarm_rings():
+def test_a_compilation_is_detected():
     before = len(compiled)
     jax.jit(lambda x: x * 2.5)(jnp.zeros(2))
     assert len(compiled) > before
 
 
 def refuses(make, error, *words):
-    """The whole way to a run: declaring and starting."""
+    """Declare a model and start a run."""
     with pytest.raises(error) as caught:
         infer.start(make(), infer.NUTS(), chains=1)
     for word in words:
@@ -180,7 +180,7 @@ def test_a_start_outside_the_support():
     with pytest.raises(infer.ModelError, match=r"sigma: the value -1.0 lies outside Positive"):
         infer.start(make(), infer.NUTS(), chains=1, starts={"sigma": -1.0})
     model = infer.model(lambda site: site("sigma", dist.HalfNormal(1.0)))
-    # Before the prior sees it, which would warn of it in words of its own.
+    # Before the prior sees it, which would raise a warning of its own.
     with warnings.catch_warnings(action="error"), pytest.raises(infer.ModelError, match="outside"):
         infer.start(model, infer.NUTS(), chains=1, starts={"sigma": -1.0})
 
@@ -219,7 +219,7 @@ def test_numpy_on_traced_data_says_what_to_do():
     assert isinstance(caught.value.__cause__, jax.errors.TracerArrayConversionError)
 
 
-def test_numbers_that_make_no_sense():
+def test_meaningless_numbers():
     model = infer.declared(lambda v: -v["x"], {"x": bj.Positive()})
     with pytest.raises(infer.RunError, match="chains: 0 is asked for"):
         infer.start(model, infer.NUTS(), chains=0)
@@ -229,7 +229,7 @@ def test_numbers_that_make_no_sense():
         infer.sample(model, infer.MAP("constrained"))
 
 
-# By a user, whose calls no type checker watches as it does in these tests.
+# Without the type checker that wraps all calls in these tests.
 UNWATCHED = """
 import bijectors as bj
 import infer
@@ -261,7 +261,7 @@ for call in calls:
 """
 
 
-def test_something_else_in_the_place_of_a_model_or_an_engine():
+def test_a_wrong_type_instead_of_a_model_or_an_engine():
     done = subprocess.run([sys.executable, "-c", UNWATCHED], capture_output=True, text=True)
     models, rest = done.stdout.splitlines()[:6], done.stdout.splitlines()[6:]
     kind, number, mode, fit, *lists, one, other = rest

@@ -1,4 +1,4 @@
-"""Where other libraries' maps are known to break, ours do not; priors come back as they are.
+"""Our maps work where those of other libraries are known to fail, and priors are recovered.
 
 Keys are fixed; moments are compared within 5 standard errors, a false alarm in 100,000.
 """
@@ -48,7 +48,7 @@ def z_score(draws, mean):
     return (draws.mean() - mean) / (draws.std() / np.sqrt(az.ess(draws, method="mean")))
 
 
-def test_lkj_comes_back_from_its_prior():
+def test_lkj_sampling_recovers_its_prior():
     def pair(site):
         site("L", dist.LKJCholesky(3, 1.5))
         site("R", dist.LKJ(3, 1.5))
@@ -64,7 +64,7 @@ def test_lkj_comes_back_from_its_prior():
             assert abs(z_score(matrix[..., i, j] ** 2, 1 / 5)) < 5
 
 
-def test_a_mean_direction_at_pi_has_no_wall():
+def test_a_mean_direction_at_pi_is_sampled_across_the_boundary():
     angles = np.random.default_rng(0).vonmises(np.pi, 4.0, size=60)
 
     def directions(site, angles):
@@ -81,7 +81,7 @@ def test_a_mean_direction_at_pi_has_no_wall():
     assert not idata["sample_stats"]["diverging"].any()
 
 
-def test_a_uniform_sphere_visits_every_orthant_alike():
+def test_a_uniform_sphere_visits_every_orthant_equally():
     model = infer.declared(lambda v: jnp.zeros(()), {"x": bj.UnitVector(3)})
     x = np.asarray(infer.sample(model, draws=1000, key=3)["posterior"]["x"])
     np.testing.assert_allclose((x**2).sum(-1), 1.0, rtol=1e-12)
@@ -91,14 +91,14 @@ def test_a_uniform_sphere_visits_every_orthant_alike():
 
 
 @pytest.mark.parametrize("space", ["constrained", "unconstrained"])
-def test_a_redundant_coordinate_moves_no_mode(space):
-    """With the Jacobian off, the length of the vector is left out, and the angle is the mode."""
+def test_a_redundant_coordinate_does_not_move_the_mode(space):
+    """Without the Jacobian the vector's length is left out, and the mode is that of the angle."""
     model = infer.declared(lambda v: 3 * jnp.cos(v["x"] - 2.0), {"x": bj.Circular()})
     found = infer.maximize(model, infer.MAP(space), starts=4)
     np.testing.assert_allclose(found.values["x"], 2.0, atol=1e-6)
 
 
-def test_a_uniform_ball_and_a_zero_sum_normal_come_back():
+def test_a_uniform_ball_and_a_zero_sum_normal_are_recovered():
     supports = {"ball": bj.Ball(3), "cross": bj.Ball(2, order=1), "zero": bj.ZeroSum(shape=(4,))}
     model = infer.declared(lambda v: -0.5 * (v["zero"] ** 2).sum(), supports)
     posterior = infer.sample(model, draws=1500, key=4)["posterior"]
@@ -119,7 +119,7 @@ def test_a_uniform_ball_and_a_zero_sum_normal_come_back():
     ],
     ids=["simplex", "correlation"],
 )
-def test_members_stay_members_far_out_in_single_precision(constraint, scale):
+def test_values_stay_in_their_set_far_out_in_single_precision(constraint, scale):
     shape = constraint.declared_shape
     bijector = bj.bijector_for(constraint)
     y = scale * np.random.default_rng(0).standard_normal(

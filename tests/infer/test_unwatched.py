@@ -1,4 +1,4 @@
-"""Calls that no type checker watches: each mistake is explained, before anything compiles."""
+"""Calls without a type checker: each mistake is explained, before anything compiles."""
 
 import inspect
 import json
@@ -19,7 +19,7 @@ from . import unwatched
 
 @pytest.fixture(scope="module")
 def told():
-    """Make all the mistakes in a process of their own, in which beartype watches no call."""
+    """Make all mistakes in a process of their own, in which beartype checks no call."""
     command = [sys.executable, "-m", unwatched.__name__]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -56,7 +56,7 @@ def test_shapes_and_sizes_are_read_as_numpy_reads_them():
     assert [site.shape for site in density.latent] == [(2,), (2,), (2,)]
 
 
-def test_every_word_of_ours_is_an_argument_of_a_call_or_an_engine():
+def test_every_translated_keyword_is_an_argument_of_a_call_or_an_engine():
     calls = (
         *(infer.sample, infer.fit, infer.explain, infer.check, infer.calibrate),
         *(infer.model, infer.declared),
@@ -74,12 +74,12 @@ def _parameters(call):
     return inspect.signature(call).parameters
 
 
-def test_signatures_stay_what_they_are():
+def test_checked_calls_keep_their_signatures():
     assert list(_parameters(infer.sample))[:4] == ["model", "engine", "chains", "draws"]
     assert list(_parameters(infer.NUTS))[:2] == ["max_depth", "target_acceptance"]
 
 
-def test_an_error_inside_a_call_that_fits_is_left_alone():
+def test_an_error_inside_a_valid_call_is_not_translated():
     def function(site):
         raise TypeError("of the user's own")
 

@@ -1,4 +1,4 @@
-"""Mistakes of a user whose calls no type checker watches, each with the words it must meet.
+"""Mistakes in calls without a type checker, each with words that its error must have.
 
 python tests/infer/unwatched.py prints, as JSON, what each of them raises, and how often XLA was
 asked to compile before.
@@ -21,7 +21,7 @@ import infer
 
 
 class Mistake(NamedTuple):
-    """A call, the name of the error that it must raise, and words of the message."""
+    """A call, the name of the error that it must raise, and words of its message."""
 
     call: Callable[[], Any]
     error: str
@@ -38,7 +38,7 @@ def mistake(name: str, call: Callable[[], Any], error: str, *words: str, **more:
 
 
 def known() -> infer.Model:
-    """A model in which nothing is wrong."""
+    """Make a correct model."""
 
     def function(site, y):
         site.observe("y", dist.Normal(site("mu", dist.Normal(0.0, 1.0)), 1.0), y)
@@ -50,7 +50,7 @@ def sampled(function: Callable[..., Any], **data: Any) -> Any:
     return infer.sample(infer.model(function, **data), chains=1, draws=2, warmup=2, progress=False)
 
 
-# Keys, counts and shapes: one place reads each kind.
+# Keys, counts and shapes.
 
 POSTERIOR = {"mu": np.zeros((1, 2))}
 KEYS = {
@@ -248,7 +248,7 @@ mistake(
     "minibatch=",
 )
 
-# What a model's function does with a value that is not known before the program runs.
+# Model functions that use a traced value as if it were concrete.
 
 HALF = dist.HalfNormal(1.0)
 
@@ -318,7 +318,7 @@ CALLS = {
 }
 for name, of in CALLS.items():
     call = lambda of=of: of(infer.model(branching))  # noqa: E731
-    # What reads a key compiles how it is read.
+    # Reading a key compiles a program.
     draws = name in ("predict", "sample_prior")
     mistake(f"if in {name}", call, "ModelError", "x: ", "jnp.where", may_compile=draws)
 mistake(
@@ -352,7 +352,7 @@ mistake(
 NUMPYRO_IF = lambda: infer.start(infer.from_numpyro(branching_in_numpyro))  # noqa: E731
 mistake("if in NumPyro", NUMPYRO_IF, "ModelError", "x: ", "`if x > 0:`", "jnp.where")
 
-# Functions that are written for something else.
+# Functions written for other libraries or purposes.
 
 
 def for_numpyro(y=None):
@@ -438,7 +438,7 @@ mistake(
     "expanded already",
 )
 
-# What stands in the place of numbers.
+# Values that are not numbers.
 
 for name, value in {"None": None, "strings": "a", "dict": {"a": 1.0}}.items():
     for front, make in {
@@ -474,7 +474,7 @@ mistake(
     "to_numpy()",
 )
 
-# Sites that no sampler can move, and axes that nobody can tell apart.
+# Sites that no sampler can move, and ambiguous axes.
 
 POINT = lambda: sampled(lambda site: site("x", dist.Delta(1.0)))  # noqa: E731
 mistake("a point", POINT, "ModelError", "x: its prior is a Delta", "site.derive")
@@ -550,7 +550,7 @@ mistake(
 
 
 def main() -> None:
-    """Make every mistake, and print what was raised."""
+    """Make every mistake, and print the errors raised."""
     compiled: list[str] = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, _, **__: compiled.append(event) if "backend_compile" in event else None

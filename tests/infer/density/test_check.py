@@ -1,4 +1,4 @@
-"""The pre-flight check: for each of its questions a model that fails just that one."""
+"""The pre-flight check: for each question, a model that fails only that one."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 
 
 class Stuck(bj.Elementwise):
-    """A map that does not return to where it came from."""
+    """A map whose inverse does not undo it."""
 
     def image(self, y):
         return bj.bijection(jnp.exp(y), y)
@@ -24,14 +24,14 @@ class Stuck(bj.Elementwise):
 
 
 class Outside(Stuck):
-    """A map that leaves the set."""
+    """A map whose values leave the set."""
 
     def image(self, y):
         return bj.bijection(y - 5.0, jnp.zeros(()))
 
 
 class Folded(Stuck):
-    """A map that is many to one."""
+    """A map that is many-to-one."""
 
     @property
     def why_no_log_det(self):
@@ -71,28 +71,32 @@ BROKEN = {
         "Freeze",
     ),
     "start": (lambda: declared(lambda v: jnp.log(-v["x"])), "log density is nan", "infer.explain"),
-    "same": (lambda: declared(lambda v: -v["x"] * RNG.uniform()), "then", "random numbers before"),
+    "same": (
+        lambda: declared(lambda v: -v["x"] * RNG.uniform()),
+        "when run again",
+        "random numbers beforehand",
+    ),
     "maps": (
         lambda: mapped(Stuck()),
-        "x: a round trip moves it by 1.0e+00",
+        "x: it changes by 1.0e+00 in a round trip",
         "check_bijector",
     ),
     "slopes": (
         lambda: declared(blind, x=bj.Real(), z=bj.Real()),
-        "z: its gradient says",
+        "z: its slope is",
         "stop_gradient",
     ),
     "data": (
         lambda: infer.model(
             lambda site, y: site("x", dist.Normal(0.0, 1.0)), y=np.zeros(3), coords={"k": [1]}
         ),
-        "y, k: nothing in the model depends on it",
+        "y, k: nothing in the model depends on this",
         "leave it out",
     ),
     "used": (
         lambda: declared(lambda v: -(v["x"] ** 2), x=bj.Real(), z=bj.Real()),
         "z: it has no prior",
-        "drop it",
+        "remove it",
     ),
 }
 
@@ -102,7 +106,7 @@ def test_there_is_a_broken_model_for_each_check():
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_model_passes_what_comes_before_and_fails_this(name):
+def test_a_broken_model_passes_earlier_checks_and_fails_this_one(name):
     make, found, mend = BROKEN[name]
     findings = infer.check(make())
     asked = [check.name for check in CHECKS]
@@ -119,7 +123,7 @@ def test_a_value_outside_its_set_is_found():
     assert "lies outside Positive" in last.detail
 
 
-def test_an_error_of_the_users_own_code_is_an_answer():
+def test_an_error_in_the_users_code_is_a_finding():
     last = infer.check(declared(lambda v: -v["y"]))[-1]
     assert (last.name, last.passed) == ("sites", False)
     assert "KeyError: 'y'" in last.detail
@@ -139,7 +143,7 @@ def schools(site, sigma, y):
 
 
 @pytest.mark.parametrize("precision", [np.float64, np.float32])
-def test_a_sound_model_passes_all(precision):
+def test_a_sound_model_passes_every_check(precision):
     y, sigma = np.array([28.0, 8.0, -3.0], precision), np.array([15.0, 10.0, 16.0], precision)
     with jax.enable_x64(precision is np.float64):
         model = infer.model(schools, sigma=sigma, y=y)

@@ -46,7 +46,7 @@ def test_every_term_is_explained():
 
 
 @pytest.mark.parametrize("jacobian", [True, False])
-def test_the_total_is_the_density(jacobian):
+def test_the_total_is_the_log_density(jacobian):
     density = infer.log_density(MODEL, jacobian=jacobian)
     position = density.unconstrain(VALUES)
     table = infer.explain(MODEL, position, jacobian=jacobian)
@@ -69,7 +69,7 @@ def test_gradients_are_those_of_each_term_with_its_map():
         np.testing.assert_allclose(line.gradient, np.linalg.norm(gradient + np.array(own)), 1e-10)
 
 
-def test_it_prints():
+def test_an_explanation_prints_as_a_table():
     lines = str(infer.explain(MODEL, VALUES)).splitlines()
     assert lines[0].startswith("posterior, unconstrained, at mu=0.4, sigma=0.7, shift=1.5, double")
     assert lines[1].split() == ["term", "role", "shape", "value", "log-det", "gradient", "finite"]
@@ -107,7 +107,7 @@ def broken(site, y):
     site.observe("z", dist.Normal(scale, 1.0), 0.0)
 
 
-def test_what_is_not_finite_is_told_apart():
+def test_terms_that_are_not_finite_are_distinguished():
     """The square root at zero has an infinite slope, which must not spoil other terms."""
     model = infer.model(broken, y=np.array([0.5, 2.0, 3.0]))
     table = infer.explain(model, np.zeros(2))
@@ -134,7 +134,7 @@ def test_a_start_that_is_not_finite_names_every_term_at_fault_with_the_values():
         infer.sample(model)
     error = caught.value
     assert error.where == "impossible"
-    assert "its log density is nan, at the first of 100 starts that were tried: mu=" in error.found
+    assert "its log density is nan, at the first of 100 starts tried: mu=" in error.found
     assert error.found.endswith("; also not finite: y")
     assert "infer.explain" in error.mend
     with pytest.raises(infer.StartError, match=r"y: its log density is -inf in 2 of 3 rows, "

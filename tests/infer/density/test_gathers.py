@@ -1,4 +1,4 @@
-"""Indices out of range are found before a run: XLA would take another entry without a word."""
+"""Indices out of range are found before a run: XLA would silently take another entry."""
 
 import jax
 import jax.numpy as jnp
@@ -103,17 +103,17 @@ def test_an_index_out_of_range_is_refused_by_name(make):
     assert "out of range for an axis of size" in caught.value.found
 
 
-def test_the_message_says_what_is_where():
+def test_the_message_names_the_data_the_index_and_the_axis():
     make = MODELS["brackets"]
     with pytest.raises(
         infer.ModelError,
         match="group: the index 3 is out of range for an axis of "
-        r"size 3, in 1 of 4 places.*jnp.clip\(i, 0, 2\)",
+        r"size 3, at 1 of 4 places.*jnp.clip\(i, 0, 2\)",
     ):
         check_indices(make(BAD))
     with pytest.raises(infer.ModelError, match="index -4 .* axis of size 3"):
         check_indices(make(np.array([0, -1, -3, -4])))
-    with pytest.raises(infer.ModelError, match="these run from 1: subtract 1"):
+    with pytest.raises(infer.ModelError, match="these start at 1: subtract 1"):
         check_indices(make(GOOD + 1))
 
 
@@ -140,11 +140,11 @@ MEANT = {
 
 
 @pytest.mark.parametrize("read", MEANT.values(), ids=MEANT)
-def test_what_is_meant_is_not_refused(read):
+def test_deliberate_indexing_out_of_range_is_accepted(read):
     check_indices(levels(read)(BAD))
 
 
-def test_nothing_compiles_and_data_change_freely():
+def test_checking_compiles_nothing_and_follows_new_data():
     compiled = []
     listen = lambda event, _, **__: compiled.append(event)  # noqa: E731
     make = MODELS["brackets"]

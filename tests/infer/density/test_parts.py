@@ -1,4 +1,4 @@
-"""A posterior apart: the prior that can be drawn from, the rest, and a prior that is normal."""
+"""The parts of a posterior: the prior that can be drawn from, the rest, and a normal prior."""
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,7 @@ def test_factors_belong_to_the_likelihood_and_the_log_determinant_to_the_prior()
 
 
 def test_the_prior_of_a_frozen_site_belongs_to_the_likelihood():
-    """It depends on a latent site, whose draws know nothing of it."""
+    """It depends on a latent site, whose prior draws do not account for it."""
 
     def nested(site):
         mu = site("mu", dist.Normal(0.0, 1.0))
@@ -50,13 +50,13 @@ def test_the_prior_of_a_frozen_site_belongs_to_the_likelihood():
     np.testing.assert_allclose(parts.likelihood, dist.Normal(0.7, 0.5).log_prob(2.0))
 
 
-def test_parts_are_offered_where_every_site_has_a_prior():
+def test_parts_are_offered_if_every_site_has_a_prior():
     assert "parts" in DENSITY.offers
     flat = infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real()})
     assert "parts" not in infer.log_density(flat).offers
 
 
-def test_sites_that_lean_on_each_other_linearly_are_normal_together():
+def test_linearly_dependent_normal_sites_are_jointly_normal():
     covariance = np.array([[2.0, 0.6], [0.6, 1.0]])
 
     def chained(site, y):
@@ -73,7 +73,7 @@ def test_sites_that_lean_on_each_other_linearly_are_normal_together():
     np.testing.assert_allclose(found.covariance, by_hand, rtol=1e-10)
 
 
-def test_sites_whose_spread_depends_on_each_other_are_not():
+def test_sites_whose_scale_depends_on_others_are_not_jointly_normal():
     def funnel(site):
         depth = site("depth", dist.Normal(0.0, 1.0))
         site("x", dist.Normal(0.0, jnp.exp(depth)))

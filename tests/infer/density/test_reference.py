@@ -1,4 +1,4 @@
-"""Told from a reference, a log density in single precision keeps the digits that decide."""
+"""Relative to a reference, a log density in single precision keeps its significant digits."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import infer
 ROWS = 300_000
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(2, ROWS)).astype(np.float32)
-# Some rows are far off, so that the log density is -1e7, where single precision has steps of one.
+# Some rows are outliers, so that the log density is -1e7, where single precision resolves 1.
 Y[: ROWS // 10] += 25
 NEAR, FAR = np.float32(2.5), np.float32(2.503)
 
@@ -35,7 +35,7 @@ def at(slope):
     return jnp.asarray([slope], jnp.float32)
 
 
-def test_a_difference_is_right_where_the_log_density_itself_is_rounded(density):
+def test_a_difference_is_accurate_although_the_log_density_is_rounded(density):
     reference, _ = density.evaluate(at(NEAR))
     assert reference.dtype == jnp.float32
     assert np.spacing(np.abs(np.float32(reference))) >= 0.5
@@ -46,7 +46,7 @@ def test_a_difference_is_right_where_the_log_density_itself_is_rounded(density):
     np.testing.assert_allclose(gradient, plain, rtol=1e-5)
 
 
-def test_in_double_precision_it_is_the_plain_difference(density):
+def test_the_difference_is_plain_in_double_precision(density):
     reference, _ = density.evaluate(jnp.asarray([2.5]))
     value, _ = density.evaluate_from(jnp.asarray([2.503]), reference)
     np.testing.assert_allclose(value, exact(2.503) - exact(2.5), rtol=1e-6)

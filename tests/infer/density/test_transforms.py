@@ -1,4 +1,4 @@
-"""A density is a function like any other: JAX may compile it, map it and differentiate it."""
+"""A log density is an ordinary JAX function: it can be compiled, vmapped and differentiated."""
 
 import equinox as eqx
 import jax
@@ -41,7 +41,7 @@ USES = {
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
-def test_a_density_may_be_transformed(use):
+def test_a_density_can_be_transformed_by_jax(use):
     np.testing.assert_allclose(use(density(), POSITION), by_hand(POSITION), rtol=1e-12)
 
 
@@ -79,7 +79,7 @@ def nested():
 VALUES = {"scale": 2.0, "level": np.array([0.5, 1.5])}
 
 
-def test_values_of_many_points_go_to_their_vectors(nested):
+def test_values_of_many_points_are_unconstrained_under_vmap(nested):
     batch = {"scale": jnp.array([2.0, 3.0]), "level": jnp.array([[0.5, 1.5], [1.0, 2.0]])}
     share = batch["level"] / batch["scale"][:, None]
     expected = np.column_stack([np.log(batch["scale"]), np.log(share / (1 - share))])
@@ -87,7 +87,7 @@ def test_values_of_many_points_go_to_their_vectors(nested):
     np.testing.assert_allclose(made, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_the_vector_may_be_differentiated_by_the_values(nested):
+def test_unconstrain_is_differentiable(nested):
     arrays = {name: jnp.asarray(value) for name, value in VALUES.items()}
     slope = jax.jit(jax.jacfwd(nested.unconstrain))(arrays)
     # d log(scale) / d scale, and d logit(level / scale) / d level.
@@ -97,7 +97,7 @@ def test_the_vector_may_be_differentiated_by_the_values(nested):
     np.testing.assert_allclose(slope["level"][1:], expected, rtol=1e-12)
 
 
-def test_what_is_known_under_a_trace_is_still_compared_with_its_set(nested):
+def test_concrete_values_are_checked_under_a_trace(nested):
     one = lambda scale, values: nested.unconstrain(values | {"scale": scale})  # noqa: E731
     outside = {"level": np.array([-0.5, 1.5])}
     with pytest.raises(infer.ModelError, match="scale: the value -2.0 lies outside"):
@@ -110,11 +110,11 @@ def test_what_is_known_under_a_trace_is_still_compared_with_its_set(nested):
     ("values", "message"),
     [
         ({"scale": 2.0}, "level: no value is given"),
-        (VALUES | {"other": 1.0}, "other: a value is given, but no site is"),
+        (VALUES | {"other": 1.0}, "other: a value is given for no such site"),
         (VALUES | {"level": np.ones(3)}, r"level: the value has shape \(3,\)"),
     ],
 )
-def test_names_and_shapes_are_compared_under_a_trace(nested, values, message):
+def test_names_and_shapes_are_checked_under_a_trace(nested, values, message):
     arrays = {name: jnp.asarray(value) for name, value in values.items()}
     with pytest.raises(infer.ModelError, match=message):
         jax.jit(nested.unconstrain)(arrays)

@@ -1,4 +1,4 @@
-"""Data and coordinates that nothing depends on are reported by name; those that matter are not."""
+"""Unused data and coordinates are reported by name; those that are used are not."""
 
 import warnings
 
@@ -54,7 +54,7 @@ UNUSED = {
 
 
 @pytest.mark.parametrize("make", UNUSED.values(), ids=UNUSED)
-def test_data_that_nothing_depends_on_are_named(make):
+def test_unused_data_are_named(make):
     assert unused_data(make()) == ["y"]
 
 
@@ -133,7 +133,7 @@ USED = {
 
 
 @pytest.mark.parametrize("make", USED.values(), ids=USED)
-def test_data_that_matter_are_not_named(make):
+def test_used_data_are_not_named(make):
     assert unused_data(make()) == []
 
 
@@ -143,6 +143,6 @@ def weighted(site):
         site.factor("term", -0.5 * rows)
 
 
-def test_coordinates_that_give_a_size_are_used():
+def test_coordinates_that_give_a_size_count_as_used():
     assert unused_coords(infer.model(weighted, coords={"k": range(3), "j": range(3)})) == ["j"]
     assert unused_coords(infer.model(line, x=X, y=Y, coords={"row": [*"abc"]})) == []

@@ -24,7 +24,7 @@ MODEL = infer.model(normal, y=Y)
 VALUES = {"mu": 0.4, "sigma": 0.7}
 POSITION = jnp.array([0.4, np.log(0.7)])
 LOG_DET = np.log(0.7)
-# Each term in its own words.
+# Each term, written out.
 TERMS = {
     "mu": dist.Normal(1.0, 2.0).log_prob(0.4),
     "sigma": dist.Gamma(2.0, 1.5).log_prob(0.7),
@@ -68,13 +68,13 @@ def test_a_view_is_the_sum_of_its_terms_in_both_spaces_with_and_without_jacobian
 
 
 @EVERY
-def test_a_view_says_what_it_is(name):
+def test_a_view_describes_itself(name):
     model, _ = VIEWS[name]
     assert infer.log_density(model).view == f"{name}, unconstrained"
     assert infer.log_density(model, jacobian=False).view == f"{name}, constrained"
 
 
-def test_rows_are_the_observations_one_by_one():
+def test_the_rows_of_a_likelihood_are_single_observations():
     rows = infer.log_density(MODEL.view(likelihood=0.5)).rows(POSITION)
     np.testing.assert_allclose(rows["y"], 0.5 * dist.Normal(0.4, 0.7).log_prob(Y), rtol=1e-12)
     assert {name: row.shape for name, row in rows.items()} == {
@@ -101,8 +101,8 @@ def test_constrained_values_are_checked():
         density.of({"mu": np.zeros(2), "sigma": 1.0})
 
 
-def test_a_redundant_map_gives_values_their_one_density():
-    """A unit vector's auxiliary density is of the radius, which values do not have."""
+def test_a_redundant_map_gives_the_same_density_of_values():
+    """The auxiliary density of a unit vector is that of the radius, which values do not have."""
     model = infer.declared(lambda v: v["u"][0], {"u": bj.UnitVector(3)})
     value = {"u": np.array([0.6, 0.8, 0.0])}
     assert float(infer.log_density(model, jacobian=False).of(value)) == 0.6
@@ -166,7 +166,7 @@ def test_powers_are_arguments_of_the_program():
     np.testing.assert_allclose(slope, TERMS["y"], rtol=1e-12)
 
 
-def test_powers_and_selectors_that_make_no_sense():
+def test_meaningless_powers_and_selectors_are_refused():
     terms = r"mu \(prior\), sigma \(prior\), shrink \(factor\), y \(likelihood\)"
     for given, named, message in [
         ((), {}, 'neither terms nor powers.*model.view\\("likelihood"\\)'),
@@ -217,7 +217,7 @@ def scored(tree, y):
     return dist.Normal(tree["mu"], 1.0).log_prob(y)
 
 
-def test_a_prior_known_by_its_score_is_viewed_by_its_score():
+def test_a_view_scales_the_score_of_a_prior():
     """The gradient of prior^0.5 likelihood is half the score and the likelihood's own."""
     prior = infer.ScorePrior(jax.grad(dist.Normal(3.0, 0.5).log_prob))
     model = infer.tree_model({"mu": 0.5}, scored, {"mu": infer.Leaf(prior=prior)}, data=1.0)

@@ -299,7 +299,7 @@ WRONG_STARTS = {
     "a list of 1 is given for 2 chains": [{"x": 1.0}],
     "'zero' is unknown": "zero",
     "a float is given": 1.0,
-    "asks for the value that the model was made with": "initial",
+    "means the values that the model was made with": "initial",
 }
 
 

@@ -1,4 +1,4 @@
-"""Draws go out as what the installed ArviZ takes, with dims, coords and data."""
+"""Draws become data for the installed ArviZ, with dims, coords and data groups."""
 
 import arviz as az
 import numpy as np
@@ -50,19 +50,19 @@ def test_statistics_have_their_types(idata):
     assert {"lp", "acceptance_rate", "energy", "tree_depth", "step_size"} <= set(stats.data_vars)
 
 
-def test_observed_and_constant_data_are_told_apart(idata):
+def test_observed_and_constant_data_are_in_separate_groups(idata):
     assert set(idata["observed_data"].data_vars) == {"y"}
     assert idata["observed_data"]["y"].dims == ("case",)
     assert set(idata["constant_data"].data_vars) == {"x"}
 
 
-def test_arviz_reads_it(idata):
+def test_arviz_summarizes_a_result(idata):
     summary = az.summary(idata, var_names=["slope", "noise"])
     assert list(summary.index) == ["slope[a]", "slope[b]", "slope[c]", "noise"]
     assert (summary["r_hat"].astype(float) < 1.05).all()
 
 
-def test_attributes_tell_how_it_was_made(idata):
+def test_attributes_record_how_a_result_was_made(idata):
     attributes = idata.attrs
     # Two chains, a leapfrog a draw at least.
     assert attributes["warmup_gradients"] >= 2 * attributes["warmup_draws"]
@@ -74,7 +74,7 @@ def test_attributes_tell_how_it_was_made(idata):
     assert attributes["sampling_seconds"] > 0
 
 
-def test_complex_values_come_back_in_two_parts():
+def test_complex_values_are_split_into_two_parts():
     model = infer.declared(lambda v: -(abs(v["z"]) ** 2), {"z": bj.Complex()})
     posterior = infer.sample(model, draws=10, warmup=10, chains=2, progress=False, key=0).posterior
     assert sorted(posterior.data_vars) == ["z.imag", "z.real"]

@@ -50,18 +50,18 @@ def test_the_truth_of_derived_numbers_follows_from_the_others(found):
     np.testing.assert_allclose(truths["mean"], np.outer(truths["slope"], X), rtol=1e-12)
 
 
-def test_the_key_alone_decides(found):
+def test_ranks_depend_only_on_the_key(found):
     again = infer.calibrate(LINE, threads=1, **FEW)
     assert again.ranks.equals(found.ranks)
     assert not infer.calibrate(LINE, **FEW | {"key": 5}).truths.equals(found.truths)
 
 
-def test_what_a_model_observed_is_not_read(found):
+def test_observed_data_are_not_read(found):
     again = infer.calibrate(LINE.with_data(y=np.full(3, 1e3)), **FEW)
     assert again.ranks.equals(found.ranks)
 
 
-def test_it_prints_and_plots(found):
+def test_a_calibration_prints_and_plots(found):
     text = str(found)
     assert "12 simulations are uniform" in text
     assert f"one of {found.thin} kept" in text
@@ -118,7 +118,7 @@ def test_a_prior_that_is_cut_off_is_named():
     refused(infer.model(cut, y=np.zeros(2)), "level: ", "TruncatedDistribution")
 
 
-def test_what_cannot_be_drawn_anew_is_named():
+def test_an_observation_that_cannot_be_drawn_is_named():
     refused(LINE.view(likelihood=0.5), "y: ", "view")
     refused(LINE.condition(slope=1.0), "slope: ", "cannot be drawn anew")
     refused(infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real()}), "x: ", "no prior")
@@ -138,7 +138,7 @@ def test_missing_entries_are_named():
     refused(infer.model(gappy, y=np.zeros(2), gone=gone), "y.missing: ", "missing=None")
 
 
-def test_a_frozen_site_may_not_depend_on_what_is_drawn():
+def test_a_frozen_site_must_not_depend_on_drawn_sites():
     def groups(site, y):
         spread = site("spread", dist.HalfNormal(1.0))
         level = site("level", dist.Normal(0.0, spread), shape=(3,))
@@ -222,7 +222,7 @@ class WithoutJacobian(infer.NUTS):
 
 
 @pytest.mark.slow
-def test_a_log_determinant_that_is_left_out_is_seen():
-    """Of eight schools; without it, the other two are improper, and trees grow to their limit."""
+def test_a_missing_log_determinant_is_detected():
+    """On eight schools; the other two models would be improper without it."""
     found = infer.calibrate(MODELS["schools"], WithoutJacobian(), **MANY)
     assert found.p_value < 1e-6, str(found)

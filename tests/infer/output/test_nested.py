@@ -1,4 +1,4 @@
-"""Nested R-hat is that of its definition, and tells stuck groups from mixed ones."""
+"""Nested R-hat follows its definition, and distinguishes stuck groups from mixed ones."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def posterior(draws, shift=0.0):
 
 
 def by_definition(numbers):
-    """Write the estimator out, one loop a sum."""
+    """Compute the estimator with one loop for each sum."""
     groups = np.split(numbers, SUPERCHAINS)
     means = [np.mean([np.mean(chain) for chain in group]) for group in groups]
     spread = [
@@ -30,7 +30,7 @@ def by_definition(numbers):
 
 
 @pytest.mark.parametrize("draws", [1, 2, 20])
-def test_it_is_the_estimator_written_out(draws):
+def test_nested_rhat_equals_the_estimator_written_out(draws):
     data = posterior(draws, shift=0.1)
     found = infer.nested_rhat(data, SUPERCHAINS)["x"]
     assert found.dims == ("place",)
@@ -39,7 +39,7 @@ def test_it_is_the_estimator_written_out(draws):
         assert float(found[place]) == pytest.approx(expected, rel=1e-12)
 
 
-def test_groups_that_have_not_met_are_told_by_one_draw_a_chain():
+def test_groups_that_disagree_are_detected_from_one_draw_a_chain():
     mixed = infer.nested_rhat(posterior(1), SUPERCHAINS)["x"]
     apart = infer.nested_rhat(posterior(1, shift=3.0), SUPERCHAINS, ["x"])["x"]
     assert (mixed < 1.3).all()
@@ -47,12 +47,12 @@ def test_groups_that_have_not_met_are_told_by_one_draw_a_chain():
 
 
 @pytest.mark.parametrize("superchains", [1, 5, SUPERCHAINS * EACH])
-def test_groups_that_do_not_fit_are_refused(superchains):
+def test_groups_that_do_not_divide_the_chains_are_refused(superchains):
     with pytest.raises(RunError, match="superchains"):
         infer.nested_rhat(posterior(1), superchains)
 
 
-def test_it_takes_what_sample_returns():
+def test_nested_rhat_takes_the_result_of_sample():
     model = infer.declared(lambda v: -0.5 * v["x"] ** 2, {"x": bj.Real()})
     starts = {"x": np.repeat(np.linspace(-3, 3, 4), 4)}
     data = infer.sample(model, chains=16, draws=5, warmup=30, starts=starts, progress=False, key=0)

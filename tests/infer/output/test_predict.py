@@ -57,7 +57,7 @@ def test_new_data_may_have_another_size():
     np.testing.assert_array_equal(found["constant_data"]["x"], X[:2])
 
 
-def test_the_key_and_the_draw_alone_decide():
+def test_predictions_depend_only_on_key_and_draw():
     one, same, other = (
         np.asarray(infer.predict(MODEL, posterior(slope=s), key=k)["posterior_predictive"]["y"])
         for s, k in [(SLOPES, 1), (SLOPES[:, :10], 1), (SLOPES, 2)]
@@ -73,7 +73,7 @@ def groups(site, group, y, number):
     site.observe("y", dist.Normal(effect[group], 0.1), y)
 
 
-def test_effects_of_new_groups_are_drawn_anew():
+def test_effects_of_new_groups_are_redrawn():
     model = infer.model(groups, group=np.arange(3), y=None, number=3)
     drawn = {"tau": np.full((1, 2000), 2.0), "effect": np.zeros((1, 2000, 2))}
     with pytest.raises(infer.ModelError, match=r"effect: .*\(2,\).*\(3,\).*redraw=\['effect'\]"):
@@ -82,7 +82,7 @@ def test_effects_of_new_groups_are_drawn_anew():
     np.testing.assert_allclose(found["y"].std(), np.hypot(2.0, 0.1), rtol=0.06)
 
 
-def test_the_prior_is_drawn_with_what_it_predicts():
+def test_sample_prior_also_draws_predictions():
     found = infer.sample_prior(MODEL, 4000, key=3)
     assert found["prior"]["slope"].shape == (1, 4000, 2)
     np.testing.assert_allclose(found["prior"]["slope"].std(), 2.0, rtol=0.05)
@@ -128,7 +128,7 @@ def test_missing_entries_are_predicted_too():
     np.testing.assert_array_equal(found["observed_data"]["y"], [0.0, np.nan])
 
 
-def test_a_model_of_numpyro_predicts():
+def test_a_numpyro_model_predicts():
     def model(x, y=None):
         slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
         with numpyro.plate("row", x.shape[0]):
@@ -152,7 +152,7 @@ def test_another_draw_of_the_same_shape_compiles_nothing():
     assert len(events) == before
 
 
-def test_what_cannot_be_predicted_is_refused():
+def test_a_model_that_cannot_predict_is_refused():
     declared = infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real()})
     with pytest.raises(infer.ModelError, match="no observation.*site.observe"):
         infer.predict(declared, posterior(x=np.zeros((1, 5))))
@@ -164,7 +164,7 @@ def test_what_cannot_be_predicted_is_refused():
         infer.predict(MODEL, {"slope": np.zeros(2), "b": jnp.zeros((3, 4))})
 
 
-def test_a_prediction_for_a_group_that_is_not_there_is_refused():
+def test_a_prediction_for_a_missing_group_is_refused():
     def levels(site, group, y):
         level = site("level", dist.Normal(0.0, 1.0), shape=(3,))
         site.observe("y", dist.Normal(level[group], 1.0), y)

@@ -12,7 +12,7 @@ from .. import targets
 
 
 def cliff(values):
-    """A standard normal whose first number falls off a cliff at 1."""
+    """A standard normal with a cliff in its first coordinate at 1."""
     x = values["x"]
     return -0.5 * (x**2).sum() - 1e6 * jnp.maximum(x[0] - 1.0, 0.0)
 
@@ -39,7 +39,7 @@ def test_divergences_begin_at_the_draw_before_and_end_where_the_energy_is_too_hi
     assert "x[0]" in str(found).split("\n")[1]
 
 
-def test_what_did_not_diverge_is_said_in_a_line():
+def test_a_run_without_divergences_is_reported_in_one_line():
     run = infer.start(targets.normal(), infer.NUTS(), chains=2, warmup=50, progress=False)
     assert str(infer.explain_divergences(run.advance(20))) == "0 of 40 transitions diverged."
 
@@ -68,7 +68,7 @@ def test_slowness_counts_every_gradient_and_adds_up(run):
     )
 
 
-def test_trajectories_at_the_limit_are_told():
+def test_trajectories_cut_short_are_reported():
     engine = infer.NUTS(max_depth=1, step_size=0.01)
     run = infer.start(targets.normal(), engine, chains=1, warmup=0, progress=False).advance(20)
     found = infer.why_slow(run)

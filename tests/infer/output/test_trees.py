@@ -1,4 +1,4 @@
-"""A function of the tree of each draw: compiled once, on slices, and never of what was before."""
+"""A function mapped over the trees of draws: compiled once, in slices, never stale."""
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +48,7 @@ def compilations(monkeypatch):
 
 
 @pytest.mark.parametrize(("chains", "draws"), [(1, 1), (2, 7), (3, 50)])
-def test_slices_give_what_each_draw_gives(model, monkeypatch, chains, draws):
+def test_mapping_over_slices_equals_mapping_over_draws(model, monkeypatch, chains, draws):
     monkeypatch.setattr(slices, "LARGEST_SLICE", 16)
     values = posterior(chains, draws)
     made = infer.map_trees(curve, model, values)
@@ -66,7 +66,7 @@ def test_a_function_is_compiled_once(model, compilations):
 
 
 @pytest.mark.parametrize("kind", [float, np.array, jnp.array])
-def test_what_a_function_closes_over_is_what_holds_now(model, kind):
+def test_current_values_in_a_closure_are_used(model, kind):
     values = posterior(2, 3)
 
     def scaled(tree):
@@ -78,7 +78,7 @@ def test_what_a_function_closes_over_is_what_holds_now(model, kind):
         np.testing.assert_allclose(found, 2 * factor**2 * values["slope"], rtol=1e-14)
 
 
-def test_arguments_that_are_not_used_do_not_mix_up_programs():
+def test_unused_arguments_do_not_mix_up_programs():
     first, second = np.arange(3.0), 10 + np.arange(3.0)
     one = recalled.recalled(lambda a, b: (a,), first, second)
     two = recalled.recalled(lambda a, b: [b], first, second)

@@ -1,4 +1,4 @@
-"""The probability of ranks is that of enumerating them all."""
+"""The p-value of ranks equals that by enumerating all ranks."""
 
 from itertools import product
 
@@ -19,7 +19,7 @@ def statistic(ranks, largest):
     return 2 * min(low.min(), high.min())
 
 
-def test_it_is_the_share_of_all_ranks_that_are_as_uneven():
+def test_the_p_value_is_the_share_of_ranks_as_uneven():
     every = [np.array(ranks) for ranks in product(range(4), repeat=5)]
     statistics = np.array([statistic(ranks, 3) for ranks in every])
     for ranks in every[::97]:
@@ -37,7 +37,7 @@ def test_it_is_the_share_of_all_ranks_that_are_as_uneven():
     ],
     ids=["uniform", "shifted", "too narrow", "a heap"],
 )
-def test_ranks_leave_the_band_where_their_probability_is_small(weights):
+def test_ranks_leave_the_band_if_their_p_value_is_small(weights):
     ranks = np.random.default_rng(0).choice(100, 300, p=weights / weights.sum())
     edge, counts = find_band(300, 99, 0.01), count_below(ranks, 99)
     outside = bool(((counts < edge.low) | (counts > edge.high)).any())
@@ -45,10 +45,10 @@ def test_ranks_leave_the_band_where_their_probability_is_small(weights):
     assert outside == (weights.std() > 0)
 
 
-def test_a_band_is_left_as_often_as_it_says():
+def test_uniform_ranks_leave_the_band_at_the_stated_rate():
     """20,000 vectors of ranks; within five standard errors, a false alarm in a million."""
     edge, rng = find_band(40, 9, 0.05), np.random.default_rng(1)
     counts = np.cumsum(rng.multinomial(40, np.full(10, 0.1), size=20_000), 1)[:, :-1]
     outside = ((counts < edge.low) | (counts > edge.high)).any(1).mean()
-    # Counts are whole, so the band cannot be as narrow as asked for.
+    # Counts are integers, so the band cannot have exactly the level asked for.
     assert 0.01 < outside < 0.05 + 5 * np.sqrt(0.05 * 0.95 / 20_000)

@@ -1,4 +1,4 @@
-"""What is wrong is said by itself, and nothing else."""
+"""A verdict reports what is wrong, and nothing else."""
 
 import copy
 import gc
@@ -15,7 +15,7 @@ import xarray
 import bijectors as bj
 import infer
 from infer import nested_rhat
-from infer.density.spread import find_funnel_sites
+from infer.density.funnels import find_funnel_sites
 from infer.output import origin
 from infer.output.angles import mark_angles
 from infer.output.suspects import MAX_NUMBERS, find_suspects, lay_out_numbers
@@ -36,7 +36,7 @@ def autoregression(rho, shape, seed=0):
 
 
 def result(values, **stats):
-    """ArviZ data, as far as a verdict reads them, with independent energies."""
+    """Make the ArviZ data that a verdict reads, with independent energies."""
     lead = next(iter(values.values())).shape[:2]
     stats = {"energy": autoregression(0.0, lead)} | stats
     arrays = {
@@ -59,12 +59,12 @@ def good(*shape, seed=3):
     return autoregression(0.0, (CHAINS, DRAWS, *shape), seed)
 
 
-def test_independent_draws_are_not_talked_about():
+def test_independent_draws_raise_no_finding():
     assert findings({"mu": good(), "theta": good(3)}) == ()
     assert str(judge_draws(infer.NUTS(), result({"mu": good()}))) == "no problems found"
 
 
-def test_divergences_are_counted_and_a_chain_of_nothing_else_is_named():
+def test_divergences_are_counted_and_stuck_chains_are_named():
     diverging = np.zeros((CHAINS, DRAWS), bool)
     diverging[1, [3, 8]] = True
     (only,) = findings({"mu": good()}, diverging=diverging)
@@ -77,7 +77,7 @@ def test_divergences_are_counted_and_a_chain_of_nothing_else_is_named():
     assert count.startswith("502 of 2000")
 
 
-def test_a_single_divergence_of_thousands_is_not_talked_about():
+def test_one_divergence_in_thousands_is_not_reported():
     diverging = np.zeros((CHAINS, 1000), bool)
     diverging[1, 3] = True
     mu = autoregression(0.0, (CHAINS, 1000))
@@ -105,7 +105,7 @@ def hierarchy():
     numpyro.sample("y", dist.Normal(level, 1.0), obs=1.0)
 
 
-def test_advice_names_what_is_centered_on_another_site_and_nothing_else():
+def test_advice_names_only_sites_centered_on_another_site():
     density = infer.log_density(infer.model(spread_out))
     assert find_funnel_sites(density) == ("centered", "others")
     assert find_funnel_sites(infer.log_density(infer.from_numpyro(hierarchy))) == ("level",)
@@ -118,7 +118,7 @@ def test_advice_names_what_is_centered_on_another_site_and_nothing_else():
     assert "centered" not in only
 
 
-def test_trajectories_cut_short_are_told_from_one_in_a_hundred_on():
+def test_trajectories_cut_short_are_reported_from_one_in_a_hundred_on():
     depth = np.full((CHAINS, DRAWS), 3)
     depth[0, :20] = 10
     assert findings({"mu": good()}, tree_depth=depth) == ()
@@ -130,12 +130,12 @@ def test_trajectories_cut_short_are_told_from_one_in_a_hundred_on():
     assert "by max_steps=5" in str(findings({"mu": good()}, infer.HMC(max_steps=5), **steps))
 
 
-def test_missing_information_is_two_minus_twice_the_correlation_of_energies():
+def test_bfmi_is_two_minus_twice_the_correlation_of_energies():
     energy = autoregression(0.9, (2, 200_000))
     np.testing.assert_allclose(compute_bfmi(energy), 0.2, rtol=0.05)
 
 
-def test_energies_that_hardly_change_are_told_with_their_chain():
+def test_low_bfmi_is_reported_with_its_chain():
     energy = good()
     energy[3] = autoregression(0.95, (1, DRAWS))[0]
     (only,) = findings({"mu": good()}, energy=energy)
@@ -143,7 +143,7 @@ def test_energies_that_hardly_change_are_told_with_their_chain():
     assert "in chain 3" in only
 
 
-def test_the_numbers_whose_chains_disagree_are_named():
+def test_quantities_whose_chains_disagree_are_named():
     theta = good(3)
     theta[1, :, 2] += 3
     found = findings({"mu": good(), "theta": theta})
@@ -153,15 +153,15 @@ def test_the_numbers_whose_chains_disagree_are_named():
     assert "effective sample size" in found[1]
 
 
-def test_slow_numbers_are_named_with_their_effective_size():
-    # Effective draws are (1 - rho) / (1 + rho) of all: 222 of 2000, below 100 for each chain.
+def test_slowly_mixing_quantities_are_named_with_their_effective_size():
+    # The share of effective draws is (1 - rho) / (1 + rho): 222 of 2000, below 100 for each chain.
     slow = autoregression(0.8, (CHAINS, DRAWS), seed=1)
     assert 100 < float(az.ess(slow)) < 400
     found = findings({"mu": good(), "tau": slow})[-1]
     assert f"down to {float(az.ess(slow)):.0f} (below 100 a chain), of tau:" in found
 
 
-def test_chains_of_unlike_spread_and_heavy_tails_are_found():
+def test_chains_of_different_scale_and_heavy_tails_are_found():
     wide = good()
     wide[0] *= 4
     heavy = np.random.default_rng(0).standard_cauchy((CHAINS, DRAWS))
@@ -170,8 +170,8 @@ def test_chains_of_unlike_spread_and_heavy_tails_are_found():
     assert "of heavy:" in findings({"heavy": heavy, "mu": good()})[0]
 
 
-def test_the_coarse_look_misses_nothing_that_arviz_condemns():
-    """Forty series of all kinds, each judged by ArviZ as the oracle, one by one."""
+def test_the_coarse_screen_misses_nothing_that_arviz_rejects():
+    """Forty series of all kinds; ArviZ judges each one as the oracle."""
     rhos = np.linspace(0.0, 0.97, 40)
     draws = np.stack([autoregression(r, (4, 1000), seed=i) for i, r in enumerate(rhos)])
     ess = np.array([float(az.ess(own)) for own in draws])
@@ -184,7 +184,7 @@ def test_the_coarse_look_misses_nothing_that_arviz_condemns():
             assert one == []
 
 
-def test_too_few_draws_and_too_many_chains_have_no_verdict():
+def test_too_few_draws_and_many_chains_have_no_rhat_finding():
     drift = np.linspace(0, 9, 99) + good()[:, :99]
     assert findings({"mu": drift}) == ()
     slow = autoregression(0.8, (64, 200))
@@ -195,14 +195,14 @@ def test_too_few_draws_and_too_many_chains_have_no_verdict():
     assert only.startswith("R-hat of 64 chains reaches")
 
 
-def test_numbers_that_do_not_vary_or_are_not_finite_are_left_alone():
+def test_constant_and_non_finite_quantities_are_skipped():
     fixed, broken, endless = good(), good(), good()
     fixed[:] = 1.0
     broken[0, 0], endless[0] = np.nan, np.inf
     assert findings({"fixed": fixed, "broken": broken, "endless": endless}) == ()
 
 
-def test_of_a_large_posterior_an_even_part_is_looked_at():
+def test_a_large_posterior_is_judged_by_evenly_spaced_quantities():
     posterior = xarray.Dataset(
         {
             "x": (("chain", "draw", "i"), np.random.default_rng(0).normal(size=(2, 4, 5000))),
@@ -217,7 +217,7 @@ def test_of_a_large_posterior_an_even_part_is_looked_at():
     assert numbers.names[1] == "x[6]"
 
 
-def test_of_many_data_sets_those_concerned_are_counted():
+def test_affected_data_sets_are_counted():
     x = autoregression(0.0, (2, 400, 5))
     x[0, :, 3] += 5
     diverging = np.zeros((2, 400, 5), bool)
@@ -244,7 +244,7 @@ def test_angles_around_pi_are_judged_on_the_circle():
     np.testing.assert_allclose(numbers.draws[3], np.sin(phi[..., 1]), atol=1e-12)
     (only,) = judge_draws(infer.NUTS(), {"posterior": angles}).findings
     assert only.startswith("draws of phi lie on both sides of pi")
-    # A uniform angle, or one far from the cut, has nothing to say.
+    # A uniform angle, or one far from pi, raises no finding.
     for fine in (np.random.default_rng(0).uniform(-np.pi, np.pi, (CHAINS, DRAWS)), phi[..., 0]):
         posterior = mark_angles(result({"phi": fine})["posterior"], ["phi"])
         assert judge_draws(infer.NUTS(), {"posterior": posterior}).findings == ()
@@ -269,7 +269,7 @@ def findings_of(posterior):
     return judge_draws(infer.NUTS(), {"posterior": posterior}).findings
 
 
-def test_a_sampled_angle_is_marked_and_its_cut_is_reported():
+def test_a_sampled_angle_is_marked_and_its_wrapping_is_reported():
     model = infer.model(lambda site: site("phi", dist.VonMises(np.pi, 50.0), shape=(2,)))
     with pytest.warns(infer.SamplingWarning) as caught:
         data = infer.sample(model, chains=2, draws=300, key=0, progress=False)
@@ -280,13 +280,13 @@ def test_a_sampled_angle_is_marked_and_its_cut_is_reported():
 
 
 def mode_of_nothing(values):
-    """A hundred nats below the other mode, which holds all."""
+    """The second mode lies a hundred nats below the first, which has all the mass."""
     place, scale = values["place"], values["scale"]
     near = lambda middle: -0.5 * ((place - middle) ** 2).sum() - scale  # noqa: E731
     return jnp.logaddexp(near(0.0), near(20.0) - 100.0)
 
 
-def test_sample_says_which_chains_were_moved_with_both_places():
+def test_sample_reports_relocated_chains_with_both_places():
     supports = {"scale": bj.Positive(), "place": bj.Real(shape=(2,))}
     model = infer.declared(mode_of_nothing, supports)
     starts = {"scale": np.ones(2), "place": np.array([[20.0, 20.0], [0.0, 0.0]])}
@@ -304,7 +304,7 @@ def test_sample_says_which_chains_were_moved_with_both_places():
     assert only in infer.verdict(data).findings
 
 
-def test_a_result_leads_to_its_run_as_long_as_it_lives(tmp_path):
+def test_a_result_leads_to_its_run_while_it_exists(tmp_path):
     options = {"chains": 2, "warmup": 50, "draws": 60, "key": 0, "progress": False}
     data = infer.sample(targets.normal(), infer.NUTS(), **options)
     run = infer.start(targets.normal(), infer.NUTS(), chains=2, warmup=50, key=0, progress=False)
@@ -335,7 +335,7 @@ def test_sample_warns_of_what_it_finds_and_keeps_it():
     assert caught == []
 
 
-def test_sample_is_silent_where_nothing_is_wrong():
+def test_sample_is_silent_if_no_problem_is_found():
     with warnings.catch_warnings():
         warnings.simplefilter("error", infer.SamplingWarning)
         infer.sample(targets.normal(), chains=2, warmup=50, draws=60, key=0, progress=False)

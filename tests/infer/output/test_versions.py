@@ -1,4 +1,4 @@
-"""What the installed ArviZ does for us: importance ratios, and results on disk."""
+"""What we use of the installed ArviZ: importance ratios, and results on disk."""
 
 import arviz as az
 import numpy as np
@@ -10,7 +10,7 @@ import infer
 from infer.output.versions import HAS_DATA_TREE, pareto_k
 
 
-def test_equal_ratios_have_no_tail():
+def test_equal_ratios_have_k_of_minus_infinity():
     assert pareto_k(np.full(2000, 3.0)) == -np.inf
     assert pareto_k(3.0 + 1e-14 * np.arange(2000)) == -np.inf
 
@@ -22,13 +22,13 @@ def test_the_shape_of_a_pareto_tail_is_found():
         assert abs(pareto_k(-k * np.log(uniforms)) - k) < 0.15
 
 
-def test_ratios_without_a_law_are_not_called_exact():
-    """Equal since each is the number that stands for one that is not finite, say."""
+def test_non_finite_ratios_have_infinite_k():
+    """They may be equal only because each one stands for a non-finite number, say."""
     ratios = np.random.default_rng(0).normal(size=2000)
     assert pareto_k(np.full(2000, -np.inf)) == np.inf
     assert pareto_k(np.where(np.arange(2000) == 7, np.nan, ratios)) == np.inf
     assert pareto_k(np.where(np.arange(2000) == 7, np.inf, ratios)) == np.inf
-    # A nat is a nat, however large the ratios are.
+    # Differences of a nat count, however large the ratios are.
     assert pareto_k(ratios - 3e9) > -np.inf
     np.testing.assert_allclose(pareto_k(ratios - 3e9), pareto_k(ratios), atol=1e-3)
     assert pareto_k(ratios.astype(np.float32) * 50) > 0.7
@@ -47,16 +47,16 @@ def result():
 def assert_same(result, again):
     xarray.testing.assert_equal(again["posterior"], result["posterior"])
     xarray.testing.assert_equal(again["sample_stats"], result["sample_stats"])
-    # ArviZ 0.22 hands a tree no attributes.
+    # ArviZ 0.22 drops the attributes of a tree.
     assert again.attrs.get("engine") == result.attrs.get("engine")
 
 
-def test_netcdf_gives_a_result_back(result, tmp_path):
+def test_a_result_round_trips_through_netcdf(result, tmp_path):
     result.to_netcdf(tmp_path / "result.nc")
     assert_same(result, az.from_netcdf(tmp_path / "result.nc"))
 
 
-def test_zarr_gives_a_result_back(result, tmp_path):
+def test_a_result_round_trips_through_zarr(result, tmp_path):
     pytest.importorskip("zarr", reason="the extra zarr")
     tree = result if HAS_DATA_TREE else result.to_datatree()
     tree.to_zarr(tmp_path / "result.zarr")

@@ -243,7 +243,7 @@ def test_s1_3_why_a_value_of_zero_is_no_way_out():
     # Forces that are not those of the energy mix badly: 800 000 draws are worth some 400, so that
     # the bounds below are five standard errors of the mean.
     walk = infer.HMC(trajectory_length=1.0, step_size=1.0)
-    with pytest.warns(infer.ModelWarning, match=r"^x: the gradient says .*infer.ScorePrior"):
+    with pytest.warns(infer.ModelWarning, match=r"^x: its slope is .* gradient.*infer.ScorePrior"):
         posterior = infer.sample(
             conjugate(ZeroValued()), walk, draws=200_000, warmup=0, key=2, progress=False
         )

@@ -1,4 +1,4 @@
-"""Find the sites whose prior has another site as its scale, and that are written centered."""
+"""Find the centered sites whose prior has a scale that depends on other sites."""
 
 from functools import lru_cache
 
@@ -13,11 +13,12 @@ from ..models.priors.prior import unwrapped
 from ..models.protocol.site import Declaration
 from ..programs.garbage import uncollected
 from ..types import Kinds, Vector, kinds
-from .base import LogDensity, _FlatReader
+from .base import LogDensity
+from .readers import FlatReader
 
 
-class _ScaleRecorder(_FlatReader):
-    """Notes the scale of each prior that has one, of sites that use the default map."""
+class _ScaleRecorder(FlatReader):
+    """Record the scale of each prior that has one, for sites that use the default map."""
 
     def __init__(self, position: Vector, density: LogDensity) -> None:
         super().__init__(position, density.model.rules, density.seen)
@@ -32,10 +33,10 @@ class _ScaleRecorder(_FlatReader):
 
 
 def find_funnel_sites(density: LogDensity) -> tuple[str, ...]:
-    """Name the centered sites whose prior's scale depends on the vector; traces the model once.
+    """List the centered sites whose prior's scale depends on the vector; traces the model once.
 
-    These are what `centered=False` was made for: near a small scale such a site has to be small
-    too, and few step sizes suit both that neck and the wide rest.
+    `centered=False` was made for these: where the scale is small the site must be small too, and
+    no one step size suits both that narrow neck and the wide rest.
     """
     return _find_funnel_sites(kinds(density))
 

@@ -1,4 +1,4 @@
-"""Read where chains are asked to begin: by a word, by values, by a result, or one by one."""
+"""Read where chains shall start: at values, at a result, or where a named search finds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,24 +10,24 @@ from .base import LogDensity
 from .family import Family, naming_member
 
 WORDS = ("uniform", "prior", "initial")
-# Where one chain begins: one of these words, or constrained values by name.
+# Where one chain starts: one of these words, or constrained values by name.
 ChainStart = str | Mapping[str, Any]
-# What a call takes: one beginning for all chains, whose values may have a leading axis of chains; a
-# result with `values`, such as an `Optimum`; or a list with one of these for each chain. Of several
-# models, a list has one of all these for each model.
+# What a call takes: one start for all chains, whose values may have a leading axis of chains; a
+# result with `values`, such as an `Optimum`; or a list with one of these for each chain. For
+# several models, a list has one of any of these for each model.
 Starts = Any
 
 _MEND = (
-    'Choose "uniform", "prior" or "initial", or give values by name, a result that has them, such '
-    "as what infer.maximize returned, or a list with one of these for each chain."
+    'Choose "uniform", "prior" or "initial", or give values by name, a result with values (such as '
+    "infer.maximize returns), or a list with one of these for each chain."
 )
 
 
 def read_starts(starts: Any) -> Any:
-    """Read starts as a user may give them: words stay, results become their values by name.
+    """Read starts in any form that a user may give: results become their values by name.
 
     Raises:
-        StartError: They are nothing of the kind.
+        StartError: They have none of these forms.
     """
     if isinstance(starts, str) and starts not in WORDS:
         raise StartError("starts", f"{starts!r} is unknown", _MEND)
@@ -42,23 +42,23 @@ def read_starts(starts: Any) -> Any:
 
 
 def needs_search(starts: Any) -> bool:
-    """Return whether a start is to be found for some chain, rather than given for all."""
+    """Return whether a start must be searched for some chain."""
     if isinstance(starts, list):
         return any(map(needs_search, starts))
     return isinstance(starts, str)
 
 
 def assign_starts(family: Family, chains: int, starts: Any) -> list[ChainStart]:
-    """Say where each chain of each member begins, those of the first member first.
+    """List where each chain of each member starts, chains of the first member first.
 
     Args:
         family: The log densities.
-        chains: Of each member.
+        chains: Number of chains of each member.
         starts: As `read_starts` returns them.
 
     Raises:
         StartError: The numbers of starts and of chains or models differ.
-        ModelError: Values are missing, of an unknown name or of a wrong shape; nothing is computed.
+        ModelError: Values are missing, have an unknown name or a wrong shape.
     """
     density = family.member(0)
     if family.count == 1 or not isinstance(starts, list):
@@ -77,7 +77,7 @@ def assign_starts(family: Family, chains: int, starts: Any) -> list[ChainStart]:
 
 
 def count_chains(density: LogDensity, starts: Any) -> int | None:
-    """Count the chains that starts are for; None if they say nothing of it."""
+    """Count the chains that starts are given for; return None if a word says where they start."""
     if isinstance(starts, str):
         return None
     if isinstance(starts, list):
@@ -88,7 +88,7 @@ def count_chains(density: LogDensity, starts: Any) -> int | None:
 
 
 def _assign_to_member(density: LogDensity, chains: int, starts: Any) -> list[ChainStart]:
-    """Say where each chain of one member begins."""
+    """List where each chain of one member starts."""
     if isinstance(starts, str):
         _refuse_without_initial(density, starts)
         return [starts] * chains
@@ -108,26 +108,26 @@ def _refuse_without_initial(density: LogDensity, word: str) -> None:
     if word == "initial" and missing:
         raise StartError(
             min(missing),
-            'starts="initial" asks for the value that the model was made with, and it has none',
-            "Give values by name; only a model of a tree has values of its own.",
+            'starts="initial" means the values that the model was made with, and it has none here',
+            "Give values by name; only a model made from a tree has initial values.",
         )
 
 
 def _split_by_chain(
     density: LogDensity, chains: int, values: Mapping[str, Any]
 ) -> list[ChainStart]:
-    """Deal out values by name, of which those of a leading axis of chains differ."""
+    """Split values by name into one dict a chain, along the leading axis of chains, if any."""
     shapes = {site.name: site.shape for site in density.latent}
-    # A result also has what was derived from the latent sites.
+    # A result also has derived values.
     others = {site.name for site in density.sites if site.role == "derived"}
     arrays = {n: np.asarray(value) for n, value in values.items() if n not in others}
-    dealt = [
+    each = [
         {
             n: np.asarray(a[c]) if a.shape == (chains, *shapes.get(n, ())) else a
             for n, a in arrays.items()
         }
         for c in range(chains)
     ]
-    for own in dealt:
+    for own in each:
         density.check_names(own)
-    return list(dealt)
+    return list(each)

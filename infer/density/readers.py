@@ -1,0 +1,95 @@
+"""Readers that run a model at a flat vector, or at constrained values."""
+
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from bijectors.base import Image
+from bijectors.joint import Flattener, Joint
+from bijectors.rule import Rules
+
+from ..errors import ModelError
+from ..models.protocol.minibatch import Minibatch
+from ..models.protocol.reader import Reader
+from ..models.protocol.site import Declaration
+from ..models.protocol.steps import Repeated, Steps
+from ..models.readers import Values
+from ..types import Vector
+
+
+class FlatReader(Reader):
+    """Read every site from one flat vector."""
+
+    def __init__(self, position: Vector, rules: Rules, rows: Mapping[str, Array]) -> None:
+        self.joint, self._rules, self._rows = Joint(position, rules), rules, rows
+        self.log_dets: dict[str, Array] = {}
+
+    def take(self, declaration: Declaration) -> Image:
+        d = declaration
+        image = self.joint.take(d.name, d.constraint, d.shape, d.bijector)
+        self.log_dets[d.name] = image.log_det + image.auxiliary
+        return image
+
+    def rows(self, minibatch: Minibatch) -> Array | None:
+        return self._rows.get(minibatch.plate)
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        joint = self.joint
+        pieces = [joint.read((length, site.size), site.name) for site in repeated]
+
+        def close(reports: tuple[Array, Array, dict[str, Array]], _: list[Declaration]) -> None:
+            joint.log_det = joint.log_det + reports[0].sum()
+            joint.auxiliary = joint.auxiliary + reports[1].sum()
+            self.log_dets |= {name: own.sum() for name, own in reports[2].items()}
+
+        return Steps(
+            jnp.concatenate(pieces, axis=1) if pieces else jnp.zeros((length, 0)),
+            lambda piece: FlatReader(piece, self._rules, self._rows),
+            lambda reader: (reader.joint.log_det, reader.joint.auxiliary, reader.log_dets),
+            close,
+        )
+
+
+class ConstrainedReader(Reader):
+    """Read every site from constrained values, by name, and add up the maps' log-determinants."""
+
+    def __init__(self, values: Mapping[str, Array], rules: Rules, jacobian: bool) -> None:
+        self._values, self._rules, self._jacobian = values, rules, jacobian
+        self._flattener = Flattener(rules)
+        self.log_det: Array | float = 0.0
+
+    def take(self, declaration: Declaration) -> Image:
+        d, value = declaration, self._values[declaration.name]
+        if self._jacobian:
+            image = self._flattener.put(d.name, d.constraint, value, d.bijector)
+            self.log_det = self.log_det + image.log_det + image.auxiliary
+        return Image.of(value)
+
+    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+        own = {site.name: self._values[site.name] for site in repeated}
+
+        def close(log_dets: Array, _: list[Declaration]) -> None:
+            self.log_det = self.log_det + log_dets.sum()
+
+        for_step = lambda values: ConstrainedReader(values, self._rules, self._jacobian)  # noqa: E731
+        return Steps(own, for_step, lambda reader: jnp.asarray(reader.log_det), close)
+
+
+class CheckedValues(Values):
+    """Check each value that is concrete against its set, before the model computes with it."""
+
+    def take(self, declaration: Declaration) -> Image:
+        refuse_outside(declaration, self._values[declaration.name])
+        return super().take(declaration)
+
+
+def refuse_outside(declaration: Declaration, value: Array) -> None:
+    """Raise if a value is known to lie outside the set of its site."""
+    if declaration.holds(value) is False:
+        raise ModelError(
+            declaration.name,
+            f"the value {np.asarray(value)} lies outside {declaration.constraint!r}",
+            "Give a value inside the set, or declare another constraint.",
+        )
