@@ -14,9 +14,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
 from ..numerics.normal import Normal
-from ..target import Target
+from ..target import Components, Target
 from ..types import Scalar, Vector
-from .base import Draws, Engine, Tick
+from .base import Draws, Engine, Examples, Needs, Tick, WarmupPlan, WindowEnd
 
 FAMILIES = ("mean_field", "full_rank")
 ESTIMATORS = ("path", "total")
@@ -92,7 +92,9 @@ class ADVI(Engine):
         follows Welandawe et al. (2022), arXiv 2203.15945.
     """
 
+    result: ClassVar[Literal["draws", "optimum", "approximation"]] = "approximation"
     without_value: ClassVar[str] = "ADVI()"
+    examples: ClassVar[Examples] = Examples(invalid={"batch": 0})
     family: Literal["mean_field", "full_rank"] = "mean_field"
     batch: int = 16
     estimator: Literal["path", "total"] = "path"
@@ -115,25 +117,20 @@ class ADVI(Engine):
             )
 
     @property
-    def needs(self) -> frozenset[str]:
-        return frozenset({"gradient"})
+    def needs(self) -> Needs:
+        return Needs(value=False, exact=False)
 
-    @property
-    def takes_minibatches(self) -> bool:
-        return True
+    def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
+        draws = 2000 if draws is None else draws
+        return WarmupPlan(draws, (WINDOW,) * (draws // WINDOW))
 
-    @property
-    def default_warmup(self) -> int:
-        return 2000
-
-    def windows(self, warmup: int) -> tuple[int, ...]:
-        return (WINDOW,) * (warmup // WINDOW)
-
-    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> ADVITuning:
+    def first_tuning(
+        self, target: Target, positions: np.ndarray, gradients: np.ndarray
+    ) -> ADVITuning:
         rate, begun = (np.asarray(x, gradients.dtype) for x in (self.learning_rate, np.nan))
         return ADVITuning(rate, np.asarray(False), begun)
 
-    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> ADVIState:
+    def init(self, position: Vector, here: Components) -> ADVIState:
         scale = jnp.full_like(position, FIRST_SCALE)
         normal = Normal(position, jnp.diag(scale) if self.family == "full_rank" else scale)
         steps = jax.tree.map(jnp.zeros_like, normal)
@@ -171,7 +168,9 @@ class ADVI(Engine):
         sums = jax.tree.map(lambda a, b: jnp.where(complete, a, b), empty, sums)
         return ADVIState(normal, optimizer, sums, ticks), tick
 
-    def retune(self, tuning: ADVITuning, recent: Sequence[Draws], remaining: int) -> ADVITuning:
+    def end_window(
+        self, tuning: ADVITuning, recent: Sequence[Draws], windows: tuple[int, ...]
+    ) -> WindowEnd:
         change, noise = zip(*(self._movement(own) for own in recent[-1].positions), strict=True)
         change, noise = max(change), max(noise)
         moving = (recent[-1].stats["skipped"] < EPOCH // 2).all()
@@ -181,10 +180,8 @@ class ADVI(Engine):
         rate = rate / 2 if stationary and not settled else rate
         dtype = np.asarray(tuning.learning_rate).dtype
         begun = recent[-1].stats["elbo_first"][0, 0] if np.isnan(tuning.begun) else tuning.begun
-        return ADVITuning(np.asarray(rate, dtype), np.asarray(settled), np.asarray(begun, dtype))
-
-    def still(self, tuning: ADVITuning, done: int, windows: tuple[int, ...]) -> tuple[int, ...]:
-        return () if tuning.settled else windows
+        learned = ADVITuning(np.asarray(rate, dtype), np.asarray(settled), np.asarray(begun, dtype))
+        return WindowEnd(learned, () if settled else windows)
 
     def _movement(self, epochs: np.ndarray) -> tuple[float, float]:
         """Change between the halves of a window, and its standard error, largest first."""

@@ -1,4 +1,4 @@
-"""The contract of an engine: init, enter, tick, retune, finish."""
+"""The contract of an engine: plan_warmup, first_tuning, init, enter, tick, end_window."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from ..calls import refuse_misfit
 from ..counts import is_whole
 from ..errors import EngineError
 from ..target import Components, Target
-from ..types import Scalar, Vector
+from ..types import Vector
 
 State = Any
 Tuning = Any
@@ -81,6 +81,86 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) or floats or is_whole(value)
 
 
+class Needs(NamedTuple):
+    """What an engine needs of its target and of the starts.
+
+    Attributes:
+        value: The log density has a value.
+        gradient: It has a gradient.
+        parts: Prior and likelihood can be evaluated separately.
+        normal_prior: The prior is a normal distribution in the flat vector.
+        exact: Value and gradient are exact. An engine that does not need this also takes
+            estimates from minibatches, which differ from tick to tick.
+        jacobian: The log density includes the log-determinants of the maps.
+        prior_starts: All chains start at draws from the prior.
+    """
+
+    value: bool = True
+    gradient: bool = True
+    parts: bool = False
+    normal_prior: bool = False
+    exact: bool = True
+    jacobian: bool = True
+    prior_starts: bool = False
+
+    def missing(self, offers: frozenset[str]) -> frozenset[str]:
+        """Return which needs a target that has these `offers` does not meet."""
+        needed = {
+            name for name in ("value", "gradient", "parts", "normal_prior") if getattr(self, name)
+        }
+        return frozenset(needed - offers)
+
+
+class WarmupPlan(NamedTuple):
+    """How long warm-up is, and where it is split.
+
+    Attributes:
+        draws: Maximum number of draws per chain.
+        windows: Draws per chain in each window; all chains meet at the end of a window.
+        scout_draws: Draws that a chain from another start needs to leave the tails; 0 sends no
+            scouts. If warm-up would end early and its last window has at least this many draws,
+            as many chains again make that window from other starts. `Engine.end_window` is then
+            called with all of them together, to relocate those that ended in a region of
+            negligible mass.
+    """
+
+    draws: int
+    windows: tuple[int, ...]
+    scout_draws: int = 0
+
+
+def one_window(draws: int) -> WarmupPlan:
+    """Return a warm-up that is not split."""
+    return WarmupPlan(draws, (draws,) if draws else ())
+
+
+class WindowEnd(NamedTuple):
+    """What an engine decides at the end of a window of warm-up.
+
+    Attributes:
+        tuning: The tuning of the next window.
+        windows: Draws per chain in each window still to come.
+        relocation: For each chain the index of the chain whose state it continues from, shape
+            (chains,); `None` leaves every chain where it is.
+    """
+
+    tuning: Tuning
+    windows: tuple[int, ...]
+    relocation: np.ndarray | None = None
+
+
+class Examples(NamedTuple):
+    """Settings with which the tests of the contract make an engine.
+
+    Attributes:
+        valid: Values for the settings that have no default.
+        invalid: Values that the engine must refuse with an `EngineError`.
+    """
+
+    valid: Mapping[str, Any] = {}
+    invalid: Mapping[str, Any] = {}
+
+
 class Engine(ABC):
     """A state machine; its instances are frozen dataclasses of settings.
 
@@ -88,96 +168,78 @@ class Engine(ABC):
     tuning, which is traced, so that changing them compiles nothing.
 
     Attributes:
+        result: What the draws of the engine are: draws from the posterior, modes, or the
+            parameters of an approximation.
+        scope: What moves independently: each chain, or all chains of a density together as a
+            population. The chains of a population run in one program, in step with each other,
+            and its `enter` and `tick` may communicate along the axis `CHAINS`.
         without_value: How to write the engine so that it needs no value of the log density;
-            empty where it cannot do without.
+            empty if it cannot do without.
+        examples: Settings for the tests of the contract.
     """
 
+    result: ClassVar[Literal["draws", "optimum", "approximation"]] = "draws"
+    scope: ClassVar[Literal["chain", "population"]] = "chain"
     without_value: ClassVar[str] = ""
+    examples: ClassVar[Examples] = Examples()
 
     def __new__(cls, *settings: Any, **named: Any):
-        """Refuse settings that it does not have, or that are no numbers where numbers belong.
+        """Refuse unknown settings, and settings that are not numbers but should be.
 
         Raises:
-            CallError: It has no such setting; the message names the one that was meant.
-            EngineError: A setting is of another kind.
+            CallError: There is no such setting; the message suggests the closest name.
+            EngineError: A setting is of the wrong type.
         """
         refuse_settings(cls, settings, named)
         return super().__new__(cls)
 
     @property
-    def needs(self) -> frozenset[str]:
-        """What the target must offer."""
-        return frozenset({"value", "gradient"})
+    def needs(self) -> Needs:
+        """What the engine needs of its target and of the starts."""
+        return Needs()
 
-    @property
-    def takes_minibatches(self) -> bool:
-        """Whether it works where value and gradient are estimates, new ones at every tick."""
-        return False
+    @abstractmethod
+    def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
+        """Plan a warm-up of `draws` draws per chain, or of the engine's default number.
 
-    @property
-    def scope(self) -> Literal["chain", "population"]:
-        """What moves by itself: each chain, or all chains of a density together.
-
-        The chains of a population run in one program, in step with each other, and `enter` and
-        `tick` may speak to the others along the axis `CHAINS`.
+        Args:
+            chains: Number of chains of each density.
+            draws: Draws per chain; `None` chooses the default for this number of chains.
         """
-        return "chain"
-
-    @property
-    def from_prior(self) -> bool:
-        """Whether its chains begin as draws from the prior, and nowhere else."""
-        return False
-
-    @property
-    def jacobian(self) -> bool:
-        """Whether the target includes the maps' log-determinants."""
-        return True
-
-    @property
-    @abstractmethod
-    def default_warmup(self) -> int:
-        """Warm-up draws per chain where the user names no number, of a few chains."""
-
-    def warmup_for(self, chains: int) -> int:
-        """Warm-up draws per chain where the user names no number, of so many chains."""
-        return self.default_warmup
 
     @abstractmethod
-    def windows(self, warmup: int) -> tuple[int, ...]:
-        """Split `warmup` draws into windows, at whose ends the chains meet."""
+    def first_tuning(self, target: Target, positions: np.ndarray, gradients: np.ndarray) -> Tuning:
+        """Make the first tuning, on the host.
 
-    def prepared(self, targets: Sequence[Target]) -> "Engine":
-        """Take over, on the host, what only the targets can tell; itself by default.
-
-        What changes may not take part in equality.
+        Args:
+            target: The log density.
+            positions: All starts, shape (chains, size).
+            gradients: Gradients there, shape (chains, size).
         """
-        return self
-
-    @abstractmethod
-    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> Tuning:
-        """Make the first tuning from all starts, of shape (chains, size), on the host."""
 
     def reuse(self, learned: Tuning, fresh: Tuning) -> Tuning:
-        """Take over what an earlier run learned, and this engine's own settings from `fresh`."""
+        """Return the tuning of an earlier run with this engine's own settings from `fresh`."""
         return learned
 
     @abstractmethod
-    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> State:
-        """Make the state of one chain at an evaluated point."""
+    def init(self, position: Vector, here: Components) -> State:
+        """Make the state of one chain; traced.
 
-    def init_unvalued(self, position: Vector, here: Components) -> State:
-        """Make the state of one chain where the target has no value: for it stands NaN."""
-        return self.init(position, jnp.full_like(here.value, jnp.nan), here.gradient)
+        Args:
+            position: Where it starts, shape (size,).
+            here: The log density there. If only a part of it has a value, `here.value` is the
+                value of that part.
+        """
 
-    @abstractmethod
     def enter(self, tuning: Tuning, state: State, warming: Bool[Array, ""]) -> State:
         """Prepare the state for a new window; traced.
 
         Args:
-            tuning: Of this window.
-            state: Of this chain.
+            tuning: The tuning of this window.
+            state: The state of this chain.
             warming: Whether the window belongs to warm-up.
         """
+        return state
 
     @abstractmethod
     def tick(self, key: Array, target: Target, tuning: Tuning, state: State) -> tuple[State, Tick]:
@@ -187,52 +249,18 @@ class Engine(ABC):
             key: Belongs to (seed, chain, window, draw): the same at every tick of a draw.
             target: The log density.
             tuning: Shared by all chains of a window.
-            state: Of this chain.
+            state: The state of this chain.
         """
 
-    @abstractmethod
-    def retune(self, tuning: Tuning, recent: Sequence[Draws], remaining: int) -> Tuning:
-        """Learn from a window's end, on the host.
+    def end_window(
+        self, tuning: Tuning, recent: Sequence[Draws], windows: tuple[int, ...]
+    ) -> WindowEnd:
+        """Learn from a window of warm-up, on the host; by default nothing.
 
         Args:
-            tuning: In use so far.
-            recent: The last two windows, or one, of all chains in chain order.
-            remaining: Windows of warm-up still to come; at 0, sampling is next.
+            tuning: The tuning of that window.
+            recent: The last one or two windows, of all chains in chain order.
+            windows: Draws per chain in each window that is still planned; if there is none,
+                sampling comes next.
         """
-
-    def places(self, tuning: Tuning, recent: Sequence[Draws], remaining: int) -> np.ndarray:
-        """Tell for each chain whose state it goes on from after a window of warm-up: its own.
-
-        Args:
-            tuning: In use in that window.
-            recent: As in `retune`.
-            remaining: As in `retune`.
-
-        Returns:
-            A chain for each chain, shape (chains,).
-        """
-        return np.arange(len(recent[-1].positions))
-
-    @property
-    def scouted(self) -> int:
-        """Draws in which a chain from another start finds out of the tails; 0 sends none to look.
-
-        Where warm-up would end early, with a last window of so many draws or more, as many chains
-        again make it from other starts. `places` is then asked about all of them together, whether
-        any has found where more is, or has ended where next to nothing is.
-        """
-        return 0
-
-    def still(self, tuning: Tuning, done: int, windows: tuple[int, ...]) -> tuple[int, ...]:
-        """Choose the windows to come: those planned that are worth their draws, or others.
-
-        Args:
-            tuning: Learned from the window done.
-            done: Draws per chain in it.
-            windows: Draws per chain of those still planned.
-        """
-        return windows
-
-    def finish(self, draws: Draws) -> Draws:
-        """Do what is done once, after the last draw, on the host."""
-        return draws
+        return WindowEnd(tuning, windows)

@@ -1,6 +1,5 @@
 """Hamiltonian Monte Carlo with a jittered trajectory, one leapfrog step a tick."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
 
@@ -16,20 +15,17 @@ from ..numerics.hamiltonian import DIVERGENT, HamiltonianTuning
 from ..numerics.leapfrog import PhasePoint, energy, leapfrog, set_off
 from ..numerics.line_integral import (
     check_energy,
+    first_point,
     leapfrog_along,
-    needs,
     path_statistics,
     restarted,
-    starting,
-    starting_unvalued,
 )
 from ..numerics.metric import Metric
 from ..numerics.step_size import StepSize
-from ..numerics.stray import SCOUTED, places
-from ..numerics.windows import default_warmup, warmup_windows
 from ..target import Components, Target
 from ..types import Scalar, Vector
-from .base import Draws, Engine, Tick
+from .base import Examples, Tick
+from .whitened import Whitened
 
 # Of a tick: the length of the trajectory, and whether its end is accepted.
 UNIFORMS = 2
@@ -78,7 +74,7 @@ class HMCState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class HMC(Engine):
+class HMC(Whitened):
     """Hamiltonian Monte Carlo.
 
     Attributes:
@@ -114,6 +110,7 @@ class HMC(Engine):
     energy: Literal["value", "path"] = "value"
     quadrature: Literal["gauss_legendre", "simpson", "trapezoid"] = "gauss_legendre"
     without_value: ClassVar[str] = 'HMC(energy="path")'
+    examples: ClassVar[Examples] = Examples(invalid={"trajectory_length": -1.0})
 
     def __post_init__(self) -> None:
         check_energy("HMC", self.energy, self.quadrature)
@@ -127,21 +124,9 @@ class HMC(Engine):
             raise EngineError("HMC", f"max_steps is {self.max_steps}", "Give one or more.")
         hamiltonian.check_settings("HMC", self.target_acceptance, self.step_size, self.rank)
 
-    @property
-    def needs(self) -> frozenset[str]:
-        return needs(self.energy)
-
-    @property
-    def default_warmup(self) -> int:
-        return self.warmup_for(1)
-
-    def warmup_for(self, chains: int) -> int:
-        return default_warmup(chains)
-
-    def windows(self, warmup: int) -> tuple[int, ...]:
-        return warmup_windows(warmup)
-
-    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> HMCTuning:
+    def first_tuning(
+        self, target: Target, positions: np.ndarray, gradients: np.ndarray
+    ) -> HMCTuning:
         shared = hamiltonian.first_tuning(
             gradients, self.step_size, self.target_acceptance, self.rank
         )
@@ -153,13 +138,8 @@ class HMC(Engine):
             np.asarray(self.max_steps, np.int32),
         )
 
-    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> HMCState:
-        return self._first(starting(self.energy, position, log_density, gradient))
-
-    def init_unvalued(self, position: Vector, here: Components) -> HMCState:
-        return self._first(starting_unvalued(position, here))
-
-    def _first(self, point: PhasePoint) -> HMCState:
+    def init(self, position: Vector, here: Components) -> HMCState:
+        point = first_point(self.energy, position, here)
         one, none = jnp.ones_like(point.log_density), jnp.int32(0)
         no = jnp.asarray(False)
         step = hamiltonian.restart(one, searching=no, adapting=no)
@@ -217,26 +197,6 @@ class HMC(Engine):
             return {"lp": reference + start.log_density}
         sums = point.path.error, point.path.loop
         return path_statistics(self.quadrature, start.log_density, *sums)
-
-    def reuse(self, learned: HMCTuning, fresh: HMCTuning) -> HMCTuning:
-        shared = hamiltonian.reuse(learned.shared, fresh.shared)
-        return eqx.tree_at(lambda t: t.shared, fresh, shared)
-
-    def places(self, tuning: HMCTuning, recent: Sequence[Draws], remaining: int) -> np.ndarray:
-        return places(tuning.shared.metric, *recent[-1], remaining)
-
-    @property
-    def scouted(self) -> int:
-        # Without a value nothing tells what a region holds.
-        return SCOUTED if self.energy == "value" else 0
-
-    def still(self, tuning: HMCTuning, done: int, windows: tuple[int, ...]) -> tuple[int, ...]:
-        return hamiltonian.still(tuning.shared, done, windows) if self.stop_early else windows
-
-    def retune(self, tuning: HMCTuning, recent: Sequence[Draws], remaining: int) -> HMCTuning:
-        draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-        shared = hamiltonian.retune(tuning.shared, draws, scores, recent[-1].stats, remaining)
-        return eqx.tree_at(lambda t: t.shared, tuning, shared)
 
 
 def _begin(key: Array, uniform: Scalar, tuning: HMCTuning, state: HMCState) -> HMCState:

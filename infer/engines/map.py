@@ -1,7 +1,8 @@
 """Find a mode: an optimizer of optax, whose one draw is where it converged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
@@ -15,7 +16,7 @@ from ..errors import EngineError
 from ..numerics.trace import empty_trace, noted
 from ..target import Components, Target
 from ..types import Scalar, Vector
-from .base import Draws, Engine, Tick
+from .base import Engine, Examples, Needs, Tick, WarmupPlan
 
 SPACES = ("constrained", "unconstrained")
 # Of a target without a value, a best position counts as twice as steep after 20 steps.
@@ -87,7 +88,11 @@ class MAP(Engine):
     optimizer: str | optax.GradientTransformation = "lbfgs"
     tolerance: float | None = field(default=None, compare=False)
     max_steps: int = field(default=2000, compare=False)
+    result: ClassVar[Literal["draws", "optimum", "approximation"]] = "optimum"
     without_value: ClassVar[str] = "MAP(space, optax.adam(0.05))"
+    examples: ClassVar[Examples] = Examples(
+        valid={"space": "constrained"}, invalid={"optimizer": "newton"}
+    )
 
     def __post_init__(self) -> None:
         if not self.space:
@@ -110,46 +115,36 @@ class MAP(Engine):
             )
 
     @property
-    def takes_minibatches(self) -> bool:
-        return not isinstance(self.optimizer, str)
+    def needs(self) -> Needs:
+        return Needs(
+            value=isinstance(self.optimizer, str) or _asks_for_value(self.optimizer),
+            exact=isinstance(self.optimizer, str),
+            jacobian=self.space == "unconstrained",
+        )
 
-    @property
-    def jacobian(self) -> bool:
-        return self.space == "unconstrained"
+    def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
+        return WarmupPlan(draws or 0, ())
 
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset({"value", "gradient"} if _asks_for_value(self._optax) else {"gradient"})
-
-    @property
-    def default_warmup(self) -> int:
-        return 0
-
-    def windows(self, warmup: int) -> tuple[int, ...]:
-        return ()
-
-    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> MAPTuning:
+    def first_tuning(
+        self, target: Target, positions: np.ndarray, gradients: np.ndarray
+    ) -> MAPTuning:
         dtype = gradients.dtype
         tolerance = np.sqrt(np.finfo(dtype).eps) if self.tolerance is None else self.tolerance
         return MAPTuning(np.asarray(tolerance, dtype), np.asarray(self.max_steps, np.int32))
 
-    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> MAPState:
+    def init(self, position: Vector, here: Components) -> MAPState:
+        # The first step finds how good the start is.
+        unknown = jnp.full_like(here.value, -jnp.inf)
         return MAPState(
             position,
             self._optax.init(position),
-            log_density,
+            unknown,
             position,
-            log_density,
-            gradient,
+            unknown,
+            here.gradient,
             jnp.int32(0),
-            empty_trace(log_density, 2),
+            empty_trace(here.value, 2),
         )
-
-    def init_unvalued(self, position: Vector, here: Components) -> MAPState:
-        return self.init(position, jnp.full_like(here.value, -jnp.inf), here.gradient)
-
-    def enter(self, tuning: MAPTuning, state: MAPState, warming: Bool[Array, ""]) -> MAPState:
-        return state
 
     def tick(
         self, key: Array, target: Target, tuning: MAPTuning, state: MAPState
@@ -209,9 +204,6 @@ class MAP(Engine):
         report = _report(averaged, complete, jnp.asarray(False), value)
         return _moved(averaged, updates, optimizer), report
 
-    def retune(self, tuning: MAPTuning, recent: Sequence[Draws], remaining: int) -> MAPTuning:
-        return tuning
-
     @property
     def _optax(self) -> optax.GradientTransformationExtraArgs:
         if isinstance(self.optimizer, str):
@@ -269,9 +261,11 @@ def _report(
     return Tick(complete, state.best, state.best_gradient, stats)
 
 
-def _asks_for_value(optimizer: optax.GradientTransformationExtraArgs) -> bool:
-    """Tell whether an optimizer refuses to make a step of a gradient alone."""
+@lru_cache(maxsize=64)
+def _asks_for_value(optimizer: optax.GradientTransformation) -> bool:
+    """Return whether an optimizer cannot take a step from a gradient alone."""
     here = jnp.zeros(1)
+    optimizer = optax.with_extra_args_support(optimizer)
     try:
         jax.eval_shape(lambda: optimizer.update(here, optimizer.init(here), here))
     except TypeError:

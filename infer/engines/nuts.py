@@ -1,6 +1,5 @@
 """The No-U-Turn sampler, one leapfrog step a tick."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
 
@@ -15,21 +14,18 @@ from ..numerics.hamiltonian import HamiltonianTuning
 from ..numerics.leapfrog import PhasePoint, leapfrog, set_off
 from ..numerics.line_integral import (
     check_energy,
+    first_point,
     leapfrog_along,
-    needs,
     path_statistics,
     restarted,
-    starting,
-    starting_unvalued,
 )
 from ..numerics.metric import Metric
 from ..numerics.no_u_turn import Choice, Slots, Tree
 from ..numerics.step_size import StepSize
-from ..numerics.stray import SCOUTED, places
-from ..numerics.windows import default_warmup, warmup_windows
 from ..target import Components, Target
 from ..types import Scalar, Vector
-from .base import Draws, Engine, Tick
+from .base import Examples, Tick
+from .whitened import Whitened
 
 # Of a tick: the side that grows, the choice within the subtree, and that between the two.
 UNIFORMS = 3
@@ -56,7 +52,7 @@ class NUTSState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NUTS(Engine):
+class NUTS(Whitened):
     """The No-U-Turn sampler with multinomial trajectories and Stan's extra turn checks.
 
     Attributes:
@@ -93,6 +89,7 @@ class NUTS(Engine):
     energy: Literal["value", "path"] = "value"
     quadrature: Literal["gauss_legendre", "simpson", "trapezoid"] = "gauss_legendre"
     without_value: ClassVar[str] = 'NUTS(energy="path")'
+    examples: ClassVar[Examples] = Examples(invalid={"target_acceptance": 1.2})
 
     def __post_init__(self) -> None:
         check_energy("NUTS", self.energy, self.quadrature)
@@ -100,32 +97,15 @@ class NUTS(Engine):
             raise EngineError("NUTS", f"max_depth is {self.max_depth}", "Give 1 to 20 doublings.")
         hamiltonian.check_settings("NUTS", self.target_acceptance, self.step_size, self.rank)
 
-    @property
-    def needs(self) -> frozenset[str]:
-        return needs(self.energy)
-
-    @property
-    def default_warmup(self) -> int:
-        return self.warmup_for(1)
-
-    def warmup_for(self, chains: int) -> int:
-        return default_warmup(chains)
-
-    def windows(self, warmup: int) -> tuple[int, ...]:
-        return warmup_windows(warmup)
-
-    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> HamiltonianTuning:
+    def first_tuning(
+        self, target: Target, positions: np.ndarray, gradients: np.ndarray
+    ) -> HamiltonianTuning:
         return hamiltonian.first_tuning(
             gradients, self.step_size, self.target_acceptance, self.rank
         )
 
-    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> NUTSState:
-        return self._first(starting(self.energy, position, log_density, gradient))
-
-    def init_unvalued(self, position: Vector, here: Components) -> NUTSState:
-        return self._first(starting_unvalued(position, here))
-
-    def _first(self, point: PhasePoint) -> NUTSState:
+    def init(self, position: Vector, here: Components) -> NUTSState:
+        point = first_point(self.energy, position, here)
         one = jnp.ones_like(point.log_density)
         reference, point = hamiltonian.rebased(jnp.zeros_like(one), point)
         tree = no_u_turn.begin(point)._replace(done=jnp.asarray(True))
@@ -179,30 +159,6 @@ class NUTS(Engine):
         path = tree.ends.path
         sums = path.error.sum(), path.loop.sum()
         return path_statistics(self.quadrature, tree.chosen.log_density, *sums)
-
-    def reuse(self, learned: HamiltonianTuning, fresh: HamiltonianTuning) -> HamiltonianTuning:
-        return hamiltonian.reuse(learned, fresh)
-
-    def places(
-        self, tuning: HamiltonianTuning, recent: Sequence[Draws], remaining: int
-    ) -> np.ndarray:
-        return places(tuning.metric, *recent[-1], remaining)
-
-    @property
-    def scouted(self) -> int:
-        # Without a value nothing tells what a region holds.
-        return SCOUTED if self.energy == "value" else 0
-
-    def still(
-        self, tuning: HamiltonianTuning, done: int, windows: tuple[int, ...]
-    ) -> tuple[int, ...]:
-        return hamiltonian.still(tuning, done, windows) if self.stop_early else windows
-
-    def retune(
-        self, tuning: HamiltonianTuning, recent: Sequence[Draws], remaining: int
-    ) -> HamiltonianTuning:
-        draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-        return hamiltonian.retune(tuning, draws, scores, recent[-1].stats, remaining)
 
 
 def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:

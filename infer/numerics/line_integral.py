@@ -75,22 +75,18 @@ def check_energy(engine: str, energy: str, quadrature: str) -> None:
         )
 
 
-def needs(energy: str) -> frozenset[str]:
-    """What an engine needs of its target."""
-    return frozenset({"gradient"} if energy == "path" else {"value", "gradient"})
+def first_point(energy: str, position: Vector, here: Components) -> PhasePoint:
+    """Begin a chain at rest; an integrated energy counts its work from here.
 
-
-def starting(energy: str, position: Vector, log_density: Scalar, gradient: Vector) -> PhasePoint:
-    """Begin a chain, at rest, where the whole log density has a value."""
+    Args:
+        energy: "value" or "path".
+        position: Where the chain begins, shape (size,).
+        here: The log density there.
+    """
     none = jnp.zeros_like(position)
-    path = _begun(jnp.zeros_like(log_density), none) if energy == "path" else None
-    return PhasePoint(position, none, gradient, none, log_density, path)
-
-
-def starting_unvalued(position: Vector, here: Components) -> PhasePoint:
-    """Begin a chain where a part of the log density has no value; count its work from here."""
-    path = _begun(jnp.zeros_like(here.value), here.unvalued_gradient)
-    none = jnp.zeros_like(position)
+    path = None
+    if energy == "path":
+        path = _begun(jnp.zeros_like(here.value), here.unvalued_gradient)
     return PhasePoint(position, none, here.gradient, none, here.value, path)
 
 

@@ -12,7 +12,6 @@ from jaxtyping import Array
 from ..counts import whole
 from ..density.base import LogDensity
 from ..density.family import alone
-from ..engines.advi import ADVI, ADVITuning
 from ..engines.base import Draws
 from ..models.html import html_table, rounded
 from ..numerics.keys import make_key
@@ -200,15 +199,14 @@ def _log_densities(density: LogDensity, positions: Array) -> Array:
 
 def read_approximations(run: Run) -> list[Approximation]:
     """Run a fit to its end, and average its last epochs; one result for each density."""
-    assert isinstance(run.engine, ADVI)
     run.advance(FINAL_EPOCHS)
     draws, tunings = run.draws(), run.tunings()
     return [_read_approximation(run, draws, tunings[i], i) for i in range(run.family.count)]
 
 
-def _read_approximation(run: Run, draws: Draws, tuning: ADVITuning, index: int) -> Approximation:
+def _read_approximation(run: Run, draws: Draws, tuning: Any, index: int) -> Approximation:
     """Read the approximation of one density, whose one chain has its index."""
-    assert isinstance(run.engine, ADVI)
+    engine: Any = run.engine
     density, elbo = run.family.member(index), draws.stats["elbo"][index]
     normal = unpacked(jnp.asarray(draws.positions[index].mean(0)), density.size)
     begun = float(tuning.begun)
@@ -218,7 +216,7 @@ def _read_approximation(run: Run, draws: Draws, tuning: ADVITuning, index: int) 
     return Approximation(
         density,
         normal,
-        run.engine.family,
+        engine.family,
         -elbo,
         begun,
         bool(tuning.settled) and sound,

@@ -137,7 +137,7 @@ def _follow(
     def one(key_data: Array, draw: Array, start: Vector) -> Vector:
         key = wrap_key(key_data)
         key = jax.random.fold_in(jax.random.fold_in(key, SAMPLING), draw)
-        state = engine.init(start, *density.evaluate(start))
+        state = engine.init(start, density.components(start))
         state = engine.enter(tuning, state, jnp.asarray(False))
 
         def step(carry: tuple[State, Vector, Array]) -> tuple[State, Vector, Array]:

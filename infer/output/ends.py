@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..density.base import LogDensity
-from ..engines.map import MAP
 from ..models.inputs.names import listed
 from .surroundings import Probe, Rise, find_rise, find_same_mode, name_most_changed, tolerance
 
@@ -23,7 +22,7 @@ class Ends(NamedTuple):
 
     Attributes:
         density: The log density.
-        engine: The engine that searched.
+        max_steps: Maximum number of steps of a search.
         positions: Shape (searches, size).
         lp: Log densities there in nats, shape (searches,).
         converged: Whether each met its stop rule, shape (searches,).
@@ -32,7 +31,7 @@ class Ends(NamedTuple):
     """
 
     density: LogDensity
-    engine: MAP
+    max_steps: int
     positions: np.ndarray
     lp: np.ndarray
     converged: np.ndarray
@@ -98,7 +97,7 @@ def _find_problems(
 
 
 def _describe_unfinished(ends: Ends) -> str:
-    most, converged = ends.engine.max_steps, int(ends.converged.sum())
+    most, converged = ends.max_steps, int(ends.converged.sum())
     rest = f"; {converged} of {len(ends.lp)} searches did, at lower ones" if converged else ""
     return (
         f"the search with the highest log density did not converge{rest}, so its values are no "
@@ -116,7 +115,7 @@ def _describe_unbounded(ends: Ends, probe: Probe) -> str:
         return _describe_rising(ends, probe)
     other = (
         'MAP(space="unconstrained") adds the log-determinants of the maps, which may keep it away. '
-        if ends.engine.space == "constrained"
+        if not ends.density.jacobian
         else ""
     )
     return (

@@ -9,7 +9,6 @@ from jaxtyping import Array
 
 from ..density.base import LogDensity
 from ..engines.base import Draws
-from ..engines.map import MAP
 from ..models.html import html_table, rounded
 from ..numerics.trace import steps_noted
 from ..programs.native import called
@@ -108,7 +107,6 @@ class Optimum:
 
 def read_optima(run: Run) -> list[Optimum]:
     """Read the modes that the searches of a run found, one for each density."""
-    assert isinstance(run.engine, MAP)
     draws = run.draws()
     traces = [
         _read_trace(trace, int(count))
@@ -124,7 +122,7 @@ def read_optima(run: Run) -> list[Optimum]:
 
 def _choose_optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own: slice) -> Optimum:
     """Choose among the searches of one density, which are its `own`."""
-    assert isinstance(run.engine, MAP)
+    engine: Any = run.engine
     density = run.family.member(index)
     positions = draws.positions[own, 0]
     stats: dict[str, Any] = {name: stat[own, 0] for name, stat in draws.stats.items()}
@@ -135,12 +133,12 @@ def _choose_optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own
         best = int(np.lexsort((stats["steepness"], ~stats["converged"]))[0])
     every = constrain_all(density, positions)
     values = {name: np.asarray(value[best]) for name, value in every.items()}
-    ends = Ends(density, run.engine, positions, lp, stats["converged"], best, values)
+    ends = Ends(density, engine.max_steps, positions, lp, stats["converged"], best, values)
     same, found = examine_ends(ends)
     return Optimum(
         values=values,
         lp=float(lp[best]),
-        space=run.engine.space,
+        space="unconstrained" if density.jacobian else "constrained",
         view=density.view,
         start=best,
         converged=bool(stats["converged"][best]) and not found.rises,

@@ -131,8 +131,9 @@ def _make_result(run: Run) -> tuple[Any, Verdict]:
 
 def refuse_unless_sampler(engine: Engine | None) -> None:
     """Raise where an engine draws nothing from the posterior."""
-    if isinstance(engine, MAP | ADVI):
-        call = "maximize" if isinstance(engine, MAP) else "fit"
+    refuse_unless_engine(engine)
+    if engine is not None and engine.result != "draws":
+        call = "maximize" if engine.result == "optimum" else "fit"
         raise EngineError(
             type(engine).__name__, "it is not a sampler", f"Call infer.{call}(model, ...)."
         )
@@ -141,7 +142,7 @@ def refuse_unless_sampler(engine: Engine | None) -> None:
 def _refuse_other_engines(engine: Any, kind: type[Engine], call: str) -> None:
     """Raise where a call gets an engine whose results are of another kind."""
     refuse_unless_engine(engine)
-    if not isinstance(engine, kind):
+    if engine.result != kind.result:
         name = kind.__name__
         raise EngineError(
             type(engine).__name__,
@@ -217,7 +218,7 @@ def maximize(
 
 def _read_searches(model: Any, engine: MAP, starts: Any) -> tuple[int, Any]:
     """Count the searches that starts are for, and say where each begins."""
-    density = make_family(model, jacobian=engine.jacobian).member(0)
+    density = make_family(model, jacobian=engine.needs.jacobian).member(0)
     if is_whole(starts) or isinstance(starts, bool | float):
         count = whole("starts", starts, 1)
         own = {site.name for site in density.latent} <= density.model.initial_values().keys()

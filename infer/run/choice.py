@@ -119,8 +119,8 @@ def choose_from(facts: Facts, hardware: Hardware, chains: int, sets: int = 1) ->
     rank, why_rank = _choose_rank(facts)
     nuts, why_nuts = _nuts_fits(facts, hardware, chains * sets)
     engine = (NUTS if nuts else HMC)(rank=rank, energy=energy)
-    warmup = engine.warmup_for(chains)
-    why_warmup = _explain_warmup(warmup, engine.default_warmup, chains)
+    warmup = engine.plan_warmup(chains).draws
+    why_warmup = _explain_warmup(warmup, engine.plan_warmup(1).draws, chains)
     reasons = (why_nuts, why_energy, why_rank, why_warmup)
     return Choice(engine, warmup, tuple(filter(None, reasons)))
 

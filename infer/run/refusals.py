@@ -31,7 +31,7 @@ def refuse_unless_offered(density: LogDensity, engine: Engine) -> None:
     Raises:
         EngineError: Something is missing, or the flat vector is empty.
     """
-    missing = engine.needs - density.offers
+    missing = engine.needs.missing(density.offers)
     if missing == {"value"}:
         _refuse_unvalued(density, engine)
     if missing == {"parts"}:
@@ -44,7 +44,7 @@ def refuse_unless_offered(density: LogDensity, engine: Engine) -> None:
             f"it needs the density's {', '.join(sorted(missing))}, which the model does not offer",
             "Choose an engine that does not need it.",
         )
-    if "minibatch" in density.offers and not engine.takes_minibatches:
+    if "minibatch" in density.offers and engine.needs.exact:
         raise EngineError(
             type(engine).__name__,
             "the model has a minibatch, so its log density is a new random estimate at every step, "
@@ -99,13 +99,13 @@ def choose_starts(engine: Engine, starts: Any) -> Any:
     Raises:
         EngineError: The user chose, but the engine always begins with draws from the prior.
     """
-    if engine.from_prior and starts not in (None, "prior"):
+    if engine.needs.prior_starts and starts not in (None, "prior"):
         raise EngineError(
             type(engine).__name__,
             f"starts={starts!r} is given, but this engine begins with draws from the prior",
             "Leave out starts.",
         )
-    return ("prior" if engine.from_prior else "uniform") if starts is None else starts
+    return ("prior" if engine.needs.prior_starts else "uniform") if starts is None else starts
 
 
 def _all_without_value() -> list[str]:

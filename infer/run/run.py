@@ -42,8 +42,6 @@ CHAIN_BYTES = 2 * 2**20
 LARGEST_CAPACITY = 1024
 # Draws of warm-up in those planned: an engine may ask for more.
 LONGEST_WARMUP = 2
-# Windows still to come where the step size alone is left to learn.
-LAST = 1
 
 
 @dataclass
@@ -96,6 +94,14 @@ class RunState(NamedTuple):
     moves: tuple[Move, ...]
     scouts: tuple[Group, ...]
     left_out: tuple[int, ...]
+
+
+class _WindowEnd(NamedTuple):
+    """The end of a window, of all densities together; see `WindowEnd`."""
+
+    tuning: Tuning
+    windows: tuple[int, ...]
+    relocation: np.ndarray
 
 
 @dataclass
@@ -246,7 +252,7 @@ class Run:
                 f"the run has no draw of the posterior, since {why}",
                 "Call advance(draws), with one draw or more.",
             )
-        return self.engine.finish(self._format.unpack(self._records(fewest)))
+        return self._format.unpack(self._records(fewest))
 
     def refuse_unless_reproduced(self) -> None:
         """Check that the programs of starts and chains speak of one density; see `repeats.py`.
@@ -287,32 +293,30 @@ class Run:
 
     def _learned(self, window: Draws) -> dict[str, Any]:
         """Learn from a window; where warm-up will end early, scouts look around meanwhile."""
-        planned = self.windows[1:]
-        recent, remaining = (*self.recent[-1:], window), len(planned)
-        tuning, places = self._retuned(recent, remaining), self._places(recent, remaining)
-        windows = self._still(tuning)
+        planned, recent = self.windows[1:], (*self.recent[-1:], window)
+        end = self._ended(recent, planned)
+        windows = self._limited(end.windows)
         early = 0 < sum(windows) < sum(planned)
         return {
-            "tuning": tuning, "recent": recent, "windows": windows,
-            "left_out": planned if early and self.scouts else (), **self._moved(places, window),
+            "tuning": end.tuning, "recent": recent, "windows": windows,
+            "left_out": planned if early and self.scouts else (),
+            **self._moved(end.relocation, window),
         }  # fmt: skip
 
     def _looked_around(self, window: Draws, scouted: Draws) -> dict[str, Any]:
         """End warm-up if all scouts came to where the chains are; go where they found more."""
-        both = pool(window, scouted, self.family.count)
-        places = self._places((both.draws,), LAST)
-        if (places == np.arange(len(places))).all():
+        both, windows = pool(window, scouted, self.family.count), self.left_out
+        recent, end = (both.draws,), self._ended((both.draws,), windows[-1:])
+        if (end.relocation == np.arange(len(end.relocation))).all():
             return self._learned(window)
-        own, windows = both.numbered(places), self.left_out
-        if (own >= self.chains).any():
-            recent, remaining = (both.draws,), LAST
-        else:
+        own = both.numbered(end.relocation)
+        if (own < self.chains).all():
             # The metric has settled, so that one window does, at whose end none ends early.
             windows = sum(windows[:-1]), windows[-1]
-            recent, remaining = (*self.recent[-1:], window), len(windows)
-        tuning = self._retuned(recent, remaining)
+            recent = (*self.recent[-1:], window)
+            end = self._ended(recent, windows)
         return {
-            "tuning": tuning, "recent": recent, "windows": windows, "left_out": (),
+            "tuning": end.tuning, "recent": recent, "windows": windows, "left_out": (),
             **self._moved(own, window, scouted),
         }  # fmt: skip
 
@@ -328,36 +332,38 @@ class Run:
         }
         return moved | ({"recent": ()} if moves else {})
 
-    def _retuned(self, recent: tuple[Draws, ...], remaining: int) -> Tuning:
-        """Let the engine learn, from the chains of each density apart."""
+    def _ended(self, recent: tuple[Draws, ...], windows: tuple[int, ...]) -> _WindowEnd:
+        """Let the engine end a window of each density; go on as the one that needs most does."""
         pairs = zip(self.tunings(), self._apart(recent), strict=True)
-        return joined([self.engine.retune(tuning, own, remaining) for tuning, own in pairs])
-
-    def _places(self, recent: tuple[Draws, ...], remaining: int) -> np.ndarray:
-        """Let the engine send chains to where others are, among those of each density."""
-        pairs = zip(self.tunings(), self._apart(recent), strict=True)
-        places = [self.engine.places(tuning, own, remaining) for tuning, own in pairs]
-        return np.concatenate([i * len(own) + own for i, own in enumerate(places)])
+        ends = [self.engine.end_window(tuning, own, windows) for tuning, own in pairs]
+        chains = len(recent[-1].positions) // len(ends)
+        relocations = [
+            i * chains + (np.arange(chains) if end.relocation is None else end.relocation)
+            for i, end in enumerate(ends)
+        ]
+        return _WindowEnd(
+            joined([end.tuning for end in ends]),
+            max((end.windows for end in ends), key=len),
+            np.concatenate(relocations),
+        )
 
     def _apart(self, recent: tuple[Draws, ...]) -> list[tuple[Draws, ...]]:
         """Part windows into those of each density."""
         return list(zip(*(_parted(window, self.family.count) for window in recent), strict=True))
 
-    def _still(self, tuning: Tuning) -> tuple[int, ...]:
-        """Choose as many windows as the density needs that needs most; of more, up to a limit."""
-        done, planned = self.windows[0], self.windows[1:]
-        each = (self.engine.still(own, done, planned) for own in self.tunings(tuning))
-        windows = max(each, key=len)
-        draws = self.warmed + done + sum(windows)
+    def _limited(self, windows: tuple[int, ...]) -> tuple[int, ...]:
+        """Take the windows that the engine asks for, up to a limit, or else those planned."""
+        planned = self.windows[1:]
+        draws = self.warmed + self.windows[0] + sum(windows)
         fits = sum(windows) <= sum(planned) or draws <= LONGEST_WARMUP * self.warmup
         return windows if fits else planned
 
-    def tunings(self, tuning: Tuning | None = None) -> list[Tuning]:
-        """List the tuning of each density: in use, or another of its kind."""
-        tuning, count = self.tuning if tuning is None else tuning, self.family.count
+    def tunings(self) -> list[Tuning]:
+        """List the tuning of each density."""
+        count = self.family.count
         if count == 1:
-            return [tuning]
-        return [jax.tree.map(lambda a, i=i: np.asarray(a[i]), tuning) for i in range(count)]
+            return [self.tuning]
+        return [jax.tree.map(lambda a, i=i: np.asarray(a[i]), self.tuning) for i in range(count)]
 
     def _shared(self) -> TargetAndTuning:
         several = self.family.count > 1

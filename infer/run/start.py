@@ -81,7 +81,7 @@ def start(
     warmup = None if warmup is None else whole("warmup", warmup, 0)
     root = read_key_data(key)
     refuse_unless_engine(engine)
-    members = make_family(model, jacobian=engine is None or engine.jacobian)
+    members = make_family(model, jacobian=engine is None or engine.needs.jacobian)
     density = members.member(0)
     engine, reasons = _chosen(members, chains, state) if engine is None else (engine, ())
     refuse_unless_offered(density, engine)
@@ -93,8 +93,7 @@ def start(
         return _resumed(members, engine, state, progress, reasons)
     begins = read_starts(choose_starts(engine, starts))
     assign_starts(members, chains, begins)
-    engine = engine.prepared([members.member(i) for i in range(members.count)])
-    warmup = engine.warmup_for(chains) if warmup is None else warmup
+    planned = engine.plan_warmup(chains, warmup)
     keys, start_key = derive_chain_keys(root, chains * members.count)
     chosen = _planned(engine, chains, members.count, group, threads)
     blank = _blank_points(len(keys), density.size)
@@ -102,28 +101,28 @@ def start(
         members,
         engine,
         chosen,
-        _first_tuning(engine, blank, members.count, tuning),
-        _first_groups(keys, _blank_states(engine, density.has_value, blank), chosen.width),
-        engine.windows(warmup),
-        warmup,
+        _first_tuning(engine, members, blank, tuning),
+        _first_groups(keys, _blank_states(engine, blank), chosen.width),
+        planned.windows,
+        planned.draws,
         progress=progress,
         reasons=reasons,
     )
     if needs_search(begins):
         # Values that the user gives are looked at before anything compiles.
         run.prepare()
-        prepare(_init_all, (engine, density.has_value), tuple(blank), "brief")
+        prepare(_init_all, (engine,), tuple(blank), "brief")
     began = time.perf_counter()
     points, spare = find_starts(members, chains, start_key, begins)
     run.evaluate = make_evaluator(members, chains, start_key, begins)
-    if "gradient" in engine.needs:
+    if engine.needs.gradient:
         warn_of_wrong_gradients(members, points, run.evaluate)
-    run.tuning = _first_tuning(engine, points, members.count, tuning)
-    run.groups = _first_groups(keys, _init(engine, density.has_value, points), run.plan.width)
+    run.tuning = _first_tuning(engine, members, points, tuning)
+    run.groups = _first_groups(keys, _init(engine, points), run.plan.width)
     # An early end leaves out other windows than the last.
-    if spare and chains < CHAINS_ENOUGH and 0 < engine.scouted <= sum(run.windows[-1:]):
+    if spare and chains < CHAINS_ENOUGH and 0 < planned.scout_draws <= sum(run.windows[-1:]):
         their_keys = derive_chain_keys(root, 2 * len(keys))[0][len(keys) :]
-        scouts = _init(engine, density.has_value, spare)
+        scouts = _init(engine, spare)
         run.scouts = _first_groups(their_keys, scouts, run.plan.width)
     run.timing.starts = time.perf_counter() - began
     return run
@@ -144,14 +143,14 @@ def _blank_points(lanes: int, size: int) -> Points:
     return Points(wide, narrow, wide, wide)
 
 
-def _blank_states(engine: Engine, has_value: bool, points: Points) -> Packed:
-    shapes = _states_of(engine, has_value, kinds(tuple(points)))
+def _blank_states(engine: Engine, points: Points) -> Packed:
+    shapes = _states_of(engine, kinds(tuple(points)))
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 @lru_cache(maxsize=64)
-def _states_of(engine: Engine, has_value: bool, points: Kinds) -> Packed:
-    return jax.eval_shape(partial(_init_all, engine, has_value), *points.outline())
+def _states_of(engine: Engine, points: Kinds) -> Packed:
+    return jax.eval_shape(partial(_init_all, engine), *points.outline())
 
 
 def _planned(
@@ -162,23 +161,24 @@ def _planned(
     return plan(chains * count, group, threads)
 
 
-def _first_tuning(engine: Engine, points: Points, count: int, learned: Tuning | None) -> Tuning:
-    pairs = zip(*(np.split(a, count) for a in (points.positions, points.gradients)), strict=True)
-    fresh = joined([engine.first_tuning(*pair) for pair in pairs])
+def _first_tuning(
+    engine: Engine, members: Family, points: Points, learned: Tuning | None
+) -> Tuning:
+    each = (np.split(a, members.count) for a in (points.positions, points.gradients))
+    pairs = enumerate(zip(*each, strict=True))
+    fresh = joined([engine.first_tuning(members.member(i), *pair) for i, pair in pairs])
     return fresh if learned is None else engine.reuse(_fitting(learned, fresh), fresh)
 
 
-def _init(engine: Engine, has_value: bool, points: Points) -> Packed:
-    made, _ = program(_init_all, (engine, has_value), tuple(points), "brief")
+def _init(engine: Engine, points: Points) -> Packed:
+    made, _ = program(_init_all, (engine,), tuple(points), "brief")
     assert isinstance(made, Program)
     return jax.tree.map(np.asarray, made.call(*points))
 
 
-def _init_all(engine: Engine, has_value: bool, positions: Array, *here: Array) -> Packed:
+def _init_all(engine: Engine, positions: Array, *here: Array) -> Packed:
     def init(position: Array, here: Components) -> Packed:
-        if has_value:
-            return pack(engine.init(position, here.value, here.gradient))
-        return pack(engine.init_unvalued(position, here))
+        return pack(engine.init(position, here))
 
     return jax.vmap(init)(positions, Components(*here))
 

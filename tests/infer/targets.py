@@ -38,7 +38,7 @@ def parted(mean=MEAN, covariance=COVARIANCE):
 
 def fitting(engine, **moments):
     """The normal, in a form that an engine takes."""
-    return (parted if engine.needs & {"parts", "normal_prior"} else normal)(**moments)
+    return (parted if engine.needs.parts or engine.needs.normal_prior else normal)(**moments)
 
 
 def _constrained(values):

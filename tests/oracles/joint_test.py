@@ -34,7 +34,7 @@ def z_scores(model, engine, *, series, turns, key=0):
         key: A seed.
     """
     density = infer.log_density(model)
-    tuning = engine.first_tuning(np.zeros((1, density.size)), np.ones((1, density.size)))
+    tuning = engine.first_tuning(density, np.zeros((1, density.size)), np.ones((1, density.size)))
 
     def joint(key):
         own, other = jax.random.split(key)
@@ -76,7 +76,7 @@ def _data(density, position, key):
 
 def _transition(engine, tuning, key, density, position):
     """Tick until a draw is complete."""
-    state = engine.init(position, *density.evaluate(position))
+    state = engine.init(position, density.components(position))
     state = engine.enter(tuning, state, jnp.asarray(False))
 
     def tick(carry):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,9 +15,9 @@ from ...errors import EngineError
 from ...numerics.hamiltonian import pooled
 from ...numerics.metric import Metric, first_metric
 from ...numerics.windows import warmup_windows
-from ...target import Target
+from ...target import Components, Target
 from ...types import Scalar, Vector
-from ..base import Draws, Engine, Tick
+from ..base import Draws, Engine, Examples, Tick, WarmupPlan, WindowEnd
 from .library import around, library
 from .population import common, gathered
 
@@ -80,6 +80,8 @@ class ChEES(Engine):
         lengths in Hamiltonian Monte Carlo.
     """
 
+    scope: ClassVar[Literal["chain", "population"]] = "population"
+    examples: ClassVar[Examples] = Examples(invalid={"max_steps": 0})
     target_acceptance: float = 0.651
     step_size: float = field(default=FIRST_STEP, compare=False)
     max_steps: int = 1000
@@ -93,18 +95,13 @@ class ChEES(Engine):
                 "Give an acceptance between 0 and 1, and positive numbers.",
             )
 
-    @property
-    def scope(self) -> Literal["chain", "population"]:
-        return "population"
+    def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
+        draws = 400 if draws is None else draws
+        return WarmupPlan(draws, warmup_windows(draws))
 
-    @property
-    def default_warmup(self) -> int:
-        return 400
-
-    def windows(self, warmup: int) -> tuple[int, ...]:
-        return warmup_windows(warmup)
-
-    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> ChEESTuning:
+    def first_tuning(
+        self, target: Target, positions: np.ndarray, gradients: np.ndarray
+    ) -> ChEESTuning:
         if len(positions) < 2:
             raise EngineError(
                 "ChEES",
@@ -114,10 +111,10 @@ class ChEES(Engine):
         step_size = np.asarray(self.step_size, gradients.dtype)
         return ChEESTuning(step_size, step_size, first_metric(gradients, rank=0))
 
-    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> ChEESState:
-        one, no = jnp.ones_like(log_density), jnp.asarray(False)
+    def init(self, position: Vector, here: Components) -> ChEESState:
+        one, no = jnp.ones_like(here.value), jnp.asarray(False)
         adaptation = self._begin(one, one)
-        return ChEESState(position, log_density, gradient, adaptation, no, jnp.int32(0))
+        return ChEESState(position, here.value, here.gradient, adaptation, no, jnp.int32(0))
 
     def enter(self, tuning: ChEESTuning, state: ChEESState, warming: Bool[Array, ""]) -> ChEESState:
         lengths = jnp.asarray(tuning.step_size), jnp.asarray(tuning.trajectory_length)
@@ -149,17 +146,19 @@ class ChEES(Engine):
         stats = _stats(moved, info, energy, step_size, steps)
         return moved, Tick(jnp.asarray(True), moved.position, moved.gradient, stats)
 
-    def retune(self, tuning: ChEESTuning, recent: Sequence[Draws], remaining: int) -> ChEESTuning:
+    def end_window(
+        self, tuning: ChEESTuning, recent: Sequence[Draws], windows: tuple[int, ...]
+    ) -> WindowEnd:
         stats, dtype = recent[-1].stats, np.asarray(tuning.step_size).dtype
         step_size, length = (
             np.asarray(stats[name][0, -1], dtype)
             for name in ("step_size_bar", "trajectory_length_bar")
         )
         metric = tuning.metric
-        if remaining:
+        if windows:
             draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
             metric = metric.learned(pooled(draws), pooled(scores))
-        return ChEESTuning(step_size, length, metric)
+        return WindowEnd(ChEESTuning(step_size, length, metric), windows)
 
     @property
     def _adaptation(self) -> tuple[Any, Any]:

@@ -1,19 +1,18 @@
 """Elliptical slice sampling of BlackJAX: a normal reference, and the density relative to it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from ...errors import EngineError
-from ...target import NormalPrior, Target
+from ...target import Components, NormalPrior, Target
 from ...types import Scalar, Vector
-from ..base import Draws, Engine, Tick
+from ..base import Engine, Examples, Needs, Tick, WarmupPlan, one_window
 from .library import library
 
 # Roundings within which two positions are one.
@@ -58,6 +57,7 @@ class EllipticalSlice(Engine):
         Nishihara, Murray & Adams (2014), arXiv 1210.7477, section 2.2.
     """
 
+    examples: ClassVar[Examples] = Examples(invalid={"mean": np.zeros(2), "covariance": -np.eye(2)})
     mean: Any = field(default=None, compare=False, repr=False)
     covariance: Any = field(default=None, compare=False, repr=False)
 
@@ -72,37 +72,25 @@ class EllipticalSlice(Engine):
             _refuse_misfits(np.asarray(self.mean), np.asarray(self.covariance))
 
     @property
-    def needs(self) -> frozenset[str]:
-        return frozenset({"value"} if self.covariance is not None else {"value", "normal_prior"})
+    def needs(self) -> Needs:
+        return Needs(gradient=False, normal_prior=self.covariance is None)
 
-    @property
-    def default_warmup(self) -> int:
-        return 100
+    def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
+        return one_window(100 if draws is None else draws)
 
-    def windows(self, warmup: int) -> tuple[int, ...]:
-        return (warmup,) if warmup else ()
-
-    def prepared(self, targets: Sequence[Target]) -> "EllipticalSlice":
-        if self.covariance is not None:
-            return self
-        first, *others = [target.normal_prior() for target in targets]
-        if any(not _same(first, other) for other in others):
-            raise EngineError(
-                "EllipticalSlice",
-                "the data sets have different priors",
-                "Sample them one by one, or give mean and covariance.",
-            )
-        return replace(self, mean=first.mean, covariance=first.covariance)
-
-    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> EllipticalTuning:
-        mean, size, dtype = np.asarray(self.mean), positions.shape[1], positions.dtype
+    def first_tuning(
+        self, target: Target, positions: np.ndarray, gradients: np.ndarray
+    ) -> EllipticalTuning:
+        given = NormalPrior(self.mean, self.covariance)
+        normal = target.normal_prior() if self.covariance is None else given
+        mean, size, dtype = np.asarray(normal.mean), positions.shape[1], positions.dtype
         if mean.shape != (size,):
             raise EngineError(
                 "EllipticalSlice",
                 f"mean has shape {mean.shape}, and the flat vector {size} coordinates",
                 f"Give the shapes ({size},) and ({size}, {size}).",
             )
-        factor = _factor(np.asarray(self.covariance))
+        factor = _factor(np.asarray(normal.covariance))
         return EllipticalTuning(
             mean.astype(dtype), factor.astype(dtype), np.linalg.inv(factor).astype(dtype)
         )
@@ -110,13 +98,8 @@ class EllipticalSlice(Engine):
     def reuse(self, learned: EllipticalTuning, fresh: EllipticalTuning) -> EllipticalTuning:
         return fresh
 
-    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> EllipticalState:
-        return EllipticalState(position, log_density)
-
-    def enter(
-        self, tuning: EllipticalTuning, state: EllipticalState, warming: Bool[Array, ""]
-    ) -> EllipticalState:
-        return state
+    def init(self, position: Vector, here: Components) -> EllipticalState:
+        return EllipticalState(position, here.value)
 
     def tick(
         self, key: Array, target: Target, tuning: EllipticalTuning, state: EllipticalState
@@ -150,11 +133,6 @@ class EllipticalSlice(Engine):
         tick = Tick(jnp.asarray(True), position, jnp.zeros((0,), mean.dtype), stats)
         return EllipticalState(position, log_density), tick
 
-    def retune(
-        self, tuning: EllipticalTuning, recent: Sequence[Draws], remaining: int
-    ) -> EllipticalTuning:
-        return tuning
-
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
     whole = np.diag(covariance) if covariance.ndim == 1 else covariance
@@ -175,7 +153,3 @@ def _refuse_misfits(mean: np.ndarray, covariance: np.ndarray) -> None:
             "normal distribution",
             "Give a vector, and a positive definite matrix or positive variances, of its size.",
         )
-
-
-def _same(one: NormalPrior, other: NormalPrior) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

@@ -1,9 +1,9 @@
 """Metropolis samplers of BlackJAX: a tick is a transition; step size and scales are ours."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,11 +14,10 @@ from jaxtyping import Array, Bool, Int
 from ...numerics import hamiltonian
 from ...numerics.hamiltonian import HamiltonianTuning
 from ...numerics.step_size import StepSize
-from ...numerics.stray import places
-from ...numerics.windows import warmup_windows
-from ...target import Target
+from ...target import Components, Target
 from ...types import Scalar, Vector
-from ..base import Draws, Engine, Tick
+from ..base import Examples, Tick
+from ..whitened import Whitened
 from .library import around, library
 
 
@@ -83,7 +82,7 @@ class Transition(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Metropolis(Engine):
+class Metropolis(Whitened):
     """A kernel of BlackJAX in coordinates scaled as HMC's are, with a step size learned alike.
 
     Attributes:
@@ -93,6 +92,8 @@ class Metropolis(Engine):
             scales fit, and repeat that one while their step sizes do not agree.
     """
 
+    examples: ClassVar[Examples] = Examples(invalid={"target_acceptance": 0.0})
+    sends_scouts: ClassVar[bool] = False
     target_acceptance: float = field(default=0.8, compare=False)
     step_size: float | None = field(default=None, compare=False)
     stop_early: bool = field(default=True, compare=False)
@@ -116,25 +117,19 @@ class Metropolis(Engine):
     def _mean_steps(self) -> float:
         return 1.0
 
-    @property
-    def default_warmup(self) -> int:
+    def _default_warmup(self, chains: int) -> int:
         return 300
 
-    def windows(self, warmup: int) -> tuple[int, ...]:
-        return warmup_windows(warmup)
-
-    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> MetropolisTuning:
+    def first_tuning(
+        self, target: Target, positions: np.ndarray, gradients: np.ndarray
+    ) -> MetropolisTuning:
         shared = hamiltonian.first_tuning(gradients, self.step_size, self.target_acceptance, rank=0)
         return MetropolisTuning(shared, np.asarray(self._mean_steps, gradients.dtype))
 
-    def reuse(self, learned: MetropolisTuning, fresh: MetropolisTuning) -> MetropolisTuning:
-        shared = hamiltonian.reuse(learned.shared, fresh.shared)
-        return MetropolisTuning(shared, fresh.mean_steps)
-
-    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> MetropolisState:
+    def init(self, position: Vector, here: Components) -> MetropolisState:
         no = jnp.asarray(False)
-        step = hamiltonian.restart(jnp.ones_like(log_density), searching=no, adapting=no)
-        return MetropolisState(position, log_density, gradient, step, jnp.int32(0))
+        step = hamiltonian.restart(jnp.ones_like(here.value), searching=no, adapting=no)
+        return MetropolisState(position, here.value, here.gradient, step, jnp.int32(0))
 
     def enter(
         self, tuning: MetropolisTuning, state: MetropolisState, warming: Bool[Array, ""]
@@ -165,23 +160,6 @@ class Metropolis(Engine):
         }
         moved = moved._replace(step=step, ticks=ticks)
         return moved, Tick(complete, moved.position, moved.gradient, stats)
-
-    def retune(
-        self, tuning: MetropolisTuning, recent: Sequence[Draws], remaining: int
-    ) -> MetropolisTuning:
-        draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-        shared = hamiltonian.retune(tuning.shared, draws, scores, recent[-1].stats, remaining)
-        return eqx.tree_at(lambda t: t.shared, tuning, shared)
-
-    def places(
-        self, tuning: MetropolisTuning, recent: Sequence[Draws], remaining: int
-    ) -> np.ndarray:
-        return places(tuning.shared.metric, *recent[-1], remaining)
-
-    def still(
-        self, tuning: MetropolisTuning, done: int, windows: tuple[int, ...]
-    ) -> tuple[int, ...]:
-        return hamiltonian.still(tuning.shared, done, windows) if self.stop_early else windows
 
 
 def _moved(state: MetropolisState, end: Here, scale: Vector) -> MetropolisState:

@@ -7,7 +7,7 @@ of the number of coordinates, as those of HMC are, so that the two compare.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -21,9 +21,9 @@ from ...numerics.hamiltonian import pooled
 from ...numerics.metric import Metric, first_metric
 from ...numerics.microcanonical import EnergyStep
 from ...numerics.windows import warmup_windows
-from ...target import Target
+from ...target import Components, Target
 from ...types import Scalar, Vector
-from ..base import Draws, Engine, Tick
+from ..base import Draws, Engine, Examples, Tick, WarmupPlan, WindowEnd
 from .library import around, library
 from .metropolis import Here, Metropolis, MetropolisTuning, Transition
 
@@ -46,6 +46,7 @@ class AdjustedMCLMC(Metropolis):
 
     target_acceptance: float = field(default=0.65, compare=False)
     mean_steps: float = field(default=2.0, compare=False)
+    examples: ClassVar[Examples] = Examples(invalid={"mean_steps": 0.5})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,9 +59,11 @@ class AdjustedMCLMC(Metropolis):
     def _mean_steps(self) -> float:
         return self.mean_steps
 
-    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> MetropolisTuning:
+    def first_tuning(
+        self, target: Target, positions: np.ndarray, gradients: np.ndarray
+    ) -> MetropolisTuning:
         refuse_one_dimension("AdjustedMCLMC", positions.shape[1])
-        return super().first_tuning(positions, gradients)
+        return super().first_tuning(target, positions, gradients)
 
     def _transition(
         self,
@@ -166,6 +169,7 @@ class MCLMC(Engine):
     Source: Robnik, De Luca, Silverstein & Seljak (2023), arXiv 2212.08549.
     """
 
+    examples: ClassVar[Examples] = Examples(invalid={"energy_variance": 0.0})
     energy_variance: float = field(default=5e-4, compare=False)
     steps: int = field(default=5, compare=False)
     step_size: float | None = field(default=None, compare=False)
@@ -179,14 +183,13 @@ class MCLMC(Engine):
         if self.steps < 1:
             raise EngineError("MCLMC", f"steps is {self.steps}", "Give one or more.")
 
-    @property
-    def default_warmup(self) -> int:
-        return 300
+    def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
+        draws = 300 if draws is None else draws
+        return WarmupPlan(draws, warmup_windows(draws))
 
-    def windows(self, warmup: int) -> tuple[int, ...]:
-        return warmup_windows(warmup)
-
-    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> MCLMCTuning:
+    def first_tuning(
+        self, target: Target, positions: np.ndarray, gradients: np.ndarray
+    ) -> MCLMCTuning:
         dtype = gradients.dtype
         refuse_one_dimension("MCLMC", positions.shape[1])
         step_size = FIRST_STEP if self.step_size is None else self.step_size
@@ -202,7 +205,8 @@ class MCLMC(Engine):
     def reuse(self, learned: MCLMCTuning, fresh: MCLMCTuning) -> MCLMCTuning:
         return eqx.tree_at(lambda t: (t.aim, t.steps), learned, (fresh.aim, fresh.steps))
 
-    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> MCLMCState:
+    def init(self, position: Vector, here: Components) -> MCLMCState:
+        log_density, gradient = here.value, here.gradient
         zero, no = jnp.zeros_like(log_density), jnp.asarray(False)
         step = microcanonical.begin(jnp.ones_like(log_density), no)
         # A chain begins by climbing.
@@ -243,23 +247,26 @@ class MCLMC(Engine):
         )
         return moved, Tick(complete, end.position, end.gradient, stats)
 
-    def retune(self, tuning: MCLMCTuning, recent: Sequence[Draws], remaining: int) -> MCLMCTuning:
+    def end_window(
+        self, tuning: MCLMCTuning, recent: Sequence[Draws], windows: tuple[int, ...]
+    ) -> WindowEnd:
         dtype = np.asarray(tuning.step_size).dtype
         last = recent[-1]
         step_size = microcanonical.pooled_step(last.stats["step_size"][:, -1])
         spacing = float(tuning.steps) * step_size
         length = microcanonical.decoherence_length(last.positions, spacing)
         metric = tuning.metric
-        if remaining:
+        if windows:
             draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
             metric = metric.learned(pooled(draws), pooled(scores))
-        return MCLMCTuning(
+        learned = MCLMCTuning(
             np.asarray(step_size, dtype),
             tuning.length if length is None else np.asarray(length, dtype),
             tuning.aim,
             metric,
             tuning.steps,
         )
+        return WindowEnd(learned, windows)
 
 
 def _stepped(

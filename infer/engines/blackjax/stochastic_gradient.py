@@ -1,7 +1,6 @@
 """Stochastic-gradient samplers of BlackJAX: one gradient a tick, on a minibatch of its own."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
@@ -12,9 +11,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from ...errors import EngineError
-from ...target import Target
+from ...target import Components, Target
 from ...types import Scalar, Vector
-from ..base import Draws, Engine, Tick
+from ..base import Engine, Examples, Needs, Tick, WarmupPlan, one_window
 from .library import library
 
 
@@ -62,6 +61,7 @@ class StochasticGradient(Engine):
     """
 
     without_value: ClassVar[str] = 'BlackJAX("sgld", step_size=...)'
+    examples: ClassVar[Examples] = Examples(valid={"step_size": 0.01}, invalid={"step_size": 0.0})
     step_size: float = field(compare=False)
     steps: int = field(default=10, compare=False)
 
@@ -87,22 +87,14 @@ class StochasticGradient(Engine):
         return 0.0
 
     @property
-    def needs(self) -> frozenset[str]:
-        return frozenset({"gradient"})
+    def needs(self) -> Needs:
+        return Needs(value=False, exact=False)
 
-    @property
-    def takes_minibatches(self) -> bool:
-        return True
-
-    @property
-    def default_warmup(self) -> int:
-        return 500
-
-    def windows(self, warmup: int) -> tuple[int, ...]:
-        return (warmup,) if warmup else ()
+    def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
+        return one_window(500 if draws is None else draws)
 
     def first_tuning(
-        self, positions: np.ndarray, gradients: np.ndarray
+        self, target: Target, positions: np.ndarray, gradients: np.ndarray
     ) -> StochasticGradientTuning:
         dtype = gradients.dtype
         return StochasticGradientTuning(
@@ -116,19 +108,9 @@ class StochasticGradient(Engine):
     ) -> StochasticGradientTuning:
         return fresh
 
-    def init(
-        self, position: Vector, log_density: Scalar, gradient: Vector
-    ) -> StochasticGradientState:
+    def init(self, position: Vector, here: Components) -> StochasticGradientState:
         still = jnp.zeros_like(position)
         return StochasticGradientState(position, still, jnp.int32(0), jnp.asarray(False))
-
-    def enter(
-        self,
-        tuning: StochasticGradientTuning,
-        state: StochasticGradientState,
-        warming: Bool[Array, ""],
-    ) -> StochasticGradientState:
-        return state
 
     def tick(
         self,
@@ -160,11 +142,6 @@ class StochasticGradient(Engine):
         state = StochasticGradientState(position, momentum, ticks, failed & ~complete)
         # The draw is where the value and the gradient were found, not where it leads.
         return state, Tick(complete, here, gradient, stats)
-
-    def retune(
-        self, tuning: StochasticGradientTuning, recent: Sequence[Draws], remaining: int
-    ) -> StochasticGradientTuning:
-        return tuning
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """Adaptive tempered SMC of BlackJAX: the chains are particles that go from prior to posterior."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from ...errors import EngineError
-from ...target import Target
+from ...target import Components, Target
 from ...types import Scalar, Vector
-from ..base import CHAINS, Draws, Engine, Tick
+from ..base import CHAINS, Engine, Examples, Needs, Tick, WarmupPlan, one_window
 from .library import library
 from .population import common, gathered, shared_key
 
@@ -92,6 +91,8 @@ class TemperedSMC(Engine):
         Jasra et al. (2011); moves tuned by the particles as Buchholz, Chopin & Jacob (2021).
     """
 
+    scope: ClassVar[Literal["chain", "population"]] = "population"
+    examples: ClassVar[Examples] = Examples(invalid={"ess": 1.0})
     moves: int = 5
     ess: float = field(default=0.5, compare=False)
     trajectory_length: float = field(default=1.5, compare=False)
@@ -112,25 +113,15 @@ class TemperedSMC(Engine):
             )
 
     @property
-    def scope(self) -> Literal["chain", "population"]:
-        return "population"
+    def needs(self) -> Needs:
+        return Needs(parts=True, prior_starts=True)
 
-    @property
-    def from_prior(self) -> bool:
-        return True
+    def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
+        return one_window(10 if draws is None else draws)
 
-    @property
-    def needs(self) -> frozenset[str]:
-        return frozenset({"value", "gradient", "parts"})
-
-    @property
-    def default_warmup(self) -> int:
-        return 10
-
-    def windows(self, warmup: int) -> tuple[int, ...]:
-        return (warmup,) if warmup else ()
-
-    def first_tuning(self, positions: np.ndarray, gradients: np.ndarray) -> SMCTuning:
+    def first_tuning(
+        self, target: Target, positions: np.ndarray, gradients: np.ndarray
+    ) -> SMCTuning:
         if len(positions) < FEWEST:
             raise EngineError(
                 "TemperedSMC",
@@ -143,8 +134,8 @@ class TemperedSMC(Engine):
     def reuse(self, learned: SMCTuning, fresh: SMCTuning) -> SMCTuning:
         return fresh
 
-    def init(self, position: Vector, log_density: Scalar, gradient: Vector) -> SMCState:
-        zero = jnp.zeros_like(log_density)
+    def init(self, position: Vector, here: Components) -> SMCState:
+        zero = jnp.zeros_like(here.value)
         log_step = jnp.full_like(zero, np.log(FIRST_STEP))
         population = Population(zero, log_step, jnp.ones_like(position), zero, jnp.int32(0))
         return SMCState(position, jnp.ones_like(zero), jnp.asarray(False), population)
@@ -221,9 +212,6 @@ class TemperedSMC(Engine):
             "num_integration_steps": steps[None],
         }
         return kernel(key, state, self.moves, settings)
-
-    def retune(self, tuning: SMCTuning, recent: Sequence[Draws], remaining: int) -> SMCTuning:
-        return tuning
 
 
 def _spread(particles: Array, weights: Array) -> Vector:

@@ -1,6 +1,5 @@
 """Find every engine by walking the package: a new file joins the tests by itself."""
 
-import dataclasses
 import importlib
 import inspect
 import pkgutil
@@ -16,27 +15,15 @@ POPULATION = 16
 
 
 def every_engine() -> list[Engine]:
-    """Make one of each engine, with the first choice for settings that have no default."""
+    """Make one of each engine, with its examples for the settings that have no default."""
     modules = [m.name for m in pkgutil.iter_modules(infer.engines.__path__)]
     kinds = {
         kind
         for name in modules
         for _, kind in inspect.getmembers(importlib.import_module(f"infer.engines.{name}"))
-        if inspect.isclass(kind) and issubclass(kind, Engine) and kind is not Engine
+        if inspect.isclass(kind) and issubclass(kind, Engine) and not inspect.isabstract(kind)
     }
-    return [_first_of(kind) for kind in sorted(kinds, key=lambda k: k.__name__)]
-
-
-def _first_of(kind: type[Engine]) -> Engine:
-    hints = typing.get_type_hints(kind)
-    # An empty default stands for a choice that the user has to make.
-    required = [f.name for f in dataclasses.fields(kind) if f.default in (dataclasses.MISSING, "")]
-    return kind(**{name: _choice_of(hints[name]) for name in required})
-
-
-def _choice_of(hint: typing.Any) -> typing.Any:
-    """Take the first of what may be chosen, or a small number."""
-    return typing.get_args(hint)[0] if typing.get_args(hint) else hint(0.01)
+    return [kind(**kind.examples.valid) for kind in sorted(kinds, key=lambda k: k.__name__)]
 
 
 def is_wrapped(engine: Engine) -> bool:

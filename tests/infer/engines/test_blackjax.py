@@ -23,6 +23,7 @@ from infer.engines.base import CHAINS
 from infer.engines.blackjax import ALGORITHMS
 from infer.engines.blackjax.library import around
 from infer.engines.blackjax.tempered import drawn_anew
+from infer.target import Components
 
 from .. import targets
 from .found import chains_of, every_engine, is_wrapped
@@ -342,9 +343,9 @@ def test_elliptical_slices_need_a_normal_prior_or_a_normal_that_is_given():
 def test_a_slice_that_rounding_leaves_empty_ends_where_it_began():
     """Its level lies above the density everywhere, as that of a large density rounded does."""
     engine = infer.BlackJAX("elliptical_slice", mean=np.zeros(3), covariance=np.ones(3))
-    tuning = engine.first_tuning(np.zeros((1, 3)), np.zeros((1, 3)))
+    tuning = engine.first_tuning(Counted(), np.zeros((1, 3)), np.zeros((1, 3)))
     here = jnp.array([1.0, 2.0, 3.0])
-    state = engine.init(here, jnp.asarray(100.0), here)
+    state = engine.init(here, Components(jnp.asarray(100.0), here, jnp.zeros(3)))
     after, _ = jax.jit(engine.tick)(jax.random.key(0), Counted(), tuning, state)
     np.testing.assert_array_equal(after.position, here)
     assert float(after.log_density) == 100.0

@@ -55,9 +55,9 @@ def prepared(engine, chains=1):
     chains = chains_of(engine, chains)
     rng = np.random.default_rng(0)
     positions = rng.normal(size=(chains, 3))
-    tuning = engine.prepared([Counted()]).first_tuning(positions, -positions)
-    values = -0.5 * (positions**2).sum(-1)
-    state = jax.vmap(engine.init)(*map(jnp.asarray, (positions, values, -positions)))
+    tuning = engine.first_tuning(Counted(), positions, -positions)
+    here = jax.vmap(Counted().components)(jnp.asarray(positions))
+    state = jax.vmap(engine.init)(jnp.asarray(positions), here)
     keys = np.zeros((chains, 2), np.uint32)
     zeros = np.zeros(chains, np.int32)
     order = Order(keys, np.uint32(1), zeros, zeros + 3, np.int32(2**30), np.ones_like(zeros, bool))
@@ -145,20 +145,6 @@ def test_statistics_bear_arvizs_names(engine):
 
 @ENGINES
 def test_settings_that_make_no_sense_are_refused(engine):
-    wrong = {
-        "NUTS": {"target_acceptance": 1.2},
-        "HMC": {"trajectory_length": -1.0},
-        "MAP": {"optimizer": "newton"},
-        "ADVI": {"batch": 0},
-        "AdjustedMCLMC": {"mean_steps": 0.5},
-        "Barker": {"target_acceptance": 0.0},
-        "ChEES": {"max_steps": 0},
-        "EllipticalSlice": {"mean": np.zeros(2), "covariance": -np.eye(2)},
-        "MALA": {"step_size": -1.0},
-        "MCLMC": {"energy_variance": 0.0},
-        "SGHMC": {"friction": -1.0},
-        "SGLD": {"step_size": 0.0},
-        "TemperedSMC": {"ess": 1.0},
-    }
+    assert engine.examples.invalid
     with pytest.raises(infer.EngineError, match=named(engine)):
-        dataclasses.replace(engine, **wrong[named(engine)])
+        dataclasses.replace(engine, **engine.examples.invalid)

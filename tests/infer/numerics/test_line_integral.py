@@ -13,9 +13,9 @@ from infer.numerics.leapfrog import leapfrog, set_off
 from infer.numerics.line_integral import (
     QUADRATURES,
     check_energy,
+    first_point,
     leapfrog_along,
     restarted,
-    starting_unvalued,
 )
 from infer.numerics.metric import first_metric
 from infer.target import Components, Target
@@ -70,7 +70,7 @@ METRIC = first_metric(np.array([[1.0, 0.5, 2.0]]), 0)
 
 def trajectory(rule, step, count, target=None):
     target = target or Scored()
-    begin = starting_unvalued(START, target.components(START))
+    begin = first_point("path", START, target.components(START))
     point = set_off(START, MOMENTUM, begin.gradient, begin.log_density, METRIC, begin.path)
     advance = jax.jit(lambda p: leapfrog_along(target, rule, p, jnp.asarray(step), METRIC))
     points = [point]
@@ -127,7 +127,7 @@ def test_gauss_legendre_is_exact_for_a_cubic_force_and_the_error_is_the_trapezoi
     target = Cubic(dimension=1)
     metric = first_metric(np.array([[1.0]]), 0)
     zero = jnp.zeros(1)
-    point = starting_unvalued(zero, target.components(zero))._replace(momentum=jnp.ones(1))
+    point = first_point("path", zero, target.components(zero))._replace(momentum=jnp.ones(1))
     step = 1 / metric.to_model(jnp.ones(1))[0]
     ends = {r: leapfrog_along(target, r, point, step, metric).path for r in QUADRATURES}
     np.testing.assert_allclose([ends[r].work for r in QUADRATURES], [1.0, 1.0, 2.0], rtol=1e-12)

@@ -19,6 +19,7 @@ from infer.run.choice import (
     choose_from,
     gather_facts,
 )
+from infer.target import Components
 
 from .. import targets
 
@@ -28,7 +29,7 @@ MACHINE = Hardware("cpu", 16 * 2**30, 8)
 
 def test_an_ordinary_model_gets_nuts_with_its_defaults():
     assert choose_from(FACTS, MACHINE, 4).engine == infer.NUTS()
-    assert choose_from(FACTS, MACHINE, 4).warmup == infer.NUTS().default_warmup
+    assert choose_from(FACTS, MACHINE, 4).warmup == infer.NUTS().plan_warmup(1).draws
 
 
 def test_a_density_without_a_value_gets_energies_along_the_path():
@@ -41,7 +42,7 @@ def test_a_density_without_a_value_gets_energies_along_the_path():
 def vectors(engine, size=1000):
     """Count the vectors in the state of one chain, twice."""
     vector, number = jax.ShapeDtypeStruct((size,), float), jax.ShapeDtypeStruct((), float)
-    state = jax.eval_shape(engine.init, vector, number, vector)
+    state = jax.eval_shape(engine.init, vector, Components(number, vector, vector))
     return 2 * sum(a.size for a in jax.tree.leaves(state)) / size
 
 

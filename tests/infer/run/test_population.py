@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import infer
-from infer.engines.base import CHAINS, Engine, Tick
+from infer.engines.base import CHAINS, Engine, Tick, WarmupPlan
 
 from .. import targets
 
@@ -22,34 +22,22 @@ class Herd(NamedTuple):
 class Following(Engine):
     """Each chain goes to the mean of all, and then one more for each place in the row."""
 
-    @property
-    def scope(self):
-        return "population"
+    scope = "population"
 
-    @property
-    def default_warmup(self):
-        return 0
+    def plan_warmup(self, chains, draws=None):
+        return WarmupPlan(0, ())
 
-    def windows(self, warmup):
-        return ()
-
-    def first_tuning(self, positions, gradients):
+    def first_tuning(self, target, positions, gradients):
         return np.asarray(1.0)
 
-    def init(self, position, log_density, gradient):
+    def init(self, position, here):
         return Herd(position)
-
-    def enter(self, tuning, state, warming):
-        return state
 
     def tick(self, key, target, tuning, state):
         mean = jax.lax.pmean(state.position, CHAINS)
         position = mean + jax.lax.axis_index(CHAINS) * jnp.asarray(tuning)
         tick = Tick(jnp.asarray(True), position, jnp.zeros((0,)), {"lp": position[0]})
         return Herd(position), tick
-
-    def retune(self, tuning, recent, remaining):
-        return tuning
 
 
 STARTS = {"x": np.arange(12.0).reshape(4, 3)}

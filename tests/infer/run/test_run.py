@@ -259,15 +259,15 @@ def test_numbers_that_are_not_whole_or_too_small_are_refused(options):
 def test_an_interrupt_between_two_windows_finds_the_run_before_or_after(monkeypatch):
     straight = run(infer.NUTS(), threads=1).advance(5)
     stopped = run(infer.NUTS(), threads=1)
-    retune = infer.NUTS.retune
+    end_window = infer.NUTS.end_window
 
-    def interrupted(self, tuning, recent, remaining):
+    def interrupted(self, tuning, recent, windows):
         if len(recent) == 2:
             raise KeyboardInterrupt
-        return retune(self, tuning, recent, remaining)
+        return end_window(self, tuning, recent, windows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(infer.NUTS, "retune", interrupted)
+        patch.setattr(infer.NUTS, "end_window", interrupted)
         with pytest.raises(KeyboardInterrupt):
             stopped.advance(5)
     same(stopped.advance(5), straight)
@@ -410,7 +410,7 @@ def test_a_run_taken_up_in_warm_up_sends_the_same_chains():
     whole = begun_in_two_modes(1e-12, infer.NUTS()).advance(5)
     began = begun_in_two_modes(1e-12, infer.NUTS())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(began.engine.__class__, "still", interrupting(began))
+        patch.setattr(type(began.engine), "end_window", interrupting(began))
         with pytest.raises(KeyboardInterrupt):
             began.warm_up()
     state = pickle.loads(pickle.dumps(began.state))
@@ -422,14 +422,15 @@ def test_a_run_taken_up_in_warm_up_sends_the_same_chains():
 
 def interrupting(run):
     """Interrupt at the end of the window after which chains would be sent."""
-    real = type(run.engine).still
+    real = type(run.engine).end_window
 
-    def still(self, tuning, done, windows):
-        if tuning.astray:
+    def end_window(self, *arguments):
+        end = real(self, *arguments)
+        if end.tuning.astray:
             raise KeyboardInterrupt
-        return real(self, tuning, done, windows)
+        return end
 
-    return still
+    return end_window
 
 
 def aimed_at(run):

@@ -90,7 +90,7 @@ def test_the_metric_is_learned_from_where_scouts_found_more(begun):
     np.testing.assert_allclose(there["tuning"].metric.scale, 1e-3, rtol=0.5)
     windows = there["windows"]
     assert len(windows) > 2
-    assert windows == run.engine.windows(300)[-len(windows) :]
+    assert windows == run.engine.plan_warmup(4, 300).windows[-len(windows) :]
 
 
 def test_warm_up_ends_early_where_all_scouts_come_to_the_chains(begun):

@@ -46,12 +46,12 @@ def test_s1_3_engines_that_need_a_value_refuse_and_name_those_that_work():
 
 def test_s1_3_an_optimizer_that_searches_along_lines_is_refused_however_it_is_given():
     needs = lambda optimizer: infer.MAP("constrained", optimizer).needs  # noqa: E731
-    assert "value" in needs("lbfgs")
-    assert "value" in needs(optax.lbfgs())
-    assert "value" in needs(optax.chain(optax.sgd(1.0), optax.scale_by_backtracking_linesearch(5)))
-    assert "value" in needs(optax.contrib.reduce_on_plateau())
+    assert needs("lbfgs").value
+    assert needs(optax.lbfgs()).value
+    assert needs(optax.chain(optax.sgd(1.0), optax.scale_by_backtracking_linesearch(5))).value
+    assert needs(optax.contrib.reduce_on_plateau()).value
     for optimizer in (optax.adam(0.1), optax.yogi(0.1), optax.sgd(0.1)):
-        assert needs(optimizer) == {"gradient"}
+        assert not needs(optimizer).value
     with pytest.raises(infer.EngineError, match=r"value of the log density.*'x'"):
         infer.maximize(conjugate(), infer.MAP("constrained", optax.lbfgs()))
 

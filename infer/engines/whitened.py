@@ -1,0 +1,65 @@
+"""What HMC, NUTS and the Metropolis samplers share: their warm-up in whitened coordinates."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import equinox as eqx
+
+from ..numerics import hamiltonian
+from ..numerics.hamiltonian import HamiltonianTuning
+from ..numerics.stray import SCOUTED, places
+from ..numerics.windows import default_warmup, warmup_windows
+from .base import Draws, Engine, Needs, Tuning, WarmupPlan, WindowEnd
+
+
+class Whitened(Engine):
+    """An engine whose chains learn one metric and one step size, pooled at the ends of windows.
+
+    Its tuning is a `HamiltonianTuning`, or has one in its attribute `shared`.
+
+    Attributes:
+        stop_early: Whether warm-up may skip to its last window, and repeat that one.
+        energy: Whether energies compare log densities, or are integrated along the path.
+        sends_scouts: Whether chains from other starts look around before warm-up ends early.
+    """
+
+    stop_early: bool
+    energy: Literal["value", "path"] = "value"
+    sends_scouts: ClassVar[bool] = True
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(value=self.energy == "value")
+
+    def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
+        draws = self._default_warmup(chains) if draws is None else draws
+        # Without a value nothing bounds the mass of a region.
+        scout_draws = SCOUTED if self.sends_scouts and self.energy == "value" else 0
+        return WarmupPlan(draws, warmup_windows(draws), scout_draws)
+
+    def _default_warmup(self, chains: int) -> int:
+        return default_warmup(chains)
+
+    def reuse(self, learned: Tuning, fresh: Tuning) -> Tuning:
+        return _with_shared(fresh, hamiltonian.reuse(_shared(learned), _shared(fresh)))
+
+    def end_window(
+        self, tuning: Tuning, recent: Sequence[Draws], windows: tuple[int, ...]
+    ) -> WindowEnd:
+        before, last, remaining = _shared(tuning), recent[-1], len(windows)
+        draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
+        learned = hamiltonian.retune(before, draws, scores, last.stats, remaining)
+        relocation = places(before.metric, *last, remaining)
+        if self.stop_early:
+            windows = hamiltonian.still(learned, last.positions.shape[1], windows)
+        return WindowEnd(_with_shared(tuning, learned), windows, relocation)
+
+
+def _shared(tuning: Any) -> HamiltonianTuning:
+    return tuning if isinstance(tuning, HamiltonianTuning) else tuning.shared
+
+
+def _with_shared(tuning: Any, shared: HamiltonianTuning) -> Any:
+    if isinstance(tuning, HamiltonianTuning):
+        return shared
+    return eqx.tree_at(lambda t: t.shared, tuning, shared)
