@@ -4,10 +4,8 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Jaxpr
+from jax.extend.core import Jaxpr, Literal
 from jaxtyping import Array
-
-from ..jaxprs import called_program, is_variable, jaxpr_of
 
 # Primitives whose every output number depends on the input numbers at its own place alone.
 _ELEMENTWISE = """
@@ -16,6 +14,8 @@ _ELEMENTWISE = """
     lgamma log log1p logistic lt max min mul ne neg not or pow rsqrt select_n sign sin sinh sqrt
     square stop_gradient sub tan tanh xor
 """.split()  # noqa: SIM905
+# Primitives that call another function on their inputs, in order.
+_CALLS = ("jit", "pjit", "custom_jvp_call", "closed_call", "custom_vjp_call")
 
 
 def log_det_of(function: Callable[[Array], Array], y: Array) -> Array:
@@ -41,7 +41,7 @@ def is_elementwise(function: Callable[[Array], Array], y: Array) -> bool:
 def _reads_alone(jaxpr: Jaxpr, moving: list[bool], shape: tuple[int, ...]) -> list[bool] | None:
     """List which outputs depend on the moving inputs; `None` if not place by place."""
     known = {var for var, moves in zip(jaxpr.invars, moving, strict=True) if moves}
-    is_moving = lambda var: is_variable(var) and var in known  # noqa: E731
+    is_moving = lambda var: not isinstance(var, Literal) and var in known  # noqa: E731
     for equation in jaxpr.eqns:
         inputs = [is_moving(var) for var in equation.invars]
         if not any(inputs):
@@ -54,10 +54,11 @@ def _reads_alone(jaxpr: Jaxpr, moving: list[bool], shape: tuple[int, ...]) -> li
 
 
 def _outputs(equation, inputs: list[bool], shape: tuple[int, ...]) -> list[bool] | None:
+    name, params = equation.primitive.name, equation.params
     if any(out.aval.shape != shape for out in equation.outvars):
         return None
-    if program := called_program(equation):
-        inner = jaxpr_of(program)
+    if name in _CALLS:
+        inner = params.get("jaxpr", params.get("call_jaxpr"))
+        inner = getattr(inner, "jaxpr", inner)
         return _reads_alone(inner, inputs, shape) if len(inner.invars) == len(inputs) else None
-    elementwise = equation.primitive.name in _ELEMENTWISE
-    return [True] * len(equation.outvars) if elementwise else None
+    return [True] * len(equation.outvars) if name in _ELEMENTWISE else None

@@ -15,12 +15,11 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 from jax.lax import GatherScatterMode
 
-from bijectors.jaxprs import called_program, constants_of, jaxpr_of, needed_by
-
 from ..errors import ModelError
 from ..models.abstract import abstract
 from ..models.inputs.data import leaf_names
 from ..models.model import Model
+from ..programs.rewrite import CALLS
 from .known import TABLE, Known
 
 # Maximum number of steps of a scan that are checked: one for each distinct row of its inputs.
@@ -81,7 +80,7 @@ def _evaluate_known(
     program: Any, inputs: Sequence[Known | None], wanted: tuple[bool, ...], counted: list[int]
 ) -> list[Known | None]:
     """Evaluate what indices and the wanted results depend on, as far as it is known."""
-    jaxpr, constants = jaxpr_of(program), constants_of(program)
+    jaxpr, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
     known: dict[Any, Known | None] = dict(zip(jaxpr.invars, inputs, strict=True))
     equations, _, needed = _find_needed(jaxpr, wanted)
     own = zip(jaxpr.constvars, constants, needed, strict=True)
@@ -114,13 +113,16 @@ def _find_needed(
 
     Each equation comes with which of its results are needed.
     """
-    equations, needed = needed_by(jaxpr, wanted, _list_operands)
+    needed = {a for a, w in zip(jaxpr.outvars, wanted, strict=True) if w and _is_variable(a)}
+    equations = []
+    for equation in reversed(jaxpr.eqns):
+        here = tuple(result in needed for result in equation.outvars)
+        atoms = [*_needed_operands(equation, here)]
+        if atoms:
+            needed |= set(filter(_is_variable, atoms))
+            equations.append((equation, here))
     inputs, constants = ([v in needed for v in own] for own in (jaxpr.invars, jaxpr.constvars))
-    return equations, inputs, constants
-
-
-def _list_operands(equation: JaxprEqn, wanted: tuple[bool, ...]) -> list[Any] | None:
-    return [*_needed_operands(equation, wanted)] or None
+    return equations[::-1], inputs, constants
 
 
 def _needed_operands(equation: JaxprEqn, wanted: tuple[bool, ...]) -> Iterator[Any]:
@@ -137,10 +139,15 @@ def _needed_operands(equation: JaxprEqn, wanted: tuple[bool, ...]) -> Iterator[A
         yield from equation.invars or equation.outvars
 
 
+def _is_variable(atom: Any) -> bool:
+    return not isinstance(atom, Literal)
+
+
 def _called_program(equation: JaxprEqn) -> Any:
     """Return the program that an equation calls once, or at each step of a scan."""
-    scanned = equation.primitive.name == "scan"
-    inner = equation.params["jaxpr"] if scanned else called_program(equation)
+    name = equation.primitive.name
+    key = "jaxpr" if name == "scan" else CALLS.get(name)
+    inner = equation.params[key] if key else None
     return ClosedJaxpr(inner, ()) if inner is not None and not hasattr(inner, "consts") else inner
 
 

@@ -8,9 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr
-
-from bijectors.jaxprs import called_program, jaxpr_of, needed_by
+from jax.extend.core import ClosedJaxpr, Literal
 
 from ..errors import warn_of_model
 from ..models.abstract import abstract
@@ -19,6 +17,7 @@ from ..models.inputs.data import Data, leaf_names
 from ..models.inputs.labels import Labels
 from ..models.inputs.names import listed
 from ..models.model import Model
+from ..programs.rewrite import CALLS
 from ..types import Kinds, kinds
 
 # Prefix of calls whose derivative may use inputs that their value does not.
@@ -115,18 +114,25 @@ def find_used_inputs(jaxpr: Any, wanted: Sequence[bool]) -> list[bool]:
 
     Loops, branches and functions with a custom derivative count as using all their inputs.
     """
-    needed = needed_by(jaxpr, wanted, _find_used).variables
+    needed = {a for a, w in zip(jaxpr.outvars, wanted, strict=True) if w and _is_variable(a)}
+    for equation in reversed(jaxpr.eqns):
+        here = [result in needed for result in equation.outvars]
+        if any(here) or equation.effects:
+            needed |= set(filter(_is_variable, _find_used(equation, here)))
     return [variable in needed for variable in jaxpr.invars]
 
 
-def _find_used(equation: Any, wanted: Sequence[bool]) -> Iterable[Any] | None:
-    if not any(wanted) and not equation.effects:
-        return None
-    inner = called_program(equation)
-    if inner is None or equation.primitive.name.startswith(_OWN_DERIVATIVE):
+def _find_used(equation: Any, wanted: Sequence[bool]) -> Iterable[Any]:
+    name = equation.primitive.name
+    if name not in CALLS or name.startswith(_OWN_DERIVATIVE):
         return equation.invars
-    used = find_used_inputs(jaxpr_of(inner), wanted)
+    inner = equation.params[CALLS[name]]
+    used = find_used_inputs(getattr(inner, "jaxpr", inner), wanted)
     return [atom for atom, use in zip(equation.invars, used, strict=True) if use]
+
+
+def _is_variable(atom: Any) -> bool:
+    return not isinstance(atom, Literal)
 
 
 def _is_same_with_other_sizes(model: Model, argument: str) -> bool:

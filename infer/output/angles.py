@@ -1,4 +1,4 @@
-"""Angles of a posterior are judged by cosine and sine, since their numbers jump at pi."""
+"""Angles of a posterior, which are judged by cosine and sine since their values jump at pi."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -7,9 +7,9 @@ import numpy as np
 import xarray
 
 AnyVariable = TypeVar("AnyVariable", xarray.DataArray, xarray.Variable)
-# What the attribute of an angle is called.
+# Attribute that marks an angle.
 CIRCULAR = "circular"
-# By how much a plain sd exceeds the circular one if draws lie on both sides of the jump.
+# Ratio of plain to circular standard deviation above which draws lie on both sides of the jump.
 CUT = 1.1
 
 
@@ -27,14 +27,14 @@ def is_angle(variable: xarray.DataArray | xarray.Variable) -> bool:
 
 
 def cosine_and_sine(angle: AnyVariable) -> tuple[AnyVariable, AnyVariable]:
-    """Compute both, which are plain numbers."""
+    """Compute cosine and sine, which are not angles."""
     bare = angle.copy()
     bare.attrs = {}
     return np.cos(bare), np.sin(bare)  # pyright: ignore[reportReturnType]
 
 
 def replace_angles(posterior: xarray.Dataset) -> dict[str, xarray.Variable]:
-    """List the variables, with cosine and sine in the place of each angle."""
+    """List the variables, with each angle replaced by its cosine and sine."""
     found: dict[str, xarray.Variable] = {}
     for name in map(str, posterior):
         variable = posterior.variables[name]
@@ -47,20 +47,20 @@ def replace_angles(posterior: xarray.Dataset) -> dict[str, xarray.Variable]:
 
 
 def find_wrapped_angles(posterior: xarray.Dataset) -> Iterator[str]:
-    """Say which angles have draws on both sides of pi, so that their plain means say nothing."""
+    """Report angles with draws on both sides of pi, whose plain means are meaningless."""
     angles = [str(name) for name in posterior if is_angle(posterior.variables[name])]
     cut = [name for name in angles if _is_wrapped(posterior.variables[name])]
     if cut:
         yield (
-            f"draws of {', '.join(cut)} lie on both sides of pi, where an angle jumps to -pi: its "
-            "plain mean, sd, R-hat and ESS, as arviz.summary gives them, say nothing. Summarize "
-            f"numpy.cos and numpy.sin of it, or with ArviZ 0.x give circ_var_names={cut}. (infer "
-            "judged cosine and sine.)"
+            f"draws of {', '.join(cut)} lie on both sides of pi, where an angle jumps to -pi: the "
+            "plain mean, sd, R-hat and ESS that arviz.summary gives are meaningless. Summarize "
+            f"numpy.cos and numpy.sin of it, or with ArviZ 0.x give circ_var_names={cut}. (This "
+            "verdict is on cosine and sine.)"
         )
 
 
 def _is_wrapped(angle: xarray.Variable) -> bool:
-    """Compare the plain with the circular standard deviation, of each of its numbers."""
+    """Compare the plain and the circular standard deviation of each entry."""
     numbers = np.asarray(angle.transpose("chain", "draw", ...), np.float64)
     length = np.abs(np.exp(1j * numbers).mean((0, 1)))
     with np.errstate(divide="ignore"):

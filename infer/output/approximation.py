@@ -22,15 +22,15 @@ from .arviz import describe_run, make_arviz
 from .values import constrain_all
 from .versions import pareto_k
 
-# Draws behind the Pareto k estimate; Vehtari et al. advise 1000 or more.
+# Draws for the Pareto k estimate; Vehtari et al. advise 1000 or more.
 TRUST_DRAWS = 2000
-# Draws evaluated together, so that what all rows of the data need at each fits the memory.
+# Draws evaluated together; each may need memory for all rows of the data.
 BATCH = 16
 # Vehtari et al. (2024), Pareto smoothed importance sampling.
 LARGEST_KHAT = 0.7
-# Nats of rounding in a log density that make a tail of their own.
+# Rounding error of a log density, in nats, above which it makes a tail of its own.
 LARGEST_ROUNDING = 0.1
-# Epochs averaged after the fit has settled; the error of the mean falls with their root.
+# Epochs averaged after the fit has settled; the error of the mean falls with their square root.
 FINAL_EPOCHS = 50
 
 
@@ -44,9 +44,9 @@ class Approximation:
         family: "mean_field" or "full_rank".
         losses: Minus the ELBO of each of the last epochs, in nats; NaN if the density has no
             value.
-        begun: ELBO of the first step, in nats; NaN if it is not known.
-        converged: Whether the stop rule was met, and the ELBO is finite and does not end below
-            `begun`.
+        initial_elbo: ELBO of the first step, in nats; NaN if unknown.
+        converged: Whether the stopping rule was met, and the ELBO is finite and does not end below
+            `initial_elbo`.
         attributes: How the fit was made.
     """
 
@@ -54,7 +54,7 @@ class Approximation:
     normal: Normal
     family: str
     losses: np.ndarray
-    begun: float
+    initial_elbo: float
     converged: bool
     attributes: dict[str, Any]
 
@@ -78,10 +78,10 @@ class Approximation:
         return np.asarray(made.call(self.normal, root))
 
     def log_prob(self, positions: np.ndarray) -> np.ndarray:
-        """Log density in nats of flat unconstrained vectors, shape (draws, size).
+        """Compute the log density in nats of flat unconstrained vectors, shape (draws, size).
 
-        On the host and in double precision, so that its difference to another log density keeps
-        its digits.
+        This is done on the host in double precision, so that the difference from another log
+        density keeps its digits.
         """
         mean, scale = (np.asarray(a, np.float64) for a in (self.normal.mean, self.normal.scale))
         centered = np.asarray(positions, np.float64) - mean
@@ -96,10 +96,10 @@ class Approximation:
     def khat(self) -> float:
         """Pareto k of the importance ratios p / q, from 2000 draws.
 
-        Below 0.5 the approximation is good, up to 0.7 usable with importance weights,
-        above it should not be trusted; if the approximation is exact to rounding it is
-        minus infinity. It is NaN if the density has no value, or keeps too few digits of its
-        value for the ratios: in single precision those of a log density of 10^7 nats are lost.
+        Below 0.5 the approximation is good, up to 0.7 it is usable with importance weights, and
+        above it should not be trusted; minus infinity means exact to rounding. It is NaN if the
+        density has no value, or too few digits for the ratios: in single precision they are lost
+        for a log density of 10^7 nats.
 
         Source: Yao et al. (2018), Yes, but did it work?
         """
@@ -118,7 +118,7 @@ class Approximation:
     def findings(self) -> tuple[str, ...]:
         """What is wrong with the fit, a sentence or two each, with what to do; `fit` warns of it.
 
-        With a minibatch `khat` is not computed: it would evaluate all rows 2000 times.
+        With a minibatch `khat` is not computed, since it would evaluate all rows 2000 times.
         """
         found = () if self.converged else (self._why_not_converged(),)
         if not self.density.has_value or "minibatch" in self.density.offers:
@@ -146,41 +146,41 @@ class Approximation:
     def _why_not_converged(self) -> str:
         if self.density.has_value and not np.isfinite(self.elbo):
             return (
-                "the ELBO is not finite, so the fit came to where the log density is not. Give "
-                "other starts=, or look at infer.check(model)."
+                "the ELBO is not finite, so the fit reached a region where the log density is not "
+                "finite. Give other starts=, or look at infer.check(model)."
             )
-        if self.elbo < self.begun:
+        if self.elbo < self.initial_elbo:
             return (
-                f"the ELBO ended at {self.elbo:.4g} nats, below the {self.begun:.4g} where it "
-                "began, so the fit has diverged. Give a smaller learning_rate, or more draws a "
-                "step (batch=)."
+                f"the ELBO ended at {self.elbo:.4g} nats, below the initial "
+                f"{self.initial_elbo:.4g}, so the fit has diverged. Give a smaller learning_rate, "
+                "or more draws per step (batch=)."
             )
         return (
-            "the fit did not settle: its parameters were still moving when it was cut short. "
-            "Give more epochs=, or a larger tolerance if this is near enough."
+            "the fit did not settle: its parameters were still changing at the last epoch. "
+            "Give more epochs=, or a larger tolerance if this is accurate enough."
         )
 
     def _why_not_trusted(self) -> str:
         if np.isnan(self.khat):
             return (
-                "k-hat is unknown: the log density is so large that rounding loses the digits of "
-                "its ratios. Drop constant terms from it, or compute in double "
+                "k-hat is unknown: the log density is so large that the importance ratios are "
+                "lost to rounding. Remove constant terms from it, or compute in double "
                 'precision: jax.config.update("jax_enable_x64", True).'
             )
         other = (
             'infer.ADVI("full_rank") follows correlations'
             if self.family == "mean_field"
-            else "Other maps or priors may bring the posterior nearer to a normal one"
+            else "Other maps or priors may make the posterior more nearly normal"
         )
         return (
-            f"k-hat is {self.khat:.2f} (above {LARGEST_KHAT}): the approximation misses a part of "
-            f"the posterior, so its means and spreads are not to be trusted. {other}, and "
+            f"k-hat is {self.khat:.2f} (above {LARGEST_KHAT}): the approximation misses part of "
+            f"the posterior, so its means and standard deviations cannot be trusted. {other}; "
             "infer.sample draws from the posterior itself."
         )
 
 
 def prepare_findings(density: LogDensity) -> None:
-    """Begin to compile what `khat` will ask for, unless it is not asked for."""
+    """Start to compile what `khat` will call, if it will be computed."""
     if density.has_value and "minibatch" not in density.offers:
         dtype = jax.dtypes.canonicalize_dtype(float)
         prepare(
@@ -198,14 +198,14 @@ def _log_densities(density: LogDensity, positions: Array) -> Array:
 
 
 def read_approximations(run: Run) -> list[Approximation]:
-    """Run a fit to its end, and average its last epochs; one result for each density."""
+    """Run a fit to its end and average its last epochs; return one result for each density."""
     run.advance(FINAL_EPOCHS)
     draws, tunings = run.draws(), run.tunings()
     return [_read_approximation(run, draws, tunings[i], i) for i in range(run.family.count)]
 
 
 def _read_approximation(run: Run, draws: Draws, tuning: Any, index: int) -> Approximation:
-    """Read the approximation of one density, whose one chain has its index."""
+    """Read the approximation of one density from its one chain, which has the same index."""
     engine: Any = run.engine
     density, elbo = run.family.member(index), draws.stats["elbo"][index]
     normal = unpacked(jnp.asarray(draws.positions[index].mean(0)), density.size)

@@ -1,4 +1,4 @@
-"""Where divergent transitions start and end, and which coordinates they run away along."""
+"""Where divergent transitions start and end, and along which coordinates they diverge."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from .origin import find_run
 from .remedy import advise_non_centered, advise_shorter_steps, join_advice
 from .values import constrain_all
 
-# Coordinates that are named.
+# Maximum number of coordinates that are named.
 MAX_NAMED = 5
 
 
@@ -32,16 +32,16 @@ class Divergences:
     """Divergent transitions of a run, those of the first chain first.
 
     Attributes:
-        chain: Of each, shape (n,).
-        draw: Of each, shape (n,).
-        start: Values where each began, by site, of shape (n, *site); empty where there is none.
-        end: Values at the point whose energy was too high, likewise; not finite where a map
+        chain: Chain of each, shape (n,).
+        draw: Index of its draw, shape (n,).
+        start: Values where each started, by site, shape (n, *site); empty if n is zero.
+        end: Values at the point whose energy was too high, likewise; not finite if a map
             overflows.
-        away: How far the end lies from the draws' mean, in their standard deviations, for each
-            coordinate of the unconstrained space, shape (n, size).
+        away: Distance of the end from the mean of the draws, in their standard deviations, for
+            each coordinate of the unconstrained space, shape (n, size).
         labels: Names of the coordinates.
-        total: Divergent transitions of the whole run.
-        draws: Transitions of the whole run.
+        total: Number of divergent transitions in the whole run.
+        draws: Number of transitions in the whole run.
         advice: What may help.
     """
 
@@ -63,14 +63,14 @@ class Divergences:
         worst = np.argsort(-np.abs(middle))[:MAX_NAMED]
         width = max(len(self.labels[i]) for i in worst)
         lines = [
-            f"  {self.labels[i]:{width}s}  {middle[i]:+.1f} sd in the median, "
-            f"{np.nanmin(self.away[:, i]):+.1f} to {np.nanmax(self.away[:, i]):+.1f}"
+            f"  {self.labels[i]:{width}s}  median {middle[i]:+.1f} sd, "
+            f"from {np.nanmin(self.away[:, i]):+.1f} to {np.nanmax(self.away[:, i]):+.1f}"
             for i in worst
         ]
         return "\n".join(
             [
-                f"{head}; followed: {len(self.chain)}. From the draws' mean, in the unconstrained "
-                "space, their ends lie at",
+                f"{head}. Ends of {len(self.chain)} of them, as distances from the mean of the "
+                "draws in the unconstrained space:",
                 *lines,
                 self.advice,
             ]
@@ -79,33 +79,33 @@ class Divergences:
 
 @checks_arguments("infer.explain_divergences")
 def explain_divergences(run: Any, most: int = 20) -> Divergences:
-    """Follow divergent transitions again, from where they started to where they ended.
+    """Repeat divergent transitions to find where they started and ended.
 
-    Draws depend on the seed, the chain and the draw alone, so a transition is repeated from the
-    draw before it; nothing is kept for it while sampling.
+    A draw depends only on the seed, the chain, and the draw before it, so a transition can be
+    repeated, and sampling stores nothing for it.
 
     Args:
-        run: A run of HMC or NUTS with draws, or what `infer.sample` returned of one.
-        most: How many to follow of each chain, the first ones.
+        run: A run of HMC or NUTS with draws, or what `infer.sample` returned.
+        most: Maximum number of transitions of each chain; the first ones are taken.
 
     Raises:
-        RunError: There is no draw yet, the engine's transitions do not diverge, the run is of
-            several models, or no run is known for a result, such as one that was read from a file.
+        RunError: There is no draw yet, the engine's transitions cannot diverge, the run has
+            several models, or the run of a result is not known, as for one read from a file.
     """
     run = find_run(run)
     if run.family.count > 1:
         raise RunError(
             "run",
-            f"it is of {run.family.count} models",
-            "Sample the one whose transitions diverge alone, and give that run.",
+            f"it has {run.family.count} models",
+            "Sample only the model whose transitions diverge, and give that run.",
         )
     draws = run.draws()
     if "diverging" not in draws.stats:
         raise RunError(
-            type(run.engine).__name__, "its draws do not diverge", "Give a run of HMC or NUTS."
+            type(run.engine).__name__, "its draws cannot diverge", "Give a run of HMC or NUTS."
         )
     diverging = draws.stats["diverging"]
-    # The first draw began in warm-up, at a point that is not kept.
+    # The first draw started at a point of warm-up, which is not kept.
     every = np.argwhere(diverging[:, 1:]) + [0, 1]
     chosen = np.concatenate([every[every[:, 0] == c][:most] for c in range(run.chains)])
     positions = draws.positions[..., : run.density.size]
@@ -152,7 +152,7 @@ def _follow(
 
 
 class _RecordingTarget(Target):
-    """A target that remembers where it was evaluated, within one trace."""
+    """A target that records where it is evaluated, within one trace."""
 
     target: Target
     seen: list[Vector] = eqx.field(static=True, default_factory=list)

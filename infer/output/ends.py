@@ -1,4 +1,4 @@
-"""Say what is wrong with where the searches for a mode ended, and what to do about it."""
+"""Judge where the searches for a mode ended: what is wrong, and what to do about it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -9,11 +9,11 @@ from ..density.base import LogDensity
 from ..models.inputs.names import listed
 from .surroundings import Probe, Rise, find_rise, find_same_mode, name_most_changed, tolerance
 
-# Coordinates of a map beyond this are at the edge of its set: exp(-16) is 1e-7.
+# Absolute unconstrained value beyond which a value is at the edge of its set: exp(-16) is 1e-7.
 EDGE = 16.0
-# Nats that the log density must still rise by, twice as far from zero, to be called unbounded.
+# Nats by which the log density must still rise, twice as far from zero, to be called unbounded.
 STILL_RISING = 1.0
-# Numbers and starts that are named.
+# Maximum number of quantities and starts that are named.
 MAX_NAMED = 3
 
 
@@ -25,8 +25,8 @@ class Ends(NamedTuple):
         max_steps: Maximum number of steps of a search.
         positions: Shape (searches, size).
         lp: Log densities there in nats, shape (searches,).
-        converged: Whether each met its stop rule, shape (searches,).
-        best: Which one is called the mode.
+        converged: Whether each met its stopping rule, shape (searches,).
+        best: Index of the one that is called the mode.
         values: Constrained values there, by name.
     """
 
@@ -43,8 +43,8 @@ class Findings(NamedTuple):
     """What was found.
 
     Attributes:
-        rises: Whether the log density rises from the best end, which is then no mode.
-        findings: A sentence or two each, with what to do.
+        rises: Whether the log density rises from the best end, which then is not a mode.
+        findings: What is wrong, a sentence or two each, with what to do.
     """
 
     rises: bool
@@ -54,8 +54,8 @@ class Findings(NamedTuple):
 def examine_ends(ends: Ends) -> tuple[np.ndarray, Findings]:
     """Return which searches ended at the best place, and what is wrong.
 
-    Where every step saw a minibatch alone, no search converges and no two ends are equal: of these
-    it is only said which are as high.
+    With a minibatch no search converges and no two ends are equal, so only those that are as high
+    are returned.
     """
     lp, valued = float(ends.lp[ends.best]), ends.density.has_value
     high = ends.lp >= lp - tolerance(lp) if valued else np.full(len(ends.lp), True)
@@ -76,57 +76,57 @@ def _find_problems(
         return
     if rise is not None:
         yield (
-            f"the search ended at a saddle: from there the log density rises by {rise.gain:.3g} "
-            f"nats along {rise.along}, so it is no mode. Give other starts=, away from where the "
-            "model is symmetric."
+            f"the search ended at a saddle point: from there the log density rises by "
+            f"{rise.gain:.3g} nats along {rise.along}, so this is not a mode. Give other starts=, "
+            "away from symmetries of the model."
         )
         return
     others = np.flatnonzero(high & ~same & ends.converged)
     if len(others) and ends.density.has_value:
         yield (
-            f"{len(others)} of {len(same)} searches ended as high at other places (from start "
-            f"{listed(map(str, others), MAX_NAMED)}): the mode is one of several, or the log "
-            "density is flat between them. every_value has them all. A prior tells them apart, "
-            "or an order (bijectors.Ordered) if sites may change places."
+            f"{len(others)} of {len(same)} searches ended equally high at other places (from start "
+            f"{listed(map(str, others), MAX_NAMED)}): there are several modes, or the log density "
+            "is flat between them. every_value has them all. A prior separates them, or an order "
+            "(bijectors.Ordered) if components can be exchanged."
         )
     elif same.sum() == 1 and len(same) > 1:
         yield (
-            f"only 1 of {len(same)} searches ended there, so that a higher mode may have been "
+            f"only 1 of {len(same)} searches ended there, so a higher mode may have been "
             "missed. Give more starts=."
         )
 
 
 def _describe_unfinished(ends: Ends) -> str:
     most, converged = ends.max_steps, int(ends.converged.sum())
-    rest = f"; {converged} of {len(ends.lp)} searches did, at lower ones" if converged else ""
+    rest = f"; {converged} of {len(ends.lp)} searches did, at lower values" if converged else ""
     return (
-        f"the search with the highest log density did not converge{rest}, so its values are no "
-        f"mode yet. Look at its trace; give more steps (max_steps={most}) or other starts=, or "
-        "write the model so that its unconstrained values are of a size."
+        f"the search with the highest log density did not converge{rest}, so its values are not "
+        f"a mode. Look at its trace; allow more steps (max_steps={most} now), give other starts=, "
+        "or rescale the model so that its unconstrained values have similar sizes."
     )
 
 
 def _describe_unbounded(ends: Ends, probe: Probe) -> str:
-    """Say where the log density grows without bound, if it seems to."""
+    """Describe where the log density seems to grow without bound; return "" if it does not."""
     if not ends.density.has_value:
         return ""
     edge = _describe_edge(ends)
     if not edge:
         return _describe_rising(ends, probe)
     other = (
-        'MAP(space="unconstrained") adds the log-determinants of the maps, which may keep it away. '
+        'MAP(space="unconstrained") adds the log-determinants of the maps, which may prevent this. '
         if not ends.density.jacobian
         else ""
     )
     return (
-        f"the log density seems to grow without bound as {edge}: it had come to "
+        f"the log density seems to grow without bound as {edge}: it had reached "
         f"{ends.lp[ends.best]:.4g} nats when the search stopped, so there is no mode. {other}"
-        "Give these sites priors that vanish there, or hold them at values by model.freeze(...)."
+        "Give these sites priors that vanish there, or fix them with model.freeze(...)."
     )
 
 
 def _describe_edge(ends: Ends) -> str:
-    """Name the sites whose values have come to the edge of their sets."""
+    """Name the sites whose values are at the edge of their sets."""
     found, begin = [], 0
     for site in ends.density.latent:
         flat = ends.positions[ends.best][begin : begin + int(np.prod(site.unconstrained_shape))]
@@ -138,13 +138,13 @@ def _describe_edge(ends: Ends) -> str:
         found.append(
             f"{site.name} -> {_round_to_edge(value[np.argmax(np.abs(flat))])}"
             if alone
-            else f"{site.name} comes to the edge of its set"
+            else f"{site.name} approaches the edge of its set"
         )
     return listed(found, MAX_NAMED)
 
 
 def _round_to_edge(value: Any) -> str:
-    """Round a value at the edge of a set to that edge."""
+    """Format a value near the edge of a set as that edge."""
     if abs(value) < np.exp(-EDGE):
         return "0"
     return f"{np.copysign(np.inf, value)}" if abs(value) > np.exp(EDGE) else f"{value:.6g}"
@@ -158,6 +158,6 @@ def _describe_rising(ends: Ends, probe: Probe) -> str:
     along = name_most_changed(ends.density, center)
     return (
         f"the log density still rises further out along {along}: from {lp:.4g} to "
-        f"{values[0]:.4g} nats at twice the unconstrained values that the search came to. It may "
-        "have no mode. Give these sites priors, or more steps (max_steps=)."
+        f"{values[0]:.4g} nats at twice the unconstrained values that the search reached. It may "
+        "have no mode. Give these sites priors, or allow more steps (max_steps=)."
     )

@@ -1,4 +1,4 @@
-"""Say which chains warm-up moved, from where to where, and how to look into it."""
+"""Describe the chains that warm-up relocated, and how to check that."""
 
 from collections.abc import Iterator
 
@@ -11,22 +11,22 @@ from .arviz import make_dataset
 from .suspects import Numbers, lay_out_numbers
 from .values import constrain_all
 
-# Number of moves that are described, and of coordinates that describe each place.
-TOLD, NUMBERS = 3, 4
+# Maximum number of moves that are described, and of quantities that describe each place.
+MAX_DESCRIBED, MAX_NUMBERS = 3, 4
 
 
 def describe_moves(run: Run) -> Iterator[str]:
-    """Say which chains warm-up moved, if any, with both places by the numbers that differ most."""
+    """Describe the moves, if any: both places, by the quantities that differ most."""
     moves = run.moves
     if not moves:
         return
-    told = " ".join(_describe_move(run, move) for move in moves[:TOLD])
-    rest = f" {len(moves) - TOLD} more were moved." if len(moves) > TOLD else ""
+    described = " ".join(_describe_move(run, move) for move in moves[:MAX_DESCRIBED])
+    rest = f" {len(moves) - MAX_DESCRIBED} more were moved." if len(moves) > MAX_DESCRIBED else ""
     yield (
-        f"warm-up moved chains that were where next to nothing of the posterior is. {told}{rest} "
-        f"What each left holds less than {np.exp(-gap(run.density.size)):.0e} of what it went to, "
-        "by bounds that leave a chain where it is if in doubt, so the draws are complete without "
-        "it. To see for yourself, sample from there (starts=) and compare lp."
+        f"warm-up moved chains out of regions of negligible posterior mass. {described}{rest} Each "
+        f"region left has less than {np.exp(-gap(run.density.size)):.0e} of the mass of the new "
+        "one, by conservative bounds, so the draws miss nothing. To check, sample from there "
+        "(starts=) and compare lp."
     )
 
 
@@ -35,11 +35,11 @@ def _describe_move(run: Run, move: Move) -> str:
     several = f" of data set {move.chain // each}" if run.family.count > 1 else ""
     numbers = _select_numbers(run, move)
     left, reached = (_format_numbers(numbers, i) for i in (0, 1))
-    return f"Chain {move.chain % each}{several} left {left} for {reached}."
+    return f"Chain {move.chain % each}{several} went from {left} to {reached}."
 
 
 def _select_numbers(run: Run, move: Move) -> Numbers:
-    """Find the numbers of both places that differ most, relative to their size."""
+    """Find the quantities that differ most between both places, relative to their size."""
     density = run.family.member(move.chain // (run.chains // run.family.count))
     values = constrain_all(density, np.stack([move.left, move.reached])[None, :, : density.size])
     latent = {site.name: values[site.name] for site in density.latent}
@@ -47,7 +47,7 @@ def _select_numbers(run: Run, move: Move) -> Numbers:
     numbers = lay_out_numbers(make_dataset(names, density.model.labels.coords, latent))
     left, reached = numbers.draws[:, 0, 0], numbers.draws[:, 0, 1]
     far = np.abs(left - reached) / (np.abs(left) + np.abs(reached))
-    worst = np.argsort(-far, kind="stable")[:NUMBERS]
+    worst = np.argsort(-far, kind="stable")[:MAX_NUMBERS]
     return Numbers([numbers.names[i] for i in worst], numbers.draws[worst])
 
 

@@ -1,4 +1,4 @@
-"""A mode: the best of several searches, with what each of them found."""
+"""A mode: the best of several searches, with the result of each."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,12 +18,12 @@ from .values import constrain_all
 
 
 class Trace(NamedTuple):
-    """What a search met on its way, at 128 to 256 evenly spaced steps, or at each of fewer.
+    """The path of a search, at 128 to 256 evenly spaced steps, or at every step if there are fewer.
 
     Attributes:
-        step: Steps counted from 0, shape (n,).
-        lp: Log density where each began, in nats, shape (n,); of a minibatch, its estimate.
-            It may lie below that of an earlier step; the best position counts.
+        step: Index of the step, from 0, shape (n,).
+        lp: Log density at the start of the step, in nats, shape (n,); with a minibatch, its
+            estimate. It may be lower than at an earlier step; the best position counts.
         steepness: Largest |gradient| times max(1, |position|) there, shape (n,).
     """
 
@@ -38,24 +38,25 @@ class Optimum:
 
     Attributes:
         values: Constrained and derived values at the best mode, by name.
-        lp: Log density there in nats, with the Jacobian if `space` is "unconstrained"; NaN of
-            a density that has no value.
-        space: In which space it is a mode.
-        view: What was maximized, as `LogDensity.view` says it.
-        start: Which start's search found it.
-        converged: Whether that search met its stop rule, at a point from which the log density was
-            not seen to rise.
-        n_steps: Steps it took.
+        lp: Log density there in nats, with the Jacobian if `space` is "unconstrained"; NaN if
+            the density has no value.
+        space: The space in which it is a mode.
+        view: What was maximized, as in `LogDensity.view`.
+        start: Index of the start whose search found it.
+        converged: Whether that search met its stopping rule, at a point from which no rise of the
+            log density was found.
+        n_steps: Number of steps it took.
         position: The flat unconstrained vector there.
         every_lp: Log density that each start reached, shape (starts,).
         every_converged: Whether each start's search converged.
         every_value: Values that each start reached, with a leading axis of starts.
-        every_steepness: Largest |gradient| times max(1, |position|) at each. A density without a
-            value cannot tell which mode is higher: the converged one of least steepness is
+        every_steepness: Largest |gradient| times max(1, |position|) at each. For a density without
+            a value it is unknown which mode is higher: the converged one of least steepness is
             called the best.
-        every_trace: What each search met on its way.
-        every_same: Whether each search ended at the same place as the best one: not merely as high.
-        findings: What is wrong with it, a sentence or two each, with what to do; none if no
+        every_trace: Path of each search.
+        every_same: Whether each search ended at the same place as the best one, not merely at the
+            same height.
+        findings: What is wrong with it, a sentence or two each, with what to do; empty if no
             problem was found.
     """
 
@@ -77,7 +78,7 @@ class Optimum:
 
     @property
     def trace(self) -> Trace:
-        """What the search that found the best mode met on its way."""
+        """Path of the search that found the best mode."""
         return self.every_trace[self.start]
 
     def __repr__(self) -> str:
@@ -89,7 +90,7 @@ class Optimum:
         return html_table("Optimum", rows, (*self._facts(), *self.findings))
 
     def _facts(self) -> list[str]:
-        """Say how high it is, of what view, and how it was reached."""
+        """Describe its height, its view, and how it was reached."""
         found = "converged" if self.converged else "not converged"
         count, same = len(self.every_lp), int(self.every_same.sum())
         reached = f"reached from {same} of {count} starts"
@@ -121,7 +122,7 @@ def read_optima(run: Run) -> list[Optimum]:
 
 
 def _choose_optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own: slice) -> Optimum:
-    """Choose among the searches of one density, which are its `own`."""
+    """Choose the best search of one density, among its `own` ones."""
     engine: Any = run.engine
     density = run.family.member(index)
     positions = draws.positions[own, 0]
@@ -162,7 +163,7 @@ def _read_trace(noted: Array | np.ndarray, count: int) -> Trace:
 def _evaluate_on_all_rows(
     density: LogDensity, positions: np.ndarray, found: np.ndarray
 ) -> np.ndarray:
-    """Evaluate on all rows what the search saw minibatches of."""
+    """Evaluate on all rows of the data, if the search saw minibatches."""
     if "minibatch" not in density.offers or not density.has_value:
         return found
     return np.asarray(called(_map_density, density, positions))

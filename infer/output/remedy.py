@@ -1,33 +1,33 @@
-"""What may help a posterior whose geometry is hard, by how its model is written."""
+"""Advice for a posterior with difficult geometry."""
 
 from ..density.base import LogDensity
 from ..density.funnels import find_funnel_sites
 from ..engines.base import Engine
 from ..models.inputs.names import listed
 
-# Sites that are named.
+# Maximum number of sites that are named.
 MAX_NAMED = 5
 
 
 def advise_non_centered(density: LogDensity | None) -> str:
-    """Advise to write non-centered what has another site as its scale; empty if there is none."""
+    """Advise to non-center sites whose scale depends on other sites; "" if there are none."""
     names = () if density is None else find_funnel_sites(density)
     if not names:
         return ""
     them = "it" if len(names) == 1 else "them"
     return (
         f"the scale of {listed(names, MAX_NAMED)} depends on other sites: write {them} "
-        "non-centered (centered=False; of a NumPyro model, by LocScaleReparam)"
+        "non-centered (centered=False; in a NumPyro model, LocScaleReparam)"
     )
 
 
 def advise_shorter_steps(engine: Engine) -> str:
-    """Advise to raise the target acceptance of an engine that has one."""
+    """Advise to raise the target acceptance, if the engine has one."""
     target = getattr(engine, "target_acceptance", None)
     return "" if target is None else f"raise target_acceptance (it is {target:g})"
 
 
 def join_advice(*ways: str) -> str:
-    """Join what may be done, with a capital in front and a full stop behind."""
+    """Join alternatives into a sentence."""
     whole = ", or ".join(way for way in ways if way)
     return f"{whole[:1].upper()}{whole[1:]}." if whole else ""

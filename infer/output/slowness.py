@@ -1,4 +1,4 @@
-"""Where the time of a run went, and how close it came to what its gradients cost."""
+"""Where the time of a run went, and how close it came to the cost of its gradients."""
 
 import time
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ from ..types import Vector
 from .origin import find_run
 from .remedy import advise_non_centered, join_advice
 
-# Gradients timed: enough to last far longer than a call.
+# Duration of the timing loop, far longer than the overhead of a call.
 TIMED_SECONDS = 0.2
-# Share of trajectories cut short that is worth a word.
+# Share of trajectories cut short that is reported.
 OFTEN = 0.01
-LONGER = "warm up for longer (warmup=)"
+LONGER = "warm up longer (warmup=)"
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,17 @@ class Slowness:
 
     Attributes:
         seconds: Wall time of each part of the run.
-        gradient_seconds: Of one gradient of one chain, with the log density, in a tight compiled
-            loop.
+        gradient_seconds: Time of one gradient of one chain, with the log density, in a tight
+            compiled loop.
         sampled: Gradients of all chains in sampling.
-        executed: Gradients that their programs executed for them, with those of chains that had
-            their draws before others of their program.
+        executed: Gradients that the programs executed in sampling, including those for chains
+            that already had their draws.
         warmed: Gradients of all chains in warm-up.
-        threads: Programs that ran at the same time; one runs its chains in turn, at best.
-        histogram: How many draws took how many leapfrogs, by powers of two: (most, count).
+        threads: Programs that ran at the same time; each runs its chains in turn, at best.
+        histogram: Number of draws by number of leapfrog steps: pairs of (maximum, count), where
+            maxima are powers of two minus one.
         at_limit: Share of the draws whose trajectory was cut short by the engine's limit.
-        why_not_native: The reason, where there is no native loop.
+        why_not_native: Why there is no native loop, or None if there is one.
         advice: What may help if trajectories were cut short.
     """
 
@@ -58,13 +59,13 @@ class Slowness:
 
     @property
     def gradient_share(self) -> float:
-        """Share of the sampling time that the gradients alone would have taken."""
+        """Share of the sampling time that the gradients alone would take."""
         alone = self.gradient_seconds * self.sampled / self.threads
         return alone / max(self.seconds["sampling"], 1e-9)
 
     @property
     def waste(self) -> float:
-        """Gradients executed for each one used, in sampling."""
+        """Ratio of gradients executed to gradients used in sampling."""
         return self.executed / max(self.sampled, 1)
 
     def __str__(self) -> str:
@@ -77,12 +78,12 @@ class Slowness:
             f"gradients: {self.sampled} in sampling, {self.warmed} in warm-up; one takes "
             f"{1e6 * self.gradient_seconds:.1f} µs in a tight loop, which is "
             f"{self.gradient_share:.0%} of the sampling time",
-            f"leapfrogs a draw: {shares}",
+            f"leapfrog steps per draw: {shares}",
         ]
         if self.waste > 1.01:
             lines.append(
-                f"chains of one program waited for the last: {self.waste:.2f} gradients executed "
-                "for each one used"
+                f"chains of one program waited for the slowest: {self.waste:.2f} gradients were "
+                "executed for each one used"
             )
         if self.why_not_native:
             lines.append(f"no native loop: {self.why_not_native}")
@@ -96,14 +97,14 @@ class Slowness:
 
 @checks_arguments("infer.why_slow")
 def why_slow(run: Any) -> Slowness:
-    """Tell where the time of a run went; times the gradient once more, for a fifth of a second.
+    """Report where the time of a run went; times the gradient, which takes a fifth of a second.
 
     Args:
-        run: A run of HMC or NUTS with draws, or what `infer.sample` returned of one.
+        run: A run of HMC or NUTS with draws, or what `infer.sample` returned.
 
     Raises:
-        RunError: There is no draw yet, or no run is known for a result, such as one that was read
-            from a file.
+        RunError: There is no draw yet, or the run of a result is not known, as for one that was
+            read from a file.
     """
     run = find_run(run)
     draws = run.draws()
@@ -126,7 +127,7 @@ def why_slow(run: Any) -> Slowness:
 
 
 def find_cut_short(engine: Engine, stats: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Tell which trajectories the engine's limit cut short, of the shape of a statistic."""
+    """Return which trajectories the engine's limit cut short, in the shape of a statistic."""
     for setting, stat in (("max_depth", "tree_depth"), ("max_steps", "n_steps")):
         limit = getattr(engine, setting, None)
         if limit is not None and stat in stats:
@@ -152,7 +153,7 @@ def _time_gradient(run: Run, position: np.ndarray) -> float:
 
 
 def _repeat_gradient(density: LogDensity, position: Vector, count: Array) -> Vector:
-    # Each begins where the last value and gradient say, so that neither can be left out.
+    # Each step depends on the last value and gradient, so that XLA removes neither.
     def step(_: Array, position: Vector) -> Vector:
         value, gradient = density.evaluate(position)
         return position + 1e-20 * jnp.clip(value + gradient, -1, 1)

@@ -1,4 +1,4 @@
-"""Look around where searches ended: whether the best end is a mode, and which others share it."""
+"""Examine a log density around where searches ended: is it a mode, and which ends share it?"""
 
 from typing import NamedTuple
 
@@ -12,17 +12,17 @@ from ..programs.native import Program, prepare, program
 
 # Points evaluated by one call of the program.
 ROWS = 16
-# Largest size of which the whole Hessian is made, by two gradients a column. Of larger ones, a
-# subspace of as many vectors is looked at.
+# Largest size for which the whole Hessian is computed, by two gradients a column. For larger
+# sizes, a subspace of this many vectors is examined.
 MAX_WHOLE = 64
-# Nats, and share of the log density, by which ends of searches for one mode may differ.
+# Nats, and share of the log density, by which the ends of searches for one mode may differ.
 NEAR, NEAR_SHARE = 1e-2, 1e-6
-# Points on the line from one end through another, with that one at 1.
+# Points on the line from one end through another, where the other is at 1.
 LINE_POINTS = (0.5, 4.0, 8.0)
-# How near two ends are, in each coordinate and relative to it if it is large, that are one place
-# though the log density is flat around them.
+# Largest distance in each coordinate (relative, if it is large) between two ends that count as one
+# place although the log density is flat around them.
 CLOSE = 0.1
-# Nats that a direction of ascent should gain at the points tried, and the share it must gain.
+# Nats that a direction of ascent should gain at the points tried, and the share required.
 GAINS, GAINED = np.array([1.0, 10.0, 100.0, 1000.0]), 0.3
 
 
@@ -30,8 +30,8 @@ class Rise(NamedTuple):
     """A direction in which the log density rises.
 
     Attributes:
-        gain: By how many nats it rises at one of the points tried.
-        along: The numbers that the direction changes most, by name.
+        gain: Largest rise in nats at the points tried.
+        along: Names of the coordinates that the direction changes most.
     """
 
     gain: float
@@ -44,7 +44,7 @@ class Probe(NamedTuple):
     Attributes:
         density: The log density.
         center: The point, shape (size,).
-        steps: Half lengths of the differences along each coordinate, shape (size,).
+        steps: Half widths of the central differences along each coordinate, shape (size,).
     """
 
     density: LogDensity
@@ -53,7 +53,7 @@ class Probe(NamedTuple):
 
     @classmethod
     def at(cls, density: LogDensity, center: np.ndarray) -> "Probe":
-        """Choose steps that balance rounding and curvature: the cube root of the precision."""
+        """Choose steps that balance rounding and truncation: cube root of the precision."""
         scale = np.maximum(1.0, np.abs(center))
         return cls(density, center, np.cbrt(np.finfo(center.dtype).eps) * scale)
 
@@ -71,9 +71,9 @@ class Probe(NamedTuple):
         values, gradients = (np.concatenate(part)[:count] for part in zip(*each, strict=True))
         return values.astype(float), gradients.astype(float)
 
-    def bends(self, directions: np.ndarray) -> np.ndarray:
-        """Multiply unit vectors, shape (n, size), by the Hessian, by central differences."""
-        # A step of at most the coordinate's own along any of them.
+    def multiply_hessian(self, directions: np.ndarray) -> np.ndarray:
+        """Multiply the Hessian by unit vectors, shape (n, size), using central differences."""
+        # No coordinate moves by more than its own step.
         relative = np.abs(directions) / self.steps
         lengths = 1 / np.maximum(relative.max(1), np.finfo(float).tiny)
         offsets = lengths[:, None] * directions
@@ -84,7 +84,7 @@ class Probe(NamedTuple):
 
 
 def prepare_probe(density: LogDensity) -> None:
-    """Begin to compile what a probe will ask for."""
+    """Start to compile the program that a probe calls."""
     blank = np.zeros((ROWS, density.size), jax.dtypes.canonicalize_dtype(float))
     prepare(_evaluate_in_turn, (), (density, blank), "brief")
 
@@ -94,21 +94,21 @@ def _evaluate_in_turn(density: LogDensity, points: Array) -> tuple[Array, Array]
 
 
 def tolerance(lp: float) -> float:
-    """Nats by which the ends of two searches for one mode may differ in height."""
+    """Return by how many nats the ends of two searches for one mode may differ."""
     return NEAR + NEAR_SHARE * abs(lp)
 
 
 def find_same_mode(probe: Probe, lp: float, ends: np.ndarray) -> np.ndarray:
-    """Return which searches ended at the center of a probe, within what a search leaves open.
+    """Return which searches ended at the center of a probe, within the tolerance of a search.
 
-    That is a small share of the spread of the posterior, which the line through each end measures:
-    half way to it and eight times as far out the log density has fallen little, and as a parabola
-    falls. If it does not fall at all, the end has to be near.
+    That tolerance is a small share of the posterior's width, which is measured along the line
+    through each end: half way to the end and eight times as far out, the log density must have
+    fallen little, and like a parabola. If it does not fall at all, the end must be near.
 
     Args:
-        probe: At one of the ends.
-        lp: The log density there, in nats; not finite if it has none.
-        ends: Of all searches that came as high, shape (searches, size).
+        probe: A probe at one of the ends.
+        lp: The log density there, in nats; not finite if it has no value.
+        ends: Ends of all searches that reached the same height, shape (searches, size).
     """
     ways = ends.astype(float) - probe.center
     away = np.abs(ways) / np.maximum(1.0, np.abs(probe.center))
@@ -122,7 +122,7 @@ def find_same_mode(probe: Probe, lp: float, ends: np.ndarray) -> np.ndarray:
     half, inner, outer = falls
     little = (half <= tolerance(lp)) & (outer <= LINE_POINTS[2] ** 2 * tolerance(lp))
     seen = outer > 1e3 * np.finfo(probe.center.dtype).eps * max(1.0, abs(lp))
-    # Twice as far out a parabola has fallen four times as much.
+    # A parabola falls four times as much at twice the distance.
     parabola = (outer >= 2 * inner) & (outer <= 8 * inner)
     return little & (near | (seen & parabola))
 
@@ -130,15 +130,15 @@ def find_same_mode(probe: Probe, lp: float, ends: np.ndarray) -> np.ndarray:
 def find_rise(probe: Probe, lp: float) -> Rise | None:
     """Look for a direction in which the log density rises from a stationary point.
 
-    The direction of largest curvature of the Hessian is tried out: what is returned was seen. Of
-    more than 64 coordinates, the Hessian is known on a subspace of 64 vectors that a block of
-    random ones spans with it, so that a rise may be missed.
+    The direction of largest curvature is tried: a rise that is returned was observed. For more
+    than 64 coordinates, the Hessian is projected on a Krylov subspace of 64 vectors, so a rise may
+    be missed.
     """
-    bend, direction = _largest_curvature(probe)
-    if not bend > 0:
+    curvature, direction = _largest_curvature(probe)
+    if not curvature > 0:
         return None
     resolution = max(NEAR, 1e3 * np.finfo(probe.center.dtype).eps * abs(lp))
-    lengths = np.sqrt(2 * resolution * GAINS / bend)
+    lengths = np.sqrt(2 * resolution * GAINS / curvature)
     offsets = np.concatenate([lengths, -lengths])[:, None] * direction
     values, _ = probe.evaluate(probe.center + offsets)
     gains = values - lp
@@ -149,15 +149,15 @@ def find_rise(probe: Probe, lp: float) -> Rise | None:
 
 
 def _largest_curvature(probe: Probe) -> tuple[float, np.ndarray]:
-    """Find the direction, with its curvature, that bends upwards most for its coordinates."""
+    """Find the direction of largest positive curvature, relative to its coordinates' scales."""
     size = len(probe.center)
     if size > MAX_WHOLE:
         return _largest_curvature_in_subspace(probe)
-    hessian = probe.bends(np.eye(size))
+    hessian = probe.multiply_hessian(np.eye(size))
     hessian = 0.5 * (hessian + hessian.T)
     if not np.isfinite(hessian).all():
         return np.nan, np.zeros(size)
-    # In units in which every coordinate bends alike, so that no stiff one hides a soft one.
+    # Scaled to equal curvature in every coordinate, so that a stiff one does not hide a soft one.
     diagonal = np.abs(np.diagonal(hessian))
     scale = 1 / np.sqrt(np.maximum(diagonal, 1e-12 * diagonal.max() + np.finfo(float).tiny))
     values, vectors = np.linalg.eigh(scale[:, None] * hessian * scale)
@@ -165,14 +165,14 @@ def _largest_curvature(probe: Probe) -> tuple[float, np.ndarray]:
 
 
 def _largest_curvature_in_subspace(probe: Probe) -> tuple[float, np.ndarray]:
-    """By a block Krylov subspace. Source: Golub & Van Loan (2013), section 10.3.6."""
+    """Use a block Krylov subspace. Source: Golub & Van Loan (2013), section 10.3.6."""
     block = np.random.default_rng(0).normal(size=(len(probe.center), ROWS // 2))
     basis, images = np.empty((len(block), 0)), np.empty((len(block), 0))
     while basis.shape[1] < MAX_WHOLE:
         for _ in range(2):
             block = block - basis @ (basis.T @ block)
         block = np.linalg.qr(np.nan_to_num(block))[0]
-        image = probe.bends(block.T).T
+        image = probe.multiply_hessian(block.T).T
         basis, images = np.hstack([basis, block]), np.hstack([images, image])
         block = image
     inner = basis.T @ images
@@ -183,6 +183,6 @@ def _largest_curvature_in_subspace(probe: Probe) -> tuple[float, np.ndarray]:
 
 
 def name_most_changed(density: LogDensity, direction: np.ndarray) -> str:
-    """Name the coordinates that a direction changes at least half as much as any, in order."""
+    """Name the coordinates that a direction changes at least half as much as any other."""
     size, labels = np.abs(direction), density.labels()
     return listed([labels[i] for i in np.flatnonzero(size >= 0.5 * size.max())], 3)

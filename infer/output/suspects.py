@@ -1,4 +1,4 @@
-"""Find the numbers of a posterior that mix worst, cheaply, for slower diagnostics to judge."""
+"""Screen a posterior cheaply for the quantities that mix worst; slower diagnostics judge them."""
 
 from collections.abc import Sequence
 from math import prod
@@ -9,19 +9,19 @@ import xarray
 
 from .angles import replace_angles
 
-# Numbers that are looked at, and entries of all of them; and how many of the worst are named.
+# Maximum number of quantities screened, of their entries in all, and of the worst ones returned.
 MAX_NUMBERS, MAX_ENTRIES = 1000, 2**22
-MAX_JUDGED = 4
+MAX_SUSPECTS = 4
 BATCHES = 10
-# Draws of a chain that tell its median well enough, since only the side of each draw is asked.
+# Draws of a chain that give its median accurately enough.
 MEDIAN_DRAWS = 250
 
 
 class Numbers(NamedTuple):
-    """Numbers of a posterior, in rows.
+    """Scalar quantities of a posterior, in rows.
 
     Attributes:
-        names: Of each.
+        names: Name of each.
         draws: Shape (numbers, chains, draws), float64.
     """
 
@@ -30,9 +30,9 @@ class Numbers(NamedTuple):
 
 
 def lay_out_numbers(posterior: xarray.Dataset) -> Numbers:
-    """Lay out the numbers of a posterior that vary; of more than a thousand, evenly spaced ones.
+    """Lay out the quantities of a posterior that vary; evenly spaced ones if there are over 1000.
 
-    Angles are laid out as their cosines and sines.
+    Angles are replaced by their cosines and sines.
     """
     lead = posterior.sizes["chain"], posterior.sizes["draw"]
     plain = replace_angles(posterior).items()
@@ -43,7 +43,7 @@ def lay_out_numbers(posterior: xarray.Dataset) -> Numbers:
     for name, array in arrays.items():
         flat = np.asarray(array).reshape(prod(lead), -1)[:, ::stride]
         own = np.ascontiguousarray(flat.T, dtype=np.float64)
-        # Whatever is not finite shows in the extremes.
+        # Non-finite values show up in the extremes.
         low, high = own.min(1), own.max(1)
         varying = np.isfinite(low) & np.isfinite(high) & (low < high)
         rows.append(own[varying])
@@ -61,44 +61,44 @@ def _name_number(name: str, place: Sequence[Any], coords: Sequence[xarray.DataAr
 
 
 def find_suspects(draws: np.ndarray, fewest: int) -> list[int]:
-    """Find the numbers whose effective sample size may be below `fewest`, the worst few of them.
+    """Find the worst few quantities whose effective sample size may be below `fewest`.
 
-    Asked are, of each number, its place above or below the median, and its distance from the median
-    above or below the median distance: where draws go slowly from one side to the other, or chains
-    disagree, in place or in spread, the means of batches differ. Tails, however heavy, do not
-    matter. The estimate is off by a fifth or more, so ask for a `fewest` above the one that counts.
+    Two indicators are tested for each quantity: whether a draw is above the median, and whether its
+    distance from the median is above the median distance. If draws mix slowly, or chains disagree
+    in location or scale, the batch means of an indicator differ. Heavy tails do not matter. The
+    estimate is off by a fifth or more, so pass a `fewest` above the threshold that counts.
 
     Args:
-        draws: Shape (numbers, chains, draws), of which none is constant.
+        draws: Shape (numbers, chains, draws); none is constant.
         fewest: Effective draws of all chains together.
 
     Source: Vehtari et al. (2021), Rank-normalization, folding, and localization, for the two
-        questions; Flegal & Jones (2010), Annals of Statistics 38, for the means of batches.
+        indicators; Flegal & Jones (2010), Annals of Statistics 38, for batch means.
     """
     if not draws.size:
         return []
     distance = np.abs(draws - _median(draws))
     found = set()
-    for asked in (draws, distance):
-        size = _coarse_ess(asked > _median(asked))
-        worst = np.argsort(size)[:MAX_JUDGED]
+    for series in (draws, distance):
+        size = _coarse_ess(series > _median(series))
+        worst = np.argsort(size)[:MAX_SUSPECTS]
         found |= {int(i) for i in worst if size[i] < fewest}
     return sorted(found)
 
 
 def _median(draws: np.ndarray) -> np.ndarray:
-    """Find medians, of draws of shape (numbers, chains, draws), from some draws of each chain."""
+    """Compute medians over (numbers, chains, draws) from a subset of the draws of each chain."""
     thinned = draws[..., :: -(-draws.shape[2] // MEDIAN_DRAWS)].reshape(len(draws), -1)
     middle = thinned.shape[1] // 2
     return np.partition(thinned, middle)[:, middle, None, None]
 
 
-def _coarse_ess(answers: np.ndarray) -> np.ndarray:
-    """Estimate the effective sample size of answers, shape (numbers, chains, draws), by batches."""
-    numbers, chains, count = answers.shape
+def _coarse_ess(indicators: np.ndarray) -> np.ndarray:
+    """Estimate effective sample sizes of indicators (numbers, chains, draws) by batch means."""
+    numbers, chains, count = indicators.shape
     size = count // BATCHES
-    batches = answers[..., : size * BATCHES].reshape(numbers, chains * BATCHES, size)
-    # A product counts exactly, several times as fast as a sum of truth values.
+    batches = indicators[..., : size * BATCHES].reshape(numbers, chains * BATCHES, size)
+    # A matrix product counts exactly, and is several times as fast as a sum of booleans.
     means = (batches.astype(np.float32) @ np.ones(size, np.float32)) / np.float64(size)
     share = means.mean(1)
     with np.errstate(divide="ignore", invalid="ignore"):

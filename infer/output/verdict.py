@@ -1,4 +1,4 @@
-"""Say what is wrong with the draws of a run, and what to do about it."""
+"""Judge the draws of a run: what is wrong with them, and what to do about it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,22 +21,22 @@ from .remedy import advise_non_centered, advise_shorter_steps, join_advice
 from .slowness import LONGER, OFTEN, find_cut_short
 from .suspects import MAX_NUMBERS, Numbers, find_suspects, lay_out_numbers
 
-# Of fewer draws per chain, R-hat, ESS and E-BFMI are noise.
+# Minimum number of draws per chain; with fewer, R-hat, ESS and E-BFMI are noise.
 MIN_DRAWS = 100
 # Vehtari et al. (2021), Rank-normalization, folding, and localization, section 4.
 LARGEST_RHAT = 1.01
 SMALLEST_ESS = 100
-# Of more chains each is too short for those two: only a plain disagreement is told.
+# With more chains each one is too short for those two: only a clear disagreement is reported.
 MANY_CHAINS = 16
 LARGEST_RHAT_OF_MANY = 1.1
-# How far above it a coarse estimate must be to let a number go: it also covers R-hat, since of
-# split chains that agree R-hat^2 - 1 is about 1 / ESS of each, 0.02 for an ESS of 50.
+# A quantity passes if its coarse ESS is this many times SMALLEST_ESS. That also covers R-hat: for
+# split chains that agree, R-hat^2 - 1 is about 1 / ESS of each, 0.02 for an ESS of 50.
 MARGIN = 3
 # Betancourt (2016), arXiv 1604.00695, and Stan.
 SMALLEST_BFMI = 0.3
-# Fewer divergent transitions are single ones, which say nothing of where the draws are.
+# Share of divergent transitions below which they do not show that draws miss anything.
 DIVERGENT = 0.001
-# Sites or chains that are named.
+# Maximum number of sites or chains that are named.
 MAX_NAMED = 5
 
 
@@ -56,43 +56,43 @@ class Verdict:
 
 @checks_arguments("infer.verdict")
 def verdict(run: Any) -> Verdict:
-    """Say what is wrong with the draws of a run; `sample` warns of the same.
+    """Judge the draws of a run; `sample` warns of the same problems.
 
-    Checks: divergent transitions from one in a thousand on, chains of nothing else, trajectories
-    cut short by the engine's limit; and, from 100 draws per chain on, E-BFMI below 0.3, R-hat above
-    1.01 and a bulk ESS below 100 a chain. Large posteriors are looked at coarsely in a thousand
-    numbers, and ArviZ judges those that look worst. If there are more than 16 chains, only an R-hat
-    above 1.1 is reported: in each of them the means are still noisy. For several data sets, it is
-    reported how many are concerned. Angles are judged by their cosines and sines; if they lie on
-    both sides of pi, it is reported that their plain means say nothing. Last, chains that warm-up
-    moved are listed, with both places.
+    Checks: at least one divergent transition in a thousand, chains in which every transition
+    diverges, and trajectories cut short by the engine's limit; from 100 draws per chain on, also
+    E-BFMI below 0.3, R-hat above 1.01, and a bulk ESS below 100 per chain. In large posteriors a
+    thousand quantities are screened coarsely, and ArviZ computes the diagnostics of the worst ones.
+    With more than 16 chains only an R-hat above 1.1 is reported, since the mean of each chain is
+    still noisy. For several data sets, the number of affected ones is reported. Angles are judged
+    by their cosines and sines; if they lie on both sides of pi, a finding says that their plain
+    means are meaningless. Chains that warm-up relocated are listed last, with both places.
 
     Args:
         run: A run of a sampler with draws, or what `infer.sample` returned.
 
     Raises:
-        RunError: There is no draw yet, or no run is known for a result, such as one that was read
-            from a file.
+        RunError: There is no draw yet, or the run of a result is not known, as for one that was
+            read from a file.
     """
     run = find_run(run)
     return judge_run(run, to_arviz(run))
 
 
 def judge_run(run: Run, data: Any) -> Verdict:
-    """Say what is wrong with a run whose draws are in ArviZ data already."""
+    """Judge a run whose ArviZ data are already made."""
     return Verdict((*judge_draws(run.engine, data, run.density).findings, *describe_moves(run)))
 
 
 def judge_draws(engine: Engine, data: Any, density: LogDensity | None = None) -> Verdict:
-    """Say what is wrong with draws in ArviZ data.
+    """Judge draws in ArviZ data.
 
     Args:
         engine: The engine that made the draws.
         data: What `to_arviz` returned.
-        density: Their log density, if advice shall look at how the model is written.
+        density: Their log density, if advice shall refer to how the model is written.
     """
     posterior, stats = _read_group(data, "posterior"), _read_group(data, "sample_stats")
-    # Not as arrays with coordinates, each of which takes longer to make than to judge.
+    # Plain arrays: making one with coordinates takes longer than judging it.
     stats = {str(name): np.asarray(stats.variables[name]) for name in stats}
     if SET in posterior.dims:
         return Verdict(
@@ -122,14 +122,14 @@ def _find_divergent(
     stuck = np.flatnonzero(diverging.all(1))
     if len(stuck):
         yield (
-            f"every transition of {_name_chains(stuck)} diverged: stuck where it began. Look at "
-            "infer.check(model) and infer.explain(model), or give other starts=."
+            f"every transition of {_name_chains(stuck)} diverged, so nothing moved from the start. "
+            "Look at infer.check(model) and infer.explain(model), or give other starts=."
         )
     if diverging.mean() >= DIVERGENT:
         yield (
             f"{diverging.sum()} of {diverging.size} transitions after warm-up diverged "
-            f"({diverging.mean():.1%}), so the draws may miss a part of the posterior. "
-            "infer.explain_divergences(result) says where. "
+            f"({diverging.mean():.1%}), so the draws may miss part of the posterior. "
+            "infer.explain_divergences(result) shows where. "
             f"{join_advice(advise_non_centered(density), advise_shorter_steps(engine))}"
         ).strip()
 
@@ -143,7 +143,7 @@ def _find_cut_short(
         yield (
             f"{share:.0%} of the trajectories were cut short by {limit}={getattr(engine, limit)}: "
             "the posterior is badly scaled or strongly curved. "
-            f"{join_advice(LONGER, advise_non_centered(density))} infer.why_slow(result) says how "
+            f"{join_advice(LONGER, advise_non_centered(density))} infer.why_slow(result) shows how "
             "long they are."
         )
 
@@ -156,13 +156,13 @@ def _find_low_bfmi(stats: Mapping[str, np.ndarray], density: LogDensity | None) 
     if len(chains):
         yield (
             f"E-BFMI is {np.nanmin(low):.2f} (below {SMALLEST_BFMI}) in {_name_chains(chains)}: "
-            "energies change slowly from draw to draw, as they do if tails are heavy. "
+            "the energy changes slowly from draw to draw, which is typical of heavy tails. "
             f"{join_advice(advise_non_centered(density), 'give priors lighter tails')}"
         )
 
 
 def compute_bfmi(energy: np.ndarray) -> np.ndarray:
-    """Compute E-BFMI of each chain, from energies of shape (chains, draws, ...).
+    """Compute the E-BFMI of each chain from energies of shape (chains, draws, ...).
 
     Source: Betancourt (2016), arXiv 1604.00695, equation 8.
     """
@@ -173,22 +173,22 @@ def compute_bfmi(energy: np.ndarray) -> np.ndarray:
 def _find_unmixed(numbers: Numbers) -> Iterator[str]:
     chains = numbers.draws.shape[1]
     coarse = find_suspects(numbers.draws, MARGIN * SMALLEST_ESS * chains)
-    judged = [(numbers.names[i], numbers.draws[i]) for i in coarse]
-    rhat = {name: float(az.rhat(draws)) for name, draws in judged} if chains > 1 else {}
+    screened = [(numbers.names[i], numbers.draws[i]) for i in coarse]
+    rhat = {name: float(az.rhat(draws)) for name, draws in screened} if chains > 1 else {}
     high = {name: r for name, r in rhat.items() if r > LARGEST_RHAT}
     if high:
         yield (
-            f"R-hat reaches {max(high.values()):.3f} (above {LARGEST_RHAT}), of {_name_worst(high)}"
-            ": the chains do not agree yet. Draw more (draws=), warm up for longer (warmup=), or "
-            "look for several modes with arviz.plot_trace."
+            f"R-hat is up to {max(high.values()):.3f} (above {LARGEST_RHAT}) for "
+            f"{_name_worst(high)}: the chains do not agree. Draw more (draws=), warm up longer "
+            "(warmup=), or look for several modes with arviz.plot_trace."
         )
-    ess = {name: float(az.ess(draws)) for name, draws in judged}
+    ess = {name: float(az.ess(draws)) for name, draws in screened}
     low = {name: -e for name, e in ess.items() if e < SMALLEST_ESS * chains}
     if low:
         yield (
             f"the effective sample size is down to {-max(low.values()):.0f} (below {SMALLEST_ESS} "
-            f"a chain), of {_name_worst(low)}: their means and intervals are uncertain. Draw more "
-            "(draws=); infer.why_slow(result) says what a draw costs."
+            f"per chain) for {_name_worst(low)}: means and intervals are uncertain. Draw more "
+            "(draws=); infer.why_slow(result) shows what a draw costs."
         )
 
 
@@ -197,37 +197,36 @@ def _find_unmixed_of_many(numbers: Numbers) -> Iterator[str]:
     high = {n: r for n, r in zip(numbers.names, rhat, strict=True) if r > LARGEST_RHAT_OF_MANY}
     if high:
         yield (
-            f"R-hat of {numbers.draws.shape[1]} chains reaches {max(high.values()):.3f} (above "
-            f"{LARGEST_RHAT_OF_MANY}), of {_name_worst(high)}: the chains do not agree yet. "
-            "Warm up for longer (warmup=), draw more (draws=), or look for several modes with "
-            "arviz.plot_trace."
+            f"R-hat of {numbers.draws.shape[1]} chains is up to {max(high.values()):.3f} (above "
+            f"{LARGEST_RHAT_OF_MANY}) for {_name_worst(high)}: the chains do not agree. Warm up "
+            "longer (warmup=), draw more (draws=), or look for several modes with arviz.plot_trace."
         )
 
 
 def _find_in_datasets(
     engine: Engine, stats: Mapping[str, np.ndarray], posterior: xarray.Dataset
 ) -> Iterator[str]:
-    """Count the data sets concerned; statistics have the shape (chains, draws, data sets)."""
+    """Count the affected data sets; statistics have the shape (chains, draws, data sets)."""
     none = np.zeros((1, 1, 1), bool)
-    concerned = {
+    affected = {
         "transitions diverged": stats.get("diverging", none).mean((0, 1)) >= DIVERGENT,
         "trajectories were cut short": (none + find_cut_short(engine, stats)).mean((0, 1)) > OFTEN,
     }
     if posterior.sizes["draw"] >= MIN_DRAWS:
         if "energy" in stats:
             low = compute_bfmi(stats["energy"]) < SMALLEST_BFMI
-            concerned[f"E-BFMI is below {SMALLEST_BFMI}"] = low.any(0)
-        concerned[f"R-hat is above {LARGEST_RHAT}"] = _find_disagreeing(posterior)
-    counts = [f"{what} in {int(which.sum())}" for what, which in concerned.items() if which.any()]
+            affected[f"E-BFMI is below {SMALLEST_BFMI}"] = low.any(0)
+        affected[f"R-hat is above {LARGEST_RHAT}"] = _find_disagreeing(posterior)
+    counts = [f"{what} in {int(which.sum())}" for what, which in affected.items() if which.any()]
     if counts:
         yield (
             f"of {posterior.sizes[SET]} data sets, {', '.join(counts)}. The group sample_stats, "
-            "arviz.rhat and arviz.ess say in which."
+            "arviz.rhat and arviz.ess show which ones."
         )
 
 
 def _find_disagreeing(posterior: xarray.Dataset) -> np.ndarray:
-    """Return which data sets have a number whose chains disagree, by R-hat without ranks."""
+    """Return which data sets have a quantity whose chains disagree, by R-hat without ranks."""
     plain = replace_angles(posterior).values()
     arrays = [array.transpose("chain", "draw", SET, ...) for array in plain]
     entries = int(np.prod(arrays[0].shape[:3]))
@@ -247,6 +246,6 @@ def _name_chains(indices: np.ndarray) -> str:
 
 
 def _name_worst(found: Mapping[str, float]) -> str:
-    """Name the numbers, the largest first."""
+    """Name the quantities with the largest values first."""
     names = sorted(found, key=lambda name: -found[name])
     return ", ".join(names[:MAX_NAMED]) + (" and others" if len(names) > MAX_NAMED else "")

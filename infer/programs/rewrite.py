@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import compress
 from math import inf, prod
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 from jaxtyping import Array
-
-from bijectors.jaxprs import called_program, constants_of, jaxpr_of, needed_by, nested_programs
 
 from ..numerics.matrices import cholesky_in_loop, product_in_loop, triangular_solve_in_loop
 from ..numerics.scatter import scatter_in_loop
@@ -34,7 +33,19 @@ NEITHER_NATIVE = frozenset(
     )
 )
 
-# Loops and branches, and the parameters that hold their programs.
+# Calls, with the name under which each keeps what it calls. Nothing is differentiated any more.
+CALLS = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "remat2": "jaxpr",
+    "checkpoint": "jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+    "custom_vmap_call": "call",
+}
 CONTROL = {"while": ("cond_jaxpr", "body_jaxpr"), "scan": ("jaxpr",), "cond": ("branches",)}
 
 # What an equation becomes; None leaves it as it is.
@@ -77,7 +88,8 @@ def work(program: Any) -> float:
 
     A sum of products counts by its products, and a loop that ends by a condition is endless.
     """
-    return sum((_work_of(equation) for equation in jaxpr_of(program).eqns), 0.0)
+    jaxpr = getattr(program, "jaxpr", program)
+    return sum((_work_of(equation) for equation in jaxpr.eqns), 0.0)
 
 
 def _work_of(equation: JaxprEqn) -> float:
@@ -120,7 +132,7 @@ def _again(traced: jax.stages.Traced, rule: Rewrite) -> Callable[..., Any]:
 
 def _evaluate(program: Any, arguments: Sequence[Any], rule: Rewrite) -> list[Any]:
     """Evaluate a jaxpr, closed or not, equation by equation, by what a rule puts in its place."""
-    jaxpr, constants = jaxpr_of(program), constants_of(program)
+    jaxpr, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
     values = dict(zip(jaxpr.constvars, constants, strict=True))
     values |= dict(zip(jaxpr.invars, arguments, strict=True))
 
@@ -136,9 +148,8 @@ def _evaluate(program: Any, arguments: Sequence[Any], rule: Rewrite) -> list[Any
 
 def _apply(equation: JaxprEqn, operands: list[Any], rule: Rewrite) -> Sequence[Any]:
     name, params = equation.primitive.name, equation.params
-    if program := called_program(equation):
-        # Nothing is differentiated any more, so that derivatives of its own are not needed.
-        return _evaluate(program, operands, rule)
+    if _is_call(equation):
+        return _evaluate(params[CALLS[name]], operands, rule)
     if name == "custom_linear_solve":
         return _evaluate(params["jaxprs"].solve, _of_solve(params, operands), rule)
     if loop := rule(equation):
@@ -163,32 +174,37 @@ def _rewritten(program: Any, rule: Rewrite) -> Any:
 
 def _equations(program: Any, wanted: Sequence[bool] | None = None) -> Iterator[JaxprEqn]:
     """Go through all equations that the wanted results need, those of inner programs too."""
-    jaxpr = jaxpr_of(program)
-    wanted = [True] * len(jaxpr.outvars) if wanted is None else wanted
-    for equation, here in needed_by(jaxpr, wanted, _all_operands).equations:
-        yield equation
-        for inner in _inner(equation):
-            yield from _equations(inner, here if called_program(equation) else None)
+    jaxpr = getattr(program, "jaxpr", program)
+    results = jaxpr.outvars if wanted is None else compress(jaxpr.outvars, wanted)
+    used = {atom for atom in results if not isinstance(atom, Literal)}
+    for equation in reversed(jaxpr.eqns):
+        used_here = [result in used for result in equation.outvars]
+        if any(used_here) or equation.effects:
+            used |= {atom for atom in equation.invars if not isinstance(atom, Literal)}
+            yield equation
+            for inner in _inner(equation):
+                yield from _equations(inner, used_here if _is_call(equation) else None)
 
 
-def _all_operands(equation: JaxprEqn, wanted: Sequence[bool]) -> Sequence[Any] | None:
-    return equation.invars if any(wanted) or equation.effects else None
+def _is_call(equation: JaxprEqn) -> bool:
+    return equation.primitive.name in CALLS
 
 
 def _inner(equation: JaxprEqn) -> list[Any]:
     name, params = equation.primitive.name, equation.params
     if name == "custom_linear_solve":
         return [params["jaxprs"].solve]
-    if program := called_program(equation):
-        return [program]
-    return jax.tree.leaves([params[own] for own in CONTROL.get(name, ())])
+    owns = (CALLS[name],) if _is_call(equation) else CONTROL.get(name, ())
+    return jax.tree.leaves([params[own] for own in owns])
 
 
 def _sealed(equation: JaxprEqn) -> Iterator[JaxprEqn]:
     """Go through the programs inside of an equation that is neither a call nor a loop we know."""
     if not _inner(equation):
-        for inner in nested_programs(equation):
-            yield from _equations(inner)
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple) else (value,):
+                if isinstance(inner, Jaxpr | ClosedJaxpr):
+                    yield from _equations(inner)
 
 
 def _of_solve(params: dict[str, Any], operands: list[Any]) -> list[Any]:

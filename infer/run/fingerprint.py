@@ -11,8 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr
 
-from bijectors.jaxprs import constants_of, jaxpr_of, nested_programs
-
 from ..density.base import LogDensity
 from ..density.family import Family
 from ..engines.base import Engine
@@ -123,10 +121,12 @@ def _program(traced: Any) -> str:
 
 def _constants(traced: Any) -> Iterator[Any]:
     """List the arrays that stand in a jaxpr and in those inside it, in order."""
-    yield from constants_of(traced)
-    for equation in jaxpr_of(traced).eqns:
-        for inner in nested_programs(equation):
-            yield from _constants(inner)
+    yield from getattr(traced, "consts", ())
+    for equation in getattr(traced, "jaxpr", traced).eqns:
+        for value in equation.params.values():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                    yield from _constants(inner)
 
 
 def _hash(array: Any) -> str:

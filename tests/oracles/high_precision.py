@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 
-from bijectors.jaxprs import called_program, constants_of, jaxpr_of
-
 Exact = np.ndarray
 
 
@@ -66,8 +64,9 @@ def _each(function: Callable, *arrays) -> Exact:
 
 def _apply(equation, values) -> list:
     name, parameters = equation.primitive.name, equation.params
-    if inner := called_program(equation):
-        return _run(jaxpr_of(inner), constants_of(inner), values)
+    inner = parameters.get("jaxpr") or parameters.get("call_jaxpr")
+    if inner is not None:
+        return _run(inner.jaxpr, inner.consts, values)
     if all(np.asarray(v).dtype != object for v in values):
         return [_lift(a) for a in _bound(equation, values)]
     if name in NUMBER:

@@ -62,7 +62,7 @@ def test_slowness_counts_every_gradient_and_adds_up(run):
     assert found.warmed == run.warmup_gradients > 0
     assert sum(count for _, count in found.histogram) == 600
     assert found.gradient_seconds > 0
-    assert "leapfrogs a draw: up to" in str(found)
+    assert "leapfrog steps per draw: up to" in str(found)
     assert found.gradient_share == pytest.approx(
         found.gradient_seconds * found.sampled / found.threads / run.timing.sampling
     )

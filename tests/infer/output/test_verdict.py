@@ -147,7 +147,7 @@ def test_quantities_whose_chains_disagree_are_named():
     theta = good(3)
     theta[1, :, 2] += 3
     found = findings({"mu": good(), "theta": theta})
-    assert found[0].startswith(f"R-hat reaches {float(az.rhat(theta[..., 2])):.3f}")
+    assert found[0].startswith(f"R-hat is up to {float(az.rhat(theta[..., 2])):.3f}")
     assert "of theta[c]: " in found[0]
     assert "of theta[c]: " in found[1]
     assert "effective sample size" in found[1]
@@ -158,7 +158,7 @@ def test_slowly_mixing_quantities_are_named_with_their_effective_size():
     slow = autoregression(0.8, (CHAINS, DRAWS), seed=1)
     assert 100 < float(az.ess(slow)) < 400
     found = findings({"mu": good(), "tau": slow})[-1]
-    assert f"down to {float(az.ess(slow)):.0f} (below 100 a chain), of tau:" in found
+    assert f"down to {float(az.ess(slow)):.0f} (below 100 per chain) for tau:" in found
 
 
 def test_chains_of_different_scale_and_heavy_tails_are_found():
@@ -192,7 +192,7 @@ def test_too_few_draws_and_many_chains_have_no_rhat_finding():
     assert findings({"mu": slow}) == ()
     slow[:32] += 3
     (only,) = findings({"mu": slow})
-    assert only.startswith("R-hat of 64 chains reaches")
+    assert only.startswith("R-hat of 64 chains is up to")
 
 
 def test_constant_and_non_finite_quantities_are_skipped():
@@ -255,7 +255,7 @@ def test_chains_that_disagree_on_the_circle_are_found_and_others_are_not():
     names = ("chain", "draw")
     near = np.angle(np.exp(1j * (np.pi - 0.01 + 0.001 * good() + 0.02 * (turn > 7))))
     posterior = mark_angles(xarray.Dataset({"phi": (names, near)}), ["phi"])
-    assert findings_of(posterior)[0].startswith("R-hat reaches")
+    assert findings_of(posterior)[0].startswith("R-hat is up to")
     assert "of sin phi: " in findings_of(posterior)[0]
     same = mark_angles(
         xarray.Dataset({"phi": (names, np.angle(np.exp(1j * (3.1 + good()))))}), ["phi"]
