@@ -17,21 +17,21 @@ from .angles import mark_angles
 from .values import compute_observed, constrain_all
 from .versions import as_arviz
 
-# The dimension of several data sets.
+# Name of the dimension of several data sets.
 SET = "dataset"
 
 
 def to_arviz(run: Run) -> Any:
-    """Return the draws made so far as what the installed ArviZ takes.
+    """Return the draws made so far in the format of the installed ArviZ.
 
     Groups: `posterior` (latent and derived sites), `sample_stats` (by ArviZ's names),
-    `observed_data` and `constant_data`, which has the frozen sites too. The attributes tell
+    `observed_data` and `constant_data`, which includes the frozen sites. The attributes record
     the engine, the view of the posterior and whether the Jacobian is included, the map of each
     site, which sites are frozen, and where the time went.
 
     Angles lie between -pi and pi, and have the attributes `circular=1` and `units="rad"`. Their
-    plain means, R-hat and ESS say nothing if draws lie on both sides of pi: summarize their cosines
-    and sines, or give `arviz.summary` of ArviZ 0.x their names as `circ_var_names`.
+    plain means, R-hat and ESS are meaningless if draws lie on both sides of pi: summarize their
+    cosines and sines, or give `arviz.summary` of ArviZ 0.x their names as `circ_var_names`.
 
     Raises:
         RunError: Some chain has no draw yet.
@@ -56,13 +56,13 @@ def make_arviz(
     stats: Mapping[str, np.ndarray],
     attributes: Mapping[str, Any],
 ) -> Any:
-    """Gather values, statistics and the models' data.
+    """Gather values, statistics and the models' data into groups.
 
     Args:
         family: The log densities.
-        values: Of shape (chains, draws, *site), or (chains, draws, data sets, *site).
-        stats: Of the shape of those leading axes.
-        attributes: Of the result.
+        values: Arrays of shape (chains, draws, *site), or (chains, draws, data sets, *site).
+        stats: Arrays with the shape of those leading axes.
+        attributes: Attributes of the result.
     """
     members = [family.member(i) for i in range(family.count)]
     sets = (SET,) if family.count > 1 else ()
@@ -70,7 +70,7 @@ def make_arviz(
     axes = {site.name: site.dims for site in members[0].sites}
     coords = members[0].model.labels.coords
     angles = [site.name for site in members[0].sites if site.constraint == "Circular"]
-    # What is drawn is in another group; data of the same name have axes of their own.
+    # Drawn sites are in another group; data of the same name have their own axes.
     known = {s.name: s.dims for s in members[0].sites if s.role in ("frozen", "observed")}
     groups = {
         "posterior": mark_angles(make_dataset(axes, coords, values, lead), angles),
@@ -92,26 +92,26 @@ def _collect_data(members: list[LogDensity]) -> dict[str, dict[str, np.ndarray]]
 
 
 def _stack_datasets(each: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Stack the arrays of several data sets; leave those of one."""
+    """Stack the arrays of several data sets; leave those of a single one as they are."""
     if len(each) == 1:
         return each[0]
     return {name: np.stack([own[name] for own in each]) for name in each[0]}
 
 
 def _constrain_by_dataset(run: Run, positions: np.ndarray) -> dict[str, np.ndarray]:
-    """Map the positions of each data set by its own density: (chains, draws, data sets, *site)."""
+    """Constrain the positions of each data set; shape (chains, draws, data sets, *site)."""
     parts = np.split(positions, run.family.count)
     each = [constrain_all(run.family.member(i), part) for i, part in enumerate(parts)]
     return {name: np.moveaxis(a, 0, 2) for name, a in _stack_datasets(each).items()}
 
 
 def _split_by_dataset(stat: np.ndarray, count: int) -> np.ndarray:
-    """Lay (data sets times chains, draws) out as (chains, draws, data sets)."""
+    """Reshape (data sets * chains, draws) to (chains, draws, data sets)."""
     return np.moveaxis(stat.reshape(count, -1, stat.shape[1]), 0, 2)
 
 
 def describe_run(run: Run) -> dict[str, Any]:
-    """Describe a run in plain values that any file format keeps."""
+    """Describe a run in plain values that every file format can store."""
     seconds = {f"{name}_seconds": value for name, value in asdict(run.timing).items()}
     return {
         "inference_library": "pushforward",
@@ -140,7 +140,7 @@ def make_dataset(
     values: Mapping[str, np.ndarray],
     lead: tuple[str, ...] = ("chain", "draw"),
 ) -> xarray.Dataset:
-    """Name the axes of values of shape (*lead, *site): by the dims of each site, by name."""
+    """Make a dataset of values of shape (*lead, *site), with the dims and coords of the sites."""
     arrays = {}
     for name, value in values.items():
         own = names.get(name, (None,) * (value.ndim - len(lead)))
@@ -154,7 +154,7 @@ def make_dataset(
 
 
 def split_complex(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
-    """Part complex numbers, which neither ArviZ's diagnostics nor netCDF take."""
+    """Split complex values in two, since neither ArviZ's diagnostics nor netCDF support them."""
     if not np.iscomplexobj(value):
         return {name: value}
     return {f"{name}.real": np.real(value), f"{name}.imag": np.imag(value)}

@@ -1,4 +1,4 @@
-"""Simulation-based calibration: whether an engine finds what the model itself has put there."""
+"""Simulation-based calibration: whether an engine recovers values drawn from the model itself."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -31,28 +31,28 @@ from .generative import generative_error, refuse_unless_generative
 from .predict import simulate
 from .sample import refuse_unless_sampler
 
-# Most draws between two that are kept, where the number is found here.
+# Maximum thinning, if it is chosen here.
 MAX_THIN = 64
-# Most simulations, and numbers of each, whose effective sizes are computed.
+# Maximum number of simulations, and of quantities of each, whose effective sizes are computed.
 MAX_MEASURED = 16
-# Points that are evaluated in one call, so that their number compiles nothing.
+# Points evaluated in one call; a fixed size, so that their number compiles nothing.
 SLICE = 128
-# Quantiles whose effective sizes are those of the tails, as ArviZ has them.
+# Quantiles of the tail effective sizes, as in ArviZ.
 TAILS = (0.05, 0.95)
-# Draws below which ArviZ knows no effective size.
+# Minimum number of draws for which ArviZ computes an effective size.
 MIN_DRAWS = 4
 
 
 class _Ranked(NamedTuple):
-    """What points of one simulation say, along a leading axis.
+    """What is ranked at points of one simulation, along a leading axis.
 
     Attributes:
         quantities: Latent and derived values, and the two parts of the log density, by name.
-        held: Log density of the prior of each frozen site.
+        frozen_priors: Log density of the prior of each frozen site.
     """
 
     quantities: dict[str, Any]
-    held: dict[str, Any]
+    frozen_priors: dict[str, Any]
 
 
 @checks_arguments("infer.calibrate")
@@ -73,16 +73,16 @@ def calibrate(
 ) -> Calibration:
     """Simulate data sets from the model, sample each posterior, and rank the truth in its draws.
 
-    Values drawn from the prior and data drawn given them are a draw of their joint density, so the
-    values are a draw of the posterior of these data. Among independent draws of that posterior
-    each of their ranks is as likely as any other, for every latent and derived number, and for the
-    log densities of prior and likelihood, which tell whether the data were heeded at all. What the
-    model observed itself is not read; its shapes are.
+    Values drawn from the prior, with data drawn given them, are a draw of the joint density, so the
+    values are a draw of the posterior given these data. Their rank among independent draws of that
+    posterior is therefore uniform, for every latent and derived quantity, and for the log densities
+    of prior and likelihood, which reveal whether the data were used at all. Of the model's own data
+    only the shapes are read.
 
-    Ranks must come from draws that hardly depend on each other. By default as many draws lie
-    between two that are kept as the slowest quantity needs for one effective draw, by ArviZ's bulk
-    and tail effective sizes, in the mean over simulations. What dependence is left changes the
-    variance of the ranks by less than 1 %.
+    Ranks require nearly independent draws. By default draws are thinned so that the slowest
+    quantity has one effective draw for each one kept, by ArviZ's bulk and tail effective sizes
+    averaged over simulations. The remaining dependence changes the variance of the ranks by less
+    than 1 %.
 
     Args:
         model: What a front end returned. Each latent site has a prior to draw from, and each
@@ -104,9 +104,9 @@ def calibrate(
         The ranks and the verdict; `print` it, or look at its `plot`.
 
     Raises:
-        ModelError: The model tells of no joint density of values and data: a site without a prior
-            or known by its score alone, a factor, a power of a view, an observation that cannot
-            be drawn anew, or missing entries; the message names it.
+        ModelError: The model has no joint density of values and data to draw from: it has a site
+            without a prior or with one known by its score alone, a factor, a power of a view, an
+            observation that cannot be drawn, or missing entries; the message names it.
         StartError, EngineError, RunError: As `start` does.
 
     Source: Talts et al. (2018), Validating Bayesian inference algorithms with simulation-based
@@ -121,7 +121,7 @@ def calibrate(
     if draws % chains:
         raise RunError(
             "chains",
-            f"{draws} draws are not equally many of each of {chains}",
+            f"{draws} draws cannot be split evenly among {chains} chains",
             "Choose a divisor of the number of draws.",
         )
     refuse_unless_generative(model)
@@ -154,15 +154,15 @@ def calibrate(
 def _simulate(
     model: Model, count: int, key: Array
 ) -> tuple[dict[str, np.ndarray], list[Model], Mapping[str, Any]]:
-    """Draw values and data; return the values, a model for each data set, and names of axes."""
+    """Draw values and data; return the values, a model for each data set, and the names of axes."""
     draw, account = simulate(model, {}, count, key)
     for name, values in (draw.latent | draw.predicted).items():
         bad = ~np.isfinite(values).reshape(count, -1).all(1)
         if bad.any():
             raise generative_error(
                 name,
-                f"in {bad.sum()} of {count} simulations it has numbers that are not finite",
-                "Use priors that keep to what the data can be; infer.sample_prior shows draws.",
+                f"in {bad.sum()} of {count} simulations it has non-finite values",
+                "Use priors that give plausible data; infer.sample_prior shows draws.",
             )
     each = [{name: a[i] for name, a in draw.predicted.items()} for i in range(count)]
     return draw.latent, [observing(model, own) for own in each], account.dims
@@ -181,21 +181,23 @@ def _flatten(density: LogDensity, values: dict[str, Array]) -> Array:
 
 
 def _refuse_frozen(family: Family, positions: np.ndarray) -> None:
-    """Raise where the prior of a frozen site changes with what is drawn."""
-    each = [_evaluate(family.member(i), positions[i : i + 1]).held for i in range(family.count)]
+    """Raise if the prior of a frozen site depends on drawn sites."""
+    each = [
+        _evaluate(family.member(i), positions[i : i + 1]).frozen_priors for i in range(family.count)
+    ]
     for name in each[0]:
-        rows = np.concatenate([held[name] for held in each])
+        rows = np.concatenate([own[name] for own in each])
         if np.ptp(rows) > 1e-5 * max(1.0, float(np.abs(rows).max())):
             raise generative_error(
                 name,
-                "it is frozen, but its prior depends on sites that are drawn, so that it would "
-                "have to be drawn too",
-                f"Let it move: model.free({name!r}).",
+                "it is frozen, but its prior depends on sites that are drawn, so it would have to "
+                "be drawn too",
+                f"Free it: model.free({name!r}).",
             )
 
 
 def _stack_evaluations(family: Family, positions: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute all that is ranked at positions of shape (simulations, rows, size)."""
+    """Compute the ranked quantities at positions of shape (simulations, rows, size)."""
     each = [_evaluate(family.member(i), own).quantities for i, own in enumerate(positions)]
     return {name: np.stack([own[name] for own in each]) for name in each[0]}
 
@@ -208,18 +210,20 @@ def _evaluate(density: LogDensity, positions: np.ndarray) -> _Ranked:
     found = [jax.tree.map(np.asarray, called(_compute_ranked, density, own)) for own in slices]
     joined = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *found)
     parts = [split_complex(name, value) for name, value in joined.quantities.items()]
-    return _Ranked({name: a for part in parts for name, a in part.items()}, joined.held)
+    return _Ranked({name: a for part in parts for name, a in part.items()}, joined.frozen_priors)
 
 
 def _compute_ranked(density: LogDensity, positions: Array) -> _Ranked:
-    """Compute all that is ranked, as a function of the flat vector alone."""
+    """Compute the ranked quantities at positions of shape (rows, size), in one program."""
 
     def of_one(position: Array) -> _Ranked:
         account = density.read(position)[0]
         total = lambda role: sum(t.rows.sum() for t in account.terms if t.role == role)  # noqa: E731
         own = {"log_prior": total("prior"), "log_likelihood": total("likelihood")}
-        held = {t.name: t.rows.sum() for t in account.terms if t.name in account.frozen}
-        return _Ranked({n: jnp.asarray(a) for n, a in (own | account.values()).items()}, held)
+        frozen_priors = {t.name: t.rows.sum() for t in account.terms if t.name in account.frozen}
+        return _Ranked(
+            {n: jnp.asarray(a) for n, a in (own | account.values()).items()}, frozen_priors
+        )
 
     return jax.vmap(of_one)(positions)
 
@@ -230,9 +234,9 @@ def _join_chains(run: Run, positions: np.ndarray) -> np.ndarray:
 
 
 def _sample_until_spaced(run: Run, each: int) -> int:
-    """Sample until every so-manieth draw is about independent; return how many that is."""
+    """Sample until every `thin`-th draw is nearly independent; return `thin`."""
     thin, wanted = 0, 1
-    # Effective sizes are estimates: what differs by less than a fifth is the same.
+    # Effective sizes are estimates: a difference of less than a fifth does not count.
     while wanted > 1.2 * thin:
         thin = wanted
         run.advance(each * thin - run.fewest())
@@ -241,7 +245,7 @@ def _sample_until_spaced(run: Run, each: int) -> int:
 
 
 def _measure_spacing(run: Run) -> int:
-    """Count the draws of a chain that make an effective one, of the slowest quantity."""
+    """Return the number of draws per effective draw of the slowest quantity."""
     positions, count = run.draws().positions, run.family.count
     members = range(0, count, -(-count // MAX_MEASURED))
     chains, draws = len(positions) // count, positions.shape[1]
@@ -251,12 +255,12 @@ def _measure_spacing(run: Run) -> int:
         series = np.concatenate([a.reshape(chains, draws, -1) for a in found.values()], axis=-1)
         series = series[..., :: -(-series.shape[-1] // MAX_MEASURED)]
         needed.append([chains * draws / _effective_size(own) for own in np.moveaxis(series, -1, 0)])
-    # A tenth of a draw is no reason to throw every second one away.
+    # An excess of a tenth does not justify dropping every second draw.
     return max(int(np.ceil(np.mean(needed, axis=0).max() - 0.1)), 1)
 
 
 def _effective_size(series: np.ndarray) -> float:
-    """Effective size of draws of shape (chains, draws); all of them, of what does not vary."""
+    """Compute the effective size of draws (chains, draws); all of them if constant or too few."""
     if np.ptp(series) == 0 or series.shape[1] < MIN_DRAWS:
         return float(series.size)
     bulk, tail = az.ess(series, method="bulk"), az.ess(series, method="tail", prob=TAILS)
@@ -265,7 +269,7 @@ def _effective_size(series: np.ndarray) -> float:
 
 
 def _rank(truth: np.ndarray, draws: np.ndarray, ties: np.random.Generator) -> np.ndarray:
-    """Count the draws below the truth; among equals its place is drawn."""
+    """Count the draws below the truth; ties are broken at random."""
     smaller = (draws < truth[:, None]).sum(1)
     equal = (draws == truth[:, None]).sum(1)
     return smaller + ties.integers(0, equal, endpoint=True)

@@ -1,4 +1,4 @@
-"""Ranks of simulated truths among draws, and whether they are uniform."""
+"""Ranks of simulated true values among draws, and whether they are uniform."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,18 +10,18 @@ import xarray
 from .uniformity import compute_p_value, count_below, find_band
 
 SIMULATION = "simulation"
-# Lines that are printed: those of the least uniform ranks.
+# Maximum number of lines printed, those of the least uniform ranks.
 MAX_PRINTED = 12
 
 
 class RankLine(NamedTuple):
-    """What the ranks of one number say.
+    """Statistics of the ranks of one quantity.
 
     Attributes:
-        name: Of the number, such as "theta[2]".
-        p_value: Probability of ranks at least as uneven, where all ranks are as likely.
+        name: Name of the quantity, such as "theta[2]".
+        p_value: Probability that uniform ranks are at least as uneven.
         shift: Mean of rank / largest rank, minus 1/2, in its standard errors. Above zero the
-            draws lie too low.
+            draws are too low.
         spread: Variance of the ranks over that of uniform ones. Above one the draws are too
             narrow, below one too wide.
     """
@@ -34,16 +34,17 @@ class RankLine(NamedTuple):
 
 @dataclass(frozen=True)
 class Calibration:
-    """What simulation-based calibration found.
+    """Result of simulation-based calibration.
 
     Attributes:
-        ranks: Of every latent and derived number, and of `log_prior` and `log_likelihood`: how
-            many of the draws lie below the truth, with the dimension `simulation`.
-        truths: The numbers whose ranks these are.
-        draws: Draws that each truth is ranked among; the largest rank.
-        thin: Of so many draws of a chain one was kept.
-        false_alarm: Most probability that `uniform` is False where all ranks are uniform.
-        diverging: Divergent transitions of each simulation.
+        ranks: Number of draws below the truth, for every latent and derived quantity, and for
+            `log_prior` and `log_likelihood`, with the dimension `simulation`.
+        truths: The true values.
+        draws: Number of draws that each truth is ranked among, which is the largest rank.
+        thin: Every `thin`-th draw of a chain was kept.
+        false_alarm: Upper bound of the probability that `uniform` is False although all ranks are
+            uniform.
+        diverging: Number of divergent transitions of each simulation.
     """
 
     ranks: xarray.Dataset
@@ -60,18 +61,18 @@ class Calibration:
 
     @cached_property
     def lines(self) -> tuple[RankLine, ...]:
-        """What the ranks of each number say, the least uniform first."""
+        """Statistics of the ranks of each quantity, the least uniform first."""
         lines = [_make_line(name, ranks, self.draws) for name, ranks in self._numbers.items()]
         return tuple(sorted(lines, key=lambda line: line.p_value))
 
     @property
     def p_value(self) -> float:
-        """Smallest p-value of a number, times their number, at most 1 (Bonferroni)."""
+        """Smallest p-value times the number of quantities, at most 1 (Bonferroni)."""
         return min(1.0, self.lines[0].p_value * len(self.lines))
 
     @property
     def uniform(self) -> bool:
-        """Whether the ranks of all numbers together may be uniform."""
+        """Whether the ranks of all quantities are consistent with uniform ones."""
         return self.p_value >= self.false_alarm
 
     def __str__(self) -> str:
@@ -80,9 +81,9 @@ class Calibration:
         more = len(self.lines) - MAX_PRINTED
         return "\n".join(
             [
-                f"Ranks of {len(self.lines)} numbers in {self.simulations} simulations are "
+                f"Ranks of {len(self.lines)} quantities in {self.simulations} simulations are "
                 f"{verdict}: p = {self.p_value:.2g} (alarm below {self.false_alarm:g}); "
-                f"{self.draws} draws each, one of {self.thin} kept; "
+                f"{self.draws} draws each, thinned by {self.thin}; "
                 f"{int(self.diverging.sum())} divergent transitions.",
                 f"  {'':{width}s}  p-value  shift  spread",
                 *[
@@ -95,16 +96,16 @@ class Calibration:
         )
 
     def plot(self, most: int = MAX_PRINTED) -> Any:
-        """Draw how the cumulated ranks differ from uniform ones, with a band around zero.
+        """Plot the differences of cumulative ranks from uniform ones, with a band around zero.
 
-        The band is left by one number or more with probability `false_alarm` at most, where all
-        ranks are uniform, so it tells what `uniform` tells.
+        If all ranks are uniform, the probability that any quantity leaves the band is at most
+        `false_alarm`, so the plot agrees with `uniform`.
 
         Args:
-            most: Numbers to draw, the least uniform first.
+            most: Maximum number of quantities to plot, the least uniform first.
 
         Returns:
-            A figure of matplotlib.
+            A matplotlib figure.
         """
         import matplotlib.pyplot as plt
 
@@ -130,7 +131,7 @@ class Calibration:
 
     @cached_property
     def _numbers(self) -> dict[str, np.ndarray]:
-        """Ranks of each number, by its name."""
+        """Ranks of each quantity, by its name."""
         return {
             _label_number(str(name), index, variable): np.asarray(variable.values[:, *index])
             for name, variable in self.ranks.data_vars.items()
@@ -139,7 +140,7 @@ class Calibration:
 
 
 def _label_number(name: str, index: tuple[int, ...], variable: xarray.DataArray) -> str:
-    """Name a number by the coords of its axes, where there are any."""
+    """Name a quantity by the coords of its axes, if it has any."""
     if not index:
         return name
     pairs = zip(variable.dims[1:], index, strict=True)
@@ -150,7 +151,7 @@ def _label_number(name: str, index: tuple[int, ...], variable: xarray.DataArray)
 
 
 def _make_line(name: str, ranks: np.ndarray, largest: int) -> RankLine:
-    # Of a rank that is uniform on 0, ..., largest.
+    # Variance of a rank that is uniform on 0, ..., largest.
     variance = largest * (largest + 2) / 12
     shift = (ranks.mean() - largest / 2) / np.sqrt(variance / len(ranks))
     spread = ((ranks - largest / 2) ** 2).mean() / variance

@@ -1,4 +1,4 @@
-"""Whether a model says how its values and its data come about, so that both can be drawn."""
+"""Whether values and data can both be drawn from a model, as calibration requires."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ from ..models.survey import refuse_unless_model
 
 
 def refuse_unless_generative(model: Model) -> None:
-    """Raise where a model is no joint density to draw values and data from; computes nothing.
+    """Raise if values and data cannot be drawn from a model; computes nothing.
 
     Raises:
-        ModelError: A site has no prior, one known by its score alone or one that is cut off; a
-            term is a factor, or changed by a view; what is observed is nothing, cannot be drawn
-            anew or has missing entries. The message names it.
+        ModelError: A site has no prior, one known by its score alone, or one cut off by its set; a
+            term is a factor, or changed by a view; or there is no observation, or one that cannot
+            be drawn or has missing entries. The message names it.
     """
     refuse_unless_model(model)
     reader = ObservationSurveyor(Surveyor(model.rules), set())
@@ -31,21 +31,21 @@ def refuse_unless_generative(model: Model) -> None:
         if term.role == "factor":
             raise generative_error(
                 term.name,
-                "it is a factor, from which nothing is drawn",
+                "it is a factor, from which nothing can be drawn",
                 "Declare it as a prior or as an observation.",
             )
         if term.role == "likelihood" and term.name not in reader.names:
             raise generative_error(
                 term.name,
-                "it is observed in a way that cannot be drawn anew",
-                "Declare it by site.observe, and leave what condition has made data latent.",
+                "new data cannot be drawn for the way it is observed",
+                "Declare it by site.observe, and do not turn latent sites into data by condition.",
             )
     if not account.observed:
         raise generative_error("model", "it observes nothing", "Declare data by site.observe.")
 
 
 def generative_error(where: str, found: str, mend: str) -> ModelError:
-    """Say why a model cannot be calibrated."""
+    """Make the error for a model that cannot be calibrated."""
     return ModelError(where, f"the model cannot be calibrated: {found}", mend)
 
 
@@ -54,26 +54,28 @@ def _refuse_missing(name: str, account: Account) -> None:
         raise generative_error(
             name,
             "it stands for missing entries of an observation",
-            "Calibrate it with whole data: missing=None.",
+            "Calibrate the model with complete data: missing=None.",
         )
 
 
 def _refuse_undrawn(name: str, prior: Any) -> None:
     if prior is None:
         raise generative_error(
-            name, "this site has a constraint and no prior, so no draw of it exists", "Give it one."
+            name,
+            "this site has a constraint but no prior, so it cannot be drawn",
+            "Give it a prior.",
         )
     if not prior.valued:
         raise generative_error(
             name,
-            "the prior of this site is known by its score alone, so no draw of it exists",
+            "the prior of this site is known by its score alone, so it cannot be drawn",
             "Use a prior with a log density.",
         )
     if prior.remark:
         raise generative_error(
             name,
-            f"draws of its prior are not draws of its density, since {prior.remark}",
-            "Use a prior that lives on the set, such as a TruncatedDistribution.",
+            f"draws from its prior do not follow its density, since {prior.remark}",
+            "Use a prior on the set itself, such as a TruncatedDistribution.",
         )
 
 

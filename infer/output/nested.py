@@ -13,16 +13,17 @@ from .angles import cosine_and_sine, is_angle
 def nested_rhat(
     data: Any, superchains: int, var_names: Sequence[str] | None = None
 ) -> xarray.Dataset:
-    """Compute nested R-hat, which is meant for many chains of few draws, even of one.
+    """Compute nested R-hat, which is meant for many chains of few draws, even a single one.
 
-    R-hat needs long chains, since each must vary within itself. Nested R-hat compares groups of
-    chains instead. The chains of a group should begin at one point, and the groups' points be
-    widely spread: `starts={"x": numpy.repeat(points, chains_per_group, axis=0)}`.
+    R-hat needs long chains, since it uses the variance within each one. Nested R-hat compares
+    groups of chains instead. The chains of a group should start at one point, and the points of
+    the groups should be widely spread:
+    `starts={"x": numpy.repeat(points, chains_per_group, axis=0)}`.
 
     Args:
         data: ArviZ data of a run; its first chains are the first group, and so on.
-        superchains: Number of groups, of equally many chains.
-        var_names: Variables; by default all.
+        superchains: Number of groups, which all have the same number of chains.
+        var_names: Names of variables; by default all.
 
     Returns:
         For each variable the square root of 1 + B / W, of the variable's shape: B is the variance
@@ -30,8 +31,8 @@ def nested_rhat(
         plus the mean variance within their chains.
 
     Raises:
-        RunError: There are fewer than two groups, they do not divide the chains, or each group has
-            one chain of one draw.
+        RunError: There are fewer than two groups, they do not divide the chains evenly, or each
+            group has one chain of one draw.
 
     Source: Margossian et al. (2024), Nested R-hat, arXiv 2110.13017, its estimator.
     """
@@ -42,14 +43,14 @@ def nested_rhat(
     if superchains < 2 or chains % superchains:
         raise RunError(
             "superchains",
-            f"{superchains} of {chains} chains are asked for",
-            "Give a divisor of the number of chains, from 2 on.",
+            f"{chains} chains cannot be split into {superchains} groups",
+            "Give a divisor of the number of chains that is at least 2.",
         )
     each = chains // superchains
     if each * draws == 1:
         raise RunError(
             "superchains",
-            "each would have one chain of one draw, which does not vary",
+            "each group would have one chain of one draw, which has no variance",
             "Give fewer superchains, or more draws.",
         )
     return posterior.map(lambda variable: _compute_nested_rhat(variable, superchains, each, draws))
@@ -58,7 +59,7 @@ def nested_rhat(
 def _compute_nested_rhat(
     variable: xarray.DataArray, superchains: int, each: int, draws: int
 ) -> xarray.DataArray:
-    """Compute it for one variable; for an angle, the larger one of its cosine and its sine."""
+    """Compute nested R-hat of one variable; for an angle, the larger of cosine and sine."""
     if is_angle(variable):
         cos, sin = (
             _compute_nested_rhat(part, superchains, each, draws)

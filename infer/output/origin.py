@@ -1,4 +1,4 @@
-"""The run that a result came from, as long as the result lives; no file keeps it."""
+"""The run that a result came from, as long as the result exists in memory."""
 
 import weakref
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from ..errors import RunError
 from ..run.run import Run
 
-# For larger runs, keeping the draws in both the result and the run takes too much memory.
+# For larger runs, keeping the draws in both the result and the run would take too much memory.
 MAX_BYTES = 2**28
 
 _runs: dict[int, Run] = {}
 
 
 def remember_run(result: Any, run: Run) -> None:
-    """Let `find_run` find the run of a result, until the result is gone."""
+    """Let `find_run` find the run of a result, until the result is deleted."""
     blocks = (block for group in run.groups for own in group.rows for block in own)
     if sum(block.nbytes for block in blocks) > MAX_BYTES:
         return
@@ -22,19 +22,19 @@ def remember_run(result: Any, run: Run) -> None:
 
 
 def find_run(given: Any) -> Run:
-    """Return a run that is given, or the one that a result of `infer.sample` came from.
+    """Return a run as it is, or the run that a result of `infer.sample` came from.
 
     Raises:
-        RunError: No run is known for it.
+        RunError: The run of the result is not known.
     """
     if isinstance(given, Run):
         return given
     if id(given) not in _runs:
         raise RunError(
             "run",
-            f"the run that this {type(given).__name__} came from is not at hand. Only the object "
-            f"that infer.sample returned leads to it, not a copy of it or one read from a file, "
-            f"and only if its run holds at most {MAX_BYTES // 2**20} MB",
+            f"the run that made this {type(given).__name__} is not known. Only the object that "
+            "infer.sample returned leads to its run, not a copy or one read from a file, and only "
+            f"if the run holds at most {MAX_BYTES // 2**20} MB",
             "Give that object, or a run: run = infer.start(model, ...).advance(draws).",
         )
     return _runs[id(given)]

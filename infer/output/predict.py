@@ -1,4 +1,4 @@
-"""Predictions: what a model would observe, given draws of the posterior or of the prior."""
+"""Predictions: draws of what a model observes, given draws of the posterior or the prior."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class Simulated(NamedTuple):
-    """One run of a model: its latent, derived and newly observed values, and its data."""
+    """Values of one run of a model: latent, derived, predicted, and observed ones."""
 
     latent: dict[str, Any]
     derived: dict[str, Any]
@@ -49,24 +49,24 @@ def predict(
     redraw: Sequence[str] = (),
     key: int | Array = 0,
 ) -> Any:
-    """Draw what would be observed, once for each draw of the posterior.
+    """Draw predictions of all observations, one for each draw of the posterior.
 
-    For other conditions change the model's data: `model.with_data(x=new_x, y=None)`, where the
-    new data may have another size. What was observed may be `None` then.
+    To predict under other conditions, change the model's data: `model.with_data(x=new_x, y=None)`.
+    The new data may have another size, and observed data may be `None`.
 
     Args:
         model: What a front end returned, whose observations are declared by `site.observe`; or
-            several of them, as `sample` takes them.
-        posterior: ArviZ data with a posterior of this model; of several models, with the
-            dimension `make_dataset`, as `sample` returns it.
-        redraw: Latent sites to draw from their prior anew, such as the effects of new groups.
-            A site that the posterior does not have is redrawn too.
+            several models, as for `sample`.
+        posterior: ArviZ data with a posterior of this model; for several models, with the
+            dimension `dataset`, as `sample` returns it.
+        redraw: Latent sites to draw from their prior instead, such as the effects of new groups.
+            A site that the posterior does not have is drawn from its prior too.
         key: A seed or a JAX key.
 
     Returns:
-        ArviZ data with `posterior_predictive`, which holds each observation drawn anew and each
-        derived site computed anew, `observed_data` and `constant_data`; of several models, each
-        with the dimension `make_dataset`.
+        ArviZ data with `posterior_predictive`, which holds a new draw of each observation and
+        the recomputed derived sites, `observed_data` and `constant_data`; for several models,
+        each with the dimension `dataset`.
 
     Raises:
         ModelError: The model observes nothing, or the posterior does not fit it.
@@ -79,9 +79,8 @@ def predict(
     if (sets or 1) != len(models):
         raise ModelError(
             "posterior",
-            f"it is of {sets or 'one'} and not of {len(models)} models",
-            "Give the very models that were sampled; the draws of one of several are "
-            "posterior.sel(dataset=i).",
+            f"it has draws of {sets or 'one'} and not of {len(models)} models",
+            "Give the models that were sampled; posterior.sel(dataset=i) has the draws of one.",
         )
     if sets is None:
         return as_arviz(_join_predictions([_predict_one(models[0], values, lead, key)], ()), {})
@@ -92,12 +91,12 @@ def predict(
 
 
 def _count_datasets(posterior: Any) -> int | None:
-    """Count the models that a posterior is of; return None for that of a single model."""
+    """Count the models that a posterior has draws of; return None for a single model."""
     return dict(posterior["posterior"].sizes).get(SET) if "posterior" in posterior else None
 
 
 class _Prediction(NamedTuple):
-    """Arrays by group, and what names their axes."""
+    """Arrays by group, with the names of their axes."""
 
     groups: dict[str, Arrays]
     dims: Mapping[str, Dims]
@@ -107,7 +106,7 @@ class _Prediction(NamedTuple):
 def _predict_one(
     model: Model, values: Arrays, lead: tuple[int, int], key: int | Array
 ) -> _Prediction:
-    """Predict from the posterior of one model, of shapes (*lead, *site)."""
+    """Predict from the posterior of one model, with values of shape (*lead, *site)."""
     flat = {name: a.reshape(-1, *a.shape[2:]) for name, a in values.items()}
     draws, account = simulate(model, flat, int(np.prod(lead)), key)
     predicted = {n: a.reshape(*lead, *a.shape[1:]) for n, a in _select_new(draws).items()}
@@ -130,7 +129,7 @@ def _join_predictions(each: list[_Prediction], sets: tuple[str, ...]) -> dict[st
 
 @checks_arguments("infer.sample_prior")
 def sample_prior(model: Model, draws: int = 1000, *, key: int | Array = 0) -> Any:
-    """Draw from the prior, and what would be observed.
+    """Draw from the prior, with predictions of the observations.
 
     Args:
         model: What a front end returned.
@@ -163,7 +162,7 @@ def _select_new(draws: Simulated) -> Mapping[str, Any]:
         raise ModelError(
             "model",
             "it declares no observation, so there is nothing to predict",
-            "Declare one by site.observe; of a tree, infer.map_trees computes any function.",
+            "Declare one by site.observe; for a tree, infer.map_trees computes any function.",
         )
     return draws.predicted | draws.derived
 
@@ -197,7 +196,7 @@ def _simulate_slice(
     rows = np.minimum(np.arange(begin, begin + size), draws - 1)
     arguments = (model, {n: a[rows] for n, a in values.items()}, root, rows.astype(np.uint32))
     draw = jax.tree.map(np.asarray, called(_run_all, *arguments))
-    # The last slice is padded, so that all are of one shape.
+    # The last slice is padded, so that all have one shape.
     kept = jax.tree.map(lambda a: a[: draws - begin], draw._replace(observed={}))
     return kept._replace(observed=draw.observed)
 
@@ -221,7 +220,7 @@ def _run(
 
 
 def _run_abstractly(model: Model, values: Arrays, root: np.ndarray) -> tuple[Account, int]:
-    """Run abstractly, to learn the names of axes and how many numbers one draw makes.
+    """Run abstractly, to find the names of axes and the number of values per draw.
 
     Raises:
         ModelError: An index among the data is out of range.

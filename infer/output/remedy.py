@@ -17,7 +17,7 @@ def advise_non_centered(density: LogDensity | None) -> str:
     them = "it" if len(names) == 1 else "them"
     return (
         f"the scale of {listed(names, MAX_NAMED)} depends on other sites: write {them} "
-        "non-centered (centered=False; in a NumPyro model, LocScaleReparam)"
+        "non-centered (centered=False, or LocScaleReparam in a NumPyro model)"
     )
 
 

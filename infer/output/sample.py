@@ -1,4 +1,4 @@
-"""The calls that most people make: sample, maximize and fit, each one run from end to end."""
+"""The main calls: sample, maximize and fit, each from model to result."""
 
 from collections.abc import Sequence
 from typing import Any, overload
@@ -27,7 +27,7 @@ from .surroundings import prepare_probe
 from .values import prepare_values
 from .verdict import Verdict, judge_run
 
-# Searches for a mode if no number is named.
+# Default number of searches for a mode.
 SEARCHES = 16
 
 
@@ -48,51 +48,51 @@ def sample(
 ) -> Any:
     """Draw from the posterior of a model, or of each of many in one call.
 
-    Many models must differ in the numbers in their arrays alone, as the same model on many data
-    sets does: `[model.with_data(y=y) for y in data]`, or one frozen at many values. A model made
-    under `vmap`, whose arrays all have one more leading axis, is so many models. Each has its own
+    Several models must differ only in the numbers in their arrays, like one model on many data
+    sets, `[model.with_data(y=y) for y in data]`, or one frozen at many values. A model made under
+    `vmap`, whose arrays all have one more leading axis, counts as several. Each model has its own
     chains, starts, step size and metric; one program serves them all, and none waits for
-    another's draws within a window of warm-up, nor in sampling.
+    another's draws in sampling or within a window of warm-up.
 
     Args:
         model: What a front end returned, or several of them.
         engine: A sampler; by default one is chosen, see `choose`. The attribute `engine_choice`
-            of the result says why, and so does the logger "infer" at level INFO.
-        chains: Number of chains, of each model.
-        draws: Draws per chain: exactly so many, for every chain.
-        warmup: Warm-up draws per chain; by default the engine's for so many chains. HMC and NUTS
-            end it early once the chains agree and the metric whitens their draws, and make at
-            most twice as many if the chains need very different step sizes, or one was moved.
+            of the result gives the reason, as does the logger "infer" at level INFO.
+        chains: Number of chains of each model.
+        draws: Number of draws per chain, the same for every chain.
+        warmup: Warm-up draws per chain; by default the engine decides by the number of chains. HMC
+            and NUTS stop early once the chains agree and the metric whitens their draws, and make
+            at most twice as many if the chains need very different step sizes, or one was moved.
         starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or "initial" (the
-            values that the model was made with, as a tree has them, or "uniform" if the log
+            values that the model was made with, such as those of a tree, or "uniform" if the log
             density is not finite there); constrained values by name, each of a site's shape or
-            with a leading axis of chains; a result that has such values, such as an `Optimum`; or
-            a list with one of these for each chain. For several models, a list has an item for
-            each model. By default "uniform", unless the engine begins at the prior.
-        tuning: What an earlier run learned (`Run.tuning`).
-        key: A seed or a JAX key. Draws depend on it, the chain and the draw alone.
+            with a leading axis of chains; a result that has values, such as an `Optimum`; or a
+            list with one of these for each chain. For several models, a list has an item for
+            each model. By default "uniform", unless the engine starts at the prior.
+        tuning: The tuning of an earlier run (`Run.tuning`).
+        key: A seed or a JAX key. Each draw depends only on the key, the chain and its index.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
-        threads: Programs called at the same time on a CPU; changes no draw.
-        progress: Whether to show a bar; by default where standard error is a terminal.
+        threads: Programs called at the same time on a CPU; does not change the draws.
+        progress: Whether to show a bar; by default if standard error is a terminal.
 
     Returns:
-        ArviZ data; see `to_arviz`. Of several models, all variables, statistics and data have
-        the dimension `dataset`, so that ArviZ's diagnostics come out for each. After an
-        interrupt, the draws made so far. `explain_divergences`, `why_slow` and `verdict` take it,
-        for which its run is kept as long as this object lives, up to 256 MB of draws.
+        ArviZ data; see `to_arviz`. For several models, all variables, statistics and data have
+        the dimension `dataset`, so that ArviZ computes its diagnostics for each. After an
+        interrupt, the draws made so far. `explain_divergences`, `why_slow` and `verdict` accept
+        it; for them its run is kept while this object exists, up to 256 MB of draws.
 
     Warns:
         ModelWarning: Data or coordinates are not used, or a gradient is wrong.
-        SamplingWarning: Something is wrong with the draws, as `verdict` finds it, or chains were
-            moved in warm-up; and what to do. There is one warning for each finding, and all are
-            kept in the attribute `verdict`. To silence them:
+        SamplingWarning: A problem with the draws, as found by `verdict`, and what to do; or
+            chains that warm-up relocated. There is one warning for each finding, and the attribute
+            `verdict` keeps them all. To silence them:
             `warnings.filterwarnings("ignore", category=infer.SamplingWarning)`.
 
     Raises:
         ModelError, EngineError, RunError: As `start` does, before compiling.
-        ModelError: The model says something else whenever its Python code runs.
-        StartError: No finite starting point was found; XLA may be at the loop by then.
-        RunError: No result could be made of the draws; its `run` keeps them.
+        ModelError: The model's log density differs each time its Python code runs.
+        StartError: No finite starting point was found; XLA may be compiling the loop by then.
+        RunError: The draws could not be converted to a result; its `run` keeps them.
         KeyboardInterrupt: Interrupted before every chain had a draw.
     """
     draws = whole("draws", draws, 1)
@@ -101,7 +101,7 @@ def sample(
         model, engine, chains=chains, warmup=warmup, starts=starts, tuning=tuning, key=key,
         group=group, threads=threads, progress=progress,
     )  # fmt: skip
-    # While XLA is still at the loop.
+    # While XLA is still compiling the loop.
     prepare_values(run.density)
     _advance(run, draws).refuse_unless_reproduced()
     data, found = _make_result(run)
@@ -112,7 +112,7 @@ def sample(
 
 
 def _make_result(run: Run) -> tuple[Any, Verdict]:
-    """Make ArviZ data of a run and judge it; if that fails, the error keeps the run."""
+    """Convert a run to ArviZ data and judge it; if that fails, the error keeps the run."""
     try:
         data = to_arviz(run)
         remember_run(data, run)
@@ -120,8 +120,8 @@ def _make_result(run: Run) -> tuple[Any, Verdict]:
     except Exception as error:
         lost = RunError(
             "result",
-            f"the draws are made, but no result could be made of them ({type(error).__name__}: "
-            f"{error})",
+            "sampling finished, but its draws could not be converted to a result "
+            f"({type(error).__name__}: {error})",
             "They are kept: error.run.draws() returns them, and infer.to_arviz(error.run) tries "
             "again.",
         )
@@ -186,9 +186,10 @@ def maximize(
     Args:
         model: What a front end returned, or several of them that share a program; see `sample`.
         engine: `MAP(space="constrained")` or `MAP(space="unconstrained")`; the modes differ.
-        starts: How many starts: uniform ones, but the first is at the values that the model was
-            made with, if it has them, as a tree does. Or where the searches begin, as in `sample`:
-            one for given values, one for each item of a list, or 16 for "uniform" and "prior".
+        starts: Number of starts, which are uniform, except that the first is at the values that
+            the model was made with, if it has them, as a tree does. Or where the searches start,
+            as in `sample`: one for given values, one for each item of a list, or 16 for "uniform"
+            and "prior".
         key: A seed or a JAX key.
         threads: Programs called at the same time on a CPU.
 
@@ -196,19 +197,19 @@ def maximize(
         The best optimum, with those of all starts; for several models a list of them.
 
     Warns:
-        FitWarning: Something is wrong with it, and what to do; kept as its `findings`. The search
-            did not converge, the log density seems to grow without bound, it rises from where the
-            search ended, other places are as high, or only one of several searches came there.
+        FitWarning: A problem with the mode, and what to do; kept as its `findings`. The search
+            did not converge, the log density seems to grow without bound or rises from where the
+            search ended, other places are equally high, or only one of several searches got there.
 
     Raises:
-        EngineError: No space is named, or the engine finds no modes.
+        EngineError: No space is given, or the engine does not search for modes.
         ModelError, StartError: As `sample` does.
     """
     engine = MAP() if engine is None else engine
     _refuse_other_engines(engine, MAP, "maximize")
     count, how = _read_searches(model, engine, starts)
     run = start(model, engine, chains=count, starts=how, key=key, threads=threads, progress=False)
-    # While XLA is still at the loop.
+    # While XLA is still compiling the loop.
     if "minibatch" not in run.density.offers:
         prepare_probe(run.density)
     found = read_optima(run.advance(1))
@@ -217,7 +218,7 @@ def maximize(
 
 
 def _read_searches(model: Any, engine: MAP, starts: Any) -> tuple[int, Any]:
-    """Count the searches that starts are for, and say where each begins."""
+    """Return the number of searches, and where each one starts."""
     density = make_family(model, jacobian=engine.needs.jacobian).member(0)
     if is_whole(starts) or isinstance(starts, bool | float):
         count = whole("starts", starts, 1)
@@ -229,7 +230,7 @@ def _read_searches(model: Any, engine: MAP, starts: Any) -> tuple[int, Any]:
 
 
 def _warn(findings: Sequence[Sequence[str]]) -> None:
-    """Warn of what is wrong with each of several results; of many models, of each finding once."""
+    """Warn of the findings of each of several results."""
     for index, own in enumerate(findings):
         for finding in own:
             which = f"models[{index}]: " if len(findings) > 1 else ""
@@ -261,24 +262,24 @@ def fit(
     Args:
         model: What a front end returned, or several of them that share a program; see `sample`.
         engine: By default `ADVI("mean_field")`.
-        starts: Where the mean begins; as in `sample`.
-        epochs: Maximum number of epochs, of 50 steps each, before the fit is cut short.
+        starts: Where the mean starts; as in `sample`.
+        epochs: Maximum number of epochs, of 50 steps each.
         key: A seed or a JAX key.
         progress: Whether to show a bar.
 
     Returns:
-        The approximation, whose `converged` tells whether the stop rule was met; for several
+        The approximation, whose `converged` says whether the stopping rule was met; for several
         models a list of them.
 
     Warns:
-        FitWarning: The fit did not converge, or its `khat` is above 0.7, and what to do; kept as
+        FitWarning: The fit did not converge, or its `khat` is above 0.7; and what to do. Kept as
             its `findings`.
     """
     engine = ADVI() if engine is None else engine
     _refuse_other_engines(engine, ADVI, "fit")
     epochs = None if epochs is None else whole("epochs", epochs, 0)
     run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)
-    # While XLA is still at the loop.
+    # While XLA is still compiling the loop.
     prepare_findings(run.density)
     found = read_approximations(run)
     _warn([one.findings for one in found])

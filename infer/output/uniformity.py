@@ -1,10 +1,10 @@
-"""How likely ranks as uneven as these are where every rank is as likely as any other.
+"""The probability that uniform ranks are as uneven as given ones.
 
-The number of ranks below r, among n, is binomial for each r. The statistic is the smallest of the
-two-sided probabilities of these numbers over all r, so it sees a shift, a spread and a heap alike.
-Its own distribution is computed, not simulated: the counts of the ranks are Poisson numbers given
-their sum, so the probability that the cumulated counts stay within bounds is a chain of
-convolutions.
+The number of ranks below r, among n, is binomial for each r. The statistic is the smallest
+two-sided probability of these numbers over all r, so it is sensitive to a shift, a spread and a
+cluster alike. Its distribution is computed, not simulated: the counts of the ranks are independent
+Poisson numbers conditioned on their sum, so the probability that the cumulative counts stay within
+bounds is a chain of convolutions.
 
 Source: Säilynoja, Bürkner & Vehtari (2022), Graphical test for discrete uniformity and its
     applications, arXiv 2103.10522, section 2 and appendix A.
@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Halvings in the search for the level of a band: to three digits from 1e-12 on.
+# Bisection steps in the search for the level of a band, from 1e-12 on.
 _HALVINGS = 50
 
 
 class Band(NamedTuple):
-    """Between which numbers the counts of ranks below 1, 2, ... stay, both included."""
+    """Bounds of the counts of ranks below 1, 2, ..., both inclusive."""
 
     low: np.ndarray
     high: np.ndarray
@@ -29,25 +29,25 @@ def compute_p_value(ranks: np.ndarray, largest: int) -> float:
     """Compute the probability that uniform ranks are at least as uneven.
 
     Args:
-        ranks: Whole numbers from 0 to `largest`, shape (n,).
-        largest: The largest rank that can be.
+        ranks: Integers from 0 to `largest`, shape (n,).
+        largest: The largest possible rank.
 
     Returns:
-        The probability; small where the ranks are not uniform.
+        The probability; small if the ranks are not uniform.
     """
     tails = _Tails(len(ranks), largest)
     level = min(tails.level(count_below(ranks, largest)), 1.0)
-    # A touch more, so that counts as unlikely as these are outside.
+    # Slightly more, so that counts exactly as unlikely as these are outside.
     return float(1 - _probability_within(tails.band(level * (1 + 1e-9)), len(ranks)))
 
 
 def find_band(count: int, largest: int, false_alarm: float) -> Band:
-    """Find the narrowest band that uniform ranks leave with no more than a given probability.
+    """Find the narrowest band that uniform ranks leave with at most a given probability.
 
     Args:
         count: Number of ranks.
-        largest: The largest rank that can be.
-        false_alarm: Probability that the cumulated counts are outside somewhere.
+        largest: The largest possible rank.
+        false_alarm: Probability that the cumulative counts leave the band anywhere.
     """
     tails = _Tails(count, largest)
     low, high = np.log(1e-12), 0.0
@@ -64,7 +64,7 @@ def count_below(ranks: np.ndarray, largest: int) -> np.ndarray:
 
 
 class _Tails:
-    """Tails of the binomial numbers of ranks below each r."""
+    """Tail probabilities of the binomial numbers of ranks below each r."""
 
     def __init__(self, count: int, largest: int) -> None:
         share = np.arange(1, largest + 1)[:, None] / (largest + 1)
@@ -76,12 +76,12 @@ class _Tails:
         self._high = np.minimum(np.cumsum(mass[:, ::-1], 1)[:, ::-1], 1.0)
 
     def level(self, counts: np.ndarray) -> float:
-        """Twice the smallest tail of these counts."""
+        """Return twice the smallest tail probability of these counts."""
         rows = np.arange(len(counts))
         return 2 * float(min(self._low[rows, counts].min(), self._high[rows, counts].min()))
 
     def band(self, level: float) -> Band:
-        """Counts of which both tails are above half the level."""
+        """Return the counts for which both tail probabilities are above half the level."""
         inside = (2 * self._low > level) & (2 * self._high > level)
         low = np.where(inside.any(1), inside.argmax(1), 1)
         high = np.where(inside.any(1), inside.shape[1] - 1 - inside[:, ::-1].argmax(1), 0)
@@ -89,7 +89,7 @@ class _Tails:
 
 
 def _probability_within(within: Band, count: int) -> float:
-    """Probability that the cumulated counts of uniform ranks stay within a band."""
+    """Compute the probability that the cumulative counts of uniform ranks stay within a band."""
     number = np.arange(count + 1)
     log_factorial = _log_factorial(count)
     mean = count / (len(within.low) + 1)

@@ -1,4 +1,4 @@
-"""Turn positions of the flat vector into named values, in slices of fixed size."""
+"""Map positions of the flat vector to named values, in slices of fixed size."""
 
 from math import prod
 
@@ -13,7 +13,7 @@ from .slices import cut, mapped, rows_of
 
 
 def prepare_values(density: LogDensity) -> None:
-    """Begin to compile what `constrain_all` and `compute_observed` will ask for."""
+    """Start to compile the programs of `constrain_all` and `compute_observed`."""
     blank = np.zeros((rows_of(density.size), density.size), jnp.result_type(float))
     prepare(_constrain, (), (density, blank), "kernels")
     prepare(_observe, (), (density,), "kernels")
@@ -27,7 +27,7 @@ def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.nd
     """
     batch, size = positions.shape[:-1], positions.shape[-1]
     flat = positions.reshape(-1, size)
-    # Slices are of one size whatever the number of draws, so that it compiles nothing.
+    # Slices have a fixed size, so that another number of draws compiles nothing.
     slices = cut(flat, rows_of(size))
     blank = np.zeros((rows_of(size), size), flat.dtype)
     made, _ = program(_constrain, (), (density, blank), "kernels")
@@ -48,7 +48,7 @@ def _constrain(density: LogDensity, positions: Array) -> dict[str, Array]:
 
 
 def compute_observed(density: LogDensity) -> dict[str, np.ndarray]:
-    """Return what a model observes, by name, on the host."""
+    """Return the observed data of a model, by name, on the host."""
     made, _ = program(_observe, (), (density,), "kernels")
     assert isinstance(made, Program)
     return {name: np.asarray(a) for name, a in made.call(density).items()}

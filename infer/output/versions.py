@@ -1,4 +1,4 @@
-"""The one place that knows which ArviZ is installed: 0.x or 1.x."""
+"""All that depends on the version of ArviZ: 0.x or 1.x."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ HAS_DATA_TREE = int(arviz.__version__.split(".")[0]) >= 1
 
 
 def as_arviz(groups: Mapping[str, xarray.Dataset], attributes: Mapping[str, Any]) -> Any:
-    """Make what the installed ArviZ takes: an InferenceData (0.x) or a DataTree (1.x)."""
+    """Convert groups to the type of the installed ArviZ: InferenceData (0.x) or DataTree (1.x)."""
     if HAS_DATA_TREE:
         tree = xarray.DataTree.from_dict(dict(groups))
         tree.attrs = dict(attributes)
@@ -22,9 +22,10 @@ def as_arviz(groups: Mapping[str, xarray.Dataset], attributes: Mapping[str, Any]
 def pareto_k(log_ratios: np.ndarray) -> float:
     """Estimate the Pareto shape k of importance ratios in double precision, by ArviZ.
 
-    Ratios that are equal to rounding have no tail: k is minus infinity, where ArviZ has no
-    answer. If one is infinite or NaN, or half of them are zero, they have no law to speak of: k is
-    infinity. Source: Vehtari et al. (2024), Pareto smoothed importance sampling.
+    For ratios that are equal up to rounding k is minus infinity; ArviZ returns no value then. If a
+    ratio is infinite or NaN, or more than half of them are zero, k is infinity.
+
+    Source: Vehtari et al. (2024), Pareto smoothed importance sampling.
     """
     ratios = np.asarray(log_ratios, np.float64)
     zero = np.isneginf(ratios)
@@ -37,6 +38,6 @@ def pareto_k(log_ratios: np.ndarray) -> float:
     if HAS_DATA_TREE:
         from arviz_stats.base import array_stats  # pyright: ignore[reportMissingImports]
 
-        # ArviZ 1 takes log likelihoods, whose negatives are the log ratios of leave-one-out.
+        # ArviZ 1 takes log likelihoods, which are minus the log ratios of leave-one-out.
         return float(array_stats.psislw(-ratios)[1])
     return float(arviz.psislw(ratios)[1])

@@ -148,7 +148,7 @@ def test_a_stacked_model_is_sampled_as_the_list_is(listed):
     np.testing.assert_allclose(
         predicted.mean(("chain", "draw", "y_dim_0")), MEANS, atol=5 * np.sqrt(4 / 3 / 200)
     )
-    with pytest.raises(ModelError, match="it is of 3 and not of 2 models"):
+    with pytest.raises(ModelError, match="it has draws of 3 and not of 2 models"):
         infer.predict(each[:2], wanted)
 
 

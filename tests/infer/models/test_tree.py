@@ -303,7 +303,7 @@ def test_tree_of_returns_a_mode_in_the_users_own_type():
 
 
 def test_tree_of_refuses_results_without_a_tree():
-    with pytest.raises(infer.ModelError, match="a float holds no posterior"):
+    with pytest.raises(infer.ModelError, match="a float has no posterior"):
         infer.tree_of(line(), 3.0)
     with pytest.raises(infer.ModelError, match=r"slope: no value is given.*for noise"):
         infer.tree_of(line(), {"noise": 1.0})

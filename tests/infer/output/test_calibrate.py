@@ -64,7 +64,7 @@ def test_observed_data_are_not_read(found):
 def test_a_calibration_prints_and_plots(found):
     text = str(found)
     assert "12 simulations are uniform" in text
-    assert f"one of {found.thin} kept" in text
+    assert f"thinned by {found.thin}" in text
     assert text.count("mean[") == 3
     figure = found.plot(most=5)
     assert [axis.get_title() for axis in figure.axes[:5]] == [own.name for own in found.lines[:5]]
@@ -120,7 +120,7 @@ def test_a_prior_that_is_cut_off_is_named():
 
 def test_an_observation_that_cannot_be_drawn_is_named():
     refused(LINE.view(likelihood=0.5), "y: ", "view")
-    refused(LINE.condition(slope=1.0), "slope: ", "cannot be drawn anew")
+    refused(LINE.condition(slope=1.0), "slope: ", "new data cannot be drawn")
     refused(infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real()}), "x: ", "no prior")
 
     def silent(site):
@@ -150,7 +150,7 @@ def test_a_frozen_site_must_not_depend_on_drawn_sites():
     assert "spread" not in infer.calibrate(model.freeze(spread=2.0), **few).ranks
 
 
-def test_numbers_that_make_no_sense_are_refused():
+def test_invalid_numbers_are_refused():
     with pytest.raises(infer.RunError, match="chains"):
         infer.calibrate(LINE, draws=99, chains=2)
     with pytest.raises(infer.RunError, match="thin"):

@@ -101,5 +101,5 @@ def test_large_results_are_made_in_small_slices(model):
 
 
 def test_values_without_chains_are_refused(model):
-    with pytest.raises(infer.ModelError, match="do not share axes of chains and draws"):
+    with pytest.raises(infer.ModelError, match="same leading axes of chains and draws"):
         infer.map_trees(curve, model, {"slope": 1.0, "power": np.ones(2)})

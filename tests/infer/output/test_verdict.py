@@ -294,7 +294,7 @@ def test_sample_reports_relocated_chains_with_both_places():
     with pytest.warns(infer.SamplingWarning, match="warm-up moved chains") as caught:
         data = infer.sample(model, infer.NUTS(), **options)
     (only,) = [str(w.message) for w in caught if "moved chains" in str(w.message)]
-    left, reached = only.split("Chain 0 left ")[1].split(" for ")[:2]
+    left, reached = only.split("Chain 0 went from ")[1].split(" to ")[:2]
     at = [float(part.split("place[0] = ")[1].split(",")[0]) for part in (left, reached)]
     np.testing.assert_allclose(at, [20.0, 0.0], atol=5)
     assert "place[1] = " in left
@@ -313,7 +313,7 @@ def test_a_result_leads_to_its_run_while_it_exists(tmp_path):
     assert infer.why_slow(data).sampled == infer.why_slow(run).sampled
     assert str(infer.verdict(data)) == str(infer.verdict(run))
     for lost in (copy.copy(data), {}):
-        with pytest.raises(infer.RunError, match="the run that this .* came from is not at hand"):
+        with pytest.raises(infer.RunError, match="the run that made this .* is not known"):
             infer.why_slow(lost)
     known = len(origin._runs)
     del data
