@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from ..types import Scalar, Vector
 _NO_REVERSE = "Reverse-mode differentiation does not work for lax.while_loop"
 
 
+@runtime_checkable
 class Terms(Protocol):
     """A log density that can be evaluated term by term."""
 
