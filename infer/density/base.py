@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array
 
 from bijectors.joint import Joint
@@ -29,7 +28,7 @@ from ..types import Scalar, Vector
 from .differentiating import naming_looping_term
 from .labels import label_coordinate
 from .normal_prior import find_not_normal, normal_prior
-from .readers import CheckedValues, ConstrainedReader, FlatReader, refuse_outside
+from .readers import CheckedValues, ConstrainedReader, FlatReader, as_inexact, refuse_outside
 
 
 class LogDensity(Target):
@@ -223,7 +222,7 @@ class LogDensity(Target):
         """
         given = {n: v if isinstance(v, jax.Array) else np.asarray(v) for n, v in values.items()}
         self.check_names(given)
-        arrays = {s.name: _as_inexact(given[s.name]) for s in self.latent}
+        arrays = {s.name: as_inexact(given[s.name]) for s in self.latent}
         reader = CheckedValues(arrays, self.model.rules)
         # Inside a scan the sets of single steps are traced; those of the whole series are not.
         for declaration in self.model.run(reader).declarations:
@@ -338,12 +337,3 @@ def _refuse_without_log_det(sites: tuple[Site, ...]) -> None:
                 'Freeze it, or infer the arrays inside it; MAP(space="constrained") needs no '
                 "Jacobian.",
             )
-
-
-def _as_inexact(value: np.ndarray | Array) -> Array:
-    dtype = jnp.result_type(complex if jnp.iscomplexobj(value) else float)
-    if isinstance(value, Tracer):
-        return value.astype(dtype)
-    # A concrete number stays concrete inside a program that is being traced.
-    with jax.ensure_compile_time_eval():
-        return jnp.asarray(value, dtype)

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
 from bijectors.base import Image
@@ -93,3 +95,13 @@ def refuse_outside(declaration: Declaration, value: Array) -> None:
             f"the value {np.asarray(value)} lies outside {declaration.constraint!r}",
             "Give a value inside the set, or declare another constraint.",
         )
+
+
+def as_inexact(value: np.ndarray | Array) -> Array:
+    """Convert a value to JAX's floating or complex type; a concrete one stays concrete."""
+    dtype = jnp.result_type(complex if jnp.iscomplexobj(value) else float)
+    if isinstance(value, Tracer):
+        return value.astype(dtype)
+    # A concrete number stays concrete inside a program that is being traced.
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(value, dtype)

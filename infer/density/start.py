@@ -140,14 +140,15 @@ def _flatten_initial(density: LogDensity) -> np.ndarray:
     initial = density.model.initial_values()
     values = {site.name: initial[site.name] for site in density.latent}
     try:
-        made, _ = program(_flatten, (), (density, values), "brief")
+        made, _ = program(flatten_values, (), (density, values), "brief")
     except BijectorError:
         return np.full(density.size, np.nan)
     assert isinstance(made, Program)
     return np.asarray(made.call(density, values))
 
 
-def _flatten(density: LogDensity, values: dict[str, Array]) -> Array:
+def flatten_values(density: LogDensity, values: dict[str, Array]) -> Array:
+    """Map constrained values of all latent sites to the flat vector, without checking them."""
     reader = Values(values, density.model.rules)
     density.model.run(reader)
     return reader.flattener.flat().astype(jnp.result_type(float))

@@ -15,12 +15,12 @@ from ..counts import whole
 from ..density.base import LogDensity
 from ..density.chain_starts import Starts
 from ..density.family import Family
+from ..density.start import flatten_values
 from ..engines.base import Engine
 from ..engines.nuts import NUTS
 from ..errors import RunError
 from ..models.changes.observe import observing
 from ..models.model import Model
-from ..models.readers import Values
 from ..numerics.keys import make_key
 from ..programs.native import called
 from ..run.run import Run
@@ -88,20 +88,21 @@ def calibrate(
         model: What a front end returned. Each latent site has a prior to draw from, and each
             observation is declared as one.
         engine: A sampler; by default `NUTS()`.
-        simulations: Number of data sets. Among 200, a posterior whose sd is a third too small is
-            seen nearly always; one of a tenth takes 2000.
-        draws: Draws kept of each posterior: ranks go from 0 to this number.
-        thin: Keep every so-manieth draw; by default found as said above, 64 at most.
-        false_alarm: Most probability that `uniform` is False where all ranks are uniform.
-        chains: Chains of each data set; a divisor of `draws`.
+        simulations: Number of data sets. With 200, a standard deviation that is too small by a
+            third is detected nearly always; detecting a tenth takes 2000.
+        draws: Number of draws kept from each posterior: ranks go from 0 to this number.
+        thin: Keep every `thin`-th draw; by default chosen as described above, at most 64.
+        false_alarm: Upper bound of the probability that `uniform` is False although all ranks are
+            uniform.
+        chains: Number of chains for each data set; a divisor of `draws`.
         warmup: Warm-up draws per chain, as in `sample`.
         starts: As in `sample`.
         key: A seed or a JAX key.
-        threads: Programs called at the same time on a CPU; changes no rank.
-        progress: Whether to show a bar; by default where standard error is a terminal.
+        threads: Programs called at the same time on a CPU; does not change the ranks.
+        progress: Whether to show a bar; by default if standard error is a terminal.
 
     Returns:
-        The ranks and the verdict; `print` it, or look at its `plot`.
+        The ranks and the verdict; `print` it, or call its `plot`.
 
     Raises:
         ModelError: The model has no joint density of values and data to draw from: it has a site
@@ -171,13 +172,7 @@ def _simulate(
 def _flatten_truths(family: Family, values: dict[str, np.ndarray]) -> np.ndarray:
     """Map the values of each simulation to its flat vector, shape (simulations, size)."""
     each = [{name: a[i] for name, a in values.items()} for i in range(family.count)]
-    return np.stack([called(_flatten, family.member(i), own) for i, own in enumerate(each)])
-
-
-def _flatten(density: LogDensity, values: dict[str, Array]) -> Array:
-    reader = Values(values, density.model.rules)
-    density.model.run(reader)
-    return reader.flattener.flat()
+    return np.stack([called(flatten_values, family.member(i), own) for i, own in enumerate(each)])
 
 
 def _refuse_frozen(family: Family, positions: np.ndarray) -> None:

@@ -130,7 +130,7 @@ def _make_result(run: Run) -> tuple[Any, Verdict]:
 
 
 def refuse_unless_sampler(engine: Engine | None) -> None:
-    """Raise where an engine draws nothing from the posterior."""
+    """Raise if an engine is not a sampler."""
     refuse_unless_engine(engine)
     if engine is not None and engine.result != "draws":
         call = "maximize" if engine.result == "optimum" else "fit"
@@ -140,13 +140,13 @@ def refuse_unless_sampler(engine: Engine | None) -> None:
 
 
 def _refuse_other_engines(engine: Any, kind: type[Engine], call: str) -> None:
-    """Raise where a call gets an engine whose results are of another kind."""
+    """Raise if an engine gives results of another kind than a call returns."""
     refuse_unless_engine(engine)
     if engine.result != kind.result:
         name = kind.__name__
         raise EngineError(
             type(engine).__name__,
-            f"infer.{call} works with {name} alone",
+            f"infer.{call} works only with {name}",
             f"Give infer.{name}(...), or call infer.sample(model, ...) for draws of the posterior.",
         )
 

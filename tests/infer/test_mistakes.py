@@ -272,8 +272,8 @@ def test_a_wrong_type_instead_of_a_model_or_an_engine():
     assert kind.endswith("Make one: infer.NUTS(...).")
     assert number.startswith("engine: 1000 is given")
     assert "draws=1000" in number
-    assert mode.startswith("NUTS: infer.maximize works with MAP alone")
-    assert fit.startswith("NUTS: infer.fit works with ADVI alone")
+    assert mode.startswith("NUTS: infer.maximize works only with MAP")
+    assert fit.startswith("NUTS: infer.fit works only with ADVI")
     assert len(lists) == 3
     assert all("a list of 2 models is given to a call that takes one" in told for told in lists)
     assert one.startswith("models[1]: a function is given")
