@@ -1,4 +1,4 @@
-"""Mistakes made on purpose, each with the error it meets, as docs/errors.md.
+"""Deliberate mistakes, each with the error it raises, as docs/errors.md.
 
 python benchmarks/mistakes.py > docs/errors.md
 """
@@ -20,10 +20,9 @@ from bijectors.errors import ExplainedError
 
 PREAMBLE = """# Errors
 
-Every error of Pushforward says where it is, what was found there, and how to mend it. They come
-before anything compiles, except if numbers alone reveal the mistake. Below, mistakes are made on
-purpose, as `python benchmarks/mistakes.py` makes and prints them. Each piece of code follows these
-imports:
+Every error of Pushforward says where it is, what was found there, and how to mend it. Errors are
+raised before anything compiles, unless only numbers reveal the mistake. Here are some deliberate
+mistakes, as `python benchmarks/mistakes.py` prints them. Each piece of code follows these imports:
 
 ```python
 import bijectors as bj
@@ -39,17 +38,17 @@ import numpyro.distributions as dist
 | `ModelError` | a model cannot be used as it stands; `error.where` names the site |
 | `StartError` | no usable starting point; `error.where` names the term |
 | `EngineError` | an engine cannot run on this density, or its settings make no sense |
-| `RunError` | a run cannot go on as asked; if no result could be made of it, `error.run` keeps it |
+| `RunError` | a run cannot continue as asked; `error.run` keeps a run whose result failed |
 | `CallError` | a call takes no such argument; it is a `TypeError` too |
 | `BijectorError` | a set, a map or a rule cannot be used as asked |
 
-What is probably a mistake, and may be meant, is a warning instead, an `infer.ModelWarning`: data or
-coordinates that nothing in the model depends on, numbers that lose their digits in single
-precision, and gradients that are not those of the log density.
+What is probably a mistake, but may be intended, is an `infer.ModelWarning` instead: data or
+coordinates that the model does not use, numbers that lose their digits in single precision, and
+gradients that disagree with the log density.
 
-All derive from `bijectors.errors.ExplainedError`, and so from `ValueError`. Three calls help to
-find out more: `print(model.table())`, `print(infer.explain(model))` and `infer.check(model)`; see
-[](density.md)."""
+All errors derive from `bijectors.errors.ExplainedError`, and so from `ValueError`. Three calls help
+to find out more: `print(model.table())`, `print(infer.explain(model))` and
+`infer.check(model)`; see [](density.md)."""
 
 
 def data_that_hold_nan():
@@ -59,7 +58,7 @@ def data_that_hold_nan():
 
 
 def data_of_another_shape():
-    """One mean too many. Plain broadcasting would make rows that nobody asked for."""
+    """There is one mean too many. Plain broadcasting would make unwanted rows."""
 
     def model(site, y):
         mean = site("mean", dist.Normal(jnp.zeros(4), 1.0))
@@ -78,7 +77,7 @@ def a_name_used_twice():
 
 
 def a_discrete_latent_site():
-    """Gradients move continuous values alone."""
+    """Gradients exist only for continuous values."""
 
     def model(site, y):
         component = site("component", dist.Categorical(jnp.array([0.3, 0.7])))
@@ -98,13 +97,13 @@ def a_sum_forgotten():
 
 
 def a_start_outside_its_set():
-    """A scale is given as a logarithm, where the model has the scale itself."""
+    """The logarithm of a scale is given, but the model has the scale itself."""
     model = infer.model(lambda site: site("scale", dist.HalfNormal(1.0)))
     infer.sample(model, starts={"scale": -0.5})
 
 
 def a_likelihood_that_is_nowhere_finite():
-    """A support that the data lie outside of: no start can mend it."""
+    """The data lie outside the support, whatever the start."""
 
     def model(site, y):
         rate = site("rate", dist.HalfNormal(1.0))
@@ -114,7 +113,7 @@ def a_likelihood_that_is_nowhere_finite():
 
 
 def numpy_on_traced_data():
-    """Data are arguments of the compiled program, which NumPy cannot look into."""
+    """Data are arguments of the compiled program, which NumPy cannot read."""
 
     def model(site, group, y):
         level = site("level", dist.Normal(0.0, 1.0), shape=(len(np.unique(group)),))
@@ -124,7 +123,7 @@ def numpy_on_traced_data():
 
 
 def an_index_out_of_range():
-    """XLA takes the nearest entry without a word. Data are known before a run, and are checked."""
+    """XLA would silently take the nearest entry. Data are known before a run, and are checked."""
 
     def model(site, group, y):
         level = site("level", dist.Normal(0.0, 1.0), shape=(3,))
@@ -133,8 +132,8 @@ def an_index_out_of_range():
     infer.sample(infer.model(model, group=np.array([1, 2, 3]), y=np.zeros(3)))
 
 
-def a_leaf_that_nobody_mentions():
-    """Is the offset to be inferred, or held? A guess would be wrong half of the time."""
+def a_leaf_without_a_rule():
+    """Shall the offset be inferred or fixed? A guess would be wrong half of the time."""
     tree = {"slope": 0.0, "offset": 1.0}
 
     def log_likelihood(tree, y):
@@ -144,19 +143,19 @@ def a_leaf_that_nobody_mentions():
 
 
 def a_mode_asked_for_as_a_sample():
-    """MAP finds one point; it draws none."""
+    """MAP finds one point; it makes no draws."""
     model = infer.model(lambda site: site("x", dist.Normal(0.0, 1.0)))
     infer.sample(model, infer.MAP(space="constrained"))
 
 
 def a_keyword_of_another_library():
-    """NumPyro, PyMC, BlackJAX, Stan and TFP each have their own words for the same things."""
+    """NumPyro, PyMC, BlackJAX, Stan and TFP have other names for the same settings."""
     model = infer.model(lambda site: site("x", dist.Normal(0.0, 1.0)))
     infer.sample(model, num_samples=1000)
 
 
 def an_if_on_a_latent_value():
-    """The program is made before a value is known, so that Python cannot branch on it."""
+    """The program is traced before values are known, so Python cannot branch on them."""
 
     def model(site):
         x = site("x", dist.Normal(0.0, 1.0))
@@ -166,8 +165,8 @@ def an_if_on_a_latent_value():
     infer.sample(infer.model(model))
 
 
-def words_among_the_data():
-    """Arrays hold numbers. Words and categories need whole numbers that stand for them."""
+def strings_in_the_data():
+    """Arrays hold numbers. Words and categories need integer codes."""
 
     def model(site, school, y):
         level = site("level", dist.Normal(0.0, 1.0), shape=(2,))
@@ -196,11 +195,11 @@ MISTAKES = (
     a_likelihood_that_is_nowhere_finite,
     numpy_on_traced_data,
     an_index_out_of_range,
-    a_leaf_that_nobody_mentions,
+    a_leaf_without_a_rule,
     a_mode_asked_for_as_a_sample,
     a_keyword_of_another_library,
     an_if_on_a_latent_value,
-    words_among_the_data,
+    strings_in_the_data,
     a_function_for_numpyro,
 )
 
@@ -224,13 +223,13 @@ def code(mistake: Callable[[], None]) -> str:
 
 
 def place(mistake: Callable[[], None], found: re.Match) -> str:
-    """Count the lines of the piece of code, rather than those of this file."""
+    """Number lines by the piece of code, not by this file."""
     lines = [line.strip() for line in code(mistake).splitlines()]
     return f"model.py, line {lines.index(found[1]) + 1}: `{found[1]}`"
 
 
 def message(mistake: Callable[[], None]) -> str:
-    """Return what a mistake raises."""
+    """Return the error that a mistake raises."""
     try:
         mistake()
     except ExplainedError as error:
