@@ -42,14 +42,14 @@ def refuses(make, error, *words):
         assert word in str(caught.value)
 
 
-def test_nan_in_the_data():
+def test_nan_in_the_data_is_refused():
     def make():
         return infer.model(lambda site, y: None, y=np.array([1.0, np.nan, 2.0]))
 
     refuses(make, infer.ModelError, "y:", "1 NaN of 3", "index (1,)", "Drop these rows")
 
 
-def test_nan_in_data_that_the_function_closes_over():
+def test_nan_in_data_that_the_function_closes_over_is_refused():
     y = np.array([[1.0, 2.0], [np.nan, 2.0]])
 
     def make():
@@ -58,7 +58,7 @@ def test_nan_in_data_that_the_function_closes_over():
     refuses(make, infer.ModelError, "height:", "NaN", "(1, 0)")
 
 
-def test_an_unknown_constraint():
+def test_an_unknown_constraint_is_refused():
     class Odd(bj.Constraint):
         @property
         def event_ndims(self):
@@ -73,7 +73,7 @@ def test_an_unknown_constraint():
     refuses(make, bj.BijectorError, "x:", "Odd", "Simplex", "rules=")
 
 
-def test_a_duplicate_name():
+def test_a_duplicate_name_is_refused():
     def twice(site):
         site("mu", dist.Normal(0, 1))
         site("mu", dist.Normal(0, 1))
@@ -81,39 +81,39 @@ def test_a_duplicate_name():
     refuses(lambda: infer.model(twice), infer.ModelError, "mu:", "declared twice", "scope")
 
 
-def test_a_name_of_a_dimension():
+def test_a_name_of_a_dimension_is_refused():
     def make():
         return infer.model(lambda site: site("a", dist.Normal(0, 1)), coords={"a": [1, 2]})
 
     refuses(make, infer.ModelError, "a: a dimension has this name")
 
 
-def test_a_missing_name():
+def test_a_missing_name_is_refused():
     model = infer.declared(lambda v: -(v["x"] ** 2) - v["y"] ** 2, {"x": bj.Real(), "y": bj.Real()})
     with pytest.raises(infer.ModelError, match=r"y: no value is given.*x, y"):
         infer.start(model, infer.NUTS(), chains=1, starts={"x": 0.0})
 
 
-def test_a_name_that_is_not_a_site():
+def test_a_name_that_is_not_a_site_is_refused():
     model = infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real()})
     with pytest.raises(infer.ModelError, match=r"z: a value is given.*x"):
         infer.start(model, infer.NUTS(), chains=1, starts={"x": 0.0, "z": 1.0})
 
 
-def test_an_empty_name():
+def test_an_empty_name_is_refused():
     refuses(
         lambda: infer.model(lambda site: site("", dist.Normal(0, 1))), infer.ModelError, "non-empty"
     )
 
 
-def test_a_discrete_latent_site():
+def test_a_discrete_latent_site_is_refused():
     def count(site):
         site("k", dist.Poisson(3.0))
 
     refuses(lambda: infer.model(count), bj.BijectorError, "k:", "discrete", "MixtureSameFamily")
 
 
-def test_shapes_that_do_not_fit():
+def test_shapes_that_do_not_fit_are_refused():
     def mismatch(site, y):
         mu = site("mu", dist.Normal(jnp.zeros(4), 1))
         site.observe("y", dist.Normal(mu, 1), y)
@@ -124,7 +124,7 @@ def test_shapes_that_do_not_fit():
     refuses(make, infer.ModelError, "y:", "shape (3,)", "batch shape (4,)")
 
 
-def test_dims_that_do_not_fit():
+def test_dims_that_do_not_fit_are_refused():
     def mismatch(site):
         site("mu", dist.Normal(jnp.zeros(4), 1), dims="school")
 
@@ -134,7 +134,7 @@ def test_dims_that_do_not_fit():
     refuses(make, infer.ModelError, "mu:", "'school'", "3", "4")
 
 
-def test_a_dimension_without_a_size():
+def test_a_dimension_without_a_size_is_refused():
     refuses(
         lambda: infer.model(lambda site: site("mu", dist.Normal(0, 1), dims="school")),
         infer.ModelError,
@@ -144,28 +144,28 @@ def test_a_dimension_without_a_size():
     )
 
 
-def test_a_log_density_that_is_not_a_scalar():
+def test_a_log_density_that_is_not_a_scalar_is_refused():
     def make():
         return infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real(shape=(3,))})
 
     refuses(make, infer.ModelError, "log density", "(3,)", "jnp.sum")
 
 
-def test_a_model_without_latent_sites():
+def test_a_model_without_latent_sites_is_refused():
     def none(site, y):
         site.observe("y", dist.Normal(0, 1), y)
 
     refuses(lambda: infer.model(none, y=np.zeros(3)), infer.ModelError, "no latent site", "site(")
 
 
-def test_a_prior_that_is_not_a_distribution():
+def test_a_prior_that_is_not_a_distribution_is_refused():
     refuses(lambda: infer.model(lambda site: site("x", 3.0)), infer.ModelError, "x:", "float")
     refuses(
         lambda: infer.model(lambda site: site("x", bj.Positive())), infer.ModelError, "site.param"
     )
 
 
-def test_non_centering_without_a_location_and_scale():
+def test_non_centering_without_a_location_and_scale_is_refused():
     def make():
         return infer.model(lambda site: site("x", dist.Gamma(1.0, 1.0), centered=False))
 
@@ -173,7 +173,7 @@ def test_non_centering_without_a_location_and_scale():
 
 
 @pytest.mark.may_compile
-def test_a_start_outside_the_support():
+def test_a_start_outside_the_support_is_refused():
     def make():
         return infer.declared(lambda v: -v["sigma"], {"sigma": bj.Positive()})
 
@@ -185,7 +185,7 @@ def test_a_start_outside_the_support():
         infer.start(model, infer.NUTS(), chains=1, starts={"sigma": -1.0})
 
 
-def test_a_start_of_a_wrong_shape():
+def test_a_start_of_a_wrong_shape_is_refused():
     model = infer.declared(lambda v: -v["x"].sum(), {"x": bj.Positive(shape=(3,))})
     with pytest.raises(infer.ModelError, match=r"x: the value has shape \(2,\).*\(3,\)"):
         infer.start(model, infer.NUTS(), chains=1, starts={"x": np.ones(2)})
@@ -210,7 +210,7 @@ def test_check_reports_without_raising():
     assert "log_density" in bad[-1].detail
 
 
-def test_numpy_on_traced_data_says_what_to_do():
+def test_numpy_on_traced_data_is_explained():
     model = infer.model(
         lambda site, y: site("x", dist.Normal(np.asarray(y).mean(), 1)), y=np.ones(3)
     )
@@ -219,7 +219,7 @@ def test_numpy_on_traced_data_says_what_to_do():
     assert isinstance(caught.value.__cause__, jax.errors.TracerArrayConversionError)
 
 
-def test_meaningless_numbers():
+def test_meaningless_numbers_are_refused():
     model = infer.declared(lambda v: -v["x"], {"x": bj.Positive()})
     with pytest.raises(infer.RunError, match="chains: 0 is asked for"):
         infer.start(model, infer.NUTS(), chains=0)
@@ -261,7 +261,7 @@ for call in calls:
 """
 
 
-def test_a_wrong_type_instead_of_a_model_or_an_engine():
+def test_a_wrong_type_instead_of_a_model_or_an_engine_is_refused():
     done = subprocess.run([sys.executable, "-c", UNWATCHED], capture_output=True, text=True)
     models, rest = done.stdout.splitlines()[:6], done.stdout.splitlines()[6:]
     kind, number, mode, fit, *lists, one, other = rest
