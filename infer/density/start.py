@@ -73,62 +73,62 @@ def find_starts(
             that are not finite, with the values.
         ModelError: Given values are missing, of a wrong shape, or outside their set.
     """
-    begins = assign_starts(family, chains, starts)
-    if not needs_search(begins):
+    wanted = assign_starts(family, chains, starts)
+    if not needs_search(wanted):
         mend = "Give values where every term is finite."
-        given = _evaluate_lanes(family, _flatten_given(family, begins, np.empty((len(begins), 0))))
+        given = _evaluate_lanes(family, _flatten_given(family, wanted, np.empty((len(wanted), 0))))
         return _refuse_unusable(family, given, "at the start", mend), None
-    found, spare = _search_as_asked(family, chains, key, begins)
-    found = _insert_given(family, key, begins, found)
+    found, spare = _search_as_asked(family, chains, key, wanted)
+    found = _insert_given(family, key, wanted, found)
     which = f"at the first of {MAX_TRIES} starts tried:"
     mend = "Give starting values, or weaker constraints; infer.explain(model) shows every term."
     return _refuse_unusable(family, found, which, mend), spare
 
 
 def _search_as_asked(
-    family: Family, chains: int, key: np.ndarray, begins: Sequence[ChainStart]
+    family: Family, chains: int, key: np.ndarray, wanted: Sequence[ChainStart]
 ) -> tuple[Points, Points | None]:
     """Search a start for every chain, from the prior if it asks for that, else uniformly."""
-    if "prior" not in begins:
+    if "prior" not in wanted:
         return search(family, chains, key, "uniform")
     found, spare = search(family, chains, key, "prior")
-    if all(begin == "prior" for begin in begins):
+    if all(start == "prior" for start in wanted):
         return found, spare
-    others = np.array([begin != "prior" for begin in begins])
+    others = np.array([start != "prior" for start in wanted])
     return _select_lanes(others, search(family, chains, key, "uniform")[0], found), None
 
 
 def _insert_given(
-    family: Family, key: np.ndarray, begins: Sequence[ChainStart], found: Points
+    family: Family, key: np.ndarray, wanted: Sequence[ChainStart], found: Points
 ) -> Points:
     """Replace the starts found by values that were given for some chains.
 
     Raises:
         StartError: They are not usable. (The model's own initial values are skipped instead.)
     """
-    asked = np.array([begin not in ("uniform", "prior") for begin in begins])
+    asked = np.array([start not in ("uniform", "prior") for start in wanted])
     if not asked.any():
         return found
-    positions = _flatten_given(family, begins, found.positions)
+    positions = _flatten_given(family, wanted, found.positions)
     # In the shape that the search has compiled.
     again = np.broadcast_to(positions, (CANDIDATES, *positions.shape))
     given = Points(*(array[0] for array in _evaluate_attempts(family, key, again)))
-    must = np.array([isinstance(begin, Mapping) for begin in begins])
+    must = np.array([isinstance(start, Mapping) for start in wanted])
     mend = "Give values where every term is finite."
     _refuse_unusable(family, _select_lanes(must, given, found), "at the start", mend)
     return _select_lanes(asked & _are_usable(given), given, found)
 
 
-def _flatten_given(family: Family, begins: Sequence[ChainStart], found: np.ndarray) -> np.ndarray:
+def _flatten_given(family: Family, wanted: Sequence[ChainStart], found: np.ndarray) -> np.ndarray:
     """Flatten the values given for some chains; keep the positions found for the others."""
     members = [family.member(i) for i in range(family.count)]
     rows = []
-    for own, begin, row in zip(_members_of_lanes(family, len(begins)), begins, found, strict=True):
-        if isinstance(begin, Mapping):
+    for own, start, row in zip(_members_of_lanes(family, len(wanted)), wanted, found, strict=True):
+        if isinstance(start, Mapping):
             with naming_member(family, int(own)):
-                rows.append(np.asarray(members[own].unconstrain(begin)))
+                rows.append(np.asarray(members[own].unconstrain(start)))
         else:
-            rows.append(_flatten_initial(members[own]) if begin == "initial" else row)
+            rows.append(_flatten_initial(members[own]) if start == "initial" else row)
     return np.stack(rows)
 
 
@@ -247,10 +247,10 @@ def make_evaluator(family: Family, chains: int, key: np.ndarray, starts: Any) ->
         A function of points of shape (rows, lanes, size), with as many lanes as starts. Nothing
         is compiled for it.
     """
-    begins = assign_starts(family, chains, starts)
-    if not needs_search(begins):
+    wanted = assign_starts(family, chains, starts)
+    if not needs_search(wanted):
         return lambda rows: _stack_points([_evaluate_lanes(family, row) for row in rows])
-    count = 1 if all(begin == "prior" for begin in begins) else CANDIDATES
+    count = 1 if all(start == "prior" for start in wanted) else CANDIDATES
 
     def evaluate(rows: np.ndarray) -> Points:
         parts = [_pad_rows(rows[i : i + count], count) for i in range(0, len(rows), count)]

@@ -18,7 +18,7 @@ from . import unwatched
 
 
 @pytest.fixture(scope="module")
-def told():
+def raised():
     """Make all mistakes in a process of their own, in which beartype checks no call."""
     command = [sys.executable, "-m", unwatched.__name__]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -27,16 +27,16 @@ def told():
 
 
 @pytest.mark.parametrize("name", unwatched.MISTAKES)
-def test_a_mistake_is_explained_before_anything_compiles(told, name):
+def test_a_mistake_is_explained_before_anything_compiles(raised, name):
     made = unwatched.MISTAKES[name]
-    error, message, compiled = told[name]
+    error, message, compiled = raised[name]
     assert error == made.error, message
     for word in made.words:
         assert word in message
     assert compiled == 0 or made.may_compile
 
 
-def test_whole_numbers_of_any_integer_type_count():
+def test_integers_of_any_type_are_accepted():
     for number in (3, np.int64(3), np.uint8(3), np.array(3), jnp.array(3)):
         found = whole("chains", number, 1)
         assert (found, type(found)) == (3, int)
@@ -45,7 +45,7 @@ def test_whole_numbers_of_any_integer_type_count():
     assert as_shape("x", ()) == ()
 
 
-def test_shapes_and_sizes_are_read_as_numpy_reads_them():
+def test_shapes_and_sizes_are_read_as_by_numpy():
     def function(site):
         site("x", dist.Normal(0.0, 1.0), shape=np.int64(2))
         site("y", dist.Normal(0.0, 1.0), shape=[2])
