@@ -1,4 +1,4 @@
-"""What each constraint of NumPyro and each distribution of TFP becomes, as docs/translations.md.
+"""Print docs/translations.md: our set for each constraint of NumPyro and distribution of TFP.
 
 python benchmarks/translations.py > docs/translations.md
 """
@@ -19,7 +19,7 @@ from bijectors.translate.numpyro import from_numpyro
 from bijectors.translate.tfp import batch_shape, event_shape, from_tfp
 from bijectors.translate.tfp_import import load_tfp
 
-# What a constraint of NumPyro with parameters is shown with.
+# Arguments of the constraints of NumPyro that have parameters.
 PARAMETERS = {
     "cat": ((constraints.real, constraints.positive), 0, (1, 2)),
     "greater_than": (0.0,),
@@ -34,7 +34,7 @@ PARAMETERS = {
     "open_interval": (0.0, 1.0),
     "zero_sum": (1,),
 }
-# Names of the module that make no set; `dependent` stands for supports not yet known.
+# Names of the module that do not make a set; `dependent` stands for supports not yet known.
 NO_SETS = {
     "Constraint",
     "ParameterFreeConstraint",
@@ -44,9 +44,9 @@ NO_SETS = {
 }
 PREAMBLE = """# Translations
 
-What the supports of two other libraries become here, as `python benchmarks/translations.py`
-prints it. A distribution of either library is a prior as it is; its site gets the set and the
-map of this table, unless it names others.
+The sets that the supports of two other libraries are translated to, as printed by
+`python benchmarks/translations.py`. Distributions of either library can be priors; the site gets
+the set and the map in this table, unless it names others.
 
 ## NumPyro's constraints
 
@@ -56,8 +56,8 @@ BETWEEN = """
 ## TFP's distributions
 
 Every class of `tensorflow_probability.substrates.jax.distributions`. TFP is the extra `tfp`:
-`pip install 'pushforward[tfp]'`. Its release 0.25.0 fails to be imported on JAX 0.7 and later;
-`load_tfp` mends that
+`pip install 'pushforward[tfp]'`. The import of its release 0.25.0 fails on JAX 0.7 and later;
+`load_tfp` fixes that
 ([tensorflow/probability#2009](https://github.com/tensorflow/probability/issues/2009)), and
 afterwards a plain import works too.
 
@@ -80,36 +80,39 @@ print(infer.log_density(infer.model(model)).labels())
 ['scale', 'x']
 ```
 
-TFP makes single-precision parameters of Python's floats, also where JAX computes in double
-precision, and its densities are computed in the precision of their parameters. Give arrays of
-doubles for double precision.
+TFP converts Python floats to single precision, even if JAX computes in double precision, and
+evaluates densities in the precision of their parameters. For double precision, give arrays of
+doubles.
 
-One of our sets is taken where there is one, and then its map, not TFP's: so an angle has no wall
-at pi, and a unit vector reaches every orthant. `ImageOf` stands for a set that is known by the
-map onto it. A distribution without a set of ours keeps its own default bijector, as
-`TfpBijector`. A distribution that wraps another follows it: what is shown is one example.
+If the support is one of our sets, its map is used instead of TFP's: so an angle has no boundary
+at pi, and a unit vector reaches every orthant. `ImageOf` is a set defined as the image of a map. A
+distribution whose support is not one of our sets keeps its own default bijector, as
+`TfpBijector`. For a distribution that wraps another, the set depends on the wrapped one; the
+table shows one example.
 """
 
 
 def main() -> None:
     """Print the page."""
     print(PREAMBLE)
-    table("constraint", of_numpyro())
+    print_table("constraint", numpyro_rows())
     print(BETWEEN)
-    table("distribution", of_tfp())
+    print_table("distribution", tfp_rows())
 
 
-def table(first: str, rows: Iterator[tuple[str, str, str]]) -> None:
+def print_table(first: str, rows: Iterator[tuple[str, str, str]]) -> None:
     print(f"| {first} | set | default map |\n| --- | --- | --- |")
     for row in rows:
         print("| " + " | ".join(row) + " |")
 
 
-def of_numpyro() -> Iterator[tuple[str, str, str]]:
+def numpyro_rows() -> Iterator[tuple[str, str, str]]:
     for name, found in sorted(vars(constraints).items(), key=lambda item: item[0].lower()):
         if name.startswith("_") or name in NO_SETS or not _is_a_set(found):
             continue
-        yield row(name, lambda name=name, found=found: from_numpyro(_instance(name, found), name))
+        yield make_row(
+            name, lambda name=name, found=found: from_numpyro(_instance(name, found), name)
+        )
 
 
 def _is_a_set(found: object) -> bool:
@@ -125,30 +128,30 @@ def _instance(name: str, found) -> constraints.Constraint:
     return found(*PARAMETERS[name])
 
 
-def of_tfp() -> Iterator[tuple[str, str, str]]:
+def tfp_rows() -> Iterator[tuple[str, str, str]]:
     for name, make in members(load_tfp()).items():
         with warnings.catch_warnings():
-            # TFP warns of an Inflated distribution that is continuous.
+            # TFP warns about an Inflated distribution that is continuous.
             warnings.simplefilter("ignore")
             distribution = make()
         if name.startswith("Joint"):
-            yield row(name, lambda d=distribution, name=name: from_tfp(d, name))
+            yield make_row(name, lambda d=distribution, name=name: from_tfp(d, name))
             continue
         shape = batch_shape(distribution) + event_shape(distribution)
-        yield row(name, lambda d=distribution, name=name: from_tfp(d, name), shape)
+        yield make_row(name, lambda d=distribution, name=name: from_tfp(d, name), shape)
 
 
-def row(name: str, translate: Callable[[], bj.Constraint], shape=None) -> tuple[str, str, str]:
+def make_row(name: str, translate: Callable[[], bj.Constraint], shape=None) -> tuple[str, str, str]:
     try:
         constraint = translate()
         bijector = bj.bijector_for(constraint, _shape(constraint) if shape is None else shape)
     except bj.BijectorError as error:
         return f"`{name}`", "refused", error.found.replace("|", "\\|")
-    return f"`{name}`", f"`{type(constraint).__name__}`", f"`{spelled(bijector)}`"
+    return f"`{name}`", f"`{type(constraint).__name__}`", f"`{spell(bijector)}`"
 
 
 def _shape(constraint: bj.Constraint) -> tuple[int, ...]:
-    """Shape of one value, where a set declares none of its own."""
+    """Return the shape of one value, also for a set that declares none."""
     try:
         declared = constraint.declared_shape
     except bj.BijectorError:
@@ -156,10 +159,10 @@ def _shape(constraint: bj.Constraint) -> tuple[int, ...]:
     return declared or (2,) * constraint.event_ndims
 
 
-def spelled(bijector: bj.Bijector) -> str:
-    """Write a map as the maps it is made of, without its parameters."""
+def spell(bijector: bj.Bijector) -> str:
+    """Write a map as the composition of its parts, without its parameters."""
     if isinstance(bijector, bj.Over):
-        return spelled(bijector.each)
+        return spell(bijector.each)
     fields = [field if isinstance(field, tuple) else (field,) for field in vars(bijector).values()]
     parts = [part for field in fields for part in field if isinstance(part, bj.Bijector)]
     inside = f"({', '.join(map(spelled, parts))})" if parts else ""

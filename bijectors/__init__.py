@@ -1,13 +1,17 @@
 """Sets of values and the maps onto them from unconstrained vectors.
 
-`forward` goes from unconstrained to constrained, everywhere. Every set, with its maps, is
-imported in `table`, where its row stands.
+`forward` always goes from unconstrained to constrained. `table` imports every set with its maps
+and has a row for each map.
 """
 
 from .base import (
     Constraint as Constraint,
     Elementwise as Elementwise,
     Image as Image,
+    MatrixBijector as MatrixBijector,
+    MatrixConstraint as MatrixConstraint,
+    ScalarConstraint as ScalarConstraint,
+    VectorBijector as VectorBijector,
     VectorConstraint as VectorConstraint,
     Vectorwise as Vectorwise,
     bijection as bijection,
@@ -23,6 +27,7 @@ from .maps.by_autodiff import Monotone as Monotone
 from .maps.coupling import Coupling as Coupling
 from .maps.linear import Permute as Permute, Triangular as Triangular
 from .maps.power import Power as Power
+from .maps.reshape import Reshape as Reshape
 from .maps.sinh_arcsinh import SinhArcsinh as SinhArcsinh
 from .maps.spline import RationalQuadraticSpline as RationalQuadraticSpline
 from .maps.stack import Stack as Stack

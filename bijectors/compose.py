@@ -1,4 +1,4 @@
-"""Put maps together: one after another, or one repeated over batch axes."""
+"""Compose maps: one after another, an inverse, or one repeated over batch axes."""
 
 import math
 
@@ -14,7 +14,7 @@ from .base import Bijector, Image, Shape
 class Chain(Bijector):
     """x = outer(inner(y)); log-determinants and auxiliary densities add up.
 
-    The by-products are the outer map's, since they belong to the final value.
+    The by-products are those of the outer map, since they describe the final value.
     """
 
     outer: Bijector
@@ -81,15 +81,15 @@ class Invert(Bijector):
         return self.inner.forward(x)
 
     def inverse_and_log_det(self, x: Num[Array, "..."]) -> tuple[Array, Float[Array, ""]]:
-        # Without asking for inner^-1, which may be a search or a loop.
+        # `forward` of the inner map: its inverse may be a search or a loop.
         return self.inner.forward_and_log_det(x)
 
 
 class Over(Bijector):
     """One map repeated over leading axes of shape `batch_shape`.
 
-    Array leaves of the map with more axes than `parameter_ndims` are broadcast over the
-    batch, so every value may have bounds of its own.
+    Array leaves of the map with more axes than `parameter_ndims` are broadcast over the batch,
+    so each value may have its own bounds.
     """
 
     each: Bijector
@@ -145,6 +145,6 @@ class Over(Bijector):
 
 
 def repeat_over_batch(each: Bijector, shape: Shape) -> Bijector:
-    """Repeat `each` over the leading axes of a value of shape `shape`, if it has any."""
+    """Repeat `each` over the batch axes of a value of shape `shape`, if there are any."""
     batch_shape = shape[: len(shape) - each.event_ndims]
     return Over(each, batch_shape) if batch_shape else each

@@ -1,13 +1,13 @@
-"""Say where, what was found and how to mend it: the one shape of every error here."""
+"""Errors say where, what was found and how to fix it."""
 
 
 class ExplainedError(ValueError):
-    """An error in three parts: where, what was found, how to mend it.
+    """An error in three parts: where, what was found, how to fix it.
 
     Attributes:
         where: The site, argument or rule at fault.
         found: What was found there.
-        mend: What the user can do about it.
+        mend: How the user can fix it.
     """
 
     def __init__(self, where: str, found: str, mend: str) -> None:
@@ -16,4 +16,4 @@ class ExplainedError(ValueError):
 
 
 class BijectorError(ExplainedError):
-    """A set, a map or a rule that cannot be used as asked."""
+    """A set, a map or a rule cannot be used as requested."""

@@ -1,4 +1,4 @@
-"""Flows to learn: steps of one kind, stacked, with the numbers shuffled between them."""
+"""Normalizing flows to learn: steps of one kind, with a permutation between them."""
 
 from collections.abc import Callable
 
@@ -28,10 +28,11 @@ def coupling_flow(
     depth: int = 2,
     activation: Callable[[Array], Array] = jnp.tanh,
 ) -> Bijector:
-    """Make a flow of couplings that is the identity, to be learned from there.
+    """Make a flow of couplings, initially the identity.
 
-    A step lets each half of the vector be mapped as the other says, then deals the numbers
-    out anew, those at even places first. Both directions cost one pass of each network.
+    Each step maps either half of the vector with parameters computed from the other half, then
+    permutes the vector, entries of even index first. Both directions cost one pass of each
+    network.
 
     Args:
         size: Length of the vectors, at least 2.
@@ -40,22 +41,23 @@ def coupling_flow(
         steps: Number of steps, each of two couplings.
         width: Length of each hidden layer.
         depth: Number of hidden layers.
-        activation: Applied to every hidden number.
+        activation: Applied to every hidden unit.
 
     Raises:
-        BijectorError: As `Coupling` and `Stack` raise.
+        BijectorError: See `Coupling` and `Stack`.
     """
     transformer = BoundedAffine() if transformer is None else transformer
     network = {"width": width, "depth": depth, "activation": activation}
 
-    def both_halves(key: PRNGKeyArray) -> Bijector:
+    def couple_both_halves(key: PRNGKeyArray) -> Bijector:
         one, other = jax.random.split(key)
         return Chain(
             Coupling(size, transformer, key=other, flipped=True, **network),
             Coupling(size, transformer, key=one, **network),
         )
 
-    return _shuffled(both_halves, (*range(0, size, 2), *range(1, size, 2)), key, steps)
+    even_first = (*range(0, size, 2), *range(1, size, 2))
+    return _stack_with_permutations(couple_both_halves, even_first, key, steps)
 
 
 def autoregressive_flow(
@@ -68,10 +70,10 @@ def autoregressive_flow(
     depth: int = 2,
     activation: Callable[[Array], Array] = jnp.tanh,
 ) -> Bijector:
-    """Make a flow of masked autoregressive maps that is the identity, to be learned from there.
+    """Make a flow of masked autoregressive maps, initially the identity.
 
     After each step the order is reversed. `forward` costs one pass of each network, `inverse`
-    `size` passes; put the flow into `Invert` to fit data. See `MaskedAutoregressive`.
+    `size` passes; to fit data, use `Invert` of the flow. See `MaskedAutoregressive`.
 
     Args:
         size: Length of the vectors.
@@ -80,27 +82,27 @@ def autoregressive_flow(
         steps: Number of steps, each of one map.
         width: Length of each hidden layer, at least `size - 1`.
         depth: Number of hidden layers.
-        activation: Applied to every hidden number.
+        activation: Applied to every hidden unit.
 
     Raises:
-        BijectorError: As `MaskedAutoregressive` and `Stack` raise.
+        BijectorError: See `MaskedAutoregressive` and `Stack`.
     """
     transformer = BoundedAffine() if transformer is None else transformer
 
-    def step(key: PRNGKeyArray) -> Bijector:
+    def make_step(key: PRNGKeyArray) -> Bijector:
         return MaskedAutoregressive(
             size, transformer, key=key, width=width, depth=depth, activation=activation
         )
 
-    return _shuffled(step, tuple(reversed(range(size))), key, steps)
+    return _stack_with_permutations(make_step, tuple(reversed(range(size))), key, steps)
 
 
-def _shuffled(
+def _stack_with_permutations(
     make: Callable[[PRNGKeyArray], Bijector], order: Order, key: PRNGKeyArray, steps: int
 ) -> Bijector:
-    """Stack steps, each followed by a permutation, and put the numbers back at the end."""
+    """Stack steps, each followed by a permutation, and undo the permutations at the end."""
     layers = [Chain(Permute(order), make(each)) for each in jax.random.split(key, steps)]
-    places = np.arange(len(order))
+    indices = np.arange(len(order))
     for _ in range(steps):
-        places = places[np.array(order)]
-    return Chain(Permute(tuple(np.argsort(places).tolist())), Stack(layers))
+        indices = indices[np.array(order)]
+    return Chain(Permute(tuple(np.argsort(indices).tolist())), Stack(layers))

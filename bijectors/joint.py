@@ -1,13 +1,13 @@
-"""Read constrained values one after another from one flat unconstrained vector, and back."""
+"""Read constrained values in order from one flat unconstrained vector, and write them back."""
 
 import math
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from .base import Bijector, Constraint, Image, Shape
+from .base import Constraint, Image, Shape
 from .errors import BijectorError
-from .registry import bijector_for
+from .registry import BijectorChoice, bijector_for
 from .rule import Rules
 from .table import RULES
 
@@ -15,8 +15,8 @@ from .table import RULES
 class Joint:
     """A cursor on one flat unconstrained vector.
 
-    Values are taken in order, so a set may depend on values taken before it. The cursor
-    lives inside one traced evaluation and sums what the maps report.
+    Values are taken in order, so a set may depend on values taken before it. A cursor lives
+    within one traced evaluation and adds up the log densities that the maps report.
 
     Attributes:
         log_det: Sum of the log-determinants so far, in nats.
@@ -34,9 +34,9 @@ class Joint:
         name: str,
         constraint: Constraint,
         shape: Shape | None = None,
-        choice: Bijector | str | None = None,
+        choice: BijectorChoice = None,
     ) -> Image:
-        """Read the next value, of shape `shape`, a member of `constraint`."""
+        """Read the next value, a member of `constraint` of shape `shape`."""
         shape = constraint.declared_shape if shape is None else shape
         bijector = bijector_for(constraint, shape, choice, self._rules, name)
         image = bijector.image(self.read(bijector.unconstrained_shape(shape), name))
@@ -45,12 +45,12 @@ class Joint:
         return image
 
     def read(self, shape: Shape, name: str) -> Array:
-        """Read the next numbers as they are, in an array of shape `shape`."""
+        """Read the next numbers unchanged, as an array of shape `shape`."""
         end = self.position + math.prod(shape)
         if end > self._flat.shape[0]:
             raise BijectorError(
                 name,
-                f"the flat vector holds {self._flat.shape[0]} numbers, but {end} are asked for",
+                f"the flat vector has {self._flat.shape[0]} numbers, but {end} are needed",
                 "Read the vector with the same sites, in the same order, as it was written.",
             )
         piece = self._flat[self.position : end].reshape(shape)
@@ -59,7 +59,7 @@ class Joint:
 
 
 class Flattener:
-    """The inverse of `Joint`: it takes constrained values and writes the flat vector."""
+    """The inverse of `Joint`: takes constrained values and writes the flat vector."""
 
     def __init__(self, rules: Rules = RULES) -> None:
         self._rules = rules
@@ -70,16 +70,16 @@ class Flattener:
         name: str,
         constraint: Constraint,
         value: Num[Array, "..."],
-        choice: Bijector | str | None = None,
+        choice: BijectorChoice = None,
     ) -> Image:
-        """Write one value and return its image, as `Joint.take` would have."""
+        """Write one value and return its image, as `Joint.take` would when reading it."""
         bijector = bijector_for(constraint, value.shape, choice, self._rules, name)
         y = bijector.inverse(value)
         self._pieces.append(y.reshape(-1))
         return bijector.image(y)._replace(value=value)
 
     def write(self, piece: Float[Array, "n"]) -> None:
-        """Write numbers as they are."""
+        """Write numbers unchanged."""
         self._pieces.append(piece)
 
     def flat(self) -> Float[Array, "size"]:

@@ -1,4 +1,4 @@
-"""Find the map that belongs to a set."""
+"""Find the map onto a set in the table of rules."""
 
 from collections.abc import Mapping
 
@@ -9,20 +9,23 @@ from .rule import Rule, Rules
 from .sets.discrete import Discrete
 from .table import RULES
 
+# A map, the name of one of the set's rules, or `None` for the default.
+BijectorChoice = Bijector | str | None
+
 
 def find_rules(constraint: Constraint, rules: Rules = RULES, where: str = "constraint") -> Rules:
-    """List the rules that know the type of `constraint`, default first.
+    """Return the rules for the type of `constraint`, the default first.
 
     Raises:
-        BijectorError: No rule knows it; the message lists the types that are known.
+        BijectorError: There is none; the message lists the types that have rules.
     """
     found = tuple(rule for rule in rules if rule.constraint is type(constraint))
     if not found:
         known = ", ".join(sorted({rule.constraint.__name__ for rule in rules}))
         raise BijectorError(
             where,
-            f"no rule knows the constraint {constraint!r}",
-            f"The table knows {known}; add a row with "
+            f"the table has no rule for the constraint {constraint!r}",
+            f"There are rules for {known}; add your own with "
             f"rules=(bijectors.Rule({type(constraint).__name__}, name, build), *bijectors.RULES).",
         )
     return found
@@ -31,7 +34,7 @@ def find_rules(constraint: Constraint, rules: Rules = RULES, where: str = "const
 def bijector_for(
     constraint: Constraint,
     shape: Shape | None = None,
-    choice: Bijector | str | None = None,
+    choice: BijectorChoice = None,
     rules: Rules = RULES,
     where: str = "constraint",
 ) -> Bijector:
@@ -39,13 +42,13 @@ def bijector_for(
 
     Args:
         constraint: The set.
-        shape: Shape of a whole value; by default the set's own.
-        choice: A map to use instead, or the name of one of the set's rules.
+        shape: Shape of a whole value; by default the shape that the set declares.
+        choice: A map to use instead of the default, or the name of one of the set's rules.
         rules: The table; put your own rules first.
-        where: Name to give in errors, such as a site's.
+        where: Name for errors, such as that of a site.
 
     Raises:
-        BijectorError: No rule knows the set or the chosen name.
+        BijectorError: There is no rule for the set, or none of the chosen name.
     """
     shape = constraint.declared_shape if shape is None else shape
     refuse_discrete(constraint, where)
@@ -54,7 +57,7 @@ def bijector_for(
     own = constraint.own_bijector()
     if own is not None and choice is None:
         return repeat_over_batch(own, shape)
-    rule = _chosen(find_rules(constraint, rules, where), choice, where)
+    rule = _choose_rule(find_rules(constraint, rules, where), choice, where)
     return repeat_over_batch(build_bijector(rule, constraint, shape, rules, where), shape)
 
 
@@ -65,9 +68,9 @@ def build_bijector(
     rules: Rules = RULES,
     where: str = "constraint",
 ) -> Bijector:
-    """Make the map of one rule, of one member of a value of shape `shape`.
+    """Build the map of one rule, onto one member of a value of shape `shape`.
 
-    The maps of a set's parts are found in the same table.
+    Maps onto the parts of a set are looked up in the same table.
     """
     constraint = constraint.with_event_shape(shape[len(shape) - constraint.event_ndims :])
     if isinstance(rule.build, Bijector):
@@ -77,29 +80,26 @@ def build_bijector(
     return rule.build(constraint, lambda part, shape: bijector_for(part, shape, None, rules, where))
 
 
-def _chosen(found: Rules, name: str | None, where: str) -> Rule:
+def _choose_rule(found: Rules, name: str | None, where: str) -> Rule:
     named = [rule for rule in found if name in (None, rule.name)]
     if not named:
         known = ", ".join(repr(rule.name) for rule in found)
         kind = found[0].constraint.__name__
-        raise BijectorError(
-            where, f"no map of {kind} is called {name!r}", f"Choose one of {known}."
-        )
+        raise BijectorError(where, f"{kind} has no map named {name!r}", f"Choose one of {known}.")
     return named[0]
 
 
 def refuse_discrete(constraint: Constraint, where: str) -> None:
-    """Raise where a set has no map from the reals.
+    """Raise if a set is discrete, so that no smooth map reaches it.
 
     Raises:
-        BijectorError: The set is one of whole numbers.
+        BijectorError: The set is discrete.
     """
     if isinstance(constraint, Discrete):
         raise BijectorError(
             where,
-            f"the support {constraint!r} is discrete, and has no map from the reals",
-            "Sum the values out, as numpyro.distributions.MixtureSameFamily does, "
-            "or observe the site.",
+            f"the support {constraint!r} is discrete and has no map from the reals",
+            "Marginalize the site, as numpyro.distributions.MixtureSameFamily does, or observe it.",
         )
 
 
@@ -107,7 +107,7 @@ def prefer(chosen: Mapping[type[Constraint], str], rules: Rules = RULES) -> Rule
     """Make other maps the defaults of their sets, for a whole model or run.
 
     Args:
-        chosen: For a type of set, the name of one of its maps, such as
+        chosen: The name of one of its maps for each type of set, such as
             `{Simplex: "stick_breaking"}`.
         rules: The table to start from.
 
@@ -115,7 +115,7 @@ def prefer(chosen: Mapping[type[Constraint], str], rules: Rules = RULES) -> Rule
         The table with the chosen rows first.
 
     Raises:
-        BijectorError: No rule of the set has that name.
+        BijectorError: The set has no rule of that name.
     """
     first = []
     for kind, name in chosen.items():
@@ -124,7 +124,7 @@ def prefer(chosen: Mapping[type[Constraint], str], rules: Rules = RULES) -> Rule
             known = ", ".join(repr(rule.name) for rule in rules if rule.constraint is kind)
             raise BijectorError(
                 "prefer",
-                f"no map of {kind.__name__} is called {name!r}",
+                f"{kind.__name__} has no map named {name!r}",
                 f"Choose one of {known}." if known else "Add a rule for the set first.",
             )
     return (*first, *(rule for rule in rules if rule not in first))

@@ -1,19 +1,17 @@
-"""Questions one may ask of a set: is this a member, give me one, how many free numbers has it."""
+"""Query a set: membership, a feasible point, its unconstrained shape and coordinate labels."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Num
 
-from .base import Bijector, Constraint, Shape
+from .base import Constraint, Shape
 from .errors import BijectorError
-from .registry import bijector_for
+from .registry import BijectorChoice, bijector_for
 from .rule import Rules
 from .table import RULES
 
-Choice = Bijector | str | None
-
 
 def in_support(constraint: Constraint, value: Num[Array, "..."] | float) -> Bool[Array, "..."]:
-    """Tell which values are members of a set.
+    """Return which values are members of a set.
 
     Args:
         constraint: The set.
@@ -30,25 +28,34 @@ def in_support(constraint: Constraint, value: Num[Array, "..."] | float) -> Bool
         raise BijectorError(
             repr(constraint),
             f"a value of shape {value.shape} has fewer axes than one member",
-            f"Give an array of {constraint.event_ndims} axes or more.",
+            f"Give an array with at least {constraint.event_ndims} axes.",
         )
     return constraint.contains(value)
 
 
 def unconstrained_shape(
-    constraint: Constraint, shape: Shape | None = None, choice: Choice = None, rules: Rules = RULES
+    constraint: Constraint,
+    shape: Shape | None = None,
+    choice: BijectorChoice = None,
+    rules: Rules = RULES,
 ) -> Shape:
-    """Shape of the unconstrained value behind one of shape `shape` (by default the set's own)."""
+    """Return the shape of the unconstrained value that maps to a value of shape `shape`.
+
+    By default, `shape` is the shape that the set declares.
+    """
     shape = constraint.declared_shape if shape is None else shape
     return bijector_for(constraint, shape, choice, rules).unconstrained_shape(shape)
 
 
 def feasible_point(
-    constraint: Constraint, shape: Shape | None = None, choice: Choice = None, rules: Rules = RULES
+    constraint: Constraint,
+    shape: Shape | None = None,
+    choice: BijectorChoice = None,
+    rules: Rules = RULES,
 ) -> Array:
-    """Give a member of a set, in its middle where it has one: the image of zero.
+    """Return a member of a set, central if the set has a center: the image of zero.
 
-    Of a redundant map, whose zero has no image, the image of ones.
+    For a redundant map, under which zero has no image, it is the image of ones.
     """
     shape = constraint.declared_shape if shape is None else shape
     bijector = bijector_for(constraint, shape, choice, rules)
@@ -60,7 +67,7 @@ def coordinate_labels(
     name: str,
     constraint: Constraint,
     shape: Shape | None = None,
-    choice: Choice = None,
+    choice: BijectorChoice = None,
     rules: Rules = RULES,
 ) -> list[str]:
     """Name every unconstrained number of a value: "mu", "w[0]", "L[2,1]"."""

@@ -1,20 +1,19 @@
-"""The table: a line for each set's file, and a row for each map onto it.
+"""The table of rules: an import for the file of each set, and a row for each map onto it.
 
-`bijectors` exports what is imported here, so a new set is one file and its row.
+`bijectors` exports everything that is imported here, so a new set needs one file and one row.
 """
 
 from numpy import array as _array
 
+from . import domains
 from .base import Bijector as Bijector, Constraint as Constraint
 from .compose import Chain as Chain
+from .domains import Domain as Domain, Domains as Domains
 from .maps.affine import Affine as Affine
 from .maps.gram import Gram as Gram
-from .maps.reshape import Reshape as Reshape
 from .maps.scaled import ScaledRows as ScaledRows, ScaledUnitRows as ScaledUnitRows
 from .rule import (
     Case as Case,
-    Domain as Domain,
-    Domains as Domains,
     Find as Find,
     Rule as Rule,
     Rules as Rules,
@@ -70,135 +69,85 @@ from .sets.sphere import Direction as Direction, UnitVector as UnitVector
 from .sets.stochastic import RowByRow as RowByRow, Stochastic as Stochastic
 from .sets.zero_sum import IsometricZeroSum as IsometricZeroSum, ZeroSum as ZeroSum
 
-_ANYWHERE: Domains = {"float32": Domain(400.0, 2e-3), "float64": Domain(400.0, 1e-10)}
-_NO_OVERFLOW: Domains = {"float32": Domain(80.0, 1e-4), "float64": Domain(400.0, 1e-12)}
-_SOFTMAX: Domains = {"float32": Domain(15.0, 1e-3), "float64": Domain(100.0, 1e-10)}
-_GAPS: Domains = {"float32": Domain(3.0, 1e-2), "float64": Domain(10.0, 1e-4)}
-_ROWS: Domains = {"float32": Domain(10.0, 1e-2), "float64": Domain(100.0, 1e-8)}
-_SQUARED: Domains = {"float32": Domain(1.0, 1e-2), "float64": Domain(3.0, 1e-4)}
-_CONDITIONED: Domains = {"float32": Domain(2.0, 1e-2), "float64": Domain(4.0, 1e-4)}
-_SINGULAR: Domains = {"float32": Domain(0.5, 1e-2), "float64": Domain(1.0, 1e-4)}
-_NEARLY: Domains = {"float32": Domain(0.1, 1e-2), "float64": Domain(0.3, 1e-4)}
 _VECTORS = ((1,), (2,), (10,), (50,), (200,))
 _MATRICES = ((1, 1), (2, 2), (10, 10), (50, 50))
 _LOWS, _HIGHS = _array([-3.0, 0.0, 2.0]), _array([-1.0, 1.0, 2.5])
 
 
-def _sized(single: float, double: float) -> Domains:
-    """Domains of a map whose reach shrinks with the size of the value."""
-    return {"float32": Domain(single, 1e-2), "float64": Domain(double, 1e-6)}
-
-
-# Functions of this module, not lambdas, so that a model, which holds the table, can be pickled.
-def _exp_above(constraint: GreaterThan) -> Bijector:
-    return ExpAbove(constraint.low)
-
-
-def _soft_above(constraint: GreaterThan) -> Bijector:
+# Functions instead of lambdas, so that a model, which holds the table, can be pickled.
+def _build_soft_above(constraint: GreaterThan) -> Bijector:
     return Chain(Affine(constraint.low, 1.0), Softplus())
 
 
-def _exp_below(constraint: LessThan) -> Bijector:
-    return ExpBelow(constraint.high)
-
-
-def _soft_below(constraint: LessThan) -> Bijector:
+def _build_soft_below(constraint: LessThan) -> Bijector:
     return Chain(Affine(constraint.high, -1.0), Softplus())
 
 
-def _logistic(constraint: Interval) -> Bijector:
-    return Logistic(constraint.low, constraint.high)
-
-
-def _row_by_row(constraint: Stochastic, find: Find) -> Bijector:
+def _build_row_by_row(constraint: Stochastic, find: Find) -> Bijector:
     return RowByRow(find(Simplex(), (1,)), constraint.columns)
 
 
-def _isometric(constraint: ZeroSum) -> Bijector:
-    return IsometricZeroSum(constraint.axes)
-
-
-def _radial(constraint: Ball) -> Bijector:
-    return RadialTanh(constraint.order)
-
-
-def _positive_diagonal(constraint: LowerCholesky) -> Bijector:
-    return PositiveDiagonal(columns=constraint.columns)
-
-
-def _soft_diagonal(constraint: LowerCholesky) -> Bijector:
+def _build_soft_diagonal(constraint: LowerCholesky) -> Bijector:
     return PositiveDiagonal(soft=True, columns=constraint.columns)
 
 
-def _scaled_rows(constraint: Constraint, find: Find) -> Bijector:
+def _build_scaled_rows(constraint: Constraint, find: Find) -> Bijector:
     return ScaledRows(find(CorrelationCholesky(), (1, 1)))
 
 
-def _scaled_correlation(constraint: Constraint, find: Find) -> Bijector:
-    return Gram(_scaled_rows(constraint, find))
+def _build_scaled_correlation(constraint: Constraint, find: Find) -> Bijector:
+    return Gram(_build_scaled_rows(constraint, find))
 
 
-def _exp_spectrum(constraint: PositiveDefiniteCirculant) -> Bijector:
-    assert constraint.size is not None
-    return ExpSpectrum(constraint.size)
-
-
-def _concatenated(constraint: Concatenation, find: Find) -> Bijector:
+def _build_concatenated(constraint: Concatenation, find: Find) -> Bijector:
     pairs = zip(constraint.parts, constraint.sizes, strict=True)
     return Blocks(tuple(find(part, (size,)) for part, size in pairs), constraint.sizes)
 
 
-def _matrices(constraint: Constraint) -> tuple[Case, ...]:
-    """List matrices that a Cholesky factorization maps back; the larger, the sooner singular."""
+def _matrix_cases(constraint: Constraint) -> tuple[Case, ...]:
+    """Make cases of matrices whose Cholesky factorization fails sooner the larger they are."""
     small = cases(constraint, (1, 1), (2, 2), (4, 4))
-    return (*small, Case(constraint, (10, 10), _SINGULAR), Case(constraint, (50, 50), _NEARLY))
+    return (
+        *small,
+        Case(constraint, (10, 10), domains.GRAM_10),
+        Case(constraint, (50, 50), domains.GRAM_50),
+    )
 
 
 # The first rule of a type is its default.
 RULES: Rules = (
-    Rule(Real, "identity", Identity(), cases(Real(), (), (2, 3)), **_ANYWHERE),
-    Rule(Positive, "exp", Exp(), cases(Positive(), (), (4,)), **_NO_OVERFLOW),
-    Rule(Positive, "softplus", Softplus(), cases(Positive(), ()), **_NO_OVERFLOW),
-    Rule(Nonnegative, "exp", Exp(), cases(Nonnegative(), ()), **_NO_OVERFLOW),
-    Rule(Nonnegative, "softplus", Softplus(), cases(Nonnegative(), ()), **_NO_OVERFLOW),
-    Rule(Negative, "exp", ExpBelow(0.0), cases(Negative(), ()), **_NO_OVERFLOW),
+    Rule(Real, "identity", Identity(), cases(Real(), (), (2, 3)), **domains.ANYWHERE),
+    Rule(Positive, "exp", Exp(), cases(Positive(), (), (4,)), **domains.EXPONENTIAL),
+    Rule(Positive, "softplus", Softplus(), cases(Positive(), ()), **domains.EXPONENTIAL),
+    Rule(Nonnegative, "exp", Exp(), cases(Nonnegative(), ()), **domains.EXPONENTIAL),
+    Rule(Nonnegative, "softplus", Softplus(), cases(Nonnegative(), ()), **domains.EXPONENTIAL),
+    Rule(Negative, "exp", ExpBelow(0.0), cases(Negative(), ()), **domains.EXPONENTIAL),
     Rule(
         GreaterThan,
         "exp",
-        _exp_above,
+        ExpAbove.of,
         (Case(GreaterThan(3.0)), Case(GreaterThan(_LOWS), (2, 3))),
     ),
-    Rule(GreaterThan, "softplus", _soft_above, (Case(GreaterThan(_LOWS), (3,)),)),
-    Rule(
-        LessThan,
-        "exp",
-        _exp_below,
-        (Case(LessThan(-3.0)), Case(LessThan(_LOWS), (3,))),
-    ),
-    Rule(LessThan, "softplus", _soft_below, (Case(LessThan(_LOWS), (3,)),)),
+    Rule(GreaterThan, "softplus", _build_soft_above, (Case(GreaterThan(_LOWS), (3,)),)),
+    Rule(LessThan, "exp", ExpBelow.of, (Case(LessThan(-3.0)), Case(LessThan(_LOWS), (3,)))),
+    Rule(LessThan, "softplus", _build_soft_below, (Case(LessThan(_LOWS), (3,)),)),
     Rule(
         Interval,
         "logistic",
-        _logistic,
+        Logistic.of,
         (Case(Interval(0.0, 1.0)), Case(Interval(_LOWS, _HIGHS), (3,))),
     ),
-    Rule(Circular, "direction", Angle(), cases(Circular(), (), (3,)), **_ANYWHERE),
-    Rule(
-        Simplex,
-        "ilr",
-        SoftmaxILR(),
-        cases(Simplex(), *_VECTORS, (3, 4)),
-        **_SOFTMAX,
-    ),
-    Rule(Simplex, "alr", SoftmaxALR(), cases(Simplex(), *_VECTORS), **_SOFTMAX),
+    Rule(Circular, "direction", Angle(), cases(Circular(), (), (3,)), **domains.ANYWHERE),
+    Rule(Simplex, "ilr", SoftmaxILR(), cases(Simplex(), *_VECTORS, (3, 4)), **domains.SOFTMAX),
+    Rule(Simplex, "alr", SoftmaxALR(), cases(Simplex(), *_VECTORS), **domains.SOFTMAX),
     Rule(
         Simplex,
         "stick_breaking",
         StickBreaking(),
         (
             *cases(Simplex(), (1,), (2,), (10,)),
-            Case(Simplex(), (50,), _sized(1.0, 6.0)),
-            Case(Simplex(), (200,), _sized(0.3, 2.0)),
+            Case(Simplex(), (50,), domains.make_domains(1.0, 6.0)),
+            Case(Simplex(), (200,), domains.make_domains(0.3, 2.0)),
         ),
         Domain(6.0, 1e-2),
         Domain(20.0, 1e-6),
@@ -208,59 +157,55 @@ RULES: Rules = (
         "ilr",
         LogSoftmaxILR(),
         cases(LogSimplex(), (1,), (2,), (10,), (3, 4)),
-        **_ANYWHERE,
+        **domains.ANYWHERE,
     ),
     Rule(
         Stochastic,
         "ilr",
-        _row_by_row,
+        _build_row_by_row,
         (*cases(Stochastic(), (2, 3), (4, 1)), *cases(Stochastic(columns=True), (3, 2), (50, 4))),
         nested=True,
-        **_SOFTMAX,
+        **domains.SOFTMAX,
     ),
     Rule(
         ZeroSum,
         "isometric",
-        _isometric,
-        (
-            *cases(ZeroSum(), *_VECTORS),
-            *cases(ZeroSum(2), (3, 4)),
-            Case(ZeroSum(3), (2, 3, 2)),
-        ),
-        **_ANYWHERE,
+        IsometricZeroSum.of,
+        (*cases(ZeroSum(), *_VECTORS), *cases(ZeroSum(2), (3, 4)), Case(ZeroSum(3), (2, 3, 2))),
+        **domains.ANYWHERE,
     ),
     Rule(
         Ordered,
         "cumulated_exp",
         CumulatedExp(),
         cases(Ordered(), *_VECTORS, (2, 3)),
-        **_GAPS,
+        **domains.CUMULATIVE,
     ),
     Rule(
         Descending,
         "cumulated_exp",
         CumulatedExpDown(),
         cases(Descending(), *_VECTORS),
-        **_GAPS,
+        **domains.CUMULATIVE,
     ),
     Rule(
         PositiveOrdered,
         "cumulated_exp",
         CumulatedExpFromZero(),
         cases(PositiveOrdered(), *_VECTORS),
-        **_GAPS,
+        **domains.CUMULATIVE,
     ),
     Rule(
         UnitVector,
         "direction",
         Direction(),
         cases(UnitVector(), *_VECTORS[1:], (4, 3)),
-        **_ANYWHERE,
+        **domains.ANYWHERE,
     ),
     Rule(
         Ball,
         "tanh",
-        _radial,
+        RadialTanh.of,
         (*cases(Ball(), *_VECTORS), *cases(Ball(order=1), *_VECTORS)),
         Domain(3.0, 1e-3),
         Domain(8.0, 1e-4),
@@ -268,41 +213,41 @@ RULES: Rules = (
     Rule(
         LowerCholesky,
         "exp",
-        _positive_diagonal,
+        PositiveDiagonal.of,
         (
             *cases(LowerCholesky(), *_MATRICES, (200, 200), (2, 3, 3)),
             *cases(LowerCholesky(), (5, 2), (2, 3, 2), (50, 2)),
         ),
-        **_NO_OVERFLOW,
+        **domains.EXPONENTIAL,
     ),
     Rule(
         LowerCholesky,
         "softplus",
-        _soft_diagonal,
+        _build_soft_diagonal,
         cases(LowerCholesky(), *_MATRICES, (3, 1)),
-        **_NO_OVERFLOW,
+        **domains.EXPONENTIAL,
     ),
     Rule(
         LowerCholesky,
         "scaled_correlation",
-        _scaled_rows,
+        _build_scaled_rows,
         cases(LowerCholesky(), *_MATRICES),
         nested=True,
-        **_ROWS,
+        **domains.TRIANGULAR,
     ),
     Rule(
         LowerCholesky,
         "scaled_unit",
         ScaledUnitRows(),
         cases(LowerCholesky(), *_MATRICES),
-        **_ROWS,
+        **domains.TRIANGULAR,
     ),
     Rule(
         CorrelationCholesky,
         "normalized_rows",
         NormalizedRows(),
         cases(CorrelationCholesky(), *_MATRICES, (200, 200), (2, 3, 3)),
-        **_ROWS,
+        **domains.TRIANGULAR,
     ),
     Rule(
         CorrelationCholesky,
@@ -310,8 +255,8 @@ RULES: Rules = (
         PartialCorrelations(),
         (
             *cases(CorrelationCholesky(), (1, 1), (2, 2), (10, 10)),
-            Case(CorrelationCholesky(), (50, 50), _sized(1.0, 4.0)),
-            Case(CorrelationCholesky(), (200, 200), _sized(0.3, 1.0)),
+            Case(CorrelationCholesky(), (50, 50), domains.make_domains(1.0, 4.0)),
+            Case(CorrelationCholesky(), (200, 200), domains.make_domains(0.3, 1.0)),
         ),
         Domain(3.0, 1e-2),
         Domain(20.0, 1e-6),
@@ -321,48 +266,48 @@ RULES: Rules = (
         "normalized_rows",
         Gram(NormalizedRows(), unit_diagonal=True),
         cases(Correlation(), *_MATRICES),
-        **_CONDITIONED,
+        **domains.CONDITIONED_GRAM,
     ),
     Rule(
         Correlation,
         "partial_correlations",
         Gram(PartialCorrelations(), unit_diagonal=True),
-        _matrices(Correlation()),
-        **_SQUARED,
+        _matrix_cases(Correlation()),
+        **domains.GRAM,
     ),
     Rule(
         PositiveDefinite,
         "scaled_correlation",
-        _scaled_correlation,
+        _build_scaled_correlation,
         cases(PositiveDefinite(), *_MATRICES),
         nested=True,
-        **_CONDITIONED,
+        **domains.CONDITIONED_GRAM,
     ),
     Rule(
         PositiveDefinite,
         "exp",
         Gram(PositiveDiagonal()),
-        _matrices(PositiveDefinite()),
-        **_SQUARED,
+        _matrix_cases(PositiveDefinite()),
+        **domains.GRAM,
     ),
     Rule(
         PositiveDefinite,
         "softplus",
         Gram(PositiveDiagonal(soft=True)),
-        _matrices(PositiveDefinite()),
-        **_SQUARED,
+        _matrix_cases(PositiveDefinite()),
+        **domains.GRAM,
     ),
     Rule(
         Complex,
         "real_and_imaginary",
         RealAndImaginary(),
         cases(Complex(), (), (3,)),
-        **_ANYWHERE,
+        **domains.ANYWHERE,
     ),
     Rule(
         Concatenation,
         "blocks",
-        _concatenated,
+        _build_concatenated,
         (
             Case(Concatenation((Positive(), Real()), (1, 2)), (3,)),
             Case(Concatenation((Simplex(), Interval(0.0, 1.0), Ordered()), (3, 2, 2)), (7,)),
@@ -372,8 +317,8 @@ RULES: Rules = (
     Rule(
         PositiveDefiniteCirculant,
         "exp",
-        _exp_spectrum,
+        ExpSpectrum.of,
         cases(PositiveDefiniteCirculant(), *_VECTORS),
-        **_GAPS,
+        **domains.CUMULATIVE,
     ),
 )

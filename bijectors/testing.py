@@ -1,4 +1,4 @@
-"""Prove a map: round trip, log-determinant, membership and dtype, at every scale."""
+"""Check a map: round trip, log-determinant, membership and dtype, at inputs of several scales."""
 
 import math
 from collections.abc import Iterator
@@ -17,25 +17,25 @@ from .membership import is_member
 from .registry import build_bijector
 from .rule import Domain, Rule
 
-# At scale 1 alone, two of four planted faults pass; at 400 every tail is reached.
+# At scale 1 alone, two of four planted faults are missed; at 400 every tail is reached.
 SCALES = (1.0, 3.0, 10.0, 20.0, 30.0, 400.0)
-# Further out, the Jacobian of a map that saturates has itself lost its digits.
+# For larger |y|, the autodiff Jacobian of a map that saturates has lost its digits.
 AUTODIFF_RADIUS = 8.0
 SINGLE_AUTODIFF_RADIUS = 2.0
-# A larger Jacobian costs more than it tells: the formula is the same in any dimension.
-LARGEST_JACOBIAN = 210
-# Numbers in all inputs of one scale, and the fewest inputs even so.
-NUMBERS, FEWEST = 20_000, 8
+# Larger Jacobians are expensive and add little: the formula is the same in any dimension.
+MAX_JACOBIAN_SIZE = 210
+# Number of entries in all inputs of one scale, and the minimum number of inputs.
+NUMBERS, MIN_POINTS = 20_000, 8
 
 
 class Certificate(NamedTuple):
     """The largest errors of one map in one precision at one scale.
 
     Attributes:
-        inside: How many of the points lay in the declared domain.
-        round_trip: Largest error of y after a round trip, inside the domain.
+        inside: Number of points in the declared domain.
+        round_trip: Largest error of y after a round trip, in the domain.
         log_det: Largest relative error of the log-determinant against a reference.
-        members: Share of the points in the domain whose values NumPy finds in the set.
+        members: Fraction of the points in the domain whose values are members, by NumPy.
     """
 
     dtype: str
@@ -47,7 +47,7 @@ class Certificate(NamedTuple):
 
 
 def check_rule(rule: Rule, seed: int = 0) -> list[Certificate]:
-    """Prove every case of one rule. Raises as `check_bijector` does."""
+    """Check every case of one rule; see `check_bijector` for what is raised."""
     return [
         certificate
         for case in rule.cases
@@ -71,144 +71,143 @@ def check_bijector(
     points: int = 200,
     seed: int = 0,
 ) -> list[Certificate]:
-    """Prove that a map lands in its set, inverts, and knows its own volume.
+    """Check that a map stays in its set, inverts, and has the log-determinant it reports.
 
-    Inside the domain of a precision, the value is finite, a member, by `contains` and by NumPy in
-    double precision, and maps back; a function of value and log-determinant has finite gradients
-    and Hessian-vector products; and the
-    log-determinant is that of the autodiff Jacobian (for |y| up to 8, in float64, of up to 210
-    numbers). At every scale up to 400 the log-determinant and its gradient are finite, and those
-    in float32 agree with those in float64. Nowhere does `contains` accept what NumPy refuses.
+    In the domain of each precision, the value is finite, a member both by `contains` and by
+    NumPy in double precision, and maps back; a function of value and log-determinant has finite
+    gradients and Hessian-vector products; and the log-determinant is that of the autodiff
+    Jacobian (for |y| up to 8, in float64, for up to 210 numbers). At every scale up to 400 the
+    log-determinant and its gradient are finite, and those in float32 agree with those in
+    float64. `contains` never accepts a value that NumPy rejects.
 
     Args:
         bijector: The map of one value.
-        constraint: The set it should land in.
+        constraint: The set of its values.
         shape: Shape of a whole value; leading axes repeat the map.
-        float32: Where the map keeps its promises in single precision.
-        float64: The same in double precision; checked where `jax_enable_x64` is set. Without
-            it, log-determinants are compared in single precision, for |y| up to 2.
-        points: Number of random inputs at each scale; fewer for values of many numbers.
+        float32: The domain in which the map is accurate in single precision.
+        float64: The same in double precision; checked if `jax_enable_x64` is set. Otherwise
+            log-determinants are compared in single precision, for |y| up to 2.
+        points: Number of random inputs at each scale; fewer if a value has many entries.
         seed: Seed of the inputs.
 
     Returns:
-        The largest errors found, a row for each precision and scale.
+        The largest errors found, for each precision and scale.
 
     Raises:
-        BijectorError: A check failed; the message names it, the precision and the input.
+        BijectorError: A check failed; the message gives the check, the precision and the input.
     """
     repeated = repeat_over_batch(bijector, shape)
     precisions = [(jnp.float32, float32)]
     if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         precisions.append((jnp.float64, float64))
-    prover = _Prover(repeated, constraint, shape)
+    checker = _Checker(repeated, constraint, shape)
     return [
-        prover.certify(jnp.asarray(inputs, dtype), scale, domain)
+        checker.certify(jnp.asarray(inputs, dtype), scale, domain)
         for dtype, domain in precisions
         for scale, inputs in _inputs(repeated.unconstrained_shape(shape), points, seed)
     ]
 
 
 def _inputs(shape: Shape, points: int, seed: int) -> Iterator[tuple[float, np.ndarray]]:
-    points = min(points, max(FEWEST, NUMBERS // max(math.prod(shape), 1)))
+    points = min(points, max(MIN_POINTS, NUMBERS // max(math.prod(shape), 1)))
     for scale in SCALES:
         yield scale, scale * np.random.default_rng(seed).standard_normal((points, *shape))
 
 
-class _Prover:
+class _Checker:
     """The checks of one map onto one set."""
 
     def __init__(self, bijector: Bijector, constraint: Constraint, shape: Shape) -> None:
         self._bijector, self._constraint, self._shape = bijector, constraint, shape
         self._image = jax.jit(jax.vmap(bijector.image))
         self._inverse = jax.jit(jax.vmap(bijector.inverse))
-        self._slope = jax.jit(jax.vmap(jax.grad(lambda y: bijector.image(y).log_det)))
-        self._curvature = jax.jit(jax.vmap(partial(_curvature, bijector)))
-        self._volume = jax.jit(jax.vmap(lambda y: _autodiff_log_det(bijector, constraint, y)))
+        self._gradient = jax.jit(jax.vmap(jax.grad(lambda y: bijector.image(y).log_det)))
+        self._derivatives = jax.jit(jax.vmap(partial(_derivatives, bijector)))
+        self._jacobian_log_det = jax.jit(
+            jax.vmap(lambda y: _autodiff_log_det(bijector, constraint, y))
+        )
 
     def certify(self, y: Array, scale: float, domain: Domain) -> Certificate:
         """Run every check on inputs of one precision and one scale."""
-        # Clipped copies come along, so that every scale also tries the domain and its corners.
+        # With clipped copies, every scale also covers the domain and its corners.
         y = jnp.concatenate([y, jnp.clip(y, -domain.radius, domain.radius)])
         image = self._image(y)
         x = image.value
         inside = np.asarray(jnp.abs(y).reshape(len(y), -1).max(-1, initial=0.0) <= domain.radius)
-        self._same_dtype(image, y)
-        self._shapes(x)
-        trip = self._round_trip(x, y)
+        self._check_dtype(image, y)
+        self._check_shape(x)
+        round_trip = self._round_trip(x, y)
         member = np.asarray(self._constraint.contains(x)).reshape(len(y), -1).all(-1)
         accepted = np.asarray(is_member(self._constraint, x).reshape(len(y), -1).all(-1))
         finite = np.isfinite(np.asarray(x)).reshape(len(y), -1).all(-1)
-        self._demand(finite | ~inside, "the value is not finite", y)
-        self._demand(member | ~inside, "the value is not a member of the set", y)
-        self._demand(accepted | ~member, "`contains` accepts a value that NumPy refuses", y)
-        self._demand((trip <= domain.tolerance) | ~inside, "the round trip misses", y)
-        for what, found in zip(("gradient", "Hessian"), self._curvature(y), strict=True):
+        self._require(finite | ~inside, "the value is not finite", y)
+        self._require(member | ~inside, "the value is not a member of the set", y)
+        self._require(accepted | ~member, "`contains` accepts a value that NumPy rejects", y)
+        accurate = round_trip <= domain.tolerance
+        self._require(accurate | ~inside, "the error of the round trip is too large", y)
+        for what, found in zip(("gradient", "Hessian"), self._derivatives(y), strict=True):
             smooth = np.isfinite(np.asarray(found)).reshape(len(y), -1).all(-1)
-            self._demand(smooth | ~inside, f"a {what} through the map is not finite", y)
+            self._require(smooth | ~inside, f"a {what} through the map is not finite", y)
         error = self._log_det_error(y, np.asarray(image.log_det), inside)
-        worst, share = float(trip[inside].max(initial=0.0)), float(accepted[inside].mean())
+        worst, share = float(round_trip[inside].max(initial=0.0)), float(accepted[inside].mean())
         return Certificate(y.dtype.name, scale, int(inside.sum()), worst, error, share)
 
     def _round_trip(self, x: Array, y: Array) -> np.ndarray:
-        """Error of y -> x -> y; of x -> y -> x where many y have one x."""
+        """Return the error of y -> x -> y, or of x -> y -> x if many y have the same x."""
         back = self._inverse(x)
         error = self._image(back).value - x if self._bijector.is_redundant else back - y
         return np.abs(np.asarray(error)).reshape(len(y), -1).max(-1, initial=0.0)
 
     def _log_det_error(self, y: Array, log_det: np.ndarray, inside: np.ndarray) -> float:
-        slope = np.asarray(self._slope(y)).reshape(len(y), -1)
-        self._demand(np.isfinite(log_det), "the log-determinant is not finite", y)
-        self._demand(np.isfinite(slope).all(-1), "its gradient is not finite", y)
+        gradient = np.asarray(self._gradient(y)).reshape(len(y), -1)
+        self._require(np.isfinite(log_det), "the log-determinant is not finite", y)
+        finite = np.isfinite(gradient).all(-1)
+        self._require(finite, "the gradient of the log-determinant is not finite", y)
         has_double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
         fine = y.astype(jnp.float64) if has_double else y
         tolerance = 1e-6 if y.dtype == jnp.float64 else 2e-4 if has_double else 1e-2
-        slopes = np.asarray(self._slope(fine)).reshape(len(y), -1)
-        # Of the whole gradient: an entry of it may be a difference of two large ones.
-        size = 1 + np.abs(slopes).max(-1, initial=0.0)
-        error = np.abs(slope - slopes).max(-1, initial=0.0)
-        self._demand(error <= tolerance * size, "its gradient is inaccurate", y)
+        exact = np.asarray(self._gradient(fine)).reshape(len(y), -1)
+        # Relative to the whole gradient: one entry may be a difference of two large numbers.
+        size = 1 + np.abs(exact).max(-1, initial=0.0)
+        accurate = np.abs(gradient - exact).max(-1, initial=0.0) <= tolerance * size
+        self._require(accurate, "the gradient of the log-determinant is inaccurate", y)
         reference = np.asarray(self._image(fine).log_det)
-        # The volume of a redundant map is that of its value with the free coordinate: none.
+        # The log-determinant of a redundant map is zero: its volume includes the free coordinate.
         radius = AUTODIFF_RADIUS if has_double else SINGLE_AUTODIFF_RADIUS
         near = np.abs(np.asarray(y)).reshape(len(y), -1).max(-1, initial=0.0) <= radius
         volume = np.zeros_like(reference) if self._bijector.is_redundant else reference.copy()
-        if not self._bijector.is_redundant and 0 < y[0].size <= LARGEST_JACOBIAN:
+        if not self._bijector.is_redundant and 0 < y[0].size <= MAX_JACOBIAN_SIZE:
             some = slice(None, None, 1 + y[0].size ** 2 // 1000)
-            volume[some] = self._volume(fine[some])
+            volume[some] = self._jacobian_log_det(fine[some])
         reference = np.where(inside & near, volume, reference)
-        self._demand(
-            _close(log_det, reference, tolerance), "the log-determinant is not the Jacobian's", y
-        )
-        return float(np.max(np.abs(log_det - reference) / (1 + np.abs(reference)), initial=0.0))
+        error = np.abs(log_det - reference) / (1 + np.abs(reference))
+        self._require(error <= tolerance, "the log-determinant is not that of the Jacobian", y)
+        return float(np.max(error, initial=0.0))
 
-    def _same_dtype(self, image, y: Array) -> None:
-        # A complex number counts by its parts.
+    def _check_dtype(self, image, y: Array) -> None:
+        # The precision of a complex number is that of its parts.
         found = {jnp.finfo(leaf.dtype).dtype.name for leaf in jax.tree.leaves(image)}
         if found != {y.dtype.name}:
-            raise self._fault(f"{y.dtype.name} in gives {sorted(found)} out")
+            raise self._error(f"inputs of {y.dtype.name} give outputs of {sorted(found)}")
 
-    def _shapes(self, x: Array) -> None:
+    def _check_shape(self, x: Array) -> None:
         if x.shape[1:] != self._shape:
-            raise self._fault(f"the value has shape {x.shape[1:]}, not {self._shape}")
+            raise self._error(f"the value has shape {x.shape[1:]}, not {self._shape}")
 
-    def _demand(self, good, what: str, y: Array) -> None:
+    def _require(self, good, what: str, y: Array) -> None:
         good = np.asarray(good)
         if not good.all():
-            worst = int(np.argmin(good))
-            raise self._fault(f"{what} at y = {np.asarray(y[worst])} ({y.dtype.name})")
+            first = int(np.argmin(good))
+            raise self._error(f"{what} at y = {np.asarray(y[first])} ({y.dtype.name})")
 
-    def _fault(self, found: str) -> BijectorError:
+    def _error(self, found: str) -> BijectorError:
         return BijectorError(
-            repr(self._bijector), found, "Mend the map, or declare a smaller domain for its rule."
+            repr(self._bijector), found, "Fix the map, or declare a smaller domain for its rule."
         )
 
 
-def _close(found: np.ndarray, wanted: np.ndarray, tolerance: float) -> np.ndarray:
-    return np.abs(found - wanted) <= tolerance * (1 + np.abs(wanted))
-
-
-def _curvature(bijector: Bijector, y: Array) -> tuple[Array, Array]:
-    """Gradient and Hessian-vector product of a density's like: log-determinant and value."""
+def _derivatives(bijector: Bijector, y: Array) -> tuple[Array, Array]:
+    """Return gradient and Hessian-vector product of a function of value and log densities."""
 
     def scalar(y: Array) -> Array:
         image = bijector.image(y)
@@ -221,7 +220,7 @@ def _curvature(bijector: Bijector, y: Array) -> tuple[Array, Array]:
 
 
 def _autodiff_log_det(bijector: Bijector, constraint: Constraint, y: Array) -> Array:
-    """Log volume of the Jacobian of the value's free coordinates, by autodiff."""
+    """Return the log-determinant of the Jacobian of the free coordinates, by autodiff."""
 
     def coordinates(flat: Array) -> Array:
         value = bijector.image(flat.reshape(y.shape)).value

@@ -1,1 +1,1 @@
-"""Maps that belong to no set: affine, elementwise, splines and couplings."""
+"""Maps that are not tied to a set: affine, elementwise, splines and couplings."""

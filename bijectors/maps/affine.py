@@ -1,4 +1,4 @@
-"""Shift and scale: what writes a known location and scale non-centered, or learns unknown ones."""
+"""Shift and scale, for a non-centered parameterization or with parameters to learn."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from ..errors import BijectorError
 class Affine(Elementwise):
     """x = location + scale * y, with log-determinant log|scale|.
 
-    The by-product `standardized` is y, free of the rounding of (x - location) / scale.
+    The by-product `standardized` is y, without the rounding errors of (x - location) / scale.
     Source: Stan reference manual, "Affinely transformed scalar".
     """
 
@@ -29,13 +29,13 @@ class Affine(Elementwise):
 class BoundedAffine(Elementwise):
     """x = location + exp(s) * y with s = bound tanh(log_scale / bound), the log-determinant.
 
-    Its parameters are free, and zeros, with which it is made, give the identity. The bound
-    keeps chains of such maps finite while they learn.
+    Its parameters may be any real numbers; with zeros, the default, it is the identity. The
+    bound keeps compositions of such maps finite while they are being learned.
 
     Attributes:
         location: Value at y = 0.
-        log_scale: Logarithm of the scale before it is bounded, where it has slope one.
-        bound: Largest absolute logarithm of the scale, above zero.
+        log_scale: The number s before it is bounded; the two agree near zero.
+        bound: Upper limit of |s|, above zero.
 
     Raises:
         BijectorError: The bound is not above zero.
@@ -51,11 +51,11 @@ class BoundedAffine(Elementwise):
             raise BijectorError("BoundedAffine", found, mend)
 
     def image(self, y: Float[Array, ""]) -> Image:
-        s = self._bounded(y)
+        s = self._bounded_log_scale(y)
         return bijection(cast_like(self.location, y) + jnp.exp(s) * y, s)
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        return (x - cast_like(self.location, x)) * jnp.exp(-self._bounded(x))
+        return (x - cast_like(self.location, x)) * jnp.exp(-self._bounded_log_scale(x))
 
-    def _bounded(self, like: Array) -> Array:
+    def _bounded_log_scale(self, like: Array) -> Array:
         return self.bound * jnp.tanh(cast_like(self.log_scale, like) / self.bound)

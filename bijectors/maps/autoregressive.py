@@ -1,4 +1,4 @@
-"""A masked autoregressive map: the numbers before each one say how it is mapped."""
+"""A masked autoregressive map: each number is mapped by parameters computed from those before."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -13,33 +13,33 @@ from ..base import Bijector, Image, Vectorwise, bijection
 from ..errors import BijectorError
 from .conditioner import (
     Conditioner,
+    count_parameters,
     forward_each,
     inverse_each,
-    parameters,
-    silent_network,
-    spread,
+    make_zero_network,
+    replicate,
 )
 
 
 class MaskedAutoregressive(Vectorwise):
-    """x_i = T(y_i; y_1, ..., y_(i-1)), each number mapped as those before it say.
+    """x_i = T(y_i; y_1, ..., y_(i-1)): the numbers before y_i determine how it is mapped.
 
-    T is `transformer` with parameters that a masked network moves. `forward` and its
-    log-determinant cost one pass of the network, `inverse` one pass for each number, in a
-    `scan`, so it has a gradient too. This is the direction for drawing and for variational
-    fits (an inverse autoregressive flow). To fit data by maximum likelihood, take
+    T is `transformer`, to whose parameters a masked network adds its outputs. `forward` and its
+    log-determinant cost one pass of the network. `inverse` costs one pass for each number, in a
+    `scan`, so it is differentiable too. This direction suits sampling and variational fits (an
+    inverse autoregressive flow). To fit data by maximum likelihood, use
     `Invert(MaskedAutoregressive(...))`, whose `inverse_and_log_det` costs one pass and whose
-    `forward` costs many (a masked autoregressive flow). In the sequential direction an error
-    of one number is passed on to those after it.
+    `forward` costs many (a masked autoregressive flow). In the sequential direction, errors in
+    one number propagate to those after it.
 
-    The log-determinant is the sum of those of T. A new map is its transformer alone, since
-    the network begins at zero: the identity, with BoundedAffine() and
-    RationalQuadraticSpline(). Every leaf is an array to learn.
+    The log-determinant is the sum of those of T. A new map applies its transformer alone, since
+    the outputs of the network are initially zero: with BoundedAffine() and
+    RationalQuadraticSpline(), it is the identity. Every leaf is an array to learn.
     Source: Papamakarios, Pavlakou & Murray (2017), Masked Autoregressive Flow for Density
     Estimation, sections 3.1 and 3.2.
 
     Attributes:
-        conditioner: The maps of all numbers, from those before each.
+        conditioner: The maps of all numbers, each computed from the numbers before it.
     """
 
     conditioner: Conditioner
@@ -54,49 +54,49 @@ class MaskedAutoregressive(Vectorwise):
         depth: int = 2,
         activation: Callable[[Array], Array] = jnp.tanh,
     ) -> None:
-        """Make a map that is its transformer alone, to be learned from there.
+        """Make a map that initially applies its transformer alone.
 
         Args:
             size: Length of the vectors.
-            transformer: Map of single numbers, whose leaves may be any real numbers; the
-                network adds to them.
+            transformer: Map of numbers whose leaves may be any real numbers; the network adds
+                to them.
             key: Random key of the network's hidden layers.
-            width: Length of each hidden layer, at least `size - 1` so that all are read.
+            width: Length of each hidden layer, at least `size - 1`.
             depth: Number of hidden layers.
-            activation: Applied to every hidden number. A smooth and bounded one, as tanh is,
-                keeps the map smooth, and the network finite far out.
+            activation: Applied to every hidden unit. If it is smooth and bounded, as tanh is,
+                the map is smooth and the network stays finite for large inputs.
 
         Raises:
-            BijectorError: There is no number to map, the network is too narrow, or the
-                transformer is not a map of single numbers with parameters.
+            BijectorError: The size is zero, the network is too narrow, or the transformer is
+                not a map of numbers with parameters.
         """
         name = "MaskedAutoregressive"
         if size < 1:
-            raise BijectorError(name, f"vectors of length {size}", "Give a size of at least 1.")
+            raise BijectorError(name, f"the size is {size}", "Give a size of at least 1.")
         if depth and width < size - 1:
-            found = f"hidden layers of width {width} cannot read {size - 1} numbers apart"
+            found = f"hidden layers of width {width} are too narrow for {size - 1} conditionals"
             raise BijectorError(name, found, f"Give a width of at least {size - 1}.")
-        sizes = (size, size * parameters(transformer))
-        network = silent_network(sizes, width, depth, activation, key, name)
-        self.conditioner = Conditioner(spread(transformer, size, name), MaskedNetwork(network))
+        sizes = (size, size * count_parameters(transformer))
+        network = make_zero_network(sizes, width, depth, activation, key, name)
+        self.conditioner = Conditioner(replicate(transformer, size, name), MaskedNetwork(network))
 
     def image(self, y: Float[Array, "n"]) -> Image:
         return bijection(*forward_each(self.conditioner.maps(y), y))
 
     def inverse(self, x: Float[Array, "n"]) -> Float[Array, "n"]:
-        def find(y: Array, place: Array) -> tuple[Array, None]:
-            """With all before it found, find the number at `place`."""
+        def solve(y: Array, index: Array) -> tuple[Array, None]:
+            """Solve for the number at `index`, given all numbers before it."""
             found = inverse_each(self.conditioner.maps(y), x)
-            return jnp.where(places == place, found, y), None
+            return jnp.where(indices == index, found, y), None
 
-        places = jnp.arange(x.size)
-        return jax.lax.scan(find, jnp.zeros_like(x), places)[0]
+        indices = jnp.arange(x.size)
+        return jax.lax.scan(solve, jnp.zeros_like(x), indices)[0]
 
 
 class MaskedNetwork(eqx.Module):
-    """A network whose outputs for a number read only the numbers before it.
+    """A network whose outputs for each number depend only on the numbers before it.
 
-    Source: Germain et al. (2015), MADE, section 4, with hidden degrees spread evenly.
+    Source: Germain et al. (2015), MADE, section 4, with evenly spaced hidden degrees.
     """
 
     network: eqx.nn.MLP
@@ -110,10 +110,10 @@ class MaskedNetwork(eqx.Module):
         return eqx.tree_at(layers, self.network, weights)(y)
 
     def _masks(self) -> list[np.ndarray]:
-        """Which numbers each layer may read, layer by layer.
+        """Return for each layer which weights are kept.
 
-        A hidden number of degree d reads no input after the d-th; the outputs of the i-th
-        number read degrees below i.
+        A hidden unit of degree d depends on the first d inputs alone; the outputs for the i-th
+        number use hidden units of degree below i.
         """
         size, width = int(self.network.in_size), self.network.width_size
         inputs = 1 + np.arange(size)

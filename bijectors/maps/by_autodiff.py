@@ -1,4 +1,4 @@
-"""A map of numbers given by its forward function alone, if that is monotone."""
+"""A map of numbers defined by a monotone forward function alone."""
 
 from collections.abc import Callable
 
@@ -9,15 +9,15 @@ from jaxtyping import Array, Float
 
 from ..base import Elementwise, Image, bijection
 
-# From 2 * 10^6 down to the last bit of a double near one.
+# These take a bracket of 2 * 10^6 down to the last bit of a double near one.
 BISECTIONS = 75
 
 
 class Monotone(Elementwise):
     """x = function(y), a smooth monotone function of one number.
 
-    The log-determinant is log|function'(y)|, by autodiff; the inverse is found by bisection,
-    and holds within |y| < 10^6. A map with a formula for both is faster and reaches further.
+    The log-determinant is log|function'(y)|, by autodiff. The inverse is found by bisection and
+    is valid for |y| < 10^6. A map with formulas for both is faster and has a larger domain.
     """
 
     function: Callable[[Array], Array] = eqx.field(static=True)
@@ -27,14 +27,14 @@ class Monotone(Elementwise):
         return bijection(value, jnp.log(jnp.abs(slope)))
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        rising = self.function(jnp.ones_like(x)) > self.function(jnp.zeros_like(x))
+        is_increasing = self.function(jnp.ones_like(x)) > self.function(jnp.zeros_like(x))
 
-        def halve(_, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        def bisect(_, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = bracket
             middle = 0.5 * (low + high)
-            above = (self.function(middle) > x) == rising
+            above = (self.function(middle) > x) == is_increasing
             return jnp.where(above, low, middle), jnp.where(above, middle, high)
 
         ends = (jnp.full_like(x, -1e6), jnp.full_like(x, 1e6))
-        low, high = jax.lax.fori_loop(0, BISECTIONS, halve, ends)
+        low, high = jax.lax.fori_loop(0, BISECTIONS, bisect, ends)
         return 0.5 * (low + high)

@@ -6,15 +6,15 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..base import Bijector, Image, Shape, bijection
+from ..base import Bijector, Image, MatrixBijector, Shape, bijection
 
 
-class Gram(Bijector):
+class Gram(MatrixBijector):
     """x = L L^T, with L from a map onto Cholesky factors.
 
-    With rows i from 1, the log-determinant grows by k log 2 + sum_i (k - i + 1) log L_ii; of a
-    unit diagonal only the entries below it are free, and it grows by sum_i (k - i) log L_ii.
-    By-products: `cholesky` and `log_diagonal` of L.
+    To the log-determinant of that map this adds k log 2 + sum_i (k - i + 1) log L_ii, with rows
+    i from 1. With a unit diagonal only the entries below it are free, and it adds
+    sum_i (k - i) log L_ii. By-products: `cholesky` and `log_diagonal` of L.
 
     Attributes:
         factor: The map onto the factors; its by-product is `log_diagonal`.
@@ -25,10 +25,6 @@ class Gram(Bijector):
 
     factor: Bijector
     unit_diagonal: bool = eqx.field(static=True, default=False)
-
-    @property
-    def event_ndims(self) -> int:
-        return 2
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return self.factor.unconstrained_shape(event_shape)
@@ -41,7 +37,7 @@ class Gram(Bijector):
         log_diagonal = inner.by_products["log_diagonal"]
         order = log_diagonal.shape[0]
         square = inner.value @ inner.value.T
-        # A product of floats is symmetric, and of unit diagonal, only up to rounding.
+        # A computed product is symmetric, and has a unit diagonal, only up to rounding.
         below = jnp.tril(square, -1)
         ones = jnp.ones(order, y.dtype)
         diagonal = ones if self.unit_diagonal else jnp.diagonal(square)

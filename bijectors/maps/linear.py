@@ -10,9 +10,9 @@ from ..base import Image, Vectorwise, bijection, cast_like
 
 
 class Triangular(Vectorwise):
-    """x = location + factor @ y, factor lower-triangular without zeros on its diagonal.
+    """x = location + factor @ y, with a lower-triangular factor without zeros on its diagonal.
 
-    The log-determinant is the sum of the logarithms of the diagonal's absolute values.
+    The log-determinant is the sum of the logarithms of |factor_ii|.
     By-product: `standardized` = y.
     """
 
@@ -44,10 +44,10 @@ class Permute(Vectorwise):
 
 
 def _gather(vector: Array, order: np.ndarray, back: np.ndarray) -> Array:
-    """Take `vector[order]`, with the transpose `[back]`.
+    """Return `vector[order]`, with indexing by `back` as its transpose.
 
-    Indexing alone has a scatter for its transpose, which is slow on accelerators and which
-    XLA cannot compile into a native loop.
+    The transpose of plain indexing is a scatter, which is slow on accelerators and which XLA
+    cannot compile into a native loop.
     """
     return jax.lax.custom_linear_solve(
         lambda x: x[back], vector, lambda _, b: b[order], lambda _, b: b[back]

@@ -1,4 +1,4 @@
-"""A power, from the positive numbers onto themselves."""
+"""A power, as a map of the positive numbers onto themselves."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

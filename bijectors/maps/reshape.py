@@ -1,4 +1,4 @@
-"""The same numbers in the same order, in an array of another shape."""
+"""The same numbers in the same order, as an array of another shape."""
 
 import math
 
@@ -10,7 +10,7 @@ from ..errors import BijectorError
 
 
 class Reshape(Bijector):
-    """x = y laid out row by row in another shape, with log-determinant 0.
+    """x = y in another shape, in row-major order, with log-determinant 0.
 
     Attributes:
         unconstrained: Shape of y.
@@ -24,8 +24,8 @@ class Reshape(Bijector):
         if math.prod(self.unconstrained) != math.prod(self.constrained):
             raise BijectorError(
                 "Reshape",
-                f"shapes {self.unconstrained} and {self.constrained} hold different counts",
-                "Give two shapes of as many numbers.",
+                f"shapes {self.unconstrained} and {self.constrained} differ in size",
+                "Give two shapes of the same size.",
             )
 
     @property

@@ -1,9 +1,9 @@
-"""Cholesky factors as a scale for each row times a factor of another kind."""
+"""Cholesky factors as a diagonal matrix of scales times a factor of another kind."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..base import Bijector, Image, Shape, bijection
+from ..base import Bijector, Image, MatrixBijector, Shape, bijection
 from ..elementary import (
     below_diagonal_entries,
     fill_below_diagonal,
@@ -15,19 +15,19 @@ from ..elementary import (
 )
 
 
-class ScaledRows(Bijector):
+class ScaledRows(MatrixBijector):
     """L = diag(s) C: the scales of a covariance, and the factor of its correlation.
 
-    y holds log s, then the numbers of the map onto the factors C of correlations. With rows i
-    from 1, the log-determinant grows by sum_i (i log s_i - log C_ii): s_i is the length of row
-    i, and C_ii follows from the entries before it. By-product: `log_diagonal`.
+    y is log s, followed by the unconstrained numbers of a Cholesky factor C of a correlation. To
+    the log-determinant of the map onto C this adds sum_i (i log s_i - log C_ii), with rows i
+    from 1: s_i is the norm of row i, and C_ii follows from the entries before it. By-product:
+    `log_diagonal`.
+
+    Attributes:
+        factor: The map onto C; it has the by-product `log_diagonal`.
     """
 
     factor: Bijector
-
-    @property
-    def event_ndims(self) -> int:
-        return 2
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return (event_shape[0] + self.factor.unconstrained_shape(event_shape)[0],)
@@ -49,18 +49,14 @@ class ScaledRows(Bijector):
         return jnp.concatenate([jnp.log(scale), self.factor.inverse(x / scale[:, None])])
 
 
-class ScaledUnitRows(Bijector):
-    """L = diag(s) U, with U of unit diagonal and s = softplus(y_1, ..., y_k).
+class ScaledUnitRows(MatrixBijector):
+    """L = diag(s) U, where U has a unit diagonal and s = softplus(y_1, ..., y_k).
 
-    The other numbers are the entries of U below its diagonal. With rows i from 1, the
+    The other numbers of y are the entries of U below its diagonal. With rows i from 1, the
     log-determinant is sum_i ((i - 1) log s_i - log(1 + exp(-y_i))). By-product: `log_diagonal`.
 
     Source: NumPyro's ScaledUnitLowerCholeskyTransform.
     """
-
-    @property
-    def event_ndims(self) -> int:
-        return 2
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return (event_shape[0] * (event_shape[0] + 1) // 2,)

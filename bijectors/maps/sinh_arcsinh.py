@@ -1,4 +1,4 @@
-"""The sinh-arcsinh map of the reals: it skews, and makes tails heavier or lighter."""
+"""The sinh-arcsinh map of the reals, which skews and makes tails heavier or lighter."""
 
 import math
 
@@ -10,10 +10,10 @@ from ..elementary import softplus
 
 
 class SinhArcsinh(Elementwise):
-    """x = sinh((arcsinh(y) + skewness) * tailweight), with tailweight above zero.
+    """x = sinh(u) with u = (arcsinh(y) + skewness) * tailweight, and tailweight above zero.
 
-    The log-determinant is log(tailweight) + log cosh(u) - log(1 + y^2) / 2, u the argument of
-    sinh. Source: Jones & Pewsey (2009), equation 1.
+    The log-determinant is log(tailweight) + log cosh(u) - log(1 + y^2) / 2.
+    Source: Jones & Pewsey (2009), equation 1.
     """
 
     skewness: ArrayLike

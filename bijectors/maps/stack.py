@@ -1,4 +1,4 @@
-"""Many maps of one kind, one after another, in a program that holds the map once."""
+"""Many maps of the same form, composed in a `scan`, so that the program contains one of them."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..base import Bijector, Image, Shape, highest_rank
+from ..base import Bijector, Image, Shape, max_rank
 from ..errors import BijectorError
 
 
 class Stack(Bijector):
-    """x = f_k(... f_1(y)), maps that differ in their parameters alone and keep the shape.
+    """x = f_k(... f_1(y)), where the maps differ only in their parameters and keep the shape.
 
-    They are applied in a `scan`, so compilation takes no longer for many maps than for a
-    few; `Chain` puts together maps that differ. Log-determinants and auxiliary densities add
-    up; there are no by-products.
+    They are applied in a `scan`, so many maps compile as fast as a few; `Chain` composes maps
+    of different forms. Log-determinants and auxiliary densities add up; there are no
+    by-products.
 
     Attributes:
-        layers: The maps in one tree, whose leaves have a leading axis, a row for each.
+        layers: The maps as one tree, whose leaves have a leading axis with a row for each map.
         count: Number of maps.
     """
 
@@ -27,17 +27,17 @@ class Stack(Bijector):
     count: int = eqx.field(static=True)
 
     def __init__(self, layers: Sequence[Bijector]) -> None:
-        """Stack the parameters of `layers`, of which the first acts first on y.
+        """Stack the parameters of `layers`; the first layer is applied first.
 
         Raises:
-            BijectorError: There is no map, or they differ in more than their parameters.
+            BijectorError: There is no layer, or they differ in more than their parameters.
         """
         if len({_form(layer) for layer in layers}) != 1:
             raise BijectorError(
                 "Stack",
-                f"it is given {len(layers)} maps of {len(set(map(_form, layers)))} forms",
-                "Give one or more maps of one kind, with parameters of the same shapes, or "
-                "compose them by Chain.",
+                f"it has {len(layers)} maps of {len(set(map(_form, layers)))} forms",
+                "Give at least one map, all of the same form with parameters of the same shapes, "
+                "or compose them with Chain.",
             )
         self.layers = jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
         self.count = len(layers)
@@ -52,12 +52,12 @@ class Stack(Bijector):
 
     @property
     def parameter_ndims(self) -> int:
-        return highest_rank(self)
+        return max_rank(self)
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         shape = self.layers.unconstrained_shape(event_shape)
         if shape != event_shape:
-            found = f"each of its maps takes the shape {shape} to {event_shape}"
+            found = f"each of its maps changes the shape from {shape} to {event_shape}"
             raise BijectorError("Stack", found, "Stack maps that keep the shape.")
         return shape
 
@@ -85,6 +85,6 @@ class Stack(Bijector):
 
 
 def _form(layer: Bijector) -> tuple:
-    """What must be alike in all layers: the tree with its settings, and the leaves' shapes."""
+    """Return what all layers must share: tree structure with settings, and shapes of leaves."""
     leaves, structure = jax.tree.flatten(layer)
     return structure, tuple(jnp.shape(leaf) for leaf in leaves)

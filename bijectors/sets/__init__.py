@@ -1,1 +1,1 @@
-"""Sets of values: one set and the maps onto it in each file."""
+"""Sets of values: each file has one set and the maps onto it."""

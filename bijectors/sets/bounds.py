@@ -1,4 +1,4 @@
-"""Numbers above a lower bound or below an upper bound, mapped by a shifted exp."""
+"""Numbers above a lower bound or below an upper bound, with a shifted exponential as map."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,9 +6,9 @@ from jaxtyping import Array, Bool, Float
 
 from ..base import (
     ArrayLike,
-    Constraint,
     Elementwise,
     Image,
+    ScalarConstraint,
     bijection,
     cast_like,
     holds_unless_traced,
@@ -16,33 +16,25 @@ from ..base import (
 from ..errors import BijectorError
 
 
-class GreaterThan(Constraint):
-    """Finite numbers above `low`, shape () or broadcasting over the batch."""
+class GreaterThan(ScalarConstraint):
+    """Finite numbers above `low`, which has shape () or broadcasts over the batch axes."""
 
     low: ArrayLike
 
     def __check_init__(self) -> None:
         _refuse_infinite("GreaterThan", self.low)
 
-    @property
-    def event_ndims(self) -> int:
-        return 0
-
     def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
         return (value > cast_like(self.low, value)) & jnp.isfinite(value)
 
 
-class LessThan(Constraint):
-    """Finite numbers below `high`, shape () or broadcasting over the batch."""
+class LessThan(ScalarConstraint):
+    """Finite numbers below `high`, which has shape () or broadcasts over the batch axes."""
 
     high: ArrayLike
 
     def __check_init__(self) -> None:
         _refuse_infinite("LessThan", self.high)
-
-    @property
-    def event_ndims(self) -> int:
-        return 0
 
     def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
         return (value < cast_like(self.high, value)) & jnp.isfinite(value)
@@ -58,6 +50,11 @@ class ExpAbove(Elementwise):
 
     low: ArrayLike
 
+    @classmethod
+    def of(cls, constraint: GreaterThan) -> "ExpAbove":
+        """Make the map onto one set."""
+        return cls(constraint.low)
+
     def image(self, y: Float[Array, ""]) -> Image:
         return bijection(cast_like(self.low, y) + jnp.exp(y), y)
 
@@ -69,6 +66,11 @@ class ExpBelow(Elementwise):
     """x = high - exp(y), with log-determinant y."""
 
     high: ArrayLike
+
+    @classmethod
+    def of(cls, constraint: LessThan) -> "ExpBelow":
+        """Make the map onto one set."""
+        return cls(constraint.high)
 
     def image(self, y: Float[Array, ""]) -> Image:
         return bijection(cast_like(self.high, y) - jnp.exp(y), y)

@@ -1,4 +1,4 @@
-"""Lower Cholesky factors: lower-triangular, with a positive diagonal."""
+"""Lower Cholesky factors: lower-triangular matrices with a positive diagonal."""
 
 import math
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..base import Bijector, Constraint, Image, Shape, bijection
+from ..base import Image, MatrixBijector, MatrixConstraint, Shape, bijection
 from ..elementary import (
     fill_triangle,
     inverse_softplus,
@@ -19,30 +19,25 @@ from ..elementary import (
 from ..errors import BijectorError
 
 
-class LowerCholesky(Constraint):
+class LowerCholesky(MatrixConstraint):
     """Matrices with zeros above the diagonal and positive numbers on it.
 
-    The base measure is that of the entries on and below the diagonal.
-
-    A matrix may have more rows than columns, as the factor of a covariance of low rank has.
+    A matrix may have more rows than columns, as a factor of a low-rank covariance has. The base
+    measure is Lebesgue in the entries on and below the diagonal.
 
     Attributes:
-        columns: Number of columns; by default that of the shape, or of rows.
+        columns: Number of columns; by default given by the shape of a member.
     """
 
     columns: int | None = eqx.field(static=True, default=None)
-
-    @property
-    def event_ndims(self) -> int:
-        return 2
 
     def with_event_shape(self, event_shape: Shape) -> "LowerCholesky":
         rows, columns = event_shape
         if columns != (self.columns or columns) or rows < columns:
             raise BijectorError(
                 "LowerCholesky",
-                f"a value has shape {event_shape}, and `columns` is {self.columns}",
-                "Give it at least as many rows as columns.",
+                f"a value has shape {event_shape} and `columns` is {self.columns}",
+                "Give it `columns` columns and at least as many rows.",
             )
         return LowerCholesky(columns=None if rows == columns else columns)
 
@@ -56,29 +51,30 @@ class LowerCholesky(Constraint):
         return jnp.concatenate([read_triangle(square), rest.reshape(-1)])
 
 
-class PositiveDiagonal(Bijector):
-    """Diagonal exp(y) or softplus(y), the entries below as they are.
+class PositiveDiagonal(MatrixBijector):
+    """A diagonal exp(y) or softplus(y), and the entries below it unchanged.
 
-    The log-determinant is that of the diagonal's map. By-product: `log_diagonal`.
+    The log-determinant is that of the map of the diagonal. By-product: `log_diagonal`.
 
     Attributes:
         soft: Whether the diagonal is softplus(y).
-        columns: Columns of a matrix that has more rows; `None` for a square one.
+        columns: Number of columns of a matrix with more rows; `None` for a square matrix.
     """
 
     soft: bool = eqx.field(static=True, default=False)
     columns: int | None = eqx.field(static=True, default=None)
 
-    @property
-    def event_ndims(self) -> int:
-        return 2
+    @classmethod
+    def of(cls, constraint: LowerCholesky) -> "PositiveDiagonal":
+        """Make the map onto one set, with the diagonal exp(y)."""
+        return cls(columns=constraint.columns)
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         rows, columns = event_shape
-        return (_triangle(columns) + (rows - columns) * columns,)
+        return (_triangle_size(columns) + (rows - columns) * columns,)
 
     def image(self, y: Float[Array, "n"]) -> Image:
-        square, rest = self._parted(y)
+        square, rest = self._split(y)
         filled = fill_triangle(square)
         own = jnp.diagonal(filled)
         diagonal = softplus(own) if self.soft else jnp.exp(own)
@@ -96,15 +92,15 @@ class PositiveDiagonal(Bijector):
         return jnp.concatenate([packed, rest.reshape(-1)])
 
     def entries(self, event_shape: Shape) -> list[Shape]:
-        square, rest = self._parted(np.arange(math.prod(self.unconstrained_shape(event_shape))))
+        square, rest = self._split(np.arange(math.prod(self.unconstrained_shape(event_shape))))
         columns = event_shape[1]
         below = [(columns + i // columns, i % columns) for i in range(rest.size)]
         return triangle_entries(columns) + below
 
-    def _parted(self, y):
-        count = y.shape[0] if self.columns is None else _triangle(self.columns)
+    def _split(self, y):
+        count = y.shape[0] if self.columns is None else _triangle_size(self.columns)
         return y[:count], y[count:]
 
 
-def _triangle(order: int) -> int:
+def _triangle_size(order: int) -> int:
     return order * (order + 1) // 2

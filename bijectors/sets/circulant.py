@@ -1,4 +1,4 @@
-"""First rows of positive definite circulant matrices, mapped from their log spectrum."""
+"""First rows of positive definite circulant matrices, with the log spectrum as coordinates."""
 
 import math
 
@@ -6,14 +6,14 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..base import Bijector, Image, Shape, VectorConstraint, bijection
+from ..base import Image, Shape, VectorBijector, VectorConstraint, bijection
 
 
 class PositiveDefiniteCirculant(VectorConstraint):
     """Symmetric vectors x_j = x_{size - j} whose discrete Fourier transform is positive.
 
-    They are the first rows of covariances on a circle. The base measure is that of the first
-    size // 2 + 1 numbers, which settle the others.
+    They are the first rows of covariance matrices of stationary processes on a circle. The base
+    measure is Lebesgue in the first size // 2 + 1 numbers, which determine the others.
     """
 
     def with_event_shape(self, event_shape: Shape) -> "PositiveDefiniteCirculant":
@@ -21,31 +21,33 @@ class PositiveDefiniteCirculant(VectorConstraint):
 
     def contains(self, value: Float[Array, "... n"]) -> Bool[Array, "..."]:
         spectrum = jnp.fft.rfft(value)
-        # A sum of n terms, each rounded; singular to rounding is no member.
-        slack = 8 * value.shape[-1] * jnp.finfo(value.dtype).eps * jnp.max(jnp.abs(value), -1)
-        slack = slack[..., None]
-        real = jnp.abs(spectrum.imag) <= slack
-        return jnp.all(real & (spectrum.real > slack) & jnp.isfinite(spectrum.real), -1)
+        # The error of a sum of n rounded terms; a matrix singular to rounding is not a member.
+        largest = jnp.max(jnp.abs(value), -1, keepdims=True)
+        tolerance = 8 * value.shape[-1] * jnp.finfo(value.dtype).eps * largest
+        real = jnp.abs(spectrum.imag) <= tolerance
+        return jnp.all(real & (spectrum.real > tolerance) & jnp.isfinite(spectrum.real), -1)
 
     def coordinates(self, value: Float[Array, "n"]) -> Float[Array, "m"]:
         return value[: value.shape[0] // 2 + 1]
 
 
-class ExpSpectrum(Bijector):
+class ExpSpectrum(VectorBijector):
     """x = irfft(exp(y)): the m = size // 2 + 1 numbers y are the log spectrum.
 
-    The log-determinant is sum(y) - m / 2 log(size), since the transform of symmetric vectors,
-    done twice, multiplies by size. By-product: `log_spectrum` = y.
+    The log-determinant is sum(y) - m / 2 log(size), since applying the transform of symmetric
+    vectors twice multiplies by size. By-product: `log_spectrum` = y.
 
     Attributes:
-        size: Length of x; m alone would not tell an even one from an odd one.
+        size: Length of x; m alone does not determine whether it is even or odd.
     """
 
     size: int = eqx.field(static=True)
 
-    @property
-    def event_ndims(self) -> int:
-        return 1
+    @classmethod
+    def of(cls, constraint: PositiveDefiniteCirculant) -> "ExpSpectrum":
+        """Make the map onto one set, whose size is known."""
+        assert constraint.size is not None
+        return cls(constraint.size)
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return (event_shape[0] // 2 + 1,)

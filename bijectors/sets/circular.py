@@ -1,20 +1,16 @@
-"""Angles without a wall at plus or minus pi, as the direction of a vector in the plane."""
+"""Angles without a boundary at plus or minus pi: the direction of a vector in the plane."""
 
 import math
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..base import Bijector, Constraint, Image, Shape
+from ..base import Bijector, Image, ScalarConstraint, Shape
 from ..elementary import direction
 
 
-class Circular(Constraint):
-    """Angles in radians; they are the same modulo 2 pi, and there is no wall."""
-
-    @property
-    def event_ndims(self) -> int:
-        return 0
+class Circular(ScalarConstraint):
+    """Angles in radians, from -pi to pi; both ends are the same angle."""
 
     def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
         # The nearest float to pi lies a little above it in single precision.
@@ -22,10 +18,10 @@ class Circular(Constraint):
 
 
 class Angle(Bijector):
-    """x = atan2(y_2, y_1), a redundant map: |y| is a free coordinate.
+    """x = atan2(y_2, y_1), a redundant map: |y| does not affect x.
 
-    The log-determinant is 0; the auxiliary density gives |y| a law of its own, whatever the
-    angle is. See `elementary.direction`. By-products: `cos` and `sin`.
+    The log-determinant is 0. The auxiliary density is that of |y|, whose distribution does not
+    depend on x: see `elementary.direction`. By-products: `cos` and `sin`.
     """
 
     @property

@@ -1,21 +1,17 @@
-"""Complex numbers, mapped from their real and imaginary parts."""
+"""Complex numbers, with real and imaginary part as coordinates."""
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Complex as ComplexArray, Float
 
-from ..base import Bijector, Constraint, Image, Shape
+from ..base import Bijector, Image, ScalarConstraint, Shape
 
 
-class Complex(Constraint):
-    """Finite complex numbers; the base measure is that of real and imaginary parts.
+class Complex(ScalarConstraint):
+    """Finite complex numbers; the base measure is Lebesgue in real and imaginary part.
 
-    Results hold the two parts of a site `z` as `z.real` and `z.imag`.
+    Results contain the parts of a site `z` as `z.real` and `z.imag`.
     """
-
-    @property
-    def event_ndims(self) -> int:
-        return 0
 
     def contains(self, value: ComplexArray[Array, "..."]) -> Bool[Array, "..."]:
         return jnp.isfinite(value)

@@ -1,4 +1,4 @@
-"""Vectors put together of pieces, each a member of a set of its own."""
+"""Concatenated vectors, in which each piece has its own set and map."""
 
 import math
 from collections.abc import Iterator
@@ -7,16 +7,16 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..base import Bijector, Constraint, Image, Shape
+from ..base import Bijector, Constraint, Image, Shape, VectorBijector
 from ..errors import BijectorError
 
 
 class Concatenation(Constraint):
-    """Vectors whose consecutive pieces belong each to a set.
+    """Vectors whose consecutive pieces each belong to their own set.
 
     Attributes:
         parts: Sets of numbers or of vectors.
-        sizes: How many numbers each piece has.
+        sizes: Length of each piece.
     """
 
     parts: tuple[Constraint, ...]
@@ -37,17 +37,13 @@ class Concatenation(Constraint):
 
     @property
     def declared_shape(self) -> Shape:
-        """Shape of a value declared by this set alone."""
+        """Shape of a value if only this set is declared, without a prior."""
         return self.shape or (sum(self.sizes),)
 
     def contains(self, value: Float[Array, "... n"]) -> Bool[Array, "..."]:
-        inside = [part.contains(piece) for part, piece in self._pieces(value)]
-        return jnp.all(
-            jnp.stack(
-                [m if p.event_ndims else m.all(-1) for p, m in zip(self.parts, inside, strict=True)]
-            ),
-            0,
-        )
+        inside = [(part, part.contains(piece)) for part, piece in self._pieces(value)]
+        members = [found if part.event_ndims else found.all(-1) for part, found in inside]
+        return jnp.all(jnp.stack(members), 0)
 
     def coordinates(self, value: Float[Array, "n"]) -> Float[Array, "m"]:
         return jnp.concatenate([part.coordinates(piece) for part, piece in self._pieces(value)])
@@ -56,20 +52,16 @@ class Concatenation(Constraint):
         return zip(self.parts, _split(value, self.sizes), strict=True)
 
 
-class Blocks(Bijector):
-    """Maps of consecutive pieces side by side; what they report adds up.
+class Blocks(VectorBijector):
+    """One map for each of several consecutive pieces; their log densities add up.
 
     Attributes:
-        maps: The map of each piece, onto vectors.
+        maps: The map onto each piece, a vector.
         sizes: Length of each constrained piece.
     """
 
     maps: tuple[Bijector, ...]
     sizes: tuple[int, ...] = eqx.field(static=True)
-
-    @property
-    def event_ndims(self) -> int:
-        return 1
 
     @property
     def is_redundant(self) -> bool:
@@ -79,7 +71,7 @@ class Blocks(Bijector):
         if event_shape != (sum(self.sizes),):
             raise BijectorError(
                 "Concatenation",
-                f"the value has shape {event_shape}, where its pieces have {self.sizes} numbers",
+                f"the value has shape {event_shape}, but its pieces have {self.sizes} numbers",
                 f"Give it the shape ({sum(self.sizes)},).",
             )
         return (sum(math.prod(shape) for shape in self._shapes()),)

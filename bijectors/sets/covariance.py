@@ -1,22 +1,18 @@
-"""Positive definite matrices, covariance matrices among them."""
+"""Positive definite matrices, such as covariance matrices."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..base import Constraint
+from ..base import MatrixConstraint
 from ..elementary import is_surely_definite, read_triangle
 
 
-class PositiveDefinite(Constraint):
+class PositiveDefinite(MatrixConstraint):
     """Symmetric positive definite matrices.
 
-    A matrix that is singular to rounding is no member: see `elementary.is_surely_definite`.
-    The base measure is that of the entries on and below the diagonal.
+    A matrix that is singular up to rounding is not a member: see `elementary.is_surely_definite`.
+    The base measure is Lebesgue in the entries on and below the diagonal.
     """
-
-    @property
-    def event_ndims(self) -> int:
-        return 2
 
     def contains(self, value: Float[Array, "... k k"]) -> Bool[Array, "..."]:
         symmetric = jnp.all(value == jnp.swapaxes(value, -2, -1), (-2, -1))

@@ -1,4 +1,4 @@
-"""Vectors in decreasing order, mapped by cumulated exponentials."""
+"""Vectors in decreasing order, with a cumulative sum of exponentials as map."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float

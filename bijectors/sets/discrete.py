@@ -1,29 +1,25 @@
-"""Sets of whole numbers: they have no map from the reals, and exist to be refused by name."""
+"""Sets of integers, which have no map from the reals and are refused with the site's name."""
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Num
 
-from ..base import ArrayLike, Constraint, cast_like
+from ..base import ArrayLike, Constraint, ScalarConstraint, cast_like
 
 
 class Discrete(Constraint):
-    """Any set that no smooth map reaches; an observed site may have it, a latent one may not."""
-
-    @property
-    def event_ndims(self) -> int:
-        return 0
+    """A set that no smooth map reaches: possible for an observed site, not for a latent one."""
 
 
-class Boolean(Discrete):
+class Boolean(Discrete, ScalarConstraint):
     """Zero and one."""
 
     def contains(self, value: Num[Array, "..."]) -> Bool[Array, "..."]:
         return (value == 0) | (value == 1)
 
 
-class Integers(Discrete):
-    """Whole numbers from `low` to `high`, either of which may be infinite."""
+class Integers(Discrete, ScalarConstraint):
+    """Integers from `low` to `high`, either of which may be infinite."""
 
     low: ArrayLike = -jnp.inf
     high: ArrayLike = jnp.inf
@@ -34,7 +30,7 @@ class Integers(Discrete):
 
 
 class Counts(Discrete):
-    """Vectors of whole numbers, none negative, that sum to `total`."""
+    """Vectors of nonnegative integers that sum to `total`."""
 
     total: ArrayLike = eqx.field()
 

@@ -1,4 +1,4 @@
-"""Numbers between two bounds, mapped by the logistic function."""
+"""Numbers between two bounds, with the logistic function as map."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,9 +6,9 @@ from jaxtyping import Array, Bool, Float
 
 from ..base import (
     ArrayLike,
-    Constraint,
     Elementwise,
     Image,
+    ScalarConstraint,
     bijection,
     cast_like,
     holds_unless_traced,
@@ -16,8 +16,8 @@ from ..base import (
 from ..errors import BijectorError
 
 
-class Interval(Constraint):
-    """Numbers between `low` and `high`, each of shape () or broadcasting over the batch."""
+class Interval(ScalarConstraint):
+    """Numbers from `low` to `high`, which have shape () or broadcast over the batch axes."""
 
     low: ArrayLike
     high: ArrayLike
@@ -29,15 +29,12 @@ class Interval(Constraint):
             raise BijectorError(
                 "Interval",
                 f"its bounds are {self.low} and {self.high}",
-                "Give finite bounds, low < high; GreaterThan, LessThan and Real need fewer.",
+                "Give finite bounds with low < high; for fewer bounds, use GreaterThan, LessThan "
+                "or Real.",
             )
 
-    @property
-    def event_ndims(self) -> int:
-        return 0
-
     def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
-        # The ends belong to the set: the map reaches them by rounding.
+        # The ends belong to the set, since the map rounds to them.
         low, high = cast_like(self.low, value), cast_like(self.high, value)
         return (value >= low) & (value <= high)
 
@@ -45,18 +42,23 @@ class Interval(Constraint):
 class Logistic(Elementwise):
     """x = low + (high - low) / (1 + exp(-y)).
 
-    The log-determinant is log(high - low) - |y| - 2 log(1 + exp(-|y|)). The value is counted
-    from the nearer bound, so that neither end loses its digits. By-product, where the bounds
-    are known to be 0 and 1: `log_shares`, log x and log(1 - x), shape (2,).
+    The log-determinant is log(high - low) - |y| - 2 log(1 + exp(-|y|)). The value is computed
+    from the nearer bound, so that it keeps its digits at both ends. By-product if the bounds are
+    the Python numbers 0 and 1: `log_shares`, log x and log(1 - x), shape (2,).
     """
 
     low: ArrayLike
     high: ArrayLike
 
+    @classmethod
+    def of(cls, constraint: Interval) -> "Logistic":
+        """Make the map onto one set."""
+        return cls(constraint.low, constraint.high)
+
     def image(self, y: Float[Array, ""]) -> Image:
         low, high = cast_like(self.low, y), cast_like(self.high, y)
         below = y < 0
-        # Two branches, not abs: its slope of 0 at 0 would spoil second derivatives there.
+        # Not abs, whose derivative of 0 at 0 would make second derivatives there wrong.
         distance = jnp.where(below, -y, y)
         odds = jnp.exp(-distance)
         log_rest = -jnp.log1p(odds)

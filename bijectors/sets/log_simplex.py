@@ -1,4 +1,4 @@
-"""Logarithms of vectors that sum to one, mapped by the isometric log-ratio."""
+"""Logarithms of vectors that sum to one, with the isometric log-ratio as map."""
 
 import math
 
@@ -6,35 +6,30 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..base import Bijector, Image, Shape, VectorConstraint, bijection
-from ..elementary import from_sum_to_zero, sum_to_zero
+from ..base import Image, Shape, VectorBijector, VectorConstraint, bijection
+from ..elementary import from_sum_to_zero, sum_to_zero, sum_tolerance
 
 
 class LogSimplex(VectorConstraint):
     """Vectors of `size` numbers whose exponentials sum to one.
 
-    The base measure is Lebesgue measure of the log-ratios x_i - x_k with the last number, as
-    for ExpConcrete variables. Source: "The Concrete Distribution", ICLR 2017, appendix.
+    The base measure is Lebesgue in the log-ratios x_i - x_k to the last number, as for
+    ExpConcrete variables. Source: "The Concrete Distribution", ICLR 2017, appendix.
     """
 
     def contains(self, value: Float[Array, "... k"]) -> Bool[Array, "..."]:
-        slack = 8 * math.sqrt(value.shape[-1]) * jnp.finfo(value.dtype).eps
         total = jax.nn.logsumexp(value, axis=-1)
-        return (jnp.abs(total) <= slack) & jnp.all(jnp.isfinite(value), -1)
+        return (jnp.abs(total) <= sum_tolerance(value)) & jnp.all(jnp.isfinite(value), -1)
 
     def coordinates(self, value: Float[Array, "k"]) -> Float[Array, "n"]:
         return value[:-1] - value[-1]
 
 
-class LogSoftmaxILR(Bijector):
-    """x = log softmax(z), z the isometric sum-to-zero image of y.
+class LogSoftmaxILR(VectorBijector):
+    """x = log softmax(z), with z = `sum_to_zero(y)`: the isometric log-ratio.
 
-    The log-determinant is log(k) / 2 for k numbers, everywhere.
+    The log-determinant is log(k) / 2 for k numbers, for every y.
     """
-
-    @property
-    def event_ndims(self) -> int:
-        return 1
 
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return (event_shape[0] - 1,)

@@ -1,17 +1,13 @@
-"""The nonnegative numbers: zero belongs to the set, and a map reaches it by rounding."""
+"""The nonnegative numbers, zero included: the map rounds to it."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..base import Constraint
+from ..base import ScalarConstraint
 
 
-class Nonnegative(Constraint):
-    """Finite numbers of zero or more."""
-
-    @property
-    def event_ndims(self) -> int:
-        return 0
+class Nonnegative(ScalarConstraint):
+    """Finite numbers that are zero or above."""
 
     def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
         return (value >= 0) & jnp.isfinite(value)

@@ -1,4 +1,4 @@
-"""Vectors in increasing order, mapped by cumulated exponentials."""
+"""Vectors in increasing order, with a cumulative sum of exponentials as map."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float

@@ -1,18 +1,14 @@
-"""The positive numbers, mapped by exp or softplus."""
+"""The positive numbers, with the maps exp and softplus."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..base import Constraint, Elementwise, Image, bijection
+from ..base import Elementwise, Image, ScalarConstraint, bijection
 from ..elementary import inverse_softplus, softplus
 
 
-class Positive(Constraint):
+class Positive(ScalarConstraint):
     """Finite numbers above zero."""
-
-    @property
-    def event_ndims(self) -> int:
-        return 0
 
     def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
         return (value > 0) & jnp.isfinite(value)

@@ -1,4 +1,4 @@
-"""Vectors of positive numbers in increasing order, mapped by cumulated exponentials."""
+"""Increasing vectors of positive numbers, with a cumulative sum of exponentials as map."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float

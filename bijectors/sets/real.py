@@ -1,17 +1,13 @@
-"""The real line, mapped by the identity."""
+"""The real line, with the identity as map."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..base import Constraint, Elementwise, Image
+from ..base import Elementwise, Image, ScalarConstraint
 
 
-class Real(Constraint):
+class Real(ScalarConstraint):
     """All finite numbers."""
-
-    @property
-    def event_ndims(self) -> int:
-        return 0
 
     def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
         return jnp.isfinite(value)

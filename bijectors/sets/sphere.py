@@ -1,32 +1,30 @@
-"""Unit vectors in every orthant, as the direction of a vector that may have any length."""
-
-import math
+"""Unit vectors: the direction of a vector of any length."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..base import Image, VectorConstraint, Vectorwise
-from ..elementary import direction
+from ..elementary import direction, sum_tolerance
 
 
 class UnitVector(VectorConstraint):
-    """Vectors of `size` numbers of length one.
+    """Vectors of `size` numbers with Euclidean norm one.
 
     The base measure is the area of the sphere.
     """
 
     def contains(self, value: Float[Array, "... n"]) -> Bool[Array, "..."]:
-        slack = 8 * math.sqrt(value.shape[-1]) * jnp.finfo(value.dtype).eps
-        return jnp.abs((value**2).sum(-1) - 1) <= slack
+        return jnp.abs((value**2).sum(-1) - 1) <= sum_tolerance(value)
 
 
 class Direction(Vectorwise):
-    """x = y / |y|, a redundant map: |y| is a free coordinate.
+    """x = y / |y|, a redundant map: |y| does not affect x.
 
-    The log-determinant is 0. The auxiliary density gives |y| a law of its own, whatever x is;
-    it is dropped where the Jacobian is. See `elementary.direction`.
+    The log-determinant is 0. The auxiliary density is that of |y|, whose distribution does not
+    depend on x: see `elementary.direction`. Densities without the Jacobian leave it out too.
 
-    Source: Marsaglia (1972); Stan reference manual, "Unit vector", with another length.
+    Source: Marsaglia (1972); Stan reference manual, "Unit vector", with another distribution of
+    the length.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Arrays whose sums along each of their last axes are zero, mapped isometrically."""
+"""Arrays that sum to zero along each of their last axes, with an isometry as map."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from ..elementary import from_sum_to_zero, sum_to_zero
 class ZeroSum(Constraint):
     """Arrays that sum to zero along each of their last `axes` axes.
 
-    The base measure is that of orthonormal coordinates of the subspace.
+    The base measure is Lebesgue in orthonormal coordinates of the subspace.
     """
 
     axes: int = eqx.field(static=True, default=1)
@@ -24,22 +24,29 @@ class ZeroSum(Constraint):
         inside = tuple(range(-self.axes, 0))
         size = max(value.shape[axis] for axis in inside)
         largest = jnp.max(jnp.abs(value), inside, initial=0.0)
-        # A sum of n numbers errs by about n units in the last place of the largest.
-        slack = 4 * size * jnp.finfo(value.dtype).eps * largest
+        # A sum of n numbers errs by at most about n units in the last place of the largest.
+        tolerance = 4 * size * jnp.finfo(value.dtype).eps * largest
         sums = [jnp.max(jnp.abs(value.sum(axis, keepdims=True)), inside) for axis in inside]
-        return jnp.all(jnp.stack([s <= slack for s in sums]), 0) & jnp.isfinite(largest)
+        return jnp.all(jnp.stack([s <= tolerance for s in sums]), 0) & jnp.isfinite(largest)
 
     def coordinates(self, value: Float[Array, "..."]) -> Float[Array, "n"]:
         return IsometricZeroSum(self.axes).inverse(value).reshape(-1)
 
 
 class IsometricZeroSum(Bijector):
-    """x = H y along each of `axes` axes, H of orthonormal columns; log-determinant 0.
+    """x = H y along each of `axes` axes, with log-determinant 0.
+
+    H has orthonormal columns.
 
     Source: PyMC's ZeroSumTransform; Stan reference manual 2.36, "Sum-to-zero matrix".
     """
 
     axes: int = eqx.field(static=True, default=1)
+
+    @classmethod
+    def of(cls, constraint: ZeroSum) -> "IsometricZeroSum":
+        """Make the map onto one set."""
+        return cls(constraint.axes)
 
     @property
     def event_ndims(self) -> int:

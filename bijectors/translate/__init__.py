@@ -1,1 +1,1 @@
-"""Constraints of other libraries, translated into ours."""
+"""Translate the constraints of other libraries into our sets."""

@@ -1,4 +1,4 @@
-"""A set that is known by a map onto it: the values that the map reaches."""
+"""A set defined as the image of a map."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -8,9 +8,9 @@ from ..compose import repeat_over_batch
 
 
 class ImageOf(Constraint):
-    """All values of a map; the map is its own default.
+    """The image of a map, which is also the default map onto it.
 
-    A value is a member if the map finds its way back to it.
+    A value is a member if mapping it back and forth returns it.
 
     Attributes:
         bijector: The map of one value.
@@ -25,10 +25,10 @@ class ImageOf(Constraint):
     def contains(self, value: Float[Array, "..."]) -> Bool[Array, "..."]:
         bijector = repeat_over_batch(self.bijector, value.shape)
         back = bijector.forward(bijector.inverse(value))
-        # Half of the digits: an inverse may lose some near the rim.
-        slack = jnp.sqrt(jnp.finfo(value.dtype).eps) * (1 + jnp.abs(value))
-        reached = jnp.abs(back - value) <= slack
-        return reached.all(tuple(range(value.ndim - self.event_ndims, value.ndim)))
+        # Half of the digits: an inverse may lose some near the boundary.
+        tolerance = jnp.sqrt(jnp.finfo(value.dtype).eps) * (1 + jnp.abs(value))
+        recovered = jnp.abs(back - value) <= tolerance
+        return recovered.all(tuple(range(value.ndim - self.event_ndims, value.ndim)))
 
     def own_bijector(self) -> Bijector:
         return self.bijector

@@ -34,7 +34,7 @@ name_submodules()
 
 
 class OurSupport(theirs.Constraint):
-    """One of our sets, as the support of a distribution of NumPyro's kind."""
+    """One of our sets as a constraint of NumPyro, for the support of a distribution."""
 
     is_discrete = False
 
@@ -49,7 +49,7 @@ class OurSupport(theirs.Constraint):
         return (self.constraint,), (("constraint",), {})
 
 
-# NumPyro's public names are instances or functions; their types are the keys.
+# NumPyro's public names are instances or functions; the keys are their types.
 _TABLE: dict[type, Callable[[Any], Constraint]] = {
     type(theirs.real): lambda c: Real(),
     type(theirs.real_vector): lambda c: Real(),
@@ -80,7 +80,7 @@ _TABLE: dict[type, Callable[[Any], Constraint]] = {
     type(theirs.positive_semidefinite): lambda c: PositiveDefinite(),
     type(theirs.positive_definite_circulant_vector): lambda c: PositiveDefiniteCirculant(),
     type(theirs.complex): lambda c: Complex(),
-    type(theirs.cat([theirs.real])): lambda c: _concatenated(c),
+    type(theirs.cat([theirs.real])): lambda c: _translate_cat(c),
     OurSupport: lambda c: c.constraint,
     type(theirs.independent(theirs.real, 1)): lambda c: from_numpyro(c.base_constraint),
     type(theirs.boolean): lambda c: Boolean(),
@@ -103,14 +103,15 @@ def from_numpyro(constraint: theirs.Constraint, where: str = "constraint") -> Co
         known = ", ".join(sorted({kind.__name__.strip("_") for kind in _TABLE}))
         raise BijectorError(
             where,
-            f"the support {constraint!r} is not translated",
-            f"NumPyro's {known} are; give the site constraint=... with a set of ours.",
+            f"the support {constraint!r} has no translation",
+            f"Give the site constraint=... with one of our sets; of NumPyro's constraints, {known} "
+            "are translated.",
         )
     return translate(constraint)
 
 
-def _concatenated(constraint: Any) -> Concatenation:
-    """Translate `cat`, of vectors: its default axis 0 is the last one of those."""
+def _translate_cat(constraint: Any) -> Concatenation:
+    """Translate `cat` of vectors, for which its default axis 0 is the last axis."""
     if constraint.dim not in (0, -1):
         raise BijectorError(
             "cat",

@@ -1,14 +1,14 @@
-"""Name the submodules of NumPyro that a lazy import of it leaves without a name."""
+"""Set the submodules of NumPyro that a lazy import leaves unset as attributes."""
 
 import sys
 
 
 def name_submodules() -> None:
-    """Make every loaded submodule of NumPyro an attribute of its package.
+    """Set every loaded submodule of NumPyro as an attribute of its package.
 
-    ArviZ 1 loads NumPyro lazily. If `import numpyro.distributions` then comes first, Python reads
-    the path of NumPyro to find the submodule, which runs NumPyro with all its submodules, and then
-    runs `numpyro.distributions` a second time. The second copy is the one that stays. Its own
+    ArviZ 1 imports NumPyro lazily. If `import numpyro.distributions` then comes first, Python reads
+    the path of NumPyro to find the submodule. This runs NumPyro with all its submodules, and then
+    `numpyro.distributions` a second time, and the second copy is the one that remains. Its own
     submodules are loaded already, so nothing sets `numpyro.distributions.distribution`, and
     `numpyro.factor` fails. Source: https://github.com/python/cpython/issues/83783.
     """

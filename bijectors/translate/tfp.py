@@ -27,66 +27,66 @@ from .bounds import cover, cover_over, join, reshape
 from .image_of import ImageOf
 from .tfp_bijector import TfpBijector, bijector_from_tfp
 from .tfp_import import load_tfp
-from .tfp_reach import image_of_reals, pushed
+from .tfp_reach import image_of_reals, push_forward
 
-# A row of the table: a distribution and the name for errors, to the set.
+# A row of the table: takes a distribution and a name for errors, and returns the set.
 Translate = Callable[[Any, str], Constraint]
 
 
 def from_tfp(distribution: Any, where: str = "distribution") -> Constraint:
     """Translate the support of one distribution of TFP; bounds may be traced.
 
-    One of our sets is preferred, so that its map is the default. Where none fits, the
-    distribution's own default bijector becomes the map of an `ImageOf` set.
+    If the support is one of our sets, its default map is used. Otherwise the result is an
+    `ImageOf` set of the distribution's own default bijector.
 
     Args:
         distribution: Instance of `tfp.distributions.Distribution`, on JAX.
-        where: Name to give in errors, such as a site's.
+        where: Name for errors, such as that of a site.
 
     Returns:
         The set of its values; bounds broadcast over batch and event axes.
 
     Raises:
-        BijectorError: TFP cannot be imported; or the support is discrete, holds isolated
-            points, or is that of many quantities at once.
+        BijectorError: TFP cannot be imported; or the support is discrete, has isolated points
+            of positive probability, or is that of a joint distribution.
     """
     if not isinstance(distribution, load_tfp().distributions.Distribution):
         raise BijectorError(
             where,
-            f"{type(distribution)} is no distribution of tensorflow_probability.substrates.jax",
+            f"{type(distribution)} is not a distribution of tensorflow_probability.substrates.jax",
             "Give a distribution of TFP's JAX substrate.",
         )
     for kind in type(distribution).__mro__:
         translate = _TABLE.get(kind.__name__.lstrip("_"))
         if translate is not None:
             return translate(distribution, where)
-    return _by_default_bijector(distribution, where)
+    return _translate_default_bijector(distribution, where)
 
 
-def _by_default_bijector(distribution: Any, where: str) -> Constraint:
+def _translate_default_bijector(distribution: Any, where: str) -> Constraint:
     if not jnp.issubdtype(distribution.dtype, jnp.floating):
-        raise _discrete(distribution, where)
+        raise _discrete_error(distribution, where)
     try:
         bijector = distribution.experimental_default_event_space_bijector()
     except NotImplementedError as error:
-        raise _unknown(distribution, where, "has no default event-space bijector") from error
+        raise _unknown_error(distribution, where, "has no default event-space bijector") from error
     if bijector is None:
-        raise _discrete(distribution, where)
+        raise _discrete_error(distribution, where)
     known = image_of_reals(bijector)
-    return known or ImageOf(bijector_from_tfp(bijector, len(_whole(distribution))))
+    return known or ImageOf(bijector_from_tfp(bijector, len(_whole_shape(distribution))))
 
 
 def batch_shape(distribution: Any) -> Shape:
-    """Read the batch shape, which a distribution of TFP may only know when it is computed."""
+    """Return the batch shape, which some distributions of TFP know only once it is computed."""
     return tuple(int(size) for size in distribution.batch_shape_tensor())
 
 
 def event_shape(distribution: Any) -> Shape:
-    """Read the event shape, which a distribution of TFP may only know when it is computed."""
+    """Return the event shape, which some distributions of TFP know only once it is computed."""
     return tuple(int(size) for size in distribution.event_shape_tensor())
 
 
-def _whole(distribution: Any) -> Shape:
+def _whole_shape(distribution: Any) -> Shape:
     return batch_shape(distribution) + event_shape(distribution)
 
 
@@ -94,223 +94,221 @@ def _name(distribution: Any) -> str:
     return type(distribution).__name__.lstrip("_")
 
 
-def _discrete(distribution: Any, where: str) -> BijectorError:
+def _discrete_error(distribution: Any, where: str) -> BijectorError:
     return BijectorError(
         where,
-        f"the support of {_name(distribution)} is discrete, and has no map from the reals",
-        "Sum the values out, as tfp.distributions.MixtureSameFamily does, or observe the site.",
+        f"the support of {_name(distribution)} is discrete and has no map from the reals",
+        "Marginalize the site, as tfp.distributions.MixtureSameFamily does, or observe it.",
     )
 
 
-def _unknown(distribution: Any, where: str, why: str) -> BijectorError:
-    mend = "Give the site constraint=... with a set of ours."
+def _unknown_error(distribution: Any, where: str, why: str) -> BijectorError:
+    mend = "Give the site constraint=... with one of our sets."
     return BijectorError(where, f"{_name(distribution)} {why}", mend)
 
 
-def _refuse(why: str, mend: str) -> Translate:
+def _make_refusal(why: str, mend: str) -> Translate:
     def translate(distribution: Any, where: str) -> Constraint:
         raise BijectorError(where, f"{_name(distribution)} {why}", mend)
 
     return translate
 
 
-_POINT = _refuse(
-    "holds all its probability at one value", "Use the value itself, and keep it with site.derive."
+_POINT = _make_refusal(
+    "has all its probability at one value", "Use the value itself, and record it with site.derive."
 )
-_INFLATED = _refuse(
-    "puts a part of its probability at one value, and has no density",
-    "Observe the site, or write its two parts as a mixture of continuous distributions.",
+_INFLATED = _make_refusal(
+    "has part of its probability at one value, and so no density",
+    "Observe the site, or approximate it by a mixture of continuous distributions.",
 )
-_JOINT = _refuse(
-    "is a joint distribution: a model of several quantities, where a prior of one is expected",
-    "Declare each of its parts as a site of its own, or make a model of the whole with "
-    "infer.from_tfp.",
+_JOINT = _make_refusal(
+    "is a joint distribution of several quantities, but a site has one",
+    "Declare a site for each of its parts, or make a model of the whole with infer.from_tfp.",
 )
 
 
-def _always(constraint: Constraint) -> Translate:
+def _return_set(constraint: Constraint) -> Translate:
     return lambda distribution, where: constraint
 
 
-def _matrix(constraint: Constraint) -> Translate:
+def _translate_matrix(constraint: Constraint) -> Translate:
     def translate(distribution: Any, where: str) -> Constraint:
         if not distribution.input_output_cholesky:
             return constraint
         raise BijectorError(
             where,
-            f"{_name(distribution)}(input_output_cholesky=True) gives at a factor the density of "
-            "the matrix, which leaves out the volume between the two",
-            "Leave it False; CholeskyLKJ is the distribution of the factor of a correlation.",
+            f"{_name(distribution)}(input_output_cholesky=True) gives the density of the matrix "
+            "for its factor, without the volume between the two",
+            "Leave it False; the distribution of the factor of a correlation is CholeskyLKJ.",
         )
 
     return translate
 
 
-def _extreme_values(distribution: Any, where: str) -> Constraint:
-    # One smooth map for either sign of the concentration, which may be traced.
-    bent = BoxCox(distribution.concentration)
-    return ImageOf(Chain(Affine(distribution.loc, distribution.scale), bent))
+def _translate_extreme_values(distribution: Any, where: str) -> Constraint:
+    # One smooth map for both signs of the concentration, which may be traced.
+    tail = BoxCox(distribution.concentration)
+    return ImageOf(Chain(Affine(distribution.loc, distribution.scale), tail))
 
 
-def _excesses(distribution: Any, where: str) -> Constraint:
-    bent = Chain(BoxCox(distribution.concentration), Softplus())
-    return ImageOf(Chain(Affine(distribution.loc, distribution.scale), bent))
+def _translate_pareto(distribution: Any, where: str) -> Constraint:
+    tail = Chain(BoxCox(distribution.concentration), Softplus())
+    return ImageOf(Chain(Affine(distribution.loc, distribution.scale), tail))
 
 
-def _truncated(distribution: Any, where: str) -> Constraint:
+def _translate_truncated(distribution: Any, where: str) -> Constraint:
     for bound in (distribution.low, distribution.high):
         if not isinstance(bound, jax.core.Tracer) and not np.isfinite(bound).all():
             raise BijectorError(
                 where,
-                f"{_name(distribution)} has the bound {bound}, where TFP asks for a finite one",
-                "Give finite bounds; numpyro.distributions.TruncatedNormal takes one bound alone.",
+                f"{_name(distribution)} has the bound {bound}, but TFP needs finite bounds",
+                "Give finite bounds; numpyro.distributions.TruncatedNormal can have one bound.",
             )
-    return _by_default_bijector(distribution, where)
+    return _translate_default_bijector(distribution, where)
 
 
-def _same(distribution: Any, where: str) -> Constraint:
+def _translate_base(distribution: Any, where: str) -> Constraint:
     return from_tfp(distribution.distribution, where)
 
 
-def _sample(distribution: Any, where: str) -> Constraint:
+def _translate_sample(distribution: Any, where: str) -> Constraint:
     base = distribution.distribution
     batch, event = batch_shape(base), event_shape(base)
-    sampled = len(_whole(distribution)) - len(batch) - len(event)
-    return _reshaped(distribution, where, (*batch, *(1,) * sampled, *event))
+    sampled = len(_whole_shape(distribution)) - len(batch) - len(event)
+    return _reshape_bounds(distribution, where, (*batch, *(1,) * sampled, *event))
 
 
-def _batch_reshape(distribution: Any, where: str) -> Constraint:
-    return _reshaped(distribution, where, _whole(distribution))
+def _translate_batch_reshape(distribution: Any, where: str) -> Constraint:
+    return _reshape_bounds(distribution, where, _whole_shape(distribution))
 
 
-def _reshaped(distribution: Any, where: str, shape: Shape) -> Constraint:
-    constraint = _same(distribution, where)
-    if _is_held(constraint):
-        return _by_default_bijector(distribution, where)
+def _reshape_bounds(distribution: Any, where: str, shape: Shape) -> Constraint:
+    constraint = _translate_base(distribution, where)
+    if _is_tfp_image(constraint):
+        return _translate_default_bijector(distribution, where)
     if not jax.tree.leaves(constraint):
         return constraint
-    return reshape(constraint, _whole(distribution.distribution), shape)
+    return reshape(constraint, _whole_shape(distribution.distribution), shape)
 
 
-def _is_held(constraint: Constraint) -> bool:
+def _is_tfp_image(constraint: Constraint) -> bool:
     return isinstance(constraint, ImageOf) and isinstance(constraint.bijector, TfpBijector)
 
 
-def _transformed(distribution: Any, where: str) -> Constraint:
+def _translate_transformed(distribution: Any, where: str) -> Constraint:
     base = from_tfp(distribution.distribution, where)
-    # A kind of its own, such as Weibull, knows its own support.
+    # A subclass, such as Weibull, has its own default bijector.
     own = _name(distribution) != "TransformedDistribution"
-    constraint = None if own else pushed(distribution.bijector, base)
+    constraint = None if own else push_forward(distribution.bijector, base)
     if constraint is None and isinstance(base, Circular | UnitVector):
-        why = f"bends {type(base).__name__} in a way that is not translated"
-        raise _unknown(distribution, where, why)
-    return constraint or _by_default_bijector(distribution, where)
+        why = f"maps {type(base).__name__} in a way that has no translation"
+        raise _unknown_error(distribution, where, why)
+    return constraint or _translate_default_bijector(distribution, where)
 
 
-def _batch_concat(distribution: Any, where: str) -> Constraint:
+def _translate_batch_concat(distribution: Any, where: str) -> Constraint:
     parts = distribution.distributions
     batch, event = batch_shape(distribution), event_shape(distribution)
     axis = int(distribution.parameters["axis"]) % len(batch)
     wholes = [(*batch[:axis], batch_shape(d)[axis], *batch[axis + 1 :], *event) for d in parts]
     joined = join([from_tfp(part, where) for part in parts], wholes, axis)
-    return _demand(joined, distribution, where)
+    return _require_found(joined, distribution, where)
 
 
-def _mixture(distribution: Any, where: str) -> Constraint:
+def _translate_mixture(distribution: Any, where: str) -> Constraint:
     sets = [from_tfp(component, where) for component in distribution.components]
-    return _demand(cover(sets), distribution, where)
+    return _require_found(cover(sets), distribution, where)
 
 
-def _mixture_same_family(distribution: Any, where: str) -> Constraint:
+def _translate_mixture_same_family(distribution: Any, where: str) -> Constraint:
     components = distribution.components_distribution
-    return _over_components(distribution, components, where, keepdims=False)
+    return _cover_components(distribution, components, where, keepdims=False)
 
 
-def _hidden_markov_model(distribution: Any, where: str) -> Constraint:
+def _translate_hidden_markov_model(distribution: Any, where: str) -> Constraint:
     varying = distribution.parameters["time_varying_observation_distribution"]
-    # Where the axis of states goes, that of steps comes.
+    # The axis of the steps replaces that of the states.
     emission = distribution.observation_distribution
-    return _over_components(distribution, emission, where, keepdims=not varying)
+    return _cover_components(distribution, emission, where, keepdims=not varying)
 
 
-def _over_components(distribution: Any, components: Any, where: str, keepdims: bool) -> Constraint:
+def _cover_components(distribution: Any, components: Any, where: str, keepdims: bool) -> Constraint:
     constraint = from_tfp(components, where)
     axis = len(batch_shape(components)) - 1
-    found = cover_over(constraint, _whole(components), axis, keepdims)
-    return _demand(None if _is_held(constraint) else found, distribution, where)
+    found = cover_over(constraint, _whole_shape(components), axis, keepdims)
+    return _require_found(None if _is_tfp_image(constraint) else found, distribution, where)
 
 
-def _demand(constraint: Constraint | None, distribution: Any, where: str) -> Constraint:
+def _require_found(constraint: Constraint | None, distribution: Any, where: str) -> Constraint:
     if constraint is None:
-        raise _unknown(distribution, where, "has components whose sets do not fit together")
+        raise _unknown_error(distribution, where, "has components whose sets do not fit together")
     return constraint
 
 
-def _autoregressive(distribution: Any, where: str) -> Constraint:
-    return _unmoved([distribution.distribution0], distribution, where)
+def _translate_autoregressive(distribution: Any, where: str) -> Constraint:
+    return _cover_steps([distribution.distribution0], distribution, where)
 
 
-def _markov_chain(distribution: Any, where: str) -> Constraint:
+def _translate_markov_chain(distribution: Any, where: str) -> Constraint:
     start = distribution.initial_state_prior
     first = start.sample(seed=jax.random.key(0))
-    return _unmoved([start, distribution.transition_fn(0, first)], distribution, where)
+    return _cover_steps([start, distribution.transition_fn(0, first)], distribution, where)
 
 
-def _unmoved(steps: Sequence[Any], distribution: Any, where: str) -> Constraint:
-    """Take the one set of all steps, if no bound can move with the steps before."""
+def _cover_steps(steps: Sequence[Any], distribution: Any, where: str) -> Constraint:
+    """Return the one set of all steps, if no bound can depend on earlier steps."""
     constraint = cover([from_tfp(step, where) for step in steps])
-    if constraint is None or jax.tree.leaves(constraint) or _is_held(constraint):
+    if constraint is None or jax.tree.leaves(constraint) or _is_tfp_image(constraint):
         raise BijectorError(
             where,
             f"the bounds of {_name(distribution)} may depend on its earlier values",
-            "Declare its steps as sites of their own.",
+            "Declare a site for each of its steps.",
         )
     return constraint
 
 
-def _blockwise(distribution: Any, where: str) -> Constraint:
+def _translate_blockwise(distribution: Any, where: str) -> Constraint:
     parts = [from_tfp(part, where) for part in distribution.distributions]
-    # A bound of its own for each value would be taken for one of each row of a batch.
+    # An array of bounds would be taken for bounds of a batch.
     if (
         any(jnp.ndim(bound) for bound in jax.tree.leaves(parts))
         or max(part.event_ndims for part in parts) > 1
     ):
-        why = "has parts that are no vectors, or whose bounds are arrays"
-        raise _unknown(distribution, where, why)
+        why = "has parts that are not vectors, or whose bounds are arrays"
+        raise _unknown_error(distribution, where, why)
     sizes = [math.prod(event_shape(part)) for part in distribution.distributions]
     return Concatenation(tuple(parts), tuple(sizes))
 
 
-# By name, so that nothing of TFP is imported to make the table. A name also stands for the
-# classes derived from it.
+# By name, so that making the table does not import TFP. A name also covers its subclasses.
 _TABLE: Mapping[str, Translate] = {
-    "VonMises": _always(Circular()),
-    "VonMisesFisher": _always(UnitVector()),
-    "PowerSpherical": _always(UnitVector()),
-    "SphericalUniform": _always(UnitVector()),
-    "Dirichlet": _always(Simplex()),
-    "RelaxedOneHotCategorical": _always(Simplex()),
-    "ExpRelaxedOneHotCategorical": _always(LogSimplex()),
-    "CholeskyLKJ": _always(CorrelationCholesky()),
-    "LKJ": _matrix(Correlation()),
-    "WishartLinearOperator": _matrix(PositiveDefinite()),
-    "GeneralizedExtremeValue": _extreme_values,
-    "GeneralizedPareto": _excesses,
-    "TruncatedNormal": _truncated,
-    "TruncatedCauchy": _truncated,
-    "Independent": _same,
-    "Masked": _same,
-    "BatchBroadcast": _same,
-    "Sample": _sample,
-    "BatchReshape": _batch_reshape,
-    "BatchConcat": _batch_concat,
-    "TransformedDistribution": _transformed,
-    "Mixture": _mixture,
-    "MixtureSameFamily": _mixture_same_family,
-    "HiddenMarkovModel": _hidden_markov_model,
-    "Autoregressive": _autoregressive,
-    "MarkovChain": _markov_chain,
-    "Blockwise": _blockwise,
+    "VonMises": _return_set(Circular()),
+    "VonMisesFisher": _return_set(UnitVector()),
+    "PowerSpherical": _return_set(UnitVector()),
+    "SphericalUniform": _return_set(UnitVector()),
+    "Dirichlet": _return_set(Simplex()),
+    "RelaxedOneHotCategorical": _return_set(Simplex()),
+    "ExpRelaxedOneHotCategorical": _return_set(LogSimplex()),
+    "CholeskyLKJ": _return_set(CorrelationCholesky()),
+    "LKJ": _translate_matrix(Correlation()),
+    "WishartLinearOperator": _translate_matrix(PositiveDefinite()),
+    "GeneralizedExtremeValue": _translate_extreme_values,
+    "GeneralizedPareto": _translate_pareto,
+    "TruncatedNormal": _translate_truncated,
+    "TruncatedCauchy": _translate_truncated,
+    "Independent": _translate_base,
+    "Masked": _translate_base,
+    "BatchBroadcast": _translate_base,
+    "Sample": _translate_sample,
+    "BatchReshape": _translate_batch_reshape,
+    "BatchConcat": _translate_batch_concat,
+    "TransformedDistribution": _translate_transformed,
+    "Mixture": _translate_mixture,
+    "MixtureSameFamily": _translate_mixture_same_family,
+    "HiddenMarkovModel": _translate_hidden_markov_model,
+    "Autoregressive": _translate_autoregressive,
+    "MarkovChain": _translate_markov_chain,
+    "Blockwise": _translate_blockwise,
     "Deterministic": _POINT,
     "VectorDeterministic": _POINT,
     "Inflated": _INFLATED,

@@ -1,4 +1,4 @@
-"""Import TFP on JAX, with what its release 0.25.0 needs on newer JAX and NumPy."""
+"""Import TFP on JAX, with fixes that its release 0.25.0 needs on newer JAX and NumPy."""
 
 import importlib
 import warnings
@@ -19,33 +19,33 @@ def load_tfp() -> ModuleType:
     After the first call a plain import of that module works too.
 
     Raises:
-        BijectorError: TFP is not installed, or its import fails with the mends below.
+        BijectorError: TFP is not installed, or its import fails despite the fixes below.
     """
     with warnings.catch_warnings():
-        # What TFP's import warns of is no business of those who import us.
+        # Users of this package cannot act on the warnings of TFP's import.
         warnings.simplefilter("ignore")
         try:
-            _lend_pytype_mappings()
+            _restore_pytype_mappings()
             tfp = importlib.import_module(_NAME)
-            _mend_pad(importlib.import_module(f"{_NAME}.bijectors.pad"))
+            _fix_pad(importlib.import_module(f"{_NAME}.bijectors.pad"))
         except ModuleNotFoundError as error:
             if error.name != "tensorflow_probability":
-                raise _broken(error) from error
+                raise _import_error(error) from error
             raise BijectorError(
                 "tensorflow_probability",
                 "it is not installed",
                 "Install the extra: pip install 'pushforward[tfp]'.",
             ) from error
         except Exception as error:
-            raise _broken(error) from error
+            raise _import_error(error) from error
     return tfp
 
 
-def _lend_pytype_mappings() -> None:
-    """Put back the name that TFP reads while it is imported.
+def _restore_pytype_mappings() -> None:
+    """Restore a name that TFP reads while it is imported.
 
-    JAX 0.7 removed `jax.interpreters.xla.pytype_aval_mappings`; the mapping itself lives on
-    in JAX's core. Upstream: https://github.com/tensorflow/probability/issues/2009.
+    JAX 0.7 removed `jax.interpreters.xla.pytype_aval_mappings`; the mapping itself remains in
+    JAX's core. Upstream: https://github.com/tensorflow/probability/issues/2009.
     """
     if not hasattr(jax.interpreters.xla, "pytype_aval_mappings"):
         core = importlib.import_module("jax._src.core")
@@ -53,7 +53,7 @@ def _lend_pytype_mappings() -> None:
 
 
 class _OldNumpy:
-    """NumPy, with the keyword of `reshape` that NumPy 2.4 removed."""
+    """NumPy with the keyword argument of `reshape` that NumPy 2.4 removed."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(np, name)
@@ -63,19 +63,19 @@ class _OldNumpy:
         return np.reshape(array, newshape)
 
 
-def _mend_pad(pad: ModuleType) -> None:
-    """Let TFP's `Pad`, and so its `SoftmaxCentered`, be built.
+def _fix_pad(pad: ModuleType) -> None:
+    """Fix the construction of TFP's `Pad`, which `SoftmaxCentered` uses.
 
-    Upstream: https://github.com/probml/dynamax/issues/443, mended in TFP's nightly builds.
+    Upstream: https://github.com/probml/dynamax/issues/443, fixed in TFP's nightly builds.
     """
     if getattr(pad, "np", None) is np:
         setattr(pad, "np", _OldNumpy())  # noqa: B010
 
 
-def _broken(error: Exception) -> BijectorError:
+def _import_error(error: Exception) -> BijectorError:
     return BijectorError(
         "tensorflow_probability",
         f"its import failed with {type(error).__name__}: {error}",
-        "Its releases lag behind JAX (tensorflow/probability#2009): see whether a newer one, or "
-        "an older JAX, imports; until then use the distributions of NumPyro.",
+        "Its releases lag behind JAX (tensorflow/probability#2009): try a newer release or an "
+        "older JAX, or use the distributions of NumPyro.",
     )

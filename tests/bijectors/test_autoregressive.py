@@ -106,8 +106,8 @@ def test_the_sequential_direction_has_the_gradients_of_an_inverse():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"size": 0}, "vectors of length 0"),
-        ({"size": 9, "width": 7}, "of width 7 cannot read 8 numbers apart"),
+        ({"size": 0}, "the size is 0"),
+        ({"size": 9, "width": 7}, "of width 7 are too narrow for 8 conditionals"),
         ({"size": 2, "depth": -1}, "width 64 and depth -1"),
         ({"size": 2, "transformer": bj.Exp()}, r"the transformer is Exp\(\)"),
     ],

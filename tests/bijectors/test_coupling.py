@@ -103,7 +103,7 @@ def test_a_batch_shares_the_network():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"size": 1, "transformer": bj.BoundedAffine()}, "length 1 have no two halves"),
+        ({"size": 1, "transformer": bj.BoundedAffine()}, "the size is 1"),
         ({"size": 2, "transformer": bj.Exp()}, r"the transformer is Exp\(\)"),
         ({"size": 2, "transformer": bj.Triangular(np.zeros(1), np.eye(1))}, "transformer is Tri"),
         ({"size": 2, "transformer": bj.BoundedAffine(), "width": 0}, "has width 0 and depth 2"),

@@ -39,7 +39,7 @@ def test_flattener_writes_what_joint_reads():
 
 
 def test_a_vector_too_short_names_the_value():
-    with pytest.raises(bj.BijectorError, match="weights: the flat vector holds 4"):
+    with pytest.raises(bj.BijectorError, match="weights: the flat vector has 4"):
         read(FLAT[:-1])
 
 

@@ -89,10 +89,10 @@ def test_a_right_map_passes():
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("sign", "not the Jacobian's"),
+        ("sign", "not that of the Jacobian"),
         ("clipped", "round trip"),
         ("naive", "not finite"),
-        ("dtype", "float64 in gives"),
+        ("dtype", "inputs of float64 give"),
         ("unstable", "round trip"),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_users_rule_comes_first_and_touches_nothing():
 def test_a_map_may_be_chosen_by_name_or_given():
     assert isinstance(bj.bijector_for(bj.Positive(), choice="softplus"), bj.Softplus)
     assert isinstance(bj.bijector_for(bj.Positive(), choice=Sinh()), Sinh)
-    with pytest.raises(bj.BijectorError, match="no map of Positive is called 'sqrt'.*'exp'"):
+    with pytest.raises(bj.BijectorError, match="Positive has no map named 'sqrt'.*'exp'"):
         bj.bijector_for(bj.Positive(), choice="sqrt")
 
 
@@ -149,7 +149,7 @@ def test_the_check_holds_without_double_precision():
     jax.config.update("jax_enable_x64", False)
     try:
         bj.check_bijector(Sinh(), Cubed(), (3,), **DOMAINS)
-        with pytest.raises(bj.BijectorError, match="not the Jacobian's"):
+        with pytest.raises(bj.BijectorError, match="not that of the Jacobian"):
             bj.check_bijector(Sinh("sign"), Cubed(), (), **DOMAINS)
     finally:
         jax.config.update("jax_enable_x64", True)

@@ -82,5 +82,5 @@ def test_layers_must_be_alike(layers, message):
 
 
 def test_layers_must_keep_the_shape():
-    with pytest.raises(bj.BijectorError, match="each of its maps takes the shape"):
+    with pytest.raises(bj.BijectorError, match="each of its maps changes the shape"):
         bj.Stack([bj.SoftmaxILR()]).unconstrained_shape((3,))

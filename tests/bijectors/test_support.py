@@ -96,7 +96,7 @@ def test_other_maps_may_be_preferred_for_a_whole_run():
     assert isinstance(bj.bijector_for(bj.Simplex(3), rules=rules), bj.SoftmaxALR)
     assert isinstance(bj.bijector_for(bj.Positive(), rules=rules), bj.Softplus)
     assert len(rules) == len(bj.RULES)
-    with pytest.raises(bj.BijectorError, match=r"no map of Simplex is called 'exp'.*'ilr'"):
+    with pytest.raises(bj.BijectorError, match=r"Simplex has no map named 'exp'.*'ilr'"):
         bj.prefer({bj.Positive: "softplus", bj.Simplex: "exp"})
 
 

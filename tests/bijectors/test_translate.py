@@ -101,7 +101,7 @@ def test_an_untranslated_support_is_refused_with_what_is_known():
     class Unknown(constraints.Constraint):
         is_discrete = False
 
-    with pytest.raises(bj.BijectorError, match=r"L: .*not translated.*Simplex"):
+    with pytest.raises(bj.BijectorError, match=r"L: .*no translation.*constraint=.*Simplex"):
         from_numpyro(Unknown(), "L")
 
 

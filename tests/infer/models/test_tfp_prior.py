@@ -117,8 +117,8 @@ def test_a_density_that_forgets_its_rows_is_counted_once_for_each():
     ("prior", "message"),
     [
         (tfd.Poisson(2.0), r"k: .*Poisson is discrete"),
-        (tfd.JointDistributionSequential([tfd.Normal(0.0, 1.0)]), r"k: .*site of its own"),
-        (tfp.bijectors.Exp(), r"k: .*Exp.*is no distribution"),
+        (tfd.JointDistributionSequential([tfd.Normal(0.0, 1.0)]), r"k: .*site for each"),
+        (tfp.bijectors.Exp(), r"k: .*Exp.*is not a distribution"),
     ],
 )
 def test_what_cannot_be_a_prior_is_refused_by_its_site(prior, message):
