@@ -1,11 +1,12 @@
-"""How exact each map is, ours, NumPyro's and TFP's, by scale and precision.
+"""Measure the accuracy of our maps, NumPyro's and TFP's, by scale and precision.
 
     python benchmarks/bijectors_accuracy.py            all three, side by side
-    python benchmarks/bijectors_accuracy.py --certificate   ours alone, as docs/certificate.md
+    python benchmarks/bijectors_accuracy.py --certificate   print docs/certificate.md, ours alone
 
-Side by side: 200 inputs of N(0, scale^2), fewer of large values; the share with a finite
+Side by side: for 200 inputs from N(0, scale^2), fewer if a value is large, the share with a finite
 log-determinant and gradient of it, the largest error of y after a round trip, and the share of
-values inside our set, which is the same for all. TFP's map is its distributions' default.
+values in the set, for which our set is used throughout. TFP's map is the default of its
+distributions.
 """
 
 import argparse
@@ -78,8 +79,20 @@ PAIRS = {
 }
 SCALES = (1.0, 3.0, 10.0, 30.0)
 POINTS, NUMBERS = 200, 400_000
-# Sizes of values whose members are counted.
+# Largest size of values whose members are counted.
 LARGEST = 50
+PREAMBLE = f"""# Certificate of the maps
+
+The largest errors over the cases of each rule, at every scale of normal inputs, as printed by
+`python benchmarks/bijectors_accuracy.py --certificate`. Round trips are those of points in the
+declared domain. Log-determinants are compared with autodiff near zero, and between the two
+precisions further out, relative to 1 + |log-determinant|. The share of members is determined by
+NumPy in double precision (`bijectors/membership.py`): in the domain, and for 200 vectors uniform
+on (-2, 2), where chains start, in the case of size up to {LARGEST} with the fewest members.
+"""
+LEGEND = """
+Each cell: error of the round trip, error of the log-determinant. A domain in parentheses is that
+of the largest case, if it is smaller."""
 
 
 def ours(pair):
@@ -109,7 +122,7 @@ def side_by_side() -> None:
     print("| --- | --- |" + " --: |" * 10)
     for name, pair in PAIRS.items():
         for dtype in (jnp.float32, jnp.float64):
-            # The peers allocate in the default precision, so single precision is tried as such.
+            # The others allocate in the default precision, so it is set to the one measured.
             jax.config.update("jax_enable_x64", dtype == jnp.float64)
             for scale in SCALES:
                 cells = [describe(make, pair, scale, dtype) for make in names.values()]
@@ -118,7 +131,7 @@ def side_by_side() -> None:
 
 
 def describe(make, pair, scale, dtype) -> tuple[str, str, str]:
-    """Share of finite log-determinants and slopes, worst round trip, share of members."""
+    """Return share of finite log-determinants and gradients, worst round trip, share of members."""
     if make is tfps and pair[3] is None:
         return "", "", ""
     shape, forward, log_det, inverse = make(pair)
@@ -131,7 +144,7 @@ def describe(make, pair, scale, dtype) -> tuple[str, str, str]:
     rows = lambda a: np.asarray(a).reshape(len(inputs), -1)  # noqa: E731
     finite = np.isfinite(np.asarray(volume)) & np.isfinite(rows(slope)).all(-1)
     inside = np.asarray(pair[0].contains(values)).reshape(len(inputs), -1).all(-1)
-    # Of a redundant map, whose y has a length that x forgets, the trip is that of x.
+    # For a redundant map, under which many y have the same x, the round trip starts at x.
     redundant = make is ours and bj.bijector_for(pair[0], pair[1]).is_redundant
     again = jax.jit(jax.vmap(forward))(back) if redundant else back
     trip = np.abs(rows(again) - rows(values if redundant else inputs)).max(-1)
@@ -140,16 +153,7 @@ def describe(make, pair, scale, dtype) -> tuple[str, str, str]:
 
 
 def certificate() -> None:
-    print("# Certificate of the maps\n")
-    print("Largest errors over the cases of each rule, at every scale of normal inputs, as")
-    print("`python benchmarks/bijectors_accuracy.py --certificate` prints them. The round trip is")
-    print("that of points inside the declared domain; log-determinants are compared with autodiff")
-    print("near zero and between the precisions further out, relative to 1 + |log-determinant|.")
-    print("Members are counted by NumPy's checks of the floats in double precision")
-    print("(`bijectors/membership.py`): inside the domain, and for 200 vectors uniform on (-2, 2),")
-    print(
-        f"where chains start, in the case with the fewest members of all sizes up to {LARGEST}.\n"
-    )
+    print(PREAMBLE)
     scales = " | ".join(f"scale {s:g}" for s in SCALES_CHECKED)
     print(f"| set | map | precision | domain | members, domain | members, start | {scales} |")
     print("| --- | --- | --- | --: | --: | --: |" + " --: |" * len(SCALES_CHECKED))
@@ -168,21 +172,18 @@ def certificate() -> None:
                 f"| {rule.constraint.__name__} | {rule.name} | {dtype} | {domain(rule, dtype)} | "
                 + " | ".join([shares, *cells]) + " |", flush=True
             )  # fmt: skip
-    print(
-        "\nEach cell: round trip, log-determinant. A domain in parentheses is that of the largest"
-    )
-    print("case, if it is smaller.")
+    print(LEGEND)
 
 
 def domain(rule: bj.Rule, dtype: str) -> str:
-    """The radius of a rule in one precision, and that of its largest case."""
+    """Return the radius of a rule in one precision, and that of its largest case if smaller."""
     radius = getattr(rule, dtype).radius
     smallest = min(rule.domains(case)[dtype].radius for case in rule.cases)
     return f"±{radius:g}" + (f" (±{smallest:g})" if smallest < radius else "")
 
 
 def members_where_chains_start(rule: bj.Rule, dtype: str) -> float:
-    """Find the smallest share of members among the cases of one rule."""
+    """Return the smallest share of members over the cases of one rule."""
     cases = [case for case in rule.cases if max((1, *case.shape)) <= LARGEST]
     return min(share_of_members(rule, case, dtype) for case in cases)
 

@@ -1,11 +1,11 @@
-"""What the tests of learned maps share."""
+"""Helpers for tests of learned maps."""
 
 import jax
 import jax.numpy as jnp
 
 
-def stirred(bijector, seed=1, scale=0.2):
-    """The same map away from the identity: normal noise on every parameter."""
+def perturb(bijector, seed=1, scale=0.2):
+    """Add normal noise to every parameter, so that the map is not the identity."""
     leaves, structure = jax.tree.flatten(bijector)
     keys = jax.random.split(jax.random.key(seed), len(leaves))
     noise = [scale * jax.random.normal(k, jnp.shape(a)) for k, a in zip(keys, leaves, strict=True)]

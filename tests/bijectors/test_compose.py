@@ -1,4 +1,4 @@
-"""What compositions know from their parts."""
+"""Compositions follow from their parts."""
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +16,14 @@ COMPOSITIONS = [
 
 
 @pytest.mark.parametrize(("bijector", "shape"), COMPOSITIONS, ids=lambda c: type(c).__name__)
-def test_a_composition_inverts_with_the_volume_of_its_image(bijector, shape):
+def test_inverse_and_log_det_of_a_composition_agree_with_its_image(bijector, shape):
     x = jax.random.normal(jax.random.key(0), shape)
     y, log_det = bijector.inverse_and_log_det(x)
     np.testing.assert_allclose(y, bijector.inverse(x), rtol=1e-12)
     np.testing.assert_allclose(log_det, -bijector.image(y).log_det, rtol=1e-12)
 
 
-def test_an_inverted_map_is_inverted_without_a_search():
+def test_inverting_an_inverse_needs_no_search():
     program = str(jax.make_jaxpr(bj.Invert(SEARCH).inverse_and_log_det)(0.3))
     assert "scan" not in program
     assert "while" not in program

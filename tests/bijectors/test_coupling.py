@@ -1,4 +1,4 @@
-"""Couplings: one half is kept, the other mapped as the first says."""
+"""Couplings keep one half of a vector and map the other with parameters computed from it."""
 
 import equinox as eqx
 import jax
@@ -8,7 +8,7 @@ import pytest
 
 import bijectors as bj
 
-from .flows import stirred
+from .flows import perturb
 
 KEY = jax.random.key(0)
 TRANSFORMERS = {"affine": bj.BoundedAffine(), "spline": bj.RationalQuadraticSpline()}
@@ -19,7 +19,7 @@ def coupling(size, kind, **settings):
     return bj.Coupling(size, TRANSFORMERS[kind], key=KEY, width=16, **settings)
 
 
-# The compiler takes its time over splines; two numbers try the same formulae as many.
+# Splines compile slowly, and two numbers test the same formulas as many.
 CASES = [
     (2, False, "affine"),
     (3, True, "affine"),
@@ -34,9 +34,9 @@ CASES = [
 
 @pytest.mark.parametrize(("size", "flipped", "kind"), CASES)
 def test_coupling_passes_the_check(size, flipped, kind):
-    bent = stirred(coupling(size, kind, flipped=flipped))
+    perturbed = perturb(coupling(size, kind, flipped=flipped))
     with jax.numpy_dtype_promotion("strict"):
-        bj.check_bijector(bent, bj.Real(), (size,), float32=SINGLE, float64=DOUBLE, points=50)
+        bj.check_bijector(perturbed, bj.Real(), (size,), float32=SINGLE, float64=DOUBLE, points=50)
 
 
 @pytest.mark.parametrize("kind", TRANSFORMERS)
@@ -48,16 +48,16 @@ def test_a_new_coupling_is_the_identity(kind):
 
 
 @pytest.mark.parametrize("flipped", [False, True])
-def test_one_half_is_kept_and_each_other_number_depends_on_it_and_itself(flipped):
-    bent = stirred(coupling(5, "affine", flipped=flipped))
-    jacobian = jax.jacfwd(bent.forward)(jax.random.normal(KEY, (5,)))
+def test_one_half_is_unchanged_and_each_other_number_depends_on_it_and_itself(flipped):
+    perturbed = perturb(coupling(5, "affine", flipped=flipped))
+    jacobian = jax.jacfwd(perturbed.forward)(jax.random.normal(KEY, (5,)))
     read = np.arange(5) >= 2 if flipped else np.arange(5) < 2
     pattern = np.where(read[:, None], False, read[None, :]) | np.eye(5, dtype=bool)
     np.testing.assert_array_equal(jacobian != 0, pattern)
     np.testing.assert_array_equal(np.diagonal(jacobian)[read], 1)
 
 
-def test_a_coupling_by_hand():
+def test_a_coupling_without_hidden_layers_agrees_with_its_formula():
     """Without a hidden layer, x_2 = 3 y_1 + exp(s) y_2 with s = 2 tanh(0.5 y_1 / 2)."""
     linear = bj.Coupling(2, bj.BoundedAffine(bound=2.0), key=KEY, depth=0)
     weight = lambda c: c.conditioner.network.layers[0].weight  # noqa: E731
@@ -68,16 +68,16 @@ def test_a_coupling_by_hand():
     np.testing.assert_allclose(log_det, s, rtol=1e-14)
 
 
-def test_the_volume_of_the_inverse_is_that_of_the_image():
-    bent = stirred(coupling(5, "spline"))
+def test_inverse_log_det_is_minus_that_of_the_image():
+    perturbed = perturb(coupling(5, "spline"))
     y = jax.random.normal(KEY, (5,))
-    x, log_det = bent.forward_and_log_det(y)
-    back, inverse_log_det = bent.inverse_and_log_det(x)
+    x, log_det = perturbed.forward_and_log_det(y)
+    back, inverse_log_det = perturbed.inverse_and_log_det(x)
     np.testing.assert_allclose(back, y, rtol=1e-10)
     np.testing.assert_allclose(inverse_log_det, -log_det, rtol=1e-10)
 
 
-def test_every_leaf_is_learned_from_the_start_or_one_step_later():
+def test_every_leaf_has_a_gradient_after_at_most_one_step():
     def loss(flow):
         return (flow.forward(jnp.arange(1.0, 6.0)) ** 2).sum()
 
@@ -88,16 +88,16 @@ def test_every_leaf_is_learned_from_the_start_or_one_step_later():
         assert np.abs(leaf).max() > 0
 
 
-def test_maps_made_alike_share_one_program():
+def test_couplings_with_equal_settings_share_one_program():
     one, other = (bj.Coupling(3, bj.BoundedAffine(), key=jax.random.key(k)) for k in (0, 1))
     assert jax.tree.structure(one) == jax.tree.structure(other)
 
 
 def test_a_batch_shares_the_network():
-    bent = stirred(coupling(3, "affine"))
+    perturbed = perturb(coupling(3, "affine"))
     y = jax.random.normal(KEY, (4, 3))
-    image = bj.Over(bent, (4,)).image(y)
-    np.testing.assert_allclose(image.value, jax.vmap(bent.forward)(y), rtol=1e-14)
+    image = bj.Over(perturbed, (4,)).image(y)
+    np.testing.assert_allclose(image.value, jax.vmap(perturbed.forward)(y), rtol=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,6 @@ def test_a_batch_shares_the_network():
         ({"size": 2, "transformer": bj.BoundedAffine(), "depth": -1}, "width 64 and depth -1"),
     ],
 )
-def test_impossible_settings_are_refused(settings, message):
+def test_invalid_settings_raise(settings, message):
     with pytest.raises(bj.BijectorError, match=message):
         bj.Coupling(**settings, key=KEY)

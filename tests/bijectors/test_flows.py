@@ -1,4 +1,4 @@
-"""Whole flows: the identity when new, sound when stirred, and able to learn."""
+"""Flows are the identity when new, pass the check when perturbed, and learn a density."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import pytest
 
 import bijectors as bj
 
-from .flows import stirred
+from .flows import perturb
 
 KEY = jax.random.key(0)
 FLOWS = {"coupling": bj.coupling_flow, "autoregressive": bj.autoregressive_flow}
@@ -25,7 +25,7 @@ def test_a_new_flow_is_the_identity(kind, size, steps):
     assert flow.image(y).log_det == 0
 
 
-# In float32 rounding grows from network to network where |y| is 400: little noise, two steps.
+# In float32 rounding errors grow from network to network at |y| = 400: little noise, two steps.
 CASES = [
     pytest.param("coupling", 2, BENT_AND_SCALED, marks=pytest.mark.slow),
     ("coupling", 10, None),
@@ -35,7 +35,7 @@ CASES = [
 
 @pytest.mark.parametrize(("kind", "size", "transformer"), CASES)
 def test_flow_passes_the_check(kind, size, transformer):
-    flow = stirred(FLOWS[kind](size, transformer, key=KEY, steps=2, width=16), scale=0.1)
+    flow = perturb(FLOWS[kind](size, transformer, key=KEY, steps=2, width=16), scale=0.1)
     single, double = bj.Domain(400.0, 2e-2), bj.Domain(400.0, 1e-10)
     with jax.numpy_dtype_promotion("strict"):
         bj.check_bijector(flow, bj.Real(), (size,), float32=single, float64=double, points=50)
@@ -43,8 +43,8 @@ def test_flow_passes_the_check(kind, size, transformer):
 
 @pytest.mark.parametrize("kind", FLOWS)
 @pytest.mark.parametrize("size", [2, 7])
-def test_in_three_steps_every_number_depends_on_every_other(kind, size):
-    flow = stirred(FLOWS[kind](size, key=KEY, steps=3, width=8))
+def test_after_three_steps_every_number_depends_on_every_other(kind, size):
+    flow = perturb(FLOWS[kind](size, key=KEY, steps=3, width=8))
     jacobian = jax.jit(jax.jacfwd(flow.forward))(jnp.arange(1.0, size + 1))
     assert (np.abs(jacobian) > 1e-8).all()
 
@@ -88,8 +88,8 @@ LEARNERS = {
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-def test_a_flow_learns_a_banana(name):
-    """Of the log(3) = 1.10 nats a row that the best normal density loses, it wins all but 0.1.
+def test_a_flow_learns_a_banana_density(name):
+    """The best normal density loses log(3) = 1.10 nats per row; the flow loses less than 0.1.
 
     Keys are fixed. The mean of 4000 held-out log densities has a standard error of 0.016.
     """
@@ -99,5 +99,5 @@ def test_a_flow_learns_a_banana(name):
     normal = bj.Triangular(x.mean(0), np.linalg.cholesky(np.cov(x.T)))
     assert abs(truth - log_likelihood(normal, held_out) - np.log(3)) < 0.05
     learned = fit(LEARNERS[name], jax.vmap(normal.inverse)(jnp.asarray(x)))
-    lost = truth - log_likelihood(bj.Chain(normal, learned), held_out)
-    assert -0.05 < lost < 0.1
+    loss = truth - log_likelihood(bj.Chain(normal, learned), held_out)
+    assert -0.05 < loss < 0.1

@@ -1,4 +1,4 @@
-"""Which functions map each number alone, seen from what JAX traces of them."""
+"""Elementwise functions are recognized from their traced programs."""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ TOGETHER = [
 
 
 @pytest.mark.parametrize("function", ALONE)
-def test_each_number_alone(function):
+def test_elementwise_functions_are_recognized(function):
     y = jnp.array([0.3, -0.2, 1.1])
     assert is_elementwise(function, y)
     jacobian = jax.jacfwd(function)(y)
@@ -38,5 +38,5 @@ def test_each_number_alone(function):
 
 
 @pytest.mark.parametrize("function", TOGETHER)
-def test_numbers_that_meet(function):
+def test_functions_that_mix_entries_are_not_elementwise(function):
     assert not is_elementwise(function, jnp.array([0.3, -0.2, 1.1]))

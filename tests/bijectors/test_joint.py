@@ -1,4 +1,4 @@
-"""A cursor on one flat vector: order, dependence on earlier values, and the way back."""
+"""A cursor on one flat vector: order, dependence on earlier values, and the inverse."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ def read(flat):
 FLAT = jnp.array([0.3, -1.2, 0.7, 0.1, -0.4])
 
 
-def test_log_det_is_that_of_the_whole_map():
+def test_log_det_is_that_of_the_joint_map():
     def free(flat):
         (low, middle, weights), _ = read(flat)
         return jnp.concatenate([low[None], middle, weights[:-1]])
@@ -38,7 +38,7 @@ def test_flattener_writes_what_joint_reads():
     np.testing.assert_allclose(writer.flat(), FLAT, atol=1e-12)
 
 
-def test_a_vector_too_short_names_the_value():
+def test_a_vector_that_is_too_short_raises_with_the_name_of_the_value():
     with pytest.raises(bj.BijectorError, match="weights: the flat vector has 4"):
         read(FLAT[:-1])
 
@@ -52,14 +52,14 @@ def test_a_chain_adds_log_dets():
     np.testing.assert_allclose(chain.inverse_and_log_det(x)[1], -log_det, rtol=1e-12)
 
 
-def test_affine_hands_over_the_standardised_value():
+def test_affine_returns_the_standardized_value():
     affine = bj.Over(bj.Affine(jnp.array([1e8, 0.0]), 1e-6), (2,))
     image = affine.image(jnp.array([0.123456789, -2.0]))
     np.testing.assert_array_equal(image.by_products["standardized"], [0.123456789, -2.0])
     bj.check_bijector(bj.Affine(0.5, -2.0), bj.Real(), (3,))
 
 
-def test_a_zero_sized_batch_takes_no_room():
+def test_an_empty_batch_reads_no_numbers():
     joint = bj.Joint(jnp.zeros(0))
     assert joint.take("none", bj.Positive(), (0,)).value.shape == (0,)
     assert joint.log_det == 0

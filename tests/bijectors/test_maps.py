@@ -1,4 +1,4 @@
-"""Maps that belong to no set of their own pass the same check."""
+"""Maps that are not tied to a set pass the same check."""
 
 import jax
 import jax.numpy as jnp
@@ -60,7 +60,7 @@ def test_a_monotone_map_agrees_with_the_one_by_formula():
 
 
 @pytest.mark.parametrize("exponent", [1.5, -2.0, 1 / 3])
-def test_a_power_knows_its_slope(exponent):
+def test_log_det_of_a_power_is_that_of_its_derivative(exponent):
     y = jnp.asarray(2.3)
     x, log_det = bj.Power(exponent).forward_and_log_det(y)
     slope = jax.grad(lambda y: y**exponent)(y)
@@ -79,7 +79,7 @@ def test_a_bounded_affine_map_starts_as_the_identity_and_keeps_its_bound():
         bj.BoundedAffine(bound=0.0)
 
 
-def test_a_permutation_and_its_gradients_gather_and_never_scatter():
+def test_a_permutation_and_its_gradients_use_gathers_and_no_scatters():
     y = jnp.array([0.3, -1.0, 2.0])
     curved = lambda y: (PERMUTE.forward(y) ** 3 * jnp.arange(1.0, 4.0)).sum()  # noqa: E731
     plain = lambda y: (y[np.array([2, 0, 1])] ** 3 * jnp.arange(1.0, 4.0)).sum()  # noqa: E731

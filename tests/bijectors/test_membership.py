@@ -1,4 +1,4 @@
-"""A set says of a value what NumPy says of it in double precision, and no rounding is a member."""
+"""`contains` agrees with NumPy in double precision and rejects values singular to rounding."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ def cases_up_to_fifty():
 
 
 @pytest.mark.parametrize(("rule", "case"), list(cases_up_to_fifty()))
-def test_single_precision_keeps_every_member_where_chains_start(rule, case):
+def test_images_are_members_in_single_precision_where_chains_start(rule, case):
     bijector = bj.bijector_for(case.constraint, case.shape, rule.name)
     shape = (100, *bijector.unconstrained_shape(case.shape))
     y = jnp.asarray(np.random.default_rng(0).uniform(-2, 2, shape), jnp.float32)
@@ -32,7 +32,7 @@ def test_single_precision_keeps_every_member_where_chains_start(rule, case):
 
 
 SINGLE = np.float32
-# Each is no member, by so little that a slack for rounding would let it in.
+# None is a member, by so little that a tolerance for rounding would accept it.
 BARELY_OUTSIDE = [
     (bj.Ordered(3), [0.0, 1.0, 1.0]),
     (bj.Descending(3), [1.0, 1.0, 0.0]),
@@ -50,7 +50,7 @@ BARELY_OUTSIDE = [
 
 
 @pytest.mark.parametrize(("constraint", "value"), BARELY_OUTSIDE)
-def test_what_is_barely_outside_is_no_member(constraint, value):
+def test_values_barely_outside_are_not_members(constraint, value):
     value = np.asarray(value, SINGLE)
     assert not is_member(constraint, value)
     assert not constraint.contains(jnp.asarray(value))
@@ -58,8 +58,8 @@ def test_what_is_barely_outside_is_no_member(constraint, value):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("order", [2, 5, 20, 50])
-def test_what_is_said_to_be_definite_is_definite(order, dtype):
-    """Matrices that are singular but for rounding, and others a little more or less so."""
+def test_contains_accepts_only_positive_definite_matrices(order, dtype):
+    """The matrices are singular up to rounding, some a little more and some a little less."""
     rng = np.random.default_rng(order)
     root = rng.normal(size=(400, order, max(order - 1, 1)))
     square = (root @ np.swapaxes(root, 1, 2)).astype(dtype)
@@ -74,18 +74,18 @@ def test_what_is_said_to_be_definite_is_definite(order, dtype):
     assert not said.all()
 
 
-def test_the_scale_of_rows_changes_no_answer():
+def test_membership_does_not_depend_on_the_scale_of_rows():
     scale = np.array([1e-12, 1.0, 1e12], SINGLE)
     matrix = np.array([[1.0, 0.5, 0.3], [0.5, 1.0, 0.2], [0.3, 0.2, 1.0]], SINGLE)
     assert bj.PositiveDefinite().contains(jnp.asarray(scale[:, None] * matrix * scale))
 
 
 @pytest.mark.parametrize("size", [20, 200])
-def test_far_out_a_running_sum_never_falls(size):
+def test_running_sums_never_decrease_in_the_tails(size):
     y = 10 * np.random.default_rng(0).standard_normal((200, size))
     x = jax.jit(jax.vmap(bj.CumulatedExp().forward))(jnp.asarray(y, SINGLE))
     assert (np.diff(x) >= 0).all()
-    # Some gaps below the last place have vanished, and the set says so.
+    # Some gaps are below the unit in the last place, so the vector is not strictly ordered.
     assert not bj.Ordered().contains(x).all()
     np.testing.assert_array_equal(bj.Ordered().contains(x), is_member(bj.Ordered(), x))
 

@@ -1,4 +1,4 @@
-"""NumPyro is whole after `import infer`, even if another library loaded it lazily before."""
+"""NumPyro works after `import infer`, even if another library has imported it lazily before."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ infer.log_density(infer.from_numpyro(model, 2.0))
     [("import arviz", "import numpyro.distributions, infer"), (LAZILY, "import infer")],
     ids=["arviz", "lazily"],
 )
-def test_a_lazily_imported_numpyro_is_whole(first, second):
+def test_a_lazily_imported_numpyro_has_all_its_submodules(first, second):
     code = "\n".join([first, second, USE])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]

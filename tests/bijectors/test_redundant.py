@@ -1,4 +1,4 @@
-"""A redundant map's auxiliary density is a law of the length alone, and normalized."""
+"""The auxiliary density of a redundant map is a normalized density of the length alone."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +16,7 @@ def test_the_length_has_a_normalised_density(n):
     np.testing.assert_allclose(total, 1.0, rtol=1e-5)
 
 
-def test_it_does_not_depend_on_the_direction():
+def test_auxiliary_density_does_not_depend_on_the_direction():
     y = np.random.default_rng(0).normal(size=(5, 4))
     y /= np.linalg.norm(y, axis=1, keepdims=True)
     lengths = [float(bj.Direction().image(jnp.asarray(3 * row)).auxiliary) for row in y]

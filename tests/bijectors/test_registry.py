@@ -1,4 +1,4 @@
-"""Every rule of the table keeps its promises; a miss is loud."""
+"""Every rule of the table passes the check, and the check catches faults."""
 
 import equinox as eqx
 import jax
@@ -15,7 +15,7 @@ def free_numbers(rule, case):
     return int(np.prod(bj.unconstrained_shape(case.constraint, case.shape, rule.name)))
 
 
-# Values of many numbers take long to check.
+# Values with many entries take long to check.
 EVERY_CASE = [
     pytest.param(
         rule,
@@ -40,7 +40,7 @@ def test_every_rule_passes_the_check_under_strict_promotion(rule, case):
 
 
 @pytest.mark.parametrize("rule", bj.RULES, ids=lambda r: f"{r.constraint.__name__}-{r.name}")
-def test_every_rule_brings_cases(rule):
+def test_every_rule_has_cases(rule):
     assert rule.cases
 
 
@@ -56,7 +56,7 @@ class Cubed(Constraint):
 
 
 class Sinh(Elementwise):
-    """x = sinh(y), with a fault that a test may plant."""
+    """x = sinh(y), with a fault if a test plants one."""
 
     fault: str = eqx.field(static=True, default="")
 
@@ -82,7 +82,7 @@ class Sinh(Elementwise):
 DOMAINS = {"float32": bj.Domain(80.0, 1e-3), "float64": bj.Domain(400.0, 1e-9)}
 
 
-def test_a_right_map_passes():
+def test_a_correct_map_passes_the_check():
     bj.check_bijector(Sinh(), Cubed(), (3,), **DOMAINS)
 
 
@@ -101,17 +101,17 @@ def test_a_planted_fault_is_caught(fault, message):
         bj.check_bijector(Sinh(fault), Cubed(), (), **DOMAINS)
 
 
-def test_an_unknown_set_says_what_the_table_knows():
+def test_a_set_without_a_rule_raises_with_the_sets_that_have_one():
     with pytest.raises(bj.BijectorError, match=r"lambda.*Cubed.*Interval.*Simplex.*rules="):
         bj.bijector_for(Cubed(), where="lambda")
 
 
-def test_a_users_rule_comes_first_and_touches_nothing():
+def test_a_users_rule_takes_precedence():
     mine = bj.Rule(Cubed, "sinh", lambda _: Sinh())
     assert isinstance(bj.bijector_for(Cubed(), rules=(mine, *bj.RULES)), Sinh)
 
 
-def test_a_map_may_be_chosen_by_name_or_given():
+def test_a_map_can_be_chosen_by_name_or_as_an_object():
     assert isinstance(bj.bijector_for(bj.Positive(), choice="softplus"), bj.Softplus)
     assert isinstance(bj.bijector_for(bj.Positive(), choice=Sinh()), Sinh)
     with pytest.raises(bj.BijectorError, match="Positive has no map named 'sqrt'.*'exp'"):
@@ -119,7 +119,7 @@ def test_a_map_may_be_chosen_by_name_or_given():
 
 
 class Even(Constraint):
-    """A set that brings its own map."""
+    """A set that defines its own map."""
 
     @property
     def event_ndims(self):
@@ -132,12 +132,12 @@ class Even(Constraint):
         return Sinh()
 
 
-def test_a_set_may_bring_its_own_map():
+def test_a_set_can_define_its_own_map():
     assert isinstance(bj.bijector_for(Even()), Sinh)
 
 
 @pytest.mark.parametrize("kind", [bj.Simplex, bj.Ordered])
-def test_a_vector_needs_a_size(kind):
+def test_a_set_of_vectors_needs_a_size(kind):
     assert kind(3).declared_shape == (3,)
     assert kind(shape=(4, 3)).declared_shape == (4, 3)
     for wrong in (kind(), kind(3, shape=(4,))):
@@ -145,7 +145,7 @@ def test_a_vector_needs_a_size(kind):
             _ = wrong.declared_shape
 
 
-def test_the_check_holds_without_double_precision():
+def test_the_check_works_without_double_precision():
     jax.config.update("jax_enable_x64", False)
     try:
         bj.check_bijector(Sinh(), Cubed(), (3,), **DOMAINS)

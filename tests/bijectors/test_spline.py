@@ -1,4 +1,4 @@
-"""The rational-quadratic spline: smooth across its knots, exact both ways, straight outside."""
+"""The rational-quadratic spline is smooth at its knots, invertible, and linear outside."""
 
 import equinox as eqx
 import jax
@@ -21,7 +21,7 @@ def bent(bins, batch=(), scale=1.0, bound=5.0):
 
 
 def knots(spline):
-    """Where its bins meet, by the definition alone."""
+    """Compute the inner knots from the definition."""
     shares = jax.nn.softmax(jnp.asarray(spline.widths))
     shares = 1e-3 + (1 - 1e-3 * shares.size) * shares
     return spline.bound * (2 * np.cumsum(shares)[:-1] - 1)
@@ -56,11 +56,11 @@ def test_value_and_slope_are_continuous_at_every_knot_and_both_ends():
     np.testing.assert_allclose(before, after, atol=1e-6)
     curvature = jax.vmap(jax.grad(jax.grad(spline.forward)))
     jump = curvature(jnp.asarray(at + 1e-9)) - curvature(jnp.asarray(at - 1e-9))
-    # A wrong knot would make this the claim that a smooth map is smooth.
+    # The curvature jumps at each knot, so these are the knots.
     assert np.abs(jump).min() > 1e-3
 
 
-def test_an_inner_knot_goes_where_the_parameters_say():
+def test_values_and_slopes_at_inner_knots_are_the_parameters():
     spline = bent(8)
     swapped = eqx.tree_at(lambda s: s.widths, spline, spline.heights)
     x = jax.vmap(spline.forward)(jnp.asarray(knots(spline)))
@@ -71,17 +71,17 @@ def test_an_inner_knot_goes_where_the_parameters_say():
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-def test_the_inverse_loses_few_digits_beyond_those_of_its_argument(dtype):
+def test_error_of_the_inverse_is_that_of_rounding_its_argument(dtype):
     y = jnp.linspace(-5, 5, 2001, dtype=dtype)
     spline = bent(16, scale=2.0)
     x, log_det = jax.vmap(spline.forward_and_log_det)(y)
-    # Slopes from 7e-4 to 112: to round x moves y by eps |x| / slope.
+    # Slopes are 7e-4 to 112: rounding x changes y by eps |x| / slope.
     rounding = jnp.finfo(dtype).eps * 5 * (1 + jnp.exp(-log_det))
     assert (jnp.abs(jax.vmap(spline.inverse)(x) - y) <= 16 * rounding).all()
 
 
-def test_a_gradient_by_parameters_is_finite_everywhere():
-    # At 10^30 the formula of the last bin would be a quotient of infinities.
+def test_gradients_with_respect_to_parameters_are_finite_everywhere():
+    # At 10^30 the formula of the last bin would divide infinity by infinity.
     y = jnp.asarray([-1e30, -5.0, 0.0, 5.0, 1e30], jnp.float32)
     volume = lambda spline: jax.vmap(spline.image)(y).log_det.sum()  # noqa: E731
     for leaf in jax.tree.leaves(jax.grad(volume)(bent(8))):
@@ -89,6 +89,6 @@ def test_a_gradient_by_parameters_is_finite_everywhere():
 
 
 @pytest.mark.parametrize(("bins", "bound"), [(0, 5.0), (1000, 5.0), (8, 0.0), (8, float("nan"))])
-def test_impossible_settings_are_refused(bins, bound):
+def test_invalid_settings_raise(bins, bound):
     with pytest.raises(bj.BijectorError, match="Give 1 to 999 bins"):
         bj.RationalQuadraticSpline(bins, bound)

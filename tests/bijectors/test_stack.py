@@ -1,4 +1,4 @@
-"""A stack is the chain of its layers, in a program that does not grow with them."""
+"""A stack is the composition of its layers, in a program of constant size."""
 
 import jax
 import jax.numpy as jnp
@@ -7,16 +7,16 @@ import pytest
 
 import bijectors as bj
 
-from .flows import stirred
+from .flows import perturb
 
 KEY = jax.random.key(0)
 DOMAIN = bj.Domain(400.0, 1e-2), bj.Domain(400.0, 1e-10)
 
 
 def layer(seed):
-    """A coupling of random parameters and a turn of the vector."""
+    """Make a coupling with random parameters, followed by a permutation."""
     coupling = bj.Coupling(3, bj.BoundedAffine(), key=KEY, width=8)
-    return bj.Chain(bj.Permute((2, 0, 1)), stirred(coupling, seed))
+    return bj.Chain(bj.Permute((2, 0, 1)), perturb(coupling, seed))
 
 
 LAYERS = [layer(seed) for seed in range(4)]
@@ -51,13 +51,13 @@ def test_the_program_of_a_stack_does_not_grow_with_its_layers():
     assert lines(CHAIN) > 3 * lines(LAYERS[0])
 
 
-def test_a_stack_without_parameters_repeats():
+def test_a_stack_without_parameters_repeats_its_map():
     turns = bj.Stack([bj.Permute((2, 0, 1))] * 2)
     np.testing.assert_array_equal(turns.forward(Y), Y[np.array([1, 2, 0])])
     np.testing.assert_array_equal(turns.inverse(turns.forward(Y)), Y)
 
 
-def test_a_stack_of_maps_of_numbers_and_of_vectors_repeats_over_a_batch():
+def test_stacks_of_elementwise_and_vectorwise_maps_repeat_over_a_batch():
     numbers = bj.Stack([bj.Affine(1.0, 2.0), bj.Affine(3.0, -1.0)])
     image = bj.Over(numbers, (3,)).image(Y)
     np.testing.assert_allclose(image.value, 3 - (1 + 2 * Y), rtol=1e-14)
@@ -76,11 +76,11 @@ def test_a_stack_of_maps_of_numbers_and_of_vectors_repeats_over_a_batch():
         ([bj.Affine(0.0, np.ones(2)), bj.Affine(0.0, 1.0)], "2 maps of 2 forms"),
     ],
 )
-def test_layers_must_be_alike(layers, message):
+def test_layers_of_different_forms_raise(layers, message):
     with pytest.raises(bj.BijectorError, match=message):
         bj.Stack(layers)
 
 
-def test_layers_must_keep_the_shape():
+def test_layers_that_change_the_shape_raise():
     with pytest.raises(bj.BijectorError, match="each of its maps changes the shape"):
         bj.Stack([bj.SoftmaxILR()]).unconstrained_shape((3,))

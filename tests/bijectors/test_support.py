@@ -1,4 +1,4 @@
-"""What one may ask of a set without a model: members, shapes and names of coordinates."""
+"""Membership, feasible points, shapes and labels of sets without a model."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +14,7 @@ EVERY_CASE = [
 
 
 @pytest.mark.parametrize(("rule", "case"), EVERY_CASE)
-def test_a_feasible_point_is_a_member_with_a_name_for_each_free_number(rule, case):
+def test_a_feasible_point_is_a_member_and_every_free_number_has_a_label(rule, case):
     point = bj.feasible_point(case.constraint, case.shape, rule.name)
     assert point.shape == case.shape
     assert np.all(bj.in_support(case.constraint, point))
@@ -34,7 +34,7 @@ def test_a_feasible_point_is_a_member_with_a_name_for_each_free_number(rule, cas
         (bj.Positive(shape=(2, 3)), None),
     ],
 )
-def test_a_coordinate_moves_the_entry_it_is_named_after(constraint, choice):
+def test_a_coordinate_changes_the_entry_in_its_label_most(constraint, choice):
     shape = constraint.declared_shape
     bijector = bj.bijector_for(constraint, choice=choice)
     origin = np.zeros(bijector.unconstrained_shape(shape))
@@ -45,14 +45,14 @@ def test_a_coordinate_moves_the_entry_it_is_named_after(constraint, choice):
         assert np.argmax(np.abs(moved)) == np.ravel_multi_index(entry, shape)
 
 
-def test_labels_read_as_one_writes_them():
+def test_labels_are_names_with_indices():
     assert bj.coordinate_labels("mu", bj.Real()) == ["mu"]
     assert bj.coordinate_labels("w", bj.Simplex(3)) == ["w[0]", "w[1]"]
     labels = bj.coordinate_labels("L", bj.CorrelationCholesky(shape=(3, 3)))
     assert sorted(labels) == ["L[1,0]", "L[2,0]", "L[2,1]"]
 
 
-def test_a_value_of_too_few_axes_is_refused():
+def test_a_value_with_too_few_axes_raises():
     with pytest.raises(bj.BijectorError, match="fewer axes"):
         bj.in_support(bj.Simplex(3), jnp.asarray(1.0))
 
@@ -73,25 +73,25 @@ def test_a_value_of_too_few_axes_is_refused():
         lambda: bj.Reshape((2, 3), (5,)),
     ],
 )
-def test_a_set_that_makes_no_sense_is_refused(wrong):
+def test_an_invalid_set_raises(wrong):
     with pytest.raises(bj.BijectorError, match=r"Give|Name"):
         _ = wrong() if not isinstance(wrong(), bj.Bijector) else wrong().unconstrained_shape((4,))
 
 
 @pytest.mark.parametrize("constraint", [bj.Boolean(), bj.Integers(low=0), bj.Counts(3)])
-def test_a_discrete_set_is_refused_by_its_site(constraint):
+def test_a_discrete_set_raises_with_the_name_of_its_site(constraint):
     with pytest.raises(bj.BijectorError, match=r"k: .*discrete.*MixtureSameFamily"):
         bj.bijector_for(constraint, (3,), where="k")
 
 
-def test_a_discrete_set_knows_its_members():
+def test_discrete_sets_contain_their_members_only():
     assert np.array_equal(bj.Integers(0, 2).contains(jnp.array([-1, 0, 2, 3])), [0, 1, 1, 0])
     assert np.array_equal(bj.Integers(low=0).contains(jnp.array([0.5, 7.0])), [0, 1])
     assert np.array_equal(bj.Boolean().contains(jnp.array([0, 1, 2])), [1, 1, 0])
     assert np.array_equal(bj.Counts(3).contains(jnp.array([[1, 2], [1, 1]])), [1, 0])
 
 
-def test_other_maps_may_be_preferred_for_a_whole_run():
+def test_prefer_changes_the_default_maps():
     rules = bj.prefer({bj.Simplex: "alr", bj.Positive: "softplus"})
     assert isinstance(bj.bijector_for(bj.Simplex(3), rules=rules), bj.SoftmaxALR)
     assert isinstance(bj.bijector_for(bj.Positive(), rules=rules), bj.Softplus)
@@ -100,7 +100,7 @@ def test_other_maps_may_be_preferred_for_a_whole_run():
         bj.prefer({bj.Positive: "softplus", bj.Simplex: "exp"})
 
 
-def test_what_is_preferred_reaches_the_parts_of_a_set():
+def test_prefer_applies_to_the_parts_of_a_set():
     rules = bj.prefer({bj.Simplex: "alr"})
     both = bj.Concatenation((bj.Simplex(), bj.Real()), (3, 1))
     found = bj.bijector_for(both, rules=rules)

@@ -1,4 +1,4 @@
-"""NumPyro's constraints become our sets; what is not translated is refused by name."""
+"""NumPyro's constraints become our sets; others raise an error with the name of the site."""
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ def test_supports_of_distributions_are_translated(prior, kind):
     assert isinstance(from_numpyro(prior.support), kind)
 
 
-def test_bounds_come_along():
+def test_bounds_are_translated():
     interval = from_numpyro(dist.Uniform(-1, 3).support)
     assert (float(interval.low), float(interval.high)) == (-1, 3)
     assert from_numpyro(constraints.less_than(2.0)).high == 2.0
@@ -59,7 +59,7 @@ def test_a_discrete_support_is_a_set_without_a_map(prior, kind):
         bj.bijector_for(constraint, (3,), where="k")
 
 
-def test_joined_supports_are_joined():
+def test_cat_becomes_a_concatenation():
     joined = from_numpyro(constraints.cat([constraints.positive, constraints.simplex], -1, (2, 3)))
     assert isinstance(joined, bj.Concatenation)
     assert joined.sizes == (2, 3)
@@ -69,7 +69,7 @@ def test_joined_supports_are_joined():
 
 
 def every_constraint():
-    """NumPyro's public constraints, each made with the arguments it needs."""
+    """Yield NumPyro's public constraints, each made with the arguments it needs."""
     arguments = {
         "cat": ([constraints.real, constraints.positive],),
         "greater_than": (0.0,),
@@ -84,7 +84,7 @@ def every_constraint():
         "multinomial": (3,),
         "zero_sum": (1,),
     }
-    # `dependent` is a placeholder of unbound distributions, the others are no sets.
+    # `dependent` is a placeholder for unbound distributions; the others are not sets.
     skipped = {"Constraint", "dependent", "is_dependent"}
     names = sorted((set(constraints.__all__) | arguments.keys()) - skipped)
     for name in names:
@@ -93,11 +93,11 @@ def every_constraint():
 
 
 @pytest.mark.parametrize("constraint", list(every_constraint()))
-def test_every_constraint_of_numpyro_has_a_set(constraint):
+def test_every_constraint_of_numpyro_has_a_translation(constraint):
     assert isinstance(from_numpyro(constraint), bj.Constraint)
 
 
-def test_an_untranslated_support_is_refused_with_what_is_known():
+def test_an_unknown_support_raises_with_the_known_ones():
     class Unknown(constraints.Constraint):
         is_discrete = False
 
@@ -105,7 +105,7 @@ def test_an_untranslated_support_is_refused_with_what_is_known():
         from_numpyro(Unknown(), "L")
 
 
-def test_a_set_of_ours_may_be_worn_as_a_support():
+def test_our_set_can_be_the_support_of_a_distribution():
     support = OurSupport(bj.Simplex())
     assert from_numpyro(support) == bj.Simplex()
     assert from_numpyro(constraints.independent(support, 1)) == bj.Simplex()

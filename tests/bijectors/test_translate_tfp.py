@@ -1,7 +1,7 @@
-"""Every distribution of TFP becomes a set of ours on which its density is a density, or is refused.
+"""The density of every distribution of TFP is normalized on our set, or it raises with a reason.
 
-The walk is over `tfp.distributions` itself: a class that benchmarks/tfp_members.py does not
-know fails when this file is collected.
+The tests cover all of `tfp.distributions`: a class that is missing in benchmarks/tfp_members.py is
+an error when this file is collected.
 """
 
 import contextlib
@@ -61,20 +61,20 @@ DISCRETE = [
     "StoppingRatioLogistic",
     "Zipf",
 ]
-# Why a distribution cannot be a prior, in words of the error.
+# Why a distribution cannot be a prior: part of the message.
 REFUSED = {
     **dict.fromkeys(DISCRETE, "discrete"),
     **dict.fromkeys(["Deterministic", "VectorDeterministic"], "at one value"),
     **dict.fromkeys(["Inflated", "ZeroInflatedNegativeBinomial"], "part of its probability"),
     **dict.fromkeys([name for name in MEMBERS if name.startswith("Joint")], "joint distribution"),
 }
-# TFP's densities of these take some 20 seconds to come into being.
-LABORIOUS = ("Bates", "BetaQuotient")
+# Creating the densities of these in TFP takes about 20 seconds.
+SLOW = ("Bates", "BetaQuotient")
 TRANSLATED = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in LABORIOUS else [])
+    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
     for name in sorted(MEMBERS.keys() - REFUSED.keys())
 ]
-# Their values have four free numbers, more than a grid can fill.
+# Their values have four free numbers, too many for a grid.
 WIDE = ("BatchConcat", "MatrixNormalLinearOperator", "MatrixTLinearOperator")
 KINDS = {
     "Blockwise": bj.Concatenation,
@@ -94,7 +94,7 @@ KINDS = {
     "LKJ": bj.Correlation,
     "CholeskyLKJ": bj.CorrelationCholesky,
     "WishartTriL": bj.PositiveDefinite,
-    # TFP's own bijectors have a wall at the angle pi, and reach one orthant of the sphere.
+    # TFP's own bijectors have a boundary at the angle pi, and reach only one orthant of the sphere.
     "VonMises": bj.Circular,
     "VonMisesFisher": bj.UnitVector,
     "PowerSpherical": bj.UnitVector,
@@ -103,7 +103,7 @@ KINDS = {
 
 
 def made(name):
-    # TFP warns of an Inflated distribution that is continuous.
+    # TFP warns about an Inflated distribution that is continuous.
     with (
         pytest.warns(UserWarning, match="not discrete")
         if name == "Inflated"
@@ -117,7 +117,7 @@ def whole(distribution):
 
 
 def total_mass(distribution, constraint=None, points=None):
-    """Integrate a density over the unconstrained space: one, if set, map and volume are right."""
+    """Integrate a density over the unconstrained space; 1 if set, map and volume are correct."""
     constraint = constraint or from_tfp(distribution)
     bijector = bj.bijector_for(constraint, whole(distribution))
     shape = bijector.unconstrained_shape(whole(distribution))
@@ -126,19 +126,20 @@ def total_mass(distribution, constraint=None, points=None):
     rows = np.asarray(distribution.log_prob(image.value))
     log_density = np.broadcast_to(rows, (len(y), *rows.shape[1:])).reshape(len(y), -1).sum(-1)
     density = np.exp(log_density + np.asarray(image.log_det + image.auxiliary))
-    # Far out a value may round to the end of its set, where TFP answers NaN.
+    # In the tails a value may round to the end of its set, where TFP returns NaN.
     return np.nansum(density * weights)
 
 
 def _grid(size, unbounded):
-    """The trapezoidal rule for y = sinh(t)^p, which converges fast and reaches far.
+    """Make points and weights of the trapezoidal rule in t for y = sinh(t)^p.
 
-    With p = 3 it is fine near zero, where a horseshoe has no bound.
+    It converges fast and covers wide tails. With p = 3 it is fine near zero, where the density of
+    a horseshoe is unbounded.
     """
     power, count = {1: (3, 800), 2: (1, 300), 3: (1, 70)}[size]
     reach = {1: 1e12, 2: 1e3, 3: 16.0}[size] if unbounded or size == 3 else 30.0
     end = math.asinh(reach ** (1 / power))
-    # An even count steps over zero.
+    # An even number of points leaves out zero.
     t, step = np.linspace(-end, end, count, retstep=True)
     slope = step * power * np.sinh(t) ** (power - 1) * np.cosh(t)
     y = np.stack(np.meshgrid(*[np.sinh(t) ** power] * size, indexing="ij"), -1)
@@ -147,15 +148,15 @@ def _grid(size, unbounded):
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
-def test_what_has_no_density_is_refused_and_the_reason_is_said(name):
+def test_a_distribution_without_a_density_raises_with_the_reason(name):
     with pytest.raises(bj.BijectorError, match=f"k: .*{REFUSED[name]}"):
         from_tfp(made(name), "k")
 
 
-# Integrals, of fewer of them, are among the quick tests.
+# The integrals of most of them are among the quick tests.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSLATED)
-def test_every_other_density_is_finite_wherever_our_map_lands(name):
+def test_every_other_density_is_finite_at_images_of_our_map(name):
     distribution = made(name)
     constraint, shape = from_tfp(distribution), whole(distribution)
     bijector = bj.bijector_for(constraint, shape)
@@ -186,11 +187,11 @@ def test_draws_of_tfp_are_members(name):
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
-def test_the_set_is_one_of_ours(name):
+def test_supports_become_our_sets(name):
     assert type(from_tfp(made(name))) is KINDS[name]
 
 
-def test_bounds_come_along_and_may_be_traced():
+def test_bounds_are_translated_and_may_be_traced():
     def value(low, width):
         constraint = from_tfp(tfd.Uniform(low, low + width))
         return bj.bijector_for(constraint, ()).forward(jnp.asarray(0.0))
@@ -219,7 +220,7 @@ def test_bounds_follow_the_axes_of_a_wrapper(wrap, shape):
     np.testing.assert_allclose(middle, np.where(np.asarray(draws) < 5, 0.5, 15.0))
 
 
-def test_a_mixture_reaches_as_far_as_its_components():
+def test_the_set_of_a_mixture_covers_its_components():
     coin = tfd.Categorical(double([0.0, 0.0]))
     uniforms = tfd.Uniform(double([0.0, 1.0]), double([2.0, 5.0]))
     for mixture in (
@@ -230,7 +231,7 @@ def test_a_mixture_reaches_as_far_as_its_components():
         assert (float(constraint.low), float(constraint.high)) == (0.0, 5.0)
 
 
-def test_components_of_different_sets_are_refused():
+def test_components_with_different_sets_raise():
     coin = tfd.Categorical(double([0.0, 0.0]))
     mixture = tfd.Mixture(
         coin, [tfd.Normal(double(0.0), double(1.0)), tfd.Gamma(double(1.0), double(1.0))]
@@ -239,20 +240,20 @@ def test_components_of_different_sets_are_refused():
         from_tfp(mixture, "x")
 
 
-def test_parts_with_arrays_of_bounds_are_not_put_together():
+def test_blockwise_with_arrays_of_bounds_raises():
     uniforms = tfd.Independent(tfd.Uniform(double([0.0, 1.0]), double(2.0)), 1)
     with pytest.raises(bj.BijectorError, match="x: Blockwise has parts .*constraint="):
         from_tfp(tfd.Blockwise([NORMAL, uniforms]), "x")
 
 
-def test_a_chain_whose_bounds_may_move_is_refused():
+def test_a_markov_chain_with_varying_bounds_raises():
     start = tfd.Uniform(double(0.0), double(1.0))
     chain = tfd.MarkovChain(start, lambda _, value: tfd.Uniform(value, value + 1), 3)
     with pytest.raises(bj.BijectorError, match=r"x: .*earlier values.*a site for each"):
         from_tfp(chain, "x")
 
 
-def test_a_bound_at_infinity_is_refused():
+def test_an_infinite_bound_raises():
     half = tfd.TruncatedNormal(double(0.0), double(1.0), double(0.0), double(np.inf * 1.0))
     with pytest.raises(bj.BijectorError, match=r"x: TruncatedNormal has the bound inf"):
         from_tfp(half, "x")
@@ -260,14 +261,14 @@ def test_a_bound_at_infinity_is_refused():
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 @pytest.mark.parametrize("kind", ["GeneralizedExtremeValue", "GeneralizedPareto"])
-def test_one_map_serves_both_signs_of_a_tail(kind, sign):
+def test_one_map_covers_both_signs_of_the_concentration(kind, sign):
     distribution = getattr(tfd, kind)(double(0.5), double(2.0), double(0.3 * sign))
     np.testing.assert_allclose(total_mass(distribution), 1.0, atol=1e-6)
     beyond = jnp.asarray(0.5 - sign * 2.0 / 0.3 - sign * 0.1)
     assert not from_tfp(distribution).contains(beyond)
 
 
-def test_the_density_of_a_matrix_at_its_factor_is_refused_since_it_is_none_of_the_factor():
+def test_input_output_cholesky_raises_since_it_is_not_the_density_of_the_factor():
     lkj = tfd.LKJ(3, double(2.0), input_output_cholesky=True)
     assert abs(total_mass(lkj, bj.CorrelationCholesky()) - 1) > 0.1
     with pytest.raises(bj.BijectorError, match=r"L: .*volume between the two.*CholeskyLKJ"):
@@ -295,7 +296,7 @@ TRANSFORMED = [
     (tfb.ScaleMatvecTriL(double([[1.0, 0.0], [0.5, 2.0]])), TWO, bj.Real),
     (tfb.Ascending(), TWO, bj.Ordered),
     (tfb.CorrelationCholesky(), tfd.Sample(NORMAL, 1), bj.CorrelationCholesky),
-    # These are no sets of ours: TFP's bijector itself is the map.
+    # These are not our sets: the map is TFP's bijector itself.
     (tfb.SoftClip(double(-1.0), double(2.0)), NORMAL, ImageOf),
     (tfb.SoftClip(double([-1.0, 0.0]), double([2.0, 3.0])), NORMAL, ImageOf),
 ]
@@ -310,13 +311,13 @@ def test_a_transformed_distribution_integrates_to_one(bijector, base, kind):
     np.testing.assert_allclose(total_mass(distribution), 1.0, atol=1e-6)
 
 
-def test_a_density_on_the_simplex_made_by_tfp_is_one_of_its_area():
-    # Our base measure is that of the first k - 1 numbers: a constant factor of sqrt(k).
+def test_density_of_tfp_on_the_simplex_is_with_respect_to_area():
+    # Our base measure is Lebesgue in the first k - 1 numbers: a constant factor of sqrt(k).
     softmax = tfd.TransformedDistribution(TWO, tfb.SoftmaxCentered())
     np.testing.assert_allclose(total_mass(softmax), 1 / math.sqrt(3), atol=1e-6)
 
 
-def test_a_bent_circle_is_refused_rather_than_cut():
+def test_a_transformed_angle_raises():
     angles = tfd.VonMises(double(0.0), double(1.0))
     with pytest.raises(bj.BijectorError, match=r"x: .*maps Circular.*constraint="):
         from_tfp(tfd.TransformedDistribution(angles, tfb.Shift(double(1.0))), "x")
@@ -335,7 +336,7 @@ def test_a_bijector_of_tfp_passes_our_check(bijector, constraint, shape):
     bj.check_bijector(bijector_from_tfp(bijector), constraint, shape, **near)
 
 
-def test_a_set_without_a_translation_of_its_own_still_fits_wrappers():
+def test_wrappers_accept_an_image_of_a_bijector_of_tfp():
     clipped = tfd.TransformedDistribution(NORMAL, tfb.SoftClip(double(-1.0), double(2.0)))
     sample = tfd.Sample(clipped, 2)
     constraint = from_tfp(sample)
@@ -345,7 +346,7 @@ def test_a_set_without_a_translation_of_its_own_still_fits_wrappers():
     assert not constraint.contains(jnp.array([0.0, 2.5]))
 
 
-def test_a_user_s_own_distribution_is_taken_by_its_bijector_or_refused():
+def test_a_users_distribution_needs_a_default_bijector():
     class Mine(tfd.Normal):
         def _default_event_space_bijector(self):
             return tfb.Exp()
@@ -359,7 +360,7 @@ def test_a_user_s_own_distribution_is_taken_by_its_bijector_or_refused():
         from_tfp(Silent(double(0.0), double(1.0)), "x")
 
 
-def test_what_is_no_distribution_of_tfp_is_refused():
+def test_an_object_that_is_not_a_distribution_raises():
     with pytest.raises(bj.BijectorError, match=r"x: .*is not a distribution of tensorflow_prob"):
         from_tfp(tfb.Exp(), "x")
 
@@ -370,7 +371,7 @@ def run(code):
     return done.stdout
 
 
-def test_nothing_of_ours_imports_tfp_unasked():
+def test_importing_the_packages_does_not_import_tfp():
     code = (
         "import sys, bijectors, infer, infer.models.priors.from_tfp, bijectors.translate.tfp\n"
         "import numpyro.distributions as dist\n"
@@ -380,7 +381,7 @@ def test_nothing_of_ours_imports_tfp_unasked():
     assert run(code).strip() == "[]"
 
 
-def test_the_import_is_mended_and_silent():
+def test_the_import_of_tfp_works_without_warnings():
     code = (
         "import warnings\n"
         "from bijectors.translate.tfp_import import load_tfp\n"
@@ -402,7 +403,7 @@ def test_the_import_is_mended_and_silent():
         (AttributeError("jax.interpreters.xla.y is gone"), "AttributeError: jax.*xla.y is.*#2009"),
     ],
 )
-def test_a_failing_import_says_what_to_do(monkeypatch, failure, message):
+def test_a_failed_import_raises_with_a_remedy(monkeypatch, failure, message):
     def fail(name):
         raise failure
 
