@@ -78,5 +78,7 @@ def test_sites_whose_scale_depends_on_others_are_not_jointly_normal():
         depth = site("depth", dist.Normal(0.0, 1.0))
         site("x", dist.Normal(0.0, jnp.exp(depth)))
 
-    with pytest.raises(infer.ModelError, match="not normal in the flat vector.*centered=False"):
+    with pytest.raises(
+        infer.ModelError, match="not jointly normal in the flat vector.*centered=False"
+    ):
         infer.log_density(infer.model(funnel)).normal_prior()

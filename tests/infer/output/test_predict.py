@@ -160,7 +160,9 @@ def test_a_model_that_cannot_predict_is_refused():
         infer.sample_prior(declared)
     with pytest.raises(infer.ModelError, match="y: nothing was observed.*infer.predict"):
         infer.log_density(MODEL.with_data(y=None))
-    with pytest.raises(infer.ModelError, match="posterior: its values do not share"):
+    with pytest.raises(
+        infer.ModelError, match="posterior: its values do not have the same leading axes"
+    ):
         infer.predict(MODEL, {"slope": np.zeros(2), "b": jnp.zeros((3, 4))})
 
 
