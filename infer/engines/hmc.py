@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Int
 from ..errors import EngineError
 from ..numerics import hamiltonian
 from ..numerics.hamiltonian import DIVERGENT, HamiltonianTuning
-from ..numerics.leapfrog import PhasePoint, energy, leapfrog, set_off
+from ..numerics.leapfrog import PhasePoint, energy, leapfrog, start_trajectory
 from ..numerics.line_integral import (
     check_energy,
     first_point,
@@ -143,7 +143,7 @@ class HMC(Whitened):
         one, none = jnp.ones_like(point.log_density), jnp.int32(0)
         no = jnp.asarray(False)
         step = hamiltonian.restart(one, searching=no, adapting=no)
-        reference, point = hamiltonian.rebased(jnp.zeros_like(one), point)
+        reference, point = hamiltonian.shift_reference(jnp.zeros_like(one), point)
         return HMCState(point, point, reference, point.log_density, none, none, step, one, none)
 
     def enter(self, tuning: HMCTuning, state: HMCState, warming: Bool[Array, ""]) -> HMCState:
@@ -161,7 +161,7 @@ class HMC(Whitened):
         )
         point = self._advance(target, state, tuning.shared.metric)
         log_weight = state.start_energy - energy(point)
-        log_weight = hamiltonian.trusted(log_weight)
+        log_weight = hamiltonian.nan_as_divergence(log_weight)
         diverging = log_weight < -DIVERGENT
         left = jnp.where(diverging, 0, state.left - 1)
         searching = state.step.searching
@@ -201,8 +201,8 @@ class HMC(Whitened):
 
 def _begin(key: Array, uniform: Scalar, tuning: HMCTuning, state: HMCState) -> HMCState:
     momentum = hamiltonian.draw_momentum(key, state.start.position, UNIFORMS)
-    reference, start = hamiltonian.rebased(state.reference, state.start)
-    point = set_off(
+    reference, start = hamiltonian.shift_reference(state.reference, state.start)
+    point = start_trajectory(
         start.position, momentum, start.gradient, start.log_density, tuning.shared.metric,
         restarted(start.path),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Int
 from ..errors import EngineError
 from ..numerics import hamiltonian, no_u_turn
 from ..numerics.hamiltonian import HamiltonianTuning
-from ..numerics.leapfrog import PhasePoint, leapfrog, set_off
+from ..numerics.leapfrog import PhasePoint, leapfrog, start_trajectory
 from ..numerics.line_integral import (
     check_energy,
     first_point,
@@ -107,7 +107,7 @@ class NUTS(Whitened):
     def init(self, position: Vector, here: Components) -> NUTSState:
         point = first_point(self.energy, position, here)
         one = jnp.ones_like(point.log_density)
-        reference, point = hamiltonian.rebased(jnp.zeros_like(one), point)
+        reference, point = hamiltonian.shift_reference(jnp.zeros_like(one), point)
         tree = no_u_turn.begin(point)._replace(done=jnp.asarray(True))
         no = jnp.asarray(False)
         step = hamiltonian.restart(one, searching=no, adapting=no)
@@ -163,10 +163,10 @@ class NUTS(Whitened):
 
 def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:
     def fresh() -> tuple[Tree, Scalar, Scalar]:
-        reference, start = hamiltonian.rebased(state.reference, state.tree.chosen)
+        reference, start = hamiltonian.shift_reference(state.reference, state.tree.chosen)
         position, gradient, log_density, _, path = start
         momentum = hamiltonian.draw_momentum(key, position, UNIFORMS)
-        point = set_off(position, momentum, gradient, log_density, metric, restarted(path))
+        point = start_trajectory(position, momentum, gradient, log_density, metric, restarted(path))
         return no_u_turn.begin(point), jnp.exp(state.step.log_step), reference
 
     def same() -> tuple[Tree, Scalar, Scalar]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import equinox as eqx
+import numpy as np
 
 from ..numerics import hamiltonian
 from ..numerics.hamiltonian import HamiltonianTuning
-from ..numerics.stray import SCOUTED, places
+from ..numerics.stray import SCOUT_DRAWS, relocate_chains
 from ..numerics.windows import default_warmup, warmup_windows
 from .base import Draws, Engine, Needs, Tuning, WarmupPlan, WindowEnd
 
@@ -34,7 +35,7 @@ class Whitened(Engine):
     def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
         draws = self._default_warmup(chains) if draws is None else draws
         # Without a value nothing bounds the mass of a region.
-        scout_draws = SCOUTED if self.sends_scouts and self.energy == "value" else 0
+        scout_draws = SCOUT_DRAWS if self.sends_scouts and self.energy == "value" else 0
         return WarmupPlan(draws, warmup_windows(draws), scout_draws)
 
     def _default_warmup(self, chains: int) -> int:
@@ -48,10 +49,11 @@ class Whitened(Engine):
     ) -> WindowEnd:
         before, last, remaining = _shared(tuning), recent[-1], len(windows)
         draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-        learned = hamiltonian.retune(before, draws, scores, last.stats, remaining)
-        relocation = places(before.metric, *last, remaining)
+        relocation = relocate_chains(before.metric, *last, remaining)
+        stays = relocation == np.arange(len(relocation))
+        learned = hamiltonian.retune(before, draws, scores, last.stats, remaining, stays)
         if self.stop_early:
-            windows = hamiltonian.still(learned, last.positions.shape[1], windows)
+            windows = hamiltonian.remaining_windows(learned, last.positions.shape[1], windows)
         return WindowEnd(_with_shared(tuning, learned), windows, relocation)
 
 

@@ -1,4 +1,4 @@
-"""What HMC and NUTS share: their tuning, how it is learned, and a transition's momentum."""
+"""What HMC and NUTS share: their tuning, how it is learned, and the momentum of a transition."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -16,21 +16,22 @@ from .blas import one_blas_thread
 from .long_sum import two_sum
 from .metric import Metric, default_rank, first_metric
 from .step_size import StepSize, average_dually, restart, try_one
-from .stray import places
 
 # A point of phase space, or the choice of a tree: both have a log density and a path.
-Rebased = TypeVar("Rebased", bound=Any)
+Referenced = TypeVar("Referenced", bound=Any)
 
-# A trajectory whose energy exceeds its start's by so many nats is divergent (Stan).
+# A trajectory whose energy exceeds that of its start by this many nats is divergent (Stan).
 DIVERGENT = 1000.0
-# Shares of divergent draws above which the last window aims nearer to 1, each by half of what is
-# left; and how many there must be. A horseshoe regression had four in a hundred at 0.8, and chains
-# stuck where steps must be short: at 0.95 its smallest ESS was 258 instead of 19 (medians of five).
+# Each share of divergent draws that is exceeded halves the distance of the target acceptance to 1
+# in the last window; and the minimum number of divergent draws for that. In a horseshoe regression
+# 4 % of the draws diverged at 0.8, and chains got stuck where steps must be short: at 0.95 its
+# smallest ESS was 258 instead of 19 (medians of five).
 DIVERGENT_SHARES = 0.02, 0.04
 FEWEST_DIVERGENT = 5
-# Of chains on one posterior, whose last window had 30 draws, the shortest step was 0.77 to 0.99 of
-# the median, on eight models; of chains that began to sample in the neck of a funnel 0.14 to 0.35.
-# Dual averaging of few draws scatters more; a step shorter by far serves one chain alone.
+# If all chains sample one posterior, the shortest step of a last window of 30 draws was 0.77 to
+# 0.99 of the median, on eight models; for chains that began to sample in the neck of a funnel it
+# was 0.14 to 0.35. With fewer draws dual averaging scatters more; a step that is shorter still
+# suits one chain only.
 SHORTEST_STEP = 0.5
 STUCK_STEP = 0.03
 FEWEST_DRAWS = 20
@@ -47,7 +48,8 @@ class HamiltonianTuning(eqx.Module):
         searching: Whether the next window begins by doubling or halving the step size.
         settled: Whether another window like the last one would teach nothing; not read in the
             program.
-        astray: Whether some chain had to be sent to where the others are; not read in the program.
+        relocated: Whether some chain had to be moved to where the others are; not read in the
+            program.
     """
 
     step_size: Scalar | np.ndarray
@@ -55,13 +57,13 @@ class HamiltonianTuning(eqx.Module):
     metric: Metric
     searching: Bool[Array, ""] | np.ndarray
     settled: Bool[Array, ""] | np.ndarray
-    astray: Bool[Array, ""] | np.ndarray
+    relocated: Bool[Array, ""] | np.ndarray
 
 
 def check_settings(
     engine: str, target_acceptance: float, step_size: float | None, rank: int | None
 ) -> None:
-    """Refuse settings that make no sense, when the engine is made."""
+    """Refuse invalid settings when the engine is made."""
     if rank is not None and rank < 0:
         raise EngineError(engine, f"rank is {rank}", "Give 0 for a diagonal metric, or more.")
     if not 0 < target_acceptance < 1:
@@ -79,7 +81,7 @@ def check_settings(
 def first_tuning(
     gradients: np.ndarray, step_size: float | None, target: float, rank: int | None
 ) -> HamiltonianTuning:
-    """Begin with scales from the gradients, and a step size that is sought where not given."""
+    """Begin with scales from the gradients, and search for a step size if none is given."""
     dtype, size = gradients.dtype, gradients.shape[1]
     rank = default_rank(size) if rank is None else min(rank, size)
     return HamiltonianTuning(
@@ -97,16 +99,16 @@ def reuse(learned: HamiltonianTuning, fresh: HamiltonianTuning) -> HamiltonianTu
     return eqx.tree_at(lambda t: t.target_acceptance, learned, fresh.target_acceptance)
 
 
-def trusted(log_weight: Scalar) -> Scalar:
-    """Read an energy that is not a number, or is minus infinity, as a divergence."""
+def nan_as_divergence(log_weight: Scalar) -> Scalar:
+    """Replace a log weight that is NaN or infinite by minus infinity, which is a divergence."""
     return jnp.where(log_weight < jnp.inf, log_weight, -jnp.inf)
 
 
-def rebased(reference: Scalar, point: Rebased) -> tuple[Scalar, Rebased]:
-    """Take a point's log density into the reference that the next ones are told from.
+def shift_reference(reference: Scalar, point: Referenced) -> tuple[Scalar, Referenced]:
+    """Add a point's log density to the reference from which log densities are measured.
 
-    What rounding leaves of it stays with the point, so nothing is lost. Energies that are
-    integrated along the way have no reference.
+    The rounding error of the sum stays with the point, so nothing is lost. Energies that are
+    integrated along the path have no reference.
     """
     if point.path is not None:
         return reference, point
@@ -120,145 +122,137 @@ def retune(
     scores: Sequence[np.ndarray],
     stats: Mapping[str, np.ndarray],
     remaining: int,
+    stays: np.ndarray,
 ) -> HamiltonianTuning:
     """Pool what all chains learned in a window, in float64 and in chain order.
-
-    Chains that have gone astray teach nothing.
 
     Args:
         tuning: In use so far.
         draws: Of the last windows, each of shape (chains, draws, size).
         scores: Gradients there.
         stats: Of the last window, each of shape (chains, draws).
-        remaining: Windows still to come; the last learns the step size alone, and aims at a
-            higher acceptance if it is made again.
+        remaining: Windows still to come. The last window learns the step size alone, and aims at
+            a higher acceptance if it is repeated.
+        stays: Which chains stay where they are, shape (chains,); nothing is learned from the
+            others.
     """
     dtype = np.asarray(tuning.step_size).dtype
     metric, target = tuning.metric, np.asarray(tuning.target_acceptance)
-    kept = places(metric, draws[-1], scores[-1], stats, remaining) == np.arange(len(draws[-1]))
-    draws, scores = [w[kept] for w in draws], [w[kept] for w in scores]
-    steps, astray = stats["step_size_bar"][kept, -1], np.asarray(not kept.all())
+    draws, scores = [w[stays] for w in draws], [w[stays] for w in scores]
+    steps, relocated = stats["step_size_bar"][stays, -1], np.asarray(not stays.all())
     if not remaining:
-        step_size, agree = shared_step(steps, draws[-1].shape[1])
-        target = target if agree else nearer(target)
-        return HamiltonianTuning(
-            np.asarray(step_size, dtype),
-            target,
-            metric,
-            np.asarray(False),
-            np.asarray(agree),
-            astray,
-        )
+        no = np.asarray(False)
+        step_size, agree = choose_shared_step(steps, draws[-1].shape[1])
+        target, step_size = target if agree else tighten(target), np.asarray(step_size, dtype)
+        return HamiltonianTuning(step_size, target, metric, no, np.asarray(agree), relocated)
     with one_blas_thread():
-        learned = metric.learned(pooled(draws), pooled(scores))
-        # Before the last window there is none to leave out.
+        learned = metric.learned(pool_rows(draws), pool_rows(scores))
+        # Before the last window there is none to skip.
         enough = remaining > 1 and settled(metric, draws[-1], scores[-1])
     if "diverging" in stats and (remaining == 1 or enough):
-        target = raised(target, stats["diverging"][kept])
-    return HamiltonianTuning(
-        np.asarray(middle(steps), dtype),
-        target,
-        learned,
-        # The first metric changes the units of a step, later ones hardly do.
-        np.asarray(len(draws) == 1),
-        np.asarray(enough),
-        astray,
-    )
+        target = raise_for_divergences(target, stats["diverging"][stays])
+    step_size = np.asarray(median_step(steps), dtype)
+    # The first metric changes the units of a step, later ones hardly do.
+    searching = np.asarray(len(draws) == 1)
+    return HamiltonianTuning(step_size, target, learned, searching, np.asarray(enough), relocated)
 
 
-def middle(steps: np.ndarray) -> float:
-    """Compute the median step size: one stuck chain does not take the others along."""
+def median_step(steps: np.ndarray) -> float:
+    """Compute the median step size, which a single stuck chain does not change much."""
     return float(np.exp(np.median(np.log(steps.astype(np.float64)))))
 
 
-def shared_step(steps: np.ndarray, draws: int) -> tuple[float, bool]:
-    """Choose one step size for all chains, and tell whether it suits each of them.
+def choose_shared_step(steps: np.ndarray, draws: int) -> tuple[float, bool]:
+    """Choose one step size for all chains, and return whether it suits each of them.
 
-    At a step much longer than its own, as in the neck of a funnel, a chain diverges and stays
-    where it is. Where one has a much shorter step than the median, all take the shortest, unless
-    that would cost the others more than it can gain.
+    With a step much longer than its own, as in the neck of a funnel, a chain diverges and stays
+    where it is. If one chain has a much shorter step than the median, all chains take the shortest,
+    unless that would cost the others more than it can gain.
 
     Args:
-        steps: Each chain's averaged step size, shape (chains,).
-        draws: From which each was learned.
+        steps: Averaged step size of each chain, shape (chains,).
+        draws: Number of draws from which each was learned.
     """
-    shortest, median = float(steps.min()), middle(steps)
+    shortest, median = float(steps.min()), median_step(steps)
     agree = draws < FEWEST_DRAWS or shortest >= SHORTEST_STEP * median
     return (median if agree or shortest < STUCK_STEP * median else shortest), agree
 
 
-def raised(target: np.ndarray, diverging: np.ndarray) -> np.ndarray:
-    """Aim at a higher acceptance where draws diverge: steps too long leave chains stuck.
+def raise_for_divergences(target: np.ndarray, diverging: np.ndarray) -> np.ndarray:
+    """Raise the target acceptance if draws diverge: steps that are too long leave chains stuck.
 
     Args:
         target: Mean acceptance that was aimed at.
-        diverging: Which draws of a window diverged, shape (chains, draws); the later half counts.
+        diverging: Which draws of a window diverged, shape (chains, draws); only the later half of
+            the window counts.
     """
     late = diverging[:, diverging.shape[1] // 2 :]
     if late.sum() < FEWEST_DIVERGENT:
         return target
     halvings = sum(late.mean() > share for share in DIVERGENT_SHARES)
     for _ in range(halvings):
-        target = nearer(target)
+        target = tighten(target)
     return target
 
 
-def nearer(target: np.ndarray) -> np.ndarray:
-    """Halve what is left to an acceptance of 1, down to a twentieth."""
+def tighten(target: np.ndarray) -> np.ndarray:
+    """Halve the distance of a target acceptance to 1, but not below 0.05."""
     halved = max(float(target), min(1 - (1 - float(target)) / 2, HIGHEST_TARGET))
     return np.asarray(halved, target.dtype)
 
 
-def still(tuning: HamiltonianTuning, done: int, windows: tuple[int, ...]) -> tuple[int, ...]:
-    """Choose the windows to come: once a metric has settled, only the last of those planned.
+def remaining_windows(
+    tuning: HamiltonianTuning, done: int, windows: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Choose the windows to come: only the last of those planned once the metric has settled.
 
-    The last one learns the step size alone, and is made again while the chains' steps disagree, so
-    that a chain in the neck of a funnel finds out of it with short steps of its own. Where one had
-    gone astray, the metric is learned once more too, from where it has been sent.
+    The last window learns the step size alone, and is repeated while the chains' step sizes
+    disagree, so that a chain in the neck of a funnel leaves it with short steps of its own. If a
+    chain was relocated, the metric is learned once more, from the region it was moved to.
 
     Args:
-        tuning: Learned from the window done.
-        done: Draws per chain in it.
-        windows: Those still planned.
+        tuning: Learned from the window that has ended.
+        done: Draws per chain in that window.
+        windows: Draws per chain in each window still planned.
     """
-    if tuning.astray:
+    if tuning.relocated:
         return (done, *windows) if windows else (2 * done, done)
     if tuning.settled:
         return windows[-1:]
     return windows or (done,)
 
 
-def pooled(windows: Sequence[np.ndarray]) -> np.ndarray:
+def pool_rows(windows: Sequence[np.ndarray]) -> np.ndarray:
     """Join the rows of all chains of all windows, in order."""
     return np.concatenate([window.reshape(-1, window.shape[-1]) for window in windows])
 
 
 def enter(tuning: HamiltonianTuning, warming: Bool[Array, ""]) -> StepSize:
-    """Begin a window: each chain takes the shared step size, and in warm-up moves its own."""
+    """Begin a window: each chain takes the shared step size, and in warm-up adapts its own."""
     return restart(jnp.asarray(tuning.step_size), jnp.asarray(tuning.searching), warming)
 
 
 def learn(
     state: StepSize, tuning: HamiltonianTuning, complete: Bool[Array, ""], acceptance: Scalar
 ) -> StepSize:
-    """Update one chain's step size: after a search's trial, or a completed draw."""
+    """Update one chain's step size after a trial of the search, or after a completed draw."""
 
-    def updated() -> StepSize:
+    def update() -> StepSize:
         searched = try_one(state, acceptance)
         averaged = average_dually(state, acceptance, jnp.asarray(tuning.target_acceptance))
         return jax.tree.map(lambda a, b: jnp.where(state.searching, a, b), searched, averaged)
 
     due = state.searching | (complete & state.adapting)
-    return jax.lax.cond(due, updated, lambda: state)
+    return jax.lax.cond(due, update, lambda: state)
 
 
 def draw_momentum(key: Array, like: Vector, spent: int) -> Vector:
     """Draw a standard normal momentum in the whitened space.
 
     Args:
-        key: May have been used for a few uniform numbers; a key for each would cost more.
-        like: Of the shape and type of the momentum.
-        spent: How many.
+        key: May already have been used for a few uniform numbers; another key would cost more.
+        like: Has the shape and type of the momentum.
+        spent: Number of uniform numbers that were drawn.
     """
     # The n-th number of a key depends on n alone, with JAX's partitionable threefry.
     return jax.random.normal(key, (spent + like.size,), like.dtype)[spent:]

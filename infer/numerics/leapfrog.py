@@ -30,11 +30,11 @@ class PhasePoint(NamedTuple):
     path: Any = None
 
 
-def set_off(
+def start_trajectory(
     position: Vector, momentum: Vector, gradient: Vector, log_density: Scalar, metric: Metric,
     path: Any = None,
 ) -> PhasePoint:  # fmt: skip
-    """Make the point where a trajectory begins."""
+    """Make the first point of a trajectory."""
     whitened = metric.to_whitened(gradient)
     return PhasePoint(position, momentum, gradient, whitened, log_density, path)
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ..types import Scalar, Vector
-from .hamiltonian import DIVERGENT, trusted
+from .hamiltonian import DIVERGENT, nan_as_divergence
 from .leapfrog import PhasePoint, energy
 from .line_integral import Path
 
@@ -143,7 +143,7 @@ def join(
     Source: Betancourt (2017), appendix A; Stan's base_nuts for the extra checks.
     """
     log_weight = tree.start_energy - energy(point)
-    log_weight = trusted(log_weight)
+    log_weight = nan_as_divergence(log_weight)
     before = jnp.where(tree.side == 1, tree.ends.momentum[1], tree.ends.momentum[0])
     leaf = tree.subtree.leaf
     subtree = _offer(tree.subtree, point, log_weight, uniforms[0])

@@ -12,7 +12,7 @@ from .metric import Metric
 LEAST_GAP, GAP_OF_A_COORDINATE = 10.0, 2.0
 FEWEST_DRAWS = 10
 # Draws of a chain that looks around from another start: to find out of the tails, and there.
-SCOUTED = 30
+SCOUT_DRAWS = 30
 
 
 class Bounds(NamedTuple):
@@ -30,7 +30,7 @@ class Bounds(NamedTuple):
     upper: np.ndarray
 
 
-def places(
+def relocate_chains(
     metric: Metric,
     draws: np.ndarray,
     scores: np.ndarray,

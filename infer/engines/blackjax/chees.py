@@ -12,14 +12,14 @@ import optax
 from jaxtyping import Array, Bool, Int
 
 from ...errors import EngineError
-from ...numerics.hamiltonian import pooled
+from ...numerics.hamiltonian import pool_rows
 from ...numerics.metric import Metric, first_metric
 from ...numerics.windows import warmup_windows
 from ...target import Components, Target
 from ...types import Scalar, Vector
 from ..base import Draws, Engine, Examples, Tick, WarmupPlan, WindowEnd
-from .library import around, library
-from .population import common, gathered
+from .library import as_log_density, library
+from .population import gather, merge_copies
 
 FIRST_STEP = 0.1
 # Jitter repeats itself after 2^16 draws.
@@ -123,7 +123,7 @@ class ChEES(Engine):
     def tick(
         self, key: Array, target: Target, tuning: ChEESTuning, state: ChEESState
     ) -> tuple[ChEESState, Tick]:
-        adaptation, transitions, adapting = common(
+        adaptation, transitions, adapting = merge_copies(
             (state.adaptation, state.transitions, state.adapting)
         )
         scale: Any = tuning.metric.to_model(jnp.ones_like(state.position))
@@ -134,7 +134,7 @@ class ChEES(Engine):
         here = library().mcmc.hmc.HMCState(
             jnp.zeros_like(scale), state.log_density, scale * state.gradient
         )
-        log_density = around(target, state.position, scale)
+        log_density = as_log_density(target, state.position, scale)
         ones = jnp.ones_like(scale)
         end, info = kernel(key, here, log_density, step_size, ones, steps)
         learned = self._learned(adaptation, transitions, state.position / scale, info)
@@ -157,7 +157,7 @@ class ChEES(Engine):
         metric = tuning.metric
         if windows:
             draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-            metric = metric.learned(pooled(draws), pooled(scores))
+            metric = metric.learned(pool_rows(draws), pool_rows(scores))
         return WindowEnd(ChEESTuning(step_size, length, metric), windows)
 
     @property
@@ -174,7 +174,7 @@ class ChEES(Engine):
     def _learned(self, adaptation: Any, transitions: Array, whitened: Vector, info: Any) -> Any:
         """Let BlackJAX learn from the proposals of all chains."""
         _, update = self._adaptation
-        everything = gathered(
+        everything = gather(
             (
                 whitened + info.proposal.position,
                 # BlackJAX turns the momentum at the end of a trajectory, and its criterion knows.

@@ -31,7 +31,7 @@ def library() -> Any:
     return blackjax
 
 
-def around(target: Target, origin: Vector, scale: Vector) -> Callable[[Vector], Scalar]:
+def as_log_density(target: Target, origin: Vector, scale: Vector) -> Callable[[Vector], Scalar]:
     """Give a target as BlackJAX takes it: a function of a displacement in whitened units.
 
     A transition that begins at displacement 0 needs no inverse of the whitening, and a

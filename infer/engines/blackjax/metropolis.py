@@ -18,7 +18,7 @@ from ...target import Components, Target
 from ...types import Scalar, Vector
 from ..base import Examples, Tick
 from ..whitened import Whitened
-from .library import around, library
+from .library import as_log_density, library
 
 
 class MetropolisTuning(eqx.Module):
@@ -143,7 +143,7 @@ class Metropolis(Whitened):
         scale: Any = tuning.shared.metric.to_model(jnp.ones_like(state.position))
         here = Here(jnp.zeros_like(scale), state.log_density, scale * state.gradient)
         step_size = jnp.exp(state.step.log_step)
-        log_density = around(target, state.position, scale)
+        log_density = as_log_density(target, state.position, scale)
         made = self._transition(key, log_density, here, step_size, jnp.asarray(tuning.mean_steps))
         # A proposal whose log density is not a number is refused, and counts as nothing gained.
         acceptance = jnp.where(jnp.isnan(made.acceptance), 0.0, made.acceptance)

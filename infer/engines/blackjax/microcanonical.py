@@ -17,14 +17,14 @@ from jaxtyping import Array, Bool, Int
 
 from ...errors import EngineError
 from ...numerics import microcanonical
-from ...numerics.hamiltonian import pooled
+from ...numerics.hamiltonian import pool_rows
 from ...numerics.metric import Metric, first_metric
 from ...numerics.microcanonical import EnergyStep
 from ...numerics.windows import warmup_windows
 from ...target import Components, Target
 from ...types import Scalar, Vector
 from ..base import Draws, Engine, Examples, Tick, WarmupPlan, WindowEnd
-from .library import around, library
+from .library import as_log_density, library
 from .metropolis import Here, Metropolis, MetropolisTuning, Transition
 
 
@@ -258,7 +258,7 @@ class MCLMC(Engine):
         metric = tuning.metric
         if windows:
             draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-            metric = metric.learned(pooled(draws), pooled(scores))
+            metric = metric.learned(pool_rows(draws), pool_rows(scores))
         learned = MCLMCTuning(
             np.asarray(step_size, dtype),
             tuning.length if length is None else np.asarray(length, dtype),
@@ -277,7 +277,7 @@ def _stepped(
     begin = library().mcmc.integrators.IntegratorState(
         jnp.zeros_like(scale), state.momentum, state.log_density, scale * state.gradient
     )
-    log_density = around(target, state.position, scale)
+    log_density = as_log_density(target, state.position, scale)
     one = jnp.ones((), scale.dtype)
     key = jax.random.fold_in(key, state.ticks)
     root = math.sqrt(scale.shape[0])

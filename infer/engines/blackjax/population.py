@@ -16,7 +16,7 @@ def shared_key(key: Array) -> Array:
     )
 
 
-def common(tree: Any) -> Any:
+def merge_copies(tree: Any) -> Any:
     """Take what is the same in all chains as one thing, so that it is computed with once."""
     return jax.tree.map(_common, tree)
 
@@ -28,6 +28,6 @@ def _common(leaf: Array) -> Array:
     return jax.lax.pmax(leaf, CHAINS)
 
 
-def gathered(tree: Any) -> Any:
+def gather(tree: Any) -> Any:
     """Gather from all chains, along a new leading axis."""
     return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, CHAINS), tree)

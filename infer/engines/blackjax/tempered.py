@@ -14,7 +14,7 @@ from ...target import Components, Target
 from ...types import Scalar, Vector
 from ..base import CHAINS, Engine, Examples, Needs, Tick, WarmupPlan, one_window
 from .library import library
-from .population import common, gathered, shared_key
+from .population import gather, merge_copies, shared_key
 
 # With fewer particles neither their weights nor their scales mean anything.
 FEWEST = 16
@@ -146,8 +146,8 @@ class TemperedSMC(Engine):
     def tick(
         self, key: Array, target: Target, tuning: SMCTuning, state: SMCState
     ) -> tuple[SMCState, Tick]:
-        now, warming = common((state.population, state.warming))
-        particles, weights = gathered((state.position, state.weight))
+        now, warming = merge_copies((state.population, state.warming))
+        particles, weights = gather((state.position, state.weight))
         weights = weights / weights.sum()
         arrived = now.power == 1
         learning = warming | ~arrived
@@ -156,7 +156,12 @@ class TemperedSMC(Engine):
         length_key, key = jax.random.split(jax.random.fold_in(shared_key(key), now.stages))
         steps = _steps(length_key, tuning, now)
         moved, info = self._stage(
-            key, common(target), tuning, now._replace(scale=scale), (particles, weights), steps
+            key,
+            merge_copies(target),
+            tuning,
+            now._replace(scale=scale),
+            (particles, weights),
+            steps,
         )
         moves = info.update_info
         gained = moves.acceptance_rate.mean() - tuning.target_acceptance
@@ -201,7 +206,7 @@ class TemperedSMC(Engine):
             lambda position: target.parts(position).likelihood,
             blackjax.hmc.build_kernel(),
             blackjax.hmc.init,
-            drawn_anew,
+            resample,
             jnp.asarray(tuning.ess),
         )
         state = blackjax.smc.tempered.TemperedSMCState(*weighted, now.power)
@@ -228,7 +233,7 @@ def _steps(key: Array, tuning: SMCTuning, now: Population) -> Int[Array, ""]:
     return jnp.clip(steps, 1, MOST_STEPS).astype(jnp.int32)
 
 
-def drawn_anew(key: Array, weights: Array, count: int) -> Array:
+def resample(key: Array, weights: Array, count: int) -> Array:
     """Choose particles by their weights; where these are equal, each stays."""
     drawn = library().smc.resampling.systematic(key, weights, count)
     equal = (weights == weights[0]).all()

@@ -21,8 +21,8 @@ import bijectors as bj
 import infer
 from infer.engines.base import CHAINS
 from infer.engines.blackjax import ALGORITHMS
-from infer.engines.blackjax.library import around
-from infer.engines.blackjax.tempered import drawn_anew
+from infer.engines.blackjax.library import as_log_density
+from infer.engines.blackjax.tempered import resample
 from infer.target import Components
 
 from .. import targets
@@ -207,8 +207,8 @@ def test_smc_finds_the_evidence():
 def test_particles_of_equal_weight_keep_their_chain_and_others_are_drawn():
     """So that at the posterior the draws of a chain go on from each other."""
     key = jax.random.key(0)
-    np.testing.assert_array_equal(drawn_anew(key, jnp.full(7, 1 / 7), 7), np.arange(7))
-    counts = np.bincount(drawn_anew(key, jnp.array([0.5, 0.0, 0.25, 0.25]), 4), minlength=4)
+    np.testing.assert_array_equal(resample(key, jnp.full(7, 1 / 7), 7), np.arange(7))
+    counts = np.bincount(resample(key, jnp.array([0.5, 0.0, 0.25, 0.25]), 4), minlength=4)
     np.testing.assert_array_equal(counts, [2, 0, 1, 1])
 
 
@@ -255,7 +255,7 @@ def test_a_model_of_numpyro_gives_the_result_that_nuts_would():
 def test_a_displaced_target_is_the_target():
     target, origin, scale = Counted(), jnp.array([1.0, 2.0, -0.5]), jnp.array([0.5, 2.0, 1.0])
     moved = jnp.array([0.3, -0.2, 0.1])
-    log_density = around(target, origin, scale)
+    log_density = as_log_density(target, origin, scale)
     value, gradient = jax.value_and_grad(log_density)(moved)
     plain = lambda z: target.evaluate(origin + scale * z)[0]  # noqa: E731
     np.testing.assert_array_equal(value, plain(moved))

@@ -70,8 +70,8 @@ def never(*_):
 
 
 FAULTS = {
-    "HMC": (hamiltonian, "trusted", always),
-    "NUTS": (no_u_turn, "trusted", halved),
+    "HMC": (hamiltonian, "nan_as_divergence", always),
+    "NUTS": (no_u_turn, "nan_as_divergence", halved),
     "NUTS of deep trees": (no_u_turn, "_turned", never),
 }
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from infer.numerics.leapfrog import energy, leapfrog, set_off
+from infer.numerics.leapfrog import energy, leapfrog, start_trajectory
 from infer.numerics.metric import Diagonal
 
 
@@ -19,7 +19,7 @@ METRIC = Diagonal(jnp.array([1.0, 2.0, 0.5]))
 def start():
     q = jnp.array([0.3, -0.8, 0.1])
     value, gradient = evaluate(q)
-    return set_off(q, jnp.array([1.0, -0.4, 0.7]), gradient, value, METRIC)
+    return start_trajectory(q, jnp.array([1.0, -0.4, 0.7]), gradient, value, METRIC)
 
 
 def test_leapfrog_runs_back_to_its_start():
@@ -42,7 +42,7 @@ def test_energy_error_is_of_second_order():
 def test_step_preserves_volume():
     def flow(z):
         value, gradient = evaluate(z[:3])
-        begin = set_off(z[:3], z[3:], gradient, value, METRIC)
+        begin = start_trajectory(z[:3], z[3:], gradient, value, METRIC)
         moved = leapfrog(evaluate, begin, jnp.asarray(0.3), METRIC)
         return jnp.concatenate([moved.position, moved.momentum])
 

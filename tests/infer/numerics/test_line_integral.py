@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import infer
-from infer.numerics.leapfrog import leapfrog, set_off
+from infer.numerics.leapfrog import leapfrog, start_trajectory
 from infer.numerics.line_integral import (
     QUADRATURES,
     check_energy,
@@ -71,7 +71,7 @@ METRIC = first_metric(np.array([[1.0, 0.5, 2.0]]), 0)
 def trajectory(rule, step, count, target=None):
     target = target or Scored()
     begin = first_point("path", START, target.components(START))
-    point = set_off(START, MOMENTUM, begin.gradient, begin.log_density, METRIC, begin.path)
+    point = start_trajectory(START, MOMENTUM, begin.gradient, begin.log_density, METRIC, begin.path)
     advance = jax.jit(lambda p: leapfrog_along(target, rule, p, jnp.asarray(step), METRIC))
     points = [point]
     for _ in range(count):
@@ -82,7 +82,7 @@ def trajectory(rule, step, count, target=None):
 @pytest.mark.parametrize("rule", QUADRATURES)
 def test_points_are_those_of_the_leapfrog(rule):
     whole = lambda q: jax.value_and_grad(lambda q: valued(q) + unvalued(q))(q)  # noqa: E731
-    point = set_off(START, MOMENTUM, whole(START)[1], whole(START)[0], METRIC)
+    point = start_trajectory(START, MOMENTUM, whole(START)[1], whole(START)[0], METRIC)
     for got in trajectory(rule, 0.1, 5)[1:]:
         point = leapfrog(whole, point, jnp.asarray(0.1), METRIC)
         for name in ("position", "momentum", "gradient"):

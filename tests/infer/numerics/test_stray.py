@@ -7,7 +7,7 @@ import numpyro.distributions as dist
 import pytest
 
 from infer.numerics.metric import Diagonal
-from infer.numerics.stray import FEWEST_DRAWS, bounds, gap, places
+from infer.numerics.stray import FEWEST_DRAWS, bounds, gap, relocate_chains
 
 CHAINS, DRAWS, SIZE = 4, 40, 5
 # Twice the root of five coordinates, and ten.
@@ -33,7 +33,7 @@ def regions(drops, spreads, draws=DRAWS):
 def found(drops, spreads=(1.0,) * CHAINS, draws=DRAWS, remaining=1):
     positions, scores, levels = regions(drops, spreads, draws)
     metric = Diagonal(np.full(SIZE, 3.0))
-    return places(metric, positions, scores, {"lp": levels}, remaining).tolist()
+    return relocate_chains(metric, positions, scores, {"lp": levels}, remaining).tolist()
 
 
 @pytest.mark.parametrize("remaining", [0, 1])
@@ -61,12 +61,12 @@ def test_a_chain_that_never_moved_is_sent_where_its_density_is_low():
     positions, scores, levels = regions([0, 40, 0, 0], (1.0,) * CHAINS)
     positions[1], scores[1], levels[1] = positions[1, 0], scores[1, 0], levels[1, 0]
     metric = Diagonal(np.ones(SIZE))
-    assert places(metric, positions, scores, {"lp": levels}, 1).tolist() == [0, 2, 2, 3]
+    assert relocate_chains(metric, positions, scores, {"lp": levels}, 1).tolist() == [0, 2, 2, 3]
     levels[1] = 40.0
-    assert places(metric, positions, scores, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
+    assert relocate_chains(metric, positions, scores, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
     # On an isolated point of a plateau, where the scores alone would promise everything.
     scores[1] = 0.0
-    assert places(metric, positions, scores, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
+    assert relocate_chains(metric, positions, scores, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
 
 
 def test_too_early_or_too_little_known_sends_none():
@@ -74,7 +74,7 @@ def test_too_early_or_too_little_known_sends_none():
     assert found([0, 40, 0, 0], remaining=2) == stay
     assert found([0, 40, 0, 0], draws=9) == stay
     positions, scores, _ = regions([0, 40, 0, 0], (1.0,) * CHAINS)
-    assert places(Diagonal(np.ones(SIZE)), positions, scores, {}, 1).tolist() == stay
+    assert relocate_chains(Diagonal(np.ones(SIZE)), positions, scores, {}, 1).tolist() == stay
 
 
 @pytest.mark.parametrize("size", [1, 5, 50])
@@ -90,7 +90,7 @@ def test_ten_draws_that_move_slowly_send_no_chain_of_one_region(size):
         draw[...] = 0.8 * before + np.sqrt(1 - 0.8**2) * move
     for chains in np.moveaxis(draws, 0, 2):
         levels = {"lp": -0.5 * (chains**2).sum(-1)}
-        found = places(Diagonal(np.ones(size)), chains, -chains, levels, 1)
+        found = relocate_chains(Diagonal(np.ones(size)), chains, -chains, levels, 1)
         assert found.tolist() == list(range(8))
 
 
@@ -116,7 +116,7 @@ def test_a_dominant_mode_keeps_its_chains_beside_a_correlated_one():
     metric = Diagonal(np.ones(30))
     upper = bounds(metric, draws, scores, levels).upper
     assert upper[3] - upper[:3].max() > gap(30)
-    assert places(metric, draws, scores, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
+    assert relocate_chains(metric, draws, scores, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
 
 
 FACTOR = np.tril(np.random.default_rng(3).normal(size=(3, 3))) + 2 * np.eye(3)
@@ -170,5 +170,5 @@ def test_scores_that_are_not_finite_promise_nothing():
         scores[0, 3, 1] = broken
         found = bounds(Diagonal(np.ones(SIZE)), positions, scores, levels)
         assert found.lower[0] == -np.inf
-        stats = {"lp": levels}
-        assert places(Diagonal(np.ones(SIZE)), positions, scores, stats, 1).tolist() == [0, 2, 2, 3]
+        metric, stats = Diagonal(np.ones(SIZE)), {"lp": levels}
+        assert relocate_chains(metric, positions, scores, stats, 1).tolist() == [0, 2, 2, 3]

@@ -6,7 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infer.numerics.hamiltonian import first_tuning, nearer, raised, shared_step, still
+from infer.numerics.hamiltonian import (
+    choose_shared_step,
+    first_tuning,
+    raise_for_divergences,
+    remaining_windows,
+    tighten,
+)
 from infer.numerics.metric import first_metric, fisher_scale
 from infer.numerics.step_size import average_dually, restart, try_one
 from infer.numerics.windows import warmup_windows
@@ -117,14 +123,14 @@ def test_the_acceptance_aimed_at_is_raised_by_the_share_of_late_divergences(late
     flat = np.zeros(200, bool)
     flat[:late] = True
     diverging[:, 50:] = flat.reshape(4, 50)
-    found = raised(np.asarray(0.8, np.float32), diverging)
+    found = raise_for_divergences(np.asarray(0.8, np.float32), diverging)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, target, rtol=1e-6)
 
 
 def test_an_acceptance_aimed_at_comes_no_nearer_to_one_than_asked_or_a_twentieth():
     for target, found in ((0.6, 0.8), (0.8, 0.9), (0.9, 0.95), (0.94, 0.95), (0.99, 0.99)):
-        np.testing.assert_allclose(nearer(np.asarray(target)), found)
+        np.testing.assert_allclose(tighten(np.asarray(target)), found)
 
 
 @pytest.mark.parametrize(
@@ -139,22 +145,22 @@ def test_an_acceptance_aimed_at_comes_no_nearer_to_one_than_asked_or_a_twentieth
     ],
 )
 def test_chains_share_the_median_step_or_the_shortest_where_they_differ(steps, draws, step, agree):
-    found = shared_step(np.array(steps, np.float32), draws)
+    found = choose_shared_step(np.array(steps, np.float32), draws)
     assert found == (pytest.approx(step), agree)
 
 
 def test_the_last_window_is_made_again_until_the_chains_agree():
     tuning = first_tuning(np.ones((4, 2)), None, 0.8, 0)
     agreed = eqx.tree_at(lambda t: t.settled, tuning, np.asarray(True))
-    assert still(tuning, 10, (15, 45)) == (15, 45)
-    assert still(agreed, 10, (15, 45)) == (45,)
-    assert still(tuning, 45, ()) == (45,)
-    assert still(agreed, 45, ()) == ()
+    assert remaining_windows(tuning, 10, (15, 45)) == (15, 45)
+    assert remaining_windows(agreed, 10, (15, 45)) == (45,)
+    assert remaining_windows(tuning, 45, ()) == (45,)
+    assert remaining_windows(agreed, 45, ()) == ()
 
 
 def test_the_metric_is_learned_once_more_where_a_chain_had_gone_astray():
     tuning = first_tuning(np.ones((4, 2)), None, 0.8, 0)
     for settled in (False, True):
-        sent = eqx.tree_at(lambda t: (t.settled, t.astray), tuning, (settled, True))
-        assert still(sent, 126, (45,)) == (126, 45)
-        assert still(sent, 45, ()) == (90, 45)
+        sent = eqx.tree_at(lambda t: (t.settled, t.relocated), tuning, (settled, True))
+        assert remaining_windows(sent, 126, (45,)) == (126, 45)
+        assert remaining_windows(sent, 45, ()) == (90, 45)

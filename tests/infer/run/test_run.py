@@ -426,7 +426,7 @@ def interrupting(run):
 
     def end_window(self, *arguments):
         end = real(self, *arguments)
-        if end.tuning.astray:
+        if end.tuning.relocated:
             raise KeyboardInterrupt
         return end
 
