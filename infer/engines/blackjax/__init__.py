@@ -6,11 +6,13 @@ from typing import Any
 from ...calls import suggestion
 from ...errors import EngineError
 from ..base import Engine
+from .adjusted_mclmc import AdjustedMCLMC
+from .barker import Barker
 from .chees import ChEES
 from .elliptical import EllipticalSlice
 from .library import library
-from .metropolis import MALA, Barker
-from .microcanonical import MCLMC, AdjustedMCLMC
+from .mala import MALA
+from .mclmc import MCLMC
 from .stochastic_gradient import SGHMC, SGLD
 from .tempered import TemperedSMC
 

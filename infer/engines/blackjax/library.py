@@ -58,3 +58,17 @@ def _change(
     (moved,), (tangent,) = primals, tangents
     log_density, gradient = target.evaluate(origin + scale * moved)
     return log_density, jnp.sum(scale * gradient * tangent)
+
+
+def refuse_one_dimension(engine: str, size: int) -> None:
+    """Raise if a momentum of fixed length has no other direction to turn to.
+
+    Raises:
+        EngineError: The flat vector has fewer than two coordinates.
+    """
+    if size < 2:
+        raise EngineError(
+            engine,
+            "the flat vector has one coordinate, on which a momentum of fixed length cannot turn",
+            "Use NUTS() or HMC().",
+        )

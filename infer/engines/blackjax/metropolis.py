@@ -1,4 +1,4 @@
-"""Metropolis samplers of BlackJAX: a tick is a transition; step size and scales are ours."""
+"""What the Metropolis samplers of BlackJAX share: a tick is a transition; the tuning is ours."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from ...target import Components, Target
 from ...types import Scalar, Vector
 from ..base import Examples, Tick
 from ..whitened import Whitened
-from .library import as_log_density, library
+from .library import as_log_density
 
 
 class MetropolisTuning(eqx.Module):
@@ -171,53 +171,3 @@ def _moved(state: MetropolisState, end: Here, scale: Vector) -> MetropolisState:
         log_density=end.log_density,
         gradient=jnp.where(stayed, state.gradient, end.gradient / scale),
     )
-
-
-@dataclass(frozen=True)
-class MALA(Metropolis):
-    """Metropolis-adjusted Langevin: one gradient a transition.
-
-    The step size is that of the diffusion: a proposal lies `step_size` times the gradient away,
-    plus noise of variance `2 * step_size`, in whitened units.
-
-    Source: Roberts & Tweedie (1996); target acceptance of Roberts & Rosenthal (1998).
-    """
-
-    target_acceptance: float = field(default=0.574, compare=False)
-
-    def _transition(
-        self,
-        key: Array,
-        log_density: Callable[[Vector], Scalar],
-        here: Here,
-        step_size: Scalar,
-        mean_steps: Scalar,
-    ) -> Transition:
-        kernel = library().mala.build_kernel()
-        state = library().mcmc.mala.MALAState(*here)
-        end, info = kernel(key, state, log_density, step_size)
-        return Transition(Here(*end), info.acceptance_rate, jnp.int32(1), {})
-
-
-@dataclass(frozen=True)
-class Barker(Metropolis):
-    """Barker's proposal: a random walk whose jumps prefer uphill; forgiving of its step size.
-
-    Source: Livingstone & Zanella (2022), The Barker proposal, whose section 4.2 aims at an
-    acceptance of 0.4.
-    """
-
-    target_acceptance: float = field(default=0.4, compare=False)
-
-    def _transition(
-        self,
-        key: Array,
-        log_density: Callable[[Vector], Scalar],
-        here: Here,
-        step_size: Scalar,
-        mean_steps: Scalar,
-    ) -> Transition:
-        kernel = library().barker.build_kernel()
-        state = library().mcmc.barker.BarkerState(*here)
-        end, info = kernel(key, state, log_density, step_size)
-        return Transition(Here(*end), info.acceptance_rate, jnp.int32(1), {})

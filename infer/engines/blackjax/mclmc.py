@@ -1,11 +1,11 @@
-"""Microcanonical samplers of BlackJAX, adjusted and not: momenta are directions.
+"""Microcanonical Langevin dynamics of BlackJAX, not corrected: momenta are directions.
 
 BlackJAX's momenta have length 1; step sizes here are those of momenta as long as the square root
-of the number of coordinates, as those of HMC are, so that the two compare.
+of the number of coordinates, as those of HMC are, so that the two are comparable.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -24,84 +24,7 @@ from ...numerics.windows import warmup_windows
 from ...target import Components, Target
 from ...types import Scalar, Vector
 from ..base import Draws, Engine, Examples, Tick, WarmupPlan, WindowEnd
-from .library import as_log_density, library
-from .metropolis import Here, Metropolis, MetropolisTuning, Transition
-
-
-@dataclass(frozen=True)
-class AdjustedMCLMC(Metropolis):
-    """Metropolis-adjusted microcanonical Hamiltonian Monte Carlo (MHMCHMC, MAMS).
-
-    The momentum is a direction, drawn anew for each transition, and the number of integration
-    steps is random. BlackJAX's own tuning fixes the trajectory's length at a mean number of
-    steps, so that the step size, which the acceptance tells, is all that is learned.
-
-    Attributes:
-        mean_steps: Mean number of integration steps of a transition: a trajectory is
-            `mean_steps * step_size` long. Each step takes two gradients.
-
-    Source: Robnik, Cohn-Gordon & Seljak (2025), arXiv 2503.01707; the integrator is that of
-        McLachlan (1995) with two stages; two steps as BlackJAX 1.7 advises.
-    """
-
-    target_acceptance: float = field(default=0.65, compare=False)
-    mean_steps: float = field(default=2.0, compare=False)
-    examples: ClassVar[Examples] = Examples(invalid={"mean_steps": 0.5})
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.mean_steps >= 1:
-            raise EngineError(
-                "AdjustedMCLMC", f"mean_steps is {self.mean_steps}", "Give one or more."
-            )
-
-    @property
-    def _mean_steps(self) -> float:
-        return self.mean_steps
-
-    def first_tuning(
-        self, target: Target, positions: np.ndarray, gradients: np.ndarray
-    ) -> MetropolisTuning:
-        refuse_one_dimension("AdjustedMCLMC", positions.shape[1])
-        return super().first_tuning(target, positions, gradients)
-
-    def _transition(
-        self,
-        key: Array,
-        log_density: Callable[[Vector], Scalar],
-        here: Here,
-        step_size: Scalar,
-        mean_steps: Scalar,
-    ) -> Transition:
-        microcanonical = library().mcmc.adjusted_mclmc_dynamic
-        length_key, key = jax.random.split(key)
-        kernel = microcanonical.build_kernel(
-            microcanonical.make_random_trajectory_length_fn(random_trajectory_length=True),
-            next_random_arg_fn=lambda same: same,
-        )
-        state = library().mcmc.dynamic_hmc.DynamicHMCState(*here, length_key)
-        own_step = step_size * math.sqrt(here.moved.shape[0])
-        end, info = kernel(
-            key, state, log_density, own_step, integration_steps_params=(mean_steps,)
-        )
-        n_steps = (2 * info.num_integration_steps).astype(jnp.int32)
-        stats = {"diverging": info.is_divergent}
-        return Transition(Here(*end[:3]), info.acceptance_rate, n_steps, stats)
-
-
-def refuse_one_dimension(engine: str, size: int) -> None:
-    """Raise where a direction has nowhere to turn.
-
-    Raises:
-        EngineError: The flat vector has fewer than two coordinates.
-    """
-    if size < 2:
-        raise EngineError(
-            engine,
-            "the flat vector has one coordinate, on which a momentum of fixed length cannot turn",
-            "Use NUTS() or HMC().",
-        )
-
+from .library import as_log_density, library, refuse_one_dimension
 
 # As BlackJAX's own tuning begins.
 FIRST_STEP, FIRST_LENGTH = 0.25, 1.0
