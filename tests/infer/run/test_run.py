@@ -139,9 +139,9 @@ def test_new_data_seed_and_numbers_of_draws_compile_nothing(engine):
 
 def call(engine, model, *, seed, draws, step_size):
     """Use an engine as people do, through to the result."""
-    if named(engine) == "MAP":
+    if engine.result == "optimum":
         return infer.maximize(model, engine, starts=2, key=seed)
-    if named(engine) == "ADVI":
+    if engine.result == "approximation":
         return infer.fit(model, engine, key=seed, epochs=20).sample(4)
     if hasattr(engine, "step_size"):
         engine = dataclasses.replace(engine, step_size=step_size)
