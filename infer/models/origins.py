@@ -10,7 +10,7 @@ from jaxtyping import Array
 from bijectors.base import Image
 
 from .inputs.data import Data
-from .inputs.mistakes import Origins, traced_again, translated
+from .inputs.mistakes import Origins, naming_arguments, translate_errors
 from .protocol.reader import DelegatingReader
 from .protocol.runnable import Runnable
 from .protocol.site import Declaration
@@ -37,8 +37,8 @@ class _NamingReader(DelegatingReader):
 
 
 def translating(model: Runnable) -> AbstractContextManager[None]:
-    """Translate what a run of a model inside the block raises; see `mistakes.translated`."""
-    return translated(partial(_find_origins, model))
+    """Translate what a run of a model inside the block raises; see `mistakes.translate_errors`."""
+    return translate_errors(partial(_find_origins, model))
 
 
 def _find_origins(model: Runnable) -> Origins:
@@ -55,7 +55,7 @@ def _find_origins(model: Runnable) -> Origins:
             values: dict[str, Array], model: Runnable, readers: list[_NamingReader] = readers
         ) -> None:
             readers.append(_NamingReader(Surveyor(model.rules), values))
-            with traced_again():
+            with naming_arguments():
                 model.run(readers[0])
 
         try:

@@ -46,7 +46,7 @@ def test_nan_in_the_data_is_refused():
     def make():
         return infer.model(lambda site, y: None, y=np.array([1.0, np.nan, 2.0]))
 
-    refuses(make, infer.ModelError, "y:", "1 NaN of 3", "index (1,)", "Drop these rows")
+    refuses(make, infer.ModelError, "y:", "1 NaN of 3", "index (1,)", "Drop or fill in")
 
 
 def test_nan_in_data_that_the_function_closes_over_is_refused():

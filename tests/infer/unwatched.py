@@ -391,7 +391,7 @@ mistake(
     "ModelError",
     "infer.model(f, y=y)",
 )
-mistake("no function", lambda: infer.model(3), "ModelError", "model: int is no function")
+mistake("no function", lambda: infer.model(3), "ModelError", "model: int is not a function")
 mistake(
     "data of another name",
     lambda: infer.model(lambda site, group: None, groups=3),

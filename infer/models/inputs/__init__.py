@@ -1,1 +1,1 @@
-"""What users hand in: data, sets and names, and the errors for what cannot be used."""
+"""User input: data and names, and the errors for input that no model can use."""

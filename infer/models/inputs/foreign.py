@@ -1,4 +1,4 @@
-"""What is given where numbers belong: say what it is, and how to make numbers of it."""
+"""Refuse what holds no numbers: say what it is, and how to convert it."""
 
 from typing import Any
 
@@ -11,66 +11,74 @@ from jaxtyping import Array
 from ...errors import ModelError
 
 _CODES = (
-    "Give whole numbers that stand for them: codes, names = pandas.factorize(x), or "
+    "Replace them by whole numbers: codes, names = pandas.factorize(x), or "
     "names, codes = numpy.unique(x, return_inverse=True)."
 )
 
 
 def refuse_foreign(where: str, value: Any) -> None:
-    """Raise if something that looks like an array holds no numbers.
+    """Raise if a value is not an array of numbers: strings, objects, dates, categories, records.
 
-    Strings, objects, dates, categories and records do not. A table or a series of pandas that
-    holds numbers is an array like any other; nothing of pandas is imported.
+    A table or a series of pandas that holds numbers is accepted; pandas is not imported.
+
+    Args:
+        where: The argument, for the error.
+        value: The value.
 
     Raises:
-        ModelError: It holds none; the message names the argument and says how to make numbers.
+        ModelError: It holds no numbers; the message says how to convert it.
     """
     if not holds_numbers(value):
-        raise ModelError(where, *_said("it", value))
+        raise ModelError(where, *_explain("it", value))
 
 
 def as_array(where: str, value: Any, what: str = "its value") -> Array:
-    """Make an array of what a model's function gave or returned.
+    """Convert what a model's function passes to a site or returns to an array.
+
+    Args:
+        where: The site, for the error.
+        value: The value.
+        what: What to call it in the error.
 
     Raises:
-        ModelError: It holds no numbers; the message names the site.
+        ModelError: It holds no numbers.
     """
     try:
         return jnp.asarray(value)
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
         raise
     except (TypeError, ValueError) as error:
-        raise ModelError(where, *_said(what, value)) from error
+        raise ModelError(where, *_explain(what, value)) from error
 
 
 def holds_numbers(value: Any) -> bool:
     """Return whether every entry of an array, a table or a number has a numeric type."""
     if isinstance(value, jax.Array | Tracer):
         return True
-    # A series of pandas may have a type that is none of NumPy's.
+    # A series of pandas may have a dtype that NumPy does not know.
     dtype = getattr(value, "dtype", None)
-    dtype = dtype if isinstance(dtype, np.dtype) else _loose(value).dtype
+    dtype = dtype if isinstance(dtype, np.dtype) else _as_any_array(value).dtype
     return jnp.issubdtype(dtype, np.number) or jnp.issubdtype(dtype, np.bool_)
 
 
-def _loose(value: Any) -> np.ndarray:
-    """Make an array of anything, of objects if its rows have different lengths."""
+def _as_any_array(value: Any) -> np.ndarray:
+    """Convert anything to an array, of objects if its rows have different lengths."""
     try:
         return np.asarray(value)
     except ValueError:
         return np.asarray(value, object)
 
 
-def _said(what: str, value: Any) -> tuple[str, str]:
-    """Say what it is that holds no numbers, and how to make some of it."""
-    array, kind = _loose(value), type(value).__name__
+def _explain(what: str, value: Any) -> tuple[str, str]:
+    """Return what was found, and how to convert it to numbers."""
+    array, kind = _as_any_array(value), type(value).__name__
     if value is None:
         return (
             f"{what} is None",
-            "Give a number or an array; a function without return returns None.",
+            "Give a number or an array; a function without a return statement returns None.",
         )
     if hasattr(value, "columns") and hasattr(value, "dtypes"):
-        return _said_of_table(what, value)
+        return _explain_table(what, value)
     if array.dtype.kind in "Mm":
         mend = 'Give numbers, such as days: (x - x.min()) / numpy.timedelta64(1, "D").'
         return f"{what} holds dates or times", mend
@@ -81,20 +89,20 @@ def _said(what: str, value: Any) -> tuple[str, str]:
         return f"{what} holds categories", _CODES
     if array.ndim == 0 and array.dtype.kind == "O":
         return f"{what} is a {kind}, not a number or an array", "Give numbers."
-    return _said_of_entry(what, array)
+    return _explain_entry(what, array)
 
 
-def _said_of_table(what: str, table: Any) -> tuple[str, str]:
+def _explain_table(what: str, table: Any) -> tuple[str, str]:
     bad = [c for c in table.columns if not holds_numbers(table[c])]
     return (
         f"{what} is a {type(table).__name__}, and column {bad[0]!r} holds no numbers",
         f"Pass its columns by name, each as an array: x=table[{table.columns[0]!r}].to_numpy(). "
-        f"Of words and categories: {_CODES[0].lower()}{_CODES[1:]}",
+        f"For strings and categories: {_CODES[0].lower()}{_CODES[1:]}",
     )
 
 
-def _said_of_entry(what: str, array: np.ndarray) -> tuple[str, str]:
-    entries = [entry for entry in array.reshape(-1) if not _is_a_number(entry)]
+def _explain_entry(what: str, array: np.ndarray) -> tuple[str, str]:
+    entries = [entry for entry in array.reshape(-1) if not _is_number(entry)]
     if not entries:
         return f"{what} holds numbers as Python objects", "Give x.astype(float)."
     if isinstance(entries[0], str | bytes):
@@ -102,13 +110,13 @@ def _said_of_entry(what: str, array: np.ndarray) -> tuple[str, str]:
     if isinstance(entries[0], list | tuple | np.ndarray):
         return (
             f"the rows of {what} have different lengths",
-            "Give one long array, and another one with the row of each entry.",
+            "Give one long array of all entries, and another with the row of each entry.",
         )
     return (
         f"{what} holds {entries[0]!r} among the numbers",
-        "Give numbers alone; missing entries are said by missing=, see site.observe.",
+        "Give only numbers; mark missing entries by missing=, see site.observe.",
     )
 
 
-def _is_a_number(entry: Any) -> bool:
+def _is_number(entry: Any) -> bool:
     return isinstance(entry, int | float | complex | np.number | np.bool_)

@@ -1,4 +1,4 @@
-"""What JAX, NumPy and NumPyro raise in a model's function, in words that name site and mend."""
+"""Translate errors of JAX, NumPy and NumPyro in a model's function: name the site and the fix."""
 
 import linecache
 import re
@@ -23,14 +23,14 @@ from ...errors import ModelError
 
 
 class Origins(NamedTuple):
-    """What a traced value was computed from, by name."""
+    """Names of the sites and the data that a traced value was computed from."""
 
     sites: Sequence[str] = ()
     data: Sequence[str] = ()
 
 
 class _Kind(NamedTuple):
-    """What was done with a traced value that only a known one allows, and what to do instead."""
+    """An operation that needs a known value but was given a traced one, and what to do instead."""
 
     what: str
     mend: str
@@ -44,36 +44,35 @@ class _Line(NamedTuple):
 
 
 @contextmanager
-def translated(origins: Callable[[], Origins] = Origins) -> Iterator[None]:
-    """Translate what is raised inside the block, if it is known; leave everything else alone.
+def translate_errors(origins: Callable[[], Origins] = Origins) -> Iterator[None]:
+    """Translate known errors that are raised inside the block; let all others pass.
 
     Args:
-        origins: Finds out what the value at fault was computed from; called only then.
+        origins: Finds what the value at fault was computed from; called only for such an error.
 
     Raises:
-        ModelError: In place of errors about traced values, attributes of `site` and arguments of
-            distributions; the first error is its cause.
+        ModelError: Replaces errors about traced values, attributes of `site` and arguments of
+            distributions; the original error is its cause.
     """
     try:
         yield
     except ExplainedError as error:
-        # JAX notes on every error that it has shortened the traceback; the mend comes last.
+        # JAX adds a note about its shortened traceback; without it, the mend is the last line.
         if notes := getattr(error, "__notes__", []):
             notes[:] = [note for note in notes if not note.startswith("-----")]
         raise
-    except Exception as error:  # noqa: BLE001 - whatever the user's function raises is looked at
-        told = _of_tracer(error, origins) or _of_attribute(error) or _of_distribution(error)
-        if told is None:
+    except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+        ours = _of_tracer(error, origins) or _of_attribute(error) or _of_distribution(error)
+        if ours is None:
             raise
-        raise told from error
+        raise ours from error
 
 
 @contextmanager
-def traced_again() -> Iterator[None]:
-    """Let an error about a traced value say, in JAX's words, on which arguments it depends.
+def naming_arguments() -> Iterator[None]:
+    """Make an error about a traced value name the arguments that the value depends on.
 
-    Some errors do not; then the value is asked for its numbers, which all such errors of JAX's
-    answer alike.
+    Some errors of JAX do not name them. Converting the value to NumPy raises one that does.
     """
     try:
         yield
@@ -85,7 +84,7 @@ def traced_again() -> Iterator[None]:
 
 
 def _innermost(traceback: TracebackType | None) -> Tracer | None:
-    """Find the traced value that the innermost frames of a traceback work with."""
+    """Return the traced value in the innermost frame of a traceback that has one."""
     found = None
     while traceback is not None:
         own = [v for v in traceback.tb_frame.f_locals.values() if isinstance(v, Tracer)]
@@ -94,27 +93,27 @@ def _innermost(traceback: TracebackType | None) -> Tracer | None:
 
 
 _BOOL = _Kind(
-    "Python's `if`, `while`, `and`, `or` or `not` asks whether it is true",
+    "Python's `if`, `while`, `and`, `or` or `not` needs to know whether it is true",
     "Write jnp.where(condition, a, b) in place of `if`, and & and | in place of `and` and `or`; "
     "jax.lax.cond and jax.lax.fori_loop take whole branches and loops.",
 )
 _NUMPY = _Kind(
     "a function of NumPy or SciPy is called on it",
-    "Call the one of jax.numpy or jax.scipy.",
+    "Call the function of jax.numpy or jax.scipy instead.",
 )
 _NUMBER = _Kind(
-    "float(), int() or a function of math asks for its number",
-    "Leave it an array: jnp.log in place of math.log, x.astype(int) in place of int(x).",
+    "float(), int() or a function of math needs its numeric value",
+    "Keep it an array: jnp.log in place of math.log, x.astype(int) in place of int(x).",
 )
 _INDEX = _Kind(
     "it is used as an index of a list, or as a number of steps",
-    "Index an array: jnp.asarray(values)[i]. Numbers of steps must be known: pass infer.static(n).",
+    "Index an array: jnp.asarray(values)[i]. For a number of steps, pass infer.static(n).",
 )
 _MASK = _Kind(
-    "a mask made of it selects entries, so that their number is not known",
+    "a mask computed from it selects entries, so their number is not known",
     "Keep all entries, and write jnp.where(mask, value, 0.0).",
 )
-# The first that fits counts: some are special cases of others.
+# The first match is used, since some are special cases of others.
 _KINDS: tuple[tuple[type[Exception], str, _Kind], ...] = (
     (jax.errors.TracerBoolConversionError, "", _BOOL),
     (jax.errors.TracerArrayConversionError, "", _NUMPY),
@@ -123,9 +122,9 @@ _KINDS: tuple[tuple[type[Exception], str, _Kind], ...] = (
     (jax.errors.ConcretizationTypeError, "", _NUMBER),
     (TypeError, "Only integer scalar arrays can be converted", _INDEX),
 )
-_STATIC = "Pass infer.static(x): then it is known, and may steer Python or go to NumPy."
+_STATIC = "Pass infer.static(x): it is then known, so Python may branch on it and NumPy may use it."
 _TABLE = _Kind(
-    "a table or a series among the data has become an array, which has no columns",
+    "a table or a series among the data was converted to an array, which has no columns",
     'Pass its columns by name: infer.model(f, height=table["height"].to_numpy()).',
 )
 
@@ -142,7 +141,7 @@ def _of_tracer(error: Exception, origins: Callable[[], Origins]) -> ModelError |
     mend = _jax_name(line.code) or kind.mend if kind is _NUMPY else kind.mend
     if data and not sites:
         mend = f"{_STATIC} Or: {mend[0].lower()}{mend[1:]}"
-        found = "its numbers are arguments of the program, so that others compile nothing, and"
+        found = "its values are arguments of the compiled program, not known before it runs, and"
     else:
         found = "its value is not known before the program runs, and"
     where = ", ".join([*sites] or [*data]) or "model"
@@ -150,7 +149,7 @@ def _of_tracer(error: Exception, origins: Callable[[], Origins]) -> ModelError |
 
 
 def _jax_name(code: str) -> str:
-    """Say which function of JAX to call in place of the one of NumPy that a line calls."""
+    """Name the function of JAX that replaces the one of NumPy or math that a line calls."""
     for name in re.findall(r"\b(?:np|numpy|math)\.(\w+)\(", code):
         if hasattr(jnp, name):
             return f"Call jnp.{name} in place of np.{name}."
@@ -176,7 +175,7 @@ _OTHERS = (
     *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
 )
 
-# What other libraries call what `site` does.
+# Names in other libraries for what `site` does.
 _ATTRIBUTES = {
     "sample": "site(name, prior)",
     "deterministic": "site.derive(name, value)",
@@ -188,16 +187,16 @@ _ATTRIBUTES = {
 
 
 def _of_attribute(error: Exception) -> ModelError | None:
-    """Translate a call of `site` by a name that another library has for it."""
+    """Translate the use of an attribute that `site` does not have."""
     if not isinstance(error, AttributeError) or type(error.obj).__name__ != "Sites":
         return None
     known = [name for name in dir(error.obj) if not name.startswith("_")]
     ours = _ATTRIBUTES.get(error.name or "")
     mend = f"Write {ours}." if ours else f"There are {', '.join(f'site.{n}' for n in known)}."
-    return ModelError(f"site.{error.name}", "there is no such thing", mend)
+    return ModelError(f"site.{error.name}", "`site` has no such method", mend)
 
 
-# What PyMC, Stan and TFP call the arguments of distributions.
+# Names of distributions' arguments in PyMC, Stan and TFP, with NumPyro's.
 _PARAMETERS = {
     "mu": "loc",
     "mean": "loc",
@@ -222,7 +221,7 @@ _PARAMETERS = {
 
 
 def _of_distribution(error: Exception) -> ModelError | None:
-    """Translate an argument that a distribution of NumPyro does not have."""
+    """Translate the use of an argument that a distribution of NumPyro does not have."""
     pattern = r"(\w+)\.(__init__|expand)\(\) got an unexpected keyword argument '(\w+)'"
     found = re.match(pattern, str(error)) if isinstance(error, TypeError) else None
     if not found:
@@ -247,24 +246,26 @@ def refuse_unfit(
     args: Sequence[Any],
     named: Mapping[str, Any],
     called: str,
-    mend: str = "Write it so that it can be called like that.",
+    mend: str = "Change the function so that it takes these arguments.",
 ) -> None:
-    """Raise if a model's function cannot be called with what it will be given.
+    """Raise if a model's function does not take the arguments that it will be given.
 
     Args:
-        where: For errors.
-        function: The user's.
-        args: What it is given by position.
-        named: What it is given by name.
-        called: How it is called, such as "f(site, y)".
-        mend: What to do if it does not take what it is given by position.
+        where: What to name in errors.
+        function: The user's function.
+        args: Arguments by position.
+        named: Arguments by name.
+        called: The call, such as "f(site, y)".
+        mend: What to do if it does not take the arguments by position.
 
     Raises:
-        ModelError: It is no function, or takes other arguments.
+        ModelError: It is not a function, or takes other arguments.
     """
     if not callable(function):
         kind = type(function).__name__
-        raise ModelError(where, f"{kind} is no function", f"Give one, called as {called}.")
+        raise ModelError(
+            where, f"{kind} is not a function", f"Give a function that is called as {called}."
+        )
     try:
         wanted = signature(function)
     except (TypeError, ValueError):

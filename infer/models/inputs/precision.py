@@ -1,4 +1,4 @@
-"""Make JAX arrays of the user's numbers; refuse or report what the precision in use would lose."""
+"""Convert numbers to JAX arrays; refuse or report what is lost at JAX's precision."""
 
 from typing import Any
 
@@ -9,26 +9,26 @@ from jax.core import Tracer
 
 from ...errors import ModelError, warn_of_model
 
-# Rounding may move entries by so much of the mean difference between neighbors.
+# Largest acceptable rounding error, relative to the mean difference between neighbors.
 LARGEST_ROUNDING = 0.05
-# Differences below this, relative to the entries, are rounding errors of what computed them.
+# Differences below this, relative to the entries, are taken for rounding errors.
 NOISE = 1e-11
-# In a larger array, rounding is judged by this many of its first numbers.
-ENOUGH = 2**20
+# Of a larger array, only about this many of the first numbers are examined.
+EXAMINED = 2**20
 _ENABLE = (
     'Enable double precision before making the model: jax.config.update("jax_enable_x64", True)'
 )
 
 
 def on_device(value: Any, name: str = "model") -> jax.Array:
-    """Make a JAX array without compiling anything; one that is already one is returned unchanged.
+    """Convert a value to a JAX array, without compiling; a JAX array is returned unchanged.
 
     Args:
         value: Anything that `numpy.asarray` takes.
-        name: The argument or site it belongs to, for messages.
+        name: The argument or the site, for messages.
 
     Raises:
-        ModelError: A number is beyond the range of JAX's type.
+        ModelError: A number is outside the range of JAX's dtype.
     """
     if isinstance(value, jax.Array):
         return value
@@ -38,15 +38,15 @@ def on_device(value: Any, name: str = "model") -> jax.Array:
 
 
 def check_precision(name: str, value: Any) -> None:
-    """Check that the numbers of a NumPy array survive as numbers of JAX's precision.
+    """Check that a NumPy array keeps its information at JAX's precision.
 
-    JAX arrays, and what has a type that JAX keeps, are not looked at.
+    JAX arrays, and arrays whose dtype JAX keeps, are not examined.
 
     Raises:
-        ModelError: Whole numbers would wrap, or finite ones would become infinite.
+        ModelError: Whole numbers would wrap around, or finite numbers would become infinite.
 
     Warns:
-        ModelWarning: Rounding would hide the differences between entries.
+        ModelWarning: The rounding error is comparable to the differences between entries.
     """
     if not isinstance(value, np.ndarray | np.generic) or not value.size:
         return
@@ -68,7 +68,7 @@ def refuse_nan(name: str, array: Any) -> None:
         raise ModelError(
             name,
             f"the data hold {int(bad.sum())} NaN of {bad.size}, the first at index {_first(bad)}",
-            "Drop these rows, or fill them in, before the model sees them.",
+            "Drop or fill in these entries before passing the data to the model.",
         )
 
 
@@ -78,9 +78,9 @@ def _refuse_wrapping(name: str, given: np.ndarray, kept: np.iinfo) -> None:
     found = given[_first((given < kept.min) | (given > kept.max))]
     raise ModelError(
         name,
-        f"it holds {found}, which does not fit {kept.dtype}, the whole numbers of JAX's default "
-        "precision",
-        f"{_ENABLE}; or subtract an offset, number the categories from 0, or give floats.",
+        f"it holds {found}, which is outside the range of {kept.dtype}, JAX's default for whole "
+        "numbers",
+        f"{_ENABLE}; or subtract an offset, number categories from 0, or give floats.",
     )
 
 
@@ -89,12 +89,12 @@ def _check_floats(name: str, given: np.ndarray, kept: Any) -> None:
     if size.max() > np.finfo(kept).max or size.min() < np.finfo(kept).min:
         _refuse_overflow(name, given, kept)
     columns = given.reshape(len(given) if given.ndim else 1, -1)
-    error, difference = _lost(columns[: ENOUGH // columns.shape[1] + 2], kept)
+    error, difference = _lost(columns[: EXAMINED // columns.shape[1] + 2], kept)
     if error:
         warn_of_model(
             name,
-            f"it differs from entry to entry by {difference:.2g} on average, and rounding to {kept}"
-            f", JAX's default precision, moves entries by up to {error:.2g}",
+            f"neighboring entries differ by {difference:.2g} on average, and rounding to {kept}, "
+            f"JAX's default precision, changes entries by up to {error:.2g}",
             f"Subtract an offset, such as the mean. Or: {_ENABLE}.",
         )
 
@@ -107,15 +107,16 @@ def _refuse_overflow(name: str, given: np.ndarray, kept: Any) -> None:
         raise ModelError(
             name,
             f"it holds {found:.6g}, which is infinite in {kept}, JAX's default precision",
-            f"{_ENABLE}; or give it in other units.",
+            f"{_ENABLE}; or use other units.",
         )
 
 
 def _lost(columns: np.ndarray, kept: Any) -> tuple[float, float]:
-    """Return rounding error and mean difference of the first column in which they are alike.
+    """Return rounding error and mean difference of the first column where they are comparable.
 
-    Neighbors along the first axis are compared, since columns may have different units, and times
-    may lie closer to each other than their standard deviation says. Zeros if no column suffers.
+    Neighbors along the first axis are compared, since columns may have different units, and
+    differences between times may be much smaller than their standard deviation. Returns zeros if
+    there is no such column.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         error = np.abs(columns.astype(kept) - columns).max(0)

@@ -1,4 +1,4 @@
-"""Models stacked along a leading axis, as `vmap` makes them: recognized, refused or unstacked."""
+"""Recognize, refuse or unstack models that are stacked along a leading axis, as by `vmap`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,8 +13,8 @@ from ...errors import ModelError
 from .precision import on_device
 
 MEND = (
-    "infer.sample, infer.maximize, infer.fit and infer.predict take it as it is; anything else "
-    "takes one model, so call it for each, on the list [make(y) for y in data]."
+    "infer.sample, infer.maximize, infer.fit and infer.predict accept it; any other function "
+    "takes one model, so call it for each model of the list [make(y) for y in data]."
 )
 
 
@@ -24,15 +24,15 @@ def shapes_of(tree: Any) -> tuple[Shape, ...]:
 
 
 def count_stacked(model: Any, where: str = "model") -> int | None:
-    """Count the models in a stacked one; return None for a model as it was made.
+    """Return the number of models in a stacked one; `None` for a single model.
 
     Args:
         model: A model; its `shapes` are those of its leaves when it was made.
-        where: How to name it in the error.
+        where: What to call it in the error.
 
     Raises:
-        ModelError: Its arrays have other shapes than when it was made, but not one more leading
-            axis of the same length each.
+        ModelError: Its arrays have other shapes than when it was made, and not by one leading
+            axis of the same length.
     """
     made, now = model.shapes, shapes_of(model)
     if made == now:
@@ -41,29 +41,28 @@ def count_stacked(model: Any, where: str = "model") -> int | None:
     if len(counts) == 1 and now == tuple(next(iter(counts)) + shape for shape in made):
         return now[0][0]
     found = next((pair for pair in zip(made, now, strict=False) if pair[0] != pair[1]), None)
-    change = f": {found[1]} for {found[0]}" if found else ""
+    change = f": {found[1]} instead of {found[0]}" if found else ""
     raise ModelError(
         where,
         f"its arrays have other shapes than when the model was made{change}",
-        "Make another model of arrays of another shape, or change its data by with_data.",
+        "Make another model for arrays of another shape, or change its data by with_data.",
     )
 
 
 def refuse_stacked(model: Any, where: str = "model") -> None:
-    """Raise if a model is several, stacked along a leading axis of its arrays."""
+    """Raise if several models are stacked along a leading axis of its arrays."""
     count = count_stacked(model, where)
     if count is not None:
         raise ModelError(
             where,
             f"every array in it has a leading axis of {count} that was not there when the model "
-            f"was made, so these are {count} models in one, as vmap and jax.tree.map(jnp.stack) "
-            "make them",
+            f"was made, so these are {count} models stacked into one, as by vmap or jnp.stack",
             MEND,
         )
 
 
 def models_in(models: Any) -> list[Any]:
-    """List the models of a call that takes one, several, or several stacked into one."""
+    """List the models given to a call that takes one, several, or several stacked into one."""
     if isinstance(models, Iterable):
         return list(models)
     count = count_stacked(models) if hasattr(models, "shapes") else None
@@ -71,13 +70,13 @@ def models_in(models: Any) -> list[Any]:
 
 
 def are_several(models: Any) -> bool:
-    """Return whether a call is about several models: a list of them, or a stacked one."""
+    """Return whether several models are given: a list of them, or a stacked one."""
     if isinstance(models, Iterable):
         return True
     return hasattr(models, "shapes") and count_stacked(models) is not None
 
 
 def _member(model: Any, index: int) -> Any:
-    # Slices of JAX arrays would compile; those of random keys have no other way.
+    # Slicing JAX arrays would compile; random keys can be sliced in no other way.
     keys = lambda a: jnp.issubdtype(a.dtype, jax.dtypes.prng_key)  # noqa: E731
     return jax.tree.map(lambda a: a[index] if keys(a) else on_device(np.asarray(a)[index]), model)

@@ -24,10 +24,10 @@ NAMES = ["scale", "left.scale", "left.kernel.scale", "left.period", "layers.0.we
         ("left.scal", []),
     ],
 )
-def test_a_glob_matches_whole_names_step_by_step(glob, found):
+def test_a_glob_matches_full_names_step_by_step(glob, found):
     assert matching(glob, NAMES) == found
 
 
-def test_long_lists_are_cut_short():
+def test_long_lists_of_names_are_truncated():
     assert listed("abc") == "a, b, c"
     assert listed(map(str, range(20))).endswith("11 and 8 more")

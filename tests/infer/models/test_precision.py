@@ -60,14 +60,14 @@ def test_numbers_beyond_the_range_are_refused_by_name(make, value, found):
 
 
 @pytest.mark.parametrize("make", FRONT_ENDS.values(), ids=FRONT_ENDS)
-def test_rounding_that_hides_differences_is_reported_by_name(make):
+def test_rounding_comparable_to_differences_is_reported_by_name(make):
     with jax.enable_x64(False), pytest.warns(infer.ModelWarning, match="Subtract an offset") as all:
         make(OFFSET)
     assert str(all[0].message).startswith(("y", "data.y", "height"))
     assert all[0].filename == __file__
 
 
-def test_a_frozen_value_is_refused_too():
+def test_frozen_values_out_of_range_are_refused():
     model = infer.model(lambda site: site("x", dist.Normal(0.0, 1.0)))
     with jax.enable_x64(False), pytest.raises(infer.ModelError, match=r"x: it holds 1e\+308"):
         model.freeze(x=1e308)
@@ -78,7 +78,7 @@ TIMES = 2_457_000 + np.arange(0, 500, 0.02)
 
 
 @pytest.mark.parametrize("value", [COLUMNS, TIMES, OFFSET + 0j])
-def test_each_column_is_judged_by_its_neighbors(value):
+def test_each_column_is_compared_with_its_own_differences(value):
     with jax.enable_x64(False), pytest.warns(infer.ModelWarning, match="float32|complex64"):
         infer.model(mean, y=value)
 
@@ -106,12 +106,12 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("value", HARMLESS.values(), ids=HARMLESS)
-def test_harmless_numbers_pass_silently(value):
+def test_harmless_rounding_gives_no_warning(value):
     with jax.enable_x64(False), warnings.catch_warnings(action="error"):
         infer.model(lambda site, y: None, y=value)
 
 
-def test_double_precision_takes_all():
+def test_double_precision_changes_no_number():
     with warnings.catch_warnings(action="error"):
         for value in (LARGE, HUGE, OFFSET):
             # A copy: JAX remembers what it made of an array in single precision.

@@ -67,7 +67,7 @@ def stacks(make):
 
 
 @pytest.mark.parametrize("make", FRONTS)
-def test_stacked_models_come_apart_into_those_that_were_made(make):
+def test_unstacking_returns_the_models_that_were_stacked(make):
     each, stacked = stacks(make)
     for together in stacked.values():
         apart = models_in(together)
@@ -78,7 +78,7 @@ def test_stacked_models_come_apart_into_those_that_were_made(make):
                 np.testing.assert_array_equal(a, b)
 
 
-def test_frozen_variants_and_views_made_by_vmap_come_apart():
+def test_frozen_models_and_views_made_by_vmap_are_unstacked():
     model = dsl(YS[0])
     frozen = jax.vmap(lambda mu: model.freeze(mu=mu))(jnp.arange(3.0))
     assert [float(one.parts()[1]["mu"]) for one in models_in(frozen)] == [0, 1, 2]
@@ -108,21 +108,21 @@ ONE_MODEL_CALLS = {
 
 
 @pytest.mark.parametrize("name", ONE_MODEL_CALLS)
-def test_a_call_for_one_model_refuses_a_stacked_one(name):
+def test_calls_for_one_model_refuse_a_stacked_one(name):
     _, stacked = stacks(dsl)
     with pytest.raises(ModelError, match=r"leading axis of 3.*\[make\(y\) for y in data\]"):
         ONE_MODEL_CALLS[name](stacked["vmap"])
 
 
-def test_the_check_reports_a_stacked_model():
+def test_check_reports_a_stacked_model():
     finding = infer.check(stacks(dsl)[1]["vmap"])[0]
     assert not finding.passed
-    assert "3 models in one" in finding.detail
+    assert "3 models stacked into one" in finding.detail
 
 
 def test_arrays_of_another_shape_are_refused():
-    longer = eqx.tree_at(lambda m: m.data.leaves[0], dsl(YS[0]), jnp.zeros(5))
-    with pytest.raises(ModelError, match=r"\(5,\) for \(2,\).*with_data"):
+    longer = eqx.tree_at(lambda m: m.data.parts.leaves[0], dsl(YS[0]), jnp.zeros(5))
+    with pytest.raises(ModelError, match=r"\(5,\) instead of \(2,\).*with_data"):
         infer.log_density(longer)
 
 
@@ -131,7 +131,7 @@ def listed():
     return stacks(dsl)
 
 
-def test_a_stacked_model_is_sampled_as_the_list_is(listed):
+def test_a_stacked_model_gives_the_draws_of_the_list(listed):
     """Normal posteriors: 400 draws, five standard errors of an effective 200."""
     each, stacked = listed
     options = {"chains": 2, "draws": 200, "key": 1, "progress": False}
@@ -163,7 +163,7 @@ def test_every_model_has_its_own_mode(listed, which):
     np.testing.assert_allclose(found[0].lp, alone.lp)
 
 
-def test_modes_of_frozen_variants_are_not_mixed():
+def test_each_frozen_variant_has_its_own_mode():
     def two(site, y):
         a, b = site("a", dist.Normal(0.0, 1.0)), site("b", dist.Normal(0.0, 1.0))
         site.observe("y", dist.Normal(a + b, 1.0), y)
