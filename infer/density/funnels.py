@@ -9,7 +9,7 @@ from jaxtyping import Array
 from bijectors.base import Image
 
 from ..models.priors.centering import FAMILIES
-from ..models.priors.prior import unwrapped
+from ..models.priors.prior import strip_axes
 from ..models.protocol.site import Declaration
 from ..programs.garbage import uncollected
 from ..types import Kinds, Vector, kinds
@@ -25,7 +25,7 @@ class _ScaleRecorder(FlatReader):
         self.scales: dict[str, Array] = {}
 
     def take(self, declaration: Declaration) -> Image:
-        prior = None if declaration.prior is None else unwrapped(declaration.prior.distribution)
+        prior = None if declaration.prior is None else strip_axes(declaration.prior.distribution)
         if isinstance(prior, FAMILIES) and declaration.bijector is None:
             scale = prior.scale if hasattr(prior, "scale") else prior.scale_tril  # pyright: ignore
             self.scales[declaration.name] = jnp.asarray(scale)

@@ -14,7 +14,7 @@ from ..types import Kinds, kinds
 from .inputs.stacked import refuse_stacked
 from .origins import translating
 from .priors.from_tfp import TfpDistribution
-from .priors.prior import unwrapped
+from .priors.prior import strip_axes
 from .protocol.account import Account
 from .protocol.clashes import refuse_clashes
 from .protocol.layout import refuse_repeated
@@ -145,7 +145,7 @@ def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
 def _prior_name(declaration: Declaration) -> str:
     if declaration.prior is None:
         return "flat"
-    bare = unwrapped(declaration.prior.distribution)
+    bare = strip_axes(declaration.prior.distribution)
     own = bare.distribution if isinstance(bare, TfpDistribution) else bare
     return type(own).__name__.lstrip("_")
 

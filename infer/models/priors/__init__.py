@@ -1,1 +1,1 @@
-"""Priors of latent sites: NumPyro's, TFP's, or a score."""
+"""Priors of latent sites: distributions of NumPyro or TFP, or a score."""

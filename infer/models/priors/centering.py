@@ -1,4 +1,4 @@
-"""Maps by the location and scale of a prior itself: non-centered and partly centered sites."""
+"""Maps by the prior's own location and scale: non-centered and partly centered sites."""
 
 import jax
 import jax.numpy as jnp
@@ -20,16 +20,16 @@ STANDARD = {
     dist.Logistic: lambda d: dist.Logistic(0.0, 1.0),
     dist.Gumbel: lambda d: dist.Gumbel(0.0, 1.0),
 }
-# False, or how far a site is centered.
-Part = bool | float | Array | np.ndarray
+# False, or a degree of centering from 0 to 1.
+Centered = bool | float | Array | np.ndarray
 FAMILIES = (*STANDARD, dist.LogNormal, dist.MultivariateNormal)
 
 
 class NonCentering(Elementwise):
-    """x = location + scale * y, by the location and scale of the very prior of x.
+    """x = location + scale * y, with the location and scale of the prior of x.
 
-    The by-product `non_centered` is y. It has this name because no other map's y is a draw of
-    the standard member of the prior's family, not even another `Affine`'s.
+    The by-product `non_centered` is y. Its name is unique to these maps, since only their y has
+    the standard member of the prior's family as its distribution; another `Affine`'s has not.
     """
 
     affine: Affine
@@ -79,20 +79,18 @@ class VectorNonCentering(Vectorwise):
         return jax.scipy.linalg.solve_triangular(self.factor, centered, lower=True)
 
 
-def centering(
-    d: dist.Distribution, centered: bool | float | Array | np.ndarray, where: str
-) -> Bijector:
-    """Return the map of a non-centered site, or of one that is centered in part.
+def centering_map(d: dist.Distribution, centered: Centered, where: str) -> Bijector:
+    """Return the map of a non-centered or partly centered site.
 
     Args:
         d: The prior.
         centered: False for x = location + scale * y. A number c from 0 to 1, or one for each
-            value, for x = location + scale^(1 - c) * (y - c * location): at 0 as with False, at 1
-            the identity.
+            value, for x = location + scale^(1 - c) * (y - c * location): c = 0 is the same as
+            False, and c = 1 is the identity.
         where: Name of the site, for errors.
 
     Raises:
-        ModelError: The distribution has no location and scale, or none that can be part-way.
+        ModelError: The distribution has no location and scale, or allows no partial centering.
 
     Source: Papaspiliopoulos, Roberts & Skoeld (2007), A general framework for the
         parametrization of hierarchical models, section 3; Gorinova, Moore & Hoffman (2020),
@@ -116,8 +114,8 @@ def centering(
     return Affine(location - part * centered * location, part)
 
 
-def standardized(d, z: Array, _: Array) -> Array:
-    """Log density of a non-centered value, from the y that made it; nats."""
+def standardized_log_density(d, z: Array, _: Array) -> Array:
+    """Return the log density of a non-centered value in nats, computed from its y."""
     if isinstance(d, dist.MultivariateNormal):
         log_diagonal = jnp.log(jnp.diagonal(jnp.asarray(d.scale_tril), axis1=-2, axis2=-1))
         return dist.Normal(0.0, 1.0).log_prob(z).sum(-1) - log_diagonal.sum(-1)

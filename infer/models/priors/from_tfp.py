@@ -1,4 +1,4 @@
-"""A distribution of TFP, seen as one of NumPyro; TFP itself is not imported here."""
+"""Distributions of TFP as distributions of NumPyro; TFP itself is not imported here."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,18 +14,18 @@ from bijectors.translate.tfp import batch_shape, event_shape, from_tfp
 
 
 def is_of_tfp(distribution: object) -> bool:
-    """Tell whether an object is of a class of TFP's, or of one derived from it."""
+    """Return whether an object is an instance of a class of TFP or of a subclass."""
     return any(map(_is_theirs, type(distribution).__mro__))
 
 
 def is_a(distribution: object, *names: str) -> bool:
-    """Tell whether an object is of a class of TFP's with such a name, or derived from one."""
+    """Return whether an object is an instance of a class of TFP with one of these names."""
     kinds = filter(_is_theirs, type(distribution).__mro__)
     return any(kind.__name__.lstrip("_") in names for kind in kinds)
 
 
 def is_joint(distribution: object) -> bool:
-    """Tell a joint distribution of TFP."""
+    """Return whether an object is a joint distribution of TFP."""
     return is_a(distribution, "JointDistribution")
 
 
@@ -34,12 +34,13 @@ def _is_theirs(kind: type) -> bool:
 
 
 def as_numpyro(distribution: Any, where: str) -> dist.Distribution:
-    """Return the same distribution as one of NumPyro's, with NumPyro's own where there is one.
+    """Return the same distribution as one of NumPyro.
 
-    Those have log densities that use the by-products of our maps.
+    If NumPyro has the distribution itself, that is returned, since its log density can use the
+    by-products of our maps.
 
     Raises:
-        BijectorError: It is a joint distribution, or none of TFP's JAX substrate.
+        BijectorError: It is a joint distribution, or not one of TFP's JAX substrate.
     """
     name = type(distribution).__name__.lstrip("_")
     if name == "Independent":
@@ -54,10 +55,10 @@ def as_numpyro(distribution: Any, where: str) -> dist.Distribution:
 
 
 class TfpDistribution(dist.Distribution):
-    """A distribution of TFP under the names of NumPyro.
+    """A distribution of TFP with the interface of NumPyro.
 
-    It computes in its own precision: TFP makes single-precision parameters of Python's floats,
-    in double precision too.
+    It computes in its own precision: TFP converts Python's floats to single-precision parameters
+    even if JAX uses double precision.
 
     Attributes:
         distribution: The distribution of TFP.
@@ -69,14 +70,14 @@ class TfpDistribution(dist.Distribution):
 
     def __init__(self, distribution: Any, where: str) -> None:
         if not hasattr(distribution, "batch_shape_tensor") or is_joint(distribution):
-            # It says what is wrong, and how to mend it.
+            # This raises the error that explains it.
             from_tfp(distribution, where)
         self.distribution, self.where = distribution, where
         super().__init__(batch_shape(distribution), event_shape(distribution))
 
     @property
     def support(self) -> constraints.Constraint:
-        """The set that its values live in; discrete ones are refused, naming `where`."""
+        """Set of its values; a discrete distribution is refused, naming `where`."""
         own = from_tfp(self.distribution, self.where)
         spare = self.event_dim - own.event_ndims
         return constraints.independent(OurSupport(own), spare) if spare > 0 else OurSupport(own)
@@ -90,7 +91,7 @@ class TfpDistribution(dist.Distribution):
         if jnp.issubdtype(own, jnp.floating):
             value = value.astype(own)
         rows = jnp.asarray(self.distribution.log_prob(value))
-        # Some of TFP's densities, being constant, forget how many values they were asked for.
+        # Some densities of TFP that are constant return fewer rows than they were given values.
         batch = value.shape[: value.ndim - self.event_dim]
         return jnp.broadcast_to(rows, jnp.broadcast_shapes(batch, self.batch_shape))
 
@@ -107,7 +108,7 @@ def _lkj(d: Any) -> dist.Distribution | None:
     return None if d.input_output_cholesky else dist.LKJ(d.dimension, d.concentration)
 
 
-# Where the two libraries agree, by name, so that nothing of TFP is imported.
+# Distributions that both libraries have, by name, so that TFP is not imported.
 _SAME: Mapping[str, Callable[[Any], dist.Distribution | None]] = {
     "Normal": lambda d: dist.Normal(d.loc, d.scale),
     "StudentT": lambda d: dist.StudentT(d.df, d.loc, d.scale),

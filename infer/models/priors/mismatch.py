@@ -1,4 +1,4 @@
-"""What becomes of a prior at a site whose constraint is not the prior's own support."""
+"""Priors whose support differs from the constraint of their site."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from bijectors.sets.real import Real
 
 from ...errors import ModelError
 
-Lie = Literal["same", "wider", "narrower", "crossing", "apart", "unknown"]
+Relation = Literal["same", "wider", "narrower", "overlapping", "disjoint", "unknown"]
 
 _BOUNDS: Mapping[type, Callable[[Any], tuple[Any, Any]]] = {
     Real: lambda c: (-np.inf, np.inf),
@@ -29,8 +29,11 @@ _BOUNDS: Mapping[type, Callable[[Any], tuple[Any, Any]]] = {
 }
 
 
-def how_lies(support: Constraint, constraint: Constraint) -> Lie:
-    """Tell how the support of a prior lies to a constraint, as far as their bounds tell."""
+def relation_of(support: Constraint, constraint: Constraint) -> Relation:
+    """Compare the support of a prior with a constraint, as far as their bounds are known.
+
+    "wider" means that the support contains the constraint, and "narrower" the reverse.
+    """
     if type(support) is Real:
         return "same" if type(constraint) is Real else "wider"
     theirs, ours = _bounds(support), _bounds(constraint)
@@ -39,57 +42,59 @@ def how_lies(support: Constraint, constraint: Constraint) -> Lie:
         return "same" if alike else "unknown"
     (low, high), (least, most) = theirs, ours
     if np.any((high <= least) | (most <= low)):
-        return "apart"
+        return "disjoint"
     wider = np.all((low <= least) & (most <= high))
     narrower = np.all((least <= low) & (high <= most))
     if wider:
         return "same" if narrower else "wider"
-    return "narrower" if narrower else "crossing"
+    return "narrower" if narrower else "overlapping"
 
 
-def remark(name: str, kind: str, support: Constraint, constraint: Constraint) -> str:
-    """Say what follows where a prior is given beside a constraint; empty where nothing does.
+def describe_mismatch(name: str, kind: str, support: Constraint, constraint: Constraint) -> str:
+    """Return the consequences of a constraint beside a prior, in a sentence, or an empty string.
 
     Args:
         name: The site, for errors.
         kind: Name of the prior's type.
-        support: Where the prior lives.
+        support: Support of the prior.
         constraint: The set of the site's values, whose map is used.
 
     Raises:
-        ModelError: No value lies in both.
+        ModelError: The two are disjoint.
     """
-    lie = how_lies(support, constraint)
-    if lie == "apart":
+    relation = relation_of(support, constraint)
+    if relation == "disjoint":
         raise ModelError(
             name,
-            f"its prior {kind} lives on {_text(support)} and its constraint is "
-            f"{_text(constraint)}: no value lies in both",
-            "Drop the constraint, or move one of the two.",
+            f"its prior {kind} has support {_text(support)} and its constraint is "
+            f"{_text(constraint)}, so no value lies in both",
+            "Drop the constraint, or change one of the two.",
         )
-    return _SAID[lie].format(kind=kind, support=_text(support), constraint=_text(constraint))
+    return _REMARKS[relation].format(
+        kind=kind, support=_text(support), constraint=_text(constraint)
+    )
 
 
-def has_wall(support: Constraint, constraint: Constraint) -> bool:
-    """Tell whether values of the constraint may lie outside the prior's support."""
-    return how_lies(support, constraint) in ("narrower", "crossing", "unknown")
+def may_leave_support(support: Constraint, constraint: Constraint) -> bool:
+    """Return whether values of the constraint may lie outside the prior's support."""
+    return relation_of(support, constraint) in ("narrower", "overlapping", "unknown")
 
 
-_CUT = (
-    "the prior {kind} is cut off at {constraint} and not normalized anew: right for a posterior, "
-    "while an evidence is off by the log of the prior's mass inside "
+_TRUNCATED = (
+    "the prior {kind} is truncated to {constraint} and not renormalized: the posterior is right, "
+    "but an evidence is off by the log of the prior's mass inside "
     "(numpyro.distributions.TruncatedDistribution is normalized)"
 )
 _WALL = (
-    "the map is that of {constraint}, but the prior {kind} lives on {support}: outside, the "
+    "the map is that of {constraint}, but the prior {kind} has support {support}: outside, the "
     "density is zero, a wall for samplers (without the constraint, the map is the prior's own)"
 )
-_SAID: dict[Lie, str] = {
+_REMARKS: dict[Relation, str] = {
     "same": "",
     "unknown": "",
-    "wider": _CUT,
+    "wider": _TRUNCATED,
     "narrower": _WALL,
-    "crossing": f"{_CUT}; {_WALL}",
+    "overlapping": f"{_TRUNCATED}; {_WALL}",
 }
 
 
@@ -103,7 +108,7 @@ def _bounds(constraint: Constraint) -> tuple[Any, Any] | None:
 
 
 def _text(constraint: Constraint) -> str:
-    """Write a set with its bounds, where they are two numbers."""
+    """Return the name of a set, with its bounds if they are known numbers."""
     bounds = _bounds(constraint)
     if bounds is None or any(bound.ndim for bound in bounds):
         return repr(constraint)

@@ -1,4 +1,4 @@
-"""A prior is a distribution of NumPyro seen through the few questions that a model asks of it."""
+"""A prior: a distribution of NumPyro, reduced to what a model needs from it."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,21 +13,21 @@ from bijectors.base import Bijector, Constraint, Shape
 from bijectors.translate.numpyro import from_numpyro
 
 from ...errors import ModelError
-from .centering import FAMILIES, Part, centering, standardized
+from .centering import FAMILIES, Centered, centering_map, standardized_log_density
 from .from_tfp import TfpDistribution, as_numpyro, is_of_tfp
-from .mismatch import has_wall, remark
+from .mismatch import describe_mismatch, may_leave_support
 from .score import is_valued
 
 
 class Prior:
-    """A distribution spread over a batch shape.
+    """A distribution broadcast to a batch shape.
 
     Attributes:
         distribution: NumPyro's distribution, as the user gave it.
         batch_shape: Shape of independent values.
         event_shape: Shape of one value.
-        valued: Whether its log density has a value, or a score alone.
-        remark: What follows from a constraint that is not the support; empty where nothing does.
+        valued: Whether its log density has a value; false if only the score is known.
+        remark: Consequences of a constraint that is not the support; empty if there are none.
     """
 
     def __init__(self, distribution: dist.Distribution, batch_shape: Shape) -> None:
@@ -36,25 +36,25 @@ class Prior:
         self.event_shape = tuple(distribution.event_shape)
         self.valued = is_valued(distribution)
         self.remark = ""
-        self._wall: Constraint | None = None
+        self._support: Constraint | None = None
 
     def constraint(self, where: str) -> Constraint:
-        """Translate the support; unknown ones and points are refused, naming `where`."""
+        """Return the support as a set of ours; refuse, naming `where`, unknown ones and points."""
         _refuse_point(self.distribution, where)
         return from_numpyro(self.distribution.support, where)  # pyright: ignore[reportArgumentType]
 
     def within(self, constraint: Constraint, where: str) -> "Prior":
-        """Return it for values of a constraint; outside its support they have density zero.
+        """Return the prior for values in a constraint; outside its support the density is zero.
 
         Raises:
-            ModelError: No value of the constraint lies in its support.
+            ModelError: The constraint and the support are disjoint.
         """
         prior = Prior(self.distribution, self.batch_shape)
         if self.valued:
             support = self.constraint(where)
-            kind = type(unwrapped(self.distribution)).__name__
-            prior.remark = remark(where, kind, support, constraint)
-            prior._wall = support if has_wall(support, constraint) else None
+            kind = type(strip_axes(self.distribution)).__name__
+            prior.remark = describe_mismatch(where, kind, support, constraint)
+            prior._support = support if may_leave_support(support, constraint) else None
         return prior
 
     def sample(self, key: Array) -> Array:
@@ -62,16 +62,16 @@ class Prior:
         return jnp.asarray(self.distribution.expand(self.batch_shape).sample(key))
 
     def log_density(self, value: Array, by_products: Mapping[str, Array]) -> Array:
-        """Log density in nats of each row, from a by-product where one keeps more digits."""
+        """Return the log density of each row in nats, from a by-product if one is more accurate."""
         rows = self._rows(self._log_density(value, by_products))
-        if self._wall is None:
+        if self._support is None:
             return rows
-        inside = jnp.asarray(self._wall.contains(value))
+        inside = jnp.asarray(self._support.contains(value))
         inside = inside.all(tuple(range(rows.ndim, inside.ndim)))
         return jnp.where(inside, rows, -jnp.inf)
 
     def _log_density(self, value: Array, by_products: Mapping[str, Array]) -> Array:
-        bare = unwrapped(self.distribution)
+        bare = strip_axes(self.distribution)
         for name, by_product in by_products.items():
             formula = _formula(type(bare), name)
             if formula is not None:
@@ -82,13 +82,13 @@ class Prior:
         extra = range(len(self.batch_shape), log_density.ndim)
         return log_density.sum(tuple(extra))
 
-    def centering(self, centered: Part, where: str) -> Bijector:
-        """Return the map of a site that is not centered, or in part; see `centering`."""
-        return centering(unwrapped(self.distribution), centered, where)
+    def centering(self, centered: Centered, where: str) -> Bijector:
+        """Return the map of a non-centered or partly centered site; see `centering_map`."""
+        return centering_map(strip_axes(self.distribution), centered, where)
 
 
 def prior_of(distribution: object, where: str) -> dist.Distribution:
-    """Accept a distribution of NumPyro or TFP, or say what was given instead."""
+    """Return a distribution of NumPyro or TFP as one of NumPyro; refuse anything else."""
     if isinstance(distribution, dist.Distribution):
         return distribution
     if is_of_tfp(distribution):
@@ -96,7 +96,7 @@ def prior_of(distribution: object, where: str) -> dist.Distribution:
     if isinstance(distribution, Constraint):
         raise ModelError(
             where,
-            f"{distribution!r} is a constraint, where a prior is expected",
+            f"{distribution!r} is a constraint, and a prior is expected",
             "Give a distribution, or declare the site with site.param(name, constraint).",
         )
     raise ModelError(
@@ -107,19 +107,19 @@ def prior_of(distribution: object, where: str) -> dist.Distribution:
 
 
 def _refuse_point(distribution: dist.Distribution, where: str) -> None:
-    bare = unwrapped(distribution)
+    bare = strip_axes(distribution)
     own = bare.distribution if isinstance(bare, TfpDistribution) else bare
     if type(own).__name__ in ("Delta", "Deterministic", "VectorDeterministic"):
         raise ModelError(
             where,
             f"its prior is a {type(own).__name__}: all its mass is at one value",
-            "There is nothing to infer: use the value itself, which site.derive keeps among the "
-            'results. A leaf of a tree can be "frozen".',
+            "There is nothing to infer: use the value itself, and record it by site.derive. A leaf "
+            'of a tree can be "frozen".',
         )
 
 
-def unwrapped(distribution: dist.Distribution) -> dist.Distribution:
-    """Strip the wrappers that only move axes about."""
+def strip_axes(distribution: dist.Distribution) -> dist.Distribution:
+    """Strip the wrappers that only rearrange axes."""
     while isinstance(distribution, ExpandedDistribution | Independent):
         distribution = distribution.base_dist
     return distribution
@@ -151,7 +151,7 @@ def _lkj_cholesky(d, log_diagonal: Array, _: Array) -> Array:
     order = log_diagonal.shape[-1]
     rows = jnp.arange(1, order + 1, dtype=log_diagonal.dtype)
     weights = order - rows + 2 * jnp.asarray(d.concentration)[..., None] - 2
-    # At the identity every logarithm is zero: what is left is the normalizer.
+    # At the identity every logarithm is zero, so the log density there is the normalizer.
     return d.log_prob(jnp.eye(order)) + (weights * log_diagonal).sum(-1)
 
 
@@ -172,7 +172,7 @@ def _wishart(d, log_diagonal: Array, value: Array) -> Array:
 
 
 def _scaled(d, left: Array, right: Array, log_power: Array) -> Array:
-    """Add -trace(scale^-1 left right) / 2 and the normalizer, which is left at the identity."""
+    """Add -trace(scale^-1 left right) / 2 and the normalizer, evaluated at the identity."""
     scale_tril, product = jnp.broadcast_arrays(d.scale_tril, left @ right)
     identity = jnp.broadcast_to(jnp.eye(left.shape[-1], dtype=left.dtype), product.shape)
     trace = lambda matrix: jnp.trace(cho_solve((scale_tril, True), matrix), 0, -2, -1)  # noqa: E731
@@ -180,7 +180,7 @@ def _scaled(d, left: Array, right: Array, log_power: Array) -> Array:
     return log_norm + log_power - 0.5 * trace(product)
 
 
-# (distribution, by-product of the map) -> log density that never leaves log space.
+# (distribution, by-product of the map) -> log density that is computed in log space.
 _FORMULAE: dict[tuple[type, str], Callable] = {
     (dist.LogNormal, "log"): _log_normal,
     (dist.Gamma, "log"): _gamma,
@@ -195,5 +195,5 @@ _FORMULAE: dict[tuple[type, str], Callable] = {
 
 def _formula(kind: type, by_product: str) -> Callable | None:
     if by_product == "non_centered":
-        return standardized if kind in FAMILIES else None
+        return standardized_log_density if kind in FAMILIES else None
     return _FORMULAE.get((kind, by_product))

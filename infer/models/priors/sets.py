@@ -1,4 +1,4 @@
-"""What a user gives as a set: one of ours, of NumPyro's, or of TFP's by a bijector."""
+"""Sets as a user gives them: one of ours, a constraint of NumPyro or a bijector of TFP."""
 
 from typing import Any
 
@@ -15,33 +15,33 @@ from ...errors import ModelError
 from .from_tfp import is_a, is_of_tfp
 
 
-def is_set(said: Any) -> bool:
-    """Return whether something is a set, and not a prior or a function that returns one."""
-    return isinstance(said, Constraint | constraints.Constraint) or is_a(said, "Bijector")
+def is_set(given: Any) -> bool:
+    """Return whether this is a set, and not a prior or a function that returns one."""
+    return isinstance(given, Constraint | constraints.Constraint) or is_a(given, "Bijector")
 
 
-def set_of(said: Any, where: str) -> Constraint:
+def set_of(given: Any, where: str) -> Constraint:
     """Return a set as one of ours.
 
     Args:
-        said: A set of ours; a constraint of NumPyro; a bijector of TFP, for the values that it
-            reaches, or a distribution of TFP, for its support.
+        given: A set of ours; a constraint of NumPyro; a bijector of TFP, which stands for its
+            image; or a distribution of TFP, which stands for its support.
         where: Name to give in errors, such as a site's.
 
     Raises:
         ModelError: It is none of these.
         BijectorError: It has no translation.
     """
-    if isinstance(said, Constraint):
-        return said
-    if isinstance(said, constraints.Constraint):
-        return from_numpyro(said, where)
-    if is_a(said, "Bijector"):
-        return image_of_reals(said) or ImageOf(bijector_from_tfp(said))
-    if is_of_tfp(said):
-        return from_tfp(said, where)
+    if isinstance(given, Constraint):
+        return given
+    if isinstance(given, constraints.Constraint):
+        return from_numpyro(given, where)
+    if is_a(given, "Bijector"):
+        return image_of_reals(given) or ImageOf(bijector_from_tfp(given))
+    if is_of_tfp(given):
+        return from_tfp(given, where)
     raise ModelError(
         where,
-        f"its set is {said!r}",
+        f"its set is {given!r}",
         "Give a set such as bijectors.Positive(), a constraint of NumPyro, or a bijector of TFP.",
     )

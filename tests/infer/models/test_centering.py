@@ -28,7 +28,7 @@ def density(prior, jacobian=True, **options):
 
 
 @pytest.mark.parametrize("name", PRIORS)
-def test_the_density_of_the_value_is_the_prior_s(name):
+def test_the_density_of_the_value_is_that_of_the_prior(name):
     prior = PRIORS[name]
     d = density(prior, jacobian=False, centered=False)
     position = jnp.linspace(-1.0, 1.5, d.size)
@@ -38,14 +38,14 @@ def test_the_density_of_the_value_is_the_prior_s(name):
 
 
 @pytest.mark.parametrize("name", ["normal", "log-normal", "multivariate", "batch", "shared"])
-def test_the_vector_is_standard_normal(name):
+def test_non_centered_coordinates_are_standard(name):
     d = density(PRIORS[name], centered=False)
     position = jnp.linspace(-1.0, 1.5, d.size)
     np.testing.assert_allclose(d(position), stats.norm.logpdf(position).sum(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("part", [0.0, 0.3, 1.0, np.array([0.2, 0.9])])
-def test_a_site_may_be_centered_in_part(part):
+def test_partial_centering_is_the_map_of_the_formula(part):
     prior = PRIORS["normal"]
     d = density(prior, centered=part)
     y = jnp.array([0.4, -0.2])
@@ -55,7 +55,7 @@ def test_a_site_may_be_centered_in_part(part):
     np.testing.assert_allclose(d(y), prior.log_prob(value).sum() + log_det, rtol=1e-10)
 
 
-def test_the_part_may_be_data_that_compile_nothing():
+def test_the_degree_of_centering_may_be_data():
     def model(part):
         return infer.model(
             lambda site, part: site("x", dist.Normal(1.0, 2.0), centered=part), part=part
@@ -80,14 +80,14 @@ def test_a_map_may_hold_an_offset_and_a_multiplier_declared_before():
     np.testing.assert_allclose(terms["x"], truth, rtol=1e-10)
 
 
-def test_a_multivariate_normal_keeps_its_digits_where_it_is_narrow():
+def test_a_narrow_multivariate_normal_is_accurate():
     prior = dist.MultivariateNormal(1e6 * np.ones(2), scale_tril=1e-12 * L)
     y = jnp.array([0.3, -0.7])
     d = density(prior, centered=False)
     np.testing.assert_allclose(d(y), stats.norm.logpdf(y).sum(), rtol=1e-12)
 
 
-def test_what_cannot_be_done_is_refused():
+def test_distributions_without_location_and_scale_are_refused():
     with pytest.raises(infer.ModelError, match=r"x: centered=0.5.*Gamma.*Normal"):
         density(dist.Gamma(1.0, 1.0), centered=0.5)
     with pytest.raises(infer.ModelError, match=r"x: centered=0.5.*LogNormal has none"):

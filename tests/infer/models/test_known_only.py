@@ -1,4 +1,6 @@
-"""NumPyro checks the arguments that are known, and no others, while our models run."""
+"""NumPyro checks only the known arguments of distributions while our models run."""
+
+from threading import Thread
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,7 @@ def mean_of(covariance):
     return dist.MultivariateNormal(jnp.zeros(3), covariance).mean
 
 
-def test_a_traced_covariance_is_not_checked_inside_alone():
+def test_a_traced_covariance_is_checked_only_outside():
     assert "eigh" in str(jax.make_jaxpr(mean_of)(jnp.eye(3)))
     with known_only():
         assert "eigh" not in str(jax.make_jaxpr(lambda c: mean_of(c))(jnp.eye(3)))
@@ -26,7 +28,7 @@ def test_a_known_argument_is_checked_beside_a_traced_one():
         dist.Normal(0.0, -1.0)
 
 
-def test_a_strict_check_is_numpyros_own():
+def test_a_strict_check_is_left_to_numpyro():
     def strictly(scale):
         normal = dist.Normal(0.0, scale)
         normal.validate_args(strict=True)
@@ -36,6 +38,23 @@ def test_a_strict_check_is_numpyros_own():
         jax.jit(strictly)(1.0)
 
 
-def test_a_value_outside_the_support_has_no_density():
+def test_a_value_outside_the_support_has_density_zero():
     with known_only():
         assert jax.jit(lambda rate: dist.Exponential(rate).log_prob(-1.0))(2.0) == -jnp.inf
+
+
+def test_numpyro_is_unchanged_outside_the_block():
+    own = dist.Distribution.validate_args
+    assert own.__globals__["__name__"].startswith("numpyro.")
+    with known_only(), known_only():
+        assert dist.Distribution.validate_args is not own
+    assert dist.Distribution.validate_args is own
+
+
+def test_other_threads_check_traced_arguments_as_before():
+    found = []
+    with known_only():
+        thread = Thread(target=lambda: found.append(jax.make_jaxpr(mean_of)(2 * jnp.eye(3))))
+        thread.start()
+        thread.join()
+    assert "eigh" in str(found[0])

@@ -48,7 +48,7 @@ def test_a_score_has_a_gradient_and_no_value():
         density(position)
 
 
-def test_components_part_what_has_a_value_from_what_has_none():
+def test_components_separate_terms_with_and_without_a_value():
     position = jnp.array([0.7])
     here = infer.log_density(scored()).components(position)
     np.testing.assert_allclose(here.value, dist.Normal(0.7, 1.0).log_prob(1.0))
@@ -59,13 +59,13 @@ def test_components_part_what_has_a_value_from_what_has_none():
     np.testing.assert_array_equal(whole.unvalued_gradient, 0.0)
 
 
-def test_the_curvature_is_right_too():
+def test_second_derivatives_of_a_score_prior_are_right():
     density = infer.log_density(scored())
     slope = lambda q: density.evaluate(q)[1]  # noqa: E731
     np.testing.assert_allclose(jax.jacfwd(slope)(jnp.array([0.7])), [[-5.0]])
 
 
-def test_every_front_end_takes_it():
+def test_every_front_end_takes_a_score_prior():
     def theirs(prior, y=None):
         with numpyro.plate("n", 2):
             x = numpyro.sample("x", prior)
@@ -96,7 +96,7 @@ def test_numpyros_masks_and_scales_reach_the_score():
     np.testing.assert_allclose(density.unvalued_gradient(jnp.array([0.7, 0.2])), want)
 
 
-def test_a_frozen_score_is_a_constant_that_nobody_needs():
+def test_the_score_of_a_frozen_site_is_left_out():
     def two(site, y):
         x = site("x", infer.ScorePrior(score))
         site.observe("y", dist.Normal(x + site("z", dist.Normal(0.0, 1.0)), 1.0), y)
@@ -109,7 +109,7 @@ def test_a_frozen_score_is_a_constant_that_nobody_needs():
     np.testing.assert_allclose(density(jnp.array([0.2])), want)
 
 
-def test_a_temperature_is_handed_to_the_score_and_is_data():
+def test_a_temperature_is_passed_to_the_score_and_is_data():
     noisy = lambda x, sigma: -x / (1 + sigma**2)  # noqa: E731
 
     def model(site, sigma):
@@ -120,7 +120,7 @@ def test_a_temperature_is_handed_to_the_score_and_is_data():
         np.testing.assert_allclose(gradient(infer.model(model, sigma=sigma), [1.0]), want)
 
 
-def test_a_jacobian_of_the_prior_is_added_where_asked_for():
+def test_jacobian_true_adds_the_jacobian_of_pre():
     """A score of log x, whose density is standard normal, is that of a log-normal of x."""
     prior = infer.ScorePrior(lambda z: -z, pre=jnp.log, jacobian=True, support=bj.Positive())
     slope = jax.grad(lambda x: prior.log_prob(x))(1.7)
@@ -137,7 +137,7 @@ def refuses(model, *words, engine=None):
 
 
 @pytest.mark.parametrize("held", ["closed over", "inside"])
-def test_a_score_that_leans_on_another_site_is_refused(held):
+def test_a_score_that_depends_on_another_site_is_refused(held):
     """Of its normalizer, which depends on that site, nobody knows the gradient."""
 
     def model(site):
@@ -149,7 +149,7 @@ def test_a_score_that_leans_on_another_site_is_refused(held):
     refuses(infer.model(model), "x:", "depends on another latent site", "Freeze")
 
 
-def test_mistakes_with_scores_are_named():
+def test_errors_about_scores_say_what_is_wrong():
     wrong = lambda site: site("x", infer.ScorePrior(lambda x: x.sum(), (2,)))  # noqa: E731
     refuses(infer.model(wrong), "ScorePrior:", "shape () for a value of shape (2,)")
     observed = lambda site, y: site.observe("y", infer.ScorePrior(score), y)  # noqa: E731
@@ -160,13 +160,13 @@ def test_mistakes_with_scores_are_named():
         infer.start(scored(), infer.ADVI(), starts="prior")
 
 
-def test_numpyro_itself_cannot_mistake_it_for_a_flat_prior():
+def test_numpyro_does_not_take_a_score_prior_for_a_flat_one():
     assert np.isnan(infer.ScorePrior(score).log_prob(0.3))
-    with pytest.raises(infer.ModelError, match="nothing is drawn"):
+    with pytest.raises(infer.ModelError, match="gives no draws"):
         infer.ScorePrior(score).sample(jax.random.key(0))
 
 
-def test_checks_and_explanations_know_of_scores():
+def test_check_and_explain_report_score_priors():
     findings = infer.check(scored())
     assert all(finding.passed for finding in findings), "\n".join(map(str, findings))
     explained = infer.explain(scored(), {"x": 0.7})
@@ -178,7 +178,7 @@ def test_checks_and_explanations_know_of_scores():
     assert "no:" not in str(explained)
 
 
-def test_a_view_of_what_has_a_value_has_one():
+def test_a_view_without_the_score_has_a_value():
     density = infer.log_density(scored().view("likelihood"))
     np.testing.assert_allclose(density(jnp.array([0.7])), dist.Normal(0.7, 1.0).log_prob(1.0))
     half = infer.log_density(scored().view(prior=0.5))

@@ -32,7 +32,7 @@ def log_likelihood(tree):
 
 
 @EVERY
-def test_a_leaf_takes_it(given, kind):
+def test_a_leaf_takes_a_set_of_any_library(given, kind):
     tree = {"scale": np.array([1.0, 2.0])}
     leaf = infer.Leaf(dist.Normal(0.0, 1.0), constraint=given)
     for said in (infer.Leaf(constraint=given), infer.Leaf(constraint=lambda v: given), leaf):
@@ -40,7 +40,7 @@ def test_a_leaf_takes_it(given, kind):
 
 
 @EVERY
-def test_a_site_takes_it(given, kind):
+def test_a_site_takes_a_set_of_any_library(given, kind):
     models = (
         infer.model(lambda site: site("x", dist.Normal(0.0, 1.0), constraint=given)),
         infer.model(lambda site: site.param("x", given)),
@@ -49,14 +49,14 @@ def test_a_site_takes_it(given, kind):
 
 
 @pytest.mark.parametrize("name", [name for name in GIVEN if "distribution" not in name])
-def test_a_declared_value_and_a_short_leaf_take_it(name):
+def test_a_declared_value_and_a_bare_set_as_leaf_take_it(name):
     given, kind = GIVEN[name]
     declared = infer.declared(lambda values: -values["x"], {"x": given})
     short = infer.tree_model({"scale": np.ones(2)}, log_likelihood, {"scale": given})
     assert [constraint_of(declared), constraint_of(short)] == [kind, kind]
 
 
-def test_the_map_is_that_of_the_set():
+def test_a_constraint_of_numpyro_has_the_map_of_our_set():
     leaves = {"scale": infer.Leaf(constraint=constraints.greater_than(2.0))}
     d = infer.log_density(infer.tree_model({"scale": np.array([3.0])}, log_likelihood, leaves))
     ours = infer.log_density(
@@ -65,7 +65,7 @@ def test_the_map_is_that_of_the_set():
     np.testing.assert_array_equal(d(jnp.array([0.3])), ours(jnp.array([0.3])))
 
 
-def test_what_has_no_translation_is_refused_by_name():
+def test_sets_without_a_translation_are_refused_by_name():
     leaves = {"scale": infer.Leaf(constraint=constraints.dependent())}
     with pytest.raises(bj.BijectorError, match="scale: the support .* has no translation"):
         infer.tree_model({"scale": np.ones(2)}, log_likelihood, leaves)

@@ -52,7 +52,7 @@ def test_log_density_and_gradient_are_those_of_numpyro():
         np.testing.assert_allclose(found[1], wanted[1], rtol=1e-9, atol=1e-12)
 
 
-def test_the_prior_is_drawn_from():
+def test_sample_prior_draws_from_priors_of_tfp():
     """Two hundred draws of two sites; a false alarm in 10,000, were the key not fixed."""
     points, _ = find_starts(alone(density(tfd)), 200, np.array([0, 1], np.uint32), "prior")
     assert points.positions.dtype == np.float64
@@ -81,7 +81,7 @@ SAME = [
 
 
 @pytest.mark.parametrize("theirs", SAME, ids=lambda d: d.name)
-def test_where_numpyro_has_the_same_distribution_it_is_used_and_is_the_same(theirs):
+def test_distributions_that_numpyro_has_are_replaced_by_equal_ones(theirs):
     prior = prior_of(theirs, "x")
     assert not isinstance(prior, TfpDistribution)
     assert (prior.batch_shape, prior.event_shape) == (theirs.batch_shape, theirs.event_shape)
@@ -89,7 +89,7 @@ def test_where_numpyro_has_the_same_distribution_it_is_used_and_is_the_same(thei
     np.testing.assert_allclose(prior.log_prob(draws), theirs.log_prob(draws), rtol=1e-9)
 
 
-def test_every_other_distribution_is_asked_itself():
+def test_other_distributions_compute_their_own_density():
     theirs = tfd.Sample(tfd.Moyal(double([0.0, 1.0]), double(2.0)), 3)
     prior = prior_of(theirs, "x")
     assert (prior.batch_shape, prior.event_shape) == ((2,), (3,))
@@ -108,7 +108,7 @@ def test_parameters_in_single_precision_do_not_stop_a_model_in_double_precision(
     assert gradient.dtype == jnp.float64
 
 
-def test_a_density_that_forgets_its_rows_is_counted_once_for_each():
+def test_a_constant_density_is_broadcast_to_all_rows():
     flat = TfpDistribution(tfd.FlatDirichlet(np.array([3])), "x")
     assert flat.log_prob(jnp.full((4, 3), 1 / 3)).shape == (4,)
 
@@ -121,6 +121,6 @@ def test_a_density_that_forgets_its_rows_is_counted_once_for_each():
         (tfp.bijectors.Exp(), r"k: .*Exp.*is not a distribution"),
     ],
 )
-def test_what_cannot_be_a_prior_is_refused_by_its_site(prior, message):
+def test_distributions_that_cannot_be_priors_are_refused_by_site(prior, message):
     with pytest.raises(bj.BijectorError, match=message):
         infer.log_density(infer.model(lambda site: site("k", prior)))

@@ -87,8 +87,8 @@ def test_s1_2_a_prior_that_reaches_beyond_is_cut_off_and_it_is_said():
     model = one(dist.Normal(0.5, 1.0), bj.Positive())
     for said in (str(model.table()), model.describe()):
         assert "x: " in said
-        assert "cut off at Positive() and not normalized anew" in said
-        assert "right for a posterior, while an evidence is off" in said
+        assert "truncated to Positive() and not renormalized" in said
+        assert "the posterior is right, but an evidence is off" in said
         assert "TruncatedDistribution is normalized" in said
     position = jnp.array([0.3])
     cut = infer.log_density(model)
@@ -105,7 +105,7 @@ def test_s1_2_of_a_narrower_prior_the_constraints_map_is_used_and_it_is_said(pri
     model = one(prior, bj.Positive())
     said = str(model.table())
     assert "the map is that of Positive()" in said
-    assert f"{type(prior).__name__} lives on Interval(0, 1)" in said
+    assert f"{type(prior).__name__} has support Interval(0, 1)" in said
     assert "a wall for samplers" in said
     density = infer.log_density(model)
     inside, outside = jnp.array([np.log(0.3)]), jnp.array([np.log(1.3)])
@@ -125,10 +125,10 @@ def test_s1_2_sets_that_share_no_value_are_an_error_that_names_both():
         kind = type(prior).__name__
         with pytest.raises(infer.ModelError) as caught:
             one(prior, constraint)
-        assert f"x: its prior {kind} lives on" in str(caught.value)
+        assert f"x: its prior {kind} has support" in str(caught.value)
         assert f"its constraint is {type(constraint).__name__}(" in str(caught.value)
         native = infer.model(lambda site, p=prior, c=constraint: site("x", p, constraint=c))
-        with pytest.raises(infer.ModelError, match=f"x: its prior {kind} lives on"):
+        with pytest.raises(infer.ModelError, match=f"x: its prior {kind} has support"):
             infer.log_density(native)
 
 

@@ -24,7 +24,7 @@ from ...inputs.labels import Labels
 from ...inputs.mistakes import refuse_unfit
 from ...inputs.precision import check_precision, refuse_nan
 from ...model import Model
-from ...priors.centering import Part
+from ...priors.centering import Centered
 from ...priors.known_only import known_only
 from ...priors.prior import Prior, prior_of
 from ...priors.score import refuse_unvalued
@@ -76,7 +76,7 @@ class Sites:
         *,
         dims: Names = None,
         shape: Sizes | None = None,
-        centered: Part = True,
+        centered: Centered = True,
         constraint: Any = None,
         bijector: Bijector | str | None = None,
     ) -> Array:
