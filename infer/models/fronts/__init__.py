@@ -1,1 +1,1 @@
-"""Front ends: the ways to declare a model."""
+"""Front ends: the ways to write a model."""

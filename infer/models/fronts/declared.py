@@ -1,4 +1,4 @@
-"""A plain log density whose arguments have declared supports."""
+"""The front end for a plain log density whose arguments have declared supports."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -27,7 +27,7 @@ from ..protocol.site import Declaration, Dims, Term
 Support = Constraint | Callable[[dict[str, Array]], Constraint]
 
 
-# Stands for `data=` left out, where None may be data.
+# The default of `data=`, since None may be data.
 _NO_DATA = object()
 
 
@@ -90,15 +90,14 @@ def declared(
     bijectors: Mapping[str, Bijector | str] | None = None,
     rules: Rules = RULES,
 ) -> DeclaredModel:
-    """Make a model of a plain log density.
+    """Make a model from a plain log density.
 
     Args:
-        log_density: Called as `log_density(values, data)`, or `log_density(values)` where
-            no data are given; returns a scalar in nats, over constrained values, without
-            any Jacobian.
+        log_density: Called as `log_density(values, data)`, or `log_density(values)` if no data
+            are given; returns a scalar in nats, over constrained values, without any Jacobian.
         supports: A set for each value, with its `shape`; or a function of the values
-            declared before it that returns one. A constraint of NumPyro or a bijector of TFP
-            may stand for a number.
+            declared before it that returns one. For a scalar, a constraint of NumPyro or a
+            bijector of TFP is accepted too.
         data: Any pytree of arrays.
         dims: Names of the axes of values.
         coords: Values of each named dimension.
@@ -106,7 +105,7 @@ def declared(
         rules: Table of maps, your own rules first.
 
     Raises:
-        ModelError: The data hold NaN, or dims or bijectors name no value.
+        ModelError: The data hold NaN, or dims or bijectors name a value without a support.
     """
     given = () if data is _NO_DATA else (data,)
     called = "log_density(values, data)" if given else "log_density(values)"
@@ -118,9 +117,9 @@ def declared(
     choices = bijectors or {}
     for what, names in (("dims", named_dims), ("bijectors", choices)):
         if unknown := names.keys() - supports.keys():
-            mend = "Declare its support, or drop it."
+            mend = "Declare its support, or drop the name."
             raise ModelError(min(unknown), f"{what} name it, but no support does", mend)
-    # A constraint or a distribution of NumPyro can be called too.
+    # Constraints and distributions of NumPyro are callable too.
     neither = lambda s: not is_set(s) and not hasattr(s, "log_prob")  # noqa: E731
     dependent = {n: s for n, s in supports.items() if callable(s) and neither(s)}
     return DeclaredModel(
@@ -144,8 +143,8 @@ def _a_set(name: str, found: Any) -> Constraint:
         raise ModelError(
             name,
             f"its support is a {type(found).__name__}, a distribution",
-            "Give a set such as bijectors.Real(), and add its log_prob to the log density; "
-            "infer.model takes priors.",
+            "Give a set such as bijectors.Real(), and add the log_prob to the log density; for "
+            "priors, use infer.model.",
         )
     raise ModelError(
         name,

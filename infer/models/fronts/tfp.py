@@ -1,4 +1,4 @@
-"""A joint distribution of TFP as it is: its own coroutine runs, and our reader answers it."""
+"""The front end for joint distributions of TFP: their coroutine runs, and our reader answers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,10 +33,10 @@ Names = str | Sequence[str | None]
 
 
 class TfpModel(Model):
-    """A joint distribution of TFP, or a function that makes one of data.
+    """A joint distribution of TFP, or a function that makes one from data.
 
     Attributes:
-        joint: The joint distribution or the function, held.
+        joint: The joint distribution or the function.
         observed: Names of the parts that are observed.
         dims: Names of the axes of parts.
         data: Observed values and arguments of the function, by name.
@@ -70,7 +70,7 @@ class TfpModel(Model):
 
 
 class _Walk:
-    """One run of a joint distribution: each part it yields becomes a site."""
+    """One run of a joint distribution: each part that it yields becomes a site."""
 
     def __init__(
         self, reader: Reader, labels: Labels, observed: Mapping[str, Any], dims: Mapping[str, Dims]
@@ -93,12 +93,14 @@ class _Walk:
         return joint._model_unflatten(values)
 
     def refuse_unknown(self) -> None:
-        """Raise where values or dims are given for what is no part."""
+        """Raise if values or dims are given for a part that does not exist."""
         names = self.account.dims.keys()
         for what, given in (("observed values", self._observed), ("dims", self._given_dims)):
             for name in given.keys() - names:
                 raise ModelError(
-                    name, f"{what} name it, but no part", f"There are {listed(names)}."
+                    name,
+                    f"{what} name it, but there is no such part",
+                    f"The parts are {listed(names)}.",
                 )
 
     def _value(self, joint: Any, name: str, part: Any) -> Any:
@@ -113,11 +115,11 @@ class _Walk:
             return self._derived(name, part)
         _refuse_batch(joint, name, part)
         own = self._observe(name, part) if name in self._observed else self._take(name, part)
-        # As a sample of its own would be: TFP refuses parameters of mixed precision.
+        # A sample would have this dtype too; TFP refuses parameters of mixed precision.
         return own.astype(part.dtype)
 
     def _observe_inside(self, part: Any, name: str) -> None:
-        """Hand a whole value of a joint distribution, as a pin has it, to its own parts."""
+        """Pass the parts of an observed joint distribution, as a pin gives it, to its own parts."""
         if name in self._observed:
             values = part._model_flatten(self._observed.pop(name))
             inner = [f"{name}.{own}" for own in part._flat_resolve_names()]
@@ -189,12 +191,12 @@ def from_tfp(
     rules: Rules = RULES,
     **data: Any,
 ) -> TfpModel:
-    """Make a model of a joint distribution of TFP, on its JAX substrate.
+    """Make a model from a joint distribution of TFP, on its JAX substrate.
 
-    Its parts go by the names that TFP gives them, those of a joint distribution inside it by
-    "outer.inner". A part that is `Deterministic` is a derived value, an `IncrementLogProb` a
-    factor. What is observed is data; whatever else the joint distribution holds is part of the
-    program, unless a function makes it of `data`.
+    Its parts have the names that TFP gives them; parts of a joint distribution inside it are
+    called "outer.inner". A `Deterministic` part is a derived value, an `IncrementLogProb` a
+    factor. Observed values are data. Everything else in the joint distribution is part of the
+    program, unless a function makes the joint distribution from `data`.
 
     Args:
         joint: A `JointDistributionNamed`, `JointDistributionSequential`,
@@ -239,7 +241,7 @@ def _refuse_other(joint: Any) -> None:
     if not is_joint(joint) and not callable(joint):
         raise ModelError(
             "joint",
-            f"a {type(joint).__name__} is no joint distribution",
+            f"a {type(joint).__name__} is not a joint distribution",
             "Give one of tensorflow_probability.substrates.jax, or a function that returns one.",
         )
 
@@ -249,7 +251,7 @@ def _refuse_data(data: Mapping[str, Any]) -> None:
         raise ModelError(
             min(data),
             "a joint distribution takes no data",
-            "Give a function of it that returns the joint distribution, or name it in observed=.",
+            "Give a function of data that returns the joint distribution, or name it in observed=.",
         )
 
 
@@ -265,13 +267,13 @@ def _joint(made: Any, data: Mapping[str, Any]) -> Any:
         raise ModelError(
             "joint",
             f"batch_ndims={joint.batch_ndims} makes it a batch of joint distributions",
-            "Make one with batch_ndims=0 of each.",
+            "Make a joint distribution with batch_ndims=0 for each.",
         )
     return joint
 
 
 def _refuse_batch(joint: Any, name: str, part: Any) -> None:
-    """Raise where a joint distribution would not sum the rows of a part."""
+    """Raise if a joint distribution would not sum the rows of a part."""
     if joint.batch_ndims is None and batch_shape(part):
         raise ModelError(
             name,
@@ -283,12 +285,12 @@ def _refuse_batch(joint: Any, name: str, part: Any) -> None:
 
 
 def _bare(part: Any) -> Any:
-    """Take off the mark of a part without parents."""
+    """Strip the marker of a part without parents."""
     return part.distribution if type(part).__name__ == "Root" else part
 
 
 def _rows(distribution: Any, value: Array) -> Array:
-    """Log density of each observation, where a distribution only joins independent ones."""
+    """Return the log density of each observation of a distribution of independent ones."""
     while isinstance(distribution, Independent):
         distribution = distribution.base_dist
     return jnp.asarray(distribution.log_prob(value))

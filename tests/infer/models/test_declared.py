@@ -18,13 +18,13 @@ DATA = {"x": np.array([1.0, 2.0, 3.0]), "y": np.array([1.1, 1.9, 3.2])}
 SUPPORTS = {"slope": bj.Real(), "noise": bj.Positive()}
 
 
-def test_log_density_adds_the_jacobian_alone():
+def test_only_the_jacobian_is_added_to_the_log_density():
     d = infer.log_density(infer.declared(line, SUPPORTS, data=DATA))
     values = {"slope": 0.9, "noise": np.exp(-0.5)}
     np.testing.assert_allclose(d(jnp.array([0.9, -0.5])), line(values, DATA) - 0.5, rtol=1e-12)
 
 
-def test_values_are_read_in_the_order_declared():
+def test_values_are_taken_in_the_order_of_supports():
     supports = {
         "top": bj.Positive(),
         "below": lambda values: bj.LessThan(values["top"]),
@@ -37,7 +37,7 @@ def test_values_are_read_in_the_order_declared():
     assert d.constrain(jnp.zeros(10))["below"] == 0.0
 
 
-def test_dims_and_coords_label_and_size():
+def test_coords_give_the_sizes_and_labels_of_dims():
     model = infer.declared(
         lambda v: -(v["a"] ** 2).sum(), {"a": bj.Real()}, dims={"a": "k"}, coords={"k": ["p", "q"]}
     )
@@ -58,7 +58,7 @@ def test_bounds_may_be_floats_or_whole_numbers(number):
     assert infer.log_density(model).constrain(jnp.zeros(1))["a"] == number + 1
 
 
-def test_a_matrix_names_its_free_entries():
+def test_labels_of_a_matrix_name_its_free_entries():
     model = infer.declared(
         lambda v: 0.0,
         {"L": bj.CorrelationCholesky(shape=(3, 3))},
@@ -68,7 +68,7 @@ def test_a_matrix_names_its_free_entries():
     assert sorted(infer.log_density(model).labels()) == ["L[b,1]", "L[c,1]", "L[c,2]"]
 
 
-def test_maps_are_chosen_for_a_value_or_for_the_model():
+def test_maps_are_chosen_per_value_or_per_model():
     model = infer.declared(
         lambda v: 0.0,
         {"w": bj.Simplex(3), "s": bj.Positive(), "t": bj.Positive()},
@@ -81,12 +81,12 @@ def test_maps_are_chosen_for_a_value_or_for_the_model():
     assert maps == ["SoftmaxALR", "Softplus", "Softplus"]
 
 
-def test_a_map_for_no_value_is_refused():
+def test_a_map_for_an_unknown_value_is_refused():
     with pytest.raises(infer.ModelError, match=r"w: bijectors name it, but no support does"):
         infer.declared(lambda v: 0.0, {"a": bj.Real()}, bijectors={"w": "alr"})
 
 
-def test_a_complex_value_comes_back():
+def test_a_complex_value_is_inferred():
     model = infer.declared(lambda v: -(abs(v["z"]) ** 2).sum(), {"z": bj.Complex(shape=(2,))})
     d = infer.log_density(model)
     position = d.unconstrain({"z": [1 + 2j, 3 - 1j]})

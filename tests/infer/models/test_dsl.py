@@ -39,7 +39,7 @@ def by_hand(mu, tau, theta):
 
 
 @pytest.mark.parametrize("centered", [True, False])
-def test_log_density_is_that_of_the_textbook(centered):
+def test_the_log_density_equals_the_textbook_formula(centered):
     d = density(centered)
     mu, log_tau, rest = 1.2, -0.4, np.array([0.3, -1.0, 2.0])
     tau = np.exp(log_tau)
@@ -51,7 +51,7 @@ def test_log_density_is_that_of_the_textbook(centered):
     np.testing.assert_allclose(without(position), by_hand(mu, tau, theta), rtol=1e-12)
 
 
-def test_terms_and_labels_are_named():
+def test_terms_and_labels_have_the_names_of_sites():
     d = density(True)
     terms = d.terms(jnp.zeros(5))
     assert list(terms) == ["mu", "tau", "theta", "penalty", "y", "jacobian"]
@@ -59,7 +59,7 @@ def test_terms_and_labels_are_named():
     assert d.labels() == ["mu", "tau", *(f"theta[{name}]" for name in SCHOOLS)]
 
 
-def test_values_round_trip():
+def test_unconstrain_inverts_constrain():
     d = density(False)
     position = jnp.array([1.2, -0.4, 0.3, -1.0, 2.0])
     values = d.constrain(position)
@@ -68,7 +68,7 @@ def test_values_round_trip():
     np.testing.assert_allclose(d.unconstrain(latent), position, rtol=1e-10)
 
 
-def test_a_small_scale_loses_no_digit_when_non_centered():
+def test_non_centering_is_accurate_at_a_small_scale():
     """theta rounds to mu + tau z with tau far below one unit in mu's last place."""
 
     def far(site):
@@ -80,7 +80,7 @@ def test_a_small_scale_loses_no_digit_when_non_centered():
     np.testing.assert_allclose(d(z), stats.norm.logpdf(0.7), rtol=1e-12)
 
 
-def test_plates_are_the_rightmost_axes_and_outer_values_broadcast():
+def test_plates_are_the_rightmost_batch_axes():
     def nested(site):
         with site.plate("school", 3):
             mean = site("mean", dist.Normal(0, 1))
@@ -99,7 +99,7 @@ def test_plates_are_the_rightmost_axes_and_outer_values_broadcast():
     assert sites["vector"].unconstrained_shape == (2, 3, 3)
 
 
-def test_scopes_let_a_sub_model_be_used_twice():
+def test_a_submodel_can_be_used_twice_in_scopes():
     def layer(site, width):
         return site("w", dist.Normal(0, 1), shape=(width,))
 
@@ -120,7 +120,7 @@ def test_a_site_may_have_a_constraint_and_no_prior():
     np.testing.assert_allclose(d(jnp.array([0.0, 1.0])), -1 - np.e + 1, rtol=1e-12)
 
 
-def test_a_support_may_depend_on_values_before_it():
+def test_a_support_may_depend_on_earlier_values():
     def triangle(site):
         high = site("high", dist.HalfNormal(1.0))
         site("x", dist.Uniform(0.0, high))
@@ -166,7 +166,7 @@ def test_log_space_formulae_agree_with_numpyro(prior):
     np.testing.assert_allclose(d.terms(position)["x"], prior.log_prob(value).sum(), rtol=1e-10)
 
 
-def test_log_space_formulae_stay_finite_where_the_value_underflows():
+def test_log_space_formulae_stay_finite_if_the_value_underflows():
     d = infer.log_density(infer.model(lambda site: site("x", dist.Gamma(2.0, 1.0))))
     value, gradient = d.evaluate(jnp.array([-800.0]))
     np.testing.assert_allclose(value, -1600.0)
@@ -185,7 +185,7 @@ def test_log_space_formulae_stay_finite_where_the_value_underflows():
     ],
     ids=lambda p: type(p).__name__,
 )
-def test_a_prior_and_its_gradient_stay_finite_far_out(prior, position):
+def test_a_prior_and_its_gradient_stay_finite_in_the_tails(prior, position):
     d = infer.log_density(infer.model(lambda site: site("x", prior)))
     value, gradient = d.evaluate(jnp.array(position))
     assert np.isfinite(value)
@@ -225,7 +225,7 @@ def test_equal_values_of_different_types_are_different_programs():
     assert seen == [int, bool, float]
 
 
-def test_with_data_keeps_the_kind_of_each_value():
+def test_with_data_keeps_leaves_leaves_and_statics_static():
     model = infer.model(
         lambda site, n, power: site("x", dist.Normal(n, 1 + power)),
         n=infer.data(3),
@@ -237,7 +237,7 @@ def test_with_data_keeps_the_kind_of_each_value():
     assert isinstance(changed.data.tree()["power"], float)
 
 
-def test_data_may_go_and_come_back():
+def test_data_may_be_replaced_by_none_and_back():
     model = infer.model(schools, sigma=SIGMA, y=Y, centered=True)
     back = model.with_data(y=None).with_data(y=Y)
     assert jax.tree.structure(back) == jax.tree.structure(model)
@@ -253,7 +253,7 @@ def test_lists_are_arrays_and_tuples_are_trees(value, leaves):
 
 
 @pytest.mark.parametrize("group", [np.array([0, 2, 1]), [0, 2, 1]])
-def test_a_static_array_may_go_to_numpy(group):
+def test_numpy_takes_a_static_array(group):
     def levels(site, group, y):
         level = site("level", dist.Normal(0, 1), shape=(len(np.unique(group)),))
         site.observe("y", dist.Normal(level[group], 1), y)
@@ -287,7 +287,7 @@ MAPS = {
 
 
 @pytest.mark.parametrize("name", MAPS)
-def test_a_chosen_map_leaves_the_prior_s_density_alone(name):
+def test_a_chosen_map_does_not_change_the_priors_density(name):
     def model(site):
         site("x", dist.Normal(-1.0, 3.0), **MAPS[name])
 
@@ -311,6 +311,6 @@ def test_sizes_that_coords_give_are_part_of_the_program():
 
 
 @pytest.mark.parametrize("values", [np.array(3), [[1, 2], [3, 4]]])
-def test_coords_that_are_no_list_are_refused(values):
+def test_coords_that_are_not_one_dimensional_are_refused(values):
     with pytest.raises(infer.ModelError, match=r"coords\['k'\]: .* axes"):
         infer.model(lambda site: None, coords={"k": values})

@@ -22,7 +22,7 @@ def model(mask=GONE, y=Y):
     return infer.model(gappy, y=y, gone=infer.static(mask))
 
 
-def test_the_log_density_is_that_of_the_filled_data():
+def test_the_log_density_equals_that_of_the_filled_in_data():
     density = infer.log_density(model())
     position = jnp.array([0.3, 2.0, -1.0])
     filled = np.array([1.0, 2.0, -0.5, -1.0])
@@ -38,7 +38,7 @@ def test_the_log_density_is_that_of_the_filled_data():
     np.testing.assert_array_equal(density.observed()["y"], [1.0, np.nan, -0.5, np.nan])
 
 
-def test_bounds_of_the_missing_entries_are_theirs():
+def test_missing_entries_keep_their_own_bounds():
     high = np.array([1.0, 2.0, 3.0, 4.0])
 
     def bounded(site, y, gone):
@@ -53,7 +53,7 @@ def test_bounds_of_the_missing_entries_are_theirs():
     np.testing.assert_allclose(density.unconstrain(latent), [0.5, 0.0, 0.0], atol=1e-12)
 
 
-def test_a_vector_that_is_one_event_is_missing_as_a_whole():
+def test_an_event_is_missing_as_a_whole():
     rows = np.random.default_rng(0).normal(size=(3, 2))
 
     def vectors(site, y, gone):
@@ -78,12 +78,12 @@ def test_missing_entries_have_the_conditional_posterior():
     np.testing.assert_allclose(missing.std(0), sd, rtol=0.12)
 
 
-def test_nothing_missing_is_nothing_new():
+def test_a_mask_without_missing_entries_adds_no_site():
     density = infer.log_density(model(np.zeros(4, bool)))
     assert [site.name for site in density.latent] == ["mu"]
 
 
-def test_prior_draws_start_the_missing_entries():
+def test_missing_entries_start_at_prior_draws():
     density = infer.log_density(model())
     assert density.draw_prior(infer.numerics.keys.make_key(0)).shape == (3,)
 
@@ -96,7 +96,7 @@ def test_prior_draws_start_the_missing_entries():
         (GONE.astype(int), Y, "y: missing has dtype int"),
     ],
 )
-def test_what_is_no_mask_is_refused(mask, y, words):
+def test_a_wrong_mask_is_refused(mask, y, words):
     with pytest.raises(infer.ModelError, match=words):
         infer.log_density(model(mask, y))
 
@@ -106,7 +106,7 @@ def test_a_traced_mask_is_refused():
         infer.log_density(infer.model(gappy, y=Y, gone=GONE))
 
 
-def test_counts_cannot_be_missing():
+def test_missing_counts_are_refused():
     def counts(site, y, gone):
         rate = site("rate", dist.HalfNormal(1.0))
         site.observe("y", dist.Poisson(rate), y, missing=gone)
@@ -116,7 +116,7 @@ def test_counts_cannot_be_missing():
         infer.log_density(infer.model(counts, y=y, gone=infer.static(GONE)))
 
 
-def test_a_minibatch_has_no_missing_entries():
+def test_missing_entries_in_a_minibatch_are_refused():
     def both(site, y, gone):
         mu = site("mu", dist.Normal(0.0, 1.0))
         with site.plate("row", 4, minibatch=2) as rows:

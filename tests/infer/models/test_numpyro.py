@@ -111,7 +111,7 @@ def assert_close(pair):
 
 
 @EVERY
-def test_every_term_is_the_one_of_numpyro(name):
+def test_every_term_equals_that_of_numpyro(name):
     ours, theirs = compared(name)["terms"]
     flat = {name for name in theirs if name not in ours}
     assert all((theirs[name] == 0).all() for name in flat)
@@ -130,7 +130,7 @@ def test_log_density_and_gradient_are_those_of_numpyro_in_the_unconstrained_spac
 
 
 @pytest.mark.parametrize("name", ["eight_schools", "baseball", "autoregression", "item_response"])
-def test_where_the_maps_agree_the_potential_energy_is_the_same(name):
+def test_the_potential_energy_is_that_of_numpyro_if_the_maps_agree(name):
     density, theirs = both(name)
     assert {site.bijector for site in density.latent} <= AGREED
     shapes = {site.name: site.shape for site in density.latent}
@@ -172,7 +172,7 @@ def dims_of(density):
     return {site.name: site.dims for site in density.sites}
 
 
-def test_a_subsampled_plate_runs_in_full():
+def test_all_rows_of_a_subsampled_plate_are_used():
     position = jnp.array([0.4])
     few, all_rows = (density_of(subsampled, ROWS, rows) for rows in (2, 4))
     assert few(position) == all_rows(position)
@@ -207,7 +207,7 @@ def masked_rows(y, mask):
         numpyro.sample("y", dist.Normal(mu, 2), obs=y, obs_mask=mask)
 
 
-def test_obs_mask_makes_latent_sites_of_what_is_missing():
+def test_obs_mask_makes_missing_entries_latent_sites():
     """What is missing has its prior once, and the spare entries theirs, so all is proper."""
     mask = np.array([True, False, True, True])
     density = density_of(masked_rows, ROWS, mask)
@@ -225,7 +225,7 @@ def test_obs_mask_makes_latent_sites_of_what_is_missing():
     np.testing.assert_array_equal(density.constrain(position)["y"], np.where(mask, ROWS, 8.0))
 
 
-def test_handlers_weigh_and_switch_off_sites():
+def test_scale_and_mask_handlers_apply_to_terms():
     position = jnp.array([0.4, -0.3])
     plain = density_of(normal_mean, ROWS)(position)
     jacobian = -0.3
@@ -235,7 +235,7 @@ def test_handlers_weigh_and_switch_off_sites():
     np.testing.assert_allclose(nothing(position), jacobian, rtol=1e-12)
 
 
-def test_handlers_settle_values():
+def test_handlers_fix_values():
     known = {"mu": 0.7}
     alone = density_of(handlers.substitute(normal_mean, data=known), ROWS)
     seen = density_of(handlers.condition(normal_mean, data=known), ROWS)
@@ -285,7 +285,7 @@ def test_a_param_is_a_latent_site_with_a_flat_prior():
     assert roles(density_of(held, ROWS))["mu"] == "derived"
 
 
-def test_a_delta_is_known_and_an_improper_prior_is_flat():
+def test_a_delta_is_derived_and_an_improper_prior_is_flat():
     def model():
         x = numpyro.sample("x", dist.Delta(jnp.array([1.0, 2.0]), log_density=0.5).to_event(1))
         flat = dist.ImproperUniform(constraints.greater_than(x[1]), (3,), ())
@@ -361,7 +361,7 @@ def test_coords_label_the_plates():
     assert schools.labels()[2:4] == ["theta[A]", "theta[B]"]
 
 
-def test_arguments_go_by_the_names_of_parameters():
+def test_arguments_are_named_after_parameters():
     def model(x, *more, scale=1.0, **rest):
         total = x.sum() + sum(m.sum() for m in more) + sum(r.sum() for r in rest.values())
         numpyro.sample("mu", dist.Normal(total, scale))
@@ -379,7 +379,7 @@ def test_arguments_go_by_the_names_of_parameters():
     )
 
 
-def test_an_argument_left_out_may_come_later():
+def test_an_argument_may_be_added_by_with_data():
     unseen = infer.from_numpyro(eight_schools, 8, ERRORS)
     assert roles(infer.log_density(unseen))["obs"] == "latent"
     seen = infer.log_density(unseen.with_data(y=EFFECTS))
@@ -410,7 +410,7 @@ def test_draws_from_the_prior_of_a_scan_follow_its_steps():
     np.testing.assert_allclose(noise.std(), 0.1, rtol=0.05)
 
 
-def test_a_scan_may_hold_plates_scopes_and_reparameterised_sites():
+def test_a_scan_may_contain_plates_scopes_and_reparameterized_sites():
     def model(y):
         def step(previous, observed):
             with numpyro.plate("side", 2):
@@ -468,15 +468,15 @@ def test_discrete_latent_sites_are_refused():
     )  # fmt: skip
 
 
-def test_what_is_no_model_of_numpyro_is_refused():
-    refuses(lambda: None, "without one site", "numpyro.sample")
+def test_functions_that_are_not_models_of_numpyro_are_refused():
+    refuses(lambda: None, "no site of NumPyro", "numpyro.sample")
     refuses(lambda: numpyro.sample("y", dist.Normal(0, 1), obs=1.0), "no latent site")
-    refuses(3, "int is no function")
+    refuses(3, "int is not a function")
     refuses(normal_mean, "'y'", "It takes (y)")
     refuses(normal_mean, "y:", "1 NaN of 2", args=(np.array([1.0, np.nan]),))
 
 
-def test_names_that_mean_two_things_are_refused():
+def test_names_used_twice_are_refused():
     def duplicated():
         numpyro.sample("mu", dist.Normal(0, 1))
         numpyro.sample("mu", dist.Normal(0, 1))
@@ -514,7 +514,7 @@ def test_sites_inside_functions_that_jax_transforms_are_refused():
     refuses(jax.jit(normal_mean), "mu:", "jit", args=(ROWS,))
 
 
-def test_what_a_scan_cannot_hold_is_refused():
+def test_scans_that_are_not_supported_are_refused():
     def scanned(declare):
         def model():
             scale = numpyro.sample("scale", dist.HalfNormal(1.0))
@@ -529,7 +529,7 @@ def test_what_a_scan_cannot_hold_is_refused():
     refuses(count, "x:", "discrete", error=bj.BijectorError)
 
 
-def test_values_of_a_wrong_kind_or_shape_are_refused():
+def test_values_of_a_wrong_type_or_shape_are_refused():
     def a_dictionary():
         numpyro.sample("mu", dist.Normal(0, 1))
         numpyro.deterministic("both", {"a": 1.0})
@@ -546,10 +546,10 @@ def test_values_of_a_wrong_kind_or_shape_are_refused():
         with numpyro.plate("row", rows, subsample_size=4):
             numpyro.sample("y", dist.Normal(mu, 1), obs=y)
 
-    refuses(a_dictionary, "both:", "dict", "of its own")
+    refuses(a_dictionary, "both:", "dict", "by its own")
     refuses(a_module, "net$params:", "module", "handlers.substitute")
     refuses(by_table, "y:", "(4, 1)", "batch shape (4,)", args=(ROWS[:, None],))
-    refuses(a_minibatch, "y:", "'row'", "in full", "handlers.scale", args=(ROWS, 40))
+    refuses(a_minibatch, "y:", "'row'", "all its rows", "handlers.scale", args=(ROWS, 40))
     refuses(lambda: mutable("count", 0), "count:", "Pass the state")
     refuses(normal_mean, "z", args=(ROWS,), z=ROWS)
     with pytest.raises(infer.ModelError, match=r"z: the model has no such argument.*y"):

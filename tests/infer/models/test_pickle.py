@@ -1,4 +1,4 @@
-"""A model of functions of a module goes through plain pickle, and so to other processes."""
+"""Models of importable functions can be pickled, and so sent to other processes."""
 
 import multiprocessing
 import pickle
@@ -69,7 +69,7 @@ MAKE = {
 
 
 @pytest.mark.parametrize("name", MAKE)
-def test_a_model_goes_through_pickle_and_compiles_nothing(name):
+def test_an_unpickled_model_compiles_nothing(name):
     calls = []
 
     @eqx.filter_jit
@@ -87,7 +87,7 @@ def test_a_model_goes_through_pickle_and_compiles_nothing(name):
     assert len(calls) == (2 if name == "joint" else 1)
 
 
-def test_every_rule_goes_through_pickle_as_itself():
+def test_an_unpickled_rule_is_the_same_rule():
     again = pickle.loads(pickle.dumps(bj.RULES))
     assert again == bj.RULES
     assert hash(again) == hash(bj.RULES)

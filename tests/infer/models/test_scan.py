@@ -50,7 +50,7 @@ def model(centered=True, y=Y):
 
 
 @pytest.mark.parametrize("centered", [True, False])
-def test_the_log_density_is_that_of_the_loop_written_out(centered):
+def test_the_log_density_equals_that_of_an_unrolled_loop(centered):
     drift, raw = np.exp(-0.4), np.asarray(POSITION[1:5])
     level = raw if centered else np.cumsum(drift * raw)
     log_scale = np.asarray(POSITION[5:])
@@ -66,7 +66,7 @@ def test_the_log_density_is_that_of_the_loop_written_out(centered):
     np.testing.assert_allclose(values["squares"], level**2, rtol=1e-12)
 
 
-def test_a_series_is_one_site_with_names():
+def test_a_series_is_one_site_with_named_axes():
     density = infer.log_density(model())
     shapes = {site.name: (site.shape, site.dims) for site in density.sites}
     assert shapes["level"] == shapes["y"] == shapes["double"] == ((4,), ("time",))
@@ -75,7 +75,7 @@ def test_a_series_is_one_site_with_names():
 
 
 @pytest.mark.parametrize("centered", [True, False])
-def test_values_go_back_to_their_vector(centered):
+def test_unconstrain_inverts_constrain(centered):
     density = infer.log_density(model(centered))
     values = density.constrain(POSITION)
     latent = {name: values[name] for name in ("drift", "level", "scale")}
@@ -200,7 +200,7 @@ def test_sites_inside_other_transformations_are_refused(function):
         infer.log_density(infer.model(function))
 
 
-def test_mistakes_in_a_scan_are_told():
+def test_wrong_scans_are_refused():
     def scanning(step, xs=None, **options):
         def function(site):
             site("mu", dist.Normal(0, 1))
@@ -221,7 +221,7 @@ def test_mistakes_in_a_scan_are_told():
     for step, options, words in [
         (fine, {}, "scan: its arrays have first axes .*length="),
         (fine, {"xs": (np.zeros(2), np.zeros(3))}, r"\(2,\), \(3,\)"),
-        (fine, {"length": 3, "dim": "t"}, "'t' has 2 coords, and the scan 3 steps"),
+        (fine, {"length": 3, "dim": "t"}, "'t' has 2 coords, but the scan has 3 steps"),
         (taken, {"length": 3}, "mu: the name is declared twice"),
         (lambda site, c, x: c, {"length": 3}, r"step returns .*pair \(carry, output\)"),
         (batched, {"length": 3}, "row: a plate inside a scan"),
@@ -230,7 +230,7 @@ def test_mistakes_in_a_scan_are_told():
             scanning(step, **options)
 
 
-def test_parameters_without_a_prior_go_along_too():
+def test_parameters_without_a_prior_may_be_declared_in_a_scan():
     def flat(site):
         def step(site, carry, x):
             site.factor("f", -site.param("w", bj.Positive(), shape=(2,)).sum() * x)
@@ -244,7 +244,7 @@ def test_parameters_without_a_prior_go_along_too():
     np.testing.assert_allclose(density(position), truth, rtol=1e-12)
 
 
-def test_a_scan_is_explained_site_by_site_and_met_at_constrained_values():
+def test_a_scan_is_explained_at_constrained_values():
     density = infer.log_density(model())
     values = density.constrain(POSITION)
     latent = {site.name: values[site.name] for site in density.latent}

@@ -102,7 +102,7 @@ def test_log_density_and_gradient_are_those_of_tfp_in_the_unconstrained_space(na
     "name",
     ["eight_schools", "varying_intercepts", "gaussian_process", "line", "principal_components"],
 )
-def test_where_the_maps_agree_the_whole_unconstrained_density_is_the_same(name):
+def test_the_unconstrained_density_is_that_of_tfp_if_the_maps_agree(name):
     density, joint, observed = made(name)
     assert {site.bijector for site in density.latent} <= AGREED
     pinned = joint.experimental_pin(**observed)
@@ -136,7 +136,7 @@ def test_the_likelihood_has_a_row_for_each_observation():
         assert density.rows(jnp.zeros(density.size))[next(iter(observed))].shape == shape
 
 
-def test_names_dims_and_data():
+def test_parts_get_names_dims_and_new_data():
     schools = list("ABCDEFGH")
     model = infer.from_tfp(
         eight_schools(),
@@ -175,7 +175,7 @@ def lens(place):
     return tfd.JointDistributionCoroutine(model)
 
 
-def test_joint_distributions_nest_and_a_function_makes_them_of_data():
+def test_a_function_of_data_may_return_nested_joint_distributions():
     image = np.array([0.3, -0.2])
     model = infer.from_tfp(lens, observed={"image": image}, place=0.5)
     density = infer.log_density(model)
@@ -217,12 +217,12 @@ def survey(joint, **arguments):
     return infer.log_density(infer.from_tfp(joint, **arguments))
 
 
-def test_mistakes_are_refused():
+def test_wrong_joint_distributions_are_refused():
     coroutine, auto = tfd.JointDistributionCoroutine, tfd.JointDistributionCoroutineAutoBatched
     joint = coroutine(varying_intercepts)
     for call, error, message in [
-        (lambda: survey(3.0), infer.ModelError, "a float is no joint"),
-        (lambda: survey(tfd.Normal(0.0, 1.0)), infer.ModelError, "a Normal is no joint"),
+        (lambda: survey(3.0), infer.ModelError, "a float is not a joint"),
+        (lambda: survey(tfd.Normal(0.0, 1.0)), infer.ModelError, "a Normal is not a joint"),
         (lambda: survey(lambda: 3.0), infer.ModelError, "the function returned a float"),
         (
             lambda: survey(joint, observed={"z": 1.0}),

@@ -158,7 +158,9 @@ def test_a_model_that_cannot_predict_is_refused():
         infer.predict(declared, posterior(x=np.zeros((1, 5))))
     with pytest.raises(infer.ModelError, match="x: it has a constraint and no prior"):
         infer.sample_prior(declared)
-    with pytest.raises(infer.ModelError, match="y: nothing was observed.*infer.predict"):
+    with pytest.raises(
+        infer.ModelError, match="y: its value is None, so nothing was observed.*infer.predict"
+    ):
         infer.log_density(MODEL.with_data(y=None))
     with pytest.raises(
         infer.ModelError, match="posterior: its values do not have the same leading axes"

@@ -1,4 +1,4 @@
-"""Sites inside a scan: each step declares its own, and the whole has one site for each name."""
+"""Sites inside a scan: what the steps declare under one name becomes one site of the model."""
 
 import math
 from collections.abc import Callable
@@ -20,14 +20,14 @@ from ...protocol.site import Declaration
 from ...protocol.steps import Repeated
 from ...protocol.surveyor import Surveyor
 
-# From a reader and an account, the `site` of one step.
-Open = Callable[[Reader, Account], Any]
+# Makes the `site` of one step from a reader and an account.
+MakeSite = Callable[[Reader, Account], Any]
 # Number of steps, and the name of their axis.
 Axis = tuple[int, str | None]
 
 
 class _Step(NamedTuple):
-    """What the account of one step holds in arrays, by name."""
+    """The arrays in the account of one step, by name."""
 
     values: dict[str, Array]
     constraints: dict[str, Constraint]
@@ -38,57 +38,64 @@ class _Step(NamedTuple):
 
 def scan(
     step: Callable[..., Any], arguments: tuple[Any, Any], axis: Axis, reverse: bool,
-    opened: Open, reader: Reader, account: Account, rules: Rules,
+    make_site: MakeSite, reader: Reader, account: Account, rules: Rules,
 ) -> tuple[Any, Any]:  # fmt: skip
-    """Run a step again and again by `jax.lax.scan`; see `Sites.scan`."""
+    """Run the steps by `jax.lax.scan`; see `Sites.scan`."""
     (carry, xs), (length, _) = arguments, axis
-    repeated, reserved = _repeated(step, carry, xs, opened, account, rules)
+    repeated, reserved = _survey_step(step, carry, xs, make_site, account, rules)
     steps = reader.steps(repeated, length)
     found: list[tuple[Account, dict[str, Constraint]]] = []
 
     def body(carry: Any, given: tuple[Any, Any]) -> tuple[Any, Any]:
         inner, own = Account(reserved=reserved), steps.reader(given[0])
-        carry, output = step(opened(own, inner), carry, given[1])
-        arrays, rest = _arrays(inner)
+        carry, output = step(make_site(own, inner), carry, given[1])
+        arrays, rest = _partition_account(inner)
         found.append((inner, rest))
         return carry, (output, steps.report(own), arrays)
 
     last, (outputs, reports, arrays) = jax.lax.scan(body, carry, (steps.xs, xs), length, reverse)
     inner, rest = found[-1]
-    whole = _entered(account, inner, arrays, rest, axis)
+    whole = _enter(account, inner, arrays, rest, axis)
     steps.close(reports, whole)
     return last, outputs
 
 
-def _repeated(
-    step: Callable[..., Any], carry: Any, xs: Any, opened: Open, account: Account, rules: Rules
+def _survey_step(
+    step: Callable[..., Any],
+    carry: Any,
+    xs: Any,
+    make_site: MakeSite,
+    account: Account,
+    rules: Rules,
 ) -> tuple[list[Repeated], frozenset[str]]:
-    """Find what one step declares, by an abstract run of it."""
+    """Find what one step declares, by running it abstractly."""
     reserved = frozenset(account.names())
     surveyor, inner = Surveyor(rules), Account(reserved=reserved)
 
     def first(carry: Any, xs: Any) -> Any:
-        return step(opened(surveyor, inner), carry, jax.tree.map(lambda a: a[0], xs))
+        return step(make_site(surveyor, inner), carry, jax.tree.map(lambda a: a[0], xs))
 
     output = jax.eval_shape(first, carry, xs)
     if not isinstance(output, tuple) or len(output) != 2:
         raise ModelError(
             "scan",
-            f"its step returns {type(output).__name__}",
+            f"its step returns a {type(output).__name__}",
             "Return a pair (carry, output), as for jax.lax.scan; the output may be None.",
         )
     for name in surveyor.minibatches:
         raise ModelError(
             name,
             "a plate inside a scan has a minibatch",
-            "Let every step see all rows: minibatch=None.",
+            "Use all rows in every step: minibatch=None.",
         )
     return [surveyor.repeated(d) for d in inner.declarations], reserved
 
 
-def _arrays(account: Account) -> tuple[_Step, dict[str, Constraint]]:
-    """Part the account of a step into arrays, which a scan stacks, and the rest of the sets."""
-    sets = {d.name: eqx.partition(_spread(d), eqx.is_array_like) for d in account.declarations}
+def _partition_account(account: Account) -> tuple[_Step, dict[str, Constraint]]:
+    """Return the arrays of a step's account, which a scan stacks, and the rest of its sets."""
+    sets = {
+        d.name: eqx.partition(_broadcast_bounds(d), eqx.is_array_like) for d in account.declarations
+    }
     step = _Step(
         {name: image.value for name, image in account.images.items()},
         {name: arrays for name, (arrays, _) in sets.items()},
@@ -99,22 +106,22 @@ def _arrays(account: Account) -> tuple[_Step, dict[str, Constraint]]:
     return step, {name: rest for name, (_, rest) in sets.items()}
 
 
-def _spread(declaration: Declaration) -> Constraint:
-    """Give the bounds of a set of numbers the shape of the site, to be stacked with it."""
+def _broadcast_bounds(declaration: Declaration) -> Constraint:
+    """Broadcast the bounds of a set of numbers to the shape of the site, so that they stack."""
     if declaration.constraint.event_ndims:
         return declaration.constraint
-    spread = lambda a: jnp.broadcast_to(a, declaration.shape) if eqx.is_array_like(a) else a  # noqa: E731
-    return jax.tree.map(spread, declaration.constraint)
+    broadcast = lambda a: jnp.broadcast_to(a, declaration.shape) if eqx.is_array_like(a) else a  # noqa: E731
+    return jax.tree.map(broadcast, declaration.constraint)
 
 
-def _entered(
+def _enter(
     account: Account,
     inner: Account,
     arrays: _Step,
     rest: dict[str, Constraint],
     axis: Axis,
 ) -> list[Declaration]:
-    """Enter what all steps said, each array with the axis of the steps in front."""
+    """Enter the sites and terms of all steps, with the axis of steps in front of every array."""
     length, dim = axis
     whole = [
         replace(
@@ -134,11 +141,11 @@ def _entered(
     return whole
 
 
-def steps_of(xs: Any, length: int | None) -> int:
+def count_steps(xs: Any, length: int | None) -> int:
     """Count the steps of a scan.
 
     Raises:
-        ModelError: The arrays do not share their first axis, or there is none.
+        ModelError: The arrays have different first axes, or there is neither array nor length.
     """
     sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(xs)} | (
         set() if length is None else {(length,)}
@@ -147,6 +154,6 @@ def steps_of(xs: Any, length: int | None) -> int:
         raise ModelError(
             "scan",
             f"its arrays have first axes {sorted(sizes)}, and length is {length}",
-            "Give arrays that share their first axis, or length= where there are none.",
+            "Give arrays with the same first axis, or length= if there are none.",
         )
     return math.prod(sizes.pop())

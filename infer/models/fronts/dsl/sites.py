@@ -1,4 +1,4 @@
-"""The native way to write a model: a function that declares its sites one by one."""
+"""The native front end: a model is a function that declares its sites one by one."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,8 +45,8 @@ from ...protocol.minibatch import Minibatch, refuse_count
 from ...protocol.missing import gaps_of
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Dims, Term
-from .scan import scan, steps_of
-from .strangers import Strangers
+from .scan import count_steps, scan
+from .strangers import PrimitiveRefusal
 
 Names = str | Sequence[str | None] | None
 
@@ -85,19 +85,20 @@ class Sites:
         Args:
             name: Name of the site, unique in the model.
             prior: Distribution of NumPyro or TFP, continuous.
-            dims: Names of batch axes, then event axes; they spread the prior.
-            shape: Batch shape to spread the prior to, where no coords give sizes.
-            centered: False writes location + scale * y, for a prior that has both. A number c
-                from 0 to 1, or one for each value, lies between: location +
+            dims: Names of batch axes, then event axes; the prior is broadcast to them.
+            shape: Batch shape to broadcast the prior to, if no coords give sizes.
+            centered: False for the map location + scale * y, for a prior that has both. A number
+                c from 0 to 1, or one for each value, for the map in between: location +
                 scale^(1 - c) * (y - c * location).
             constraint: A set to use instead of the prior's support: one of ours, a constraint of
                 NumPyro or a bijector of TFP. The prior is not renormalized over it.
-            bijector: A map to use instead of the default, or a registered one's name. It may
-                hold values declared before, or what was learned, and changes no posterior.
+            bijector: A map to use instead of the default, or the name of a registered one. It may
+                depend on values declared before or on learned parameters, and does not change
+                the posterior.
 
         Returns:
-            The value, of shape (*batch, *event). In a plate with a minibatch the site counts
-            in full, and the rows that are seen are returned.
+            The value, of shape (*batch, *event). In a plate with a minibatch, the site has all
+            rows, and the rows of the minibatch are returned.
 
         Raises:
             ModelError: The name is taken, the prior is discrete, or shapes do not fit.
@@ -134,8 +135,8 @@ class Sites:
         if bijector is not None:
             raise ModelError(
                 name,
-                "both centered= and bijector= are given, and each says how it is written",
-                "Give one of them.",
+                "both centered= and bijector= are given, and each chooses the map",
+                "Give only one of them.",
             )
         return prior.centering(centered, name)
 
@@ -166,19 +167,19 @@ class Sites:
     def observe(
         self, name: str, prior: Any, value: Any, *, dims: Names = None, missing: Any = None
     ) -> Array:
-        """Declare that `value` was observed to come from `prior`.
+        """Declare that `value` was observed from the distribution `prior`.
 
         Args:
             name: Name of the observation, unique in the model.
             prior: Distribution of NumPyro or TFP.
-            value: Data of shape (*batch, *event); `None` where they are yet to be predicted.
+            value: Data of shape (*batch, *event); `None` to predict them.
             dims: Names of batch axes, then event axes.
-            missing: True where an entry is missing, shape (*batch,) or one that spreads to it;
-                passed to the model by `infer.static`. What `value` holds there is not read, but
-                must not be NaN. The missing entries are a latent site called "name.missing".
+            missing: True where an entry is missing; its shape broadcasts to (*batch,). It is
+                passed to the model by `infer.static`. `value` is not used there, but must not be
+                NaN. The missing entries are a latent site called "name.missing".
 
         Returns:
-            The data, with the missing entries filled in; in a prediction, what was predicted.
+            The data, with the missing entries filled in; in a prediction, the predicted values.
 
         Raises:
             ModelError: The name is taken, the data hold NaN, or shapes do not fit.
@@ -192,13 +193,13 @@ class Sites:
         if seen is None:
             raise ModelError(
                 given,
-                "nothing was observed: its value is None",
-                "Give data; or predict them by infer.predict(model, posterior).",
+                "its value is None, so nothing was observed",
+                "Give data, or predict them by infer.predict(model, posterior).",
             )
         self._enter(self._account.observed, given, seen, as_dims(dims))
         if gaps is None or whole is None:
             rows = spread.log_density(seen, {})
-            self._account.terms.append(Term(given, "likelihood", self._weighed(rows)))
+            self._account.terms.append(Term(given, "likelihood", self._scale(rows)))
             return seen
         self._claim(f"{name}.missing")
         image = self._account.take(self._reader, gaps.declaration(spread))
@@ -209,7 +210,7 @@ class Sites:
         return seen
 
     def _spread(self, short: str, prior: Any, value: Any, dims: Names) -> Prior:
-        """Spread a distribution over the shape of what was observed, or over its axes' sizes."""
+        """Broadcast a distribution to the observed shape, or to the sizes of its axes."""
         name = self._prefix + short
         distribution = prior_of(prior, name)
         refuse_unvalued(name, distribution)
@@ -223,7 +224,7 @@ class Sites:
 
     @checks_arguments("site.derive")
     def derive(self, name: str, value: Any, *, dims: Names = None) -> Array:
-        """Keep a quantity computed from others among the results."""
+        """Record a quantity computed from others in the results."""
         name = self._claim(name)
         return self._enter(self._account.derived, name, as_array(name, value), as_dims(dims))
 
@@ -231,13 +232,13 @@ class Sites:
     def factor(self, name: str, log_density: Any) -> None:
         """Add a term to the log density, in nats; its rows are summed.
 
-        In a plate with a minibatch each row stands for several, as an observation does.
+        In a plate with a minibatch, rows are scaled up, as those of an observation are.
         """
         name = self._claim(name)
         rows = as_array(name, log_density)
         if any(plate.minibatch is not None for plate in self._plates):
             refuse_hidden(name, rows.shape, self._plates)
-        self._account.terms.append(Term(name, "factor", self._weighed(rows)))
+        self._account.terms.append(Term(name, "factor", self._scale(rows)))
 
     @checks_arguments("site.plate")
     @contextmanager
@@ -250,13 +251,14 @@ class Sites:
 
         Args:
             name: Name of the dimension.
-            size: How often they repeat; it may be left to `coords`.
-            minibatch: How many rows each step of an engine sees. They are drawn anew at each
-                step, without repetition, and each stands for size / minibatch of them. ADVI and
-                MAP with a first-order optimizer take such a model, samplers do not.
+            size: Number of repetitions; by default the length of its `coords`.
+            minibatch: Number of rows that each step of an engine sees. They are drawn at random
+                at each step, without replacement, and their terms are multiplied by
+                size / minibatch. ADVI and MAP with a first-order optimizer accept such a model,
+                samplers do not.
 
         Yields:
-            The rows seen, shape (size,) or (minibatch,), by which data are indexed.
+            Indices of the rows, shape (size,) or (minibatch,), with which to index data.
 
         Raises:
             ModelError: The plate has no size, or a minibatch does not fit it.
@@ -264,7 +266,7 @@ class Sites:
         if size is None and name not in self._coords:
             raise ModelError(
                 name,
-                "the plate has no size: no coords name it",
+                "the plate has no size, and there are no coords of this name",
                 f"Give plate({name!r}, size), or coords={{{name!r}: [...]}}.",
             )
         size = len(self._coords[name]) if size is None else _plate_size(name, size)
@@ -284,15 +286,15 @@ class Sites:
         rows = None if whole else self._reader.rows(Minibatch(name, size, int(count)))
         return Plate(name, size, None if whole else int(count), rows)
 
-    def _weighed(self, rows: Array) -> Array:
-        stands_for = weight(self._plates)
-        return rows if stands_for == 1 else rows * stands_for
+    def _scale(self, rows: Array) -> Array:
+        factor = weight(self._plates)
+        return rows if factor == 1 else rows * factor
 
     @checks_arguments("site.scope")
     def scope(self, prefix: str) -> "Sites":
         """Return a `site` for a sub-model, whose names all begin with "prefix."."""
         inner = f"{self._prefix}{prefix}."
-        return self._opened(self._reader, self._account, inner, self._trace)
+        return self._make_site(self._reader, self._account, inner, self._trace)
 
     @checks_arguments("site.scan")
     def scan(
@@ -305,49 +307,49 @@ class Sites:
         reverse: bool = False,
         dim: str | None = None,
     ) -> tuple[Any, Any]:
-        """Declare sites step by step, as `jax.lax.scan` goes along a series.
+        """Declare sites step by step along a series, as `jax.lax.scan` runs.
 
-        The sites that a step declares are one site of the model for each name, with an axis of
+        The sites that the steps declare under one name are one site of the model, with an axis of
         steps in front. Their priors, sets and maps may depend on the carry, so `centered=False`
-        works; observations, derived sites, factors and plates too.
+        works, and so do observations, derived sites, factors and plates.
 
         Args:
             step: Called as `step(site, carry, x)`; returns the next carry and an output.
-            carry: What the first step is given.
-            xs: Arrays whose rows the steps are given, or `None`.
-            length: Number of steps, where there are no arrays.
-            reverse: Whether to begin with the last row.
+            carry: Carry of the first step.
+            xs: Arrays whose rows are passed to the steps, or `None`.
+            length: Number of steps, if there are no arrays.
+            reverse: Whether to start with the last row.
             dim: Name of the axis of steps.
 
         Returns:
             The last carry, and the outputs along a leading axis.
 
         Raises:
-            ModelError: The arrays do not share their first axis, or a minibatch is around.
+            ModelError: The arrays have different first axes, or a plate has a minibatch.
         """
         partial = [plate.name for plate in self._plates if plate.minibatch is not None]
         if partial:
             raise ModelError(
                 partial[0],
-                "a scan inside a plate of which a minibatch is seen",
-                "Let every step see all rows: minibatch=None.",
+                "a scan is inside this plate, which has a minibatch",
+                "Use all rows in every step: minibatch=None.",
             )
         self._refuse_transformed("scan")
-        opened = lambda reader, account: self._opened(reader, account, self._prefix, None)  # noqa: E731
+        make_site = lambda reader, account: self._make_site(reader, account, self._prefix, None)  # noqa: E731
         length = None if length is None else whole("scan", length, 0, error=ModelError)
-        axis = (steps_of(xs, length), dim)
+        axis = (count_steps(xs, length), dim)
         if dim in self._coords and len(self._coords[dim]) != axis[0]:
             raise ModelError(
                 "scan",
-                f"dimension {dim!r} has {len(self._coords[dim])} coords, and the scan "
+                f"dimension {dim!r} has {len(self._coords[dim])} coords, but the scan has "
                 f"{axis[0]} steps",
                 "Make the coords as long as the axis they name.",
             )
         return scan(
-            step, (carry, xs), axis, reverse, opened, self._reader, self._account, self._rules
+            step, (carry, xs), axis, reverse, make_site, self._reader, self._account, self._rules
         )
 
-    def _opened(self, reader: Reader, account: Account, prefix: str, trace: Any) -> "Sites":
+    def _make_site(self, reader: Reader, account: Account, prefix: str, trace: Any) -> "Sites":
         return Sites(reader, self._labels, account, self._rules, prefix, self._plates, trace)
 
     def _refuse_transformed(self, name: str) -> None:
@@ -356,8 +358,8 @@ class Sites:
                 name,
                 "it is declared inside a function that JAX transforms, such as one given to "
                 "lax.cond, lax.scan, vmap or jit",
-                "Declare it outside and use its value inside; repeat sites by a plate, or step "
-                "by step by site.scan.",
+                "Declare it outside and use its value inside; to repeat sites, use site.plate or "
+                "site.scan.",
             )
 
     def _claim(self, name: str) -> str:
@@ -372,7 +374,7 @@ class Sites:
             raise ModelError(
                 name,
                 "a dimension has this name" if is_dim else "the name is declared twice",
-                "Give every site its own name; site.scope(prefix) tells copies apart.",
+                "Give every site its own name; site.scope(prefix) gives copies different names.",
             )
         return name
 
@@ -412,7 +414,7 @@ class Sites:
                 f"the observed value has shape {value.shape}, but its distribution has "
                 f"batch shape {own} and event shape {event}",
                 "Make the value's shape the batch shape followed by the event shape; to predict "
-                "for other data, give None for it.",
+                "other data, give None.",
             )
         batch = value.shape[: value.ndim - len(event)]
         refuse_hidden(name, batch, self._plates)
@@ -421,8 +423,8 @@ class Sites:
 
 def _plate_size(name: str, size: Any) -> int:
     mend = (
-        "It is part of the program: take it from the shape of an array, or pass a whole number or "
-        "infer.static(n) to the model."
+        "It must be known when the program is compiled: take it from the shape of an array, or "
+        "pass a whole number or infer.static(n) to the model."
         if isinstance(size, Tracer)
         else "To repeat along an array x, give len(x)."
     )
@@ -437,7 +439,7 @@ class DslModel(Model):
 
     def run(self, reader: Reader) -> Account:
         account = Account()
-        with known_only(), Strangers():
+        with known_only(), PrimitiveRefusal():
             self.function(Sites(reader, self.labels, account, self.rules), **self.data.tree())
         return account
 

@@ -1,4 +1,4 @@
-"""Refuse a primitive of NumPyro in a model that is no model of NumPyro."""
+"""Refuse NumPyro's primitives in a function that is given `site`."""
 
 from typing import Any
 
@@ -15,22 +15,21 @@ _OURS = {
 }
 
 
-class Strangers(Messenger):
-    """A handler that refuses the messages that no other handler is there to answer.
+class PrimitiveRefusal(Messenger):
+    """A handler that refuses messages for which the user has no handler.
 
-    Without one, NumPyro would return observed values, drop their densities and say nothing. A
-    function may still run a model of NumPyro inside under handlers of its own.
+    Without it, NumPyro would silently return observed values and drop their densities. The
+    function may still run a model of NumPyro under handlers of its own.
     """
 
     def process_message(self, msg: dict[str, Any]) -> None:
-        """Refuse a message, unless handlers of the user's own are around it."""
-        around = [h for h in _PYRO_STACK if not isinstance(h, Strangers | numpyro.plate)]
+        """Refuse a message unless a handler of the user is around it."""
+        around = [h for h in _PYRO_STACK if not isinstance(h, PrimitiveRefusal | numpyro.plate)]
         if around or msg["type"] not in _OURS:
             return
         raise ModelError(
             msg["name"],
-            f"numpyro.{msg['type']} is called in a function that is given `site`, which does not "
-            "hear of it",
+            f"numpyro.{msg['type']} is called in a function of `site`, where it has no effect",
             f"{_OURS[msg['type']]}; a function written for NumPyro goes to "
             "infer.from_numpyro(f, y=y).",
         )

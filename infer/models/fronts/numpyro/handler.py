@@ -1,4 +1,4 @@
-"""The handler of NumPyro's that answers a model's messages from a reader."""
+"""A handler of NumPyro that answers the messages of a model from a reader."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,14 +31,14 @@ from ...protocol.account import Account
 from ...protocol.missing import refuse_discrete
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Dims, Term
-from .scan import Message, bare, hand_out, latents_inside, spread
+from .scan import Message, bare, find_series, spread, substitute_series
 
 
 class Interpreter(Messenger):
-    """The outermost handler: it meets a site as plates, masks and scales have left it.
+    """The outermost handler: plates, masks and scales have processed a message before it.
 
     Attributes:
-        account: What the model has said so far.
+        account: What the model has declared so far.
     """
 
     def __init__(self, reader: Reader, labels: Labels, dims: Mapping[str, Dims]) -> None:
@@ -50,10 +50,10 @@ class Interpreter(Messenger):
         self._scanned: set[str] = set()
         self._trace = get_opaque_trace_state()
         self._run_in_full: list[str] = []
-        self._lends_keys = False
+        self._gives_keys = False
 
     def process_message(self, msg: Message) -> None:
-        """Give a site its value, and enter it in the account."""
+        """Give a site its value and enter it in the account."""
         handle = {
             "sample": self._sample,
             "deterministic": self._deterministic,
@@ -67,7 +67,7 @@ class Interpreter(Messenger):
             handle(msg)
 
     def finish(self) -> Account:
-        """Return the account, once every name in it is known to have one meaning."""
+        """Return the account, after checking that every name is used once."""
         account = self.account
         if not account.declarations:
             some = account.dims or account.terms
@@ -75,7 +75,7 @@ class Interpreter(Messenger):
                 "model",
                 "it has no latent site, so there is nothing to infer"
                 if some
-                else "it ran without one site of NumPyro",
+                else "it declared no site of NumPyro",
                 'Call numpyro.sample in it, such as numpyro.sample("mu", dist.Normal(0, 1)).',
             )
         unknown = self._given_dims.keys() - account.dims.keys()
@@ -108,7 +108,7 @@ class Interpreter(Messenger):
     def _latent(self, msg: Message, name: str) -> None:
         self._claim(name)
         fn = spread(msg)
-        fn = _unmasked(fn) if self._fills_gaps(name) else fn
+        fn = _without_masks(fn) if self._fills_gaps(name) else fn
         batch, event = tuple(fn.batch_shape), tuple(fn.event_shape)
         prior = Prior(fn, batch)
         constraint = prior.constraint(name)
@@ -124,10 +124,10 @@ class Interpreter(Messenger):
         msg["value"] = image.value
 
     def _fills_gaps(self, name: str) -> bool:
-        """Tell the site that `obs_mask` makes of the missing entries.
+        """Return whether this is the site that `obs_mask` makes for missing entries.
 
-        NumPyro leaves the entries that were observed without any density there. They are
-        used nowhere, so their own prior changes no other margin and makes the whole proper.
+        NumPyro gives the observed entries of that site no density. They are used nowhere, so
+        giving them their prior changes no other marginal and makes the posterior proper.
         """
         whole = name.removesuffix("_unobserved")
         return whole != name and f"{whole}_observed" in self.account.observed
@@ -147,13 +147,13 @@ class Interpreter(Messenger):
         self._enter(msg, name, "likelihood", fn.log_prob(value))
 
     def _known(self, msg: Message, name: str) -> None:
-        """Enter a site that is not observed, but whose value is settled all the same."""
+        """Enter a site that is not observed, but whose value is known."""
         self._claim(name)
         fn = spread(msg)
         value = jnp.asarray(fn.sample(None) if msg["value"] is None else msg["value"])
         self._derive(msg, name, value, fn.event_dim)
         if is_valued(fn):
-            # Of a score alone, this is a constant that nobody needs.
+            # If only a score is known, this constant has no value, and is not needed.
             self._enter(msg, name, "prior", fn.log_prob(value))
         msg["value"] = value
 
@@ -163,7 +163,7 @@ class Interpreter(Messenger):
             raise ModelError(
                 name,
                 f"its value is a {type(msg['value']).__name__}, not an array",
-                "Record each array by a numpyro.deterministic of its own.",
+                "Record each array by its own numpyro.deterministic.",
             )
         self._derive(msg, name, jnp.asarray(msg["value"]), 0)
 
@@ -182,7 +182,7 @@ class Interpreter(Messenger):
             raise ModelError(
                 name,
                 "numpyro.param is declared inside a scan or a cond",
-                "Declare it before, and use its value inside.",
+                "Declare it before the scan or cond, and use its value inside.",
             )
         event_ndims = msg["kwargs"].get("event_dim")
         if msg["value"] is not None:
@@ -195,47 +195,47 @@ class Interpreter(Messenger):
         return self.account.take(self._reader, Declaration(name, constraint, shape, dims)).value
 
     def _initial_shape(self, msg: Message, name: str) -> Shape:
-        self._lends_keys = True
+        self._gives_keys = True
         initial = jax.eval_shape(lambda: msg["fn"](*msg["args"], **msg["kwargs"]))
-        self._lends_keys = False
+        self._gives_keys = False
         if not isinstance(initial, jax.ShapeDtypeStruct):
             raise ModelError(
                 name,
-                "numpyro.param holds no single array, but the weights of a module or nothing",
-                "Declare each weight by numpyro.sample with a prior, or hold them all fixed with "
+                "the value of numpyro.param is not an array, but the weights of a module or None",
+                "Declare each weight by numpyro.sample with a prior, or fix them all with "
                 f"numpyro.handlers.substitute(model, data={{{name!r}: weights}}).",
             )
         return initial.shape
 
     def _plate(self, msg: Message) -> None:
-        """Run a subsampled plate in full, unless its indices were given."""
+        """Use all rows of a subsampled plate, unless its indices were given."""
         if msg["value"] is None:
             size, _ = msg["args"]
             msg["value"], msg["args"] = jnp.arange(size), (size, size)
             self._run_in_full.append(msg["name"])
 
     def _prng_key(self, msg: Message) -> None:
-        if self._lends_keys:
+        if self._gives_keys:
             msg["value"] = jax.random.key(0)
         elif msg["kwargs"]["rng_key"] is None:
             raise ModelError(
                 "model",
-                "it asks for a random key, so its density would be random",
-                "Fix what is drawn with numpyro.handlers.seed(model, rng_seed=0), or draw it "
-                "before and pass it as data.",
+                "it calls numpyro.prng_key, so its density would be random",
+                "Fix the key with numpyro.handlers.seed(model, rng_seed=0), or draw the random "
+                "numbers before and pass them as data.",
             )
 
     def _mutable(self, msg: Message) -> None:
         raise ModelError(
             own_name(msg),
-            "numpyro.mutable keeps a state from one run of the model to the next",
+            "numpyro.mutable carries a state from one run of the model to the next",
             "Pass the state as an argument of the model.",
         )
 
     def _control_flow(self, msg: Message) -> None:
-        """Take the series of every latent site of a scan before the scan begins."""
+        """Take the values of every latent site of a scan for all its steps, before it runs."""
         values = {}
-        for site in latents_inside(msg):
+        for site in find_series(msg):
             name = self._claim(own_name(site.message))
             self._scanned.add(name)
             shape = tuple(site.prior.shape())
@@ -243,7 +243,7 @@ class Interpreter(Messenger):
             prior = Prior(site.prior, tuple(site.prior.batch_shape))
             declaration = Declaration(name, site.constraint, shape, dims, prior)
             values[site.inner_name] = self.account.take(self._reader, declaration).value
-        hand_out(msg, values)
+        substitute_series(msg, values)
 
     def _claim(self, name: str) -> str:
         taken = {term.name for term in self.account.terms} | self.account.dims.keys()
@@ -251,8 +251,8 @@ class Interpreter(Messenger):
             raise ModelError(
                 name or repr(name),
                 "the name is declared twice" if name else "a name must not be empty",
-                'Give every site its own name; numpyro.handlers.scope(prefix="...") tells copies '
-                "apart. It goes inside the function that a scan repeats.",
+                'Give every site its own name; numpyro.handlers.scope(prefix="...") gives copies '
+                "different names. In a scan, use it inside the function that is repeated.",
             )
         if get_opaque_trace_state() != self._trace:
             raise ModelError(
@@ -271,7 +271,7 @@ class Interpreter(Messenger):
         self.account.terms.append(Term(name, role, rows, is_valued(msg["fn"])))
 
     def _axes(self, name: str, msg: Message, shape: Shape, event_ndims: int) -> Dims:
-        """Name the axes of a value: by its plates, by `event_dims`, and by the user."""
+        """Name the axes of a value: by its plates, by `event_dims`, and by the user's dims."""
         names: list[str | None] = [None] * len(shape)
         at = {len(shape) - event_ndims + f.dim: f for f in msg["cond_indep_stack"]}
         if all(axis >= 0 and shape[axis] == frame.size for axis, frame in at.items()):
@@ -280,31 +280,31 @@ class Interpreter(Messenger):
         hints = tuple(msg.get("infer", {}).get("event_dims", ()))
         last = (None,) * (len(shape) - len(hints)) + hints
         for dims in (last, self._given_dims.get(name, ())):
-            names = _filled(name, names, dims, shape)
+            names = _fill_names(name, names, dims, shape)
         for dim, size in zip(names, shape, strict=True):
-            self._settle(name, dim, size)
+            self._check_size(name, dim, size)
         return tuple(names)
 
-    def _settle(self, name: str, dim: str | None, size: int) -> None:
+    def _check_size(self, name: str, dim: str | None, size: int) -> None:
         if dim is not None and self._sizes.setdefault(dim, size) != size:
             raise ModelError(
                 name,
                 f"dimension {dim!r} has size {size} here, and {self._sizes[dim]} "
-                + ("in coords" if dim in self._coords else "at a site before"),
-                "Give every size its own name of a plate, and coords as long as the plate.",
+                + ("in coords" if dim in self._coords else "at an earlier site"),
+                "Give plates of different sizes different names, and every entry a coordinate.",
             )
 
 
 def own_name(msg: Message) -> str:
-    """Read a site's name, with the "." of our own scopes where NumPyro's write "/".
+    """Return a site's name, with "." between scopes, as ours have, instead of NumPyro's "/".
 
-    ArviZ keeps its groups apart by "/".
+    ArviZ separates its groups by "/".
     """
     return msg["name"].replace("/", ".")
 
 
-def _filled(name: str, names: list, dims: Sequence[str | None], shape: Shape) -> list:
-    """Put names on all axes, or on those that have none yet, from left to right."""
+def _fill_names(name: str, names: list, dims: Sequence[str | None], shape: Shape) -> list:
+    """Name all axes, or those that have no name yet, from left to right."""
     free = [i for i, dim in enumerate(names) if dim is None]
     axes = list(range(len(names))) if len(dims) == len(names) else free
     if dims and len(dims) != len(axes):
@@ -318,18 +318,18 @@ def _filled(name: str, names: list, dims: Sequence[str | None], shape: Shape) ->
     return [named.get(i) or old for i, old in enumerate(names)]
 
 
-def _unmasked(fn: dist.Distribution) -> dist.Distribution:
+def _without_masks(fn: dist.Distribution) -> dist.Distribution:
     if isinstance(fn, MaskedDistribution):
-        return _unmasked(fn.base_dist)
+        return _without_masks(fn.base_dist)
     if isinstance(fn, ExpandedDistribution):
-        return _unmasked(fn.base_dist).expand(fn.batch_shape)
+        return _without_masks(fn.base_dist).expand(fn.batch_shape)
     if isinstance(fn, Independent):
-        return _unmasked(fn.base_dist).to_event(fn.reinterpreted_batch_ndims)
+        return _without_masks(fn.base_dist).to_event(fn.reinterpreted_batch_ndims)
     return fn
 
 
 def _refuse_misfit(name: str, value: Array, fn: dist.Distribution, in_full: list[str]) -> None:
-    """Raise where value and distribution would make more rows than either has."""
+    """Raise if value and distribution broadcast to more rows than either has."""
     own = tuple(fn.shape())
     try:
         spread = np.broadcast_shapes(value.shape, own)
@@ -340,8 +340,8 @@ def _refuse_misfit(name: str, value: Array, fn: dist.Distribution, in_full: list
             name,
             f"the observed value has shape {value.shape}, but its distribution has batch shape "
             f"{tuple(fn.batch_shape)} and event shape {tuple(fn.event_shape)}",
-            f"The plate {in_full[-1]!r} subsamples, and runs in full here: pass every row, or make "
-            "it as long as the rows and weigh them with numpyro.handlers.scale."
+            f"The plate {in_full[-1]!r} subsamples, but all its rows are used here: pass every "
+            "row, or give the plate the size of the data and use numpyro.handlers.scale."
             if in_full
             else "Make the value's shape the batch shape followed by the event shape.",
         )

@@ -1,4 +1,4 @@
-"""A model of NumPyro as it is: its own function runs, with our handler around it."""
+"""The front end for models of NumPyro: the unchanged function runs under our handler."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +49,7 @@ class NumPyroModel(Model):
     def with_data(self, **named: Any) -> "NumPyroModel":
         """Return the same model on other arguments; the same shapes compile nothing.
 
-        Arguments first passed by position go by the names of their parameters.
+        Arguments that were first passed by position are named after their parameters.
 
         Raises:
             ModelError: The model has no such argument.
@@ -70,12 +70,12 @@ def from_numpyro(
     rules: Rules = RULES,
     **kwargs: Any,
 ) -> NumPyroModel:
-    """Make a model of a function written for NumPyro, with whatever handlers are around it.
+    """Make a model from a function written for NumPyro, with any handlers around it.
 
-    Plates name the axes of their sites. A subsampled plate runs in full, unless
+    Plates name the axes of their sites. All rows of a subsampled plate are used, unless
     `numpyro.handlers.substitute` gives its indices. `numpyro.param` is a latent site with a
-    constraint and a flat prior. A site of `numpyro.handlers.scope` has "." where NumPyro
-    writes "/".
+    constraint and a flat prior. In names, "." replaces the "/" of
+    `numpyro.handlers.scope`.
 
     Args:
         model: The function, or a handler of NumPyro around one.
@@ -87,12 +87,12 @@ def from_numpyro(
         kwargs: More of its arguments.
 
     Raises:
-        ModelError: It is no function, the arguments do not fit it, or the data hold NaN.
+        ModelError: It is not a function, it does not take the arguments, or the data hold NaN.
     """
     if not callable(model):
         raise ModelError(
             "model",
-            f"a {type(model).__name__} is no function",
+            f"{type(model).__name__} is not a function",
             "Give the function that calls numpyro.sample.",
         )
     return NumPyroModel(
@@ -117,7 +117,7 @@ def _by_name(model: Callable[..., Any], args: tuple, kwargs: Mapping[str, Any]) 
         named = dict(signature.bind(*args, **kwargs).arguments)
     except TypeError as error:
         ours = next(iter(signature.parameters), "") == "site"
-        mend = "A function of `site` goes to infer.model(f, y=y)." if ours else ""
+        mend = "For a function of `site`, use infer.model(f, y=y)." if ours else ""
         raise ModelError(
             "model", f"its arguments do not fit: {error}", f"It takes {signature}. {mend}".rstrip()
         ) from None

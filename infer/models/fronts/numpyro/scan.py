@@ -1,4 +1,4 @@
-"""The latent sites inside a scan of NumPyro: found before it runs, and drawn all together."""
+"""The latent sites inside a scan of NumPyro, which are found before it runs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -28,13 +28,13 @@ Draw = Callable[[Array], Mapping[str, Array]]
 
 
 class Series(NamedTuple):
-    """A latent site of a scan, with the time axis in front of its batch axes.
+    """A latent site of a scan for all steps, with the axis of steps in front.
 
     Attributes:
-        inner_name: Name of the site inside the scan, without the scopes around it.
+        inner_name: Name of the site inside the scan, without the scopes around the scan.
         message: Name, plates and hints of the site, as in NumPyro's message.
         constraint: Set of its values.
-        prior: What draws the whole series.
+        prior: Distribution of the whole series, which can only be drawn from.
     """
 
     inner_name: str
@@ -43,15 +43,15 @@ class Series(NamedTuple):
     prior: dist.Distribution
 
 
-def latents_inside(flow: Message) -> list[Series]:
-    """Find the latent sites of a control flow by one abstract run of it.
+def find_series(flow: Message) -> list[Series]:
+    """Find the latent sites of a control flow by running it once abstractly.
 
     Raises:
         ModelError: It is a `cond` with latent sites, or a support is computed inside.
         BijectorError: A latent site is discrete, or its support has no translation.
     """
     found: dict[str, Series] = {}
-    draw = _all_drawn_once(flow)
+    draw = _draw_together(flow)
     around = [handler for handler in reversed(_PYRO_STACK) if isinstance(handler, scope)]
 
     def note(site: Message) -> Array | None:
@@ -67,8 +67,8 @@ def latents_inside(flow: Message) -> list[Series]:
     return list(found.values())
 
 
-def hand_out(flow: Message, values: Mapping[str, Array]) -> None:
-    """Let each step of a scan read its part of the series, by their inner names."""
+def substitute_series(flow: Message, values: Mapping[str, Array]) -> None:
+    """Make each step of a scan read its part of the series, by their inner names."""
 
     def give(site: Message) -> Array | None:
         return values.get(site["name"], _exact_value(site))
@@ -97,7 +97,7 @@ def _is_exact(site: Message) -> bool:
 
 
 def _exact_value(site: Message) -> Array | None:
-    """Draw what has only one value; NumPyro would ask for a key."""
+    """Return the value of a site that has only one; NumPyro would require a key for it."""
     is_exact = _is_open(site) and _is_exact(site)
     return jnp.asarray(spread(site).sample(None)) if is_exact else None
 
@@ -113,32 +113,32 @@ def _series(flow: Message, site: Message, draw: Draw, around: list[scope]) -> Se
     if flow["fn"] is not scan_wrapper:
         raise ModelError(
             name,
-            "a latent site is declared inside cond, whose branches may declare different ones",
-            "Declare it before, in any case, and let the branches use its value.",
+            "a latent site is declared inside cond, whose branches may declare different sites",
+            "Declare it before the cond, and use its value in the branches.",
         )
     constraint = Prior(fn, ()).constraint(name)
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(constraint)):
         raise ModelError(
             name,
-            f"its support {type(constraint).__name__} has bounds that are computed, inside a scan",
-            "Scan over a site with fixed bounds, and shift or scale its value inside.",
+            f"its support {type(constraint).__name__} has bounds that are computed inside a scan",
+            "Declare a site with fixed bounds in the scan, and shift or scale its value.",
         )
     _, _, xs, length, _ = flow["args"]
     steps = jax.tree.leaves(xs)[0].shape[0] if length is None else length
-    prior = _Drawn(lambda key: draw(key)[name], (steps, *fn.batch_shape), tuple(fn.event_shape))
+    prior = _DrawsOnly(lambda key: draw(key)[name], (steps, *fn.batch_shape), tuple(fn.event_shape))
     return Series(name, _named_outside(site, around), constraint, prior)
 
 
 def _named_outside(site: Message, around: list[scope]) -> Message:
-    """Name a site and its plates as the scopes around the scan will, once it is over."""
+    """Name a site and its plates as the scopes around the scan do after it has run."""
     message = {"type": "sample"} | {key: site[key] for key in ("name", "cond_indep_stack")}
     for handler in around:
         handler.process_message(message)
     return message | {"infer": {"event_dims": site["infer"].get("event_dims", ())}}
 
 
-class _Drawn(dist.Distribution):
-    """A distribution known by its draws alone."""
+class _DrawsOnly(dist.Distribution):
+    """A distribution that can only be drawn from."""
 
     arg_constraints = {}
 
@@ -151,8 +151,8 @@ class _Drawn(dist.Distribution):
         return self._draw(key).reshape(self.shape())
 
 
-def _all_drawn_once(flow: Message) -> Draw:
-    """Draw every series of a scan at the first call, since each step leans on all of them."""
+def _draw_together(flow: Message) -> Draw:
+    """Return a function that draws all series at its first call, since steps depend on others."""
     drawn: dict[str, Array] = {}
 
     def draw(key: Array) -> Mapping[str, Array]:
