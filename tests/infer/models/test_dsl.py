@@ -276,7 +276,7 @@ def test_a_traced_value_cannot_be_static():
     def make(power):
         return infer.model(lambda site, power: None, power=infer.static(power))
 
-    with pytest.raises(infer.ModelError, match=r"power: it is static, so it is part of the program"):
+    with pytest.raises(infer.ModelError, match="power: it is static, so"):
         jax.jit(make)(2.0)
 
 

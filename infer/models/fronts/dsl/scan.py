@@ -1,18 +1,20 @@
 """Sites inside a scan: what the steps declare under one name becomes one site of the model."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from bijectors.base import Constraint, Image
 from bijectors.rule import Rules
 
+from ....counts import Count, whole
 from ....errors import ModelError
 from ...protocol.account import Account
 from ...protocol.reader import Reader
@@ -141,12 +143,27 @@ def _enter(
     return whole
 
 
-def count_steps(xs: Any, length: int | None) -> int:
-    """Count the steps of a scan.
+def find_axis(
+    xs: Any, length: Count | None, dim: str | None, coords: Mapping[str, np.ndarray]
+) -> Axis:
+    """Return the axis of steps of a scan.
 
     Raises:
-        ModelError: The arrays have different first axes, or there is neither array nor length.
+        ModelError: The arrays have different first axes, there is neither array nor length, or
+            the coords of the dimension have another length.
     """
+    length = None if length is None else whole("scan", length, 0, error=ModelError)
+    steps = _count_steps(xs, length)
+    if dim in coords and len(coords[dim]) != steps:
+        raise ModelError(
+            "scan",
+            f"dimension {dim!r} has {len(coords[dim])} coords, but the scan has {steps} steps",
+            "Make the coords as long as the axis they name.",
+        )
+    return steps, dim
+
+
+def _count_steps(xs: Any, length: int | None) -> int:
     sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(xs)} | (
         set() if length is None else {(length,)}
     )

@@ -1,52 +1,41 @@
-"""The native front end: a model is a function that declares its sites one by one."""
+"""The `site` argument of a model function, each call of which declares one quantity."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array
 
-from bijectors.base import Bijector, Shape
+from bijectors.base import Bijector
 from bijectors.rule import Rules
 from bijectors.table import RULES
 
 from ....calls import checks_arguments
-from ....counts import Count, Sizes, whole
+from ....counts import Count, Sizes
 from ....errors import ModelError
-from ...inputs.data import Data, refuse_unknown_data
 from ...inputs.foreign import as_array
 from ...inputs.labels import Labels
-from ...inputs.mistakes import refuse_unfit
-from ...inputs.precision import check_precision, refuse_nan
-from ...model import Model
 from ...priors.centering import Centered
-from ...priors.known_only import known_only
 from ...priors.prior import Prior, prior_of
-from ...priors.score import refuse_unvalued
 from ...priors.sets import set_of
 from ...protocol.account import Account
 from ...protocol.layout import (
-    Plate,
     Plates,
     as_dims,
     lay_out,
     refuse_hidden,
     refuse_row_priors,
     seen,
-    spreads_to,
     weight,
 )
-from ...protocol.minibatch import Minibatch, refuse_count
 from ...protocol.missing import gaps_of
 from ...protocol.reader import Reader
-from ...protocol.site import Declaration, Dims, Term
-from .scan import count_steps, scan
-from .strangers import PrimitiveRefusal
+from ...protocol.site import Declaration, Term
+from .axes import make_plate, name_axes, plate_size
+from .observed import broadcast_to_value
+from .scan import find_axis, scan
 
 Names = str | Sequence[str | None] | None
 
@@ -186,7 +175,10 @@ class Sites:
         """
         given = self._claim(name)
         whole = None if value is None else as_array(given, value)
-        spread = self._spread(name, prior, value, dims)
+        distribution = prior_of(prior, given)
+        spread = broadcast_to_value(
+            given, distribution, value, as_dims(dims), self._plates, self._coords
+        )
         gaps = gaps_of(given, missing, spread, self._plates)
         shown = whole if gaps is None or whole is None else gaps.hidden(whole)
         seen = self._reader.observe(given, spread, shown)
@@ -196,7 +188,7 @@ class Sites:
                 "its value is None, so nothing was observed",
                 "Give data, or predict them by infer.predict(model, posterior).",
             )
-        self._enter(self._account.observed, given, seen, as_dims(dims))
+        self._record(self._account.observed, given, seen, dims)
         if gaps is None or whole is None:
             rows = spread.log_density(seen, {})
             self._account.terms.append(Term(given, "likelihood", self._scale(rows)))
@@ -209,24 +201,11 @@ class Sites:
         self._account.terms.append(Term(gaps.name, "prior", unknown))
         return seen
 
-    def _spread(self, short: str, prior: Any, value: Any, dims: Names) -> Prior:
-        """Broadcast a distribution to the observed shape, or to the sizes of its axes."""
-        name = self._prefix + short
-        distribution = prior_of(prior, name)
-        refuse_unvalued(name, distribution)
-        own, event = tuple(distribution.batch_shape), tuple(distribution.event_shape)
-        if value is None:
-            laid = lay_out(name, own, event, as_dims(dims), self._plates, self._coords)
-            return Prior(distribution, laid.batch_shape)
-        refuse_nan(name, value)
-        check_precision(name, value)
-        return Prior(distribution, self._observed_batch(name, jnp.asarray(value), own, event))
-
     @checks_arguments("site.derive")
     def derive(self, name: str, value: Any, *, dims: Names = None) -> Array:
         """Record a quantity computed from others in the results."""
         name = self._claim(name)
-        return self._enter(self._account.derived, name, as_array(name, value), as_dims(dims))
+        return self._record(self._account.derived, name, as_array(name, value), dims)
 
     @checks_arguments("site.factor")
     def factor(self, name: str, log_density: Any) -> None:
@@ -269,22 +248,14 @@ class Sites:
                 "the plate has no size, and there are no coords of this name",
                 f"Give plate({name!r}, size), or coords={{{name!r}: [...]}}.",
             )
-        size = len(self._coords[name]) if size is None else _plate_size(name, size)
-        plate = self._seen(name, size, minibatch)
+        size = len(self._coords[name]) if size is None else plate_size(name, size)
+        plate = make_plate(name, size, minibatch, self._reader)
         outer = self._plates
         self._plates = (*outer, plate)
         try:
             yield jnp.arange(size) if plate.rows is None else plate.rows
         finally:
             self._plates = outer
-
-    def _seen(self, name: str, size: int, count: Count | None) -> Plate:
-        if count is None:
-            return Plate(name, size)
-        refuse_count(name, size, count)
-        whole = count == size
-        rows = None if whole else self._reader.rows(Minibatch(name, size, int(count)))
-        return Plate(name, size, None if whole else int(count), rows)
 
     def _scale(self, rows: Array) -> Array:
         factor = weight(self._plates)
@@ -336,15 +307,7 @@ class Sites:
             )
         self._refuse_transformed("scan")
         make_site = lambda reader, account: self._make_site(reader, account, self._prefix, None)  # noqa: E731
-        length = None if length is None else whole("scan", length, 0, error=ModelError)
-        axis = (count_steps(xs, length), dim)
-        if dim in self._coords and len(self._coords[dim]) != axis[0]:
-            raise ModelError(
-                "scan",
-                f"dimension {dim!r} has {len(self._coords[dim])} coords, but the scan has "
-                f"{axis[0]} steps",
-                "Make the coords as long as the axis they name.",
-            )
+        axis = find_axis(xs, length, dim, self._coords)
         return scan(
             step, (carry, xs), axis, reverse, make_site, self._reader, self._account, self._rules
         )
@@ -378,111 +341,8 @@ class Sites:
             )
         return name
 
-    def _enter(self, where: dict[str, Any], name: str, value: Array, dims: Dims) -> Array:
-        if len(dims) > value.ndim:
-            raise ModelError(
-                name,
-                f"dims={dims} name {len(dims)} axes of a value of shape {value.shape}",
-                "Name each axis once; None leaves one unnamed.",
-            )
-        dims = dims or self._plate_dims(value)
+    def _record(self, where: dict[str, Any], name: str, value: Array, dims: Names) -> Array:
         where[name] = value
-        self._account.dims[name] = (None,) * (value.ndim - len(dims)) + dims
-        self._fit_coords(name, value)
+        named = name_axes(name, value, as_dims(dims), self._plates, self._coords)
+        self._account.dims[name] = named
         return value
-
-    def _plate_dims(self, value: Array) -> Dims:
-        sizes = tuple(plate.seen for plate in reversed(self._plates))
-        fits = self._plates and value.shape[value.ndim - len(sizes) :] == sizes
-        return tuple(plate.name for plate in reversed(self._plates)) if fits else ()
-
-    def _fit_coords(self, name: str, value: Array) -> None:
-        partial = {plate.name for plate in self._plates if plate.rows is not None}
-        for dim, size in zip(self._account.dims[name], value.shape, strict=True):
-            if dim in self._coords and dim not in partial and len(self._coords[dim]) != size:
-                raise ModelError(
-                    name,
-                    f"dimension {dim!r} has {len(self._coords[dim])} coords, but the value "
-                    f"has shape {value.shape}",
-                    "Make the coords as long as the axis they name.",
-                )
-
-    def _observed_batch(self, name: str, value: Array, own: Shape, event: Shape) -> Shape:
-        if not spreads_to(own + event, value.shape):
-            raise ModelError(
-                name,
-                f"the observed value has shape {value.shape}, but its distribution has "
-                f"batch shape {own} and event shape {event}",
-                "Make the value's shape the batch shape followed by the event shape; to predict "
-                "other data, give None.",
-            )
-        batch = value.shape[: value.ndim - len(event)]
-        refuse_hidden(name, batch, self._plates)
-        return batch
-
-
-def _plate_size(name: str, size: Any) -> int:
-    mend = (
-        "It must be known when the program is compiled: take it from the shape of an array, or "
-        "pass a whole number or infer.static(n) to the model."
-        if isinstance(size, Tracer)
-        else "To repeat along an array x, give len(x)."
-    )
-    return whole(name, size, 0, error=ModelError, mend=mend)
-
-
-class DslModel(Model):
-    """A model written as a function of `site` and named data."""
-
-    function: Callable[..., Any] = eqx.field(static=True)
-    data: Data
-
-    def run(self, reader: Reader) -> Account:
-        account = Account()
-        with known_only(), PrimitiveRefusal():
-            self.function(Sites(reader, self.labels, account, self.rules), **self.data.tree())
-        return account
-
-    def constants(self) -> dict[str, np.ndarray]:
-        return self.data.arrays()
-
-    def with_data(self, **named: Any) -> "DslModel":
-        """Return the same model on other data; the same shapes compile nothing.
-
-        Raises:
-            ModelError: A name is not among the model's data.
-        """
-        refuse_unknown_data(named, self.data.tree())
-        return self.changed(data=self.data.replace(named))
-
-
-_NUMPYRO_MEND = (
-    "Let it take `site`, then the data by name. A function written for NumPyro goes to "
-    "infer.from_numpyro(f, y=y)."
-)
-
-
-@checks_arguments("infer.model")
-def model(
-    function: Callable[..., Any],
-    /,
-    *,
-    coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
-    rules: Rules = RULES,
-    **data: Any,
-) -> DslModel:
-    """Make a model of a function that declares sites.
-
-    Args:
-        function: Called as `function(site, **data)`; see `Sites` for what `site` does.
-        coords: Values of each named dimension.
-        rules: Table of maps, your own rules first.
-        data: Arrays and floats, which may change without compiling anything, and whole
-            numbers, strings and callables, which are part of the program.
-
-    Raises:
-        ModelError: The data hold NaN.
-    """
-    called = f"f({', '.join(['site', *data])})"
-    refuse_unfit("model", function, (None,), data, called, _NUMPYRO_MEND)
-    return DslModel(Labels(coords), rules, function, Data.of(data))

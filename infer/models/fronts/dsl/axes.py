@@ -1,0 +1,76 @@
+"""Plates of a model and the names of the axes of recorded values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array
+
+from ....counts import Count, whole
+from ....errors import ModelError
+from ...protocol.layout import Plate, Plates
+from ...protocol.minibatch import Minibatch, refuse_count
+from ...protocol.reader import Reader
+from ...protocol.site import Dims
+
+
+def make_plate(name: str, size: int, count: Count | None, reader: Reader) -> Plate:
+    """Make a plate, of which a step sees `count` rows that the reader chooses; `None` for all."""
+    if count is None:
+        return Plate(name, size)
+    refuse_count(name, size, count)
+    is_full = count == size
+    rows = None if is_full else reader.rows(Minibatch(name, size, int(count)))
+    return Plate(name, size, None if is_full else int(count), rows)
+
+
+def plate_size(name: str, size: Any) -> int:
+    """Return the size of a plate as a whole number, or refuse it."""
+    mend = (
+        "It must be known when the program is compiled: take it from the shape of an array, or "
+        "pass a whole number or infer.static(n) to the model."
+        if isinstance(size, Tracer)
+        else "To repeat along an array x, give len(x)."
+    )
+    return whole(name, size, 0, error=ModelError, mend=mend)
+
+
+def name_axes(
+    name: str, value: Array, dims: Dims, plates: Plates, coords: Mapping[str, np.ndarray]
+) -> Dims:
+    """Name the axes of a recorded value: by `dims`, or else by the plates that fit.
+
+    Raises:
+        ModelError: There are more names than axes, or coords of another length.
+    """
+    if len(dims) > value.ndim:
+        raise ModelError(
+            name,
+            f"dims={dims} name {len(dims)} axes of a value of shape {value.shape}",
+            "Name each axis once; None leaves one unnamed.",
+        )
+    dims = dims or _plate_dims(value, plates)
+    named = (None,) * (value.ndim - len(dims)) + dims
+    _refuse_other_coords(name, value, named, plates, coords)
+    return named
+
+
+def _plate_dims(value: Array, plates: Plates) -> Dims:
+    sizes = tuple(plate.seen for plate in reversed(plates))
+    fits = plates and value.shape[value.ndim - len(sizes) :] == sizes
+    return tuple(plate.name for plate in reversed(plates)) if fits else ()
+
+
+def _refuse_other_coords(
+    name: str, value: Array, dims: Dims, plates: Plates, coords: Mapping[str, np.ndarray]
+) -> None:
+    partial = {plate.name for plate in plates if plate.rows is not None}
+    for dim, size in zip(dims, value.shape, strict=True):
+        if dim in coords and dim not in partial and len(coords[dim]) != size:
+            raise ModelError(
+                name,
+                f"dimension {dim!r} has {len(coords[dim])} coords, but the value "
+                f"has shape {value.shape}",
+                "Make the coords as long as the axis they name.",
+            )
