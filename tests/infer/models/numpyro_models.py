@@ -211,7 +211,7 @@ def imputation(age, missing, survived):
 
 
 def varying_covariances(y):
-    """Plates over matrices, a Wishart, and directions drawn as NumPyro advises."""
+    """Plates over matrices, a Wishart, and directions as NumPyro recommends them."""
     precision = numpyro.sample("precision", dist.Wishart(4.0, rate_matrix=jnp.eye(2)))
     with numpyro.plate("group", 2), handlers.reparam(config={"axis": ProjectedNormalReparam()}):
         corr = numpyro.sample("corr", dist.LKJ(2, 1.5))

@@ -1,4 +1,4 @@
-"""Sites written by their prior's own location and scale: the posterior does not change."""
+"""Sites centered partly or not at all: the posterior does not change."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Names that a result could not hold are refused before anything compiles, for every front end."""
+"""Names that clash in a result are refused before anything compiles, for every front end."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -66,7 +66,7 @@ def test_derived_and_observed_sites_are_asked_too():
 
 
 def test_data_may_be_named_like_a_site():
-    """They are in another group, with axes of their own."""
+    """Data are in another group, with their own axes."""
 
     def program(site, mu, y):
         location = site("mu", dist.Normal(mu.mean(), 1))

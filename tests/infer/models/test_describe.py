@@ -1,4 +1,4 @@
-"""A model, a density and a run are shown in a line, whatever is wrong with them."""
+"""Models, densities and runs print as one line, even if something is wrong with them."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The native language: names, shapes, plates, scopes, and one log density."""
+"""The native front end: names, shapes, plates, scopes and the log density."""
 
 import jax
 import jax.numpy as jnp
@@ -213,7 +213,7 @@ def test_data_are_leaves_and_whole_numbers_are_not():
 
 
 def test_equal_values_of_different_types_are_different_programs():
-    """1, True and 1.0 are equal, and a function may tell them apart."""
+    """1, True and 1.0 are equal, but a function may distinguish them."""
     seen = []
 
     def told(site, flag):

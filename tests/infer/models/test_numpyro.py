@@ -1,4 +1,4 @@
-"""Models of NumPyro, as they are: the same log density, and every handler means what it says."""
+"""Unchanged models of NumPyro have the same log density here, under any handler."""
 
 import functools
 
@@ -24,12 +24,12 @@ from infer.models.protocol.reader import Reader
 from .numpyro_models import EFFECTS, ERRORS, EXAMPLES, eight_schools, recaptured
 
 EVERY = pytest.mark.parametrize("name", EXAMPLES)
-# The field agrees on these maps, so even the unconstrained coordinates are the same.
+# Both libraries use these maps, so even the unconstrained coordinates are the same.
 AGREED = {"Identity", "Exp", "ExpAbove", "Logistic"}
 
 
 class Handed(Reader):
-    """Hands out constrained values and nothing else, so that every term is a plain log_prob."""
+    """Returns constrained values without by-products, so that every term is a plain log_prob."""
 
     def __init__(self, values):
         self.values = values
@@ -39,7 +39,7 @@ class Handed(Reader):
 
 
 class Theirs:
-    """What NumPyro itself says of a model."""
+    """The answers of NumPyro itself for a model."""
 
     def __init__(self, model, args, kwargs):
         self.call = (model, args, kwargs)
@@ -51,12 +51,12 @@ class Theirs:
         return compute_log_probs(*self.call, values)[0]
 
     def log_density(self, values):
-        """Log density of the values by way of its unconstrained space, less its Jacobian."""
+        """Log density of the values, from the unconstrained space without its Jacobian."""
         model, args, kwargs = self.call
         trace = handlers.trace(handlers.substitute(model, values)).get_trace(*args, **kwargs)
         points, log_det = {}, 0.0
         for name, x in values.items():
-            # The potential takes a numpyro.param as it is, constrained.
+            # The potential takes the constrained value of a numpyro.param.
             is_param = trace[name]["type"] == "param"
             to = biject_to(constraints.real if is_param else trace[name]["fn"].support)
             points[name] = to.inv(x)
@@ -106,7 +106,7 @@ def assert_close(pair):
     for ours, theirs in zip(*map(jax.tree.leaves, pair), strict=True):
         scale = np.abs(theirs).max(initial=0.0)
         assert np.isfinite(scale)
-        # An entry that is zero by cancellation has no digit of its own.
+        # An entry that is zero by cancellation has no correct digit.
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-9 * scale)
 
 
@@ -125,7 +125,7 @@ def test_log_density_and_gradient_are_those_of_numpyro_in_the_constrained_space(
 
 @EVERY
 def test_log_density_and_gradient_are_those_of_numpyro_in_the_unconstrained_space(name):
-    """Each side takes off its own Jacobian at the same constrained point; ours is put back."""
+    """Each side subtracts its own Jacobian at the same constrained point; ours is added again."""
     assert_close(compared(name)["unconstrained"])
 
 
@@ -208,7 +208,7 @@ def masked_rows(y, mask):
 
 
 def test_obs_mask_makes_missing_entries_latent_sites():
-    """What is missing has its prior once, and the spare entries theirs, so all is proper."""
+    """Missing entries have their prior once, and so have the unused ones: all is proper."""
     mask = np.array([True, False, True, True])
     density = density_of(masked_rows, ROWS, mask)
     assert roles(density) == {
@@ -246,7 +246,7 @@ def test_handlers_fix_values():
     both_known = density_of(normal_mean, ROWS)(jnp.array([0.7, -0.3]))
     for density in (alone, seen):
         np.testing.assert_allclose(density(jnp.array([-0.3])), both_known, rtol=1e-12)
-    # An intervention leaves the site its prior, but its value goes nowhere.
+    # After an intervention the site keeps its prior, but its value is not used.
     rows = dist.Normal(0.7, np.exp(-0.3)).log_prob(ROWS).sum()
     np.testing.assert_allclose(done.terms(jnp.array([9.0, -0.3]))["y"], rows, rtol=1e-12)
 
@@ -405,7 +405,7 @@ def test_draws_from_the_prior_of_a_scan_follow_its_steps():
     values = jax.jit(jax.vmap(lambda key: density.constrain(density.draw_prior(key))))(keys)
     variance = 4 / 3 * (1 - 4.0**-6)
     assert abs(values["level"][:, -1].var() / variance - 1) < 5 * np.sqrt(2 / 4000)
-    # Both series come from one simulation, so the gain follows the level of its own draw.
+    # Both series come from one simulation, so the gain depends on the level of the same draw.
     noise = jnp.log(values["gain"]) - values["level"]
     np.testing.assert_allclose(noise.std(), 0.1, rtol=0.05)
 

@@ -71,7 +71,7 @@ def test_a_prior_on_a_parameterize_is_on_its_value():
     d = infer.log_density(model)
     site = d.latent[0]
     assert (site.constraint, site.bijector, site.prior) == ("Positive", "Unwrapped", "LogNormal")
-    # A log-normal value seen through exp is a normal coordinate.
+    # The coordinate of a log-normal value under exp is normal.
     truth = dist.Normal().log_prob(POSITION).sum() - (jnp.exp(POSITION) ** 2).sum()
     np.testing.assert_allclose(d(POSITION), truth, rtol=1e-12)
 

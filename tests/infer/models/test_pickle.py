@@ -83,7 +83,7 @@ def test_an_unpickled_model_compiles_nothing(name):
     position = jnp.linspace(-0.5, 0.5, densities[0].size)
     first, second = (value(d, position) for d in densities)
     assert first == second
-    # A distribution of TFP is equal to itself alone.
+    # A distribution of TFP is equal only to itself.
     assert len(calls) == (2 if name == "joint" else 1)
 
 

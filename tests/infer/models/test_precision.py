@@ -114,5 +114,5 @@ def test_harmless_rounding_gives_no_warning(value):
 def test_double_precision_changes_no_number():
     with warnings.catch_warnings(action="error"):
         for value in (LARGE, HUGE, OFFSET):
-            # A copy: JAX remembers what it made of an array in single precision.
+            # A copy, since JAX caches the array that it made in single precision.
             np.testing.assert_array_equal(infer.model(mean, y=value.copy()).constants()["y"], value)

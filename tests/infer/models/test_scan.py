@@ -1,4 +1,4 @@
-"""Sites inside a scan: the log density of the loop written out, whatever the reader."""
+"""Sites inside a scan have the log density of the unrolled loop, for every reader."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Priors known by their scores alone: what they say, and what they refuse to say."""
+"""Priors of which only the score is known have gradients but no values."""
 
 import equinox as eqx
 import jax
@@ -138,7 +138,7 @@ def refuses(model, *words, engine=None):
 
 @pytest.mark.parametrize("held", ["closed over", "inside"])
 def test_a_score_that_depends_on_another_site_is_refused(held):
-    """Of its normalizer, which depends on that site, nobody knows the gradient."""
+    """The gradient of its normalizer, which depends on that site, is unknown."""
 
     def model(site):
         tau = site("tau", dist.HalfNormal(1.0))

@@ -1,4 +1,4 @@
-"""A set may be given as NumPyro or TFP has it, wherever one of ours may."""
+"""Sets of NumPyro and TFP are accepted wherever ours are."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Joint distributions of TFP, as they are: the same log density, in both spaces."""
+"""Unchanged joint distributions of TFP have the same log density here, in both spaces."""
 
 import functools
 
@@ -43,7 +43,7 @@ def latent(density, position):
 
 
 def coordinates(density, position):
-    """The free numbers of the constrained values: a simplex has one less, a symmetric half."""
+    """The free entries of constrained values, such as half of a symmetric matrix."""
     pieces = []
     for site in density.latent:
         value = latent(density, position)[site.name]
@@ -83,7 +83,7 @@ def assert_close(pair):
     for ours, wanted in zip(*map(jax.tree.leaves, pair), strict=True):
         scale = np.abs(wanted).max(initial=0.0)
         assert np.isfinite(scale)
-        # An entry that is zero by cancellation has no digit of its own.
+        # An entry that is zero by cancellation has no correct digit.
         np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-9 * scale)
 
 
@@ -273,7 +273,7 @@ def test_wrong_joint_distributions_are_refused():
 
 
 def test_single_precision_joint_distributions_run():
-    """Parameters of Python's floats are single-precision in TFP, and stay so."""
+    """TFP makes single-precision parameters of Python's floats."""
     joint = tfd.JointDistributionSequentialAutoBatched(
         [tfd.HalfNormal(1.0, name="s"), lambda s: tfd.Normal(np.zeros(3, np.float32), s, name="y")]
     )

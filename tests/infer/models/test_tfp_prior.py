@@ -1,4 +1,4 @@
-"""A model with the distributions of TFP is the model with those of NumPyro."""
+"""A model with distributions of TFP equals the model with those of NumPyro."""
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +53,7 @@ def test_log_density_and_gradient_are_those_of_numpyro():
 
 
 def test_sample_prior_draws_from_priors_of_tfp():
-    """Two hundred draws of two sites; a false alarm in 10,000, were the key not fixed."""
+    """Two hundred draws of two sites; with a random key, a false alarm in 10,000 runs."""
     points, _ = find_starts(alone(density(tfd)), 200, np.array([0, 1], np.uint32), "prior")
     assert points.positions.dtype == np.float64
     mu, tau = points.positions[:, 0], np.exp(points.positions[:, 1])
@@ -100,7 +100,7 @@ def test_other_distributions_compute_their_own_density():
 
 
 def test_parameters_in_single_precision_do_not_stop_a_model_in_double_precision():
-    # TFP makes float32 of Python's floats, and some of its densities refuse float64 then.
+    # TFP converts Python's floats to float32, and some of its densities then refuse float64.
     model = infer.model(lambda site: site("x", tfd.GammaGamma(2.0, 2.0, 2.0), shape=(3,)))
     value, gradient = infer.log_density(model).evaluate(jnp.zeros(3))
     wanted = 3 * tfd.GammaGamma(double(2.0), double(2.0), double(2.0)).log_prob(double(1.0))

@@ -17,7 +17,7 @@ Root = tfd.JointDistributionCoroutine.Root
 
 
 class Example(NamedTuple):
-    """A joint distribution and what is observed of it."""
+    """A joint distribution and its observed values."""
 
     joint: Any
     observed: dict[str, Any]
@@ -36,7 +36,7 @@ INDEX = np.linspace(-1.0, 1.0, 6)[:, None]
 
 
 def d(*values):
-    """Make doubles: TFP makes single-precision parameters of Python's floats."""
+    """Convert to doubles, since TFP makes single-precision parameters of Python's floats."""
     return jnp.asarray(values[0] if len(values) == 1 else values, jnp.float64)
 
 
