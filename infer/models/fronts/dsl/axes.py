@@ -67,7 +67,9 @@ def _refuse_other_coords(
 ) -> None:
     partial = {plate.name for plate in plates if plate.rows is not None}
     for dim, size in zip(dims, value.shape, strict=True):
-        if dim in coords and dim not in partial and len(coords[dim]) != size:
+        if dim is None or dim in partial or dim not in coords:
+            continue
+        if len(coords[dim]) != size:
             raise ModelError(
                 name,
                 f"dimension {dim!r} has {len(coords[dim])} coords, but the value "

@@ -154,7 +154,7 @@ def find_axis(
     """
     length = None if length is None else whole("scan", length, 0, error=ModelError)
     steps = _count_steps(xs, length)
-    if dim in coords and len(coords[dim]) != steps:
+    if dim is not None and dim in coords and len(coords[dim]) != steps:
         raise ModelError(
             "scan",
             f"dimension {dim!r} has {len(coords[dim])} coords, but the scan has {steps} steps",
