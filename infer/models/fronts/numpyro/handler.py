@@ -220,7 +220,7 @@ class Interpreter(Messenger):
         elif msg["kwargs"]["rng_key"] is None:
             raise ModelError(
                 "model",
-                "it calls numpyro.prng_key, so its density would be random",
+                "it needs a random key, so its density would be random",
                 "Fix the key with numpyro.handlers.seed(model, rng_seed=0), or draw the random "
                 "numbers before and pass them as data.",
             )
