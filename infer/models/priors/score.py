@@ -148,7 +148,7 @@ def refuse_unvalued(where: str, distribution: Any) -> None:
     if not is_valued(distribution):
         raise ModelError(
             where,
-            "it is observed, but only the score of its distribution is known, which gives no "
+            "it is observed, but its distribution is known by its score alone, which gives no "
             "likelihood of the distribution's parameters",
             "Observe data from a distribution with a log density.",
         )
