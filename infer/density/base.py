@@ -279,7 +279,7 @@ class LogDensity(Target):
             missing = name in shapes
             raise ModelError(
                 name,
-                "no value is given for it" if missing else "a value is given for no such site",
+                "no value is given for it" if missing else "a value is given, but it is no site",
                 f"The latent sites are {', '.join(shapes)}.",
             )
         for name, value in given.items():
@@ -333,7 +333,7 @@ def _refuse_without_log_det(sites: tuple[Site, ...]) -> None:
         if site.why_no_log_det:
             raise ModelError(
                 site.name,
-                f"no posterior density of it exists: {site.why_no_log_det}",
+                f"it has no posterior density: {site.why_no_log_det}",
                 'Freeze it, or infer the arrays inside it; MAP(space="constrained") needs no '
                 "Jacobian.",
             )

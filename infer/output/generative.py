@@ -37,7 +37,7 @@ def refuse_unless_generative(model: Model) -> None:
         if term.role == "likelihood" and term.name not in reader.names:
             raise generative_error(
                 term.name,
-                "new data cannot be drawn for the way it is observed",
+                "new data cannot be drawn for this kind of observation",
                 "Declare it by site.observe, and do not turn latent sites into data by condition.",
             )
     if not account.observed:
