@@ -13,7 +13,7 @@ from jaxtyping import Array
 from ..calls import checks_arguments
 from ..counts import whole
 from ..errors import ModelError
-from ..models.inputs.names import listed
+from ..models.inputs.names import join_names
 from ..models.model import Model
 from ..models.survey import survey
 from ..programs.native import called
@@ -212,7 +212,7 @@ def _evaluate_gradients(density: LogDensity, positions: Any) -> Array:
 def _ask_data(trial: Trial) -> str:
     idle = [*unused_data(trial.model), *unused_coords(trial.model)]
     if idle:
-        raise ModelError(listed(idle), "nothing in the model depends on this", _DATA_MEND)
+        raise ModelError(join_names(idle), "nothing in the model depends on this", _DATA_MEND)
     return "all of them"
 
 

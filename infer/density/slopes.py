@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import warn_of_model
-from ..models.inputs.names import listed
+from ..models.inputs.names import join_names
 from ..types import Kinds, kinds
 from .base import LogDensity
 from .family import Family
@@ -73,7 +73,7 @@ def warn_of_wrong_gradients(family: Family, starts: Points, evaluate: Evaluate) 
         _known.popitem(last=False)
     for wrong in _known[program]:
         warn_of_model(
-            listed(wrong.sites),
+            join_names(wrong.sites),
             f"its slope is {wrong.by_gradient:.4g} by the gradient of the log density, but "
             f"{wrong.by_step:.4g} by finite differences",
             _NEXT,

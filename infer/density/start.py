@@ -13,7 +13,7 @@ from jaxtyping import Array
 from bijectors.errors import BijectorError
 
 from ..errors import StartError
-from ..models.inputs.names import listed
+from ..models.inputs.names import join_names
 from ..models.readers import Values
 from ..numerics import threefry
 from ..numerics.keys import wrap_key
@@ -332,7 +332,7 @@ def _refuse_unusable(family: Family, points: Points, which: str, mend: str) -> P
     at = explain_at(family.member(member), jnp.asarray(points.positions[lane]))
     first, *more = [line for line in (*at.lines, at.total) if line.trouble] or [at.total]
     names = [line.name for line in more if line is not at.total]
-    also = f"; also not finite: {listed(names)}" if names else ""
+    also = f"; also not finite: {join_names(names)}" if names else ""
     # Evaluated singly rather than in a batch, it may be finite after all.
     found = f"its {first.trouble or 'log density is not finite'}, {which} {at.point}{also}"
     if infinite := _describe_infinite_data(family.member(member)):

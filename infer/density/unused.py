@@ -15,7 +15,7 @@ from ..models.abstract import abstract
 from ..models.changes.change import Wrapper
 from ..models.inputs.data import Data, leaf_names
 from ..models.inputs.labels import Labels
-from ..models.inputs.names import listed
+from ..models.inputs.names import join_names
 from ..models.model import Model
 from ..programs.rewrite import CALLS
 from ..types import Kinds, kinds
@@ -33,7 +33,7 @@ def warn_of_unused(model: Model) -> None:
     data, coords, dims = _find_unused(kinds(model))
     if data:
         warn_of_model(
-            listed(data),
+            join_names(data),
             "the model is given these data, but neither its log density nor its derived values "
             "depend on them",
             "Use them, for example in site.observe, or leave them out.",
@@ -42,7 +42,7 @@ def warn_of_unused(model: Model) -> None:
         close = get_close_matches(name, dims, 1)
         warn_of_model(
             f"coords[{name!r}]",
-            f"no site has this dimension; the dimensions are {listed(dims) or 'none'}",
+            f"no site has this dimension; the dimensions are {join_names(dims) or 'none'}",
             f"Did you mean {close[0]!r}?" if close else "Name it in dims=, or leave it out.",
         )
 

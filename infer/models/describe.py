@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bijectors.base import Shape
 
-from .inputs.names import listed
+from .inputs.names import join_names
 from .protocol.site import Site
 
 # Names of one kind that the short description of a model lists.
@@ -16,10 +16,10 @@ def summarized(kind: str, sites: Iterable[Site], data: Mapping[str, Shape]) -> s
     by_role: dict[str, list[str]] = {}
     for site in sites:
         by_role.setdefault(site.role, []).append(_shaped(site.name, site.shape))
-    parts = [listed(names, NAMED) for role, names in by_role.items() if role == "latent"]
-    parts += [f"{r} {listed(names, NAMED)}" for r, names in by_role.items() if r != "latent"]
+    parts = [join_names(names, NAMED) for role, names in by_role.items() if role == "latent"]
+    parts += [f"{r} {join_names(names, NAMED)}" for r, names in by_role.items() if r != "latent"]
     if data:
-        parts.append(f"data {listed((_shaped(*pair) for pair in data.items()), NAMED)}")
+        parts.append(f"data {join_names((_shaped(*pair) for pair in data.items()), NAMED)}")
     return f"{kind}({'; '.join(parts)})"
 
 

@@ -17,7 +17,7 @@ from .abstract import abstract, sites_of
 from .describe import described, summarized
 from .html import html_table
 from .inputs.labels import Labels
-from .inputs.names import matching
+from .inputs.names import match_names
 from .inputs.stacked import count_stacked, refuse_stacked, shapes_of
 from .protocol.account import Account
 from .protocol.reader import Reader
@@ -185,7 +185,7 @@ class Model(eqx.Module):
     def selected(self, selector: Any, names: Sequence[str]) -> list[str]:
         """List which names a glob or a predicate selects."""
         if isinstance(selector, str):
-            return matching(selector, names)
+            return match_names(selector, names)
         return [name for name in names if selector(name)]
 
     def initial_values(self) -> dict[str, Array]:

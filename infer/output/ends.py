@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..density.base import LogDensity
-from ..models.inputs.names import listed
+from ..models.inputs.names import join_names
 from .surroundings import Probe, Rise, find_rise, find_same_mode, name_most_changed, tolerance
 
 # Absolute unconstrained value beyond which a value is at the edge of its set: exp(-16) is 1e-7.
@@ -85,9 +85,9 @@ def _find_problems(
     if len(others) and ends.density.has_value:
         yield (
             f"{len(others)} of {len(same)} searches ended equally high at other places (from start "
-            f"{listed(map(str, others), MAX_NAMED)}): there are several modes, or the log density "
-            "is flat between them. every_value has them all. A prior separates them, or an order "
-            "(bijectors.Ordered) if components can be exchanged."
+            f"{join_names(map(str, others), MAX_NAMED)}): there are several modes, or the log "
+            "density is flat between them. every_value has them all. A prior separates them, or an "
+            "order (bijectors.Ordered) if components can be exchanged."
         )
     elif same.sum() == 1 and len(same) > 1:
         yield (
@@ -140,7 +140,7 @@ def _describe_edge(ends: Ends) -> str:
             if alone
             else f"{site.name} approaches the edge of its set"
         )
-    return listed(found, MAX_NAMED)
+    return join_names(found, MAX_NAMED)
 
 
 def _round_to_edge(value: Any) -> str:

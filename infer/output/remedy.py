@@ -3,7 +3,7 @@
 from ..density.base import LogDensity
 from ..density.funnels import find_funnel_sites
 from ..engines.base import Engine
-from ..models.inputs.names import listed
+from ..models.inputs.names import join_names
 
 # Maximum number of sites that are named.
 MAX_NAMED = 5
@@ -16,7 +16,7 @@ def advise_non_centered(density: LogDensity | None) -> str:
         return ""
     them = "it" if len(names) == 1 else "them"
     return (
-        f"the scale of {listed(names, MAX_NAMED)} depends on other sites: write {them} "
+        f"the scale of {join_names(names, MAX_NAMED)} depends on other sites: write {them} "
         "non-centered (centered=False, or LocScaleReparam in a NumPyro model)"
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..density.base import LogDensity
-from ..models.inputs.names import listed
+from ..models.inputs.names import join_names
 from ..programs.native import Program, prepare, program
 
 # Points evaluated by one call of the program.
@@ -185,4 +185,4 @@ def _largest_curvature_in_subspace(probe: Probe) -> tuple[float, np.ndarray]:
 def name_most_changed(density: LogDensity, direction: np.ndarray) -> str:
     """Name the coordinates that a direction changes at least half as much as any other."""
     size, labels = np.abs(direction), density.labels()
-    return listed([labels[i] for i in np.flatnonzero(size >= 0.5 * size.max())], 3)
+    return join_names([labels[i] for i in np.flatnonzero(size >= 0.5 * size.max())], 3)

@@ -16,7 +16,7 @@ from ..engines.base import Engine
 from ..engines.hmc import HMC
 from ..engines.nuts import NUTS
 from ..errors import EngineError
-from ..models.inputs.names import listed
+from ..models.inputs.names import join_names
 from ..models.model import Model
 from ..numerics.metric import default_rank
 
@@ -149,7 +149,7 @@ def _choose_energy(facts: Facts) -> tuple[Literal["value", "path"], str]:
         return "value", ""
     # Without a value, energies along the path still give the right posterior: see
     # docs/score_priors.md.
-    names = listed(map(repr, facts.unvalued), 3)
+    names = join_names(map(repr, facts.unvalued), 3)
     return "path", f"energies are integrated along the path: only the score of {names} is known"
 
 

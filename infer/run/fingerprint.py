@@ -15,7 +15,7 @@ from ..density.base import LogDensity
 from ..density.family import Family
 from ..engines.base import Engine
 from ..errors import RunError
-from ..models.inputs.names import listed
+from ..models.inputs.names import join_names
 from ..models.inputs.precision import on_device
 from ..target import Components
 from ..types import Vector
@@ -76,7 +76,7 @@ def refuse_others(made_for: Fingerprint, family: Family, engine: Engine) -> None
     if others:
         raise RunError(
             "state",
-            f"it belongs to other values of {listed(_names(family, here, others))}",
+            f"it belongs to other values of {join_names(_names(family, here, others))}",
             f"Resume with the data of the run that was stopped. {BEGIN_AGAIN}",
         )
     if made_for.program != here.program:

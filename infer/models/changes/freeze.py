@@ -14,7 +14,7 @@ from bijectors.rule import Rules
 
 from ...errors import ModelError
 from ..abstract import latent_names
-from ..inputs.names import listed
+from ..inputs.names import join_names
 from ..inputs.precision import on_device
 from ..model import Model
 from ..origins import translating
@@ -153,7 +153,7 @@ def freeze(
             found |= _known(_selected(model, selector, names), known)
     refuse_unknown(given, names)
     if not found and not given:
-        raise ModelError("freeze", "no site is named", f"The sites are {listed(names)}.")
+        raise ModelError("freeze", "no site is named", f"The sites are {join_names(names)}.")
     new = {name: as_value(name, value) for name, value in (found | given).items()}
     return frozen(whole, held | new)
 
@@ -203,7 +203,7 @@ def refuse_unknown(given: Mapping[str, Any], names: Sequence[str]) -> None:
         raise ModelError(
             name,
             "a value is given to hold it at, but the model has no such latent site",
-            f"The latent sites are {listed(names)}.",
+            f"The latent sites are {join_names(names)}.",
         )
 
 
@@ -213,8 +213,8 @@ def _selected(model: Model, selector: Any, names: Sequence[str]) -> list[str]:
         raise ModelError(
             repr(selector) if isinstance(selector, str) else "selector",
             "it selects no site",
-            f"The sites are {listed(names)}; in a glob * stays within one step of a path, and ** "
-            "spans any number.",
+            f"The sites are {join_names(names)}; in a glob * stays within one step of a path, and "
+            "** spans any number.",
         )
     return chosen
 

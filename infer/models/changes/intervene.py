@@ -13,7 +13,7 @@ from bijectors.base import Image
 
 from ...errors import ModelError
 from ..abstract import latent_names
-from ..inputs.names import listed
+from ..inputs.names import join_names
 from ..inputs.precision import on_device
 from ..model import Model
 from ..origins import translating
@@ -68,7 +68,7 @@ class Intervened(Holding):
             raise ModelError(
                 name,
                 "do sets it, but the model has no such site",
-                f"Its sites are {listed(sorted(known))}.",
+                f"Its sites are {join_names(sorted(known))}.",
             )
         account.declarations = [d for d in account.declarations if d.name not in names]
         account.terms = [term for term in account.terms if term.name not in names]

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from ...errors import ModelError
 from ..abstract import account_of
-from ..inputs.names import listed, matching
+from ..inputs.names import join_names, match_names
 from ..inputs.precision import on_device
 from ..model import Model
 from ..protocol.account import Account
@@ -115,7 +115,7 @@ def _text(name: str, power: str) -> str:
 
 
 def _selects(selector: str, name: str, role: str) -> bool:
-    return selector in (WHOLE, role) or bool(matching(selector, [name]))
+    return selector in (WHOLE, role) or bool(match_names(selector, [name]))
 
 
 def _a_power(selector: str, power: Any) -> Array:
@@ -133,7 +133,7 @@ def _a_power(selector: str, power: Any) -> Array:
 
 def _refuse_misfits(made: View, terms: Sequence[Term]) -> None:
     """Raise where a selector selects nothing, or a term has two powers or none to have."""
-    names = listed(f"{term.name} ({term.role})" for term in terms)
+    names = join_names(f"{term.name} ({term.role})" for term in terms)
     for selector in (*made.chosen, *made.powers):
         if not isinstance(selector, str) or not any(
             _selects(selector, term.name, term.role) for term in terms

@@ -19,7 +19,7 @@ from ...calls import checks_arguments
 from ...errors import ModelError
 from ..inputs.data import Data, refuse_unknown_data
 from ..inputs.labels import Labels
-from ..inputs.names import listed
+from ..inputs.names import join_names
 from ..inputs.partition import StaticByIdentity
 from ..model import Model
 from ..priors.from_tfp import as_numpyro, is_a, is_joint
@@ -100,7 +100,7 @@ class _Walk:
                 raise ModelError(
                     name,
                     f"{what} name it, but there is no such part",
-                    f"The parts are {listed(names)}.",
+                    f"The parts are {join_names(names)}.",
                 )
 
     def _value(self, joint: Any, name: str, part: Any) -> Any:

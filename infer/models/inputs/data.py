@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import ModelError
 from .foreign import refuse_foreign
-from .names import listed
+from .names import join_names
 from .partition import Partition, is_array_like, partition_input, restore_leaf
 
 
@@ -119,7 +119,7 @@ def refuse_unknown_data(
     unknown = named.keys() - set(known)
     if unknown:
         raise ModelError(
-            min(unknown), f"the model has no such {kind}", f"It takes {listed(known)}."
+            min(unknown), f"the model has no such {kind}", f"It takes {join_names(known)}."
         )
 
 

@@ -8,7 +8,7 @@ _WILDCARDS = {"**.": r"(?:.*\.)?", ".**": r"(?:\..*)?", "**": ".*", "*": r"[^.]*
 _SPLIT = re.compile("(" + "|".join(map(re.escape, _WILDCARDS)) + ")")
 
 
-def matching(glob: str, names: Iterable[str]) -> list[str]:
+def match_names(glob: str, names: Iterable[str]) -> list[str]:
     """List the names that a glob matches in full, in their order.
 
     "layers.*.weight" matches "layers.0.weight"; "**.weight" matches a weight anywhere. A
@@ -20,7 +20,7 @@ def matching(glob: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if name == glob or pattern.fullmatch(name)]
 
 
-def listed(names: Iterable[str], most: int = 12) -> str:
+def join_names(names: Iterable[str], most: int = 12) -> str:
     """Join names for an error; of many names, only the first `most`."""
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""

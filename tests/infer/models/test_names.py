@@ -2,7 +2,7 @@
 
 import pytest
 
-from infer.models.inputs.names import listed, matching
+from infer.models.inputs.names import join_names, match_names
 
 NAMES = ["scale", "left.scale", "left.kernel.scale", "left.period", "layers.0.weight", "a*b"]
 
@@ -25,9 +25,9 @@ NAMES = ["scale", "left.scale", "left.kernel.scale", "left.period", "layers.0.we
     ],
 )
 def test_a_glob_matches_full_names_step_by_step(glob, found):
-    assert matching(glob, NAMES) == found
+    assert match_names(glob, NAMES) == found
 
 
 def test_long_lists_of_names_are_truncated():
-    assert listed("abc") == "a, b, c"
-    assert listed(map(str, range(20))).endswith("11 and 8 more")
+    assert join_names("abc") == "a, b, c"
+    assert join_names(map(str, range(20))).endswith("11 and 8 more")

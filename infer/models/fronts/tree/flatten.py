@@ -15,7 +15,7 @@ from bijectors.base import Constraint, Shape
 from ....errors import ModelError
 from ...inputs.data import Marked
 from ...inputs.foreign import holds_numbers
-from ...inputs.names import matching
+from ...inputs.names import match_names
 from ...inputs.partition import is_array_like, refuse_traced
 from .objects import ObjectNode, expose, rebuild
 from .parameter import READERS, Parameter, Read, spread_frozen
@@ -86,7 +86,7 @@ class FlatTree:
         A leaf that is the same array as an earlier one counts as that one.
         """
         if isinstance(selector, str):
-            chosen = set(matching(selector, [leaf.name for leaf in self.leaves]))
+            chosen = set(match_names(selector, [leaf.name for leaf in self.leaves]))
             found = [i for i, leaf in enumerate(self.leaves) if leaf.name in chosen]
         elif _takes_two(selector):
             arrays = [(i, leaf) for i, leaf in enumerate(self.leaves) if leaf.is_array]
@@ -195,7 +195,7 @@ def _tree_leaf(name: str, value: Any, parameter: Parameter | None) -> TreeLeaf:
 
 def _wrappers_named_in_parts(whole: Any, wrappers: WrapperIndex, globs: Sequence[str]) -> list[Any]:
     """List the wrappers whose parts match a glob while they themselves do not."""
-    is_named = lambda path: any(matching(glob, [_name(path)]) for glob in globs)  # noqa: E731
+    is_named = lambda path: any(match_names(glob, [_name(path)]) for glob in globs)  # noqa: E731
     found = []
     for path, node in jax.tree_util.tree_flatten_with_path(whole, is_leaf=wrappers.is_end)[0]:
         if wrappers.is_wrapper(node) and not is_named(path):

@@ -18,7 +18,7 @@ from bijectors.sets.complex import Complex
 from bijectors.sets.real import Real
 
 from ....errors import ModelError
-from ...inputs.names import listed
+from ...inputs.names import join_names
 from ...inputs.partition import Partition
 from ...inputs.precision import on_device
 from ...priors.prior import Prior, prior_of
@@ -182,7 +182,8 @@ class LeafSite(eqx.Module):
             raise ModelError(
                 self.name,
                 f"its prior or set uses {error}, which has no value before it",
-                f"It may use {listed(values)}; leaves with such functions come after all others.",
+                f"It may use {join_names(values)}; leaves with such functions come after all "
+                "others.",
             ) from error
 
     def _refuse(self, constraint: Constraint, prior: Prior | None) -> None:

@@ -19,7 +19,7 @@ from ...inputs.data import Data
 from ...inputs.foreign import as_array
 from ...inputs.labels import Labels
 from ...inputs.mistakes import refuse_unfit
-from ...inputs.names import listed
+from ...inputs.names import join_names
 from ...inputs.partition import Partition
 from ...model import Model
 from ...protocol.account import Account
@@ -139,7 +139,7 @@ class TreeModel(Model):
                 missing[0],
                 "no value is given for it",
                 "Give a result of this model, with the same leaves frozen; this one has values for "
-                f"{listed(values)}.",
+                f"{join_names(values)}.",
             )
         put = {}
         for site in self.sites:

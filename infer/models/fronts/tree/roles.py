@@ -8,7 +8,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 from ....errors import ModelError
-from ...inputs.names import listed
+from ...inputs.names import join_names
 from ...inputs.partition import Partition, is_number, partition_input
 from ...priors.score import is_valued
 from ...protocol.table import Row
@@ -111,7 +111,7 @@ def assign_roles(flat: FlatTree, given: Sequence[tuple[Selector, Any]], rest: An
     if left:
         raise ModelError(
             "leaves",
-            f"no role is given for {listed(map(str, left))}",
+            f"no role is given for {join_names(map(str, left))}",
             'Give each a role in `leaves`: an infer.Leaf, "frozen", "data" or "static"; or '
             'rest="frozen" for all of them.',
         )
@@ -160,7 +160,7 @@ def _select(flat: FlatTree, selector: Selector, spec: Spec, text: str) -> list[i
     raise ModelError(
         text,
         "it selects no leaf of the tree",
-        f"The leaves are {listed(leaf.name for leaf in flat.leaves)}; in a glob * stays within "
+        f"The leaves are {join_names(leaf.name for leaf in flat.leaves)}; in a glob * stays within "
         "one step of a path, and ** spans any number.",
     )
 
