@@ -15,7 +15,6 @@ from bijectors.joint import Joint
 from ..calls import checks_arguments
 from ..errors import ModelError
 from ..models.abstract import abstract, entries
-from ..models.changes.view import described
 from ..models.model import Model
 from ..models.protocol.account import Account
 from ..models.protocol.minibatch import Minibatch

@@ -20,7 +20,7 @@ from ..numerics.line_integral import (
     restarted,
 )
 from ..numerics.metric import Metric
-from ..numerics.no_u_turn import Choice, Slots, Tree
+from ..numerics.no_u_turn import Candidate, Slots, Tree
 from ..numerics.step_size import StepSize
 from ..target import Components, Target
 from ..types import Scalar, Vector
@@ -176,7 +176,7 @@ def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:
     return state._replace(tree=tree, step_size=step_size, reference=reference)
 
 
-def _forget_trial(searching: Array, tree: Tree, start: Choice) -> Tree:
+def _forget_trial(searching: Array, tree: Tree, start: Candidate) -> Tree:
     """Let a trial step of the search leave the chain where it was."""
     chosen = jax.tree.map(lambda old, new: jnp.where(searching, old, new), start, tree.chosen)
     return tree._replace(chosen=chosen)

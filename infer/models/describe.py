@@ -27,7 +27,7 @@ def _shaped(name: str, shape: Shape) -> str:
     return name + (f"[{', '.join(map(str, shape))}]" if shape else "")
 
 
-def described(sites: Sequence[Site]) -> str:
+def describe_sites(sites: Sequence[Site]) -> str:
     """Write a paragraph for each latent site."""
     return "\n".join(line for site in sites if site.role == "latent" for line in _lines(site))
 

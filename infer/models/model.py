@@ -14,7 +14,7 @@ from bijectors.rule import Rules
 
 from ..errors import ModelError
 from .abstract import abstract, sites_of
-from .describe import described, summarized
+from .describe import describe_sites, summarized
 from .html import html_table
 from .inputs.labels import Labels
 from .inputs.names import match_names
@@ -210,7 +210,7 @@ class Model(eqx.Module):
 
     def describe(self) -> str:
         """Say of each latent site its set, map and prior, and in which space they live."""
-        return described(sites_of(self))
+        return describe_sites(sites_of(self))
 
     def more_rows(self) -> tuple[Row, ...]:
         """Rows of `table` for what is no site."""

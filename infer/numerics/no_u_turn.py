@@ -20,7 +20,7 @@ from .line_integral import Path
 Slots = Float[Array, "slots 3 size"]
 
 
-class Choice(NamedTuple):
+class Candidate(NamedTuple):
     """A leaf that may become the draw; `log_weight` is the start's energy minus its own."""
 
     position: Vector
@@ -52,7 +52,7 @@ class Subtree(NamedTuple):
     leaf: Int[Array, ""]
     log_weight: Scalar
     momentum_sum: Vector
-    offered: Choice
+    offered: Candidate
 
 
 class Tree(NamedTuple):
@@ -76,7 +76,7 @@ class Tree(NamedTuple):
     ends: Ends
     log_weight: Scalar
     momentum_sum: Vector
-    chosen: Choice
+    chosen: Candidate
     subtree: Subtree
     side: Int[Array, ""]
     depth: Int[Array, ""]
@@ -95,7 +95,7 @@ def no_slots(max_depth: int, like: Vector) -> Slots:
 def begin(point: PhasePoint) -> Tree:
     """Make the tree of one leaf."""
     zero = jnp.zeros_like(point.log_density)
-    choice = Choice(point.position, point.gradient, point.log_density, zero, point.path)
+    choice = Candidate(point.position, point.gradient, point.log_density, zero, point.path)
     ends = jax.tree.map(lambda a: jnp.stack([a, a]), _end(point))
     none, no = jnp.int32(0), jnp.asarray(False)
     return Tree(
@@ -104,7 +104,7 @@ def begin(point: PhasePoint) -> Tree:
     )  # fmt: skip
 
 
-def _empty(choice: Choice) -> Subtree:
+def _empty(choice: Candidate) -> Subtree:
     nothing = jnp.full_like(choice.log_density, -jnp.inf)
     return Subtree(jnp.int32(0), nothing, jnp.zeros_like(choice.position), choice)
 
@@ -173,7 +173,7 @@ def join(
 def _offer(subtree: Subtree, point: PhasePoint, log_weight: Scalar, uniform: Scalar) -> Subtree:
     total = jnp.logaddexp(subtree.log_weight, log_weight)
     take = jnp.log(uniform) < log_weight - total
-    new = Choice(point.position, point.gradient, point.log_density, log_weight, point.path)
+    new = Candidate(point.position, point.gradient, point.log_density, log_weight, point.path)
     return Subtree(
         subtree.leaf + 1,
         total,
@@ -182,7 +182,7 @@ def _offer(subtree: Subtree, point: PhasePoint, log_weight: Scalar, uniform: Sca
     )
 
 
-def _pick(condition: Bool[Array, ""], one: Choice, other: Choice) -> Choice:
+def _pick(condition: Bool[Array, ""], one: Candidate, other: Candidate) -> Candidate:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
 
 

@@ -80,7 +80,7 @@ def view(model: Model, selectors: Sequence[Any], powers: Mapping[str, Any]) -> V
     return made
 
 
-def described(model: Model) -> str:
+def describe_view(model: Model) -> str:
     """Say which view of a posterior a model is: "posterior", "prior * likelihood^0.5"."""
     is_view = lambda node: isinstance(node, View)  # noqa: E731
     if not any(map(is_view, jax.tree.leaves(model, is_leaf=is_view))):
