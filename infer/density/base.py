@@ -15,6 +15,7 @@ from bijectors.joint import Joint
 from ..calls import checks_arguments
 from ..errors import ModelError
 from ..models.abstract import abstract, entries
+from ..models.changes.view import describe_view
 from ..models.model import Model
 from ..models.protocol.account import Account
 from ..models.protocol.minibatch import Minibatch
@@ -108,7 +109,7 @@ class LogDensity(Target):
         Its terms come first, by role or name, then the space on which it is a density.
         """
         space = "unconstrained" if self.jacobian else "constrained"
-        return f"{described(self.model)}, {space}"
+        return f"{describe_view(self.model)}, {space}"
 
     @property
     def latent(self) -> tuple[Site, ...]:
