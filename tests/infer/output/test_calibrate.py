@@ -164,7 +164,7 @@ def test_simulations_that_overflow_are_named():
         rate = site("rate", dist.LogNormal(0.0, 1e3))
         site.observe("y", dist.Normal(rate, 1.0), y)
 
-    refused(infer.model(wild, y=np.zeros(2)), "rate: ", "not finite")
+    refused(infer.model(wild, y=np.zeros(2)), "rate: ", "non-finite")
 
 
 def schools(site, error, effect):

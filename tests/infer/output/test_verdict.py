@@ -73,7 +73,7 @@ def test_divergences_are_counted_and_stuck_chains_are_named():
     assert only.endswith("Raise target_acceptance (it is 0.8).")
     diverging[2] = True
     stuck, count = findings({"mu": good()}, diverging=diverging)
-    assert "chain 2 diverged: stuck" in stuck
+    assert "chain 2 diverged, so nothing moved" in stuck
     assert count.startswith("502 of 2000")
 
 
@@ -148,8 +148,8 @@ def test_quantities_whose_chains_disagree_are_named():
     theta[1, :, 2] += 3
     found = findings({"mu": good(), "theta": theta})
     assert found[0].startswith(f"R-hat is up to {float(az.rhat(theta[..., 2])):.3f}")
-    assert "of theta[c]: " in found[0]
-    assert "of theta[c]: " in found[1]
+    assert "for theta[c]: " in found[0]
+    assert "for theta[c]: " in found[1]
     assert "effective sample size" in found[1]
 
 
@@ -166,8 +166,8 @@ def test_chains_of_different_scale_and_heavy_tails_are_found():
     wide[0] *= 4
     heavy = np.random.default_rng(0).standard_cauchy((CHAINS, DRAWS))
     heavy[0] += 2
-    assert "of wide:" in findings({"wide": wide} | {f"x{i}": good(seed=i) for i in range(9)})[0]
-    assert "of heavy:" in findings({"heavy": heavy, "mu": good()})[0]
+    assert "for wide:" in findings({"wide": wide} | {f"x{i}": good(seed=i) for i in range(9)})[0]
+    assert "for heavy:" in findings({"heavy": heavy, "mu": good()})[0]
 
 
 def test_the_coarse_screen_misses_nothing_that_arviz_rejects():
@@ -256,7 +256,7 @@ def test_chains_that_disagree_on_the_circle_are_found_and_others_are_not():
     near = np.angle(np.exp(1j * (np.pi - 0.01 + 0.001 * good() + 0.02 * (turn > 7))))
     posterior = mark_angles(xarray.Dataset({"phi": (names, near)}), ["phi"])
     assert findings_of(posterior)[0].startswith("R-hat is up to")
-    assert "of sin phi: " in findings_of(posterior)[0]
+    assert "for sin phi: " in findings_of(posterior)[0]
     same = mark_angles(
         xarray.Dataset({"phi": (names, np.angle(np.exp(1j * (3.1 + good()))))}), ["phi"]
     )
