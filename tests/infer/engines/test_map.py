@@ -179,7 +179,7 @@ def test_modes_of_one_height_are_told_apart():
     share = int((ends == ends[found.start]).sum())
     assert 0 < share < 16
     assert f"reached from {share} of 16 starts" in repr(found)
-    assert f"{16 - share} of 16 searches ended as high at other places" in found.findings[0]
+    assert f"{16 - share} of 16 searches ended equally high at other places" in found.findings[0]
     np.testing.assert_array_equal(found.every_same, ends == ends[found.start])
 
 

@@ -61,4 +61,4 @@ def test_a_chain_alone_executes_what_it_uses():
 def test_what_waiting_cost_is_told():
     report = infer.Slowness({"sampling": 1.0}, 1e-3, 100, 120, 0, 1, ((7, 20),), 0.0, None)
     assert report.waste == 1.2
-    assert "1.20 gradients executed for each one used" in str(report)
+    assert "1.20 gradients were executed for each one used" in str(report)
