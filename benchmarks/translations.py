@@ -165,7 +165,7 @@ def spell(bijector: bj.Bijector) -> str:
         return spell(bijector.each)
     fields = [field if isinstance(field, tuple) else (field,) for field in vars(bijector).values()]
     parts = [part for field in fields for part in field if isinstance(part, bj.Bijector)]
-    inside = f"({', '.join(map(spelled, parts))})" if parts else ""
+    inside = f"({', '.join(map(spell, parts))})" if parts else ""
     return type(bijector).__name__ + inside
 
 

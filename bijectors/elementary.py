@@ -121,8 +121,8 @@ def sum_tolerance(value: Num[Array, "..."], axis: int = -1) -> float:
     return 8 * math.sqrt(value.shape[axis]) * float(jnp.finfo(value.dtype).eps)
 
 
-def is_surely_definite(matrix: Float[Array, "... k k"]) -> Bool[Array, "..."]:
-    """Return whether symmetric matrices are positive definite by more than rounding errors.
+def is_positive_definite(matrix: Float[Array, "... k k"]) -> Bool[Array, "..."]:
+    """Return whether matrices are symmetric, and positive definite by more than rounding errors.
 
     A computed Cholesky factor is the exact factor of a matrix whose entries differ by about k
     units in the last place of sqrt(a_ii a_jj). So the matrix is factorized with its diagonal
@@ -131,9 +131,10 @@ def is_surely_definite(matrix: Float[Array, "... k k"]) -> Bool[Array, "..."]:
 
     Source: Rump (2006), "Verification of positive definiteness"; Higham (2002), Theorem 10.7.
     """
+    symmetric = jnp.all(matrix == jnp.swapaxes(matrix, -2, -1), (-2, -1))
     order = matrix.shape[-1]
     lowered = 1 - (order + 1) * jnp.finfo(matrix.dtype).eps * jnp.eye(order, dtype=matrix.dtype)
-    return jnp.isfinite(jnp.linalg.cholesky(matrix * lowered)).all((-2, -1))
+    return symmetric & jnp.isfinite(jnp.linalg.cholesky(matrix * lowered)).all((-2, -1))
 
 
 def triangle_order(entries: int) -> int:

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Num
 
-from .base import Constraint, Shape
+from .base import Bijector, Constraint, Shape
 from .errors import BijectorError
 from .registry import BijectorChoice, bijector_for
 from .rule import Rules
@@ -43,8 +43,8 @@ def unconstrained_shape(
 
     By default, `shape` is the shape that the set declares.
     """
-    shape = constraint.declared_shape if shape is None else shape
-    return bijector_for(constraint, shape, choice, rules).unconstrained_shape(shape)
+    bijector, shape = _find_bijector(constraint, shape, choice, rules)
+    return bijector.unconstrained_shape(shape)
 
 
 def feasible_point(
@@ -57,8 +57,7 @@ def feasible_point(
 
     For a redundant map, under which zero has no image, it is the image of ones.
     """
-    shape = constraint.declared_shape if shape is None else shape
-    bijector = bijector_for(constraint, shape, choice, rules)
+    bijector, shape = _find_bijector(constraint, shape, choice, rules)
     fill = jnp.ones if bijector.is_redundant else jnp.zeros
     return bijector.forward(fill(bijector.unconstrained_shape(shape)))
 
@@ -71,6 +70,13 @@ def coordinate_labels(
     rules: Rules = RULES,
 ) -> list[str]:
     """Name every unconstrained number of a value: "mu", "w[0]", "L[2,1]"."""
-    shape = constraint.declared_shape if shape is None else shape
-    entries = bijector_for(constraint, shape, choice, rules).entries(shape)
+    bijector, shape = _find_bijector(constraint, shape, choice, rules)
+    entries = bijector.entries(shape)
     return [f"{name}[{','.join(map(str, entry))}]" if entry else name for entry in entries]
+
+
+def _find_bijector(
+    constraint: Constraint, shape: Shape | None, choice: BijectorChoice, rules: Rules
+) -> tuple[Bijector, Shape]:
+    shape = constraint.declared_shape if shape is None else shape
+    return bijector_for(constraint, shape, choice, rules), shape
