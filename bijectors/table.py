@@ -26,7 +26,6 @@ from .sets.bounds import (
     GreaterThan as GreaterThan,
     LessThan as LessThan,
 )
-from .sets.budget import Budget as Budget, ScaledSoftmax as ScaledSoftmax
 from .sets.cholesky import LowerCholesky as LowerCholesky, PositiveDiagonal as PositiveDiagonal
 from .sets.circulant import (
     ExpSpectrum as ExpSpectrum,
@@ -60,7 +59,6 @@ from .sets.positive_ordered import (
     PositiveOrdered as PositiveOrdered,
 )
 from .sets.real import Identity as Identity, Real as Real
-from .sets.signed_unit import AlgebraicSigmoid as AlgebraicSigmoid, SignedUnit as SignedUnit
 from .sets.simplex import (
     Simplex as Simplex,
     SoftmaxALR as SoftmaxALR,
@@ -322,13 +320,5 @@ RULES: Rules = (
         ExpSpectrum.of,
         cases(PositiveDefiniteCirculant(), *_VECTORS),
         **domains.CUMULATIVE,
-    ),
-    Rule(SignedUnit, "algebraic", AlgebraicSigmoid(), cases(SignedUnit(), (), (3,))),
-    Rule(
-        Budget,
-        "softmax",
-        ScaledSoftmax.of,
-        (*cases(Budget(), *_VECTORS), *cases(Budget(total=3.0), (3,), (2, 4))),
-        **domains.SOFTMAX,
     ),
 )
