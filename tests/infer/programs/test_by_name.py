@@ -100,7 +100,9 @@ def test_what_has_no_native_form_is_named_and_xla_prints_nothing(name, capfd):
     made, _ = program(NOT_NATIVE[name], (), (jnp.ones(4),), "native")
     assert isinstance(made, Refusal)
     assert made.reason.startswith(f"no native form of {name}")
-    assert not capfd.readouterr().err
+    # What jaxlib prints as it loads a program that an earlier run of the tests compiled.
+    printed = capfd.readouterr().err.splitlines()
+    assert not [line for line in printed if "cpu_aot_loader" not in line]
 
 
 def test_what_xla_says_goes_to_the_log_and_plain_words_to_the_user(monkeypatch, caplog):
