@@ -109,7 +109,7 @@ class LogDensity(Target):
         Its terms come first, by role or name, then the space on which it is a density.
         """
         space = "unconstrained" if self.jacobian else "constrained"
-        return f"{describe_view(self.model)}, {space}"
+        return f"{describe_view(self.model.powers())}, {space}"
 
     @property
     def latent(self) -> tuple[Site, ...]:

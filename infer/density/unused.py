@@ -12,7 +12,6 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from ..errors import warn_of_model
 from ..models.abstract import abstract
-from ..models.changes.change import Wrapper
 from ..models.inputs.data import Data, leaf_names
 from ..models.inputs.labels import Labels
 from ..models.inputs.names import join_names
@@ -61,23 +60,17 @@ def unused_coords(model: Model) -> list[str]:
 def _find_unused(model: Kinds) -> tuple[list[str], list[str], list[str]]:
     """Find unused data and coordinates, and the dimensions of all sites.
 
-    A traced program shows what it depends on. The model inside a view or another wrapper may use
-    what that leaves out, and some data are used only through their size, so suspects are traced
-    again with other sizes.
+    A traced program shows what it depends on. The model without its changes may use what a view
+    leaves out, and some data are used only through their size, so suspects are traced again with
+    other sizes.
     """
     whole = model.outline()
     dims = {dim for site in abstract(whole).sites for dim in site.dims if dim is not None}
     coords = [name for name in whole.labels.coords if name not in dims]
-    bare = _bare(whole)
+    bare = replace(whole, changes=())
     data = _idle(whole) and _idle(bare)
     data = [name for name in data if _is_same_with_other_sizes(bare, name)]
     return data, [n for n in coords if _is_same_without_coords(bare, n)], sorted(dims)
-
-
-def _bare(model: Model) -> Model:
-    while isinstance(model, Wrapper):
-        model = model.model
-    return model
 
 
 def _idle(model: Model) -> list[str]:

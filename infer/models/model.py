@@ -1,9 +1,9 @@
-"""A model is a program that takes its sites from a reader, in order."""
+"""A model is a program of a front end, with changes to it."""
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, final
 
 import equinox as eqx
 import numpy as np
@@ -12,30 +12,40 @@ from jaxtyping import Array
 from bijectors.base import Shape
 from bijectors.rule import Rules
 
-from ..errors import ModelError
-from .abstract import abstract, sites_of
+from .abstract import abstract, account_of, latent_names, sites_of
+from .changes.change import Change
+from .changes.condition import Condition
+from .changes.do import Do
+from .changes.freeze import Freeze, values_left_frozen, values_to_freeze
+from .changes.view import View
 from .describe import describe_sites, summarized
 from .html import html_table
+from .inputs.data import Data
 from .inputs.labels import Labels
-from .inputs.names import match_names
 from .inputs.stacked import count_stacked, refuse_stacked, shapes_of
 from .protocol.account import Account
+from .protocol.program import Program
 from .protocol.reader import Reader
-from .protocol.site import Site
+from .protocol.site import Power, Site
 from .protocol.table import Row, Table
 
 
+@final
 class Model(eqx.Module):
-    """A program over sites; its leaves are the data.
+    """What a front end returns; its leaves are the data, and the values of changes.
 
     Attributes:
         labels: Coordinates of the named dimensions.
         rules: The table of maps that the sites use.
+        program: What the front end made of the user's model.
+        changes: Changes to it, the innermost first.
         shapes: Shapes of the leaves when the model was made; see `stacked.py`.
     """
 
     labels: Labels = eqx.field(static=True)
     rules: Rules = eqx.field(static=True)
+    program: Program
+    changes: tuple[Change, ...] = ()
     shapes: tuple[Shape, ...] = eqx.field(static=True, init=False)
 
     def __post_init__(self) -> None:
@@ -48,7 +58,7 @@ class Model(eqx.Module):
             count = count_stacked(self)
             sites = () if count else abstract(self).sites
             return summarized(f"{count} x {name}" if count else name, sites, self.data_shapes())
-        except Exception:  # noqa: BLE001 - a model that cannot run is shown all the same
+        except Exception:  # noqa: BLE001 - a model that cannot run can still be shown
             return f"{name}(...)"
 
     def _repr_html_(self) -> str:
@@ -59,28 +69,74 @@ class Model(eqx.Module):
         heads, rows = table.cells()
         return html_table(type(self).__name__, rows, table.remarks, heads)
 
-    @abstractmethod
     def run(self, reader: Reader) -> Account:
         """Run once: take every latent site from `reader` and account for every term."""
+        run = partial(self.program.run, labels=self.labels, rules=self.rules)
+        for change in self.changes:
+            run = partial(change.run, run)
+        return run(reader)
 
-    @abstractmethod
+    @property
+    def data(self) -> Data:
+        """What the user's function takes beside its sites."""
+        return self.program.data
+
+    @property
+    def frozen(self) -> dict[str, Any]:
+        """Values of the frozen sites, by name."""
+        return {n: v for c in self.changes if isinstance(c, Freeze) for n, v in c.values.items()}
+
     def constants(self) -> dict[str, np.ndarray]:
-        """Named arrays of data, on the host."""
+        """Return named arrays of data and of values that sites are held at, on the host."""
+        return self.program.constants() | {n: np.asarray(v) for n, v in self._held().items()}
 
     def data_shapes(self) -> dict[str, Shape]:
         """Return the shapes of the data by name; nothing is copied."""
-        data = getattr(self, "data", None)
-        return {} if data is None else data.shapes()
+        return self.program.data_shapes()
+
+    def initial_values(self) -> dict[str, Array]:
+        """Return the values that latent sites had when the model was made, if they had any."""
+        held = self._held()
+        return {n: value for n, value in self.program.initial_values().items() if n not in held}
+
+    def tree(self, values: Mapping[str, Any]) -> Any:
+        """Put values of sites, by name, into the user's own tree.
+
+        Raises:
+            ModelError: The model was not made of a tree.
+        """
+        return self.program.tree({**self._held(), **values})
+
+    def powers(self) -> dict[str, Power]:
+        """Find by an abstract run how views change each term, by name; empty without views."""
+        has_view = any(isinstance(change, View) for change in self.changes)
+        return account_of(self).powers if has_view else {}
+
+    def with_data(self, *args: Any, **named: Any) -> "Model":
+        """Return the same model on other data; the same shapes compile nothing.
+
+        Data are named as they were when the model was made; `infer.declared` and
+        `infer.tree_model` take one pytree. The values of changes are checked again.
+
+        Raises:
+            ModelError: The model has no such data, or a value does not fit any more.
+        """
+        whole = self.changed(program=self.program.with_data(*args, **named), changes=())
+        return whole._with_all(self.changes)
 
     def with_rules(self, rules: Rules) -> "Model":
         """Return the same model with another table of maps, such as one of `bijectors.prefer`."""
-        return self.changed(rules=rules)
+        return self.changed(rules=rules, changes=())._with_all(self.changes)
 
     def with_coords(self, **coords: Sequence[Any] | np.ndarray) -> "Model":
         """Return the same model with other coordinates of some dimensions."""
         return self.changed(labels=Labels({**self.labels.coords, **coords}))
 
-    def changed(self, **parts: Any) -> Any:
+    def with_change(self, change: Change) -> "Model":
+        """Return this model under one more change."""
+        return self.changed(changes=(*self.changes, change))
+
+    def changed(self, **parts: Any) -> "Model":
         """Return the same model with other fields; a stacked one is refused."""
         refuse_stacked(self)
         return replace(self, **parts)
@@ -104,9 +160,11 @@ class Model(eqx.Module):
             ModelError: No such site, no value known, or one of a wrong shape or outside its
                 set.
         """
-        from .changes.freeze import freeze
-
-        return freeze(self, selectors, at or {}, values)
+        whole = self._unfrozen()
+        known = {**whole.initial_values(), **self.frozen, **(at or {})}
+        names = latent_names(whole)
+        new = values_to_freeze(selectors, values, names, known, self.program.select)
+        return whole.with_change(Freeze.checked(whole, {**self.frozen, **new}))
 
     def free(self, *selectors: Any) -> "Model":
         """Let frozen sites move again: those selected, as `freeze` does, or all of them.
@@ -114,9 +172,9 @@ class Model(eqx.Module):
         Raises:
             ModelError: Nothing that is frozen is selected.
         """
-        from .changes.freeze import free
-
-        return free(self, selectors)
+        left = values_left_frozen(selectors, self.frozen, self.program.select)
+        whole = self._unfrozen()
+        return whole.with_change(Freeze.checked(whole, left)) if left else whole
 
     def view(self, *selectors: Any, **powers: Any) -> "Model":
         """Keep some terms of the log density, or raise terms to powers.
@@ -135,11 +193,10 @@ class Model(eqx.Module):
             A model that engines, `log_density` and all else take as they take any.
 
         Raises:
-            ModelError: A selector selects no term, or a power is no number from zero on.
+            ModelError: A selector selects no term, or a power is not a number of at least zero.
         """
-        from .changes.view import view
-
-        return view(self, selectors, powers)
+        refuse_stacked(self)
+        return self.with_change(View.checked(self, selectors, powers))
 
     def condition(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> "Model":
         """Declare that latent sites were observed: they are data from now on.
@@ -154,9 +211,8 @@ class Model(eqx.Module):
         Raises:
             ModelError: No such latent site, or a value of a wrong shape or outside its set.
         """
-        from .changes.intervene import condition
-
-        return condition(self, {**(values or {}), **named})
+        given = {**(values or {}), **named}
+        return self.with_change(Condition.checked(self, given, latent_names(self)))
 
     def do(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> "Model":
         """Set sites from outside, whatever would have made them so: Pearl's intervention.
@@ -174,47 +230,34 @@ class Model(eqx.Module):
 
         Source: Pearl (2009), Causality, section 3.2.
         """
-        from .changes.intervene import do
-
-        return do(self, {**(values or {}), **named})
-
-    def parts(self) -> tuple["Model", dict[str, Array]]:
-        """Return the model with all its sites free, and the values of those that are frozen."""
-        return self, {}
-
-    def selected(self, selector: Any, names: Sequence[str]) -> list[str]:
-        """List which names a glob or a predicate selects."""
-        if isinstance(selector, str):
-            return match_names(selector, names)
-        return [name for name in names if selector(name)]
-
-    def initial_values(self) -> dict[str, Array]:
-        """Values that the latent sites had when the model was made, where they had any."""
-        return {}
-
-    def tree(self, values: Mapping[str, Any]) -> Any:
-        """Put values of sites, by name, into the user's own tree.
-
-        Raises:
-            ModelError: The model was not made of a tree.
-        """
-        raise ModelError(
-            "model", "it was not made of a tree", "infer.tree_model makes one of any pytree."
-        )
+        refuse_stacked(self)
+        return self.with_change(Do.checked(self, {**(values or {}), **named}))
 
     def table(self) -> Table:
         """Account for every quantity of the model: what it is, its shape, set, prior and map."""
         sites = sites_of(self)
         remarks = tuple(f"{site.name}: {site.remark}" for site in sites if site.remark)
-        return Table(tuple(map(_row, sites)) + self.more_rows(), remarks)
+        return Table(tuple(map(_row, sites)) + self.program.more_rows(), remarks)
 
     def describe(self) -> str:
-        """Say of each latent site its set, map and prior, and in which space they live."""
+        """Describe each latent site's set, map and prior, and in which space they live."""
         return describe_sites(sites_of(self))
 
-    def more_rows(self) -> tuple[Row, ...]:
-        """Rows of `table` for what is no site."""
-        return ()
+    def _held(self) -> dict[str, Any]:
+        """Return the values that changes hold sites at, by name; the outermost counts."""
+        return {name: value for c in self.changes for name, value in c.held().items()}
+
+    def _unfrozen(self) -> "Model":
+        """Return this model with all frozen sites free; what is conditioned on stays."""
+        kept = tuple(change for change in self.changes if not isinstance(change, Freeze))
+        return self.changed(changes=kept)
+
+    def _with_all(self, changes: Sequence[Change]) -> "Model":
+        """Make changes to this model, from the innermost out, and check their values."""
+        model = self
+        for change in changes:
+            model = model.with_change(change.check_again(model))
+        return model
 
 
 def _row(site: Site) -> Row:

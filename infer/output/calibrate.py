@@ -19,7 +19,7 @@ from ..density.start import flatten_values
 from ..engines.base import Engine
 from ..engines.nuts import NUTS
 from ..errors import RunError
-from ..models.changes.observe import observing
+from ..models.changes.observe import Observe
 from ..models.model import Model
 from ..numerics.keys import make_key
 from ..programs.native import called
@@ -166,7 +166,7 @@ def _simulate(
                 "Use priors that give plausible data; infer.sample_prior shows draws.",
             )
     each = [{name: a[i] for name, a in draw.predicted.items()} for i in range(count)]
-    return draw.latent, [observing(model, own) for own in each], account.dims
+    return draw.latent, [model.with_change(Observe.of(own)) for own in each], account.dims
 
 
 def _flatten_truths(family: Family, values: dict[str, np.ndarray]) -> np.ndarray:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import infer
-from infer.models.changes.observe import observing
+from infer.models.changes.observe import Observe
 from infer.models.readers import Predictions
 
 
@@ -44,7 +44,7 @@ def z_scores(model, engine, *, series, turns, key=0):
     def turn(carry, key):
         position, data = carry
         own, other = jax.random.split(key)
-        given = replace(density, model=observing(model, data))
+        given = replace(density, model=model.with_change(Observe.of(data)))
         position = _transition(engine, tuning, own, given, position)
         data = _data(density, position, other)
         return (position, data), _moments(position, data)

@@ -1,6 +1,6 @@
-"""Freeze sites of any model: they are held at values and never reach the flat vector."""
+"""Freeze sites: they are held at values and never reach the flat vector."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,195 +10,199 @@ import numpy as np
 from jaxtyping import Array
 
 from bijectors.base import Image
-from bijectors.rule import Rules
 
 from ...errors import ModelError
-from ..abstract import latent_names
 from ..inputs.names import join_names
 from ..inputs.precision import on_device
-from ..model import Model
 from ..origins import translating
-from ..priors.prior import Prior
 from ..protocol.account import Account
-from ..protocol.minibatch import Minibatch
-from ..protocol.reader import Reader
+from ..protocol.reader import DelegatingReader, Reader, wrap_steps
+from ..protocol.runnable import Runnable
 from ..protocol.site import Declaration, Term
 from ..protocol.steps import Repeated, Steps, refuse_lengths
-from ..protocol.surveyor import Surveyor
-from .change import Holding
+from ..protocol.surveyor import ObservationSurveyor, Surveyor
+from .change import Change, Run
+
+Check = Callable[[Declaration, Array], None]
+# From a selector and names, the names that it selects.
+Select = Callable[[Any, Sequence[str]], list[str]]
 
 
-class Frozen(Holding):
-    """A model of which some latent sites are held at values.
+class Freeze(Change):
+    """Hold latent sites at values; see `Model.freeze`.
 
     Attributes:
-        model: The model, with all its sites free.
-        values: What the frozen sites are held at.
-        guarded: Sites whose set is known in the program alone, so that the log density has
-            to tell whether they lie inside.
+        values: What the sites are held at, by name; leaves of the model.
+        guarded: Sites whose set is only known inside the program, so that the log density has to
+            test whether the value lies in it.
     """
 
+    values: dict[str, Array]
     guarded: tuple[str, ...] = eqx.field(static=True)
 
-    def run(self, reader: Reader) -> Account:
-        holder = _Holder(reader, self.values)
-        account = self.model.run(holder)
+    @classmethod
+    def checked(cls, model: Runnable, values: Mapping[str, Array]) -> "Freeze":
+        """Make the change, after checking abstractly that the values lie in their sets.
+
+        Raises:
+            ModelError: A value is outside its set or of a wrong shape.
+        """
+        undecided: list[str] = []
+
+        def check(declaration: Declaration, value: Array) -> None:
+            if not is_inside(declaration, value, "is frozen at"):
+                undecided.append(declaration.name)
+
+        # Observations that are still to be predicted must not keep a model from being frozen.
+        surveyor = ObservationSurveyor(Surveyor(model.rules), set())
+        reader = _FrozenReader(surveyor, values, check)
+        # Data and values that the function closes over stay numbers, which can be compared.
+        with translating(model):
+            jax.eval_shape(lambda: model.run(reader).log_density())
+        return cls(dict(values), tuple(sorted(undecided)))
+
+    def run(self, inner: Run, reader: Reader) -> Account:
+        frozen = _FrozenReader(reader, self.values)
+        account = inner(frozen)
         refuse_unknown(self.values, [d.name for d in account.declarations])
         account.declarations = [d for d in account.declarations if d.name not in self.values]
         account.images = {n: i for n, i in account.images.items() if n not in self.values}
-        account.frozen = account.frozen | holder.held
-        # What a held value adds by its score alone is a constant, which nobody needs.
+        account.frozen = account.frozen | frozen.declarations
+        # A term known by its score alone is an unknown constant here, and needs no value.
         account.terms = [t for t in account.terms if t.valued or t.name not in self.values]
-        account.terms += [self._support(name, holder.held[name]) for name in self.guarded]
+        account.terms += [self._support(name, frozen.declarations[name]) for name in self.guarded]
         return account
+
+    def held(self) -> Mapping[str, Any]:
+        return self.values
+
+    def check_again(self, model: Runnable) -> "Freeze":
+        return Freeze.checked(model, self.values)
 
     def _support(self, name: str, declaration: Declaration) -> Term:
         constraint = jax.lax.stop_gradient(declaration.constraint)
         inside = jnp.all(constraint.contains(self.values[name]))
         return Term(f"support of {name}", "prior", jnp.where(inside, 0.0, -jnp.inf))
 
-    def with_rules(self, rules: Rules) -> "Frozen":
-        return frozen(self.model.with_rules(rules), self.values)
 
-    def with_data(self, *args: Any, **kwargs: Any) -> "Frozen":
-        """Return the same model on other data, with the same sites frozen."""
-        changed = self.model.with_data(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
-        return frozen(changed, self.values)
+class _FrozenReader(DelegatingReader):
+    """Supplies the values of frozen sites, and asks another reader for the rest.
 
-    def parts(self) -> tuple[Model, dict[str, Array]]:
-        return self.model, self.values
+    Attributes:
+        declarations: The frozen sites that were asked for, by name.
+    """
 
-
-class _Holder(Reader):
-    """Hands out the values of frozen sites, and asks another reader for the rest."""
-
-    def __init__(self, reader: Reader, values: Mapping[str, Array]) -> None:
-        self._reader, self._values = reader, values
-        self.held: dict[str, Declaration] = {}
+    def __init__(
+        self, reader: Reader, values: Mapping[str, Array], check: Check | None = None
+    ) -> None:
+        super().__init__(reader)
+        self._values, self._check = values, check
+        self.declarations: dict[str, Declaration] = {}
 
     def take(self, declaration: Declaration) -> Image:
         d = declaration
         if d.name not in self._values:
-            return self._reader.take(d)
+            return self.reader.take(d)
         value = self._values[d.name]
         if value.shape != d.shape:
             raise ModelError(
                 d.name,
                 f"it is frozen at a value of shape {value.shape}, but the site has {d.shape}",
-                "Give the whole value. To hold some of its entries alone, make them a site of "
+                "Give the whole value. To hold only some of its entries, make them a site of "
                 "their own and join the two in the model.",
             )
-        self.hold(d, value)
+        self._hold(d, value)
         return Image.of(value)
-
-    def rows(self, minibatch: Minibatch) -> Array | None:
-        return self._reader.rows(minibatch)
-
-    def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
-        return self._reader.observe(name, prior, value)
 
     def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
         own = {site.name: self._values[site.name] for site in repeated if site.name in self._values}
         refuse_lengths(own, length)
-        inner = self._reader.steps([s for s in repeated if s.name not in own], length)
+        inner = self.reader.steps([s for s in repeated if s.name not in own], length)
 
         def close(reports: Any, whole: list[Declaration]) -> None:
             for declaration in whole:
                 if declaration.name in own:
-                    self.hold(declaration, own[declaration.name])
+                    self._hold(declaration, own[declaration.name])
             inner.close(reports, [d for d in whole if d.name not in own])
 
-        reader = lambda given: _Holder(inner.reader(given[0]), given[1])  # noqa: E731
-        return Steps((inner.xs, own), reader, lambda holder: inner.report(holder._reader), close)
+        # The values of all steps are checked together at the end.
+        return wrap_steps(inner, own, _FrozenReader)._replace(close=close)
 
-    def hold(self, declaration: Declaration, value: Array) -> None:
-        """Note that a site is held at a value."""
-        self.held[declaration.name] = declaration
+    def _hold(self, declaration: Declaration, value: Array) -> None:
+        self.declarations[declaration.name] = declaration
+        if self._check is not None:
+            self._check(declaration, value)
 
 
-class _Checker(_Holder):
-    """Checks each value as it hands it out, before the model computes with it.
+def values_to_freeze(
+    selectors: Sequence[Any],
+    values: Mapping[str, Any],
+    names: Sequence[str],
+    known: Mapping[str, Any],
+    select: Select,
+) -> dict[str, Array]:
+    """Read what `Model.freeze` is given: a value for each site that is to be frozen.
 
-    Attributes:
-        undecided: Sites of which the program alone can tell whether the value lies inside.
+    Args:
+        selectors: Selectors of sites with known values, and mappings of names to values.
+        values: Values by name.
+        names: Names of the latent sites.
+        known: Values that selected sites are frozen at.
+        select: Lists the names that a selector selects.
+
+    Raises:
+        ModelError: No such site, no site at all, or no value known.
     """
-
-    def __init__(self, reader: Reader, values: Mapping[str, Array]) -> None:
-        super().__init__(reader, values)
-        self.undecided: list[str] = []
-
-    def hold(self, declaration: Declaration, value: Array) -> None:
-        super().hold(declaration, value)
-        if not decided(declaration, value, "is frozen at"):
-            self.undecided.append(declaration.name)
-
-    def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
-        # What is still to be predicted must not keep a model from being frozen.
-        return prior.sample(jax.random.key(0)) if value is None else value
-
-
-def freeze(
-    model: Model, selectors: Sequence[Any], at: Mapping[str, Any], values: Mapping[str, Any]
-) -> Frozen:
-    """Hold sites of a model, which may have frozen ones already; see `Model.freeze`."""
-    whole, held = model.parts()
-    names = latent_names(whole)
     given = dict(values)
     found: dict[str, Any] = {}
     for selector in selectors:
         if isinstance(selector, Mapping):
             given |= selector
         else:
-            known = {**whole.initial_values(), **held, **at}
-            found |= _known(_selected(model, selector, names), known)
+            found |= _look_up(select_sites(selector, names, select), known)
     refuse_unknown(given, names)
     if not found and not given:
         raise ModelError("freeze", "no site is named", f"The sites are {join_names(names)}.")
-    new = {name: as_value(name, value) for name, value in (found | given).items()}
-    return frozen(whole, held | new)
+    return {name: as_value(name, value) for name, value in (found | given).items()}
 
 
-def free(model: Model, selectors: Sequence[Any]) -> Model:
-    """Let sites of a model move again; see `Model.free`."""
-    whole, held = model.parts()
+def values_left_frozen(
+    selectors: Sequence[Any], held: Mapping[str, Array], select: Select
+) -> dict[str, Array]:
+    """Return the values of the sites that `Model.free` leaves frozen.
+
+    Raises:
+        ModelError: No frozen site is selected.
+    """
     if not held:
         raise ModelError("free", "no site is frozen", "model.freeze(...) freezes some.")
-    chosen = {n for s in selectors or ("**",) for n in _selected(model, s, [*held])}
-    left = {name: value for name, value in held.items() if name not in chosen}
-    return frozen(whole, left) if left else whole
+    chosen = {n for s in selectors or ("**",) for n in select_sites(s, [*held], select)}
+    return {name: value for name, value in held.items() if name not in chosen}
 
 
-def frozen(model: Model, values: Mapping[str, Array]) -> Frozen:
-    """Hold sites at values, once it is known that the values lie inside their sets.
+def is_inside(declaration: Declaration, value: Array, how: str) -> bool:
+    """Return whether a value is known to lie in a site's set before the program runs.
 
-    Raises:
-        ModelError: A value is outside its set, of a wrong shape, or of no site.
-    """
-    checker = _Checker(Surveyor(model.rules), values)
-    # Closed over, data and values stay numbers, which the checker can look at.
-    with translating(model):
-        jax.eval_shape(lambda: model.run(checker).log_density())
-    return Frozen(model.labels, model.rules, model, dict(values), tuple(sorted(checker.undecided)))
-
-
-def decided(declaration: Declaration, value: Array, how: str) -> bool:
-    """Tell whether it can be seen before the program runs that a value lies in a site's set.
+    Args:
+        declaration: The site.
+        value: The value.
+        how: How the site comes by it, for the message: "is frozen at".
 
     Raises:
-        ModelError: It does not; `how` says how the site comes by it.
+        ModelError: It is known to lie outside.
     """
     inside = declaration.holds(value)
     if inside is False:
         raise ModelError(
             declaration.name,
-            f"it {how} {_shown(value)}, which lies outside {declaration.constraint!r}",
+            f"it {how} {_show(value)}, which lies outside {declaration.constraint!r}",
             "Give a value inside its set, or declare another constraint.",
         )
     return inside is True
 
 
 def refuse_unknown(given: Mapping[str, Any], names: Sequence[str]) -> None:
-    """Raise where a value is given for what is no latent site."""
+    """Raise if a value is given for something that is not a latent site."""
     for name in sorted(given.keys() - set(names)):
         raise ModelError(
             name,
@@ -207,8 +211,9 @@ def refuse_unknown(given: Mapping[str, Any], names: Sequence[str]) -> None:
         )
 
 
-def _selected(model: Model, selector: Any, names: Sequence[str]) -> list[str]:
-    chosen = model.selected(selector, names)
+def select_sites(selector: Any, names: Sequence[str], select: Select) -> list[str]:
+    """List the names that a selector selects; raise if there are none."""
+    chosen = select(selector, names)
     if not chosen:
         raise ModelError(
             repr(selector) if isinstance(selector, str) else "selector",
@@ -219,7 +224,18 @@ def _selected(model: Model, selector: Any, names: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _known(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
+def as_value(name: str, value: Any) -> Array:
+    """Return a value as a float array; a traced one stays as it is."""
+    array = value if isinstance(value, jax.Array) else np.asarray(value)
+    if not jnp.issubdtype(array.dtype, jnp.number):
+        raise ModelError(
+            name, f"it is frozen at {value!r}", "Give a number or an array of numbers."
+        )
+    is_float = jnp.issubdtype(array.dtype, jnp.inexact)
+    return on_device(array if is_float else array.astype(jnp.result_type(float)), name)
+
+
+def _look_up(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
     missing = [name for name in names if name not in values]
     if missing:
         raise ModelError(
@@ -230,16 +246,5 @@ def _known(names: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in names}
 
 
-def as_value(name: str, value: Any) -> Array:
-    """Make a float array of a value; one that is traced stays as it is."""
-    array = value if isinstance(value, jax.Array) else np.asarray(value)
-    if not jnp.issubdtype(array.dtype, jnp.number):
-        raise ModelError(
-            name, f"it is frozen at {value!r}", "Give a number or an array of numbers."
-        )
-    is_float = jnp.issubdtype(array.dtype, jnp.inexact)
-    return on_device(array if is_float else array.astype(jnp.result_type(float)), name)
-
-
-def _shown(value: Array) -> str:
+def _show(value: Array) -> str:
     return str(np.asarray(value)) if value.size <= 6 else f"an array of shape {value.shape}"

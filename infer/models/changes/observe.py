@@ -1,66 +1,48 @@
-"""A model of which the observations are others, such as simulated ones."""
+"""Replace what a model observed, such as by simulated data."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxtyping import Array
 
-from bijectors.base import Image
-
 from ..inputs.precision import on_device
-from ..model import Model
 from ..priors.prior import Prior
 from ..protocol.account import Account
-from ..protocol.minibatch import Minibatch
-from ..protocol.reader import Reader
+from ..protocol.reader import DelegatingReader, Reader, wrap_steps
 from ..protocol.steps import Repeated, Steps
-from .change import Wrapper
+from .change import Change, Run
 
 
-class Observing(Wrapper):
-    """A model that observed other values, whatever its own data say.
+class Observe(Change):
+    """Observe other values, whatever the model's own data are.
 
     Attributes:
-        values: What was observed, by the names of the observations; leaves of the program. Of an
-            observation that each step of a scan makes, with an axis of steps in front.
+        values: What was observed, by the names of the observations; leaves of the model. For an
+            observation inside a scan, with a leading axis of steps.
     """
 
     values: dict[str, Array]
 
-    def run(self, reader: Reader) -> Account:
-        return self.model.run(_Observer(reader, self.values))
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Observe":
+        """Make the change; observations that are not named keep their own data."""
+        return cls({name: on_device(value, name) for name, value in values.items()})
+
+    def run(self, inner: Run, reader: Reader) -> Account:
+        return inner(_ObservingReader(reader, self.values))
 
 
-class _Observer(Reader):
-    """Says what was observed, and asks another reader for the rest."""
+class _ObservingReader(DelegatingReader):
+    """Returns what was observed, and asks another reader for the rest."""
 
     def __init__(self, reader: Reader, values: Mapping[str, Array]) -> None:
-        self.reader, self._values = reader, values
-
-    def take(self, declaration: Any) -> Image:
-        return self.reader.take(declaration)
-
-    def rows(self, minibatch: Minibatch) -> Array | None:
-        return self.reader.rows(minibatch)
+        super().__init__(reader)
+        self._values = values
 
     def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
         return self.reader.observe(name, prior, self._values.get(name, value))
 
     def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
-        # Which of them the scan observes is not known here: what it does not ask for is not read.
+        # It is not known here which of them the scan observes; it reads those that it asks for.
         own = {name: a for name, a in self._values.items() if a.shape[:1] == (length,)}
-        inner = self.reader.steps(repeated, length)
-        opened = lambda x: _Observer(inner.reader(x[0]), x[1])  # noqa: E731
-        report = lambda observer: inner.report(observer.reader)  # noqa: E731
-        return Steps((inner.xs, own), opened, report, inner.close)
-
-
-def observing(model: Model, values: Mapping[str, Any]) -> Observing:
-    """Replace what a model observed.
-
-    Args:
-        model: What a front end returned.
-        values: New values of its observations, by name; of those not named, its own stay.
-    """
-    arrays = {name: on_device(value, name) for name, value in values.items()}
-    return Observing(model.labels, model.rules, model, arrays)
+        return wrap_steps(self.reader.steps(repeated, length), own, _ObservingReader)

@@ -1,6 +1,7 @@
 """The front end for a plain log density whose arguments have declared supports."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -21,6 +22,7 @@ from ..model import Model
 from ..priors.sets import is_set, set_of
 from ..protocol.account import Account
 from ..protocol.layout import as_dims, lay_out
+from ..protocol.program import Program
 from ..protocol.reader import Reader
 from ..protocol.site import Declaration, Dims, Term
 
@@ -31,7 +33,7 @@ Support = Constraint | Callable[[dict[str, Array]], Constraint]
 _NO_DATA = object()
 
 
-class DeclaredModel(Model):
+class DeclaredProgram(Program):
     """A log density over constrained values, with a set for each of them."""
 
     log_density: Callable[..., Any] = eqx.field(static=True)
@@ -43,10 +45,10 @@ class DeclaredModel(Model):
     map_names: tuple[tuple[str, str], ...] = eqx.field(static=True)
     data: Data
 
-    def run(self, reader: Reader) -> Account:
+    def run(self, reader: Reader, labels: Labels, rules: Rules) -> Account:
         account, values = Account(), {}
         for name in self.names:
-            declaration = self._declaration(name, values)
+            declaration = self._declaration(name, values, labels)
             values[name] = account.take(reader, declaration).value
         arguments = self.data.tree()
         returned = self.log_density(values, *arguments.values())
@@ -60,23 +62,23 @@ class DeclaredModel(Model):
         account.terms.append(Term("log_density", "factor", rows))
         return account
 
-    def _declaration(self, name: str, values: dict[str, Array]) -> Declaration:
+    def _declaration(self, name: str, values: dict[str, Array], labels: Labels) -> Declaration:
         dependent = dict(self.dependent)
         fixed = name in self.sets
         constraint = self.sets[name] if fixed else _a_set(name, dependent[name](dict(values)))
         whole = constraint.declared_shape
         event = whole[len(whole) - constraint.event_ndims :]
         own = whole[: len(whole) - constraint.event_ndims]
-        laid = lay_out(name, own, event, dict(self.dims).get(name, ()), (), self.labels.coords)
+        laid = lay_out(name, own, event, dict(self.dims).get(name, ()), (), labels.coords)
         choice = self.maps.get(name) or dict(self.map_names).get(name)
         return Declaration(name, constraint, laid.batch_shape + event, laid.dims, None, choice)
 
     def constants(self) -> dict[str, np.ndarray]:
         return {name.removeprefix("data."): a for name, a in self.data.arrays().items()}
 
-    def with_data(self, data: Any) -> "DeclaredModel":
+    def with_data(self, data: Any) -> "DeclaredProgram":
         """Return the same model on other data; the same shapes compile nothing."""
-        return self.changed(data=self.data.replace({"data": data}))
+        return replace(self, data=self.data.replace({"data": data}))
 
 
 @checks_arguments("infer.declared")
@@ -89,7 +91,7 @@ def declared(
     coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
     bijectors: Mapping[str, Bijector | str] | None = None,
     rules: Rules = RULES,
-) -> DeclaredModel:
+) -> Model:
     """Make a model from a plain log density.
 
     Args:
@@ -122,9 +124,7 @@ def declared(
     # Constraints and distributions of NumPyro are callable too.
     neither = lambda s: not is_set(s) and not hasattr(s, "log_prob")  # noqa: E731
     dependent = {n: s for n, s in supports.items() if callable(s) and neither(s)}
-    return DeclaredModel(
-        labels=Labels(coords),
-        rules=rules,
+    program = DeclaredProgram(
         log_density=log_density,
         names=tuple(supports),
         sets={n: _a_set(n, s) for n, s in supports.items() if n not in dependent},
@@ -134,6 +134,7 @@ def declared(
         map_names=tuple((n, c) for n, c in choices.items() if isinstance(c, str)),
         data=Data.of({} if data is _NO_DATA else {"data": data}),
     )
+    return Model(Labels(coords), rules, program)
 
 
 def _a_set(name: str, found: Any) -> Constraint:

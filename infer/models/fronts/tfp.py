@@ -1,6 +1,7 @@
 """The front end for joint distributions of TFP: their coroutine runs, and our reader answers."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -26,13 +27,14 @@ from ..priors.from_tfp import as_numpyro, is_a, is_joint
 from ..priors.prior import Prior
 from ..protocol.account import Account
 from ..protocol.layout import as_dims, lay_out
+from ..protocol.program import Program
 from ..protocol.reader import Reader
 from ..protocol.site import Declaration, Dims, Term
 
 Names = str | Sequence[str | None]
 
 
-class TfpModel(Model):
+class TfpProgram(Program):
     """A joint distribution of TFP, or a function that makes one from data.
 
     Attributes:
@@ -47,26 +49,23 @@ class TfpModel(Model):
     dims: tuple[tuple[str, Dims], ...] = eqx.field(static=True)
     data: Data
 
-    def run(self, reader: Reader) -> Account:
+    def run(self, reader: Reader, labels: Labels, rules: Rules) -> Account:
         named = self.data.tree()
         observed = {name: named.pop(name) for name in self.observed}
         joint = _joint(self.joint.value, named)
-        walk = _Walk(reader, self.labels, observed, dict(self.dims))
+        walk = _Walk(reader, labels, observed, dict(self.dims))
         walk.through(joint, "")
         walk.refuse_unknown()
         return walk.account
 
-    def constants(self) -> dict[str, np.ndarray]:
-        return self.data.arrays()
-
-    def with_data(self, **named: Any) -> "TfpModel":
+    def with_data(self, **named: Any) -> "TfpProgram":
         """Return the same model on other data; the same shapes compile nothing.
 
         Raises:
             ModelError: The model has no such data.
         """
         refuse_unknown_data(named, self.data.tree())
-        return self.changed(data=self.data.replace(named))
+        return replace(self, data=self.data.replace(named))
 
 
 class _Walk:
@@ -190,7 +189,7 @@ def from_tfp(
     dims: Mapping[str, Names] | None = None,
     rules: Rules = RULES,
     **data: Any,
-) -> TfpModel:
+) -> Model:
     """Make a model from a joint distribution of TFP, on its JAX substrate.
 
     Its parts have the names that TFP gives them; parts of a joint distribution inside it are
@@ -227,14 +226,13 @@ def from_tfp(
         _refuse_data(data)
         # TFP finds the names once, and keeps them: not inside a program.
         joint._flat_resolve_names()
-    return TfpModel(
-        labels=Labels(coords),
-        rules=rules,
+    program = TfpProgram(
         joint=StaticByIdentity(joint),
         observed=tuple(observed),
         dims=tuple((name, as_dims(names)) for name, names in (dims or {}).items()),
         data=Data.of(observed | data),
     )
+    return Model(Labels(coords), rules, program)
 
 
 def _refuse_other(joint: Any) -> None:

@@ -24,10 +24,10 @@ def model():
 def test_a_model_is_shown_in_a_line():
     made = model()
     rest = "derived twice[3]; observed y[3]; data effect[3], error"
-    assert repr(made) == f"DslModel(mu, tau, theta[3]; {rest})"
-    assert repr(made.freeze(tau=1.0)) == f"Frozen(mu, theta[3]; frozen tau; {rest})"
+    assert repr(made) == f"Model(mu, tau, theta[3]; {rest})"
+    assert repr(made.freeze(tau=1.0)) == f"Model(mu, theta[3]; frozen tau; {rest})"
     stacked = jax.vmap(lambda y: made.with_data(effect=y))(jnp.ones((4, 3)))
-    assert repr(stacked) == "4 x DslModel(data effect[4, 3], error[4])"
+    assert repr(stacked) == "4 x Model(data effect[4, 3], error[4])"
     assert repr(infer.log_density(made)) == f"LogDensity({made!r}, jacobian=True)"
 
 
@@ -41,8 +41,8 @@ def test_showing_a_model_computes_nothing_and_never_fails():
         site("x", dist.Normal(jnp.ones(2), jnp.ones(3)))
 
     shown = infer.model(broken, y=np.zeros(2))
-    assert repr(shown) == "DslModel(...)"
-    assert shown._repr_html_() == "<div><strong>DslModel(...)</strong></div>"
+    assert repr(shown) == "Model(...)"
+    assert shown._repr_html_() == "<div><strong>Model(...)</strong></div>"
     made, heard = model(), []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, _, **__: heard.append(event) if "backend_compile" in event else None

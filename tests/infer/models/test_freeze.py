@@ -112,11 +112,11 @@ def test_globs_freeze_at_known_values():
     at = {"mu": 1.0, "tau": 2.0, "theta": np.zeros(3)}
     assert [s.name for s in infer.log_density(model.freeze("t*", at=at)).latent] == ["mu"]
     both = model.freeze(mu=3.0).freeze("**", at=at).free("tau")
-    assert float(both.values["mu"]) == 1.0
+    assert float(both.frozen["mu"]) == 1.0
     only = model.freeze(lambda name: name != "mu", at=at)
     assert [s.name for s in infer.log_density(only).latent] == ["mu"]
     tree = MODELS["tree"]().freeze("ta?", {"mu": 0.5})
-    assert (float(tree.values["tau"]), float(tree.values["mu"])) == (1.0, 0.5)
+    assert (float(tree.frozen["tau"]), float(tree.frozen["mu"])) == (1.0, 0.5)
 
 
 def test_a_frozen_site_of_a_non_centered_prior():
@@ -184,7 +184,7 @@ def test_nothing_left_to_infer_says_what_to_free():
 
 def test_other_data_keep_the_values():
     model = MODELS["dsl"]().freeze(tau=2.0).with_data(effect=EFFECT + 1)
-    assert float(model.values["tau"]) == 2.0
+    assert float(model.frozen["tau"]) == 2.0
     assert infer.log_density(model).size == 4
 
 

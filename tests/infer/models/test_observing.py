@@ -7,7 +7,7 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
-from infer.models.changes.observe import observing
+from infer.models.changes.observe import Observe
 
 Y = np.array([0.5, -1.0, 2.0])
 OTHER = np.array([3.0, 0.0, 1.0])
@@ -44,7 +44,7 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_its_density_is_that_of_the_other_data(name):
     model = MODELS[name]
-    other = observing(model, {"y": OTHER})
+    other = model.with_change(Observe.of({"y": OTHER}))
     one, two = infer.log_density(other), infer.log_density(model.with_data(y=OTHER))
     position = jnp.linspace(-1, 1, one.size)
     np.testing.assert_allclose(one(position), two(position), rtol=1e-12)

@@ -81,7 +81,7 @@ def test_unstacking_returns_the_models_that_were_stacked(make):
 def test_frozen_models_and_views_made_by_vmap_are_unstacked():
     model = dsl(YS[0])
     frozen = jax.vmap(lambda mu: model.freeze(mu=mu))(jnp.arange(3.0))
-    assert [float(one.parts()[1]["mu"]) for one in models_in(frozen)] == [0, 1, 2]
+    assert [float(one.frozen["mu"]) for one in models_in(frozen)] == [0, 1, 2]
     tempered = jax.vmap(lambda power: model.view(likelihood=power))(jnp.array([0.0, 0.5]))
     position = jnp.array([0.3])
     found = [infer.log_density(one)(position) for one in models_in(tempered)]

@@ -99,7 +99,7 @@ def test_c5_constraint_prior_and_frozen_state_are_discovered():
         "Positive",
         "flat",
     )
-    np.testing.assert_allclose(model.parts()[1]["noise"], 0.3, rtol=1e-6)
+    np.testing.assert_allclose(model.frozen["noise"], 0.3, rtol=1e-6)
 
 
 def test_c5_the_density_is_that_of_the_model_written_by_hand():

@@ -1,6 +1,7 @@
 """The native front end: a model is a function that declares its sites one by one."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -16,34 +17,31 @@ from ...inputs.mistakes import refuse_unfit
 from ...model import Model
 from ...priors.known_only import known_only
 from ...protocol.account import Account
+from ...protocol.program import Program
 from ...protocol.reader import Reader
 from .sites import Sites
 from .strangers import PrimitiveRefusal
 
 
-class DslModel(Model):
-    """A model written as a function of `site` and named data."""
+class DslProgram(Program):
+    """A function of `site` and named data.
+
+    Attributes:
+        function: Called as `function(site, **data)`.
+    """
 
     function: Callable[..., Any] = eqx.field(static=True)
     data: Data
 
-    def run(self, reader: Reader) -> Account:
+    def run(self, reader: Reader, labels: Labels, rules: Rules) -> Account:
         account = Account()
         with known_only(), PrimitiveRefusal():
-            self.function(Sites(reader, self.labels, account, self.rules), **self.data.tree())
+            self.function(Sites(reader, labels, account, rules), **self.data.tree())
         return account
 
-    def constants(self) -> dict[str, np.ndarray]:
-        return self.data.arrays()
-
-    def with_data(self, **named: Any) -> "DslModel":
-        """Return the same model on other data; the same shapes compile nothing.
-
-        Raises:
-            ModelError: A name is not among the model's data.
-        """
+    def with_data(self, **named: Any) -> "DslProgram":
         refuse_unknown_data(named, self.data.tree())
-        return self.changed(data=self.data.replace(named))
+        return replace(self, data=self.data.replace(named))
 
 
 _NUMPYRO_MEND = (
@@ -60,7 +58,7 @@ def model(
     coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
     rules: Rules = RULES,
     **data: Any,
-) -> DslModel:
+) -> Model:
     """Make a model from a function that declares sites.
 
     Args:
@@ -75,4 +73,4 @@ def model(
     """
     called = f"f({', '.join(['site', *data])})"
     refuse_unfit("model", function, (None,), data, called, _NUMPYRO_MEND)
-    return DslModel(Labels(coords), rules, function, Data.of(data))
+    return Model(Labels(coords), rules, DslProgram(function=function, data=Data.of(data)))

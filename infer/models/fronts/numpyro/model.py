@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -17,6 +18,7 @@ from ...model import Model
 from ...priors.known_only import known_only
 from ...protocol.account import Account
 from ...protocol.layout import as_dims
+from ...protocol.program import Program
 from ...protocol.reader import Reader
 from ...protocol.site import Dims
 from .handler import Interpreter
@@ -24,7 +26,7 @@ from .handler import Interpreter
 Names = str | Sequence[str | None]
 
 
-class NumPyroModel(Model):
+class NumPyroProgram(Program):
     """A function that calls NumPyro's primitives, and its arguments.
 
     Attributes:
@@ -37,16 +39,13 @@ class NumPyroModel(Model):
     dims: tuple[tuple[str, Dims], ...] = eqx.field(static=True)
     data: Data
 
-    def run(self, reader: Reader) -> Account:
+    def run(self, reader: Reader, labels: Labels, rules: Rules) -> Account:
         arguments = _bound(_signature(self.function), self.data.tree())
-        with known_only(), (interpreter := Interpreter(reader, self.labels, dict(self.dims))):
+        with known_only(), (interpreter := Interpreter(reader, labels, dict(self.dims))):
             self.function(*arguments.args, **arguments.kwargs)
         return interpreter.finish()
 
-    def constants(self) -> dict[str, np.ndarray]:
-        return self.data.arrays()
-
-    def with_data(self, **named: Any) -> "NumPyroModel":
+    def with_data(self, **named: Any) -> "NumPyroProgram":
         """Return the same model on other arguments; the same shapes compile nothing.
 
         Arguments that were first passed by position are named after their parameters.
@@ -58,7 +57,7 @@ class NumPyroModel(Model):
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         if not takes_any:
             refuse_unknown_data(named, parameters, "argument")
-        return self.changed(data=self.data.replace(named))
+        return replace(self, data=self.data.replace(named))
 
 
 def from_numpyro(
@@ -69,7 +68,7 @@ def from_numpyro(
     dims: Mapping[str, Names] | None = None,
     rules: Rules = RULES,
     **kwargs: Any,
-) -> NumPyroModel:
+) -> Model:
     """Make a model from a function written for NumPyro, with any handlers around it.
 
     Plates name the axes of their sites. All rows of a subsampled plate are used, unless
@@ -95,13 +94,12 @@ def from_numpyro(
             f"{type(model).__name__} is not a function",
             "Give the function that calls numpyro.sample.",
         )
-    return NumPyroModel(
-        labels=Labels(coords),
-        rules=rules,
+    program = NumPyroProgram(
         function=model,
         dims=tuple((n.replace("/", "."), as_dims(names)) for n, names in (dims or {}).items()),
         data=Data.of(_by_name(model, args, kwargs)),
     )
+    return Model(Labels(coords), rules, program)
 
 
 def _signature(model: Callable[..., Any]) -> inspect.Signature:

@@ -1,6 +1,7 @@
 """A model of any pytree: some leaves are sites, and results have the user's own type."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -14,16 +15,17 @@ from bijectors.table import RULES
 
 from ....calls import checks_arguments
 from ....errors import ModelError
-from ...changes.freeze import decided, frozen
+from ...changes.freeze import Freeze, is_inside
 from ...inputs.data import Data
 from ...inputs.foreign import as_array
 from ...inputs.labels import Labels
 from ...inputs.mistakes import refuse_unfit
-from ...inputs.names import join_names
+from ...inputs.names import join_names, match_names
 from ...inputs.partition import Partition
 from ...model import Model
 from ...protocol.account import Account
 from ...protocol.minibatch import Minibatch, refuse_count, rows_of, taken
+from ...protocol.program import Program
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Term
 from ...protocol.surveyor import Surveyor
@@ -40,7 +42,7 @@ from .shared_scores import SharedScoreTerms
 _NO_DATA = object()
 
 
-class TreeModel(Model):
+class TreeProgram(Program):
     """A log likelihood of a user's tree, with sets and priors for some of its leaves.
 
     Attributes:
@@ -65,9 +67,9 @@ class TreeModel(Model):
     rows: tuple[Row, ...] = eqx.field(static=True)
     minibatch: int | None = eqx.field(static=True, default=None)
 
-    def run(self, reader: Reader) -> Account:
+    def run(self, reader: Reader, labels: Labels, rules: Rules) -> Account:
         account = Account()
-        values = self._take_sites(reader, account)
+        values = self._take_sites(reader, labels, rules, account)
         tree = rebuild(self.rest.tree(self._values_by_index(values, account)))
         data, stands_for = self._seen(reader)
         returned = self.log_likelihood(tree, *data.values())
@@ -86,12 +88,14 @@ class TreeModel(Model):
         rows = reader.rows(Minibatch("data", size, self.minibatch))
         return (data, 1.0) if rows is None else (taken(data, rows), size / rows.shape[0])
 
-    def _take_sites(self, reader: Reader, account: Account) -> dict[str, Array]:
+    def _take_sites(
+        self, reader: Reader, labels: Labels, rules: Rules, account: Account
+    ) -> dict[str, Array]:
         values = {name: self.rest.leaves[i] for name, i in self.known}
         priors, scored = {s.name: s.prior for s in self.sites}, SharedScoreTerms()
         for site in self.sites:
             shared = priors[site.shares or site.name]
-            declaration = site.declaration(values, self.labels.coords, self.rules, shared)
+            declaration = site.declaration(values, labels.coords, rules, shared)
             image = account.take(reader, declaration)
             values[site.name] = image.value
             prior = declaration.prior
@@ -119,13 +123,13 @@ class TreeModel(Model):
         data = {n.removeprefix("data."): array for n, array in self.data.arrays().items()}
         return data | {name: np.asarray(self.rest.leaves[i]) for name, i in self.known}
 
-    def with_data(self, data: Any) -> "TreeModel":
+    def with_data(self, data: Any) -> "TreeProgram":
         """Return the same model on other data; the same shapes compile nothing."""
-        return self.changed(data=self.data.replace({"data": data}))
+        return replace(self, data=self.data.replace({"data": data}))
 
-    def selected(self, selector: Any, names: Sequence[str]) -> list[str]:
+    def select(self, selector: Any, names: Sequence[str]) -> list[str]:
         if isinstance(selector, str):
-            return super().selected(selector, names)
+            return match_names(selector, names)
         chosen = {self.paths[i] for i in self._flat().select(selector)}
         return [name for name in names if name in chosen]
 
@@ -153,10 +157,10 @@ class TreeModel(Model):
     def more_rows(self) -> tuple[Row, ...]:
         return self.rows
 
-    def declarations(self) -> dict[str, Declaration]:
+    def declarations(self, labels: Labels, rules: Rules) -> dict[str, Declaration]:
         """Return what the sites declare, without the log likelihood; nothing is computed."""
         account = Account()
-        jax.eval_shape(lambda: self._take_sites(Surveyor(self.rules), account))
+        jax.eval_shape(lambda: self._take_sites(Surveyor(rules), labels, rules, account))
         return {declaration.name: declaration for declaration in account.declarations}
 
     def leaf_names(self) -> list[str]:
@@ -229,9 +233,8 @@ def tree_model(
     globs = [selector for selector, _ in pairs if isinstance(selector, str)]
     flat = flatten(tree, [read] if callable(read) else read, globs)
     roles = assign_roles(flat, pairs, rest)
-    made = TreeModel(
-        labels=Labels(coords),
-        rules=rules,
+    labels = Labels(coords)
+    program = TreeProgram(
         log_likelihood=log_likelihood,
         sites=tuple(roles.sites),
         derived=tuple(roles.derived),
@@ -242,9 +245,10 @@ def tree_model(
         rows=tuple(roles.rows),
         minibatch=minibatch,
     )
-    initial = made.initial_values()
-    for name, declaration in made.declarations().items():
+    initial = program.initial_values()
+    for name, declaration in program.declarations(labels, rules).items():
         if name in initial:
-            decided(declaration, initial[name], "is, in the tree,")
-    frozen_values = {name: initial[name] for name in roles.frozen}
-    return frozen(made, frozen_values) if frozen_values else made
+            is_inside(declaration, initial[name], "is, in the tree,")
+    whole = Model(labels, rules, program)
+    frozen = {name: initial[name] for name in roles.frozen}
+    return whole.with_change(Freeze.checked(whole, frozen)) if frozen else whole
