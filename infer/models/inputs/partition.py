@@ -138,10 +138,10 @@ def partition_input(
         keeps_objects: Whether it is part of a tree that is returned to the user. What is neither
             a number nor hashable, such as an array of strings, is then static; without it, it is
             refused.
-        mend: What to do about a traced value that is marked static.
+        mend: What to do about a traced value or a random key that is marked static.
 
     Raises:
-        ModelError: It holds NaN or, as a leaf, no numbers; or it is static and traced.
+        ModelError: It holds NaN or, as a leaf, no numbers; or it is static, and traced or a key.
     """
     is_foreign = isinstance(value, np.ndarray | np.generic) and not isinstance(value, str | bytes)
     if is_leaf or (is_leaf is None and is_foreign and not keeps_objects):
@@ -149,6 +149,8 @@ def partition_input(
     is_leaf = is_number(value) if is_leaf is None else is_leaf
     if not is_leaf and isinstance(value, Tracer):
         refuse_traced(name, mend)
+    if not is_leaf and _is_key(value):
+        raise ModelError(name, "a random key cannot be static", mend)
     if is_number(value):
         refuse_nan(name, value)
     pair = partition_leaf(value, is_leaf, name)
@@ -193,5 +195,8 @@ def _compares_by_contents(value: Any) -> bool:
     kinds = np.ndarray | np.generic | jax.Array
     if not isinstance(value, kinds) or isinstance(value, Tracer):
         return False
-    is_key = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
-    return not is_key and not np.dtype(value.dtype).hasobject
+    return not _is_key(value) and not np.dtype(value.dtype).hasobject
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
