@@ -153,8 +153,10 @@ def test_a_fit_that_ends_below_where_it_began_has_not_converged(fits):
             progress=False,
         )  # fmt: skip
     assert not fit.converged
-    worse = dataclasses.replace(fits["full_rank"], begun=float(EVIDENCE) + 1, converged=False)
-    assert "below the" in worse.findings[0]
+    worse = dataclasses.replace(
+        fits["full_rank"], initial_elbo=float(EVIDENCE) + 1, converged=False
+    )
+    assert "below the initial" in worse.findings[0]
     lost = dataclasses.replace(worse, losses=np.array([np.nan]))
     assert "the ELBO is not finite" in lost.findings[0]
 

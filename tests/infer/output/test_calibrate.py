@@ -1,6 +1,6 @@
 """Calibration: ranks of a truth among draws, their verdict, and what cannot be calibrated.
 
-The slow tests have fixed keys. Had the key been drawn anew, each verdict would raise a false alarm
+The slow tests have fixed keys. With random keys, each verdict would raise a false alarm
 in 1000 runs at most.
 """
 
