@@ -8,17 +8,32 @@ STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 WORKERS ?= 2
 TESTS ?=
 PIN ?= /dev/null
+# Tests of one file run in one process, files in the order in which they are collected.
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all test-oldest fuzz lint docs bench clean
+.PHONY: demo test test-all test-quick test-oldest fuzz lint docs bench clean
 demo: $(STAMP)
 	$(BIN)/python examples/eight_schools.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(TESTS)
+	$(PYTEST) -m "not slow" $(TESTS)
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(PYTEST)
+
+# The quickest files of every floor: a minute, for the inner loop.
+QUICK := $(addsuffix .py, \
+  $(addprefix tests/bijectors/test_,compose maps support) \
+  $(addprefix tests/infer/models/test_,centering clashes declared inputs missing names precision sets) \
+  $(addprefix tests/infer/numerics/test_,agreement leapfrog long_sum threefry warmup) \
+  $(addprefix tests/infer/programs/test_,by_name native) \
+  $(addprefix tests/infer/density/test_,gathers parts transforms unused) \
+  $(addprefix tests/infer/engines/test_,contract) \
+  $(addprefix tests/infer/run/test_,choice each packed population) \
+  $(addprefix tests/infer/output/test_,arviz predict trees uniformity))
+test-quick: $(STAMP)
+	$(PYTEST) -m "not slow" $(QUICK)
 
 # The tests with the oldest versions that pyproject.toml allows. Needs a Python as old, such as 3.11.
 OLDEST := .venv-oldest
