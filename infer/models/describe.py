@@ -1,4 +1,4 @@
-"""Say in words what is inferred: each site's set, map and prior, and in which space they live."""
+"""Describe in words what is inferred: each site's set, map and prior, and their spaces."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -7,23 +7,25 @@ from bijectors.base import Shape
 from .inputs.names import join_names
 from .protocol.site import Site
 
-# Names of one kind that the short description of a model lists.
-NAMED = 8
+# Maximum number of names of one kind in the short description of a model.
+MAX_NAMES = 8
 
 
-def summarized(kind: str, sites: Iterable[Site], data: Mapping[str, Shape]) -> str:
+def summarize(kind: str, sites: Iterable[Site], data: Mapping[str, Shape]) -> str:
     """Describe a model in a line: its kind, its sites by role with their shapes, and its data."""
     by_role: dict[str, list[str]] = {}
     for site in sites:
-        by_role.setdefault(site.role, []).append(_shaped(site.name, site.shape))
-    parts = [join_names(names, NAMED) for role, names in by_role.items() if role == "latent"]
-    parts += [f"{r} {join_names(names, NAMED)}" for r, names in by_role.items() if r != "latent"]
+        by_role.setdefault(site.role, []).append(_with_shape(site.name, site.shape))
+    parts = [join_names(names, MAX_NAMES) for role, names in by_role.items() if role == "latent"]
+    parts += [
+        f"{r} {join_names(names, MAX_NAMES)}" for r, names in by_role.items() if r != "latent"
+    ]
     if data:
-        parts.append(f"data {join_names((_shaped(*pair) for pair in data.items()), NAMED)}")
+        parts.append(f"data {join_names((_with_shape(*pair) for pair in data.items()), MAX_NAMES)}")
     return f"{kind}({'; '.join(parts)})"
 
 
-def _shaped(name: str, shape: Shape) -> str:
+def _with_shape(name: str, shape: Shape) -> str:
     return name + (f"[{', '.join(map(str, shape))}]" if shape else "")
 
 

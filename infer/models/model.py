@@ -18,7 +18,7 @@ from .changes.condition import Condition
 from .changes.do import Do
 from .changes.freeze import Freeze, values_left_frozen, values_to_freeze
 from .changes.view import View
-from .describe import describe_sites, summarized
+from .describe import describe_sites, summarize
 from .html import html_table
 from .inputs.data import Data
 from .inputs.labels import Labels
@@ -57,7 +57,7 @@ class Model(eqx.Module):
             # The sites of a stacked model are those of each of its models.
             count = count_stacked(self)
             sites = () if count else abstract(self).sites
-            return summarized(f"{count} x {name}" if count else name, sites, self.data_shapes())
+            return summarize(f"{count} x {name}" if count else name, sites, self.data_shapes())
         except Exception:  # noqa: BLE001 - a model that cannot run can still be shown
             return f"{name}(...)"
 
@@ -144,16 +144,16 @@ class Model(eqx.Module):
     def freeze(
         self, *selectors: Any, at: Mapping[str, Any] | None = None, **values: Any
     ) -> "Model":
-        """Hold latent sites at values: they leave the flat vector, and nothing moves them.
+        """Hold latent sites at values: they leave the flat vector and do not move.
 
-        The values are arguments of the program: others compile nothing, another set of
+        The values are arguments of the program: other values compile nothing, another set of
         frozen sites compiles once. Their prior stays a term of the log density.
 
         Args:
             selectors: Names or globs ("layers.*.weight"; `**` for any number of steps) of
-                sites to hold where they are known to be; or a mapping of names to values. Of
-                a tree also `where` lambdas (tree to leaves) and predicates (path and leaf).
-            at: Values by name that the selectors look into, such as `optimum.values`.
+                sites to hold at their known values; or a mapping of names to values. For a tree
+                also functions from the tree to leaves, and predicates of path and leaf.
+            at: Known values by name, such as `optimum.values`.
             values: A value for each site, in the site's own space; it may be traced.
 
         Raises:
@@ -167,10 +167,10 @@ class Model(eqx.Module):
         return whole.with_change(Freeze.checked(whole, {**self.frozen, **new}))
 
     def free(self, *selectors: Any) -> "Model":
-        """Let frozen sites move again: those selected, as `freeze` does, or all of them.
+        """Free frozen sites: those selected, as `freeze` does, or all of them.
 
         Raises:
-            ModelError: Nothing that is frozen is selected.
+            ModelError: No frozen site is selected.
         """
         left = values_left_frozen(selectors, self.frozen, self.program.select)
         whole = self._unfrozen()
@@ -180,17 +180,17 @@ class Model(eqx.Module):
         """Keep some terms of the log density, or raise terms to powers.
 
         A power multiplies the log density of the constrained values; the maps' log-determinants
-        stay whole, so that a tempered posterior is one in any coordinates. Powers are arguments
-        of the program: others compile nothing. A power of 0 still computes its term, which must
-        then be finite.
+        are not multiplied, so a tempered posterior is the same in any coordinates. Powers are
+        arguments of the program: other powers compile nothing. A power of 0 still computes its
+        term, which must then be finite.
 
         Args:
             selectors: Terms to keep, by role ("prior", "likelihood", "factor"), name or glob;
-                without any all are kept. Or a mapping of such selectors to powers.
+                by default all are kept. Or a mapping of such selectors to powers.
             powers: A power for each selector; "posterior" selects all terms.
 
         Returns:
-            A model that engines, `log_density` and all else take as they take any.
+            A model, which every call that takes a model accepts.
 
         Raises:
             ModelError: A selector selects no term, or a power is not a number of at least zero.
@@ -201,12 +201,12 @@ class Model(eqx.Module):
     def condition(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> "Model":
         """Declare that latent sites were observed: they are data from now on.
 
-        Their prior becomes a likelihood. Other values compile nothing. To change what is observed
-        already, see `with_data`.
+        Their priors become likelihoods. Other values compile nothing. To change what was already
+        observed, see `with_data`.
 
         Args:
             values: A value for each site, by name.
-            named: The same, for names that Python allows.
+            named: The same, for names that are Python identifiers.
 
         Raises:
             ModelError: No such latent site, or a value of a wrong shape or outside its set.
@@ -215,15 +215,15 @@ class Model(eqx.Module):
         return self.with_change(Condition.checked(self, given, latent_names(self)))
 
     def do(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> "Model":
-        """Set sites from outside, whatever would have made them so: Pearl's intervention.
+        """Set sites from outside, whatever the model says of them: Pearl's intervention.
 
-        A site that is set, latent or observed, has its value downstream and no term of its own
-        any more, so that nothing is learned from it. Other values compile nothing. With
-        `infer.predict` this answers what would be observed if the sites were set so.
+        A site that is set, latent or observed, keeps its value downstream but loses its own term,
+        so that nothing is learned from it. Other values compile nothing. With `infer.predict`
+        this predicts what would be observed if the sites were set to these values.
 
         Args:
             values: A value for each site, by name; one number stands for all entries.
-            named: The same, for names that Python allows.
+            named: The same, for names that are Python identifiers.
 
         Raises:
             ModelError: No such site, a value of a wrong shape, or a site of a scan.

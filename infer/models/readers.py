@@ -1,4 +1,4 @@
-"""Readers that need no flat vector: draws from the prior, and values given by name."""
+"""Readers that need no flat vector: draws from the prior, predictions, and values by name."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -47,15 +47,15 @@ class PriorDraws(Reader):
     def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
         self._count += 1
         keys = jax.random.split(jax.random.fold_in(self._key, self._count), length)
-        return _written(self.flattener, repeated, keys, lambda k: PriorDraws(k, self._rules))
+        return _write_steps(self.flattener, repeated, keys, lambda k: PriorDraws(k, self._rules))
 
 
 class Predictions(Reader):
-    """Draws anew what is observed, and latent sites of which no value is given.
+    """Draws observations, and latent sites that no value is given for.
 
     Attributes:
         predicted: What was drawn for each observation, by name.
-        observed: The data that it stands for, where there are any.
+        observed: The data of each observation that has any, by name.
     """
 
     def __init__(self, values: Mapping[str, Array], key: Array) -> None:
@@ -72,27 +72,27 @@ class Predictions(Reader):
                 "it has a constraint and no prior, so no draw of it exists",
                 "Give it a prior, or values: model.freeze(name=value), or a posterior with it.",
             )
-        value = d.prior.sample(self._fresh()) if value is None and d.prior else value
+        value = d.prior.sample(self._next_key()) if value is None and d.prior else value
         assert value is not None
         if value.shape != d.shape:
             raise ModelError(
                 d.name,
                 f"the posterior has it with shape {value.shape}, and the model with {d.shape}",
-                f"Predict for data of the same groups, or draw it anew: redraw=[{d.name!r}].",
+                f"Predict for data of the same groups, or redraw it: redraw=[{d.name!r}].",
             )
         return Image.of(value)
 
     def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
         if value is not None:
             self.observed[name] = value
-        self.predicted[name] = prior.sample(self._fresh())
+        self.predicted[name] = prior.sample(self._next_key())
         return self.predicted[name]
 
     def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
         names = [site.name for site in repeated if site.name in self._values]
         own = {name: self._values[name] for name in names}
         refuse_lengths(own, length)
-        keys = jax.random.split(self._fresh(), length)
+        keys = jax.random.split(self._next_key(), length)
 
         def close(reports: Any, _: list[Declaration]) -> None:
             self.predicted |= reports[0]
@@ -101,13 +101,13 @@ class Predictions(Reader):
         report = lambda reader: (reader.predicted, reader.observed)  # noqa: E731
         return Steps((own, keys), lambda given: Predictions(*given), report, close)
 
-    def _fresh(self) -> Array:
+    def _next_key(self) -> Array:
         self._count += 1
         return jax.random.fold_in(self._key, self._count)
 
 
 class Values(Reader):
-    """Hands out constrained values given by name, and writes their flat vector."""
+    """Supplies constrained values given by name, and writes their flat vector."""
 
     def __init__(self, values: Mapping[str, Array], rules: Rules) -> None:
         self._values, self._rules = values, rules
@@ -119,13 +119,13 @@ class Values(Reader):
 
     def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
         own = {site.name: self._values[site.name] for site in repeated}
-        return _written(self.flattener, repeated, own, lambda v: Values(v, self._rules))
+        return _write_steps(self.flattener, repeated, own, lambda v: Values(v, self._rules))
 
 
-def _written(
+def _write_steps(
     flattener: Flattener, repeated: Sequence[Repeated], xs: Any, reader: Callable[[Any], Reader]
 ) -> Steps:
-    """Let each step write its own flat vector, and put the pieces of each site together."""
+    """Let each step write its own flat vector, and join the pieces of each site."""
 
     def close(rows: Array, _: list[Declaration]) -> None:
         ends = np.cumsum([site.size for site in repeated])[:-1]

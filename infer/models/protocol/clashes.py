@@ -1,4 +1,4 @@
-"""Refuse names that a result could not hold: ArviZ data has one name for each axis and variable."""
+"""Refuse names that clash in ArviZ data, where axes and variables share one set of names."""
 
 from collections.abc import Mapping
 
@@ -45,7 +45,7 @@ def refuse_clashes(dims: Mapping[str, Dims]) -> None:
 
 
 def _named(name: str, dims: Dims) -> tuple[str, ...]:
-    """Name the axes of a site as a result does."""
+    """Name the axes of a site as results do."""
     return tuple(dim or f"{name}_dim_{i}" for i, dim in enumerate(dims))
 
 

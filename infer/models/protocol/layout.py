@@ -1,4 +1,4 @@
-"""Settle the shape and dimension names of a site from its prior, dims, plates and coords."""
+"""Find the shape and dimension names of a site from its prior, dims, plates and coords."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ class Plate(NamedTuple):
     Attributes:
         name: Name of the dimension.
         size: How often they repeat.
-        minibatch: Of how many rows a step sees; `None` for all.
+        minibatch: How many rows a step sees; `None` for all.
         rows: The rows seen now; `None` for all.
     """
 
@@ -40,7 +40,7 @@ Plates = tuple[Plate, ...]
 
 
 class Layout(NamedTuple):
-    """The settled batch shape of a site, and a name or `None` for each axis of a value."""
+    """The batch shape of a site, and a name or `None` for each axis of a value."""
 
     batch_shape: Shape
     dims: Dims
@@ -58,7 +58,7 @@ def as_dims(dims: str | Sequence[str | None] | None) -> Dims:
 
 
 def refuse_repeated(dims: Mapping[str, Dims]) -> None:
-    """Raise if two axes of a site have one name: nothing could tell them apart in the results."""
+    """Raise if two axes of a site have the same name, which results could not tell apart."""
     for site, names in dims.items():
         twice = [name for i, name in enumerate(names) if name is not None and name in names[:i]]
         if twice:
@@ -149,8 +149,8 @@ def _size(name: str, dim: str | None, had: int, want: int, coords: Mapping[str, 
     return sizes.pop() if sizes else 1
 
 
-def spreads_to(shape: Shape, target: Shape) -> bool:
-    """Tell whether an array of one shape can be broadcast to another."""
+def can_spread(shape: Shape, target: Shape) -> bool:
+    """Return whether an array of one shape can be broadcast to another."""
     try:
         return np.broadcast_shapes(shape, target) == target
     except ValueError:
@@ -158,7 +158,7 @@ def spreads_to(shape: Shape, target: Shape) -> bool:
 
 
 def seen(value: Array, plates: Plates, batch_ndims: int) -> Array:
-    """Take the rows that plates show of a value declared in full."""
+    """Take the rows that the plates show, from a value declared in full."""
     for depth, plate in enumerate(plates):
         if plate.rows is not None:
             value = jnp.take(value, plate.rows, axis=batch_ndims - 1 - depth)
@@ -166,12 +166,12 @@ def seen(value: Array, plates: Plates, batch_ndims: int) -> Array:
 
 
 def weight(plates: Plates) -> float:
-    """Say for how many rows each row that is seen stands."""
+    """Return how many rows each row that is seen stands for."""
     return math.prod((plate.size / plate.seen for plate in plates), start=1.0)
 
 
 def refuse_hidden(name: str, batch_shape: Shape, plates: Plates) -> None:
-    """Raise where the rightmost axes are not the rows that the plates show.
+    """Raise if the rightmost axes are not the rows that the plates show.
 
     Raises:
         ModelError: An axis is missing, or holds another number of rows.
@@ -182,7 +182,7 @@ def refuse_hidden(name: str, batch_shape: Shape, plates: Plates) -> None:
     partial = [plate.name for plate in plates if plate.minibatch is not None]
     raise ModelError(
         name,
-        f"it has batch shape {batch_shape}, where the plates around it show {shown} rows",
+        f"it has batch shape {batch_shape}, but the plates around it show {shown} rows",
         f"Index it by the rows: with site.plate({partial[-1]!r}, ...) as rows: ... y[rows]."
         if partial
         else "Make its rightmost batch axes those of the plates, the outermost last.",
@@ -190,10 +190,10 @@ def refuse_hidden(name: str, batch_shape: Shape, plates: Plates) -> None:
 
 
 def refuse_row_priors(name: str, own_batch: Shape, plates: Plates) -> None:
-    """Raise where the prior of a latent site differs among the rows of a minibatch.
+    """Raise if the prior of a latent site differs among the rows of a minibatch.
 
     Raises:
-        ModelError: It does: the prior of the rows that are not seen is not known then.
+        ModelError: It does, so the prior of the rows that are not seen is not known.
     """
     for depth, plate in enumerate(plates):
         own = own_batch[-1 - depth] if depth < len(own_batch) else 1

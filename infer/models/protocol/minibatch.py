@@ -1,4 +1,4 @@
-"""Minibatches: which rows of a plate a step sees, and how an epoch shares out the divergence."""
+"""Minibatches: which rows of a plate a step sees, and weights of the divergence in an epoch."""
 
 import math
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Minibatch(NamedTuple):
         """Draw distinct rows, at a cost that does not grow with the plate.
 
         The numbers 0, 1, ... go through a pseudo-random permutation of the rows: a Feistel
-        network on the next larger power of four, where what falls beyond the plate goes
+        network on the next larger power of four, in which a number beyond the plate goes
         through again until it does not. A last turn by a uniform number makes each row as
         likely as any other, whatever the network does: all that an unbiased gradient needs.
 
@@ -50,7 +50,7 @@ class Minibatch(NamedTuple):
         return ((rows + shift) % jnp.uint32(self.size)).astype(jnp.int32)
 
 
-def rows_of(data: Any) -> int:
+def count_rows(data: Any) -> int:
     """Count the rows that the arrays of a pytree share along their first axis.
 
     Raises:
@@ -63,13 +63,13 @@ def rows_of(data: Any) -> int:
         raise ModelError(
             "minibatch",
             f"the arrays of the data do not share their rows: {found or 'there is no array'}",
-            "Give every array of the data one row an observation; what all rows share belongs "
-            'into the tree, as "data".',
+            "Give every array of the data one row per observation; put what all rows share into "
+            'the tree, as "data".',
         )
     return next(iter(sizes.values()))
 
 
-def taken(data: Any, rows: Array) -> Any:
+def take_rows(data: Any, rows: Array) -> Any:
     """Take some rows of every array of a pytree; single numbers and words stay as they are."""
     return jax.tree.map(lambda leaf: leaf[rows] if _has_rows(leaf) else leaf, data)
 
@@ -94,11 +94,11 @@ def _mixed(bits: Array) -> Array:
 
 
 def refuse_count(plate: str, size: int, count: Count) -> None:
-    """Raise where a plate of `size` rows cannot be seen `count` rows at a time."""
+    """Raise if a plate of `size` rows cannot be seen `count` rows at a time."""
     if not is_whole(count) or not 1 <= count <= size:
         raise ModelError(
             plate,
-            f"minibatch={count!r}, where the plate has {size} rows",
+            f"minibatch={count!r}, but the plate has {size} rows",
             "Give a whole number of rows, at most as many as the plate has; or None for all.",
         )
 
@@ -108,7 +108,7 @@ def kl_weights(
 ) -> Float[np.ndarray, "batches"]:
     """Share out the Kullback-Leibler term of an ELBO among the minibatches of one epoch.
 
-    For loops of your own over batches of a partition: the sum of
+    For your own loops over batches that partition the data: the sum of
     `share[i] * divergence - log_likelihood(batch[i])` over an epoch is minus the ELBO, since
     the shares sum to one whatever the schedule and however ragged the last batch. The engines
     of this package draw minibatches of equal size at random, and need no schedule.

@@ -13,41 +13,41 @@ from bijectors.sets.discrete import Discrete
 
 from ...errors import ModelError
 from ..priors.prior import Prior
-from .layout import Plates, spreads_to
+from .layout import Plates, can_spread
 from .site import Declaration
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """Where the entries of an observation are missing.
+    """Which entries of an observation are missing.
 
     Attributes:
         name: Name of the latent site that stands for them.
-        mask: True where an entry is missing, shape (*batch,).
+        mask: True for each missing entry, shape (*batch,).
     """
 
     name: str
     mask: np.ndarray
 
-    def declaration(self, prior: Prior) -> Declaration:
+    def declare(self, prior: Prior) -> Declaration:
         """Declare the missing entries as one site, in the order of the flattened batch."""
         shape = (int(self.mask.sum()), *prior.event_shape)
         constraint = self._part(prior.constraint(self.name))
         refuse_discrete(self.name.removesuffix(".missing"), constraint)
         return Declaration(self.name, constraint, shape, (None,) * len(shape), _Part(prior, self))
 
-    def filled(self, value: Array, missing: Array) -> Array:
-        """Put the missing entries into their places."""
+    def fill(self, value: Array, missing: Array) -> Array:
+        """Return a value with the missing entries put into their places."""
         flat = value.reshape(self.mask.size, *missing.shape[1:])
         return flat.at[np.flatnonzero(self.mask)].set(missing).reshape(value.shape)
 
-    def hidden(self, value: Array) -> Array:
-        """Put NaN where entries are missing, as results show them."""
+    def hide(self, value: Array) -> Array:
+        """Return a value with NaN for missing entries, as results show them."""
         event_ndims = value.ndim - self.mask.ndim
         return jnp.where(self.mask.reshape(self.mask.shape + (1,) * event_ndims), jnp.nan, value)
 
-    def parted(self, rows: Array) -> tuple[Array, Array]:
-        """Part rows of shape (*batch,) into those that were seen and those that were not."""
+    def split(self, rows: Array) -> tuple[Array, Array]:
+        """Split rows of shape (*batch,) into those that were seen and those that were not."""
         flat = rows.reshape(-1)
         return flat[np.flatnonzero(~self.mask)], flat[np.flatnonzero(self.mask)]
 
@@ -59,7 +59,7 @@ class Gaps:
 
 
 class _Part(Prior):
-    """Some entries of a distribution, known by their draws."""
+    """Some entries of a distribution, of which only draws are known."""
 
     def __init__(self, whole: Prior, gaps: Gaps) -> None:
         super().__init__(whole.distribution, (int(gaps.mask.sum()),))
@@ -80,11 +80,11 @@ def refuse_discrete(observation: str, constraint: Constraint) -> None:
         )
 
 
-def gaps_of(name: str, mask: object, prior: Prior, plates: Plates) -> Gaps | None:
-    """Read `missing=`; `None` where no entry is missing.
+def read_gaps(name: str, mask: object, prior: Prior, plates: Plates) -> Gaps | None:
+    """Read `missing=`; return `None` if no entry is missing.
 
     Raises:
-        ModelError: The mask is traced, is no mask, does not fit, or is in a minibatch.
+        ModelError: The mask is traced, not boolean, of another shape, or in a minibatch.
     """
     if mask is None:
         return None
@@ -95,19 +95,19 @@ def gaps_of(name: str, mask: object, prior: Prior, plates: Plates) -> Gaps | Non
             "Pass the mask to the model as infer.static(mask).",
         )
     found = np.asarray(mask)
-    if found.dtype != bool or not spreads_to(found.shape, prior.batch_shape):
+    if found.dtype != bool or not can_spread(found.shape, prior.batch_shape):
         raise ModelError(
             name,
-            f"missing has dtype {found.dtype} and shape {found.shape}, where the observation has "
+            f"missing has dtype {found.dtype} and shape {found.shape}, but the observation has "
             f"batch shape {prior.batch_shape}",
-            "Give booleans of that shape, True where an entry is missing; of a vector that is one "
-            "event, all entries are missing or none.",
+            "Give booleans of that shape, True for each missing entry; a vector that is one event "
+            "is missing as a whole or not at all.",
         )
     partial = [plate.name for plate in plates if plate.minibatch is not None]
     if partial:
         raise ModelError(
             name,
-            f"entries are missing in the plate {partial[0]!r}, of which a minibatch is seen",
+            f"entries are missing in the plate {partial[0]!r}, which has a minibatch",
             "Leave the rows with missing entries out, or see all rows: minibatch=None.",
         )
     whole = np.broadcast_to(found, prior.batch_shape)

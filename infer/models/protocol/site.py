@@ -1,4 +1,4 @@
-"""A site is one named quantity of a model: as declared in flight, and as found once and kept."""
+"""A site is a named quantity: a declaration while a model runs, and what a survey keeps of it."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -19,14 +19,14 @@ Dims = tuple[str | None, ...]
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a model asks of its reader for one latent site; bounds and prior may be traced.
+    """What a model asks its reader for: one latent site, whose bounds and prior may be traced.
 
     Attributes:
         name: Name of the site.
         constraint: Set of its values.
         shape: Shape of a value, batch axes first.
         dims: A name, or `None`, for each axis of `shape`.
-        prior: Its distribution, or `None` for a site with a constraint only.
+        prior: Its distribution, or `None` for a site with only a constraint.
         bijector: A map to use instead of the default, or the name of a registered one.
     """
 
@@ -58,9 +58,9 @@ class Site(NamedTuple):
         unconstrained_shape: Shape of its piece of the flat vector; (0,) unless latent.
         dims: A name, or `None`, for each axis of `shape`.
         prior: Name of the type of its prior, or "flat"; empty unless latent or frozen.
-        why_no_log_det: Why its map has no log-determinant; empty where it has one.
-        valued: Whether the log density of its prior has a value, or a score alone.
-        remark: What follows from a prior whose support is not the constraint.
+        why_no_log_det: Why its map has no log-determinant; empty if it has one.
+        valued: Whether the log density of its prior has a value; otherwise only its score is known.
+        remark: Consequences of a prior whose support is not the constraint.
     """
 
     name: str
@@ -83,8 +83,8 @@ class Term(NamedTuple):
         name: Name of the site or factor it comes from.
         role: Which part of the posterior it belongs to.
         rows: Log density in nats, shape (*batch,); the rows are summed.
-        valued: Whether its value is known. Otherwise the rows are NaN, and their gradient
-            alone is right.
+        valued: Whether its value is known. Otherwise the rows are NaN, and only their gradient
+            is right.
     """
 
     name: str
@@ -94,12 +94,12 @@ class Term(NamedTuple):
 
 
 class Power(NamedTuple):
-    """What a view has made of one term of the model that it is of.
+    """How views have changed one term of a model.
 
     Attributes:
         role: Which part of the posterior the term belongs to.
-        factors: What its log density is multiplied by, one number for each view around the
-            other: 0 where it is left out.
+        factors: What its log density is multiplied by, one number for each view, the innermost
+            first; 0 if the term is left out.
     """
 
     role: Part

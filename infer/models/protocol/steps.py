@@ -1,4 +1,4 @@
-"""What a reader has to know of a scan, and how it serves the steps of it."""
+"""What a reader has to know about a scan, and how it serves the steps."""
 
 from collections.abc import Callable, Mapping
 from math import prod
@@ -11,13 +11,13 @@ from .site import Declaration
 
 
 class Repeated(NamedTuple):
-    """A latent site that each step of a scan declares anew.
+    """A latent site that each step of a scan declares.
 
     Attributes:
         name: Name of the site.
         unconstrained_shape: Shape of one step's piece of the flat vector.
         bijector: Name of the type of its map.
-        why_no_log_det: Why its map has no log-determinant; empty where it has one.
+        why_no_log_det: Why its map has no log-determinant; empty if it has one.
         entries: Lists the entry that each number of one step's piece is named after.
     """
 
@@ -38,8 +38,8 @@ class Steps(NamedTuple):
 
     Attributes:
         xs: What each step is given, along a leading axis of steps.
-        reader: Makes the reader of one step of what it is given.
-        report: Says in arrays what that reader has to tell at the end of its step.
+        reader: Makes the reader of one step from what that step is given.
+        report: Returns, as arrays, what that reader has to report at the end of its step.
         close: Takes the stacked reports, and the sites with an axis of steps in front.
     """
 
@@ -55,6 +55,6 @@ def refuse_lengths(values: Mapping[str, Array], length: int) -> None:
         if value.shape[:1] != (length,):
             raise ModelError(
                 name,
-                f"its value has shape {value.shape}, where the scan has {length} steps",
+                f"its value has shape {value.shape}, but the scan has {length} steps",
                 "Give one entry for each step, along the first axis.",
             )

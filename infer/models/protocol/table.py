@@ -1,4 +1,4 @@
-"""A table that accounts for every quantity of a model, to be printed."""
+"""A printable table of every quantity of a model."""
 
 from collections import Counter
 from math import prod
@@ -13,10 +13,10 @@ class Row(NamedTuple):
     Attributes:
         name: Name of the site, or path of the leaf.
         role: What it is: free, frozen, data, static, derived or observed.
-        shape: Shape of its value; `None` for what is no array.
+        shape: Shape of its value; `None` if it is not an array.
         set: Name of the type of its set.
         prior: Name of the type of its prior, or "flat".
-        note: Name of its map if it is free, or whatever else there is to say.
+        note: Name of its map if it is free, or another remark.
     """
 
     name: str
@@ -46,11 +46,11 @@ class Table(NamedTuple):
         return heads, [(r.name, r.role, _text(r.shape), *r[3:]) for r in self.rows]
 
     def role_of(self, name: str) -> str:
-        """Tell what a quantity is."""
+        """Return the role of a quantity."""
         return {row.name: row.role for row in self.rows}[name]
 
     def _totals(self) -> str:
-        """Count the rows of each role and, in brackets, their numbers."""
+        """Count the rows of each role and, in parentheses, the numbers in them."""
         count, numbers = Counter(), Counter()
         for row in self.rows:
             count[row.role] += 1

@@ -14,7 +14,7 @@ from ....errors import ModelError
 from ...inputs.precision import check_precision, refuse_nan
 from ...priors.prior import Prior
 from ...priors.score import refuse_unvalued
-from ...protocol.layout import Plates, lay_out, refuse_hidden, spreads_to
+from ...protocol.layout import Plates, can_spread, lay_out, refuse_hidden
 from ...protocol.site import Dims
 
 
@@ -42,7 +42,7 @@ def broadcast_to_value(
 
 
 def _observed_batch(name: str, value: Array, own: Shape, event: Shape, plates: Plates) -> Shape:
-    if not spreads_to(own + event, value.shape):
+    if not can_spread(own + event, value.shape):
         raise ModelError(
             name,
             f"the observed value has shape {value.shape}, but its distribution has "

@@ -30,7 +30,7 @@ from ...protocol.layout import (
     seen,
     weight,
 )
-from ...protocol.missing import gaps_of
+from ...protocol.missing import read_gaps
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Term
 from .axes import make_plate, name_axes, plate_size
@@ -179,8 +179,8 @@ class Sites:
         spread = broadcast_to_value(
             given, distribution, value, as_dims(dims), self._plates, self._coords
         )
-        gaps = gaps_of(given, missing, spread, self._plates)
-        shown = whole if gaps is None or whole is None else gaps.hidden(whole)
+        gaps = read_gaps(given, missing, spread, self._plates)
+        shown = whole if gaps is None or whole is None else gaps.hide(whole)
         seen = self._reader.observe(given, spread, shown)
         if seen is None:
             raise ModelError(
@@ -194,9 +194,9 @@ class Sites:
             self._account.terms.append(Term(given, "likelihood", self._scale(rows)))
             return seen
         self._claim(f"{name}.missing")
-        image = self._account.take(self._reader, gaps.declaration(spread))
-        seen = gaps.filled(whole, image.value) if seen is shown else seen
-        known, unknown = gaps.parted(spread.log_density(seen, {}))
+        image = self._account.take(self._reader, gaps.declare(spread))
+        seen = gaps.fill(whole, image.value) if seen is shown else seen
+        known, unknown = gaps.split(spread.log_density(seen, {}))
         self._account.terms.append(Term(given, "likelihood", known))
         self._account.terms.append(Term(gaps.name, "prior", unknown))
         return seen

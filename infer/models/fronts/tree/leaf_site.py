@@ -23,7 +23,7 @@ from ...inputs.partition import Partition
 from ...inputs.precision import on_device
 from ...priors.prior import Prior, prior_of
 from ...priors.sets import set_of
-from ...protocol.layout import as_dims, lay_out, spreads_to
+from ...protocol.layout import as_dims, can_spread, lay_out
 from ...protocol.site import Declaration, Dims
 from .flatten import TreeLeaf
 from .leaf import Leaf, is_function
@@ -136,7 +136,7 @@ class LeafSite(eqx.Module):
         cut = len(self.shape) - event_ndims
         batch, event = self.shape[: max(cut, 0)], self.shape[max(cut, 0) :]
         own = batch if prior is None else prior.batch_shape
-        if cut < 0 or (prior and not spreads_to(own + prior.event_shape, self.shape)):
+        if cut < 0 or (prior and not can_spread(own + prior.event_shape, self.shape)):
             self._refuse(constraint, prior)
         laid = lay_out(self.name, own, event, self.dims, (), coords, batch)
         spread = None if prior is None else Prior(prior.distribution, laid.batch_shape)

@@ -24,7 +24,7 @@ from ...inputs.names import join_names, match_names
 from ...inputs.partition import Partition
 from ...model import Model
 from ...protocol.account import Account
-from ...protocol.minibatch import Minibatch, refuse_count, rows_of, taken
+from ...protocol.minibatch import Minibatch, count_rows, refuse_count, take_rows
 from ...protocol.program import Program
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Term
@@ -83,10 +83,10 @@ class TreeProgram(Program):
         data = self.data.tree()
         if self.minibatch is None:
             return data, 1.0
-        size = rows_of(data)
+        size = count_rows(data)
         refuse_count("data", size, self.minibatch)
         rows = reader.rows(Minibatch("data", size, self.minibatch))
-        return (data, 1.0) if rows is None else (taken(data, rows), size / rows.shape[0])
+        return (data, 1.0) if rows is None else (take_rows(data, rows), size / rows.shape[0])
 
     def _take_sites(
         self, reader: Reader, labels: Labels, rules: Rules, account: Account
