@@ -20,12 +20,13 @@ from .base import Draws, Engine, Examples, Needs, Tick, WarmupPlan, WindowEnd
 
 FAMILIES = ("mean_field", "full_rank")
 ESTIMATORS = ("path", "total")
-# Steps whose average is one draw, and draws at whose end the host decides.
+# Steps that are averaged to one draw, and draws after which the host decides.
 EPOCH, WINDOW = 50, 10
 FIRST_SCALE = 0.1
 SLOWEST = 1e-4
-# Longest step of a factor, by its Frobenius norm, in learning rates and at all: Adam moves each of
-# its size^2 / 2 entries by about one learning rate, which together would multiply the scale.
+# Longest step of a factor, by its Frobenius norm: in units of the learning rate, and absolute. Adam
+# moves each of its size^2 / 2 entries by about one learning rate, which together would multiply the
+# scale.
 RADIUS, LARGEST_RADIUS = 4.0, 0.5
 
 
@@ -33,10 +34,10 @@ class ADVITuning(eqx.Module):
     """What the host decides between windows.
 
     Attributes:
-        learning_rate: Of Adam, in units of the approximation's own scale.
+        learning_rate: Learning rate of Adam, in units of the approximation's own scale.
         settled: Whether the parameters have stopped moving; not read in the program.
-        begun: ELBO of the first step in nats; NaN before the first window's end, and for a target
-            without a value.
+        begun: ELBO of the first step in nats; NaN before the end of the first window, and if the
+            target has no value.
     """
 
     learning_rate: Scalar | np.ndarray
@@ -45,9 +46,9 @@ class ADVITuning(eqx.Module):
 
 
 class Sums(NamedTuple):
-    """Running sums over an epoch: parameters, the ELBO and its square, and how many.
+    """Running sums over an epoch: parameters, the ELBO and its square, and the number of steps.
 
-    The ELBO is counted from the first of the epoch, so that no digit cancels.
+    The ELBO is summed as the difference from the first one of the epoch, to avoid cancellation.
     """
 
     parameters: Float[Array, "width"]
@@ -70,18 +71,18 @@ class ADVIState(NamedTuple):
 class ADVI(Engine):
     """Fit a normal distribution in the unconstrained space by maximizing the ELBO.
 
-    By default gradients leave out the score of the approximation ("sticking the landing"), so
-    their variance vanishes where the approximation is exact. Steps are taken in the
-    approximation's own coordinates, so they do not depend on the scale or, with
-    "full_rank", on the correlations of the posterior; a step of a full-rank factor is no longer
-    than a trust region, whatever the dimension. The learning rate is halved when the
-    parameters are stationary; the fit ends when they are so within `tolerance`. A target
-    without a value has an unknown ELBO, NaN, and is fitted all the same.
+    By default gradients omit the score of the approximation ("sticking the landing"), so
+    their variance vanishes if the approximation is exact. Steps are taken in the
+    approximation's own coordinates, so they do not depend on the scale of the posterior or, with
+    "full_rank", on its correlations; a step of a full-rank factor never exceeds a trust region,
+    whatever the dimension. The learning rate is halved when the parameters are stationary; the
+    fit ends when they are stationary within `tolerance`. If the target has no value, the ELBO is
+    unknown (NaN), but the fit is the same.
 
     Attributes:
         family: "mean_field" (independent coordinates) or "full_rank" (any covariance).
         batch: Draws of the approximation per step.
-        estimator: "path" leaves the score of the approximation out; "total" is the whole derivative
+        estimator: "path" omits the score of the approximation; "total" is the whole derivative
             of a draw's ELBO, as in Bayes by Backprop. Both have the same mean.
         learning_rate: First rate.
         tolerance: Largest change of a mean, in standard deviations, or of a logarithm of a
@@ -150,11 +151,11 @@ class ADVI(Engine):
         elbo = log_density.mean() - jax.vmap(normal.log_density_of_noise)(noise).mean()
         uphill: Any = ascent(normal, noise, gradients, self.estimator)
         usable = jnp.isfinite(gradients).all()
-        # The gradients need the target's score alone; without its value the ELBO is NaN.
+        # The gradients need only the score of the target; without a value the ELBO is NaN.
         usable = usable & jnp.isfinite(elbo) if target.has_value else usable
         steps, optimizer = _ADAM.update(uphill, state.optimizer)
-        moved = normal.moved(_trusted(steps, tuning.learning_rate))
-        # A step whose draws reach where the density is not finite is not taken.
+        moved = normal.moved(_limit_steps(steps, tuning.learning_rate))
+        # No step is taken if the density is not finite at one of the draws.
         normal, optimizer = jax.tree.map(
             lambda new, old: jnp.where(usable, new, old),
             (moved, optimizer),
@@ -184,14 +185,14 @@ class ADVI(Engine):
         return WindowEnd(learned, () if settled else windows)
 
     def _movement(self, epochs: np.ndarray) -> tuple[float, float]:
-        """Change between the halves of a window, and its standard error, largest first."""
+        """Return the largest change between the halves of a window, and its standard error."""
         # A diverged fit may overflow here; its ELBO reports it.
         with np.errstate(all="ignore"):
             means, log_sds = self._moments(epochs)
             sds = np.exp(log_sds.mean(0))
             series = np.concatenate([means / sds, log_sds], -1)
             first, last = np.split(series[: 2 * (len(series) // 2)], 2)
-            # Successive differences tell noise from drift (von Neumann et al. 1941).
+            # Successive differences separate noise from drift (von Neumann et al. 1941).
             variance = 0.5 * (np.diff(series, axis=0) ** 2).mean(0) * 2 / len(first)
             return float(np.abs(last.mean(0) - first.mean(0)).max()), float(np.sqrt(variance.max()))
 
@@ -212,8 +213,8 @@ def _size(width: int, family: str) -> int:
     return width // 2 if family == "mean_field" else (math.isqrt(1 + 4 * width) - 1) // 2
 
 
-def _trusted(steps: Any, rate: Scalar | np.ndarray) -> Normal:
-    """Scale the steps of Adam by the learning rate, and shorten that of a factor if it is long."""
+def _limit_steps(steps: Any, rate: Scalar | np.ndarray) -> Normal:
+    """Scale the steps of Adam by the learning rate, and limit the length of a factor's step."""
     steps = jax.tree.map(lambda a: rate * a, steps)
     if steps.scale.ndim == 1:
         return steps
@@ -226,18 +227,18 @@ def _trusted(steps: Any, rate: Scalar | np.ndarray) -> Normal:
 def ascent(normal: Normal, noise: Array, gradients: Array, estimator: str) -> Normal:
     """Estimate the gradient of the ELBO in the approximation's own coordinates.
 
-    These are steps of the mean in units of the scale, and of the logarithm of the scale; see
+    Its parts are changes of the mean in units of the scale, and of the logarithm of the scale; see
     `Normal.moved`.
 
     Args:
         normal: The approximation.
         noise: Standard normal, shape (draws, size).
-        gradients: Of the log density at the draws made of `noise`, shape (draws, size).
+        gradients: Gradients of the log density at these draws, shape (draws, size).
         estimator: "path" or "total".
     """
     is_path = estimator == "path"
     pulled = jax.vmap(normal.pull_back)(gradients) + (noise if is_path else 0.0)
-    # The entropy's own derivative, which the path estimator has as the mean of noise^2.
+    # The derivative of the entropy; in the path estimator it is the mean of noise^2.
     growth = 0.0 if is_path else 1.0
     if normal.scale.ndim == 1:
         return Normal(pulled.mean(0), (pulled * noise).mean(0) + growth)

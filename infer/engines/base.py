@@ -18,7 +18,7 @@ from ..types import Vector
 State = Any
 Tuning = Any
 
-# The axis that the chains of a population share, for JAX's collectives inside a tick.
+# The axis along which the chains of a population communicate, by JAX's collectives.
 CHAINS = "chains"
 
 
@@ -55,7 +55,7 @@ class Draws(NamedTuple):
 def refuse_settings(
     engine: type["Engine"], settings: Sequence[Any], named: Mapping[str, Any]
 ) -> None:
-    """Raise if an engine does not take some settings, of those that are given."""
+    """Raise if an engine does not take the given settings."""
     wanted = signature(engine.__init__)
     try:
         given = wanted.bind_partial(None, *settings, **named).arguments
@@ -71,7 +71,7 @@ def refuse_settings(
 
 
 def _is_count(value: Any) -> bool:
-    # Settings hash, so they are no arrays.
+    # Settings are hashable, so they are not arrays.
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
@@ -104,7 +104,7 @@ class Needs(NamedTuple):
     prior_starts: bool = False
 
     def missing(self, offers: frozenset[str]) -> frozenset[str]:
-        """Return which needs a target that has these `offers` does not meet."""
+        """Return the needs that a target with these `offers` does not meet."""
         needed = {
             name for name in ("value", "gradient", "parts", "normal_prior") if getattr(self, name)
         }

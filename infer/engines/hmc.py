@@ -27,18 +27,18 @@ from ..types import Scalar, Vector
 from .base import Examples, Tick
 from .whitened import Whitened
 
-# Of a tick: the length of the trajectory, and whether its end is accepted.
+# Uniform numbers per tick: for the length of the trajectory, and to accept its end.
 UNIFORMS = 2
 
 
 class HMCTuning(eqx.Module):
-    """What steers HMC; traced.
+    """The tuning of HMC; traced.
 
     Attributes:
         shared: Step size and metric, learned in warm-up.
         trajectory_length: Mean length in whitened units.
         jitter: Relative half-width of the lengths.
-        max_steps: Most leapfrog steps.
+        max_steps: Maximum number of leapfrog steps.
     """
 
     shared: HamiltonianTuning
@@ -51,14 +51,14 @@ class HMCState(NamedTuple):
     """One chain between two ticks.
 
     Attributes:
-        start: The last draw, where the present trajectory began.
+        start: The last draw, where the current trajectory began.
         point: The moving end of the trajectory.
-        reference: What log densities and energies are told from, in nats.
+        reference: The reference from which log densities and energies are measured, in nats.
         start_energy: Energy at the beginning of the trajectory, in nats.
-        left: Steps still to take; none means that a new trajectory is due.
+        left: Steps still to take; 0 means that a new trajectory begins with the next tick.
         taken: Steps taken.
         step: What the chain has learned of its step size.
-        step_size: Of the present trajectory.
+        step_size: Of the current trajectory.
         ticks: Ticks since the last completed draw.
     """
 
@@ -78,24 +78,23 @@ class HMC(Whitened):
     """Hamiltonian Monte Carlo.
 
     Attributes:
-        trajectory_length: Mean length of a trajectory in whitened units, in which half a
-            turn around a standard normal is pi.
+        trajectory_length: Mean length of a trajectory in whitened units, in which half an orbit
+            of a standard normal is pi.
         jitter: Each length is uniform within this fraction of the mean, so that no
             trajectory closes on itself.
-        max_steps: Most leapfrog steps of a trajectory.
-        target_acceptance: Mean acceptance that warm-up aims at; where more than one draw in fifty
-            diverges before its last window, that one aims nearer to 1.
-        step_size: First step size in whitened units; by default it is sought.
-        rank: Most directions that the metric stretches, beyond a scale for each coordinate: 0
-            for a diagonal metric; by default 64, of more than 500 coordinates 32, and of more
-            than 2000 none.
-        stop_early: Whether warm-up may go on to its last window once the chains agree and the
-            metric whitens them, unless others from other starts end elsewhere meanwhile; and
-            repeat that window while their step sizes do not agree.
-        energy: "value" compares log densities. "path" integrates the force of the terms that
-            have a score and no value along each step, and needs no value of them; see `NUTS`,
-            for its statistics too.
-        quadrature: Rule for such integrals: "gauss_legendre", "simpson" or "trapezoid".
+        max_steps: Maximum number of leapfrog steps of a trajectory.
+        target_acceptance: Mean acceptance that warm-up aims at. If more than 2 % of the draws
+            diverge before the last window, that window aims closer to 1.
+        step_size: First step size in whitened units; by default warm-up searches for it.
+        rank: Maximum number of directions that the metric stretches, besides a scale for each
+            coordinate; 0 makes the metric diagonal. By default 64; 32 if there are more than 500
+            coordinates, and 0 if there are more than 2000.
+        stop_early: Whether warm-up may skip to its last window once the chains agree and the
+            metric whitens them, unless chains from other starts end elsewhere; and repeat that
+            window while the step sizes of the chains disagree.
+        energy: "value" compares log densities. "path" integrates, along each step, the force of
+            the terms that have a score but no value; see `NUTS`, also for its statistics.
+        quadrature: Rule for these integrals: "gauss_legendre", "simpson" or "trapezoid".
 
     Source: Neal (2011), MCMC using Hamiltonian dynamics, sections 3 and 4.2.
     """

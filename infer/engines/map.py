@@ -1,4 +1,4 @@
-"""Find a mode: an optimizer of optax, whose one draw is where it converged."""
+"""Find a mode with an optimizer of optax; its one draw is the point where it converged."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ from ..types import Scalar, Vector
 from .base import Engine, Examples, Needs, Tick, WarmupPlan
 
 SPACES = ("constrained", "unconstrained")
-# Of a target without a value, a best position counts as twice as steep after 20 steps.
+# If the target has no value, the steepness of the best position counts double after 20 steps.
 FORGOTTEN = 2.0 ** (1 / 20)
 
 
 class MAPTuning(eqx.Module):
-    """What steers the search for a mode; traced."""
+    """The tuning of the search for a mode; traced."""
 
     tolerance: Scalar | np.ndarray
     max_steps: Int[Array, ""] | np.ndarray
@@ -36,13 +36,13 @@ class MAPState(NamedTuple):
     Attributes:
         position: Where the next step begins.
         optimizer: The state of the optax optimizer.
-        last_log_density: Where the last step began, in nats.
-        best: Best position so far; of estimates, the mean of the later positions.
-        merit: How good it is: the log density there, in nats. Of a target without a value,
-            minus the steepness there, which counts for more with every step.
-        best_gradient: Gradient there.
+        last_log_density: Log density where the last step began, in nats.
+        best: Best position so far; with a minibatch, the mean of the later positions.
+        merit: The log density at the best position, in nats. If the target has no value, minus
+            the steepness there, which counts for more with every step.
+        best_gradient: Gradient at the best position.
         n_steps: Steps taken.
-        trace: Log density and steepness where steps began; see `numerics.trace`.
+        trace: Log density and steepness where each step began; see `numerics.trace`.
     """
 
     position: Vector
@@ -64,26 +64,26 @@ class MAP(Engine):
             maps' log-determinants; "unconstrained" that of the flat vector, with them.
             The modes differ, so there is no default.
         optimizer: "lbfgs", or any optax optimizer, such as `optax.adam(0.05)`.
-        tolerance: A search ends where no |gradient| times max(1, |position|) exceeds it; by
-            default the square root of the precision. L-BFGS also ends where its steps change
-            the log density by no more than rounding, which counts as converged if the gradient
-            is small beside the log density.
-        max_steps: Most steps of the optimizer.
+        tolerance: A search ends when the steepness, max |gradient| times max(1, |position|), does
+            not exceed it; by default the square root of the machine precision. L-BFGS also ends
+            when its steps change the log density by no more than rounding; this counts as
+            converged if the gradient is small compared with the log density.
+        max_steps: Maximum number of steps of the optimizer.
 
-    A target without a value is climbed by its gradient alone, with an optax optimizer that
-    asks for no value, such as Adam. The best position is then where max |gradient| times
-    max(1, |position|) is least; of an earlier one it counts double after 20 steps, so that a
-    flat place on the way is forgotten.
+    If the target has no value, the search follows the gradient alone, with an optax optimizer
+    that needs no value, such as Adam. The best position is then the least steep one; the
+    steepness of an earlier position counts double after 20 steps, so that a flat region on the
+    way is forgotten.
 
-    Where the density is an estimate from a minibatch, no value tells which position is best and
-    no gradient vanishes: the search takes `max_steps` steps, and its answer is the mean of the
-    positions of the last half of them (Polyak & Juditsky 1992). Then it never counts as converged.
+    If the density is an estimate from a minibatch, no value shows which position is best, and no
+    gradient vanishes: the search takes `max_steps` steps, and returns the mean of the positions
+    of the last half of them (Polyak & Juditsky 1992). Such a search never counts as converged.
 
-    An optax optimizer equals only itself, so keep one rather than making it anew for each call:
-    a new one compiles a new program.
+    An optax optimizer equals only itself. Keep one, instead of making a new one for each call:
+    each new optimizer compiles a new program.
     """
 
-    # Left out, it is refused in words.
+    # An empty value is refused with an explanation.
     space: Literal["constrained", "unconstrained"] = ""  # pyright: ignore[reportAssignmentType]
     optimizer: str | optax.GradientTransformation = "lbfgs"
     tolerance: float | None = field(default=None, compare=False)
@@ -168,11 +168,13 @@ class MAP(Engine):
         steepness = _steepness(state.position, gradient)
         rounding = jnp.sqrt(jnp.finfo(value.dtype).eps) * jnp.maximum(1.0, jnp.abs(value))
         converged = (steepness <= tuning.tolerance) | (stalled & (steepness <= rounding))
-        # Where the density is not finite the loss is flat, which is no mode.
+        # If the density is not finite the loss is flat, but this is not a mode.
         converged = converged & (value < _huge(value))
-        state = _better(_noted(state, -value, steepness), -value > state.merit, -value, -gradient)
+        state = _keep_best(
+            _record(state, -value, steepness), -value > state.merit, -value, -gradient
+        )
         complete = converged | stalled | (state.n_steps >= tuning.max_steps)
-        moved = _moved(state, updates, optimizer)._replace(last_log_density=-value)
+        moved = _move(state, updates, optimizer)._replace(last_log_density=-value)
         return moved, _report(state, complete, converged, state.merit)
 
     def _tick_by_gradient(
@@ -184,10 +186,10 @@ class MAP(Engine):
         updates, optimizer = self._optax.update(-gradient, state.optimizer, state.position)
         steepness = _steepness(state.position, gradient)
         converged = usable & (steepness <= tuning.tolerance)
-        state = _noted(state, unknown, steepness)._replace(merit=state.merit * FORGOTTEN)
-        state = _better(state, usable & (-steepness > state.merit), -steepness, gradient)
+        state = _record(state, unknown, steepness)._replace(merit=state.merit * FORGOTTEN)
+        state = _keep_best(state, usable & (-steepness > state.merit), -steepness, gradient)
         complete = converged | (state.n_steps >= tuning.max_steps)
-        return _moved(state, updates, optimizer), _report(state, complete, converged, unknown)
+        return _move(state, updates, optimizer), _report(state, complete, converged, unknown)
 
     def _tick_by_minibatch(
         self, target: Target, tuning: MAPTuning, state: MAPState
@@ -197,12 +199,12 @@ class MAP(Engine):
         updates, optimizer = self._optax.update(
             -gradient, state.optimizer, state.position, value=-value, grad=-gradient
         )
-        averaged = _noted(state, value, _steepness(state.position, ascent))._replace(
-            best=_averaged(state, tuning), best_gradient=gradient, n_steps=state.n_steps + 1
+        averaged = _record(state, value, _steepness(state.position, ascent))._replace(
+            best=_average(state, tuning), best_gradient=gradient, n_steps=state.n_steps + 1
         )
         complete = averaged.n_steps >= tuning.max_steps
         report = _report(averaged, complete, jnp.asarray(False), value)
-        return _moved(averaged, updates, optimizer), report
+        return _move(averaged, updates, optimizer), report
 
     @property
     def _optax(self) -> optax.GradientTransformationExtraArgs:
@@ -217,25 +219,30 @@ class MAP(Engine):
         return jax.value_and_grad(loss)(state.position)
 
     def _stalled(self, state: MAPState, value: Scalar) -> Bool[Array, ""]:
-        """Tell whether L-BFGS moved no more than rounding; a slow first-order step may."""
+        """Return whether a step of L-BFGS changed the log density by no more than rounding.
+
+        A first-order step may do so without having converged.
+        """
         change = jnp.abs(value + state.last_log_density)
         floor = 2 * jnp.finfo(value.dtype).eps * jnp.maximum(1.0, jnp.abs(value))
         return (change <= floor) & (state.n_steps > 1) & isinstance(self.optimizer, str)
 
 
-def _averaged(state: MAPState, tuning: MAPTuning) -> Vector:
-    """Add a position of the last half of the steps to their mean; before, return it."""
+def _average(state: MAPState, tuning: MAPTuning) -> Vector:
+    """Return the mean of the positions of the last half of the steps, or the current position."""
     count = jnp.maximum(1, state.n_steps + 1 - jnp.asarray(tuning.max_steps) // 2)
     return state.best + (state.position - state.best) / count.astype(state.position.dtype)
 
 
-def _noted(state: MAPState, lp: Scalar, steepness: Scalar) -> MAPState:
+def _record(state: MAPState, lp: Scalar, steepness: Scalar) -> MAPState:
     values = jnp.stack([lp, steepness])
     return state._replace(trace=noted(state.trace, state.n_steps, values))
 
 
-def _better(state: MAPState, better: Bool[Array, ""], merit: Scalar, gradient: Vector) -> MAPState:
-    """Take the present position for the best one where it is better, and count the step."""
+def _keep_best(
+    state: MAPState, better: Bool[Array, ""], merit: Scalar, gradient: Vector
+) -> MAPState:
+    """Replace the best position by the current one if that is better, and count the step."""
     return state._replace(
         best=jnp.where(better, state.position, state.best),
         merit=jnp.where(better, merit, state.merit),
@@ -244,7 +251,7 @@ def _better(state: MAPState, better: Bool[Array, ""], merit: Scalar, gradient: V
     )
 
 
-def _moved(state: MAPState, updates: Any, optimizer: Any) -> MAPState:
+def _move(state: MAPState, updates: Any, optimizer: Any) -> MAPState:
     position = jnp.asarray(optax.apply_updates(state.position, updates))
     return state._replace(position=position, optimizer=optimizer)
 
@@ -274,9 +281,9 @@ def _asks_for_value(optimizer: optax.GradientTransformation) -> bool:
 
 
 def _loss(target: Target) -> Callable[[Vector], Scalar]:
-    """Minus the log density, differentiable with the target's own gradient.
+    """Return minus the log density as a function, differentiable by the target's own gradient.
 
-    Where it is not finite the loss is huge and flat, so that a line search steps back.
+    Where the log density is not finite the loss is huge and flat, so that a line search backtracks.
     """
 
     def loss(position: Vector) -> Scalar:

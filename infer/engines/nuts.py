@@ -27,7 +27,8 @@ from ..types import Scalar, Vector
 from .base import Examples, Tick
 from .whitened import Whitened
 
-# Of a tick: the side that grows, the choice within the subtree, and that between the two.
+# Uniform numbers per tick: for the side that grows, for the choice within the subtree, and for the
+# choice between the subtree and the tree.
 UNIFORMS = 3
 
 
@@ -35,11 +36,11 @@ class NUTSState(NamedTuple):
     """One chain between two ticks.
 
     Attributes:
-        tree: The trajectory; when it is done, its choice is where the next one starts.
+        tree: The trajectory; once it is complete, its choice is the start of the next one.
         slots: Memory of the growing subtree.
         step: What the chain has learned of its step size.
-        step_size: Of the present trajectory.
-        reference: What log densities and energies are told from, in nats.
+        step_size: Of the current trajectory.
+        reference: The reference from which log densities and energies are measured, in nats.
         ticks: Ticks since the last completed draw.
     """
 
@@ -56,27 +57,28 @@ class NUTS(Whitened):
     """The No-U-Turn sampler with multinomial trajectories and Stan's extra turn checks.
 
     Attributes:
-        max_depth: Most doublings of a trajectory.
-        target_acceptance: Mean acceptance that warm-up aims at; where more than one draw in fifty
-            diverges before its last window, that one aims nearer to 1.
-        step_size: First step size in whitened units; by default it is sought.
-        rank: Most directions that the metric stretches, beyond a scale for each coordinate: 0
-            for a diagonal metric; by default 64, of more than 500 coordinates 32, and of more
-            than 2000 none.
-        stop_early: Whether warm-up may go on to its last window once the chains agree and the
-            metric whitens them, unless others from other starts end elsewhere meanwhile; and
-            repeat that window while their step sizes do not agree.
-        energy: "value" compares log densities. "path" integrates the force of the terms that
-            have a score and no value along each step, and needs no value of them.
-        quadrature: Rule for such integrals: "gauss_legendre" (two more scores a step, in one
+        max_depth: Maximum number of doublings of a trajectory.
+        target_acceptance: Mean acceptance that warm-up aims at. If more than 2 % of the draws
+            diverge before the last window, that window aims closer to 1.
+        step_size: First step size in whitened units; by default warm-up searches for it.
+        rank: Maximum number of directions that the metric stretches, besides a scale for each
+            coordinate; 0 makes the metric diagonal. By default 64; 32 if there are more than 500
+            coordinates, and 0 if there are more than 2000.
+        stop_early: Whether warm-up may skip to its last window once the chains agree and the
+            metric whitens them, unless chains from other starts end elsewhere; and repeat that
+            window while the step sizes of the chains disagree.
+        energy: "value" compares log densities. "path" integrates, along each step, the force of
+            the terms that have a score but no value.
+        quadrature: Rule for these integrals: "gauss_legendre" (two more scores per step, in one
             batch), "simpson" (one more) or "trapezoid" (none, and biased at large steps).
 
     With `energy="path"` the statistics have `relative_lp` instead of `lp`: the log density up
     to a constant of each chain. Two more are sums over a trajectory, in nats:
-    `integration_error`, how far the trapezoid rule is from the rule in use on each step; and
-    `loop_residual`, the work around each triangle of three points in a row. Of a score that is
-    a gradient the latter is at most some four times the former, and falls faster with the step
-    size; a larger one shows that energies depend on the way, so that no density is sampled.
+    `integration_error`, the difference between the trapezoid rule and the chosen rule on each
+    step; and `loop_residual`, the work around each triangle of three consecutive points. If the
+    score is a gradient, the latter is at most about four times the former, and falls faster with
+    the step size. A larger one shows that energies depend on the path, so that the score is not
+    the gradient of a density.
 
     Source: Hoffman & Gelman (2014); Betancourt (2017), arXiv 1701.02434.
     """
@@ -177,7 +179,7 @@ def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:
 
 
 def _forget_trial(searching: Array, tree: Tree, start: Candidate) -> Tree:
-    """Let a trial step of the search leave the chain where it was."""
+    """Keep the chain where it was after a trial step of the search for a step size."""
     chosen = jax.tree.map(lambda old, new: jnp.where(searching, old, new), start, tree.chosen)
     return tree._replace(chosen=chosen)
 

@@ -1,4 +1,4 @@
-"""What HMC, NUTS and the Metropolis samplers share: their warm-up in whitened coordinates."""
+"""What HMC, NUTS and the Metropolis samplers share: warm-up in whitened coordinates."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -14,14 +14,14 @@ from .base import Draws, Engine, Needs, Tuning, WarmupPlan, WindowEnd
 
 
 class Whitened(Engine):
-    """An engine whose chains learn one metric and one step size, pooled at the ends of windows.
+    """An engine whose chains learn a common metric and step size, pooled at the ends of windows.
 
-    Its tuning is a `HamiltonianTuning`, or has one in its attribute `shared`.
+    The tuning is a `HamiltonianTuning`, or has one in its attribute `shared`.
 
     Attributes:
-        stop_early: Whether warm-up may skip to its last window, and repeat that one.
-        energy: Whether energies compare log densities, or are integrated along the path.
-        sends_scouts: Whether chains from other starts look around before warm-up ends early.
+        stop_early: Whether warm-up may skip to its last window, and repeat that window.
+        energy: "value" compares log densities; "path" integrates forces along each step.
+        sends_scouts: Whether chains from other starts explore before warm-up ends early.
     """
 
     stop_early: bool

@@ -1,4 +1,4 @@
-"""Engines that BlackJAX carries out, by the names of its algorithms."""
+"""Engines that run algorithms of BlackJAX, by their names."""
 
 from dataclasses import MISSING, fields
 from typing import Any
@@ -30,22 +30,24 @@ ALGORITHMS: dict[str, type[Engine]] = {
 
 
 def BlackJAX(algorithm: str, **settings: Any) -> Engine:  # noqa: N802
-    """Make an engine that BlackJAX carries out.
+    """Make an engine that runs an algorithm of BlackJAX.
 
     Args:
-        algorithm: Name of one of BlackJAX's algorithms; see the docs for the table of those known.
-        **settings: Of that engine.
+        algorithm: Name of the algorithm; the docs have a table.
+        **settings: Settings of that engine.
 
     Returns:
         A frozen, hashable engine, for `infer.sample` and `infer.start`.
 
     Raises:
-        EngineError: The name or a setting is unknown, a setting makes no sense or has no
-            default and is missing, or BlackJAX is not installed.
+        EngineError: The name or a setting is unknown, a setting is invalid, a setting without a
+            default is missing, or BlackJAX is not installed.
     """
     if algorithm not in ALGORITHMS:
         raise EngineError(
-            "BlackJAX", f"the algorithm {algorithm!r} is unknown", f"Known are {_list(ALGORITHMS)}."
+            "BlackJAX",
+            f"the algorithm {algorithm!r} is unknown",
+            f"Choose one of {_list(ALGORITHMS)}.",
         )
     kind = ALGORITHMS[algorithm]
     known = {f.name: f.default is MISSING for f in fields(kind)}  # pyright: ignore[reportArgumentType]

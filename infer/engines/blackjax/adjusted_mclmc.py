@@ -26,9 +26,9 @@ from .metropolis import Here, Metropolis, MetropolisTuning, Transition
 class AdjustedMCLMC(Metropolis):
     """Metropolis-adjusted microcanonical Hamiltonian Monte Carlo (MHMCHMC, MAMS).
 
-    The momentum is a direction, drawn anew for each transition, and the number of integration
-    steps is random. BlackJAX's own tuning fixes the trajectory's length at a mean number of
-    steps, so that the step size, which the acceptance tells, is all that is learned.
+    The momentum is a direction, drawn for each transition, and the number of integration steps is
+    random. As in BlackJAX's own tuning the mean number of steps is fixed, so that only the step
+    size is learned, from the acceptance.
 
     Attributes:
         mean_steps: Mean number of integration steps of a transition: a trajectory is

@@ -1,4 +1,4 @@
-"""The proposal of Barker, of BlackJAX: one gradient per transition."""
+"""Barker's proposal, by BlackJAX: one gradient per transition."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ from .metropolis import Here, Metropolis, Transition
 
 @dataclass(frozen=True)
 class Barker(Metropolis):
-    """Barker's proposal: a random walk whose jumps prefer uphill; forgiving of its step size.
+    """Barker's proposal: a random walk biased uphill, which is robust to its step size.
 
-    Source: Livingstone & Zanella (2022), The Barker proposal, whose section 4.2 aims at an
+    Source: Livingstone & Zanella (2022), The Barker proposal; section 4.2 for the target
     acceptance of 0.4.
     """
 

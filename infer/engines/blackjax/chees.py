@@ -22,15 +22,15 @@ from .library import as_log_density, library
 from .population import gather, merge_copies
 
 FIRST_STEP = 0.1
-# Jitter repeats itself after 2^16 draws.
+# The jitter repeats after 2^16 draws.
 JITTER_BITS = 16
-# As Hoffman et al. (2021), section 3.2, set Adam and the memory of the averages.
+# Adam, and the memory of the averages, as in Hoffman et al. (2021), section 3.2.
 LEARNING_RATE, FORGETTING = 0.025, 0.5
 _ADAM = optax.adam(LEARNING_RATE, b1=0.0, b2=0.95)
 
 
 class ChEESTuning(eqx.Module):
-    """What steers ChEES; traced.
+    """The tuning of ChEES; traced.
 
     Attributes:
         step_size: In whitened units.
@@ -47,12 +47,12 @@ class ChEESState(NamedTuple):
     """One chain between two transitions.
 
     Attributes:
-        position: Where it is.
-        log_density: There, in nats.
-        gradient: There.
+        position: The current position.
+        log_density: Log density there, in nats.
+        gradient: Gradient there.
         adaptation: BlackJAX's state of the adaptation, the same in all chains.
-        adapting: Whether transitions move it.
-        transitions: Transitions so far, which index the jitter.
+        adapting: Whether transitions update it.
+        transitions: Number of transitions so far, the index of the jitter.
     """
 
     position: Vector
@@ -67,14 +67,14 @@ class ChEESState(NamedTuple):
 class ChEES(Engine):
     """HMC with a trajectory length that maximizes the change of the squared distance.
 
-    All chains move in step, with the same jittered number of leapfrogs, and learn step size and
-    length together; the more chains, the better they learn: a dozen at the least, some hundred
-    on an accelerator. Scales are pooled at the ends of windows, as for HMC.
+    All chains move in step, with the same jittered number of leapfrog steps, and learn step size
+    and length together. More chains learn better: use at least a dozen, or some hundred on an
+    accelerator. Scales are pooled at the ends of windows, as for HMC.
 
     Attributes:
-        target_acceptance: Harmonic mean of the chains' acceptances that warm-up aims at.
+        target_acceptance: Harmonic mean of the acceptances of all chains that warm-up aims at.
         step_size: First step size in whitened units.
-        max_steps: Most leapfrogs of a transition.
+        max_steps: Maximum number of leapfrog steps of a transition.
 
     Source: Hoffman, Radul & Sountsov (2021), An adaptive-MCMC scheme for setting trajectory
         lengths in Hamiltonian Monte Carlo.
@@ -105,7 +105,7 @@ class ChEES(Engine):
         if len(positions) < 2:
             raise EngineError(
                 "ChEES",
-                "one chain alone has no distance from the others to learn from",
+                "it learns from the distances between chains, and there is only one",
                 "Run a dozen chains or more, or use HMC() or NUTS().",
             )
         step_size = np.asarray(self.step_size, gradients.dtype)
@@ -137,9 +137,9 @@ class ChEES(Engine):
         log_density = as_log_density(target, state.position, scale)
         ones = jnp.ones_like(scale)
         end, info = kernel(key, here, log_density, step_size, ones, steps)
-        learned = self._learned(adaptation, transitions, state.position / scale, info)
-        adaptation = _picked(adapting, learned, adaptation)
-        moved = _moved(state, end, scale, info.is_accepted)
+        learned = self._learn(adaptation, transitions, state.position / scale, info)
+        adaptation = _select(adapting, learned, adaptation)
+        moved = _move(state, end, scale, info.is_accepted)
         moved = moved._replace(adaptation=adaptation, transitions=transitions + 1)
         start_energy = 0.5 * jnp.sum(info.momentum**2) - state.log_density
         energy = jnp.where(info.is_accepted, info.energy, start_energy)
@@ -171,13 +171,13 @@ class ChEES(Engine):
         begun = begin(jnp.int32(0), step_size)._replace(trajectory_length=trajectory_length)
         return jax.tree.map(lambda a: _as_strong(a, step_size.dtype), begun)
 
-    def _learned(self, adaptation: Any, transitions: Array, whitened: Vector, info: Any) -> Any:
-        """Let BlackJAX learn from the proposals of all chains."""
+    def _learn(self, adaptation: Any, transitions: Array, whitened: Vector, info: Any) -> Any:
+        """Update BlackJAX's adaptation with the proposals of all chains."""
         _, update = self._adaptation
         everything = gather(
             (
                 whitened + info.proposal.position,
-                # BlackJAX turns the momentum at the end of a trajectory, and its criterion knows.
+                # BlackJAX flips the momentum at the end of a trajectory, as its criterion expects.
                 info.proposal.momentum,
                 whitened,
                 info.acceptance_rate,
@@ -189,24 +189,24 @@ class ChEES(Engine):
 
 
 def _jitter(transitions: Array) -> Array:
-    """Give the share of the longest trajectory that a transition takes: a van der Corput number."""
+    """Return the fraction of the longest trajectory for a transition, a van der Corput number."""
     return library().mcmc.dynamic_hmc.halton_sequence(transitions, JITTER_BITS)
 
 
 def _as_strong(leaf: Any, dtype: Any) -> Array:
-    """Make an array of a fixed type of what BlackJAX begins with, such as a Python number."""
+    """Convert an initial value of BlackJAX, such as a Python number, to an array of fixed type."""
     whole = jnp.issubdtype(jnp.result_type(leaf), jnp.integer)
     return jnp.asarray(leaf, jnp.int32 if whole else dtype)
 
 
-def _picked(chosen: Array, new: Any, old: Any) -> Any:
+def _select(chosen: Array, new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(chosen, jnp.asarray(a).astype(b.dtype), b), new, old)
 
 
-def _moved(state: ChEESState, end: Any, scale: Vector, accepted: Array) -> ChEESState:
+def _move(state: ChEESState, end: Any, scale: Vector, accepted: Array) -> ChEESState:
     fresh = state.position + scale * end.position, end.logdensity, end.logdensity_grad / scale
     old = state.position, state.log_density, state.gradient
-    return state._replace(**dict(zip(state._fields, _picked(accepted, fresh, old), strict=False)))
+    return state._replace(**dict(zip(state._fields, _select(accepted, fresh, old), strict=False)))
 
 
 def _stats(

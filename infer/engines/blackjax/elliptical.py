@@ -15,7 +15,7 @@ from ...types import Scalar, Vector
 from ..base import Engine, Examples, Needs, Tick, WarmupPlan, one_window
 from .library import library
 
-# Roundings within which two positions are one.
+# Positions that differ by no more than this many rounding errors count as equal.
 ROUNDINGS = 8
 
 
@@ -34,7 +34,7 @@ class EllipticalTuning(eqx.Module):
 
 
 class EllipticalState(NamedTuple):
-    """Where one chain is, with the log density there, in nats."""
+    """The position of one chain, with the log density there, in nats."""
 
     position: Vector
     log_density: Scalar
@@ -42,16 +42,16 @@ class EllipticalState(NamedTuple):
 
 @dataclass(frozen=True)
 class EllipticalSlice(Engine):
-    """Elliptical slice sampling: no gradient, no step size, and no draw refused.
+    """Elliptical slice sampling: no gradient, no step size, and no rejected draws.
 
-    It needs a normal distribution: the prior, where that is one in the flat vector, or another
-    that is given. Any normal leaves the posterior as it is, and one that is much like it, and
-    no narrower, mixes best.
+    It needs a normal distribution: the prior, if that is normal in the flat vector, or another
+    one that is given. The posterior is invariant for any normal; one that is similar to the
+    posterior, and not narrower, mixes best.
 
     Attributes:
-        mean: Of the flat vector, shape (size,); by default that of the prior.
-        covariance: Shape (size, size), or of each coordinate, shape (size,); by default that of
-            the prior.
+        mean: Mean of the normal, shape (size,); by default that of the prior.
+        covariance: Covariance of the normal, shape (size, size), or variances, shape (size,); by
+            default those of the prior.
 
     Source: Murray, Adams & MacKay (2010), arXiv 1001.0175; other normals than the prior as
         Nishihara, Murray & Adams (2014), arXiv 1210.7477, section 2.2.
@@ -66,7 +66,7 @@ class EllipticalSlice(Engine):
             raise EngineError(
                 "EllipticalSlice",
                 "one of mean and covariance is given without the other",
-                "Give both, or neither for those of the prior.",
+                "Give both; or give neither, to use those of the prior.",
             )
         if self.covariance is not None:
             _refuse_misfits(np.asarray(self.mean), np.asarray(self.covariance))
@@ -87,7 +87,7 @@ class EllipticalSlice(Engine):
         if mean.shape != (size,):
             raise EngineError(
                 "EllipticalSlice",
-                f"mean has shape {mean.shape}, and the flat vector {size} coordinates",
+                f"mean has shape {mean.shape}, but the flat vector has {size} coordinates",
                 f"Give the shapes ({size},) and ({size}, {size}).",
             )
         factor = _factor(np.asarray(normal.covariance))
@@ -111,9 +111,9 @@ class EllipticalSlice(Engine):
 
         def relative(position: Vector) -> Scalar:
             log_ratio = target.evaluate(position)[0] - reference(position)
-            # What is not a number lies on no slice.
+            # A NaN lies on no slice.
             log_ratio = jnp.where(jnp.isnan(log_ratio), -jnp.inf, log_ratio)
-            # A slice within rounding of where it began ends there, whatever rounding says.
+            # A slice that has shrunk to its start, up to rounding, ends there in any case.
             return jnp.where((jnp.abs(position - state.position) <= near).all(), jnp.inf, log_ratio)
 
         def drawn(key: Array, like: Vector) -> Vector:
@@ -149,7 +149,7 @@ def _refuse_misfits(mean: np.ndarray, covariance: np.ndarray) -> None:
     if not positive:
         raise EngineError(
             "EllipticalSlice",
-            f"a mean of shape {mean.shape} and a covariance of shape {covariance.shape} make no "
-            "normal distribution",
+            f"a mean of shape {mean.shape} and a covariance of shape {covariance.shape} do not "
+            "define a normal distribution",
             "Give a vector, and a positive definite matrix or positive variances, of its size.",
         )

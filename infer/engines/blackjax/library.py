@@ -1,4 +1,4 @@
-"""BlackJAX itself: this file alone imports it, when an engine asks, and fits our targets to it."""
+"""Import BlackJAX, in this file alone and only when an engine asks, and adapt our targets to it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,16 +32,16 @@ def library() -> Any:
 
 
 def as_log_density(target: Target, origin: Vector, scale: Vector) -> Callable[[Vector], Scalar]:
-    """Give a target as BlackJAX takes it: a function of a displacement in whitened units.
+    """Return a target as BlackJAX takes it: a function of a displacement in whitened units.
 
-    A transition that begins at displacement 0 needs no inverse of the whitening, and a
-    proposal that is refused leaves a chain where it was, to the last bit. The gradient is
-    the target's own, found together with the value.
+    A transition that begins at displacement 0 needs no inverse of the whitening, and a rejected
+    proposal leaves a chain where it was, bit for bit. The gradient is the target's own, computed
+    together with the value.
 
     Args:
         target: The log density.
-        origin: Where the displacement is 0.
-        scale: Model units of one whitened unit of each coordinate.
+        origin: The position at displacement 0.
+        scale: Length of a whitened unit of each coordinate, in model units.
     """
     return lambda moved: _log_density(moved, target=target, origin=origin, scale=scale)
 
@@ -61,7 +61,7 @@ def _change(
 
 
 def refuse_one_dimension(engine: str, size: int) -> None:
-    """Raise if a momentum of fixed length has no other direction to turn to.
+    """Raise if a momentum of fixed length could not turn.
 
     Raises:
         EngineError: The flat vector has fewer than two coordinates.

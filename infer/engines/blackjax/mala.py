@@ -15,7 +15,7 @@ from .metropolis import Here, Metropolis, Transition
 class MALA(Metropolis):
     """Metropolis-adjusted Langevin: one gradient a transition.
 
-    The step size is that of the diffusion: a proposal lies `step_size` times the gradient away,
+    The step size is that of the diffusion: a proposal moves by `step_size` times the gradient
     plus noise of variance `2 * step_size`, in whitened units.
 
     Source: Roberts & Tweedie (1996); target acceptance of Roberts & Rosenthal (1998).

@@ -26,19 +26,19 @@ from ...types import Scalar, Vector
 from ..base import Draws, Engine, Examples, Tick, WarmupPlan, WindowEnd
 from .library import as_log_density, library, refuse_one_dimension
 
-# As BlackJAX's own tuning begins.
+# The first values of BlackJAX's own tuning.
 FIRST_STEP, FIRST_LENGTH = 0.25, 1.0
 
 
 class MCLMCTuning(eqx.Module):
-    """What steers MCLMC; traced.
+    """The tuning of MCLMC; traced.
 
     Attributes:
         step_size: In whitened units.
-        length: Over which the momentum is forgotten, in whitened units.
-        aim: Squared energy error of a step for each coordinate that warm-up aims at.
+        length: Decoherence length of the momentum, in whitened units.
+        aim: Squared energy error per step and coordinate that warm-up aims at.
         metric: The scales.
-        steps: Integration steps of a draw.
+        steps: Integration steps per draw.
     """
 
     step_size: Scalar | np.ndarray
@@ -52,14 +52,14 @@ class MCLMCState(NamedTuple):
     """One chain between two steps.
 
     Attributes:
-        position: Where it is.
+        position: The current position.
         momentum: A direction in the whitened space, of length 1.
-        log_density: At the position, in nats.
-        gradient: There.
+        log_density: Log density at the position, in nats.
+        gradient: Gradient there.
         step: What the chain has learned of its step size.
         ticks: Steps since the last draw.
         error: Sum of the squared energy errors of these steps, in nats squared.
-        failed: Whether one of them ended where the density is not finite.
+        failed: Whether one of these steps ended where the density is not finite.
     """
 
     position: Vector
@@ -76,18 +76,17 @@ class MCLMCState(NamedTuple):
 class MCLMC(Engine):
     """Microcanonical Langevin Monte Carlo, without a Metropolis correction.
 
-    One integration step a tick, of two gradients, and some of them a draw. Without the
+    A tick is one integration step, of two gradients; a draw takes several. Without the
     correction draws are biased, by an amount that the energy error of the steps controls.
-    Warm-up moves each chain's step size towards that error within its windows, and pools step
-    sizes, scales and the length over which momenta are forgotten at their ends.
+    Within a window of warm-up each chain adapts its step size to reach that error; at the end of
+    the window step sizes, scales and the decoherence length of the momentum are pooled.
 
     Attributes:
-        energy_variance: Squared energy error of a step for each coordinate, in nats squared,
-            that warm-up aims at; the smaller, the less the bias.
-        steps: Integration steps of a draw.
-        step_size: In whitened units; by default a quarter, and learned from there.
-        length: Over which momenta are forgotten, in whitened units; by default 1, and learned
-            from there.
+        energy_variance: Squared energy error per step and coordinate, in nats squared, that
+            warm-up aims at; the smaller it is, the smaller is the bias.
+        steps: Integration steps per draw.
+        step_size: First step size in whitened units; by default 1/4.
+        length: First decoherence length of the momentum in whitened units; by default 1.
 
     Source: Robnik, De Luca, Silverstein & Seljak (2023), arXiv 2212.08549.
     """
@@ -132,7 +131,7 @@ class MCLMC(Engine):
         log_density, gradient = here.value, here.gradient
         zero, no = jnp.zeros_like(log_density), jnp.asarray(False)
         step = microcanonical.begin(jnp.ones_like(log_density), no)
-        # A chain begins by climbing.
+        # A chain begins in the direction of the gradient.
         uphill = gradient / jnp.maximum(jnp.linalg.norm(gradient), jnp.finfo(gradient.dtype).tiny)
         return MCLMCState(position, uphill, log_density, gradient, step, jnp.int32(0), zero, no)
 
@@ -145,7 +144,7 @@ class MCLMC(Engine):
         scale: Any = tuning.metric.to_model(jnp.ones_like(state.position))
         step_size = jnp.exp(state.step.log_step)
         length = jnp.asarray(tuning.length)
-        end, info = _stepped(key, target, state, scale, step_size, length)
+        end, info = _step(key, target, state, scale, step_size, length)
         error = jnp.where(info.nonans, info.energy_change, 0.0).astype(step_size.dtype)
         step = microcanonical.learn(
             state.step, error, info.nonans, scale.shape[0], jnp.asarray(tuning.aim)
@@ -192,10 +191,10 @@ class MCLMC(Engine):
         return WindowEnd(learned, windows)
 
 
-def _stepped(
+def _step(
     key: Array, target: Target, state: MCLMCState, scale: Vector, step_size: Scalar, length: Scalar
 ) -> tuple[MCLMCState, Any]:
-    """Make one step of BlackJAX's kernel, which gives a chain that fails a new direction."""
+    """Make one step of BlackJAX's kernel, which draws a new direction if the step fails."""
     kernel = library().mclmc.build_kernel()
     begin = library().mcmc.integrators.IntegratorState(
         jnp.zeros_like(scale), state.momentum, state.log_density, scale * state.gradient

@@ -22,7 +22,7 @@ from .library import as_log_density
 
 
 class MetropolisTuning(eqx.Module):
-    """What steers a Metropolis sampler; traced.
+    """The tuning of a Metropolis sampler; traced.
 
     Attributes:
         shared: Step size and scales, learned in warm-up.
@@ -37,11 +37,11 @@ class MetropolisState(NamedTuple):
     """One chain between two transitions.
 
     Attributes:
-        position: Where it is.
-        log_density: There, in nats.
-        gradient: There.
+        position: The current position.
+        log_density: Log density there, in nats.
+        gradient: Gradient there.
         step: What the chain has learned of its step size.
-        ticks: Transitions since the last draw, while the first step size is sought.
+        ticks: Transitions since the last draw, during the search for a first step size.
     """
 
     position: Vector
@@ -52,12 +52,12 @@ class MetropolisState(NamedTuple):
 
 
 class Here(NamedTuple):
-    """Where a transition begins or ends, as a displacement in whitened units.
+    """The start or the end of a transition, as a displacement in whitened units.
 
     Attributes:
         moved: The displacement, shape (size,).
-        log_density: There, in nats.
-        gradient: With respect to the displacement, shape (size,).
+        log_density: Log density there, in nats.
+        gradient: Gradient with respect to the displacement, shape (size,).
     """
 
     moved: Vector
@@ -66,13 +66,13 @@ class Here(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """What one transition of a kernel was.
+    """What one transition of a kernel returns.
 
     Attributes:
         end: Where the chain is now.
-        acceptance: Probability that the proposal was accepted with.
-        n_steps: Gradients it took.
-        stats: What else the kernel tells.
+        acceptance: Acceptance probability of the proposal.
+        n_steps: Number of gradients it took.
+        stats: Other statistics of the kernel.
     """
 
     end: Here
@@ -83,13 +83,14 @@ class Transition(NamedTuple):
 
 @dataclass(frozen=True)
 class Metropolis(Whitened):
-    """A kernel of BlackJAX in coordinates scaled as HMC's are, with a step size learned alike.
+    """A kernel of BlackJAX with coordinates scaled, and a step size learned, as for HMC.
 
     Attributes:
         target_acceptance: Mean acceptance that warm-up aims at.
-        step_size: First step size in whitened units, as the kernel reads it; by default sought.
-        stop_early: Whether warm-up may go on to its last window once the chains agree and the
-            scales fit, and repeat that one while their step sizes do not agree.
+        step_size: First step size of the kernel in whitened units; by default warm-up searches
+            for it.
+        stop_early: Whether warm-up may skip to its last window once the chains agree and the
+            scales fit, and repeat that window while the step sizes of the chains disagree.
     """
 
     examples: ClassVar[Examples] = Examples(invalid={"target_acceptance": 0.0})
@@ -145,9 +146,9 @@ class Metropolis(Whitened):
         step_size = jnp.exp(state.step.log_step)
         log_density = as_log_density(target, state.position, scale)
         made = self._transition(key, log_density, here, step_size, jnp.asarray(tuning.mean_steps))
-        # A proposal whose log density is not a number is refused, and counts as nothing gained.
+        # A proposal whose log density is NaN is rejected, and its acceptance counts as 0.
         acceptance = jnp.where(jnp.isnan(made.acceptance), 0.0, made.acceptance)
-        moved = _moved(state, made.end, scale)
+        moved = _move(state, made.end, scale)
         complete = ~state.step.searching
         step = hamiltonian.learn(state.step, tuning.shared, complete, acceptance)
         ticks = jnp.where(complete, 0, state.ticks + 1)
@@ -162,8 +163,8 @@ class Metropolis(Whitened):
         return moved, Tick(complete, moved.position, moved.gradient, stats)
 
 
-def _moved(state: MetropolisState, end: Here, scale: Vector) -> MetropolisState:
-    """Put a chain where its transition ended, in the precision that it has."""
+def _move(state: MetropolisState, end: Here, scale: Vector) -> MetropolisState:
+    """Move a chain to the end of its transition, in its own precision."""
     stayed = (end.moved == 0).all()
     end = jax.tree.map(lambda new, old: new.astype(old.dtype), end, Here(*state[:3]))
     return state._replace(

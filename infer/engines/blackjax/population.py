@@ -1,4 +1,4 @@
-"""What chains that move together share: one key, and one of what all of them carry a copy of."""
+"""What the chains of a population share: one key, and one value of what each has a copy of."""
 
 from typing import Any
 
@@ -10,18 +10,18 @@ from ..base import CHAINS
 
 
 def shared_key(key: Array) -> Array:
-    """Take the first chain's key, for a choice that all chains make together."""
+    """Return the key of the first chain, for a choice that all chains make together."""
     return jax.random.wrap_key_data(
         jax.lax.all_gather(jax.random.key_data(key), CHAINS)[0], impl=jax.random.key_impl(key)
     )
 
 
 def merge_copies(tree: Any) -> Any:
-    """Take what is the same in all chains as one thing, so that it is computed with once."""
-    return jax.tree.map(_common, tree)
+    """Merge leaves that are equal in all chains, so that what follows is computed once."""
+    return jax.tree.map(_merge, tree)
 
 
-def _common(leaf: Array) -> Array:
+def _merge(leaf: Array) -> Array:
     leaf = jnp.asarray(leaf)
     if leaf.dtype == bool:
         return jax.lax.pmax(leaf.astype(jnp.int32), CHAINS) > 0
@@ -29,5 +29,5 @@ def _common(leaf: Array) -> Array:
 
 
 def gather(tree: Any) -> Any:
-    """Gather from all chains, along a new leading axis."""
+    """Gather the leaves of all chains along a new leading axis."""
     return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, CHAINS), tree)

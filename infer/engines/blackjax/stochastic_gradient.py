@@ -1,4 +1,4 @@
-"""Stochastic-gradient samplers of BlackJAX: one gradient a tick, on a minibatch of its own."""
+"""Stochastic-gradient samplers of BlackJAX: one gradient per tick, each on its own minibatch."""
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ from .library import library
 
 
 class StochasticGradientTuning(eqx.Module):
-    """What steers a stochastic-gradient sampler; traced, and nothing of it is learned.
+    """The tuning of a stochastic-gradient sampler; traced, and not learned.
 
     Attributes:
         step_size: Of the diffusion, in unconstrained units.
-        steps: Gradients of a draw.
-        friction: Share of the momentum that is lost in a unit of time.
+        steps: Gradients per draw.
+        friction: Rate at which the momentum is damped, per unit of time.
     """
 
     step_size: Scalar | np.ndarray
@@ -35,10 +35,10 @@ class StochasticGradientState(NamedTuple):
     """One chain between two steps.
 
     Attributes:
-        position: Where it is.
-        momentum: Its momentum; of SGLD nothing.
+        position: The current position.
+        momentum: Its momentum; not used by SGLD.
         ticks: Steps since the last draw.
-        failed: Whether one of them was not taken, its gradient being not finite.
+        failed: Whether one of these steps was not taken because its gradient is not finite.
     """
 
     position: Vector
@@ -49,15 +49,15 @@ class StochasticGradientState(NamedTuple):
 
 @dataclass(frozen=True)
 class StochasticGradient(Engine):
-    """A diffusion of BlackJAX, in steps that need no value of the density and correct nothing.
+    """A diffusion of BlackJAX, in steps without a Metropolis correction that need no value.
 
-    Of a model with a minibatch each step sees other rows. Draws are biased by the size of the
-    steps, and by the noise of the minibatches: halve the step size, and see what changes.
+    If the model has a minibatch, each step sees different rows. Draws are biased by the size of
+    the steps and by the noise of the minibatches: halve the step size, and see what changes.
 
     Attributes:
-        step_size: Of the diffusion, in unconstrained units; it has no default, since without a
-            correction it alone says how wrong the draws may be.
-        steps: Gradients of a draw.
+        step_size: Step size of the diffusion, in unconstrained units. It has no default: without
+            a correction it determines the bias of the draws.
+        steps: Gradients per draw.
     """
 
     without_value: ClassVar[str] = 'BlackJAX("sgld", step_size=...)'
@@ -73,7 +73,7 @@ class StochasticGradient(Engine):
             raise EngineError(name, f"steps is {self.steps}", "Give one or more.")
 
     @abstractmethod
-    def _moved(
+    def _step(
         self,
         key: Array,
         gradient: Vector,
@@ -109,8 +109,8 @@ class StochasticGradient(Engine):
         return fresh
 
     def init(self, position: Vector, here: Components) -> StochasticGradientState:
-        still = jnp.zeros_like(position)
-        return StochasticGradientState(position, still, jnp.int32(0), jnp.asarray(False))
+        at_rest = jnp.zeros_like(position)
+        return StochasticGradientState(position, at_rest, jnp.int32(0), jnp.asarray(False))
 
     def tick(
         self,
@@ -123,8 +123,8 @@ class StochasticGradient(Engine):
         here = state.position
         log_density, gradient = target.at(rows_key).evaluate(here)
         usable = jnp.isfinite(gradient).all()
-        moved = self._moved(key, jnp.where(usable, gradient, 0.0), tuning, state)
-        # A step from where the gradient is not finite is not taken, and the momentum turns.
+        moved = self._step(key, jnp.where(usable, gradient, 0.0), tuning, state)
+        # If the gradient is not finite, no step is taken, and the momentum is reversed.
         position, momentum = jax.tree.map(
             lambda new, old: jnp.where(usable, new, old).astype(old.dtype),
             moved,
@@ -140,7 +140,7 @@ class StochasticGradient(Engine):
         }
         ticks = jnp.where(complete, 0, ticks)
         state = StochasticGradientState(position, momentum, ticks, failed & ~complete)
-        # The draw is where the value and the gradient were found, not where it leads.
+        # The draw is the point of the value and the gradient, not the end of the step.
         return state, Tick(complete, here, gradient, stats)
 
 
@@ -148,13 +148,13 @@ class StochasticGradient(Engine):
 class SGLD(StochasticGradient):
     """Stochastic-gradient Langevin dynamics, with steps of one size.
 
-    A step goes `step_size` times the gradient, plus noise of variance `2 * step_size`.
+    A step moves by `step_size` times the gradient plus noise of variance `2 * step_size`.
 
     Source: Welling & Teh (2011), Bayesian learning via stochastic gradient Langevin dynamics;
         constant steps as Vollmer, Zygalakis & Teh (2016), arXiv 1501.00438.
     """
 
-    def _moved(
+    def _step(
         self,
         key: Array,
         gradient: Vector,
@@ -169,14 +169,14 @@ class SGLD(StochasticGradient):
 class SGHMC(StochasticGradient):
     """Stochastic-gradient Hamiltonian Monte Carlo with friction.
 
-    A step goes `step_size` times the momentum, which then changes by `step_size` times the
-    gradient, less the friction, plus the noise that makes up for it. Each draw begins with a new
+    A step moves by `step_size` times the momentum, which then changes by `step_size` times the
+    gradient minus friction, plus the noise that balances the friction. Each draw begins with a new
     standard normal momentum, as BlackJAX's transitions of `steps` steps do. The steps are
     explicit: a trajectory grows unless the friction exceeds `step_size` times the curvature.
 
     Attributes:
-        friction: Share of the momentum that is lost in a unit of time; it holds down what the
-            noise of minibatches heats up.
+        friction: Rate at which the momentum is damped, per unit of time; it counters the heating
+            by the noise of minibatches.
 
     Source: Chen, Fox & Guestrin (2014), arXiv 1402.4102, equation 13.
     """
@@ -192,7 +192,7 @@ class SGHMC(StochasticGradient):
     def _friction(self) -> float:
         return self.friction
 
-    def _moved(
+    def _step(
         self,
         key: Array,
         gradient: Vector,

@@ -16,20 +16,20 @@ from ..base import CHAINS, Engine, Examples, Needs, Tick, WarmupPlan, one_window
 from .library import library
 from .population import gather, merge_copies, shared_key
 
-# With fewer particles neither their weights nor their scales mean anything.
+# With fewer particles, neither weights nor scales are meaningful.
 FEWEST = 16
 FIRST_STEP = 0.5
-# Most leapfrogs of a move.
+# Maximum number of leapfrog steps of a move.
 MOST_STEPS = 64
 
 
 class SMCTuning(eqx.Module):
-    """What steers tempered SMC; traced, and nothing of it is learned between windows.
+    """The tuning of tempered SMC; traced, and not learned between windows.
 
     Attributes:
-        trajectory_length: Mean length of a move, in units of the particles' own scales.
-        target_acceptance: Mean acceptance that the step size is moved towards.
-        ess: Share of the particles that a change of temperature leaves effective.
+        trajectory_length: Mean length of a move, in units of the scales of the particles.
+        target_acceptance: Mean acceptance that the step size aims at.
+        ess: Effective fraction of the particles after a change of the power.
     """
 
     trajectory_length: Scalar | np.ndarray
@@ -38,14 +38,14 @@ class SMCTuning(eqx.Module):
 
 
 class Population(NamedTuple):
-    """What all particles share; each carries a copy.
+    """What all particles share; each has a copy.
 
     Attributes:
-        power: Of the likelihood: 0 at the prior, 1 at the posterior.
+        power: Power of the likelihood: 0 at the prior, 1 at the posterior.
         log_step: Logarithm of the step size of the moves.
-        scale: Standard deviation of the particles, shape (size,).
-        evidence: Log marginal likelihood up to here, in nats.
-        stages: Changes of the power so far.
+        scale: Standard deviations of the particles, shape (size,).
+        evidence: Log marginal likelihood at this power, in nats.
+        stages: Number of changes of the power so far.
     """
 
     power: Scalar
@@ -59,9 +59,9 @@ class SMCState(NamedTuple):
     """One particle between two stages.
 
     Attributes:
-        position: Where it is.
-        weight: Its share of all particles' weights.
-        warming: Whether the moves still learn at the posterior.
+        position: The current position.
+        weight: Its normalized weight.
+        warming: Whether moves at the posterior still learn.
         population: What it shares with the others.
     """
 
@@ -75,17 +75,17 @@ class SMCState(NamedTuple):
 class TemperedSMC(Engine):
     """Sequential Monte Carlo from the prior to the posterior, through powers of the likelihood.
 
-    Chains are particles. A tick is a stage: particles are drawn anew by their weights, moved by
-    HMC, and weighted for the next power, chosen so that a share `ess` of them stays effective. At
-    the posterior weights are equal, and every further stage is a draw of each particle. The
+    Chains are particles. A tick is a stage: particles are resampled by their weights, moved by
+    HMC, and weighted for the next power, chosen so that a fraction `ess` of them stays effective.
+    At the posterior weights are equal, and every further stage is a draw of each particle. The
     statistic `log_marginal_likelihood` is the evidence, in nats, if priors and likelihood are
     normalized; `stages` counts the powers.
 
     Attributes:
-        moves: HMC moves of a particle in a stage.
-        ess: Share of the particles that a change of power leaves effective.
-        trajectory_length: Mean length of a move, in units of the particles' own scales.
-        target_acceptance: Mean acceptance that the step size of the moves is moved towards.
+        moves: HMC moves of a particle per stage.
+        ess: Effective fraction of the particles after a change of the power.
+        trajectory_length: Mean length of a move, in units of the scales of the particles.
+        target_acceptance: Mean acceptance that the step size of the moves aims at.
 
     Source: Del Moral, Doucet & Jasra (2006), Sequential Monte Carlo samplers; adaptive powers as
         Jasra et al. (2011); moves tuned by the particles as Buchholz, Chopin & Jacob (2021).
@@ -125,8 +125,8 @@ class TemperedSMC(Engine):
         if len(positions) < FEWEST:
             raise EngineError(
                 "TemperedSMC",
-                f"its particles are the chains, of which there are {len(positions)}",
-                f"Run many, such as chains=1000; at least {FEWEST}.",
+                f"its particles are the chains, and there are only {len(positions)}",
+                f"Run at least {FEWEST} chains, better chains=1000.",
             )
         settings = self.trajectory_length, self.target_acceptance, self.ess
         return SMCTuning(*(np.asarray(number, gradients.dtype) for number in settings))
@@ -152,7 +152,7 @@ class TemperedSMC(Engine):
         arrived = now.power == 1
         learning = warming | ~arrived
         scale = jnp.where(learning, _spread(particles, weights), now.scale)
-        # The stages before the first draw are ticks of that draw, which share its key.
+        # The stages before the first draw are ticks of that draw, and share its key.
         length_key, key = jax.random.split(jax.random.fold_in(shared_key(key), now.stages))
         steps = _steps(length_key, tuning, now)
         moved, info = self._stage(
@@ -199,7 +199,7 @@ class TemperedSMC(Engine):
         weighted: tuple[Array, Array],
         steps: Array,
     ) -> tuple[Any, Any]:
-        """Let BlackJAX draw the particles anew, move them, and weight them for the next power."""
+        """Resample the particles by BlackJAX, move them, and weight them for the next power."""
         blackjax = library()
         kernel = blackjax.adaptive_tempered_smc.build_kernel(
             lambda position: target.parts(position).prior,
@@ -210,7 +210,7 @@ class TemperedSMC(Engine):
             jnp.asarray(tuning.ess),
         )
         state = blackjax.smc.tempered.TemperedSMCState(*weighted, now.power)
-        # BlackJAX shares what has one row among the particles.
+        # BlackJAX shares a setting with one row among all particles.
         settings = {
             "step_size": jnp.exp(now.log_step)[None],
             "inverse_mass_matrix": (now.scale**2)[None],
@@ -220,21 +220,21 @@ class TemperedSMC(Engine):
 
 
 def _spread(particles: Array, weights: Array) -> Vector:
-    """Compute the standard deviations of weighted particles; of one that has none, 1."""
+    """Return the standard deviations of weighted particles; 1 for a coordinate without spread."""
     mean = weights @ particles
     variance = weights @ (particles - mean) ** 2
     return jnp.where(variance > 0, jnp.sqrt(variance), 1.0)
 
 
 def _steps(key: Array, tuning: SMCTuning, now: Population) -> Int[Array, ""]:
-    """Choose how many leapfrogs the moves of a stage take; jittered, lest orbits close."""
+    """Choose the number of leapfrog steps per move; jittered, so that no orbit closes."""
     jitter = jax.random.uniform(key, (), now.log_step.dtype, 0.5, 1.5)
     steps = jnp.round(jitter * tuning.trajectory_length / jnp.exp(now.log_step))
     return jnp.clip(steps, 1, MOST_STEPS).astype(jnp.int32)
 
 
 def resample(key: Array, weights: Array, count: int) -> Array:
-    """Choose particles by their weights; where these are equal, each stays."""
+    """Resample particles by their weights; if the weights are equal, each particle stays."""
     drawn = library().smc.resampling.systematic(key, weights, count)
     equal = (weights == weights[0]).all()
     return jnp.where(equal, jnp.arange(count, dtype=drawn.dtype), drawn)

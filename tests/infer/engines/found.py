@@ -1,4 +1,4 @@
-"""Find every engine by walking the package: a new file joins the tests by itself."""
+"""Find every engine by walking the package, so that a new file is tested without an edit here."""
 
 import importlib
 import inspect
@@ -10,12 +10,12 @@ import pytest
 import infer.engines
 from infer.engines.base import Engine
 
-# As many chains as make a population.
+# Enough chains for a population.
 POPULATION = 16
 
 
 def every_engine() -> list[Engine]:
-    """Make one of each engine, with its examples for the settings that have no default."""
+    """Make one of each engine, with example values for settings that have no default."""
     modules = [m.name for m in pkgutil.iter_modules(infer.engines.__path__)]
     kinds = {
         kind
@@ -27,26 +27,26 @@ def every_engine() -> list[Engine]:
 
 
 def is_wrapped(engine: Engine) -> bool:
-    """Tell whether another library carries an engine out."""
+    """Return whether another library runs the engine."""
     return "blackjax" in type(engine).__module__
 
 
 def is_population(engine: Engine) -> bool:
-    """Tell whether all chains of an engine move together."""
+    """Return whether all chains of the engine move together."""
     return engine.scope == "population"
 
 
 def engines_in_time(slow: typing.Callable[[Engine], bool]) -> list:
-    """List every engine, some of them only where there is time."""
+    """List every engine; mark the slow ones."""
     marks = {True: (pytest.mark.slow,), False: ()}
     return [pytest.param(engine, marks=marks[slow(engine)]) for engine in every_engine()]
 
 
 def chains_of(engine: Engine, chains: int) -> int:
-    """Choose how many chains to run: so many, or a population."""
+    """Return how many chains to run: as many as asked, or a population."""
     return POPULATION if is_population(engine) else chains
 
 
 def named(engine: Engine) -> str:
-    """Name an engine in a test's identity."""
+    """Return the name of an engine, for the names of tests."""
     return type(engine).__name__

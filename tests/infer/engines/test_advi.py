@@ -57,13 +57,13 @@ def test_mean_field_is_the_analytic_optimum(fits):
     np.testing.assert_allclose(normal.scale, 1 / np.sqrt(np.diag(PRECISION)), rtol=0.02)
 
 
-def test_fits_converge_and_tell_how_far_to_trust_them(fits):
+def test_fits_converge_and_report_khat(fits):
     assert all(fit.converged for fit in fits.values())
     assert fits["full_rank"].khat < 0.2
     assert fits["full_rank"].khat < fits["mean_field"].khat
 
 
-def test_draws_and_log_density_belong_together(fits):
+def test_draws_follow_the_reported_log_density(fits):
     fit = fits["full_rank"]
     draws = fit.positions(4000, key=2)
     np.testing.assert_allclose(draws.std(0), SD, rtol=0.06)
@@ -74,12 +74,12 @@ def test_draws_and_log_density_belong_together(fits):
     assert fit.sample(10)["posterior"]["b"].shape == (1, 10, 3)
 
 
-def test_a_fit_cut_short_says_so():
+def test_a_fit_that_was_cut_short_says_so():
     model = infer.model(regression, x=X, y=Y)
     assert not infer.fit(model, infer.ADVI(tolerance=1e-9), epochs=20).converged
 
 
-def test_the_scale_of_the_posterior_does_not_matter():
+def test_the_fit_does_not_depend_on_the_scale_of_the_posterior():
     """Steps are in the approximation's own units: a hundred standard deviations are crossed."""
 
     def far(site, y):
@@ -91,7 +91,7 @@ def test_the_scale_of_the_posterior_does_not_matter():
     np.testing.assert_allclose(fit.normal.scale, 1e-2, rtol=0.02)
 
 
-def test_a_fit_whose_every_step_was_skipped_has_not_converged():
+def test_a_fit_that_skipped_all_steps_has_not_converged():
     half = infer.declared(
         lambda v: jnp.where((v["x"] > 0).all(), -v["x"].sum(), -jnp.inf),
         {"x": bj.Real(shape=(2,))},
@@ -161,7 +161,7 @@ def test_a_fit_that_ends_below_where_it_began_has_not_converged(fits):
     assert "the ELBO is not finite" in lost.findings[0]
 
 
-def test_log_ratios_keep_their_digits_in_single_precision():
+def test_log_ratios_are_accurate_in_single_precision():
     """A normal of ten times the width, in 30 dimensions, on the very draws that are judged."""
     size = 30
     jax.config.update("jax_enable_x64", False)
@@ -181,7 +181,7 @@ def test_log_ratios_keep_their_digits_in_single_precision():
         jax.config.update("jax_enable_x64", True)
 
 
-def test_ratios_that_are_lost_to_rounding_are_not_judged():
+def test_khat_is_nan_if_rounding_dominates_the_ratios():
     size = 3
     jax.config.update("jax_enable_x64", False)
     try:
@@ -197,7 +197,7 @@ def test_ratios_that_are_lost_to_rounding_are_not_judged():
         jax.config.update("jax_enable_x64", True)
 
 
-def test_an_approximation_is_shown_in_a_line(fits):
+def test_the_repr_of_an_approximation_is_one_line(fits):
     fits["full_rank"].khat  # noqa: B018 - it is shown once it is known
     shown = repr(fits["full_rank"])
     assert shown.startswith("Approximation(full_rank normal of 3 coordinates: b, converged, elbo=")

@@ -1,9 +1,9 @@
-"""Engines that BlackJAX carries out reach known moments, and are refused where they cannot.
+"""Engines of BlackJAX reproduce known moments, and refuse models on which they cannot work.
 
 Keys are fixed. A moment is compared within 5 Monte Carlo standard errors: for a dozen moments a
-false alarm, had the key been drawn anew, comes once in 100,000 runs. What is not corrected, and
-so is biased, is compared with the moments of its own discrete steps in closed form, or, of
-MCLMC, within 2 % of a standard deviation more.
+false alarm would, with random keys, come once in 100,000 runs. Samplers without a correction are
+biased: they are compared with the moments of their discrete steps in closed form, or, for MCLMC,
+within an additional 2 % of a standard deviation.
 """
 
 import sys
@@ -27,9 +27,9 @@ from infer.target import Components
 
 from .. import targets
 from .found import chains_of, every_engine, is_wrapped
-from .test_contract import Counted, prepared
+from .test_contract import Counted, prepare
 
-# Settings that suit `targets.normal`; every algorithm has a line.
+# Settings for `targets.normal`, for every algorithm.
 SETTINGS = {
     "adjusted_mclmc": {},
     "barker": {},
@@ -55,7 +55,7 @@ def drawn(name, model=None, draws=None, key=2, **options):
 
 
 def z_scores(positions, mean, covariance, slack=0.0):
-    """Deviations of means and second moments in their standard errors, beyond `slack` sds."""
+    """Return deviations of first and second moments, beyond `slack` sds, in standard errors."""
     x = positions - mean
     pairs = list(combinations(range(x.shape[-1]), 2)) + [(i, i) for i in range(x.shape[-1])]
     sds = np.sqrt(np.diag(covariance))
@@ -96,7 +96,7 @@ def test_moments_on_constrained_sets(name):
 
 
 def test_sgld_has_the_covariance_of_its_own_steps():
-    """Of x - e A x + sqrt(2 e) noise that is the inverse of A - e A A / 2."""
+    """For x - e A x + sqrt(2 e) noise it is the inverse of A - e A A / 2."""
     step = SETTINGS["sgld"]["step_size"]
     covariance = np.linalg.inv(PRECISION - 0.5 * step * PRECISION @ PRECISION)
     positions = drawn("sgld", draws=4000).draws().positions
@@ -106,7 +106,7 @@ def test_sgld_has_the_covariance_of_its_own_steps():
 
 @pytest.mark.parametrize(("step", "friction"), [(0.2, 0.5), (0.15, 0.0)])
 def test_sghmc_has_the_covariance_of_its_own_steps(step, friction):
-    """Iterated from draw to draw: ten linear steps after a new momentum."""
+    """It is found by iterating draws: ten linear steps after a new momentum."""
     engine = infer.BlackJAX("sghmc", step_size=step, friction=friction)
     one, size = np.eye(3), 3
     # The momentum is kicked from where the position was before the step.
@@ -142,7 +142,7 @@ def mean_of_rows(site, y, minibatch):
         site.observe("y", dist.Normal(mu, 1.0), y[rows])
 
 
-def test_sgld_on_minibatches_is_as_wide_as_their_noise_makes_it():
+def test_sgld_on_minibatches_has_the_variance_that_their_noise_adds():
     """The gradient's variance is that of a sum without replacement: N^2 (1 - n / N) s^2 / n."""
     count, rows, step = len(Y), 3, 0.02
     model = infer.model(mean_of_rows, y=Y, minibatch=rows)
@@ -159,7 +159,7 @@ def test_sgld_on_minibatches_is_as_wide_as_their_noise_makes_it():
 
 
 @pytest.mark.parametrize("name", ["mclmc", "adjusted_mclmc", "chees", "smc", "elliptical_slice"])
-def test_others_refuse_minibatches_and_name_those_that_take_them(name):
+def test_engines_without_minibatches_refuse_them_and_name_engines_that_take_them(name):
     model = infer.model(mean_of_rows, y=Y, minibatch=3)
     with pytest.raises(infer.EngineError, match="has a minibatch.*BlackJAX..sgld"):
         infer.start(model, infer.BlackJAX(name), chains=16)
@@ -180,14 +180,14 @@ def test_a_density_known_by_its_score_alone_is_sampled_by_sgld():
     assert np.isnan(run.draws().stats["lp"]).all()
 
 
-def test_mclmc_learns_the_energy_error_that_is_asked_for():
+def test_mclmc_reaches_the_target_energy_error():
     run = drawn("mclmc", draws=500)
     asked = 3 * SETTINGS["mclmc"]["energy_variance"]
     assert 0.3 < run.draws().stats["energy_error"].mean() / asked < 3
 
 
 def particles(draws, key=2):
-    """SMC of the mean of rows, by several hundred particles."""
+    """Run SMC on the mean of rows, with several hundred particles."""
     model = infer.model(mean_of_rows, y=Y, minibatch=None)
     engine = infer.BlackJAX("smc")
     return infer.start(model, engine, chains=300, key=key, warmup=2, progress=False).advance(draws)
@@ -195,7 +195,7 @@ def particles(draws, key=2):
 
 @pytest.mark.slow
 def test_smc_finds_the_evidence():
-    """Within 5 of its standard errors, which 30 keys put at 0.06."""
+    """Within 5 standard errors, of 0.06 as estimated from 30 keys."""
     stats = particles(draws=1).draws().stats
     predicted = dist.MultivariateNormal(np.zeros(len(Y)), np.eye(len(Y)) + 1.0)
     evidence = stats["log_marginal_likelihood"]
@@ -204,8 +204,8 @@ def test_smc_finds_the_evidence():
     assert (stats["stages"] > 1).all()
 
 
-def test_particles_of_equal_weight_keep_their_chain_and_others_are_drawn():
-    """So that at the posterior the draws of a chain go on from each other."""
+def test_particles_of_equal_weight_stay_and_others_are_resampled():
+    """So at the posterior each draw of a chain continues from the one before."""
     key = jax.random.key(0)
     np.testing.assert_array_equal(resample(key, jnp.full(7, 1 / 7), 7), np.arange(7))
     counts = np.bincount(resample(key, jnp.array([0.5, 0.0, 0.25, 0.25]), 4), minlength=4)
@@ -213,9 +213,9 @@ def test_particles_of_equal_weight_keep_their_chain_and_others_are_drawn():
 
 
 @pytest.mark.slow
-def test_the_stages_of_one_draw_have_noise_of_their_own():
+def test_the_stages_of_one_draw_use_different_random_numbers():
     engine = infer.BlackJAX("smc")
-    tuning, state, order = prepared(engine)
+    tuning, state, order = prepare(engine)
     keys = jax.random.wrap_key_data(jnp.asarray(order.keys))
     tick = jax.jit(jax.vmap(engine.tick, in_axes=(0, None, None, 0), axis_name=CHAINS))
     later = state._replace(population=state.population._replace(stages=jnp.ones(16, jnp.int32)))
@@ -239,7 +239,7 @@ def regression(x, y):
     numpyro.sample("y", dist.Normal(x @ slope, noise), obs=y)
 
 
-def test_a_model_of_numpyro_gives_the_result_that_nuts_would():
+def test_a_model_of_numpyro_gives_the_same_variables_as_with_nuts():
     x = np.random.default_rng(5).normal(size=(20, 2))
     model = infer.from_numpyro(regression, x, x @ np.array([1.0, -1.0]))
     engine = infer.BlackJAX("adjusted_mclmc")
@@ -252,7 +252,7 @@ def test_a_model_of_numpyro_gives_the_result_that_nuts_would():
     assert (np.asarray(result["posterior"]["noise"]) > 0).all()
 
 
-def test_a_displaced_target_is_the_target():
+def test_a_displaced_target_equals_the_target():
     target, origin, scale = Counted(), jnp.array([1.0, 2.0, -0.5]), jnp.array([0.5, 2.0, 1.0])
     moved = jnp.array([0.3, -0.2, 0.1])
     log_density = as_log_density(target, origin, scale)
@@ -269,7 +269,7 @@ CLIFF = infer.declared(
 
 
 @pytest.mark.parametrize("name", ["mclmc", pytest.param("adjusted_mclmc", marks=pytest.mark.slow)])
-def test_chains_come_back_from_where_the_density_is_not_finite(name):
+def test_chains_return_from_where_the_density_is_not_finite(name):
     engine = infer.BlackJAX(name, step_size=2.0)
     starts = {"x": np.array([0.5, 0.1])}
     run = infer.start(CLIFF, engine, chains=1, warmup=0, starts=starts, progress=False).advance(50)
@@ -285,12 +285,12 @@ def refusal(name, **settings):
     return str(caught.value)
 
 
-def test_an_unknown_algorithm_is_refused_with_those_known():
+def test_an_unknown_algorithm_is_refused_with_the_list_of_algorithms():
     message = refusal("mclmcc")
     assert all(repr(name) in message for name in ("mclmcc", *ALGORITHMS))
 
 
-def test_an_unknown_setting_is_refused_with_those_known():
+def test_an_unknown_setting_is_refused_with_the_list_of_settings():
     message = refusal("sgld", lr=0.1, step_size=0.1)
     assert all(word in message for word in ("BlackJAX('sgld')", "'lr'", "'step_size', 'steps'"))
 
@@ -299,26 +299,26 @@ def test_a_missing_setting_is_refused():
     assert "'step_size' has no default" in refusal("sghmc")
 
 
-def test_a_missing_library_is_refused_with_the_extra(monkeypatch):
+def test_a_missing_library_is_refused_with_the_extra_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "blackjax", None)
     assert "pip install 'pushforward[blackjax]'" in refusal("mclmc")
 
 
 @pytest.mark.parametrize("name", ["mclmc", "adjusted_mclmc"])
-def test_one_coordinate_is_too_few_for_a_direction(name):
+def test_microcanonical_samplers_refuse_one_coordinate(name):
     line = infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real()})
     with pytest.raises(infer.EngineError, match="one coordinate.*NUTS"):
         infer.start(line, infer.BlackJAX(name))
 
 
-def test_populations_of_too_few_are_refused():
-    with pytest.raises(infer.EngineError, match="chains, of which there are 4"):
+def test_populations_of_too_few_chains_are_refused():
+    with pytest.raises(infer.EngineError, match="chains, and there are only 4"):
         infer.start(targets.parted(), infer.BlackJAX("smc"))
-    with pytest.raises(infer.EngineError, match="one chain alone"):
+    with pytest.raises(infer.EngineError, match="there is only one"):
         infer.start(targets.normal(), infer.BlackJAX("chees"), chains=1)
 
 
-def test_smc_begins_at_the_prior_and_needs_one():
+def test_smc_starts_at_the_prior_and_needs_one():
     engine = infer.BlackJAX("smc")
     with pytest.raises(infer.EngineError, match="'x' has a constraint and no prior"):
         infer.start(targets.normal(), engine, chains=16)
@@ -326,7 +326,7 @@ def test_smc_begins_at_the_prior_and_needs_one():
         infer.start(targets.parted(), engine, chains=16, starts="uniform")
 
 
-def test_elliptical_slices_need_a_normal_prior_or_a_normal_that_is_given():
+def test_elliptical_slices_need_a_normal_prior_or_a_given_normal():
     def scaled(site):
         site("a", dist.Normal(0.0, 1.0))
         site("b", dist.HalfNormal(1.0))
@@ -336,12 +336,12 @@ def test_elliptical_slices_need_a_normal_prior_or_a_normal_that_is_given():
     with pytest.raises(infer.EngineError, match="one of mean and covariance"):
         infer.BlackJAX("elliptical_slice", mean=np.zeros(2))
     engine = infer.BlackJAX("elliptical_slice", mean=np.zeros(3), covariance=np.ones(3))
-    with pytest.raises(infer.EngineError, match=r"shape \(3,\), and the flat vector 2"):
+    with pytest.raises(infer.EngineError, match=r"shape \(3,\), but the flat vector has 2"):
         infer.start(infer.model(scaled), engine)
 
 
-def test_a_slice_that_rounding_leaves_empty_ends_where_it_began():
-    """Its level lies above the density everywhere, as that of a large density rounded does."""
+def test_a_slice_that_rounding_leaves_empty_ends_at_its_start():
+    """Its level lies above the density everywhere, as rounding of a large density may cause."""
     engine = infer.BlackJAX("elliptical_slice", mean=np.zeros(3), covariance=np.ones(3))
     tuning = engine.first_tuning(Counted(), np.zeros((1, 3)), np.zeros((1, 3)))
     here = jnp.array([1.0, 2.0, 3.0])
@@ -352,17 +352,26 @@ def test_a_slice_that_rounding_leaves_empty_ends_where_it_began():
 
 
 @pytest.mark.slow
-def test_elliptical_slices_of_another_normal_reach_the_same_moments():
+def test_elliptical_slices_of_another_normal_reproduce_the_moments():
     engine = infer.BlackJAX("elliptical_slice", mean=np.zeros(3), covariance=np.full(3, 9.0))
     run = infer.start(targets.normal(), engine, key=6, progress=False).advance(10_000)
     assert z_scores(run.draws().positions, targets.MEAN, targets.COVARIANCE).max() < 5
 
 
 @pytest.mark.slow
-def test_several_data_sets_are_several_populations():
+def test_each_data_set_is_a_population_of_its_own():
     models = [targets.normal(), targets.normal(mean=np.zeros(3))]
     engine = infer.BlackJAX("chees")
     both = infer.start(models, engine, chains=16, warmup=40, progress=False).advance(3).draws()
     alone = infer.start(models[0], engine, chains=16, warmup=40, progress=False).advance(3).draws()
     assert chains_of(engine, 4) == 16
     np.testing.assert_allclose(both.positions[:16], alone.positions, rtol=1e-6)
+
+
+def test_each_data_set_has_the_normal_of_its_own_prior():
+    def shifted(site, mean):
+        site("x", dist.Normal(mean, 1.0), shape=(2,))
+
+    models = [infer.model(shifted, mean=np.float64(mean)) for mean in (0.0, 5.0)]
+    run = infer.start(models, infer.BlackJAX("elliptical_slice"), chains=1, progress=False)
+    np.testing.assert_allclose(run.tuning.mean, [[0.0, 0.0], [5.0, 5.0]], atol=1e-12)

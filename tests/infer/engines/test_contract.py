@@ -1,4 +1,4 @@
-"""What every engine promises, whatever it does."""
+"""What every engine promises."""
 
 import dataclasses
 import sys
@@ -11,7 +11,7 @@ import pytest
 
 import infer
 from infer.density.family import nothing_of
-from infer.engines.base import CHAINS
+from infer.engines.base import CHAINS, Engine
 from infer.run.loop import Order, TargetAndTuning, run_block
 from infer.run.packed import pack
 from infer.target import NormalPrior, Parts, Target
@@ -50,8 +50,8 @@ class Counted(Target):
         return NormalPrior(np.zeros(self.size), np.eye(self.size))
 
 
-def prepared(engine, chains=1):
-    """A state, a tuning and an order for the block program."""
+def prepare(engine, chains=1):
+    """Return a tuning, states and an order for the block program."""
     chains = chains_of(engine, chains)
     rng = np.random.default_rng(0)
     positions = rng.normal(size=(chains, 3))
@@ -65,7 +65,7 @@ def prepared(engine, chains=1):
 
 
 def tick_shapes(engine, target, tuning, state):
-    """Shapes of one abstract tick, in a population of one."""
+    """Return the shapes of one abstract tick, in a population of one."""
     alone = jax.vmap(engine.tick, in_axes=None, axis_size=1, axis_name=CHAINS)
     key = jax.eval_shape(lambda: jax.random.key(0))
     made = jax.eval_shape(alone, key, target, tuning, state)
@@ -83,24 +83,28 @@ def _is_jaxpr(x):
     return hasattr(x, "eqns") or hasattr(x, "jaxpr")
 
 
+def test_the_contract_has_at_most_twelve_members():
+    assert len([name for name in vars(Engine) if not name.startswith("_")]) <= 12
+
+
 @ENGINES
 @pytest.mark.parametrize("chains", [1, 2])
-def test_the_loop_holds_the_gradient_once(engine, chains):
-    tuning, state, order = prepared(engine, chains)
+def test_the_loop_evaluates_the_gradient_once(engine, chains):
+    tuning, state, order = prepare(engine, chains)
     program = lambda *a: run_block(engine, 4, 32, *a)  # noqa: E731
     shared = TargetAndTuning(Counted(), tuning)
     jaxpr = jax.make_jaxpr(program)(shared, nothing_of(shared), pack(state, 1), order).jaxpr
     calls = count(jaxpr, "the_models_gradient")
     if named(engine) == "MAP" or is_wrapped(engine):
-        # The line search of L-BFGS, and the transitions of a library, have loops of their own.
+        # The line search of L-BFGS, and the transitions of another library, contain loops.
         assert calls >= 1
     else:
         assert calls == 1
 
 
 @ENGINES
-def test_a_tick_keeps_the_shape_of_the_state(engine):
-    tuning, state, _ = prepared(engine)
+def test_a_tick_preserves_the_shape_of_the_state(engine):
+    tuning, state, _ = prepare(engine)
     one = jax.tree.map(lambda a: a[0], state)
     ticked, tick = tick_shapes(engine, Counted(), tuning, one)
     describe = lambda tree: jax.tree.map(lambda a: (a.shape, jnp.dtype(a.dtype)), tree)  # noqa: E731
@@ -112,13 +116,13 @@ def test_a_tick_keeps_the_shape_of_the_state(engine):
 
 @ENGINES
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-def test_a_tick_keeps_the_precision_under_strict_promotion(engine, dtype):
-    tuning, state, _ = prepared(engine)
+def test_a_tick_preserves_the_precision_under_strict_promotion(engine, dtype):
+    tuning, state, _ = prepare(engine)
     cast = lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a  # noqa: E731
     tuning, state = jax.tree.map(cast, (tuning, jax.tree.map(lambda a: a[0], state)))
     if is_wrapped(engine) and dtype == jnp.float32:
-        pytest.skip("the library's own numbers are of JAX's default precision")
-    # The optimizers of optax, and another library, promote inside; all that is ours does not.
+        pytest.skip("the library uses JAX's default precision")
+    # Optimizers of optax, and other libraries, promote types; our own code does not.
     free = is_wrapped(engine) or hasattr(sys.modules[type(engine).__module__], "optax")
     with jax.numpy_dtype_promotion("standard" if free else "strict"):
         ticked, tick = tick_shapes(engine, Counted(), tuning, state)
@@ -127,15 +131,15 @@ def test_a_tick_keeps_the_precision_under_strict_promotion(engine, dtype):
 
 
 @ENGINES
-def test_settings_are_frozen_and_hash(engine):
+def test_settings_are_frozen_and_hashable(engine):
     assert hash(engine) == hash(dataclasses.replace(engine))
     with pytest.raises(dataclasses.FrozenInstanceError):
         engine.anything = 1
 
 
 @ENGINES
-def test_statistics_bear_arvizs_names(engine):
-    tuning, state, _ = prepared(engine)
+def test_statistics_have_arvizs_names(engine):
+    tuning, state, _ = prepare(engine)
     one = jax.tree.map(lambda a: a[0], state)
     _, tick = tick_shapes(engine, Counted(), tuning, one)
     samplers = {"lp", "acceptance_rate", "diverging", "energy", "n_steps", "step_size"}
@@ -144,7 +148,7 @@ def test_statistics_bear_arvizs_names(engine):
 
 
 @ENGINES
-def test_settings_that_make_no_sense_are_refused(engine):
+def test_invalid_settings_are_refused(engine):
     assert engine.examples.invalid
     with pytest.raises(infer.EngineError, match=named(engine)):
         dataclasses.replace(engine, **engine.examples.invalid)

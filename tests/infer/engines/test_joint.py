@@ -1,8 +1,8 @@
-"""One transition of HMC and of NUTS leaves the posterior as it is: Geweke's joint test.
+"""A transition of HMC or NUTS leaves the posterior invariant: Geweke's joint distribution test.
 
 Keys are fixed. 14 moments of one model and 20 of another are compared within 4.5 standard errors:
-had the keys been drawn anew, all comparisons of this file together would raise a false alarm once
-in 1000 runs.
+with random keys, all comparisons of this file together would raise a false alarm once in 1000
+runs.
 """
 
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from infer.numerics import hamiltonian, no_u_turn
 
 from ...oracles.joint_test import z_scores
 
-# Large steps, of which many are refused, and small ones, whose trees are deep.
+# Large steps, of which many are rejected, and small ones, whose trees are deep.
 ENGINES = {
     "HMC": infer.HMC(step_size=0.9, trajectory_length=2.0),
     "NUTS": infer.NUTS(step_size=0.9, max_depth=4),
@@ -50,22 +50,22 @@ def largest_z(model, engine, series=2000):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_transition_leaves_the_joint_distribution_as_it_is(engine, model):
+def test_a_transition_leaves_the_joint_distribution_invariant(engine, model):
     assert largest_z(model, engine) < LIMIT
 
 
 def always(log_weight):
-    """Take every proposal, but for those that run away."""
+    """Accept every proposal that does not diverge."""
     return jnp.where(log_weight > -5, 0.0, log_weight)
 
 
 def halved(log_weight):
-    """Weigh the leaves of a tree by the root of their density."""
+    """Weight the leaves of a tree by the square root of their density."""
     return 0.5 * log_weight
 
 
 def never(*_):
-    """Leave the parts of a tree untested for a turn, so that it depends on where it began."""
+    """Skip the turn checks within a tree, so that the tree depends on where it began."""
     return jnp.asarray(False)
 
 
@@ -78,6 +78,6 @@ FAULTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", FAULTS)
-def test_a_planted_fault_is_seen(engine, monkeypatch):
+def test_a_planted_fault_is_detected(engine, monkeypatch):
     monkeypatch.setattr(*FAULTS[engine])
     assert largest_z("normal", engine) > 1.5 * LIMIT

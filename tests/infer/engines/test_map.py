@@ -49,13 +49,13 @@ def test_the_better_of_two_modes_is_returned_and_both_are_reported():
     assert {-1, 1} == set(np.round(found.every_value["x"]).astype(int))
 
 
-def test_a_search_cut_short_says_so():
+def test_a_search_that_was_cut_short_says_so():
     found = infer.maximize(gamma(), infer.MAP("constrained", max_steps=1), starts=2)
     assert not found.converged
     assert "not converged" in repr(found)
 
 
-def test_the_trace_is_what_adam_met_step_by_step():
+def test_the_trace_records_the_steps_of_adam():
     """Beyond 256 steps, at every second one."""
     adam, steps = optax.adam(0.05), 300
     engine = infer.MAP("constrained", adam, max_steps=steps, tolerance=0.0)
@@ -75,7 +75,7 @@ def test_the_trace_is_what_adam_met_step_by_step():
     assert found.every_lp[found.start] == found.lp
 
 
-def test_a_line_search_steps_back_from_where_the_density_is_not_finite():
+def test_a_line_search_backtracks_from_where_the_density_is_not_finite():
     model = infer.declared(
         lambda v: jnp.sum(jnp.log(1 - v["x"] ** 2) + 5 * v["x"]), {"x": bj.Real(shape=(2,))}
     )
@@ -84,8 +84,8 @@ def test_a_line_search_steps_back_from_where_the_density_is_not_finite():
     np.testing.assert_allclose(found.values["x"], (np.sqrt(104) - 2) / 10, rtol=1e-5)
 
 
-def test_a_constant_does_not_decide_where_a_search_stops():
-    """In single precision too: what is added to the log density is no reason to stop."""
+def test_adding_a_constant_does_not_change_where_a_search_stops():
+    """In single precision too."""
     curvature = jnp.array([100.0, 1.0], jnp.float32)
 
     def shifted(values):
@@ -101,7 +101,7 @@ def test_a_constant_does_not_decide_where_a_search_stops():
     np.testing.assert_allclose(found.values["x"], 1.0, atol=0.2)
 
 
-def test_a_kink_and_a_cliff_are_no_modes():
+def test_a_kink_and_a_cliff_are_not_modes():
     kink = infer.declared(lambda v: -50 * jnp.abs(v["x"] - 0.3), {"x": bj.Real()})
     found = infer.maximize(kink, infer.MAP("constrained"), starts=2)
     assert not found.converged
@@ -119,7 +119,7 @@ def test_a_space_must_be_named():
 
 
 def maximized(model, space="constrained", **options):
-    """Return what was found, once its findings were seen as warnings."""
+    """Return the optimum, after checking that its findings were also warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = infer.maximize(model, infer.MAP(space), **options)
@@ -128,7 +128,7 @@ def maximized(model, space="constrained", **options):
     return found
 
 
-def test_a_mode_without_fault_has_no_findings():
+def test_a_good_mode_has_no_findings():
     found = maximized(gamma(), starts=4)
     assert found.findings == ()
     assert "reached from 4 of 4 starts" in repr(found)
@@ -151,7 +151,7 @@ SLOW = pytest.mark.slow
     ("centered", "x64"),
     [(True, True), (False, False), *(pytest.param(a, not a, marks=SLOW) for a in (True, False))],
 )
-def test_a_density_without_bound_is_told(centered, x64):
+def test_an_unbounded_density_is_reported(centered, x64):
     jax.config.update("jax_enable_x64", x64)
     try:
         found = maximized(spread(centered), starts=4)
@@ -163,14 +163,14 @@ def test_a_density_without_bound_is_told(centered, x64):
     assert 'MAP(space="unconstrained")' in found.findings[0]
 
 
-def test_an_improper_density_of_the_line_is_told():
+def test_an_improper_density_on_the_line_is_reported():
     model = infer.declared(lambda v: v["x"].sum(), {"x": bj.Real(shape=(2,))})
     found = maximized(model, starts=2)
     assert "still rises further out along x[0], x[1]" in found.findings[0]
 
 
-def test_modes_of_one_height_are_told_apart():
-    """The places are compared: both modes are as high."""
+def test_modes_of_equal_height_are_distinguished():
+    """By their positions: both modes are equally high."""
     model = infer.declared(
         lambda v: jnp.logaddexp(-8 * (v["x"] - 1) ** 2, -8 * (v["x"] + 1) ** 2), {"x": bj.Real()}
     )
@@ -206,8 +206,8 @@ def test_a_ridge_has_no_single_mode(name, x64):
 
 
 @pytest.mark.parametrize("x64", [False, pytest.param(True, marks=SLOW)])
-def test_a_broad_mode_is_one_place(x64):
-    """A search leaves its position open by a share of the spread: 0.01 of 30 in float32."""
+def test_a_broad_mode_counts_as_one(x64):
+    """A search finds the position to a fraction of the spread only: 0.01 of 30 in float32."""
     jax.config.update("jax_enable_x64", x64)
     try:
         spreads = jnp.array([30.0, 1.0, 1e-3])
@@ -231,7 +231,7 @@ def double_well(size):
 
 
 @pytest.mark.parametrize("size", [2, 100])
-def test_a_saddle_is_no_mode(size):
+def test_a_saddle_is_not_a_mode(size):
     found = maximized(double_well(size), starts={"x": np.zeros(size)})
     assert not found.converged
     # From 0 to 1, where it is highest, the log density rises by one nat.
@@ -241,7 +241,7 @@ def test_a_saddle_is_no_mode(size):
     assert 0 < gain <= 1
 
 
-def test_a_saddle_is_seen_whatever_the_scales():
+def test_a_saddle_is_detected_at_any_scale():
     stiff = 10.0 ** np.arange(-6, 7, 3)
 
     def density(values):
@@ -253,7 +253,7 @@ def test_a_saddle_is_seen_whatever_the_scales():
     assert "along x[1]" in found.findings[0]
 
 
-def test_a_lonely_search_is_told():
+def test_a_mode_that_only_one_search_found_is_reported():
     """Fifteen of sixteen searches end at the broad, lower mode; the starts of one are given."""
 
     def density(values):
@@ -278,7 +278,7 @@ def test_given_values_start_one_search_each():
 
 
 def test_a_mode_starts_samplers_and_fits():
-    """Derived values, which a result has too, are no obstacle."""
+    """Its derived values are ignored."""
 
     def function(site):
         site.derive("double", 2 * site("x", dist.Gamma(2.0, 1.0)))
@@ -304,7 +304,7 @@ WRONG_STARTS = {
 
 
 @pytest.mark.parametrize("found", WRONG_STARTS)
-def test_starts_that_make_no_sense(found):
+def test_invalid_starts_are_refused(found):
     with pytest.raises(infer.StartError, match=found):
         infer.sample(gamma(), infer.NUTS(), chains=2, starts=WRONG_STARTS[found])
 
@@ -324,7 +324,7 @@ def test_the_values_of_a_tree_are_the_first_start():
     np.testing.assert_allclose(maximized(lost, starts=4).values["x"], 1.0, rtol=1e-5)
 
 
-def test_numbers_are_rounded_and_large_arrays_are_not_spelt_out():
+def test_numbers_are_rounded_and_large_arrays_are_summarized():
     found = infer.maximize(gamma(), infer.MAP("constrained"), starts=2)
     assert repr(found).startswith("Optimum(x=1, lp=-1, view=")
     large = infer.declared(

@@ -1,7 +1,7 @@
 """HMC and NUTS reach known moments.
 
 Keys are fixed. Each moment is compared within 5 Monte Carlo standard errors: for a dozen
-moments a false alarm, had the key been drawn anew, comes once in 100,000 runs.
+moments a false alarm would, with random keys, come once in 100,000 runs.
 """
 
 import arviz as az
@@ -16,7 +16,7 @@ SAMPLERS = pytest.mark.parametrize("engine", [infer.HMC(), infer.NUTS()], ids=["
 
 
 def z_score(draws, mean):
-    """Deviation of the mean of draws (chain, draw) in its own standard errors."""
+    """Return the deviation of the mean of draws (chain, draw) in standard errors."""
     return (draws.mean() - mean) / (draws.std() / np.sqrt(az.ess(draws, method="mean")))
 
 
@@ -63,7 +63,7 @@ def test_a_given_step_size_reaches_the_program_without_compiling(engine):
     np.testing.assert_allclose(other.advance(3).draws().stats["step_size"], 0.02)
 
 
-def test_hmc_reads_its_trajectory_from_the_tuning():
+def test_hmc_takes_its_trajectory_length_from_the_tuning():
     steps = {}
     for length in (0.5, 4.0):
         engine = infer.HMC(trajectory_length=length, step_size=0.1, jitter=0.0)
@@ -72,7 +72,7 @@ def test_hmc_reads_its_trajectory_from_the_tuning():
     assert steps == {0.5: {5}, 4.0: {40}}
 
 
-def test_a_density_that_breaks_off_is_reported_as_divergent():
+def test_steps_across_a_cliff_are_reported_as_divergent():
     import jax.numpy as jnp
 
     import bijectors as bj
