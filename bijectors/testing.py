@@ -128,7 +128,7 @@ class _Checker:
     def _examine(self, y: Array) -> tuple[Image, Array, tuple[Array, Array]]:
         """Return the image of one point, the gradient of its log-determinant, and `_derivatives`.
 
-        One program for all of them compiles in half the time of three.
+        They share the image, so one program compiles sooner than three.
         """
         image = self._bijector.image(y)
         self._check_dtype(image, y)
