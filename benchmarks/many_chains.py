@@ -49,10 +49,10 @@ def line(run: infer.Run, mean: np.ndarray, sd: np.ndarray) -> str:
     draws, stats = run.draws().positions, run.draws().stats
     ess = min(float(az.ess(draws[..., i])) for i in range(draws.shape[-1]))
     own_mean, own_sd = moments(run)
-    gradients = run.warmup_gradients + int(stats["n_steps"].sum())
+    gradients = run.warmup.gradients + int(stats["n_steps"].sum())
     off, spread = np.abs(own_mean - mean) / sd, np.abs(own_sd / sd - 1)
     return (
-        f"{run.warmed} | {run.warmup_gradients / run.chains:.0f} | "
+        f"{run.warmup.draws} | {run.warmup.gradients / run.chains:.0f} | "
         f"{float(stats['acceptance_rate'].mean()):.2f} | {1000 * ess / gradients:.1f} | "
         f"{off.max():.3f} | {spread.max():.3f} | {np.sqrt(1 / ess):.3f} | "
         f"{int(stats['diverging'].sum())} |"

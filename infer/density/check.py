@@ -75,7 +75,7 @@ class Trial:
     def points(self) -> Points:
         """A few points where the density and its gradient are finite."""
         key = np.array([0, self.seed], np.uint32)
-        return find_starts(alone(self.density), POINTS, key, "uniform")[0]
+        return find_starts(alone(self.density), key, ["uniform"] * POINTS)[0]
 
     @property
     def point(self) -> Vector:

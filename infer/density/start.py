@@ -20,7 +20,7 @@ from ..numerics.keys import wrap_key
 from ..programs.native import Program, called, program
 from ..target import Components
 from .base import LogDensity
-from .chain_starts import ChainStart, assign_starts, needs_search
+from .chain_starts import ChainStart, needs_search
 from .explanation import explain_at
 from .family import Family, alone, naming_member
 
@@ -54,15 +54,14 @@ Evaluate = Callable[[np.ndarray], Points]
 
 
 def find_starts(
-    family: Family, chains: int, key: np.ndarray, starts: Any
+    family: Family, key: np.ndarray, wanted: Sequence[ChainStart]
 ) -> tuple[Points, Points | None]:
     """Find a usable start for every chain of every member, and a second one if possible.
 
     Args:
         family: The log densities.
-        chains: Number of chains of each member; those of the first come first.
         key: Key data, shape (2,).
-        starts: See `chain_starts.py`.
+        wanted: Where each chain of each member starts, as `assign_starts` returns it.
 
     Returns:
         The starts, and the second best of the eight that were tried (the start itself if no second
@@ -73,12 +72,11 @@ def find_starts(
             that are not finite, with the values.
         ModelError: Given values are missing, of a wrong shape, or outside their set.
     """
-    wanted = assign_starts(family, chains, starts)
     if not needs_search(wanted):
         mend = "Give values where every term is finite."
         given = _evaluate_lanes(family, _flatten_given(family, wanted, np.empty((len(wanted), 0))))
         return _refuse_unusable(family, given, "at the start", mend), None
-    found, spare = _search_as_asked(family, chains, key, wanted)
+    found, spare = _search_as_asked(family, len(wanted) // family.count, key, wanted)
     found = _insert_given(family, key, wanted, found)
     which = f"at the first of {MAX_TRIES} starts tried:"
     mend = "Give starting values, or weaker constraints; infer.explain(model) shows every term."
@@ -234,20 +232,18 @@ def _evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) -
         return Points(positions, *map(np.asarray, made.call(*arguments)))
 
 
-def make_evaluator(family: Family, chains: int, key: np.ndarray, starts: Any) -> Evaluate:
+def make_evaluator(family: Family, key: np.ndarray, wanted: Sequence[ChainStart]) -> Evaluate:
     """Return a function that evaluates more points by the program that evaluated the starts.
 
     Args:
         family: As in `find_starts`, like the other arguments.
-        chains: Number of chains of each member.
         key: The key.
-        starts: The starts.
+        wanted: The starts.
 
     Returns:
         A function of points of shape (rows, lanes, size), with as many lanes as starts. Nothing
         is compiled for it.
     """
-    wanted = assign_starts(family, chains, starts)
     if not needs_search(wanted):
         return lambda rows: _stack_points([_evaluate_lanes(family, row) for row in rows])
     count = 1 if all(start == "prior" for start in wanted) else CANDIDATES

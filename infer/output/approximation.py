@@ -200,7 +200,7 @@ def _log_densities(density: LogDensity, positions: Array) -> Array:
 def read_approximations(run: Run) -> list[Approximation]:
     """Run a fit to its end and average its last epochs; return one result for each density."""
     run.advance(FINAL_EPOCHS)
-    draws, tunings = run.draws(), run.tunings()
+    draws, tunings = run.draws(), run.warmup.split_tuning()
     return [_read_approximation(run, draws, tunings[i], i) for i in range(run.family.count)]
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..numerics.stray import gap
-from ..run.moves import Move
 from ..run.run import Run
+from ..run.warmup import Move
 from .arviz import make_dataset
 from .suspects import Numbers, lay_out_numbers
 from .values import constrain_all
@@ -17,7 +17,7 @@ MAX_DESCRIBED, MAX_NUMBERS = 3, 4
 
 def describe_moves(run: Run) -> Iterator[str]:
     """Describe the moves, if any: both places, by the quantities that differ most."""
-    moves = run.moves
+    moves = run.warmup.moves
     if not moves:
         return
     described = " ".join(_describe_move(run, move) for move in moves[:MAX_DESCRIBED])

@@ -156,7 +156,7 @@ def _advance(run: Run, draws: int) -> Run:
     try:
         return run.advance(draws)
     except KeyboardInterrupt:
-        if run.window != SAMPLING or not run.fewest():
+        if run.warmup.window != SAMPLING or not run.fewest():
             raise
         warn(f"interrupted: {run.fewest()} of {draws} draws per chain are returned", UserWarning)
         return run

@@ -117,7 +117,7 @@ def why_slow(run: Any) -> Slowness:
         _time_gradient(run, draws.positions[0, -1, : run.density.size]),
         int(steps.sum()),
         run.executed,
-        run.warmup_gradients,
+        run.warmup.gradients,
         run.plan.threads,
         tuple(zip(sizes.tolist(), counts.tolist(), strict=True)),
         at_limit,

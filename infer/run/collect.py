@@ -15,14 +15,14 @@ import numpy as np
 from .loop import Block, Order
 from .packed import Packed
 
-# A block ends the wait for Ctrl-C and moves the progress bar.
+# Duration of a block: Ctrl-C and the progress bar wait no longer than this.
 BLOCK_SECONDS = 0.25
-# Ticks of the first block, while nobody knows how long they take.
+# Ticks of the first block, before their duration is known.
 FIRST_TICKS = 8
-MOST_TICKS = 2**30
-# How long an interrupt waits for the blocks in flight; what is not done by then is done again.
+MAX_TICKS = 2**30
+# How long an interrupt waits for blocks in flight; those that take longer are run again.
 PATIENCE_SECONDS = 2.0
-# The main thread looks for an interrupt so often.
+# How often the main thread checks for an interrupt.
 WAKE_SECONDS = 0.1
 
 
@@ -31,15 +31,15 @@ class Group:
     """Chains that share a program.
 
     Attributes:
-        chains: Their indices.
-        keys: Their key data, shape (group, 2).
-        state: Their states, packed, along a leading axis.
-        drawn: Draws of the present window each has made, shape (group,).
-        rows: Their records in the present window.
-        executed: Gradients executed for each in the present window, those too that it idled
-            through while others of its program had draws to make; shape (group,).
-        entering: Which of them begin the present window with the next block, shape (group,).
-        limit: Ticks to ask for in the next block.
+        chains: Indices of the chains.
+        keys: Key data of each chain, shape (group, 2).
+        state: States of the chains, packed, along a leading axis.
+        drawn: Draws that each chain has made in the present window, shape (group,).
+        rows: Blocks of records of each chain in the present window.
+        executed: Gradients computed for each chain in the present window, including those while it
+            was idle and other chains of its program had draws to make; shape (group,).
+        entering: Whether each chain begins the present window with the next block, shape (group,).
+        limit: Maximum number of ticks of the next block.
     """
 
     chains: range
@@ -51,7 +51,7 @@ class Group:
     entering: np.ndarray
     limit: int = FIRST_TICKS
 
-    def entered(self) -> "Group":
+    def enter(self) -> "Group":
         """Return the group at the beginning of the next window, without records."""
         return replace(
             self, drawn=np.zeros_like(self.drawn), rows=[[] for _ in self.chains],
@@ -59,7 +59,7 @@ class Group:
         )  # fmt: skip
 
     def order(self, window: int, draws: int) -> Order:
-        """Order the next block, towards `draws` draws in the window."""
+        """Return the order for the next block, with the aim of `draws` draws in the window."""
         return Order(
             self.keys,
             np.uint32(window),  # pyright: ignore[reportArgumentType]
@@ -70,33 +70,38 @@ class Group:
         )
 
     def absorb(self, block: Block, seconds: float) -> int:
-        """Keep what a block made; return the number of new draws."""
+        """Store the result of a block; return the number of new draws."""
         filled, rows = np.asarray(block.filled), np.asarray(block.rows)
         self.state = block.state
         self.drawn = self.drawn + filled
         self.executed = self.executed + int(block.ticks)
         self.entering = np.zeros_like(self.entering)
-        # A block that is more than half full is kept as it came, without a copy.
+        # A block that is more than half full is kept without a copy.
         full = 2 * int(filled.sum()) > rows.shape[0] * rows.shape[1]
         for own, mine, count in zip(self.rows, rows, filled, strict=True):
             own.append(mine[:count] if full else mine[:count].copy())
         rate = int(block.ticks) / max(seconds, 1e-6)
-        self.limit = int(np.clip(rate * BLOCK_SECONDS, 1, MOST_TICKS))
+        self.limit = int(np.clip(rate * BLOCK_SECONDS, 1, MAX_TICKS))
         return int(filled.sum())
 
-    def records(self) -> list[np.ndarray]:
-        """Join each chain's records, each of shape (draws, record)."""
-        return [_joined(own) for own in self.rows]
+    def join_records(self) -> list[np.ndarray]:
+        """Join the records of each chain; each has shape (draws, record)."""
+        return [_join(own) for own in self.rows]
 
 
-def _joined(blocks: list[np.ndarray]) -> np.ndarray:
+def join_records(groups: Sequence[Group], count: int | None = None) -> np.ndarray:
+    """Join the records of all chains, or the first `count` of each: (chains, draws, record)."""
+    return np.stack([own[:count] for group in groups for own in group.join_records()])
+
+
+def _join(blocks: list[np.ndarray]) -> np.ndarray:
     if len(blocks) == 1:
         return blocks[0]
     return np.concatenate(blocks) if blocks else np.zeros((0, 0))
 
 
-def regrouped(groups: Sequence[Group], width: int) -> list[Group]:
-    """Deal the chains of some groups into groups of `width`, with all they have done."""
+def regroup(groups: Sequence[Group], width: int) -> list[Group]:
+    """Divide the chains of some groups into groups of `width`, with everything they have done."""
     if not groups:
         return []
     states = jax.tree.map(lambda *a: np.concatenate(a), *(group.state for group in groups))
@@ -120,14 +125,20 @@ def regrouped(groups: Sequence[Group], width: int) -> list[Group]:
     ]
 
 
-def placed(
-    groups: Sequence[Group], places: np.ndarray, others: Sequence[Group] = ()
+def relocate(
+    groups: Sequence[Group], relocation: np.ndarray, others: Sequence[Group] = ()
 ) -> list[Group]:
-    """Let each chain go on from the state of the one named for it, of groups and then others."""
-    if (places == np.arange(len(places))).all():
+    """Let each chain continue from the state of another one.
+
+    Args:
+        groups: The chains.
+        relocation: For each chain the index of the one that it continues from.
+        others: More chains to continue from, numbered after those of `groups`.
+    """
+    if (relocation == np.arange(len(relocation))).all():
         return list(groups)
     all_states = [group.state for group in (*groups, *others)]
-    states = jax.tree.map(lambda *a: np.concatenate(a)[places], *all_states)
+    states = jax.tree.map(lambda *a: np.concatenate(a)[relocation], *all_states)
     return [
         replace(g, state=jax.tree.map(lambda a, g=g: a[g.chains.start : g.chains.stop], states))
         for g in groups
@@ -140,23 +151,23 @@ def collect(
 ) -> None:  # fmt: skip
     """Run blocks until every chain has `draws` draws in the window.
 
-    Groups take turns, so an interrupt finds them within a block of each other. Before an
-    interrupt is raised, blocks in flight are finished and kept, if that takes 2 s at most. What a
-    block makes after that is thrown away: the group stays as it was before the block.
+    Groups take turns, so they never differ by more than a block when an interrupt arrives. Before
+    an interrupt is raised, blocks in flight are finished and kept, if that takes 2 s at most. The
+    result of a block that takes longer is discarded: its group stays as it was before the block.
 
     Args:
-        groups: Chains; changed in place.
+        groups: The chains; changed in place.
         call: Runs one block.
         window: Which window the draws belong to.
-        draws: Draws wanted of each chain.
-        threads: Blocks in flight.
-        watch: Told of each group and its new draws, by one thread at a time.
+        draws: Number of draws that each chain is to have in the window.
+        threads: Number of blocks in flight.
+        watch: Called with a group and the number of its new draws, by one thread at a time.
     """
     waiting = deque(g for g in groups if (g.drawn < draws).any())
     stop, left, lock = Event(), Event(), Lock()
 
     def work() -> None:
-        # A worker keeps the block too: an interrupt reaches the main thread alone.
+        # The worker stores the block as well, because only the main thread is interrupted.
         while not stop.is_set():
             try:
                 group = waiting.popleft()
@@ -172,7 +183,7 @@ def collect(
             if (group.drawn < draws).any():
                 waiting.append(group)
 
-    # One task for each thread: another for each block would wake three threads a block.
+    # One task per thread: with one per block, each block would wake three threads.
     running: list[Future[None]] = []
     try:
         for _ in range(min(threads, len(waiting))):
@@ -191,9 +202,9 @@ def collect(
 
 
 def _wait_for_all(running: Sequence[Future[None]]) -> None:
-    """Wait until all tasks are done or one has failed, and wake up to be interrupted.
+    """Wait until all tasks are done or one has failed; wake up often enough to be interrupted.
 
-    The system may hand a signal to another thread, and a wait without limit would not hear of it.
+    The system may deliver a signal to another thread, and an unlimited wait would not notice it.
     """
     while True:
         done, pending = wait(running, WAKE_SECONDS, FIRST_EXCEPTION)
@@ -203,10 +214,10 @@ def _wait_for_all(running: Sequence[Future[None]]) -> None:
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Keep threads for later windows and runs: of 60 ms, new ones took 2 or 3."""
+    """Return a pool that later windows and runs share: of 60 ms, new threads took 2 or 3."""
     return ThreadPoolExecutor(threads, "chains")
 
 
 if hasattr(os, "register_at_fork"):
-    # Threads do not outlive a fork, which Windows has not.
+    # Threads do not survive a fork. Windows has no fork.
     os.register_at_fork(after_in_child=_pool.cache_clear)

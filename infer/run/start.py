@@ -1,44 +1,96 @@
-"""Make a run: survey the model, check it against the engine, and find where to start."""
+"""Make a run, stage by stage, from a model to chains at their starts."""
 
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from ..calls import checks_arguments
 from ..counts import whole
-from ..density.chain_starts import Starts, assign_starts, needs_search, read_starts
+from ..density.chain_starts import ChainStart, Starts, assign_starts, needs_search, read_starts
 from ..density.family import Family, make_family
 from ..density.gathers import check_indices
 from ..density.slopes import warn_of_wrong_gradients
-from ..density.start import Points, find_starts, make_evaluator
+from ..density.start import Evaluate, Points, find_starts, make_evaluator
 from ..density.unused import warn_of_unused
-from ..engines.base import Engine, Tuning
-from ..errors import RunError
+from ..engines.base import Engine, Tuning, WarmupPlan
 from ..models.inputs.precision import on_device
 from ..models.model import Model
 from ..numerics.keys import derive_chain_keys, read_key_data
 from ..programs.forked import refuse_if_forked
 from ..programs.garbage import uncollected
-from ..programs.native import Program, prepare, program
-from ..target import Components
-from ..types import Kinds, kinds
+from .blocks import prepare_loop
+from .chains import (
+    make_groups,
+    make_states,
+    make_tuning,
+    outline_points,
+    outline_states,
+    prepare_states,
+)
 from .choice import choose_from, describe_machine, gather_facts
-from .collect import Group, regrouped
+from .collect import Group
 from .devices import Plan, plan, together
 from .fingerprint import refuse_others
-from .packed import Packed, pack
+from .packed import Packed
 from .refusals import choose_starts, refuse_unless_engine, refuse_unless_offered
-from .run import Run, RunState, joined
-from .scouts import CHAINS_ENOUGH
+from .run import Run, RunState, Timing
+from .warmup import CHAINS_ENOUGH, Warmup
 
 _log = logging.getLogger("infer")
+
+
+class _Chosen(NamedTuple):
+    """An engine, with the reasons for it if the run chose it.
+
+    Attributes:
+        engine: The engine.
+        reasons: Why this engine, one sentence each.
+    """
+
+    engine: Engine
+    reasons: tuple[str, ...] = ()
+
+
+class _Setup(NamedTuple):
+    """All that is decided before anything is computed.
+
+    Attributes:
+        family: The log densities; their data are on the device.
+        chosen: The engine.
+        warmup: How long warm-up is.
+        plan: How the chains share the machine.
+        starts: Where each chain starts.
+        root: Key data of the run.
+        tuning: What an earlier run learned, if it was given.
+    """
+
+    family: Family
+    chosen: _Chosen
+    warmup: WarmupPlan
+    plan: Plan
+    starts: list[ChainStart]
+    root: np.ndarray
+    tuning: Tuning | None
+
+
+class _Found(NamedTuple):
+    """Where chains begin.
+
+    Attributes:
+        points: The start of each chain.
+        spare: The second best start of each chain, for scouts; None if no others were tried.
+        evaluate: Evaluates more points by the program that evaluated the starts.
+    """
+
+    points: Points
+    spare: Points | None
+    evaluate: Evaluate
 
 
 @checks_arguments("infer.start")
@@ -77,154 +129,124 @@ def start(
         RunError: The numbers do not fit together.
     """
     refuse_if_forked()
-    chains = whole("chains", chains, 1)
-    warmup = None if warmup is None else whole("warmup", warmup, 0)
+    numbers = whole("chains", chains, 1), None if warmup is None else whole("warmup", warmup, 0)
     root = read_key_data(key)
     refuse_unless_engine(engine)
     members = make_family(model, jacobian=engine is None or engine.needs.jacobian)
+    chosen = _choose(members, numbers[0], state) if engine is None else _Chosen(engine)
+    members = _check(members, chosen.engine)
+    if state is not None:
+        return _resume(members, chosen, state, progress)
+    setup = _set_up(members, chosen, *numbers, starts, root, tuning, group, threads)
+    outline = _outline(setup)
+    if needs_search(setup.starts):
+        # If all starts are given, they are checked before anything compiles.
+        _prepare_programs(setup, outline)
+    began = time.perf_counter()
+    found = _find(setup)
+    begun = _begin(setup, found)
+    timing = Timing(starts=time.perf_counter() - began)
+    return Run(
+        members, chosen.engine, setup.plan, begun, timing, reasons=chosen.reasons,
+        progress=progress, evaluate=found.evaluate,
+    )  # fmt: skip
+
+
+def _choose(members: Family, chains: int, state: RunState | None) -> _Chosen:
+    """Choose an engine for a new run, or the one that a stopped run chose."""
+    chains = chains if state is None else state.warmup.chains // members.count
+    facts = gather_facts(members.member(0))
+    made = choose_from(facts, describe_machine(), chains, members.count)
+    _log.info("chosen: %s", made)
+    return _Chosen(made.engine, made.reasons)
+
+
+def _check(members: Family, engine: Engine) -> Family:
+    """Refuse what the engine cannot do and data that make no sense; put the data on the device."""
     density = members.member(0)
-    engine, reasons = _chosen(members, chains, state) if engine is None else (engine, ())
     refuse_unless_offered(density, engine)
     for index in range(members.count):
         check_indices(members.member(index).model)
     warn_of_unused(density.model)
-    members = Family(jax.tree.map(on_device, members.shared), members.own, members.count)
-    if state is not None:
-        return _resumed(members, engine, state, progress, reasons)
-    begins = read_starts(choose_starts(engine, starts))
-    assign_starts(members, chains, begins)
-    planned = engine.plan_warmup(chains, warmup)
-    keys, start_key = derive_chain_keys(root, chains * members.count)
-    chosen = _planned(engine, chains, members.count, group, threads)
-    blank = _blank_points(len(keys), density.size)
-    run = Run(
-        members,
-        engine,
-        chosen,
-        _first_tuning(engine, members, blank, tuning),
-        _first_groups(keys, _blank_states(engine, blank), chosen.width),
-        planned.windows,
-        planned.draws,
-        progress=progress,
-        reasons=reasons,
+    return Family(jax.tree.map(on_device, members.shared), members.own, members.count)
+
+
+def _set_up(
+    members: Family, chosen: _Chosen, chains: int, draws: int | None, starts: Starts | None,
+    root: np.ndarray, tuning: Tuning | None, group: int | None, threads: int | None,
+) -> _Setup:  # fmt: skip
+    """Decide on everything else, and refuse numbers that do not fit together."""
+    engine, count = chosen.engine, members.count
+    wanted = assign_starts(members, chains, read_starts(choose_starts(engine, starts)))
+    warmup = engine.plan_warmup(chains, draws)
+    shared = (
+        together(chains, count, group, threads)
+        if engine.scope == "population"
+        else plan(chains * count, group, threads)
     )
-    if needs_search(begins):
-        # Values that the user gives are looked at before anything compiles.
-        run.prepare()
-        prepare(_init_all, (engine,), tuple(blank), "brief")
-    began = time.perf_counter()
-    points, spare = find_starts(members, chains, start_key, begins)
-    run.evaluate = make_evaluator(members, chains, start_key, begins)
-    if engine.needs.gradient:
-        warn_of_wrong_gradients(members, points, run.evaluate)
-    run.tuning = _first_tuning(engine, members, points, tuning)
-    run.groups = _first_groups(keys, _init(engine, points), run.plan.width)
-    # An early end leaves out other windows than the last.
-    if spare and chains < CHAINS_ENOUGH and 0 < planned.scout_draws <= sum(run.windows[-1:]):
-        their_keys = derive_chain_keys(root, 2 * len(keys))[0][len(keys) :]
-        scouts = _init(engine, spare)
-        run.scouts = _first_groups(their_keys, scouts, run.plan.width)
-    run.timing.starts = time.perf_counter() - began
-    return run
+    return _Setup(members, chosen, warmup, shared, wanted, root, tuning)
 
 
-def _chosen(members: Family, chains: int, state: RunState | None) -> tuple[Engine, tuple[str, ...]]:
-    if state is not None:
-        chains = sum(len(group.chains) for group in state.groups) // members.count
-    made = choose_from(gather_facts(members.member(0)), describe_machine(), chains, members.count)
-    _log.info("chosen: %s", made)
-    return made.engine, made.reasons
+def _outline(setup: _Setup) -> Warmup:
+    """Make a warm-up with the right shapes and types; a tuning that does not fit is refused."""
+    points = outline_points(len(setup.starts), setup.family.member(0).size)
+    return _begin_warmup(setup, points, outline_states(setup.chosen.engine, points))
 
 
-def _blank_points(lanes: int, size: int) -> Points:
-    """Make points that have the shapes of starts, which are all that a program is made for."""
-    dtype = jnp.result_type(float)
-    wide, narrow = np.zeros((lanes, size), dtype), np.zeros(lanes, dtype)
-    return Points(wide, narrow, wide, wide)
+def _prepare_programs(setup: _Setup, outline: Warmup) -> None:
+    """Begin to compile the loop and the first states, while starts are sought."""
+    engine, members = setup.chosen.engine, setup.family
+    prepare_loop(engine, members, outline, setup.plan)
+    prepare_states(engine, outline_points(len(setup.starts), members.member(0).size))
 
 
-def _blank_states(engine: Engine, points: Points) -> Packed:
-    shapes = _states_of(engine, kinds(tuple(points)))
-    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+def _find(setup: _Setup) -> _Found:
+    """Find a start for each chain, and compare the gradients there with differences."""
+    key = derive_chain_keys(setup.root, len(setup.starts))[1]
+    points, spare = find_starts(setup.family, key, setup.starts)
+    evaluate = make_evaluator(setup.family, key, setup.starts)
+    if setup.chosen.engine.needs.gradient:
+        warn_of_wrong_gradients(setup.family, points, evaluate)
+    return _Found(points, spare, evaluate)
 
 
-@lru_cache(maxsize=64)
-def _states_of(engine: Engine, points: Kinds) -> Packed:
-    return jax.eval_shape(partial(_init_all, engine), *points.outline())
+def _begin(setup: _Setup, found: _Found) -> Warmup:
+    """Begin warm-up at the starts, with scouts if they may be of use."""
+    states = make_states(setup.chosen.engine, found.points)
+    return _begin_warmup(setup, found.points, states, _make_scouts(setup, found))
 
 
-def _planned(
-    engine: Engine, chains: int, count: int, group: int | None, threads: int | None
-) -> Plan:
-    if engine.scope == "population":
-        return together(chains, count, group, threads)
-    return plan(chains * count, group, threads)
+def _begin_warmup(
+    setup: _Setup, points: Points, states: Packed, scouts: tuple[Group, ...] = ()
+) -> Warmup:
+    keys = derive_chain_keys(setup.root, len(setup.starts))[0]
+    return Warmup(
+        make_groups(keys, states, setup.plan.width),
+        make_tuning(setup.chosen.engine, setup.family, points, setup.tuning),
+        setup.warmup.draws,
+        setup.warmup.windows,
+        setup.family.count,
+        scouts=scouts,
+    )
 
 
-def _first_tuning(
-    engine: Engine, members: Family, points: Points, learned: Tuning | None
-) -> Tuning:
-    each = (np.split(a, members.count) for a in (points.positions, points.gradients))
-    pairs = enumerate(zip(*each, strict=True))
-    fresh = joined([engine.first_tuning(members.member(i), *pair) for i, pair in pairs])
-    return fresh if learned is None else engine.reuse(_fitting(learned, fresh), fresh)
+def _make_scouts(setup: _Setup, found: _Found) -> tuple[Group, ...]:
+    """Make as many chains again at other starts, if the last window is long enough for them."""
+    count, (_, windows, needed) = len(setup.starts), setup.warmup
+    # An early end never skips the last window.
+    is_long = 0 < needed <= sum(windows[-1:])
+    if not found.spare or not is_long or count // setup.family.count >= CHAINS_ENOUGH:
+        return ()
+    keys = derive_chain_keys(setup.root, 2 * count)[0][count:]
+    return make_groups(keys, make_states(setup.chosen.engine, found.spare), setup.plan.width)
 
 
-def _init(engine: Engine, points: Points) -> Packed:
-    made, _ = program(_init_all, (engine,), tuple(points), "brief")
-    assert isinstance(made, Program)
-    return jax.tree.map(np.asarray, made.call(*points))
-
-
-def _init_all(engine: Engine, positions: Array, *here: Array) -> Packed:
-    def init(position: Array, here: Components) -> Packed:
-        return pack(engine.init(position, here))
-
-    return jax.vmap(init)(positions, Components(*here))
-
-
-def _first_groups(keys: np.ndarray, states: Packed, width: int) -> list[Group]:
-    chains = len(keys)
-    none, nothing = np.zeros(chains, np.int32), np.zeros(chains, np.int64)
-    every = Group(range(chains), keys, states, none, [[]] * chains, nothing, np.ones(chains, bool))
-    return regrouped([every], width)
-
-
-def _fitting(tuning: Tuning, fresh: Tuning) -> Tuning:
-    """Accept the tuning of an earlier run, if it is of the same engine and size."""
-    shapes = [jax.tree.map(np.shape, t) for t in (tuning, fresh)]
-    if shapes[0] != shapes[1]:
-        found = ", ".join(str(np.shape(leaf)) for leaf in jax.tree.leaves(tuning))
-        raise RunError(
-            "tuning",
-            f"it is a {type(tuning).__name__} of shapes {found}",
-            "Give the tuning of a run of the same engine on a model of the same size.",
-        )
-    return tuning
-
-
-def _resumed(
-    members: Family, engine: Engine, state: RunState, progress: bool | None,
-    reasons: tuple[str, ...],
-) -> Run:  # fmt: skip
-    refuse_others(state.made_for, members, engine)
+def _resume(members: Family, chosen: _Chosen, state: RunState, progress: bool | None) -> Run:
+    """Make a run that goes on from a state."""
+    refuse_others(state.made_for, members, chosen.engine)
+    # Grouping makes new groups, so that the run does not change those of the state.
+    warmup = state.warmup.regroup(state.plan.width)
     return Run(
-        members,
-        engine,
-        state.plan,
-        state.tuning,
-        regrouped(state.groups, state.plan.width),
-        state.windows,
-        state.warmup,
-        state.window,
-        state.recent,
-        state.why_not_native,
-        replace(state.timing),
-        progress,
-        warmed=state.warmed,
-        warmup_gradients=state.warmup_gradients,
-        moves=state.moves,
-        scouts=regrouped(state.scouts, state.plan.width),
-        left_out=state.left_out,
-        reasons=reasons,
-    )
+        members, chosen.engine, state.plan, warmup, replace(state.timing), state.why_not_native,
+        reasons=chosen.reasons, progress=progress,
+    )  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 import bijectors as bj
 import infer
 from infer.density import slopes
+from infer.density.chain_starts import assign_starts
 from infer.density.family import alone
 from infer.density.start import find_starts, make_evaluator
 
@@ -23,8 +24,9 @@ jax.monitoring.register_event_duration_secs_listener(
 def look(function, chains=4, starts="uniform"):
     """Check gradients as a run does, without the loop of an engine."""
     family, key = alone(infer.log_density(infer.model(function))), np.array([0, 1], np.uint32)
-    found, _ = find_starts(family, chains, key, starts)
-    slopes.warn_of_wrong_gradients(family, found, make_evaluator(family, chains, key, starts))
+    wanted = assign_starts(family, chains, starts)
+    found, _ = find_starts(family, key, wanted)
+    slopes.warn_of_wrong_gradients(family, found, make_evaluator(family, key, wanted))
 
 
 @jax.custom_jvp

@@ -59,7 +59,7 @@ def test_divergences_of_several_models_at_once_are_refused():
 def test_slowness_counts_every_gradient_and_adds_up(run):
     found = infer.why_slow(run)
     assert found.sampled == run.draws().stats["n_steps"].sum()
-    assert found.warmed == run.warmup_gradients > 0
+    assert found.warmed == run.warmup.gradients > 0
     assert sum(count for _, count in found.histogram) == 600
     assert found.gradient_seconds > 0
     assert "leapfrog steps per draw: up to" in str(found)

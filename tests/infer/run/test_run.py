@@ -1,4 +1,4 @@
-"""A run's draws depend on seed, chain and draw alone; it can be stopped and taken up again."""
+"""A run's draws depend only on seed, chain and draw; it can be stopped and resumed."""
 
 import dataclasses
 import pickle
@@ -16,12 +16,12 @@ import bijectors as bj
 import infer
 from infer.counts import whole
 from infer.programs import native
-from infer.run import collect
+from infer.run import blocks, collect
 
 from .. import targets
 from ..engines.found import chains_of, engines_in_time, is_wrapped, named
 
-# Of the engines that a library carries out, one that has all that the others have.
+# Of the engines that wrap a library, only the one with all features of the others.
 IN_TIME = engines_in_time(slow=lambda e: is_wrapped(e) and named(e) != "AdjustedMCLMC")
 ENGINES = pytest.mark.parametrize("engine", IN_TIME, ids=named)
 SAMPLERS = pytest.mark.parametrize("engine", [infer.HMC(), infer.NUTS()], ids=["HMC", "NUTS"])
@@ -40,7 +40,7 @@ def same(one, other):
 
 
 @ENGINES
-def test_a_run_advanced_in_pieces_is_the_run_advanced_at_once(engine):
+def test_advancing_in_pieces_gives_the_draws_of_advancing_at_once(engine):
     pieces = run(engine)
     for draws in (1, 4, 7):
         pieces.advance(draws)
@@ -48,7 +48,7 @@ def test_a_run_advanced_in_pieces_is_the_run_advanced_at_once(engine):
 
 
 @ENGINES
-def test_a_run_taken_up_from_its_state_is_the_run_that_never_stopped(engine):
+def test_a_run_resumed_from_its_state_gives_the_draws_of_one_that_never_stopped(engine):
     stopped = run(engine).advance(5)
     state = pickle.loads(pickle.dumps(stopped.state))
     again = infer.start(targets.fitting(engine), engine, state=state, progress=False).advance(6)
@@ -65,8 +65,8 @@ def test_blocks_and_threads_change_no_draw(engine, monkeypatch):
 
 @pytest.mark.parametrize("group", [1, 2])
 @pytest.mark.parametrize("engine", [infer.NUTS(), infer.HMC()], ids=named)
-def test_a_state_taken_in_the_middle_of_a_draw_goes_on_with_it(engine, group, monkeypatch):
-    """With one tick a block, the interrupt comes before the first draw of a window is complete."""
+def test_a_state_saved_in_the_middle_of_a_draw_resumes_that_draw(engine, group, monkeypatch):
+    """With one tick per block, the interrupt comes before the first draw is complete."""
     straight = run(engine, group=group, warmup=0).advance(6)
     monkeypatch.setattr(collect, "FIRST_TICKS", 1)
     monkeypatch.setattr(collect, "BLOCK_SECONDS", 0.0)
@@ -80,8 +80,8 @@ def test_a_state_taken_in_the_middle_of_a_draw_goes_on_with_it(engine, group, mo
     same(again.advance(6 - again.fewest()), straight)
 
 
-def test_a_chain_does_not_depend_on_the_chains_beside_it():
-    """Without the pooling of warm-up, the first of three chains is a chain alone."""
+def test_without_warm_up_a_chain_does_not_depend_on_the_others():
+    """Nothing is pooled, so the first of three chains draws what a single chain draws."""
     engine = infer.NUTS(step_size=0.5)
     starts = {"x": np.zeros(3)}
     tuning = run(engine).warm_up().tuning
@@ -92,7 +92,7 @@ def test_a_chain_does_not_depend_on_the_chains_beside_it():
 
 
 @SAMPLERS
-def test_batched_chains_agree_with_chains_alone_within_rounding(engine):
+def test_batched_chains_agree_with_single_chains_within_rounding(engine):
     starts = {"x": np.array([[0.1, 0.2, 0.3], [1.0, -1.0, 0.0]])}
     tuning = run(engine).warm_up().tuning
     options = {"warmup": 0, "starts": starts, "tuning": tuning}
@@ -104,20 +104,20 @@ def test_batched_chains_agree_with_chains_alone_within_rounding(engine):
     )
 
 
-def test_seeds_differ_and_chains_differ():
+def test_seeds_and_chains_give_different_draws():
     one, two = run(infer.NUTS(), key=1).advance(3), run(infer.NUTS(), key=2).advance(3)
     assert not np.array_equal(one.draws().positions, two.draws().positions)
     assert not np.array_equal(*one.draws().positions)
 
 
-def test_an_early_end_of_warmup_changes_no_key_of_the_draws():
-    """A run that leaves warm-up in its third window draws what one without warm-up draws."""
+def test_an_early_end_of_warm_up_does_not_change_the_keys_of_the_draws():
+    """A run that ends warm-up in its third window draws what a run without warm-up draws."""
     engine = infer.NUTS()
     tuning = run(engine).warm_up().tuning
     start = {"starts": {"x": np.zeros(3)}, "tuning": tuning}
     one = run(engine, warmup=0, **start).advance(5)
     two = run(engine, warmup=40, **start)
-    two.windows, two.window = (), 3
+    two.warmup = dataclasses.replace(two.warmup, windows=(), window=3)
     same(two.advance(5), one)
 
 
@@ -127,7 +127,7 @@ def test_new_data_seed_and_numbers_of_draws_compile_nothing(engine):
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, _, **__: compiled.append(event) if "backend_compile" in event else None
     )
-    # The alarm itself: a function never seen before is counted.
+    # Check the counter: compiling a new function is counted.
     jax.jit(lambda x: x * 1.5)(jnp.zeros(2))
     assert compiled
     call(engine, targets.fitting(engine), seed=1, draws=3, step_size=0.3)
@@ -138,7 +138,7 @@ def test_new_data_seed_and_numbers_of_draws_compile_nothing(engine):
 
 
 def call(engine, model, *, seed, draws, step_size):
-    """Use an engine as people do, through to the result."""
+    """Use an engine as users do, from the call to the result."""
     if engine.result == "optimum":
         return infer.maximize(model, engine, starts=2, key=seed)
     if engine.result == "approximation":
@@ -150,7 +150,7 @@ def call(engine, model, *, seed, draws, step_size):
 
 
 def interrupt_after(blocks, monkeypatch):
-    """Raise KeyboardInterrupt once so many blocks have been absorbed."""
+    """Raise KeyboardInterrupt after a number of blocks."""
     absorbed = []
     absorb = collect.Group.absorb
 
@@ -177,7 +177,7 @@ def test_an_interrupt_keeps_the_draws_made_so_far(monkeypatch):
     np.testing.assert_array_equal(kept, straight.positions[:, : kept.shape[1]])
 
 
-def test_an_interrupted_warmup_goes_on_where_it_stopped(monkeypatch):
+def test_an_interrupted_warm_up_resumes_where_it_stopped(monkeypatch):
     straight = run(infer.NUTS(), threads=1).advance(10)
     interrupted = run(infer.NUTS(), threads=1)
     with monkeypatch.context() as patch:
@@ -189,7 +189,7 @@ def test_an_interrupted_warmup_goes_on_where_it_stopped(monkeypatch):
     same(interrupted.advance(10), straight)
 
 
-def test_a_model_that_cannot_be_native_says_why_and_runs():
+def test_a_model_without_a_native_form_runs_and_says_why():
     def sorts(values):
         return (
             -0.5 * (jnp.sort(values["x"]) * jnp.arange(3.0) ** 2 * values["x"]).sum()
@@ -204,13 +204,13 @@ def test_a_model_that_cannot_be_native_says_why_and_runs():
     assert started.draws().positions.shape == (4, 5, 3)
 
 
-def test_a_group_must_divide_the_chains():
+def test_the_group_size_must_divide_the_number_of_chains():
     with pytest.raises(infer.RunError, match="3 chains do not divide into groups of 2"):
         run(infer.NUTS(), chains=3, group=2)
 
 
-def test_an_argument_that_the_program_never_reads_does_no_harm():
-    """jaxlib 0.10 aborts the process where an argument of a native call is dead."""
+def test_data_that_the_program_never_reads_do_no_harm():
+    """jaxlib 0.10 aborts the process if an argument of a native call is unused."""
     import bijectors as bj
 
     model = infer.declared(
@@ -241,8 +241,8 @@ def test_a_key_of_another_generator_is_used():
         run(infer.NUTS(), key=jnp.zeros(3))
 
 
-def test_no_draws_asked_for_are_no_draws():
-    with pytest.raises(infer.RunError, match="no draw was asked for"):
+def test_reading_draws_before_any_were_made_is_refused():
+    with pytest.raises(infer.RunError, match="no draws were requested"):
         run(infer.NUTS(), warmup=0).advance(0).draws()
 
 
@@ -256,7 +256,7 @@ def test_numbers_that_are_not_whole_or_too_small_are_refused(options):
         infer.sample(targets.normal(), draws=0)
 
 
-def test_an_interrupt_between_two_windows_finds_the_run_before_or_after(monkeypatch):
+def test_a_run_interrupted_between_two_windows_resumes_with_the_same_draws(monkeypatch):
     straight = run(infer.NUTS(), threads=1).advance(5)
     stopped = run(infer.NUTS(), threads=1)
     end_window = infer.NUTS.end_window
@@ -273,16 +273,14 @@ def test_an_interrupt_between_two_windows_finds_the_run_before_or_after(monkeypa
     same(stopped.advance(5), straight)
 
 
-def test_regrouping_keeps_what_the_chains_have_done(monkeypatch):
-    """A state resumed where the native form is refused goes on with its own draws."""
-    from infer.run import run as run_module
-
+def test_regrouping_keeps_the_draws_of_the_chains(monkeypatch):
+    """A state that is resumed on a machine without the native form keeps its draws."""
     state = run(infer.NUTS(), warmup=0).advance(6).state
     before = run(infer.NUTS(), warmup=0).advance(6).draws().positions
     refusal = native.Refusal("no", lapack=False)
-    real = run_module.program
+    real = blocks.program
     monkeypatch.setattr(
-        run_module,
+        blocks,
         "program",
         lambda *a: (refusal, False) if a[-1] == "native" else real(*a),
     )
@@ -300,8 +298,8 @@ def test_a_reused_tuning_keeps_the_settings_of_the_engine():
     assert run(infer.HMC(trajectory_length=9.0), tuning=hmc).tuning.trajectory_length == 9.0
 
 
-def test_one_stuck_chain_does_not_take_the_step_size_along():
-    """A chain at an isolated finite point learns a vanishing step; the others do not."""
+def test_one_stuck_chain_does_not_determine_the_step_size():
+    """A chain at an isolated finite point learns a tiny step size; the others do not."""
     import bijectors as bj
 
     def isolated(values):
@@ -314,11 +312,11 @@ def test_one_stuck_chain_does_not_take_the_step_size_along():
     starts = {"x": np.array([[0.1, 0.0], [50.0, 0.0], [0.5, 0.2], [-0.3, 0.1]])}
     stuck = infer.start(model, infer.NUTS(), warmup=140, starts=starts, progress=False).warm_up()
     assert stuck.tuning.step_size > 0.1
-    assert 140 < stuck.warmed <= 280
+    assert 140 < stuck.warmup.draws <= 280
 
 
-def test_a_chain_in_the_neck_of_a_funnel_gets_out():
-    """With this key, each transition of one chain diverged at the median step."""
+def test_a_chain_leaves_the_neck_of_a_funnel():
+    """With this key, all transitions of one chain diverged at the median step size."""
 
     def funnel(values):
         v, x = values["v"], values["x"]
@@ -332,14 +330,14 @@ def test_a_chain_in_the_neck_of_a_funnel_gets_out():
 
 
 def _two_modes(values, data):
-    """One normal of three coordinates at 0 and one at 20, of which the latter holds `share`."""
+    """One normal in three dimensions at 0 and one at 20, which has a mass of `share`."""
     x, share = values["x"], data["share"]
     here, there = -0.5 * (x**2).sum(), -0.5 * ((x - 20.0) ** 2).sum()
     return jnp.logaddexp(jnp.log1p(-share) + here, jnp.log(share) + there)
 
 
 def begun_in_two_modes(share, engine, **options):
-    """Two chains begin in the first mode, and two in the other."""
+    """Begin two chains in the first mode, and two in the other."""
     model = infer.declared(_two_modes, {"x": bj.Real(shape=(3,))}, data={"share": share})
     starts = {"x": np.repeat([0.0, 20.0], 2)[:, None] * np.ones(3)}
     options = {"starts": starts, "key": 3, "progress": False} | options
@@ -351,24 +349,24 @@ def sides(run):
 
 
 @SAMPLERS
-def test_chains_leave_a_mode_that_holds_nothing_and_no_other(engine):
+def test_chains_are_relocated_only_from_a_mode_of_negligible_mass(engine):
     moved = begun_in_two_modes(1e-12, engine).advance(400)
-    assert moved.sent == (2, 3)
-    assert [move.chain for move in moved.moves] == [2, 3]
-    for move in moved.moves:
+    assert moved.warmup.relocated == (2, 3)
+    assert [move.chain for move in moved.warmup.moves] == [2, 3]
+    for move in moved.warmup.moves:
         np.testing.assert_allclose(move.left, 20.0, atol=6)
         np.testing.assert_allclose(move.reached, 0.0, atol=6)
     assert sides(moved) == [False] * 4
-    # Of 4800 numbers each counts for a fifth at least: one mean in ten million is further off, and
-    # fewer deviations.
+    # The effective size is at least a fifth of 4800: one mean in ten million is further off, and
+    # even fewer standard deviations.
     x = moved.draws().positions
     np.testing.assert_allclose([x.mean(), x.std()], [0, 1], atol=5.3 / np.sqrt(4800 / 5))
     kept = begun_in_two_modes(0.01, engine).advance(10)
-    assert (kept.sent, sides(kept)) == ((), [False, False, True, True])
+    assert (kept.warmup.relocated, sides(kept)) == ((), [False, False, True, True])
 
 
-def test_a_dominant_mode_is_not_left_for_a_correlated_one():
-    """Nine tenths lie in a standard normal of 30 coordinates, a tenth in a flat correlated one."""
+def test_chains_are_not_relocated_from_a_dominant_mode_to_a_correlated_one():
+    """A standard normal in 30 dimensions has 0.9 of the mass, a flat correlated one has 0.1."""
     along, first = np.append(0.0, np.full(29, 29**-0.5)), 6 * np.eye(30)[0]
     covariance = (
         0.01 * np.eye(30) + 8.99 * np.outer(along, along) + 0.99 / 36 * np.outer(first, first)
@@ -385,28 +383,28 @@ def test_a_dominant_mode_is_not_left_for_a_correlated_one():
     starts[3] = rng.multivariate_normal(-first, covariance)
     model = infer.declared(two, {"x": bj.Real(shape=(30,))})
     run = infer.start(model, infer.NUTS(), starts={"x": starts}, key=1, progress=False).advance(50)
-    assert run.sent == ()
+    assert run.warmup.relocated == ()
     assert (run.draws().positions[..., 0].mean(1) > 0).tolist() == [True, True, True, False]
 
 
-def test_chains_stay_among_those_of_their_own_data_set():
-    """In programs of two chains, so that places are taken across them."""
+def test_chains_are_relocated_only_within_their_data_set():
+    """In programs of two chains, so that states move between programs."""
     share = begun_in_two_modes(0.01, infer.NUTS()).density.model
     models = [share.with_data(data={"share": s}) for s in (0.01, 1e-12, 0.01)]
     starts = {"x": np.tile(np.repeat([0.0, 20.0], 2)[:, None], 3)}
     run = infer.start(models, infer.NUTS(), starts=starts, group=2, key=3, progress=False)
     run.advance(10)
-    assert run.sent == (6, 7)
+    assert run.warmup.relocated == (6, 7)
     assert sides(run) == [False, False, True, True, *[False] * 4, False, False, True, True]
 
 
-def test_chains_sent_elsewhere_leave_their_draws_out_of_the_metric():
+def test_draws_before_a_relocation_do_not_enter_the_metric():
     """Draws of both modes together have a standard deviation of 10."""
     run = begun_in_two_modes(1e-12, infer.NUTS(rank=0)).warm_up()
     np.testing.assert_allclose(run.tuning.metric.scale, 1.0, rtol=0.3)
 
 
-def test_a_run_taken_up_in_warm_up_sends_the_same_chains():
+def test_a_run_resumed_in_warm_up_relocates_the_same_chains():
     whole = begun_in_two_modes(1e-12, infer.NUTS()).advance(5)
     began = begun_in_two_modes(1e-12, infer.NUTS())
     with pytest.MonkeyPatch.context() as patch:
@@ -417,11 +415,11 @@ def test_a_run_taken_up_in_warm_up_sends_the_same_chains():
     resumed = begun_in_two_modes(1e-12, infer.NUTS(), state=state).advance(5)
     same(resumed, whole)
     again = begun_in_two_modes(1e-12, infer.NUTS(), state=whole.state)
-    assert again.sent == resumed.sent == whole.sent == (2, 3)
+    assert again.warmup.relocated == resumed.warmup.relocated == whole.warmup.relocated == (2, 3)
 
 
 def interrupting(run):
-    """Interrupt at the end of the window after which chains would be sent."""
+    """Interrupt at the end of the window after which chains would be relocated."""
     real = type(run.engine).end_window
 
     def end_window(self, *arguments):
@@ -439,8 +437,8 @@ def aimed_at(run):
 
 
 @pytest.mark.parametrize("engine", [infer.NUTS(), infer.HMC()])
-def test_warm_up_aims_at_a_higher_acceptance_where_draws_diverge(engine):
-    """Beyond a wall every step diverges; a normal has none."""
+def test_divergences_in_warm_up_raise_the_target_acceptance(engine):
+    """Every step beyond a wall diverges; a normal has no divergences."""
 
     def walled(values):
         x = values["x"]
@@ -453,8 +451,8 @@ def test_warm_up_aims_at_a_higher_acceptance_where_draws_diverge(engine):
     assert aimed_at(infer.start(targets.normal(), engine, **options).warm_up()) == 0.8
 
 
-def test_a_run_of_the_same_kind_traces_nothing_again():
-    """Other data, another key: the model's function is called no more."""
+def test_a_second_run_with_other_data_and_key_traces_nothing():
+    """The model's function is not called again."""
     calls = []
 
     def counted(site, y):
@@ -471,7 +469,7 @@ def test_a_run_of_the_same_kind_traces_nothing_again():
     assert len(calls) == before
 
 
-def test_the_loop_and_the_layout_of_its_records_trace_the_model_once():
+def test_the_loop_and_its_record_format_trace_the_model_once():
     calls = []
 
     def counted(site):
@@ -481,15 +479,15 @@ def test_the_loop_and_the_layout_of_its_records_trace_the_model_once():
     model = infer.model(counted)
     for group in (1, 2):
         infer.start(model, infer.NUTS(), chains=2, warmup=0, group=group, progress=False)
-    # Once to find its sites, once for the starts, and once for the loop, batched or not.
+    # Once for the sites, once for the starts, and once for the loop, batched or not.
     assert len(calls) == 3
 
 
-def in_the_making():
+def being_compiled():
     return [made for made in native._kept.values() if isinstance(made, Future)]
 
 
-def test_the_program_made_ready_during_the_search_for_starts_is_the_one_that_runs():
+def test_the_program_prepared_during_the_search_for_starts_is_the_one_that_runs():
     counts = [
         infer.declared(lambda v: -0.5 * v["x"] ** 2, {"x": bj.Real()}),
         [targets.normal(mean=np.full(3, m)) for m in (0.0, 1.0)],
@@ -497,13 +495,13 @@ def test_the_program_made_ready_during_the_search_for_starts_is_the_one_that_run
     for model in counts:
         native._kept.clear()
         one = infer.start(model, infer.NUTS(), chains=2, warmup=20, progress=False)
-        assert len(in_the_making()) == 1
+        assert len(being_compiled()) == 1
         one.advance(2)
-        assert not in_the_making()
+        assert not being_compiled()
         assert one.timing.trace > 0
 
 
-def test_runs_leave_no_more_threads_than_they_use_at_once():
+def test_later_runs_start_no_more_threads():
     run(infer.NUTS(), threads=2).advance(3)
     before = threading.active_count()
     for key in range(3):
@@ -512,8 +510,8 @@ def test_runs_leave_no_more_threads_than_they_use_at_once():
     assert collect._pool(2) is collect._pool(2)
 
 
-def test_an_error_in_a_block_waits_for_the_others(monkeypatch):
-    """What is in flight is kept, so the run goes on from there once the error is mended."""
+def test_after_an_error_in_one_block_the_others_are_kept(monkeypatch):
+    """Blocks in flight are kept, so the run goes on from there once the error is fixed."""
     straight = run(infer.NUTS(), warmup=0, threads=2).advance(30)
     failing = run(infer.NUTS(), warmup=0, threads=2)
     absorb, kept = collect.Group.absorb, []

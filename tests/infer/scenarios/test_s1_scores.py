@@ -1,5 +1,7 @@
 """S1.3 to S1.6: priors known by their scores, and who can work with them (scarlet2 issue 34)."""
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -294,7 +296,7 @@ def test_s1_3_a_mixture_through_a_sigmoid(step, within):
         energy="path", step_size=step, trajectory_length=14.5 * step, jitter=0.65, rank=0
     )
     run = infer.start(model, engine, chains=128, warmup=0, key=0, progress=False, group=128)
-    run.tuning = unit_metric(run.tuning)
+    run.warmup = replace(run.warmup, tuning=unit_metric(run.tuning))
     draws = infer.to_arviz(run.advance(5000))
     x = np.asarray(draws["posterior"]["x"])[:, 500:]
     assert abs(x.mean() - MIXTURE["mean"]) < within * MIXTURE["sd"]

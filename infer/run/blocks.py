@@ -1,0 +1,68 @@
+"""The program of a block: what the loop is compiled for, and what it is called with."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..density.family import Family, nothing_of
+from ..engines.base import Engine
+from ..programs.native import Program, Refusal, prepare, program
+from .collect import Group
+from .devices import Plan
+from .loop import RecordFormat, TargetAndTuning, find_record_format, run_block
+from .warmup import Warmup
+
+# Bytes of the rows of all chains of a program, and of one chain. Each block sets its rows to zero,
+# and fewer blocks cost less.
+BUFFER_BYTES = 64 * 2**20
+CHAIN_BYTES = 2 * 2**20
+LARGEST_CAPACITY = 1024
+
+
+def find_format(engine: Engine, family: Family, warmup: Warmup) -> RecordFormat:
+    """Find how the engine's ticks are recorded."""
+    tuning, states = warmup.split_tuning()[0], warmup.groups[0].state
+    return find_record_format(engine, family.member(0), tuning, states)
+
+
+def prepare_loop(engine: Engine, family: Family, warmup: Warmup, plan: Plan) -> None:
+    """Begin to compile the loop in a thread of its own; only shapes and types matter."""
+    prepare(run_block, *_signature(engine, family, warmup), plan.form)
+
+
+def compile_loop(
+    engine: Engine, family: Family, warmup: Warmup, plan: Plan
+) -> tuple[Program | Refusal, bool]:
+    """Compile the loop, or find it among the programs compiled before; see `program`."""
+    return program(run_block, *_signature(engine, family, warmup), plan.form)
+
+
+def share(family: Family, warmup: Warmup) -> TargetAndTuning:
+    """Return the arrays that all chains share."""
+    tuning = warmup.tuning if family.count == 1 else nothing_of(warmup.tuning)
+    return TargetAndTuning(family.shared, tuning)
+
+
+def take_own(family: Family, warmup: Warmup, group: Group) -> TargetAndTuning:
+    """Return the arrays of a group's chains that they do not share with all others."""
+    if family.count == 1:
+        return TargetAndTuning(family.own, nothing_of(warmup.tuning))
+    members = np.asarray(group.chains) // (warmup.chains // family.count)
+    return TargetAndTuning(family.rows(members), jax.tree.map(lambda a: a[members], warmup.tuning))
+
+
+def _signature(
+    engine: Engine, family: Family, warmup: Warmup
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return the static arguments of `run_block`, and examples of the others."""
+    group, record = warmup.groups[0], find_format(engine, family, warmup).record
+    own = take_own(family, warmup, group)
+    arguments = (share(family, warmup), own, group.state, group.order(0, 0))
+    return (engine, _capacity(record, len(group.chains)), record), arguments
+
+
+def _capacity(record: int, width: int) -> int:
+    """Return how many rows fit the buffer: a power of two, so that few programs differ in it."""
+    rows = min(BUFFER_BYTES // width, CHAIN_BYTES) // (8 * record)
+    return int(np.clip(2 ** int(np.log2(max(rows, 1))), 1, LARGEST_CAPACITY))

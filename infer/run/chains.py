@@ -1,0 +1,89 @@
+"""Make chains at evaluated points: their tuning, their states and the groups that they form."""
+
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..density.family import Family
+from ..density.start import Points
+from ..engines.base import Engine, Tuning
+from ..errors import RunError
+from ..programs.native import Program, prepare, program
+from ..target import Components
+from ..types import Kinds, kinds
+from .collect import Group, regroup
+from .packed import Packed, pack
+from .warmup import stack_tunings
+
+
+def outline_points(chains: int, size: int) -> Points:
+    """Return points with the shapes and types of starts, which is all that compiling needs."""
+    dtype = jnp.result_type(float)
+    wide, narrow = np.zeros((chains, size), dtype), np.zeros(chains, dtype)
+    return Points(wide, narrow, wide, wide)
+
+
+def make_tuning(engine: Engine, family: Family, points: Points, learned: Tuning | None) -> Tuning:
+    """Make the first tuning of each density from its starts, or adopt what was learned.
+
+    Raises:
+        RunError: `learned` is of another engine or another size.
+    """
+    each = (np.split(a, family.count) for a in (points.positions, points.gradients))
+    pairs = enumerate(zip(*each, strict=True))
+    fresh = stack_tunings([engine.first_tuning(family.member(i), *pair) for i, pair in pairs])
+    if learned is None:
+        return fresh
+    _refuse_misfit(learned, fresh)
+    return engine.reuse(learned, fresh)
+
+
+def make_states(engine: Engine, points: Points) -> Packed:
+    """Make the state of every chain, packed, along a leading axis."""
+    made, _ = program(_init, (engine,), tuple(points), "brief")
+    assert isinstance(made, Program)
+    return jax.tree.map(np.asarray, made.call(*points))
+
+
+def prepare_states(engine: Engine, points: Points) -> None:
+    """Begin to compile the program of `make_states`; only shapes and types matter."""
+    prepare(_init, (engine,), tuple(points), "brief")
+
+
+def outline_states(engine: Engine, points: Points) -> Packed:
+    """Return zeros with the shapes and types of the states."""
+    shapes = _outline(engine, kinds(tuple(points)))
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+@lru_cache(maxsize=64)
+def _outline(engine: Engine, points: Kinds) -> Packed:
+    return jax.eval_shape(partial(_init, engine), *points.outline())
+
+
+def _init(engine: Engine, positions: Array, *here: Array) -> Packed:
+    return jax.vmap(lambda q, here: pack(engine.init(q, here)))(positions, Components(*here))
+
+
+def make_groups(keys: np.ndarray, states: Packed, width: int) -> tuple[Group, ...]:
+    """Make chains that have no draws yet, in groups of `width`."""
+    chains = len(keys)
+    drawn, executed = np.zeros(chains, np.int32), np.zeros(chains, np.int64)
+    entering = np.ones(chains, bool)
+    all_chains = Group(range(chains), keys, states, drawn, [[]] * chains, executed, entering)
+    return tuple(regroup([all_chains], width))
+
+
+def _refuse_misfit(tuning: Tuning, fresh: Tuning) -> None:
+    """Raise if the tuning of an earlier run is of another engine or another size."""
+    shapes = [jax.tree.map(np.shape, t) for t in (tuning, fresh)]
+    if shapes[0] != shapes[1]:
+        found = ", ".join(str(np.shape(leaf)) for leaf in jax.tree.leaves(tuning))
+        raise RunError(
+            "tuning",
+            f"it is a {type(tuning).__name__} of shapes {found}",
+            "Give the tuning of a run of the same engine on a model of the same size.",
+        )

@@ -1,0 +1,273 @@
+"""Warm-up as one value: what it knows, and the steps from one window to the next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from ..engines.base import Draws, Engine, Tuning
+from .collect import Group, join_records, regroup, relocate
+from .loop import SAMPLING, RecordFormat
+
+# An engine may extend warm-up to this multiple of the planned draws.
+LONGEST_WARMUP = 2
+# With this many chains no scouts are sent, because the chains themselves begin at as many starts:
+# if a third of the starts lead to a region of negligible mass, as in a Lotka-Volterra model, all
+# of them do so once in 40 million runs.
+CHAINS_ENOUGH = 16
+
+
+class Move(NamedTuple):
+    """A chain that warm-up relocated from a region of negligible mass.
+
+    Attributes:
+        chain: The index of the chain.
+        left: Its last draw there, in the flat vector, shape (size,).
+        reached: The draw that it continued from, shape (size,).
+    """
+
+    chain: int
+    left: np.ndarray
+    reached: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Warmup:
+    """What warm-up knows, and the chains as it left them; every step returns a new value.
+
+    Attributes:
+        groups: The chains, by program. Blocks advance them in place.
+        tuning: The tuning in use; for several densities, stacked along a leading axis.
+        planned: Planned draws per chain.
+        windows: Draws per chain in each window still to come, the present one first.
+        densities: Number of densities, each of which has the same number of chains.
+        window: Number of the present window; 0 in sampling.
+        recent: Draws of the last window, or of the last two.
+        scouts: As many chains again from other starts, by program. They make the last window
+            together with the chains if warm-up would end early; see `skipped_windows`.
+        skipped_windows: Windows that an early end would skip; only while scouts are at work.
+        moves: The chains that were relocated.
+        draws: Draws per chain that were made.
+        gradients: Gradients that were computed, if the engine counts them.
+    """
+
+    groups: tuple[Group, ...] = field(repr=False)
+    tuning: Tuning = field(repr=False)
+    planned: int
+    windows: tuple[int, ...]
+    densities: int = 1
+    window: int = 1
+    recent: tuple[Draws, ...] = field(default=(), repr=False)
+    scouts: tuple[Group, ...] = field(default=(), repr=False)
+    skipped_windows: tuple[int, ...] = ()
+    moves: tuple[Move, ...] = field(default=(), repr=False)
+    draws: int = 0
+    gradients: int = 0
+
+    @property
+    def chains(self) -> int:
+        """Number of chains of all densities together."""
+        return sum(len(group.chains) for group in self.groups)
+
+    @property
+    def relocated(self) -> tuple[int, ...]:
+        """Indices of the chains that were relocated, in order."""
+        return tuple(sorted({move.chain for move in self.moves}))
+
+    @property
+    def active(self) -> tuple[Group, ...]:
+        """The groups that make the present window."""
+        return (*self.groups, *self.scouts) if self.skipped_windows else self.groups
+
+    def split_tuning(self) -> list[Tuning]:
+        """Return the tuning of each density."""
+        if self.densities == 1:
+            return [self.tuning]
+        each = range(self.densities)
+        return [jax.tree.map(lambda a, i=i: np.asarray(a[i]), self.tuning) for i in each]
+
+    def regroup(self, width: int) -> "Warmup":
+        """Deal chains and scouts into groups of `width`."""
+        groups, scouts = (tuple(regroup(own, width)) for own in (self.groups, self.scouts))
+        return replace(self, groups=groups, scouts=scouts)
+
+
+def read_windows(warmup: Warmup, records: RecordFormat) -> list[Draws]:
+    """Return the window that was just made: of the chains, and of scouts if they took part."""
+    made = [warmup.groups, warmup.scouts] if warmup.skipped_windows else [warmup.groups]
+    return [records.unpack(join_records(groups)) for groups in made]
+
+
+def end_window(
+    engine: Engine, warmup: Warmup, window: Draws, scouted: Draws | None = None
+) -> Warmup:
+    """End a window of warm-up, at which all chains meet.
+
+    Args:
+        engine: The engine.
+        warmup: Warm-up during the window.
+        window: The draws of all chains in the window.
+        scouted: The draws of all scouts in it, if they took part.
+    """
+    step = (
+        _learn(engine, warmup, window)
+        if scouted is None
+        else after_scouting(engine, warmup, window, scouted)
+    )
+    made = [own.stats.get("n_steps") for own in (window, scouted) if own is not None]
+    gradients = sum(int(steps.sum()) for steps in made if steps is not None)
+    return replace(
+        step,
+        window=warmup.window + 1,
+        draws=warmup.draws + warmup.windows[0],
+        gradients=warmup.gradients + gradients,
+    )
+
+
+def begin_sampling(warmup: Warmup) -> Warmup:
+    """Return what sampling needs of a warm-up that has no more windows."""
+    return replace(warmup, recent=(), scouts=(), window=SAMPLING)
+
+
+def after_scouting(engine: Engine, warmup: Warmup, window: Draws, scouted: Draws) -> Warmup:
+    """End warm-up if no chain and no scout must be relocated; otherwise make skipped windows."""
+    both, windows = pool(window, scouted, warmup.densities), warmup.skipped_windows
+    recent = (both.draws,)
+    end = _end_each(engine, warmup, recent, windows[-1:])
+    if (end.relocation == np.arange(len(end.relocation))).all():
+        return _learn(engine, warmup, window)
+    relocation = both.number_as_chains(end.relocation)
+    if (relocation < warmup.chains).all():
+        # The metric has settled, so the windows before the last are made as one, and warm-up does
+        # not end early after it.
+        windows = sum(windows[:-1]), windows[-1]
+        recent = (*warmup.recent[-1:], window)
+        end = _end_each(engine, warmup, recent, windows)
+    learned = replace(warmup, tuning=end.tuning, recent=recent, windows=windows, skipped_windows=())
+    return _enter_window(learned, relocation, window, scouted)
+
+
+def _learn(engine: Engine, warmup: Warmup, window: Draws) -> Warmup:
+    """Learn from a window; if warm-up would end early, let scouts make the last window too."""
+    planned, recent = warmup.windows[1:], (*warmup.recent[-1:], window)
+    end = _end_each(engine, warmup, recent, planned)
+    windows = _limit(warmup, end.windows)
+    is_early = 0 < sum(windows) < sum(planned)
+    skipped = planned if is_early and warmup.scouts else ()
+    learned = replace(
+        warmup, tuning=end.tuning, recent=recent, windows=windows, skipped_windows=skipped
+    )
+    return _enter_window(learned, end.relocation, window)
+
+
+class _End(NamedTuple):
+    """The end of a window for all densities together; see `WindowEnd`."""
+
+    tuning: Tuning
+    windows: tuple[int, ...]
+    relocation: np.ndarray
+
+
+def _end_each(
+    engine: Engine, warmup: Warmup, recent: Sequence[Draws], windows: tuple[int, ...]
+) -> _End:
+    """Let the engine end a window for each density; use the longest schedule that any asks for."""
+    split = zip(*(split_by_dataset(own, warmup.densities) for own in recent), strict=True)
+    pairs = zip(warmup.split_tuning(), split, strict=True)
+    ends = [engine.end_window(tuning, own, windows) for tuning, own in pairs]
+    stay = np.arange(len(recent[-1].positions) // len(ends))
+    relocations = [stay if end.relocation is None else end.relocation for end in ends]
+    return _End(
+        stack_tunings([end.tuning for end in ends]),
+        max((end.windows for end in ends), key=len),
+        np.concatenate([i * len(stay) + own for i, own in enumerate(relocations)]),
+    )
+
+
+def _limit(warmup: Warmup, windows: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the windows that the engine asks for, or the planned ones if those are too many."""
+    planned = warmup.windows[1:]
+    draws = warmup.draws + warmup.windows[0] + sum(windows)
+    fits = sum(windows) <= sum(planned) or draws <= LONGEST_WARMUP * warmup.planned
+    return windows if fits else planned
+
+
+def _enter_window(warmup: Warmup, relocation: np.ndarray, *windows: Draws) -> Warmup:
+    """Relocate chains and enter the next window; after a relocation, recent draws are dropped."""
+    moves = list_moves(relocation, windows)
+    groups = [group.enter() for group in relocate(warmup.groups, relocation, warmup.scouts)]
+    # Chains and scouts take as many ticks to a block.
+    pairs = zip(warmup.scouts, warmup.groups, strict=False)
+    scouts = [replace(scout.enter(), limit=own.limit) for scout, own in pairs]
+    return replace(
+        warmup,
+        groups=tuple(groups),
+        scouts=tuple(scouts),
+        moves=(*warmup.moves, *moves),
+        recent=() if moves else warmup.recent,
+    )
+
+
+def list_moves(relocation: np.ndarray, windows: Sequence[Draws]) -> tuple[Move, ...]:
+    """List the chains that continue from the state of another one.
+
+    Args:
+        relocation: For each chain the one that it continues from; scouts are numbered after the
+            chains.
+        windows: The window that was just made by the chains, and by scouts if there are any.
+    """
+    ends = np.concatenate([window.positions[:, -1] for window in windows])
+    changed = np.flatnonzero(relocation != np.arange(len(relocation)))
+    return tuple(Move(int(i), ends[i].copy(), ends[relocation[i]].copy()) for i in changed)
+
+
+def stack_tunings(tunings: list[Tuning]) -> Tuning:
+    """Stack the tunings of several densities along a leading axis; leave a single one as it is."""
+    return tunings[0] if len(tunings) == 1 else jax.tree.map(lambda *a: np.stack(a), *tunings)
+
+
+def split_by_dataset(draws: Draws, count: int) -> list[Draws]:
+    """Split the draws of all chains into those of each density."""
+    if count == 1:
+        return [draws]
+    parts = [np.split(a, count) for a in (draws.positions, draws.gradients)]
+    stats = {name: np.split(a, count) for name, a in draws.stats.items()}
+    own = ({name: a[i] for name, a in stats.items()} for i in range(count))
+    return [Draws(*part) for part in zip(*parts, own, strict=True)]
+
+
+class Pool(NamedTuple):
+    """Chains and their scouts together: for each density its chains, then its scouts.
+
+    Attributes:
+        draws: The last third of a window, because scouts begin far away.
+        order: The number of each; all chains are numbered before all scouts.
+    """
+
+    draws: Draws
+    order: np.ndarray
+
+    def number_as_chains(self, relocation: np.ndarray) -> np.ndarray:
+        """Return the relocation of the chains alone, numbered as chains and scouts are."""
+        return self.order[relocation][self.order < len(self.order) // 2]
+
+
+def pool(chains: Draws, scouts: Draws, count: int) -> Pool:
+    """Put the scouts of each density after its chains.
+
+    Args:
+        chains: A window of all chains.
+        scouts: The same window of their scouts.
+        count: Number of densities, which have equally many chains, one after the other.
+    """
+    number, draws = chains.positions.shape[:2]
+
+    def interleave(own: np.ndarray, others: np.ndarray) -> np.ndarray:
+        parts = [a.reshape(count, number // count, *a.shape[1:]) for a in (own, others)]
+        return np.concatenate(parts, axis=1).reshape(2 * number, *own.shape[1:])
+
+    last = slice(draws - draws // 3, None)
+    both = jax.tree.map(lambda a, b: interleave(a[:, last], b[:, last]), chains, scouts)
+    return Pool(both, interleave(np.arange(number), number + np.arange(number)))
