@@ -18,6 +18,7 @@ from ..models.readers import Values
 from ..numerics import threefry
 from ..numerics.keys import wrap_key
 from ..programs.native import Program, called, program
+from ..programs.slices import call_in_slices
 from ..target import Components
 from .base import LogDensity
 from .chain_starts import ChainStart, needs_search
@@ -249,16 +250,9 @@ def make_evaluator(family: Family, key: np.ndarray, wanted: Sequence[ChainStart]
     count = 1 if all(start == "prior" for start in wanted) else CANDIDATES
 
     def evaluate(rows: np.ndarray) -> Points:
-        parts = [_pad_rows(rows[i : i + count], count) for i in range(0, len(rows), count)]
-        found = [_evaluate_attempts(family, key, part) for part in parts]
-        return Points(*(np.concatenate(own)[: len(rows)] for own in zip(*found, strict=True)))
+        return call_in_slices(lambda own: _evaluate_attempts(family, key, own), rows, count)
 
     return evaluate
-
-
-def _pad_rows(rows: np.ndarray, count: int) -> np.ndarray:
-    """Repeat the last row until there are `count` rows."""
-    return np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])
 
 
 def _stack_points(points: list[Points]) -> Points:

@@ -23,6 +23,7 @@ from ..models.changes.observe import Observe
 from ..models.model import Model
 from ..numerics.keys import make_key
 from ..programs.native import called
+from ..programs.slices import call_in_slices
 from ..run.run import Run
 from ..run.start import start
 from .arviz import make_dataset, split_complex
@@ -199,11 +200,7 @@ def _stack_evaluations(family: Family, positions: np.ndarray) -> dict[str, np.nd
 
 def _evaluate(density: LogDensity, positions: np.ndarray) -> _Ranked:
     """Compute all that is ranked at positions of shape (rows, size), in slices of one length."""
-    count = len(positions)
-    padded = np.pad(positions, ((0, -count % SLICE), (0, 0)), mode="edge")
-    slices = np.split(padded, len(padded) // SLICE)
-    found = [jax.tree.map(np.asarray, called(_compute_ranked, density, own)) for own in slices]
-    joined = jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *found)
+    joined = call_in_slices(lambda own: called(_compute_ranked, density, own), positions, SLICE)
     parts = [split_complex(name, value) for name, value in joined.quantities.items()]
     return _Ranked({name: a for part in parts for name, a in part.items()}, joined.frozen_priors)
 

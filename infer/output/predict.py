@@ -24,8 +24,8 @@ from ..models.readers import Predictions
 from ..models.survey import refuse_unless_model
 from ..numerics.keys import make_key, read_key_data, wrap_key
 from ..programs.native import called
+from ..programs.slices import call_in_slices, choose_rows
 from .arviz import SET, make_dataset
-from .slices import rows_of
 from .trees import read_chains_and_draws, read_values
 from .versions import as_arviz
 
@@ -175,30 +175,17 @@ def simulate(
     draws = whole("draws", draws, 1)
     root = read_key_data(key)
     account, numbers = _run_abstractly(model, values, root)
-    size = min(rows_of(numbers), draws)
-    slices = [
-        _simulate_slice(model, values, root, begin, size, draws) for begin in range(0, draws, size)
-    ]
-    latent, derived, predicted, observed = zip(*slices, strict=True)
-    joined = Simulated(
-        _concatenate(latent), _concatenate(derived), _concatenate(predicted), observed[0]
-    )
-    return joined, account
+    observed: dict[str, Any] = {}
 
+    def call(rows: tuple[Arrays, np.ndarray]) -> Simulated:
+        made = called(_run_all, model, rows[0], root, rows[1])
+        # Observed data are the same for all rows.
+        observed.update(made.observed)
+        return made._replace(observed={})
 
-def _concatenate(parts: Sequence[Arrays]) -> Arrays:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _simulate_slice(
-    model: Model, values: Arrays, root: np.ndarray, begin: int, size: int, draws: int
-) -> Simulated:
-    rows = np.minimum(np.arange(begin, begin + size), draws - 1)
-    arguments = (model, {n: a[rows] for n, a in values.items()}, root, rows.astype(np.uint32))
-    draw = jax.tree.map(np.asarray, called(_run_all, *arguments))
-    # The last slice is padded, so that all have one shape.
-    kept = jax.tree.map(lambda a: a[: draws - begin], draw._replace(observed={}))
-    return kept._replace(observed=draw.observed)
+    rows = values, np.arange(draws, dtype=np.uint32)
+    joined = call_in_slices(call, rows, min(choose_rows(numbers), draws))
+    return joined._replace(observed=jax.tree.map(np.asarray, observed)), account
 
 
 def _run_all(model: Model, values: dict[str, Array], root: Array, rows: Array) -> Simulated:

@@ -9,6 +9,7 @@ from jaxtyping import Array
 from ..density.base import LogDensity
 from ..models.inputs.names import join_names
 from ..programs.native import Program, prepare, program
+from ..programs.slices import call_in_slices
 
 # Points evaluated by one call of the program.
 ROWS = 16
@@ -59,16 +60,15 @@ class Probe(NamedTuple):
 
     def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute values, shape (n,), and gradients, shape (n, size), at points of that shape."""
-        count = len(points)
-        filled = np.concatenate([points, np.repeat(self.center[None], -count % ROWS, 0)])
-        with np.errstate(over="ignore"):
-            filled = filled.astype(self.center.dtype)
-        each = []
-        for rows in filled.reshape(-1, ROWS, len(self.center)):
+
+        def call(rows: np.ndarray) -> tuple[Array, Array]:
             made, _ = program(_evaluate_in_turn, (), (self.density, rows), "brief")
             assert isinstance(made, Program)
-            each.append(tuple(map(np.asarray, made.call(self.density, rows))))
-        values, gradients = (np.concatenate(part)[:count] for part in zip(*each, strict=True))
+            return made.call(self.density, rows)
+
+        with np.errstate(over="ignore"):
+            points = points.astype(self.center.dtype)
+        values, gradients = call_in_slices(call, points, ROWS)
         return values.astype(float), gradients.astype(float)
 
     def multiply_hessian(self, directions: np.ndarray) -> np.ndarray:

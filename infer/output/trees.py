@@ -12,8 +12,8 @@ from ..errors import ModelError
 from ..models.model import Model
 from ..models.survey import refuse_unless_model
 from ..programs.recalled import recalled
+from ..programs.slices import call_in_slices, choose_rows
 from .optimum import Optimum
-from .slices import cut, mapped, rows_of
 
 
 @checks_arguments("infer.tree_of")
@@ -63,10 +63,10 @@ def map_trees(function: Callable[[Any], Any], model: Model, posterior: Any) -> A
         return function(model.tree(values))
 
     count = prod(lead)
-    rows = min(rows_of(_count_numbers(one, model, flat)), count)
+    rows = min(choose_rows(_count_numbers(one, model, flat)), count)
     blank = {name: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype) for name, a in flat.items()}
     call = recalled(jax.vmap(one, (None, 0)), model, blank)
-    results = mapped(lambda own: call(model, own), cut(flat, rows), count)
+    results = call_in_slices(lambda own: call(model, own), flat, rows)
     return jax.tree.map(lambda a: a.reshape(lead + a.shape[1:]), results)
 
 

@@ -1,7 +1,5 @@
 """Map positions of the flat vector to named values, in slices of fixed size."""
 
-from math import prod
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,12 +7,12 @@ from jaxtyping import Array
 
 from ..density.base import LogDensity
 from ..programs.native import Program, prepare, program
-from .slices import cut, mapped, rows_of
+from ..programs.slices import call_in_slices, choose_rows
 
 
 def prepare_values(density: LogDensity) -> None:
     """Start to compile the programs of `constrain_all` and `compute_observed`."""
-    blank = np.zeros((rows_of(density.size), density.size), jnp.result_type(float))
+    blank = np.zeros((choose_rows(density.size), density.size), jnp.result_type(float))
     prepare(_constrain, (), (density, blank), "kernels")
     prepare(_observe, (), (density,), "kernels")
 
@@ -28,8 +26,8 @@ def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.nd
     batch, size = positions.shape[:-1], positions.shape[-1]
     flat = positions.reshape(-1, size)
     # Slices have a fixed size, so that another number of draws compiles nothing.
-    slices = cut(flat, rows_of(size))
-    blank = np.zeros((rows_of(size), size), flat.dtype)
+    rows = choose_rows(size)
+    blank = np.zeros((rows, size), flat.dtype)
     made, _ = program(_constrain, (), (density, blank), "kernels")
     assert isinstance(made, Program)
     names = [site.name for site in density.sites if site.role in ("latent", "derived")]
@@ -38,7 +36,7 @@ def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.nd
         values = made.call(density, own)
         return [values[name] for name in names]
 
-    joined = mapped(call, slices, prod(batch))
+    joined = call_in_slices(call, flat, rows)
     pairs = zip(names, joined, strict=True)
     return {name: a.reshape(batch + a.shape[1:]) for name, a in pairs}
 

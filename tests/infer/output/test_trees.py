@@ -7,8 +7,7 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
-from infer.output import slices
-from infer.programs import recalled
+from infer.programs import recalled, slices
 
 X = np.linspace(0.0, 1.0, 5)
 
@@ -49,7 +48,7 @@ def compilations(monkeypatch):
 
 @pytest.mark.parametrize(("chains", "draws"), [(1, 1), (2, 7), (3, 50)])
 def test_mapping_over_slices_equals_mapping_over_draws(model, monkeypatch, chains, draws):
-    monkeypatch.setattr(slices, "LARGEST_SLICE", 16)
+    monkeypatch.setattr(slices, "MAX_ROWS", 16)
     values = posterior(chains, draws)
     made = infer.map_trees(curve, model, values)
     for found, wanted in zip((made["curve"], made["sum"]), by_hand(values), strict=True):
@@ -93,11 +92,11 @@ def test_large_results_are_made_in_small_slices(model):
 
     def wide(tree):
         seen.append(tree["slope"])
-        return jnp.zeros(slices.SLICE_NUMBERS // 2) + tree["slope"]
+        return jnp.zeros(slices.MAX_NUMBERS // 2) + tree["slope"]
 
     made = infer.map_trees(wide, model, values)
     np.testing.assert_array_equal(made[0, :, 0], values["slope"][0])
-    assert slices.rows_of(slices.SLICE_NUMBERS // 2) == 2
+    assert slices.choose_rows(slices.MAX_NUMBERS // 2) == 2
 
 
 def test_values_without_chains_are_refused(model):
