@@ -14,7 +14,7 @@ Vector = Float[Array, "size"]
 CONFIGURATION = ("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_dtype_promotion")
 
 
-class Kinds(NamedTuple):
+class ProgramSignature(NamedTuple):
     """All of a pytree that a program is made for; hashable.
 
     Attributes:
@@ -33,14 +33,14 @@ class Kinds(NamedTuple):
         return jax.tree.unflatten(self.structure, leaves)
 
 
-def kinds(tree: Any) -> Kinds:
+def signature_of(tree: Any) -> ProgramSignature:
     """Tell what a program that takes a pytree is made for."""
     leaves, structure = jax.tree.flatten(tree)
     configuration = tuple(getattr(jax.config, name) for name in CONFIGURATION)
-    return Kinds(structure, tuple(map(_kind, leaves)), configuration)
+    return ProgramSignature(structure, tuple(map(_signature_of_leaf, leaves)), configuration)
 
 
-def _kind(leaf: Any) -> tuple[tuple[int, ...], Any, bool]:
+def _signature_of_leaf(leaf: Any) -> tuple[tuple[int, ...], Any, bool]:
     if isinstance(leaf, np.ndarray) and jax.dtypes.canonicalize_dtype(leaf.dtype) == leaf.dtype:
         # As below, but ten times as fast; a run asks this of fifty arrays in every window.
         return leaf.shape, leaf.dtype, False

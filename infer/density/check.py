@@ -19,7 +19,7 @@ from ..models.survey import survey
 from ..programs.native import called
 from ..types import Vector
 from .base import LogDensity, log_density
-from .family import alone
+from .family import singleton
 from .gathers import check_indices
 from .repeats import MEND as SAME_MEND, refuse_unless_deterministic
 from .slopes import MEND as SLOPES_MEND, STEPS, draw_directions, slope_tolerance
@@ -75,7 +75,7 @@ class Trial:
     def points(self) -> Points:
         """A few points where the density and its gradient are finite."""
         key = np.array([0, self.seed], np.uint32)
-        return find_starts(alone(self.density), key, ["uniform"] * POINTS)[0]
+        return find_starts(singleton(self.density), key, ["uniform"] * POINTS)[0]
 
     @property
     def point(self) -> Vector:

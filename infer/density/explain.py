@@ -14,7 +14,7 @@ from ..types import Vector
 from .base import LogDensity, log_density
 from .chain_starts import assign_starts, read_starts
 from .explanation import Explanation, explain_at
-from .family import alone
+from .family import singleton
 from .start import search
 
 
@@ -47,10 +47,10 @@ def _read_point(density: LogDensity, at: Any, seed: int) -> Vector:
     if isinstance(at, Mapping):
         return density.unconstrain(at)
     if isinstance(at, str):
-        assign_starts(alone(density), 1, read_starts(at))
+        assign_starts(singleton(density), 1, read_starts(at))
         if at == "initial":
             return density.unconstrain(density.model.initial_values())
-        found, _ = search(alone(density), 1, np.array([0, seed], np.uint32), at)
+        found, _ = search(singleton(density), 1, np.array([0, seed], np.uint32), at)
         return jnp.asarray(found.positions[0])
     if jnp.shape(at) != (density.size,):
         raise ModelError(

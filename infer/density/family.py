@@ -40,12 +40,12 @@ class Family(eqx.Module):
         return eqx.combine(self.shared, jax.tree.map(lambda a: a[index], self.own))
 
 
-def alone(density: LogDensity) -> Family:
+def singleton(density: LogDensity) -> Family:
     """Make a family of one."""
-    return Family(density, nothing_of(density), 1)
+    return Family(density, without_leaves(density), 1)
 
 
-def nothing_of(tree: Any) -> Any:
+def without_leaves(tree: Any) -> Any:
     """Put None in the place of every leaf."""
     return jax.tree.map(lambda _: None, tree)
 
@@ -71,7 +71,7 @@ def make_family(models: Model | Sequence[Model], *, jacobian: bool) -> Family:
             refuse_unless_model(model, f"models[{index}]")
     first = log_density(models[0], jacobian=jacobian)
     if len(models) == 1:
-        return alone(first)
+        return singleton(first)
     structure, kinds = _signature_of(models[0])
     for index, model in enumerate(models):
         if _signature_of(model) != (structure, kinds):

@@ -12,7 +12,7 @@ from ..models.priors.centering import FAMILIES
 from ..models.priors.prior import strip_axes
 from ..models.protocol.site import Declaration
 from ..programs.garbage import uncollected
-from ..types import Kinds, Vector, kinds
+from ..types import ProgramSignature, Vector, signature_of
 from .base import LogDensity
 from .readers import FlatReader
 
@@ -38,12 +38,12 @@ def find_funnel_sites(density: LogDensity) -> tuple[str, ...]:
     `centered=False` was made for these: where the scale is small the site must be small too, and
     no one step size suits both that narrow neck and the wide rest.
     """
-    return _find_funnel_sites(kinds(density))
+    return _find_funnel_sites(signature_of(density))
 
 
 @lru_cache(maxsize=64)
 @uncollected()
-def _find_funnel_sites(kind: Kinds) -> tuple[str, ...]:
+def _find_funnel_sites(kind: ProgramSignature) -> tuple[str, ...]:
     density: LogDensity = kind.outline()
     traced, names = jax.make_jaxpr(_record_scales, return_shape=True)(
         density, jnp.zeros(density.size)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import warn_of_model
 from ..models.inputs.names import join_names
-from ..types import Kinds, kinds
+from ..types import ProgramSignature, signature_of
 from .base import LogDensity
 from .family import Family
 from .start import CANDIDATES, Evaluate, Points
@@ -47,7 +47,7 @@ class WrongSlope(NamedTuple):
     by_step: float
 
 
-_known: OrderedDict[Kinds, list[WrongSlope]] = OrderedDict()
+_known: OrderedDict[ProgramSignature, list[WrongSlope]] = OrderedDict()
 
 
 def warn_of_wrong_gradients(family: Family, starts: Points, evaluate: Evaluate) -> None:
@@ -65,7 +65,7 @@ def warn_of_wrong_gradients(family: Family, starts: Points, evaluate: Evaluate) 
     Warns:
         ModelWarning: The gradient along a site is not that of the log density.
     """
-    program = kinds((family.shared, family.own))
+    program = signature_of((family.shared, family.own))
     if program not in _known:
         _known[program] = _find_wrong_slopes(family.member(0), starts, evaluate)
     _known.move_to_end(program)

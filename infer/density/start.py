@@ -23,7 +23,7 @@ from ..target import Components
 from .base import LogDensity
 from .chain_starts import ChainStart, needs_search
 from .explanation import explain_at
-from .family import Family, alone, naming_member
+from .family import Family, naming_member, singleton
 
 MAX_TRIES = 100
 # Number of uniform starts tried for a chain, which takes the one of highest log density.
@@ -139,7 +139,7 @@ def _flatten_initial(density: LogDensity) -> np.ndarray:
     initial = density.model.initial_values()
     values = {site.name: initial[site.name] for site in density.latent}
     try:
-        made, _ = program(flatten_values, (), (density, values), "brief")
+        made, _ = program(flatten_values, (), (density, values), "fast_compile")
     except BijectorError:
         return np.full(density.size, np.nan)
     assert isinstance(made, Program)
@@ -191,7 +191,7 @@ def _take_second_best(tried: Points, merit: np.ndarray) -> Points | None:
 
 def evaluate(density: LogDensity, positions: np.ndarray) -> Points:
     """Evaluate the log density and gradient at points of shape (chains, size)."""
-    return _evaluate_lanes(alone(density), positions)
+    return _evaluate_lanes(singleton(density), positions)
 
 
 def _evaluate_lanes(family: Family, positions: np.ndarray) -> Points:
@@ -228,7 +228,7 @@ def _evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) -
     own = family.rows(_members_of_lanes(family, positions.shape[1]))
     arguments = (family.shared, own, key, positions)
     with jax.threefry_partitionable(True):
-        made, _ = program(_evaluate_in_turn, (), arguments, "brief")
+        made, _ = program(_evaluate_in_turn, (), arguments, "fast_compile")
         assert isinstance(made, Program)
         return Points(positions, *map(np.asarray, made.call(*arguments)))
 

@@ -17,7 +17,7 @@ from ..models.inputs.labels import Labels
 from ..models.inputs.names import join_names
 from ..models.model import Model
 from ..programs.rewrite import CALLS
-from ..types import Kinds, kinds
+from ..types import ProgramSignature, signature_of
 
 # Prefix of calls whose derivative may use inputs that their value does not.
 _OWN_DERIVATIVE = "custom_"
@@ -29,7 +29,7 @@ def warn_of_unused(model: Model) -> None:
     Warns:
         ModelWarning: One for all unused data, and one for each unused coordinate.
     """
-    data, coords, dims = _find_unused(kinds(model))
+    data, coords, dims = _find_unused(signature_of(model))
     if data:
         warn_of_model(
             join_names(data),
@@ -48,16 +48,16 @@ def warn_of_unused(model: Model) -> None:
 
 def unused_data(model: Model) -> list[str]:
     """List the data that nothing depends on, by the names of the arguments."""
-    return _find_unused(kinds(model))[0]
+    return _find_unused(signature_of(model))[0]
 
 
 def unused_coords(model: Model) -> list[str]:
     """List the dimensions with coordinates that no site has."""
-    return _find_unused(kinds(model))[1]
+    return _find_unused(signature_of(model))[1]
 
 
 @lru_cache(maxsize=64)
-def _find_unused(model: Kinds) -> tuple[list[str], list[str], list[str]]:
+def _find_unused(model: ProgramSignature) -> tuple[list[str], list[str], list[str]]:
     """Find unused data and coordinates, and the dimensions of all sites.
 
     A traced program shows what it depends on. The model without its changes may use what a view

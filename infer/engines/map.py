@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
-from ..numerics.trace import empty_trace, noted
+from ..numerics.trace import empty_trace, record
 from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Engine, Examples, Needs, Tick, WarmupPlan
@@ -236,7 +236,7 @@ def _average(state: MAPState, tuning: MAPTuning) -> Vector:
 
 def _record(state: MAPState, lp: Scalar, steepness: Scalar) -> MAPState:
     values = jnp.stack([lp, steepness])
-    return state._replace(trace=noted(state.trace, state.n_steps, values))
+    return state._replace(trace=record(state.trace, state.n_steps, values))
 
 
 def _keep_best(

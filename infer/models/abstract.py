@@ -10,7 +10,7 @@ from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array
 
 from ..errors import ModelError
-from ..types import Kinds, kinds
+from ..types import ProgramSignature, signature_of
 from .inputs.stacked import refuse_stacked
 from .origins import translating
 from .priors.from_tfp import TfpDistribution
@@ -42,11 +42,11 @@ class Abstract(NamedTuple):
 
 def abstract(model: Runnable) -> Abstract:
     """Run a model abstractly, once for all models that differ only in their numbers."""
-    return _abstract(kinds(model))
+    return _abstract(signature_of(model))
 
 
 @lru_cache(maxsize=64)
-def _abstract(model: Kinds) -> Abstract:
+def _abstract(model: ProgramSignature) -> Abstract:
     sites, surveyor, program = _surveyed(model.outline())
     refuse_clashes({site.name: site.dims or (None,) * len(site.shape) for site in sites})
     return Abstract(sites, tuple(surveyor.minibatches.values()), program)

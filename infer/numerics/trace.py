@@ -13,7 +13,7 @@ def empty_trace(like: Array, columns: int) -> Float[Array, "columns length"]:
     return jnp.zeros((columns, LENGTH), like.dtype)
 
 
-def noted(
+def record(
     trace: Float[Array, "columns length"], step: Int[Array, ""], values: Float[Array, "columns"]
 ) -> Float[Array, "columns length"]:
     """Note the values of a step, the next one after the last; traced.
@@ -26,7 +26,7 @@ def noted(
     return jnp.where(step % stride == 0, written, thinned)
 
 
-def steps_noted(count: int) -> np.ndarray:
+def list_recorded_steps(count: int) -> np.ndarray:
     """List the steps that the trace of `count` steps has, counted from 0."""
     stride = 1 << ((count - 1) // LENGTH).bit_length()
     return np.arange(0, count, stride)

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from ..counts import whole
 from ..density.base import LogDensity
-from ..density.family import alone
+from ..density.family import singleton
 from ..engines.base import Draws
 from ..models.html import html_table, rounded
 from ..numerics.keys import make_key
@@ -68,12 +68,12 @@ class Approximation:
         positions = self.positions(draws, key)
         values = constrain_all(self.density, positions[None])
         stats = {"log_q": self.log_prob(positions)[None]}
-        return make_arviz(alone(self.density), values, stats, self.attributes)
+        return make_arviz(singleton(self.density), values, stats, self.attributes)
 
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""
         draws, root = whole("draws", draws, 1), make_key(key)
-        made, _ = program(_draw, (draws,), (self.normal, root), "brief")
+        made, _ = program(_draw, (draws,), (self.normal, root), "fast_compile")
         assert isinstance(made, Program)
         return np.asarray(made.call(self.normal, root))
 
@@ -106,7 +106,7 @@ class Approximation:
         if not self.density.has_value:
             return float("nan")
         positions = self.positions(TRUST_DRAWS, key=1)
-        made, _ = program(_log_densities, (), (self.density, positions), "brief")
+        made, _ = program(_log_densities, (), (self.density, positions), "fast_compile")
         assert isinstance(made, Program)
         log_densities = np.asarray(made.call(self.density, positions))
         rounding = np.finfo(log_densities.dtype).eps * np.abs(log_densities)
@@ -184,7 +184,10 @@ def prepare_findings(density: LogDensity) -> None:
     if density.has_value and "minibatch" not in density.offers:
         dtype = jax.dtypes.canonicalize_dtype(float)
         prepare(
-            _log_densities, (), (density, np.zeros((TRUST_DRAWS, density.size), dtype)), "brief"
+            _log_densities,
+            (),
+            (density, np.zeros((TRUST_DRAWS, density.size), dtype)),
+            "fast_compile",
         )
 
 

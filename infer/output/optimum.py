@@ -10,7 +10,7 @@ from jaxtyping import Array
 from ..density.base import LogDensity
 from ..engines.base import Draws
 from ..models.html import html_table, rounded
-from ..numerics.trace import steps_noted
+from ..numerics.trace import list_recorded_steps
 from ..programs.native import called
 from ..run.run import Run
 from .ends import Ends, examine_ends
@@ -156,7 +156,7 @@ def _choose_optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own
 
 
 def _read_trace(noted: Array | np.ndarray, count: int) -> Trace:
-    steps = steps_noted(count)
+    steps = list_recorded_steps(count)
     return Trace(steps, *np.asarray(noted)[:, : len(steps)])
 
 

@@ -62,7 +62,7 @@ class Probe(NamedTuple):
         """Compute values, shape (n,), and gradients, shape (n, size), at points of that shape."""
 
         def call(rows: np.ndarray) -> tuple[Array, Array]:
-            made, _ = program(_evaluate_in_turn, (), (self.density, rows), "brief")
+            made, _ = program(_evaluate_in_turn, (), (self.density, rows), "fast_compile")
             assert isinstance(made, Program)
             return made.call(self.density, rows)
 
@@ -86,7 +86,7 @@ class Probe(NamedTuple):
 def prepare_probe(density: LogDensity) -> None:
     """Start to compile the program that a probe calls."""
     blank = np.zeros((ROWS, density.size), jax.dtypes.canonicalize_dtype(float))
-    prepare(_evaluate_in_turn, (), (density, blank), "brief")
+    prepare(_evaluate_in_turn, (), (density, blank), "fast_compile")
 
 
 def _evaluate_in_turn(density: LogDensity, points: Array) -> tuple[Array, Array]:

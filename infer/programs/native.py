@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Bool
 
-from ..types import kinds
+from ..types import signature_of
 from .by_name import by_name, refused
 from .forked import refuse_if_forked
 from .garbage import uncollected
@@ -20,7 +20,7 @@ from .rewrite import Survey, rewritten, survey, unwaiting, work
 
 # How a program is compiled: as one native function, on a CPU; as XLA does, kernel by kernel; or, of
 # one that is called a few times, as is soonest done.
-Form = Literal["native", "kernels", "brief"]
+Form = Literal["native", "kernels", "fast_compile"]
 KEPT = 64
 # LLVM's third level takes up to 1.4 times as long as its second, and its loops are no faster. Its
 # own choice of vectors for the processor at hand (0) may be wider than XLA's 256 bits: with 512
@@ -33,8 +33,8 @@ GENERATION: dict[str, Any] = {
 NATIVE_OPTIONS: dict[str, Any] = GENERATION | {"xla_cpu_experimental_ynn_fusion_type": ""}
 # Its lowest level takes a third as long, and the program some five times: of 10^7 numbers 10 ms
 # more.
-BRIEF_OPTIONS: dict[str, Any] = NATIVE_OPTIONS | {"xla_backend_optimization_level": 0}
-BRIEF_WORK = 2**24
+FAST_COMPILE_OPTIONS: dict[str, Any] = NATIVE_OPTIONS | {"xla_backend_optimization_level": 0}
+FAST_COMPILE_WORK = 2**24
 # A Fourier transform in several threads waits for them, as LAPACK does (see `batches`).
 TRANSFORM_OPTIONS: dict[str, Any] = {"xla_cpu_multi_thread_eigen": False}
 
@@ -156,7 +156,7 @@ def _key(
     function: Callable[..., Any], static: tuple[Hashable, ...], arguments: tuple[Any, ...],
     form: Form,
 ) -> Hashable:  # fmt: skip
-    return function, static, kinds(arguments), form
+    return function, static, signature_of(arguments), form
 
 
 @uncollected()
@@ -172,7 +172,7 @@ def _traced(
         if form == "native" and found.missing:
             why = f"no native form of {', '.join(found.missing)}"
             return lambda: Refusal(why, found.lapack)
-        native = form == "native" or form == "brief" and _soon(program, found)
+        native = form == "native" or form == "fast_compile" and _is_cheap(program, found)
         if native:
             lowered = _natively(program).lower(*arguments)
         else:
@@ -197,9 +197,9 @@ def _traced(
     return compiled
 
 
-def _soon(program: jax.stages.Traced, found: Survey) -> bool:
+def _is_cheap(program: jax.stages.Traced, found: Survey) -> bool:
     """Tell whether a program may be compiled in a hurry, for how little it has to do."""
-    return _on_cpu() and not found.missing and work(program.jaxpr) <= BRIEF_WORK
+    return _on_cpu() and not found.missing and work(program.jaxpr) <= FAST_COMPILE_WORK
 
 
 def _on_cpu() -> bool:
@@ -216,7 +216,7 @@ def _kernels(
 
 
 def _compiled(lowered: jax.stages.Lowered, form: Form) -> Callable[..., Any]:
-    options = BRIEF_OPTIONS if form == "brief" else NATIVE_OPTIONS
+    options = FAST_COMPILE_OPTIONS if form == "fast_compile" else NATIVE_OPTIONS
     try:
         made = lowered.compile(compiler_options=dict(options))
     except jax.errors.JaxRuntimeError as error:

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..density.family import Family, nothing_of
+from ..density.family import Family, without_leaves
 from ..engines.base import Engine
 from ..programs.native import Program, Refusal, prepare, program
 from .collect import Group
@@ -40,14 +40,14 @@ def compile_loop(
 
 def share(family: Family, warmup: Warmup) -> TargetAndTuning:
     """Return the arrays that all chains share."""
-    tuning = warmup.tuning if family.count == 1 else nothing_of(warmup.tuning)
+    tuning = warmup.tuning if family.count == 1 else without_leaves(warmup.tuning)
     return TargetAndTuning(family.shared, tuning)
 
 
 def take_own(family: Family, warmup: Warmup, group: Group) -> TargetAndTuning:
     """Return the arrays of a group's chains that they do not share with all others."""
     if family.count == 1:
-        return TargetAndTuning(family.own, nothing_of(warmup.tuning))
+        return TargetAndTuning(family.own, without_leaves(warmup.tuning))
     members = np.asarray(group.chains) // (warmup.chains // family.count)
     return TargetAndTuning(family.rows(members), jax.tree.map(lambda a: a[members], warmup.tuning))
 

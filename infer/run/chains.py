@@ -13,7 +13,7 @@ from ..engines.base import Engine, Tuning
 from ..errors import RunError
 from ..programs.native import Program, prepare, program
 from ..target import Components
-from ..types import Kinds, kinds
+from ..types import ProgramSignature, signature_of
 from .collect import Group, regroup
 from .packed import Packed, pack
 from .warmup import stack_tunings
@@ -43,24 +43,24 @@ def make_tuning(engine: Engine, family: Family, points: Points, learned: Tuning 
 
 def make_states(engine: Engine, points: Points) -> Packed:
     """Make the state of every chain, packed, along a leading axis."""
-    made, _ = program(_init, (engine,), tuple(points), "brief")
+    made, _ = program(_init, (engine,), tuple(points), "fast_compile")
     assert isinstance(made, Program)
     return jax.tree.map(np.asarray, made.call(*points))
 
 
 def prepare_states(engine: Engine, points: Points) -> None:
     """Begin to compile the program of `make_states`; only shapes and types matter."""
-    prepare(_init, (engine,), tuple(points), "brief")
+    prepare(_init, (engine,), tuple(points), "fast_compile")
 
 
 def outline_states(engine: Engine, points: Points) -> Packed:
     """Return zeros with the shapes and types of the states."""
-    shapes = _outline(engine, kinds(tuple(points)))
+    shapes = _outline(engine, signature_of(tuple(points)))
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 @lru_cache(maxsize=64)
-def _outline(engine: Engine, points: Kinds) -> Packed:
+def _outline(engine: Engine, points: ProgramSignature) -> Packed:
     return jax.eval_shape(partial(_init, engine), *points.outline())
 
 

@@ -14,7 +14,7 @@ from ..engines.base import CHAINS, Draws, Engine, State, Tick, Tuning
 from ..numerics.keys import GENERATOR, wrap_key
 from ..programs.by_name import by_name
 from ..target import Target
-from ..types import Kinds, kinds
+from ..types import ProgramSignature, signature_of
 from .packed import Packed, pack
 
 # Window 0 is sampling, so that an early end of warm-up does not shift the draws.
@@ -85,20 +85,20 @@ def find_record_format(
     engine: Engine, target: Target, tuning: Tuning, states: Packed
 ) -> RecordFormat:
     """Find the format of an engine's records, by one abstract tick of one chain of a group."""
-    return _find_record_format(engine, kinds((target, tuning, states)))
+    return _find_record_format(engine, signature_of((target, tuning, states)))
 
 
 @lru_cache(maxsize=64)
-def _find_record_format(engine: Engine, steered: Kinds) -> RecordFormat:
+def _find_record_format(engine: Engine, steered: ProgramSignature) -> RecordFormat:
     target, tuning, states = steered.outline()
     state = jax.eval_shape(lambda packed: _first(packed).unpacked(), states)
-    _, (_, tick) = _traced(engine, kinds((target, tuning, state)))
+    _, (_, tick) = _traced(engine, signature_of((target, tuning, state)))
     dtypes = {name: np.dtype(stat.dtype) for name, stat in tick.stats.items()}
     return RecordFormat(tick.position.shape[-1], tick.gradient.shape[-1], dtypes)
 
 
 @lru_cache(maxsize=64)
-def _traced(engine: Engine, steered: Kinds) -> tuple[ClosedJaxpr, tuple[State, Tick]]:
+def _traced(engine: Engine, steered: ProgramSignature) -> tuple[ClosedJaxpr, tuple[State, Tick]]:
     """Trace the tick of one chain, once for the layout and the loop; outline its results."""
     key = jax.eval_shape(lambda: jax.random.key(0, impl=GENERATOR))
     tick = engine.tick
@@ -113,7 +113,7 @@ def _tick(engine: Engine, key: Array, target: Target, tuning: Tuning, state: Sta
     """Tick one chain, by what was traced where it does not depend on the other chains."""
     if engine.scope == "population":
         return engine.tick(key, target, tuning, state)
-    program, outline = _traced(engine, kinds((target, tuning, state)))
+    program, outline = _traced(engine, signature_of((target, tuning, state)))
     results = jaxpr_as_fun(program)(key, *jax.tree.leaves((target, tuning, state)))
     shapes, structure = jax.tree.flatten(outline)
     # What is always the same comes back as a plain number.

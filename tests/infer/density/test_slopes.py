@@ -12,7 +12,7 @@ import bijectors as bj
 import infer
 from infer.density import slopes
 from infer.density.chain_starts import assign_starts
-from infer.density.family import alone
+from infer.density.family import singleton
 from infer.density.start import find_starts, make_evaluator
 
 compiled = []
@@ -23,7 +23,7 @@ jax.monitoring.register_event_duration_secs_listener(
 
 def look(function, chains=4, starts="uniform"):
     """Check gradients as a run does, without the loop of an engine."""
-    family, key = alone(infer.log_density(infer.model(function))), np.array([0, 1], np.uint32)
+    family, key = singleton(infer.log_density(infer.model(function))), np.array([0, 1], np.uint32)
     wanted = assign_starts(family, chains, starts)
     found, _ = find_starts(family, key, wanted)
     slopes.warn_of_wrong_gradients(family, found, make_evaluator(family, key, wanted))

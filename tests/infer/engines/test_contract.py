@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import infer
-from infer.density.family import nothing_of
+from infer.density.family import without_leaves
 from infer.engines.base import CHAINS, Engine
 from infer.run.loop import Order, TargetAndTuning, run_block
 from infer.run.packed import pack
@@ -93,7 +93,7 @@ def test_the_loop_evaluates_the_gradient_once(engine, chains):
     tuning, state, order = prepare(engine, chains)
     program = lambda *a: run_block(engine, 4, 32, *a)  # noqa: E731
     shared = TargetAndTuning(Counted(), tuning)
-    jaxpr = jax.make_jaxpr(program)(shared, nothing_of(shared), pack(state, 1), order).jaxpr
+    jaxpr = jax.make_jaxpr(program)(shared, without_leaves(shared), pack(state, 1), order).jaxpr
     calls = count(jaxpr, "the_models_gradient")
     if named(engine) == "MAP" or is_wrapped(engine):
         # The line search of L-BFGS, and the transitions of another library, contain loops.

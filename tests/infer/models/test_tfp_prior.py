@@ -10,7 +10,7 @@ from scipy import stats
 import bijectors as bj
 import infer
 from bijectors.translate.tfp_import import load_tfp
-from infer.density.family import alone
+from infer.density.family import singleton
 from infer.density.start import find_starts
 from infer.models.priors.from_tfp import TfpDistribution
 from infer.models.priors.prior import prior_of
@@ -54,7 +54,7 @@ def test_log_density_and_gradient_are_those_of_numpyro():
 
 def test_sample_prior_draws_from_priors_of_tfp():
     """Two hundred draws of two sites; with a random key, a false alarm in 10,000 runs."""
-    points, _ = find_starts(alone(density(tfd)), np.array([0, 1], np.uint32), ["prior"] * 200)
+    points, _ = find_starts(singleton(density(tfd)), np.array([0, 1], np.uint32), ["prior"] * 200)
     assert points.positions.dtype == np.float64
     mu, tau = points.positions[:, 0], np.exp(points.positions[:, 1])
     assert stats.kstest(mu, stats.norm(0, 5).cdf).pvalue > 1e-4 / 2

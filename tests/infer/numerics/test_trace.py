@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infer.numerics.trace import LENGTH, empty_trace, noted, steps_noted
+from infer.numerics.trace import LENGTH, empty_trace, list_recorded_steps, record
 
 
 @jax.jit
@@ -13,21 +13,21 @@ def traced(count):
     """Note the number of each step, and its square."""
 
     def body(step, trace):
-        return noted(trace, step, jnp.array([1.0, 2.0]) * step ** jnp.array([1, 2]))
+        return record(trace, step, jnp.array([1.0, 2.0]) * step ** jnp.array([1, 2]))
 
     return jax.lax.fori_loop(0, count, body, empty_trace(jnp.zeros(()), 2))
 
 
 @pytest.mark.parametrize("count", [1, LENGTH - 1, LENGTH, LENGTH + 1, 3 * LENGTH, 5 * LENGTH + 3])
 def test_the_steps_that_are_said_to_be_noted_are(count):
-    steps = steps_noted(count)
+    steps = list_recorded_steps(count)
     found = np.asarray(traced(jnp.int32(count)))[:, : len(steps)]
     np.testing.assert_array_equal(found, [steps, 2 * steps**2])
 
 
 @pytest.mark.parametrize("count", [1, LENGTH, LENGTH + 1, 3 * LENGTH, 100 * LENGTH])
 def test_noted_steps_begin_with_the_first_and_half_fill_the_trace(count):
-    steps = steps_noted(count)
+    steps = list_recorded_steps(count)
     assert steps[0] == 0
     assert min(count, LENGTH / 2) <= len(steps) <= LENGTH
     assert len(set(np.diff(steps))) <= 1

@@ -32,12 +32,12 @@ def test_the_work_of_a_program_is_known_before_it_compiles(function, arguments, 
 
 @pytest.mark.parametrize("count", [5, 100])
 def test_only_a_program_with_little_to_do_is_compiled_in_a_hurry(count, monkeypatch):
-    monkeypatch.setattr(native, "BRIEF_WORK", 100)
+    monkeypatch.setattr(native, "FAST_COMPILE_WORK", 100)
 
     def function(x):
         return jnp.cumsum(jnp.sin(x[0]) * jnp.ones(count))[:3]
 
-    made, _ = program(function, (), (np.array([0.5]),), "brief")
+    made, _ = program(function, (), (np.array([0.5]),), "fast_compile")
     assert isinstance(made, Program)
     assert made.native == (count == 5)
     expected = np.sin(0.5) * np.arange(1, 4)
@@ -45,7 +45,7 @@ def test_only_a_program_with_little_to_do_is_compiled_in_a_hurry(count, monkeypa
 
 
 def test_what_has_no_native_form_is_compiled_kernel_by_kernel():
-    made, _ = program(jnp.sort, (), (np.array([2.0, 1.0]),), "brief")
+    made, _ = program(jnp.sort, (), (np.array([2.0, 1.0]),), "fast_compile")
     assert isinstance(made, Program)
     assert not made.native
     np.testing.assert_array_equal(made.call(np.array([2.0, 1.0])), [1.0, 2.0])
@@ -56,7 +56,7 @@ def test_what_xla_refuses_natively_is_compiled_kernel_by_kernel(monkeypatch):
         raise jax.errors.JaxRuntimeError("UNIMPLEMENTED: no such thunk")
 
     monkeypatch.setattr(native, "_compiled", refuse)
-    made, _ = program(lambda x: jnp.expm1(x), (), (np.ones(3),), "brief")
+    made, _ = program(lambda x: jnp.expm1(x), (), (np.ones(3),), "fast_compile")
     assert isinstance(made, Program)
     assert not made.native
     np.testing.assert_allclose(made.call(np.ones(3)), np.expm1(np.ones(3)), rtol=1e-6)

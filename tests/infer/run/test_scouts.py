@@ -9,7 +9,7 @@ import pytest
 
 import bijectors as bj
 import infer
-from infer.density.family import alone
+from infer.density.family import singleton
 from infer.density.start import CANDIDATES, _evaluate_lanes, _propose, find_starts
 from infer.run import start as starting, warmup as steps
 
@@ -150,7 +150,7 @@ def interrupted(*_):
 
 
 def test_scouts_begin_at_the_second_best_of_the_starts():
-    family, key = alone(infer.log_density(two_modes(0.5))), np.array([0, 7], np.uint32)
+    family, key = singleton(infer.log_density(two_modes(0.5))), np.array([0, 7], np.uint32)
     best, second = find_starts(family, key, ["uniform"] * 3)
     tried = _propose(family, key, range(CANDIDATES), 3, "uniform").log_densities
     ordered = np.sort(tried, axis=0)
@@ -165,7 +165,7 @@ def test_without_a_second_start_scouts_begin_where_the_chains_do():
         x = values["x"]
         return jnp.where(jnp.abs(x - 1).max() < 0.75, -x.sum(), -jnp.inf)
 
-    family = alone(infer.log_density(infer.declared(rare, {"x": bj.Real(shape=(2,))})))
+    family = singleton(infer.log_density(infer.declared(rare, {"x": bj.Real(shape=(2,))})))
     best, second = find_starts(family, np.array([0, 7], np.uint32), ["uniform"] * 20)
     assert np.isfinite(second.log_densities).all()
     same = (best.positions == second.positions).all(1)
