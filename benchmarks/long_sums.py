@@ -64,7 +64,7 @@ def energies(kind, rows):
     import numpy as np
 
     import infer
-    from infer.numerics.leapfrog import leapfrog, set_off
+    from infer.numerics.leapfrog import leapfrog, start_trajectory
     from infer.numerics.metric import Diagonal
 
     model, exact, slope = problem(kind, rows)
@@ -84,7 +84,7 @@ def energies(kind, rows):
         q = jnp.asarray(slope + sd * rng.normal(size=SIZE), jnp.float32)
         reference, gradient = narrow(density, q, None)
         momentum = jnp.asarray(rng.normal(size=SIZE), jnp.float32)
-        point, found = set_off(q, momentum, gradient, jnp.float32(0), metric), []
+        point, found = start_trajectory(q, momentum, gradient, jnp.float32(0), metric), []
         for _ in range(STEPS):
             point = step(density, point, reference)
             value, force = exact(point.position)
