@@ -154,7 +154,7 @@ class ADVI(Engine):
         # The gradients need only the score of the target; without a value the ELBO is NaN.
         usable = usable & jnp.isfinite(elbo) if target.has_value else usable
         steps, optimizer = _ADAM.update(uphill, state.optimizer)
-        moved = normal.moved(_limit_steps(steps, tuning.learning_rate))
+        moved = normal.move(_limit_steps(steps, tuning.learning_rate))
         # No step is taken if the density is not finite at one of the draws.
         normal, optimizer = jax.tree.map(
             lambda new, old: jnp.where(usable, new, old),
@@ -228,7 +228,7 @@ def ascent(normal: Normal, noise: Array, gradients: Array, estimator: str) -> No
     """Estimate the gradient of the ELBO in the approximation's own coordinates.
 
     Its parts are changes of the mean in units of the scale, and of the logarithm of the scale; see
-    `Normal.moved`.
+    `Normal.move`.
 
     Args:
         normal: The approximation.
@@ -248,14 +248,14 @@ def ascent(normal: Normal, noise: Array, gradients: Array, estimator: str) -> No
 
 def _no_sums(normal: Normal) -> Sums:
     zero = jnp.zeros((), normal.mean.dtype)
-    return Sums(jnp.zeros_like(normal.packed()), zero, zero, zero, jnp.int32(0))
+    return Sums(jnp.zeros_like(normal.pack()), zero, zero, zero, jnp.int32(0))
 
 
 def _add(sums: Sums, normal: Normal, elbo: Scalar, usable: Array) -> Sums:
     first = jnp.where(usable & (sums.steps == 0), elbo, sums.first)
     elbo = jnp.where(usable, elbo - first, 0.0)
     return Sums(
-        sums.parameters + normal.packed(),
+        sums.parameters + normal.pack(),
         first,
         sums.elbo + elbo,
         sums.elbo_square + elbo**2,

@@ -18,7 +18,7 @@ from ..numerics.line_integral import (
     first_point,
     leapfrog_along,
     path_statistics,
-    restarted,
+    restart_path,
 )
 from ..numerics.metric import Metric
 from ..numerics.step_size import StepSize
@@ -203,7 +203,7 @@ def _begin(key: Array, uniform: Scalar, tuning: HMCTuning, state: HMCState) -> H
     reference, start = hamiltonian.shift_reference(state.reference, state.start)
     point = start_trajectory(
         start.position, momentum, start.gradient, start.log_density, tuning.shared.metric,
-        restarted(start.path),
+        restart_path(start.path),
     )  # fmt: skip
     step_size = jnp.exp(state.step.log_step)
     length = tuning.trajectory_length * (1 + tuning.jitter * (2 * uniform - 1))

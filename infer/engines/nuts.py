@@ -17,7 +17,7 @@ from ..numerics.line_integral import (
     first_point,
     leapfrog_along,
     path_statistics,
-    restarted,
+    restart_path,
 )
 from ..numerics.metric import Metric
 from ..numerics.no_u_turn import Candidate, Slots, Tree
@@ -113,7 +113,7 @@ class NUTS(Whitened):
         tree = no_u_turn.begin(point)._replace(done=jnp.asarray(True))
         no = jnp.asarray(False)
         step = hamiltonian.restart(one, searching=no, adapting=no)
-        slots = no_u_turn.no_slots(self.max_depth, point.position)
+        slots = no_u_turn.make_slots(self.max_depth, point.position)
         return NUTSState(tree, slots, step, one, reference, jnp.int32(0))
 
     def enter(
@@ -128,7 +128,7 @@ class NUTS(Whitened):
         uniforms = jax.random.uniform(key, (UNIFORMS,), state.step_size.dtype)
         state = _begin_if_done(key, tuning.metric, state)
         start, reference, step_size = state.tree.chosen, state.reference, state.step_size
-        tree, end, sign = no_u_turn.growing_end(state.tree, uniforms[0])
+        tree, end, sign = no_u_turn.find_growing_end(state.tree, uniforms[0])
         point = self._advance(target, reference, end, sign * step_size, tuning.metric)
         tree, slots = no_u_turn.join(tree, state.slots, point, uniforms[1:])
         searching = state.step.searching
@@ -168,7 +168,9 @@ def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:
         reference, start = hamiltonian.shift_reference(state.reference, state.tree.chosen)
         position, gradient, log_density, _, path = start
         momentum = hamiltonian.draw_momentum(key, position, UNIFORMS)
-        point = start_trajectory(position, momentum, gradient, log_density, metric, restarted(path))
+        point = start_trajectory(
+            position, momentum, gradient, log_density, metric, restart_path(path)
+        )
         return no_u_turn.begin(point), jnp.exp(state.step.log_step), reference
 
     def same() -> tuple[Tree, Scalar, Scalar]:

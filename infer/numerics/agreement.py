@@ -6,12 +6,12 @@ from .low_rank import principal_stretches
 from .metric import Metric, fisher_scale
 
 # Split chains of a window may differ by so much: their own means are still noisy.
-LARGEST_RHAT = 1.1
+MAX_RHAT = 1.1
 # A scale that is off by less costs little: leapfrogs go with the ratio of the extreme ones.
-LARGEST_STRETCH = 1.5
+MAX_STRETCH = 1.5
 
 
-def settled(metric: Metric, draws: np.ndarray, scores: np.ndarray) -> bool:
+def is_settled(metric: Metric, draws: np.ndarray, scores: np.ndarray) -> bool:
     """Tell whether a window's draws look alike in all chains, and standard normal in its metric.
 
     Args:
@@ -23,7 +23,7 @@ def settled(metric: Metric, draws: np.ndarray, scores: np.ndarray) -> bool:
         return False
     if not (np.isfinite(draws).all() and np.isfinite(scores).all()):
         return False
-    return bool(largest_rhat(draws) < LARGEST_RHAT) and _whitens(metric, draws, scores)
+    return bool(largest_rhat(draws) < MAX_RHAT) and _is_whitened(metric, draws, scores)
 
 
 def largest_rhat(draws: np.ndarray) -> float:
@@ -47,11 +47,11 @@ def split_rhat(draws: np.ndarray) -> np.ndarray:
         return np.sqrt((half - 1) / half + between / (half * within))
 
 
-def _whitens(metric: Metric, draws: np.ndarray, scores: np.ndarray) -> bool:
+def _is_whitened(metric: Metric, draws: np.ndarray, scores: np.ndarray) -> bool:
     size = draws.shape[-1]
-    rows, slopes = metric.whitened(draws.reshape(-1, size), scores.reshape(-1, size))
+    rows, slopes = metric.whiten(draws.reshape(-1, size), scores.reshape(-1, size))
     scale = fisher_scale(rows, slopes, np.ones(size))
-    if np.abs(np.log(scale)).max(initial=0.0) > np.log(LARGEST_STRETCH):
+    if np.abs(np.log(scale)).max(initial=0.0) > np.log(MAX_STRETCH):
         return False
     if not metric.rank:
         return True

@@ -11,11 +11,11 @@ from jaxtyping import Array, Bool
 
 from ..errors import EngineError
 from ..types import Scalar, Vector
-from .agreement import settled
+from .agreement import is_settled
 from .blas import one_blas_thread
 from .long_sum import two_sum
 from .metric import Metric, default_rank, first_metric
-from .step_size import StepSize, average_dually, restart, try_one
+from .step_size import StepSize, average_log_steps, continue_search, restart
 
 # A point of phase space, or the choice of a tree: both have a log density and a path.
 Referenced = TypeVar("Referenced", bound=Any)
@@ -27,14 +27,14 @@ DIVERGENT = 1000.0
 # 4 % of the draws diverged at 0.8, and chains got stuck where steps must be short: at 0.95 its
 # smallest ESS was 258 instead of 19 (medians of five).
 DIVERGENT_SHARES = 0.02, 0.04
-FEWEST_DIVERGENT = 5
+MIN_DIVERGENT = 5
 # If all chains sample one posterior, the shortest step of a last window of 30 draws was 0.77 to
 # 0.99 of the median, on eight models; for chains that began to sample in the neck of a funnel it
 # was 0.14 to 0.35. With fewer draws dual averaging scatters more; a step that is shorter still
 # suits one chain only.
 SHORTEST_STEP = 0.5
 STUCK_STEP = 0.03
-FEWEST_DRAWS = 20
+MIN_DRAWS = 20
 HIGHEST_TARGET = 0.95
 
 
@@ -146,9 +146,9 @@ def retune(
         target, step_size = target if agree else tighten(target), np.asarray(step_size, dtype)
         return HamiltonianTuning(step_size, target, metric, no, np.asarray(agree), relocated)
     with one_blas_thread():
-        learned = metric.learned(pool_rows(draws), pool_rows(scores))
+        learned = metric.learn(pool_rows(draws), pool_rows(scores))
         # Before the last window there is none to skip.
-        enough = remaining > 1 and settled(metric, draws[-1], scores[-1])
+        enough = remaining > 1 and is_settled(metric, draws[-1], scores[-1])
     if "diverging" in stats and (remaining == 1 or enough):
         target = raise_for_divergences(target, stats["diverging"][stays])
     step_size = np.asarray(median_step(steps), dtype)
@@ -174,7 +174,7 @@ def choose_shared_step(steps: np.ndarray, draws: int) -> tuple[float, bool]:
         draws: Number of draws from which each was learned.
     """
     shortest, median = float(steps.min()), median_step(steps)
-    agree = draws < FEWEST_DRAWS or shortest >= SHORTEST_STEP * median
+    agree = draws < MIN_DRAWS or shortest >= SHORTEST_STEP * median
     return (median if agree or shortest < STUCK_STEP * median else shortest), agree
 
 
@@ -187,7 +187,7 @@ def raise_for_divergences(target: np.ndarray, diverging: np.ndarray) -> np.ndarr
             the window counts.
     """
     late = diverging[:, diverging.shape[1] // 2 :]
-    if late.sum() < FEWEST_DIVERGENT:
+    if late.sum() < MIN_DIVERGENT:
         return target
     halvings = sum(late.mean() > share for share in DIVERGENT_SHARES)
     for _ in range(halvings):
@@ -238,8 +238,8 @@ def learn(
     """Update one chain's step size after a trial of the search, or after a completed draw."""
 
     def update() -> StepSize:
-        searched = try_one(state, acceptance)
-        averaged = average_dually(state, acceptance, jnp.asarray(tuning.target_acceptance))
+        searched = continue_search(state, acceptance)
+        averaged = average_log_steps(state, acceptance, jnp.asarray(tuning.target_acceptance))
         return jax.tree.map(lambda a, b: jnp.where(state.searching, a, b), searched, averaged)
 
     due = state.searching | (complete & state.adapting)

@@ -32,9 +32,9 @@ class Quadrature(NamedTuple):
 
 
 # The nodes of Gauss and Legendre for two points, 1 / (2 sqrt 3) from the middle.
-_OFF = 0.5 / 3**0.5
+_OFFSET = 0.5 / 3**0.5
 QUADRATURES = {
-    "gauss_legendre": Quadrature((0.5 - _OFF, 0.5 + _OFF), (0.5, 0.5), 0.0),
+    "gauss_legendre": Quadrature((0.5 - _OFFSET, 0.5 + _OFFSET), (0.5, 0.5), 0.0),
     "simpson": Quadrature((0.5,), (2 / 3,), 1 / 6),
     "trapezoid": Quadrature((), (), 0.5),
 }
@@ -86,16 +86,16 @@ def first_point(energy: str, position: Vector, here: Components) -> PhasePoint:
     none = jnp.zeros_like(position)
     path = None
     if energy == "path":
-        path = _begun(jnp.zeros_like(here.value), here.unvalued_gradient)
+        path = _begin_path(jnp.zeros_like(here.value), here.unvalued_gradient)
     return PhasePoint(position, none, here.gradient, none, here.value, path)
 
 
-def restarted(path: Path | None) -> Path | None:
+def restart_path(path: Path | None) -> Path | None:
     """Begin a trajectory."""
-    return None if path is None else _begun(path.work, path.force)
+    return None if path is None else _begin_path(path.work, path.force)
 
 
-def _begun(work: Scalar, force: Vector) -> Path:
+def _begin_path(work: Scalar, force: Vector) -> Path:
     zero, still = jnp.zeros_like(work), jnp.zeros_like(force)
     return Path(work, force, still, still, still, zero, zero)
 
@@ -121,14 +121,14 @@ def leapfrog_along(
     """
     position, half_kick = drift(point, step_size, metric)
     here = target.components(position)
-    path = _extended(target, QUADRATURES[rule], point, position, here.unvalued_gradient)
+    path = _extend_path(target, QUADRATURES[rule], point, position, here.unvalued_gradient)
     whitened = metric.to_whitened(here.gradient)
     momentum = kick(half_kick, whitened, step_size)
     value = here.value + path.work
     return PhasePoint(position, momentum, here.gradient, whitened, value, path)
 
 
-def _extended(
+def _extend_path(
     target: Target, rule: Quadrature, point: PhasePoint, position: Vector, force: Vector
 ) -> Path:
     before: Path = point.path

@@ -36,7 +36,9 @@ def long_sum(numbers: Array) -> tuple[Scalar, Scalar]:
     padded = jnp.pad(flat, (0, -flat.size % BLOCK))
     sums = padded.reshape(-1, BLOCK).sum(1)
     zero = jnp.zeros((), flat.dtype)
-    total, remainder = jax.lax.reduce((sums, jnp.zeros_like(sums)), (zero, zero), _added, (0,))
+    total, remainder = jax.lax.reduce(
+        (sums, jnp.zeros_like(sums)), (zero, zero), _add_with_remainder, (0,)
+    )
     return total, remainder
 
 
@@ -46,6 +48,8 @@ def _change(primals: tuple, tangents: tuple) -> tuple:
     return long_sum(*primals), (tangent.sum(), jnp.zeros((), tangent.dtype))
 
 
-def _added(one: tuple[Array, Array], other: tuple[Array, Array]) -> tuple[Array, Array]:
+def _add_with_remainder(
+    one: tuple[Array, Array], other: tuple[Array, Array]
+) -> tuple[Array, Array]:
     total, lost = two_sum(one[0], other[0])
     return total, one[1] + other[1] + lost

@@ -6,10 +6,10 @@ from scipy.linalg import solve_triangular
 # Directions stretched by less than sqrt(2) either way are left as they are.
 SMALLEST_RATIO = 2.0
 # Added to sums of squares, not to means: its weight fades with the number of rows.
-REGULARISER = 1e-5
-FEWEST_ROWS = 10
+REGULARIZER = 1e-5
+MIN_ROWS = 10
 # Rows beyond these are thinned, where a basis of the rows is cheaper than one of the space.
-MOST_ROWS = 256
+MAX_ROWS = 256
 
 
 def principal_stretches(
@@ -34,48 +34,48 @@ def principal_stretches(
     """
     size = draws.shape[1]
     finite = np.isfinite(draws).all(-1) & np.isfinite(scores).all(-1)
-    if finite.sum() < FEWEST_ROWS:
-        return _none(size)
-    spread, steepness = (_centered(a[finite]) for a in (draws, scores))
-    if size <= 2 * min(len(spread), MOST_ROWS):
-        return _stretches(spread, steepness, most)
+    if finite.sum() < MIN_ROWS:
+        return _no_directions(size)
+    spread, steepness = (_center(a[finite]) for a in (draws, scores))
+    if size <= 2 * min(len(spread), MAX_ROWS):
+        return _find_stretches(spread, steepness, most)
     basis = _basis(spread, steepness)
-    directions, stretch = _stretches(spread @ basis, steepness @ basis, most)
+    directions, stretch = _find_stretches(spread @ basis, steepness @ basis, most)
     return basis @ directions, stretch
 
 
-def _centered(rows: np.ndarray) -> np.ndarray:
+def _center(rows: np.ndarray) -> np.ndarray:
     return rows.astype(np.float64) - rows.mean(0, dtype=np.float64)
 
 
 def _basis(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:
     """Make orthonormal columns that span the rows of both."""
-    thinned = slice(None, None, -(-len(spread) // MOST_ROWS))
+    thinned = slice(None, None, -(-len(spread) // MAX_ROWS))
     return np.linalg.qr(np.concatenate([spread[thinned], steepness[thinned]]).T)[0]
 
 
-def _stretches(
+def _find_stretches(
     spread: np.ndarray, steepness: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find directions and stretches as above, of centered rows in a space of few dimensions."""
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = _squares(spread), _squares(steepness)
+        squares = _sum_squares(spread), _sum_squares(steepness)
     if not all(np.isfinite(own).all() for own in squares):
-        return _none(spread.shape[1])
+        return _no_directions(spread.shape[1])
     ratios, vectors = np.linalg.eigh(_geometric_mean(*squares))
     if ratios[0] <= 0:
-        return _none(spread.shape[1])
+        return _no_directions(spread.shape[1])
     order = np.argsort(-np.abs(np.log(ratios)))[:most]
     kept = order[np.abs(np.log(ratios[order])) > np.log(SMALLEST_RATIO)]
     return vectors[:, kept], np.sqrt(ratios[kept])
 
 
-def _none(size: int) -> tuple[np.ndarray, np.ndarray]:
+def _no_directions(size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros((size, 0)), np.zeros(0)
 
 
-def _squares(rows: np.ndarray) -> np.ndarray:
-    return rows.T @ rows + REGULARISER * np.eye(rows.shape[1])
+def _sum_squares(rows: np.ndarray) -> np.ndarray:
+    return rows.T @ rows + REGULARIZER * np.eye(rows.shape[1])
 
 
 def _geometric_mean(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:

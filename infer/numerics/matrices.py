@@ -23,7 +23,7 @@ def cholesky_in_loop(matrices: Float[Array, "*batch n n"]) -> Float[Array, "*bat
     Returns:
         The lower factors; all NaN where a matrix is not positive definite.
     """
-    return _over_batch(_cholesky, matrices)
+    return _map_over_batch(_cholesky, matrices)
 
 
 def triangular_solve_in_loop(
@@ -39,7 +39,7 @@ def triangular_solve_in_loop(
         return _solve(triangle.T if transpose_a else triangle, side, **options)
 
     options = {"lower": lower == (left_side != transpose_a), "unit_diagonal": unit_diagonal}
-    return _over_batch(solve, triangles, sides)
+    return _map_over_batch(solve, triangles, sides)
 
 
 def product_in_loop(
@@ -57,19 +57,19 @@ def product_in_loop(
     free = [i for i in range(left.ndim) if i not in (*summed, *batch)]
     free_too = [i for i in range(right.ndim) if i not in (*summed_too, *batch_too)]
     shape = [left.shape[i] for i in (*batch, *free)] + [right.shape[i] for i in free_too]
-    lefts = _stacked(left, batch, free, summed)
-    rights = _stacked(right, batch_too, summed_too, free_too)
-    multiply = partial(_product, precision)
+    lefts = _group_axes(left, batch, free, summed)
+    rights = _group_axes(right, batch_too, summed_too, free_too)
+    multiply = partial(_multiply, precision)
     return jax.lax.map(lambda pair: multiply(*pair), (lefts, rights)).reshape(shape)
 
 
-def _stacked(array: Array, *groups: Sequence[int]) -> Array:
+def _group_axes(array: Array, *groups: Sequence[int]) -> Array:
     """Transpose groups of axes to this order, and make one axis of each group."""
     lengths = [prod(array.shape[axis] for axis in group) for group in groups]
     return array.transpose([axis for group in groups for axis in group]).reshape(lengths)
 
 
-def _product(
+def _multiply(
     precision: Any, left: Float[Array, "m k"], right: Float[Array, "k n"]
 ) -> Float[Array, "m n"]:
     times = partial(jnp.matmul, precision=precision)
@@ -79,7 +79,7 @@ def _product(
     return jax.lax.scan(lambda _, column: (None, times(left, column)), None, right.T)[1].T
 
 
-def _over_batch(function: Callable[..., Array], *matrices: Array) -> Array:
+def _map_over_batch(function: Callable[..., Array], *matrices: Array) -> Array:
     for _ in range(matrices[0].ndim - 2):
         function = jax.vmap(function)
     return function(*matrices)
@@ -89,7 +89,7 @@ def _cholesky(matrix: Array) -> Array:
     """Take away the outer product of each column of the factor from what is left."""
     size = len(matrix)
     # The lower triangle is read by columns.
-    left = _widened(matrix.T)
+    left = _widen(matrix.T)
     place = jnp.arange(left.shape[1])
 
     def step(left: Array, j: Array) -> tuple[Array, Array]:
@@ -116,9 +116,9 @@ def _solve(triangle: Array, side: Array, *, lower: bool, unit_diagonal: bool) ->
         return left - column[:, None] * row, row
 
     steps = (place, triangle.T)
-    return jax.lax.scan(step, _widened(side), steps, reverse=not lower)[1][:, :width]
+    return jax.lax.scan(step, _widen(side), steps, reverse=not lower)[1][:, :width]
 
 
-def _widened(matrix: Array) -> Array:
+def _widen(matrix: Array) -> Array:
     width = matrix.shape[1]
     return jnp.pad(matrix, ((0, 0), (0, WIDE - width if NARROW <= width < WIDE else 0)))

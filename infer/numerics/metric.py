@@ -31,7 +31,7 @@ class Metric(eqx.Module):
         """Map a gradient with respect to the position to the whitened space: L^T gradient."""
 
     @abstractmethod
-    def learned(self, draws: np.ndarray, scores: np.ndarray) -> "Metric":
+    def learn(self, draws: np.ndarray, scores: np.ndarray) -> "Metric":
         """Learn a metric of the same kind, in float64 on the host.
 
         Args:
@@ -45,7 +45,7 @@ class Metric(eqx.Module):
         """Most directions it can stretch."""
 
     @abstractmethod
-    def whitened(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def whiten(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Map draws and scores, each of shape (rows, size), to the whitened space, in float64."""
 
 
@@ -60,7 +60,7 @@ class Diagonal(Metric):
     def to_whitened(self, gradient: Vector) -> Vector:
         return jnp.asarray(self.scale) * gradient
 
-    def learned(self, draws: np.ndarray, scores: np.ndarray) -> "Diagonal":
+    def learn(self, draws: np.ndarray, scores: np.ndarray) -> "Diagonal":
         previous = np.asarray(self.scale, np.float64)
         return Diagonal(fisher_scale(draws, scores, previous).astype(self.scale.dtype))
 
@@ -68,7 +68,7 @@ class Diagonal(Metric):
     def rank(self) -> int:
         return 0
 
-    def whitened(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def whiten(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         scale = np.asarray(self.scale, np.float64)
         return draws / scale, scores * scale
 
@@ -87,19 +87,19 @@ class LowRank(Metric):
     excess: Float[Array | np.ndarray, "rank"]
 
     def to_model(self, whitened: Vector) -> Vector:
-        return self.diagonal.to_model(self._stretched(whitened))
+        return self.diagonal.to_model(self._stretch(whitened))
 
     def to_whitened(self, gradient: Vector) -> Vector:
-        return self._stretched(self.diagonal.to_whitened(gradient))
+        return self._stretch(self.diagonal.to_whitened(gradient))
 
-    def _stretched(self, vector: Vector) -> Vector:
+    def _stretch(self, vector: Vector) -> Vector:
         directions, excess = jnp.asarray(self.directions), jnp.asarray(self.excess)
         return jax.lax.platform_dependent(
-            vector, directions, excess, cpu=_stretched_by_blocks, default=_stretched_at_once
+            vector, directions, excess, cpu=_stretch_by_blocks, default=_stretch_at_once
         )
 
-    def learned(self, draws: np.ndarray, scores: np.ndarray) -> "LowRank":
-        diagonal = self.diagonal.learned(draws, scores)
+    def learn(self, draws: np.ndarray, scores: np.ndarray) -> "LowRank":
+        diagonal = self.diagonal.learn(draws, scores)
         scale = np.asarray(diagonal.scale, np.float64)
         found, stretch = principal_stretches(draws / scale, scores * scale, self.rank)
         directions = np.zeros(self.directions.shape, self.directions.dtype)
@@ -111,8 +111,8 @@ class LowRank(Metric):
     def rank(self) -> int:
         return self.excess.shape[0]
 
-    def whitened(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        draws, scores = self.diagonal.whitened(draws, scores)
+    def whiten(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        draws, scores = self.diagonal.whiten(draws, scores)
         excess = np.asarray(self.excess, np.float64)
         directions = np.asarray(self.directions, np.float64)
         shrunk = (draws @ directions) * (-excess / (1 + excess))
@@ -120,7 +120,7 @@ class LowRank(Metric):
         return draws + shrunk @ directions.T, scores + stretched @ directions.T
 
 
-def _stretched_by_blocks(vector: Vector, directions: Array, excess: Array) -> Vector:
+def _stretch_by_blocks(vector: Vector, directions: Array, excess: Array) -> Vector:
     """Add what the stretched directions add, block by block: the padding costs nothing."""
     rank = excess.shape[0]
     size = min(rank, BLOCK)
@@ -138,7 +138,7 @@ def _stretched_by_blocks(vector: Vector, directions: Array, excess: Array) -> Ve
     return jax.lax.fori_loop(jnp.int32(0), (used + size - 1) // size, add, vector)
 
 
-def _stretched_at_once(vector: Vector, directions: Array, excess: Array) -> Vector:
+def _stretch_at_once(vector: Vector, directions: Array, excess: Array) -> Vector:
     stretched = lambda: vector + directions @ (excess * (vector @ directions))  # noqa: E731
     # A diagonal metric is often enough, and then costs no more than one.
     return jax.lax.cond(jnp.any(excess != 0), stretched, lambda: vector)

@@ -18,7 +18,7 @@ DECAY = (MEMORY - 1) / (MEMORY + 1)
 # A momentum is forgotten over this part of the steps that positions take to be.
 LENGTH_SHARE = 0.4
 # Fewer draws of a chain do not show how long it remembers.
-FEWEST = 40
+MIN_DRAWS = 40
 
 
 class EnergyStep(NamedTuple):
@@ -77,7 +77,7 @@ def learn(
     return EnergyStep(*(pick(new, old) for new, old in zip(moved, state, strict=True)))
 
 
-def pooled_step(steps: np.ndarray) -> float:
+def pool_steps(steps: np.ndarray) -> float:
     """Pool the chains' step sizes, of shape (chains,), in float64."""
     # The median, so that one stuck chain does not take the others along.
     return float(np.exp(np.median(np.log(steps.astype(np.float64)))))
@@ -95,7 +95,7 @@ def decoherence_length(draws: np.ndarray, spacing: float) -> float | None:
 
     Source: Robnik et al. (2023), arXiv 2212.08549, section 4.3.
     """
-    if draws.shape[1] < FEWEST:
+    if draws.shape[1] < MIN_DRAWS:
         return None
     return LENGTH_SHARE * spacing * float(autocorrelation_times(draws).mean())
 

@@ -87,7 +87,7 @@ class Tree(NamedTuple):
     done: Bool[Array, ""]
 
 
-def no_slots(max_depth: int, like: Vector) -> Slots:
+def make_slots(max_depth: int, like: Vector) -> Slots:
     """Make the memory for trees up to `max_depth`; the last row takes what is not kept."""
     return jnp.zeros((max_depth + 1, 3, *like.shape), like.dtype)
 
@@ -99,17 +99,17 @@ def begin(point: PhasePoint) -> Tree:
     ends = jax.tree.map(lambda a: jnp.stack([a, a]), _end(point))
     none, no = jnp.int32(0), jnp.asarray(False)
     return Tree(
-        ends, zero, point.momentum, choice, _empty(choice), none, none, energy(point),
+        ends, zero, point.momentum, choice, _empty_subtree(choice), none, none, energy(point),
         zero, none, no, no,
     )  # fmt: skip
 
 
-def _empty(choice: Candidate) -> Subtree:
+def _empty_subtree(choice: Candidate) -> Subtree:
     nothing = jnp.full_like(choice.log_density, -jnp.inf)
     return Subtree(jnp.int32(0), nothing, jnp.zeros_like(choice.position), choice)
 
 
-def growing_end(tree: Tree, uniform: Scalar) -> tuple[Tree, PhasePoint, Scalar]:
+def find_growing_end(tree: Tree, uniform: Scalar) -> tuple[Tree, PhasePoint, Scalar]:
     """Return where the next leaf grows from, and +1 or -1 for its direction in time.
 
     A new subtree draws its side with `uniform`, a number in (0, 1).
@@ -146,8 +146,8 @@ def join(
     log_weight = nan_as_divergence(log_weight)
     before = jnp.where(tree.side == 1, tree.ends.momentum[1], tree.ends.momentum[0])
     leaf = tree.subtree.leaf
-    subtree = _offer(tree.subtree, point, log_weight, uniforms[0])
-    turned = _turned(slots, leaf, point.momentum, subtree.momentum_sum)
+    subtree = _add_leaf(tree.subtree, point, log_weight, uniforms[0])
+    turned = _has_turned(slots, leaf, point.momentum, subtree.momentum_sum)
     diverging = log_weight < -DIVERGENT
     whole = subtree.leaf == jnp.left_shift(1, tree.depth)
     tree = tree._replace(
@@ -162,15 +162,15 @@ def join(
     # The subtree's first momentum, and the one beside it at the end of the tree.
     first = jnp.where(leaf == 0, point.momentum, slots[0, 0])
     seam = jnp.where(leaf == 0, before, slots[0, 2])
-    done = ended & (~valid | _turning(tree, first, seam, point.momentum))
+    done = ended & (~valid | _is_turning_when_doubled(tree, first, seam, point.momentum))
     done = done | (valid & (tree.depth + 1 >= slots.shape[0] - 1))
     # Written after all that is read, and only if there is more to come: so XLA needs no copy.
     kept = (leaf % 2 == 0) & ~done
-    slots = _keep(slots, leaf, kept, point.momentum, subtree.momentum_sum, before)
+    slots = _store(slots, leaf, kept, point.momentum, subtree.momentum_sum, before)
     return _merge(tree, uniforms[1], valid, ended)._replace(done=done), slots
 
 
-def _offer(subtree: Subtree, point: PhasePoint, log_weight: Scalar, uniform: Scalar) -> Subtree:
+def _add_leaf(subtree: Subtree, point: PhasePoint, log_weight: Scalar, uniform: Scalar) -> Subtree:
     total = jnp.logaddexp(subtree.log_weight, log_weight)
     take = jnp.log(uniform) < log_weight - total
     new = Candidate(point.position, point.gradient, point.log_density, log_weight, point.path)
@@ -178,11 +178,11 @@ def _offer(subtree: Subtree, point: PhasePoint, log_weight: Scalar, uniform: Sca
         subtree.leaf + 1,
         total,
         subtree.momentum_sum + point.momentum,
-        _pick(take, new, subtree.offered),
+        _select(take, new, subtree.offered),
     )
 
 
-def _pick(condition: Bool[Array, ""], one: Candidate, other: Candidate) -> Candidate:
+def _select(condition: Bool[Array, ""], one: Candidate, other: Candidate) -> Candidate:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
 
 
@@ -197,7 +197,7 @@ def _move_end(ends: Ends, side: Int[Array, ""], point: PhasePoint) -> Ends:
     return jax.tree.map(moved, _end(point), ends)
 
 
-def _keep(
+def _store(
     slots: Slots, leaf: Int[Array, ""], kept: Array, momentum: Vector, total: Vector, before: Vector
 ) -> Slots:
     """Write an even leaf to its slot: momentum, inclusive sum, and the momentum before it."""
@@ -208,16 +208,18 @@ def _keep(
     )
 
 
-def _turned(slots: Slots, leaf: Int[Array, ""], momentum: Vector, total: Vector) -> Bool[Array, ""]:
+def _has_turned(
+    slots: Slots, leaf: Int[Array, ""], momentum: Vector, total: Vector
+) -> Bool[Array, ""]:
     """Test every sub-subtree that ends at this leaf, and its halves."""
     last = jax.lax.population_count(leaf >> 1)
     closing = jax.lax.population_count(leaf & ~(leaf + 1))
     return jax.lax.platform_dependent(
-        slots, last, closing, momentum, total, cpu=_turned_one_by_one, default=_turned_at_once
+        slots, last, closing, momentum, total, cpu=_has_turned_in_loop, default=_has_turned_at_once
     )
 
 
-def _turned_one_by_one(slots, last, closing, momentum, total) -> Bool[Array, ""]:
+def _has_turned_in_loop(slots, last, closing, momentum, total) -> Bool[Array, ""]:
     """Test as many sub-subtrees as end here: on average one."""
 
     def test(carry):
@@ -238,15 +240,15 @@ def _turned_one_by_one(slots, last, closing, momentum, total) -> Bool[Array, ""]
     return jax.lax.while_loop(going, test, (last, jnp.asarray(False)))[1]
 
 
-def _turned_at_once(slots, last, closing, momentum, total) -> Bool[Array, ""]:
+def _has_turned_at_once(slots, last, closing, momentum, total) -> Bool[Array, ""]:
     """Test all levels as one masked product: few kernels, and no chain waits for another's loop."""
     levels = jnp.arange(slots.shape[0] - 1, dtype=jnp.int32)
     closes = (levels <= last) & (levels > last - closing)
-    test = lambda: jnp.any(closes & _turns(slots, momentum, total, levels < last))  # noqa: E731
+    test = lambda: jnp.any(closes & _find_turns(slots, momentum, total, levels < last))  # noqa: E731
     return jax.lax.cond(closing > 0, test, lambda: jnp.asarray(False))
 
 
-def _turns(slots: Slots, momentum: Vector, total: Vector, has_halves: Array) -> Array:
+def _find_turns(slots: Slots, momentum: Vector, total: Vector, has_halves: Array) -> Array:
     start, cumulated, before = slots[:-1, 0], slots[:-1, 1], slots[:-1, 2]
     whole = total - cumulated + start
     # The right half of the sub-subtree in one slot begins in the next slot.
@@ -266,7 +268,9 @@ def is_turning(momentum_sum: Array, one: Array, other: Array) -> Array:
     return ((momentum_sum * one).sum(-1) <= 0) | ((momentum_sum * other).sum(-1) <= 0)
 
 
-def _turning(tree: Tree, first: Vector, seam: Vector, near: Vector) -> Bool[Array, ""]:
+def _is_turning_when_doubled(
+    tree: Tree, first: Vector, seam: Vector, near: Vector
+) -> Bool[Array, ""]:
     """Test the tree doubled by its subtree, and the two overlaps at the seam."""
     far = jnp.where(tree.side == 1, tree.ends.momentum[0], tree.ends.momentum[1])
     old, new = tree.momentum_sum, tree.subtree.momentum_sum
@@ -284,11 +288,11 @@ def _merge(tree: Tree, uniform: Scalar, valid: Bool[Array, ""], ended: Bool[Arra
     take = valid & (jnp.log(uniform) < subtree.log_weight - tree.log_weight)
     log_weight = jnp.logaddexp(tree.log_weight, subtree.log_weight)
     momentum_sum = tree.momentum_sum + subtree.momentum_sum
-    empty = _empty(subtree.offered)
+    empty = _empty_subtree(subtree.offered)
     return tree._replace(
         log_weight=jnp.where(valid, log_weight, tree.log_weight),
         momentum_sum=jnp.where(valid, momentum_sum, tree.momentum_sum),
-        chosen=_pick(take, subtree.offered, tree.chosen),
+        chosen=_select(take, subtree.offered, tree.chosen),
         subtree=jax.tree.map(lambda new, old: jnp.where(ended, new, old), empty, subtree),
         depth=tree.depth + valid.astype(jnp.int32),
     )

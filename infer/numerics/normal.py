@@ -49,7 +49,7 @@ class Normal(eqx.Module):
         noise = jax.scipy.linalg.solve_triangular(self.scale, centered, lower=True)
         return self.log_density_of_noise(noise)
 
-    def moved(self, step: "Normal") -> "Normal":
+    def move(self, step: "Normal") -> "Normal":
         """Take a step given in this distribution's own coordinates.
 
         The mean moves by scale * step; the scale is multiplied by exp(step), where a
@@ -61,12 +61,12 @@ class Normal(eqx.Module):
         growth = jnp.tril(step.scale, -1) + jnp.diag(jnp.exp(jnp.diagonal(step.scale)))
         return Normal(mean, self.scale @ growth)
 
-    def packed(self) -> Float[Array, "width"]:
+    def pack(self) -> Float[Array, "width"]:
         """Write mean and scale as one vector."""
         return jnp.concatenate([self.mean, self.scale.reshape(-1)])
 
 
-def unpacked(packed: Float[Array, "width"], size: int) -> Normal:
-    """Read a vector written by `Normal.packed`."""
+def unpack(packed: Float[Array, "width"], size: int) -> Normal:
+    """Read a vector written by `Normal.pack`."""
     mean, scale = packed[:size], packed[size:]
     return Normal(mean, scale if scale.shape[0] == size else scale.reshape(size, size))

@@ -13,7 +13,7 @@ from jaxtyping import Array, Int
 
 # A turn of a loop costs more than an update: with one a turn 3 ns each, with four or eight 1 ns.
 # Eight take a tenth longer to compile than four.
-ROWS_A_TURN = 4
+ROWS_PER_STEP = 4
 
 
 class Rows(NamedTuple):
@@ -49,24 +49,24 @@ def scatter_in_loop(
         indices: Where each window begins, along the last axis.
         updates: The new windows.
     """
-    windows = _windows(dimensions, operand, updates)
-    starts = _starts(dimensions, operand, indices)
+    windows = _arrange_windows(dimensions, operand, updates)
+    starts = _find_starts(dimensions, operand, indices)
     room = [n - w for n, w in zip(operand.shape, windows.shape[1:], strict=True)]
     last = jnp.asarray(room, starts.dtype)
     if mode == GatherScatterMode.CLIP:
-        return _in_turns(combine, operand, Rows(jnp.clip(starts, 0, last), windows))
+        return _scan_rows(combine, operand, Rows(jnp.clip(starts, 0, last), windows))
     inside = ((starts >= 0) & (starts <= last)).all(axis=-1)
     # To choose between the old and the new window in the loop would make XLA copy the operand for
     # each. So what is dropped changes nothing where it falls, or falls into a margin.
     if combine in NEUTRAL and windows.dtype.kind in "iuf":
         kept = inside.reshape(-1, *(1,) * operand.ndim)
         windows = jnp.where(kept, windows, NEUTRAL[combine](windows.dtype))
-        return _in_turns(combine, operand, Rows(starts, windows))
+        return _scan_rows(combine, operand, Rows(starts, windows))
     # What the margin holds does not matter: it is cut off.
     wide = jnp.concatenate([operand, operand[: windows.shape[1]]])
     margin = jnp.asarray([len(operand)] + [0] * (operand.ndim - 1), starts.dtype)
     rows = Rows(jnp.where(inside[:, None], starts, margin), windows)
-    return _in_turns(combine, wide, rows)[: len(operand)]
+    return _scan_rows(combine, wide, rows)[: len(operand)]
 
 
 def _lowest(dtype: np.dtype) -> Any:
@@ -87,30 +87,30 @@ NEUTRAL: dict[Combine, Callable[[np.dtype], Any]] = {
 }
 
 
-def _in_turns(combine: Combine, operand: Array, rows: Rows) -> Array:
+def _scan_rows(combine: Combine, operand: Array, rows: Rows) -> Array:
     """Go through the rows, some a turn."""
 
     def turn(operand: Array, rows: Rows) -> tuple[Array, None]:
         if combine is not jax.lax.add:
-            return _each(combine, operand, rows), None
+            return _update_each(combine, operand, rows), None
         at_one_place = (rows.starts == rows.starts[0]).all()
-        branches = partial(_together, combine), partial(_each, combine)
+        branches = partial(_update_by_sum, combine), partial(_update_each, combine)
         return jax.lax.cond(at_one_place, *branches, operand, rows), None
 
-    whole = len(rows.starts) // ROWS_A_TURN * ROWS_A_TURN
+    whole = len(rows.starts) // ROWS_PER_STEP * ROWS_PER_STEP
     if whole:
-        blocks = [a[:whole].reshape(-1, ROWS_A_TURN, *a.shape[1:]) for a in rows]
+        blocks = [a[:whole].reshape(-1, ROWS_PER_STEP, *a.shape[1:]) for a in rows]
         operand, _ = jax.lax.scan(turn, operand, Rows(*blocks))
-    return _each(combine, operand, Rows(*(a[whole:] for a in rows)))
+    return _update_each(combine, operand, Rows(*(a[whole:] for a in rows)))
 
 
-def _each(combine: Combine, operand: Array, rows: Rows) -> Array:
+def _update_each(combine: Combine, operand: Array, rows: Rows) -> Array:
     for start, window in zip(*rows, strict=True):
         operand = _update(combine, operand, start, window)
     return operand
 
 
-def _together(combine: Combine, operand: Array, rows: Rows) -> Array:
+def _update_by_sum(combine: Combine, operand: Array, rows: Rows) -> Array:
     """Add rows that all fall on one place."""
     return _update(
         combine, operand, rows.starts[0], rows.windows.sum(axis=0, dtype=rows.windows.dtype)
@@ -123,7 +123,7 @@ def _update(combine: Combine, operand: Array, start: Array, window: Array) -> Ar
     return jax.lax.dynamic_update_slice(operand, combine(old, window), begin)
 
 
-def _windows(dimensions: ScatterDimensionNumbers, operand: Array, updates: Array) -> Array:
+def _arrange_windows(dimensions: ScatterDimensionNumbers, operand: Array, updates: Array) -> Array:
     """Lay the updates out as rows of windows that have every axis of the operand."""
     within = dimensions.update_window_dims
     over = [axis for axis in range(updates.ndim) if axis not in within]
@@ -134,7 +134,7 @@ def _windows(dimensions: ScatterDimensionNumbers, operand: Array, updates: Array
     return updates.transpose(*over, *within).reshape(rows, *shape)
 
 
-def _starts(dimensions: ScatterDimensionNumbers, operand: Array, indices: Array) -> Array:
+def _find_starts(dimensions: ScatterDimensionNumbers, operand: Array, indices: Array) -> Array:
     """Find where each row's window begins, along every axis of the operand."""
     over = indices.shape[:-1]
     # Narrower types may not hold the operand's lengths.

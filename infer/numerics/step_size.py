@@ -49,7 +49,7 @@ def restart(step_size: Scalar, searching: Bool[Array, ""], adapting: Bool[Array,
     return StepSize(log_step, log_step, zero, log_step, none, searching, adapting, none)
 
 
-def try_one(state: StepSize, acceptance: Scalar) -> StepSize:
+def continue_search(state: StepSize, acceptance: Scalar) -> StepSize:
     """Double or halve after one trial step, until the acceptance crosses 0.8.
 
     Source: Hoffman & Gelman (2014), Algorithm 4, with Stan's threshold.
@@ -64,7 +64,7 @@ def try_one(state: StepSize, acceptance: Scalar) -> StepSize:
     return fresh._replace(log_step=log_step, searching=~found, direction=direction)
 
 
-def average_dually(state: StepSize, acceptance: Scalar, target: Scalar) -> StepSize:
+def average_log_steps(state: StepSize, acceptance: Scalar, target: Scalar) -> StepSize:
     """Move towards the step size whose mean acceptance is `target`.
 
     Source: Hoffman & Gelman (2014), equation 6; Nesterov (2009).

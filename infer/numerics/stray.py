@@ -9,8 +9,8 @@ from .blas import one_blas_thread
 from .metric import Metric
 
 # In nats; bounds from draws err by some square roots of the number of coordinates.
-LEAST_GAP, GAP_OF_A_COORDINATE = 10.0, 2.0
-FEWEST_DRAWS = 10
+MIN_GAP, GAP_PER_ROOT_SIZE = 10.0, 2.0
+MIN_DRAWS = 10
 # Draws of a chain that looks around from another start: to find out of the tails, and there.
 SCOUT_DRAWS = 30
 
@@ -56,21 +56,21 @@ def relocate_chains(
         A chain for each chain, shape (chains,).
     """
     stay = np.arange(len(draws))
-    if remaining > 1 or "lp" not in stats or draws.shape[1] < FEWEST_DRAWS:
+    if remaining > 1 or "lp" not in stats or draws.shape[1] < MIN_DRAWS:
         return stay
     levels = stats["lp"].astype(np.float64)
     holds = bounds(metric, draws, scores, levels)
     best = int(np.argmax(holds.lower))
     below = levels.max(1) < levels[best].min()
-    stray = below & (holds.upper < holds.lower[best] - gap(draws.shape[2]))
+    stray = below & (holds.upper < holds.lower[best] - relocation_gap(draws.shape[2]))
     found = stay[~stray]
     # The next one that has found it, so that all of them are followed by as many.
     return np.where(stray, found[np.searchsorted(found, stay) % len(found)], stay)
 
 
-def gap(size: int) -> float:
+def relocation_gap(size: int) -> float:
     """Return by how many nats a region must hold less than another for its chain to be moved."""
-    return LEAST_GAP + GAP_OF_A_COORDINATE * float(np.sqrt(size))
+    return MIN_GAP + GAP_PER_ROOT_SIZE * float(np.sqrt(size))
 
 
 def bounds(metric: Metric, draws: np.ndarray, scores: np.ndarray, levels: np.ndarray) -> Bounds:
@@ -96,7 +96,7 @@ def bounds(metric: Metric, draws: np.ndarray, scores: np.ndarray, levels: np.nda
     """
     rows = (-1, draws.shape[-1])
     with one_blas_thread():
-        whitened = metric.whitened(draws.reshape(rows), scores.reshape(rows))
+        whitened = metric.whiten(draws.reshape(rows), scores.reshape(rows))
     positions, slopes = (a.reshape(draws.shape) for a in whitened)
     with np.errstate(over="ignore", invalid="ignore"):
         spreads = _log(positions.var(1)) / 2

@@ -20,7 +20,7 @@ def fold_in(keys: np.ndarray, data: Any) -> np.ndarray:
         Key data, shape (*batch, 2).
     """
     words = np.asarray(data, np.uint32)
-    return np.stack(_hashed(keys, np.zeros_like(words), words), -1)
+    return np.stack(_hash(keys, np.zeros_like(words), words), -1)
 
 
 def uniform(
@@ -33,7 +33,7 @@ def uniform(
     count = int(np.prod(shape))
     counters = np.arange(count, dtype=np.uint64)
     halves = (counters >> np.uint64(32)).astype(np.uint32), counters.astype(np.uint32)
-    left, right = _hashed(np.expand_dims(keys, -2), *halves)
+    left, right = _hash(np.expand_dims(keys, -2), *halves)
     if kind == np.float32:
         # The bits of the mantissa of a number in [1, 2).
         mantissas = ((left ^ right) >> np.uint32(9)) | np.uint32(0x3F800000)
@@ -45,7 +45,7 @@ def uniform(
     return np.maximum(least, numbers * (most - least) + least).reshape(*keys.shape[:-1], *shape)
 
 
-def _hashed(keys: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[Any, Any]:
+def _hash(keys: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[Any, Any]:
     """Hash counters of two words each by keys, all of which broadcast.
 
     Source: Salmon et al. (2011), Parallel random numbers: as easy as 1, 2, 3; 20 rounds.
@@ -56,11 +56,11 @@ def _hashed(keys: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[An
         for turn in range(5):
             for by in ROTATIONS[turn % 2]:
                 first = first + second
-                second = _rotated(second, by) ^ first
+                second = _rotate(second, by) ^ first
             first = first + schedule[(turn + 1) % 3]
             second = second + schedule[(turn + 2) % 3] + np.uint32(turn + 1)
     return first, second
 
 
-def _rotated(words: Any, by: int) -> Any:
+def _rotate(words: Any, by: int) -> Any:
     return (words << np.uint32(by)) | (words >> np.uint32(32 - by))

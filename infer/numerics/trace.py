@@ -21,7 +21,7 @@ def record(
     A full trace first loses every second step, so that the kept ones stay evenly spaced.
     """
     stride = _stride(step)
-    thinned = jax.lax.cond(stride > _stride(jnp.maximum(step - 1, 0)), _thinned, jnp.array, trace)
+    thinned = jax.lax.cond(stride > _stride(jnp.maximum(step - 1, 0)), _thin, jnp.array, trace)
     written = jax.lax.dynamic_update_index_in_dim(thinned, values, step // stride, 1)
     return jnp.where(step % stride == 0, written, thinned)
 
@@ -38,6 +38,6 @@ def _stride(step: Int[Array, ""]) -> Int[Array, ""]:
     return jnp.left_shift(jnp.int32(1), bits)
 
 
-def _thinned(trace: Float[Array, "columns length"]) -> Float[Array, "columns length"]:
+def _thin(trace: Float[Array, "columns length"]) -> Float[Array, "columns length"]:
     kept = trace[:, ::2]
     return jnp.concatenate([kept, jnp.zeros_like(kept)], 1)

@@ -15,7 +15,7 @@ from ..density.family import singleton
 from ..engines.base import Draws
 from ..models.html import html_table, rounded
 from ..numerics.keys import make_key
-from ..numerics.normal import Normal, unpacked
+from ..numerics.normal import Normal, unpack
 from ..programs.native import Program, prepare, program
 from ..run.run import Run
 from .arviz import describe_run, make_arviz
@@ -211,7 +211,7 @@ def _read_approximation(run: Run, draws: Draws, tuning: Any, index: int) -> Appr
     """Read the approximation of one density from its one chain, which has the same index."""
     engine: Any = run.engine
     density, elbo = run.family.member(index), draws.stats["elbo"][index]
-    normal = unpacked(jnp.asarray(draws.positions[index].mean(0)), density.size)
+    normal = unpack(jnp.asarray(draws.positions[index].mean(0)), density.size)
     begun = float(tuning.begun)
     # The first ELBO is an estimate from few draws; a diverged fit ends far below it.
     below = elbo.mean() < begun - 1 - 0.01 * abs(begun)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..numerics.stray import gap
+from ..numerics.stray import relocation_gap
 from ..run.run import Run
 from ..run.warmup import Move
 from .arviz import make_dataset
@@ -22,9 +22,10 @@ def describe_moves(run: Run) -> Iterator[str]:
         return
     described = " ".join(_describe_move(run, move) for move in moves[:MAX_DESCRIBED])
     rest = f" {len(moves) - MAX_DESCRIBED} more were moved." if len(moves) > MAX_DESCRIBED else ""
+    bound = np.exp(-relocation_gap(run.density.size))
     yield (
         f"warm-up moved chains out of regions of negligible posterior mass. {described}{rest} Each "
-        f"region left has less than {np.exp(-gap(run.density.size)):.0e} of the mass of the new "
+        f"region left has less than {bound:.0e} of the mass of the new "
         "one, by conservative bounds, so the draws miss nothing. To check, sample from there "
         "(starts=) and compare lp."
     )

@@ -157,7 +157,7 @@ class ChEES(Engine):
         metric = tuning.metric
         if windows:
             draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-            metric = metric.learned(pool_rows(draws), pool_rows(scores))
+            metric = metric.learn(pool_rows(draws), pool_rows(scores))
         return WindowEnd(ChEESTuning(step_size, length, metric), windows)
 
     @property

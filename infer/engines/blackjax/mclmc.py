@@ -174,13 +174,13 @@ class MCLMC(Engine):
     ) -> WindowEnd:
         dtype = np.asarray(tuning.step_size).dtype
         last = recent[-1]
-        step_size = microcanonical.pooled_step(last.stats["step_size"][:, -1])
+        step_size = microcanonical.pool_steps(last.stats["step_size"][:, -1])
         spacing = float(tuning.steps) * step_size
         length = microcanonical.decoherence_length(last.positions, spacing)
         metric = tuning.metric
         if windows:
             draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
-            metric = metric.learned(pool_rows(draws), pool_rows(scores))
+            metric = metric.learn(pool_rows(draws), pool_rows(scores))
         learned = MCLMCTuning(
             np.asarray(step_size, dtype),
             tuning.length if length is None else np.asarray(length, dtype),

@@ -5,7 +5,7 @@ import pytest
 
 import infer
 from infer.numerics import agreement
-from infer.numerics.agreement import largest_rhat, settled
+from infer.numerics.agreement import is_settled, largest_rhat
 from infer.numerics.metric import Diagonal, LowRank
 
 from .. import targets
@@ -26,7 +26,7 @@ def low_rank(scale):
 
 @pytest.mark.parametrize("metric", [Diagonal(SCALES), low_rank(SCALES)], ids=["diagonal", "low"])
 def test_a_metric_that_whitens_draws_of_agreeing_chains_has_settled(metric):
-    assert settled(metric, *normal_window())
+    assert is_settled(metric, *normal_window())
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_metric_that_whitens_draws_of_agreeing_chains_has_settled(metric):
     ids=["wrong scales", "a chain elsewhere", "one chain", "few draws"],
 )
 def test_otherwise_it_has_not(metric, window):
-    assert not settled(metric, *window)
+    assert not is_settled(metric, *window)
 
 
 def test_correlations_that_a_low_rank_metric_could_learn_are_waited_for():
@@ -48,18 +48,18 @@ def test_correlations_that_a_low_rank_metric_could_learn_are_waited_for():
     root = np.linalg.cholesky([[1, 0.95, 0], [0.95, 1, 0], [0, 0, 1]])
     draws, scores = whitened @ root.T, -whitened @ np.linalg.inv(root)
     scale = (draws.var((0, 1)) / scores.var((0, 1))) ** 0.25
-    assert settled(Diagonal(scale), draws, scores)
-    assert not settled(low_rank(scale), draws, scores)
-    learned = low_rank(scale).learned(draws.reshape(-1, 3), scores.reshape(-1, 3))
-    assert settled(learned, draws, scores)
+    assert is_settled(Diagonal(scale), draws, scores)
+    assert not is_settled(low_rank(scale), draws, scores)
+    learned = low_rank(scale).learn(draws.reshape(-1, 3), scores.reshape(-1, 3))
+    assert is_settled(learned, draws, scores)
 
 
 def test_a_low_rank_metric_waits_for_twice_as_many_rows_as_numbers(monkeypatch):
-    monkeypatch.setattr(agreement, "LARGEST_RHAT", np.inf)
+    monkeypatch.setattr(agreement, "MAX_RHAT", np.inf)
     draws = np.random.default_rng(2).normal(size=(2, 60, 61))
     metric = LowRank(Diagonal(np.ones(61)), np.zeros((61, 2)), np.zeros(2))
-    assert not settled(metric, draws, -draws)
-    assert settled(metric.diagonal, draws, -draws)
+    assert not is_settled(metric, draws, -draws)
+    assert is_settled(metric.diagonal, draws, -draws)
 
 
 def test_split_r_hat_is_that_of_its_formula_and_sees_a_drift():

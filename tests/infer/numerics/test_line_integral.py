@@ -15,7 +15,7 @@ from infer.numerics.line_integral import (
     check_energy,
     first_point,
     leapfrog_along,
-    restarted,
+    restart_path,
 )
 from infer.numerics.metric import first_metric
 from infer.target import Components, Target
@@ -149,7 +149,7 @@ def test_a_loop_shows_a_force_that_is_no_gradient():
     for rule in QUADRATURES:
         points = trajectory(rule, 0.1, 4, Linear())
         check_areas(points)
-    began = restarted(points[-1].path)
+    began = restart_path(points[-1].path)
     assert began.loop == began.error == 0
     assert began.work == points[-1].path.work
 

@@ -43,8 +43,8 @@ def test_blocks_of_directions_add_what_all_of_them_do(rank):
     vector = jnp.asarray(rng.normal(size=30))
     for used in {0, 1, rank // 2, rank}:
         excess = jnp.where(jnp.arange(rank) < used, 2.0, 0.0)
-        found = metric._stretched_by_blocks(vector, directions, excess)
-        expected = metric._stretched_at_once(vector, directions, excess)
+        found = metric._stretch_by_blocks(vector, directions, excess)
+        expected = metric._stretch_at_once(vector, directions, excess)
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -66,7 +66,7 @@ def test_a_normal_target_is_whitened_from_few_rows(rows):
     rng = np.random.default_rng(1)
     target = covariance(rng, SIZE)
     draws, scores = normal_rows(rng, target, rows)
-    metric = first_metric(scores, rank=SIZE).learned(draws, scores)
+    metric = first_metric(scores, rank=SIZE).learn(draws, scores)
     inverse = np.linalg.inv(matrix(metric))
     ratios = np.linalg.eigvalsh(inverse @ target @ inverse.T)
     # What is stretched by less than a ratio of two is left.
@@ -80,7 +80,7 @@ def test_fewer_rows_than_coordinates_still_whiten_much_of_it():
     factor = np.linalg.qr(rng.normal(size=(size, 2)))[0]
     target = np.eye(size) + factor @ np.diag([99.0, 24.0]) @ factor.T
     draws, scores = normal_rows(rng, target, rows)
-    metric = first_metric(scores, rank=10).learned(draws, scores)
+    metric = first_metric(scores, rank=10).learn(draws, scores)
     whitening = np.stack([metric.to_model(jnp.asarray(e)) for e in np.eye(size)], -1)
     inverse = np.linalg.inv(whitening)
     assert np.linalg.cond(target) > 99

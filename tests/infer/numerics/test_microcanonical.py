@@ -58,4 +58,4 @@ def test_a_length_is_a_share_of_the_time_in_the_units_of_a_step():
 
 
 def test_chains_pool_their_steps_at_the_median():
-    np.testing.assert_allclose(microcanonical.pooled_step(np.array([0.1, 0.2, 1e-9])), 0.1)
+    np.testing.assert_allclose(microcanonical.pool_steps(np.array([0.1, 0.2, 1e-9])), 0.1)

@@ -28,12 +28,12 @@ def walk(momenta, log_weights, uniforms):
     def tick(carry):
         tree, slots, visited = carry
         u = uniforms[tree.n_steps]
-        tree, end, sign = no_u_turn.growing_end(tree, u[0])
+        tree, end, sign = no_u_turn.find_growing_end(tree, u[0])
         z = (end.position[0] + sign).astype(int)
         visited = visited.at[tree.n_steps].set(z)
         return *no_u_turn.join(tree, slots, point(z), u[1:]), visited
 
-    slots = no_u_turn.no_slots(MAX_DEPTH, momenta[0])
+    slots = no_u_turn.make_slots(MAX_DEPTH, momenta[0])
     start = (no_u_turn.begin(point(0)), slots, jnp.zeros(REACH, int))
     return jax.lax.while_loop(lambda c: ~c[0].done, tick, start)
 
@@ -52,10 +52,10 @@ def tables(size, seed):
 
 
 @pytest.mark.parametrize("size", [1, 3])
-@pytest.mark.parametrize("tested", ["_turned_one_by_one", "_turned_at_once"])
+@pytest.mark.parametrize("tested", ["_has_turned_in_loop", "_has_turned_at_once"])
 def test_trajectory_is_that_of_the_recursion(size, tested, monkeypatch):
     """On a CPU one turn is tested after another, on an accelerator all at once."""
-    monkeypatch.setattr(no_u_turn, "_turned_one_by_one", getattr(no_u_turn, tested))
+    monkeypatch.setattr(no_u_turn, "_has_turned_in_loop", getattr(no_u_turn, tested))
     momenta, log_weights, uniforms = tables(size, seed=size)
     trees, _, visited = jax.jit(jax.vmap(walk))(momenta, log_weights, uniforms)
     depths = []

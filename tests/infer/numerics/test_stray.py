@@ -7,7 +7,7 @@ import numpyro.distributions as dist
 import pytest
 
 from infer.numerics.metric import Diagonal
-from infer.numerics.stray import FEWEST_DRAWS, bounds, gap, relocate_chains
+from infer.numerics.stray import MIN_DRAWS, bounds, relocate_chains, relocation_gap
 
 CHAINS, DRAWS, SIZE = 4, 40, 5
 # Twice the root of five coordinates, and ten.
@@ -84,7 +84,7 @@ def test_ten_draws_that_move_slowly_send_no_chain_of_one_region(size):
     From a correlation of 0.9 on, one set of eight in 200 is found to differ, in 50 coordinates.
     """
     rng = np.random.default_rng(1)
-    moves = rng.normal(size=(FEWEST_DRAWS, 300, 8, size))
+    moves = rng.normal(size=(MIN_DRAWS, 300, 8, size))
     draws = moves.copy()
     for before, draw, move in zip(draws[:-1], draws[1:], moves[1:], strict=True):
         draw[...] = 0.8 * before + np.sqrt(1 - 0.8**2) * move
@@ -115,7 +115,7 @@ def test_a_dominant_mode_keeps_its_chains_beside_a_correlated_one():
     draws, scores, levels = a_dominant_mode_and_a_correlated_one(np.random.default_rng(0))
     metric = Diagonal(np.ones(30))
     upper = bounds(metric, draws, scores, levels).upper
-    assert upper[3] - upper[:3].max() > gap(30)
+    assert upper[3] - upper[:3].max() > relocation_gap(30)
     assert relocate_chains(metric, draws, scores, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
 
 

@@ -14,7 +14,7 @@ from infer.numerics.hamiltonian import (
     tighten,
 )
 from infer.numerics.metric import first_metric, fisher_scale
-from infer.numerics.step_size import average_dually, restart, try_one
+from infer.numerics.step_size import average_log_steps, continue_search, restart
 from infer.numerics.windows import warmup_windows
 
 YES, NO = jnp.asarray(True), jnp.asarray(False)
@@ -34,7 +34,7 @@ def test_dual_averaging_is_that_of_the_paper():
     acceptances = np.random.default_rng(0).random(30)
     state = restart(jnp.asarray(0.3), NO, YES)
     for a in acceptances:
-        state = average_dually(state, jnp.asarray(a), jnp.asarray(0.8))
+        state = average_log_steps(state, jnp.asarray(a), jnp.asarray(0.8))
     x, average = by_the_book(acceptances, 0.3, 0.8)
     np.testing.assert_allclose([state.log_step, state.log_average], [x, average], rtol=1e-12)
 
@@ -42,7 +42,9 @@ def test_dual_averaging_is_that_of_the_paper():
 @pytest.mark.parametrize("first", [0.1, 0.5])
 def test_dual_averaging_finds_the_step_of_a_known_acceptance(first):
     state = restart(jnp.asarray(first), NO, YES)
-    update = jax.jit(lambda s: average_dually(s, jnp.exp(-jnp.exp(s.log_step)), jnp.asarray(0.8)))
+    update = jax.jit(
+        lambda s: average_log_steps(s, jnp.exp(-jnp.exp(s.log_step)), jnp.asarray(0.8))
+    )
     for _ in range(500):
         state = update(state)
     np.testing.assert_allclose(np.exp(state.log_average), -np.log(0.8), rtol=0.05)
@@ -60,7 +62,7 @@ def test_a_short_window_of_noisy_acceptances_finds_their_step(first):
         ratio = jnp.exp(2 * (state.log_step - expected))
         mean = 2 * normal.cdf(normal.ppf(0.4) * ratio)
         acceptance = jax.random.beta(key, 3 * mean, 3 * (1 - mean))
-        return average_dually(state, acceptance, jnp.asarray(0.8)), None
+        return average_log_steps(state, acceptance, jnp.asarray(0.8)), None
 
     def window(key):
         start = restart(jnp.asarray(first), NO, YES)
@@ -76,7 +78,7 @@ def test_search_ends_within_a_doubling_of_the_crossing(first):
     for _ in range(60):
         if not state.searching:
             break
-        state = try_one(state, jnp.exp(-jnp.exp(state.log_step)))
+        state = continue_search(state, jnp.exp(-jnp.exp(state.log_step)))
     assert not state.searching
     crossing = -np.log(0.8)
     assert crossing / 2 <= np.exp(state.log_step) <= 2 * crossing
