@@ -1,8 +1,8 @@
-"""Handwritten digits read by a small network whose weights are uncertain: Bayes by Backprop.
+"""Classify handwritten digits by a small network with uncertain weights: Bayes by Backprop.
 
 The prior of each weight is a mixture of a wide and a narrow normal. The approximation is a
-normal with a mean and a scale for each weight, fitted by minibatches. Predictions average over
-draws of the weights, so that the network can tell what it is not sure of.
+normal with a mean and a scale for each weight, fitted to minibatches. Predictions average over
+draws of the weights, so that their confidence reflects how uncertain the weights are.
 
 Source: Blundell, Cornebise, Kavukcuoglu & Wierstra (2015), Weight uncertainty in neural
 networks, arXiv 1505.05424. Data: Alpaydin & Kaynak (1998), 1797 digits of 8 x 8 pixels,
@@ -20,7 +20,7 @@ import infer
 
 
 def log_likelihood(net, data):
-    """Log probability of each digit; its rows are a minibatch of the data."""
+    """Return the log probability of each digit of a minibatch."""
     logits = jax.vmap(net)(data["pixels"])
     return dist.Categorical(logits=logits).log_prob(data["digit"])
 
@@ -63,7 +63,7 @@ def main() -> None:
     print(f"{model.table().rows[0].name}: {fit.density.size} weights, ELBO {fit.elbo:.0f}")
     print(f"accuracy of the average of 64 networks: {right.mean():.3f}; of one: {alone:.3f}")
     print(
-        f"mean confidence where right: {sure[right].mean():.2f}; wrong: {sure[~right].mean():.2f}"
+        f"mean confidence if right: {sure[right].mean():.2f}; if wrong: {sure[~right].mean():.2f}"
     )
     print(f"weights within one standard deviation of zero: {float((signal < 1).mean()):.2f}")
 

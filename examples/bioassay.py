@@ -1,4 +1,4 @@
-"""A bioassay by MAP, ADVI and NUTS, side by side: what each says of a skewed posterior.
+"""A bioassay by MAP, ADVI and NUTS, side by side: what each says about a skewed posterior.
 
 Data: Racine, Grieve, Fluehler & Smith (1986), as in Gelman et al., Bayesian Data Analysis,
 3.7: deaths among five animals at each of four doses.
@@ -37,8 +37,8 @@ def main() -> None:
     draws = {f"ADVI {name}": fit.sample(4000) for name, fit in fits.items()} | {"NUTS": posterior}
     for name, idata in draws.items():
         sites = {n: np.asarray(idata["posterior"][n]).ravel() for n in ("intercept", "slope")}
-        told = ", ".join(f"{n} {a.mean():.2f} ± {a.std():.2f}" for n, a in sites.items())
-        print(f"{name:16s} {told}")
+        moments = ", ".join(f"{n} {a.mean():.2f} ± {a.std():.2f}" for n, a in sites.items())
+        print(f"{name:16s} {moments}")
     for name, fit in fits.items():
         print(f"{name}: Pareto k {fit.khat:.2f}, ELBO {fit.elbo:.2f} nats")
     plot(draws, modes)

@@ -1,8 +1,8 @@
 """Progression of diabetes: a robust regression with five kinds of constraint.
 
-How much of the variance the ten predictors explain is itself a parameter (an interval), how
-they share it a simplex, and outliers are met by a Student t whose degrees of freedom are
-bounded below.
+The share of the variance that the ten predictors explain is itself a parameter, in an interval;
+its division among them lies in a simplex. The noise is a Student t, whose degrees of freedom are
+bounded below, to be robust to outliers.
 
 Data: Efron, Hastie, Johnstone & Tibshirani (2004), Least angle regression; 442 patients,
 bundled with scikit-learn. Prior: Zhang et al. (2022), R2-D2, arXiv 1609.00046.
@@ -18,7 +18,7 @@ import bijectors as bj
 import infer
 
 
-def standardized(values: np.ndarray) -> np.ndarray:
+def standardize(values: np.ndarray) -> np.ndarray:
     return (values - values.mean(0)) / values.std(0)
 
 
@@ -38,8 +38,8 @@ def main() -> None:
     data = load_diabetes(scaled=False)
     model = infer.model(
         regression,
-        x=standardized(data.data),
-        y=standardized(data.target),
+        x=standardize(data.data),
+        y=standardize(data.target),
         coords={"predictor": list(data.feature_names)},
     )
     posterior = infer.sample(model, infer.NUTS(target_acceptance=0.95), key=1)

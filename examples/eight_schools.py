@@ -1,4 +1,4 @@
-"""Eight schools: a hierarchical model from declaration to diagnostics, in one page.
+"""Eight schools: a hierarchical model from declaration to diagnostics on one page.
 
 Data: Rubin (1981), Estimation in parallel randomized experiments; effects of coaching in
 eight schools with their standard errors, as in Gelman et al., Bayesian Data Analysis, 5.5.
@@ -36,10 +36,10 @@ def main() -> None:
 
     summary = az.summary(posterior, var_names=["mu", "tau", "theta"])
     print(summary.to_string())
-    print(f"\n{posterior.attrs['engine']}, 4 chains of 2500 draws, no flag, no GPU")
+    print(f"\n{posterior.attrs['engine']}, 4 chains of 2500 draws")
     for part in ("starts", "trace", "compile", "warmup", "sampling"):
         print(f"  {part:9s} {posterior.attrs[part + '_seconds']:6.2f} s")
-    print(f"  {'in all':9s} {whole:6.2f} s")
+    print(f"  {'total':9s} {whole:6.2f} s")
 
     figure = Path(__file__).parent / "figures" / "eight_schools_ranks.png"
     figure.parent.mkdir(exist_ok=True)
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def check(posterior, summary) -> None:
-    """Fail where the posterior is not the known one."""
+    """Exit with an error if the posterior is not the known one."""
     mean = {name: float(posterior["posterior"][name].mean()) for name in ("mu", "tau")}
     worst = float(summary["r_hat"].astype(float).max())
     if abs(mean["mu"] - 4.4) > 0.3 or abs(mean["tau"] - 3.6) > 0.3 or worst >= 1.01:

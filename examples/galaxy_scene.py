@@ -1,7 +1,7 @@
-"""A scene of galaxies: each image has a constraint, and a prior known by its score alone.
+"""A scene of galaxies, whose images have a constraint and a prior known by its score alone.
 
-The score is learned from examples by denoising (Vincent 2011), on pixels compressed by a logarithm.
-Two blended galaxies are then fitted and sampled together, through a telescope's blur.
+The score is learned from examples by denoising (Vincent 2011), on the logarithm of the pixels.
+Two blended galaxies, blurred by a telescope, are then fitted and sampled together.
 """
 
 import equinox as eqx
@@ -23,7 +23,7 @@ SIGMA = 0.3
 
 
 def galaxy(key):
-    """An exponential disc of random size, shape and direction, of peak 1."""
+    """Draw an exponential disk of random size, shape and direction; its peak is about 1."""
     size, ratio, angle = jax.random.uniform(key, (3,))
     x, y = jnp.meshgrid(*[jnp.arange(SIDE) - SIDE // 2] * 2)
     along = x * jnp.cos(np.pi * angle) + y * jnp.sin(np.pi * angle)
@@ -31,12 +31,12 @@ def galaxy(key):
     return 0.98 * jnp.exp(-jnp.hypot(along, across) / (1.0 + size))
 
 
-def compressed(pixels):
+def compress(pixels):
     return jnp.log(pixels + 0.01)
 
 
 class Score(eqx.Module):
-    """A network whose output is a gradient by design: its Jacobian is symmetric."""
+    """A network that is the gradient of a function by design: its Jacobian is symmetric."""
 
     mean: jax.Array
     log_precision: jax.Array
@@ -51,9 +51,9 @@ class Score(eqx.Module):
 
 
 def learn(key, steps=500):
-    """Denoise: the best guess of the noise added, over its variance, is minus the score."""
+    """Learn to denoise: the expected noise, divided by its variance, is minus the score."""
     keys = jax.random.split(key, 3)
-    images = compressed(jax.vmap(galaxy)(jax.random.split(keys[0], 500))).reshape(500, -1)
+    images = compress(jax.vmap(galaxy)(jax.random.split(keys[0], 500))).reshape(500, -1)
     width = 64
     weight = 0.1 * jax.random.normal(keys[1], (width, SIDE**2))
     score = Score(images.mean(0), jnp.zeros(SIDE**2), weight, jnp.zeros(width), jnp.zeros(width))
@@ -63,27 +63,27 @@ def learn(key, steps=500):
         noise = jax.random.normal(key, images.shape)
         return ((jax.vmap(score)(images + SIGMA * noise) + noise / SIGMA) ** 2).mean()
 
-    def improved(carry, key):
+    def improve(carry, key):
         score, state = carry
         updates, state = adam.update(jax.grad(loss)(score, key), state)
         return (optax.apply_updates(score, updates), state), None
 
-    begun = (score, adam.init(score))
+    initial = (score, adam.init(score))
     (score, _), _ = jax.jit(jax.lax.scan, static_argnums=0)(
-        improved, begun, jax.random.split(keys[2], steps)
+        improve, initial, jax.random.split(keys[2], steps)
     )
     return score
 
 
 class Scene(eqx.Module):
-    """Galaxies by spectrum and image, and the telescope's blur, which is frozen."""
+    """Spectra and images of galaxies, and the blur of the telescope, which is frozen."""
 
     spectra: list
     images: list
     blur: jax.Array
 
     def __call__(self):
-        """Draw the scene in every band, shape (bands, *frame)."""
+        """Render the scene in every band, shape (bands, *frame)."""
         frame = jnp.zeros((BANDS, *FRAME))
         for (down, right), spectrum, image in zip(SHIFTS, self.spectra, self.images, strict=True):
             pad = [(down, FRAME[0] - down - SIDE), (right, FRAME[1] - right - SIDE)]
@@ -95,19 +95,19 @@ def log_likelihood(scene, data):
     return dist.Normal(scene(), NOISE).log_prob(data)
 
 
-def observed(key):
-    """Make a scene and look at it."""
+def observe(key):
+    """Make a scene and a noisy observation of it."""
     blur = jnp.outer(*[jnp.array([0.25, 0.5, 0.25])] * 2)
     images = [galaxy(jax.random.key(seed)) for seed in (1, 2)]
     truth = Scene([jnp.asarray(s) for s in SPECTRA], images, blur)
     return truth, truth() + NOISE * jax.random.normal(key, (BANDS, *FRAME))
 
 
-def modeled(truth, score, data):
-    """One prior object for all images: the network is held once, and asked once for all."""
+def make_model(truth, score, data):
+    """Make the model; one prior object for all images evaluates the network once for all."""
     spectra = [jnp.ones(BANDS) for _ in SHIFTS]
     flat = Scene(spectra, [jnp.full((SIDE, SIDE), 0.3) for _ in SHIFTS], truth.blur)
-    shape = infer.ScorePrior(score, (SIDE, SIDE), pre=compressed)
+    shape = infer.ScorePrior(score, (SIDE, SIDE), pre=compress)
     leaves = {
         "spectra.*": infer.Leaf(prior=dist.LogNormal(0.0, 1.0)),
         "images.*": infer.Leaf(prior=shape, constraint=bj.Interval(0.0, 1.0)),
@@ -116,13 +116,13 @@ def modeled(truth, score, data):
 
 
 def flux(scene):
-    """Total flux of each galaxy in each band."""
+    """Compute the total flux of each galaxy in each band."""
     return jnp.stack([s * i.sum() for s, i in zip(scene.spectra, scene.images, strict=True)])
 
 
 def main() -> None:
-    truth, data = observed(jax.random.key(0))
-    model = modeled(truth, learn(jax.random.key(1)), data)
+    truth, data = observe(jax.random.key(0))
+    model = make_model(truth, learn(jax.random.key(1)), data)
     print(model.table())
     try:
         infer.start(model, infer.NUTS())
@@ -132,7 +132,7 @@ def main() -> None:
     adam = infer.MAP("constrained", optax.adam(0.05), max_steps=400)
     optimum = infer.maximize(model, adam, starts=1)
     found = infer.tree_of(model, optimum)
-    print(f"mode: fluxes off by {100 * jnp.abs(flux(found) / flux(truth) - 1).mean():.1f} %")
+    print(f"mode: mean flux error {100 * jnp.abs(flux(found) / flux(truth) - 1).mean():.1f} %")
 
     engine = infer.HMC(energy="path")
     posterior = infer.sample(

@@ -1,8 +1,8 @@
 """A Gaussian process with an algebra of kernels, whose parts are frozen and freed in turn.
 
-The kernels are small equinox modules that know nothing of what is inferred. A trend, a cycle
-that may decay and noise are fitted to synthetic data. Such sums and products of kernels are
-those of Rasmussen & Williams (2006), Gaussian Processes for Machine Learning, 5.4.3.
+The kernels are small equinox modules that know nothing about inference. A trend, a cycle that may
+decay, and noise are fitted to synthetic data. The sum and product of kernels follow Rasmussen &
+Williams (2006), Gaussian Processes for Machine Learning, 5.4.3.
 """
 
 import equinox as eqx
@@ -14,12 +14,12 @@ import optax
 
 import infer
 
-# A covariance of close points is singular to single precision.
+# The covariance of close points is singular in single precision.
 jax.config.update("jax_enable_x64", True)
 
 
 class Kernel(eqx.Module):
-    """A covariance of two points; kernels add and multiply."""
+    """A covariance of two points; kernels can be added and multiplied."""
 
     def __add__(self, other):
         return Sum(self, other)
@@ -50,7 +50,7 @@ class Periodic(Kernel):
 
 
 class Sum(Kernel):
-    """A sum of two independent curves."""
+    """The covariance of the sum of two independent curves."""
 
     left: Kernel
     right: Kernel
@@ -60,7 +60,7 @@ class Sum(Kernel):
 
 
 class Product(Kernel):
-    """A curve whose covariance is the product of two."""
+    """A curve whose covariance is the product of two others."""
 
     left: Kernel
     right: Kernel
@@ -86,7 +86,7 @@ LEAVES = {
     "**.period": infer.Leaf(dist.LogNormal(0.0, 0.1), frozen=True),
     "noise": infer.Leaf(dist.HalfNormal(1.0)),
 }
-# What is free in turn; all else is held where it was last.
+# What is free at each stage; everything else keeps its last value.
 PARTS = {
     "trend": ("kernel.left.*", "noise"),
     "cycle": ("kernel.right.**.variance", "kernel.right.**.lengthscale"),
@@ -117,16 +117,16 @@ def main() -> None:
         part = model.freeze("**", at=values).free(*selected)
         optimum = infer.maximize(part, engine, starts=2)
         values |= optimum.values
-        print(f"{name}: {len(optimum.position)} numbers moved, lp {optimum.lp:.2f}")
+        print(f"{name}: {len(optimum.position)} free coordinates, lp {optimum.lp:.2f}")
     for name, value in values.items():
         print(f"  {name} = {float(value):.2f}")
     found = infer.tree_of(part, optimum)
-    print(f"the period is as it was: {float(found.kernel.right.right.period)}")
+    print(f"the period is unchanged: {float(found.kernel.right.right.period)}")
     sweep(part, jnp.asarray(optimum.position))
 
 
 def sweep(model, position) -> None:
-    """Try other periods: a frozen value is an argument, so one program serves them all."""
+    """Try other periods: a frozen value is an argument, so all of them share one program."""
     traced = []
 
     @jax.jit

@@ -1,4 +1,4 @@
-"""A power law fitted in log space, with checks: the module knows nothing of sets or priors.
+"""A power law fitted in log space, with checks; the module knows nothing of sets or priors.
 
 Data: semi-major axis and period of the eight planets (NASA planetary fact sheet), for which
 Kepler's third law says period = axis^(3/2) in units of the Earth's.
@@ -29,7 +29,7 @@ class PowerLaw(eqx.Module):
 
 
 class Orbits(eqx.Module):
-    """A power law, and how far the logarithms scatter about it."""
+    """A power law, and the standard deviation of the logarithms about it."""
 
     law: PowerLaw
     scatter: float
@@ -47,13 +47,13 @@ LEAVES = {
 }
 
 
-def modeled(orbits):
+def make_model(orbits):
     data = {"axis": AXIS, "period": PERIOD}
     return infer.tree_model(orbits, log_likelihood, LEAVES, data=data)
 
 
 def main() -> None:
-    model = modeled(Orbits(PowerLaw(300.0, 1.0), 0.05))
+    model = make_model(Orbits(PowerLaw(300.0, 1.0), 0.05))
     print(model.table())
     for finding in infer.check(model):
         print(finding.passed, finding.question)
@@ -61,16 +61,16 @@ def main() -> None:
     orbits = infer.tree_of(model, optimum)
     print(f"mode: period = {orbits.law.amplitude:.1f} days * axis^{orbits.law.power:.4f}")
 
-    # A value that leaves its set is told as soon as the tree is used again.
+    # A value outside its set is refused as soon as the tree is used again.
     try:
-        modeled(eqx.tree_at(lambda o: o.law.power, orbits, -1.0))
+        make_model(eqx.tree_at(lambda o: o.law.power, orbits, -1.0))
     except infer.ModelError as error:
         print(error)
 
     posterior = infer.sample(model, infer.NUTS(), draws=1000, key=0, progress=False)
     power = np.asarray(posterior["posterior"]["law.power"])
     print(f"posterior: power {power.mean():.4f} ± {power.std():.4f}, Kepler's 1.5")
-    # All draws at once, in the user's own type: when would a planet at 2.77 au come round?
+    # All draws at once, in the user's own type: what would be the period of a planet at 2.77 au?
     ceres = infer.map_trees(lambda orbits: orbits.law(2.77), model, posterior)
     print(f"period at 2.77 au: {ceres.mean():.0f} ± {ceres.std():.0f} days")
 
