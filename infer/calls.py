@@ -90,7 +90,7 @@ WORDS = {
 }
 
 
-def checks_arguments(where: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def check_arguments(where: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Explain arguments that do not fit a function; the signature stays what it is.
 
     Args:
@@ -124,11 +124,11 @@ def refuse_misfit(
     Raises:
         CallError: It does not; the message names the argument, and the one that was meant.
     """
-    if said := misfit(wanted, args, named):
+    if said := explain_misfit(wanted, args, named):
         raise CallError(where, *said) from None
 
 
-def misfit(
+def explain_misfit(
     wanted: Signature, args: Sequence[Any], named: Mapping[str, Any]
 ) -> tuple[str, str] | None:
     """Say why a signature does not take some arguments, and the mend; None if it does."""
@@ -140,7 +140,7 @@ def misfit(
         takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in wanted.parameters.values())
         unknown = [] if takes_any else [name for name in named if name not in known]
         if unknown:
-            return f"it takes no argument {unknown[0]!r}", suggestion(unknown[0], known)
+            return f"it takes no argument {unknown[0]!r}", suggest_argument(unknown[0], known)
         takes = f"It takes {', '.join(known)}." if known else "It takes none."
         takes = f"It takes {', '.join(known)}, and any other name." if takes_any else takes
         if "too many positional" in str(error):
@@ -152,7 +152,7 @@ def misfit(
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
-def suggestion(word: str, known: Collection[str]) -> str:
+def suggest_argument(word: str, known: Collection[str]) -> str:
     """Say what was meant by a word, of the arguments that a call knows, or where it belongs."""
     meant = MEANT.get(word, [])
     if word in WORDS:

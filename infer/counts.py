@@ -32,7 +32,7 @@ def is_whole(number: Any) -> bool:
     return dtype is not None and np.shape(number) == () and jnp.issubdtype(dtype, jnp.integer)
 
 
-def whole(
+def as_whole(
     where: str, number: Any, least: int, *, error: type[ExplainedError] = RunError, mend: str = ""
 ) -> int:
     """Read a whole number.

@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from bijectors.joint import Joint
 
-from ..calls import checks_arguments
+from ..calls import check_arguments
 from ..errors import ModelError
 from ..models.abstract import abstract, entries
 from ..models.changes.view import describe_view
@@ -291,7 +291,7 @@ class LogDensity(Target):
                 )
 
 
-@checks_arguments("infer.log_density")
+@check_arguments("infer.log_density")
 def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
     """Make the log density of a model; its sites are found without computing anything.
 

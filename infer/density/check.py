@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..calls import checks_arguments
-from ..counts import whole
+from ..calls import check_arguments
+from ..counts import as_whole
 from ..errors import ModelError
 from ..models.inputs.names import join_names
 from ..models.model import Model
 from ..models.survey import survey
-from ..programs.native import called
+from ..programs.native import call_compiled
 from ..types import Vector
 from .base import LogDensity, log_density
 from .family import singleton
@@ -112,7 +112,7 @@ class Check:
             return Finding(self.name, self.question, False, f"{where}: {found or error}.", mend)
 
 
-@checks_arguments("infer.check")
+@check_arguments("infer.check")
 def check(model: Model, seed: int = 0) -> list[Finding]:
     """Check a model for problems that would stop or spoil a run, without raising.
 
@@ -126,7 +126,7 @@ def check(model: Model, seed: int = 0) -> list[Finding]:
     Returns:
         The findings, in order; each prints as one line.
     """
-    trial, findings = Trial(model, whole("seed", seed, 0)), []
+    trial, findings = Trial(model, as_whole("seed", seed, 0)), []
     for question in CHECKS:
         findings.append(question.answer(trial))
         if not findings[-1].passed:
@@ -174,7 +174,7 @@ def _ask_slopes(trial: Trial) -> str:
     density = trial.density
     rows = draw_directions(density, trial.seed)
     by_gradient, by_steps = jax.tree.map(
-        np.asarray, called(_slope_along, density, trial.point, rows)
+        np.asarray, call_compiled(_slope_along, density, trial.point, rows)
     )
     error = slope_tolerance(by_gradient, trial.points.log_densities[:1], STEPS)
     fits = (np.abs(by_steps - by_gradient[:, None]) <= error).any(1)
@@ -219,7 +219,7 @@ def _ask_data(trial: Trial) -> str:
 def _ask_used(trial: Trial) -> str:
     """Raise if a site without a prior is in no term, so that it may be anywhere in its set."""
     density = LogDensity(trial.model, trial.density.sites, jacobian=False)
-    gradients = called(_evaluate_gradients, density, trial.points.positions)
+    gradients = call_compiled(_evaluate_gradients, density, trial.points.positions)
     moved: np.ndarray = np.any(np.asarray(gradients) != 0, axis=0)
     begin = 0
     for site in density.latent:

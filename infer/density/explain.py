@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..calls import checks_arguments
-from ..counts import whole
+from ..calls import check_arguments
+from ..counts import as_whole
 from ..errors import ModelError
 from ..models.model import Model
 from ..types import Vector
@@ -18,7 +18,7 @@ from .family import singleton
 from .start import search
 
 
-@checks_arguments("infer.explain")
+@check_arguments("infer.explain")
 def explain(
     model: Model, at: Any = "uniform", *, jacobian: bool = True, seed: int = 0
 ) -> Explanation:
@@ -38,7 +38,7 @@ def explain(
     Raises:
         ModelError: The model cannot be used, or the values do not fit it.
     """
-    seed = whole("seed", seed, 0)
+    seed = as_whole("seed", seed, 0)
     density = log_density(model, jacobian=jacobian)
     return explain_at(density, _read_point(density, at, seed))
 

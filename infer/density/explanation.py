@@ -11,7 +11,7 @@ from jaxtyping import Array
 from bijectors.base import Shape
 
 from ..models.abstract import account_of
-from ..programs.native import called
+from ..programs.native import call_compiled
 from ..types import Vector
 from .base import LogDensity
 from .differentiating import naming_looping_term
@@ -89,13 +89,13 @@ def explain_at(density: LogDensity, position: Vector) -> Explanation:
     """Evaluate every term of a log density at a flat vector, with its gradient."""
     position = jnp.asarray(position)
     roles = _list_roles(density)
-    rows, log_dets, log_det, values, slopes = called(_evaluate, density, position)
+    rows, log_dets, log_det, values, slopes = call_compiled(_evaluate, density, position)
     lines = []
     for i, (name, role) in enumerate(roles.items()):
         slope = _GradientSummary(slopes.norm[i], slopes.place[i])
         if slope.place >= 0:
             # A term that is not finite can spoil the gradients of others in the same pullback.
-            slope = called(_summarize_gradient_of, density, position, static=(i,))
+            slope = call_compiled(_summarize_gradient_of, density, position, static=(i,))
         lines.append(_make_line(density, name, role, rows.get(name), log_dets.get(name), slope))
     whole = _GradientSummary(slopes.norm[-1], slopes.place[-1])
     # A compiled program returns names in alphabetical order.

@@ -11,7 +11,7 @@ from bijectors.base import Image
 from ..models.priors.centering import FAMILIES
 from ..models.priors.prior import strip_axes
 from ..models.protocol.site import Declaration
-from ..programs.garbage import uncollected
+from ..programs.garbage import pause_collection
 from ..types import ProgramSignature, Vector, signature_of
 from .base import LogDensity
 from .readers import FlatReader
@@ -42,7 +42,7 @@ def find_funnel_sites(density: LogDensity) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-@uncollected()
+@pause_collection()
 def _find_funnel_sites(kind: ProgramSignature) -> tuple[str, ...]:
     density: LogDensity = kind.outline()
     traced, names = jax.make_jaxpr(_record_scales, return_shape=True)(

@@ -6,7 +6,7 @@ from jaxtyping import Array
 
 from ..errors import ModelError
 from ..models.protocol.site import Site
-from ..programs.native import called
+from ..programs.native import call_compiled
 from ..target import NormalPrior, Target
 
 # Priors that may be normal in the flat vector, depending on how sites depend on each other.
@@ -28,7 +28,7 @@ def normal_prior(target: Target) -> NormalPrior:
         ModelError: It is not quadratic, for example because a variance depends on another site.
     """
     points = np.random.default_rng(0).normal(size=(3, target.size))
-    slopes, curvatures = called(_differentiate, target, np.zeros(target.size), points)
+    slopes, curvatures = call_compiled(_differentiate, target, np.zeros(target.size), points)
     curvatures = np.asarray(curvatures, np.float64)
     tolerance = np.sqrt(np.finfo(slopes.dtype).eps) * np.abs(curvatures).max()
     if not np.abs(np.diff(curvatures, axis=0)).max() <= tolerance:

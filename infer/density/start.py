@@ -17,7 +17,7 @@ from ..models.inputs.names import join_names
 from ..models.readers import Values
 from ..numerics import threefry
 from ..numerics.keys import wrap_key
-from ..programs.native import Program, called, program
+from ..programs.native import Program, call_compiled, compile_program
 from ..programs.slices import call_in_slices
 from ..target import Components
 from .base import LogDensity
@@ -139,7 +139,7 @@ def _flatten_initial(density: LogDensity) -> np.ndarray:
     initial = density.model.initial_values()
     values = {site.name: initial[site.name] for site in density.latent}
     try:
-        made, _ = program(flatten_values, (), (density, values), "fast_compile")
+        made, _ = compile_program(flatten_values, (), (density, values), "fast_compile")
     except BijectorError:
         return np.full(density.size, np.nan)
     assert isinstance(made, Program)
@@ -196,7 +196,7 @@ def evaluate(density: LogDensity, positions: np.ndarray) -> Points:
 
 def _evaluate_lanes(family: Family, positions: np.ndarray) -> Points:
     own = family.rows(_members_of_lanes(family, len(positions)))
-    here = called(_evaluate, family.shared, own, np.asarray(positions))
+    here = call_compiled(_evaluate, family.shared, own, np.asarray(positions))
     return Points(np.asarray(positions), *map(np.asarray, here))
 
 
@@ -217,7 +217,7 @@ def _propose(family: Family, key: np.ndarray, attempts: range, lanes: int, how: 
     with jax.threefry_partitionable(True):
         if how == "prior":
             own = family.rows(_members_of_lanes(family, lanes))
-            positions = np.asarray(called(_draw_priors, family.shared, own, keys))
+            positions = np.asarray(call_compiled(_draw_priors, family.shared, own, keys))
         else:
             positions = _draw_uniform(keys, family.shared.size)
         return _evaluate_attempts(family, key, positions)
@@ -228,7 +228,7 @@ def _evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) -
     own = family.rows(_members_of_lanes(family, positions.shape[1]))
     arguments = (family.shared, own, key, positions)
     with jax.threefry_partitionable(True):
-        made, _ = program(_evaluate_in_turn, (), arguments, "fast_compile")
+        made, _ = compile_program(_evaluate_in_turn, (), arguments, "fast_compile")
         assert isinstance(made, Program)
         return Points(positions, *map(np.asarray, made.call(*arguments)))
 

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..counts import whole
+from ..counts import as_whole
 from ..density.base import LogDensity
 from ..density.family import singleton
 from ..engines.base import Draws
 from ..models.html import html_table, rounded
 from ..numerics.keys import make_key
 from ..numerics.normal import Normal, unpack
-from ..programs.native import Program, prepare, program
+from ..programs.native import Program, compile_program, prepare
 from ..run.run import Run
 from .arviz import describe_run, make_arviz
 from .values import constrain_all
@@ -72,8 +72,8 @@ class Approximation:
 
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""
-        draws, root = whole("draws", draws, 1), make_key(key)
-        made, _ = program(_draw, (draws,), (self.normal, root), "fast_compile")
+        draws, root = as_whole("draws", draws, 1), make_key(key)
+        made, _ = compile_program(_draw, (draws,), (self.normal, root), "fast_compile")
         assert isinstance(made, Program)
         return np.asarray(made.call(self.normal, root))
 
@@ -106,7 +106,7 @@ class Approximation:
         if not self.density.has_value:
             return float("nan")
         positions = self.positions(TRUST_DRAWS, key=1)
-        made, _ = program(_log_densities, (), (self.density, positions), "fast_compile")
+        made, _ = compile_program(_log_densities, (), (self.density, positions), "fast_compile")
         assert isinstance(made, Program)
         log_densities = np.asarray(made.call(self.density, positions))
         rounding = np.finfo(log_densities.dtype).eps * np.abs(log_densities)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..calls import checks_arguments
-from ..counts import whole
+from ..calls import check_arguments
+from ..counts import as_whole
 from ..density.base import LogDensity
 from ..density.chain_starts import Starts
 from ..density.family import Family
@@ -22,7 +22,7 @@ from ..errors import RunError
 from ..models.changes.observe import Observe
 from ..models.model import Model
 from ..numerics.keys import make_key
-from ..programs.native import called
+from ..programs.native import call_compiled
 from ..programs.slices import call_in_slices
 from ..run.run import Run
 from ..run.start import start
@@ -56,7 +56,7 @@ class _Ranked(NamedTuple):
     frozen_priors: dict[str, Any]
 
 
-@checks_arguments("infer.calibrate")
+@check_arguments("infer.calibrate")
 def calibrate(
     model: Model,
     engine: Engine | None = None,
@@ -118,8 +118,8 @@ def calibrate(
     engine = NUTS() if engine is None else engine
     refuse_unless_sampler(engine)
     numbers = {"simulations": simulations, "draws": draws, "chains": chains}
-    simulations, draws, chains = (whole(name, number, 1) for name, number in numbers.items())
-    thin = None if thin is None else whole("thin", thin, 1)
+    simulations, draws, chains = (as_whole(name, number, 1) for name, number in numbers.items())
+    thin = None if thin is None else as_whole("thin", thin, 1)
     if draws % chains:
         raise RunError(
             "chains",
@@ -173,7 +173,9 @@ def _simulate(
 def _flatten_truths(family: Family, values: dict[str, np.ndarray]) -> np.ndarray:
     """Map the values of each simulation to its flat vector, shape (simulations, size)."""
     each = [{name: a[i] for name, a in values.items()} for i in range(family.count)]
-    return np.stack([called(flatten_values, family.member(i), own) for i, own in enumerate(each)])
+    return np.stack(
+        [call_compiled(flatten_values, family.member(i), own) for i, own in enumerate(each)]
+    )
 
 
 def _refuse_frozen(family: Family, positions: np.ndarray) -> None:
@@ -200,7 +202,9 @@ def _stack_evaluations(family: Family, positions: np.ndarray) -> dict[str, np.nd
 
 def _evaluate(density: LogDensity, positions: np.ndarray) -> _Ranked:
     """Compute all that is ranked at positions of shape (rows, size), in slices of one length."""
-    joined = call_in_slices(lambda own: called(_compute_ranked, density, own), positions, SLICE)
+    joined = call_in_slices(
+        lambda own: call_compiled(_compute_ranked, density, own), positions, SLICE
+    )
     parts = [split_complex(name, value) for name, value in joined.quantities.items()]
     return _Ranked({name: a for part in parts for name, a in part.items()}, joined.frozen_priors)
 

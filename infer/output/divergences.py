@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..calls import checks_arguments
+from ..calls import check_arguments
 from ..density.base import LogDensity
 from ..engines.base import Engine, State, Tuning
 from ..errors import RunError
 from ..numerics.keys import wrap_key
-from ..programs.native import called
+from ..programs.native import call_compiled
 from ..run.loop import SAMPLING
 from ..run.run import Run
 from ..target import Target
@@ -77,7 +77,7 @@ class Divergences:
         )
 
 
-@checks_arguments("infer.explain_divergences")
+@check_arguments("infer.explain_divergences")
 def explain_divergences(run: Any, most: int = 20) -> Divergences:
     """Repeat divergent transitions to find where they started and ended.
 
@@ -128,7 +128,9 @@ def _find_ends(run: Run, chosen: np.ndarray, starts: np.ndarray) -> np.ndarray:
     keys = np.concatenate([group.keys for group in run.groups])[chosen[:, 0]]
     with jax.threefry_partitionable(True):
         each = (jnp.asarray(keys), jnp.asarray(chosen[:, 1], jnp.uint32), jnp.asarray(starts))
-        return np.asarray(called(_follow, run.density, run.tuning, *each, static=(run.engine,)))
+        return np.asarray(
+            call_compiled(_follow, run.density, run.tuning, *each, static=(run.engine,))
+        )
 
 
 def _follow(

@@ -11,7 +11,7 @@ from ..density.base import LogDensity
 from ..engines.base import Draws
 from ..models.html import html_table, rounded
 from ..numerics.trace import list_recorded_steps
-from ..programs.native import called
+from ..programs.native import call_compiled
 from ..run.run import Run
 from .ends import Ends, examine_ends
 from .values import constrain_all
@@ -111,7 +111,7 @@ def read_optima(run: Run) -> list[Optimum]:
     draws = run.draws()
     traces = [
         _read_trace(trace, int(count))
-        for state in (group.state.unpacked() for group in run.groups)
+        for state in (group.state.unpack() for group in run.groups)
         for trace, count in zip(state.trace, state.n_steps, strict=True)
     ]
     chains = run.chains // run.family.count
@@ -166,7 +166,7 @@ def _evaluate_on_all_rows(
     """Evaluate on all rows of the data, if the search saw minibatches."""
     if "minibatch" not in density.offers or not density.has_value:
         return found
-    return np.asarray(called(_map_density, density, positions))
+    return np.asarray(call_compiled(_map_density, density, positions))
 
 
 def _map_density(density: LogDensity, positions: Array | np.ndarray) -> Array:

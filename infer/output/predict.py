@@ -8,8 +8,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array
 
-from ..calls import checks_arguments
-from ..counts import whole
+from ..calls import check_arguments
+from ..counts import as_whole
 from ..density.gathers import check_program
 from ..errors import ModelError
 from ..models.inputs.data import leaf_names
@@ -23,7 +23,7 @@ from ..models.protocol.site import Dims
 from ..models.readers import Predictions
 from ..models.survey import refuse_unless_model
 from ..numerics.keys import make_key, read_key_data, wrap_key
-from ..programs.native import called
+from ..programs.native import call_compiled
 from ..programs.slices import call_in_slices, choose_rows
 from .arviz import SET, make_dataset
 from .trees import read_chains_and_draws, read_values
@@ -41,7 +41,7 @@ class Simulated(NamedTuple):
     observed: dict[str, Any]
 
 
-@checks_arguments("infer.predict")
+@check_arguments("infer.predict")
 def predict(
     model: Model | Sequence[Model],
     posterior: Any,
@@ -127,7 +127,7 @@ def _join_predictions(each: list[_Prediction], sets: tuple[str, ...]) -> dict[st
     return groups
 
 
-@checks_arguments("infer.sample_prior")
+@check_arguments("infer.sample_prior")
 def sample_prior(model: Model, draws: int = 1000, *, key: int | Array = 0) -> Any:
     """Draw from the prior, with predictions of the observations.
 
@@ -172,13 +172,13 @@ def simulate(
 ) -> tuple[Simulated, Account]:
     """Run a model once for each row of values, a slice at a time."""
     refuse_unless_model(model)
-    draws = whole("draws", draws, 1)
+    draws = as_whole("draws", draws, 1)
     root = read_key_data(key)
     account, numbers = _run_abstractly(model, values, root)
     observed: dict[str, Any] = {}
 
     def call(rows: tuple[Arrays, np.ndarray]) -> Simulated:
-        made = called(_run_all, model, rows[0], root, rows[1])
+        made = call_compiled(_run_all, model, rows[0], root, rows[1])
         # Observed data are the same for all rows.
         observed.update(made.observed)
         return made._replace(observed={})

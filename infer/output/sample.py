@@ -5,8 +5,8 @@ from typing import Any, overload
 
 from jaxtyping import Array
 
-from ..calls import checks_arguments
-from ..counts import is_whole, whole
+from ..calls import check_arguments
+from ..counts import as_whole, is_whole
 from ..density.chain_starts import Starts, count_chains, read_starts
 from ..density.family import make_family
 from ..engines.advi import ADVI
@@ -31,7 +31,7 @@ from .verdict import Verdict, judge_run
 SEARCHES = 16
 
 
-@checks_arguments("infer.sample")
+@check_arguments("infer.sample")
 def sample(
     model: Model | Sequence[Model],
     engine: Engine | None = None,
@@ -95,7 +95,7 @@ def sample(
         RunError: The draws could not be converted to a result; its `run` keeps them.
         KeyboardInterrupt: Interrupted before every chain had a draw.
     """
-    draws = whole("draws", draws, 1)
+    draws = as_whole("draws", draws, 1)
     refuse_unless_sampler(engine)
     run = start(
         model, engine, chains=chains, warmup=warmup, starts=starts, tuning=tuning, key=key,
@@ -172,7 +172,7 @@ def maximize(
     model: Sequence[Model], engine: MAP | None = ..., *,
     starts: int | Starts = ..., key: int | Array = ..., threads: int | None = ...,
 ) -> list[Optimum]: ...  # fmt: skip
-@checks_arguments("infer.maximize")
+@check_arguments("infer.maximize")
 def maximize(
     model: Model | Sequence[Model],
     engine: MAP | None = None,
@@ -221,7 +221,7 @@ def _read_searches(model: Any, engine: MAP, starts: Any) -> tuple[int, Any]:
     """Return the number of searches, and where each one starts."""
     density = make_family(model, jacobian=engine.needs.jacobian).member(0)
     if is_whole(starts) or isinstance(starts, bool | float):
-        count = whole("starts", starts, 1)
+        count = as_whole("starts", starts, 1)
         own = {site.name for site in density.latent} <= density.model.initial_values().keys()
         return count, ["initial", *["uniform"] * (count - 1)] if own else "uniform"
     starts = read_starts(starts)
@@ -247,7 +247,7 @@ def fit(
     model: Sequence[Model], engine: ADVI | None = ..., *, starts: Starts = ...,
     epochs: int | None = ..., key: int | Array = ..., progress: bool | None = ...,
 ) -> list[Approximation]: ...  # fmt: skip
-@checks_arguments("infer.fit")
+@check_arguments("infer.fit")
 def fit(
     model: Model | Sequence[Model],
     engine: ADVI | None = None,
@@ -277,7 +277,7 @@ def fit(
     """
     engine = ADVI() if engine is None else engine
     _refuse_other_engines(engine, ADVI, "fit")
-    epochs = None if epochs is None else whole("epochs", epochs, 0)
+    epochs = None if epochs is None else as_whole("epochs", epochs, 0)
     run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)
     # While XLA is still compiling the loop.
     prepare_findings(run.density)

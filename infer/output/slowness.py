@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..calls import checks_arguments
+from ..calls import check_arguments
 from ..density.base import LogDensity
 from ..engines.base import Engine
-from ..programs.native import Program, Refusal, program
+from ..programs.native import Program, Refusal, compile_program
 from ..run.run import Run
 from ..types import Vector
 from .origin import find_run
@@ -95,7 +95,7 @@ class Slowness:
         return "\n".join(lines)
 
 
-@checks_arguments("infer.why_slow")
+@check_arguments("infer.why_slow")
 def why_slow(run: Any) -> Slowness:
     """Report where the time of a run went; times the gradient, which takes a fifth of a second.
 
@@ -139,9 +139,9 @@ def _time_gradient(run: Run, position: np.ndarray) -> float:
     count = 100
     while True:
         arguments = (run.density, position, np.int32(count))
-        made, _ = program(_repeat_gradient, (), arguments, run.plan.form)
+        made, _ = compile_program(_repeat_gradient, (), arguments, run.plan.form)
         if isinstance(made, Refusal):
-            made, _ = program(_repeat_gradient, (), arguments, "kernels")
+            made, _ = compile_program(_repeat_gradient, (), arguments, "kernels")
         assert isinstance(made, Program)
         jax.block_until_ready(made.call(*arguments))
         began = time.perf_counter()

@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from ..density.base import LogDensity
 from ..models.inputs.names import join_names
-from ..programs.native import Program, prepare, program
+from ..programs.native import Program, compile_program, prepare
 from ..programs.slices import call_in_slices
 
 # Points evaluated by one call of the program.
@@ -62,7 +62,7 @@ class Probe(NamedTuple):
         """Compute values, shape (n,), and gradients, shape (n, size), at points of that shape."""
 
         def call(rows: np.ndarray) -> tuple[Array, Array]:
-            made, _ = program(_evaluate_in_turn, (), (self.density, rows), "fast_compile")
+            made, _ = compile_program(_evaluate_in_turn, (), (self.density, rows), "fast_compile")
             assert isinstance(made, Program)
             return made.call(self.density, rows)
 

@@ -7,16 +7,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..calls import checks_arguments
+from ..calls import check_arguments
 from ..errors import ModelError
 from ..models.model import Model
 from ..models.survey import refuse_unless_model
-from ..programs.recalled import recalled
+from ..programs.by_text import compile_by_text
 from ..programs.slices import call_in_slices, choose_rows
 from .optimum import Optimum
 
 
-@checks_arguments("infer.tree_of")
+@check_arguments("infer.tree_of")
 def tree_of(model: Model, result: Any) -> Any:
     """Put a result into a tree of the type that the model was made from.
 
@@ -36,7 +36,7 @@ def tree_of(model: Model, result: Any) -> Any:
     return model.tree(read_values(result))
 
 
-@checks_arguments("infer.map_trees")
+@check_arguments("infer.map_trees")
 def map_trees(function: Callable[[Any], Any], model: Model, posterior: Any) -> Any:
     """Call a function on the tree of each draw, by `vmap` over slices of the draws.
 
@@ -65,7 +65,7 @@ def map_trees(function: Callable[[Any], Any], model: Model, posterior: Any) -> A
     count = prod(lead)
     rows = min(choose_rows(_count_numbers(one, model, flat)), count)
     blank = {name: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype) for name, a in flat.items()}
-    call = recalled(jax.vmap(one, (None, 0)), model, blank)
+    call = compile_by_text(jax.vmap(one, (None, 0)), model, blank)
     results = call_in_slices(lambda own: call(model, own), flat, rows)
     return jax.tree.map(lambda a: a.reshape(lead + a.shape[1:]), results)
 

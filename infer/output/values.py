@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..density.base import LogDensity
-from ..programs.native import Program, prepare, program
+from ..programs.native import Program, compile_program, prepare
 from ..programs.slices import call_in_slices, choose_rows
 
 
@@ -28,7 +28,7 @@ def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.nd
     # Slices have a fixed size, so that another number of draws compiles nothing.
     rows = choose_rows(size)
     blank = np.zeros((rows, size), flat.dtype)
-    made, _ = program(_constrain, (), (density, blank), "kernels")
+    made, _ = compile_program(_constrain, (), (density, blank), "kernels")
     assert isinstance(made, Program)
     names = [site.name for site in density.sites if site.role in ("latent", "derived")]
 
@@ -47,7 +47,7 @@ def _constrain(density: LogDensity, positions: Array) -> dict[str, Array]:
 
 def compute_observed(density: LogDensity) -> dict[str, np.ndarray]:
     """Return the observed data of a model, by name, on the host."""
-    made, _ = program(_observe, (), (density,), "kernels")
+    made, _ = compile_program(_observe, (), (density,), "kernels")
     assert isinstance(made, Program)
     return {name: np.asarray(a) for name, a in made.call(density).items()}
 

@@ -8,7 +8,7 @@ import arviz as az
 import numpy as np
 import xarray
 
-from ..calls import checks_arguments
+from ..calls import check_arguments
 from ..density.base import LogDensity
 from ..engines.base import Engine
 from ..numerics.agreement import split_rhat
@@ -54,7 +54,7 @@ class Verdict:
         return "\n".join(self.findings) or "no problems found"
 
 
-@checks_arguments("infer.verdict")
+@check_arguments("infer.verdict")
 def verdict(run: Any) -> Verdict:
     """Judge the draws of a run; `sample` warns of the same problems.
 

@@ -42,7 +42,7 @@ LAPACK = {
 }
 
 
-def in_parts(equation: JaxprEqn) -> Callable[..., Any] | None:
+def split_batch(equation: JaxprEqn) -> Callable[..., Any] | None:
     """Return what does the same in batches that are small enough; None if this one is."""
     if equation.primitive.name not in LAPACK:
         return None
@@ -53,10 +53,10 @@ def in_parts(equation: JaxprEqn) -> Callable[..., Any] | None:
     together = max(1, (LARGEST_WORK - 1) // (WORK_PER_PRODUCT * max(side, 1) ** 3))
     if prod(lead) <= together:
         return None
-    return partial(_mapped, equation, lead, together)
+    return partial(_map_in_parts, equation, lead, together)
 
 
-def _mapped(equation: JaxprEqn, lead: tuple[int, ...], together: int, *operands: Any) -> Any:
+def _map_in_parts(equation: JaxprEqn, lead: tuple[int, ...], together: int, *operands: Any) -> Any:
     """Call LAPACK for so many matrices at a time, of operands with leading axes `lead`."""
     flat = [a.reshape(-1, *a.shape[len(lead) :]) for a in operands]
     one = lambda own: equation.primitive.bind(*own, **equation.params)  # noqa: E731

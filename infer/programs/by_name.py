@@ -70,7 +70,7 @@ NAMES = {"Pure": "pure_callback", "IO": "io_callback"}
 
 
 @contextmanager
-def by_name() -> Iterator[None]:
+def name_errors() -> Iterator[None]:
     """Trace a model's program; name what JAX cannot differentiate or batch.
 
     Raises:
@@ -94,7 +94,7 @@ def by_name() -> Iterator[None]:
         raise
 
 
-def refused(error: Exception) -> str:
+def explain_refusal(error: Exception) -> str:
     """Say in plain words why XLA refuses the native form; its own words go to the log."""
     _log.debug("XLA refuses the native form: %s", error)
     if said := re.search(r"Unhandled opcode .*: ([\w-]+)", str(error)):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def pause_collection() -> Iterator[None]:
     """Collect no garbage inside the block, nor let another thread do so.
 
     Tracing makes many objects, of which few are garbage and none is large; what they set off are

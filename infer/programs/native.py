@@ -13,10 +13,10 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Bool
 
 from ..types import signature_of
-from .by_name import by_name, refused
+from .by_name import explain_refusal, name_errors
 from .forked import refuse_if_forked
-from .garbage import uncollected
-from .rewrite import Survey, rewritten, survey, unwaiting, work
+from .garbage import pause_collection
+from .rewrite import Survey, count_work, rewrite_as_loops, split_batches, survey
 
 # How a program is compiled: as one native function, on a CPU; as XLA does, kernel by kernel; or, of
 # one that is called a few times, as is soonest done.
@@ -92,13 +92,13 @@ def prepare(
     key = _key(function, static, arguments, form)
     if key in _kept:
         return
-    compiling = _traced(partial(function, *static), arguments, form)
+    compiling = _trace(partial(function, *static), arguments, form)
     other = ThreadPoolExecutor(1)
     _keep(key, other.submit(compiling))
     other.shutdown(wait=False)
 
 
-def program(
+def compile_program(
     function: Callable[..., Any], static: tuple[Hashable, ...], arguments: tuple[Any, ...],
     form: Form,
 ) -> tuple[Program | Refusal, bool]:  # fmt: skip
@@ -118,13 +118,15 @@ def program(
     kept = _kept.get(key)
     new = kept is None or isinstance(kept, Future)
     if kept is None:
-        kept = _awaited(_traced(partial(function, *static), arguments, form))
-    made = _awaited(kept.result) if isinstance(kept, Future) else kept
+        kept = _wait_for(_trace(partial(function, *static), arguments, form))
+    made = _wait_for(kept.result) if isinstance(kept, Future) else kept
     _keep(key, made)
     return made, new
 
 
-def called(function: Callable[..., Any], *arguments: Any, static: tuple[Hashable, ...] = ()) -> Any:
+def call_compiled(
+    function: Callable[..., Any], *arguments: Any, static: tuple[Hashable, ...] = ()
+) -> Any:
     """Call `function(*static, *arguments)`, compiled kernel by kernel.
 
     Args:
@@ -132,7 +134,7 @@ def called(function: Callable[..., Any], *arguments: Any, static: tuple[Hashable
         arguments: Pytrees of arrays.
         static: Leading arguments that it is compiled for.
     """
-    made, _ = program(function, static, arguments, "kernels")
+    made, _ = compile_program(function, static, arguments, "kernels")
     assert isinstance(made, Program)
     return made.call(*arguments)
 
@@ -145,7 +147,7 @@ def _keep(key: Hashable, made: Made | Future[Made]) -> None:
         _kept.popitem(last=False)
 
 
-def _awaited(finish: Callable[[], Made]) -> Made:
+def _wait_for(finish: Callable[[], Made]) -> Made:
     began = time.perf_counter()
     made = finish()
     seconds = time.perf_counter() - began
@@ -159,14 +161,14 @@ def _key(
     return function, static, signature_of(arguments), form
 
 
-@uncollected()
-def _traced(
+@pause_collection()
+def _trace(
     function: Callable[..., Any], arguments: tuple[Any, ...], form: Form
 ) -> Callable[[], Made]:
     """Trace and lower a program in this thread; what is returned compiles it, in any."""
     began = time.perf_counter()
     # Bits must not depend on how the user's own programs draw theirs.
-    with jax.threefry_partitionable(True), by_name():
+    with jax.threefry_partitionable(True), name_errors():
         program = jax.jit(function).trace(*arguments)
         found = survey(program.jaxpr)
         if form == "native" and found.missing:
@@ -174,48 +176,48 @@ def _traced(
             return lambda: Refusal(why, found.lapack)
         native = form == "native" or form == "fast_compile" and _is_cheap(program, found)
         if native:
-            lowered = _natively(program).lower(*arguments)
+            lowered = _lower_as_native(program).lower(*arguments)
         else:
-            lowered = _kernels(program, found, arguments)
+            lowered = _lower_as_kernels(program, found, arguments)
     seconds = time.perf_counter() - began
 
-    def kernels() -> Program:
-        own = _kernels(program, found, arguments) if native else lowered
+    def compile_kernels() -> Program:
+        own = _lower_as_kernels(program, found, arguments) if native else lowered
         options = TRANSFORM_OPTIONS if found.transforms and _on_cpu() else None
         return Program(own.compile(options), False, (), found.lapack, seconds, 0.0)
 
-    def compiled() -> Made:
+    def compile_form() -> Made:
         if not native:
-            return kernels()
+            return compile_kernels()
         try:
-            call = _compiled(lowered, form)
+            call = _compile_native(lowered, form)
         except jax.errors.JaxRuntimeError as error:
-            refusal = Refusal(refused(error), found.lapack)
-            return refusal if form == "native" else kernels()
+            refusal = Refusal(explain_refusal(error), found.lapack)
+            return refusal if form == "native" else compile_kernels()
         return Program(call, True, found.rewritten, found.lapack, seconds, 0.0)
 
-    return compiled
+    return compile_form
 
 
 def _is_cheap(program: jax.stages.Traced, found: Survey) -> bool:
     """Tell whether a program may be compiled in a hurry, for how little it has to do."""
-    return _on_cpu() and not found.missing and work(program.jaxpr) <= FAST_COMPILE_WORK
+    return _on_cpu() and not found.missing and count_work(program.jaxpr) <= FAST_COMPILE_WORK
 
 
 def _on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def _kernels(
+def _lower_as_kernels(
     program: jax.stages.Traced, found: Survey, arguments: tuple[Any, ...]
 ) -> jax.stages.Lowered:
     """Lower a program as it was traced, unless it might wait for XLA's threads for good."""
     if found.waiting and _on_cpu():
-        return jax.jit(unwaiting(program)).lower(*arguments)
+        return jax.jit(split_batches(program)).lower(*arguments)
     return program.lower()
 
 
-def _compiled(lowered: jax.stages.Lowered, form: Form) -> Callable[..., Any]:
+def _compile_native(lowered: jax.stages.Lowered, form: Form) -> Callable[..., Any]:
     options = FAST_COMPILE_OPTIONS if form == "fast_compile" else NATIVE_OPTIONS
     try:
         made = lowered.compile(compiler_options=dict(options))
@@ -227,30 +229,30 @@ def _compiled(lowered: jax.stages.Lowered, form: Form) -> Callable[..., Any]:
     return lambda *arguments: made(*arguments)[0]
 
 
-def _natively(program: jax.stages.Traced) -> jax.stages.Wrapped:
+def _lower_as_native(program: jax.stages.Traced) -> jax.stages.Wrapped:
     """Mark the call of a program, so that XLA compiles its loop whole.
 
     XLA's CPU runtime otherwise dispatches every small kernel of a loop body by itself,
     which costs more than the kernels of a small model.
     """
-    function = rewritten(program)
+    function = rewrite_as_loops(program)
 
     # jaxlib 0.10 aborts the process where XLA finds an argument of such a call dead, so something
     # of each is returned, and thrown away by the caller: JAX itself would drop it here. All in
     # one array, since each array that is returned costs microseconds.
-    def alive(*arguments: Any) -> Any:
-        touched = [_touched(leaf) for leaf in jax.tree.leaves(arguments)]
+    def keep_alive(*arguments: Any) -> Any:
+        touched = [_touch(leaf) for leaf in jax.tree.leaves(arguments)]
         return function(*arguments), jnp.concatenate(touched) if touched else ()
 
-    inner = jax.jit(alive)
+    inner = jax.jit(keep_alive)
 
-    def called(*arguments: Any) -> Any:
+    def call_marked(*arguments: Any) -> Any:
         with set_xla_metadata(xla_cpu_small_call="true", inlineable="false"):
             return inner(*arguments)
 
-    return jax.jit(called)
+    return jax.jit(call_marked)
 
 
-def _touched(leaf: Array) -> Bool[Array, "one"]:
+def _touch(leaf: Array) -> Bool[Array, "one"]:
     is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return (jax.random.key_data(leaf) if is_key else leaf).reshape(-1)[:1] != 0

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from ..numerics.matrices import cholesky_in_loop, product_in_loop, triangular_solve_in_loop
 from ..numerics.scatter import scatter_in_loop
-from .batches import LAPACK, in_parts
+from .batches import LAPACK, split_batch
 
 # Larger ones lose more in these loops than the native form wins.
 LARGEST_MATRIX = 128
@@ -75,59 +75,59 @@ def survey(program: Any) -> Survey:
     """Find what is to be rewritten in a jaxpr, and what stands in the way of a native form."""
     loops, others, waiting = set(), set(), False
     for equation in _equations(program):
-        (loops if _loop(equation) else others).add(equation.primitive.name)
-        others |= {sealed.primitive.name for sealed in _sealed(equation)}
-        waiting = waiting or in_parts(equation) is not None
+        (loops if _choose_loop(equation) else others).add(equation.primitive.name)
+        others |= {sealed.primitive.name for sealed in _sealed_equations(equation)}
+        waiting = waiting or split_batch(equation) is not None
     missing = others & (LAPACK.keys() | NEITHER_NATIVE)
     lapack = bool((loops | others) & LAPACK.keys())
     return Survey(tuple(sorted(loops)), tuple(sorted(missing)), lapack, waiting, "fft" in others)
 
 
-def work(program: Any) -> float:
+def count_work(program: Any) -> float:
     """Count the numbers that a jaxpr computes, each of them as often as its loops say.
 
     A sum of products counts by its products, and a loop that ends by a condition is endless.
     """
     jaxpr = getattr(program, "jaxpr", program)
-    return sum((_work_of(equation) for equation in jaxpr.eqns), 0.0)
+    return sum((_count_work_of(equation) for equation in jaxpr.eqns), 0.0)
 
 
-def _work_of(equation: JaxprEqn) -> float:
+def _count_work_of(equation: JaxprEqn) -> float:
     if equation.primitive.name == "while":
         return inf
-    if inner := _inner(equation):
-        return equation.params.get("length", 1) * sum(map(work, inner), 0.0)
+    if inner := _inner_programs(equation):
+        return equation.params.get("length", 1) * sum(map(count_work, inner), 0.0)
     results = sum(prod(getattr(result.aval, "shape", ())) for result in equation.outvars)
-    return float(results * _terms(equation))
+    return float(results * _count_terms(equation))
 
 
-def _terms(equation: JaxprEqn) -> int:
+def _count_terms(equation: JaxprEqn) -> int:
     """Count the products that make up each number."""
     name = equation.primitive.name
     if name == "dot_general":
         (summed, _), _ = equation.params["dimension_numbers"]
-        return prod(_kinds(equation)[0].shape[axis] for axis in summed)
-    return _kinds(equation)[0].shape[-1] if name in LAPACK else 1
+        return prod(_operand_types(equation)[0].shape[axis] for axis in summed)
+    return _operand_types(equation)[0].shape[-1] if name in LAPACK else 1
 
 
-def rewritten(traced: jax.stages.Traced) -> Callable[..., Any]:
+def rewrite_as_loops(traced: jax.stages.Traced) -> Callable[..., Any]:
     """Return a function that computes what was traced, with loops for what the table knows."""
-    return _again(traced, _loop)
+    return _replay(traced, _choose_loop)
 
 
-def unwaiting(traced: jax.stages.Traced) -> Callable[..., Any]:
+def split_batches(traced: jax.stages.Traced) -> Callable[..., Any]:
     """Return a function that computes what was traced, and waits for no thread of XLA."""
-    return _again(traced, in_parts)
+    return _replay(traced, split_batch)
 
 
-def _again(traced: jax.stages.Traced, rule: Rewrite) -> Callable[..., Any]:
+def _replay(traced: jax.stages.Traced, rule: Rewrite) -> Callable[..., Any]:
     structure = jax.tree.structure(traced.out_info)
 
-    def again(*arguments: Any) -> Any:
+    def replay(*arguments: Any) -> Any:
         outputs = _evaluate(traced.jaxpr, jax.tree.leaves(arguments), rule)
         return jax.tree.unflatten(structure, outputs)
 
-    return again
+    return replay
 
 
 def _evaluate(program: Any, arguments: Sequence[Any], rule: Rewrite) -> list[Any]:
@@ -151,17 +151,17 @@ def _apply(equation: JaxprEqn, operands: list[Any], rule: Rewrite) -> Sequence[A
     if _is_call(equation):
         return _evaluate(params[CALLS[name]], operands, rule)
     if name == "custom_linear_solve":
-        return _evaluate(params["jaxprs"].solve, _of_solve(params, operands), rule)
+        return _evaluate(params["jaxprs"].solve, _solver_operands(params, operands), rule)
     if loop := rule(equation):
         results = loop(*operands)
     else:
-        again = partial(_rewritten, rule=rule)
-        inner = {own: jax.tree.map(again, params[own]) for own in CONTROL.get(name, ())}
+        rewrite_inner = partial(_rewrite_inner, rule=rule)
+        inner = {own: jax.tree.map(rewrite_inner, params[own]) for own in CONTROL.get(name, ())}
         results = equation.primitive.bind(*operands, **(params | inner))
     return results if equation.primitive.multiple_results else [results]
 
 
-def _rewritten(program: Any, rule: Rewrite) -> Any:
+def _rewrite_inner(program: Any, rule: Rewrite) -> Any:
     """Rewrite the body of a loop or a branch, which stays one."""
     if not any(rule(equation) for equation in _equations(program)):
         return program
@@ -182,7 +182,7 @@ def _equations(program: Any, wanted: Sequence[bool] | None = None) -> Iterator[J
         if any(used_here) or equation.effects:
             used |= {atom for atom in equation.invars if not isinstance(atom, Literal)}
             yield equation
-            for inner in _inner(equation):
+            for inner in _inner_programs(equation):
                 yield from _equations(inner, used_here if _is_call(equation) else None)
 
 
@@ -190,7 +190,7 @@ def _is_call(equation: JaxprEqn) -> bool:
     return equation.primitive.name in CALLS
 
 
-def _inner(equation: JaxprEqn) -> list[Any]:
+def _inner_programs(equation: JaxprEqn) -> list[Any]:
     name, params = equation.primitive.name, equation.params
     if name == "custom_linear_solve":
         return [params["jaxprs"].solve]
@@ -198,48 +198,48 @@ def _inner(equation: JaxprEqn) -> list[Any]:
     return jax.tree.leaves([params[own] for own in owns])
 
 
-def _sealed(equation: JaxprEqn) -> Iterator[JaxprEqn]:
+def _sealed_equations(equation: JaxprEqn) -> Iterator[JaxprEqn]:
     """Go through the programs inside of an equation that is neither a call nor a loop we know."""
-    if not _inner(equation):
+    if not _inner_programs(equation):
         for value in equation.params.values():
             for inner in value if isinstance(value, tuple) else (value,):
                 if isinstance(inner, Jaxpr | ClosedJaxpr):
                     yield from _equations(inner)
 
 
-def _of_solve(params: dict[str, Any], operands: list[Any]) -> list[Any]:
+def _solver_operands(params: dict[str, Any], operands: list[Any]) -> list[Any]:
     """Pick the operands of a linear solve that its solver takes."""
     lengths = params["const_lengths"]
     begin = lengths.matvec + lengths.vecmat
     return operands[begin : begin + lengths.solve] + operands[sum(lengths) :]
 
 
-def _loop(equation: JaxprEqn) -> Loop:
+def _choose_loop(equation: JaxprEqn) -> Loop:
     """Choose the loop for an equation, unless it has a parameter that the table does not know."""
     entry = TABLE.get(equation.primitive.name)
     known = entry is not None and equation.params.keys() <= entry.params
     return entry.rule(equation) if entry and known else None
 
 
-def _kinds(equation: JaxprEqn) -> list[Any]:
+def _operand_types(equation: JaxprEqn) -> list[Any]:
     """Return shapes and types of the operands."""
     return [atom.aval for atom in equation.invars]
 
 
 def _scatter(equation: JaxprEqn) -> Loop:
     """Rewrite a scatter; that indices are sorted or unique is a promise that is not needed."""
-    operand, _, updates = _kinds(equation)
+    operand, _, updates = _operand_types(equation)
     if not operand.ndim or not updates.size:
         return None
     params = equation.params
-    combine = _combination(params["update_jaxpr"], params["update_consts"])
+    combine = _find_combiner(params["update_jaxpr"], params["update_consts"])
     return partial(scatter_in_loop, combine, params["dimension_numbers"], params["mode"])
 
 
-def _combination(program: Any, constants: Sequence[Any]) -> Callable[[Array, Array], Array]:
+def _find_combiner(program: Any, constants: Sequence[Any]) -> Callable[[Array, Array], Array]:
     """Return what a scatter does with a present and a new entry; without a program it replaces."""
     if program is None:
-        return _second
+        return _take_new
     if len(program.eqns) == 1:
         (only,) = program.eqns
         plain = only.invars == program.invars and only.outvars == program.outvars
@@ -248,28 +248,28 @@ def _combination(program: Any, constants: Sequence[Any]) -> Callable[[Array, Arr
     return jnp.vectorize(lambda *pair: jaxpr_as_fun(ClosedJaxpr(program, constants))(*pair)[0])
 
 
-def _second(_: Array, new: Array) -> Array:
+def _take_new(_: Array, new: Array) -> Array:
     return new
 
 
 def _cholesky(equation: JaxprEqn) -> Loop:
-    return cholesky_in_loop if _small(equation) else None
+    return cholesky_in_loop if _is_small(equation) else None
 
 
 def _triangular_solve(equation: JaxprEqn) -> Loop:
     """Rewrite a solve with real matrices, which are their own conjugates."""
     options = ("left_side", "lower", "transpose_a", "unit_diagonal")
     params = {name: equation.params[name] for name in options}
-    return partial(triangular_solve_in_loop, **params) if _small(equation) else None
+    return partial(triangular_solve_in_loop, **params) if _is_small(equation) else None
 
 
-def _small(equation: JaxprEqn) -> bool:
-    kind = _kinds(equation)[0]
+def _is_small(equation: JaxprEqn) -> bool:
+    kind = _operand_types(equation)[0]
     return jnp.issubdtype(kind.dtype, jnp.floating) and 0 < kind.shape[-1] <= LARGEST_MATRIX
 
 
 def _product(equation: JaxprEqn) -> Loop:
-    left, right = _kinds(equation)
+    left, right = _operand_types(equation)
     params = equation.params
     dimensions = (summed, summed_too), (batch, _) = params["dimension_numbers"]
     kinds = {left.dtype, right.dtype, params["preferred_element_type"] or left.dtype}

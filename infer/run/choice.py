@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 import jax
 import numpy as np
 
-from ..calls import checks_arguments
-from ..counts import whole
+from ..calls import check_arguments
+from ..counts import as_whole
 from ..density.base import LogDensity
 from ..density.family import make_family
 from ..engines.base import Engine
@@ -85,7 +85,7 @@ class Choice:
         return "\n".join([*lines, *(f"- {reason}" for reason in self.reasons)])
 
 
-@checks_arguments("infer.choose")
+@check_arguments("infer.choose")
 def choose(model: Model | Sequence[Model], *, chains: int = 4) -> Choice:
     """Choose a sampler for a model on this machine, as `sample` does if none is given.
 
@@ -97,7 +97,7 @@ def choose(model: Model | Sequence[Model], *, chains: int = 4) -> Choice:
         ModelError: The model cannot be used; the message names the site.
         EngineError: No sampler works for it; the message says what does.
     """
-    chains = whole("chains", chains, 1)
+    chains = as_whole("chains", chains, 1)
     members = make_family(model, jacobian=True)
     return choose_from(gather_facts(members.member(0)), describe_machine(), chains, members.count)
 

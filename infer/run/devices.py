@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 
-from ..counts import whole
+from ..counts import as_whole
 from ..errors import RunError
 from ..programs.native import Form
 
@@ -40,7 +40,7 @@ def plan(chains: int, width: int | None, threads: int | None) -> Plan:
         RunError: The width does not divide the chains.
     """
     on_cpu = jax.default_backend() == "cpu"
-    width, threads = _at_least_one(group=width, threads=threads)
+    width, threads = _check_positive(group=width, threads=threads)
     width = (1 if on_cpu else chains) if width is None else width
     if chains % width:
         raise RunError(
@@ -48,11 +48,11 @@ def plan(chains: int, width: int | None, threads: int | None) -> Plan:
             f"{chains} chains do not divide into groups of {width}",
             "Choose a divisor of the number of chains.",
         )
-    threads = (_cores() if on_cpu else 1) if threads is None else threads
+    threads = (_count_cores() if on_cpu else 1) if threads is None else threads
     return Plan(width, min(threads, chains // width), native=on_cpu and width == 1)
 
 
-def together(chains: int, count: int, width: int | None, threads: int | None) -> Plan:
+def plan_population(chains: int, count: int, width: int | None, threads: int | None) -> Plan:
     """Plan for an engine that moves all chains of a density together: one program for each.
 
     Args:
@@ -64,32 +64,34 @@ def together(chains: int, count: int, width: int | None, threads: int | None) ->
     Raises:
         RunError: Another width is asked for.
     """
-    width, threads = _at_least_one(group=width, threads=threads)
+    width, threads = _check_positive(group=width, threads=threads)
     if width not in (None, chains):
         raise RunError(
             "group",
             f"groups of {width} are asked for, but this engine moves all {chains} chains together",
             "Leave it out.",
         )
-    threads = (_cores() if jax.default_backend() == "cpu" else 1) if threads is None else threads
+    threads = (
+        (_count_cores() if jax.default_backend() == "cpu" else 1) if threads is None else threads
+    )
     return Plan(chains, min(threads, count), native=False)
 
 
-def _at_least_one(**numbers: int | None) -> list[int | None]:
+def _check_positive(**numbers: int | None) -> list[int | None]:
     mend = "Or leave it out."
-    return [n if n is None else whole(name, n, 1, mend=mend) for name, n in numbers.items()]
+    return [n if n is None else as_whole(name, n, 1, mend=mend) for name, n in numbers.items()]
 
 
-def without_native(chains: int, before: Plan, lapack: bool) -> Plan:
+def plan_without_native(chains: int, before: Plan, lapack: bool) -> Plan:
     """Plan again where there is no native form: batch chains, to share each kernel.
 
     Chains that call LAPACK share none in a batch, where it is called for one after the other.
     """
     wide = 1 if lapack else max(2, chains // 8)
     width = max(w for w in range(1, wide + 1) if chains % w == 0)
-    threads = max(1, min(_cores(), before.threads, chains // width))
+    threads = max(1, min(_count_cores(), before.threads, chains // width))
     return Plan(width, threads, native=False)
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -32,13 +32,13 @@ class Fingerprint(NamedTuple):
     """What a state belongs to.
 
     Attributes:
-        described: Engine, its plain settings, and the sites with their shapes.
+        description: Engine, its plain settings, and the sites with their shapes.
         program: A hash of the traced density, with the constants in it.
         data: A hash of each array of the model that the program reads, by its place in the model.
         version: Of JAX, which may write the same model as another program.
     """
 
-    described: str
+    description: str
     program: str
     data: dict[str, str]
     version: str
@@ -55,7 +55,7 @@ def fingerprint(family: Family, engine: Engine) -> Fingerprint:
     leaves = dict(jax.tree.leaves_with_path(family.shared))
     leaves |= dict(jax.tree.leaves_with_path(family.own))
     data = {keystr(p): _hash(leaves[p]) for p, own in zip(paths, read, strict=False) if own}
-    return Fingerprint(_described(family, engine), _program(traced), data, jax.__version__)
+    return Fingerprint(_describe(family, engine), _hash_program(traced), data, jax.__version__)
 
 
 def _components(density: LogDensity, position: Vector) -> Components:
@@ -65,10 +65,10 @@ def _components(density: LogDensity, position: Vector) -> Components:
 def refuse_others(made_for: Fingerprint, family: Family, engine: Engine) -> None:
     """Raise if a state was made for another engine, other sites, another program or other data."""
     here = fingerprint(family, engine)
-    if made_for.described != here.described:
+    if made_for.description != here.description:
         raise RunError(
             "state",
-            f"it belongs to {made_for.described}, not to {here.described}",
+            f"it belongs to {made_for.description}, not to {here.description}",
             f"Resume with the engine and the model that were stopped. {BEGIN_AGAIN}",
         )
     names = here.data.keys() | made_for.data.keys()
@@ -76,7 +76,7 @@ def refuse_others(made_for: Fingerprint, family: Family, engine: Engine) -> None
     if others:
         raise RunError(
             "state",
-            f"it belongs to other values of {join_names(_names(family, here, others))}",
+            f"it belongs to other values of {join_names(_name_arrays(family, here, others))}",
             f"Resume with the data of the run that was stopped. {BEGIN_AGAIN}",
         )
     if made_for.program != here.program:
@@ -89,7 +89,7 @@ def refuse_others(made_for: Fingerprint, family: Family, engine: Engine) -> None
         )
 
 
-def _described(family: Family, engine: Engine) -> str:
+def _describe(family: Family, engine: Engine) -> str:
     sites = ", ".join(f"{site.name}{list(site.shape)}" for site in family.member(0).latent)
     sites += f" of {family.count} data sets" if family.count > 1 else ""
     plain = {
@@ -101,7 +101,7 @@ def _described(family: Family, engine: Engine) -> str:
     return f"{type(engine).__name__}({settings}) on sites {sites}"
 
 
-def _names(family: Family, here: Fingerprint, places: list[str]) -> list[str]:
+def _name_arrays(family: Family, here: Fingerprint, places: list[str]) -> list[str]:
     """Name arrays as the user does, who may have given the same one twice."""
     each = [family.member(i).model.constants() for i in range(family.count)]
     known = {}
@@ -111,7 +111,7 @@ def _names(family: Family, here: Fingerprint, places: list[str]) -> list[str]:
     return sorted({known.get(here.data.get(place, ""), f"model{place}") for place in places})
 
 
-def _program(traced: Any) -> str:
+def _hash_program(traced: Any) -> str:
     """Hash a program by its text, without addresses, and the arrays that stand in it."""
     text = hashlib.sha256(ADDRESS.sub("", str(traced)).encode())
     for constant in _constants(traced):

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from ..engines.base import CHAINS, Draws, Engine, State, Tick, Tuning
 from ..numerics.keys import GENERATOR, wrap_key
-from ..programs.by_name import by_name
+from ..programs.by_name import name_errors
 from ..target import Target
 from ..types import ProgramSignature, signature_of
 from .packed import Packed, pack
@@ -91,21 +91,23 @@ def find_record_format(
 @lru_cache(maxsize=64)
 def _find_record_format(engine: Engine, steered: ProgramSignature) -> RecordFormat:
     target, tuning, states = steered.outline()
-    state = jax.eval_shape(lambda packed: _first(packed).unpacked(), states)
-    _, (_, tick) = _traced(engine, signature_of((target, tuning, state)))
+    state = jax.eval_shape(lambda packed: _first(packed).unpack(), states)
+    _, (_, tick) = _trace_tick(engine, signature_of((target, tuning, state)))
     dtypes = {name: np.dtype(stat.dtype) for name, stat in tick.stats.items()}
     return RecordFormat(tick.position.shape[-1], tick.gradient.shape[-1], dtypes)
 
 
 @lru_cache(maxsize=64)
-def _traced(engine: Engine, steered: ProgramSignature) -> tuple[ClosedJaxpr, tuple[State, Tick]]:
+def _trace_tick(
+    engine: Engine, steered: ProgramSignature
+) -> tuple[ClosedJaxpr, tuple[State, Tick]]:
     """Trace the tick of one chain, once for the layout and the loop; outline its results."""
     key = jax.eval_shape(lambda: jax.random.key(0, impl=GENERATOR))
     tick = engine.tick
     if engine.scope == "population":
         # Of one: a tick may speak along the axis of the chains.
         tick = jax.vmap(tick, in_axes=None, axis_size=1, axis_name=CHAINS)
-    with jax.threefry_partitionable(True), by_name():
+    with jax.threefry_partitionable(True), name_errors():
         return jax.make_jaxpr(tick, return_shape=True)(key, *steered.outline())
 
 
@@ -113,7 +115,7 @@ def _tick(engine: Engine, key: Array, target: Target, tuning: Tuning, state: Sta
     """Tick one chain, by what was traced where it does not depend on the other chains."""
     if engine.scope == "population":
         return engine.tick(key, target, tuning, state)
-    program, outline = _traced(engine, signature_of((target, tuning, state)))
+    program, outline = _trace_tick(engine, signature_of((target, tuning, state)))
     results = jaxpr_as_fun(program)(key, *jax.tree.leaves((target, tuning, state)))
     shapes, structure = jax.tree.flatten(outline)
     # What is always the same comes back as a plain number.
@@ -151,14 +153,14 @@ def run_block(
         state: Of each chain, packed, likewise.
         order: What is to do.
     """
-    alone = order.keys.shape[0] == 1 and engine.scope == "chain"
-    vectorize = _on_the_only if alone else _over_chains
+    is_single = order.keys.shape[0] == 1 and engine.scope == "chain"
+    vectorize = _for_single_chain if is_single else _over_chains
     begin = vectorize(_begin, engine, shared)
     start = begin(own, state, order.keys, order.entering, order.window)
     tick = vectorize(_tick_one, engine, shared)
     rows = jnp.zeros((order.keys.shape[0], capacity + 1, record), _float_type(start[0]))
 
-    def going(carry) -> Array:
+    def must_go_on(carry) -> Array:
         _, _, filled, ticks = carry
         full = (filled >= capacity) & (order.wanted > capacity)
         return jnp.any(filled < order.wanted) & ~jnp.any(full) & (ticks < order.limit)
@@ -166,8 +168,8 @@ def run_block(
     def body(carry):
         (state, keys), rows, filled, ticks = carry
         ticked, rows, complete = tick(own, state, keys, order.drawn + filled, rows, filled)
-        if not alone:
-            # A chain alone is never idle here, and its state needs no second copy.
+        if not is_single:
+            # A single chain is never idle here, and its state needs no second copy.
             active = filled < order.wanted
             ticked = jax.tree.map(partial(_where_chain, active), ticked, state)
             complete = complete & active
@@ -175,7 +177,7 @@ def run_block(
 
     filled = jnp.zeros_like(jnp.asarray(order.drawn))
     carry = (start, rows, filled, jnp.int32(0))
-    (ticked, _), rows, filled, ticks = jax.lax.while_loop(going, body, carry)
+    (ticked, _), rows, filled, ticks = jax.lax.while_loop(must_go_on, body, carry)
     return Block(vectorize(pack)(ticked), rows, filled, ticks)
 
 
@@ -183,9 +185,9 @@ def _begin(engine, shared, own, state, key_data, entering, window):
     warming = window != SAMPLING
     key = wrap_key(key_data)
     window_key = jax.random.key_data(jax.random.fold_in(key, window))
-    state = state.unpacked()
-    entered = engine.enter(eqx.combine(shared.tuning, own.tuning), state, warming)
-    return jax.tree.map(lambda a, b: jnp.where(entering, a, b), entered, state), window_key
+    state = state.unpack()
+    at_entry = engine.enter(eqx.combine(shared.tuning, own.tuning), state, warming)
+    return jax.tree.map(lambda a, b: jnp.where(entering, a, b), at_entry, state), window_key
 
 
 def _where_chain(active: Array, new: Array, old: Array) -> Array:
@@ -218,7 +220,7 @@ def _over_chains(function, *shared):
     return batched
 
 
-def _on_the_only(function, *shared):
+def _for_single_chain(function, *shared):
     """Call for the one chain of the group, without batching."""
 
     def called(*arguments):

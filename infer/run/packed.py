@@ -25,7 +25,7 @@ class Packed:
     structure: Any = field(metadata={"static": True})
     outline: tuple[tuple[tuple[int, ...], str], ...] = field(metadata={"static": True})
 
-    def unpacked(self) -> State:
+    def unpack(self) -> State:
         """Give the state back, with the leading axes that the parts have."""
         rest = dict(self.parts)
         leaves = []
@@ -38,7 +38,7 @@ class Packed:
     def __reduce__(self) -> tuple[Any, ...]:
         # The structure of a pytree cannot be pickled.
         lead = next(iter(self.parts.values())).ndim - 1
-        return pack, (self.unpacked(), lead)
+        return pack, (self.unpack(), lead)
 
 
 def pack(state: State, lead: int = 0) -> Packed:

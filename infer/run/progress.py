@@ -60,17 +60,17 @@ class Progress:
             self._bar.total = self._bar.n + left
         self._bar.set_description(name, refresh=False)
         if self.logged:
-            self._tell()
+            self._log_line()
 
     def advance(self, draws: int, divergences: int) -> None:
         """Count finished draws."""
         self._divergences += divergences
         self._left -= draws
         if self.logged and time.monotonic() - self._logged_at >= LOG_SECONDS:
-            self._tell()
+            self._log_line()
         self._bar.set_postfix(divergences=self._divergences, refresh=False)
         self._bar.update(draws)
 
-    def _tell(self) -> None:
+    def _log_line(self) -> None:
         self._logged_at = time.monotonic()
         _log.info("%s: %d draws to go, %d divergences", self._name, self._left, self._divergences)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ..counts import whole
+from ..counts import as_whole
 from ..density.base import LogDensity
 from ..density.family import Family
 from ..density.repeats import refuse_unless_reproduced
@@ -21,7 +21,7 @@ from ..numerics.blas import one_blas_thread
 from ..programs.native import Program, Refusal
 from .blocks import compile_loop, find_format, share, take_own
 from .collect import Group, collect, join_records
-from .devices import Plan, without_native
+from .devices import Plan, plan_without_native
 from .fingerprint import Fingerprint, fingerprint
 from .loop import SAMPLING, Block, Order, RecordFormat
 from .progress import Progress
@@ -151,7 +151,7 @@ class Run:
         Raises:
             RunError: `draws` is not a whole number, or is negative.
         """
-        draws = whole("draws", draws, 0)
+        draws = as_whole("draws", draws, 0)
         planned = sum(self.warmup.windows) + draws
         with Progress(planned * self.chains, self.progress) as bar:
             self.warm_up(bar)
@@ -246,7 +246,7 @@ class Run:
         made, is_new = compile_loop(self.engine, self.family, self.warmup, self.plan)
         if isinstance(made, Refusal):
             self.why_not_native = made.reason
-            self.plan = without_native(self.chains, self.plan, made.lapack)
+            self.plan = plan_without_native(self.chains, self.plan, made.lapack)
             self.warmup = self.warmup.regroup(self.plan.width)
             return self._compiled
         if is_new:

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from ..calls import checks_arguments
-from ..counts import whole
+from ..calls import check_arguments
+from ..counts import as_whole
 from ..density.chain_starts import ChainStart, Starts, assign_starts, needs_search, read_starts
 from ..density.family import Family, make_family
 from ..density.gathers import check_indices
@@ -23,7 +23,7 @@ from ..models.inputs.precision import on_device
 from ..models.model import Model
 from ..numerics.keys import derive_chain_keys, read_key_data
 from ..programs.forked import refuse_if_forked
-from ..programs.garbage import uncollected
+from ..programs.garbage import pause_collection
 from .blocks import prepare_loop
 from .chains import (
     make_groups,
@@ -35,7 +35,7 @@ from .chains import (
 )
 from .choice import choose_from, describe_machine, gather_facts
 from .collect import Group
-from .devices import Plan, plan, together
+from .devices import Plan, plan, plan_population
 from .fingerprint import refuse_others
 from .packed import Packed
 from .refusals import choose_starts, refuse_unless_engine, refuse_unless_offered
@@ -93,8 +93,8 @@ class _Found(NamedTuple):
     evaluate: Evaluate
 
 
-@checks_arguments("infer.start")
-@uncollected()
+@check_arguments("infer.start")
+@pause_collection()
 def start(
     model: Model | Sequence[Model], engine: Engine | None = None, *,
     chains: int = 4, warmup: int | None = None,
@@ -129,7 +129,10 @@ def start(
         RunError: The numbers do not fit together.
     """
     refuse_if_forked()
-    numbers = whole("chains", chains, 1), None if warmup is None else whole("warmup", warmup, 0)
+    numbers = (
+        as_whole("chains", chains, 1),
+        None if warmup is None else as_whole("warmup", warmup, 0),
+    )
     root = read_key_data(key)
     refuse_unless_engine(engine)
     members = make_family(model, jacobian=engine is None or engine.needs.jacobian)
@@ -180,7 +183,7 @@ def _set_up(
     wanted = assign_starts(members, chains, read_starts(choose_starts(engine, starts)))
     warmup = engine.plan_warmup(chains, draws)
     shared = (
-        together(chains, count, group, threads)
+        plan_population(chains, count, group, threads)
         if engine.scope == "population"
         else plan(chains * count, group, threads)
     )

@@ -13,7 +13,7 @@ import bijectors as bj
 import infer
 from bijectors.errors import ExplainedError
 from infer.density.base import log_density
-from infer.programs.native import Refusal, program
+from infer.programs.native import Refusal, compile_program
 
 from .families import SIZE
 from .model import Case, draw
@@ -98,7 +98,7 @@ def _checked(case: Case) -> Outcome:
     density = log_density(model)
     why, notes = "", []
     forms = {"native": _in_turn, "kernels": _at_once}
-    made = {form: program(f, (), (density, points), form)[0] for form, f in forms.items()}
+    made = {form: compile_program(f, (), (density, points), form)[0] for form, f in forms.items()}
     expected = _plain(case, points)
     for form, own in made.items():
         if isinstance(own, Refusal):

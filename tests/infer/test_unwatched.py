@@ -12,7 +12,7 @@ import pytest
 
 import infer
 from infer.calls import HOMES, MEANT, THEIRS
-from infer.counts import as_shape, whole
+from infer.counts import as_shape, as_whole
 
 from . import unwatched
 
@@ -38,7 +38,7 @@ def test_a_mistake_is_explained_before_anything_compiles(raised, name):
 
 def test_integers_of_any_type_are_accepted():
     for number in (3, np.int64(3), np.uint8(3), np.array(3), jnp.array(3)):
-        found = whole("chains", number, 1)
+        found = as_whole("chains", number, 1)
         assert (found, type(found)) == (3, int)
     for shape in (3, np.int64(3), [3], (np.int32(3),), np.array([3]), np.array(3)):
         assert as_shape("x", shape) == (3,)

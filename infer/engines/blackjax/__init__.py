@@ -3,7 +3,7 @@
 from dataclasses import MISSING, fields
 from typing import Any
 
-from ...calls import suggestion
+from ...calls import suggest_argument
 from ...errors import EngineError
 from ..base import Engine
 from .adjusted_mclmc import AdjustedMCLMC
@@ -53,7 +53,7 @@ def BlackJAX(algorithm: str, **settings: Any) -> Engine:  # noqa: N802
     known = {f.name: f.default is MISSING for f in fields(kind)}  # pyright: ignore[reportArgumentType]
     where = f"BlackJAX({algorithm!r})"
     if unknown := sorted(settings.keys() - known.keys()):
-        mend = f"{suggestion(unknown[0], known)} Its settings are {_list(known)}."
+        mend = f"{suggest_argument(unknown[0], known)} Its settings are {_list(known)}."
         raise EngineError(where, f"it has no setting {_list(unknown)}", mend)
     if missing := [name for name, needed in known.items() if needed and name not in settings]:
         raise EngineError(where, f"its setting {_list(missing)} has no default", "Give it by name.")

@@ -12,7 +12,7 @@ from bijectors.base import Bijector, Constraint
 from bijectors.rule import Rules
 from bijectors.table import RULES
 
-from ...calls import checks_arguments
+from ...calls import check_arguments
 from ...errors import ModelError
 from ..inputs.data import Data
 from ..inputs.foreign import as_array
@@ -81,7 +81,7 @@ class DeclaredProgram(Program):
         return replace(self, data=self.data.replace({"data": data}))
 
 
-@checks_arguments("infer.declared")
+@check_arguments("infer.declared")
 def declared(
     log_density: Callable[..., Any],
     supports: Mapping[str, Support],

@@ -16,7 +16,7 @@ from bijectors.table import RULES
 from bijectors.translate.tfp import batch_shape, event_shape
 from bijectors.translate.tfp_import import load_tfp
 
-from ...calls import checks_arguments
+from ...calls import check_arguments
 from ...errors import ModelError
 from ..inputs.data import Data, refuse_unknown_data
 from ..inputs.labels import Labels
@@ -179,7 +179,7 @@ class _Walk:
         return laid.dims
 
 
-@checks_arguments("infer.from_tfp")
+@check_arguments("infer.from_tfp")
 def from_tfp(
     joint: Any,
     /,

@@ -18,7 +18,7 @@ from jax.core import Tracer
 
 from bijectors.errors import ExplainedError
 
-from ...calls import misfit
+from ...calls import explain_misfit
 from ...errors import ModelError
 
 
@@ -270,7 +270,7 @@ def refuse_unfit(
         wanted = signature(function)
     except (TypeError, ValueError):
         return
-    if said := misfit(wanted, args, named):
+    if said := explain_misfit(wanted, args, named):
         takes = f"({', '.join(wanted.parameters)})"
         found = f"the function is called as {called}, but takes {takes}"
         raise ModelError(where, found, said[1] if "no argument" in said[0] else mend)

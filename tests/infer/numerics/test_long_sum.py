@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from infer.numerics.long_sum import SHORT, long_sum, two_sum
-from infer.programs.native import Program, program
+from infer.programs.native import Program, compile_program
 
 
 def numbers(count):
@@ -22,7 +22,7 @@ def whole(pair):
 @pytest.mark.parametrize("native", [False, True])
 def test_the_rounded_part_of_a_sum_of_two_is_exact(native):
     one, other = numbers(1000), 1e-4 * numbers(2000)[1000:]
-    made, _ = program(_both, (), (one, other), "native" if native else "kernels")
+    made, _ = compile_program(_both, (), (one, other), "native" if native else "kernels")
     assert isinstance(made, Program)
     total, lost = map(np.float64, made.call(one, other))
     np.testing.assert_array_equal(total + lost, one.astype(np.float64) + other)
@@ -37,7 +37,7 @@ def _both(one, other):
 @pytest.mark.parametrize("count", [1, 1000, 5000, 10**6])
 def test_it_is_the_sum_in_double_precision(count, native):
     """The rows of a million add up to 4e6, where single precision has steps of a quarter."""
-    made, _ = program(long_sum, (), (numbers(count),), "native" if native else "kernels")
+    made, _ = compile_program(long_sum, (), (numbers(count),), "native" if native else "kernels")
     assert isinstance(made, Program)
     found = whole(made.call(numbers(count)))
     expected = float(numbers(count).astype(np.float64).sum())

@@ -7,7 +7,7 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
-from infer.programs import recalled, slices
+from infer.programs import by_text, slices
 
 X = np.linspace(0.0, 1.0, 5)
 
@@ -79,8 +79,8 @@ def test_current_values_in_a_closure_are_used(model, kind):
 
 def test_unused_arguments_do_not_mix_up_programs():
     first, second = np.arange(3.0), 10 + np.arange(3.0)
-    one = recalled.recalled(lambda a, b: (a,), first, second)
-    two = recalled.recalled(lambda a, b: [b], first, second)
+    one = by_text.compile_by_text(lambda a, b: (a,), first, second)
+    two = by_text.compile_by_text(lambda a, b: [b], first, second)
     np.testing.assert_array_equal(one(first, second)[0], first)
     np.testing.assert_array_equal(two(first, second)[0], second)
     assert (type(one(first, second)), type(two(first, second))) == (tuple, list)

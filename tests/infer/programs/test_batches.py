@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from infer.programs import batches
-from infer.programs.native import called
-from infer.programs.rewrite import survey, unwaiting
+from infer.programs.native import call_compiled
+from infer.programs.rewrite import split_batches, survey
 
 RNG = np.random.default_rng(0)
 SQUARE = RNG.normal(size=(2, 3, 5, 5))
@@ -52,7 +52,7 @@ def test_a_split_batch_is_the_whole_batch(name, together, monkeypatch):
     assert not survey(traced.jaxpr).waiting
     monkeypatch.setattr(batches, "LARGEST_WORK", 1 + together * batches.WORK_PER_PRODUCT * 5**3)
     assert survey(traced.jaxpr).waiting
-    split = jax.jit(unwaiting(traced)).trace()
+    split = jax.jit(split_batches(traced)).trace()
     assert not survey(split.jaxpr).waiting
     ours, plain = map(jax.tree.leaves, (split.lower().compile()(), CASES[name]()))
     for own, expected in zip(ours, plain, strict=True):
@@ -65,7 +65,7 @@ MANY_CALLS = """
 import threading
 import numpy as np, jax, jax.numpy as jnp
 import bijectors as bj, infer
-from infer.programs.native import called
+from infer.programs.native import call_compiled
 
 def five(matrices, count):
     def body(carry):
@@ -80,7 +80,7 @@ large = roots @ roots.swapaxes(1, 2) + np.eye(130, dtype=np.float32)
 
 def call(key):
     for _ in range(4):
-        called(five, large, np.int32(2)).block_until_ready()
+        call_compiled(five, large, np.int32(2)).block_until_ready()
 
 small = np.random.default_rng(0).normal(size=(200, 6, 6))
 
@@ -119,6 +119,6 @@ def test_a_fourier_transform_keeps_to_its_own_thread(monkeypatch):
         return compile(lowered, options)
 
     monkeypatch.setattr(jax.stages.Lowered, "compile", noting)
-    called(lambda x: jnp.abs(jnp.fft.fft(x)).sum(), np.arange(5.0))
-    called(lambda x: jnp.sort(x).sum(), np.arange(5.0))
+    call_compiled(lambda x: jnp.abs(jnp.fft.fft(x)).sum(), np.arange(5.0))
+    call_compiled(lambda x: jnp.sort(x).sum(), np.arange(5.0))
     assert given == [{"xla_cpu_multi_thread_eigen": False}, None]

@@ -13,8 +13,8 @@ from jax.interpreters import ad, mlir
 import bijectors as bj
 import infer
 from infer.programs import native
-from infer.programs.by_name import by_name, refused
-from infer.programs.native import Refusal, program
+from infer.programs.by_name import explain_refusal, name_errors
+from infer.programs.native import Refusal, compile_program
 
 # Primitives that a user may have made: without a derivative; and with one, but without batches.
 plain, linear = Primitive("plain_twice"), Primitive("linear_twice")
@@ -77,9 +77,9 @@ def test_what_jax_cannot_trace_is_said_by_name(name):
 
 
 def test_other_errors_are_passed_on():
-    with pytest.raises(AssertionError), by_name():
+    with pytest.raises(AssertionError), name_errors():
         assert False  # noqa: B011, PT015
-    with pytest.raises(ValueError, match="of the user"), by_name():
+    with pytest.raises(ValueError, match="of the user"), name_errors():
         raise ValueError("of the user")
 
 
@@ -97,7 +97,7 @@ NOT_NATIVE = {
 
 @pytest.mark.parametrize("name", NOT_NATIVE)
 def test_what_has_no_native_form_is_named_and_xla_prints_nothing(name, capfd):
-    made, _ = program(NOT_NATIVE[name], (), (jnp.ones(4),), "native")
+    made, _ = compile_program(NOT_NATIVE[name], (), (jnp.ones(4),), "native")
     assert isinstance(made, Refusal)
     assert made.reason.startswith(f"no native form of {name}")
     # What jaxlib prints as it loads a program that an earlier run of the tests compiled.
@@ -111,9 +111,9 @@ def test_what_xla_says_goes_to_the_log_and_plain_words_to_the_user(monkeypatch, 
     def refuse(*_):
         raise jax.errors.JaxRuntimeError(said)
 
-    monkeypatch.setattr(native, "_compiled", refuse)
+    monkeypatch.setattr(native, "_compile_native", refuse)
     with caplog.at_level(logging.DEBUG, "infer"):
-        made, _ = program(lambda x: jnp.log1p(x), (), (np.ones(3),), "native")
+        made, _ = compile_program(lambda x: jnp.log1p(x), (), (np.ones(3),), "native")
     assert isinstance(made, Refusal)
     assert "one native function" in made.reason
     assert "symbols" not in made.reason
@@ -122,4 +122,4 @@ def test_what_xla_says_goes_to_the_log_and_plain_words_to_the_user(monkeypatch, 
 
 def test_an_operation_that_xla_refuses_is_named():
     error = RuntimeError("UNIMPLEMENTED: Unhandled opcode for elemental IR emission: scatter")
-    assert refused(error) == "no native form of scatter"
+    assert explain_refusal(error) == "no native form of scatter"

@@ -6,23 +6,23 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
-from infer.programs.garbage import uncollected
+from infer.programs.garbage import pause_collection
 
 
 def test_collection_is_off_inside_and_on_again_after_an_error():
     assert gc.isenabled()
-    with uncollected():
+    with pause_collection():
         assert not gc.isenabled()
     assert gc.isenabled()
     with pytest.raises(KeyError):
-        uncollected()({}.__getitem__)("missing")
+        pause_collection()({}.__getitem__)("missing")
     assert gc.isenabled()
 
 
 def test_collection_that_the_user_turned_off_stays_off():
     gc.disable()
     try:
-        with uncollected():
+        with pause_collection():
             pass
         assert not gc.isenabled()
     finally:

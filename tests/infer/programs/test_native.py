@@ -10,8 +10,8 @@ import pytest
 from jax.lax.linalg import triangular_solve
 
 from infer.programs import native
-from infer.programs.native import Program, program
-from infer.programs.rewrite import work
+from infer.programs.native import Program, compile_program
+from infer.programs.rewrite import count_work
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from infer.programs.rewrite import work
     ],
 )
 def test_the_work_of_a_program_is_known_before_it_compiles(function, arguments, numbers):
-    assert work(jax.make_jaxpr(function)(*arguments)) == numbers
+    assert count_work(jax.make_jaxpr(function)(*arguments)) == numbers
 
 
 @pytest.mark.parametrize("count", [5, 100])
@@ -37,7 +37,7 @@ def test_only_a_program_with_little_to_do_is_compiled_in_a_hurry(count, monkeypa
     def function(x):
         return jnp.cumsum(jnp.sin(x[0]) * jnp.ones(count))[:3]
 
-    made, _ = program(function, (), (np.array([0.5]),), "fast_compile")
+    made, _ = compile_program(function, (), (np.array([0.5]),), "fast_compile")
     assert isinstance(made, Program)
     assert made.native == (count == 5)
     expected = np.sin(0.5) * np.arange(1, 4)
@@ -45,7 +45,7 @@ def test_only_a_program_with_little_to_do_is_compiled_in_a_hurry(count, monkeypa
 
 
 def test_what_has_no_native_form_is_compiled_kernel_by_kernel():
-    made, _ = program(jnp.sort, (), (np.array([2.0, 1.0]),), "fast_compile")
+    made, _ = compile_program(jnp.sort, (), (np.array([2.0, 1.0]),), "fast_compile")
     assert isinstance(made, Program)
     assert not made.native
     np.testing.assert_array_equal(made.call(np.array([2.0, 1.0])), [1.0, 2.0])
@@ -55,8 +55,8 @@ def test_what_xla_refuses_natively_is_compiled_kernel_by_kernel(monkeypatch):
     def refuse(*_):
         raise jax.errors.JaxRuntimeError("UNIMPLEMENTED: no such thunk")
 
-    monkeypatch.setattr(native, "_compiled", refuse)
-    made, _ = program(lambda x: jnp.expm1(x), (), (np.ones(3),), "fast_compile")
+    monkeypatch.setattr(native, "_compile_native", refuse)
+    made, _ = compile_program(lambda x: jnp.expm1(x), (), (np.ones(3),), "fast_compile")
     assert isinstance(made, Program)
     assert not made.native
     np.testing.assert_allclose(made.call(np.ones(3)), np.expm1(np.ones(3)), rtol=1e-6)

@@ -8,7 +8,7 @@ import pytest
 import bijectors as bj
 import infer
 from infer.programs import rewrite
-from infer.programs.native import Program, Refusal, program
+from infer.programs.native import Program, Refusal, compile_program
 from infer.programs.rewrite import TABLE, survey
 
 GROUP = np.random.default_rng(0).integers(0, 5, 23)
@@ -74,7 +74,7 @@ def with_adjoint(function):
 def rewritten(function, *arguments):
     """Rewrite a function; return it, and the names of what was rewritten."""
     traced = jax.jit(function).trace(*arguments)
-    return rewrite.rewritten(traced), survey(traced.jaxpr).rewritten
+    return rewrite.rewrite_as_loops(traced), survey(traced.jaxpr).rewritten
 
 
 def test_every_entry_of_the_table_is_tested():
@@ -184,7 +184,7 @@ def test_keys_pass_through():
 def test_the_native_form_computes_what_the_program_does(name):
     function = PLACES["in a while loop"](NEEDING[name])
     x = jnp.linspace(0.3, 0.9, 5)
-    made, _ = program(function, (), (x,), "native")
+    made, _ = compile_program(function, (), (x,), "native")
     assert isinstance(made, Program), made
     assert made.native
     assert made.rewritten == (name,)
@@ -263,7 +263,7 @@ def test_transitions_of_the_native_form_are_those_of_the_ordinary(model, needed)
 
 
 def test_what_has_no_native_form_is_named_before_anything_is_compiled():
-    made, _ = program(
+    made, _ = compile_program(
         lambda x: jnp.sort(x) + jnp.linalg.det(spread(x)), (), (jnp.ones(4),), "native"
     )
     assert made == Refusal("no native form of lu, sort", lapack=True)
@@ -276,7 +276,7 @@ def test_what_is_computed_for_nothing_is_no_hindrance():
     def checked(x):
         return x, jnp.linalg.eigvalsh(spread(x)).min() > 0
 
-    made, _ = program(lambda x: checked(x)[0] + 1, (), (jnp.ones(4),), "native")
+    made, _ = compile_program(lambda x: checked(x)[0] + 1, (), (jnp.ones(4),), "native")
     assert isinstance(made, Program)
     assert made.native
     assert not made.lapack

@@ -43,23 +43,23 @@ def agree(found, expected):
 def test_what_is_packed_comes_back(lead):
     packed = pack(state(lead), len(lead))
     assert len(jax.tree.leaves(packed)) == 4
-    agree(packed.unpacked(), state(lead))
+    agree(packed.unpack(), state(lead))
 
 
 def test_the_chains_of_a_batch_pack_each_their_own():
     together = pack(state((5,)), 1)
     apart = jax.vmap(pack)(jax.tree.map(jnp.asarray, state((5,))))
     assert jax.tree.structure(apart) == jax.tree.structure(together)
-    agree(jax.tree.map(np.asarray, apart).unpacked(), state((5,)))
+    agree(jax.tree.map(np.asarray, apart).unpack(), state((5,)))
 
 
 def test_the_states_of_some_chains_are_rows():
     packed = pack(state((5,)), 1)
-    taken = jax.tree.map(lambda a: a[[3, 1]], packed).unpacked()
+    taken = jax.tree.map(lambda a: a[[3, 1]], packed).unpack()
     agree(taken, jax.tree.map(lambda a: a[[3, 1]], state((5,))))
 
 
 def test_it_is_kept_in_a_file():
     kept = pickle.loads(pickle.dumps(pack(state((5,)), 1)))
     assert jax.tree.structure(kept) == jax.tree.structure(pack(state((5,)), 1))
-    agree(kept.unpacked(), state((5,)))
+    agree(kept.unpack(), state((5,)))

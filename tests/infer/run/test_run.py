@@ -14,7 +14,7 @@ import pytest
 
 import bijectors as bj
 import infer
-from infer.counts import whole
+from infer.counts import as_whole
 from infer.programs import native
 from infer.run import blocks, collect
 
@@ -251,7 +251,7 @@ def test_numbers_that_are_not_whole_or_too_small_are_refused(options):
     with pytest.raises(infer.RunError, match=next(iter(options))):
         run(infer.NUTS(), **options)
     with pytest.raises(infer.RunError, match="draws: 2.5"):
-        whole("draws", 2.5, 0)
+        as_whole("draws", 2.5, 0)
     with pytest.raises(infer.RunError, match="draws: 0"):
         infer.sample(targets.normal(), draws=0)
 

@@ -65,7 +65,7 @@ def groups(first, width=2, chains=CHAINS):
 
 
 def states(chains):
-    return np.concatenate([group.state.unpacked()["x"] for group in chains]).tolist()
+    return np.concatenate([group.state.unpack()["x"] for group in chains]).tolist()
 
 
 def begin(windows=(10, 15, 20), **options):

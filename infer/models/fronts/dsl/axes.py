@@ -7,7 +7,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-from ....counts import Count, whole
+from ....counts import Count, as_whole
 from ....errors import ModelError
 from ...protocol.layout import Plate, Plates
 from ...protocol.minibatch import Minibatch, refuse_count
@@ -33,7 +33,7 @@ def plate_size(name: str, size: Any) -> int:
         if isinstance(size, Tracer)
         else "To repeat along an array x, give len(x)."
     )
-    return whole(name, size, 0, error=ModelError, mend=mend)
+    return as_whole(name, size, 0, error=ModelError, mend=mend)
 
 
 def name_axes(

@@ -10,7 +10,7 @@ import numpy as np
 from bijectors.rule import Rules
 from bijectors.table import RULES
 
-from ....calls import checks_arguments
+from ....calls import check_arguments
 from ...inputs.data import Data, refuse_unknown_data
 from ...inputs.labels import Labels
 from ...inputs.mistakes import refuse_unfit
@@ -50,7 +50,7 @@ _NUMPYRO_MEND = (
 )
 
 
-@checks_arguments("infer.model")
+@check_arguments("infer.model")
 def model(
     function: Callable[..., Any],
     /,

@@ -14,7 +14,7 @@ from jaxtyping import Array
 from bijectors.base import Constraint, Image
 from bijectors.rule import Rules
 
-from ....counts import Count, whole
+from ....counts import Count, as_whole
 from ....errors import ModelError
 from ...protocol.account import Account
 from ...protocol.reader import Reader
@@ -152,7 +152,7 @@ def find_axis(
         ModelError: The arrays have different first axes, there is neither array nor length, or
             the coords of the dimension have another length.
     """
-    length = None if length is None else whole("scan", length, 0, error=ModelError)
+    length = None if length is None else as_whole("scan", length, 0, error=ModelError)
     steps = _count_steps(xs, length)
     if dim is not None and dim in coords and len(coords[dim]) != steps:
         raise ModelError(

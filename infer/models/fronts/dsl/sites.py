@@ -12,7 +12,7 @@ from bijectors.base import Bijector
 from bijectors.rule import Rules
 from bijectors.table import RULES
 
-from ....calls import checks_arguments
+from ....calls import check_arguments
 from ....counts import Count, Sizes
 from ....errors import ModelError
 from ...inputs.foreign import as_array
@@ -57,7 +57,7 @@ class Sites:
         self._labels, self._rules, self._prefix, self._plates = labels, rules, prefix, plates
         self._trace = get_opaque_trace_state() if trace is None else trace
 
-    @checks_arguments("site")
+    @check_arguments("site")
     def __call__(
         self,
         name: str,
@@ -129,7 +129,7 @@ class Sites:
             )
         return prior.centering(centered, name)
 
-    @checks_arguments("site.param")
+    @check_arguments("site.param")
     def param(
         self,
         name: str,
@@ -152,7 +152,7 @@ class Sites:
         value = self._account.take(self._reader, declaration).value
         return seen(value, self._plates, len(laid.batch_shape))
 
-    @checks_arguments("site.observe")
+    @check_arguments("site.observe")
     def observe(
         self, name: str, prior: Any, value: Any, *, dims: Names = None, missing: Any = None
     ) -> Array:
@@ -201,13 +201,13 @@ class Sites:
         self._account.terms.append(Term(gaps.name, "prior", unknown))
         return seen
 
-    @checks_arguments("site.derive")
+    @check_arguments("site.derive")
     def derive(self, name: str, value: Any, *, dims: Names = None) -> Array:
         """Record a quantity computed from others in the results."""
         name = self._claim(name)
         return self._record(self._account.derived, name, as_array(name, value), dims)
 
-    @checks_arguments("site.factor")
+    @check_arguments("site.factor")
     def factor(self, name: str, log_density: Any) -> None:
         """Add a term to the log density, in nats; its rows are summed.
 
@@ -219,7 +219,7 @@ class Sites:
             refuse_hidden(name, rows.shape, self._plates)
         self._account.terms.append(Term(name, "factor", self._scale(rows)))
 
-    @checks_arguments("site.plate")
+    @check_arguments("site.plate")
     @contextmanager
     def plate(
         self, name: str, size: Count | None = None, *, minibatch: Count | None = None
@@ -261,13 +261,13 @@ class Sites:
         factor = weight(self._plates)
         return rows if factor == 1 else rows * factor
 
-    @checks_arguments("site.scope")
+    @check_arguments("site.scope")
     def scope(self, prefix: str) -> "Sites":
         """Return a `site` for a sub-model, whose names all begin with "prefix."."""
         inner = f"{self._prefix}{prefix}."
         return self._make_site(self._reader, self._account, inner, self._trace)
 
-    @checks_arguments("site.scan")
+    @check_arguments("site.scan")
     def scan(
         self,
         step: Callable[["Sites", Any, Any], tuple[Any, Any]],

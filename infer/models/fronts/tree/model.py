@@ -13,7 +13,7 @@ from jaxtyping import Array
 from bijectors.rule import Rules
 from bijectors.table import RULES
 
-from ....calls import checks_arguments
+from ....calls import check_arguments
 from ....errors import ModelError
 from ...changes.freeze import Freeze, is_inside
 from ...inputs.data import Data
@@ -182,7 +182,7 @@ def _leaves(part: Any) -> list[Any]:
     return jax.tree.leaves(part)
 
 
-@checks_arguments("infer.tree_model")
+@check_arguments("infer.tree_model")
 def tree_model(
     tree: Any,
     log_likelihood: Callable[..., Any],

@@ -12,7 +12,7 @@ KEPT = 32
 _kept: OrderedDict[bytes, Any] = OrderedDict()
 
 
-def recalled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+def compile_by_text(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     """Return a function compiled for arguments of these shapes.
 
     It is traced here and now, so what it closes over is what holds now. The text of the program
