@@ -1,23 +1,24 @@
-"""Tell whether warm-up has learned what it can: chains agree, and the metric whitens them."""
+"""Decide whether the metric has settled: the chains agree, and it whitens their draws."""
 
 import numpy as np
 
 from .low_rank import principal_stretches
 from .metric import Metric, fisher_scale
 
-# Split chains of a window may differ by so much: their own means are still noisy.
+# Upper limit for the split R-hat of a window; the means of its half chains are still noisy.
 MAX_RHAT = 1.1
-# A scale that is off by less costs little: leapfrogs go with the ratio of the extreme ones.
+# A scale wrong by less costs little: the number of leapfrog steps grows with the ratio of the
+# largest scale to the smallest.
 MAX_STRETCH = 1.5
 
 
 def is_settled(metric: Metric, draws: np.ndarray, scores: np.ndarray) -> bool:
-    """Tell whether a window's draws look alike in all chains, and standard normal in its metric.
+    """Return whether chains agree in a window and their whitened draws look standard normal.
 
     Args:
-        metric: In use while they were drawn.
+        metric: The metric with which the draws were made.
         draws: Shape (chains, draws, size).
-        scores: Gradients of the log density there, of the same shape.
+        scores: Gradients of the log density at the draws, of the same shape.
     """
     if draws.shape[0] < 2 or draws.shape[1] < 4:
         return False
@@ -27,12 +28,12 @@ def is_settled(metric: Metric, draws: np.ndarray, scores: np.ndarray) -> bool:
 
 
 def largest_rhat(draws: np.ndarray) -> float:
-    """Compute the largest split R-hat of any coordinate; 0 where none varies."""
+    """Compute the largest split R-hat of all coordinates; 0 if none varies."""
     return float(np.nanmax(split_rhat(draws), initial=0.0))
 
 
 def split_rhat(draws: np.ndarray) -> np.ndarray:
-    """Compute the split R-hat of each coordinate; NaN where it does not vary.
+    """Compute the split R-hat of each coordinate; NaN if it does not vary.
 
     Args:
         draws: Shape (chains, draws, size).
@@ -55,7 +56,7 @@ def _is_whitened(metric: Metric, draws: np.ndarray, scores: np.ndarray) -> bool:
         return False
     if not metric.rank:
         return True
-    # Fewer rows do not show the directions that a metric could still learn.
+    # From fewer rows the directions still to be learned cannot be seen.
     if len(rows) < 2 * size:
         return False
     directions, _ = principal_stretches(rows / scale, slopes * scale, metric.rank)

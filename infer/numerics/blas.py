@@ -1,4 +1,4 @@
-"""One BLAS thread: small matrices lose more by waiting for threads than they win by sharing."""
+"""Keep BLAS to one thread: for small matrices, waiting for threads costs more than it saves."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,24 +9,24 @@ from typing import Any
 from threadpoolctl import ThreadpoolController
 
 _lock = Lock()
-# The limits of the blocks that were entered and not left: all of them share the first one's.
+# The limits of the blocks now open; all of them share the first one's.
 _inside: list[Any] = []
 
 
 @cache
 def _controller() -> ThreadpoolController:
-    """Find the BLAS libraries that are loaded, once."""
+    """Find the loaded BLAS libraries, once."""
     return ThreadpoolController()
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Keep BLAS to one thread inside the block; results then depend on no number of threads.
+    """Keep BLAS to one thread inside the block, so results do not depend on the number of threads.
 
-    The number belongs to the process, so it is restored at the end of the last of several blocks
-    that overlap, of one thread or of many.
+    The setting belongs to the process. If blocks overlap, in one thread or in several, it is
+    restored at the end of the last one.
 
-    Learning the metric of 88 coordinates took 4.6 ms with one thread, and 81 with two on a
+    Learning the metric of 88 coordinates took 4.6 ms with one thread, and 81 ms with two on a
     machine whose cores were busy.
     """
     with _lock:

@@ -16,10 +16,10 @@ class PhasePoint(NamedTuple):
         position: In model units, shape (size,).
         momentum: In the whitened space, shape (size,).
         gradient: Gradient of the log density at `position`, shape (size,).
-        whitened_gradient: The same in the whitened space, which is all that a step from here
-            reads of it.
-        log_density: In nats, shape (); minus a reference, where the engine keeps one.
-        path: The line integral up to here, where energies are integrated along the way.
+        whitened_gradient: The gradient in the whitened space, the only one that the next step
+            reads.
+        log_density: In nats, shape (); relative to the reference, if the engine keeps one.
+        path: The line integral up to here, if energies are integrated along the path.
     """
 
     position: Vector
@@ -34,7 +34,7 @@ def start_trajectory(
     position: Vector, momentum: Vector, gradient: Vector, log_density: Scalar, metric: Metric,
     path: Any = None,
 ) -> PhasePoint:  # fmt: skip
-    """Make the first point of a trajectory."""
+    """Return the first point of a trajectory."""
     whitened = metric.to_whitened(gradient)
     return PhasePoint(position, momentum, gradient, whitened, log_density, path)
 
@@ -42,17 +42,17 @@ def start_trajectory(
 def leapfrog(
     evaluate: Evaluate, point: PhasePoint, step_size: Scalar, metric: Metric
 ) -> PhasePoint:
-    """Advance `point` by one step; a negative step size goes back in time.
+    """Advance `point` by one step; a negative step size goes backward in time.
 
     Args:
-        evaluate: Log density and gradient; called once.
-        point: Where the step begins; its whitened gradient is reused, so that each step costs
-            one gradient and two maps by the metric.
+        evaluate: Computes log density and gradient; called once.
+        point: Start of the step; its whitened gradient is reused, so that each step costs one
+            gradient and two applications of the metric.
         step_size: In whitened units.
         metric: The whitening.
 
     Returns:
-        The end of the step. A non-finite log density is passed on, not raised.
+        The end of the step. A log density that is not finite is returned, not raised.
 
     Source: Neal (2011), MCMC using Hamiltonian dynamics, equations 5.18-5.20.
     """
@@ -64,16 +64,16 @@ def leapfrog(
 
 
 def drift(point: PhasePoint, step_size: Scalar, metric: Metric) -> tuple[Vector, Vector]:
-    """Kick by half a step and move; return the new position and the momentum between kicks."""
+    """Kick by half a step, then move; return the new position and the momentum between kicks."""
     half_kick = kick(point.momentum, point.whitened_gradient, step_size)
     return point.position + step_size * metric.to_model(half_kick), half_kick
 
 
 def kick(momentum: Vector, whitened_gradient: Vector, step_size: Scalar) -> Vector:
-    """Change the momentum by the force of half a step."""
+    """Change the momentum by the force over half a step."""
     return momentum + 0.5 * step_size * whitened_gradient
 
 
 def energy(point: PhasePoint) -> Scalar:
-    """Total energy in nats: minus log density plus half the squared momentum."""
+    """Compute the energy in nats: minus log density plus half the squared momentum."""
     return -point.log_density + 0.5 * (point.momentum**2).sum()

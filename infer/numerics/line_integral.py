@@ -1,8 +1,9 @@
-"""Energy differences by the line integral of a force, where the log density has no value.
+"""Energy differences as line integrals of a force, if the log density has no known value.
 
-A leapfrog step moves along a straight line, so its ends and a few nodes between them give the
-work of the force on it. The work changes sign with the direction of the step and adds up along
-a trajectory, so it may stand for a difference of log densities in every accept or weight.
+A leapfrog step moves along a straight line, so the work of the force on it follows from the
+force at its ends and at a few nodes between them. Reversing a step changes the sign of the work,
+and the work of successive steps adds up, so it can replace the difference of log densities in
+acceptance probabilities and weights.
 """
 
 from typing import NamedTuple
@@ -18,11 +19,11 @@ from .metric import Metric
 
 
 class Quadrature(NamedTuple):
-    """A quadrature rule on a line of length 1; the two ends are known anyway.
+    """A quadrature rule on the unit interval; the force at its ends is known anyway.
 
     Attributes:
-        nodes: Between the ends.
-        weights: Of the nodes.
+        nodes: Nodes between the ends.
+        weights: Weights of the nodes.
         ends: Weight of each end.
     """
 
@@ -31,7 +32,7 @@ class Quadrature(NamedTuple):
     ends: float
 
 
-# The nodes of Gauss and Legendre for two points, 1 / (2 sqrt 3) from the middle.
+# The two Gauss-Legendre nodes are 1 / (2 sqrt 3) from the middle.
 _OFFSET = 0.5 / 3**0.5
 QUADRATURES = {
     "gauss_legendre": Quadrature((0.5 - _OFFSET, 0.5 + _OFFSET), (0.5, 0.5), 0.0),
@@ -42,18 +43,18 @@ ENERGIES = ("value", "path")
 
 
 class Path(NamedTuple):
-    """What was gathered on the way to a point.
+    """The line integral up to a point, and what the next step needs to extend it.
 
     Attributes:
-        work: Integral of the force since the chain began, in nats.
-        force: Gradient of the part of the log density without a value, shape (size,).
-        move: Step that led here, shape (size,); zero where a trajectory begins.
+        work: Integral of the force since the start of the chain, in nats.
+        force: Gradient of the part of the log density that has no value, shape (size,).
+        move: The last step, shape (size,); zero at the start of a trajectory.
         change: Change of the force over that step, shape (size,).
-        late_change: Its change from the last node of that step on, shape (size,).
-        error: The trapezoid rule's work on each step minus that of the rule, in absolute value,
-            summed since the trajectory began.
-        loop: Work around each triangle of three points in a row, in absolute value, summed
-            since the trajectory began.
+        late_change: Change of the force from the last node of that step to its end, shape (size,).
+        error: Absolute difference between the work by the trapezoid rule and by the rule in use,
+            summed over the steps of the trajectory.
+        loop: Absolute work around the triangle of three successive points, summed over the
+            trajectory.
     """
 
     work: Scalar
@@ -66,7 +67,7 @@ class Path(NamedTuple):
 
 
 def check_energy(engine: str, energy: str, quadrature: str) -> None:
-    """Refuse unknown words, when the engine is made."""
+    """Raise an error if an option is unknown, when the engine is made."""
     if energy not in ENERGIES:
         raise EngineError(engine, f"energy is {energy!r}", f"Choose one of {ENERGIES}.")
     if quadrature not in QUADRATURES:
@@ -76,12 +77,12 @@ def check_energy(engine: str, energy: str, quadrature: str) -> None:
 
 
 def first_point(energy: str, position: Vector, here: Components) -> PhasePoint:
-    """Begin a chain at rest; an integrated energy counts its work from here.
+    """Return the first point of a chain, with zero momentum and, for "path", zero work.
 
     Args:
         energy: "value" or "path".
-        position: Where the chain begins, shape (size,).
-        here: The log density there.
+        position: Start of the chain, shape (size,).
+        here: Components of the log density at `position`.
     """
     none = jnp.zeros_like(position)
     path = None
@@ -91,7 +92,7 @@ def first_point(energy: str, position: Vector, here: Components) -> PhasePoint:
 
 
 def restart_path(path: Path | None) -> Path | None:
-    """Begin a trajectory."""
+    """Begin a trajectory: keep the work, and reset the error and the loop."""
     return None if path is None else _begin_path(path.work, path.force)
 
 
@@ -103,21 +104,21 @@ def _begin_path(work: Scalar, force: Vector) -> Path:
 def leapfrog_along(
     target: Target, rule: str, point: PhasePoint, step_size: Scalar, metric: Metric
 ) -> PhasePoint:
-    """Advance `point` by one leapfrog step, and its path by the work on the way.
+    """Advance `point` by one leapfrog step, and its path by the work along the step.
 
     Args:
-        target: Its components are computed once, and the force at all nodes in one batch.
+        target: Its components are evaluated once, and the force at all nodes in one batch.
         rule: Name of the quadrature rule.
-        point: Where the step begins, with its path.
-        step_size: In whitened units; a negative one goes back in time.
+        point: Start of the step, with its path.
+        step_size: In whitened units; a negative one goes backward in time.
         metric: The whitening.
 
     Returns:
         The end of the step. Its log density is that of the part with a value, plus the work
-        since the chain began.
+        since the start of the chain.
 
-    Source: the line integral of a score for Metropolis tests is that of Sjoberg et al.
-        (2023), arXiv 2307.14012, equation 11; here along the leapfrog's own segments.
+    Source: Sjoberg et al. (2023), arXiv 2307.14012, equation 11, for the line integral of a score
+        in Metropolis tests; here along the segments of the leapfrog.
     """
     position, half_kick = drift(point, step_size, metric)
     here = target.components(position)
@@ -153,11 +154,11 @@ def _extend_path(
 
 
 def _loop(rule: Quadrature, before: Path, move: Vector, change: Vector, early: Vector) -> Scalar:
-    """Work around the triangle of the last point, this one and the next.
+    """Compute the work around the triangle of the previous point, this one and the next.
 
-    By the trapezoid rule on its sides: of a linear force, the curl times the area. The same of
-    the smaller triangle between the nodes next to this point tells the error of third order,
-    which is taken off.
+    The trapezoid rule on its sides is exact for a linear force: the curl times the area. The same
+    rule on the smaller triangle of this point and the nodes next to it gives the error of third
+    order, which is subtracted.
     """
     whole = 0.5 * (before.change @ move - change @ before.move)
     if not rule.nodes:
@@ -170,6 +171,6 @@ def _loop(rule: Quadrature, before: Path, move: Vector, change: Vector, early: V
 def path_statistics(
     rule: str, relative_lp: Scalar, error: Scalar, loop: Scalar
 ) -> dict[str, Scalar]:
-    """Name the statistics of a trajectory; the trapezoid rule has no error to compare with."""
+    """Name the statistics of a trajectory; the trapezoid rule has no error estimate."""
     errors = {} if rule == "trapezoid" else {"integration_error": error}
     return errors | {"relative_lp": relative_lp, "loop_residual": loop}

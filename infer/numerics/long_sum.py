@@ -1,4 +1,4 @@
-"""Sums of many numbers in single precision, with the remainder that rounding would drop."""
+"""Sum many numbers in single precision, and keep the remainder lost to rounding."""
 
 import jax
 import jax.numpy as jnp
@@ -6,14 +6,14 @@ from jaxtyping import Array
 
 from ..types import Scalar
 
-# Of so many numbers a plain sum is right to its last few bits.
+# A plain sum of up to this many numbers is right to its last few bits.
 SHORT = 1024
-# Neighbours that are summed plainly: their sum rounds far less than the whole does.
+# Number of neighbors added by a plain sum, whose rounding error is far below that of the total.
 BLOCK = 32
 
 
 def two_sum(one: Array, other: Array) -> tuple[Array, Array]:
-    """Add two numbers; return the rounded sum, and exactly what rounding took from it.
+    """Add two numbers; return the rounded sum and its exact rounding error.
 
     Source: Knuth (1997), The Art of Computer Programming 2, section 4.2.2, theorem B.
     """
@@ -27,8 +27,8 @@ def long_sum(numbers: Array) -> tuple[Scalar, Scalar]:
     """Sum all numbers of an array of any shape.
 
     Returns:
-        The sum, and a remainder that belongs to it: together they are as exact as the sums of
-        32 numbers that they are made of.
+        The sum and its remainder: together they are as exact as the plain sums of 32 numbers
+        from which they are computed.
     """
     flat = numbers.reshape(-1)
     if flat.size <= SHORT:

@@ -1,9 +1,9 @@
-"""The doubling trajectory of NUTS, grown by one leaf at a time without recursion.
+"""The doubling trajectory of NUTS, grown one leaf at a time, without recursion.
 
-A tree doubles by growing a subtree of as many leaves from one of its ends. Leaves of the
-subtree are numbered 0, 1, 2, ...; the memory that tests all its aligned sub-subtrees is one
-slot for each level: leaf n, if even, is kept in slot popcount(n >> 1), and an odd leaf
-closes the sub-subtrees that begin in its last few slots.
+A tree doubles by growing, from one of its ends, a subtree of as many leaves as it has. The
+subtree's leaves are numbered 0, 1, 2, .... To test all its aligned sub-subtrees, one slot of
+memory for each level is enough: an even leaf n is stored in slot popcount(n >> 1), and an odd
+leaf completes the sub-subtrees that begin in the last few slots.
 """
 
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ Slots = Float[Array, "slots 3 size"]
 
 
 class Candidate(NamedTuple):
-    """A leaf that may become the draw; `log_weight` is the start's energy minus its own."""
+    """A leaf that may become the draw; `log_weight` is the start's energy minus the leaf's."""
 
     position: Vector
     gradient: Vector
@@ -31,7 +31,7 @@ class Candidate(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """The left and right end of a tree, along a leading axis of 2."""
+    """The left and the right end of a tree, along a leading axis of 2."""
 
     position: Float[Array, "2 size"]
     momentum: Float[Array, "2 size"]
@@ -40,36 +40,36 @@ class Ends(NamedTuple):
 
 
 class Subtree(NamedTuple):
-    """The part that is growing.
+    """The growing part of a tree.
 
     Attributes:
         leaf: Number of leaves so far.
         log_weight: Logarithm of the sum of their weights.
         momentum_sum: Sum of their momenta.
-        offered: A leaf chosen among them in proportion to weight.
+        candidate: A leaf chosen among them with probability proportional to its weight.
     """
 
     leaf: Int[Array, ""]
     log_weight: Scalar
     momentum_sum: Vector
-    offered: Candidate
+    candidate: Candidate
 
 
 class Tree(NamedTuple):
-    """A trajectory, whole doublings only, and the subtree that will double it.
+    """A trajectory of completed doublings, and the subtree that will double it.
 
     Attributes:
         ends: Its two ends; the growing end moves with the subtree.
         log_weight: Logarithm of the sum of its leaves' weights.
         momentum_sum: Sum of its leaves' momenta.
-        chosen: The draw it would give now.
-        subtree: The part that is growing.
+        chosen: The candidate for the draw.
+        subtree: The growing part.
         side: Which end grows: 0 left, 1 right.
-        depth: Doublings so far.
+        depth: Number of doublings so far.
         start_energy: Energy of the first point, in nats.
         acceptance_sum: Sum of min(1, weight) over all leaves but the first.
-        n_steps: Number of those leaves.
-        diverging: Whether a leaf was divergent.
+        n_steps: Number of leaves but the first.
+        diverging: Whether the last leaf was divergent.
         done: Whether the trajectory has ended.
     """
 
@@ -88,12 +88,12 @@ class Tree(NamedTuple):
 
 
 def make_slots(max_depth: int, like: Vector) -> Slots:
-    """Make the memory for trees up to `max_depth`; the last row takes what is not kept."""
+    """Make the memory for trees up to `max_depth`; the last row takes leaves not to be kept."""
     return jnp.zeros((max_depth + 1, 3, *like.shape), like.dtype)
 
 
 def begin(point: PhasePoint) -> Tree:
-    """Make the tree of one leaf."""
+    """Make a tree of one leaf."""
     zero = jnp.zeros_like(point.log_density)
     choice = Candidate(point.position, point.gradient, point.log_density, zero, point.path)
     ends = jax.tree.map(lambda a: jnp.stack([a, a]), _end(point))
@@ -110,15 +110,15 @@ def _empty_subtree(choice: Candidate) -> Subtree:
 
 
 def find_growing_end(tree: Tree, uniform: Scalar) -> tuple[Tree, PhasePoint, Scalar]:
-    """Return where the next leaf grows from, and +1 or -1 for its direction in time.
+    """Return the end from which the next leaf grows, and +1 or -1 for its direction in time.
 
-    A new subtree draws its side with `uniform`, a number in (0, 1).
+    The side of a new subtree is drawn with `uniform`, a number in (0, 1).
     """
     coin = (uniform < 0.5).astype(jnp.int32)
     side = jnp.where(tree.subtree.leaf == 0, coin, tree.side)
     end = jax.tree.map(lambda a: jnp.where(side == 1, a[1], a[0]), tree.ends)
     sign = (2 * side - 1).astype(uniform.dtype)
-    # A step reads neither the gradient nor the log density of where it begins.
+    # A step reads neither the gradient nor the log density at its start.
     unread = tree.chosen.gradient, tree.chosen.log_density
     point = PhasePoint(
         end.position, end.momentum, unread[0], end.whitened_gradient, unread[1], end.path
@@ -129,16 +129,17 @@ def find_growing_end(tree: Tree, uniform: Scalar) -> tuple[Tree, PhasePoint, Sca
 def join(
     tree: Tree, slots: Slots, point: PhasePoint, uniforms: Float[Array, "2"]
 ) -> tuple[Tree, Slots]:
-    """Join one leaf to the growing subtree; merge the subtree when it ends.
+    """Add one leaf to the growing subtree; merge the subtree into the tree when it ends.
 
     Args:
-        tree: The tree, its side drawn.
+        tree: The tree, with its side drawn.
         slots: Memory of the subtree's leaves.
         point: The new leaf, one step beyond the growing end.
-        uniforms: Numbers in (0, 1): the choice within the subtree, and between the two.
+        uniforms: Numbers in (0, 1): for the choice within the subtree, and for that between the
+            tree and the subtree.
 
     Returns:
-        The tree, `done` where it turned, diverged or reached its depth; and the memory.
+        The tree, `done` if it turned, diverged or reached the maximum depth; and the memory.
 
     Source: Betancourt (2017), appendix A; Stan's base_nuts for the extra checks.
     """
@@ -159,12 +160,12 @@ def join(
     )
     valid = whole & ~turned & ~diverging
     ended = whole | turned | diverging
-    # The subtree's first momentum, and the one beside it at the end of the tree.
+    # The subtree's first momentum, and the neighboring one at the end of the tree.
     first = jnp.where(leaf == 0, point.momentum, slots[0, 0])
     seam = jnp.where(leaf == 0, before, slots[0, 2])
     done = ended & (~valid | _is_turning_when_doubled(tree, first, seam, point.momentum))
     done = done | (valid & (tree.depth + 1 >= slots.shape[0] - 1))
-    # Written after all that is read, and only if there is more to come: so XLA needs no copy.
+    # Written after all reads, and only if more leaves may follow, so that XLA needs no copy.
     kept = (leaf % 2 == 0) & ~done
     slots = _store(slots, leaf, kept, point.momentum, subtree.momentum_sum, before)
     return _merge(tree, uniforms[1], valid, ended)._replace(done=done), slots
@@ -178,7 +179,7 @@ def _add_leaf(subtree: Subtree, point: PhasePoint, log_weight: Scalar, uniform: 
         subtree.leaf + 1,
         total,
         subtree.momentum_sum + point.momentum,
-        _select(take, new, subtree.offered),
+        _select(take, new, subtree.candidate),
     )
 
 
@@ -200,7 +201,7 @@ def _move_end(ends: Ends, side: Int[Array, ""], point: PhasePoint) -> Ends:
 def _store(
     slots: Slots, leaf: Int[Array, ""], kept: Array, momentum: Vector, total: Vector, before: Vector
 ) -> Slots:
-    """Write an even leaf to its slot: momentum, inclusive sum, and the momentum before it."""
+    """Store an even leaf in its slot: momentum, inclusive sum, and the momentum before it."""
     unused = slots.shape[0] - 1
     index = jnp.where(kept, jax.lax.population_count(leaf >> 1), unused)
     return jax.lax.dynamic_update_index_in_dim(
@@ -211,7 +212,7 @@ def _store(
 def _has_turned(
     slots: Slots, leaf: Int[Array, ""], momentum: Vector, total: Vector
 ) -> Bool[Array, ""]:
-    """Test every sub-subtree that ends at this leaf, and its halves."""
+    """Return whether a sub-subtree that ends at this leaf makes a U-turn, alone or by halves."""
     last = jax.lax.population_count(leaf >> 1)
     closing = jax.lax.population_count(leaf & ~(leaf + 1))
     return jax.lax.platform_dependent(
@@ -220,7 +221,7 @@ def _has_turned(
 
 
 def _has_turned_in_loop(slots, last, closing, momentum, total) -> Bool[Array, ""]:
-    """Test as many sub-subtrees as end here: on average one."""
+    """Test only the sub-subtrees that end here, one on average, in a loop."""
 
     def test(carry):
         level, _ = carry
@@ -241,7 +242,7 @@ def _has_turned_in_loop(slots, last, closing, momentum, total) -> Bool[Array, ""
 
 
 def _has_turned_at_once(slots, last, closing, momentum, total) -> Bool[Array, ""]:
-    """Test all levels as one masked product: few kernels, and no chain waits for another's loop."""
+    """Test all levels in one masked product: few kernels, and no chain waits for another's loop."""
     levels = jnp.arange(slots.shape[0] - 1, dtype=jnp.int32)
     closes = (levels <= last) & (levels > last - closing)
     test = lambda: jnp.any(closes & _find_turns(slots, momentum, total, levels < last))  # noqa: E731
@@ -261,9 +262,11 @@ def _find_turns(slots: Slots, momentum: Vector, total: Vector, has_halves: Array
 
 
 def is_turning(momentum_sum: Array, one: Array, other: Array) -> Array:
-    """Tell whether either end moves against the sum of momenta between them.
+    """Return whether either end moves against the sum of the momenta between them.
 
-    Source: Betancourt (2017), appendix A.4.2, in the whitened space; in the last axis.
+    Vectors are along the last axis, in the whitened space.
+
+    Source: Betancourt (2017), appendix A.4.2.
     """
     return ((momentum_sum * one).sum(-1) <= 0) | ((momentum_sum * other).sum(-1) <= 0)
 
@@ -271,7 +274,7 @@ def is_turning(momentum_sum: Array, one: Array, other: Array) -> Array:
 def _is_turning_when_doubled(
     tree: Tree, first: Vector, seam: Vector, near: Vector
 ) -> Bool[Array, ""]:
-    """Test the tree doubled by its subtree, and the two overlaps at the seam."""
+    """Test the tree doubled by its subtree, and the two overlaps across the seam."""
     far = jnp.where(tree.side == 1, tree.ends.momentum[0], tree.ends.momentum[1])
     old, new = tree.momentum_sum, tree.subtree.momentum_sum
     return (
@@ -282,17 +285,17 @@ def _is_turning_when_doubled(
 
 
 def _merge(tree: Tree, uniform: Scalar, valid: Bool[Array, ""], ended: Bool[Array, ""]) -> Tree:
-    """Take in a subtree that is whole and valid; clear one that has ended."""
+    """Merge a subtree that is complete and valid into the tree; clear one that has ended."""
     subtree = tree.subtree
-    # Biased towards the new half, which takes the draw further away.
+    # Biased toward the new half, which takes the draw farther from the start.
     take = valid & (jnp.log(uniform) < subtree.log_weight - tree.log_weight)
     log_weight = jnp.logaddexp(tree.log_weight, subtree.log_weight)
     momentum_sum = tree.momentum_sum + subtree.momentum_sum
-    empty = _empty_subtree(subtree.offered)
+    empty = _empty_subtree(subtree.candidate)
     return tree._replace(
         log_weight=jnp.where(valid, log_weight, tree.log_weight),
         momentum_sum=jnp.where(valid, momentum_sum, tree.momentum_sum),
-        chosen=_select(take, subtree.offered, tree.chosen),
+        chosen=_select(take, subtree.candidate, tree.chosen),
         subtree=jax.tree.map(lambda new, old: jnp.where(ended, new, old), empty, subtree),
         depth=tree.depth + valid.astype(jnp.int32),
     )

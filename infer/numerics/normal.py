@@ -1,4 +1,4 @@
-"""A normal distribution by its mean and a scale: standard deviations or a Cholesky factor."""
+"""A normal distribution given by its mean and its standard deviations or Cholesky factor."""
 
 import math
 
@@ -11,7 +11,7 @@ from ..types import Scalar, Vector
 
 
 class Normal(eqx.Module):
-    """The law of mean + scale * noise, noise standard normal.
+    """The distribution of mean + scale * noise, with standard normal noise.
 
     Attributes:
         mean: Shape (size,).
@@ -24,7 +24,7 @@ class Normal(eqx.Module):
 
     @property
     def size(self) -> int:
-        """Length of a vector."""
+        """Length of the vector."""
         return self.mean.shape[0]
 
     def forward(self, noise: Vector) -> Vector:
@@ -32,17 +32,17 @@ class Normal(eqx.Module):
         return self.mean + (self.scale * noise if self.scale.ndim == 1 else self.scale @ noise)
 
     def pull_back(self, gradient: Vector) -> Vector:
-        """Map a gradient at a draw to one with respect to its noise."""
+        """Map a gradient with respect to a draw to one with respect to its noise."""
         return self.scale * gradient if self.scale.ndim == 1 else self.scale.T @ gradient
 
     def log_density_of_noise(self, noise: Vector) -> Scalar:
-        """Log density in nats of the draw made of `noise`."""
+        """Compute the log density, in nats, of the draw made from `noise`."""
         diagonal = self.scale if self.scale.ndim == 1 else jnp.diagonal(self.scale)
         log_norm = jnp.log(diagonal).sum() + 0.5 * self.size * math.log(2 * math.pi)
         return -0.5 * (noise**2).sum() - log_norm
 
     def log_density(self, position: Vector) -> Scalar:
-        """Log density in nats of any position."""
+        """Compute the log density, in nats, of a position."""
         centered = position - self.mean
         if self.scale.ndim == 1:
             return self.log_density_of_noise(centered / self.scale)
@@ -50,10 +50,10 @@ class Normal(eqx.Module):
         return self.log_density_of_noise(noise)
 
     def move(self, step: "Normal") -> "Normal":
-        """Take a step given in this distribution's own coordinates.
+        """Return the distribution after a step given in this one's own coordinates.
 
-        The mean moves by scale * step; the scale is multiplied by exp(step), where a
-        factor's lower triangle is taken to first order.
+        The mean moves by scale * step. The scale is multiplied by exp(step); entries below the
+        diagonal of a Cholesky factor are taken to first order.
         """
         mean = self.forward(step.mean)
         if self.scale.ndim == 1:
@@ -62,7 +62,7 @@ class Normal(eqx.Module):
         return Normal(mean, self.scale @ growth)
 
     def pack(self) -> Float[Array, "width"]:
-        """Write mean and scale as one vector."""
+        """Concatenate mean and scale into one vector."""
         return jnp.concatenate([self.mean, self.scale.reshape(-1)])
 
 

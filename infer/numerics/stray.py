@@ -1,4 +1,4 @@
-"""Find chains of a warm-up that draw where next to nothing of the posterior is."""
+"""Find chains whose warm-up draws lie in a region of negligible posterior mass."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,22 +8,22 @@ import numpy as np
 from .blas import one_blas_thread
 from .metric import Metric
 
-# In nats; bounds from draws err by some square roots of the number of coordinates.
+# In nats; the error of bounds computed from draws grows with the square root of the size.
 MIN_GAP, GAP_PER_ROOT_SIZE = 10.0, 2.0
 MIN_DRAWS = 10
-# Draws of a chain that looks around from another start: to find out of the tails, and there.
+# Draws of a scout, a chain from another start: enough to leave the tails and then to sample.
 SCOUT_DRAWS = 30
 
 
 class Bounds(NamedTuple):
-    """Bounds of what the region of each chain holds, each of shape (chains,).
+    """Bounds on the posterior mass of each chain's region, each of shape (chains,).
 
-    They are log masses in nats, up to a constant that all share: size / 2 log(2 pi e) and the
-    log-determinant of the metric's map.
+    They are log masses in nats, up to a constant shared by all chains: size / 2 log(2 pi e) plus
+    the log-determinant of the metric's map.
 
     Attributes:
-        lower: The region holds no less, but for the error of averages over its draws.
-        upper: The region holds no more, likewise.
+        lower: Lower bound, up to the error of averages over the draws.
+        upper: Upper bound, likewise.
     """
 
     lower: np.ndarray
@@ -37,23 +37,23 @@ def relocate_chains(
     stats: Mapping[str, np.ndarray],
     remaining: int,
 ) -> np.ndarray:
-    """Return for each chain whose place it should take: its own, unless its region holds nothing.
+    """Return for each chain the chain whose position it should take: itself, unless it is stray.
 
-    A chain in a region that holds a millionth of the posterior may take thousands of draws to find
-    out of it, and until then counts for as much as any other. A chain is moved only if both of
-    these hold: all of its log densities lie below all those of the chain whose region holds most;
-    and the most that its region can hold is less than the least that the other one can hold, by
-    more than the averages can err. So a chain is left alone if the bounds are too wide to tell.
+    A chain in a region with a millionth of the posterior mass may take thousands of draws to leave
+    it, and until then counts as much as any other. A chain is moved only if both of these hold: all
+    of its log densities lie below all those of the chain whose region has the largest lower bound;
+    and its own region's upper bound is below that lower bound by more than the error of the
+    averages. So a chain stays where it is if the bounds are too wide to decide.
 
     Args:
-        metric: In use while they were drawn.
+        metric: The metric with which the draws were made.
         draws: Shape (chains, draws, size).
-        scores: Gradients of the log density there, of the same shape.
-        stats: Statistics of the same draws, each of shape (chains, draws).
-        remaining: Windows still to come; before the last two it is too early to tell.
+        scores: Gradients of the log density at the draws, of the same shape.
+        stats: Statistics of the draws, each of shape (chains, draws).
+        remaining: Number of windows still to come; before the last two it is too early to decide.
 
     Returns:
-        A chain for each chain, shape (chains,).
+        The index of a chain for each chain, shape (chains,).
     """
     stay = np.arange(len(draws))
     if remaining > 1 or "lp" not in stats or draws.shape[1] < MIN_DRAWS:
@@ -64,30 +64,30 @@ def relocate_chains(
     below = levels.max(1) < levels[best].min()
     stray = below & (holds.upper < holds.lower[best] - relocation_gap(draws.shape[2]))
     found = stay[~stray]
-    # The next one that has found it, so that all of them are followed by as many.
+    # Each stray chain takes the position of the next chain that is not, which spreads them evenly.
     return np.where(stray, found[np.searchsorted(found, stay) % len(found)], stay)
 
 
 def relocation_gap(size: int) -> float:
-    """Return by how many nats a region must hold less than another for its chain to be moved."""
+    """Return the gap in log mass, in nats, beyond which the chain of the lesser region is moved."""
     return MIN_GAP + GAP_PER_ROOT_SIZE * float(np.sqrt(size))
 
 
 def bounds(metric: Metric, draws: np.ndarray, scores: np.ndarray, levels: np.ndarray) -> Bounds:
-    """Bound what the region of each chain holds, from its draws and the scores there.
+    """Bound the posterior mass of each chain's region, from its draws and their scores.
 
-    A region that holds Z has log Z = E[log density] + H, where H is the entropy of its draws. A
-    normal with the same spreads along the coordinates has the largest, so H is at most
-    sum log sd(x_i) + c, with c = size / 2 log(2 pi e). The inequality of Stam, for a vector that
-    is scaled so that its Fisher information is the identity, gives H at least
-    c - 1/2 log det E[g g'], which Hadamard's bounds by c - 1/2 sum log E[g_i^2]. Both are exact
-    for a normal that the metric whitens. The scores do not see a wall at which a density ends; so
-    in each coordinate the lower bound takes the smaller of the two.
+    A region of mass Z has log Z = E[log density] + H, where H is the entropy of the draws. For
+    given standard deviations of the coordinates, an independent normal has the largest entropy, so
+    H is at most sum log sd(x_i) + c, with c = size / 2 log(2 pi e). Stam's inequality, for a vector
+    scaled so that its Fisher information is the identity, says that H is at least
+    c - 1/2 log det E[g g'], which by Hadamard's inequality is at least c - 1/2 sum log E[g_i^2].
+    Both bounds are exact for a normal that the metric whitens. Scores do not show a wall at which
+    the density ends, so in each coordinate the lower bound takes the smaller of the two terms.
 
     Args:
-        metric: In use while they were drawn.
+        metric: The metric with which the draws were made.
         draws: Shape (chains, draws, size).
-        scores: Gradients of the log density there, of the same shape.
+        scores: Gradients of the log density at the draws, of the same shape.
         levels: Log densities in nats, float64, shape (chains, draws).
 
     Source: Stam (1959), Some inequalities satisfied by the quantities of information of Fisher and
@@ -102,7 +102,7 @@ def bounds(metric: Metric, draws: np.ndarray, scores: np.ndarray, levels: np.nda
         spreads = _log(positions.var(1)) / 2
         widths = np.minimum(-_log((slopes**2).mean(1)) / 2, spreads)
     lower, upper = (levels.mean(1) + logs.sum(-1) for logs in (widths, spreads))
-    # A score that is not finite tells nothing.
+    # Scores that are not finite give no lower bound.
     return Bounds(np.where(np.isnan(lower), -np.inf, lower), upper)
 
 

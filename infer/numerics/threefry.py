@@ -1,7 +1,7 @@
-"""JAX's generator of random bits, on the host: a small program costs more to compile than to run.
+"""JAX's generator of random bits, on the host, where small arrays need no compiled program.
 
-Keys are given as key data, shape (*batch, 2), of the generator that `keys.py` names. The numbers
-are those of `jax.random` with `jax_threefry_partitionable`.
+Keys are key data of shape (*batch, 2), of the generator named in `keys.py`. The numbers equal those
+of `jax.random` with `jax_threefry_partitionable`.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,11 @@ PARITY = np.uint32(0x1BD11BDA)
 
 
 def fold_in(keys: np.ndarray, data: Any) -> np.ndarray:
-    """Make other keys of keys and whole numbers below 2^32, of the batch's shape or one for all.
+    """Fold a whole number below 2^32 into each key, as `jax.random.fold_in` does.
+
+    Args:
+        keys: Key data, shape (*batch, 2).
+        data: The numbers; their shape broadcasts against the batch of keys.
 
     Returns:
         Key data, shape (*batch, 2).
@@ -26,16 +30,16 @@ def fold_in(keys: np.ndarray, data: Any) -> np.ndarray:
 def uniform(
     keys: np.ndarray, shape: Sequence[int], dtype: Any, low: float, high: float
 ) -> np.ndarray:
-    """Draw numbers from [low, high), of float32 or float64, shape (*batch, *shape)."""
+    """Draw float32 or float64 numbers from [low, high), shape (*batch, *shape)."""
     kind: np.dtype[Any] = np.dtype(dtype)
     if kind not in (np.float32, np.float64):
-        raise ValueError(f"numbers of {kind} are not drawn here")
+        raise ValueError(f"cannot draw {kind}; dtype must be float32 or float64")
     count = int(np.prod(shape))
     counters = np.arange(count, dtype=np.uint64)
     halves = (counters >> np.uint64(32)).astype(np.uint32), counters.astype(np.uint32)
     left, right = _hash(np.expand_dims(keys, -2), *halves)
     if kind == np.float32:
-        # The bits of the mantissa of a number in [1, 2).
+        # The bits of a number in [1, 2): random mantissa, exponent of 1.
         mantissas = ((left ^ right) >> np.uint32(9)) | np.uint32(0x3F800000)
     else:
         bits = (left.astype(np.uint64) << np.uint64(32)) | right
@@ -46,7 +50,7 @@ def uniform(
 
 
 def _hash(keys: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[Any, Any]:
-    """Hash counters of two words each by keys, all of which broadcast.
+    """Hash counters of two words each with keys; all arguments broadcast.
 
     Source: Salmon et al. (2011), Parallel random numbers: as easy as 1, 2, 3; 20 rounds.
     """

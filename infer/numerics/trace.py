@@ -1,4 +1,4 @@
-"""A trace of fixed length: of every step, then of every second one, every fourth, and so on."""
+"""A trace of fixed length, of every step, then of every second, every fourth, and so on."""
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +9,16 @@ LENGTH = 256
 
 
 def empty_trace(like: Array, columns: int) -> Float[Array, "columns length"]:
-    """Make a trace in which nothing is noted."""
+    """Make a trace with no recorded steps."""
     return jnp.zeros((columns, LENGTH), like.dtype)
 
 
 def record(
     trace: Float[Array, "columns length"], step: Int[Array, ""], values: Float[Array, "columns"]
 ) -> Float[Array, "columns length"]:
-    """Note the values of a step, the next one after the last; traced.
+    """Record the values of a step, which must follow the last one recorded; traced.
 
-    A full trace first loses every second step, so that the kept ones stay evenly spaced.
+    When the trace is full, every second step is dropped first, so the rest stay evenly spaced.
     """
     stride = _stride(step)
     thinned = jax.lax.cond(stride > _stride(jnp.maximum(step - 1, 0)), _thin, jnp.array, trace)
@@ -27,13 +27,13 @@ def record(
 
 
 def list_recorded_steps(count: int) -> np.ndarray:
-    """List the steps that the trace of `count` steps has, counted from 0."""
+    """List the steps, counted from 0, that a trace of `count` steps contains."""
     stride = 1 << ((count - 1) // LENGTH).bit_length()
     return np.arange(0, count, stride)
 
 
 def _stride(step: Int[Array, ""]) -> Int[Array, ""]:
-    """A power of two, such that so many steps of that stride fit the trace."""
+    """Return the smallest power of two at which the steps so far fit into the trace."""
     bits = 32 - jax.lax.clz((step // LENGTH).astype(jnp.int32))
     return jnp.left_shift(jnp.int32(1), bits)
 
