@@ -3,9 +3,9 @@
     python benchmarks/bijectors_accuracy.py            all three, side by side
     python benchmarks/bijectors_accuracy.py --certificate   print docs/certificate.md, ours alone
 
-Side by side: for 200 inputs from N(0, scale^2), fewer if a value is large, the share with a finite
-log-determinant and gradient of it, the largest error of y after a round trip, and the share of
-values in the set, for which our set is used throughout. TFP's map is the default of its
+Side by side: for 200 inputs from N(0, scale^2), or fewer for large values, the share whose
+log-determinant and its gradient are finite, the largest error of y after a round trip, and the
+share of values in the set. Membership is always that of our set. TFP's map is the default of its
 distributions.
 """
 
@@ -79,7 +79,7 @@ PAIRS = {
 }
 SCALES = (1.0, 3.0, 10.0, 30.0)
 POINTS, NUMBERS = 200, 400_000
-# Largest size of values whose members are counted.
+# Largest size of the cases for which members are counted.
 LARGEST = 50
 PREAMBLE = f"""# Certificate of the maps
 
@@ -122,7 +122,7 @@ def side_by_side() -> None:
     print("| --- | --- |" + " --: |" * 10)
     for name, pair in PAIRS.items():
         for dtype in (jnp.float32, jnp.float64):
-            # The others allocate in the default precision, so it is set to the one measured.
+            # The others allocate in the default precision, so set it to the one measured.
             jax.config.update("jax_enable_x64", dtype == jnp.float64)
             for scale in SCALES:
                 cells = [describe(make, pair, scale, dtype) for make in names.values()]

@@ -1,11 +1,11 @@
-"""How fast the maps are: value with log-determinant, and its gradient, against three peers.
+"""Measure the speed of the maps, value with log-determinant and gradient, against three peers.
 
     python benchmarks/bijectors_speed.py [--repeats 15]
 
 Batches of 10^6 scalars, 10^5 simplexes of 10, and 10^4 correlation factors of 20, in float32,
-ours and those of NumPyro, TFP and flowjax (where it is installed and has such a map), alternating
-in one process; medians of the repeats, and the median of the ratios round by round. The last
-column is ours as a multiple of the time to copy the same bytes in and out.
+ours and those of NumPyro, TFP and flowjax (if it is installed and has such a map), alternating
+in one process. Prints medians of the repeats, and medians of the ratios of each round. The last
+column is our time as a multiple of the time to copy the same array.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def tfps(bijector, rank):
 
 
 def flowjaxs() -> dict:
-    """Flowjax has maps of numbers only, of the sets here."""
+    """Return flowjax's maps; for the sets here, it has only those of scalars."""
     if importlib.util.find_spec("flowjax") is None:
         return {}
     from flowjax import bijections
@@ -86,7 +86,7 @@ def flowjaxs() -> dict:
 
 
 def peers() -> dict:
-    """For each batch, the programs of those who have such a map."""
+    """Return for each batch the programs of the libraries that have such a map."""
     flowjax = flowjaxs()
     found = {}
     for (name, case), theirs, tfp in zip(CASES.items(), NUMPYRO, TFP, strict=True):
@@ -114,7 +114,7 @@ def seconds(program, y) -> float:
 
 
 def in_turn(programs, y, first: int) -> dict[str, float]:
-    """Time each program once; another one begins every round, since the first finds cold memory."""
+    """Time each program once; each round begins with another, as the first finds cold caches."""
     names = list(programs)
     first %= len(names)
     return {n: seconds(programs[n], y) for n in names[first:] + names[:first]}

@@ -1,12 +1,13 @@
-"""What the choice of an engine rests on, beside benchmarks/results/warmup.md.
+"""Measure what the choice of an engine rests on, besides benchmarks/results/warmup.md.
 
     python -m benchmarks.choice [--seeds 2] [--models radon ...] [--features 3000]
 
-Writes benchmarks/results/choice.md: NUTS against HMC, as medians over the seeds of the smallest
-bulk ESS per 1000 gradients, warm-up included, with what stands in `benchmarks/warmup.py`; and a
-diagonal metric against 32 directions where there are too many coordinates for directions to pay by
-size alone, but a gradient that costs far more than they do: a logistic regression on correlated
-features. There the ESS is per second too, so the machine should be idle.
+Writes benchmarks/results/choice.md. The first table compares NUTS and HMC by the smallest bulk ESS
+per 1000 gradients, warm-up included, as medians over the seeds, with the columns of
+`benchmarks/warmup.py`. The second compares a diagonal metric and one with 32 directions, on a
+logistic regression with correlated features. It has so many coordinates that, by size alone,
+directions would not pay, but its gradient costs far more than they do. There the ESS is also per
+second, so the machine should be idle.
 """
 
 import argparse
@@ -31,7 +32,7 @@ ENGINES = {"NUTS": infer.NUTS(), "HMC": infer.HMC()}
 
 
 def correlated_features(size: int) -> infer.Model:
-    """A logistic regression whose features share ten causes."""
+    """Make a logistic regression whose features share ten causes."""
     import numpyro.distributions as dist
 
     rng = np.random.default_rng(6)
@@ -47,7 +48,7 @@ def correlated_features(size: int) -> infer.Model:
 
 
 def large(size: int) -> list[str]:
-    """Compare metrics on the regression; the last seconds are warm."""
+    """Compare metrics on the regression; the timed run compiles nothing."""
     import arviz as az
 
     model, lines = correlated_features(size), []

@@ -1,9 +1,9 @@
-"""Time from cold start to draws, ours and NumPyro's, each in a process of its own, in turn.
+"""Measure the time from a cold start to draws, ours and NumPyro's, in alternating processes.
 
     python benchmarks/cold_start.py [--repeats 5]
 
-Prints, for each model, the median seconds of wall time from a built model to draws (compile
-included), the smallest bulk ESS, and leapfrogs; medians of the ratio are pair by pair.
+Prints, for each model, medians of the wall time in seconds from a built model to draws (compiling
+included), the smallest bulk ESS, and the leapfrog steps; and the median of the ratios of pairs.
 """
 
 import argparse
@@ -109,7 +109,7 @@ DATA = {"schools": schools_data, "logistic": logistic_data}
 LIBRARIES = {"ours": ours, "numpyro": numpyro}
 
 
-def run_apart(library: str, name: str) -> dict:
+def run_in_process(library: str, name: str) -> dict:
     command = [sys.executable, "-W", "ignore", __file__, "--one", library, name]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return json.loads(output.strip().splitlines()[-1])
@@ -126,7 +126,9 @@ def main() -> None:
         return
     print(f"{'model':10s} {'library':8s} {'wall s':>8s} {'min ESS':>8s} {'leapfrogs':>10s}")
     for name in DATA:
-        found = [{lib: run_apart(lib, name) for lib in LIBRARIES} for _ in range(asked.repeats)]
+        found = [
+            {lib: run_in_process(lib, name) for lib in LIBRARIES} for _ in range(asked.repeats)
+        ]
         for library in LIBRARIES:
             wall, ess, steps = (
                 statistics.median(f[library][k] for f in found)

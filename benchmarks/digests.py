@@ -1,9 +1,10 @@
-"""Digests of draws, one model of each front end, to show that a change of the code changes no bit.
+"""Print digests of draws, to check that a change of the code leaves every bit of them the same.
 
     python benchmarks/digests.py --save before.json
     python benchmarks/digests.py --against before.json
 
-Draws are the same, bit for bit, only on the same machine and the same versions of JAX and NumPyro.
+There is a model of each front end. Draws are the same, bit for bit, only on the same machine with
+the same versions of JAX and NumPyro.
 The exit status is 1 if a digest differs.
 """
 
@@ -103,7 +104,7 @@ def runs():
 
 
 def draws(data):
-    """Draws and statistics by name."""
+    """Return draws and statistics by name."""
     return {
         f"{group}.{name}": np.asarray(values)
         for group in ("posterior", "sample_stats")

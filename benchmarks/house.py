@@ -1,4 +1,4 @@
-"""Sizes of the house: members, methods, files, functions, and the trip of one call.
+"""Print the sizes of the house: members, methods, files, functions, and the trip of one call.
 
     python benchmarks/house.py
 

@@ -1,11 +1,11 @@
-"""What float32 makes of the log density of many rows: energy errors, gradients, acceptance, cost.
+"""Measure the log density of many rows in float32: energy errors, gradients, acceptance, cost.
 
     python benchmarks/long_sums.py [--rows 10000 100000 1000000] [--threads 2]
 
-Prints two tables. The first follows leapfrog trajectories in float32 and compares the change of
-energy from their start with that at the same points in float64 (NumPy): by the plain sum of the
-rows, and as the samplers take it, from a reference. The second runs NUTS in either precision. For
-each, it starts processes of its own.
+Prints two tables. The first follows leapfrog trajectories in float32 and compares the change of the
+log density from their start with that at the same points in float64 (NumPy): as the plain sum of
+the rows, and relative to a reference, as the samplers compute it. The second runs NUTS in both
+precisions. Each line is measured in its own process.
 """
 
 import argparse
@@ -103,7 +103,7 @@ def energies(kind, rows):
 
 
 def seconds(function, *arguments):
-    """Time one call: the median of several."""
+    """Return the median time of a call."""
     import jax
 
     spent = []
@@ -137,7 +137,7 @@ def sampled(kind, rows, threads):
 
 
 def alone(*arguments, wide):
-    """Run one part in a process of its own, so that its precision is its own."""
+    """Run one part in its own process, with its own default precision."""
     environment = os.environ | {"JAX_ENABLE_X64": "1" if wide else "0"}
     subprocess.run([sys.executable, __file__, *map(str, arguments)], env=environment, check=True)
 

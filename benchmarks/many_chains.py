@@ -1,14 +1,15 @@
-"""How short warm-up may be where many chains pool what they learn.
+"""Measure how short warm-up may be if many chains pool what they learn.
 
     python -m benchmarks.many_chains [--models radon ...] [--chains 64 512] [--warmups 300 100]
 
-Writes benchmarks/results/many_chains.md. Each line is one run of NUTS with so many chains and at
-most so many draws of warm-up, and 50 draws per chain: few, as many chains are used, so that what
-warm-up left undone shows. Columns: draws of warm-up that were made, its gradients per chain, the
-mean acceptance in sampling (0.8 is aimed at), the smallest bulk ESS per 1000 gradients, warm-up
-included, the largest error of a mean in the posterior's standard deviations and the largest
-relative error of a standard deviation, both over all numbers and against a run of 64 chains of 2000
-draws, and what one may expect of the former from the ESS alone. The machine may be busy.
+Writes benchmarks/results/many_chains.md. Each line is one run of NUTS with the given number of
+chains and maximum number of warm-up draws. It makes only 50 draws per chain, as is usual with many
+chains, so that the effects of an incomplete warm-up are visible. Columns: warm-up draws made, its
+gradients per chain, the mean acceptance in sampling (the target is 0.8), the smallest bulk ESS per
+1000 gradients, warm-up included, the largest error of a mean in the posterior's standard deviations
+and the largest relative error of a standard deviation, both over all coordinates and against a run
+of 64 chains of 2000 draws, and the error of a mean that is expected from the ESS alone. The machine
+may be busy.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def drawn(name: str, engine: infer.Engine, chains: int, draws: int, warmup: int,
 
 
 def moments(run: infer.Run) -> tuple[np.ndarray, np.ndarray]:
-    """Means and standard deviations of the unconstrained coordinates."""
+    """Compute means and standard deviations of the unconstrained coordinates."""
     positions = run.draws().positions
     return positions.mean((0, 1)), positions.std((0, 1))
 

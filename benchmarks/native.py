@@ -1,9 +1,10 @@
-"""Microseconds a leapfrog of NUTS on a CPU, native loops against batched chains, in turn.
+"""Measure microseconds per leapfrog step of NUTS on a CPU, in native loops and in batched chains.
 
     python benchmarks/native.py [--repeats 5] [--only radon ...] [--float32]
 
-Both forms run four chains from the same starts with the same tuning. Prints medians of wall time
-over all leapfrogs of all chains, the ratio pair by pair, and seconds of compiling.
+Both forms run in turn, four chains each, from the same starts with the same tuning. Prints medians
+of the wall time divided by the leapfrog steps of all chains, the median of the ratios of pairs, and
+seconds of compiling.
 """
 
 import argparse
@@ -25,7 +26,7 @@ CHAINS, WARMUP, DRAWS = 4, 150, 100
 
 
 def radon(rng):
-    """Intercepts of 85 counties for 919 houses."""
+    """Make a model with intercepts of 85 counties for 919 houses."""
     group = rng.choice(85, 919, p=rng.dirichlet(np.full(85, 0.7)))
     x = rng.normal(size=919)
 
@@ -40,7 +41,7 @@ def radon(rng):
 
 
 def item_response(rng):
-    """Two parameters for each of 20 items, answered by 100 persons."""
+    """Make a model with two parameters for each of 20 items, answered by 100 persons."""
     person, item = (a.reshape(-1) for a in np.mgrid[:100, :20])
 
     def model(site, person, item, y):
@@ -78,7 +79,7 @@ def fixed_covariance(rng):
 
 
 def slopes(rng):
-    """Three correlated coefficients for each of 30 groups, under an LKJ prior."""
+    """Make a model with three correlated coefficients for each of 30 groups, under an LKJ prior."""
     group, x = rng.integers(0, 30, 300), rng.normal(size=(300, 3))
 
     def model(site, group, x, y):
@@ -92,7 +93,7 @@ def slopes(rng):
 
 
 def softmax(rng):
-    """A regression of 500 rows and 40 columns on four classes."""
+    """Make a regression of four classes on 500 rows and 40 columns."""
 
     def model(site, x, y):
         weights = site("weights", dist.Normal(0, 1), shape=(40, 3))
@@ -135,7 +136,7 @@ def started(model, group: int, tuning=None):
 
 
 def one_turn(run) -> float:
-    """Advance, and return microseconds a leapfrog."""
+    """Advance, and return microseconds per leapfrog step."""
     spent, made = run.timing.sampling, run.fewest()
     run.advance(DRAWS)
     steps = int(run.draws().stats["n_steps"][:, made:].sum())

@@ -1,4 +1,4 @@
-"""A page of results: when and with what it was made, what it shows, and its tables."""
+"""Write a page of results: its date, the versions used, what it shows, and its tables."""
 
 import platform
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import jax
 
 
 def write(file: Path, title: str, documentation: str | None, lines: Sequence[str]) -> None:
-    """Write a page; the text is what follows its own name in a benchmark's documentation."""
+    """Write a page; its text is what follows the page's name in a benchmark's docstring."""
     name = f"results/{file.stem}.md"
     text = (documentation or "").partition(name)[2].lstrip(".: ").strip()
     head = f"{date.today()}, Python {platform.python_version()}, jax {jax.__version__}; "

@@ -1,6 +1,6 @@
-"""An adapter that runs NUTS on a tree of posteriors with references, through `infer.declared`.
+"""Run NUTS on a collection of posteriors with reference draws, through `infer.declared`.
 
-A tree of posteriors comes with a checker that takes an adapter:
+The collection comes with a checker that takes this file as its adapter:
 
     python check.py public --adapter benchmarks/posteriordb.py:sample
 """
@@ -41,9 +41,9 @@ def model_of(log_prob, supports: dict[str, tuple], data: Any) -> infer.Model:
 def sample(log_prob, supports, data, seed, info=None) -> dict[str, np.ndarray]:
     """Draw four chains; return values of shape (chain, draw, *shape).
 
-    Not every seed passes on the centered eight schools: 3 of 120 fail so, and 7 of 60 with a
-    thousand draws at an acceptance of 0.9. NumPyro's NUTS failed at 5 of 40 like that, and at 2 of
-    60 with 3000 draws at 0.95.
+    Some seeds fail the check on the centered eight schools: 3 of 120 with these settings, and 7 of
+    60 with 1000 draws at a target acceptance of 0.9. NumPyro's NUTS failed for 5 of 40 seeds with
+    the latter settings, and for 2 of 60 with 3000 draws at 0.95.
     """
     engine = infer.NUTS(target_acceptance=0.95)
     model = model_of(log_prob, supports, data)

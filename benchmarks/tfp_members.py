@@ -13,7 +13,7 @@ POINTS = np.array([[0.0], [0.5], [1.0]])
 # Every other class of the module must have a member below.
 ABSTRACT = {"Distribution", "AutoCompositeTensorDistribution", "JointDistribution"}
 
-# Numbers and arrays alone make these; floats and lists become arrays of doubles.
+# These are made from numbers and arrays only; floats and lists become arrays of doubles.
 BY_PARAMETERS: dict[str, tuple[Any, ...]] = {
     "Bates": (4.0, -1.0, 3.0),
     "Bernoulli": (0.0,),
@@ -105,7 +105,7 @@ BY_PARAMETERS: dict[str, tuple[Any, ...]] = {
 
 
 def members(tfp: ModuleType) -> dict[str, Callable[[], Any]]:
-    """Return, by name of the class, what makes its member; a class without one is an error."""
+    """Return a function for each class that makes its member; raise if a class has none."""
     made = _of_parameters(tfp) | _of_distributions(tfp) | _of_functions(tfp)
     found = {
         name
@@ -119,7 +119,7 @@ def members(tfp: ModuleType) -> dict[str, Callable[[], Any]]:
 
 
 def double(value: Any) -> Any:
-    """Make doubles of floats; TFP would make single-precision arrays of them."""
+    """Convert floats to double precision; TFP would convert them to single precision."""
     return (
         jnp.asarray(value, jnp.float64) if isinstance(value, float | list | np.ndarray) else value
     )

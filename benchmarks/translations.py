@@ -34,7 +34,7 @@ PARAMETERS = {
     "open_interval": (0.0, 1.0),
     "zero_sum": (1,),
 }
-# Names of the module that do not make a set; `dependent` stands for supports not yet known.
+# Names in the module that do not make a set; `dependent` marks a support not yet known.
 NO_SETS = {
     "Constraint",
     "ParameterFreeConstraint",

@@ -1,11 +1,11 @@
-"""What warm-up and metric buy: smallest bulk ESS per gradient, on nine models.
+"""Measure the smallest bulk ESS per gradient for several warm-ups and metrics, on nine models.
 
     python benchmarks/warmup.py [--seeds 3] [--models radon ...] [--warmups 150 300 500]
 
-Leapfrogs are counted, not timed, so the machine may be busy. Each line is one setting on one
-model: medians over the seeds of the smallest bulk ESS per 1000 gradients (warm-up included), of
-the gradients of warm-up, and the worst R-hat and most divergences of any seed. Four chains of 1000
-draws in float64.
+Leapfrog steps are counted, not timed, so the machine may be busy. Each line is one setting on one
+model: medians over the seeds of the smallest bulk ESS per 1000 gradients (warm-up included) and of
+the gradients of warm-up, and the largest R-hat and number of divergences of any seed. Each run has
+four chains of 1000 draws in float64.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""Gradients executed for each one used, when chains share a program, and in lockstep.
+"""Count gradients executed per gradient used, for chains that share a program and in lockstep.
 
     python -m benchmarks.waste [--models radon ...] [--chains 64 512] [--draws 1000]
 
-Writes benchmarks/results/waste.md. Chains are in one program (`group=chains`), as they are on an
-accelerator. Ticks are counted by the loop itself, in sampling alone: at each tick every chain of
-the program takes a gradient, those too that have all their draws. Lockstep is what the same
-trajectories would have taken had every draw waited for the longest one: chains times the sum over
-draws of the most leapfrogs of any chain, by the leapfrogs of all. Counts hold on any machine, but
-for what a last bit changes.
+Writes benchmarks/results/waste.md. All chains share one program (`group=chains`), as on an
+accelerator. The loop itself counts ticks, in sampling only: at each tick every chain of the program
+computes a gradient, even if it has all its draws. Lockstep is what the same trajectories would have
+cost if every draw had waited for the longest one: the number of chains times the sum over draws of
+the maximum number of leapfrog steps of any chain, divided by the leapfrog steps of all chains.
+Counts are the same on every machine, up to the effects of rounding.
 """
 
 import argparse
@@ -28,14 +28,14 @@ RESULTS = Path(__file__).parent / "results" / "waste.md"
 
 
 class Waste(NamedTuple):
-    """What one run took.
+    """The cost of one run.
 
     Attributes:
-        mean: Leapfrogs of a draw, in the mean.
-        ours: Gradients executed for each one used.
-        lockstep: The same, had every draw waited for the longest trajectory.
-        blocks: Calls of the program.
-        seconds: Of sampling.
+        mean: Mean leapfrog steps per draw.
+        ours: Gradients executed per gradient used.
+        lockstep: The same, if every draw had waited for the longest trajectory.
+        blocks: Number of calls of the program.
+        seconds: Seconds of sampling.
     """
 
     mean: float

@@ -1,1 +1,1 @@
-"""Ours and the peers on the same nine models and data."""
+"""Compare our sampler and its peers on the same nine models and data."""

@@ -1,4 +1,4 @@
-"""Ours and the peers on nine models, each run in a process of its own, in turn.
+"""Compare our sampler and its peers on nine models, each run in its own process, in turn.
 
     python -m benchmarks.peers [--repeats 5] [--models radon ...] [--samplers ours nutpie ...]
 
@@ -6,16 +6,16 @@ Writes benchmarks/results/peers.json as it goes, then peers.md and peers.png bes
 four chains in float64 on the machine's cores with their own defaults (ours in float32 as one more
 row). Columns:
 
-- cold: seconds from a written model to a smallest bulk ESS of 1000, packages imported: compiling,
-  warm-up, and sampling stretched or shortened to that ESS
-- compile: the first run less the second
-- warm: a run of the compiled program, warm-up included, less any second in which JAX traced or
-  compiled again; of short runs the median
+- cold: seconds from a written model to a smallest bulk ESS of 1000, packages already imported:
+  compiling, warm-up, and sampling, rescaled to that ESS
+- compile: the first run minus the second
+- warm: a run of the compiled program, warm-up included, minus the time in which JAX traced or
+  compiled again; for short runs, the median of several
 - ESS / s: smallest bulk ESS per second of such a run
 - ESS / grad: smallest bulk ESS per 1000 leapfrogs, warm-up included
-- leapfrog: sampling time by leapfrogs of all chains, which run on these cores at once
-- share: seconds of a jitted gradient in a tight loop, of the time of a leapfrog on one core; nan
-  where a run took no longer than its warm-up
+- leapfrog: sampling time divided by the leapfrog steps of all chains, which share these cores
+- share: time of a jitted gradient in a tight loop, divided by that of a leapfrog step on one core;
+  nan if a run took no longer than its warm-up
 """
 
 import argparse
@@ -43,17 +43,17 @@ JAX_PEERS = ("NumPyro vectorized", "NumPyro parallel", "BlackJAX")
 Found = dict[str, dict[str, list[dict[str, float]]]]
 
 
-class Asked(NamedTuple):
-    """A comparison of ours with the best of some peers, and what is aimed at.
+class Target(NamedTuple):
+    """A comparison of ours with the best of some peers, and its target.
 
     Attributes:
-        what: Is divided by what.
-        column: Of the runs.
-        peers: Samplers.
-        more: Whether more of it is better.
-        least: Ratio aimed at on each model.
-        mean: Geometric mean aimed at.
-        on: The only model that it is aimed at, if it is one.
+        what: The ratio in words.
+        column: The column of the runs that is compared.
+        peers: The samplers compared with.
+        more: Whether larger is better.
+        least: Target for the ratio on each model.
+        mean: Target for the geometric mean.
+        on: The only model with a target, if there is only one.
     """
 
     what: str
@@ -65,31 +65,31 @@ class Asked(NamedTuple):
     on: str = ""
 
 
-ASKED = (
-    Asked("cold, fastest peer / ours", "cold to 1000", (*JAX_PEERS, "nutpie"), False, 2, 3),
-    Asked("ESS / s, ours / NumPyro and BlackJAX", "ESS / s", JAX_PEERS, True, 3, 6),
-    Asked("ESS / s, ours / nutpie", "ESS / s", ("nutpie",), True, 1.3, 2),
-    Asked("compile, NumPyro vectorized / ours", "compile", JAX_PEERS[:1], False, 3),
-    Asked("compile, BlackJAX / ours", "compile", JAX_PEERS[2:], False, 2),
-    Asked(
+TARGETS = (
+    Target("cold, fastest peer / ours", "cold to 1000", (*JAX_PEERS, "nutpie"), False, 2, 3),
+    Target("ESS / s, ours / NumPyro and BlackJAX", "ESS / s", JAX_PEERS, True, 3, 6),
+    Target("ESS / s, ours / nutpie", "ESS / s", ("nutpie",), True, 1.3, 2),
+    Target("compile, NumPyro vectorized / ours", "compile", JAX_PEERS[:1], False, 3),
+    Target("compile, BlackJAX / ours", "compile", JAX_PEERS[2:], False, 2),
+    Target(
         "ESS / gradient, ours / NumPyro", "ESS / grad", JAX_PEERS[:2], True,
         4, 2, on="correlated normal",
     ),
-    Asked(
+    Target(
         "time of a leapfrog, NumPyro vectorized / ours", "leapfrog", JAX_PEERS[:1], False,
         4, on="eight schools",
     ),
 )  # fmt: skip
 
 
-def run_apart(sampler: str, name: str, seed: int) -> dict[str, float]:
+def run_in_process(sampler: str, name: str, seed: int) -> dict[str, float]:
     """Measure in a fresh process; a sampler that fails reports nothing."""
     devices = CORES if sampler == "NumPyro parallel" else 1
     flags = f"--xla_force_host_platform_device_count={devices}"
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.peers"]
     command += ["--one", sampler, name, str(seed)]
     with tempfile.TemporaryDirectory() as empty:
-        # What an earlier process compiled must not be found on the disk.
+        # So that no process finds on disk what an earlier one compiled.
         caches = {"NUMBA_CACHE_DIR": empty, "PYTENSOR_FLAGS": f"base_compiledir={empty}"}
         apart = os.environ | {"XLA_FLAGS": flags} | caches
         done = subprocess.run(command, capture_output=True, text=True, env=apart)
@@ -109,16 +109,16 @@ def one(sampler: str, name: str, seed: int) -> dict[str, float]:
 
 
 def gather(models: list[str], samplers: list[str], repeats: int, kept: Path) -> Found:
-    """Run every sampler on every model, in turn, as often as asked; keep all in a file."""
+    """Run every sampler on every model in turn, `repeats` times; save each run in a file."""
     found: Found = json.loads(kept.read_text()) if kept.exists() else {}
     for seed in range(repeats):
         for name in models:
             own = found.setdefault(name, {})
-            # Another one begins every round.
+            # Each round begins with another sampler.
             turn = seed % len(samplers)
             for sampler in ["gradient", *samplers[turn:], *samplers[:turn]]:
                 if len(own.setdefault(sampler, [])) <= seed:
-                    own[sampler].append(run_apart(sampler, name, seed))
+                    own[sampler].append(run_in_process(sampler, name, seed))
                     kept.write_text(json.dumps(found, indent=1))
                     print(seed, name, sampler, own[sampler][-1], flush=True)
     return found
@@ -130,7 +130,7 @@ def median(runs: list[dict[str, float]], column: str) -> float:
 
 
 def leapfrog(run: dict[str, float]) -> float:
-    """Compute the seconds of wall time of a leapfrog, where sampling could be told apart."""
+    """Compute seconds per leapfrog step, or NaN if sampling took no measurable time."""
     sampling = run["warm"] - run["warmup"]
     return sampling / run["sampled"] if sampling > 0 else float("nan")
 
@@ -181,37 +181,37 @@ def table(found: Found) -> str:
 
 
 def days(found: Found) -> str:
-    """Tell when the runs were made: on a day, or from one day to another."""
+    """Return the day, or the first and the last day, on which the runs were made."""
     every = [r["day"] for each in found.values() for runs in each.values() for r in runs if r]
     extremes = dict.fromkeys(int(day) for day in (min(every), max(every)))
     return " to ".join(str(date.fromordinal(day)) for day in extremes)
 
 
 def ratios(found: Found) -> str:
-    """Compare ours with the best of each kind of peer, model by model and in the mean."""
-    lines = ["| ratio (least aimed at on every model, in the mean) | "]
+    """Compare ours with the best of each kind of peer, for each model and in the mean."""
+    lines = ["| ratio (target on every model, in the mean) | "]
     lines[0] += " | ".join(found) + " | mean |"
     lines.append("| --- |" + " --: |" * (len(found) + 1))
-    for asked in ASKED:
-        each = [_ratio(asked, samplers) for samplers in found.values()]
+    for target in TARGETS:
+        each = [_ratio(target, samplers) for samplers in found.values()]
         mean = float(np.exp(np.nanmean(np.log(each))))
-        least = [asked.least if asked.on in ("", name) else 0.0 for name in found]
+        least = [target.least if target.on in ("", name) else 0.0 for name in found]
         cells = [_marked(r, aim) for r, aim in zip(each, least, strict=True)]
-        aims = f"{asked.least:g} on {asked.on}" if asked.on else f"{asked.least:g}"
-        aims += f", {asked.mean:g}" if asked.mean else ""
+        aims = f"{target.least:g} on {target.on}" if target.on else f"{target.least:g}"
+        aims += f", {target.mean:g}" if target.mean else ""
         lines.append(
-            f"| {asked.what} ({aims}) | {' | '.join(cells)} | {_marked(mean, asked.mean)} |"
+            f"| {target.what} ({aims}) | {' | '.join(cells)} | {_marked(mean, target.mean)} |"
         )
-    return "\n".join([*lines, "", "\\* misses what is aimed at"])
+    return "\n".join([*lines, "", "\\* misses its target"])
 
 
-def _ratio(asked: Asked, samplers: dict[str, list[dict[str, float]]]) -> float:
+def _ratio(target: Target, samplers: dict[str, list[dict[str, float]]]) -> float:
     gradient = median(samplers["gradient"], "seconds")
-    column = lambda s: columns(samplers.get(s, []), gradient)[asked.column]  # noqa: E731
-    theirs = [c for c in map(column, asked.peers) if np.isfinite(c)]
+    column = lambda s: columns(samplers.get(s, []), gradient)[target.column]  # noqa: E731
+    theirs = [c for c in map(column, target.peers) if np.isfinite(c)]
     if not theirs:
         return float("nan")
-    return column("ours") / max(theirs) if asked.more else min(theirs) / column("ours")
+    return column("ours") / max(theirs) if target.more else min(theirs) / column("ours")
 
 
 def _marked(ratio: float, least: float) -> str:

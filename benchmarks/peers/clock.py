@@ -1,4 +1,4 @@
-"""Wall time of a block of code, and the part of it in which JAX traced or compiled."""
+"""Measure the wall time of a block of code, and the part in which JAX traced or compiled."""
 
 import time
 
@@ -10,11 +10,11 @@ COMPILE = "/jax/core/compile/"
 class Clock:
     """Times what runs inside it.
 
-    A second run of some samplers traces and compiles parts again, which is no part of what they
-    take once compiled; JAX reports when.
+    In a second run, some samplers trace and compile parts again. That is not part of the cost of
+    a compiled sampler, so it is measured separately, from the events that JAX reports.
 
     Attributes:
-        found: Seconds of wall time, and of them seconds in which JAX traced or compiled.
+        found: Seconds of wall time, and the part of them in which JAX traced or compiled.
     """
 
     found: tuple[float, float]
@@ -36,7 +36,7 @@ class Clock:
 
 
 def covered(spans: list[tuple[float, float]]) -> float:
-    """Length of a union of intervals: tracing one function may trace another."""
+    """Return the length of a union of intervals; they overlap, as tracing nests."""
     length, reached = 0.0, float("-inf")
     for begin, end in sorted(spans):
         length += max(0.0, end - max(begin, reached))

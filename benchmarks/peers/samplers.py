@@ -1,4 +1,4 @@
-"""Each sampler behind one call: draws of one case, timed, with what they cost."""
+"""Call each sampler in the same way: draws of one case, with their time and cost."""
 
 import functools
 import statistics
@@ -17,15 +17,16 @@ WARM_SECONDS = 4.0
 
 
 class Draws(NamedTuple):
-    """What one run made.
+    """The draws of one run, and what they cost.
 
     Attributes:
-        seconds: Wall time of the run, with whatever was compiled in it.
-        compiling: Part of it in which JAX traced or compiled.
+        seconds: Wall time of the run, compiling included.
+        compiling: Seconds of it in which JAX traced or compiled.
         values: Draws of each site, shape (chains, draws, ...).
-        sampled: Leapfrogs of all chains after warm-up.
-        warmed: Leapfrogs of all chains in warm-up; NumPyro tells them of a warm-up alone.
-        divergences: After warm-up.
+        sampled: Leapfrog steps of all chains after warm-up.
+        warmed: Leapfrog steps of all chains in warm-up; NumPyro reports them only for a run that is
+            a warm-up alone.
+        divergences: Divergences after warm-up.
     """
 
     seconds: float
@@ -36,12 +37,12 @@ class Draws(NamedTuple):
     divergences: int
 
 
-# From a seed and a number of draws, of which one stands for a warm-up alone.
+# Takes a seed and a number of draws; 1 draw means a warm-up alone.
 Sampler = Callable[[int, int], Draws]
 
 
 def ours(case: Case, **options: Any) -> Sampler:
-    """Ours, at its defaults."""
+    """Return our sampler with its defaults."""
     import infer
 
     data = case.data()
@@ -60,12 +61,12 @@ def ours(case: Case, **options: Any) -> Sampler:
 
 
 def numpyro_vectorized(case: Case) -> Sampler:
-    """NumPyro's NUTS, its chains batched."""
+    """Return NumPyro's NUTS with batched chains."""
     return _numpyro(case, "vectorized")
 
 
 def numpyro_parallel(case: Case) -> Sampler:
-    """NumPyro's NUTS, its chains on as many devices as there are cores."""
+    """Return NumPyro's NUTS with its chains on as many devices as there are cores."""
     return _numpyro(case, "parallel")
 
 
@@ -104,7 +105,7 @@ def _numpyro(case: Case, method: str) -> Sampler:
 
 
 def blackjax(case: Case) -> Sampler:
-    """BlackJAX's NUTS with its window adaptation, chains batched by vmap."""
+    """Return BlackJAX's NUTS with its window adaptation and chains batched by vmap."""
     import blackjax
     import jax
     from numpyro.infer.util import initialize_model
@@ -154,7 +155,7 @@ def blackjax(case: Case) -> Sampler:
 
 
 def nutpie(case: Case) -> Sampler:
-    """Nutpie on a PyMC model compiled by numba."""
+    """Return nutpie on a PyMC model compiled by numba."""
     import nutpie
     import pymc as pm
 
@@ -218,12 +219,12 @@ def _warm(run: Sampler, seed: int, draws: int) -> tuple[float, Draws]:
 
 
 def shift(sampling: float, ess: float) -> float:
-    """Seconds to add so that the smallest bulk ESS becomes 1000."""
+    """Return the seconds to add so that the smallest bulk ESS becomes 1000."""
     return max(sampling, 0.0) * (1000 / ess - 1)
 
 
 def quality(draws: Draws) -> dict[str, float]:
-    """Smallest bulk ESS and largest R-hat over all numbers, and what they cost."""
+    """Compute the smallest bulk ESS and largest R-hat over all coordinates, and their cost."""
     import arviz as az
 
     columns = np.concatenate([v.reshape(*v.shape[:2], -1) for v in draws.values.values()], -1)
@@ -238,7 +239,7 @@ def quality(draws: Draws) -> dict[str, float]:
 
 
 def gradient_seconds(name: str, repeats: int = 20_000) -> float:
-    """Seconds of one log density with gradient in a tight jitted loop: any sampler's floor."""
+    """Time one log density with its gradient in a tight jitted loop, a bound for any sampler."""
     import jax
     import jax.numpy as jnp
 
