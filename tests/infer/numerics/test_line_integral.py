@@ -20,7 +20,7 @@ from infer.numerics.line_integral import (
 from infer.numerics.metric import first_metric
 from infer.target import Components, Target
 
-from ..engines.test_contract import count, prepared
+from ..engines.test_contract import count, prepare
 
 
 def valued(q):
@@ -169,7 +169,7 @@ ENGINES = pytest.mark.parametrize(
 
 @ENGINES
 def test_the_nodes_are_one_batched_call(engine):
-    tuning, state, _ = prepared(engine)
+    tuning, state, _ = prepare(engine)
     one = jax.tree.map(lambda a: a[0], state)
     calls = {}
     for rule in QUADRATURES:
@@ -182,7 +182,7 @@ def test_the_nodes_are_one_batched_call(engine):
 @ENGINES
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_a_tick_keeps_the_shape_and_precision_of_the_state(engine, dtype):
-    tuning, state, _ = prepared(engine)
+    tuning, state, _ = prepare(engine)
     cast = lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a  # noqa: E731
     tuning, one = jax.tree.map(cast, (tuning, jax.tree.map(lambda a: a[0], state)))
 
@@ -210,6 +210,6 @@ def test_unknown_words_are_refused():
 def test_energies_by_value_carry_nothing_of_this():
     """No leaf is added to the state, so the program is the one it was."""
     for engine, path in ((infer.HMC, 14), (infer.NUTS, 21)):
-        _, by_value, _ = prepared(engine())
-        _, by_path, _ = prepared(engine(energy="path"))
+        _, by_value, _ = prepare(engine())
+        _, by_path, _ = prepare(engine(energy="path"))
         assert len(jax.tree.leaves(by_path)) == len(jax.tree.leaves(by_value)) + path
