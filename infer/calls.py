@@ -1,4 +1,4 @@
-"""Calls whose arguments do not fit: name the argument of ours that was meant."""
+"""Calls whose arguments do not fit: name the argument that was probably meant."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
@@ -11,10 +11,10 @@ from .errors import CallError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# How alike, from 0 to 1, a misspelled word and the one that was meant are.
+# Minimum similarity, from 0 to 1, of a misspelled word and the one that was meant.
 ALIKE = 0.7
 
-# Ours, with the words for it in NumPyro, PyMC, BlackJAX, Stan and TFP.
+# Our arguments, with the words for them in NumPyro, PyMC, BlackJAX, Stan and TFP.
 THEIRS = {
     "draws": "num_samples n_samples nsamples samples num_draws n_draws ndraws num_results niter "
     "n_iter iter iterations iter_sampling num_steps posterior_samples",
@@ -61,7 +61,7 @@ for _ours, _theirs in THEIRS.items():
     for _word in _theirs.split():
         MEANT.setdefault(_word, []).append(_ours)
 
-# Where an argument of ours belongs that a call does not take.
+# Where our arguments belong, for calls that do not take them.
 _ENGINE = "It is a setting of the engine, as in infer.sample(model, infer.NUTS({}=...))."
 _CALL = "It is an argument of the call, as in infer.sample(model, {}=...)."
 HOMES = {
@@ -75,7 +75,7 @@ HOMES = {
     "value": "Declare what was observed by site.observe(name, prior, value).",
 }
 
-# What is not said by naming another argument.
+# Advice for words that have no corresponding argument.
 WORDS = {
     "dense_mass": "The metric learns correlations by itself; rank=0 keeps it diagonal.",
     "dense_e": "The metric learns correlations by itself; rank=0 keeps it diagonal.",
@@ -83,22 +83,22 @@ WORDS = {
     "mask": "Give missing=, which is True where an entry is missing.",
     "thin": "Every draw is kept; thin the result: data.sel(draw=slice(None, None, 10)).",
     "thinning": "Every draw is kept; thin the result: data.sel(draw=slice(None, None, 10)).",
-    "chain_method": "Leave it out: chains run side by side; threads= and group= say how.",
+    "chain_method": "Leave it out: chains run in parallel; threads= and group= set how.",
     "initval": 'Give starting values to the call: infer.sample(model, starts={"name": value}).',
     "return_inferencedata": "Leave it out: the result is ArviZ data.",
-    "idata_kwargs": "Leave it out: coords and dims are said in the model.",
+    "idata_kwargs": "Leave it out: coords and dims are declared in the model.",
 }
 
 
 def check_arguments(where: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Explain arguments that do not fit a function; the signature stays what it is.
+    """Explain arguments that do not fit a function, without changing its signature.
 
     Args:
         where: How users write the function, such as "infer.sample".
 
     Returns:
-        A decorator. The function then raises `CallError` where Python would raise a bare
-        `TypeError` about its arguments.
+        A decorator. The decorated function raises `CallError` instead of a bare `TypeError` about
+        its arguments.
     """
 
     def decorator(call: Callable[P, R]) -> Callable[P, R]:
@@ -107,7 +107,7 @@ def check_arguments(where: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             try:
                 return call(*args, **kwargs)
             except TypeError:
-                # Only a call that failed is looked at, so that one that fits costs nothing.
+                # Only calls that failed are examined, so calls that fit cost nothing.
                 refuse_misfit(where, signature(call), args, kwargs)
                 raise
 
@@ -119,10 +119,11 @@ def check_arguments(where: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 def refuse_misfit(
     where: str, wanted: Signature, args: Sequence[Any], named: Mapping[str, Any]
 ) -> None:
-    """Raise if a signature does not take some arguments.
+    """Raise if a signature does not accept the arguments.
 
     Raises:
-        CallError: It does not; the message names the argument, and the one that was meant.
+        CallError: The arguments do not fit; the message names the one at fault and the one that
+            was probably meant.
     """
     if said := explain_misfit(wanted, args, named):
         raise CallError(where, *said) from None
@@ -131,7 +132,7 @@ def refuse_misfit(
 def explain_misfit(
     wanted: Signature, args: Sequence[Any], named: Mapping[str, Any]
 ) -> tuple[str, str] | None:
-    """Say why a signature does not take some arguments, and the mend; None if it does."""
+    """Say why a signature does not accept the arguments, and how to mend it; None if it does."""
     try:
         wanted.bind(*args, **named)
     except TypeError as error:
@@ -153,7 +154,7 @@ _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def suggest_argument(word: str, known: Collection[str]) -> str:
-    """Say what was meant by a word, of the arguments that a call knows, or where it belongs."""
+    """Suggest which of the known arguments a word means, or where it belongs instead."""
     meant = MEANT.get(word, [])
     if word in WORDS:
         return WORDS[word]

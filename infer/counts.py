@@ -1,4 +1,4 @@
-"""Whole numbers and shapes that a user gives, of whatever integer type."""
+"""Whole numbers and shapes given by the user, in any integer type."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from bijectors.errors import ExplainedError
 
 from .errors import ModelError, RunError
 
-# A whole number, and a shape, as a user may give them.
+# Types in which a user may give a whole number and a shape.
 Count = int | np.integer
 Sizes = Count | Sequence[Count] | np.ndarray
 
@@ -19,10 +19,9 @@ _TRACED = "a traced value, which is not known yet"
 
 
 def is_whole(number: Any) -> bool:
-    """Return whether a value is one whole number that is known now.
+    """Return whether a value is one whole number, and not traced.
 
-    That is an integer of Python or NumPy, or an array of integers without axes. True and False
-    count nothing.
+    That is an integer of Python or NumPy, or an integer array without axes, but no boolean.
     """
     if isinstance(number, bool | np.bool_ | Tracer):
         return False
@@ -35,27 +34,27 @@ def is_whole(number: Any) -> bool:
 def as_whole(
     where: str, number: Any, least: int, *, error: type[ExplainedError] = RunError, mend: str = ""
 ) -> int:
-    """Read a whole number.
+    """Convert to a Python integer.
 
     Args:
         where: The argument or site, for errors.
         number: What the user gave.
         least: Smallest number that makes sense.
-        error: What is raised.
-        mend: What else the user can do about it.
+        error: Type of the error to raise.
+        mend: Further advice for the user.
 
     Raises:
-        ExplainedError: It is no whole number, or below the least.
+        ExplainedError: It is not a whole number, or is below `least`.
     """
     if is_whole(number) and int(number) >= least:
         return int(number)
     found = f"{_TRACED}," if isinstance(number, Tracer) else repr(number)
-    advice = f"Give a whole number from {least} on. {mend}".rstrip()
-    raise error(where, f"{found} is asked for", advice)
+    advice = f"Give a whole number of at least {least}. {mend}".rstrip()
+    raise error(where, f"{found} was given", advice)
 
 
 def as_shape(where: str, shape: Any) -> tuple[int, ...]:
-    """Read a shape as NumPy does: one whole number, or a sequence of them.
+    """Convert a shape to a tuple, as NumPy does: from one whole number or a sequence of them.
 
     Raises:
         ModelError: It is neither, or a size is negative.

@@ -6,26 +6,26 @@ from typing import Any
 
 from bijectors.errors import ExplainedError as ExplainedError
 
-# What may stand between the user's code and ours.
+# Packages whose frames may lie between the user's code and the warning.
 _OWN = frozenset(
     ("infer", "bijectors", "equinox", "jax", "numpyro", "contextlib", "jaxtyping", "beartype")
 )
 
 
 class ModelError(ExplainedError):
-    """A model that cannot be used as it stands; `where` names the site."""
+    """The model cannot be used as it stands; `where` names the site."""
 
 
 class StartError(ExplainedError):
-    """No usable starting point; `where` names the site or term at fault."""
+    """There is no usable starting point; `where` names the site or term at fault."""
 
 
 class EngineError(ExplainedError):
-    """An engine that cannot run on this density, or settings that make no sense."""
+    """The engine cannot run on this density, or its settings make no sense."""
 
 
 class CallError(ExplainedError, TypeError):
-    """A call whose arguments do not fit; the message names the one that was meant."""
+    """The arguments of a call do not fit; the message names the one that was meant."""
 
 
 class SamplingWarning(UserWarning):
@@ -33,25 +33,25 @@ class SamplingWarning(UserWarning):
 
 
 class ModelWarning(UserWarning):
-    """A model that works, but probably not as it was meant; it begins with the name at fault."""
+    """The model works, but probably not as intended; the message begins with the name at fault."""
 
 
 class FitWarning(UserWarning):
-    """A mode or an approximation is not what it should be; see its `findings`."""
+    """A mode or an approximation has problems; see its `findings`."""
 
 
 class RunError(ExplainedError):
-    """A run that cannot go on as asked.
+    """The run cannot continue as requested.
 
     Attributes:
-        run: The run whose draws are kept, if they could not be made a result; else None.
+        run: The run that holds the draws, if they could not be turned into a result; else None.
     """
 
     run: Any = None
 
 
 def warn(message: str, category: type[Warning] = SamplingWarning) -> None:
-    """Warn at the line of the user's code that is running, however many of ours lie between."""
+    """Warn at the line of the user's code that is running, skipping frames of the library."""
     frame, level = sys._getframe(), 1
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _OWN:
         frame, level = frame.f_back, level + 1
@@ -59,5 +59,5 @@ def warn(message: str, category: type[Warning] = SamplingWarning) -> None:
 
 
 def warn_of_model(where: str, found: str, mend: str) -> None:
-    """Warn of a model, at the line of the user's code that is running."""
+    """Warn about a model, at the line of the user's code that is running."""
     warn(f"{where}: {found}. {mend}", ModelWarning)

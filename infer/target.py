@@ -1,4 +1,4 @@
-"""A target is a log density of one flat vector: all that an engine knows of a model."""
+"""A target is a log density of one flat vector: all that an engine knows about a model."""
 
 from abc import abstractmethod
 from typing import NamedTuple
@@ -12,12 +12,12 @@ from .types import Scalar, Vector
 
 
 class Components(NamedTuple):
-    """A log density in two parts: what has a value, and what is known by its gradient alone.
+    """A log density in two parts: one with a value, and one known only by its gradient.
 
     Attributes:
-        value: Of the part that has one, in nats, shape ().
-        gradient: Of the whole, shape (size,).
-        unvalued_gradient: Of the part without a value, shape (size,).
+        value: Log density of the part that has a value, in nats, shape ().
+        gradient: Gradient of both parts together, shape (size,).
+        unvalued_gradient: Gradient of the part without a value, shape (size,).
     """
 
     value: Scalar
@@ -26,11 +26,11 @@ class Components(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """A log density as a prior that can be drawn from, and the rest.
+    """A log density split into a prior that can be drawn from, and the rest.
 
     Attributes:
-        prior: Log density of the draws, in nats, shape ().
-        likelihood: All else: likelihood and factors, in nats, shape ().
+        prior: Log density of the prior, in nats, shape ().
+        likelihood: Everything else (likelihood and factors), in nats, shape ().
     """
 
     prior: Scalar
@@ -38,7 +38,7 @@ class Parts(NamedTuple):
 
 
 class NormalPrior(NamedTuple):
-    """The normal distribution that a prior is in the flat vector, on the host.
+    """The prior of the flat vector, if it is a normal distribution; arrays of the host.
 
     Attributes:
         mean: Shape (size,).
@@ -52,10 +52,10 @@ class NormalPrior(NamedTuple):
 class Target(eqx.Module):
     """An unnormalized log density over vectors of shape (size,), in nats.
 
-    Its leaves are the data, so that new data of the same shape compile nothing. Under
-    `equinox.filter_jit`, or as an argument of a jitted function, it is one of many on other data.
-    `jax.jit(target)` makes the data constants of the program, as those of any other function; for
-    that it is equal to itself alone, so two targets never share such a program.
+    Its leaves are the data, so new data of the same shape need no new compilation if the target is
+    an argument of a jitted function, or is jitted by `equinox.filter_jit`. `jax.jit(target)` makes
+    the data constants of the program, like whatever a function closes over; therefore a target
+    equals only itself, and two targets never share such a program.
     """
 
     def __hash__(self) -> int:
@@ -72,22 +72,22 @@ class Target(eqx.Module):
     @property
     @abstractmethod
     def offers(self) -> frozenset[str]:
-        """What can be asked of it; compared with `Engine.needs`.
+        """What the target can compute; compared with `Engine.needs`.
 
-        These are "value", "gradient", "parts" and "normal_prior", each a method or its result.
-        "minibatch" says that it is meant to be met through `at(key)`, step by step.
+        The entries are "value", "gradient", "parts" and "normal_prior", each a method or its
+        result. "minibatch" means that it should be evaluated through `at(key)`, step by step.
         """
 
     def at(self, key: Array) -> "Target":
-        """Return the target of one step: with a new minibatch, where it has one, else itself.
+        """Return the target of one step: with a new minibatch if it has minibatches, else itself.
 
-        The value and gradient of what is returned are unbiased estimates of this target's.
+        Value and gradient of the result are unbiased estimates of those of this target.
         """
         return self
 
     @property
     def has_value(self) -> bool:
-        """Whether the log density has a value, or is known by its gradient alone."""
+        """Whether the log density has a value; otherwise only its gradient is known."""
         return "value" in self.offers
 
     @abstractmethod
@@ -95,38 +95,38 @@ class Target(eqx.Module):
         """Compute the log density in nats and its gradient.
 
         A non-finite result is passed on, not raised: engines report it as a divergence. The
-        log density is NaN where it `has_value` not; the gradient is whole all the same.
+        log density is NaN if `has_value` is false; the gradient is still valid.
         """
 
     def evaluate_from(self, position: Vector, reference: Scalar) -> tuple[Scalar, Vector]:
         """Compute the log density minus a reference in nats, and the gradient.
 
-        Near the reference the difference may keep digits that the log density itself has not.
+        Near the reference, the difference may have digits that the log density itself loses.
         """
         log_density, gradient = self.evaluate(position)
         return log_density - reference, gradient
 
     def parts(self, position: Vector) -> Parts:
-        """Compute prior and likelihood, whose sum is the log density; both may be differentiated.
+        """Compute prior and likelihood, whose sum is the log density; both are differentiable.
 
-        Only a target that offers "parts" has them.
+        Available only if the target offers "parts".
         """
         raise NotImplementedError
 
     def normal_prior(self) -> NormalPrior:
-        """Find the normal distribution that the prior is, on the host.
+        """Find the mean and covariance of a prior that is normal, on the host.
 
-        Only a target that offers "normal_prior" may have one.
+        Available only if the target offers "normal_prior".
 
         Raises:
-            ModelError: The sites are not normal together.
+            ModelError: The sites are not jointly normal.
         """
         raise NotImplementedError
 
     def unvalued_gradient(self, position: Vector) -> Vector:
-        """Compute the gradient of the part that has no value."""
+        """Compute the gradient of the part without a value."""
         return jnp.zeros_like(position)
 
     def components(self, position: Vector) -> Components:
-        """Compute the part with a value, the whole gradient, and that of the other part."""
+        """Compute the value, the whole gradient, and the gradient of the part without a value."""
         return Components(*self.evaluate(position), jnp.zeros_like(position))

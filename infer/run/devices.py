@@ -1,4 +1,4 @@
-"""Choose how chains share a machine: how many to a program, and on how many threads."""
+"""Choose how chains share a machine: how many run in one program, and on how many threads."""
 
 import os
 from typing import NamedTuple
@@ -14,10 +14,10 @@ class Plan(NamedTuple):
     """How chains are run.
 
     Attributes:
-        width: Chains in one program; the draws depend on it in the last bit, so it never
-            follows the number of devices or threads.
-        threads: Programs called at the same time; changes no draw.
-        native: Whether each program is to be one native CPU function.
+        width: Chains in one program; it affects the last bits of draws, so it never depends on
+            the number of devices or threads.
+        threads: Programs called at the same time; does not affect draws.
+        native: Whether to compile each program as one native CPU function.
     """
 
     width: int
@@ -26,18 +26,18 @@ class Plan(NamedTuple):
 
     @property
     def form(self) -> Form:
-        """How each program is to be compiled."""
+        """The form in which each program is compiled."""
         return "native" if self.native else "kernels"
 
 
 def plan(chains: int, width: int | None, threads: int | None) -> Plan:
     """Plan for the default backend.
 
-    On a CPU every chain has its own native loop, and threads spread them over the cores;
+    On a CPU every chain has its own native loop, and threads distribute them over the cores;
     on an accelerator all chains share one program.
 
     Raises:
-        RunError: The width does not divide the chains.
+        RunError: The number of chains is not a multiple of `width`.
     """
     on_cpu = jax.default_backend() == "cpu"
     width, threads = _check_positive(group=width, threads=threads)
@@ -45,7 +45,7 @@ def plan(chains: int, width: int | None, threads: int | None) -> Plan:
     if chains % width:
         raise RunError(
             "group",
-            f"{chains} chains do not divide into groups of {width}",
+            f"{chains} chains cannot be divided into groups of {width}",
             "Choose a divisor of the number of chains.",
         )
     threads = (_count_cores() if on_cpu else 1) if threads is None else threads
@@ -53,22 +53,22 @@ def plan(chains: int, width: int | None, threads: int | None) -> Plan:
 
 
 def plan_population(chains: int, count: int, width: int | None, threads: int | None) -> Plan:
-    """Plan for an engine that moves all chains of a density together: one program for each.
+    """Plan for an engine that moves all chains of a density together: one program per density.
 
     Args:
         chains: Number of chains of each density.
         count: Number of densities.
-        width: What the user asks for; only `chains` will do.
+        width: The width that the user requests; only `chains` is valid.
         threads: Programs called at the same time.
 
     Raises:
-        RunError: Another width is asked for.
+        RunError: Another width is requested.
     """
     width, threads = _check_positive(group=width, threads=threads)
     if width not in (None, chains):
         raise RunError(
             "group",
-            f"groups of {width} are asked for, but this engine moves all {chains} chains together",
+            f"groups of {width} are requested, but this engine moves all {chains} chains together",
             "Leave it out.",
         )
     threads = (
@@ -83,9 +83,9 @@ def _check_positive(**numbers: int | None) -> list[int | None]:
 
 
 def plan_without_native(chains: int, before: Plan, lapack: bool) -> Plan:
-    """Plan again where there is no native form: batch chains, to share each kernel.
+    """Plan again if there is no native form: batch chains, so that they share each kernel.
 
-    Chains that call LAPACK share none in a batch, where it is called for one after the other.
+    Chains that call LAPACK gain nothing from a batch, which calls it for one after the other.
     """
     wide = 1 if lapack else max(2, chains // 8)
     width = max(w for w in range(1, wide + 1) if chains % w == 0)

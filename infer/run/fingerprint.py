@@ -1,4 +1,4 @@
-"""A fingerprint of what a state was made for: engine, program and data, across processes."""
+"""A fingerprint of what a state was made for: engine, program and data; valid across processes."""
 
 import hashlib
 import re
@@ -20,22 +20,22 @@ from ..models.inputs.precision import on_device
 from ..target import Components
 from ..types import Vector
 
-# Where an object lies in memory, as Python prints it.
+# The memory address of an object, as Python prints it.
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 BEGIN_AGAIN = (
-    "To sample another posterior, start a new run, which may begin with what the old one learned: "
+    "To sample another posterior, start a new run, which can reuse the tuning of the old one: "
     "infer.start(model, engine, tuning=state.tuning)."
 )
 
 
 class Fingerprint(NamedTuple):
-    """What a state belongs to.
+    """The engine, program and data that a state belongs to.
 
     Attributes:
-        description: Engine, its plain settings, and the sites with their shapes.
-        program: A hash of the traced density, with the constants in it.
-        data: A hash of each array of the model that the program reads, by its place in the model.
-        version: Of JAX, which may write the same model as another program.
+        description: The engine, its scalar settings, and the sites with their shapes.
+        program: A hash of the traced density, including its constants.
+        data: A hash of each array of the model that the program reads, by its path in the model.
+        version: Version of JAX; another one may trace the same model to another program.
     """
 
     description: str
@@ -45,7 +45,10 @@ class Fingerprint(NamedTuple):
 
 
 def fingerprint(family: Family, engine: Engine) -> Fingerprint:
-    """Trace the density once more and read all data; called when a state is asked for."""
+    """Compute the fingerprint: trace the density once more and hash all data.
+
+    Called only when a state is requested.
+    """
     density = family.member(0)
     traced = jax.make_jaxpr(_components)(density, jnp.zeros(density.size))
     paths = [path for path, _ in jax.tree.leaves_with_path(density)]
@@ -102,7 +105,7 @@ def _describe(family: Family, engine: Engine) -> str:
 
 
 def _name_arrays(family: Family, here: Fingerprint, places: list[str]) -> list[str]:
-    """Name arrays as the user does, who may have given the same one twice."""
+    """Name arrays as the user does; the user may have passed the same array twice."""
     each = [family.member(i).model.constants() for i in range(family.count)]
     known = {}
     for name, array in each[0].items():
@@ -112,7 +115,7 @@ def _name_arrays(family: Family, here: Fingerprint, places: list[str]) -> list[s
 
 
 def _hash_program(traced: Any) -> str:
-    """Hash a program by its text, without addresses, and the arrays that stand in it."""
+    """Hash the text of a program, without addresses, and the constant arrays in it."""
     text = hashlib.sha256(ADDRESS.sub("", str(traced)).encode())
     for constant in _constants(traced):
         text.update(_hash(constant).encode())
@@ -120,7 +123,7 @@ def _hash_program(traced: Any) -> str:
 
 
 def _constants(traced: Any) -> Iterator[Any]:
-    """List the arrays that stand in a jaxpr and in those inside it, in order."""
+    """Yield the constant arrays of a jaxpr and of those inside it, in order."""
     yield from getattr(traced, "consts", ())
     for equation in getattr(traced, "jaxpr", traced).eqns:
         for value in equation.params.values():

@@ -1,4 +1,4 @@
-"""Lay a state out in few arrays: each one that enters or leaves a program costs microseconds."""
+"""Pack a state into few arrays: each array that a program takes or returns costs microseconds."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +13,12 @@ from ..engines.base import State
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Packed:
-    """A state of some thirty small arrays as one array of each type; a pytree.
+    """A state of some thirty small arrays, stored as one array per dtype; a pytree.
 
     Attributes:
-        parts: Arrays by the name of their type, shape (..., numbers).
-        structure: How the arrays of the state form it.
-        outline: Shape and name of the type of each, in order, without leading axes.
+        parts: Arrays by the name of their dtype, shape (..., numbers).
+        structure: Pytree structure of the state.
+        outline: Shape and dtype name of each leaf, in order, without leading axes.
     """
 
     parts: dict[str, Any]
@@ -26,7 +26,7 @@ class Packed:
     outline: tuple[tuple[tuple[int, ...], str], ...] = field(metadata={"static": True})
 
     def unpack(self) -> State:
-        """Give the state back, with the leading axes that the parts have."""
+        """Return the state, with the leading axes of the parts."""
         rest = dict(self.parts)
         leaves = []
         for shape, kind in self.outline:
@@ -36,7 +36,7 @@ class Packed:
         return jax.tree.unflatten(self.structure, leaves)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The structure of a pytree cannot be pickled.
+        # A pytree structure cannot be pickled.
         lead = next(iter(self.parts.values())).ndim - 1
         return pack, (self.unpack(), lead)
 
@@ -45,8 +45,8 @@ def pack(state: State, lead: int = 0) -> Packed:
     """Pack a state.
 
     Args:
-        state: Arrays, all of the host or all of JAX.
-        lead: How many leading axes stay as they are.
+        state: A pytree of arrays, all NumPy or all JAX.
+        lead: Number of leading axes to keep.
     """
     leaves, structure = jax.tree.flatten(state)
     join = np.concatenate if isinstance(leaves[0], np.ndarray) else jnp.concatenate

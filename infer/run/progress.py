@@ -1,4 +1,4 @@
-"""Show progress from the host, between blocks: no callback ever enters a program."""
+"""Show progress from the host, between blocks: programs contain no callback."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from types import TracebackType
 
 if find_spec("ipywidgets") is None:
-    # In a notebook `tqdm.auto` would warn that its bar needs ipywidgets.
+    # In a notebook, `tqdm.auto` would warn that its bar needs ipywidgets.
     from tqdm import tqdm
 else:
     from tqdm.auto import tqdm
@@ -18,10 +18,10 @@ _log = logging.getLogger("infer")
 
 
 class Progress:
-    """A bar over the draws of all chains, or lines in the log if there is no terminal.
+    """A progress bar over the draws of all chains, or log lines if there is no terminal.
 
     Args:
-        total: Draws to make, over all chains.
+        total: Number of draws to make, over all chains.
         shown: Whether to show the bar. By default it is shown if standard error is a terminal, and
             otherwise the logger "infer" gets a line at level INFO at the beginning of each phase,
             and one every 5 s at most.
@@ -48,11 +48,11 @@ class Progress:
         self._bar.close()
 
     def phase(self, name: str, left: int | None = None) -> None:
-        """Say what is being done now; divergences are counted anew.
+        """Begin a phase, and count its divergences from zero.
 
         Args:
-            name: Of the phase.
-            left: Draws still to make, where that was not known before.
+            name: Name of the phase.
+            left: Number of draws still to make, if that has changed.
         """
         self._divergences, self._name = 0, name
         if left is not None:

@@ -221,9 +221,9 @@ def test_numpy_on_traced_data_is_explained():
 
 def test_meaningless_numbers_are_refused():
     model = infer.declared(lambda v: -v["x"], {"x": bj.Positive()})
-    with pytest.raises(infer.RunError, match="chains: 0 is asked for"):
+    with pytest.raises(infer.RunError, match="chains: 0 was given"):
         infer.start(model, infer.NUTS(), chains=0)
-    with pytest.raises(infer.RunError, match="warmup: -1 is asked for"):
+    with pytest.raises(infer.RunError, match="warmup: -1 was given"):
         infer.start(model, infer.NUTS(), warmup=-1)
     with pytest.raises(infer.EngineError, match=r"MAP.*infer.maximize"):
         infer.sample(model, infer.MAP("constrained"))

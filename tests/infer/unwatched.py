@@ -85,7 +85,7 @@ for name in ("chains", "draws", "warmup", "group", "threads"):
             f"{name}={number!r}",
             lambda name=name, number=number: infer.sample(known(), **{name: number}),
             "RunError",
-            f"{name}: {number!r} is asked for",
+            f"{name}: {number!r} was given",
             "whole number",
         )
 mistake("epochs", lambda: infer.fit(known(), epochs=2.5), "RunError", "epochs: 2.5")

@@ -205,7 +205,7 @@ def test_a_model_without_a_native_form_runs_and_says_why():
 
 
 def test_the_group_size_must_divide_the_number_of_chains():
-    with pytest.raises(infer.RunError, match="3 chains do not divide into groups of 2"):
+    with pytest.raises(infer.RunError, match="3 chains cannot be divided into groups of 2"):
         run(infer.NUTS(), chains=3, group=2)
 
 
