@@ -1,1 +1,1 @@
-"""Programs: compiled once and kept, in one native piece where XLA can."""
+"""Programs: compiled once and kept, as one native function if XLA can."""

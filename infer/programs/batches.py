@@ -1,9 +1,9 @@
-"""Split batches of matrices, so that no call of LAPACK waits for a thread of XLA.
+"""Split batches of matrices, so that no LAPACK call waits for a thread of XLA.
 
-jaxlib deals a large batch out to XLA's threads, and blocks the caller until all parts are done. If
-the callers hold all of these threads, nobody is left to do the parts, and the process hangs. Two
-calls in one program suffice for that on two cores, and so do two programs. A batch of little work,
-or one matrix, is done by the caller (jaxlib 0.10, `GetLapackBatchChunkSize` and `ParallelBatchMap`
+jaxlib distributes a large batch over XLA's threads, and blocks the caller until all parts are done.
+If callers occupy all of these threads, none is left for the parts: a deadlock. On two cores, two
+calls in one program suffice for that, and so do two programs. The caller itself does a batch with
+little work, and a single matrix (jaxlib 0.10, `GetLapackBatchChunkSize` and `ParallelBatchMap`
 in `cpu/lapack_kernels.cc`).
 """
 
@@ -15,12 +15,12 @@ from typing import Any
 import jax
 from jax.extend.core import JaxprEqn
 
-# jaxlib deals out from 200,000 operations on, and counts at most 10 for each product of three
-# sides, or 30 if numbers are complex.
+# jaxlib distributes batches of 200,000 operations or more. It counts at most 10 operations per
+# side cubed, or 30 for complex numbers.
 LARGEST_WORK = 200_000
 WORK_PER_PRODUCT = 30
 
-# Primitives that jaxlib hands to LAPACK, with the number of axes of their first operand.
+# Primitives for which jaxlib calls LAPACK, with the number of axes of their first operand.
 LAPACK = {
     "cholesky": 2,
     "cholesky_update": 2,
@@ -43,7 +43,7 @@ LAPACK = {
 
 
 def split_batch(equation: JaxprEqn) -> Callable[..., Any] | None:
-    """Return what does the same in batches that are small enough; None if this one is."""
+    """Return a function that evaluates an equation in small batches; None if it is small enough."""
     if equation.primitive.name not in LAPACK:
         return None
     own = LAPACK[equation.primitive.name]
@@ -57,7 +57,7 @@ def split_batch(equation: JaxprEqn) -> Callable[..., Any] | None:
 
 
 def _map_in_parts(equation: JaxprEqn, lead: tuple[int, ...], together: int, *operands: Any) -> Any:
-    """Call LAPACK for so many matrices at a time, of operands with leading axes `lead`."""
+    """Call LAPACK for `together` matrices at a time; `lead` are the leading axes of operands."""
     flat = [a.reshape(-1, *a.shape[len(lead) :]) for a in operands]
     one = lambda own: equation.primitive.bind(*own, **equation.params)  # noqa: E731
     results = jax.lax.map(one, flat, batch_size=together)

@@ -1,4 +1,4 @@
-"""Say by name what JAX cannot trace, and what XLA cannot compile as one native function."""
+"""Name the operations that JAX cannot trace, or XLA cannot compile as one native function."""
 
 import logging
 import re
@@ -17,8 +17,8 @@ GIVE_DERIVATIVE = (
     "pass what it depends on through jax.lax.stop_gradient if it has no derivative."
 )
 
-# What JAX says; the name, unless the first group gives it; what was found; and how to mend it.
-SAID: tuple[tuple[str, str, str, str], ...] = (
+# JAX's message; name of the operation, or "" to take the first group; what was found; the mend.
+KNOWN_ERRORS: tuple[tuple[str, str, str, str], ...] = (
     (
         r"Batching rule for '([^']+)' not implemented",
         "",
@@ -28,25 +28,25 @@ SAID: tuple[tuple[str, str, str, str], ...] = (
     (
         r"Cannot `vmap` ordered IO callback",
         "ordered io_callback",
-        f"{NO_BATCH}, since these have no order",
+        f"{NO_BATCH}, which have no order",
         "Use ordered=False.",
     ),
     (
         r"IO effects? not supported in (?:vmap|while_loop)",
         "io_callback",
-        f"{NO_BATCH} inside of a branch or a loop",
+        f"{NO_BATCH} inside a branch or a loop",
         "Take it out of cond, switch and while_loop, or use jax.pure_callback.",
     ),
     (
         r"Effects not supported in (?:(?:partial-eval|AD) of )?`(\w+)`",
         "",
-        "JAX cannot differentiate it with a callback inside that has effects",
+        "JAX cannot differentiate it, since it contains a callback with effects",
         "Take the callback out of it, or use jax.pure_callback.",
     ),
     (
         r"vmap is only supported for the (\w+) primitive when vmap_method",
         "",
-        f"{NO_BATCH} unless it says how",
+        f"{NO_BATCH} without a vmap_method",
         'Give it vmap_method="sequential", or "broadcast_all" if it takes batches.',
     ),
     (r"(Pure|IO) callbacks do not support JVP", "", NO_DERIVATIVE, GIVE_DERIVATIVE),
@@ -62,40 +62,40 @@ SAID: tuple[tuple[str, str, str, str], ...] = (
     (
         r"scatter_mul gradients are only implemented if `unique_indices=True`",
         "x.at[i].multiply",
-        f"{NO_DERIVATIVE}, unless no place is changed twice",
-        "Pass unique_indices=True to .multiply, .divide or .power if that is so.",
+        f"{NO_DERIVATIVE}, unless all indices are unique",
+        "If they are, pass unique_indices=True to .multiply, .divide or .power.",
     ),
 )
-NAMES = {"Pure": "pure_callback", "IO": "io_callback"}
+CALLBACKS = {"Pure": "pure_callback", "IO": "io_callback"}
 
 
 @contextmanager
 def name_errors() -> Iterator[None]:
-    """Trace a model's program; name what JAX cannot differentiate or batch.
+    """Replace errors of JAX, inside the block, by ones that name what it cannot trace.
 
     Raises:
-        ModelError: JAX raised what `SAID` lists, or failed an assertion of its own
-            without a message. Other errors are passed on.
+        ModelError: JAX raised an error that `KNOWN_ERRORS` lists, or failed an assertion of its
+            own without a message. Other errors are passed on.
     """
     try:
         yield
     except ExplainedError:
         raise
     except Exception as error:
-        for pattern, name, found, mend in SAID:
+        for pattern, name, found, mend in KNOWN_ERRORS:
             if said := re.search(pattern, str(error)):
-                name = name or NAMES.get(said[1], said[1])
+                name = name or CALLBACKS.get(said[1], said[1])
                 raise ModelError(name, found, mend) from error
         if isinstance(error, AssertionError) and not str(error):
             line = line_of(error.__traceback__)
             if not line.code.startswith("assert"):
-                found = "an assertion of JAX fails, without a message, while it differentiates it"
+                found = "an assertion of JAX fails without a message while JAX differentiates it"
                 raise ModelError("model", f"{found}{line.place}", GIVE_DERIVATIVE) from error
         raise
 
 
 def explain_refusal(error: Exception) -> str:
-    """Say in plain words why XLA refuses the native form; its own words go to the log."""
+    """Say in plain words why XLA refuses the native form; its own message goes to the log."""
     _log.debug("XLA refuses the native form: %s", error)
     if said := re.search(r"Unhandled opcode .*: ([\w-]+)", str(error)):
         return f"no native form of {said[1]}"

@@ -1,4 +1,4 @@
-"""Trace a function at every call, and compile it only if its program is a new one."""
+"""Trace a function at every call, and compile it only if the text of its program is new."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-# Programs of functions that users write: those of the library are kept in `native`.
+# Number of programs to keep, of functions written by users; `native` keeps those of the library.
 KEPT = 32
 _kept: OrderedDict[bytes, Any] = OrderedDict()
 
@@ -15,12 +15,12 @@ _kept: OrderedDict[bytes, Any] = OrderedDict()
 def compile_by_text(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     """Return a function compiled for arguments of these shapes.
 
-    It is traced here and now, so what it closes over is what holds now. The text of the program
-    settles whether it was compiled before, so a function written again compiles nothing.
+    It is traced now, so it uses the current values of what it closes over. Programs are compared by
+    their text, so a function that is defined again with the same code compiles nothing.
 
     Args:
-        function: Takes and returns pytrees of arrays.
-        arguments: Only shapes and types matter.
+        function: A function from pytrees of arrays to a pytree of arrays.
+        arguments: Example arguments; only shapes and dtypes matter.
     """
     leaves, structure = jax.tree.flatten(arguments)
     returned = []
@@ -30,14 +30,14 @@ def compile_by_text(function: Callable[..., Any], *arguments: Any) -> Callable[.
         returned.append(form)
         return results
 
-    # An argument that is not used is kept: the text has to tell which is which.
+    # Unused arguments are kept, so that programs that use different ones have different texts.
     lowered = jax.jit(flat, keep_unused=True).lower(*leaves)
-    made = _compiled(lowered)
+    made = _compile_if_new(lowered)
     return lambda *arguments: jax.tree.unflatten(returned[-1], made(*jax.tree.leaves(arguments)))
 
 
-def _compiled(lowered: jax.stages.Lowered) -> Any:
-    # With this switch of JAX, the text leaves out the arrays that a function closes over.
+def _compile_if_new(lowered: jax.stages.Lowered) -> Any:
+    # With this option of JAX, the text omits the arrays that a function closes over.
     if getattr(jax.config, "jax_use_simplified_jaxpr_constants", True):
         return lowered.compile()
     text = sha256(lowered.as_text().encode()).digest()

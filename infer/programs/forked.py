@@ -1,11 +1,11 @@
-"""Refuse to work in a forked child of a process that has started JAX: it would hang."""
+"""Refuse to run in a child forked from a process that has started JAX: it would hang."""
 
 import os
 import sys
 
 from ..errors import RunError
 
-# Threads do not outlive a fork, and JAX waits for its own.
+# Threads do not survive a fork, and JAX would wait for its own.
 _forked: list[bool] = []
 
 
@@ -13,13 +13,13 @@ def refuse_if_forked() -> None:
     """Raise in a child that was forked after JAX had started.
 
     Raises:
-        RunError: It was.
+        RunError: This process is such a child.
     """
     if _forked:
         raise RunError(
             "process",
-            "it was forked after JAX had started, and JAX's threads do not outlive a fork, so "
-            "that the first computation would hang",
+            "it was forked after JAX had started; JAX's threads do not survive a fork, so the "
+            "first computation would hang",
             'Start it with multiprocessing.get_context("spawn"), or fork before the first use of '
             "JAX.",
         )

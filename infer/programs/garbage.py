@@ -1,4 +1,4 @@
-"""Put garbage collection off while a run is put together."""
+"""Postpone garbage collection while a run is built."""
 
 import gc
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def pause_collection() -> Iterator[None]:
-    """Collect no garbage inside the block, nor let another thread do so.
+    """Disable garbage collection inside the block, in all threads.
 
-    Tracing makes many objects, of which few are garbage and none is large; what they set off are
-    collections that go through all that was ever imported, at some 0.2 s each.
+    Tracing creates many objects, few of them garbage and none large, but they trigger collections
+    that traverse everything ever imported, at some 0.2 s each.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Compile a program once, as one native function on a CPU where XLA can, and keep it."""
+"""Compile a program once, on a CPU as one native function if XLA can, and keep it."""
 
 import time
 from collections import OrderedDict
@@ -18,35 +18,35 @@ from .forked import refuse_if_forked
 from .garbage import pause_collection
 from .rewrite import Survey, count_work, rewrite_as_loops, split_batches, survey
 
-# How a program is compiled: as one native function, on a CPU; as XLA does, kernel by kernel; or, of
-# one that is called a few times, as is soonest done.
+# How a program is compiled: as one native function, on a CPU; kernel by kernel, as XLA does; or,
+# for rarely called programs, with the fastest compile.
 Form = Literal["native", "kernels", "fast_compile"]
 KEPT = 64
-# LLVM's third level takes up to 1.4 times as long as its second, and its loops are no faster. Its
-# own choice of vectors for the processor at hand (0) may be wider than XLA's 256 bits: with 512
+# LLVM's level 3 takes up to 1.4 times as long as level 2, and its loops are no faster. A vector
+# width of 0 lets LLVM choose for the processor at hand, which may exceed XLA's 256 bits: with 512
 # on a Zen 5, loops took 0.7 to 1 of the time, and LLVM 0.85 to 1.
 GENERATION: dict[str, Any] = {
     "xla_backend_optimization_level": 2,
     "xla_cpu_prefer_vector_width": 0,
 }
-# XLA's calls into another library for sums and products have no native form.
+# XLA's calls to an external library for sums and products have no native form.
 NATIVE_OPTIONS: dict[str, Any] = GENERATION | {"xla_cpu_experimental_ynn_fusion_type": ""}
-# Its lowest level takes a third as long, and the program some five times: of 10^7 numbers 10 ms
-# more.
+# LLVM's level 0 compiles in a third of the time, and the program takes about five times as long:
+# 10 ms more for 10^7 numbers.
 FAST_COMPILE_OPTIONS: dict[str, Any] = NATIVE_OPTIONS | {"xla_backend_optimization_level": 0}
 FAST_COMPILE_WORK = 2**24
-# A Fourier transform in several threads waits for them, as LAPACK does (see `batches`).
+# A Fourier transform in several threads waits for them, like LAPACK (see `batches`).
 TRANSFORM_OPTIONS: dict[str, Any] = {"xla_cpu_multi_thread_eigen": False}
 
 
 class Program(NamedTuple):
-    """A compiled function and how it came about.
+    """A compiled function, and how it was compiled.
 
     Attributes:
         call: The compiled function.
-        native: Whether the whole of it is one native function.
-        rewritten: Names of the primitives that were rewritten for that.
-        lapack: Whether it calls LAPACK, or would if it were not rewritten.
+        native: Whether it is one native function.
+        rewritten: Names of the primitives that were rewritten for the native form.
+        lapack: Whether it calls LAPACK, or would without rewriting.
         trace_s: Seconds spent tracing and lowering.
         compile_s: Seconds spent waiting for XLA.
     """
@@ -80,12 +80,12 @@ def prepare(
     function: Callable[..., Any], static: tuple[Hashable, ...], arguments: tuple[Any, ...],
     form: Form,
 ) -> None:  # fmt: skip
-    """Trace a program that will be asked for, and let XLA compile it while other work goes on.
+    """Trace a program that will be needed, and let XLA compile it in another thread.
 
     Args:
-        function: As in `program`; and so are the others.
-        static: Leading arguments that the program is made for.
-        arguments: Arrays; only their shapes and types matter.
+        function: A module-level function.
+        static: Leading arguments that the program is compiled for.
+        arguments: Arrays; only their shapes and dtypes matter.
         form: How to compile it.
     """
     refuse_if_forked()
@@ -102,16 +102,16 @@ def compile_program(
     function: Callable[..., Any], static: tuple[Hashable, ...], arguments: tuple[Any, ...],
     form: Form,
 ) -> tuple[Program | Refusal, bool]:  # fmt: skip
-    """Compile `function(*static, *arguments)`, or find it among those compiled before.
+    """Compile `function(*static, *arguments)`, or return the program compiled before.
 
     Args:
         function: A module-level function.
-        static: Leading arguments that the program is made for.
-        arguments: Arrays; only their shapes and types matter here.
+        static: Leading arguments that the program is compiled for.
+        arguments: Arrays; only their shapes and dtypes matter here.
         form: How to compile it.
 
     Returns:
-        The program, or a refusal of the native form; and whether it is new.
+        The program, or why it has no native form; and whether it is new.
     """
     refuse_if_forked()
     key = _key(function, static, arguments, form)
@@ -140,7 +140,7 @@ def call_compiled(
 
 
 def _keep(key: Hashable, made: Made | Future[Made]) -> None:
-    """Keep a program, or one in the making, and forget the one that was longest not asked for."""
+    """Keep a program, or one being compiled, and drop the least recently used one."""
     _kept[key] = made
     _kept.move_to_end(key)
     if len(_kept) > KEPT:
@@ -165,9 +165,9 @@ def _key(
 def _trace(
     function: Callable[..., Any], arguments: tuple[Any, ...], form: Form
 ) -> Callable[[], Made]:
-    """Trace and lower a program in this thread; what is returned compiles it, in any."""
+    """Trace and lower a program now; return a function that compiles it, in any thread."""
     began = time.perf_counter()
-    # Bits must not depend on how the user's own programs draw theirs.
+    # Random bits must not depend on the user's setting of this option.
     with jax.threefry_partitionable(True), name_errors():
         program = jax.jit(function).trace(*arguments)
         found = survey(program.jaxpr)
@@ -176,14 +176,14 @@ def _trace(
             return lambda: Refusal(why, found.lapack)
         native = form == "native" or form == "fast_compile" and _is_cheap(program, found)
         if native:
-            lowered = _lower_as_native(program).lower(*arguments)
+            lowered = _mark_as_native(program).lower(*arguments)
         else:
             lowered = _lower_as_kernels(program, found, arguments)
     seconds = time.perf_counter() - began
 
     def compile_kernels() -> Program:
         own = _lower_as_kernels(program, found, arguments) if native else lowered
-        options = TRANSFORM_OPTIONS if found.transforms and _on_cpu() else None
+        options = TRANSFORM_OPTIONS if found.has_transforms and _on_cpu() else None
         return Program(own.compile(options), False, (), found.lapack, seconds, 0.0)
 
     def compile_form() -> Made:
@@ -200,7 +200,7 @@ def _trace(
 
 
 def _is_cheap(program: jax.stages.Traced, found: Survey) -> bool:
-    """Tell whether a program may be compiled in a hurry, for how little it has to do."""
+    """Return whether a program does so little work that a fast compile pays off."""
     return _on_cpu() and not found.missing and count_work(program.jaxpr) <= FAST_COMPILE_WORK
 
 
@@ -211,8 +211,8 @@ def _on_cpu() -> bool:
 def _lower_as_kernels(
     program: jax.stages.Traced, found: Survey, arguments: tuple[Any, ...]
 ) -> jax.stages.Lowered:
-    """Lower a program as it was traced, unless it might wait for XLA's threads for good."""
-    if found.waiting and _on_cpu():
+    """Lower a program as traced, unless it might deadlock on XLA's threads."""
+    if found.has_large_batches and _on_cpu():
         return jax.jit(split_batches(program)).lower(*arguments)
     return program.lower()
 
@@ -229,17 +229,17 @@ def _compile_native(lowered: jax.stages.Lowered, form: Form) -> Callable[..., An
     return lambda *arguments: made(*arguments)[0]
 
 
-def _lower_as_native(program: jax.stages.Traced) -> jax.stages.Wrapped:
-    """Mark the call of a program, so that XLA compiles its loop whole.
+def _mark_as_native(program: jax.stages.Traced) -> jax.stages.Wrapped:
+    """Return a function that calls a program with a mark: XLA compiles its loop as a whole.
 
-    XLA's CPU runtime otherwise dispatches every small kernel of a loop body by itself,
-    which costs more than the kernels of a small model.
+    Otherwise XLA's CPU runtime dispatches each small kernel of a loop body separately, which
+    costs more than the kernels of a small model themselves.
     """
     function = rewrite_as_loops(program)
 
-    # jaxlib 0.10 aborts the process where XLA finds an argument of such a call dead, so something
-    # of each is returned, and thrown away by the caller: JAX itself would drop it here. All in
-    # one array, since each array that is returned costs microseconds.
+    # jaxlib 0.10 aborts the process if XLA finds an argument of such a call unused. Therefore one
+    # number of each is returned, and dropped by the caller (if dropped here, JAX would remove
+    # it). All are in one array, since each returned array costs microseconds.
     def keep_alive(*arguments: Any) -> Any:
         touched = [_touch(leaf) for leaf in jax.tree.leaves(arguments)]
         return function(*arguments), jnp.concatenate(touched) if touched else ()

@@ -1,4 +1,4 @@
-"""Rewrite a traced program: what XLA has no native code for becomes loops that it has."""
+"""Rewrite a traced program: operations without native code in XLA become loops that have it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -15,12 +15,12 @@ from ..numerics.matrices import cholesky_in_loop, product_in_loop, triangular_so
 from ..numerics.scatter import scatter_in_loop
 from .batches import LAPACK, split_batch
 
-# Larger ones lose more in these loops than the native form wins.
+# Larger matrices lose more time in these loops than the native form saves.
 LARGEST_MATRIX = 128
-# XLA's native code for a product is good where its sums are short and run along rows.
+# XLA's native code for a product is fast if its sums are short and run along rows.
 LONGEST_SUM, LONGEST_SUM_ACROSS = 32, 8
 
-# Others that call a function outside of the program, and what XLA makes a scatter of.
+# Other primitives that call external functions, and those that XLA lowers to a scatter.
 NEITHER_NATIVE = frozenset(
     ("approx_top_k", "fft", "sort", "top_k", "select_and_scatter", "select_and_scatter_add")
     + (
@@ -33,7 +33,7 @@ NEITHER_NATIVE = frozenset(
     )
 )
 
-# Calls, with the name under which each keeps what it calls. Nothing is differentiated any more.
+# Calls, with the parameter that holds the called program. No differentiation follows.
 CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -48,45 +48,48 @@ CALLS = {
 }
 CONTROL = {"while": ("cond_jaxpr", "body_jaxpr"), "scan": ("jaxpr",), "cond": ("branches",)}
 
-# What an equation becomes; None leaves it as it is.
+# The replacement of an equation; None leaves it unchanged.
 Loop = Callable[..., Any] | None
 Rewrite = Callable[[JaxprEqn], Loop]
 
 
 class Survey(NamedTuple):
-    """What of a traced program concerns its native form.
+    """What determines whether a traced program has a native form.
 
     Attributes:
         rewritten: Names of the primitives that become loops.
-        missing: Names of those that have no native form and stay as they are.
-        lapack: Whether the program, as it was, calls LAPACK.
-        waiting: Whether it deals batches of matrices out to XLA's threads, and waits for them.
-        transforms: Whether it makes Fourier transforms, which XLA may deal out likewise.
+        missing: Names of the primitives that have no native form and are not rewritten.
+        lapack: Whether the original program calls LAPACK.
+        has_large_batches: Whether it has batches of matrices that jaxlib distributes over XLA's
+            threads, and waits for.
+        has_transforms: Whether it has Fourier transforms, which XLA may distribute likewise.
     """
 
     rewritten: tuple[str, ...]
     missing: tuple[str, ...]
     lapack: bool
-    waiting: bool
-    transforms: bool
+    has_large_batches: bool
+    has_transforms: bool
 
 
 def survey(program: Any) -> Survey:
-    """Find what is to be rewritten in a jaxpr, and what stands in the way of a native form."""
-    loops, others, waiting = set(), set(), False
+    """Find which primitives of a jaxpr must be rewritten, and which prevent a native form."""
+    loops, others, has_large_batches = set(), set(), False
     for equation in _equations(program):
         (loops if _choose_loop(equation) else others).add(equation.primitive.name)
         others |= {sealed.primitive.name for sealed in _sealed_equations(equation)}
-        waiting = waiting or split_batch(equation) is not None
+        has_large_batches = has_large_batches or split_batch(equation) is not None
     missing = others & (LAPACK.keys() | NEITHER_NATIVE)
     lapack = bool((loops | others) & LAPACK.keys())
-    return Survey(tuple(sorted(loops)), tuple(sorted(missing)), lapack, waiting, "fft" in others)
+    return Survey(
+        tuple(sorted(loops)), tuple(sorted(missing)), lapack, has_large_batches, "fft" in others
+    )
 
 
 def count_work(program: Any) -> float:
-    """Count the numbers that a jaxpr computes, each of them as often as its loops say.
+    """Count the numbers that a jaxpr computes, times the lengths of its loops.
 
-    A sum of products counts by its products, and a loop that ends by a condition is endless.
+    A sum of products counts once per product, and a while loop counts as infinite.
     """
     jaxpr = getattr(program, "jaxpr", program)
     return sum((_count_work_of(equation) for equation in jaxpr.eqns), 0.0)
@@ -102,7 +105,7 @@ def _count_work_of(equation: JaxprEqn) -> float:
 
 
 def _count_terms(equation: JaxprEqn) -> int:
-    """Count the products that make up each number."""
+    """Count the products that are summed for each result."""
     name = equation.primitive.name
     if name == "dot_general":
         (summed, _), _ = equation.params["dimension_numbers"]
@@ -111,12 +114,12 @@ def _count_terms(equation: JaxprEqn) -> int:
 
 
 def rewrite_as_loops(traced: jax.stages.Traced) -> Callable[..., Any]:
-    """Return a function that computes what was traced, with loops for what the table knows."""
+    """Return a function that computes the same, with loops for the primitives of the table."""
     return _replay(traced, _choose_loop)
 
 
 def split_batches(traced: jax.stages.Traced) -> Callable[..., Any]:
-    """Return a function that computes what was traced, and waits for no thread of XLA."""
+    """Return a function that computes the same, without waiting for threads of XLA."""
     return _replay(traced, split_batch)
 
 
@@ -131,7 +134,7 @@ def _replay(traced: jax.stages.Traced, rule: Rewrite) -> Callable[..., Any]:
 
 
 def _evaluate(program: Any, arguments: Sequence[Any], rule: Rewrite) -> list[Any]:
-    """Evaluate a jaxpr, closed or not, equation by equation, by what a rule puts in its place."""
+    """Evaluate a jaxpr, closed or not, replacing each equation as a rule says."""
     jaxpr, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
     values = dict(zip(jaxpr.constvars, constants, strict=True))
     values |= dict(zip(jaxpr.invars, arguments, strict=True))
@@ -162,7 +165,7 @@ def _apply(equation: JaxprEqn, operands: list[Any], rule: Rewrite) -> Sequence[A
 
 
 def _rewrite_inner(program: Any, rule: Rewrite) -> Any:
-    """Rewrite the body of a loop or a branch, which stays one."""
+    """Rewrite the body of a loop or branch, and leave the loop or branch itself."""
     if not any(rule(equation) for equation in _equations(program)):
         return program
     kinds = [
@@ -173,7 +176,7 @@ def _rewrite_inner(program: Any, rule: Rewrite) -> Any:
 
 
 def _equations(program: Any, wanted: Sequence[bool] | None = None) -> Iterator[JaxprEqn]:
-    """Go through all equations that the wanted results need, those of inner programs too."""
+    """Yield the equations that the wanted results depend on, including those of inner programs."""
     jaxpr = getattr(program, "jaxpr", program)
     results = jaxpr.outvars if wanted is None else compress(jaxpr.outvars, wanted)
     used = {atom for atom in results if not isinstance(atom, Literal)}
@@ -199,7 +202,7 @@ def _inner_programs(equation: JaxprEqn) -> list[Any]:
 
 
 def _sealed_equations(equation: JaxprEqn) -> Iterator[JaxprEqn]:
-    """Go through the programs inside of an equation that is neither a call nor a loop we know."""
+    """Yield the equations inside an equation that is no known call, loop or branch."""
     if not _inner_programs(equation):
         for value in equation.params.values():
             for inner in value if isinstance(value, tuple) else (value,):
@@ -208,26 +211,26 @@ def _sealed_equations(equation: JaxprEqn) -> Iterator[JaxprEqn]:
 
 
 def _solver_operands(params: dict[str, Any], operands: list[Any]) -> list[Any]:
-    """Pick the operands of a linear solve that its solver takes."""
+    """Select the operands of a linear solve that its solver takes."""
     lengths = params["const_lengths"]
     begin = lengths.matvec + lengths.vecmat
     return operands[begin : begin + lengths.solve] + operands[sum(lengths) :]
 
 
 def _choose_loop(equation: JaxprEqn) -> Loop:
-    """Choose the loop for an equation, unless it has a parameter that the table does not know."""
+    """Choose the loop for an equation; None if the table lacks it or one of its parameters."""
     entry = TABLE.get(equation.primitive.name)
     known = entry is not None and equation.params.keys() <= entry.params
     return entry.rule(equation) if entry and known else None
 
 
 def _operand_types(equation: JaxprEqn) -> list[Any]:
-    """Return shapes and types of the operands."""
+    """Return shapes and dtypes of the operands."""
     return [atom.aval for atom in equation.invars]
 
 
 def _scatter(equation: JaxprEqn) -> Loop:
-    """Rewrite a scatter; that indices are sorted or unique is a promise that is not needed."""
+    """Rewrite a scatter, whether or not its indices are promised to be sorted or unique."""
     operand, _, updates = _operand_types(equation)
     if not operand.ndim or not updates.size:
         return None
@@ -237,7 +240,7 @@ def _scatter(equation: JaxprEqn) -> Loop:
 
 
 def _find_combiner(program: Any, constants: Sequence[Any]) -> Callable[[Array, Array], Array]:
-    """Return what a scatter does with a present and a new entry; without a program it replaces."""
+    """Return how a scatter combines the old and the new entry; without a program, it replaces."""
     if program is None:
         return _take_new
     if len(program.eqns) == 1:
@@ -257,7 +260,7 @@ def _cholesky(equation: JaxprEqn) -> Loop:
 
 
 def _triangular_solve(equation: JaxprEqn) -> Loop:
-    """Rewrite a solve with real matrices, which are their own conjugates."""
+    """Rewrite a solve with real matrices, for which `conjugate_a` has no effect."""
     options = ("left_side", "lower", "transpose_a", "unit_diagonal")
     params = {name: equation.params[name] for name in options}
     return partial(triangular_solve_in_loop, **params) if _is_small(equation) else None
@@ -282,13 +285,13 @@ def _product(equation: JaxprEqn) -> Loop:
     across = right.ndim - 1 in summed_too
     if terms <= (LONGEST_SUM_ACROSS if across else LONGEST_SUM):
         return None
-    # A product with a vector, or with nothing, is left to XLA.
+    # Products with a vector or an empty matrix are left to XLA.
     if min(left.size, right.size) < 2 * shared:
         return None
     return partial(product_in_loop, dimensions, precision=params["precision"])
 
 
-# How a scatter combines two entries, by the primitive that does it.
+# How a scatter combines two entries, by the name of the primitive.
 PLAIN: dict[str, Callable[[Array, Array], Array]] = {
     "add": jax.lax.add,
     "sub": jax.lax.sub,
@@ -302,8 +305,8 @@ class Entry(NamedTuple):
     """A row of the table.
 
     Attributes:
-        rule: Returns the loop for an equation; or None, which leaves it as it is.
-        params: Names of all the parameters that the rule honors.
+        rule: Returns the loop for an equation, or None to leave it unchanged.
+        params: Names of the parameters that the rule honors.
     """
 
     rule: Callable[[JaxprEqn], Loop]

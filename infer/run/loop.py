@@ -1,4 +1,4 @@
-"""The one loop: ticks of one chain or a group of chains, written draw by draw to rows."""
+"""The one sampling loop: tick one chain or a group of chains, and write each draw to a row."""
 
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -17,19 +17,19 @@ from ..target import Target
 from ..types import ProgramSignature, signature_of
 from .packed import Packed, pack
 
-# Window 0 is sampling, so that an early end of warm-up does not shift the draws.
+# Window 0 is sampling, so that ending warm-up early does not change the keys of the draws.
 SAMPLING = 0
 
 
 class Order(NamedTuple):
-    """What one block of one group is to do; all of it is traced.
+    """What one block of one group has to do; all fields are traced.
 
     Attributes:
         keys: Key data of each chain, shape (group, 2).
-        window: Which window the draws belong to; folded into the keys.
-        drawn: Draws of this window made before, shape (group,).
-        wanted: Draws of this window still to make, shape (group,).
-        limit: Maximum number of ticks before returning; no draw depends on it.
+        window: Index of the window that the draws belong to; folded into the keys.
+        drawn: Number of draws of this window made so far, shape (group,).
+        wanted: Number of draws of this window still to make, shape (group,).
+        limit: Maximum number of ticks before returning; does not affect draws.
         entering: Whether the window begins here, shape (group,).
     """
 
@@ -45,10 +45,10 @@ class Block(NamedTuple):
     """What one block returns.
 
     Attributes:
-        state: Of each chain, packed, along a leading axis of the group.
+        state: Packed state of each chain, with the chains along the leading axis.
         rows: Records of the draws, shape (group, capacity + 1, width of a record).
-        filled: How many rows each chain filled, shape (group,).
-        ticks: How often the group ticked: each of its chains then took a gradient, idle or not.
+        filled: Number of rows that each chain filled, shape (group,).
+        ticks: Number of ticks of the group; each computes a gradient for every chain, idle or not.
     """
 
     state: Packed
@@ -58,7 +58,7 @@ class Block(NamedTuple):
 
 
 class RecordFormat(NamedTuple):
-    """How a tick is written as one record: position, gradient, then statistics by name."""
+    """Layout of a tick as one record: position, gradient, then statistics sorted by name."""
 
     width: int
     gradient_width: int
@@ -66,11 +66,11 @@ class RecordFormat(NamedTuple):
 
     @property
     def record(self) -> int:
-        """Numbers in one record."""
+        """Number of entries in one record."""
         return self.width + self.gradient_width + len(self.dtypes)
 
     def unpack(self, rows: np.ndarray) -> Draws:
-        """Split records of shape (chains, draws, record)."""
+        """Split records of shape (chains, draws, record) into their parts."""
         positions, gradients, numbers = np.split(
             rows, [self.width, self.width + self.gradient_width], axis=-1
         )
@@ -84,7 +84,7 @@ class RecordFormat(NamedTuple):
 def find_record_format(
     engine: Engine, target: Target, tuning: Tuning, states: Packed
 ) -> RecordFormat:
-    """Find the format of an engine's records, by one abstract tick of one chain of a group."""
+    """Find the format of an engine's records from one abstract tick of one chain."""
     return _find_record_format(engine, signature_of((target, tuning, states)))
 
 
@@ -101,34 +101,34 @@ def _find_record_format(engine: Engine, steered: ProgramSignature) -> RecordForm
 def _trace_tick(
     engine: Engine, steered: ProgramSignature
 ) -> tuple[ClosedJaxpr, tuple[State, Tick]]:
-    """Trace the tick of one chain, once for the layout and the loop; outline its results."""
+    """Trace the tick of one chain, once for both record format and loop; also return its shapes."""
     key = jax.eval_shape(lambda: jax.random.key(0, impl=GENERATOR))
     tick = engine.tick
     if engine.scope == "population":
-        # Of one: a tick may speak along the axis of the chains.
+        # A population of one, since a tick may use collectives along the axis of the chains.
         tick = jax.vmap(tick, in_axes=None, axis_size=1, axis_name=CHAINS)
     with jax.threefry_partitionable(True), name_errors():
         return jax.make_jaxpr(tick, return_shape=True)(key, *steered.outline())
 
 
 def _tick(engine: Engine, key: Array, target: Target, tuning: Tuning, state: State):
-    """Tick one chain, by what was traced where it does not depend on the other chains."""
+    """Tick one chain; reuse the traced program if the tick does not depend on other chains."""
     if engine.scope == "population":
         return engine.tick(key, target, tuning, state)
     program, outline = _trace_tick(engine, signature_of((target, tuning, state)))
     results = jaxpr_as_fun(program)(key, *jax.tree.leaves((target, tuning, state)))
     shapes, structure = jax.tree.flatten(outline)
-    # What is always the same comes back as a plain number.
+    # Constant results come back as plain numbers.
     arrays = [jnp.asarray(a, shape.dtype) for a, shape in zip(results, shapes, strict=True)]
     return jax.tree.unflatten(structure, arrays)
 
 
 class TargetAndTuning(NamedTuple):
-    """What steers chains: the log density and the tuning, or those of their arrays that some have.
+    """The log density and the tuning, or the subset of their arrays that is shared or not shared.
 
     Attributes:
         target: The log density.
-        tuning: Of the engine.
+        tuning: Tuning of the engine.
     """
 
     target: Any
@@ -141,17 +141,17 @@ def run_block(
 ) -> Block:  # fmt: skip
     """Tick a group until its chains have their draws, one needs more rows, or the limit is reached.
 
-    A chain that has all its draws idles; no other waits. A group of one is not batched, unless
-    it is a population.
+    A chain that has all its draws idles; no chain waits for another. A group of one is not
+    batched, unless it is a population.
 
     Args:
         engine: The engine.
-        capacity: Rows of the block.
-        record: Numbers in one row.
-        shared: Arrays that all chains share; None where each has its own.
-        own: Those of each chain, along a leading axis of the group; None where they are shared.
-        state: Of each chain, packed, likewise.
-        order: What is to do.
+        capacity: Number of rows of the block.
+        record: Number of entries in one row.
+        shared: Arrays that all chains share; None for those that differ.
+        own: Arrays of each chain, with the chains along the leading axis; None for shared ones.
+        state: Packed state of each chain, likewise.
+        order: What to do.
     """
     is_single = order.keys.shape[0] == 1 and engine.scope == "chain"
     vectorize = _for_single_chain if is_single else _over_chains
@@ -199,7 +199,7 @@ def _tick_one(engine, shared, own, state, key_data, draw, rows, filled):
     window_key = wrap_key(key_data)
     key = jax.random.fold_in(window_key, draw)
     state, tick = _tick(engine, key, target, tuning, state)
-    # An unfinished draw is overwritten by the next tick; an idle chain writes where none reads.
+    # The next tick overwrites an unfinished draw; an idle chain writes to a row that is never read.
     rows = jax.lax.dynamic_update_index_in_dim(rows, _pack(tick, rows.dtype), filled, 0)
     return state, rows, tick.complete
 
@@ -210,7 +210,7 @@ def _pack(tick: Tick, dtype: Any) -> Array:
 
 
 def _over_chains(function, *shared):
-    """Batch over chains; 0-d arguments, which all chains share, are not batched."""
+    """Batch a function over chains; 0-d arguments, which all chains share, are not batched."""
 
     def batched(*arguments):
         axes = [None if isinstance(a, Array | np.ndarray) and a.ndim == 0 else 0 for a in arguments]
@@ -221,13 +221,13 @@ def _over_chains(function, *shared):
 
 
 def _for_single_chain(function, *shared):
-    """Call for the one chain of the group, without batching."""
+    """Apply a function to the only chain of the group, without batching."""
 
-    def called(*arguments):
+    def apply(*arguments):
         own = [a if isinstance(a, Array) and a.ndim == 0 else _first(a) for a in arguments]
         return jax.tree.map(lambda a: a[None], function(*shared, *own))
 
-    return called
+    return apply
 
 
 def _first(tree: Any) -> Any:

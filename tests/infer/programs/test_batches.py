@@ -49,11 +49,11 @@ def test_the_table_has_every_primitive_of_lapack():
 def test_a_split_batch_is_the_whole_batch(name, together, monkeypatch):
     """Four at a time leave two over of six."""
     traced = jax.jit(CASES[name]).trace()
-    assert not survey(traced.jaxpr).waiting
+    assert not survey(traced.jaxpr).has_large_batches
     monkeypatch.setattr(batches, "LARGEST_WORK", 1 + together * batches.WORK_PER_PRODUCT * 5**3)
-    assert survey(traced.jaxpr).waiting
+    assert survey(traced.jaxpr).has_large_batches
     split = jax.jit(split_batches(traced)).trace()
-    assert not survey(split.jaxpr).waiting
+    assert not survey(split.jaxpr).has_large_batches
     ours, plain = map(jax.tree.leaves, (split.lower().compile()(), CASES[name]()))
     for own, expected in zip(ours, plain, strict=True):
         np.testing.assert_allclose(own, expected, rtol=1e-12, atol=1e-12)
