@@ -1,1 +1,1 @@
-"""Mathematics that several engines share, each file under the name of its formula."""
+"""Mathematics shared by several engines; each file has the name of its method."""

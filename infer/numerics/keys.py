@@ -1,4 +1,4 @@
-"""Make random keys: from the user's seed, one for each chain, and one for the starts."""
+"""Make random keys from the user's seed: one for each chain, and one for the starts."""
 
 from typing import Any
 
@@ -12,32 +12,32 @@ from ..counts import is_whole
 from ..errors import RunError
 from .threefry import fold_in
 
-# JAX's name of the generator that all draws come from, whatever the user's configuration says;
-# `threefry.py` has it on the host.
+# JAX's name for the generator of all draws, whatever the user's configuration says; `threefry.py`
+# implements it on the host.
 GENERATOR = "threefry2x32"
-# Folded into the root key for the starts; no chain has this number.
+# Folded into the root key for the starts; no chain has this index.
 STARTS = 2**31
 _MEND = "Give a whole number, or one key, such as jax.random.key(0)."
 
 
 def wrap_key(key_data: Any) -> Array:
-    """Return the key with given key data, of shape (2,); it may be traced."""
+    """Return the key with the given key data, shape (2,), which may be traced."""
     return jax.random.wrap_key_data(jnp.asarray(key_data), impl=GENERATOR)
 
 
 def make_key(seed: int | np.integer | Array) -> Array:
-    """Make a key of our generator from a seed, or from a key of any generator."""
+    """Make a key of our generator from a seed or from a key of any generator."""
     return wrap_key(read_key_data(seed))
 
 
 def read_key_data(seed: Any) -> np.ndarray:
-    """Convert a seed, or a key of any generator, to key data of our generator, shape (2,).
+    """Convert a seed or a key of any generator to key data of our generator, shape (2,).
 
     Raises:
-        RunError: It is neither.
+        RunError: `seed` is neither.
     """
     if is_whole(seed):
-        # As jax.random.key does: the high and the low word of the seed.
+        # The high and the low word of the seed, as in jax.random.key.
         words = divmod(int(seed) % 2**64, 2**32)
         return np.array(words, np.uint32)
     dtype, shape = getattr(seed, "dtype", None), getattr(seed, "shape", None)
@@ -54,10 +54,10 @@ def read_key_data(seed: Any) -> np.ndarray:
 
 
 def derive_chain_keys(root: np.ndarray, chains: int) -> tuple[np.ndarray, np.ndarray]:
-    """Derive the key data of every chain, shape (chains, 2), and of the starts, shape (2,).
+    """Derive key data for all chains, shape (chains, 2), and for the starts, shape (2,).
 
     Args:
-        root: Key data of the run, as `read_key_data` returns them.
+        root: Key data of the run, from `read_key_data`.
         chains: Number of chains.
     """
     keys = fold_in(root, np.append(np.arange(chains), STARTS))

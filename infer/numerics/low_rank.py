@@ -1,14 +1,14 @@
-"""Directions in which standardized draws are spread otherwise than a standard normal."""
+"""Find the directions in which standardized draws differ most from a standard normal."""
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
-# Directions stretched by less than sqrt(2) either way are left as they are.
+# Directions stretched or shrunk by less than sqrt(2) are left unchanged.
 SMALLEST_RATIO = 2.0
-# Added to sums of squares, not to means: its weight fades with the number of rows.
+# Added to sums of squares, not to means, so that its weight decreases with the number of rows.
 REGULARIZER = 1e-5
 MIN_ROWS = 10
-# Rows beyond these are thinned, where a basis of the rows is cheaper than one of the space.
+# More rows are thinned to at most this many when a basis of the rows is built.
 MAX_ROWS = 256
 
 
@@ -17,18 +17,18 @@ def principal_stretches(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the directions along which a metric should stretch, and by how much.
 
-    The covariance sought is the geometric mean of that of the draws and the inverse of that of
-    the scores: it minimizes the Fisher divergence to a standard normal, and is exact for a
-    normal target whose draws span the space.
+    The covariance is the geometric mean of the draws' covariance and the inverse of the scores'
+    covariance. It minimizes the Fisher divergence to a standard normal, and is exact for a normal
+    target whose draws span the space.
 
     Args:
-        draws: Standardized, shape (rows, size).
+        draws: Standardized draws, shape (rows, size).
         scores: Gradients with respect to the standardized position, shape (rows, size).
-        most: How many directions to return at most, the most stretched first.
+        most: Maximum number of directions to return, the most stretched first.
 
     Returns:
-        Orthonormal directions, shape (size, count), and the stretch of each: the square root of
-        its variance, shape (count,).
+        Orthonormal directions, shape (size, count), and their stretches, shape (count,): the
+        square roots of their variances.
 
     Source: Seyboldt, Carlson & Carpenter (2026), arXiv 2603.18845, the low-rank metric.
     """
@@ -49,7 +49,7 @@ def _center(rows: np.ndarray) -> np.ndarray:
 
 
 def _basis(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:
-    """Make orthonormal columns that span the rows of both."""
+    """Build an orthonormal basis of the space spanned by the rows of both."""
     thinned = slice(None, None, -(-len(spread) // MAX_ROWS))
     return np.linalg.qr(np.concatenate([spread[thinned], steepness[thinned]]).T)[0]
 
@@ -57,7 +57,7 @@ def _basis(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:
 def _find_stretches(
     spread: np.ndarray, steepness: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find directions and stretches as above, of centered rows in a space of few dimensions."""
+    """Find directions and stretches from centered rows in a space of few dimensions."""
     with np.errstate(over="ignore", invalid="ignore"):
         squares = _sum_squares(spread), _sum_squares(steepness)
     if not all(np.isfinite(own).all() for own in squares):
@@ -79,8 +79,8 @@ def _sum_squares(rows: np.ndarray) -> np.ndarray:
 
 
 def _geometric_mean(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:
-    """A # B^-1 = L^-T (L^T A L)^1/2 L^-1, of symmetric positive definite A and B = L L^T."""
-    # A floor relative to the largest: below it, eigenvalues are rounding.
+    """Compute A # B^-1 = L^-T (L^T A L)^1/2 L^-1 for positive definite A and B = L L^T."""
+    # Relative to the trace: eigenvalues below this are rounding errors.
     floor = 1e-12 * np.trace(steepness) * np.eye(len(steepness))
     factor = np.linalg.cholesky(steepness + floor)
     inner, turns = np.linalg.eigh(factor.T @ spread @ factor)

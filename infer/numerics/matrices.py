@@ -9,19 +9,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# LLVM unrolls rows of up to 32 numbers whole, and then vectorizes them badly: at 30 columns,
-# rows widened to 40 take half the time.
+# LLVM fully unrolls rows of up to 32 numbers and then vectorizes them badly: at 30 columns, rows
+# padded to 40 take half the time.
 NARROW, WIDE = 16, 40
 
-# As `jax.lax.dot_general` takes them: axes summed over, and batched, of left and right.
+# As in `jax.lax.dot_general`: the axes summed over, then the batch axes, of left and right.
 Dimensions = tuple[tuple[Any, Any], tuple[Any, Any]]
 
 
 def cholesky_in_loop(matrices: Float[Array, "*batch n n"]) -> Float[Array, "*batch n n"]:
-    """Factor positive definite matrices, of which the lower triangle is read.
+    """Compute Cholesky factors of positive definite matrices, reading the lower triangles only.
 
     Returns:
-        The lower factors; all NaN where a matrix is not positive definite.
+        The lower factors; all NaN for a matrix that is not positive definite.
     """
     return _map_over_batch(_cholesky, matrices)
 
@@ -30,7 +30,7 @@ def triangular_solve_in_loop(
     triangles: Float[Array, "*batch n n"], sides: Float[Array, "*batch rows columns"], *,
     left_side: bool, lower: bool, transpose_a: bool, unit_diagonal: bool,
 ) -> Float[Array, "*batch rows columns"]:  # fmt: skip
-    """Solve with triangular matrices, as `jax.lax.linalg.triangular_solve` does."""
+    """Solve triangular systems, as `jax.lax.linalg.triangular_solve` does."""
 
     def solve(triangle: Array, side: Array) -> Array:
         # X A = B is the transpose of A' X' = B'.
@@ -48,10 +48,10 @@ def product_in_loop(
     """Multiply as `jax.lax.dot_general` does, one row or column of the result at a time.
 
     Args:
-        dimensions: Axes of both that are summed over, and axes of both that are batched.
-        left: One factor.
-        right: The other.
-        precision: As `jax.lax.dot_general` takes it.
+        dimensions: The axes summed over, and the batch axes, of both factors.
+        left: The left factor.
+        right: The right factor.
+        precision: As in `jax.lax.dot_general`.
     """
     (summed, summed_too), (batch, batch_too) = dimensions
     free = [i for i in range(left.ndim) if i not in (*summed, *batch)]
@@ -64,7 +64,7 @@ def product_in_loop(
 
 
 def _group_axes(array: Array, *groups: Sequence[int]) -> Array:
-    """Transpose groups of axes to this order, and make one axis of each group."""
+    """Transpose the axes to the order of the groups, and merge each group into one axis."""
     lengths = [prod(array.shape[axis] for axis in group) for group in groups]
     return array.transpose([axis for group in groups for axis in group]).reshape(lengths)
 
@@ -73,7 +73,7 @@ def _multiply(
     precision: Any, left: Float[Array, "m k"], right: Float[Array, "k n"]
 ) -> Float[Array, "m n"]:
     times = partial(jnp.matmul, precision=precision)
-    # XLA's own native code is fast where one factor is a vector.
+    # XLA's own native code is fast if one factor is a vector.
     if left.shape[0] < right.shape[1]:
         return jax.lax.scan(lambda _, row: (None, times(row, right)), None, left)[1]
     return jax.lax.scan(lambda _, column: (None, times(left, column)), None, right.T)[1].T
@@ -86,9 +86,9 @@ def _map_over_batch(function: Callable[..., Array], *matrices: Array) -> Array:
 
 
 def _cholesky(matrix: Array) -> Array:
-    """Take away the outer product of each column of the factor from what is left."""
+    """Subtract the outer product of each column of the factor from the remaining matrix."""
     size = len(matrix)
-    # The lower triangle is read by columns.
+    # Rows of the transpose are columns of the lower triangle.
     left = _widen(matrix.T)
     place = jnp.arange(left.shape[1])
 
@@ -103,7 +103,7 @@ def _cholesky(matrix: Array) -> Array:
 
 
 def _solve(triangle: Array, side: Array, *, lower: bool, unit_diagonal: bool) -> Array:
-    """Solve for one row after the other, taking away its part in those still to come."""
+    """Solve for one row after another, and subtract its part from the rows still to come."""
     size, width = side.shape
     place = jnp.arange(size)
 

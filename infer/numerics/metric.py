@@ -1,4 +1,4 @@
-"""The metric: a whitening of the position, learned from draws and scores."""
+"""The metric: a linear whitening of the position, learned from draws and scores."""
 
 from abc import abstractmethod
 
@@ -11,15 +11,14 @@ from jaxtyping import Array, Float
 from ..types import Vector
 from .low_rank import principal_stretches
 
-# Directions that a CPU applies together: a cache line of float64.
+# Number of directions that a CPU applies together: a cache line of float64.
 BLOCK = 8
 
 
 class Metric(eqx.Module):
-    """The linear map position = L whitened, by which every target should look standard normal.
+    """The linear map position = L whitened, under which the target should look standard normal.
 
-    Momenta live in the whitened space, where they are standard normal, so a new metric
-    leaves them valid.
+    Momenta are standard normal in the whitened space, so they remain valid under a new metric.
     """
 
     @abstractmethod
@@ -36,13 +35,13 @@ class Metric(eqx.Module):
 
         Args:
             draws: Shape (rows, size).
-            scores: Gradients of the log density there, shape (rows, size).
+            scores: Gradients of the log density at the draws, shape (rows, size).
         """
 
     @property
     @abstractmethod
     def rank(self) -> int:
-        """Most directions it can stretch."""
+        """Maximum number of directions to stretch."""
 
     @abstractmethod
     def whiten(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +49,7 @@ class Metric(eqx.Module):
 
 
 class Diagonal(Metric):
-    """L = diag(scale): a scale for each coordinate."""
+    """L = diag(scale): one scale for each coordinate."""
 
     scale: Vector | Float[np.ndarray, "size"]
 
@@ -74,12 +73,12 @@ class Diagonal(Metric):
 
 
 class LowRank(Metric):
-    """L = diag(scale) (I + U diag(stretch - 1) U^T): scales, and some stretched directions.
+    """L = diag(scale) (I + U diag(stretch - 1) U^T): scales and a few stretched directions.
 
     Attributes:
         diagonal: The scales.
         directions: Orthonormal columns U, padded with zeros, shape (size, rank).
-        excess: stretch - 1 of each direction, 0 for the padding, shape (rank,).
+        excess: stretch - 1 for each direction, 0 for the padding, shape (rank,).
     """
 
     diagonal: Diagonal
@@ -121,16 +120,16 @@ class LowRank(Metric):
 
 
 def _stretch_by_blocks(vector: Vector, directions: Array, excess: Array) -> Vector:
-    """Add what the stretched directions add, block by block: the padding costs nothing."""
+    """Stretch along the directions block by block, so that the padding costs nothing."""
     rank = excess.shape[0]
     size = min(rank, BLOCK)
-    # Directions are sorted by their stretch, so that the padding comes last.
+    # Directions are sorted by stretch, so the padding comes last.
     used = jnp.sum(excess != 0, dtype=jnp.int32)
 
     def add(index: Array, total: Vector) -> Vector:
         begin = jnp.minimum(index * size, rank - size)
         block = jax.lax.dynamic_slice_in_dim(directions, begin, size, 1)
-        # The last block may reach back into the one before it.
+        # The last block may overlap the one before it.
         own = begin + jnp.arange(size, dtype=jnp.int32) >= index * size
         share = jnp.where(own, jax.lax.dynamic_slice_in_dim(excess, begin, size), 0)
         return total + block @ (share * (vector @ block))
@@ -140,20 +139,20 @@ def _stretch_by_blocks(vector: Vector, directions: Array, excess: Array) -> Vect
 
 def _stretch_at_once(vector: Vector, directions: Array, excess: Array) -> Vector:
     stretched = lambda: vector + directions @ (excess * (vector @ directions))  # noqa: E731
-    # A diagonal metric is often enough, and then costs no more than one.
+    # If nothing is stretched, this costs no more than a diagonal metric.
     return jax.lax.cond(jnp.any(excess != 0), stretched, lambda: vector)
 
 
 def first_metric(gradients: Float[np.ndarray, "chains size"], rank: int) -> Metric:
-    """Guess scales from gradients at the starts: variance 1 / |gradient|, of the median chain.
+    """Guess scales from the gradients at the starts: variance 1 / |gradient|, median over chains.
 
     Args:
-        gradients: At the starts of all chains.
-        rank: Most directions to stretch later on; 0 for a diagonal metric.
+        gradients: Gradients of the log density at the starts of all chains.
+        rank: Maximum number of directions to stretch later; 0 for a diagonal metric.
 
     Source: Seyboldt, Carlson & Carpenter (2026), arXiv 2603.18845, as nuts-rs starts.
     """
-    # A start near a mode has hardly any gradient, which says nothing of the scale there.
+    # Near a mode the gradient is almost zero and says nothing about the scale.
     magnitude = np.clip(np.abs(gradients.astype(np.float64)), 1e-4, 1e10)
     diagonal = Diagonal(1 / np.sqrt(np.median(magnitude, 0)).astype(gradients.dtype))
     if not rank:
@@ -165,7 +164,7 @@ def first_metric(gradients: Float[np.ndarray, "chains size"], rank: int) -> Metr
 
 
 def default_rank(size: int) -> int:
-    """Most directions to stretch where the user names no number: all of few, some of many."""
+    """Return the maximum number of directions to stretch if the user gives none."""
     if size == 1:
         return 0
     return min(size, 64) if size <= 500 else 32 if size <= 2000 else 0
@@ -174,14 +173,14 @@ def default_rank(size: int) -> int:
 def fisher_scale(draws: np.ndarray, scores: np.ndarray, previous: np.ndarray) -> np.ndarray:
     """Compute the scales that minimize the Fisher divergence to a standard normal.
 
-    variance = sqrt(Var draws / Var scores), pooled over all rows, in float64; for a normal
-    target it is exact from two rows on. A coordinate whose variance is zero or not finite keeps its
-    previous scale.
+    The variance is sqrt(Var draws / Var scores), pooled over all rows, in float64. For
+    independent normals it is exact for any number of rows. A coordinate whose variance is zero or
+    not finite keeps its previous scale, and so do all with fewer than three finite rows.
 
     Args:
         draws: Shape (rows, size).
-        scores: Gradients of the log density there, shape (rows, size).
-        previous: Scales in use, shape (size,).
+        scores: Gradients of the log density at the draws, shape (rows, size).
+        previous: The scales in use, shape (size,).
 
     Source: Seyboldt, Carlson & Carpenter (2026), arXiv 2603.18845, section on the diagonal.
     """

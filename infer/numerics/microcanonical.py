@@ -1,4 +1,4 @@
-"""Tune microcanonical Langevin dynamics: a step size by its energy error, a length by memory."""
+"""Tune microcanonical Langevin dynamics: step size and decoherence length."""
 
 import math
 from typing import NamedTuple
@@ -11,13 +11,14 @@ from ..types import Scalar
 
 # The squared energy error of a step grows with the sixth power of its size.
 ORDER = 6.0
-# Robnik et al. (2023): errors within a factor exp(6 * 1.5) of the aim count, the nearer the more;
-# the memory is of 150 steps; after a step that fails, steps stay 0.8 times shorter.
+# Robnik et al. (2023): a squared error has a normal weight about its target, with a standard
+# deviation of 6 * 1.5 in its logarithm; about 150 steps are remembered; after a step that fails,
+# the step size stays at or below 0.8 of it.
 TRUST, MEMORY, SHRINK = 1.5, 150.0, 0.8
 DECAY = (MEMORY - 1) / (MEMORY + 1)
-# A momentum is forgotten over this part of the steps that positions take to be.
+# Decoherence length of the momentum as a share of the autocorrelation length of the position.
 LENGTH_SHARE = 0.4
-# Fewer draws of a chain do not show how long it remembers.
+# Fewer draws of a chain do not show its autocorrelation time.
 MIN_DRAWS = 40
 
 
@@ -26,11 +27,11 @@ class EnergyStep(NamedTuple):
 
     Attributes:
         log_step: Logarithm of the step size.
-        error: Weighted sum of squared energy errors over their aim, were they made at the
+        error: Weighted sum of squared energy errors divided by their target, rescaled to the
             present step size.
         weight: Sum of the weights.
-        log_largest: Logarithm of the longest step that did not fail since.
-        adapting: Whether steps move the step size.
+        log_largest: Logarithm of the upper limit set by the last step that failed.
+        adapting: Whether steps change the step size.
     """
 
     log_step: Scalar
@@ -41,7 +42,7 @@ class EnergyStep(NamedTuple):
 
 
 def begin(step_size: Scalar, adapting: Bool[Array, ""]) -> EnergyStep:
-    """Begin anew from a step size."""
+    """Begin with a step size and no errors."""
     zero = jnp.zeros_like(step_size)
     return EnergyStep(jnp.log(step_size), zero, zero, jnp.full_like(zero, jnp.inf), adapting)
 
@@ -49,14 +50,15 @@ def begin(step_size: Scalar, adapting: Bool[Array, ""]) -> EnergyStep:
 def learn(
     state: EnergyStep, energy_error: Scalar, usable: Bool[Array, ""], size: int, aim: Scalar
 ) -> EnergyStep:
-    """Move towards the step size whose mean squared energy error is `aim` for each coordinate.
+    """Move toward the step size whose mean squared energy error is `aim` per coordinate.
 
     Args:
-        state: Before the step.
+        state: What was learned before the step.
         energy_error: Change of the energy in this step, in nats.
-        usable: Whether the step ended where the density is finite; if not, later ones are shorter.
+        usable: Whether the density is finite at the end of the step; if not, later steps are
+            shorter.
         size: Number of coordinates.
-        aim: Squared error for each coordinate, in nats squared.
+        aim: Target squared error per coordinate, in nats squared.
 
     Source: Robnik, De Luca, Silverstein & Seljak (2023), arXiv 2212.08549, section 4.2, as
         implemented in BlackJAX's `mclmc_adaptation`.
@@ -70,7 +72,7 @@ def learn(
     failed = state.log_step + math.log(SHRINK)
     largest = jnp.where(usable, state.log_largest, failed)
     log_step = jnp.minimum(state.log_step + change, largest)
-    # Past errors, as if made at the new step size.
+    # Rescale past errors to the new step size.
     error = error * jnp.exp(ORDER * (log_step - state.log_step))
     moved = EnergyStep(log_step, error, total, largest, state.adapting)
     pick = lambda new, old: jnp.where(state.adapting, new, old)  # noqa: E731
@@ -78,20 +80,20 @@ def learn(
 
 
 def pool_steps(steps: np.ndarray) -> float:
-    """Pool the chains' step sizes, of shape (chains,), in float64."""
-    # The median, so that one stuck chain does not take the others along.
+    """Pool the chains' step sizes, shape (chains,), in float64."""
+    # The median, so that one stuck chain does not change the others' step size.
     return float(np.exp(np.median(np.log(steps.astype(np.float64)))))
 
 
 def decoherence_length(draws: np.ndarray, spacing: float) -> float | None:
-    """Choose over what length a momentum is forgotten, from how long positions are remembered.
+    """Choose the decoherence length of the momentum from the autocorrelation of the positions.
 
     Args:
         draws: Shape (chains, draws, size).
-        spacing: Length between two draws: step size times steps.
+        spacing: Path length between two draws: step size times number of steps.
 
     Returns:
-        The length, in the units of the step size; or None, where the draws are too few.
+        The length, in the units of the step size; None if there are too few draws.
 
     Source: Robnik et al. (2023), arXiv 2212.08549, section 4.3.
     """
@@ -104,7 +106,7 @@ def autocorrelation_times(draws: np.ndarray) -> np.ndarray:
     """Estimate each coordinate's integrated autocorrelation time, in draws, shape (size,).
 
     Args:
-        draws: Shape (chains, draws, size), of one distribution.
+        draws: Draws from one distribution, shape (chains, draws, size).
 
     Source: Geyer (1992), Practical Markov chain Monte Carlo, section 3.3: sums of neighboring
         autocovariances, up to the first that is not positive.

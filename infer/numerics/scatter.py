@@ -1,4 +1,4 @@
-"""A scatter as a loop over its rows, for compilers that have none."""
+"""A scatter as a loop over its rows, for compilers without a scatter."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,8 +11,8 @@ import numpy as np
 from jax.lax import GatherScatterMode, ScatterDimensionNumbers
 from jaxtyping import Array, Int
 
-# A turn of a loop costs more than an update: with one a turn 3 ns each, with four or eight 1 ns.
-# Eight take a tenth longer to compile than four.
+# A step of the loop costs more than an update: an update takes 3 ns with one in each step, and 1 ns
+# with four or eight. Eight take a tenth longer to compile than four.
 ROWS_PER_STEP = 4
 
 
@@ -20,8 +20,8 @@ class Rows(NamedTuple):
     """The rows of a scatter.
 
     Attributes:
-        starts: Where each one's window begins, along every axis of the operand.
-        windows: What each brings.
+        starts: Where the window of each row begins, along every axis of the operand.
+        windows: The update of each row.
     """
 
     starts: Int[Array, "rows axes"]
@@ -37,16 +37,16 @@ def scatter_in_loop(
 ) -> Array:  # fmt: skip
     """Combine windows of `operand` with `updates`, in the order of the indices.
 
-    If neighboring updates are added to the same place, as in data sorted by group, they are
-    summed first, so that no addition waits for the one before to be stored.
+    If successive updates are added to the same place, as in data sorted by group, they are summed
+    first, so that no addition waits for the previous one to be stored.
 
     Args:
-        combine: Of the present and the new window, entry by entry, such as their sum.
+        combine: Combines the present and the new window entry by entry, such as by their sum.
         dimensions: As in `jax.lax.scatter_add`.
-        mode: What becomes of windows that lie partly outside: with "clip" they are moved inside,
-            else they are dropped. XLA drops them also if it was promised that there are none.
-        operand: The array to be changed.
-        indices: Where each window begins, along the last axis.
+        mode: What to do with windows that lie partly outside: "clip" moves them inside, any other
+            mode drops them. XLA also drops them if it was promised that there are none.
+        operand: The array to be updated.
+        indices: The start of each window, along the last axis.
         updates: The new windows.
     """
     windows = _arrange_windows(dimensions, operand, updates)
@@ -56,13 +56,13 @@ def scatter_in_loop(
     if mode == GatherScatterMode.CLIP:
         return _scan_rows(combine, operand, Rows(jnp.clip(starts, 0, last), windows))
     inside = ((starts >= 0) & (starts <= last)).all(axis=-1)
-    # To choose between the old and the new window in the loop would make XLA copy the operand for
-    # each. So what is dropped changes nothing where it falls, or falls into a margin.
+    # Choosing between the old and the new window inside the loop would make XLA copy the operand
+    # for each row. So a dropped row gets values that change nothing, or is written into a margin.
     if combine in NEUTRAL and windows.dtype.kind in "iuf":
         kept = inside.reshape(-1, *(1,) * operand.ndim)
         windows = jnp.where(kept, windows, NEUTRAL[combine](windows.dtype))
         return _scan_rows(combine, operand, Rows(starts, windows))
-    # What the margin holds does not matter: it is cut off.
+    # The values in the margin do not matter, since it is cut off.
     wide = jnp.concatenate([operand, operand[: windows.shape[1]]])
     margin = jnp.asarray([len(operand)] + [0] * (operand.ndim - 1), starts.dtype)
     rows = Rows(jnp.where(inside[:, None], starts, margin), windows)
@@ -77,7 +77,7 @@ def _highest(dtype: np.dtype) -> Any:
     return dtype.type(np.inf if dtype.kind == "f" else np.iinfo(dtype).max)
 
 
-# What each leaves any number as it is, to the sign of zero.
+# For each operation, the value that leaves every number unchanged, even the sign of zero.
 NEUTRAL: dict[Combine, Callable[[np.dtype], Any]] = {
     jax.lax.add: lambda dtype: dtype.type(-0.0),
     jax.lax.sub: lambda dtype: dtype.type(0),
@@ -88,7 +88,7 @@ NEUTRAL: dict[Combine, Callable[[np.dtype], Any]] = {
 
 
 def _scan_rows(combine: Combine, operand: Array, rows: Rows) -> Array:
-    """Go through the rows, some a turn."""
+    """Apply the rows in a loop, several in each step."""
 
     def turn(operand: Array, rows: Rows) -> tuple[Array, None]:
         if combine is not jax.lax.add:
@@ -111,7 +111,7 @@ def _update_each(combine: Combine, operand: Array, rows: Rows) -> Array:
 
 
 def _update_by_sum(combine: Combine, operand: Array, rows: Rows) -> Array:
-    """Add rows that all fall on one place."""
+    """Add rows that all go to the same place."""
     return _update(
         combine, operand, rows.starts[0], rows.windows.sum(axis=0, dtype=rows.windows.dtype)
     )
@@ -124,7 +124,7 @@ def _update(combine: Combine, operand: Array, start: Array, window: Array) -> Ar
 
 
 def _arrange_windows(dimensions: ScatterDimensionNumbers, operand: Array, updates: Array) -> Array:
-    """Lay the updates out as rows of windows that have every axis of the operand."""
+    """Arrange the updates as rows of windows with all axes of the operand."""
     within = dimensions.update_window_dims
     over = [axis for axis in range(updates.ndim) if axis not in within]
     flat = (*dimensions.inserted_window_dims, *dimensions.operand_batching_dims)
@@ -137,7 +137,7 @@ def _arrange_windows(dimensions: ScatterDimensionNumbers, operand: Array, update
 def _find_starts(dimensions: ScatterDimensionNumbers, operand: Array, indices: Array) -> Array:
     """Find where each row's window begins, along every axis of the operand."""
     over = indices.shape[:-1]
-    # Narrower types may not hold the operand's lengths.
+    # Narrower types may not be able to hold the operand's lengths.
     wide = indices if indices.dtype.itemsize >= 4 else indices.astype(jnp.int32)
     columns = [jnp.zeros(over, wide.dtype)] * operand.ndim
     for i, axis in enumerate(dimensions.scatter_dims_to_operand_dims):

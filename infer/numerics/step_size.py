@@ -1,4 +1,4 @@
-"""Learn a step size: double or halve to a first guess, then average dually."""
+"""Learn a step size: double or halve to find a first guess, then use dual averaging."""
 
 import math
 from typing import NamedTuple
@@ -8,11 +8,11 @@ from jaxtyping import Array, Bool, Int
 
 from ..types import Scalar
 
-# Hoffman & Gelman (2014), section 3.2.1, but for gamma, which is 0.05 there: a step size that moves
-# so fast is still far from still after a window, and since the acceptance falls the faster the
-# longer the step, its average comes out too short.
+# Hoffman & Gelman (2014), section 3.2.1, except for gamma, which is 0.05 there. With 0.05 the step
+# size still fluctuates widely at the end of a window. Since acceptance falls ever faster as the
+# step grows, the averaged step size then comes out too short.
 GAMMA, T0, KAPPA = 0.15, 10.0, 0.75
-# In the whitened space a longer step than pi turns a normal orbit around (as in nuts-rs).
+# In the whitened space a step longer than pi is over half an orbit of a normal (as in nuts-rs).
 LARGEST = math.pi
 SMALLEST = 1e-7
 
@@ -24,10 +24,10 @@ class StepSize(NamedTuple):
         log_step: Logarithm of the step size to use next.
         log_average: Logarithm of the averaged step size, for sampling.
         error_sum: Running mean of target minus acceptance.
-        center: The logarithm that `log_step` began with, and is drawn towards.
-        updates: Updates so far.
-        searching: Whether the first guess is still sought.
-        adapting: Whether completed draws move the step size.
+        center: Initial value of `log_step`, toward which it is drawn.
+        updates: Number of updates so far.
+        searching: Whether the search for a first guess goes on.
+        adapting: Whether completed draws change the step size.
         direction: +1 while doubling, -1 while halving, 0 before the first trial.
     """
 
@@ -42,7 +42,7 @@ class StepSize(NamedTuple):
 
 
 def restart(step_size: Scalar, searching: Bool[Array, ""], adapting: Bool[Array, ""]) -> StepSize:
-    """Begin anew from a step size, with or without a search around it."""
+    """Restart from a step size, with or without a search around it."""
     log_step = jnp.log(step_size)
     zero = jnp.zeros_like(log_step)
     none = jnp.int32(0)
@@ -50,7 +50,7 @@ def restart(step_size: Scalar, searching: Bool[Array, ""], adapting: Bool[Array,
 
 
 def continue_search(state: StepSize, acceptance: Scalar) -> StepSize:
-    """Double or halve after one trial step, until the acceptance crosses 0.8.
+    """Double or halve the step size after a trial step, until the acceptance crosses 0.8.
 
     Source: Hoffman & Gelman (2014), Algorithm 4, with Stan's threshold.
     """
@@ -65,7 +65,7 @@ def continue_search(state: StepSize, acceptance: Scalar) -> StepSize:
 
 
 def average_log_steps(state: StepSize, acceptance: Scalar, target: Scalar) -> StepSize:
-    """Move towards the step size whose mean acceptance is `target`.
+    """Update by dual averaging, toward the step size whose mean acceptance is `target`.
 
     Source: Hoffman & Gelman (2014), equation 6; Nesterov (2009).
     """
