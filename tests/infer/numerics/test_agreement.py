@@ -1,4 +1,4 @@
-"""Warm-up may end early only where chains agree and the metric whitens what they drew."""
+"""Warm-up may end early only if the chains agree and the metric whitens their draws."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ SCALES = np.array([0.1, 1.0, 30.0])
 
 
 def normal_window(chains=4, draws=200, shift=0.0):
-    """Draws of independent normals, and their scores; the first chain is shifted."""
+    """Draw from independent normals, with scores; the first chain is shifted."""
     whitened = np.random.default_rng(0).normal(size=(chains, draws, 3))
     whitened[0] += shift
     return SCALES * whitened, -whitened / SCALES
@@ -25,7 +25,7 @@ def low_rank(scale):
 
 
 @pytest.mark.parametrize("metric", [Diagonal(SCALES), low_rank(SCALES)], ids=["diagonal", "low"])
-def test_a_metric_that_whitens_draws_of_agreeing_chains_has_settled(metric):
+def test_a_metric_is_settled_if_chains_agree_and_it_whitens_their_draws(metric):
     assert is_settled(metric, *normal_window())
 
 
@@ -39,11 +39,11 @@ def test_a_metric_that_whitens_draws_of_agreeing_chains_has_settled(metric):
     ],
     ids=["wrong scales", "a chain elsewhere", "one chain", "few draws"],
 )
-def test_otherwise_it_has_not(metric, window):
+def test_a_metric_is_not_settled_if_chains_differ_or_draws_are_few_or_not_whitened(metric, window):
     assert not is_settled(metric, *window)
 
 
-def test_correlations_that_a_low_rank_metric_could_learn_are_waited_for():
+def test_a_low_rank_metric_is_not_settled_before_it_learned_the_correlations():
     whitened = np.random.default_rng(1).normal(size=(4, 200, 3))
     root = np.linalg.cholesky([[1, 0.95, 0], [0.95, 1, 0], [0, 0, 1]])
     draws, scores = whitened @ root.T, -whitened @ np.linalg.inv(root)
@@ -54,7 +54,7 @@ def test_correlations_that_a_low_rank_metric_could_learn_are_waited_for():
     assert is_settled(learned, draws, scores)
 
 
-def test_a_low_rank_metric_waits_for_twice_as_many_rows_as_numbers(monkeypatch):
+def test_a_low_rank_metric_needs_twice_as_many_rows_as_coordinates_to_settle(monkeypatch):
     monkeypatch.setattr(agreement, "MAX_RHAT", np.inf)
     draws = np.random.default_rng(2).normal(size=(2, 60, 61))
     metric = LowRank(Diagonal(np.ones(61)), np.zeros((61, 2)), np.zeros(2))
@@ -62,7 +62,7 @@ def test_a_low_rank_metric_waits_for_twice_as_many_rows_as_numbers(monkeypatch):
     assert is_settled(metric.diagonal, draws, -draws)
 
 
-def test_split_r_hat_is_that_of_its_formula_and_sees_a_drift():
+def test_split_r_hat_equals_its_formula_and_detects_a_drift():
     draws, _ = normal_window(draws=20)
     halves = [half for chain in draws[..., 0] for half in (chain[:10], chain[10:])]
     within = np.mean([np.var(half, ddof=1) for half in halves])
@@ -72,7 +72,7 @@ def test_split_r_hat_is_that_of_its_formula_and_sees_a_drift():
     assert largest_rhat(drift) > 1.5
 
 
-def test_an_easy_target_ends_warm_up_early_and_only_where_that_is_allowed():
+def test_warm_up_ends_early_on_an_easy_target_only_if_allowed():
     def warmed(engine):
         options = {"chains": 4, "warmup": 300, "progress": False}
         return infer.start(targets.normal(), engine, **options).warm_up()

@@ -1,4 +1,4 @@
-"""BLAS runs on one thread inside the block, and on as many as before after it."""
+"""BLAS runs on one thread inside the block, and on as many as before afterward."""
 
 import numpy as np
 from threadpoolctl import threadpool_info
@@ -13,7 +13,7 @@ def threads():
     ]
 
 
-def test_blas_is_kept_to_one_thread_inside_and_let_go_after():
+def test_blas_uses_one_thread_inside_the_block_and_as_before_after_it():
     before = threads()
     with one_blas_thread():
         assert set(threads()) == {1}

@@ -1,4 +1,4 @@
-"""Keys come from seeds as JAX makes them, and each chain has its own."""
+"""Keys are made from seeds as in JAX, and each chain has its own."""
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +10,13 @@ from infer.numerics.keys import GENERATOR, derive_chain_keys, make_key, read_key
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**31, 2**40 + 7, -1])
-def test_a_seed_gives_the_key_that_jax_makes_of_it(seed):
+def test_a_seed_gives_the_same_key_as_in_jax(seed):
     key = jax.random.key(seed, impl=GENERATOR)
     np.testing.assert_array_equal(read_key_data(seed), jax.random.key_data(key))
     assert make_key(seed) == key
 
 
-def test_a_key_of_our_generator_is_used_as_it_is():
+def test_a_key_of_our_generator_is_used_unchanged():
     key = jax.random.key(3, impl=GENERATOR)
     for same in (key, jax.random.key_data(key)):
         np.testing.assert_array_equal(read_key_data(same), read_key_data(3))
@@ -32,12 +32,12 @@ TWO_KEYS = jax.random.split(jax.random.key(0))
 
 
 @pytest.mark.parametrize("seed", [None, 1.5, "a", jnp.zeros(3), TWO_KEYS])
-def test_what_is_neither_a_seed_nor_one_key_is_refused(seed):
+def test_anything_but_a_seed_or_one_key_is_refused(seed):
     with pytest.raises(infer.RunError, match="is not a key"):
         read_key_data(seed)
 
 
-def test_a_key_that_is_traced_is_refused():
+def test_a_traced_key_is_refused():
     with pytest.raises(infer.RunError, match="is not a key"):
         jax.jit(make_key)(jax.random.key(0))
 

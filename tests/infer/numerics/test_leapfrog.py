@@ -1,4 +1,4 @@
-"""The leapfrog step: reversible, of second order, and blind to the units of the metric."""
+"""The leapfrog step is reversible, of second order, and preserves volume."""
 
 import jax
 import jax.numpy as jnp
@@ -22,14 +22,14 @@ def start():
     return start_trajectory(q, jnp.array([1.0, -0.4, 0.7]), gradient, value, METRIC)
 
 
-def test_leapfrog_runs_back_to_its_start():
+def test_leapfrog_is_reversible():
     there = leapfrog(evaluate, start(), jnp.asarray(0.1), METRIC)
     back = leapfrog(evaluate, there, jnp.asarray(-0.1), METRIC)
     for found, wanted in zip(back[:5], start()[:5], strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
-def test_energy_error_is_of_second_order():
+def test_leapfrog_has_an_energy_error_of_second_order():
     def error(step, steps):
         point = start()
         for _ in range(steps):
@@ -39,7 +39,7 @@ def test_energy_error_is_of_second_order():
     np.testing.assert_allclose(error(0.02, 20) / error(0.01, 40), 4.0, rtol=0.02)
 
 
-def test_step_preserves_volume():
+def test_leapfrog_preserves_volume():
     def flow(z):
         value, gradient = evaluate(z[:3])
         begin = start_trajectory(z[:3], z[3:], gradient, value, METRIC)

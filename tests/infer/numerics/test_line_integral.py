@@ -1,4 +1,4 @@
-"""Work along leapfrog steps stands for differences of a log density that nobody knows."""
+"""Work along leapfrog steps replaces differences of an unknown log density."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ def the_force(q):
 
 
 class Scored(Target):
-    """Two parts: one has a value, of the other only the force is told, plus a curl."""
+    """A target of two parts: one with a value, and one given only by its force, plus a curl."""
 
     curl: float = 0.0
     dimension: int = eqx.field(static=True, default=3)
@@ -80,7 +80,7 @@ def trajectory(rule, step, count, target=None):
 
 
 @pytest.mark.parametrize("rule", QUADRATURES)
-def test_points_are_those_of_the_leapfrog(rule):
+def test_points_equal_those_of_the_leapfrog(rule):
     whole = lambda q: jax.value_and_grad(lambda q: valued(q) + unvalued(q))(q)  # noqa: E731
     point = start_trajectory(START, MOMENTUM, whole(START)[1], whole(START)[0], METRIC)
     for got in trajectory(rule, 0.1, 5)[1:]:
@@ -89,11 +89,11 @@ def test_points_are_those_of_the_leapfrog(rule):
             np.testing.assert_allclose(getattr(got, name), getattr(point, name), rtol=1e-12)
 
 
-# Halving the step, with twice as many steps, divides the error by 2 to the order.
+# Halving the step size and doubling the steps divides the error by 2 to the power of the order.
 @pytest.mark.parametrize(
     ("rule", "order"), [("gauss_legendre", 4), ("simpson", 4), ("trapezoid", 2)]
 )
-def test_work_is_the_difference_of_the_unknown_density(rule, order):
+def test_work_converges_to_the_difference_of_the_unknown_density(rule, order):
     errors = []
     for step, count_ in ((0.1, 8), (0.05, 16)):
         end = trajectory(rule, step, count_)[-1]
@@ -105,7 +105,7 @@ def test_work_is_the_difference_of_the_unknown_density(rule, order):
 
 
 @pytest.mark.parametrize("rule", QUADRATURES)
-def test_work_is_undone_on_the_way_back(rule):
+def test_work_is_reversible(rule):
     points = trajectory(rule, 0.2, 3)
     point = points[-1]
     for expected in reversed(points[:-1]):
@@ -113,8 +113,8 @@ def test_work_is_undone_on_the_way_back(rule):
         np.testing.assert_allclose(point.path.work, expected.path.work, atol=1e-13)
 
 
-def test_gauss_legendre_is_exact_for_a_cubic_force_and_the_error_is_the_trapezoids():
-    """On a line of length 1 from 0: the force 4 x^3 does work 1, of the trapezoid rule 2."""
+def test_gauss_legendre_is_exact_for_a_cubic_force_and_error_is_that_of_the_trapezoid_rule():
+    """From 0 to 1, the force 4 x^3 does work 1; the trapezoid rule gives 2."""
 
     class Cubic(Scored):
         def unvalued_gradient(self, position):
@@ -134,8 +134,8 @@ def test_gauss_legendre_is_exact_for_a_cubic_force_and_the_error_is_the_trapezoi
     np.testing.assert_allclose([ends[r].error for r in QUADRATURES], [1.0, 1.0, 0.0], atol=1e-12)
 
 
-def test_a_loop_shows_a_force_that_is_no_gradient():
-    """Of a linear force the residual is exact: its curl, by the area of each triangle."""
+def test_loop_residual_detects_a_force_that_is_not_a_gradient():
+    """For a linear force the residual is exact: the curl times the area of each triangle."""
     for rule in ("gauss_legendre", "simpson"):
         smooth = trajectory(rule, 0.2, 10)[-1].path
         assert smooth.loop < 0.5 * smooth.error
@@ -168,7 +168,7 @@ ENGINES = pytest.mark.parametrize(
 
 
 @ENGINES
-def test_the_nodes_are_one_batched_call(engine):
+def test_the_force_at_all_nodes_is_one_batched_call(engine):
     tuning, state, _ = prepare(engine)
     one = jax.tree.map(lambda a: a[0], state)
     calls = {}
@@ -181,7 +181,7 @@ def test_the_nodes_are_one_batched_call(engine):
 
 @ENGINES
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-def test_a_tick_keeps_the_shape_and_precision_of_the_state(engine, dtype):
+def test_a_tick_keeps_shapes_and_precision_of_the_state(engine, dtype):
     tuning, state, _ = prepare(engine)
     cast = lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a  # noqa: E731
     tuning, one = jax.tree.map(cast, (tuning, jax.tree.map(lambda a: a[0], state)))
@@ -200,15 +200,15 @@ def test_a_tick_keeps_the_shape_and_precision_of_the_state(engine, dtype):
     assert {"integration_error", "loop_residual", "relative_lp", "energy"} <= tick.stats.keys()
 
 
-def test_unknown_words_are_refused():
+def test_unknown_energy_or_quadrature_is_refused():
     with pytest.raises(infer.EngineError, match="NUTS: energy is 'none'"):
         check_energy("NUTS", "none", "simpson")
     with pytest.raises(infer.EngineError, match="gauss_legendre"):
         check_energy("NUTS", "path", "euler")
 
 
-def test_energies_by_value_carry_nothing_of_this():
-    """No leaf is added to the state, so the program is the one it was."""
+def test_state_has_no_path_if_energy_is_by_value():
+    """No leaf is added to the state, so the program is unchanged."""
     for engine, path in ((infer.HMC, 14), (infer.NUTS, 21)):
         _, by_value, _ = prepare(engine())
         _, by_path, _ = prepare(engine(energy="path"))

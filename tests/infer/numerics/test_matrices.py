@@ -1,4 +1,4 @@
-"""Linear algebra in loops is that of LAPACK, to rounding."""
+"""Linear algebra in loops equals LAPACK's up to rounding."""
 
 import jax
 import jax.numpy as jnp
@@ -27,20 +27,20 @@ def triangle(rng, dtype, *shape):
 
 @DTYPES
 @pytest.mark.parametrize("size", SIZES)
-def test_factors_are_those_of_lapack(size, dtype):
+def test_cholesky_factors_equal_those_of_lapack(size, dtype):
     root = np.random.default_rng(size).normal(size=(size, size))
     matrix = jnp.asarray(root @ root.T + size * np.eye(size), dtype)
     close(jax.jit(cholesky_in_loop)(matrix), cholesky(matrix))
 
 
-def test_only_the_lower_triangle_of_a_matrix_is_read():
+def test_cholesky_reads_only_the_lower_triangle():
     matrix = jnp.asarray([[4.0, 99.0], [2.0, 5.0]])
     close(cholesky_in_loop(matrix), cholesky(matrix, symmetrize_input=False))
 
 
 @pytest.mark.parametrize("last", [-1.0, 0.0, np.nan])
-def test_a_matrix_that_is_not_positive_definite_has_no_factor(last):
-    """LAPACK says the same of all but NaN, which it keeps to the last entry."""
+def test_cholesky_of_a_matrix_that_is_not_positive_definite_is_nan(last):
+    """LAPACK does the same, except for a NaN, which stays in the last entry."""
     matrix = jnp.diag(jnp.asarray([1.0, 2.0, last]))
     assert np.isnan(cholesky(matrix)[np.tril_indices(3)]).all() or np.isnan(last)
     assert np.isnan(cholesky_in_loop(matrix)).all()
@@ -51,8 +51,10 @@ def test_a_matrix_that_is_not_positive_definite_has_no_factor(last):
 @pytest.mark.parametrize("transpose_a", EITHER)
 @pytest.mark.parametrize("lower", EITHER)
 @pytest.mark.parametrize("left_side", EITHER)
-def test_solutions_are_those_of_lapack(left_side, lower, transpose_a, unit_diagonal, dtype):
-    """The other triangle, and the diagonal where it is said to be 1, are not read."""
+def test_triangular_solutions_equal_those_of_lapack(
+    left_side, lower, transpose_a, unit_diagonal, dtype
+):
+    """The other triangle is not read, nor is the diagonal if `unit_diagonal` is true."""
     rng = np.random.default_rng(4)
     options = {
         "left_side": left_side,
@@ -66,7 +68,7 @@ def test_solutions_are_those_of_lapack(left_side, lower, transpose_a, unit_diago
         close(triangular_solve_in_loop(a, b, **options), triangular_solve(a, b, **options))
 
 
-def test_batches_are_solved_and_factored_one_by_one():
+def test_batches_equal_those_of_lapack():
     rng = np.random.default_rng(5)
     a, b = triangle(rng, float, 2, 3, 4), jnp.asarray(rng.normal(size=(2, 3, 4, 2)))
     options = {"left_side": True, "lower": True, "transpose_a": False, "unit_diagonal": False}
@@ -77,7 +79,7 @@ def test_batches_are_solved_and_factored_one_by_one():
 
 @DTYPES
 @pytest.mark.parametrize("shape", [(1, 4, 1), (3, 40, 5), (5, 40, 3), (33, 33, 33)])
-def test_products_are_those_of_jax(shape, dtype):
+def test_products_equal_those_of_jax(shape, dtype):
     rng = np.random.default_rng(6)
     m, k, n = shape
     left, right = (jnp.asarray(rng.normal(size=s), dtype) for s in [(m, k), (k, n)])
@@ -85,7 +87,7 @@ def test_products_are_those_of_jax(shape, dtype):
     close(product_in_loop((((1,), (1,)), ((), ())), left, right.T), left @ right)
 
 
-def test_products_over_any_axes_are_those_of_jax():
+def test_products_over_any_axes_equal_those_of_jax():
     rng = np.random.default_rng(7)
     left, right = jnp.asarray(rng.normal(size=(4, 2, 3, 5))), rng.normal(size=(5, 6, 3, 2))
     for dimensions in [

@@ -1,4 +1,4 @@
-"""A metric is a linear whitening; learned from a normal target's draws and scores it is exact."""
+"""A metric is a linear whitening, exact if learned from a normal's draws and scores."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,9 +23,9 @@ def matrix(metric):
 
 
 def normal_rows(rng, covariance, rows):
-    """Draw from a normal target, with the scores there."""
+    """Draw from a normal target, and compute the scores."""
     mean = np.arange(len(covariance))
-    # NumPy's own multivariate normal draws other numbers with another LAPACK.
+    # NumPy's own multivariate normal draws different numbers with a different LAPACK.
     draws = mean + rng.normal(size=(rows, len(mean))) @ np.linalg.cholesky(covariance).T
     return draws, -np.linalg.solve(covariance, (draws - mean).T).T
 
@@ -37,7 +37,7 @@ def covariance(rng, size):
 
 
 @pytest.mark.parametrize("rank", [1, 5, 8, 20])
-def test_blocks_of_directions_add_what_all_of_them_do(rank):
+def test_stretching_by_blocks_equals_stretching_at_once(rank):
     rng = np.random.default_rng(rank)
     directions = jnp.asarray(np.linalg.qr(rng.normal(size=(30, 30)))[0][:, :rank])
     vector = jnp.asarray(rng.normal(size=30))
@@ -48,13 +48,13 @@ def test_blocks_of_directions_add_what_all_of_them_do(rank):
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_gradients_pass_through_the_transpose():
+def test_gradients_are_mapped_by_the_transpose():
     metric = low_rank(np.random.default_rng(0))
     transpose = [metric.to_whitened(jnp.asarray(e)) for e in np.eye(SIZE)]
     np.testing.assert_allclose(matrix(metric), np.stack(transpose), rtol=1e-12, atol=1e-12)
 
 
-def test_directions_are_stretched_and_the_rest_is_left():
+def test_only_the_chosen_directions_are_stretched():
     metric = low_rank(np.random.default_rng(0))
     bare = matrix(metric) / np.asarray(metric.diagonal.scale)[:, None]
     stretches = np.sort(np.linalg.eigvalsh(bare))
@@ -69,12 +69,12 @@ def test_a_normal_target_is_whitened_from_few_rows(rows):
     metric = first_metric(scores, rank=SIZE).learn(draws, scores)
     inverse = np.linalg.inv(matrix(metric))
     ratios = np.linalg.eigvalsh(inverse @ target @ inverse.T)
-    # What is stretched by less than a ratio of two is left.
+    # Variances wrong by less than a factor of two are left unchanged.
     assert ratios.max() < 2 * (1 + 1e-3)
     assert ratios.min() > 0.5 * (1 - 1e-3)
 
 
-def test_fewer_rows_than_coordinates_still_whiten_much_of_it():
+def test_fewer_rows_than_coordinates_still_improve_the_condition_number():
     rng = np.random.default_rng(2)
     size, rows = 60, 25
     factor = np.linalg.qr(rng.normal(size=(size, 2)))[0]
@@ -87,7 +87,7 @@ def test_fewer_rows_than_coordinates_still_whiten_much_of_it():
     assert np.linalg.cond(inverse @ target @ inverse.T) < 20
 
 
-def test_a_standard_normal_stretches_nothing():
+def test_nothing_is_stretched_for_a_standard_normal():
     rng = np.random.default_rng(3)
     draws, scores = normal_rows(rng, np.eye(40), 25)
     directions, stretch = principal_stretches(draws, scores, 10)
@@ -96,7 +96,7 @@ def test_a_standard_normal_stretches_nothing():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_rows_that_are_not_finite_are_left_out(bad):
+def test_rows_that_are_not_finite_are_ignored(bad):
     rng = np.random.default_rng(4)
     draws, scores = normal_rows(rng, covariance(rng, SIZE), 50)
     clean = principal_stretches(draws[1:], scores[1:], SIZE)
@@ -105,14 +105,14 @@ def test_rows_that_are_not_finite_are_left_out(bad):
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_scores_whose_squares_overflow_stretch_nothing():
+def test_nothing_is_stretched_if_squares_of_scores_overflow():
     rng = np.random.default_rng(4)
     draws, scores = normal_rows(rng, covariance(rng, SIZE), 50)
     scores[3] *= 1e200
     assert principal_stretches(draws, scores, SIZE)[1].size == 0
 
 
-def test_few_or_constant_rows_change_nothing():
+def test_nothing_is_stretched_for_few_or_constant_rows():
     rng = np.random.default_rng(5)
     draws, scores = normal_rows(rng, np.eye(3), 5)
     assert principal_stretches(draws, scores, 3)[1].size == 0
@@ -121,5 +121,5 @@ def test_few_or_constant_rows_change_nothing():
 
 
 @pytest.mark.parametrize(("size", "rank"), [(1, 0), (10, 10), (400, 64), (1000, 32), (5000, 0)])
-def test_large_targets_get_fewer_directions(size, rank):
+def test_default_rank_is_smaller_for_large_targets(size, rank):
     assert default_rank(size) == rank

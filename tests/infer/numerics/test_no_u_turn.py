@@ -1,4 +1,4 @@
-"""The trajectory grown leaf by leaf is the one grown by recursion."""
+"""The trajectory grown leaf by leaf equals the one grown by recursion."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ TRAJECTORIES = 300
 
 
 def walk(momenta, log_weights, uniforms):
-    """Grow a tree over the integers: position z, momenta and weights from tables."""
+    """Grow a tree over the integers, with momenta and weights from tables."""
 
     def point(z):
         momentum = momenta[z + REACH]
@@ -39,7 +39,7 @@ def walk(momenta, log_weights, uniforms):
 
 
 def tables(size, seed):
-    """Momenta that turn slowly enough for deep trees, and uneven weights."""
+    """Make momenta that turn slowly enough for deep trees, and uneven weights."""
     rng = np.random.default_rng(seed)
     steps = rng.normal(size=(TRAJECTORIES, 2 * REACH + 1, size))
     drift = rng.uniform(0.0, 2.0, size=(TRAJECTORIES, 1, 1))
@@ -53,8 +53,8 @@ def tables(size, seed):
 
 @pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize("tested", ["_has_turned_in_loop", "_has_turned_at_once"])
-def test_trajectory_is_that_of_the_recursion(size, tested, monkeypatch):
-    """On a CPU one turn is tested after another, on an accelerator all at once."""
+def test_trajectory_equals_that_of_the_recursion(size, tested, monkeypatch):
+    """A CPU tests for U-turns in a loop, an accelerator tests all levels at once."""
     monkeypatch.setattr(no_u_turn, "_has_turned_in_loop", getattr(no_u_turn, tested))
     momenta, log_weights, uniforms = tables(size, seed=size)
     trees, _, visited = jax.jit(jax.vmap(walk))(momenta, log_weights, uniforms)
@@ -72,7 +72,7 @@ def test_trajectory_is_that_of_the_recursion(size, tested, monkeypatch):
         accepted = np.minimum(1, np.exp([weights[z] for z in oracle.visited])).sum()
         np.testing.assert_allclose(trees.acceptance_sum[i], accepted, rtol=1e-12)
         depths.append(oracle.depth)
-    # The comparison means something only if trees of every depth occur.
+    # The comparison is meaningful only if trees of every depth occur.
     assert set(depths) >= set(range(MAX_DEPTH + 1)) - {0}
 
 
@@ -91,8 +91,8 @@ def test_a_straight_line_never_turns():
     assert (tree.depth, tree.n_steps) == (MAX_DEPTH, REACH - 1)
 
 
-def test_choice_favors_the_new_half():
-    """With equal weights every doubling takes the new half: the draw is in the last one."""
+def test_draws_are_biased_toward_the_new_half():
+    """With equal weights every doubling chooses from the new half, so the draw is in the last."""
     momenta = jnp.ones((2 * REACH + 1, 1))
     uniforms = np.random.default_rng(1).random((200, REACH, 3))
     run = jax.jit(jax.vmap(lambda u: walk(momenta, jnp.zeros(2 * REACH + 1), u)))

@@ -1,4 +1,4 @@
-"""A scatter in a loop is JAX's own scatter."""
+"""A scatter in a loop equals JAX's own."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ ELEMENTS = ScatterDimensionNumbers((), (0,), (0,))
 
 def agree(scatter, dimensions, operand, indices, updates, mode):
     mode = GatherScatterMode.from_any(mode)
-    # Some of XLA's emitters read narrow indices as signed, so the reference has wide ones.
+    # Some of XLA's emitters read narrow indices as signed, so the reference uses wide ones.
     expected = scatter(operand, indices.astype(np.int64), updates, dimensions, mode=mode)
     found = jax.jit(scatter_in_loop, static_argnums=(0, 1, 2))(
         KINDS[scatter], dimensions, mode, operand, indices, updates
@@ -35,8 +35,8 @@ def agree(scatter, dimensions, operand, indices, updates, mode):
 
 @settings(deadline=None, max_examples=15)
 @given(st.integers(1, 20), st.integers(1, 5), st.sampled_from(MODES), st.integers(0, 1000))
-def test_sums_by_group_are_those_of_jax(rows, groups, mode, seed):
-    """Indices outside are dropped or clipped; XLA drops them also if a promise is broken."""
+def test_sums_by_group_equal_those_of_jax(rows, groups, mode, seed):
+    """Out-of-range indices are dropped or clipped; XLA also drops them if the promise is broken."""
     rng = np.random.default_rng(seed)
     indices = rng.integers(-3, groups + 3, (rows, 1)).astype(rng.choice(["int32", "int64"]))
     updates = rng.normal(size=rows)
@@ -46,7 +46,7 @@ def test_sums_by_group_are_those_of_jax(rows, groups, mode, seed):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("scatter", KINDS, ids=lambda s: s.__name__)
 @pytest.mark.parametrize("outside", [0, 7])
-def test_every_kind_changes_rows_as_jax_does(scatter, mode, outside):
+def test_every_kind_of_scatter_updates_rows_as_jax_does(scatter, mode, outside):
     rng = np.random.default_rng(1)
     indices = jnp.asarray(rng.permutation(30)[:19, None] + outside)
     operand, updates = rng.normal(size=(30, 4)), rng.normal(size=(19, 4))
@@ -54,8 +54,8 @@ def test_every_kind_changes_rows_as_jax_does(scatter, mode, outside):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_windows_that_reach_outside_are_treated_as_jax_does(mode):
-    """Windows of 2 by 3 at both axes of the operand, some of them partly outside."""
+def test_windows_partly_outside_are_treated_as_in_jax(mode):
+    """Windows of 2 by 3 along both axes of the operand, some of them partly outside."""
     rng = np.random.default_rng(2)
     dimensions = ScatterDimensionNumbers((0, 1), (), (1, 0))
     indices = jnp.asarray(rng.integers(-2, 6, (11, 2)))
@@ -63,7 +63,7 @@ def test_windows_that_reach_outside_are_treated_as_jax_does(mode):
     agree(jax.lax.scatter_add, dimensions, jnp.asarray(operand), indices, updates, mode)
 
 
-def test_batched_scatters_are_those_of_jax():
+def test_batched_scatters_equal_those_of_jax():
     rng = np.random.default_rng(3)
     dimensions = ScatterDimensionNumbers(
         (), (1,), (1,), operand_batching_dims=(0,), scatter_indices_batching_dims=(1,)
@@ -72,8 +72,8 @@ def test_batched_scatters_are_those_of_jax():
     agree(jax.lax.scatter_add, dimensions, jnp.zeros((3, 4)), indices, jnp.asarray(updates), "clip")
 
 
-def test_narrow_indices_reach_far():
-    """The operand may be longer than the type of the index can count."""
+def test_narrow_indices_are_read_as_unsigned():
+    """The operand may be longer than the largest number of the index type."""
     indices = jnp.asarray([[3], [200], [255]], jnp.uint8)
     for length in (250, 300):
         agree(jax.lax.scatter_add, ELEMENTS, jnp.zeros(length), indices, jnp.ones(3), "drop")
@@ -84,16 +84,16 @@ def test_narrow_indices_reach_far():
 @pytest.mark.parametrize(
     "dtype", ["int8", "uint8", "int32", "int64", "float32", "bool", "complex64"]
 )
-def test_sums_and_maxima_keep_their_type(dtype, mode):
+def test_scatters_keep_the_type_of_the_operand(dtype, mode):
     indices = jnp.asarray([[1], [1], [1], [1], [-2], [9], [0], [2]])
     operand, updates = jnp.arange(4).astype(dtype), jnp.arange(100, 108).astype(dtype)
     for scatter in (jax.lax.scatter, jax.lax.scatter_add, jax.lax.scatter_max):
-        # JAX adds no booleans.
+        # JAX does not add booleans.
         if dtype != "bool" or scatter is not jax.lax.scatter_add:
             agree(scatter, ELEMENTS, operand, indices, updates, mode)
 
 
-def test_what_is_dropped_keeps_the_sign_of_zero():
+def test_a_dropped_update_keeps_the_sign_of_zero():
     operand = jnp.asarray([-0.0, 0.0])
     mode = GatherScatterMode.FILL_OR_DROP
     for combine in (jax.lax.add, jax.lax.sub, jax.lax.mul):

@@ -1,4 +1,4 @@
-"""A chain is sent away from where next to nothing of the posterior is, and from nowhere else."""
+"""A chain is moved out of a region of negligible posterior mass, and out of no other."""
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +10,15 @@ from infer.numerics.metric import Diagonal
 from infer.numerics.stray import MIN_DRAWS, bounds, relocate_chains, relocation_gap
 
 CHAINS, DRAWS, SIZE = 4, 40, 5
-# Twice the root of five coordinates, and ten.
+# 10 plus twice the square root of five coordinates.
 GAP = 14.5
 
 
 def regions(drops, spreads, draws=DRAWS):
-    """Draw chains of a normal in regions of their own, of known mass and spread.
+    """Draw one chain in each of several normal regions of known mass and spread.
 
     Args:
-        drops: By how many nats each chain's region holds less than the first one's.
+        drops: Log mass of the first region minus that of each region, in nats.
         spreads: Standard deviation of each region, in every coordinate.
     """
     rng = np.random.default_rng(0)
@@ -37,39 +37,39 @@ def found(drops, spreads=(1.0,) * CHAINS, draws=DRAWS, remaining=1):
 
 
 @pytest.mark.parametrize("remaining", [0, 1])
-def test_a_chain_far_below_takes_the_place_of_the_next(remaining):
+def test_a_chain_of_negligible_mass_takes_the_position_of_the_next(remaining):
     assert found([0, 40, 0, 0], remaining=remaining) == [0, 2, 2, 3]
     assert found([40, 0, 40, 40], remaining=remaining) == [1, 1, 1, 1]
 
 
-def test_modes_that_matter_keep_their_chains():
-    """Not even a share of one in a hundred thousand is taken for nothing."""
+def test_modes_that_are_not_negligible_keep_their_chains():
+    """Even a share of one in a hundred thousand is not negligible."""
     assert found([0, 11.5, 5, 0]) == [0, 1, 2, 3]
-    # The estimates of a mass err by some nats.
+    # The estimated masses err by some nats.
     assert found([0, GAP - 4, 0, 0]) == [0, 1, 2, 3]
     assert found([0, GAP + 4, 0, 0]) == [0, 2, 2, 3]
 
 
-def test_both_ends_of_a_funnel_hold_the_same():
-    """In the neck densities are higher by 23 nats, and the volume is less by as many."""
+def test_both_ends_of_a_funnel_keep_their_chains():
+    """In the neck the log density is 23 nats higher, and the log volume as much lower."""
     assert found([0, 0, 0, 0], spreads=(1.0, 0.01, 1.0, 100.0)) == [0, 1, 2, 3]
-    # A narrow region may hold little, but high densities are for the chains to leave.
+    # A narrow region of low mass keeps its chain, since its densities are high.
     assert found([0, 20, 40, 0], spreads=(1.0, 0.01, 100.0, 1.0)) == [0, 1, 3, 3]
 
 
-def test_a_chain_that_never_moved_is_sent_where_its_density_is_low():
+def test_a_stuck_chain_is_moved_only_if_its_density_is_low():
     positions, scores, levels = regions([0, 40, 0, 0], (1.0,) * CHAINS)
     positions[1], scores[1], levels[1] = positions[1, 0], scores[1, 0], levels[1, 0]
     metric = Diagonal(np.ones(SIZE))
     assert relocate_chains(metric, positions, scores, {"lp": levels}, 1).tolist() == [0, 2, 2, 3]
     levels[1] = 40.0
     assert relocate_chains(metric, positions, scores, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
-    # On an isolated point of a plateau, where the scores alone would promise everything.
+    # At a single point of a plateau; by the scores alone its mass would seem large.
     scores[1] = 0.0
     assert relocate_chains(metric, positions, scores, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
 
 
-def test_too_early_or_too_little_known_sends_none():
+def test_no_chain_is_moved_too_early_or_with_few_draws_or_without_log_densities():
     stay = list(range(CHAINS))
     assert found([0, 40, 0, 0], remaining=2) == stay
     assert found([0, 40, 0, 0], draws=9) == stay
@@ -78,10 +78,10 @@ def test_too_early_or_too_little_known_sends_none():
 
 
 @pytest.mark.parametrize("size", [1, 5, 50])
-def test_ten_draws_that_move_slowly_send_no_chain_of_one_region(size):
-    """Some chains lie wholly above others then, but what they hold differs by less.
+def test_no_chain_is_moved_if_all_sample_one_region_slowly(size):
+    """With ten draws some chains lie wholly above others, but the estimated masses differ by less.
 
-    From a correlation of 0.9 on, one set of eight in 200 is found to differ, in 50 coordinates.
+    From a correlation of 0.9 on, a chain of one set of eight in 200 is moved, in 50 coordinates.
     """
     rng = np.random.default_rng(1)
     moves = rng.normal(size=(MIN_DRAWS, 300, 8, size))
@@ -95,7 +95,7 @@ def test_ten_draws_that_move_slowly_send_no_chain_of_one_region(size):
 
 
 def a_dominant_mode_and_a_correlated_one(rng):
-    """Draw in a normal of 30 coordinates with nine tenths, and in a flat correlated one."""
+    """Draw from a normal in 30 dimensions with mass 0.9 and a flat correlated one with 0.1."""
     size, along = 30, np.append(0.0, np.full(29, 29**-0.5))
     covariance = 0.01 * np.eye(size) + 8.99 * np.outer(along, along)
     covariance[0, 0] += 0.99
@@ -110,8 +110,8 @@ def a_dominant_mode_and_a_correlated_one(rng):
     return np.stack(chains), np.stack(scores), np.stack(levels)
 
 
-def test_a_dominant_mode_keeps_its_chains_beside_a_correlated_one():
-    """The product of the marginal spreads overstates the volume of the latter by 46 nats."""
+def test_a_dominant_mode_keeps_its_chains_next_to_a_correlated_one():
+    """The marginal spreads overstate the log volume of the correlated mode by 46 nats."""
     draws, scores, levels = a_dominant_mode_and_a_correlated_one(np.random.default_rng(0))
     metric = Diagonal(np.ones(30))
     upper = bounds(metric, draws, scores, levels).upper
@@ -145,8 +145,8 @@ LAWS = {
 
 
 @pytest.mark.parametrize("name", LAWS)
-def test_the_bounds_hold_the_mass_between_them(name):
-    """Each density integrates to one, so that the log mass is 0."""
+def test_the_mass_lies_between_the_bounds(name):
+    """Each density integrates to one, so the log mass is 0."""
     sample, log_density = LAWS[name]
     draws = sample(jax.random.key(0), (2, 20_000))
     levels, scores = jax.vmap(jax.vmap(jax.value_and_grad(log_density)))(draws)
@@ -157,14 +157,14 @@ def test_the_bounds_hold_the_mass_between_them(name):
     assert (found.upper + constant > -0.02).all()
 
 
-def test_the_bounds_meet_at_a_normal_that_the_metric_whitens():
+def test_the_bounds_agree_for_a_normal_that_the_metric_whitens():
     draws = np.random.default_rng(0).normal(size=(1, 20_000, 3)) * [1.0, 10.0, 0.1]
     scale = np.array([1.0, 10.0, 0.1])
     found = bounds(Diagonal(scale), draws, -draws / scale**2, -0.5 * ((draws / scale) ** 2).sum(-1))
     np.testing.assert_allclose(found.lower, found.upper, atol=0.02)
 
 
-def test_scores_that_are_not_finite_promise_nothing():
+def test_scores_that_are_not_finite_give_no_lower_bound():
     positions, scores, levels = regions([0, 40, 0, 0], (1.0,) * CHAINS)
     for broken in (np.inf, np.nan):
         scores[0, 3, 1] = broken

@@ -1,4 +1,4 @@
-"""Random bits made on the host are those of JAX."""
+"""Random numbers made on the host equal those of JAX."""
 
 import jax
 import numpy as np
@@ -18,13 +18,13 @@ SEEDS = (0, 1, 2**31, 2**40 + 7)
 
 
 @pytest.mark.parametrize("data", [0, 1, 12345, 2**31, 2**32 - 1])
-def test_keys_are_folded_as_jax_does(data):
+def test_fold_in_equals_that_of_jax(data):
     keys, words = keys_of(SEEDS)
     wanted = [jax.random.key_data(jax.random.fold_in(key, np.uint32(data))) for key in keys]
     np.testing.assert_array_equal(threefry.fold_in(words, data), wanted)
 
 
-def test_each_key_of_a_batch_takes_its_own_number():
+def test_fold_in_broadcasts_numbers_over_keys():
     _, words = keys_of(SEEDS)
     each = threefry.fold_in(words[:1], np.arange(4))
     for i in range(4):
@@ -33,7 +33,7 @@ def test_each_key_of_a_batch_takes_its_own_number():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(), (5,), (3, 4)])
-def test_uniform_numbers_are_those_of_jax(dtype, shape):
+def test_uniform_numbers_equal_those_of_jax(dtype, shape):
     keys, words = keys_of(SEEDS)
     with jax.threefry_partitionable(True):
         wanted = [jax.random.uniform(key, shape, dtype, -2.0, 2.0) for key in keys]
@@ -42,12 +42,12 @@ def test_uniform_numbers_are_those_of_jax(dtype, shape):
     np.testing.assert_array_equal(found, np.stack(wanted))
 
 
-def test_other_types_are_refused():
+def test_types_other_than_float32_and_float64_are_refused():
     with pytest.raises(ValueError, match="float16"):
         threefry.uniform(np.zeros(2, np.uint32), (3,), np.float16, 0.0, 1.0)
 
 
-def test_uniform_starts_are_the_same_at_once_and_one_attempt_at_a_time(monkeypatch):
+def test_uniform_starts_do_not_depend_on_whether_they_are_drawn_at_once(monkeypatch):
     keys = threefry.fold_in(np.array([0, 7], np.uint32), np.arange(6).reshape(2, 3))
     at_once = start._draw_uniform(keys, 5)
     monkeypatch.setattr(start, "SMALL", 0)

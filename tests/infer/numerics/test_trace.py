@@ -1,4 +1,4 @@
-"""A trace of fixed length keeps evenly spaced steps, the first one among them."""
+"""A trace of fixed length keeps evenly spaced steps, including the first."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from infer.numerics.trace import LENGTH, empty_trace, list_recorded_steps, recor
 
 @jax.jit
 def traced(count):
-    """Note the number of each step, and its square."""
+    """Record the number of each step and its square."""
 
     def body(step, trace):
         return record(trace, step, jnp.array([1.0, 2.0]) * step ** jnp.array([1, 2]))
@@ -19,14 +19,14 @@ def traced(count):
 
 
 @pytest.mark.parametrize("count", [1, LENGTH - 1, LENGTH, LENGTH + 1, 3 * LENGTH, 5 * LENGTH + 3])
-def test_the_steps_that_are_said_to_be_noted_are(count):
+def test_recorded_steps_are_those_listed(count):
     steps = list_recorded_steps(count)
     found = np.asarray(traced(jnp.int32(count)))[:, : len(steps)]
     np.testing.assert_array_equal(found, [steps, 2 * steps**2])
 
 
 @pytest.mark.parametrize("count", [1, LENGTH, LENGTH + 1, 3 * LENGTH, 100 * LENGTH])
-def test_noted_steps_begin_with_the_first_and_half_fill_the_trace(count):
+def test_recorded_steps_begin_with_the_first_and_fill_at_least_half_the_trace(count):
     steps = list_recorded_steps(count)
     assert steps[0] == 0
     assert min(count, LENGTH / 2) <= len(steps) <= LENGTH

@@ -1,4 +1,4 @@
-"""What warm-up learns: step sizes, windows and scales."""
+"""Warm-up learns step sizes and scales, in windows."""
 
 import equinox as eqx
 import jax
@@ -20,8 +20,8 @@ from infer.numerics.windows import warmup_windows
 YES, NO = jnp.asarray(True), jnp.asarray(False)
 
 
-def by_the_book(acceptances, first, target):
-    """Dual averaging as Hoffman & Gelman (2014), equation 6, but for mu and gamma."""
+def dual_averaging_of_the_paper(acceptances, first, target):
+    """Average as in Hoffman & Gelman (2014), equation 6, except for mu and gamma."""
     mu, h, average = np.log(first), 0.0, 0.0
     for t, a in enumerate(acceptances, start=1):
         h = (1 - 1 / (t + 10)) * h + (target - a) / (t + 10)
@@ -30,17 +30,17 @@ def by_the_book(acceptances, first, target):
     return x, average
 
 
-def test_dual_averaging_is_that_of_the_paper():
+def test_dual_averaging_equals_that_of_the_paper():
     acceptances = np.random.default_rng(0).random(30)
     state = restart(jnp.asarray(0.3), NO, YES)
     for a in acceptances:
         state = average_log_steps(state, jnp.asarray(a), jnp.asarray(0.8))
-    x, average = by_the_book(acceptances, 0.3, 0.8)
+    x, average = dual_averaging_of_the_paper(acceptances, 0.3, 0.8)
     np.testing.assert_allclose([state.log_step, state.log_average], [x, average], rtol=1e-12)
 
 
 @pytest.mark.parametrize("first", [0.1, 0.5])
-def test_dual_averaging_finds_the_step_of_a_known_acceptance(first):
+def test_dual_averaging_converges_to_the_step_size_of_the_target_acceptance(first):
     state = restart(jnp.asarray(first), NO, YES)
     update = jax.jit(
         lambda s: average_log_steps(s, jnp.exp(-jnp.exp(s.log_step)), jnp.asarray(0.8))
@@ -51,10 +51,10 @@ def test_dual_averaging_finds_the_step_of_a_known_acceptance(first):
 
 
 @pytest.mark.parametrize("first", [0.2, 0.4])
-def test_a_short_window_of_noisy_acceptances_finds_their_step(first):
-    """Of 400 chains, to a tenth: the mean's standard error is 0.005, so no key fails by chance.
+def test_dual_averaging_is_unbiased_in_a_short_window_of_noisy_acceptances(first):
+    """The mean over 400 chains has a standard error of 0.005, so no key fails by chance at 0.1.
 
-    With a gamma of 0.05, as in Hoffman & Gelman, steps are 0.22 too short, in logarithms.
+    With a gamma of 0.05, as in Hoffman & Gelman, the logarithm of the step size is 0.22 too low.
     """
     expected, normal = np.log(0.3), jax.scipy.stats.norm
 
@@ -73,7 +73,7 @@ def test_a_short_window_of_noisy_acceptances_finds_their_step(first):
 
 
 @pytest.mark.parametrize("first", [1e-5, 0.1, 3.0])
-def test_search_ends_within_a_doubling_of_the_crossing(first):
+def test_search_ends_within_a_factor_of_two_of_the_crossing(first):
     state = restart(jnp.asarray(first), YES, YES)
     for _ in range(60):
         if not state.searching:
@@ -94,21 +94,21 @@ def test_windows_add_up_and_grow(warmup):
     assert warmup < 20 or windows[-1] <= 30
 
 
-def test_two_rows_of_a_normal_give_its_scales_exactly():
-    """Scores of a normal are -x / variance, so the ratio of variances has no sampling error."""
+def test_three_rows_of_independent_normals_give_their_scales_exactly():
+    """The scores of a normal are -x / variance, so the ratio of variances has no sampling error."""
     scales = np.array([1e-3, 1.0, 50.0])
     draws = np.random.default_rng(0).normal(size=(3, 3)) * scales
     found = fisher_scale(draws, -draws / scales**2, np.ones(3))
     np.testing.assert_allclose(found, scales, rtol=1e-12)
 
 
-def test_a_coordinate_that_says_nothing_keeps_its_scale():
+def test_a_constant_coordinate_keeps_its_scale_and_rows_with_nan_are_ignored():
     draws = np.array([[0.0, 1.0], [0.0, 2.0], [0.0, 4.0], [np.nan, 1.0]])
     found = fisher_scale(draws, -draws, np.array([7.0, 7.0]))
     np.testing.assert_allclose(found, [7.0, 1.0])
 
 
-def test_the_first_scale_is_one_over_root_gradient():
+def test_first_scales_are_one_over_the_root_of_the_median_gradient():
     metric = first_metric(np.array([[4.0, -0.01], [4.0, 1.0]]), rank=0)
     np.testing.assert_allclose(metric.scale, [0.5, 0.505**-0.5])
 
@@ -116,11 +116,10 @@ def test_the_first_scale_is_one_over_root_gradient():
 @pytest.mark.parametrize(
     ("late", "target"), [(0, 0.8), (4, 0.8), (5, 0.9), (8, 0.9), (9, 0.95), (200, 0.95)]
 )
-def test_the_acceptance_aimed_at_is_raised_by_the_share_of_late_divergences(late, target):
-    """Of 4 chains of 100 draws 200 are late: more than 4 are above 2 in a hundred, more than 8
-    above 4."""
+def test_target_acceptance_is_raised_by_the_share_of_late_divergences(late, target):
+    """In 4 chains of 100 draws, 200 are late: more than 4 exceed 2 %, more than 8 exceed 4 %."""
     diverging = np.zeros((4, 100), bool)
-    # What diverges early, with the first long steps of a window, does not count.
+    # Early divergences, from the first long steps of a window, do not count.
     diverging[:, :50] = True
     flat = np.zeros(200, bool)
     flat[:late] = True
@@ -130,7 +129,7 @@ def test_the_acceptance_aimed_at_is_raised_by_the_share_of_late_divergences(late
     np.testing.assert_allclose(found, target, rtol=1e-6)
 
 
-def test_an_acceptance_aimed_at_comes_no_nearer_to_one_than_asked_or_a_twentieth():
+def test_tightening_halves_the_distance_to_one_but_to_no_less_than_a_twentieth():
     for target, found in ((0.6, 0.8), (0.8, 0.9), (0.9, 0.95), (0.94, 0.95), (0.99, 0.99)):
         np.testing.assert_allclose(tighten(np.asarray(target)), found)
 
@@ -146,12 +145,14 @@ def test_an_acceptance_aimed_at_comes_no_nearer_to_one_than_asked_or_a_twentieth
         ([0.1], 45, 0.1, True),
     ],
 )
-def test_chains_share_the_median_step_or_the_shortest_where_they_differ(steps, draws, step, agree):
+def test_chains_share_the_median_step_size_or_the_shortest_if_they_disagree(
+    steps, draws, step, agree
+):
     found = choose_shared_step(np.array(steps, np.float32), draws)
     assert found == (pytest.approx(step), agree)
 
 
-def test_the_last_window_is_made_again_until_the_chains_agree():
+def test_the_last_window_is_repeated_until_the_chains_agree():
     tuning = first_tuning(np.ones((4, 2)), None, 0.8, 0)
     agreed = eqx.tree_at(lambda t: t.settled, tuning, np.asarray(True))
     assert remaining_windows(tuning, 10, (15, 45)) == (15, 45)
@@ -160,9 +161,9 @@ def test_the_last_window_is_made_again_until_the_chains_agree():
     assert remaining_windows(agreed, 45, ()) == ()
 
 
-def test_the_metric_is_learned_once_more_where_a_chain_had_gone_astray():
+def test_the_metric_is_learned_again_if_a_chain_was_relocated():
     tuning = first_tuning(np.ones((4, 2)), None, 0.8, 0)
     for settled in (False, True):
-        sent = eqx.tree_at(lambda t: (t.settled, t.relocated), tuning, (settled, True))
-        assert remaining_windows(sent, 126, (45,)) == (126, 45)
-        assert remaining_windows(sent, 45, ()) == (90, 45)
+        relocated = eqx.tree_at(lambda t: (t.settled, t.relocated), tuning, (settled, True))
+        assert remaining_windows(relocated, 126, (45,)) == (126, 45)
+        assert remaining_windows(relocated, 45, ()) == (90, 45)
