@@ -24,7 +24,6 @@ from .errors import (
     StartError as StartError,
 )
 from .models.fronts.declared import declared as declared
-from .models.fronts.gaussian import gaussian as gaussian
 from .models.fronts.dsl.model import model as model
 from .models.fronts.numpyro.model import from_numpyro as from_numpyro
 from .models.fronts.tfp import from_tfp as from_tfp
