@@ -13,7 +13,6 @@ from .engines.blackjax import BlackJAX as BlackJAX
 from .engines.hmc import HMC as HMC
 from .engines.map import MAP as MAP
 from .engines.nuts import NUTS as NUTS
-from .engines.random_walk import RandomWalk as RandomWalk
 from .errors import (
     CallError as CallError,
     EngineError as EngineError,
