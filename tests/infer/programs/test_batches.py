@@ -1,4 +1,4 @@
-"""Batches of matrices are split, so that no call of LAPACK waits for a thread of XLA."""
+"""Batches of matrices are split, so that no LAPACK call waits for a thread of XLA."""
 
 import os
 import subprocess
@@ -37,8 +37,8 @@ CASES = {
 }
 
 
-def test_the_table_has_every_primitive_of_lapack():
-    """A pivot and a transform of it are no work of LAPACK; an update has no batches."""
+def test_the_table_lists_every_lapack_primitive():
+    """Converting pivots to a permutation is not done by LAPACK; an update has no batches."""
     names = {name[:-2] for name in dir(linalg) if name.endswith("_p")}
     assert names - {"lu_pivots_to_permutation"} <= batches.LAPACK.keys()
     assert names - {"lu_pivots_to_permutation", "cholesky_update"} == CASES.keys()
@@ -46,8 +46,8 @@ def test_the_table_has_every_primitive_of_lapack():
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("together", [1, 4])
-def test_a_split_batch_is_the_whole_batch(name, together, monkeypatch):
-    """Four at a time leave two over of six."""
+def test_splitting_a_batch_does_not_change_its_results(name, together, monkeypatch):
+    """Of six matrices, four at a time leave a remainder of two."""
     traced = jax.jit(CASES[name]).trace()
     assert not survey(traced.jaxpr).has_large_batches
     monkeypatch.setattr(batches, "LARGEST_WORK", 1 + together * batches.WORK_PER_PRODUCT * 5**3)
@@ -59,8 +59,8 @@ def test_a_split_batch_is_the_whole_batch(name, together, monkeypatch):
         np.testing.assert_allclose(own, expected, rtol=1e-12, atol=1e-12)
 
 
-# On two cores, jaxlib would deal four batches of Cholesky factors and one of eigenvalues out, in
-# one program and in two threads; and so would the chains of two users, at defaults.
+# On two cores, jaxlib would distribute four batches of Cholesky factors and one of eigenvalues, in
+# one program called from two threads; so would the chains of two users with default settings.
 MANY_CALLS = """
 import threading
 import numpy as np, jax, jax.numpy as jnp
@@ -100,25 +100,25 @@ for work in (call, sample):
 """
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="LAPACK is called on CPUs alone.")
-def test_programs_that_call_lapack_never_wait_for_each_other():
-    """Either half hung at once before, on two cores."""
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="LAPACK is called only on CPUs.")
+def test_programs_that_call_lapack_do_not_deadlock():
+    """Without splitting, each half hung immediately on two cores."""
     alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", MANY_CALLS], check=True, timeout=100, env=alone)
 
 
 @pytest.mark.skipif(
-    jax.default_backend() != "cpu", reason="XLA deals out transforms on CPUs alone."
+    jax.default_backend() != "cpu", reason="XLA distributes transforms only on CPUs."
 )
-def test_a_fourier_transform_keeps_to_its_own_thread(monkeypatch):
+def test_a_fourier_transform_runs_in_one_thread(monkeypatch):
     given = []
     compile = jax.stages.Lowered.compile
 
-    def noting(lowered, options=None):
+    def record_options(lowered, options=None):
         given.append(options)
         return compile(lowered, options)
 
-    monkeypatch.setattr(jax.stages.Lowered, "compile", noting)
+    monkeypatch.setattr(jax.stages.Lowered, "compile", record_options)
     call_compiled(lambda x: jnp.abs(jnp.fft.fft(x)).sum(), np.arange(5.0))
     call_compiled(lambda x: jnp.sort(x).sum(), np.arange(5.0))
     assert given == [{"xla_cpu_multi_thread_eigen": False}, None]

@@ -1,4 +1,4 @@
-"""What JAX cannot trace, and XLA cannot compile natively, is said by name and in plain words."""
+"""Errors name the operations that JAX cannot trace or XLA cannot compile natively."""
 
 import logging
 
@@ -16,7 +16,7 @@ from infer.programs import native
 from infer.programs.by_name import explain_refusal, name_errors
 from infer.programs.native import Refusal, compile_program
 
-# Primitives that a user may have made: without a derivative; and with one, but without batches.
+# Primitives that a user might define: one has no derivative, the other no batching rule.
 plain, linear = Primitive("plain_twice"), Primitive("linear_twice")
 for own in (plain, linear):
     own.def_impl(lambda x: 2 * x)
@@ -63,10 +63,10 @@ REFUSED = {
 }
 
 
-# What a callback computes has no gradient, which the slopes tell before JAX is asked.
+# A callback has no gradient; the check of slopes warns of that before JAX raises.
 @pytest.mark.filterwarnings("ignore::infer.ModelWarning")
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_jax_cannot_trace_is_said_by_name(name):
+def test_errors_name_what_jax_cannot_trace(name):
     function, mend = REFUSED[name]
     sites = {"x": bj.Real(shape=(3,))}
     model = infer.declared(lambda values: -(function(values["x"]) ** 2).sum(), sites)
@@ -96,16 +96,16 @@ NOT_NATIVE = {
 
 
 @pytest.mark.parametrize("name", NOT_NATIVE)
-def test_what_has_no_native_form_is_named_and_xla_prints_nothing(name, capfd):
+def test_operations_without_native_form_are_named_and_xla_prints_nothing(name, capfd):
     made, _ = compile_program(NOT_NATIVE[name], (), (jnp.ones(4),), "native")
     assert isinstance(made, Refusal)
     assert made.reason.startswith(f"no native form of {name}")
-    # What jaxlib prints as it loads a program that an earlier run of the tests compiled.
+    # jaxlib prints lines when it loads a program from the persistent cache.
     printed = capfd.readouterr().err.splitlines()
     assert not [line for line in printed if "cpu_aot_loader" not in line]
 
 
-def test_what_xla_says_goes_to_the_log_and_plain_words_to_the_user(monkeypatch, caplog):
+def test_messages_of_xla_go_to_the_log_and_plain_words_to_the_user(monkeypatch, caplog):
     said = "INTERNAL: Failed to materialize symbols: { (<xla_jit_dylib_0>, { f_kernel }) }"
 
     def refuse(*_):

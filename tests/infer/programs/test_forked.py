@@ -1,4 +1,4 @@
-"""A child that was forked after JAX had started says so, before it hangs."""
+"""A child forked after JAX had started raises an error instead of hanging."""
 
 import multiprocessing
 import os
@@ -20,13 +20,13 @@ def work(connection):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork.")
 @pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")
-def test_a_forked_child_is_told_to_be_spawned():
+def test_a_forked_child_is_refused_with_advice_to_spawn():
     jnp.ones(2).block_until_ready()
     ours, theirs = multiprocessing.Pipe()
     child = multiprocessing.get_context("fork").Process(target=work, args=(theirs,))
     child.start()
-    told = ours.poll(30)
+    has_error = ours.poll(30)
     child.kill()
     child.join()
-    assert told
+    assert has_error
     assert 'multiprocessing.get_context("spawn")' in ours.recv()

@@ -1,4 +1,4 @@
-"""No garbage is collected while a model is traced, and it is again afterwards."""
+"""Garbage collection is off while a model is traced, and on again afterwards."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""A program that is called a few times is compiled as is soonest done."""
+"""Rarely called programs are compiled with the fastest compile."""
 
 from functools import partial
 from math import inf
@@ -26,12 +26,12 @@ from infer.programs.rewrite import count_work
         (partial(triangular_solve, left_side=True), (np.eye(6), np.ones((6, 4))), 6 * 6 * 4),
     ],
 )
-def test_the_work_of_a_program_is_known_before_it_compiles(function, arguments, numbers):
+def test_work_is_counted_without_compiling(function, arguments, numbers):
     assert count_work(jax.make_jaxpr(function)(*arguments)) == numbers
 
 
 @pytest.mark.parametrize("count", [5, 100])
-def test_only_a_program_with_little_to_do_is_compiled_in_a_hurry(count, monkeypatch):
+def test_only_programs_with_little_work_get_the_fast_compile(count, monkeypatch):
     monkeypatch.setattr(native, "FAST_COMPILE_WORK", 100)
 
     def function(x):
@@ -44,14 +44,14 @@ def test_only_a_program_with_little_to_do_is_compiled_in_a_hurry(count, monkeypa
     np.testing.assert_allclose(made.call(np.array([0.5])), expected, rtol=1e-6)
 
 
-def test_what_has_no_native_form_is_compiled_kernel_by_kernel():
+def test_programs_without_native_form_are_compiled_kernel_by_kernel():
     made, _ = compile_program(jnp.sort, (), (np.array([2.0, 1.0]),), "fast_compile")
     assert isinstance(made, Program)
     assert not made.native
     np.testing.assert_array_equal(made.call(np.array([2.0, 1.0])), [1.0, 2.0])
 
 
-def test_what_xla_refuses_natively_is_compiled_kernel_by_kernel(monkeypatch):
+def test_programs_that_xla_refuses_natively_are_compiled_kernel_by_kernel(monkeypatch):
     def refuse(*_):
         raise jax.errors.JaxRuntimeError("UNIMPLEMENTED: no such thunk")
 

@@ -15,14 +15,14 @@ from infer.programs.rewrite import TABLE
 rng = np.random.default_rng(0)
 SQUARE = jnp.asarray(rng.normal(size=(40, 40)) + 9 * np.eye(40), jnp.float32)
 MATRIX = SQUARE[:6, :6]
-# In order, each once, and some of them outside.
+# Sorted, unique, and some of them out of range.
 PLACES = jnp.asarray([[-7], [-1], [1], [2], [4], [9]])
 ROWS = ScatterDimensionNumbers((1,), (0,), (0,))
 COLUMNS = ScatterDimensionNumbers((1,), (1,), (1,))
 
 
 def update(function):
-    """Return the parameters of a scatter that applies a function of two entries."""
+    """Return the parameters of a scatter that combines entries by a function of two."""
     one = jax.ShapeDtypeStruct((), jnp.float32)
     closed = jax.make_jaxpr(function)(one, one)
     return {"update_jaxpr": closed.jaxpr, "update_consts": tuple(closed.consts)}
@@ -42,7 +42,7 @@ def each(name, *values):
     return [{name: value} for value in values]
 
 
-# Other values of each parameter; two that belong together are varied together.
+# Other values of each parameter; those that depend on each other are varied together.
 OTHERS = {
     "update_jaxpr": UPDATES,
     "dimension_numbers": each("dimension_numbers", ROWS, COLUMNS),
@@ -61,7 +61,7 @@ OTHERS = {
     "preferred_element_type": each("preferred_element_type", None, np.dtype("float32")),
 }  # fmt: skip
 PRODUCTS = each("dimension_numbers", *((((a,), (b,)), ((), ())) for a in (0, 1) for b in (0, 1)))
-# What the loops do not do.
+# Parameters that the loops do not support.
 DECLINED = {
     "preferred_element_type": np.dtype("float64"),
     "out_sharding": jax.sharding.SingleDeviceSharding(jax.devices()[0]),
@@ -85,15 +85,15 @@ EXAMPLES |= {
 
 
 def example(name):
-    """Return an equation of a primitive, and its operands."""
+    """Return an equation with a primitive, and its operands."""
     function, operands = EXAMPLES[name]
     found = rewrite._equations(jax.make_jaxpr(function)(*operands))
     (equation,) = [equation for equation in found if equation.primitive.name == name]
     return equation, operands
 
 
-def others(equation):
-    """Vary each parameter, and those together that may depend on each other."""
+def vary_parameters(equation):
+    """Vary each parameter alone, and jointly those that may depend on each other."""
     given = equation.params
     choices = OTHERS | ({"dimension_numbers": PRODUCTS} if "precision" in given else {})
     together = [("update_jaxpr", "mode")] if equation.primitive.name == "scatter" else []
@@ -113,7 +113,7 @@ def test_every_entry_of_the_table_has_an_example():
 def test_every_parameter_is_honored(name):
     equation, operands = example(name)
     assert equation.params.keys() <= TABLE[name].params
-    varied = list(others(equation))
+    varied = list(vary_parameters(equation))
     loops = [rewrite._choose_loop(equation.replace(params=params)) for params in varied]
     assert all(loops)
     plain = [partial(equation.primitive.bind, **params) for params in varied]
@@ -121,7 +121,7 @@ def test_every_parameter_is_honored(name):
         *operands
     )
     for params, own, other in zip(varied, found, expected, strict=True):
-        # What LAPACK leaves above the diagonal of a factor, JAX cuts off.
+        # JAX zeroes what LAPACK leaves above the diagonal of a factor.
         own, other = (np.tril(a) if name == "cholesky" else a for a in (own, other))
         scale = np.abs(other).max()
         np.testing.assert_allclose(own / scale, other / scale, atol=2e-6, err_msg=str(params))
@@ -135,7 +135,7 @@ def test_an_equation_with_an_unknown_parameter_is_left_alone(name):
 
 
 @pytest.mark.parametrize("name", DECLINED)
-def test_a_product_that_the_loops_do_not_do_is_left_alone(name):
+def test_a_product_with_unsupported_parameters_is_left_alone(name):
     equation, _ = example("dot_general")
     assert not rewrite._choose_loop(
         equation.replace(params=equation.params | {name: DECLINED[name]})

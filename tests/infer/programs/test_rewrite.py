@@ -1,4 +1,4 @@
-"""A rewritten program computes what it did, and models that need it run natively."""
+"""Rewriting does not change what a program computes; models that need it run natively."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ GROUP = np.random.default_rng(0).integers(0, 5, 23)
 
 
 def spread(x):
-    """Make a positive definite matrix of each vector."""
+    """Make a positive definite matrix from each vector."""
     return x[..., :, None] * x[..., None, :] + 3 * jnp.eye(x.shape[-1])
 
 
@@ -29,7 +29,7 @@ def long_product(x):
     return wide @ wide.T
 
 
-# Of five numbers; each needs one entry of the table.
+# Functions of five numbers; each needs one entry of the table.
 NEEDING = {
     "scatter": lambda x: jnp.zeros(9).at[GROUP[:5]].set(x, mode="clip"),
     "scatter-add": lambda x: jnp.zeros(5).at[GROUP].add(x[GROUP] ** 2),
@@ -71,8 +71,8 @@ def with_adjoint(function):
     return ruled
 
 
-def rewritten(function, *arguments):
-    """Rewrite a function; return it, and the names of what was rewritten."""
+def rewrite_function(function, *arguments):
+    """Rewrite a function; return it and the names of the rewritten primitives."""
     traced = jax.jit(function).trace(*arguments)
     return rewrite.rewrite_as_loops(traced), survey(traced.jaxpr).rewritten
 
@@ -82,11 +82,11 @@ def test_every_entry_of_the_table_is_tested():
 
 
 def peaks(x):
-    """Sum squared peaks over places, one of which does not exist."""
+    """Sum the squared maxima at places, one of which is out of range."""
     return (jnp.zeros(5).at[jnp.asarray([1, 9, 4, 1])].max(x[:4], mode="drop") ** 2).sum()
 
 
-# What is right in JAX, and was wrong in the loops.
+# Functions for which the loops were once wrong.
 FUNCTIONS = {
     "applied": lambda x: x.at[jnp.asarray([1, 2, 1])].apply(lambda a: 10 * a + 3),
     "the gradient of a peak": jax.grad(peaks),
@@ -111,14 +111,14 @@ def _(_, batched, x):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_less_common_scatters_compute_what_jax_does(name):
     x = jnp.asarray([0.3, 0.9, 0.5, -0.2, 0.7])
-    again, names = rewritten(FUNCTIONS[name], x)
+    again, names = rewrite_function(FUNCTIONS[name], x)
     assert any(name.startswith("scatter") for name in names)
     expected, found = jax.jit(FUNCTIONS[name])(x), jax.jit(again)(x)
     assert found.dtype == expected.dtype
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-def test_what_an_unknown_primitive_holds_is_seen():
+def test_equations_inside_unknown_primitives_are_surveyed():
     def function(x):
         return jax.custom_derivatives.linear_call(
             lambda _, y: jnp.linalg.eigvalsh(spread(y)), lambda _, y: y, (), x
@@ -134,12 +134,12 @@ WHERE += [("scatter-add", place) for place in PLACES if place not in ("alone", "
 
 
 @pytest.mark.parametrize(("name", "place"), WHERE)
-def test_a_rewritten_program_computes_what_it_did(name, place):
+def test_a_rewritten_program_computes_the_same(name, place):
     function = PLACES[place](NEEDING[name])
     x = jnp.linspace(0.3, 0.9, 5)
-    again, names = rewritten(function, x)
+    again, names = rewrite_function(function, x)
     assert names == (name,)
-    # A product of matrices becomes products with vectors.
+    # A product of matrices becomes products with vectors, which are products too.
     assert f"= {name}" not in str(jax.make_jaxpr(again)(x)) or name == "dot_general"
     np.testing.assert_allclose(jax.jit(again)(x), function(x), rtol=1e-12, atol=1e-12)
 
@@ -150,22 +150,22 @@ def test_a_linear_solve_and_its_gradient_are_rewritten_inside():
 
     x = jnp.linspace(0.3, 0.9, 5)
     assert "custom_linear_solve" in str(jax.make_jaxpr(function)(x))
-    again, names = rewritten(jax.grad(function), x)
+    again, names = rewrite_function(jax.grad(function), x)
     assert {"cholesky", "triangular_solve"} <= set(names)
     np.testing.assert_allclose(again(x), jax.grad(function)(x), rtol=1e-12)
 
 
-def test_a_program_without_need_is_left_as_it_is():
+def test_a_program_that_needs_no_rewriting_is_unchanged():
     def function(x):
         return jax.lax.fori_loop(0, 3, lambda _, x: jnp.sin(x), x)
 
-    again, names = rewritten(function, jnp.ones(3))
+    again, names = rewrite_function(function, jnp.ones(3))
     assert not names
     one, other = (jax.make_jaxpr(f)(jnp.ones(3)) for f in (function, again))
     assert [e.primitive for e in one.eqns] == [e.primitive for e in other.eqns]
 
 
-def test_keys_pass_through():
+def test_random_keys_are_rewritten_correctly():
     def function(key, x):
         def draw(carry, _):
             key, x = carry
@@ -175,13 +175,13 @@ def test_keys_pass_through():
         return jax.lax.scan(draw, (key, x), length=3)[0][1]
 
     arguments = (jax.random.key(0), jnp.zeros(5))
-    again, names = rewritten(function, *arguments)
+    again, names = rewrite_function(function, *arguments)
     assert names == ("scatter-add",)
     np.testing.assert_allclose(again(*arguments), function(*arguments), rtol=1e-13)
 
 
 @pytest.mark.parametrize("name", NEEDING)
-def test_the_native_form_computes_what_the_program_does(name):
+def test_the_native_form_computes_the_same(name):
     function = PLACES["in a while loop"](NEEDING[name])
     x = jnp.linspace(0.3, 0.9, 5)
     made, _ = compile_program(function, (), (x,), "native")
@@ -192,7 +192,7 @@ def test_the_native_form_computes_what_the_program_does(name):
 
 
 def intercepts(values, data):
-    """Outcomes of 60 rows in 7 groups, with a slope for each."""
+    """Outcomes of 60 rows in 7 groups, each with a slope of its own."""
     level = values["mean"] + values["scale"] * values["level"]
     fitted = level[data["group"]] + values["slope"][data["group"]] * data["x"]
     prior = (values["level"] ** 2).sum() + (values["slope"] ** 2).sum() + values["mean"] ** 2
@@ -220,7 +220,7 @@ def smooth(values, data):
 
 
 def process():
-    """A Gaussian process of 15 points, with a length and a noise to learn."""
+    """A Gaussian process of 15 points with unknown length scale and noise."""
     x = np.linspace(-2, 2, 15)
     supports = {"length": bj.Positive(), "noise": bj.Positive()}
     return infer.declared(smooth, supports, data={"x": x, "y": np.sin(2 * x)})
@@ -235,7 +235,7 @@ def correlated(values):
 
 
 def multivariate():
-    """A normal of three dimensions under an unknown correlation."""
+    """A three-dimensional normal with unknown correlations."""
     supports = {"x": bj.Real(shape=(3,)), "factor": bj.CorrelationCholesky(shape=(3, 3))}
     return infer.declared(correlated, supports)
 
@@ -248,8 +248,8 @@ def multivariate():
         (multivariate, {"cholesky", "triangular_solve", "scatter-add"}),
     ],
 )
-def test_transitions_of_the_native_form_are_those_of_the_ordinary(model, needed):
-    """Two draws of each of two chains, natively and batched, from the same points."""
+def test_native_and_batched_transitions_agree(model, needed):
+    """Two draws of each of two chains, from the same points."""
     options = {"chains": 2, "warmup": 0, "key": 3, "progress": False}
     native = infer.start(model(), infer.NUTS(step_size=0.1), group=1, **options).advance(2)
     batched = infer.start(model(), infer.NUTS(step_size=0.1), group=2, **options).advance(2)
@@ -262,15 +262,15 @@ def test_transitions_of_the_native_form_are_those_of_the_ordinary(model, needed)
     )
 
 
-def test_what_has_no_native_form_is_named_before_anything_is_compiled():
+def test_primitives_without_native_form_are_named_before_compiling():
     made, _ = compile_program(
         lambda x: jnp.sort(x) + jnp.linalg.det(spread(x)), (), (jnp.ones(4),), "native"
     )
     assert made == Refusal("no native form of lu, sort", lapack=True)
 
 
-def test_what_is_computed_for_nothing_is_no_hindrance():
-    """A check of arguments, say, whose answer is not used."""
+def test_unused_results_do_not_prevent_the_native_form():
+    """Such as a check of arguments whose result is not used."""
 
     @jax.jit
     def checked(x):
@@ -287,8 +287,7 @@ def test_matrices_too_large_for_loops_are_left_to_lapack():
     assert (large.rewritten, large.missing, large.lapack) == ((), ("cholesky",), True)
 
 
-def test_chains_that_call_lapack_are_batched_only_if_the_user_says_so():
-
+def test_chains_that_call_lapack_are_batched_only_on_request():
     def log_density(values):
         return -0.5 * (values["x"] ** 2).sum() - jnp.linalg.slogdet(spread(values["x"]))[1]
 

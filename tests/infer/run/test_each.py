@@ -9,8 +9,8 @@ import infer
 from infer.errors import ModelError, StartError
 
 SETS, CHAINS = 5, 2
-# Far apart, and of different spread, so that no data set can do with another's tuning.
-CENTRES = np.array([-100.0, -1.0, 0.0, 3.0, 1e4])
+# Far apart and with different spreads, so that no data set can use the tuning of another.
+CENTERS = np.array([-100.0, -1.0, 0.0, 3.0, 1e4])
 SPREADS = np.array([0.01, 1.0, 3.0, 10.0, 100.0])
 
 
@@ -24,22 +24,22 @@ def known_spread(site, center, spread, other):
 @pytest.fixture(scope="module")
 def models():
     first = infer.model(known_spread, center=0.0, spread=1.0, other=np.ones(3))
-    pairs = zip(CENTRES, SPREADS, strict=True)
+    pairs = zip(CENTERS, SPREADS, strict=True)
     return [first.with_data(center=c, spread=s, other=np.full(3, c)) for c, s in pairs]
 
 
-def drawn(models, draws=200, **options):
+def sample(models, draws=200, **options):
     options = {"chains": CHAINS, "warmup": 100, "key": 3, "progress": False} | options
     return infer.sample(models, infer.NUTS(), draws=draws, **options)
 
 
 @pytest.fixture(scope="module")
 def data(models):
-    return drawn(models)
+    return sample(models)
 
 
 def test_every_data_set_has_its_own_posterior(data):
-    """Two normal means a data set, of 400 draws: ten comparisons at five standard errors.
+    """Two normal means per data set, from 400 draws: ten comparisons at five standard errors.
 
     By the central limit theorem, with an effective size of at least 200, one seed in 10^5 fails.
     """
@@ -47,13 +47,13 @@ def test_every_data_set_has_its_own_posterior(data):
     assert found.dims == ("chain", "draw", "dataset", "axis")
     mean, spread = found.mean(("chain", "draw")), found.std(("chain", "draw"))
     error = 5 / np.sqrt(200)
-    assert np.all(np.abs(mean - CENTRES[:, None]) < error * SPREADS[:, None])
+    assert np.all(np.abs(mean - CENTERS[:, None]) < error * SPREADS[:, None])
     assert np.all(np.abs(spread / SPREADS[:, None] - 1) < error)
     np.testing.assert_allclose(data.posterior["twice"], 2 * found)
 
 
-def test_the_first_data_set_is_drawn_as_if_it_were_alone(models):
-    """With all windows planned: together they would go on until the last data set is content."""
+def test_the_first_data_set_is_sampled_as_if_it_were_alone(models):
+    """Without early stopping, which would go on until the last data set has converged."""
     options = {"draws": 5, "chains": CHAINS, "warmup": 100, "key": 3, "progress": False}
     together, alone = (
         infer.sample(asked, infer.NUTS(stop_early=False), **options)
@@ -66,19 +66,19 @@ def test_the_first_data_set_is_drawn_as_if_it_were_alone(models):
 def test_statistics_and_data_have_the_dimension_of_data_sets(data):
     assert data.sample_stats["diverging"].shape == (CHAINS, 200, SETS)
     assert len(np.unique(data.sample_stats["step_size"][0, -1])) > 1
-    np.testing.assert_array_equal(data.constant_data["other"][:, 0], CENTRES)
+    np.testing.assert_array_equal(data.constant_data["other"][:, 0], CENTERS)
     assert data.observed_data["zero"].shape == (SETS, 2)
 
 
 def test_chains_of_several_data_sets_share_a_program(models, data):
-    """As on an accelerator: one batch of all chains agrees with one chain a program."""
-    batched = drawn(models, draws=4, group=SETS * CHAINS, warmup=0)
-    apart = drawn(models, draws=4, warmup=0)
+    """One batch of all chains, as on an accelerator, agrees with one program per chain."""
+    batched = sample(models, draws=4, group=SETS * CHAINS, warmup=0)
+    apart = sample(models, draws=4, warmup=0)
     found, expected = batched.posterior["mean"], apart.posterior["mean"]
     np.testing.assert_allclose(found[:, :1], expected[:, :1], rtol=1e-4)
 
 
-def test_a_run_of_several_data_sets_can_be_taken_up_again(models):
+def test_a_run_of_several_data_sets_can_be_resumed(models):
     options = {"chains": CHAINS, "warmup": 20, "key": 5, "progress": False}
     straight = infer.start(models, infer.NUTS(), **options).advance(6).draws()
     state = infer.start(models, infer.NUTS(), **options).advance(2).state
@@ -86,15 +86,15 @@ def test_a_run_of_several_data_sets_can_be_taken_up_again(models):
     np.testing.assert_array_equal(again.positions, straight.positions)
 
 
-def test_a_thousandth_data_set_compiles_nothing(models, data):
+def test_further_data_sets_compile_nothing(models, data):
     compiled = []
 
-    def heard(event, _, **__):
+    def record(event, _, **__):
         if "backend_compile" in event:
             compiled.append(event)
 
-    jax.monitoring.register_event_duration_secs_listener(heard)
-    drawn(models[::-1])
+    jax.monitoring.register_event_duration_secs_listener(record)
+    sample(models[::-1])
     assert not compiled
 
 

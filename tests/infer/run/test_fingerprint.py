@@ -1,4 +1,4 @@
-"""A state goes on with the engine, the program and the data that it was made for, and no other."""
+"""A state can be resumed only with the engine, program and data that it was made for."""
 
 import pickle
 import subprocess
@@ -31,72 +31,72 @@ def model(scale=1.0, x=(1.0, 2.0, 3.0), y=Y):
     return infer.model(program(scale), x=np.array(x), y=np.array(y))
 
 
-def started(model, engine=NUTS, **options):
+def start(model, engine=NUTS, **options):
     return infer.start(model, engine, **{"chains": 2, "warmup": 10, "progress": False} | options)
 
 
 @pytest.fixture(scope="module")
 def stopped():
-    return pickle.loads(pickle.dumps(started(model()).advance(3).state))
+    return pickle.loads(pickle.dumps(start(model()).advance(3).state))
 
 
-def test_the_same_model_made_again_is_the_one_that_was_stopped(stopped):
-    again = started(model(), state=stopped).advance(4)
-    straight = started(model()).advance(7)
+def test_a_state_can_be_resumed_with_an_equal_model(stopped):
+    again = start(model(), state=stopped).advance(4)
+    straight = start(model()).advance(7)
     np.testing.assert_array_equal(again.draws().positions, straight.draws().positions)
 
 
 def test_other_data_are_refused_by_name(stopped):
     with pytest.raises(infer.RunError, match=r"state: .* other values of y\. .*tuning=state.tun"):
-        started(model(y=Y + 1e-9), state=stopped)
+        start(model(y=Y + 1e-9), state=stopped)
     with pytest.raises(infer.RunError, match="other values of x, y"):
-        started(model(x=(1.0, 2.0), y=Y[:2]), state=stopped)
-    started(model(y=Y + 1.0), tuning=stopped.tuning, warmup=0).advance(1)
+        start(model(x=(1.0, 2.0), y=Y[:2]), state=stopped)
+    start(model(y=Y + 1.0), tuning=stopped.tuning, warmup=0).advance(1)
 
 
 def test_another_program_on_the_same_sites_is_refused(stopped):
     with pytest.raises(infer.RunError, match="another log density on the same sites"):
-        started(model(scale=2.0), state=stopped)
+        start(model(scale=2.0), state=stopped)
 
 
 def test_another_engine_or_other_sites_are_refused():
-    state = started(targets.normal(), warmup=0).advance(1).state
+    state = start(targets.normal(), warmup=0).advance(1).state
     with pytest.raises(infer.RunError, match=r"state: it belongs to NUTS.*not to HMC"):
-        started(targets.normal(), infer.HMC(), state=state)
+        start(targets.normal(), infer.HMC(), state=state)
     with pytest.raises(infer.RunError, match=r"sites x\[3\], not to .*rate"):
-        started(targets.constrained(), state=state)
+        start(targets.constrained(), state=state)
 
 
-def test_arrays_that_the_function_closes_over_count_as_its_program():
+def test_arrays_that_the_function_closes_over_are_part_of_the_program():
     def closing_over(weights):
         return infer.declared(lambda v: -(weights * v["x"] ** 2).sum(), {"x": bj.Real(shape=(3,))})
 
-    state = started(closing_over(jnp.arange(1.0, 4.0)), warmup=0).advance(1).state
-    started(closing_over(jnp.arange(1.0, 4.0)), state=state)
+    state = start(closing_over(jnp.arange(1.0, 4.0)), warmup=0).advance(1).state
+    start(closing_over(jnp.arange(1.0, 4.0)), state=state)
     with pytest.raises(infer.RunError, match="another log density"):
-        started(closing_over(jnp.arange(2.0, 5.0)), state=state)
+        start(closing_over(jnp.arange(2.0, 5.0)), state=state)
 
 
-def test_data_of_one_of_many_models_are_compared():
+def test_the_data_of_each_of_many_models_are_compared():
     first = model()
     models = [first.with_data(y=Y + i) for i in range(3)]
-    state = started(models).advance(1).state
-    started([first.with_data(y=Y + i) for i in range(3)], state=state)
+    state = start(models).advance(1).state
+    start([first.with_data(y=Y + i) for i in range(3)], state=state)
     with pytest.raises(infer.RunError, match="other values of y"):
-        started([models[0], models[0], models[2]], state=state)
+        start([models[0], models[0], models[2]], state=state)
 
 
 def test_arrays_that_the_program_never_reads_may_differ():
-    """Those of a tree are where its search begins, and a resumed run searches no more."""
+    """Those of a tree are its starting values, which a resumed run does not need."""
     leaves = {"slope": dist.Normal(0.0, 1.0)}
 
-    def of(tree):
+    def model_of(tree):
         return infer.tree_model(
             tree, lambda t, y: dist.Normal(t["slope"], 1.0).log_prob(y), leaves, data=Y
         )
 
-    state = started(of({"slope": 0.0}), warmup=0).advance(1).state
-    started(of({"slope": 1.0}), state=state)
+    state = start(model_of({"slope": 0.0}), warmup=0).advance(1).state
+    start(model_of({"slope": 1.0}), state=state)
 
 
 ELSEWHERE = """
@@ -104,16 +104,16 @@ import pickle, sys
 sys.path[:0] = {path!r}
 import jax
 jax.config.update("jax_enable_x64", True)
-from tests.infer.run.test_fingerprint import model, started
+from tests.infer.run.test_fingerprint import model, start
 state = pickle.load(open({file!r}, "rb"))
-pickle.dump(started(model(), state=state).advance(4).draws().positions, open({file!r}, "wb"))
+pickle.dump(start(model(), state=state).advance(4).draws().positions, open({file!r}, "wb"))
 """
 
 
-def test_a_state_is_taken_up_in_another_process(stopped, tmp_path):
+def test_a_state_can_be_resumed_in_another_process(stopped, tmp_path):
     file = tmp_path / "state"
     file.write_bytes(pickle.dumps(stopped))
     code = ELSEWHERE.format(path=[str(Path(__file__).parents[3])], file=str(file))
     subprocess.run([sys.executable, "-c", code], check=True)
-    straight = started(model()).advance(7)
+    straight = start(model()).advance(7)
     np.testing.assert_array_equal(pickle.loads(file.read_bytes()), straight.draws().positions)

@@ -1,4 +1,4 @@
-"""An interrupt waits for no draw: blocks end on ticks, and what takes longer is left behind."""
+"""An interrupt does not wait for a draw: blocks end at ticks, and slow blocks are abandoned."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ import infer
 from infer.run import collect
 
 
-def started(seconds):
-    """A run whose gradients take so long once it is started; its first draw takes 1023 of them."""
+def start(seconds):
+    """Start a run whose gradients then take `seconds` each; its first draw needs 1023 of them."""
     pause = [0.0]
 
     def log_density(values):
@@ -35,38 +35,38 @@ def interrupt():
 
 
 def test_an_interrupt_does_not_wait_for_a_whole_draw(monkeypatch):
-    run, told, absorb = started(0.05), [], collect.Group.absorb
+    run, interrupted, absorb = start(0.05), [], collect.Group.absorb
 
     def counting(self, *arguments):
         fresh = absorb(self, *arguments)
-        told.append(interrupt() if len(told) == 1 else 0.0)
+        interrupted.append(interrupt() if len(interrupted) == 1 else 0.0)
         return fresh
 
     monkeypatch.setattr(collect.Group, "absorb", counting)
     with pytest.raises(KeyboardInterrupt):
         run.advance(1)
-    assert time.monotonic() - told[1] < 2.0
+    assert time.monotonic() - interrupted[1] < 2.0
     (group,) = run.groups
     assert group.drawn.sum() == 0
     assert not group.entering.any()
     assert 9 <= group.executed[0] < 100
 
 
-def test_a_block_that_takes_too_long_is_left_behind_and_done_again(monkeypatch):
-    run, told, order = started(0.2), [], collect.Group.order
+def test_a_slow_block_is_abandoned_and_can_be_repeated(monkeypatch):
+    run, interrupted, order = start(0.2), [], collect.Group.order
 
     def ordering(self, *arguments):
-        if not told:
-            told.append(interrupt())
+        if not interrupted:
+            interrupted.append(interrupt())
         return order(self, *arguments)
 
     monkeypatch.setattr(collect.Group, "order", ordering)
     monkeypatch.setattr(collect, "PATIENCE_SECONDS", 0.1)
     with pytest.raises(KeyboardInterrupt):
         run.advance(1)
-    assert time.monotonic() - told[0] < 1.0
+    assert time.monotonic() - interrupted[0] < 1.0
     before = jax.tree.map(np.array, run.groups[0].state)
-    # By now the block of eight gradients has come to its end, and was thrown away.
+    # By now the block of eight gradients has ended, and its result was discarded.
     time.sleep(2.0)
     (group,) = run.groups
     jax.tree.map(np.testing.assert_array_equal, group.state, before)

@@ -1,4 +1,4 @@
-"""A state laid out in few arrays."""
+"""A state packed into few arrays is unpacked without change."""
 
 import pickle
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from infer.run.packed import pack
 
 
 class Small(NamedTuple):
-    """Of several types and shapes, none and empty ones among them."""
+    """Leaves of several dtypes and shapes, including scalars and empty arrays."""
 
     matrix: np.ndarray
     number: np.ndarray
@@ -40,26 +40,26 @@ def agree(found, expected):
 
 
 @pytest.mark.parametrize("lead", [(), (5,), (5, 2)])
-def test_what_is_packed_comes_back(lead):
+def test_unpacking_restores_the_state(lead):
     packed = pack(state(lead), len(lead))
     assert len(jax.tree.leaves(packed)) == 4
     agree(packed.unpack(), state(lead))
 
 
-def test_the_chains_of_a_batch_pack_each_their_own():
+def test_packing_under_vmap_equals_packing_the_batch():
     together = pack(state((5,)), 1)
     apart = jax.vmap(pack)(jax.tree.map(jnp.asarray, state((5,))))
     assert jax.tree.structure(apart) == jax.tree.structure(together)
     agree(jax.tree.map(np.asarray, apart).unpack(), state((5,)))
 
 
-def test_the_states_of_some_chains_are_rows():
+def test_rows_of_a_packed_batch_are_the_states_of_chains():
     packed = pack(state((5,)), 1)
     taken = jax.tree.map(lambda a: a[[3, 1]], packed).unpack()
     agree(taken, jax.tree.map(lambda a: a[[3, 1]], state((5,))))
 
 
-def test_it_is_kept_in_a_file():
+def test_a_packed_state_can_be_pickled():
     kept = pickle.loads(pickle.dumps(pack(state((5,)), 1)))
     assert jax.tree.structure(kept) == jax.tree.structure(pack(state((5,)), 1))
     agree(kept.unpack(), state((5,)))

@@ -1,4 +1,4 @@
-"""Chains that move together: one program for each density, and a word with each other."""
+"""Chains that move together: one program for each density, and communication between chains."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class Herd(NamedTuple):
 
 @dataclass(frozen=True)
 class Following(Engine):
-    """Each chain goes to the mean of all, and then one more for each place in the row."""
+    """Each chain moves to the mean of all chains plus its own index, times the tuning."""
 
     scope = "population"
 
@@ -48,7 +48,7 @@ def herd(model, **options):
     return infer.start(model, Following(), **options)
 
 
-def test_chains_speak_to_each_other():
+def test_chains_can_communicate():
     run = herd(targets.normal()).advance(2)
     first = STARTS["x"].mean(0) + np.arange(4.0)[:, None]
     np.testing.assert_allclose(run.draws().positions[:, 0], first)
@@ -56,7 +56,7 @@ def test_chains_speak_to_each_other():
     assert (run.plan.width, run.plan.native) == (4, False)
 
 
-def test_the_chains_of_another_data_set_are_another_population():
+def test_each_data_set_has_a_population_of_its_own():
     alone = herd(targets.normal()).advance(3).draws().positions
     models = [targets.normal(), targets.normal(mean=np.ones(3))]
     both = herd(models, starts=STARTS).advance(3)
@@ -69,7 +69,7 @@ def test_one_chain_is_a_population_too():
     np.testing.assert_array_equal(run.draws().positions, np.ones((1, 2, 3)))
 
 
-def test_a_population_is_not_divided():
+def test_a_population_cannot_be_divided():
     with pytest.raises(infer.RunError, match="moves all 4 chains together.*Leave it out"):
         herd(targets.normal(), group=2)
     assert herd(targets.normal(), group=4).plan.width == 4

@@ -1,4 +1,4 @@
-"""The bar counts draws, and the divergences of the present phase alone."""
+"""The bar counts draws, and the divergences of the current phase only."""
 
 import logging
 import subprocess
@@ -8,7 +8,7 @@ from infer.run import progress
 from infer.run.progress import Progress
 
 
-def test_divergences_of_warmup_are_not_those_of_sampling(capsys):
+def test_divergences_are_counted_separately_for_each_phase(capsys):
     with Progress(20, shown=True) as bar:
         bar.phase("warm-up")
         bar.advance(10, divergences=7)
@@ -19,14 +19,14 @@ def test_divergences_of_warmup_are_not_those_of_sampling(capsys):
     assert "divergences=2" in shown
 
 
-def test_a_hidden_bar_says_nothing(capsys):
+def test_a_hidden_bar_prints_nothing(capsys):
     with Progress(20, shown=False) as bar:
         bar.phase("sampling")
         bar.advance(20, divergences=1)
     assert capsys.readouterr().err == ""
 
 
-def test_a_bar_ends_full_after_a_warmup_that_ended_early(capsys):
+def test_a_bar_ends_full_after_warmup_ended_early(capsys):
     with Progress(100, shown=True) as bar:
         bar.phase("warm-up")
         bar.advance(30, divergences=0)
@@ -56,7 +56,7 @@ def test_progress_that_is_hidden_on_request_is_not_logged(caplog):
     assert not caplog.records
 
 
-# A kernel of a notebook without ipywidgets, as tqdm recognizes it.
+# A notebook kernel without ipywidgets, as tqdm detects it.
 NOTEBOOK = """
 import sys, types, warnings
 kernel = types.SimpleNamespace(config={"IPKernelApp": {}})

@@ -1,4 +1,4 @@
-"""Gradients executed for chains of one program, counted, and that no chain waits for a draw."""
+"""Executed gradients are counted correctly, and chains of one program do not wait for a draw."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ CALLS = []
 
 
 def counted(values):
-    """A funnel that counts each evaluation of each chain when the program runs."""
+    """A funnel that records each evaluation of each chain when the program runs."""
     x, v = values["x"], values["v"]
     jax.debug.callback(CALLS.append, v)
     return -0.5 * (v / 3) ** 2 - 0.5 * (x**2).sum() * jnp.exp(-v) - 0.5 * x.size * v
@@ -22,7 +22,7 @@ def counted(values):
 
 @pytest.fixture(scope="module")
 def run():
-    """Three chains of one program, stopped after every draw of any of them."""
+    """Three chains of one program, whose blocks end after each draw of any of them."""
     model = infer.declared(counted, {"x": bj.Real(shape=(3,)), "v": bj.Real()})
     options = {"chains": 3, "group": 3, "warmup": 0, "progress": False, "key": 4}
     run = infer.start(model, infer.NUTS(step_size=0.3, rank=0), **options)
@@ -36,20 +36,20 @@ def run():
     return run
 
 
-def test_executed_gradients_are_those_that_the_program_evaluated(run):
-    """The oracle is a callback in the density, called for every chain at every tick."""
+def test_the_count_of_executed_gradients_is_exact(run):
+    """The oracle is a callback in the density, called for each chain at each tick."""
     assert run.executed == len(CALLS)
 
 
-def test_chains_of_one_program_wait_for_the_last_of_them_alone(run):
-    """Not for each other's draws, nor where the rows of a block are full."""
+def test_chains_of_one_program_wait_only_for_the_slowest(run):
+    """Not for each other's draws, nor for a block whose rows are full."""
     steps = run.draws().stats["n_steps"]
     assert run.executed == 3 * steps.sum(1).max()
     # In lockstep each draw would wait for its longest trajectory.
     assert steps.sum() < run.executed < 3 * steps.max(0).sum()
 
 
-def test_a_chain_alone_executes_what_it_uses():
+def test_a_single_chain_wastes_no_gradient():
     options = {"chains": 2, "warmup": 30, "progress": False}
     run = infer.start(targets.normal(), infer.NUTS(), **options).advance(20)
     steps = run.draws().stats["n_steps"]
@@ -58,7 +58,7 @@ def test_a_chain_alone_executes_what_it_uses():
     assert again.executed == steps.sum()
 
 
-def test_what_waiting_cost_is_told():
+def test_the_cost_of_waiting_is_reported():
     report = infer.Slowness({"sampling": 1.0}, 1e-3, 100, 120, 0, 1, ((7, 20),), 0.0, None)
     assert report.waste == 1.2
     assert "1.20 gradients were executed for each one used" in str(report)
