@@ -212,7 +212,7 @@ def _store(
 def _has_turned(
     slots: Slots, leaf: Int[Array, ""], momentum: Vector, total: Vector
 ) -> Bool[Array, ""]:
-    """Return whether a sub-subtree that ends at this leaf makes a U-turn, alone or by halves."""
+    """Return whether a sub-subtree that ends at this leaf turns, as a whole or across halves."""
     last = jax.lax.population_count(leaf >> 1)
     closing = jax.lax.population_count(leaf & ~(leaf + 1))
     return jax.lax.platform_dependent(
