@@ -15,10 +15,10 @@ from ..numerics.hamiltonian import DIVERGENT, HamiltonianTuning
 from ..numerics.leapfrog import PhasePoint, energy, leapfrog, start_trajectory
 from ..numerics.line_integral import (
     check_energy,
-    first_point,
     leapfrog_along,
-    path_statistics,
+    name_path_statistics,
     restart_path,
+    start_chain,
 )
 from ..numerics.metric import Metric
 from ..numerics.step_size import StepSize
@@ -138,7 +138,7 @@ class HMC(Whitened):
         )
 
     def init(self, position: Vector, here: Components) -> HMCState:
-        point = first_point(self.energy, position, here)
+        point = start_chain(self.energy, position, here)
         one, none = jnp.ones_like(point.log_density), jnp.int32(0)
         no = jnp.asarray(False)
         step = hamiltonian.restart(one, searching=no, adapting=no)
@@ -195,7 +195,7 @@ class HMC(Whitened):
         if self.energy == "value":
             return {"lp": reference + start.log_density}
         sums = point.path.error, point.path.loop
-        return path_statistics(self.quadrature, start.log_density, *sums)
+        return name_path_statistics(self.quadrature, start.log_density, *sums)
 
 
 def _begin(key: Array, uniform: Scalar, tuning: HMCTuning, state: HMCState) -> HMCState:

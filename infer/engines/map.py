@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
-from ..numerics.trace import empty_trace, record
+from ..numerics.trace import make_trace, record
 from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Engine, Examples, Needs, Tick, WarmupPlan
@@ -143,7 +143,7 @@ class MAP(Engine):
             unknown,
             here.gradient,
             jnp.int32(0),
-            empty_trace(here.value, 2),
+            make_trace(here.value, 2),
         )
 
     def tick(

@@ -14,10 +14,10 @@ from ..numerics.hamiltonian import HamiltonianTuning
 from ..numerics.leapfrog import PhasePoint, leapfrog, start_trajectory
 from ..numerics.line_integral import (
     check_energy,
-    first_point,
     leapfrog_along,
-    path_statistics,
+    name_path_statistics,
     restart_path,
+    start_chain,
 )
 from ..numerics.metric import Metric
 from ..numerics.no_u_turn import Candidate, Slots, Tree
@@ -107,7 +107,7 @@ class NUTS(Whitened):
         )
 
     def init(self, position: Vector, here: Components) -> NUTSState:
-        point = first_point(self.energy, position, here)
+        point = start_chain(self.energy, position, here)
         one = jnp.ones_like(point.log_density)
         reference, point = hamiltonian.shift_reference(jnp.zeros_like(one), point)
         tree = no_u_turn.begin(point)._replace(done=jnp.asarray(True))
@@ -160,7 +160,7 @@ class NUTS(Whitened):
             return {"lp": reference + tree.chosen.log_density}
         path = tree.ends.path
         sums = path.error.sum(), path.loop.sum()
-        return path_statistics(self.quadrature, tree.chosen.log_density, *sums)
+        return name_path_statistics(self.quadrature, tree.chosen.log_density, *sums)
 
 
 def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:

@@ -9,7 +9,7 @@ import numpy as np
 from ..numerics import hamiltonian
 from ..numerics.hamiltonian import HamiltonianTuning
 from ..numerics.stray import SCOUT_DRAWS, relocate_chains
-from ..numerics.windows import default_warmup, warmup_windows
+from ..numerics.windows import choose_warmup_draws, plan_windows
 from .base import Draws, Engine, Needs, Tuning, WarmupPlan, WindowEnd
 
 
@@ -36,10 +36,10 @@ class Whitened(Engine):
         draws = self._default_warmup(chains) if draws is None else draws
         # Without a value nothing bounds the mass of a region.
         scout_draws = SCOUT_DRAWS if self.sends_scouts and self.energy == "value" else 0
-        return WarmupPlan(draws, warmup_windows(draws), scout_draws)
+        return WarmupPlan(draws, plan_windows(draws), scout_draws)
 
     def _default_warmup(self, chains: int) -> int:
-        return default_warmup(chains)
+        return choose_warmup_draws(chains)
 
     def reuse(self, learned: Tuning, fresh: Tuning) -> Tuning:
         return _with_shared(fresh, hamiltonian.reuse(_shared(learned), _shared(fresh)))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .low_rank import principal_stretches
+from .low_rank import find_principal_stretches
 from .metric import Metric, fisher_scale
 
 # Upper limit for the split R-hat of a window; the means of its half chains are still noisy.
@@ -59,5 +59,5 @@ def _is_whitened(metric: Metric, draws: np.ndarray, scores: np.ndarray) -> bool:
     # From fewer rows the directions still to be learned cannot be seen.
     if len(rows) < 2 * size:
         return False
-    directions, _ = principal_stretches(rows / scale, slopes * scale, metric.rank)
+    directions, _ = find_principal_stretches(rows / scale, slopes * scale, metric.rank)
     return directions.shape[1] == 0

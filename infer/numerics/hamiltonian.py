@@ -14,7 +14,7 @@ from ..types import Scalar, Vector
 from .agreement import is_settled
 from .blas import one_blas_thread
 from .long_sum import two_sum
-from .metric import Metric, default_rank, first_metric
+from .metric import Metric, choose_rank, guess_metric
 from .step_size import StepSize, average_log_steps, continue_search, restart
 
 # A point of phase space or the candidate of a tree: both have a log density and a path.
@@ -85,11 +85,11 @@ def first_tuning(
 ) -> HamiltonianTuning:
     """Set the scales from the gradients, and search for a step size if none is given."""
     dtype, size = gradients.dtype, gradients.shape[1]
-    rank = default_rank(size) if rank is None else min(rank, size)
+    rank = choose_rank(size) if rank is None else min(rank, size)
     return HamiltonianTuning(
         np.asarray(0.1 if step_size is None else step_size, dtype),
         np.asarray(target, dtype),
-        first_metric(gradients, rank),
+        guess_metric(gradients, rank),
         np.asarray(step_size is None),
         np.asarray(False),
         np.asarray(False),

@@ -76,7 +76,7 @@ def check_energy(engine: str, energy: str, quadrature: str) -> None:
         )
 
 
-def first_point(energy: str, position: Vector, here: Components) -> PhasePoint:
+def start_chain(energy: str, position: Vector, here: Components) -> PhasePoint:
     """Return the first point of a chain, with zero momentum and, for "path", zero work.
 
     Args:
@@ -168,7 +168,7 @@ def _loop(rule: Quadrature, before: Path, move: Vector, change: Vector, early: V
     return (small - ratio * whole) / (1 - ratio)
 
 
-def path_statistics(
+def name_path_statistics(
     rule: str, relative_lp: Scalar, error: Scalar, loop: Scalar
 ) -> dict[str, Scalar]:
     """Name the statistics of a trajectory; the trapezoid rule has no error estimate."""

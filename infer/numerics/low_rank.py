@@ -12,7 +12,7 @@ MIN_ROWS = 10
 MAX_ROWS = 256
 
 
-def principal_stretches(
+def find_principal_stretches(
     draws: np.ndarray, scores: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the directions along which a metric should stretch, and by how much.

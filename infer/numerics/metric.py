@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..types import Vector
-from .low_rank import principal_stretches
+from .low_rank import find_principal_stretches
 
 # Number of directions that a CPU applies together: a cache line of float64.
 BLOCK = 8
@@ -100,7 +100,7 @@ class LowRank(Metric):
     def learn(self, draws: np.ndarray, scores: np.ndarray) -> "LowRank":
         diagonal = self.diagonal.learn(draws, scores)
         scale = np.asarray(diagonal.scale, np.float64)
-        found, stretch = principal_stretches(draws / scale, scores * scale, self.rank)
+        found, stretch = find_principal_stretches(draws / scale, scores * scale, self.rank)
         directions = np.zeros(self.directions.shape, self.directions.dtype)
         excess = np.zeros(self.excess.shape, self.excess.dtype)
         directions[:, : len(stretch)], excess[: len(stretch)] = found, stretch - 1
@@ -143,7 +143,7 @@ def _stretch_at_once(vector: Vector, directions: Array, excess: Array) -> Vector
     return jax.lax.cond(jnp.any(excess != 0), stretched, lambda: vector)
 
 
-def first_metric(gradients: Float[np.ndarray, "chains size"], rank: int) -> Metric:
+def guess_metric(gradients: Float[np.ndarray, "chains size"], rank: int) -> Metric:
     """Guess scales from the gradients at the starts: variance 1 / |gradient|, median over chains.
 
     Args:
@@ -163,7 +163,7 @@ def first_metric(gradients: Float[np.ndarray, "chains size"], rank: int) -> Metr
     )
 
 
-def default_rank(size: int) -> int:
+def choose_rank(size: int) -> int:
     """Return the maximum number of directions to stretch if the user gives none."""
     if size == 1:
         return 0

@@ -85,7 +85,7 @@ def pool_steps(steps: np.ndarray) -> float:
     return float(np.exp(np.median(np.log(steps.astype(np.float64)))))
 
 
-def decoherence_length(draws: np.ndarray, spacing: float) -> float | None:
+def choose_decoherence_length(draws: np.ndarray, spacing: float) -> float | None:
     """Choose the decoherence length of the momentum from the autocorrelation of the positions.
 
     Args:

@@ -59,7 +59,7 @@ def relocate_chains(
     if remaining > 1 or "lp" not in stats or draws.shape[1] < MIN_DRAWS:
         return stay
     levels = stats["lp"].astype(np.float64)
-    holds = bounds(metric, draws, scores, levels)
+    holds = bound_masses(metric, draws, scores, levels)
     best = int(np.argmax(holds.lower))
     below = levels.max(1) < levels[best].min()
     stray = below & (holds.upper < holds.lower[best] - relocation_gap(draws.shape[2]))
@@ -73,7 +73,9 @@ def relocation_gap(size: int) -> float:
     return MIN_GAP + GAP_PER_ROOT_SIZE * float(np.sqrt(size))
 
 
-def bounds(metric: Metric, draws: np.ndarray, scores: np.ndarray, levels: np.ndarray) -> Bounds:
+def bound_masses(
+    metric: Metric, draws: np.ndarray, scores: np.ndarray, levels: np.ndarray
+) -> Bounds:
     """Bound the posterior mass of each chain's region, from its draws and their scores.
 
     A region of mass Z has log Z = E[log density] + H, where H is the entropy of the draws. For

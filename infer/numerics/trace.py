@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 LENGTH = 256
 
 
-def empty_trace(like: Array, columns: int) -> Float[Array, "columns length"]:
+def make_trace(like: Array, columns: int) -> Float[Array, "columns length"]:
     """Make a trace with no recorded steps."""
     return jnp.zeros((columns, LENGTH), like.dtype)
 

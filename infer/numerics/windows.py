@@ -11,12 +11,12 @@ FINAL_SHARE, LONGEST_FINAL = 0.15, 30
 WARMUPS = ((512, 60), (64, 100), (1, 300))
 
 
-def default_warmup(chains: int) -> int:
+def choose_warmup_draws(chains: int) -> int:
     """Return the maximum number of warm-up draws per chain if the user gives none."""
     return next(draws for fewest, draws in WARMUPS if chains >= fewest)
 
 
-def warmup_windows(warmup: int) -> tuple[int, ...]:
+def plan_windows(warmup: int) -> tuple[int, ...]:
     """Return the number of draws per chain in each window; the last learns no metric.
 
     Each window is half as long again as the one before. The metric is learned from the last two

@@ -18,7 +18,7 @@ from ..engines.nuts import NUTS
 from ..errors import EngineError
 from ..models.inputs.names import join_names
 from ..models.model import Model
-from ..numerics.metric import default_rank
+from ..numerics.metric import choose_rank
 
 # Vectors of the length of the flat vector in the state of one chain of NUTS: eleven slots of three,
 # two ends of three, and six more; twice, because a loop's state is copied. HMC has two points of
@@ -160,7 +160,7 @@ def _choose_rank(facts: Facts) -> tuple[int | None, str]:
     low-rank metric and with a diagonal one: 84 and 2.0 (100 correlated coordinates), 12 and 2.1
     (volatility, 202), 47 and 12 (item response, 242), and at worst 50 and 53 (eight schools, 10).
     """
-    by_size = default_rank(facts.size)
+    by_size = choose_rank(facts.size)
     if facts.size == 1:
         return None, "for one coordinate the metric is one scale"
     if by_size:
@@ -213,7 +213,7 @@ def _explain_warmup(warmup: int, default: int, chains: int) -> str:
 
 def gather_facts(density: LogDensity) -> Facts:
     """Gather the facts about a density; operations are counted only if the choice needs them."""
-    is_needed = density.size > 1 and not default_rank(density.size)
+    is_needed = density.size > 1 and not choose_rank(density.size)
     flops = _count_gradient_flops(density) if is_needed else 0.0
     return Facts(density.size, density.offers, density.unvalued, flops)
 

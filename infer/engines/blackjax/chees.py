@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Int
 
 from ...errors import EngineError
 from ...numerics.hamiltonian import pool_rows
-from ...numerics.metric import Metric, first_metric
-from ...numerics.windows import warmup_windows
+from ...numerics.metric import Metric, guess_metric
+from ...numerics.windows import plan_windows
 from ...target import Components, Target
 from ...types import Scalar, Vector
 from ..base import Draws, Engine, Examples, Tick, WarmupPlan, WindowEnd
@@ -97,7 +97,7 @@ class ChEES(Engine):
 
     def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
         draws = 400 if draws is None else draws
-        return WarmupPlan(draws, warmup_windows(draws))
+        return WarmupPlan(draws, plan_windows(draws))
 
     def first_tuning(
         self, target: Target, positions: np.ndarray, gradients: np.ndarray
@@ -109,7 +109,7 @@ class ChEES(Engine):
                 "Run a dozen chains or more, or use HMC() or NUTS().",
             )
         step_size = np.asarray(self.step_size, gradients.dtype)
-        return ChEESTuning(step_size, step_size, first_metric(gradients, rank=0))
+        return ChEESTuning(step_size, step_size, guess_metric(gradients, rank=0))
 
     def init(self, position: Vector, here: Components) -> ChEESState:
         one, no = jnp.ones_like(here.value), jnp.asarray(False)

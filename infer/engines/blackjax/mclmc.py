@@ -18,9 +18,9 @@ from jaxtyping import Array, Bool, Int
 from ...errors import EngineError
 from ...numerics import microcanonical
 from ...numerics.hamiltonian import pool_rows
-from ...numerics.metric import Metric, first_metric
+from ...numerics.metric import Metric, guess_metric
 from ...numerics.microcanonical import EnergyStep
-from ...numerics.windows import warmup_windows
+from ...numerics.windows import plan_windows
 from ...target import Components, Target
 from ...types import Scalar, Vector
 from ..base import Draws, Engine, Examples, Tick, WarmupPlan, WindowEnd
@@ -107,7 +107,7 @@ class MCLMC(Engine):
 
     def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
         draws = 300 if draws is None else draws
-        return WarmupPlan(draws, warmup_windows(draws))
+        return WarmupPlan(draws, plan_windows(draws))
 
     def first_tuning(
         self, target: Target, positions: np.ndarray, gradients: np.ndarray
@@ -120,7 +120,7 @@ class MCLMC(Engine):
             np.asarray(step_size, dtype),
             np.asarray(length, dtype),
             np.asarray(self.energy_variance, dtype),
-            first_metric(gradients, rank=0),
+            guess_metric(gradients, rank=0),
             np.asarray(self.steps, np.int32),
         )
 
@@ -176,7 +176,7 @@ class MCLMC(Engine):
         last = recent[-1]
         step_size = microcanonical.pool_steps(last.stats["step_size"][:, -1])
         spacing = float(tuning.steps) * step_size
-        length = microcanonical.decoherence_length(last.positions, spacing)
+        length = microcanonical.choose_decoherence_length(last.positions, spacing)
         metric = tuning.metric
         if windows:
             draws, scores = [w.positions for w in recent], [w.gradients for w in recent]

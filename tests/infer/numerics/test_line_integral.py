@@ -13,11 +13,11 @@ from infer.numerics.leapfrog import leapfrog, start_trajectory
 from infer.numerics.line_integral import (
     QUADRATURES,
     check_energy,
-    first_point,
     leapfrog_along,
     restart_path,
+    start_chain,
 )
-from infer.numerics.metric import first_metric
+from infer.numerics.metric import guess_metric
 from infer.target import Components, Target
 
 from ..engines.test_contract import count, prepare
@@ -65,12 +65,12 @@ class Scored(Target):
 
 START = jnp.array([0.3, -0.5, 1.1])
 MOMENTUM = jnp.array([1.0, 0.4, -0.8])
-METRIC = first_metric(np.array([[1.0, 0.5, 2.0]]), 0)
+METRIC = guess_metric(np.array([[1.0, 0.5, 2.0]]), 0)
 
 
 def trajectory(rule, step, count, target=None):
     target = target or Scored()
-    begin = first_point("path", START, target.components(START))
+    begin = start_chain("path", START, target.components(START))
     point = start_trajectory(START, MOMENTUM, begin.gradient, begin.log_density, METRIC, begin.path)
     advance = jax.jit(lambda p: leapfrog_along(target, rule, p, jnp.asarray(step), METRIC))
     points = [point]
@@ -125,9 +125,9 @@ def test_gauss_legendre_is_exact_for_a_cubic_force_and_error_is_that_of_the_trap
             return Components(jnp.zeros(()), jnp.zeros_like(position), force)
 
     target = Cubic(dimension=1)
-    metric = first_metric(np.array([[1.0]]), 0)
+    metric = guess_metric(np.array([[1.0]]), 0)
     zero = jnp.zeros(1)
-    point = first_point("path", zero, target.components(zero))._replace(momentum=jnp.ones(1))
+    point = start_chain("path", zero, target.components(zero))._replace(momentum=jnp.ones(1))
     step = 1 / metric.to_model(jnp.ones(1))[0]
     ends = {r: leapfrog_along(target, r, point, step, metric).path for r in QUADRATURES}
     np.testing.assert_allclose([ends[r].work for r in QUADRATURES], [1.0, 1.0, 2.0], rtol=1e-12)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from infer.numerics import metric
-from infer.numerics.low_rank import principal_stretches
-from infer.numerics.metric import Diagonal, LowRank, default_rank, first_metric
+from infer.numerics.low_rank import find_principal_stretches
+from infer.numerics.metric import Diagonal, LowRank, choose_rank, guess_metric
 
 SIZE = 6
 
@@ -66,7 +66,7 @@ def test_a_normal_target_is_whitened_from_few_rows(rows):
     rng = np.random.default_rng(1)
     target = covariance(rng, SIZE)
     draws, scores = normal_rows(rng, target, rows)
-    metric = first_metric(scores, rank=SIZE).learn(draws, scores)
+    metric = guess_metric(scores, rank=SIZE).learn(draws, scores)
     inverse = np.linalg.inv(matrix(metric))
     ratios = np.linalg.eigvalsh(inverse @ target @ inverse.T)
     # Variances wrong by less than a factor of two are left unchanged.
@@ -80,7 +80,7 @@ def test_fewer_rows_than_coordinates_still_improve_the_condition_number():
     factor = np.linalg.qr(rng.normal(size=(size, 2)))[0]
     target = np.eye(size) + factor @ np.diag([99.0, 24.0]) @ factor.T
     draws, scores = normal_rows(rng, target, rows)
-    metric = first_metric(scores, rank=10).learn(draws, scores)
+    metric = guess_metric(scores, rank=10).learn(draws, scores)
     whitening = np.stack([metric.to_model(jnp.asarray(e)) for e in np.eye(size)], -1)
     inverse = np.linalg.inv(whitening)
     assert np.linalg.cond(target) > 99
@@ -90,7 +90,7 @@ def test_fewer_rows_than_coordinates_still_improve_the_condition_number():
 def test_nothing_is_stretched_for_a_standard_normal():
     rng = np.random.default_rng(3)
     draws, scores = normal_rows(rng, np.eye(40), 25)
-    directions, stretch = principal_stretches(draws, scores, 10)
+    directions, stretch = find_principal_stretches(draws, scores, 10)
     assert directions.shape == (40, 0)
     assert stretch.shape == (0,)
 
@@ -99,9 +99,9 @@ def test_nothing_is_stretched_for_a_standard_normal():
 def test_rows_that_are_not_finite_are_ignored(bad):
     rng = np.random.default_rng(4)
     draws, scores = normal_rows(rng, covariance(rng, SIZE), 50)
-    clean = principal_stretches(draws[1:], scores[1:], SIZE)
+    clean = find_principal_stretches(draws[1:], scores[1:], SIZE)
     scores[0, 0] = bad
-    for found, wanted in zip(principal_stretches(draws, scores, SIZE), clean, strict=True):
+    for found, wanted in zip(find_principal_stretches(draws, scores, SIZE), clean, strict=True):
         np.testing.assert_array_equal(found, wanted)
 
 
@@ -109,17 +109,17 @@ def test_nothing_is_stretched_if_squares_of_scores_overflow():
     rng = np.random.default_rng(4)
     draws, scores = normal_rows(rng, covariance(rng, SIZE), 50)
     scores[3] *= 1e200
-    assert principal_stretches(draws, scores, SIZE)[1].size == 0
+    assert find_principal_stretches(draws, scores, SIZE)[1].size == 0
 
 
 def test_nothing_is_stretched_for_few_or_constant_rows():
     rng = np.random.default_rng(5)
     draws, scores = normal_rows(rng, np.eye(3), 5)
-    assert principal_stretches(draws, scores, 3)[1].size == 0
+    assert find_principal_stretches(draws, scores, 3)[1].size == 0
     still = np.zeros((50, 3))
-    assert principal_stretches(still, still, 3)[1].size == 0
+    assert find_principal_stretches(still, still, 3)[1].size == 0
 
 
 @pytest.mark.parametrize(("size", "rank"), [(1, 0), (10, 10), (400, 64), (1000, 32), (5000, 0)])
 def test_default_rank_is_smaller_for_large_targets(size, rank):
-    assert default_rank(size) == rank
+    assert choose_rank(size) == rank

@@ -53,8 +53,8 @@ def test_autocorrelation_times_of_autoregressions_are_right():
 
 def test_decoherence_length_is_a_share_of_the_autocorrelation_length():
     draws = np.random.default_rng(2).normal(size=(4, 1000, 2))
-    np.testing.assert_allclose(microcanonical.decoherence_length(draws, 5.0), 2.0, rtol=0.1)
-    assert microcanonical.decoherence_length(draws[:, :10], 5.0) is None
+    np.testing.assert_allclose(microcanonical.choose_decoherence_length(draws, 5.0), 2.0, rtol=0.1)
+    assert microcanonical.choose_decoherence_length(draws[:, :10], 5.0) is None
 
 
 def test_chains_share_the_median_step_size():

@@ -7,7 +7,7 @@ import numpyro.distributions as dist
 import pytest
 
 from infer.numerics.metric import Diagonal
-from infer.numerics.stray import MIN_DRAWS, bounds, relocate_chains, relocation_gap
+from infer.numerics.stray import MIN_DRAWS, bound_masses, relocate_chains, relocation_gap
 
 CHAINS, DRAWS, SIZE = 4, 40, 5
 # 10 plus twice the square root of five coordinates.
@@ -114,7 +114,7 @@ def test_a_dominant_mode_keeps_its_chains_next_to_a_correlated_one():
     """The marginal spreads overstate the log volume of the correlated mode by 46 nats."""
     draws, scores, levels = a_dominant_mode_and_a_correlated_one(np.random.default_rng(0))
     metric = Diagonal(np.ones(30))
-    upper = bounds(metric, draws, scores, levels).upper
+    upper = bound_masses(metric, draws, scores, levels).upper
     assert upper[3] - upper[:3].max() > relocation_gap(30)
     assert relocate_chains(metric, draws, scores, {"lp": levels}, 1).tolist() == [0, 1, 2, 3]
 
@@ -151,7 +151,7 @@ def test_the_mass_lies_between_the_bounds(name):
     draws = sample(jax.random.key(0), (2, 20_000))
     levels, scores = jax.vmap(jax.vmap(jax.value_and_grad(log_density)))(draws)
     scale = np.linspace(0.5, 3.0, draws.shape[-1])
-    found = bounds(Diagonal(scale), *map(np.asarray, (draws, scores, levels)))
+    found = bound_masses(Diagonal(scale), *map(np.asarray, (draws, scores, levels)))
     constant = 0.5 * len(scale) * np.log(2 * np.pi * np.e) + np.log(scale).sum()
     assert (found.lower + constant < 0.02).all()
     assert (found.upper + constant > -0.02).all()
@@ -160,7 +160,9 @@ def test_the_mass_lies_between_the_bounds(name):
 def test_the_bounds_agree_for_a_normal_that_the_metric_whitens():
     draws = np.random.default_rng(0).normal(size=(1, 20_000, 3)) * [1.0, 10.0, 0.1]
     scale = np.array([1.0, 10.0, 0.1])
-    found = bounds(Diagonal(scale), draws, -draws / scale**2, -0.5 * ((draws / scale) ** 2).sum(-1))
+    found = bound_masses(
+        Diagonal(scale), draws, -draws / scale**2, -0.5 * ((draws / scale) ** 2).sum(-1)
+    )
     np.testing.assert_allclose(found.lower, found.upper, atol=0.02)
 
 
@@ -168,7 +170,7 @@ def test_scores_that_are_not_finite_give_no_lower_bound():
     positions, scores, levels = regions([0, 40, 0, 0], (1.0,) * CHAINS)
     for broken in (np.inf, np.nan):
         scores[0, 3, 1] = broken
-        found = bounds(Diagonal(np.ones(SIZE)), positions, scores, levels)
+        found = bound_masses(Diagonal(np.ones(SIZE)), positions, scores, levels)
         assert found.lower[0] == -np.inf
         metric, stats = Diagonal(np.ones(SIZE)), {"lp": levels}
         assert relocate_chains(metric, positions, scores, stats, 1).tolist() == [0, 2, 2, 3]

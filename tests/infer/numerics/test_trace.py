@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infer.numerics.trace import LENGTH, empty_trace, list_recorded_steps, record
+from infer.numerics.trace import LENGTH, list_recorded_steps, make_trace, record
 
 
 @jax.jit
@@ -15,7 +15,7 @@ def traced(count):
     def body(step, trace):
         return record(trace, step, jnp.array([1.0, 2.0]) * step ** jnp.array([1, 2]))
 
-    return jax.lax.fori_loop(0, count, body, empty_trace(jnp.zeros(()), 2))
+    return jax.lax.fori_loop(0, count, body, make_trace(jnp.zeros(()), 2))
 
 
 @pytest.mark.parametrize("count", [1, LENGTH - 1, LENGTH, LENGTH + 1, 3 * LENGTH, 5 * LENGTH + 3])

@@ -13,9 +13,9 @@ from infer.numerics.hamiltonian import (
     remaining_windows,
     tighten,
 )
-from infer.numerics.metric import first_metric, fisher_scale
+from infer.numerics.metric import fisher_scale, guess_metric
 from infer.numerics.step_size import average_log_steps, continue_search, restart
-from infer.numerics.windows import warmup_windows
+from infer.numerics.windows import plan_windows
 
 YES, NO = jnp.asarray(True), jnp.asarray(False)
 
@@ -86,7 +86,7 @@ def test_search_ends_within_a_factor_of_two_of_the_crossing(first):
 
 @pytest.mark.parametrize("warmup", [0, 1, 5, 19, 20, 50, 100, 301, 500, 1000])
 def test_windows_add_up_and_grow(warmup):
-    windows = warmup_windows(warmup)
+    windows = plan_windows(warmup)
     assert sum(windows) == warmup
     assert all(w > 0 for w in windows)
     growing = windows[:-1]
@@ -109,7 +109,7 @@ def test_a_constant_coordinate_keeps_its_scale_and_rows_with_nan_are_ignored():
 
 
 def test_first_scales_are_one_over_the_root_of_the_median_gradient():
-    metric = first_metric(np.array([[4.0, -0.01], [4.0, 1.0]]), rank=0)
+    metric = guess_metric(np.array([[4.0, -0.01], [4.0, 1.0]]), rank=0)
     np.testing.assert_allclose(metric.scale, [0.5, 0.505**-0.5])
 
 
