@@ -1,1 +1,1 @@
-"""Small random models, each in a process of its own, against plain JAX."""
+"""Compare small random models with plain JAX, each in its own process."""

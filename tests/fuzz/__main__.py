@@ -1,8 +1,8 @@
-"""Fuzz: `python -m tests.fuzz [--first 0] [--last 330] [--timeout 120]`.
+"""Check random models: `python -m tests.fuzz [--first 0] [--last 330] [--timeout 120]`.
 
-Every model has a process of its own, forked before JAX has begun to compute, so that one that hangs
-or aborts is found and the others go on. Prints a line for each model that is not simply right,
-then a table. The exit status is 1 if a model is wrong, raw, noisy, hung or aborted.
+Every model is checked in its own process, forked before JAX has begun to compute, so that one that
+hangs or aborts is reported and the others go on. Prints a line for each model that fails, then a
+table. The exit status is 1 if a model is wrong, raw, noisy, hung or aborted.
 """
 
 import argparse
@@ -24,7 +24,7 @@ GOOD = {"ok", "refused"}
 
 
 def one(seed: int, timeout: float) -> tuple[str, str, str]:
-    """Check one model in a process of its own; return its name, status and details."""
+    """Check one model in its own process; return its name, status and details."""
     reading, writing = os.pipe()
     with tempfile.TemporaryFile() as printed:
         child = os.fork()
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--last", type=int, default=330)
     parser.add_argument("--timeout", type=float, default=120)
     chosen = parser.parse_args()
-    # A process forked from one whose backend has begun may wait for ever.
+    # A process forked from one that has started a backend may wait forever.
     warnings.filterwarnings("ignore", message=".*fork.*")
     found: dict[str, Counter] = {}
     reasons: Counter = Counter()

@@ -1,4 +1,4 @@
-"""Hold one model against plain JAX: value and gradient in both forms, draws, and moments."""
+"""Compare one model with plain JAX: value and gradient in both forms, draws, and moments."""
 
 import os
 import re
@@ -18,42 +18,42 @@ from infer.programs.native import Refusal, compile_program
 from .families import SIZE
 from .model import Case, draw
 
-# Relative to the largest number: rounding, times what a badly scaled sum may lose.
+# Relative to the largest number; allows for rounding and for the loss in badly scaled sums.
 TOLERANCE = {"double": 1e-8, "single": 1e-3, "few": 0.05}
-# Means and standard deviations of 400 draws of NUTS, of which some 300 count: six deviations.
+# For means and sds of 400 draws of NUTS, with an effective size of about 300: six standard errors.
 MOMENTS = 0.35
-# Words of compilers, which belong into no message.
+# Words of compilers, which must not appear in a message.
 RAW = re.compile(r"INTERNAL|UNIMPLEMENTED|symbols|LLVM|thunk|HLO|0x|<lambda>|_kernel", re.I)
 NOISE = re.compile(r"LLVM|execution_engine|ir_emitter|Symbols not found")
 
 
 class Outcome(NamedTuple):
-    """What became of a model: "ok", "refused", "wrong" or "raw"; and details in words."""
+    """The result of a check: "ok", "refused", "wrong" or "raw"; and details in words."""
 
     status: str
     detail: str = ""
 
 
 def check(seed: int) -> tuple[str, Outcome]:
-    """Check one model; return its name and what became of it."""
+    """Check one model; return its name and the outcome."""
     case = draw(seed)
     jax.config.update("jax_enable_x64", case.double)
     warnings.simplefilter("ignore")
     try:
-        return case.name, _checked(case)
+        return case.name, _compare(case)
     except ExplainedError as error:
         return case.name, _refusal(str(error))
     except Exception as error:
-        said = _first_line(error)
-        if _without_us(case) == said:
-            return case.name, Outcome("refused", f"JAX alone does not compute it: {said}")
-        return case.name, Outcome("raw", said)
+        line = _first_line(error)
+        if _without_us(case) == line:
+            return case.name, Outcome("refused", f"JAX alone does not compute it: {line}")
+        return case.name, Outcome("raw", line)
 
 
 def _without_us(case: Case) -> str:
-    """Return what JAX alone says to the log density, which needs no derivative of it."""
+    """Return the error that JAX alone raises for the log density, or an empty string."""
     try:
-        jax.jit(case.log_density)(jnp.asarray(_points(case)[0]), jnp.asarray(case.data))
+        jax.jit(case.log_density)(jnp.asarray(_make_points(case)[0]), jnp.asarray(case.data))
     except Exception as error:
         return _first_line(error)
     return ""
@@ -67,7 +67,7 @@ def _refusal(message: str) -> Outcome:
     return Outcome("raw" if RAW.search(message) else "refused", message)
 
 
-def _points(case: Case) -> np.ndarray:
+def _make_points(case: Case) -> np.ndarray:
     dtype = np.float64 if case.double else np.float32
     return np.random.default_rng(7).normal(size=(3, SIZE)).astype(dtype)
 
@@ -88,13 +88,13 @@ def _at_once(density, points):
     return jax.vmap(density.evaluate)(points)
 
 
-def _checked(case: Case) -> Outcome:
+def _compare(case: Case) -> Outcome:
     model = infer.declared(
         lambda values, data: case.log_density(values["x"], data["own"]),
         {"x": bj.Real(shape=(SIZE,))},
         data={"own": case.data},
     )
-    points = _points(case)
+    points = _make_points(case)
     density = log_density(model)
     why, notes = "", []
     forms = {"native": _in_turn, "kernels": _at_once}
@@ -109,7 +109,7 @@ def _checked(case: Case) -> Outcome:
         ):
             notes += _difference(case, f"{name}, {form}", np.asarray(a), b)
     if case.sampled and np.isfinite(expected[0]).all() and np.isfinite(expected[1]).all():
-        notes += _sampled(case, model)
+        notes += _compare_draws(case, model)
     if notes:
         return Outcome("wrong", "; ".join(notes))
     if RAW.search(why):
@@ -126,7 +126,7 @@ def _difference(case: Case, name: str, found: np.ndarray, expected: np.ndarray) 
     return [f"{name} off by {np.nanmax(apart):.1e}"] if np.nanmax(apart) > TOLERANCE[kind] else []
 
 
-def _sampled(case: Case, model) -> list[str]:
+def _compare_draws(case: Case, model) -> list[str]:
     known = case.target is not None
     options = {"warmup": 100, "draws": 100} if known else {"warmup": 20, "draws": 10}
     result = infer.sample(model, key=3, progress=False, **options)
@@ -143,12 +143,12 @@ def _sampled(case: Case, model) -> list[str]:
 
 
 def noise(text: str) -> str:
-    """Return the first line of a compiler among what a model printed."""
+    """Return the first line that a compiler wrote among what a model printed."""
     return next((line for line in text.splitlines() if NOISE.search(line)), "")
 
 
 def in_child(seed: int, result: int, printed: int) -> None:
-    """Check a model in a forked process; write what became of it, and leave at once."""
+    """Check a model in a forked process; write the outcome, and exit at once."""
     os.dup2(printed, 1)
     os.dup2(printed, 2)
     name, outcome = check(seed)

@@ -1,8 +1,8 @@
 """Random small functions of one vector, by family of primitives, modes and types.
 
-Each family draws a function from a generator: it takes a vector of `SIZE` numbers between 0.1 and
-0.9 and returns an array of numbers of any shape. Its name says what was drawn. A function that has
-no derivative says so, and is then applied to data alone.
+Each family draws a function at random. It takes a vector of `SIZE` numbers between 0.1 and 0.9 and
+returns an array of any shape. Its name says what was drawn. A function without a derivative is
+marked, and is then applied to data only.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ Generator = np.random.Generator
 
 
 class Drawn(NamedTuple):
-    """A function, its name, and what is known of it.
+    """A function, its name, and its properties.
 
     Attributes:
         name: What was drawn.
         function: Takes a vector of `SIZE` numbers in (0.1, 0.9).
         smooth: Whether JAX can differentiate it.
-        digits: "full", or "few" if it rounds to a short type on the way.
+        digits: "full", or "few" if it rounds to a short type in between.
     """
 
     name: str
@@ -45,7 +45,7 @@ def named(rng: Generator, table: dict[str, Callable]) -> Drawn:
 
 
 def matrix(a, rows=SIZE):
-    """Make a well conditioned square matrix of a vector."""
+    """Make a well-conditioned square matrix of a vector."""
     b = jnp.resize(a, (rows,))
     return jnp.sin(3 * b[:, None] * jnp.arange(1.0, rows + 1) + b) / rows + 2 * jnp.eye(rows)
 
@@ -56,7 +56,7 @@ def positive(a, rows=SIZE):
 
 
 def scatters(rng: Generator) -> Drawn:
-    """All ways to change entries, in all modes, with places outside, equal or in order."""
+    """Change entries in any way and mode, with indices out of range, repeated or sorted."""
     kind = pick(rng, "set", "add", "subtract", "multiply", "divide", "power", "min", "max", "apply")
     mode = pick(rng, None, "drop", "clip", "promise_in_bounds", "fill")
     rows = pick(rng, 3, 7, 40)
@@ -66,7 +66,7 @@ def scatters(rng: Generator) -> Drawn:
     places = rng.integers(-reach, rows + reach, count)
     if not twice or kind == "set":
         places = rng.permutation(np.arange(-reach, rows + reach))[:count]
-        # Two places that clip to the same row have no order.
+        # For two indices that are clipped to the same row, the order is undefined.
         places = np.unique(np.clip(places, 0, rows - 1)) if mode == "clip" else places
         places = places[(places >= 0) | (mode == "promise_in_bounds")]
     order = pick(rng, False, True)
@@ -75,7 +75,7 @@ def scatters(rng: Generator) -> Drawn:
     places = np.abs(places).astype(dtype) if dtype is np.uint8 else places.astype(dtype)
     if kind == "set":
         places = np.unique(places)
-    # Places from the end count as others. JAX multiplies without a derivative otherwise.
+    # Negative indices can repeat others. If indices repeat, JAX cannot differentiate products.
     unique = len(np.unique(places % rows)) == len(places) and mode != "clip"
     width = pick(rng, 0, 1, 4)
     wide = (rows, width) if width else (rows,)
@@ -240,7 +240,7 @@ def controls(rng: Generator) -> Drawn:
     add = lambda b: b.at[place].add(jnp.sin(b[:4])) / 2
 
     def newton(a):
-        """Take roots in a loop that ends by a condition, with the derivative of the root."""
+        """Take square roots in a while loop, with the derivative of the root."""
         root = lax.while_loop(
             lambda c: jnp.abs(c**2 - a).max() > 1e-6, lambda c: (c + a / c) / 2, jnp.ones_like(a)
         )

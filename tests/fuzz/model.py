@@ -1,4 +1,4 @@
-"""One random model: a function of some family, in some place, in a log density."""
+"""Make a random model: a function of some family, under some transformation, in a log density."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,20 +10,20 @@ from jax import lax
 
 from .families import FAMILIES, SIZE, Drawn, pick
 
-# Sites of the model; targets of a model that knows its posterior.
+# Number of coordinates whose posterior means are given by the function, if it is of data.
 WIDTH = 4
 
 
 class Case(NamedTuple):
-    """A model and what is known of it.
+    """A model and its properties.
 
     Attributes:
         name: What was drawn.
         double: Whether it is computed in double precision.
-        digits: "full", or "few" if it rounds to a short type on the way.
+        digits: "full", or "few" if it rounds to a short type in between.
         sampled: Whether its posterior is sampled.
-        target: Of data, the mean of the posterior, whose standard deviations are 1; or None.
-        log_density: Of a vector of `SIZE` numbers and data, in nats, as JAX alone computes it.
+        target: Posterior mean as a function of data, with standard deviations of 1; or None.
+        log_density: Function of a vector of `SIZE` numbers and data, in nats, in plain JAX.
         data: Numbers in (0.1, 0.9).
     """
 
@@ -64,7 +64,7 @@ def draw(seed: int) -> Case:
     inside = PLACES[place](drawn.function)
 
     def numbers(a):
-        """Flatten what the function returns, and bound it."""
+        """Flatten and bound what the function returns."""
         flat = jnp.real(jnp.ravel(inside(a))).astype(a.dtype)[: len(weights)]
         return jnp.tanh(flat)
 

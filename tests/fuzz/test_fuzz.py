@@ -1,4 +1,4 @@
-"""A handful of random models; `make fuzz` checks some 300."""
+"""Test the fuzzer on a few random models; `make fuzz` checks about 300."""
 
 import os
 import subprocess
@@ -9,19 +9,19 @@ from .families import FAMILIES
 from .model import draw
 
 
-def test_every_family_is_drawn_and_a_seed_draws_the_same_model_again():
+def test_seeds_take_families_in_turn_and_are_reproducible():
     names = [draw(seed).name for seed in range(len(FAMILIES))]
     assert [name.split(":")[0] for name in names] == list(FAMILIES)
     assert [draw(seed).name for seed in range(len(FAMILIES))] == names
 
 
-def test_a_line_of_a_compiler_is_noticed():
+def test_a_line_written_by_a_compiler_is_detected():
     line = "E1128 11:08:54 execution_engine.cc:54] LLVM compilation error: Symbols not found"
     assert noise(f"hello\n{line}\n") == line
     assert not noise("hello")
 
 
-def test_two_random_models_are_those_of_jax():
+def test_two_random_models_agree_with_jax():
     command = [sys.executable, "-m", "tests.fuzz", "--first", "88", "--last", "90"]
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)

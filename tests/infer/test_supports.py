@@ -1,6 +1,6 @@
-"""Our maps work where those of other libraries are known to fail, and priors are recovered.
+"""Maps work where those of other libraries are known to fail, and priors are recovered.
 
-Keys are fixed; moments are compared within 5 standard errors, a false alarm in 100,000.
+Keys are fixed. Moments are compared within 5 standard errors, a false alarm once in 100,000 runs.
 """
 
 import arviz as az
@@ -23,7 +23,7 @@ def _single_precision():
 
 @pytest.mark.usefixtures("_single_precision")
 @pytest.mark.parametrize("order", [20, 50, 200])
-def test_lkj_starts_in_single_precision_at_any_order(order):
+def test_lkj_is_finite_where_chains_start_in_single_precision_at_any_order(order):
     d = infer.log_density(infer.model(lambda site: site("L", dist.LKJCholesky(order, 2.0))))
     for seed in range(3):
         position = jax.random.uniform(jax.random.key(seed), (d.size,), minval=-2.0, maxval=2.0)
@@ -39,7 +39,7 @@ def test_lkj_of_order_fifty_samples_its_prior_without_a_divergence():
     model = infer.model(lambda site: site("L", dist.LKJCholesky(50, 2.0)))
     idata = infer.sample(model, chains=2, draws=200, warmup=200)
     assert not idata["sample_stats"]["diverging"].any()
-    # Each correlation is (beta - 1/2) * 2 with both shapes eta + (K - 2) / 2 = 26.
+    # Each correlation is 2 b - 1, where b is beta with both shapes eta + (K - 2) / 2 = 26.
     second = np.asarray(idata["posterior"]["L"])[:, :, 1, 0]
     np.testing.assert_allclose(second.std(), np.sqrt(1 / 53), rtol=0.2)
 
@@ -57,7 +57,7 @@ def test_lkj_sampling_recovers_its_prior():
     assert not idata["sample_stats"]["diverging"].any()
     factor = np.asarray(idata["posterior"]["L"])
     square = factor @ np.swapaxes(factor, -1, -2)
-    # Var of a correlation under LKJ(eta) of order K is 1 / (2 eta + K - 1).
+    # The variance of a correlation under LKJ(eta) of order K is 1 / (2 eta + K - 1).
     for matrix in (square, np.asarray(idata["posterior"]["R"])):
         for i, j in ((1, 0), (2, 0), (2, 1)):
             assert abs(z_score(matrix[..., i, j], 0.0)) < 5
@@ -91,7 +91,7 @@ def test_a_uniform_sphere_visits_every_orthant_equally():
 
 
 @pytest.mark.parametrize("space", ["constrained", "unconstrained"])
-def test_a_redundant_coordinate_does_not_move_the_mode(space):
+def test_a_redundant_coordinate_does_not_change_the_mode(space):
     """Without the Jacobian the vector's length is left out, and the mode is that of the angle."""
     model = infer.declared(lambda v: 3 * jnp.cos(v["x"] - 2.0), {"x": bj.Circular()})
     found = infer.maximize(model, infer.MAP(space), starts=4)

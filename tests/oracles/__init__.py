@@ -1,1 +1,1 @@
-"""Slow and plainly right: what the fast code is compared with."""
+"""Slow code that is plainly right, with which the fast code is compared."""

@@ -1,4 +1,4 @@
-"""Run a JAX function in 50 digits or more: its jaxpr, evaluated by mpmath number by number."""
+"""Run a JAX function with 50 digits or more, by evaluating its jaxpr in mpmath."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -13,10 +13,10 @@ Exact = np.ndarray
 
 
 def exactly(function: Callable, y: np.ndarray, digits: int = 50) -> Exact:
-    """Evaluate `function` at y, an array of doubles, in so many digits.
+    """Evaluate `function` at y, an array of doubles, with `digits` digits.
 
     Returns:
-        An object array of mpmath numbers, of the shape of the function's only result.
+        An object array of mpmath numbers, with the shape of the function's only result.
     """
     closed = jax.make_jaxpr(function)(jnp.asarray(y))
     with mpmath.workdps(digits):
@@ -25,7 +25,7 @@ def exactly(function: Callable, y: np.ndarray, digits: int = 50) -> Exact:
 
 
 def log_det(value: Callable, y: np.ndarray, digits: int = 50) -> float:
-    """Log absolute determinant of the Jacobian of `value` at y, from the value's formula alone."""
+    """Compute log |det J| of `value` at y from the formula of the value alone."""
     size = int(np.prod(y.shape))
     flat = lambda y: value(y).reshape(-1)  # noqa: E731
     jacobian = exactly(lambda y: jax.jacfwd(flat)(y).reshape(size, size), y, digits)
@@ -47,7 +47,7 @@ def _run(jaxpr, constants, arguments) -> list:
 
 
 def _lift(array) -> Exact:
-    """Make numbers exact; truth values and whole numbers stay as they are."""
+    """Convert floats to mpmath numbers; booleans and integers stay as they are."""
     array = np.asarray(array)
     if array.dtype.kind != "f":
         return array
@@ -86,7 +86,7 @@ def _bound(equation, values) -> list:
 
 
 NUMBER = {
-    # Of jax 0.12, in the derivative of tanh.
+    # A primitive of jax 0.12, in the derivative of tanh.
     "one_minus_square": lambda x: (1 - x) * (1 + x),
     "add": lambda a, b: a + b,
     "add_any": lambda a, b: a + b,
@@ -158,7 +158,7 @@ def _selected(parameters, which, *cases) -> Exact:
 
 
 def _inverse_real_fourier(parameters, spectrum: Exact) -> Exact:
-    """x_j = sum_k w_k Re(s_k exp(2 pi i j k / n)) / n, w_k = 2 but at the ends of the spectrum."""
+    """x_j = sum_k w_k Re(s_k exp(2 pi i j k / n)) / n, where w_k is 1 at the ends and 2 inside."""
     assert parameters["fft_type"].name == "IRFFT"
     (size,) = parameters["fft_lengths"]
     weights = [1 if 2 * k in (0, size) else 2 for k in range(spectrum.shape[-1])]
@@ -180,7 +180,7 @@ SPECIAL = {
 
 
 def _moved(equation, values) -> list:
-    """Apply a primitive that only moves numbers about, to their places in one list."""
+    """Apply a primitive that only moves numbers, to their positions in one list."""
     exact = [np.asarray(v).dtype == object for v in values]
     numbers = np.concatenate([v.reshape(-1) for v, e in zip(values, exact, strict=True) if e])
     places, start = [], 0

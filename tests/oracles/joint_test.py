@@ -1,12 +1,12 @@
-"""Geweke's joint distribution test of one transition of an engine.
+"""Run Geweke's joint distribution test of one transition of an engine.
 
-Values and data are drawn in two ways: independently, the values from the prior and the data given
-them; and in turns, the values by one transition of the engine given the data, the data anew given
-the values. If the transition leaves the posterior as it is, both ways draw from one joint
-distribution, whatever the data.
+Values and data are drawn in two ways. Independently: the values from the prior, and the data given
+the values. In turns: the values by one transition of the engine given the data, then new data given
+the values. If the transition leaves the posterior invariant for all data, both ways draw from the
+same joint distribution.
 
-Many short series of turns run side by side, each from a draw of the first kind. Their means are
-independent, so that the standard error of their mean is plain.
+Many short series of turns run side by side, each from an independent draw. Their means are
+independent, so the standard error of the mean of these means is known.
 
 Source: Geweke (2004), Getting it right, JASA 99, section 3.
 """
@@ -27,10 +27,10 @@ def z_scores(model, engine, *, series, turns, key=0):
     """Compare moments of values and data: one z-score for each.
 
     Args:
-        model: Its sites are values, its observations data.
-        engine: HMC or NUTS with a step size, which is used as it is with the unit metric.
+        model: The model; its sites are the values, its observations the data.
+        engine: HMC or NUTS with a step size, which is not adapted; the metric is the identity.
         series: Number of series of turns, and of independent draws.
-        turns: Length of each.
+        turns: Length of each series.
         key: A seed.
     """
     density = infer.log_density(model)
@@ -88,7 +88,7 @@ def _transition(engine, tuning, key, density, position):
 
 
 def _moments(position, data):
-    """First and second moments of the flat vector and of the data's mean and mean square."""
+    """Return the flat vector, the data's mean and log mean square, and all products of these."""
     arrays = [data[name].astype(position.dtype) for name in sorted(data)]
     seen = [f(a) for a in arrays for f in (jnp.mean, lambda a: jnp.log1p((a**2).mean()))]
     numbers = jnp.concatenate([position, jnp.stack(seen)])

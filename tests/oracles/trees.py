@@ -1,4 +1,4 @@
-"""The doubling trajectory by recursion, on integers: no memory is saved, nothing is clever."""
+"""Grow a doubling trajectory by plain recursion, on integers, without saving memory."""
 
 from dataclasses import dataclass, field
 
@@ -12,8 +12,8 @@ class RecursiveTree:
     Attributes:
         momenta: Function of an integer.
         log_weights: Function of an integer; 0 at 0.
-        uniforms: Rows of three numbers, one row a leaf: side, choice within, choice between.
-        max_depth: Most doublings.
+        uniforms: Rows of three numbers, a row per leaf: side, choice within, choice between.
+        max_depth: Maximum number of doublings.
         divergent: A log weight below minus this ends the trajectory.
     """
 
@@ -37,7 +37,7 @@ class RecursiveTree:
             if np.log(self.uniforms[len(self.visited) - 1, 2]) < self.sub_weight - log_weight:
                 self.chosen = self.offered
             log_weight = np.logaddexp(log_weight, self.sub_weight)
-            # In order of time for the test of turning, old half first.
+            # The U-turn test takes the halves in the direction of integration, the old one first.
             old = self.tree if side == 1 else self.tree[::-1]
             turned = self.turns(old, leaves)
             self.tree = sorted(self.tree + leaves)
@@ -66,7 +66,7 @@ class RecursiveTree:
         return [leaf], not self.diverging
 
     def turns(self, first: list[int], second: list[int]) -> bool:
-        """Stan's criterion on two adjacent halves: the whole, and two extra checks."""
+        """Apply Stan's U-turn criterion to two adjacent halves: the whole, and two extra checks."""
         p = self.momenta
         left, right = sum(p[z] for z in first), sum(p[z] for z in second)
         a, b, c, d = p[first[0]], p[first[-1]], p[second[0]], p[second[-1]]

@@ -1,4 +1,4 @@
-"""ADVI on a conjugate regression reaches the posterior, or the best mean field."""
+"""ADVI on a conjugate regression converges to the posterior, or to the best mean field."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ def fits():
     return {f: infer.fit(model, infer.ADVI(f)) for f in ("full_rank", "mean_field")}
 
 
-def test_full_rank_is_the_posterior(fits):
+def test_full_rank_converges_to_the_posterior(fits):
     normal = fits["full_rank"].normal
     np.testing.assert_allclose((normal.mean - MEAN) / SD, 0, atol=0.02)
     covariance = normal.scale @ normal.scale.T
@@ -46,11 +46,11 @@ def test_full_rank_is_the_posterior(fits):
     np.testing.assert_allclose(correlation, COVARIANCE / np.outer(SD, SD), atol=0.02)
 
 
-def test_full_rank_elbo_is_the_evidence(fits):
+def test_full_rank_elbo_equals_the_evidence(fits):
     np.testing.assert_allclose(fits["full_rank"].elbo, EVIDENCE, atol=0.01)
 
 
-def test_mean_field_is_the_analytic_optimum(fits):
+def test_mean_field_converges_to_the_analytic_optimum(fits):
     """The best independent normal has the posterior's mean and variances 1 / precision."""
     normal = fits["mean_field"].normal
     np.testing.assert_allclose((normal.mean - MEAN) / SD, 0, atol=0.02)
@@ -74,13 +74,13 @@ def test_draws_follow_the_reported_log_density(fits):
     assert fit.sample(10)["posterior"]["b"].shape == (1, 10, 3)
 
 
-def test_a_fit_that_was_cut_short_says_so():
+def test_a_fit_that_stops_early_has_not_converged():
     model = infer.model(regression, x=X, y=Y)
     assert not infer.fit(model, infer.ADVI(tolerance=1e-9), epochs=20).converged
 
 
 def test_the_fit_does_not_depend_on_the_scale_of_the_posterior():
-    """Steps are in the approximation's own units: a hundred standard deviations are crossed."""
+    """Steps are in units of the approximation; the start is 100 standard deviations away."""
 
     def far(site, y):
         m = site("m", dist.Normal(0.0, 100.0))
@@ -125,7 +125,7 @@ NORMALS = {
     [("independent", False), ("correlated", False), pytest.param("scales", False, marks=SLOW)]
     + [pytest.param(name, True, marks=SLOW) for name in NORMALS],
 )
-def test_a_full_rank_step_does_not_grow_with_the_dimension(name, x64):
+def test_full_rank_converges_in_many_dimensions_and_at_any_scale(name, x64):
     covariance = NORMALS[name]
     sd = np.sqrt(np.diag(covariance))
     mean = sd * RNG_SCALES.normal(size=len(sd))
@@ -145,8 +145,8 @@ def test_a_full_rank_step_does_not_grow_with_the_dimension(name, x64):
     )
 
 
-def test_a_fit_that_ends_below_where_it_began_has_not_converged(fits):
-    """With a learning rate of 100 the scale overshoots, and never comes back."""
+def test_a_fit_that_ends_below_its_initial_elbo_has_not_converged(fits):
+    """With a learning rate of 100 the scale overshoots and does not recover."""
     with pytest.warns(infer.FitWarning, match=r"ELBO|settle"):
         fit = infer.fit(
             infer.model(regression, x=X, y=Y), infer.ADVI(learning_rate=100.0), epochs=40,
@@ -162,7 +162,7 @@ def test_a_fit_that_ends_below_where_it_began_has_not_converged(fits):
 
 
 def test_log_ratios_are_accurate_in_single_precision():
-    """A normal of ten times the width, in 30 dimensions, on the very draws that are judged."""
+    """The target is ten times as wide, in 30 dimensions; ratios are compared at the same draws."""
     size = 30
     jax.config.update("jax_enable_x64", False)
     try:

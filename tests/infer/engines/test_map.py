@@ -1,4 +1,4 @@
-"""MAP finds the mode of the space it was asked for."""
+"""MAP finds the mode in the requested space."""
 
 import warnings
 
@@ -49,14 +49,14 @@ def test_the_better_of_two_modes_is_returned_and_both_are_reported():
     assert {-1, 1} == set(np.round(found.every_value["x"]).astype(int))
 
 
-def test_a_search_that_was_cut_short_says_so():
+def test_a_search_that_stops_early_has_not_converged():
     found = infer.maximize(gamma(), infer.MAP("constrained", max_steps=1), starts=2)
     assert not found.converged
     assert "not converged" in repr(found)
 
 
 def test_the_trace_records_the_steps_of_adam():
-    """Beyond 256 steps, at every second one."""
+    """With more than 256 steps, the trace keeps every second one."""
     adam, steps = optax.adam(0.05), 300
     engine = infer.MAP("constrained", adam, max_steps=steps, tolerance=0.0)
     found = infer.maximize(gamma(), engine, starts={"x": np.array(5.0)})
@@ -75,7 +75,7 @@ def test_the_trace_records_the_steps_of_adam():
     assert found.every_lp[found.start] == found.lp
 
 
-def test_a_line_search_backtracks_from_where_the_density_is_not_finite():
+def test_a_line_search_backtracks_if_the_density_is_not_finite():
     model = infer.declared(
         lambda v: jnp.sum(jnp.log(1 - v["x"] ** 2) + 5 * v["x"]), {"x": bj.Real(shape=(2,))}
     )
@@ -84,7 +84,7 @@ def test_a_line_search_backtracks_from_where_the_density_is_not_finite():
     np.testing.assert_allclose(found.values["x"], (np.sqrt(104) - 2) / 10, rtol=1e-5)
 
 
-def test_adding_a_constant_does_not_change_where_a_search_stops():
+def test_a_constant_added_to_the_density_does_not_change_where_a_search_stops():
     """In single precision too."""
     curvature = jnp.array([100.0, 1.0], jnp.float32)
 
@@ -118,7 +118,7 @@ def test_a_space_must_be_named():
             call()
 
 
-def maximized(model, space="constrained", **options):
+def maximize(model, space="constrained", **options):
     """Return the optimum, after checking that its findings were also warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -129,13 +129,13 @@ def maximized(model, space="constrained", **options):
 
 
 def test_a_good_mode_has_no_findings():
-    found = maximized(gamma(), starts=4)
+    found = maximize(gamma(), starts=4)
     assert found.findings == ()
     assert "reached from 4 of 4 starts" in repr(found)
 
 
-def spread(centered):
-    """A funnel with nothing observed has no mode in the constrained space, written either way."""
+def funnel(centered):
+    """Make a funnel without data; centered or not, it has no mode in the constrained space."""
 
     def function(site):
         tau = site("tau", dist.HalfCauchy(5.0))
@@ -154,7 +154,7 @@ SLOW = pytest.mark.slow
 def test_an_unbounded_density_is_reported(centered, x64):
     jax.config.update("jax_enable_x64", x64)
     try:
-        found = maximized(spread(centered), starts=4)
+        found = maximize(funnel(centered), starts=4)
     finally:
         jax.config.update("jax_enable_x64", True)
     assert not found.converged
@@ -165,16 +165,16 @@ def test_an_unbounded_density_is_reported(centered, x64):
 
 def test_an_improper_density_on_the_line_is_reported():
     model = infer.declared(lambda v: v["x"].sum(), {"x": bj.Real(shape=(2,))})
-    found = maximized(model, starts=2)
+    found = maximize(model, starts=2)
     assert "still rises further out along x[0], x[1]" in found.findings[0]
 
 
 def test_modes_of_equal_height_are_distinguished():
-    """By their positions: both modes are equally high."""
+    """The modes are equally high, so they are distinguished by position."""
     model = infer.declared(
         lambda v: jnp.logaddexp(-8 * (v["x"] - 1) ** 2, -8 * (v["x"] + 1) ** 2), {"x": bj.Real()}
     )
-    found = maximized(model)
+    found = maximize(model)
     ends = np.sign(found.every_value["x"])
     share = int((ends == ends[found.start]).sum())
     assert 0 < share < 16
@@ -199,7 +199,7 @@ RIDGES = {
 def test_a_ridge_has_no_single_mode(name, x64):
     jax.config.update("jax_enable_x64", x64)
     try:
-        found = maximized(RIDGES[name](), "unconstrained", starts=4)
+        found = maximize(RIDGES[name](), "unconstrained", starts=4)
     finally:
         jax.config.update("jax_enable_x64", True)
     assert "flat between them" in found.findings[0]
@@ -207,7 +207,7 @@ def test_a_ridge_has_no_single_mode(name, x64):
 
 @pytest.mark.parametrize("x64", [False, pytest.param(True, marks=SLOW)])
 def test_a_broad_mode_counts_as_one(x64):
-    """A search finds the position to a fraction of the spread only: 0.01 of 30 in float32."""
+    """A search finds a position only to a fraction of the spread: 0.01 of 30 in float32."""
     jax.config.update("jax_enable_x64", x64)
     try:
         spreads = jnp.array([30.0, 1.0, 1e-3])
@@ -215,13 +215,13 @@ def test_a_broad_mode_counts_as_one(x64):
             lambda v: -0.5 * ((v["x"] / spreads) ** 2).sum() - jnp.cosh(v["x"][0] / 100),
             {"x": bj.Real(shape=(3,))},
         )
-        assert maximized(model, starts=8).every_same.all()
+        assert maximize(model, starts=8).every_same.all()
     finally:
         jax.config.update("jax_enable_x64", True)
 
 
 def double_well(size):
-    """A saddle at zero, from where it rises along one coordinate to modes at -1 and 1."""
+    """Make a density with a saddle at zero and modes at -1 and 1 of one coordinate."""
 
     def density(values):
         x = values["x"]
@@ -232,9 +232,9 @@ def double_well(size):
 
 @pytest.mark.parametrize("size", [2, 100])
 def test_a_saddle_is_not_a_mode(size):
-    found = maximized(double_well(size), starts={"x": np.zeros(size)})
+    found = maximize(double_well(size), starts={"x": np.zeros(size)})
     assert not found.converged
-    # From 0 to 1, where it is highest, the log density rises by one nat.
+    # The log density rises by one nat from 0 to its maximum at 1.
     assert "rises by" in found.findings[0]
     assert "nats along x[1]" in found.findings[0]
     gain = float(found.findings[0].split("rises by ")[1].split()[0])
@@ -249,19 +249,19 @@ def test_a_saddle_is_detected_at_any_scale():
         return -0.5 * (x**2).sum() + 2.5 * x[1] ** 2 - x[1] ** 4
 
     model = infer.declared(density, {"x": bj.Real(shape=(5,))})
-    found = maximized(model, starts={"x": np.zeros(5)})
+    found = maximize(model, starts={"x": np.zeros(5)})
     assert "along x[1]" in found.findings[0]
 
 
 def test_a_mode_that_only_one_search_found_is_reported():
-    """Fifteen of sixteen searches end at the broad, lower mode; the starts of one are given."""
+    """Five of six searches end at the broad, lower mode; only the first starts near the other."""
 
     def density(values):
         x = values["x"]
         return jnp.logaddexp(-0.5 * x**2, 3.0 - 50 * (x - 30) ** 2)
 
     model = infer.declared(density, {"x": bj.Real()})
-    found = maximized(model, starts=[{"x": 29.0}, *[{"x": float(x)} for x in range(-2, 3)]])
+    found = maximize(model, starts=[{"x": 29.0}, *[{"x": float(x)} for x in range(-2, 3)]])
     np.testing.assert_allclose(found.values["x"], 30.0, atol=1e-5)
     assert "only 1 of 6 searches ended there" in found.findings[0]
 
@@ -310,18 +310,18 @@ def test_invalid_starts_are_refused(found):
 
 
 def test_the_values_of_a_tree_are_the_first_start():
-    """A narrow, high mode, which no uniform start would find, at the values of the tree."""
+    """The values of the tree are near a narrow, high mode, which no uniform start would find."""
 
     def likelihood(tree):
         return jnp.logaddexp(-0.5 * tree["x"] ** 2, 9.0 - 50 * (tree["x"] - 30) ** 2)
 
     model = infer.tree_model({"x": 30.3}, likelihood, {"x": bj.Real()})
-    found = maximized(model, starts=4)
+    found = maximize(model, starts=4)
     np.testing.assert_allclose(found.values["x"], 30.0, atol=1e-5)
     assert found.start == 0
-    # Where the log density is not finite at its own values, it starts anywhere.
+    # If the log density is not finite at these values, the search starts elsewhere.
     lost = infer.tree_model({"x": -1.0}, lambda tree: jnp.log(tree["x"]), {"x": dist.Normal(0, 1)})
-    np.testing.assert_allclose(maximized(lost, starts=4).values["x"], 1.0, rtol=1e-5)
+    np.testing.assert_allclose(maximize(lost, starts=4).values["x"], 1.0, rtol=1e-5)
 
 
 def test_numbers_are_rounded_and_large_arrays_are_summarized():

@@ -1,4 +1,4 @@
-"""What a program is made of: the primitives of a jaxpr, those of inner programs too."""
+"""Count the primitives of a jaxpr, including those of inner programs."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ import jax
 
 
 def primitives(function, *arguments) -> Counter:
-    """Count the primitives that JAX traces of a function."""
-    return Counter(_named(jax.make_jaxpr(function)(*arguments).jaxpr))
+    """Count the primitives in the jaxpr of a function."""
+    return Counter(_names(jax.make_jaxpr(function)(*arguments).jaxpr))
 
 
-def _named(jaxpr) -> Iterator[str]:
+def _names(jaxpr) -> Iterator[str]:
     for equation in jaxpr.eqns:
         yield equation.primitive.name
-        held = [p for p in equation.params.values() if isinstance(p, list | tuple)]
-        for inner in [*equation.params.values(), *(part for parts in held for part in parts)]:
+        sequences = [p for p in equation.params.values() if isinstance(p, list | tuple)]
+        for inner in [*equation.params.values(), *(part for parts in sequences for part in parts)]:
             inner = getattr(inner, "jaxpr", inner)
             if hasattr(inner, "eqns"):
-                yield from _named(inner)
+                yield from _names(inner)

@@ -1,4 +1,4 @@
-"""C5: trees whose parameters hold constraint and prior themselves, as GPJax's do."""
+"""C5: trees whose parameters carry their constraint and prior, as in GPJax."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ paramax = pytest.importorskip("paramax")
 
 
 class Hidden:
-    """Keeps a prior from being a pytree, so that nobody trains it."""
+    """Hides a prior from JAX's pytrees, so that it is not trained."""
 
     def __init__(self, distribution):
         self.distribution = distribution
 
 
 class Parameter(paramax.AbstractUnwrappable):
-    """A number kept unconstrained, with its prior out of sight."""
+    """A number stored unconstrained, with a hidden prior."""
 
     _hidden: Any = eqx.field(static=True)
     _unconstrained: Any
@@ -44,7 +44,7 @@ class Parameter(paramax.AbstractUnwrappable):
 
 
 def number(parameter):
-    """Read a parameter as its library does, whether wrapped or bare."""
+    """Read a parameter as its library does, wrapped or not."""
     return paramax.unwrap(parameter)
 
 
@@ -86,7 +86,7 @@ def by_hand(x, y):
 
 
 def test_c5_constraint_prior_and_frozen_state_are_discovered():
-    """`tree_model` with nothing said of any leaf stands for `from_pytree`."""
+    """`tree_model` without any rules for leaves, in place of `from_pytree`."""
     model = infer.tree_model(process(), marginal, {}, data=DATA)
     rows = {row.name: row for row in model.table().rows}
     assert (rows["kernel.lengthscale"].set, rows["kernel.lengthscale"].prior) == (
@@ -102,8 +102,8 @@ def test_c5_constraint_prior_and_frozen_state_are_discovered():
     np.testing.assert_allclose(model.frozen["noise"], 0.3, rtol=1e-6)
 
 
-def test_c5_the_density_is_that_of_the_model_written_by_hand():
-    """So every quantile is; the draws of one key are compared too, since one map serves both."""
+def test_c5_the_density_equals_that_of_the_model_written_in_numpyro():
+    """The maps are the same, so both are compared at the same unconstrained points."""
     ours = infer.tree_model(process(), marginal, {}, data=DATA)
     theirs = infer.from_numpyro(by_hand, **DATA)
     one, two = infer.log_density(ours), infer.log_density(theirs)
@@ -115,8 +115,8 @@ def test_c5_the_density_is_that_of_the_model_written_by_hand():
 
 
 @pytest.mark.slow
-def test_c5_quantiles_agree_with_numpyro_s_own_sampler():
-    """Three quantiles of 4 x 2000 draws, within 0.1 sd: about 5 standard errors; alarm 1e-5."""
+def test_c5_quantiles_agree_with_those_of_numpyro():
+    """Three quantiles of 4 x 2000 draws, within 0.1 sd (5 standard errors); false alarm 1e-5."""
     model = infer.tree_model(process(), marginal, {}, data=DATA)
     posterior = infer.sample(model, draws=2000, key=0, progress=False)["posterior"]
     sampler = numpyro.infer.MCMC(
@@ -140,7 +140,7 @@ def test_c5_draws_come_back_in_wrappers():
     np.testing.assert_allclose(number(back.noise), 0.3, rtol=1e-6)
 
 
-def test_c5_what_the_user_says_is_joined_with_the_node():
+def test_c5_rules_of_the_user_are_merged_with_those_of_the_parameter():
     leaves = {"kernel.lengthscale": infer.Leaf(bijector="softplus"), "noise": dist.HalfNormal(1.0)}
     model = infer.tree_model(process(), marginal, leaves, data=DATA)
     site = infer.log_density(model).latent[0]

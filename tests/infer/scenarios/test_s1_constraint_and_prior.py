@@ -33,14 +33,14 @@ def source(flux_map=None):
     return infer.tree_model(TREE, rows, leaves, data=IMAGE)
 
 
-def test_s1_1_the_prior_is_that_of_the_constrained_value_and_it_is_said():
-    said = source().describe()
-    assert "flux: in Positive by Exp\n    prior LogNormal, of the constrained value" in said
-    assert "log-determinant is in posteriors" in said
-    assert "not in MAP(space='constrained')" in said
+def test_s1_1_priors_are_of_constrained_values_and_describe_says_so():
+    text = source().describe()
+    assert "flux: in Positive by Exp\n    prior LogNormal, of the constrained value" in text
+    assert "log-determinant is in posteriors" in text
+    assert "not in MAP(space='constrained')" in text
 
 
-def test_s1_1_one_density_with_and_without_the_jacobian():
+def test_s1_1_the_jacobian_is_the_only_difference_between_the_two_densities():
     position = jnp.array([0.4, -0.3, 0.2, 1.5, -2.0])
     for flux_map in (None, "softplus"):
         model = source(flux_map)
@@ -83,13 +83,13 @@ def one(prior, constraint):
     return infer.tree_model({"x": jax.ShapeDtypeStruct((), float)}, lambda tree: 0.0, leaves)
 
 
-def test_s1_2_a_prior_that_reaches_beyond_is_cut_off_and_it_is_said():
+def test_s1_2_a_prior_wider_than_its_constraint_is_truncated_and_the_table_says_so():
     model = one(dist.Normal(0.5, 1.0), bj.Positive())
-    for said in (str(model.table()), model.describe()):
-        assert "x: " in said
-        assert "truncated to Positive() and not renormalized" in said
-        assert "the posterior is right, but an evidence is off" in said
-        assert "TruncatedDistribution is normalized" in said
+    for text in (str(model.table()), model.describe()):
+        assert "x: " in text
+        assert "truncated to Positive() and not renormalized" in text
+        assert "the posterior is right, but an evidence is off" in text
+        assert "TruncatedDistribution is normalized" in text
     position = jnp.array([0.3])
     cut = infer.log_density(model)
     whole = infer.log_density(one(dist.TruncatedNormal(0.5, 1.0, low=0.0), None))
@@ -100,13 +100,13 @@ def test_s1_2_a_prior_that_reaches_beyond_is_cut_off_and_it_is_said():
 
 
 @pytest.mark.parametrize("prior", [dist.Uniform(0.0, 1.0), dist.Beta(2.0, 2.0)])
-def test_s1_2_of_a_narrower_prior_the_constraints_map_is_used_and_it_is_said(prior):
-    """Outside the prior's support the density is zero; NumPyro's own says so only if it checks."""
+def test_s1_2_a_prior_narrower_than_its_constraint_keeps_the_map_and_the_table_says_so(prior):
+    """Outside the prior's support the density is zero, even if NumPyro does not validate values."""
     model = one(prior, bj.Positive())
-    said = str(model.table())
-    assert "the map is that of Positive()" in said
-    assert f"{type(prior).__name__} has support Interval(0, 1)" in said
-    assert "a wall for samplers" in said
+    text = str(model.table())
+    assert "the map is that of Positive()" in text
+    assert f"{type(prior).__name__} has support Interval(0, 1)" in text
+    assert "a wall for samplers" in text
     density = infer.log_density(model)
     inside, outside = jnp.array([np.log(0.3)]), jnp.array([np.log(1.3)])
     np.testing.assert_allclose(density(inside), prior.log_prob(0.3) + np.log(0.3), rtol=1e-12)
@@ -116,7 +116,7 @@ def test_s1_2_of_a_narrower_prior_the_constraints_map_is_used_and_it_is_said(pri
     assert abs(x.mean() - 0.5) < 0.05
 
 
-def test_s1_2_sets_that_share_no_value_are_an_error_that_names_both():
+def test_s1_2_a_prior_and_a_constraint_without_common_values_are_refused_by_name():
     for prior, constraint in (
         (dist.Uniform(5.0, 6.0), bj.Interval(0.0, 1.0)),
         (dist.LogNormal(0.0, 1.0), bj.LessThan(-1.0)),
@@ -132,7 +132,7 @@ def test_s1_2_sets_that_share_no_value_are_an_error_that_names_both():
             infer.log_density(native)
 
 
-def test_s1_2_priors_that_fit_are_left_alone():
+def test_s1_2_a_prior_whose_support_is_its_constraint_gets_no_remark():
     for prior, constraint in (
         (dist.LogNormal(0.0, 1.0), bj.Positive()),
         (dist.Gamma(2.0, 1.0), bj.Nonnegative()),
@@ -146,7 +146,7 @@ def test_s1_2_priors_that_fit_are_left_alone():
         np.testing.assert_allclose(infer.log_density(model)(jnp.ones(1)), bare(jnp.ones(1)))
 
 
-def test_s1_2_bounds_that_are_data_are_checked_by_the_program():
+def test_s1_2_supports_with_bounds_from_data_are_checked_in_the_compiled_program():
     def model(site, high):
         site("x", dist.Uniform(0.0, high), constraint=bj.Positive())
 
@@ -156,7 +156,7 @@ def test_s1_2_bounds_that_are_data_are_checked_by_the_program():
 
 
 class Scene(eqx.Module):
-    """What an astronomer fits: spectra and images of sources, on a grid."""
+    """Spectra and images of sources on a grid, as astronomers fit them."""
 
     spectra: jax.Array
     images: jax.Array
@@ -169,8 +169,8 @@ def flux(scene):
     return scene.spectra.sum(-1) * scene.images.sum((-1, -2))
 
 
-def test_s1_7_draws_are_one_batched_model():
-    """`tree_of` stands for `post.as_models()`: no list, so measurements are one vmapped call."""
+def test_s1_7_draws_are_one_batched_tree():
+    """`tree_of`, in place of `post.as_models()`, returns one tree, which a vmap measures."""
     scene = Scene(jnp.ones((2, 3)), jnp.full((2, 2, 2), 0.5))
     leaves = {
         "spectra": infer.Leaf(dist.LogNormal(0.0, 0.5)),
@@ -190,12 +190,12 @@ def test_s1_7_draws_are_one_batched_model():
     np.testing.assert_allclose(fluxes[1, 19], flux(last))
 
 
-# What scarlet2 has: a scene that knows, by name, which of its leaves are parameters.
+# As in scarlet2, a scene declares by name which of its leaves are parameters.
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """Says of one leaf what scarlet2's parameters say."""
+    """The settings of one leaf, as in scarlet2's parameters."""
 
     prior: Any = None
     constraint: Any = None
@@ -216,17 +216,18 @@ def relative(leaf):
     return 0.1 * jnp.abs(leaf).mean()
 
 
-def adapted(scene, observation, parameters):
-    """Make a model of `parameters`: name to index of a leaf and what is said of it."""
+def make_model(scene, observation, parameters):
+    """Make a model of `parameters`, which map a name to a leaf's index and its settings."""
     tree = {"scene": scene, "observation": observation}
 
-    def leaf(said, value):
-        size = said.stepsize(value) if callable(said.stepsize) else said.stepsize
-        return infer.Leaf(said.prior, said.constraint, scale=size)
+    def leaf(parameter, value):
+        size = parameter.stepsize
+        size = size(value) if callable(size) else size
+        return infer.Leaf(parameter.prior, parameter.constraint, scale=size)
 
     leaves = [
-        (lambda t, i=i: jax.tree.leaves(t)[i], leaf(said, jax.tree.leaves(tree)[i]))
-        for i, said in parameters.values()
+        (lambda t, i=i: jax.tree.leaves(t)[i], leaf(parameter, jax.tree.leaves(tree)[i]))
+        for i, parameter in parameters.values()
     ]
     log_likelihood = lambda t: t["observation"].log_likelihood(t["scene"])  # noqa: E731
     return infer.tree_model(tree, log_likelihood, leaves, rest="frozen")
@@ -246,10 +247,10 @@ def drop_in():
             Parameter(infer.ScorePrior(lambda x: 2 - 4 * x, (2, 2)), bj.Interval(0.0, 1.0), 0.3),
         ),
     }
-    return adapted(scene, Observation(data, jnp.array(1.0)), parameters), scene
+    return make_model(scene, Observation(data, jnp.array(1.0)), parameters), scene
 
 
-def test_s1_8_a_scene_with_named_parameters_is_read(drop_in):
+def test_s1_8_the_named_parameters_of_a_scene_are_free(drop_in):
     model, _ = drop_in
     roles = {row.name: row.role for row in model.table().rows}
     assert roles == {
@@ -260,8 +261,8 @@ def test_s1_8_a_scene_with_named_parameters_is_read(drop_in):
     }
 
 
-def test_s1_8_step_sizes_of_leaves_are_those_of_adam(drop_in):
-    """A first step of Adam moves each leaf's flat coordinate by the rate times its step size."""
+def test_s1_8_adam_uses_the_step_sizes_of_leaves(drop_in):
+    """Adam's first step moves each coordinate by the learning rate times the leaf's step size."""
     model, scene = drop_in
     engine = infer.MAP("constrained", optax.adam(0.5), max_steps=2, tolerance=1e-12)
     sites = infer.log_density(model).latent
@@ -273,14 +274,14 @@ def test_s1_8_step_sizes_of_leaves_are_those_of_adam(drop_in):
 
 
 def test_s1_8_map_vi_and_hmc_find_the_same_scene(drop_in):
-    """Whole images: the flux of each pixel, in which spectrum and morphology share a scale."""
+    """Compares images, not parameters: spectrum and morphology share an arbitrary scale."""
     model, scene = drop_in
     truth = 1.2 * scene()
     predict = lambda tree: tree["observation"].gain * tree["scene"]()  # noqa: E731
     slowing = optax.adam(optax.exponential_decay(0.2, 200, 0.5))
     optimum = infer.maximize(model, infer.MAP("constrained", slowing), starts=4)
     np.testing.assert_allclose(predict(infer.tree_of(model, optimum)), truth, atol=0.2)
-    # The images' prior has no value, so the gradient alone tells how the search went.
+    # The images' prior has no value, so only the gradient shows how the search went.
     assert np.isnan(optimum.trace.lp).all()
     assert optimum.trace.steepness[-1] < 0.01 * optimum.trace.steepness[0]
     fitted = infer.fit(model, infer.ADVI(), progress=False)

@@ -1,4 +1,4 @@
-"""S1.3 to S1.6: priors known by their scores, and who can work with them (scarlet2 issue 34)."""
+"""S1.3 to S1.6: priors known by their scores, and the engines for them (scarlet2 issue 34)."""
 
 from dataclasses import replace
 
@@ -36,17 +36,17 @@ def conjugate(prior=SCORED, constraint=None):
     return infer.tree_model({"x": 0.5}, log_likelihood, leaves, data=1.0)
 
 
-def test_s1_3_engines_that_need_a_value_refuse_and_name_those_that_work():
+def test_s1_3_engines_that_need_a_value_refuse_and_name_engines_that_do_not():
     for engine in (infer.NUTS(), infer.HMC(), infer.MAP("constrained")):
         with pytest.raises(infer.EngineError) as caught:
             infer.start(conjugate(), engine)
-        said = str(caught.value)
-        assert "prior of 'x' is known by its score alone" in said
-        assert "ADVI()" in said
-        assert "MAP(space, optax.adam(0.05))" in said
+        text = str(caught.value)
+        assert "prior of 'x' is known by its score alone" in text
+        assert "ADVI()" in text
+        assert "MAP(space, optax.adam(0.05))" in text
 
 
-def test_s1_3_an_optimizer_that_searches_along_lines_is_refused_however_it_is_given():
+def test_s1_3_optimizers_with_a_line_search_are_refused():
     needs = lambda optimizer: infer.MAP("constrained", optimizer).needs  # noqa: E731
     assert needs("lbfgs").value
     assert needs(optax.lbfgs()).value
@@ -62,7 +62,7 @@ ADAM = infer.MAP("constrained", optax.adam(0.05))
 
 
 @pytest.mark.parametrize("constraint", [None, bj.Interval(-4.0, 6.0)], ids=["real", "interval"])
-def test_s1_3_map_climbs_by_gradient(constraint):
+def test_s1_3_map_finds_the_mode_by_gradients_alone(constraint):
     found = infer.maximize(conjugate(constraint=constraint), ADAM, starts=4)
     np.testing.assert_allclose(found.values["x"], MEAN, atol=1e-5)
     assert found.every_converged.all()
@@ -70,8 +70,8 @@ def test_s1_3_map_climbs_by_gradient(constraint):
     assert "chosen by gradient" in repr(found)
 
 
-def test_s1_3_the_best_position_is_not_that_of_the_best_likelihood():
-    """Cut short on the way from the likelihood's mode to the posterior's, it is the last one."""
+def test_s1_3_the_best_position_is_not_chosen_by_the_likelihood():
+    """A search from the likelihood's mode that is stopped early returns its last position."""
     engine = infer.MAP("constrained", optax.sgd(0.01), max_steps=20)
     found = infer.maximize(conjugate(), engine, starts={"x": np.array(1.0)})
     # Each step leaves 0.95 of the distance, and the first position is the start.
@@ -79,8 +79,8 @@ def test_s1_3_the_best_position_is_not_that_of_the_best_likelihood():
     assert not found.converged
 
 
-def test_s1_3_a_flat_place_on_the_way_is_forgotten():
-    """A saturated sigmoid has no slope: by the least gradient alone, it would be the mode."""
+def test_s1_3_a_plateau_at_the_start_is_not_taken_for_the_mode():
+    """A saturated sigmoid has no slope, so by the smallest gradient it would be the mode."""
     flat = infer.tree_model(
         {"x": 0.0},
         lambda tree: 0.0,
@@ -91,7 +91,7 @@ def test_s1_3_a_flat_place_on_the_way_is_forgotten():
     assert abs(found.values["x"]) < 1e-2
 
 
-def test_s1_3_a_normal_approximation_needs_the_score_alone():
+def test_s1_3_advi_needs_only_the_score():
     approximation = infer.fit(conjugate(), infer.ADVI(), progress=False)
     assert approximation.converged
     np.testing.assert_allclose(approximation.normal.mean, MEAN, atol=0.01)
@@ -100,21 +100,21 @@ def test_s1_3_a_normal_approximation_needs_the_score_alone():
     assert np.isnan(approximation.khat)
 
 
-def compressed(x):
+def compress(x):
     return jnp.log1p(x) / 0.1
 
 
 def test_s1_4_a_transform_inside_the_prior_is_pulled_back_by_its_vjp():
     known = lambda z: jax.scipy.special.logsumexp(-0.5 * (z - jnp.arange(3.0)) ** 2)  # noqa: E731
-    prior = infer.ScorePrior(jax.grad(known), (), pre=compressed, support=bj.Positive())
+    prior = infer.ScorePrior(jax.grad(known), (), pre=compress, support=bj.Positive())
     x = jnp.array([0.1, 0.2, 1.5])
     slopes = jax.grad(lambda x: prior.expand((3,)).log_prob(x).sum())(x)
-    want = jax.vmap(jax.grad(lambda x: known(compressed(x))))(x)
+    want = jax.vmap(jax.grad(lambda x: known(compress(x))))(x)
     np.testing.assert_allclose(slopes, want, rtol=1e-12)
 
 
 def test_s1_4_a_transform_may_mix_and_pad():
-    """The whole Jacobian acts, not its row sums as where one multiplies by vjp(1)."""
+    """The full Jacobian is applied, not its row sums, which vjp(1) would give."""
     size = jnp.array([[1.0, 2.0, 0.5], [0.0, 1.0, -1.0]])
     before = lambda x: jnp.pad(size.T @ x, (0, 2))  # noqa: E731
     known = lambda z: -(z[:3] ** 4).sum() - jnp.sin(z).sum()  # noqa: E731
@@ -133,7 +133,7 @@ def by_network(net, y):
     return infer.tree_model({"x": np.zeros(2)}, log_likelihood, leaves, data=y)
 
 
-def test_s1_5_the_weights_are_arguments_of_the_program():
+def test_s1_5_weights_are_arguments_of_the_program():
     traced = []
 
     def gradient(net, position):
@@ -151,7 +151,7 @@ def test_s1_5_the_weights_are_arguments_of_the_program():
     np.testing.assert_allclose(eqx.filter_jit(batched)(nets, position), want, rtol=1e-12)
 
 
-def test_s1_5_other_weights_are_the_same_program():
+def test_s1_5_densities_with_other_weights_share_a_program():
     densities = [infer.log_density(by_network(network(jax.random.key(i)), 1.0)) for i in (0, 1)]
     assert jax.tree.structure(densities[0]) == jax.tree.structure(densities[1])
     jaxpr = jax.make_jaxpr(lambda d, q: d.evaluate(q))(densities[0], jnp.ones(2))
@@ -168,7 +168,7 @@ def many(priors):
     return infer.tree_model(tree, rows, leaves)
 
 
-def test_s1_6_leaves_that_share_a_prior_are_one_call():
+def test_s1_6_leaves_that_share_a_prior_share_a_call():
     curl = lambda x: jnp.sin(x) - x[::-1] * jnp.linalg.norm(x)  # noqa: E731
     vector = lambda n: infer.ScorePrior(curl, (n,))  # noqa: E731
     shared, other = vector(4), vector(2)
@@ -183,7 +183,7 @@ def test_s1_6_leaves_that_share_a_prior_are_one_call():
     assert calls == [2, 4]
 
 
-def test_s1_6_a_network_shared_by_many_leaves_is_held_once():
+def test_s1_6_a_network_shared_by_many_leaves_is_stored_once():
     net = eqx.nn.MLP(4, 4, 8, 1, key=jax.random.key(0))
     prior = infer.ScorePrior(net, (4,))
     model = many(dict.fromkeys(("a", "b", "d"), prior) | {"c": dist.Normal(0.0, 1.0)})
@@ -191,8 +191,8 @@ def test_s1_6_a_network_shared_by_many_leaves_is_held_once():
     assert len(weights) == 1
 
 
-# A chain's mean of 20,000 draws in all has a standard error below 0.005 here, and its sd one of
-# 0.004: beyond 0.02 a false alarm, had the key been drawn anew, comes once in 10,000 runs.
+# With 20,000 draws in all, the standard error of the mean is below 0.005 here, and that of the sd
+# 0.004. With random keys, an error above 0.02 would be a false alarm once in 10,000 runs.
 WITHIN = 0.02
 
 INTERVAL = bj.Interval(-4.0, 6.0)
@@ -200,8 +200,8 @@ INTERVAL = bj.Interval(-4.0, 6.0)
 
 @pytest.mark.parametrize("constraint", [None, INTERVAL], ids=["real", "interval"])
 @pytest.mark.parametrize("kind", [infer.NUTS, infer.HMC])
-def test_s1_3_energies_along_the_path_give_the_posterior(kind, constraint):
-    """The map's Jacobian has a value, so of the prior alone the force is integrated."""
+def test_s1_3_energies_integrated_along_the_path_sample_the_posterior(kind, constraint):
+    """Only the force of the prior is integrated; the map's Jacobian has a value."""
     engine = kind(energy="path")
     run = infer.start(conjugate(constraint=constraint), engine, key=2, progress=False)
     posterior = infer.to_arviz(run.advance(5000))
@@ -210,7 +210,7 @@ def test_s1_3_energies_along_the_path_give_the_posterior(kind, constraint):
     assert abs(x.std() - SD) < WITHIN
     stats = posterior["sample_stats"]
     assert not stats["diverging"].any()
-    # The force of a normal prior is linear: both rules are exact, and it is a gradient.
+    # The force of a normal prior is linear and a gradient, so both quadrature rules are exact.
     if constraint is None:
         assert float(stats["integration_error"].max()) < 1e-12
         assert float(stats["loop_residual"].max()) < 1e-12
@@ -222,14 +222,14 @@ def exact():
     return conjugate(PRIOR)
 
 
-def test_s1_3_why_a_value_of_zero_is_no_way_out():
-    """scarlet2's pattern: the leapfrog feels the prior, the acceptance does not."""
+def test_s1_3_a_prior_whose_value_is_zero_samples_the_likelihood():
+    """As in scarlet2, the prior enters the leapfrog steps, but not the acceptance."""
 
     @jax.custom_jvp
-    def nought(x):
+    def zero(x):
         return jnp.zeros_like(x)
 
-    @nought.defjvp
+    @zero.defjvp
     def _(primals, tangents):
         return jnp.zeros_like(primals[0]), score(*primals) * tangents[0]
 
@@ -240,17 +240,17 @@ def test_s1_3_why_a_value_of_zero_is_no_way_out():
             super().__init__((), (), validate_args=False)
 
         def log_prob(self, value, intermediates=None):
-            return nought(jnp.asarray(value))
+            return zero(jnp.asarray(value))
 
-    # Forces that are not those of the energy mix badly: 800 000 draws are worth some 400, so that
-    # the bounds below are five standard errors of the mean.
+    # Forces that are not the gradient of the energy mix badly: 800,000 draws have an effective size
+    # of about 400, so the bounds below are five standard errors of the mean.
     walk = infer.HMC(trajectory_length=1.0, step_size=1.0)
     with pytest.warns(infer.ModelWarning, match=r"^x: its slope is .* gradient.*infer.ScorePrior"):
         posterior = infer.sample(
             conjugate(ZeroValued()), walk, draws=200_000, warmup=0, key=2, progress=False
         )
     x = np.asarray(posterior["posterior"]["x"])
-    # The likelihood alone, a normal around 1: the prior has no part in it, and nothing diverges.
+    # The draws follow the likelihood, a normal around 1, without the prior, and nothing diverges.
     assert abs(x.mean() - 1.0) < 0.25
     assert abs(x.std() - 1.0) < 0.15
     assert not posterior["sample_stats"]["diverging"].any()
@@ -261,7 +261,7 @@ def mixture(x):
     return jax.scipy.special.logsumexp(parts + jnp.log(jnp.array([0.35, 0.65])))
 
 
-# By quadrature, to four digits: test_s1_3_truth does it.
+# Computed by quadrature in test_s1_3_the_moments_of_the_mixture_are_those_of_quadrature.
 MIXTURE = {"mean": 0.9376, "sd": 1.0970, "P(x<0)": 0.2154}
 
 
@@ -269,7 +269,7 @@ def distant(tree):
     return dist.Normal(tree["x"], 1.5).log_prob(1.0)
 
 
-def test_s1_3_truth():
+def test_s1_3_the_moments_of_the_mixture_are_those_of_quadrature():
     x = jnp.linspace(-4.0, 6.0, 20001)[1:-1]
     weights = jnp.exp(jax.vmap(lambda x: mixture(x) + distant({"x": x}))(x))
     weights = weights / weights.sum()
@@ -282,13 +282,12 @@ def test_s1_3_truth():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("step", "within"), [(0.12, 0.01), (0.30, 0.04)])
-def test_s1_3_a_mixture_through_a_sigmoid(step, within):
-    """The default rule, 128 chains of 5000 draws, of an effective size of 35,000 or more.
+def test_s1_3_a_mixture_on_an_interval_is_sampled_by_its_score(step, within):
+    """The default rule, with 128 chains of 5000 draws, has an effective size of at least 35,000.
 
-    So a mean has a standard error of half a percent of the sd or less.
-    Trajectories of 5 to 24 steps at a step of 0.12 in the flat coordinate, and of as many at
-    0.30, as in the table of scarlet2's case; the metric is the unit one, so steps are as they
-    are given.
+    So the standard error of a mean is at most half a percent of the sd. Trajectories have 5 to 24
+    steps of size 0.12 or 0.30 in the flat coordinate, as in the table of scarlet2's issue. The
+    metric is the identity, so that steps have the given size.
     """
     prior = infer.ScorePrior(jax.grad(mixture))
     model = infer.tree_model({"x": 0.0}, distant, {"x": infer.Leaf(prior, INTERVAL)})
@@ -302,7 +301,7 @@ def test_s1_3_a_mixture_through_a_sigmoid(step, within):
     assert abs(x.mean() - MIXTURE["mean"]) < within * MIXTURE["sd"]
     assert abs(x.std() - MIXTURE["sd"]) < within * MIXTURE["sd"]
     assert abs((x < 0).mean() - MIXTURE["P(x<0)"]) < within
-    # The statistic tells the two steps apart.
+    # The statistic distinguishes the two step sizes.
     error = float(draws["sample_stats"]["integration_error"].mean())
     assert (error > 1.0) == (step == 0.30)
 

@@ -43,11 +43,11 @@ def value(model, position, jacobian=True):
     return infer.log_density(model, jacobian=jacobian)(position)
 
 
-def test_s2_the_example_comes_back_as_it_went_in():
-    """`tree_model` stands for `constrain`, `maximize` for `minimize`, `tree_of` for `value`.
+def test_s2_the_optimum_of_the_example_has_the_type_of_the_tree():
+    """`tree_model`, `maximize` and `tree_of` replace `constrain`, `minimize` and `value`.
 
-    A value changed by `tree_at` is checked when the next model is made of the tree: a tree
-    of its own cannot be watched.
+    A value changed by `tree_at` is checked when the next model is made of the tree, as changes of
+    a tree cannot be observed.
     """
     model = power_law()
     optimum = infer.maximize(model, infer.MAP("constrained"), starts=4)
@@ -58,8 +58,8 @@ def test_s2_the_example_comes_back_as_it_went_in():
         power_law(law=eqx.tree_at(lambda m: m.power, law, -1.0))
 
 
-def test_s2_1_order_and_repetition_change_nothing():
-    """A leaf is claimed once, so a set laid over a set is an error; freezing is idempotent."""
+def test_s2_1_the_order_of_rules_and_repeated_freezing_do_not_matter():
+    """Freezing is idempotent; two rules for one leaf are an error."""
     position = jnp.array([0.3, -0.2])
     backwards = dict(reversed(SETS.items()))
     assert value(power_law(), position) == value(power_law(backwards), position)
@@ -69,7 +69,7 @@ def test_s2_1_order_and_repetition_change_nothing():
         power_law(SETS | {"p*": bj.Positive()})
 
 
-def test_s2_1_positive_frozen_and_shared_nest():
+def test_s2_1_a_leaf_can_be_positive_frozen_and_shared():
     shared = jnp.array([1.0, 2.0])
     tree = {"one": shared, "two": PowerLaw(shared, 1.0)}
     leaves = {"one": infer.Leaf(constraint=bj.Positive(), frozen=True), "two.power": bj.Real()}
@@ -118,7 +118,7 @@ def mixed_model(key):
     return infer.tree_model(mixed(key), mixed_rows, leaves)
 
 
-def climbed(model):
+def climb(model):
     density = infer.log_density(model, jacobian=False)
     optimizer = optax.adam(0.1)
 
@@ -133,14 +133,14 @@ def climbed(model):
     return model.tree(density.constrain(position))
 
 
-def test_s2_2_an_ensemble_is_optimized_like_each_of_its_members():
+def test_s2_2_an_ensemble_under_vmap_is_optimized_like_each_member():
     keys = jax.random.split(jax.random.key(0), 3)
     ensemble = eqx.filter_vmap(mixed_model)(keys)
-    together = eqx.filter_vmap(climbed)(ensemble)
+    together = eqx.filter_vmap(climb)(ensemble)
     assert together.scale.shape == (3,)
     assert together.weights.shape == (3, 3)
     assert together.factor.shape == (3, 2, 2)
-    alone = [eqx.filter_jit(climbed)(mixed_model(key)) for key in keys]
+    alone = [eqx.filter_jit(climb)(mixed_model(key)) for key in keys]
     for i, member in enumerate(alone):
         one = jax.tree.map(lambda a, i=i: a[i], together)
         for got, wanted in zip(jax.tree.leaves(one), jax.tree.leaves(member), strict=True):
@@ -151,7 +151,7 @@ RULES = [(r, r.cases[0]) for r in bj.RULES if r.cases]
 
 
 def _parts(value):
-    """Flatten a value, complex ones to their two parts."""
+    """Flatten a value; a complex one to its real and imaginary parts."""
     flat = value.reshape(-1)
     return jnp.concatenate([flat.real, flat.imag]) if jnp.iscomplexobj(flat) else flat
 
@@ -178,7 +178,7 @@ def noisy(law, data):
     return dist.Normal(law(data["x"]), 0.5).log_prob(data["y"])
 
 
-def test_s2_4_a_change_of_geometry_moves_no_mode_and_no_density():
+def test_s2_4_another_map_changes_neither_mode_nor_density():
     priors = {"amplitude": dist.LogNormal(0.0, 1.0), "power": dist.Normal(0.0, 3.0)}
     moved = priors | {"power": infer.Leaf(priors["power"], bijector=bj.Affine(2.0, 0.1))}
     plain, changed = (
@@ -193,7 +193,7 @@ def test_s2_4_a_change_of_geometry_moves_no_mode_and_no_density():
 
 
 @pytest.mark.slow
-def test_s2_4_a_change_of_geometry_leaves_the_draws_in_law():
+def test_s2_4_another_map_does_not_change_the_distribution_of_draws():
     """Means of 4 x 1000 draws agree within 5 of their standard errors; false alarm 1e-6."""
     priors = {"amplitude": dist.LogNormal(0.0, 1.0), "power": dist.Normal(0.0, 3.0)}
     moved = priors | {"power": infer.Leaf(priors["power"], bijector=bj.Affine(2.0, 0.1))}
@@ -210,7 +210,7 @@ def test_s2_4_a_change_of_geometry_leaves_the_draws_in_law():
 
 
 def test_s2_5_wrappers_of_paramax_are_accepted():
-    """More of this, and the refusal for want of a Jacobian, is in test_parameter.py."""
+    """More of this, such as refused wrappers without a Jacobian, is in test_parameter.py."""
     paramax = pytest.importorskip("paramax")
     amplitude = paramax.Parameterize(jnp.exp, jnp.array(0.0))
     law = PowerLaw(amplitude, paramax.NonTrainable(jnp.array(2.0)))
@@ -229,11 +229,11 @@ def cliff(tree):
     return jnp.where(tree["x"] > 1.5, jnp.nan, -0.5 * tree["x"] ** 2)
 
 
-def test_s2_6_a_chain_at_an_invalid_point_is_rejected_and_counted():
-    """Nothing raises in the compiled loop, so no mode of it is needed where things do.
+def test_s2_6_steps_to_invalid_points_are_divergences_of_one_chain():
+    """Nothing raises in the compiled loop, so it needs no debug mode in which errors are raised.
 
-    What can be seen before is raised on the host, with the path. In the run, a step to an
-    invalid point is a divergence of that chain alone, and every chain has all its draws.
+    What can be checked before is raised on the host, with the path. During the run, a step to an
+    invalid point is a divergence of that chain alone, and every chain makes all its draws.
     """
     model = infer.tree_model({"x": 0.0}, cliff, {"x": bj.Real()})
     starts = {"x": np.array([0.0, 0.1, 0.2, 1.49])}
@@ -248,7 +248,7 @@ def test_s2_6_a_chain_at_an_invalid_point_is_rejected_and_counted():
         infer.start(model, infer.NUTS(), chains=4, starts={"x": np.array([0.0, 0.1, 0.2, 2.0])})
 
 
-def test_s2_7_constraints_cost_no_callback_and_no_branch():
+def test_s2_7_constraints_add_no_callback_and_no_branch():
     density = infer.log_density(mixed_model(jax.random.key(0)).freeze("weights"))
     names = primitives(lambda d, q: d.evaluate(q), density, jnp.zeros(density.size))
     assert names["exp"]

@@ -1,4 +1,4 @@
-"""S3: Bayes by Backprop (WeightUncertainty issue 31), its model part."""
+"""S3: the model part of Bayes by Backprop (WeightUncertainty issue 31)."""
 
 from itertools import combinations
 
@@ -20,7 +20,7 @@ NET = eqx.nn.MLP(2, 2, 3, 1, activation=jnp.tanh, key=jax.random.key(0))
 
 
 def scale_mixture(narrow=0.0025, dtype=float):
-    """The paper's prior, its equation 7: two zero-mean normals, one of them narrow."""
+    """Make the prior of the paper's equation 7: two zero-mean normals, one of them narrow."""
     parts = dist.Normal(jnp.zeros((), dtype), jnp.array([1.0, narrow], dtype))
     return dist.MixtureSameFamily(dist.Categorical(probs=jnp.array([0.5, 0.5], dtype)), parts)
 
@@ -43,7 +43,7 @@ MU, RHO = jnp.asarray(RNG.normal(size=SIZE)), jnp.asarray(RNG.normal(size=SIZE) 
 
 @eqx.filter_jit
 def ours(density, mu, rho, noise, estimator):
-    """Minus the gradients with respect to mu and rho of our ELBO, from the engine's own steps."""
+    """Compute minus the gradients of the ELBO for mu and rho, from the engine's own steps."""
     normal = Normal(mu, jax.nn.softplus(rho))
     gradients = jax.vmap(density.evaluate)(jax.vmap(normal.forward)(noise))[1]
     step = ascent(normal, noise, gradients, estimator)
@@ -51,7 +51,7 @@ def ours(density, mu, rho, noise, estimator):
 
 
 def paper_s_cost(weights, mu, rho):
-    """f(w, theta) = log q(w | theta) - log P(w) P(D | w), the paper's section 3.2."""
+    """Compute f(w, theta) = log q(w | theta) - log P(w) P(D | w) of the paper's section 3.2."""
     log_q = dist.Normal(mu, jax.nn.softplus(rho)).log_prob(weights).sum()
     shapes = [leaf.shape for leaf in jax.tree.leaves(eqx.filter(NET, eqx.is_array))]
     ends = np.cumsum([np.prod(shape) for shape in shapes])[:-1]
@@ -63,8 +63,8 @@ def paper_s_cost(weights, mu, rho):
     return log_q - log_prior.sum() - rows(net, {"x": X, "y": Y}).sum()
 
 
-def test_s3_1_gradients_are_those_of_the_paper_s_steps_5_and_6():
-    """`ADVI(estimator="total")`; the default leaves the last terms, of mean zero, out."""
+def test_s3_1_gradients_equal_those_of_steps_5_and_6_of_the_paper():
+    """They are those of `estimator="total"`; the default omits the last terms, of mean zero."""
     noise = jnp.asarray(RNG.normal(size=SIZE))
     weights = MU + jnp.log1p(jnp.exp(RHO)) * noise
     by_weight, by_mu, by_rho = jax.jit(jax.grad(paper_s_cost, (0, 1, 2)))(weights, MU, RHO)
@@ -78,8 +78,8 @@ def test_s3_1_gradients_are_those_of_the_paper_s_steps_5_and_6():
     np.testing.assert_allclose(path[1], by_weight * slope, rtol=1e-6, atol=1e-9)
 
 
-def test_s3_1_both_estimators_have_one_mean():
-    """Noise whose first and second moments are exact: plus and minus each unit vector."""
+def test_s3_1_both_estimators_have_the_same_mean():
+    """The noise is plus and minus each unit vector, whose first and second moments are exact."""
     noise = jnp.concatenate([jnp.eye(SIZE), -jnp.eye(SIZE)]) * np.sqrt(SIZE)
     total, path = (ours(DENSITY, MU, RHO, noise, e) for e in ("total", "path"))
     for one, other in zip(total, path, strict=True):
@@ -91,24 +91,24 @@ EPOCHS = {"even": [2, 2, 2], "ragged": [3, 3, 1], "mnist": [128] * 468 + [96], "
 
 @pytest.mark.parametrize("schedule", ["uniform", "rows", "linear", "blundell"])
 @pytest.mark.parametrize("epoch", EPOCHS)
-def test_s3_2_the_shares_of_the_divergence_sum_to_one(schedule, epoch):
+def test_s3_2_the_weights_of_the_divergence_sum_to_one(schedule, epoch):
     shares = infer.kl_weights(EPOCHS[epoch], schedule)
     np.testing.assert_allclose(shares.sum(), 1, rtol=1e-12)
     if schedule == "blundell":
-        # As the paper writes it, in whole numbers that do not overflow; i runs from 1.
+        # The formula of the paper, in Python integers, which do not overflow; i runs from 1.
         count = len(shares)
         exact = [2 ** (count - i) / (2**count - 1) for i in range(1, count + 1)]
         np.testing.assert_allclose(shares, exact, rtol=1e-12)
 
 
 @pytest.mark.parametrize("schedule", ["uniform", "rows", "linear", "blundell"])
-def test_s3_2_an_epoch_s_gradients_add_up_to_the_whole_one_s(schedule):
+def test_s3_2_the_gradients_of_an_epoch_add_up_to_the_full_gradient(schedule):
     """Batches of 3, 3 and 1 rows, each with its share of log q and of the prior."""
     density = infer.log_density(network(minibatch=3))
     weights = MU
 
     def cost(weights, mu, batch, share):
-        """F_i of the paper's equation 8, in our density's own terms."""
+        """Compute F_i of the paper's equation 8 from the terms of our density."""
         terms = density.on({"data": batch}).terms(weights)
         likelihood = terms.pop("log_likelihood") * batch.shape[0] / 7
         log_q = dist.Normal(mu, 0.1).log_prob(weights).sum()
@@ -123,8 +123,8 @@ def test_s3_2_an_epoch_s_gradients_add_up_to_the_whole_one_s(schedule):
         np.testing.assert_allclose(sum(p[i] for p in parts), whole[i], rtol=1e-9, atol=1e-9)
 
 
-def test_s3_2_the_mean_gradient_of_all_minibatches_is_the_whole_one_s():
-    """Our engine's own step, for all 35 minibatches of 3 of 7 rows and two draws of weights."""
+def test_s3_2_the_mean_gradient_over_all_minibatches_is_the_full_gradient():
+    """For the engine's own step, all 35 minibatches of 3 of 7 rows, and two draws of weights."""
     density = infer.log_density(network(minibatch=3))
     noise = jnp.asarray(RNG.normal(size=(2, SIZE)))
     subsets = jnp.array(list(combinations(range(7), 3)))
@@ -139,7 +139,7 @@ def test_s3_2_the_mean_gradient_of_all_minibatches_is_the_whole_one_s():
         np.testing.assert_allclose(found.mean(0), truth, rtol=1e-9, atol=1e-9)
 
 
-def test_s3_2_the_divergence_is_not_multiplied_by_the_draws():
+def test_s3_2_the_divergence_does_not_grow_with_the_number_of_draws():
     noise = jnp.asarray(RNG.normal(size=(1, SIZE)))
     for estimator in ("path", "total"):
         one = ours(DENSITY, MU, RHO, noise, estimator)
@@ -173,7 +173,7 @@ def test_s3_3_single_precision_is_finite_from_rho_minus_40_to_40():
                     assert np.isfinite(gradient).all()
 
 
-def test_s3_3_the_prior_is_right_where_a_sum_of_densities_underflows():
+def test_s3_3_the_prior_is_accurate_where_a_sum_of_densities_underflows():
     """The repository's log(pi exp(a) + (1 - pi) exp(b)) gives -inf for a weight of 40."""
     weights = jnp.array([0.0, 3e-4, 40.0, 1e4], np.float32)
     found = scale_mixture(1e-4, np.float32).log_prob(weights)
@@ -181,7 +181,7 @@ def test_s3_3_the_prior_is_right_where_a_sum_of_densities_underflows():
     np.testing.assert_allclose(found, np.logaddexp(wide, narrow) - np.log(2.0), rtol=1e-5)
 
 
-def test_s3_4_a_conjugate_regression_has_the_best_mean_field():
+def test_s3_4_a_conjugate_regression_converges_to_the_best_mean_field():
     """The best independent normal has the posterior's mean and variances 1 / precision."""
     x = RNG.normal(size=(40, 2)) @ np.array([[1.0, 0.8], [0.0, 1.0]])
     y = x @ np.array([1.0, 2.0]) + RNG.normal(size=40)

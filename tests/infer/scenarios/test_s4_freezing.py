@@ -1,4 +1,4 @@
-"""S4: freezing; static against non-differentiable (jax issue 2588)."""
+"""S4: freezing, and static as opposed to non-differentiable values (jax issue 2588)."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -82,8 +82,8 @@ def free_names(model):
     return [site.name for site in infer.log_density(model).latent]
 
 
-def test_s4_the_examples_choose_what_is_free_by_glob_predicate_and_where():
-    """`model.freeze` and `model.free` stand for the arguments `freeze=` and `free=` of a fit."""
+def test_s4_free_leaves_are_selected_by_glob_predicate_and_accessor():
+    """`model.freeze` and `model.free`, in place of arguments `freeze=` and `free=` of a fit."""
     model = gaussian_process()
     lengths = ["left.lengthscale", "right.left.lengthscale", "right.right.lengthscale"]
     assert free_names(model.freeze("**").free("**.lengthscale")) == lengths
@@ -93,7 +93,7 @@ def test_s4_the_examples_choose_what_is_free_by_glob_predicate_and_where():
     assert free_names(by_where) == lengths[:1]
 
 
-def test_s4_1_other_values_compile_nothing_and_another_set_once():
+def test_s4_1_other_frozen_values_compile_nothing_and_other_frozen_leaves_once():
     traced = []
 
     @eqx.filter_jit
@@ -111,7 +111,7 @@ def test_s4_1_other_values_compile_nothing_and_another_set_once():
     assert len(traced) == 2
 
 
-def test_s4_1_a_whole_run_with_other_values_compiles_nothing():
+def test_s4_1_a_run_with_other_frozen_values_compiles_nothing():
     def run(value):
         model = gaussian_process().freeze("**").free("left.*").freeze({"left.variance": value})
         return infer.maximize(model, infer.MAP("constrained"), starts=2).lp
@@ -128,7 +128,7 @@ def bits(tree):
 
 
 @pytest.mark.parametrize("engine", engines_in_time(slow=is_wrapped), ids=named)
-def test_s4_2_no_engine_moves_what_is_frozen(engine):
+def test_s4_2_no_engine_changes_frozen_leaves(engine):
     frozen = RBF(np.float64(1 / 3), np.float64(0.7))
     tree = {"frozen": frozen, "free": np.array([0.5, -0.5])}
 
@@ -145,8 +145,8 @@ def test_s4_2_no_engine_moves_what_is_frozen(engine):
     assert bits(moved["free"]) != bits(tree["free"])
 
 
-def test_s4_2_decay_and_clipping_do_not_see_what_is_frozen():
-    """AdamW with decay, after clipping by the global norm: as if the frozen leaf did not exist."""
+def test_s4_2_frozen_leaves_do_not_affect_decay_and_clipping():
+    """AdamW, after clipping by the global norm, acts as if the frozen leaf did not exist."""
     optimizer = optax.chain(optax.clip_by_global_norm(1e-3), optax.adamw(0.1, weight_decay=0.1))
     engine = infer.MAP("constrained", optimizer=optimizer, max_steps=50)
     tree = {"w": np.array([0.5]), "huge": np.array([1e6])}
@@ -179,10 +179,10 @@ def gradient_work(model):
     return primitives(lambda d, q: d.evaluate(q), density, jnp.zeros(density.size))
 
 
-def test_s4_3_the_gradient_s_work_for_a_frozen_branch_is_gone():
-    """Counted in the jaxpr of the gradient, where time would waver from run to run.
+def test_s4_3_a_frozen_branch_costs_no_gradient():
+    """Operations are counted in the jaxpr of the gradient, as times vary from run to run.
 
-    The frozen covariance costs what a constant one costs: its Cholesky factor is made, and
+    The frozen covariance costs what a constant one costs: its Cholesky factor is computed, and
     nothing is solved or multiplied to differentiate it.
     """
     positive = {"signal": bj.Positive(), "noise": bj.Positive()}
@@ -218,7 +218,7 @@ def func(s):
     return jnp.exp(s.parameter) ** 2 / s.num_data
 
 
-def test_s4_4_the_example_of_the_issue_runs_as_it_is():
+def test_s4_4_the_example_of_the_issue_runs_unchanged():
     s = DifferentiableView(2.0, NonDifferentiable(100))
     model = infer.tree_model(s, lambda s: -func(s), {"parameter": bj.Real()})
     d = infer.log_density(model)
@@ -254,8 +254,8 @@ KINDS = [Module, Plain, Registered, Named, lambda w, rest: {"w": w, "rest": rest
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_s4_4_what_does_not_move_passes_through_unregistered(kind):
-    """Modules of flax.nnx too, in test_tree.py, where flax is installed."""
+def test_s4_4_static_leaves_of_any_type_pass_through(kind):
+    """test_tree.py tests modules of flax.nnx too, if flax is installed."""
     rest = [3, True, "text", jnp.sin, jax.random.key(7), np.arange(3), None, print]
     tree, seen = kind(np.ones(2), rest), []
 
@@ -284,8 +284,8 @@ class Parameter(eqx.Module):
     tag: str = eqx.field(static=True, default="real")
 
 
-def test_s4_5_a_prior_on_a_leaf_is_not_trained_unless_asked():
-    """`Leaf(prior=lambda values: ...)` with its scale as a leaf stands for `learn(prior.scale)`."""
+def test_s4_5_parameters_of_a_prior_are_inferred_only_if_they_are_leaves_with_rules():
+    """`Leaf(prior=lambda values: ...)`, with the scale as a leaf, replaces `learn(prior.scale)`."""
     traced = []
 
     @jax.jit
@@ -320,7 +320,7 @@ class Ordered(eqx.Module):
 
 
 @pytest.mark.filterwarnings("ignore:A JAX array is being set as static")
-def test_s4_6_a_traced_value_in_a_static_place_is_told_by_path():
+def test_s4_6_a_traced_value_in_a_static_field_or_leaf_is_refused_by_path():
     def in_a_field(order):
         tree = {"layer": Ordered(1.0, order)}
         return infer.tree_model(tree, lambda t: t["layer"].weight, {"layer.weight": bj.Real()})
@@ -335,7 +335,7 @@ def test_s4_6_a_traced_value_in_a_static_place_is_told_by_path():
             jax.jit(lambda order, make=make: infer.log_density(make(order))(jnp.zeros(1)))(2.0)
 
 
-def test_s4_7_a_leaf_in_two_places_counts_once():
+def test_s4_7_an_array_in_two_places_counts_once():
     weight = jnp.ones((2, 2))
     tree = {"embed": weight, "readout": [weight], "copy": jnp.ones((2, 2))}
 
