@@ -1,6 +1,6 @@
-"""Call a program over many rows in slices of one size: their number compiles nothing.
+"""Call a program on many rows in slices of one size, so that it compiles once for any number.
 
-Memory stays flat too, since results go to the host slice by slice.
+Memory on the device stays bounded, since results go to the host slice by slice.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,13 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
-# Maximum number of numbers and of rows in a slice of draws.
+# Maximum number of entries, and of rows, in a slice of draws.
 MAX_NUMBERS = 2**18
 MAX_ROWS = 1024
 
 
 def choose_rows(numbers: int) -> int:
-    """Return how many draws of `numbers` numbers each make up a slice."""
+    """Return how many draws, of `numbers` entries each, make up a slice."""
     return int(np.clip(MAX_NUMBERS // max(numbers, 1), 1, MAX_ROWS))
 
 
@@ -24,12 +24,12 @@ def call_in_slices(call: Callable[[Any], Any], arrays: Any, rows: int) -> Any:
     """Call a program on slices of `rows` rows and join its results, on the host.
 
     Args:
-        call: From a slice of the arrays to a pytree of arrays with as many rows.
+        call: Maps a slice of the arrays to a pytree of arrays with as many rows.
         arrays: A pytree of arrays, all with the same number of rows, at least one.
         rows: Size of all slices; the last one is padded by repeating the last row.
     """
     count = len(jax.tree.leaves(arrays)[0])
-    # The next slice is computed while one goes to the host; a device may not hold all of them.
+    # The next slice is computed while one goes to the host; the device might not hold all of them.
     ahead = pairwise(chain(map(call, _slices(arrays, count, rows)), (None,)))
     each = [jax.tree.map(np.asarray, results) for results, _ in ahead]
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *each)

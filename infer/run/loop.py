@@ -89,8 +89,8 @@ def find_record_format(
 
 
 @lru_cache(maxsize=64)
-def _find_record_format(engine: Engine, steered: ProgramSignature) -> RecordFormat:
-    target, tuning, states = steered.outline()
+def _find_record_format(engine: Engine, signature: ProgramSignature) -> RecordFormat:
+    target, tuning, states = signature.outline()
     state = jax.eval_shape(lambda packed: _first(packed).unpack(), states)
     _, (_, tick) = _trace_tick(engine, signature_of((target, tuning, state)))
     dtypes = {name: np.dtype(stat.dtype) for name, stat in tick.stats.items()}
@@ -99,7 +99,7 @@ def _find_record_format(engine: Engine, steered: ProgramSignature) -> RecordForm
 
 @lru_cache(maxsize=64)
 def _trace_tick(
-    engine: Engine, steered: ProgramSignature
+    engine: Engine, signature: ProgramSignature
 ) -> tuple[ClosedJaxpr, tuple[State, Tick]]:
     """Trace the tick of one chain, once for both record format and loop; also return its shapes."""
     key = jax.eval_shape(lambda: jax.random.key(0, impl=GENERATOR))
@@ -108,7 +108,7 @@ def _trace_tick(
         # A population of one, since a tick may use collectives along the axis of the chains.
         tick = jax.vmap(tick, in_axes=None, axis_size=1, axis_name=CHAINS)
     with jax.threefry_partitionable(True), name_errors():
-        return jax.make_jaxpr(tick, return_shape=True)(key, *steered.outline())
+        return jax.make_jaxpr(tick, return_shape=True)(key, *signature.outline())
 
 
 def _tick(engine: Engine, key: Array, target: Target, tuning: Tuning, state: State):

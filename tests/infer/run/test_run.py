@@ -278,10 +278,10 @@ def test_regrouping_keeps_the_draws_of_the_chains(monkeypatch):
     state = run(infer.NUTS(), warmup=0).advance(6).state
     before = run(infer.NUTS(), warmup=0).advance(6).draws().positions
     refusal = native.Refusal("no", lapack=False)
-    real = blocks.program
+    real = blocks.compile_program
     monkeypatch.setattr(
         blocks,
-        "program",
+        "compile_program",
         lambda *a: (refusal, False) if a[-1] == "native" else real(*a),
     )
     resumed = infer.start(targets.normal(), infer.NUTS(), state=state, progress=False).advance(3)
