@@ -25,12 +25,12 @@ test-all: $(STAMP)
 # The quickest files of every floor: a minute, for the inner loop.
 QUICK := $(addsuffix .py, \
   $(addprefix tests/bijectors/test_,compose maps support) \
-  $(addprefix tests/infer/models/test_,centering clashes declared inputs missing names precision sets) \
+  $(addprefix tests/infer/models/test_,centering declared inputs missing names precision sets) \
   $(addprefix tests/infer/numerics/test_,agreement leapfrog long_sum threefry warmup) \
   $(addprefix tests/infer/programs/test_,by_name native) \
   $(addprefix tests/infer/density/test_,gathers parts transforms unused) \
   $(addprefix tests/infer/engines/test_,contract) \
-  $(addprefix tests/infer/run/test_,choice each packed population) \
+  $(addprefix tests/infer/run/test_,choice packed population) \
   $(addprefix tests/infer/output/test_,arviz predict trees uniformity))
 test-quick: $(STAMP)
 	$(PYTEST) -m "not slow" $(QUICK)
