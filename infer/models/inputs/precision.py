@@ -13,7 +13,7 @@ from ...errors import ModelError, warn_of_model
 LARGEST_ROUNDING = 0.05
 # Differences below this, relative to the entries, are taken for rounding errors.
 NOISE = 1e-11
-# Of a larger array, only about this many of the first numbers are examined.
+# In a larger array, only about this many of the first numbers are examined.
 EXAMINED = 2**20
 _ENABLE = (
     'Enable double precision before making the model: jax.config.update("jax_enable_x64", True)'

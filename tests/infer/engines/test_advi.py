@@ -110,13 +110,16 @@ def normal_of(covariance, mean):
     return infer.declared(density, {"x": bj.Real(shape=(len(mean),))})
 
 
-SCALES = 10.0 ** np.random.default_rng(1).uniform(-3, 2, 40)
+RNG_SCALES = np.random.default_rng(1)
+SCALES = 10.0 ** RNG_SCALES.uniform(-3, 2, 40)
 SLOW = pytest.mark.slow
 NORMALS = {
     "independent": np.eye(100),
     "correlated": 0.5 * np.eye(100) + 0.5,
     "scales": np.diag(SCALES**2),
 }
+# Drawn here, so that they do not depend on which tests run.
+MEANS = {name: RNG_SCALES.normal(size=len(covariance)) for name, covariance in NORMALS.items()}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +130,7 @@ NORMALS = {
 def test_full_rank_converges_in_many_dimensions_and_at_any_scale(name, x64):
     covariance = NORMALS[name]
     sd = np.sqrt(np.diag(covariance))
-    mean = sd * np.random.default_rng(2).normal(size=len(sd))
+    mean = sd * MEANS[name]
     jax.config.update("jax_enable_x64", x64)
     try:
         fit = infer.fit(normal_of(covariance, mean), infer.ADVI("full_rank"), progress=False)
@@ -139,11 +142,9 @@ def test_full_rank_converges_in_many_dimensions_and_at_any_scale(name, x64):
     np.testing.assert_allclose((np.asarray(fit.normal.mean) - mean) / sd, 0, atol=0.05)
     scale = np.asarray(fit.normal.scale)
     np.testing.assert_allclose(np.sqrt((scale**2).sum(1)), sd, rtol=0.05)
-    # Means and sds all off by these tolerances cost so many nats of ELBO if there are no
-    # correlations: half the square of each mean, and the square of each relative sd.
-    cost = len(sd) * (0.5 * 0.05**2 + 0.05**2)
-    best = 0.5 * np.linalg.slogdet(2 * np.pi * covariance)[1]
-    np.testing.assert_allclose(fit.elbo, best, atol=cost)
+    np.testing.assert_allclose(
+        fit.elbo, 0.5 * np.linalg.slogdet(2 * np.pi * covariance)[1], atol=0.1
+    )
 
 
 def test_a_fit_that_ends_below_its_initial_elbo_has_not_converged(fits):

@@ -21,7 +21,7 @@ from infer.run import blocks, collect
 from .. import targets
 from ..engines.found import chains_of, engines_in_time, is_wrapped, named
 
-# Of the engines that wrap a library, only the one with all features of the others.
+# A single engine stands for those that wrap a library: the one with all features of the others.
 IN_TIME = engines_in_time(slow=lambda e: is_wrapped(e) and named(e) != "AdjustedMCLMC")
 ENGINES = pytest.mark.parametrize("engine", IN_TIME, ids=named)
 SAMPLERS = pytest.mark.parametrize("engine", [infer.HMC(), infer.NUTS()], ids=["HMC", "NUTS"])

@@ -24,7 +24,7 @@ CHAINS = 4
 
 @dataclass
 class Scripted(Engine):
-    """An engine that ends windows as it is told, and records what it was called with."""
+    """An engine whose `end_window` returns a given answer and records its arguments."""
 
     ends: list
     calls: list = field(default_factory=list)
