@@ -42,10 +42,12 @@ from .output.divergences import (
     Divergences as Divergences,
     explain_divergences as explain_divergences,
 )
+from .output.fit import fit as fit
+from .output.maximize import maximize as maximize
 from .output.nested import nested_rhat as nested_rhat
 from .output.optimum import Optimum as Optimum
 from .output.predict import predict as predict, sample_prior as sample_prior
-from .output.sample import fit as fit, maximize as maximize, sample as sample
+from .output.sample import sample as sample
 from .output.slowness import Slowness as Slowness, why_slow as why_slow
 from .output.trees import map_trees as map_trees, tree_of as tree_of
 from .output.verdict import Verdict as Verdict, verdict as verdict

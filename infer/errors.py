@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from bijectors.errors import ExplainedError as ExplainedError
@@ -61,3 +62,11 @@ def warn(message: str, category: type[Warning] = SamplingWarning) -> None:
 def warn_of_model(where: str, found: str, mend: str) -> None:
     """Warn about a model, at the line of the user's code that is running."""
     warn(f"{where}: {found}. {mend}", ModelWarning)
+
+
+def warn_of_findings(findings: Sequence[Sequence[str]]) -> None:
+    """Warn of what was found wrong with each of several modes or approximations."""
+    for index, own in enumerate(findings):
+        for finding in own:
+            which = f"models[{index}]: " if len(findings) > 1 else ""
+            warn(which + finding, FitWarning)

@@ -29,8 +29,8 @@ from ..run.start import start
 from .arviz import make_dataset, split_complex
 from .calibration import SIMULATION, Calibration
 from .generative import generative_error, refuse_unless_generative
+from .kinds import refuse_unless_sampler
 from .predict import simulate
-from .sample import refuse_unless_sampler
 
 # Maximum thinning, if it is chosen here.
 MAX_THIN = 64

@@ -1,34 +1,24 @@
-"""The main calls: sample, maximize and fit, each from model to result."""
+"""`sample`: from a model to draws of its posterior."""
 
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any
 
 from jaxtyping import Array
 
 from ..calls import check_arguments
-from ..counts import as_whole, is_whole
-from ..density.chain_starts import Starts, count_chains, read_starts
-from ..density.family import make_family
-from ..engines.advi import ADVI
+from ..counts import as_whole
+from ..density.chain_starts import Starts
 from ..engines.base import Engine, Tuning
-from ..engines.map import MAP
-from ..errors import EngineError, FitWarning, RunError, warn
-from ..models.inputs.stacked import are_several
+from ..errors import RunError, warn
 from ..models.model import Model
 from ..run.loop import SAMPLING
-from ..run.refusals import refuse_unless_engine
 from ..run.run import Run
 from ..run.start import start
-from .approximation import Approximation, prepare_findings, read_approximations
 from .arviz import to_arviz
-from .optimum import Optimum, read_optima
+from .kinds import refuse_unless_sampler
 from .origin import remember_run
-from .surroundings import prepare_probe
 from .values import prepare_values
 from .verdict import Verdict, judge_run
-
-# Default number of searches for a mode.
-SEARCHES = 16
 
 
 @check_arguments("infer.sample")
@@ -129,28 +119,6 @@ def _make_result(run: Run) -> tuple[Any, Verdict]:
         raise lost from error
 
 
-def refuse_unless_sampler(engine: Engine | None) -> None:
-    """Raise if an engine is not a sampler."""
-    refuse_unless_engine(engine)
-    if engine is not None and engine.result != "draws":
-        call = "maximize" if engine.result == "optimum" else "fit"
-        raise EngineError(
-            type(engine).__name__, "it is not a sampler", f"Call infer.{call}(model, ...)."
-        )
-
-
-def _refuse_other_engines(engine: Any, kind: type[Engine], call: str) -> None:
-    """Raise if an engine gives results of another kind than a call returns."""
-    refuse_unless_engine(engine)
-    if engine.result != kind.result:
-        name = kind.__name__
-        raise EngineError(
-            type(engine).__name__,
-            f"infer.{call} works only with {name}",
-            f"Give infer.{name}(...), or call infer.sample(model, ...) for draws of the posterior.",
-        )
-
-
 def _advance(run: Run, draws: int) -> Run:
     """Advance; after an interrupt, keep what every chain has."""
     try:
@@ -160,127 +128,3 @@ def _advance(run: Run, draws: int) -> Run:
             raise
         warn(f"interrupted: {run.fewest()} of {draws} draws per chain are returned", UserWarning)
         return run
-
-
-@overload
-def maximize(
-    model: Model, engine: MAP | None = ..., *,
-    starts: int | Starts = ..., key: int | Array = ..., threads: int | None = ...,
-) -> Optimum: ...  # fmt: skip
-@overload
-def maximize(
-    model: Sequence[Model], engine: MAP | None = ..., *,
-    starts: int | Starts = ..., key: int | Array = ..., threads: int | None = ...,
-) -> list[Optimum]: ...  # fmt: skip
-@check_arguments("infer.maximize")
-def maximize(
-    model: Model | Sequence[Model],
-    engine: MAP | None = None,
-    *,
-    starts: int | Starts = SEARCHES,
-    key: int | Array = 0,
-    threads: int | None = None,
-) -> Optimum | list[Optimum]:
-    """Find the mode of the posterior, from several starts.
-
-    Args:
-        model: What a front end returned, or several of them that share a program; see `sample`.
-        engine: `MAP(space="constrained")` or `MAP(space="unconstrained")`; the modes differ.
-        starts: Number of starts, which are uniform, except that the first is at the values that
-            the model was made with, if it has them, as a tree does. Or where the searches start,
-            as in `sample`: one for given values, one for each item of a list, or 16 for "uniform"
-            and "prior".
-        key: A seed or a JAX key.
-        threads: Programs called at the same time on a CPU.
-
-    Returns:
-        The best optimum, with those of all starts; for several models a list of them.
-
-    Warns:
-        FitWarning: A problem with the mode, and what to do; kept as its `findings`. The search
-            did not converge, the log density seems to grow without bound or rises from where the
-            search ended, other places are equally high, or only one of several searches got there.
-
-    Raises:
-        EngineError: No space is given, or the engine does not search for modes.
-        ModelError, StartError: As `sample` does.
-    """
-    engine = MAP() if engine is None else engine
-    _refuse_other_engines(engine, MAP, "maximize")
-    count, how = _read_searches(model, engine, starts)
-    run = start(model, engine, chains=count, starts=how, key=key, threads=threads, progress=False)
-    # While XLA is still compiling the loop.
-    if "minibatch" not in run.density.offers:
-        prepare_probe(run.density)
-    found = read_optima(run.advance(1))
-    _warn([one.findings for one in found])
-    return found if are_several(model) else found[0]
-
-
-def _read_searches(model: Any, engine: MAP, starts: Any) -> tuple[int, Any]:
-    """Return the number of searches, and where each one starts."""
-    density = make_family(model, jacobian=engine.needs.jacobian).member(0)
-    if is_whole(starts) or isinstance(starts, bool | float):
-        count = as_whole("starts", starts, 1)
-        own = {site.name for site in density.latent} <= density.model.initial_values().keys()
-        return count, ["initial", *["uniform"] * (count - 1)] if own else "uniform"
-    starts = read_starts(starts)
-    several = isinstance(starts, list) and are_several(model)
-    return count_chains(density, starts[0] if several and starts else starts) or SEARCHES, starts
-
-
-def _warn(findings: Sequence[Sequence[str]]) -> None:
-    """Warn of the findings of each of several results."""
-    for index, own in enumerate(findings):
-        for finding in own:
-            which = f"models[{index}]: " if len(findings) > 1 else ""
-            warn(which + finding, FitWarning)
-
-
-@overload
-def fit(
-    model: Model, engine: ADVI | None = ..., *, starts: Starts = ..., epochs: int | None = ...,
-    key: int | Array = ..., progress: bool | None = ...,
-) -> Approximation: ...  # fmt: skip
-@overload
-def fit(
-    model: Sequence[Model], engine: ADVI | None = ..., *, starts: Starts = ...,
-    epochs: int | None = ..., key: int | Array = ..., progress: bool | None = ...,
-) -> list[Approximation]: ...  # fmt: skip
-@check_arguments("infer.fit")
-def fit(
-    model: Model | Sequence[Model],
-    engine: ADVI | None = None,
-    *,
-    starts: Starts = "uniform",
-    epochs: int | None = None,
-    key: int | Array = 0,
-    progress: bool | None = None,
-) -> Approximation | list[Approximation]:
-    """Fit an approximation of the posterior.
-
-    Args:
-        model: What a front end returned, or several of them that share a program; see `sample`.
-        engine: By default `ADVI("mean_field")`.
-        starts: Where the mean starts; as in `sample`.
-        epochs: Maximum number of epochs, of 50 steps each.
-        key: A seed or a JAX key.
-        progress: Whether to show a bar.
-
-    Returns:
-        The approximation, whose `converged` says whether the stopping rule was met; for several
-        models a list of them.
-
-    Warns:
-        FitWarning: The fit did not converge, or its `khat` is above 0.7; and what to do. Kept as
-            its `findings`.
-    """
-    engine = ADVI() if engine is None else engine
-    _refuse_other_engines(engine, ADVI, "fit")
-    epochs = None if epochs is None else as_whole("epochs", epochs, 0)
-    run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)
-    # While XLA is still compiling the loop.
-    prepare_findings(run.density)
-    found = read_approximations(run)
-    _warn([one.findings for one in found])
-    return found if are_several(model) else found[0]

@@ -1,0 +1,66 @@
+"""`fit`: from a model to an approximation of its posterior."""
+
+from collections.abc import Sequence
+from typing import overload
+
+from jaxtyping import Array
+
+from ..calls import check_arguments
+from ..counts import as_whole
+from ..density.chain_starts import Starts
+from ..engines.advi import ADVI
+from ..errors import warn_of_findings
+from ..models.inputs.stacked import are_several
+from ..models.model import Model
+from ..run.start import start
+from .approximation import Approximation, prepare_findings, read_approximations
+from .kinds import refuse_other_engines
+
+
+@overload
+def fit(
+    model: Model, engine: ADVI | None = ..., *, starts: Starts = ..., epochs: int | None = ...,
+    key: int | Array = ..., progress: bool | None = ...,
+) -> Approximation: ...  # fmt: skip
+@overload
+def fit(
+    model: Sequence[Model], engine: ADVI | None = ..., *, starts: Starts = ...,
+    epochs: int | None = ..., key: int | Array = ..., progress: bool | None = ...,
+) -> list[Approximation]: ...  # fmt: skip
+@check_arguments("infer.fit")
+def fit(
+    model: Model | Sequence[Model],
+    engine: ADVI | None = None,
+    *,
+    starts: Starts = "uniform",
+    epochs: int | None = None,
+    key: int | Array = 0,
+    progress: bool | None = None,
+) -> Approximation | list[Approximation]:
+    """Fit an approximation of the posterior.
+
+    Args:
+        model: What a front end returned, or several of them that share a program; see `sample`.
+        engine: By default `ADVI("mean_field")`.
+        starts: Where the mean starts; as in `sample`.
+        epochs: Maximum number of epochs, of 50 steps each.
+        key: A seed or a JAX key.
+        progress: Whether to show a bar.
+
+    Returns:
+        The approximation, whose `converged` says whether the stopping rule was met; for several
+        models a list of them.
+
+    Warns:
+        FitWarning: The fit did not converge, or its `khat` is above 0.7; and what to do. Kept as
+            its `findings`.
+    """
+    engine = ADVI() if engine is None else engine
+    refuse_other_engines(engine, ADVI, "fit")
+    epochs = None if epochs is None else as_whole("epochs", epochs, 0)
+    run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)
+    # While XLA is still compiling the loop.
+    prepare_findings(run.density)
+    found = read_approximations(run)
+    warn_of_findings([one.findings for one in found])
+    return found if are_several(model) else found[0]

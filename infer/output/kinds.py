@@ -1,0 +1,29 @@
+"""Which kind of result a call returns, and that its engine gives results of that kind."""
+
+from typing import Any
+
+from ..engines.base import Engine
+from ..errors import EngineError
+from ..run.refusals import refuse_unless_engine
+
+
+def refuse_unless_sampler(engine: Engine | None) -> None:
+    """Raise if an engine is not a sampler."""
+    refuse_unless_engine(engine)
+    if engine is not None and engine.result != "draws":
+        call = "maximize" if engine.result == "optimum" else "fit"
+        raise EngineError(
+            type(engine).__name__, "it is not a sampler", f"Call infer.{call}(model, ...)."
+        )
+
+
+def refuse_other_engines(engine: Any, kind: type[Engine], call: str) -> None:
+    """Raise if an engine gives results of another kind than a call returns."""
+    refuse_unless_engine(engine)
+    if engine.result != kind.result:
+        name = kind.__name__
+        raise EngineError(
+            type(engine).__name__,
+            f"infer.{call} works only with {name}",
+            f"Give infer.{name}(...), or call infer.sample(model, ...) for draws of the posterior.",
+        )

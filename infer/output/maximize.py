@@ -1,0 +1,89 @@
+"""`maximize`: from a model to the mode of its posterior."""
+
+from collections.abc import Sequence
+from typing import Any, overload
+
+from jaxtyping import Array
+
+from ..calls import check_arguments
+from ..counts import as_whole, is_whole
+from ..density.chain_starts import Starts, count_chains, read_starts
+from ..density.family import make_family
+from ..engines.map import MAP
+from ..errors import warn_of_findings
+from ..models.inputs.stacked import are_several
+from ..models.model import Model
+from ..run.start import start
+from .kinds import refuse_other_engines
+from .optimum import Optimum, read_optima
+from .surroundings import prepare_probe
+
+# Default number of searches for a mode.
+SEARCHES = 16
+
+
+@overload
+def maximize(
+    model: Model, engine: MAP | None = ..., *,
+    starts: int | Starts = ..., key: int | Array = ..., threads: int | None = ...,
+) -> Optimum: ...  # fmt: skip
+@overload
+def maximize(
+    model: Sequence[Model], engine: MAP | None = ..., *,
+    starts: int | Starts = ..., key: int | Array = ..., threads: int | None = ...,
+) -> list[Optimum]: ...  # fmt: skip
+@check_arguments("infer.maximize")
+def maximize(
+    model: Model | Sequence[Model],
+    engine: MAP | None = None,
+    *,
+    starts: int | Starts = SEARCHES,
+    key: int | Array = 0,
+    threads: int | None = None,
+) -> Optimum | list[Optimum]:
+    """Find the mode of the posterior, from several starts.
+
+    Args:
+        model: What a front end returned, or several of them that share a program; see `sample`.
+        engine: `MAP(space="constrained")` or `MAP(space="unconstrained")`; the modes differ.
+        starts: Number of starts, which are uniform, except that the first is at the values that
+            the model was made with, if it has them, as a tree does. Or where the searches start,
+            as in `sample`: one for given values, one for each item of a list, or 16 for "uniform"
+            and "prior".
+        key: A seed or a JAX key.
+        threads: Programs called at the same time on a CPU.
+
+    Returns:
+        The best optimum, with those of all starts; for several models a list of them.
+
+    Warns:
+        FitWarning: A problem with the mode, and what to do; kept as its `findings`. The search
+            did not converge, the log density seems to grow without bound or rises from where the
+            search ended, other places are equally high, or only one of several searches got there.
+
+    Raises:
+        EngineError: No space is given, or the engine does not search for modes.
+        ModelError, StartError: As `sample` does.
+    """
+    engine = MAP() if engine is None else engine
+    refuse_other_engines(engine, MAP, "maximize")
+    count, how = _read_searches(model, engine, starts)
+    run = start(model, engine, chains=count, starts=how, key=key, threads=threads, progress=False)
+    # While XLA is still compiling the loop.
+    if "minibatch" not in run.density.offers:
+        prepare_probe(run.density)
+    found = read_optima(run.advance(1))
+    warn_of_findings([one.findings for one in found])
+    return found if are_several(model) else found[0]
+
+
+def _read_searches(model: Any, engine: MAP, starts: Any) -> tuple[int, Any]:
+    """Return the number of searches, and where each one starts."""
+    density = make_family(model, jacobian=engine.needs.jacobian).member(0)
+    if is_whole(starts) or isinstance(starts, bool | float):
+        count = as_whole("starts", starts, 1)
+        own = {site.name for site in density.latent} <= density.model.initial_values().keys()
+        return count, ["initial", *["uniform"] * (count - 1)] if own else "uniform"
+    starts = read_starts(starts)
+    several = isinstance(starts, list) and are_several(model)
+    return count_chains(density, starts[0] if several and starts else starts) or SEARCHES, starts
