@@ -42,8 +42,9 @@ class Approximation:
         density: The log density it approximates.
         normal: Mean and scale, averaged over 50 epochs after the fit has settled.
         family: "mean_field" or "full_rank".
-        losses: Minus the ELBO of each of the last epochs, in nats; NaN if the density has no
-            value.
+        losses: Minus the mean ELBO of the steps of each of the last epochs, in nats; NaN if the
+            density has no value. Normals of single steps are noisier than `normal`, and their ELBO
+            is lower.
         initial_elbo: ELBO of the first step, in nats; NaN if unknown.
         converged: Whether the stopping rule was met, and the ELBO is finite and does not end below
             `initial_elbo`.
@@ -60,8 +61,22 @@ class Approximation:
 
     @property
     def elbo(self) -> float:
-        """Evidence lower bound in nats, over the last epochs."""
-        return -float(self.losses.mean())
+        """Evidence lower bound of `normal` in nats, the mean of log p - log q over 2000 draws.
+
+        It is minus infinity if the log density is so at one of the draws, and NaN if the density
+        has no value. With a minibatch it is the mean over the last epochs, which is lower, since
+        2000 draws would evaluate all rows 2000 times.
+        """
+        return float(self._elbo_terms.mean())
+
+    @property
+    def elbo_se(self) -> float:
+        """Monte Carlo standard error of `elbo` in nats.
+
+        With a minibatch it takes the last epochs for independent, and does not include their bias.
+        """
+        terms = self._elbo_terms
+        return float(terms.std() / np.sqrt(terms.size)) if np.isfinite(terms).all() else np.nan
 
     def sample(self, draws: int = 1000, key: int | Array = 0) -> Any:
         """Draw from the approximation, as ArviZ data of one chain."""
@@ -105,14 +120,25 @@ class Approximation:
         """
         if not self.density.has_value:
             return float("nan")
+        log_ratios, rounding = self._log_ratios
+        return float("nan") if rounding > LARGEST_ROUNDING else pareto_k(log_ratios)
+
+    @cached_property
+    def _log_ratios(self) -> tuple[np.ndarray, float]:
+        """Compute log p - log q at 2000 draws, and the median rounding error of log p, in nats."""
         positions = self.positions(TRUST_DRAWS, key=1)
         made, _ = compile_program(_log_densities, (), (self.density, positions), "fast_compile")
         assert isinstance(made, Program)
         log_densities = np.asarray(made.call(self.density, positions))
         rounding = np.finfo(log_densities.dtype).eps * np.abs(log_densities)
-        if np.nanmedian(np.where(np.isfinite(rounding), rounding, np.nan)) > LARGEST_ROUNDING:
-            return float("nan")
-        return pareto_k(log_densities.astype(np.float64) - self.log_prob(positions))
+        log_ratios = log_densities.astype(np.float64) - self.log_prob(positions)
+        finite = rounding[np.isfinite(rounding)]
+        return log_ratios, float(np.median(finite)) if finite.size else 0.0
+
+    @property
+    def _elbo_terms(self) -> np.ndarray:
+        """Numbers whose mean is `elbo`."""
+        return self._log_ratios[0] if is_affordable(self.density) else -self.losses
 
     @cached_property
     def findings(self) -> tuple[str, ...]:
@@ -121,8 +147,10 @@ class Approximation:
         With a minibatch `khat` is not computed, since it would evaluate all rows 2000 times.
         """
         found = () if self.converged else (self._why_not_converged(),)
-        if not self.density.has_value or "minibatch" in self.density.offers:
+        if not is_affordable(self.density):
             return found
+        if self.converged and not np.isfinite(self.elbo):
+            found = (self._why_not_finite(),)
         return found if self.khat <= LARGEST_KHAT else (*found, self._why_not_trusted())
 
     def __repr__(self) -> str:
@@ -144,20 +172,29 @@ class Approximation:
         ]
 
     def _why_not_converged(self) -> str:
-        if self.density.has_value and not np.isfinite(self.elbo):
+        ended = -self.losses.mean()
+        if self.density.has_value and not np.isfinite(ended):
             return (
                 "the ELBO is not finite, so the fit reached a region where the log density is not "
                 "finite. Give other starts=, or look at infer.check(model)."
             )
-        if self.elbo < self.initial_elbo:
+        if ended < self.initial_elbo:
             return (
-                f"the ELBO ended at {self.elbo:.4g} nats, below the initial "
+                f"the ELBO ended at {ended:.4g} nats, below the initial "
                 f"{self.initial_elbo:.4g}, so the fit has diverged. Give a smaller learning_rate, "
                 "or more draws per step (batch=)."
             )
         return (
             "the fit did not settle: its parameters were still changing at the last epoch. "
             "Give more epochs=, or a larger tolerance if this is accurate enough."
+        )
+
+    def _why_not_finite(self) -> str:
+        lost = np.count_nonzero(~np.isfinite(self._log_ratios[0]))
+        return (
+            f"the ELBO is {self.elbo:.4g}: the log density is not finite at {lost} of "
+            f"{TRUST_DRAWS} draws from the approximation. If values there are impossible, declare "
+            "the set of the possible ones as a constraint; otherwise look at infer.check(model)."
         )
 
     def _why_not_trusted(self) -> str:
@@ -179,9 +216,14 @@ class Approximation:
         )
 
 
+def is_affordable(density: LogDensity) -> bool:
+    """Return whether a fit evaluates the density at 2000 draws: it has a value and no minibatch."""
+    return density.has_value and "minibatch" not in density.offers
+
+
 def prepare_findings(density: LogDensity) -> None:
-    """Start to compile what `khat` will call, if it will be computed."""
-    if density.has_value and "minibatch" not in density.offers:
+    """Start to compile what `khat` and `elbo` call, if they will be computed."""
+    if is_affordable(density):
         dtype = jax.dtypes.canonicalize_dtype(float)
         prepare(
             _log_densities,
