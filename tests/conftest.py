@@ -1,11 +1,11 @@
 """Double precision everywhere, and shapes in signatures checked while tests run."""
 
+import gc
 import os
 from pathlib import Path
 
 import jax
 import jaxlib
-import jaxtyping
 
 from . import checked
 
@@ -29,7 +29,7 @@ if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
     jax.config.update("jax_compilation_cache_dir", str(folder))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-jaxtyping.install_import_hook(["bijectors", "infer"], f"{checked.__name__}.on_first_call")
+checked.install()
 
 
 def pytest_configure(config):
@@ -46,3 +46,10 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """Begin with the files that start processes of their own: they take longest."""
     items.sort(key=lambda item: "subprocess" not in vars(item.module))
+
+
+def pytest_collection_finish():
+    """Look for garbage less often: tracing makes millions of objects, and few cycles among them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)

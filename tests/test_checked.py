@@ -1,0 +1,18 @@
+"""Shapes in signatures are checked while tests run."""
+
+import jax.numpy as jnp
+import jaxtyping
+import pytest
+
+from infer.numerics.normal import Normal
+
+
+def test_a_field_of_the_wrong_shape_is_refused():
+    with pytest.raises(jaxtyping.TypeCheckError):
+        Normal(jnp.zeros((2, 2)), jnp.zeros(2))
+
+
+def test_an_argument_of_the_wrong_shape_is_refused():
+    normal = Normal(jnp.zeros(2), jnp.ones(2))
+    with pytest.raises(jaxtyping.TypeCheckError):
+        normal.forward(jnp.zeros((2, 2)))
