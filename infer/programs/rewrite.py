@@ -195,10 +195,11 @@ def _is_call(equation: JaxprEqn) -> bool:
 
 def _inner_programs(equation: JaxprEqn) -> list[Any]:
     name, params = equation.primitive.name, equation.params
-    if name == "custom_linear_solve":
-        return [params["jaxprs"].solve]
-    owns = (CALLS[name],) if _is_call(equation) else CONTROL.get(name, ())
-    return jax.tree.leaves([params[own] for own in owns])
+    if name in CALLS:
+        return [params[CALLS[name]]]
+    if name in CONTROL:
+        return jax.tree.leaves([params[own] for own in CONTROL[name]])
+    return [params["jaxprs"].solve] if name == "custom_linear_solve" else []
 
 
 def _sealed_equations(equation: JaxprEqn) -> Iterator[JaxprEqn]:
