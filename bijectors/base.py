@@ -179,7 +179,7 @@ class Bijector(eqx.Module):
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         """Shape of the unconstrained value of one member of shape `event_shape`."""
 
-    def entries(self, event_shape: Shape) -> list[Shape]:
+    def find_entries(self, event_shape: Shape) -> list[Shape]:
         """List, for each unconstrained number, the index of the entry it is named after.
 
         By default this is its index in the unconstrained value.

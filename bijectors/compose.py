@@ -35,10 +35,10 @@ class Chain(Bijector):
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return self.inner.unconstrained_shape(self.outer.unconstrained_shape(event_shape))
 
-    def entries(self, event_shape: Shape) -> list[Shape]:
+    def find_entries(self, event_shape: Shape) -> list[Shape]:
         between = self.outer.unconstrained_shape(event_shape)
-        names = self.inner.entries(between)
-        outer = dict(zip(np.ndindex(between), self.outer.entries(event_shape), strict=True))
+        names = self.inner.find_entries(between)
+        outer = dict(zip(np.ndindex(between), self.outer.find_entries(event_shape), strict=True))
         return [outer.get(name, name) for name in names]
 
     def image(self, y: Float[Array, "..."]) -> Image:
@@ -107,8 +107,8 @@ class Over(Bijector):
         rest = event_shape[len(self.batch_shape) :]
         return (*self.batch_shape, *self.each.unconstrained_shape(rest))
 
-    def entries(self, event_shape: Shape) -> list[Shape]:
-        each = self.each.entries(event_shape[len(self.batch_shape) :])
+    def find_entries(self, event_shape: Shape) -> list[Shape]:
+        each = self.each.find_entries(event_shape[len(self.batch_shape) :])
         return [(*batch, *entry) for batch in np.ndindex(self.batch_shape) for entry in each]
 
     def image(self, y: Float[Array, "..."]) -> Image:

@@ -71,7 +71,7 @@ def coordinate_labels(
 ) -> list[str]:
     """Name every unconstrained number of a value: "mu", "w[0]", "L[2,1]"."""
     bijector, shape = _find_bijector(constraint, shape, choice, rules)
-    entries = bijector.entries(shape)
+    entries = bijector.find_entries(shape)
     return [f"{name}[{','.join(map(str, entry))}]" if entry else name for entry in entries]
 
 

@@ -29,8 +29,8 @@ class Gram(MatrixBijector):
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return self.factor.unconstrained_shape(event_shape)
 
-    def entries(self, event_shape: Shape) -> list[Shape]:
-        return self.factor.entries(event_shape)
+    def find_entries(self, event_shape: Shape) -> list[Shape]:
+        return self.factor.find_entries(event_shape)
 
     def image(self, y: Float[Array, "n"]) -> Image:
         inner = self.factor.image(y)

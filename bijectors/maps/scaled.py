@@ -32,8 +32,8 @@ class ScaledRows(MatrixBijector):
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return (event_shape[0] + self.factor.unconstrained_shape(event_shape)[0],)
 
-    def entries(self, event_shape: Shape) -> list[Shape]:
-        return [(i, i) for i in range(event_shape[0])] + self.factor.entries(event_shape)
+    def find_entries(self, event_shape: Shape) -> list[Shape]:
+        return [(i, i) for i in range(event_shape[0])] + self.factor.find_entries(event_shape)
 
     def image(self, y: Float[Array, "n"]) -> Image:
         order = triangle_order(y.shape[0])
@@ -61,7 +61,7 @@ class ScaledUnitRows(MatrixBijector):
     def unconstrained_shape(self, event_shape: Shape) -> Shape:
         return (event_shape[0] * (event_shape[0] + 1) // 2,)
 
-    def entries(self, event_shape: Shape) -> list[Shape]:
+    def find_entries(self, event_shape: Shape) -> list[Shape]:
         return [(i, i) for i in range(event_shape[0])] + below_diagonal_entries(event_shape[0])
 
     def image(self, y: Float[Array, "n"]) -> Image:

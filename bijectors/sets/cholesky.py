@@ -91,7 +91,7 @@ class PositiveDiagonal(MatrixBijector):
         packed = read_triangle(jnp.tril(square, -1) + jnp.diag(own))
         return jnp.concatenate([packed, rest.reshape(-1)])
 
-    def entries(self, event_shape: Shape) -> list[Shape]:
+    def find_entries(self, event_shape: Shape) -> list[Shape]:
         square, rest = self._split(np.arange(math.prod(self.unconstrained_shape(event_shape))))
         columns = event_shape[1]
         below = [(columns + i // columns, i % columns) for i in range(rest.size)]

@@ -37,7 +37,7 @@ class FromBelowDiagonal(MatrixBijector):
         order = event_shape[0]
         return (order * (order - 1) // 2,)
 
-    def entries(self, event_shape: Shape) -> list[Shape]:
+    def find_entries(self, event_shape: Shape) -> list[Shape]:
         return below_diagonal_entries(event_shape[0])
 
 

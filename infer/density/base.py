@@ -14,7 +14,7 @@ from bijectors.joint import Joint
 
 from ..calls import check_arguments
 from ..errors import ModelError
-from ..models.abstract import abstract, entries
+from ..models.abstract import find_entries, run_abstractly
 from ..models.changes.view import describe_view
 from ..models.model import Model
 from ..models.protocol.account import Account
@@ -60,10 +60,10 @@ class LogDensity(Target):
     @property
     def offers(self) -> frozenset[str]:
         partly = {"minibatch"} if self.minibatches else set()
-        valued = {"gradient"} if self.unvalued else {"value", "gradient"}
+        whole = {"gradient"} if self.unvalued else {"value", "gradient"}
         parted = set() if self.unvalued or self.without_prior else {"parts"}
         normal = {"normal_prior"} if parted and not find_not_normal(self.latent) else set()
-        return frozenset(valued | partly | parted | normal)
+        return frozenset(whole | partly | parted | normal)
 
     @property
     def without_prior(self) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ class LogDensity(Target):
     @property
     def unvalued(self) -> tuple[str, ...]:
         """Names of the latent sites whose priors are known by their scores alone."""
-        return tuple(site.name for site in self.latent if not site.valued)
+        return tuple(site.name for site in self.latent if not site.has_value)
 
     def at(self, key: Array) -> "LogDensity":
         if not self.minibatches:
@@ -157,7 +157,7 @@ class LogDensity(Target):
 
     def unvalued_gradient(self, position: Vector) -> Vector:
         with naming_looping_term(self):
-            return jax.grad(lambda q: self._sum_terms(q, valued=False)[0])(position)
+            return jax.grad(lambda q: self._sum_terms(q, has_value=False)[0])(position)
 
     def components(self, position: Vector) -> Components:
         if not self.unvalued:
@@ -237,7 +237,7 @@ class LogDensity(Target):
 
     def labels(self) -> list[str]:
         """Name every coordinate of the vector: "mu", "theta[Choate]", "L[2,1]"."""
-        found, coords = entries(self.model), self.model.labels.coords
+        found, coords = find_entries(self.model), self.model.labels.coords
         return [label_coordinate(s, entry, coords) for s in self.latent for entry in found[s.name]]
 
     def _total(self, position: Vector) -> Scalar:
@@ -258,13 +258,13 @@ class LogDensity(Target):
 
     def _valued_part(self, position: Vector) -> Scalar:
         """Compute the log density of the terms that have a value."""
-        log_density, joint = self._sum_terms(position, valued=True)
+        log_density, joint = self._sum_terms(position, has_value=True)
         return log_density + joint.log_det + joint.auxiliary if self.jacobian else log_density
 
-    def _sum_terms(self, position: Vector, *, valued: bool) -> tuple[Scalar, Joint]:
+    def _sum_terms(self, position: Vector, *, has_value: bool) -> tuple[Scalar, Joint]:
         """Sum the terms that have a value, or those that have none."""
         account, joint = self.read(position)
-        account.terms = [term for term in account.terms if term.valued is valued]
+        account.terms = [term for term in account.terms if term.has_value is has_value]
         return account.log_density().astype(position.dtype), joint
 
     def read(self, position: Vector) -> tuple[Account, Joint]:
@@ -305,7 +305,7 @@ def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
     sites = survey(model)
     if jacobian:
         _refuse_without_log_det(sites)
-    density = LogDensity(model, sites, jacobian, abstract(model).minibatches)
+    density = LogDensity(model, sites, jacobian, run_abstractly(model).minibatches)
     if density.unvalued:
         _refuse_dependent_scores(density)
     return density

@@ -16,7 +16,7 @@ from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 from jax.lax import GatherScatterMode
 
 from ..errors import ModelError
-from ..models.abstract import abstract
+from ..models.abstract import run_abstractly
 from ..models.inputs.data import leaf_names
 from ..models.model import Model
 from ..programs.rewrite import CALLS
@@ -48,7 +48,7 @@ def check_indices(model: Model) -> int:
     Raises:
         ModelError: An index is out of range; the message names the data that hold it.
     """
-    return check_program(abstract(model).program, jax.tree.leaves(model), leaf_names(model))
+    return check_program(run_abstractly(model).program, jax.tree.leaves(model), leaf_names(model))
 
 
 def check_program(program: ClosedJaxpr, leaves: Sequence[Any], names: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ from ..models.inputs.names import join_names
 from ..models.readers import Values
 from ..numerics import threefry
 from ..numerics.keys import wrap_key
-from ..programs.native import Program, call_compiled, compile_program
+from ..programs.native import CompiledProgram, call_compiled, compile_program
 from ..programs.slices import call_in_slices
 from ..target import Components
 from .base import LogDensity
@@ -142,7 +142,7 @@ def _flatten_initial(density: LogDensity) -> np.ndarray:
         made, _ = compile_program(flatten_values, (), (density, values), "fast_compile")
     except BijectorError:
         return np.full(density.size, np.nan)
-    assert isinstance(made, Program)
+    assert isinstance(made, CompiledProgram)
     return np.asarray(made.call(density, values))
 
 
@@ -229,7 +229,7 @@ def _evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) -
     arguments = (family.shared, own, key, positions)
     with jax.threefry_partitionable(True):
         made, _ = compile_program(_evaluate_in_turn, (), arguments, "fast_compile")
-        assert isinstance(made, Program)
+        assert isinstance(made, CompiledProgram)
         return Points(positions, *map(np.asarray, made.call(*arguments)))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
 from ..errors import warn_of_model
-from ..models.abstract import abstract
+from ..models.abstract import run_abstractly
 from ..models.inputs.data import Data, leaf_names
 from ..models.inputs.labels import Labels
 from ..models.inputs.names import join_names
@@ -65,7 +65,7 @@ def _find_unused(model: ProgramSignature) -> tuple[list[str], list[str], list[st
     other sizes.
     """
     whole = model.outline()
-    dims = {dim for site in abstract(whole).sites for dim in site.dims if dim is not None}
+    dims = {dim for site in run_abstractly(whole).sites for dim in site.dims if dim is not None}
     coords = [name for name in whole.labels.coords if name not in dims]
     bare = replace(whole, changes=())
     data = _idle(whole) and _idle(bare)
@@ -75,7 +75,7 @@ def _find_unused(model: ProgramSignature) -> tuple[list[str], list[str], list[st
 
 def _idle(model: Model) -> list[str]:
     """List the arguments none of whose numbers reach a result of the model's program."""
-    jaxpr = abstract(model).program.jaxpr
+    jaxpr = run_abstractly(model).program.jaxpr
     used = find_used_inputs(jaxpr, [True] * len(jaxpr.outvars))
     numbers = [
         is_data and variable.aval.size > 0
@@ -153,8 +153,8 @@ def _is_same_without_coords(model: Model, dim: str) -> bool:
 def _has_same_program(model: Model, other: Model) -> bool:
     """Return whether the other model can run and has the same program."""
     try:
-        return _summarize_program(abstract(other).program) == _summarize_program(
-            abstract(model).program
+        return _summarize_program(run_abstractly(other).program) == _summarize_program(
+            run_abstractly(model).program
         )
     except Exception:  # noqa: BLE001 - any error of the user's function means a difference
         return False

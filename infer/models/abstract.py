@@ -12,7 +12,7 @@ from jaxtyping import Array
 from ..errors import ModelError
 from ..types import ProgramSignature, signature_of
 from .inputs.stacked import refuse_stacked
-from .origins import translating
+from .origins import translate_errors_of
 from .priors.from_tfp import TfpDistribution
 from .priors.prior import strip_axes
 from .protocol.account import Account
@@ -25,7 +25,7 @@ from .protocol.site import Declaration, Role, Site, Term
 from .protocol.surveyor import Surveyor
 
 
-class Abstract(NamedTuple):
+class AbstractRun(NamedTuple):
     """What one abstract run of a model found.
 
     Attributes:
@@ -40,32 +40,32 @@ class Abstract(NamedTuple):
     program: ClosedJaxpr
 
 
-def abstract(model: Runnable) -> Abstract:
+def run_abstractly(model: Runnable) -> AbstractRun:
     """Run a model abstractly, once for all models that differ only in their numbers."""
-    return _abstract(signature_of(model))
+    return _run_abstractly(signature_of(model))
 
 
 @lru_cache(maxsize=64)
-def _abstract(model: ProgramSignature) -> Abstract:
-    sites, surveyor, program = _surveyed(model.outline())
+def _run_abstractly(model: ProgramSignature) -> AbstractRun:
+    sites, surveyor, program = _survey(model.outline())
     refuse_clashes({site.name: site.dims or (None,) * len(site.shape) for site in sites})
-    return Abstract(sites, tuple(surveyor.minibatches.values()), program)
+    return AbstractRun(sites, tuple(surveyor.minibatches.values()), program)
 
 
 def sites_of(model: Runnable) -> tuple[Site, ...]:
     """Find the sites of a model that sees its data, which no program may use."""
-    return _surveyed(model, as_numbers=True)[0]
+    return _survey(model, as_numbers=True)[0]
 
 
 def latent_names(model: Runnable) -> list[str]:
     """List the names of the latent sites of a model, if it has any."""
     refuse_stacked(model)
-    return [site.name for site in abstract(model).sites if site.role == "latent"]
+    return [site.name for site in run_abstractly(model).sites if site.role == "latent"]
 
 
-def entries(model: Runnable) -> dict[str, list[tuple[int, ...]]]:
+def find_entries(model: Runnable) -> dict[str, list[tuple[int, ...]]]:
     """List, for each latent site, the entry that each number of the flat vector is named after."""
-    _, surveyor, _ = _surveyed(model)
+    _, surveyor, _ = _survey(model)
     return {name: find() for name, find in surveyor.entries.items()}
 
 
@@ -80,12 +80,12 @@ def account_of(model: Runnable, reader: Reader | None = None) -> Account:
         found.append(model.run(Surveyor(model.rules) if reader is None else reader))
         return jnp.zeros(())
 
-    with translating(model):
+    with translate_errors_of(model):
         jax.eval_shape(run)
     return found[0]
 
 
-def _surveyed(
+def _survey(
     model: Runnable, as_numbers: bool = False
 ) -> tuple[tuple[Site, ...], Surveyor, ClosedJaxpr]:
     """Run a model abstractly; with `as_numbers` its data stay numbers, not arguments."""
@@ -101,7 +101,7 @@ def _surveyed(
         _check_terms(account.terms)
         return account.log_density(), account.derived, account.observed
 
-    with translating(model):
+    with translate_errors_of(model):
         # Data that the function closes over stay numbers.
         run = partial(abstract_run, model) if as_numbers else abstract_run
         program = jax.make_jaxpr(run)(*given)
@@ -109,7 +109,7 @@ def _surveyed(
 
 
 def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
-    unvalued = {term.name for term in account.terms if not term.valued}
+    unvalued = {term.name for term in account.terms if not term.has_value}
     latent = [
         Site(
             d.name,

@@ -38,7 +38,9 @@ def _lines(site: Site) -> Iterator[str]:
     shape = f" {list(site.shape)}" if site.shape else ""
     yield f"{site.name}{shape}: in {site.constraint} by {site.bijector}"
     flat = "no prior, that is a flat one" if site.prior == "flat" else f"prior {site.prior}"
-    yield f"    {flat}, of the constrained value" + ("" if site.valued else ", known by its score")
+    yield f"    {flat}, of the constrained value" + (
+        "" if site.has_value else ", known by its score"
+    )
     if site.bijector != "Identity":
         yield (
             "    the map's log-determinant is in posteriors and in MAP(space='unconstrained'), "

@@ -12,7 +12,7 @@ from jaxtyping import Array
 from bijectors.base import Shape
 from bijectors.rule import Rules
 
-from .abstract import abstract, account_of, latent_names, sites_of
+from .abstract import account_of, latent_names, run_abstractly, sites_of
 from .changes.change import Change
 from .changes.condition import Condition
 from .changes.do import Do
@@ -56,7 +56,7 @@ class Model(eqx.Module):
         try:
             # The sites of a stacked model are those of each of its models.
             count = count_stacked(self)
-            sites = () if count else abstract(self).sites
+            sites = () if count else run_abstractly(self).sites
             return summarize(f"{count} x {name}" if count else name, sites, self.data_shapes())
         except Exception:  # noqa: BLE001 - a model that cannot run can still be shown
             return f"{name}(...)"

@@ -36,7 +36,7 @@ class _NamingReader(DelegatingReader):
         return image._replace(value=self._given.get(declaration.name, image.value))
 
 
-def translating(model: Runnable) -> AbstractContextManager[None]:
+def translate_errors_of(model: Runnable) -> AbstractContextManager[None]:
     """Translate what a run of a model inside the block raises; see `mistakes.translate_errors`."""
     return translate_errors(partial(_find_origins, model))
 

@@ -33,7 +33,7 @@ class PriorDraws(Reader):
                 "it has a constraint and no prior, so no prior draw exists",
                 'Use starts="uniform", or give starting values.',
             )
-        if not declaration.prior.valued:
+        if not declaration.prior.has_value:
             raise ModelError(
                 declaration.name,
                 "its prior is known by its score alone, so no prior draw exists",

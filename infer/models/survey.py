@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..errors import ModelError
-from .abstract import abstract
+from .abstract import run_abstractly
 from .inputs.stacked import MEND, refuse_stacked
 from .model import Model
 from .protocol.site import Site
@@ -39,7 +39,7 @@ def survey(model: Model) -> tuple[Site, ...]:
         ModelError: It is no model, has no latent site, or a term is not a real number.
     """
     refuse_unless_model(model)
-    sites = abstract(model).sites
+    sites = run_abstractly(model).sites
     if not any(site.role == "latent" for site in sites):
         _raise_nothing_to_infer([site.name for site in sites if site.role == "frozen"])
     return sites

@@ -16,7 +16,7 @@ from ..engines.base import Draws
 from ..models.html import html_table, rounded
 from ..numerics.keys import make_key
 from ..numerics.normal import Normal, unpack
-from ..programs.native import Program, compile_program, prepare
+from ..programs.native import CompiledProgram, compile_program, prepare
 from ..run.run import Run
 from .arviz import describe_run, make_arviz
 from .values import constrain_all
@@ -89,7 +89,7 @@ class Approximation:
         """Draw flat unconstrained vectors, shape (draws, size)."""
         draws, root = as_whole("draws", draws, 1), make_key(key)
         made, _ = compile_program(_draw, (draws,), (self.normal, root), "fast_compile")
-        assert isinstance(made, Program)
+        assert isinstance(made, CompiledProgram)
         return np.asarray(made.call(self.normal, root))
 
     def log_prob(self, positions: np.ndarray) -> np.ndarray:
@@ -128,7 +128,7 @@ class Approximation:
         """Compute log p - log q at 2000 draws, and the median rounding error of log p, in nats."""
         positions = self.positions(TRUST_DRAWS, key=1)
         made, _ = compile_program(_log_densities, (), (self.density, positions), "fast_compile")
-        assert isinstance(made, Program)
+        assert isinstance(made, CompiledProgram)
         log_densities = np.asarray(made.call(self.density, positions))
         rounding = np.finfo(log_densities.dtype).eps * np.abs(log_densities)
         log_ratios = log_densities.astype(np.float64) - self.log_prob(positions)

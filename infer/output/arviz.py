@@ -127,7 +127,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "warmup_gradients": run.warmup.gradients,
         "relocated_chains": ", ".join(map(str, run.warmup.relocated)),
         "chains_per_program": run.plan.width,
-        "native_loop": int(run.plan.native),
+        "native_loop": int(run.plan.is_native),
         "why_not_native": run.why_not_native or "",
         "rewritten_for_native": ", ".join(run.rewritten),
         "sampling_time": run.timing.sampling,

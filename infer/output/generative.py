@@ -65,7 +65,7 @@ def _refuse_undrawn(name: str, prior: Any) -> None:
             "this site has a constraint but no prior, so it cannot be drawn",
             "Give it a prior.",
         )
-    if not prior.valued:
+    if not prior.has_value:
         raise generative_error(
             name,
             "the prior of this site is known by its score alone, so it cannot be drawn",

@@ -15,7 +15,7 @@ from ..errors import ModelError
 from ..models.inputs.data import leaf_names
 from ..models.inputs.stacked import are_several, models_in
 from ..models.model import Model
-from ..models.origins import translating
+from ..models.origins import translate_errors_of
 from ..models.protocol.account import Account
 from ..models.protocol.clashes import refuse_clashes
 from ..models.protocol.layout import refuse_repeated
@@ -222,7 +222,7 @@ def _run_abstractly(model: Model, values: Arrays, root: np.ndarray) -> tuple[Acc
         return draw
 
     first = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in values.items()}
-    with translating(model):
+    with translate_errors_of(model):
         program = jax.make_jaxpr(abstract_run)(model, first, root)
     others = len(program.in_avals) - len(leaves := jax.tree.leaves(model))
     check_program(program, [*leaves, *[None] * others], [*leaf_names(model), *[""] * others])

@@ -13,7 +13,7 @@ from jaxtyping import Array
 from ..calls import check_arguments
 from ..density.base import LogDensity
 from ..engines.base import Engine
-from ..programs.native import Program, Refusal, compile_program
+from ..programs.native import CompiledProgram, Refusal, compile_program
 from ..run.run import Run
 from ..types import Vector
 from .origin import find_run
@@ -142,7 +142,7 @@ def _time_gradient(run: Run, position: np.ndarray) -> float:
         made, _ = compile_program(_repeat_gradient, (), arguments, run.plan.form)
         if isinstance(made, Refusal):
             made, _ = compile_program(_repeat_gradient, (), arguments, "kernels")
-        assert isinstance(made, Program)
+        assert isinstance(made, CompiledProgram)
         jax.block_until_ready(made.call(*arguments))
         began = time.perf_counter()
         jax.block_until_ready(made.call(*arguments))

@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from ..density.base import LogDensity
 from ..models.inputs.names import join_names
-from ..programs.native import Program, compile_program, prepare
+from ..programs.native import CompiledProgram, compile_program, prepare
 from ..programs.slices import call_in_slices
 
 # Points evaluated by one call of the program.
@@ -63,7 +63,7 @@ class Probe(NamedTuple):
 
         def call(rows: np.ndarray) -> tuple[Array, Array]:
             made, _ = compile_program(_evaluate_in_turn, (), (self.density, rows), "fast_compile")
-            assert isinstance(made, Program)
+            assert isinstance(made, CompiledProgram)
             return made.call(self.density, rows)
 
         with np.errstate(over="ignore"):

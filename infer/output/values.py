@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..density.base import LogDensity
-from ..programs.native import Program, compile_program, prepare
+from ..programs.native import CompiledProgram, compile_program, prepare
 from ..programs.slices import call_in_slices, choose_rows
 
 
@@ -29,7 +29,7 @@ def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.nd
     rows = choose_rows(size)
     blank = np.zeros((rows, size), flat.dtype)
     made, _ = compile_program(_constrain, (), (density, blank), "kernels")
-    assert isinstance(made, Program)
+    assert isinstance(made, CompiledProgram)
     names = [site.name for site in density.sites if site.role in ("latent", "derived")]
 
     def call(own: np.ndarray) -> list[Array]:
@@ -48,7 +48,7 @@ def _constrain(density: LogDensity, positions: Array) -> dict[str, Array]:
 def compute_observed(density: LogDensity) -> dict[str, np.ndarray]:
     """Return the observed data of a model, by name, on the host."""
     made, _ = compile_program(_observe, (), (density,), "kernels")
-    assert isinstance(made, Program)
+    assert isinstance(made, CompiledProgram)
     return {name: np.asarray(a) for name, a in made.call(density).items()}
 
 

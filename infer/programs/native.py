@@ -16,7 +16,7 @@ from ..types import signature_of
 from .by_name import explain_refusal, name_errors
 from .forked import refuse_if_forked
 from .garbage import pause_collection
-from .rewrite import Survey, count_work, rewrite_as_loops, split_batches, survey
+from .rewrite import Analysis, analyze, count_work, rewrite_as_loops, split_batches
 
 # How a program is compiled: as one native function, on a CPU; kernel by kernel, as XLA does; or,
 # for rarely called programs, with the fastest compile.
@@ -39,22 +39,22 @@ FAST_COMPILE_WORK = 2**24
 TRANSFORM_OPTIONS: dict[str, Any] = {"xla_cpu_multi_thread_eigen": False}
 
 
-class Program(NamedTuple):
+class CompiledProgram(NamedTuple):
     """A compiled function, and how it was compiled.
 
     Attributes:
         call: The compiled function.
-        native: Whether it is one native function.
+        is_native: Whether it is one native function.
         rewritten: Names of the primitives that were rewritten for the native form.
-        lapack: Whether it calls LAPACK, or would without rewriting.
+        has_lapack_calls: Whether it calls LAPACK, or would without rewriting.
         trace_s: Seconds spent tracing and lowering.
         compile_s: Seconds spent waiting for XLA.
     """
 
     call: Callable[..., Any]
-    native: bool
+    is_native: bool
     rewritten: tuple[str, ...]
-    lapack: bool
+    has_lapack_calls: bool
     trace_s: float
     compile_s: float
 
@@ -64,14 +64,14 @@ class Refusal(NamedTuple):
 
     Attributes:
         reason: In plain words.
-        lapack: Whether the program calls LAPACK.
+        has_lapack_calls: Whether the program calls LAPACK.
     """
 
     reason: str
-    lapack: bool
+    has_lapack_calls: bool
 
 
-Made = Program | Refusal
+Made = CompiledProgram | Refusal
 
 _kept: OrderedDict[Hashable, Made | Future[Made]] = OrderedDict()
 
@@ -101,7 +101,7 @@ def prepare(
 def compile_program(
     function: Callable[..., Any], static: tuple[Hashable, ...], arguments: tuple[Any, ...],
     form: Form,
-) -> tuple[Program | Refusal, bool]:  # fmt: skip
+) -> tuple[CompiledProgram | Refusal, bool]:  # fmt: skip
     """Compile `function(*static, *arguments)`, or return the program compiled before.
 
     Args:
@@ -135,7 +135,7 @@ def call_compiled(
         static: Leading arguments that it is compiled for.
     """
     made, _ = compile_program(function, static, arguments, "kernels")
-    assert isinstance(made, Program)
+    assert isinstance(made, CompiledProgram)
     return made.call(*arguments)
 
 
@@ -151,7 +151,7 @@ def _wait_for(finish: Callable[[], Made]) -> Made:
     began = time.perf_counter()
     made = finish()
     seconds = time.perf_counter() - began
-    return made._replace(compile_s=seconds) if isinstance(made, Program) else made
+    return made._replace(compile_s=seconds) if isinstance(made, CompiledProgram) else made
 
 
 def _key(
@@ -170,10 +170,10 @@ def _trace(
     # Random bits must not depend on the user's setting of this option.
     with jax.threefry_partitionable(True), name_errors():
         program = jax.jit(function).trace(*arguments)
-        found = survey(program.jaxpr)
+        found = analyze(program.jaxpr)
         if form == "native" and found.missing:
             why = f"no native form of {', '.join(found.missing)}"
-            return lambda: Refusal(why, found.lapack)
+            return lambda: Refusal(why, found.has_lapack_calls)
         native = form == "native" or form == "fast_compile" and _is_cheap(program, found)
         if native:
             lowered = _mark_as_native(program).lower(*arguments)
@@ -181,10 +181,12 @@ def _trace(
             lowered = _lower_as_kernels(program, found, arguments)
     seconds = time.perf_counter() - began
 
-    def compile_kernels() -> Program:
+    def compile_kernels() -> CompiledProgram:
         own = _lower_as_kernels(program, found, arguments) if native else lowered
         options = TRANSFORM_OPTIONS if found.has_transforms and _on_cpu() else None
-        return Program(own.compile(options), False, (), found.lapack, seconds, 0.0)
+        return CompiledProgram(
+            own.compile(options), False, (), found.has_lapack_calls, seconds, 0.0
+        )
 
     def compile_form() -> Made:
         if not native:
@@ -192,14 +194,14 @@ def _trace(
         try:
             call = _compile_native(lowered, form)
         except jax.errors.JaxRuntimeError as error:
-            refusal = Refusal(explain_refusal(error), found.lapack)
+            refusal = Refusal(explain_refusal(error), found.has_lapack_calls)
             return refusal if form == "native" else compile_kernels()
-        return Program(call, True, found.rewritten, found.lapack, seconds, 0.0)
+        return CompiledProgram(call, True, found.rewritten, found.has_lapack_calls, seconds, 0.0)
 
     return compile_form
 
 
-def _is_cheap(program: jax.stages.Traced, found: Survey) -> bool:
+def _is_cheap(program: jax.stages.Traced, found: Analysis) -> bool:
     """Return whether a program does so little work that a fast compile pays off."""
     return _on_cpu() and not found.missing and count_work(program.jaxpr) <= FAST_COMPILE_WORK
 
@@ -209,7 +211,7 @@ def _on_cpu() -> bool:
 
 
 def _lower_as_kernels(
-    program: jax.stages.Traced, found: Survey, arguments: tuple[Any, ...]
+    program: jax.stages.Traced, found: Analysis, arguments: tuple[Any, ...]
 ) -> jax.stages.Lowered:
     """Lower a program as traced, unless it might deadlock on XLA's threads."""
     if found.has_large_batches and _on_cpu():

@@ -53,13 +53,13 @@ Loop = Callable[..., Any] | None
 Rewrite = Callable[[JaxprEqn], Loop]
 
 
-class Survey(NamedTuple):
+class Analysis(NamedTuple):
     """What determines whether a traced program has a native form.
 
     Attributes:
         rewritten: Names of the primitives that become loops.
         missing: Names of the primitives that have no native form and are not rewritten.
-        lapack: Whether the original program calls LAPACK.
+        has_lapack_calls: Whether the original program calls LAPACK.
         has_large_batches: Whether it has batches of matrices that jaxlib distributes over XLA's
             threads, and waits for.
         has_transforms: Whether it has Fourier transforms, which XLA may distribute likewise.
@@ -67,12 +67,12 @@ class Survey(NamedTuple):
 
     rewritten: tuple[str, ...]
     missing: tuple[str, ...]
-    lapack: bool
+    has_lapack_calls: bool
     has_large_batches: bool
     has_transforms: bool
 
 
-def survey(program: Any) -> Survey:
+def analyze(program: Any) -> Analysis:
     """Find which primitives of a jaxpr must be rewritten, and which prevent a native form."""
     loops, others, has_large_batches = set(), set(), False
     for equation in _equations(program):
@@ -80,9 +80,13 @@ def survey(program: Any) -> Survey:
         others |= {sealed.primitive.name for sealed in _sealed_equations(equation)}
         has_large_batches = has_large_batches or split_batch(equation) is not None
     missing = others & (LAPACK.keys() | NEITHER_NATIVE)
-    lapack = bool((loops | others) & LAPACK.keys())
-    return Survey(
-        tuple(sorted(loops)), tuple(sorted(missing)), lapack, has_large_batches, "fft" in others
+    has_lapack_calls = bool((loops | others) & LAPACK.keys())
+    return Analysis(
+        tuple(sorted(loops)),
+        tuple(sorted(missing)),
+        has_lapack_calls,
+        has_large_batches,
+        has_transforms="fft" in others,
     )
 
 

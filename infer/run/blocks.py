@@ -7,7 +7,7 @@ import numpy as np
 
 from ..density.family import Family, without_leaves
 from ..engines.base import Engine
-from ..programs.native import Program, Refusal, compile_program, prepare
+from ..programs.native import CompiledProgram, Refusal, compile_program, prepare
 from .collect import Group
 from .devices import Plan
 from .loop import RecordFormat, TargetAndTuning, find_record_format, run_block
@@ -33,7 +33,7 @@ def prepare_loop(engine: Engine, family: Family, warmup: Warmup, plan: Plan) -> 
 
 def compile_loop(
     engine: Engine, family: Family, warmup: Warmup, plan: Plan
-) -> tuple[Program | Refusal, bool]:
+) -> tuple[CompiledProgram | Refusal, bool]:
     """Compile the loop, or find it among the programs compiled before; see `program`."""
     return compile_program(run_block, *_signature(engine, family, warmup), plan.form)
 

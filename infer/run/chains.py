@@ -11,7 +11,7 @@ from ..density.family import Family
 from ..density.start import Points
 from ..engines.base import Engine, Tuning
 from ..errors import RunError
-from ..programs.native import Program, compile_program, prepare
+from ..programs.native import CompiledProgram, compile_program, prepare
 from ..target import Components
 from ..types import ProgramSignature, signature_of
 from .collect import Group, regroup
@@ -44,7 +44,7 @@ def make_tuning(engine: Engine, family: Family, points: Points, learned: Tuning 
 def make_states(engine: Engine, points: Points) -> Packed:
     """Make the state of every chain, packed, along a leading axis."""
     made, _ = compile_program(_init, (engine,), tuple(points), "fast_compile")
-    assert isinstance(made, Program)
+    assert isinstance(made, CompiledProgram)
     return jax.tree.map(np.asarray, made.call(*points))
 
 

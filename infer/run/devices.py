@@ -17,17 +17,17 @@ class Plan(NamedTuple):
         width: Chains in one program; it affects the last bits of draws, so it never depends on
             the number of devices or threads.
         threads: Programs called at the same time; does not affect draws.
-        native: Whether to compile each program as one native CPU function.
+        is_native: Whether to compile each program as one native CPU function.
     """
 
     width: int
     threads: int
-    native: bool
+    is_native: bool
 
     @property
     def form(self) -> Form:
         """The form in which each program is compiled."""
-        return "native" if self.native else "kernels"
+        return "native" if self.is_native else "kernels"
 
 
 def plan(chains: int, width: int | None, threads: int | None) -> Plan:
@@ -49,7 +49,7 @@ def plan(chains: int, width: int | None, threads: int | None) -> Plan:
             "Choose a divisor of the number of chains.",
         )
     threads = (_count_cores() if on_cpu else 1) if threads is None else threads
-    return Plan(width, min(threads, chains // width), native=on_cpu and width == 1)
+    return Plan(width, min(threads, chains // width), is_native=on_cpu and width == 1)
 
 
 def plan_population(chains: int, count: int, width: int | None, threads: int | None) -> Plan:
@@ -74,7 +74,7 @@ def plan_population(chains: int, count: int, width: int | None, threads: int | N
     threads = (
         (_count_cores() if jax.default_backend() == "cpu" else 1) if threads is None else threads
     )
-    return Plan(chains, min(threads, count), native=False)
+    return Plan(chains, min(threads, count), is_native=False)
 
 
 def _check_positive(**numbers: int | None) -> list[int | None]:
@@ -82,15 +82,15 @@ def _check_positive(**numbers: int | None) -> list[int | None]:
     return [n if n is None else as_whole(name, n, 1, mend=mend) for name, n in numbers.items()]
 
 
-def plan_without_native(chains: int, before: Plan, lapack: bool) -> Plan:
+def plan_without_native(chains: int, before: Plan, has_lapack_calls: bool) -> Plan:
     """Plan again if there is no native form: batch chains, so that they share each kernel.
 
     Chains that call LAPACK gain nothing from a batch, which calls it for one after the other.
     """
-    wide = 1 if lapack else max(2, chains // 8)
+    wide = 1 if has_lapack_calls else max(2, chains // 8)
     width = max(w for w in range(1, wide + 1) if chains % w == 0)
     threads = max(1, min(_count_cores(), before.threads, chains // width))
-    return Plan(width, threads, native=False)
+    return Plan(width, threads, is_native=False)
 
 
 def _count_cores() -> int:

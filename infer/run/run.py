@@ -18,7 +18,7 @@ from ..density.start import Evaluate
 from ..engines.base import Draws, Engine, Tuning
 from ..errors import RunError
 from ..numerics.blas import one_blas_thread
-from ..programs.native import Program, Refusal
+from ..programs.native import CompiledProgram, Refusal
 from .blocks import compile_loop, find_format, share, take_own
 from .collect import Group, collect, join_records
 from .devices import Plan, plan_without_native
@@ -227,7 +227,7 @@ class Run:
                 bar.advance(fresh, _count_divergences(group, records))
 
         # LAPACK's own threads gain nothing beside those of other chains, and wait for them.
-        shares_cores = compiled.lapack and len(groups) > 1
+        shares_cores = compiled.has_lapack_calls and len(groups) > 1
         try:
             with one_blas_thread() if shares_cores else nullcontext():
                 collect(groups, call, warmup.window, draws, self.plan.threads, watch)
@@ -241,12 +241,12 @@ class Run:
         return find_format(self.engine, self.family, self.warmup)
 
     @cached_property
-    def _compiled(self) -> Program:
+    def _compiled(self) -> CompiledProgram:
         """Compile the loop; if it has no native form, make another plan."""
         made, is_new = compile_loop(self.engine, self.family, self.warmup, self.plan)
         if isinstance(made, Refusal):
             self.why_not_native = made.reason
-            self.plan = plan_without_native(self.chains, self.plan, made.lapack)
+            self.plan = plan_without_native(self.chains, self.plan, made.has_lapack_calls)
             self.warmup = self.warmup.regroup(self.plan.width)
             return self._compiled
         if is_new:

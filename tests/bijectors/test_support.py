@@ -38,7 +38,7 @@ def test_a_coordinate_changes_the_entry_in_its_label_most(constraint, choice):
     shape = constraint.declared_shape
     bijector = bj.bijector_for(constraint, choice=choice)
     origin = np.zeros(bijector.unconstrained_shape(shape))
-    for i, entry in enumerate(bijector.entries(shape)):
+    for i, entry in enumerate(bijector.find_entries(shape)):
         step = origin.copy()
         step.flat[i] = 0.3
         moved = bijector.forward(jnp.asarray(step)) - bijector.forward(jnp.asarray(origin))

@@ -12,7 +12,7 @@ from bijectors.base import Image
 from ...errors import ModelError
 from ..inputs.names import join_names
 from ..inputs.precision import on_device
-from ..origins import translating
+from ..origins import translate_errors_of
 from ..priors.prior import Prior
 from ..protocol.account import Account
 from ..protocol.reader import DelegatingReader, Reader, wrap_steps
@@ -40,7 +40,7 @@ class Do(Change):
             ModelError: No such site, a value of another shape, or a site of a scan.
         """
         made = cls({name: on_device(value, name) for name, value in values.items()})
-        with translating(model):
+        with translate_errors_of(model):
             jax.eval_shape(lambda: made.run(model.run, Surveyor(model.rules)).log_density())
         return made
 

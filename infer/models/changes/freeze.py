@@ -14,7 +14,7 @@ from bijectors.base import Image
 from ...errors import ModelError
 from ..inputs.names import join_names
 from ..inputs.precision import on_device
-from ..origins import translating
+from ..origins import translate_errors_of
 from ..protocol.account import Account
 from ..protocol.reader import DelegatingReader, Reader, wrap_steps
 from ..protocol.runnable import Runnable
@@ -57,7 +57,7 @@ class Freeze(Change):
         surveyor = ObservationSurveyor(Surveyor(model.rules), set())
         reader = _FrozenReader(surveyor, values, check)
         # Data and values that the function closes over stay numbers, which can be compared.
-        with translating(model):
+        with translate_errors_of(model):
             jax.eval_shape(lambda: model.run(reader).log_density())
         return cls(dict(values), tuple(sorted(undecided)))
 
@@ -69,7 +69,7 @@ class Freeze(Change):
         account.images = {n: i for n, i in account.images.items() if n not in self.values}
         account.frozen = account.frozen | frozen.declarations
         # A term known by its score alone is an unknown constant here, and needs no value.
-        account.terms = [t for t in account.terms if t.valued or t.name not in self.values]
+        account.terms = [t for t in account.terms if t.has_value or t.name not in self.values]
         account.terms += [self._support(name, frozen.declarations[name]) for name in self.guarded]
         return account
 

@@ -26,7 +26,7 @@ class Prior:
         distribution: NumPyro's distribution, as the user gave it.
         batch_shape: Shape of independent values.
         event_shape: Shape of one value.
-        valued: Whether its log density has a value; false if only the score is known.
+        has_value: Whether its log density has a value; false if only the score is known.
         remark: Consequences of a constraint that is not the support; empty if there are none.
     """
 
@@ -34,7 +34,7 @@ class Prior:
         self.distribution = distribution
         self.batch_shape = batch_shape
         self.event_shape = tuple(distribution.event_shape)
-        self.valued = is_valued(distribution)
+        self.has_value = is_valued(distribution)
         self.remark = ""
         self._support: Constraint | None = None
 
@@ -50,7 +50,7 @@ class Prior:
             ModelError: The constraint and the support are disjoint.
         """
         prior = Prior(self.distribution, self.batch_shape)
-        if self.valued:
+        if self.has_value:
             support = self.constraint(where)
             kind = type(strip_axes(self.distribution)).__name__
             prior.remark = describe_mismatch(where, kind, support, constraint)

@@ -157,7 +157,7 @@ def can_spread(shape: Shape, target: Shape) -> bool:
         return False
 
 
-def seen(value: Array, plates: Plates, batch_ndims: int) -> Array:
+def take_seen_rows(value: Array, plates: Plates, batch_ndims: int) -> Array:
     """Take the rows that the plates show, from a value declared in full."""
     for depth, plate in enumerate(plates):
         if plate.rows is not None:
@@ -165,7 +165,7 @@ def seen(value: Array, plates: Plates, batch_ndims: int) -> Array:
     return value
 
 
-def weight(plates: Plates) -> float:
+def compute_row_weight(plates: Plates) -> float:
     """Return how many rows each row that is seen stands for."""
     return math.prod((plate.size / plate.seen for plate in plates), start=1.0)
 

@@ -32,9 +32,11 @@ class Gaps:
     def declare(self, prior: Prior) -> Declaration:
         """Declare the missing entries as one site, in the order of the flattened batch."""
         shape = (int(self.mask.sum()), *prior.event_shape)
-        constraint = self._part(prior.constraint(self.name))
+        constraint = self._restrict(prior.constraint(self.name))
         refuse_discrete(self.name.removesuffix(".missing"), constraint)
-        return Declaration(self.name, constraint, shape, (None,) * len(shape), _Part(prior, self))
+        return Declaration(
+            self.name, constraint, shape, (None,) * len(shape), _PriorOfMissing(prior, self)
+        )
 
     def fill(self, value: Array, missing: Array) -> Array:
         """Return a value with the missing entries put into their places."""
@@ -51,14 +53,14 @@ class Gaps:
         flat = rows.reshape(-1)
         return flat[np.flatnonzero(~self.mask)], flat[np.flatnonzero(self.mask)]
 
-    def _part(self, constraint: Constraint) -> Constraint:
+    def _restrict(self, constraint: Constraint) -> Constraint:
         if constraint.event_ndims:
             return constraint
         at = np.nonzero(self.mask)
         return jax.tree.map(lambda a: jnp.broadcast_to(a, self.mask.shape)[at], constraint)
 
 
-class _Part(Prior):
+class _PriorOfMissing(Prior):
     """Some entries of a distribution, of which only draws are known."""
 
     def __init__(self, whole: Prior, gaps: Gaps) -> None:

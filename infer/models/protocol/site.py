@@ -59,7 +59,7 @@ class Site(NamedTuple):
         dims: A name, or `None`, for each axis of `shape`.
         prior: Name of the type of its prior, or "flat"; empty unless latent or frozen.
         why_no_log_det: Why its map has no log-determinant; empty if it has one.
-        valued: Whether the log density of its prior has a value; otherwise only its score is known.
+        has_value: Whether the log density of its prior has a value; else only its score is known.
         remark: Consequences of a prior whose support is not the constraint.
     """
 
@@ -72,7 +72,7 @@ class Site(NamedTuple):
     dims: Dims
     prior: str = ""
     why_no_log_det: str = ""
-    valued: bool = True
+    has_value: bool = True
     remark: str = ""
 
 
@@ -83,14 +83,14 @@ class Term(NamedTuple):
         name: Name of the site or factor it comes from.
         role: Which part of the posterior it belongs to.
         rows: Log density in nats, shape (*batch,); the rows are summed.
-        valued: Whether its value is known. Otherwise the rows are NaN, and only their gradient
+        has_value: Whether its value is known. Otherwise the rows are NaN, and only their gradient
             is right.
     """
 
     name: str
     role: Part
     rows: Array
-    valued: bool = True
+    has_value: bool = True
 
 
 class Power(NamedTuple):

@@ -46,7 +46,7 @@ class Surveyor(Reader):
         each = getattr(bijector, "each", bijector)
         self.bijectors[d.name] = type(each).__name__
         self.refusals[d.name] = each.why_no_log_det
-        self.entries[d.name] = partial(bijector.entries, d.shape)
+        self.entries[d.name] = partial(bijector.find_entries, d.shape)
         # The barrier keeps readers of the program from taking the zeros for known numbers.
         return bijector.image(jax.lax.optimization_barrier(jnp.zeros(shape)))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from infer.numerics.long_sum import SHORT, long_sum, two_sum
-from infer.programs.native import Program, compile_program
+from infer.programs.native import CompiledProgram, compile_program
 
 
 def numbers(count):
@@ -23,7 +23,7 @@ def whole(pair):
 def test_two_sum_returns_the_exact_rounding_error(native):
     one, other = numbers(1000), 1e-4 * numbers(2000)[1000:]
     made, _ = compile_program(_both, (), (one, other), "native" if native else "kernels")
-    assert isinstance(made, Program)
+    assert isinstance(made, CompiledProgram)
     total, lost = map(np.float64, made.call(one, other))
     np.testing.assert_array_equal(total + lost, one.astype(np.float64) + other)
     assert lost.any()
@@ -38,7 +38,7 @@ def _both(one, other):
 def test_long_sum_is_nearly_as_exact_as_double_precision(count, native):
     """A million rows add up to 4e6, where the spacing of single precision is a quarter."""
     made, _ = compile_program(long_sum, (), (numbers(count),), "native" if native else "kernels")
-    assert isinstance(made, Program)
+    assert isinstance(made, CompiledProgram)
     found = whole(made.call(numbers(count)))
     expected = float(numbers(count).astype(np.float64).sum())
     # A plain sum of few numbers errs in its last bits, whatever the order in which XLA adds.

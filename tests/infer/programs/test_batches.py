@@ -11,7 +11,7 @@ import pytest
 
 from infer.programs import batches
 from infer.programs.native import call_compiled
-from infer.programs.rewrite import split_batches, survey
+from infer.programs.rewrite import analyze, split_batches
 
 RNG = np.random.default_rng(0)
 SQUARE = RNG.normal(size=(2, 3, 5, 5))
@@ -49,11 +49,11 @@ def test_the_table_lists_every_lapack_primitive():
 def test_splitting_a_batch_does_not_change_its_results(name, together, monkeypatch):
     """Of six matrices, four at a time leave a remainder of two."""
     traced = jax.jit(CASES[name]).trace()
-    assert not survey(traced.jaxpr).has_large_batches
+    assert not analyze(traced.jaxpr).has_large_batches
     monkeypatch.setattr(batches, "LARGEST_WORK", 1 + together * batches.WORK_PER_PRODUCT * 5**3)
-    assert survey(traced.jaxpr).has_large_batches
+    assert analyze(traced.jaxpr).has_large_batches
     split = jax.jit(split_batches(traced)).trace()
-    assert not survey(split.jaxpr).has_large_batches
+    assert not analyze(split.jaxpr).has_large_batches
     ours, plain = map(jax.tree.leaves, (split.lower().compile()(), CASES[name]()))
     for own, expected in zip(ours, plain, strict=True):
         np.testing.assert_allclose(own, expected, rtol=1e-12, atol=1e-12)

@@ -10,7 +10,7 @@ import pytest
 from jax.lax.linalg import triangular_solve
 
 from infer.programs import native
-from infer.programs.native import Program, compile_program
+from infer.programs.native import CompiledProgram, compile_program
 from infer.programs.rewrite import count_work
 
 
@@ -38,16 +38,16 @@ def test_only_programs_with_little_work_get_the_fast_compile(count, monkeypatch)
         return jnp.cumsum(jnp.sin(x[0]) * jnp.ones(count))[:3]
 
     made, _ = compile_program(function, (), (np.array([0.5]),), "fast_compile")
-    assert isinstance(made, Program)
-    assert made.native == (count == 5)
+    assert isinstance(made, CompiledProgram)
+    assert made.is_native == (count == 5)
     expected = np.sin(0.5) * np.arange(1, 4)
     np.testing.assert_allclose(made.call(np.array([0.5])), expected, rtol=1e-6)
 
 
 def test_programs_without_native_form_are_compiled_kernel_by_kernel():
     made, _ = compile_program(jnp.sort, (), (np.array([2.0, 1.0]),), "fast_compile")
-    assert isinstance(made, Program)
-    assert not made.native
+    assert isinstance(made, CompiledProgram)
+    assert not made.is_native
     np.testing.assert_array_equal(made.call(np.array([2.0, 1.0])), [1.0, 2.0])
 
 
@@ -57,6 +57,6 @@ def test_programs_that_xla_refuses_natively_are_compiled_kernel_by_kernel(monkey
 
     monkeypatch.setattr(native, "_compile_native", refuse)
     made, _ = compile_program(lambda x: jnp.expm1(x), (), (np.ones(3),), "fast_compile")
-    assert isinstance(made, Program)
-    assert not made.native
+    assert isinstance(made, CompiledProgram)
+    assert not made.is_native
     np.testing.assert_allclose(made.call(np.ones(3)), np.expm1(np.ones(3)), rtol=1e-6)

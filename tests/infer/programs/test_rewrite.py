@@ -8,8 +8,8 @@ import pytest
 import bijectors as bj
 import infer
 from infer.programs import rewrite
-from infer.programs.native import Program, Refusal, compile_program
-from infer.programs.rewrite import TABLE, survey
+from infer.programs.native import CompiledProgram, Refusal, compile_program
+from infer.programs.rewrite import TABLE, analyze
 
 GROUP = np.random.default_rng(0).integers(0, 5, 23)
 
@@ -74,7 +74,7 @@ def with_adjoint(function):
 def rewrite_function(function, *arguments):
     """Rewrite a function; return it and the names of the rewritten primitives."""
     traced = jax.jit(function).trace(*arguments)
-    return rewrite.rewrite_as_loops(traced), survey(traced.jaxpr).rewritten
+    return rewrite.rewrite_as_loops(traced), analyze(traced.jaxpr).rewritten
 
 
 def test_every_entry_of_the_table_is_tested():
@@ -124,8 +124,8 @@ def test_equations_inside_unknown_primitives_are_surveyed():
             lambda _, y: jnp.linalg.eigvalsh(spread(y)), lambda _, y: y, (), x
         )
 
-    found = survey(jax.make_jaxpr(function)(jnp.ones(3)))
-    assert found.lapack
+    found = analyze(jax.make_jaxpr(function)(jnp.ones(3)))
+    assert found.has_lapack_calls
     assert found.missing == ("eigh",)
 
 
@@ -185,8 +185,8 @@ def test_the_native_form_computes_the_same(name):
     function = PLACES["in a while loop"](NEEDING[name])
     x = jnp.linspace(0.3, 0.9, 5)
     made, _ = compile_program(function, (), (x,), "native")
-    assert isinstance(made, Program), made
-    assert made.native
+    assert isinstance(made, CompiledProgram), made
+    assert made.is_native
     assert made.rewritten == (name,)
     np.testing.assert_allclose(made.call(x), function(x), rtol=1e-12)
 
@@ -253,10 +253,10 @@ def test_native_and_batched_transitions_agree(model, needed):
     options = {"chains": 2, "warmup": 0, "key": 3, "progress": False}
     native = infer.start(model(), infer.NUTS(step_size=0.1), group=1, **options).advance(2)
     batched = infer.start(model(), infer.NUTS(step_size=0.1), group=2, **options).advance(2)
-    assert native.plan.native
+    assert native.plan.is_native
     assert native.why_not_native is None
     assert needed <= set(native.rewritten)
-    assert not batched.plan.native
+    assert not batched.plan.is_native
     np.testing.assert_allclose(
         native.draws().positions, batched.draws().positions, rtol=1e-7, atol=1e-7
     )
@@ -266,7 +266,7 @@ def test_primitives_without_native_form_are_named_before_compiling():
     made, _ = compile_program(
         lambda x: jnp.sort(x) + jnp.linalg.det(spread(x)), (), (jnp.ones(4),), "native"
     )
-    assert made == Refusal("no native form of lu, sort", lapack=True)
+    assert made == Refusal("no native form of lu, sort", has_lapack_calls=True)
 
 
 def test_unused_results_do_not_prevent_the_native_form():
@@ -277,14 +277,14 @@ def test_unused_results_do_not_prevent_the_native_form():
         return x, jnp.linalg.eigvalsh(spread(x)).min() > 0
 
     made, _ = compile_program(lambda x: checked(x)[0] + 1, (), (jnp.ones(4),), "native")
-    assert isinstance(made, Program)
-    assert made.native
-    assert not made.lapack
+    assert isinstance(made, CompiledProgram)
+    assert made.is_native
+    assert not made.has_lapack_calls
 
 
 def test_matrices_too_large_for_loops_are_left_to_lapack():
-    large = survey(jax.make_jaxpr(jnp.linalg.cholesky)(jnp.eye(129)))
-    assert (large.rewritten, large.missing, large.lapack) == ((), ("cholesky",), True)
+    large = analyze(jax.make_jaxpr(jnp.linalg.cholesky)(jnp.eye(129)))
+    assert (large.rewritten, large.missing, large.has_lapack_calls) == ((), ("cholesky",), True)
 
 
 def test_chains_that_call_lapack_are_batched_only_on_request():

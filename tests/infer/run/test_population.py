@@ -53,7 +53,7 @@ def test_chains_can_communicate():
     first = STARTS["x"].mean(0) + np.arange(4.0)[:, None]
     np.testing.assert_allclose(run.draws().positions[:, 0], first)
     np.testing.assert_allclose(run.draws().positions[:, 1], first + 1.5)
-    assert (run.plan.width, run.plan.native) == (4, False)
+    assert (run.plan.width, run.plan.is_native) == (4, False)
 
 
 def test_each_data_set_has_a_population_of_its_own():

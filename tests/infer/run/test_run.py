@@ -98,7 +98,7 @@ def test_batched_chains_agree_with_single_chains_within_rounding(engine):
     options = {"warmup": 0, "starts": starts, "tuning": tuning}
     batched = run(engine, group=2, **options).advance(3)
     alone = run(engine, group=1, **options).advance(3)
-    assert not batched.plan.native
+    assert not batched.plan.is_native
     np.testing.assert_allclose(
         batched.draws().positions, alone.draws().positions, rtol=1e-8, atol=1e-8
     )
@@ -198,7 +198,7 @@ def test_a_model_without_a_native_form_runs_and_says_why():
 
     model = infer.declared(sorts, {"x": bj.Real(shape=(3,))})
     started = infer.start(model, infer.NUTS(), chains=4, warmup=20, progress=False).advance(5)
-    assert not started.plan.native
+    assert not started.plan.is_native
     assert started.why_not_native
     assert started.plan.width == 2
     assert started.draws().positions.shape == (4, 5, 3)
@@ -218,7 +218,7 @@ def test_data_that_the_program_never_reads_do_no_harm():
         {"x": bj.Real(shape=(2,))},
         data={"unread": np.ones(3), "unused": np.zeros((0, 2))},
     )
-    assert infer.start(model, infer.NUTS(), chains=1).advance(2).plan.native
+    assert infer.start(model, infer.NUTS(), chains=1).advance(2).plan.is_native
 
 
 def test_a_tuning_of_another_engine_or_size_is_refused():
@@ -277,7 +277,7 @@ def test_regrouping_keeps_the_draws_of_the_chains(monkeypatch):
     """A state that is resumed on a machine without the native form keeps its draws."""
     state = run(infer.NUTS(), warmup=0).advance(6).state
     before = run(infer.NUTS(), warmup=0).advance(6).draws().positions
-    refusal = native.Refusal("no", lapack=False)
+    refusal = native.Refusal("no", has_lapack_calls=False)
     real = blocks.compile_program
     monkeypatch.setattr(
         blocks,

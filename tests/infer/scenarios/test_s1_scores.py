@@ -215,7 +215,7 @@ def test_s1_3_energies_integrated_along_the_path_sample_the_posterior(kind, cons
         assert float(stats["integration_error"].max()) < 1e-12
         assert float(stats["loop_residual"].max()) < 1e-12
     # One native loop for each chain, as with energies by value.
-    assert run.plan.native == infer.start(exact(), kind(), chains=1).plan.native
+    assert run.plan.is_native == infer.start(exact(), kind(), chains=1).plan.is_native
 
 
 def exact():

@@ -24,11 +24,11 @@ from ...protocol.account import Account
 from ...protocol.layout import (
     Plates,
     as_dims,
+    compute_row_weight,
     lay_out,
     refuse_hidden,
     refuse_row_priors,
-    seen,
-    weight,
+    take_seen_rows,
 )
 from ...protocol.missing import read_gaps
 from ...protocol.reader import Reader
@@ -117,8 +117,8 @@ class Sites:
         declaration = Declaration(name, constraint, whole, dims, spread, bijector)
         image = self._account.take(self._reader, declaration)
         rows = spread.log_density(image.value, image.by_products)
-        self._account.terms.append(Term(name, "prior", rows, spread.valued))
-        return seen(image.value, self._plates, len(batch))
+        self._account.terms.append(Term(name, "prior", rows, spread.has_value))
+        return take_seen_rows(image.value, self._plates, len(batch))
 
     def _centering(self, name: str, prior: Prior, centered: Any, bijector: Any) -> Bijector:
         if bijector is not None:
@@ -150,7 +150,7 @@ class Sites:
             name, constraint, laid.batch_shape + event, laid.dims, None, bijector
         )
         value = self._account.take(self._reader, declaration).value
-        return seen(value, self._plates, len(laid.batch_shape))
+        return take_seen_rows(value, self._plates, len(laid.batch_shape))
 
     @check_arguments("site.observe")
     def observe(
@@ -258,7 +258,7 @@ class Sites:
             self._plates = outer
 
     def _scale(self, rows: Array) -> Array:
-        factor = weight(self._plates)
+        factor = compute_row_weight(self._plates)
         return rows if factor == 1 else rows * factor
 
     @check_arguments("site.scope")

@@ -99,7 +99,7 @@ class TreeProgram(Program):
             image = account.take(reader, declaration)
             values[site.name] = image.value
             prior = declaration.prior
-            if prior is not None and prior.valued:
+            if prior is not None and prior.has_value:
                 rows = prior.log_density(image.value, image.by_products)
                 account.terms.append(Term(site.name, "prior", rows))
             elif prior is not None:
