@@ -109,9 +109,11 @@ class Optimum:
 def read_optima(run: Run) -> list[Optimum]:
     """Read the modes that the searches of a run found, one for each density."""
     draws = run.draws()
+    # On the host: slices of JAX arrays would compile a program for every leaf of the states.
+    states = [jax.tree.map(np.asarray, group.state).unpack() for group in run.groups]
     traces = [
         _read_trace(trace, int(count))
-        for state in (group.state.unpack() for group in run.groups)
+        for state in states
         for trace, count in zip(state.trace, state.n_steps, strict=True)
     ]
     chains = run.chains // run.family.count
