@@ -21,9 +21,10 @@ from ..types import Vector
 from .base import LogDensity, log_density
 from .family import singleton
 from .gathers import check_indices
+from .points import Points
 from .repeats import MEND as SAME_MEND, refuse_unless_deterministic
 from .slopes import MEND as SLOPES_MEND, STEPS, draw_directions, slope_tolerance
-from .start import Points, find_starts
+from .start import find_starts
 from .unused import unused_coords, unused_data
 
 # Number of points at which questions are asked.

@@ -9,7 +9,7 @@ from jaxtyping import Array
 from ..errors import ModelError
 from .base import LogDensity
 from .family import Family
-from .start import Evaluate
+from .points import Evaluate
 
 # Difference between two programs, in nats, that may be rounding and changes no draw.
 SMALL = 0.05

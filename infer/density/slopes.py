@@ -11,7 +11,7 @@ from ..models.inputs.names import join_names
 from ..types import ProgramSignature, signature_of
 from .base import LogDensity
 from .family import Family
-from .start import CANDIDATES, Evaluate, Points
+from .points import CANDIDATES, Evaluate, Points
 
 # Steps of the central differences; the best fit counts.
 STEPS = (1e-1, 1e-2, 1e-3)

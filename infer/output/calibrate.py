@@ -15,7 +15,7 @@ from ..counts import as_whole
 from ..density.base import LogDensity
 from ..density.chain_starts import Starts
 from ..density.family import Family
-from ..density.start import flatten_values
+from ..density.given import flatten_values
 from ..engines.base import Engine
 from ..engines.nuts import NUTS
 from ..errors import RunError

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..density.family import Family
-from ..density.start import Points
+from ..density.points import Points
 from ..engines.base import Engine, Tuning
 from ..errors import RunError
 from ..programs.native import CompiledProgram, compile_program, prepare

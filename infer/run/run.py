@@ -13,8 +13,8 @@ import numpy as np
 from ..counts import as_whole
 from ..density.base import LogDensity
 from ..density.family import Family
+from ..density.points import Evaluate
 from ..density.repeats import refuse_unless_reproduced
-from ..density.start import Evaluate
 from ..engines.base import Draws, Engine, Tuning
 from ..errors import RunError
 from ..numerics.blas import one_blas_thread

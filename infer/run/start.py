@@ -15,8 +15,9 @@ from ..counts import as_whole
 from ..density.chain_starts import ChainStart, Starts, assign_starts, needs_search, read_starts
 from ..density.family import Family, make_family
 from ..density.gathers import check_indices
+from ..density.points import Evaluate, Points, make_evaluator
 from ..density.slopes import warn_of_wrong_gradients
-from ..density.start import Evaluate, Points, find_starts, make_evaluator
+from ..density.start import find_starts
 from ..density.unused import warn_of_unused
 from ..engines.base import Engine, Tuning, WarmupPlan
 from ..models.inputs.precision import on_device

@@ -13,7 +13,8 @@ import infer
 from infer.density import slopes
 from infer.density.chain_starts import assign_starts
 from infer.density.family import singleton
-from infer.density.start import find_starts, make_evaluator
+from infer.density.points import make_evaluator
+from infer.density.start import find_starts
 
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(

@@ -10,7 +10,8 @@ import pytest
 import bijectors as bj
 import infer
 from infer.density.family import singleton
-from infer.density.start import CANDIDATES, _evaluate_lanes, _propose, find_starts
+from infer.density.points import CANDIDATES, evaluate_lanes
+from infer.density.start import _propose, find_starts
 from infer.run import start as starting, warmup as steps
 
 SAMPLERS = pytest.mark.parametrize("engine", [infer.HMC(), infer.NUTS()], ids=["HMC", "NUTS"])
@@ -37,7 +38,7 @@ def begun(monkeypatch):
         def points(family, _, begins):
             lanes, dtype = len(begins), jnp.result_type(float)
             both = (np.resize(at, lanes)[:, None] * np.ones(3, dtype) for at in (chains, scouts))
-            return tuple(_evaluate_lanes(family, positions.astype(dtype)) for positions in both)
+            return tuple(evaluate_lanes(family, positions.astype(dtype)) for positions in both)
 
         monkeypatch.setattr(starting, "find_starts", points)
         model = two_modes() if model is None else model

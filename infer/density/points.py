@@ -1,0 +1,118 @@
+"""Evaluate a log density at points for all chains, in the shapes for which a program is kept."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from ..numerics.keys import wrap_key
+from ..programs.native import CompiledProgram, call_compiled, compile_program
+from ..programs.slices import call_in_slices
+from ..target import Components
+from .base import LogDensity
+from .chain_starts import ChainStart, needs_search
+from .family import Family
+
+# Number of uniform starts tried for a chain, which takes the one of highest log density.
+CANDIDATES = 8
+
+
+class Points(NamedTuple):
+    """Evaluated points, one for each chain, on the host.
+
+    Attributes:
+        positions: Shape (chains, size).
+        log_densities: Sum of the terms that have a value, in nats, shape (chains,).
+        gradients: Shape (chains, size).
+        unvalued_gradients: Gradients of the terms without a value, shape (chains, size).
+    """
+
+    positions: np.ndarray
+    log_densities: np.ndarray
+    gradients: np.ndarray
+    unvalued_gradients: np.ndarray
+
+
+# Evaluates points of shape (rows, lanes, size).
+Evaluate = Callable[[np.ndarray], Points]
+
+
+def evaluate_lanes(family: Family, positions: np.ndarray) -> Points:
+    """Evaluate one point for each lane, shape (lanes, size), kernel by kernel."""
+    own = family.rows(members_of_lanes(family, len(positions)))
+    here = call_compiled(_evaluate, family.shared, own, np.asarray(positions))
+    return Points(np.asarray(positions), *map(np.asarray, here))
+
+
+def members_of_lanes(family: Family, lanes: int) -> np.ndarray:
+    """Return the member that each lane belongs to."""
+    return np.repeat(np.arange(family.count), lanes // family.count)
+
+
+def _evaluate(shared: LogDensity, own: LogDensity, positions: Array) -> Components:
+    return jax.vmap(lambda own, q: eqx.combine(shared, own).components(q))(own, positions)
+
+
+def evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) -> Points:
+    """Evaluate positions of shape (attempts, lanes, size); each shape has one program."""
+    own = family.rows(members_of_lanes(family, positions.shape[1]))
+    arguments = (family.shared, own, key, positions)
+    with jax.threefry_partitionable(True):
+        made, _ = compile_program(_evaluate_in_turn, (), arguments, "fast_compile")
+        assert isinstance(made, CompiledProgram)
+        return Points(positions, *map(np.asarray, made.call(*arguments)))
+
+
+def make_evaluator(family: Family, key: np.ndarray, wanted: Sequence[ChainStart]) -> Evaluate:
+    """Return a function that evaluates more points by the program that evaluated the starts.
+
+    Args:
+        family: As in `find_starts`, like the other arguments.
+        key: The key.
+        wanted: The starts.
+
+    Returns:
+        A function of points of shape (rows, lanes, size), with as many lanes as starts. Nothing
+        is compiled for it.
+    """
+    if not needs_search(wanted):
+        return lambda rows: _stack_points([evaluate_lanes(family, row) for row in rows])
+    count = 1 if all(start == "prior" for start in wanted) else CANDIDATES
+
+    def evaluate(rows: np.ndarray) -> Points:
+        return call_in_slices(lambda own: evaluate_attempts(family, key, own), rows, count)
+
+    return evaluate
+
+
+def _stack_points(points: list[Points]) -> Points:
+    return Points(*(np.stack(own) for own in zip(*points, strict=True)))
+
+
+def _evaluate_in_turn(shared: LogDensity, own: LogDensity, key: Any, positions: Any) -> Components:
+    def one(own: LogDensity, position: Array) -> Components:
+        return eqx.combine(shared, own).at(wrap_key(key)).components(position)
+
+    # One attempt at a time, to save memory.
+    return jax.lax.map(lambda positions: map_lanes(one, own, positions), positions)
+
+
+def map_lanes(function: Callable[..., Any], *lanes: Any) -> Any:
+    """Map a function over lanes; on a CPU a batch is no faster, and takes longer to compile."""
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(lambda lane: function(*lane), lanes)
+    return jax.vmap(function)(*lanes)
+
+
+def are_usable(points: Points) -> np.ndarray:
+    """Return at which points the log density and all of its gradient are finite."""
+    return np.isfinite(points.log_densities) & np.isfinite(points.gradients).all(-1)
+
+
+def select_lanes(chosen: np.ndarray, new: Points, old: Points) -> Points:
+    """Take the new points for the chosen lanes, and the old ones for the others."""
+    pick = lambda a, b: np.where(chosen.reshape(-1, *(1,) * (a.ndim - 1)), a, b)  # noqa: E731
+    return Points(*map(pick, new, old))

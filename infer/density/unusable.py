@@ -1,0 +1,52 @@
+"""Say why a chain cannot start at a point: which terms are not finite there."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import StartError
+from ..models.inputs.names import join_names
+from .base import LogDensity
+from .explanation import explain_at
+from .family import Family
+from .points import Points, are_usable, members_of_lanes
+
+
+def _describe_infinite_data(density: LogDensity) -> str:
+    """Describe which data hold infinite numbers, and where; return "" if none do."""
+    found = []
+    for name, array in density.model.constants().items():
+        bad = np.isinf(array) if np.issubdtype(array.dtype, np.inexact) else np.zeros(0, bool)
+        if bad.any():
+            first = tuple(np.argwhere(bad)[0].tolist())
+            found.append(f"{name} holds {array[first]} at {list(first)}, {bad.sum()} in all")
+    return "; ".join(found)
+
+
+def refuse_unusable(family: Family, points: Points, which: str, mend: str) -> Points:
+    """Return the starts of all lanes, unless one is not usable.
+
+    Args:
+        family: The log densities.
+        points: A point for each lane.
+        which: Which point of a lane this is, for the message.
+        mend: What to do about it.
+
+    Raises:
+        StartError: The message names the terms that are not finite there.
+    """
+    usable = are_usable(points)
+    if usable.all():
+        return points
+    lane = int(np.argmin(usable))
+    member = int(members_of_lanes(family, len(usable))[lane])
+    which = f"of models[{member}], {which}" if family.count > 1 else which
+    at = explain_at(family.member(member), jnp.asarray(points.positions[lane]))
+    first, *more = [line for line in (*at.lines, at.total) if line.trouble] or [at.total]
+    names = [line.name for line in more if line is not at.total]
+    also = f"; also not finite: {join_names(names)}" if names else ""
+    # Evaluated singly rather than in a batch, it may be finite after all.
+    found = f"its {first.trouble or 'log density is not finite'}, {which} {at.point}{also}"
+    if infinite := _describe_infinite_data(family.member(member)):
+        found = f"{found}; {infinite}"
+        mend = f"Look at these data first. {mend}"
+    raise StartError(first.name, found, mend)
