@@ -2,18 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from inspect import signature
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..calls import refuse_misfit
-from ..counts import is_whole
-from ..errors import EngineError
 from ..target import Components, Target
 from ..types import Vector
+from .settings import refuse_settings
 
 State = Any
 Tuning = Any
@@ -50,35 +46,6 @@ class Draws(NamedTuple):
     positions: np.ndarray
     gradients: np.ndarray
     stats: dict[str, np.ndarray]
-
-
-def refuse_settings(
-    engine: type["Engine"], settings: Sequence[Any], named: Mapping[str, Any]
-) -> None:
-    """Raise if an engine does not take the given settings."""
-    wanted = signature(engine.__init__)
-    try:
-        given = wanted.bind_partial(None, *settings, **named).arguments
-    except TypeError:
-        refuse_misfit(engine.__name__, wanted, (None, *settings), named)
-        raise
-    for name, value in given.items():
-        kind = wanted.parameters[name].annotation
-        if kind in (int, int | None) and value is not None and not _is_count(value):
-            raise EngineError(engine.__name__, f"{name} is {value!r}", "Give a whole number.")
-        if kind in (float, float | None) and value is not None and not _is_number(value):
-            raise EngineError(engine.__name__, f"{name} is {value!r}", "Give a number.")
-
-
-def _is_count(value: Any) -> bool:
-    # Settings are hashable, so they are not arrays.
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    floats = getattr(value, "dtype", None) is not None and np.shape(value) == ()
-    floats = floats and jnp.issubdtype(value.dtype, jnp.floating)
-    return isinstance(value, float) or floats or is_whole(value)
 
 
 class Needs(NamedTuple):

@@ -1,31 +1,24 @@
 """Hamiltonian Monte Carlo with a jittered trajectory, one leapfrog step a tick."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Int
 
 from ..errors import EngineError
 from ..numerics import hamiltonian
 from ..numerics.hamiltonian import DIVERGENT, HamiltonianTuning
-from ..numerics.leapfrog import PhasePoint, energy, leapfrog, start_trajectory
-from ..numerics.line_integral import (
-    check_energy,
-    leapfrog_along,
-    name_path_statistics,
-    restart_path,
-    start_chain,
-)
-from ..numerics.metric import Metric
+from ..numerics.leapfrog import PhasePoint, energy, start_trajectory
+from ..numerics.line_integral import Energy, QuadratureName, restart_path
 from ..numerics.step_size import StepSize
 from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Examples, Tick
-from .whitened import Whitened
+from .whitened import Hamiltonian
 
 # Uniform numbers per tick: for the length of the trajectory, and to accept its end.
 UNIFORMS = 2
@@ -74,7 +67,7 @@ class HMCState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class HMC(Whitened):
+class HMC(Hamiltonian):
     """Hamiltonian Monte Carlo.
 
     Attributes:
@@ -106,13 +99,12 @@ class HMC(Whitened):
     step_size: float | None = field(default=None, compare=False)
     rank: int | None = None
     stop_early: bool = field(default=True, compare=False)
-    energy: Literal["value", "path"] = "value"
-    quadrature: Literal["gauss_legendre", "simpson", "trapezoid"] = "gauss_legendre"
+    energy: Energy = "value"
+    quadrature: QuadratureName = "gauss_legendre"
     without_value: ClassVar[str] = 'HMC(energy="path")'
     examples: ClassVar[Examples] = Examples(invalid={"trajectory_length": -1.0})
 
     def __post_init__(self) -> None:
-        check_energy("HMC", self.energy, self.quadrature)
         if not self.trajectory_length > 0 or not 0 <= self.jitter < 1:
             raise EngineError(
                 "HMC",
@@ -121,32 +113,24 @@ class HMC(Whitened):
             )
         if self.max_steps < 1:
             raise EngineError("HMC", f"max_steps is {self.max_steps}", "Give one or more.")
-        hamiltonian.check_settings("HMC", self.target_acceptance, self.step_size, self.rank)
+        self._check_shared_settings()
 
     def first_tuning(
         self, target: Target, positions: np.ndarray, gradients: np.ndarray
     ) -> HMCTuning:
-        shared = hamiltonian.first_tuning(
-            gradients, self.step_size, self.target_acceptance, self.rank
-        )
         dtype = gradients.dtype
         return HMCTuning(
-            shared,
+            self._first_shared(gradients),
             np.asarray(self.trajectory_length, dtype),
             np.asarray(self.jitter, dtype),
             np.asarray(self.max_steps, np.int32),
         )
 
     def init(self, position: Vector, here: Components) -> HMCState:
-        point = start_chain(self.energy, position, here)
-        one, none = jnp.ones_like(point.log_density), jnp.int32(0)
-        no = jnp.asarray(False)
-        step = hamiltonian.restart(one, searching=no, adapting=no)
-        reference, point = hamiltonian.shift_reference(jnp.zeros_like(one), point)
+        reference, point = self._first_point(position, here)
+        one, none = jnp.ones_like(reference), jnp.int32(0)
+        step = hamiltonian.idle_step(one)
         return HMCState(point, point, reference, point.log_density, none, none, step, one, none)
-
-    def enter(self, tuning: HMCTuning, state: HMCState, warming: Bool[Array, ""]) -> HMCState:
-        return state._replace(step=hamiltonian.enter(tuning.shared, warming))
 
     def tick(
         self, key: Array, target: Target, tuning: HMCTuning, state: HMCState
@@ -158,7 +142,9 @@ class HMC(Whitened):
             lambda: _begin(key, uniforms[0], tuning, state),
             lambda: state,
         )
-        point = self._advance(target, state, tuning.shared.metric)
+        point = self._advance(
+            target, state.reference, state.point, state.step_size, tuning.shared.metric
+        )
         log_weight = state.start_energy - energy(point)
         log_weight = hamiltonian.nan_as_divergence(log_weight)
         diverging = log_weight < -DIVERGENT
@@ -170,7 +156,7 @@ class HMC(Whitened):
         acceptance = jnp.minimum(1.0, jnp.exp(log_weight))
         step = hamiltonian.learn(state.step, tuning.shared, complete, acceptance)
         taken, ticks = state.taken + 1, jnp.where(complete, 0, state.ticks + 1)
-        stats = self._path_stats(state.reference, start, point) | {
+        stats = self._path_stats(state.reference, start.log_density, point.path) | {
             "acceptance_rate": acceptance,
             "diverging": diverging,
             "energy": state.start_energy - jnp.where(accepted, log_weight, 0.0) - state.reference,
@@ -182,20 +168,6 @@ class HMC(Whitened):
             start=start, point=point, left=left, taken=taken, step=step, ticks=ticks
         )
         return moved, Tick(complete, start.position, start.gradient, stats)
-
-    def _advance(self, target: Target, state: HMCState, metric: Metric) -> PhasePoint:
-        if self.energy == "path":
-            return leapfrog_along(target, self.quadrature, state.point, state.step_size, metric)
-        evaluate = lambda q: target.evaluate_from(q, state.reference)  # noqa: E731
-        return leapfrog(evaluate, state.point, state.step_size, metric)
-
-    def _path_stats(
-        self, reference: Scalar, start: PhasePoint, point: PhasePoint
-    ) -> dict[str, Array]:
-        if self.energy == "value":
-            return {"lp": reference + start.log_density}
-        sums = point.path.error, point.path.loop
-        return name_path_statistics(self.quadrature, start.log_density, *sums)
 
 
 def _begin(key: Array, uniform: Scalar, tuning: HMCTuning, state: HMCState) -> HMCState:

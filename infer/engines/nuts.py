@@ -1,31 +1,25 @@
 """The No-U-Turn sampler, one leapfrog step a tick."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Int
 
 from ..errors import EngineError
 from ..numerics import hamiltonian, no_u_turn
 from ..numerics.hamiltonian import HamiltonianTuning
-from ..numerics.leapfrog import PhasePoint, leapfrog, start_trajectory
-from ..numerics.line_integral import (
-    check_energy,
-    leapfrog_along,
-    name_path_statistics,
-    restart_path,
-    start_chain,
-)
+from ..numerics.leapfrog import start_trajectory
+from ..numerics.line_integral import Energy, QuadratureName, restart_path
 from ..numerics.metric import Metric
 from ..numerics.no_u_turn import Candidate, Slots, Tree
 from ..numerics.step_size import StepSize
 from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Examples, Tick
-from .whitened import Whitened
+from .whitened import Hamiltonian
 
 # Uniform numbers per tick: for the side that grows, for the choice within the subtree, and for the
 # choice between the subtree and the tree.
@@ -53,7 +47,7 @@ class NUTSState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NUTS(Whitened):
+class NUTS(Hamiltonian):
     """The No-U-Turn sampler with multinomial trajectories and Stan's extra turn checks.
 
     Attributes:
@@ -88,38 +82,27 @@ class NUTS(Whitened):
     step_size: float | None = field(default=None, compare=False)
     rank: int | None = None
     stop_early: bool = field(default=True, compare=False)
-    energy: Literal["value", "path"] = "value"
-    quadrature: Literal["gauss_legendre", "simpson", "trapezoid"] = "gauss_legendre"
+    energy: Energy = "value"
+    quadrature: QuadratureName = "gauss_legendre"
     without_value: ClassVar[str] = 'NUTS(energy="path")'
     examples: ClassVar[Examples] = Examples(invalid={"target_acceptance": 1.2})
 
     def __post_init__(self) -> None:
-        check_energy("NUTS", self.energy, self.quadrature)
         if not 1 <= self.max_depth <= 20:
             raise EngineError("NUTS", f"max_depth is {self.max_depth}", "Give 1 to 20 doublings.")
-        hamiltonian.check_settings("NUTS", self.target_acceptance, self.step_size, self.rank)
+        self._check_shared_settings()
 
     def first_tuning(
         self, target: Target, positions: np.ndarray, gradients: np.ndarray
     ) -> HamiltonianTuning:
-        return hamiltonian.first_tuning(
-            gradients, self.step_size, self.target_acceptance, self.rank
-        )
+        return self._first_shared(gradients)
 
     def init(self, position: Vector, here: Components) -> NUTSState:
-        point = start_chain(self.energy, position, here)
-        one = jnp.ones_like(point.log_density)
-        reference, point = hamiltonian.shift_reference(jnp.zeros_like(one), point)
+        reference, point = self._first_point(position, here)
         tree = no_u_turn.begin(point)._replace(done=jnp.asarray(True))
-        no = jnp.asarray(False)
-        step = hamiltonian.restart(one, searching=no, adapting=no)
         slots = no_u_turn.make_slots(self.max_depth, point.position)
-        return NUTSState(tree, slots, step, one, reference, jnp.int32(0))
-
-    def enter(
-        self, tuning: HamiltonianTuning, state: NUTSState, warming: Bool[Array, ""]
-    ) -> NUTSState:
-        return state._replace(step=hamiltonian.enter(tuning, warming))
+        one = jnp.ones_like(reference)
+        return NUTSState(tree, slots, hamiltonian.idle_step(one), one, reference, jnp.int32(0))
 
     def tick(
         self, key: Array, target: Target, tuning: HamiltonianTuning, state: NUTSState
@@ -137,30 +120,12 @@ class NUTS(Whitened):
         step = hamiltonian.learn(state.step, tuning, complete, acceptance)
         ticks = jnp.where(complete, 0, state.ticks + 1)
         tree = tree._replace(done=tree.done | searching)
-        stats = _stats(tree, acceptance, state, step) | self._path_stats(reference, tree)
+        stats = _stats(tree, acceptance, state, step) | self._path_stats(
+            reference, tree.chosen.log_density, tree.ends.path
+        )
         tick = Tick(complete, tree.chosen.position, tree.chosen.gradient, stats)
         tree = _forget_trial(searching, tree, start)
         return NUTSState(tree, slots, step, step_size, reference, ticks), tick
-
-    def _advance(
-        self,
-        target: Target,
-        reference: Scalar,
-        point: PhasePoint,
-        step_size: Scalar,
-        metric: Metric,
-    ) -> PhasePoint:
-        if self.energy == "path":
-            return leapfrog_along(target, self.quadrature, point, step_size, metric)
-        evaluate = lambda q: target.evaluate_from(q, reference)  # noqa: E731
-        return leapfrog(evaluate, point, step_size, metric)
-
-    def _path_stats(self, reference: Scalar, tree: Tree) -> dict[str, Array]:
-        if self.energy == "value":
-            return {"lp": reference + tree.chosen.log_density}
-        path = tree.ends.path
-        sums = path.error.sum(), path.loop.sum()
-        return name_path_statistics(self.quadrature, tree.chosen.log_density, *sums)
 
 
 def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:

@@ -1,16 +1,32 @@
-"""What HMC, NUTS and the Metropolis samplers share: warm-up in whitened coordinates."""
+"""What HMC, NUTS and the Metropolis samplers share: whitened coordinates and their warm-up."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool
 
 from ..numerics import hamiltonian
 from ..numerics.hamiltonian import HamiltonianTuning
+from ..numerics.leapfrog import PhasePoint, leapfrog
+from ..numerics.line_integral import (
+    Energy,
+    Path,
+    QuadratureName,
+    check_energy,
+    leapfrog_along,
+    name_path_statistics,
+    start_chain,
+)
+from ..numerics.metric import Metric
 from ..numerics.stray import SCOUT_DRAWS, relocate_chains
 from ..numerics.windows import choose_warmup_draws, plan_windows
+from ..target import Components, Target
+from ..types import Scalar, Vector
 from .base import Draws, Engine, Needs, Tuning, WarmupPlan, WindowEnd
+from .settings import check_step_settings
 
 
 class Whitened(Engine):
@@ -25,7 +41,7 @@ class Whitened(Engine):
     """
 
     stop_early: bool
-    energy: Literal["value", "path"] = "value"
+    energy: Energy = "value"
     sends_scouts: ClassVar[bool] = True
 
     @property
@@ -44,6 +60,10 @@ class Whitened(Engine):
     def reuse(self, learned: Tuning, fresh: Tuning) -> Tuning:
         return _with_shared(fresh, hamiltonian.reuse(_shared(learned), _shared(fresh)))
 
+    def enter(self, tuning: Tuning, state: Any, warming: Bool[Array, ""]) -> Any:
+        """Let the chain begin the window with the shared step size, in `state.step`."""
+        return state._replace(step=hamiltonian.enter(_shared(tuning), warming))
+
     def end_window(
         self, tuning: Tuning, recent: Sequence[Draws], windows: tuple[int, ...]
     ) -> WindowEnd:
@@ -55,6 +75,56 @@ class Whitened(Engine):
         if self.stop_early:
             windows = hamiltonian.remaining_windows(learned, last.positions.shape[1], windows)
         return WindowEnd(_with_shared(tuning, learned), windows, relocation)
+
+
+class Hamiltonian(Whitened):
+    """A whitened engine whose trajectories are leapfrog steps.
+
+    Attributes:
+        target_acceptance: Mean acceptance that warm-up aims at.
+        step_size: First step size in whitened units, if it is not searched for.
+        rank: Maximum number of directions that the metric stretches, if it is given.
+        quadrature: Rule for the integrals of `energy="path"`.
+    """
+
+    target_acceptance: float
+    step_size: float | None
+    rank: int | None
+    quadrature: QuadratureName
+
+    def _check_shared_settings(self) -> None:
+        name = type(self).__name__
+        check_energy(name, self.energy, self.quadrature)
+        check_step_settings(name, self.target_acceptance, self.step_size, self.rank)
+
+    def _first_shared(self, gradients: np.ndarray) -> HamiltonianTuning:
+        return hamiltonian.first_tuning(
+            gradients, self.step_size, self.target_acceptance, self.rank
+        )
+
+    def _first_point(self, position: Vector, here: Components) -> tuple[Scalar, PhasePoint]:
+        """Return the reference of a chain that starts here, and its first point."""
+        point = start_chain(self.energy, position, here)
+        return hamiltonian.shift_reference(jnp.zeros_like(point.log_density), point)
+
+    def _advance(
+        self, target: Target, reference: Scalar, point: PhasePoint, step_size: Scalar,
+        metric: Metric,
+    ) -> PhasePoint:  # fmt: skip
+        """Take one leapfrog step, with the energy by value or along the path."""
+        if self.energy == "path":
+            return leapfrog_along(target, self.quadrature, point, step_size, metric)
+        evaluate = lambda q: target.evaluate_from(q, reference)  # noqa: E731
+        return leapfrog(evaluate, point, step_size, metric)
+
+    def _path_stats(
+        self, reference: Scalar, log_density: Scalar, path: Path | None
+    ) -> dict[str, Array]:
+        """Name the log density of the draw, and sums over the paths of the trajectory's ends."""
+        if path is None:
+            return {"lp": reference + log_density}
+        sums = path.error.sum(), path.loop.sum()
+        return name_path_statistics(self.quadrature, log_density, *sums)
 
 
 def _shared(tuning: Any) -> HamiltonianTuning:

@@ -6,7 +6,7 @@ and the work of successive steps adds up, so it can replace the difference of lo
 acceptance probabilities and weights.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,8 @@ QUADRATURES = {
     "trapezoid": Quadrature((), (), 0.5),
 }
 ENERGIES = ("value", "path")
+Energy = Literal["value", "path"]
+QuadratureName = Literal["gauss_legendre", "simpson", "trapezoid"]
 
 
 class Path(NamedTuple):

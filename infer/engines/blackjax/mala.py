@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-import jax.numpy as jnp
-from jaxtyping import Array
-
-from ...types import Scalar, Vector
 from .library import library
-from .metropolis import Here, Metropolis, Transition
+from .metropolis import OneGradient
 
 
 @dataclass(frozen=True)
-class MALA(Metropolis):
+class MALA(OneGradient):
     """Metropolis-adjusted Langevin: one gradient a transition.
 
     The step size is that of the diffusion: a proposal moves by `step_size` times the gradient
@@ -23,15 +20,5 @@ class MALA(Metropolis):
 
     target_acceptance: float = field(default=0.574, compare=False)
 
-    def _transition(
-        self,
-        key: Array,
-        log_density: Callable[[Vector], Scalar],
-        here: Here,
-        step_size: Scalar,
-        mean_steps: Scalar,
-    ) -> Transition:
-        kernel = library().mala.build_kernel()
-        state = library().mcmc.mala.MALAState(*here)
-        end, info = kernel(key, state, log_density, step_size)
-        return Transition(Here(*end), info.acceptance_rate, jnp.int32(1), {})
+    def _kernel(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        return library().mala.build_kernel(), library().mcmc.mala.MALAState

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Int
 
 from ...numerics import hamiltonian
 from ...numerics.hamiltonian import HamiltonianTuning
@@ -17,6 +17,7 @@ from ...numerics.step_size import StepSize
 from ...target import Components, Target
 from ...types import Scalar, Vector
 from ..base import Examples, Tick
+from ..settings import check_step_settings
 from ..whitened import Whitened
 from .library import as_log_density
 
@@ -101,7 +102,7 @@ class Metropolis(Whitened):
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        hamiltonian.check_settings(name, self.target_acceptance, self.step_size, None)
+        check_step_settings(name, self.target_acceptance, self.step_size, None)
 
     @abstractmethod
     def _transition(
@@ -128,14 +129,8 @@ class Metropolis(Whitened):
         return MetropolisTuning(shared, np.asarray(self._mean_steps, gradients.dtype))
 
     def init(self, position: Vector, here: Components) -> MetropolisState:
-        no = jnp.asarray(False)
-        step = hamiltonian.restart(jnp.ones_like(here.value), searching=no, adapting=no)
+        step = hamiltonian.idle_step(here.value)
         return MetropolisState(position, here.value, here.gradient, step, jnp.int32(0))
-
-    def enter(
-        self, tuning: MetropolisTuning, state: MetropolisState, warming: Bool[Array, ""]
-    ) -> MetropolisState:
-        return state._replace(step=hamiltonian.enter(tuning.shared, warming))
 
     def tick(
         self, key: Array, target: Target, tuning: MetropolisTuning, state: MetropolisState
@@ -161,6 +156,26 @@ class Metropolis(Whitened):
         }
         moved = moved._replace(step=step, ticks=ticks)
         return moved, Tick(complete, moved.position, moved.gradient, stats)
+
+
+class OneGradient(Metropolis):
+    """A kernel whose state is a point and its gradient, and whose transition takes one more."""
+
+    @abstractmethod
+    def _kernel(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Return BlackJAX's kernel and the type of its state."""
+
+    def _transition(
+        self,
+        key: Array,
+        log_density: Callable[[Vector], Scalar],
+        here: Here,
+        step_size: Scalar,
+        mean_steps: Scalar,
+    ) -> Transition:
+        kernel, make_state = self._kernel()
+        end, info = kernel(key, make_state(*here), log_density, step_size)
+        return Transition(Here(*end), info.acceptance_rate, jnp.int32(1), {})
 
 
 def _move(state: MetropolisState, end: Here, scale: Vector) -> MetropolisState:

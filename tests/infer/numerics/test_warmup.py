@@ -6,14 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infer.numerics.hamiltonian import (
-    choose_shared_step,
-    first_tuning,
-    raise_for_divergences,
-    remaining_windows,
-    tighten,
-)
+from infer.numerics.hamiltonian import first_tuning, remaining_windows
 from infer.numerics.metric import fisher_scale, guess_metric
+from infer.numerics.shared_step import choose_shared_step, raise_for_divergences, tighten
 from infer.numerics.step_size import average_log_steps, continue_search, restart
 from infer.numerics.windows import plan_windows
 
