@@ -73,13 +73,14 @@ class Group:
         """Store the result of a block; return the number of new draws."""
         filled, rows = np.asarray(block.filled), np.asarray(block.rows)
         self.state = block.state
-        self.drawn = self.drawn + filled
         self.executed = self.executed + int(block.ticks)
         self.entering = np.zeros_like(self.entering)
         # A block that is more than half full is kept without a copy.
         full = 2 * int(filled.sum()) > rows.shape[0] * rows.shape[1]
         for own, mine, count in zip(self.rows, rows, filled, strict=True):
             own.append(mine[:count] if full else mine[:count].copy())
+        # Last, so that another thread never counts draws that it does not find.
+        self.drawn = self.drawn + filled
         rate = int(block.ticks) / max(seconds, 1e-6)
         self.limit = int(np.clip(rate * BLOCK_SECONDS, 1, MAX_TICKS))
         return int(filled.sum())
@@ -147,7 +148,7 @@ def relocate(
 
 def collect(
     groups: Sequence[Group], call: Callable[[Group, Order], Block],
-    window: int, draws: int, threads: int, watch: Callable[[Group, int], None],
+    window: int, draws: int, threads: int, watch: Callable[[Group, int, float], bool],
 ) -> None:  # fmt: skip
     """Run blocks until every chain has `draws` draws in the window.
 
@@ -161,7 +162,8 @@ def collect(
         window: Which window the draws belong to.
         draws: Number of draws that each chain is to have in the window.
         threads: Number of blocks in flight.
-        watch: Called with a group and the number of its new draws, by one thread at a time.
+        watch: Called with a group, the number of its new draws and the seconds that they took, by
+            one thread at a time. If it returns False, no block begins after those in flight.
     """
     waiting = deque(g for g in groups if (g.drawn < draws).any())
     stop, left, lock = Event(), Event(), Lock()
@@ -179,7 +181,8 @@ def collect(
             with lock:
                 if left.is_set():
                     return
-                watch(group, group.absorb(block, seconds))
+                if not watch(group, group.absorb(block, seconds), seconds):
+                    stop.set()
             if (group.drawn < draws).any():
                 waiting.append(group)
 

@@ -1,42 +1,40 @@
-"""Show progress from the host, between blocks: programs contain no callback."""
+"""Count and show what a run does between blocks, and stop it there: programs have no callback."""
 
-import logging
-import sys
 import time
-from importlib.util import find_spec
+from collections.abc import Callable
 from types import TracebackType
 
-if find_spec("ipywidgets") is None:
-    # In a notebook, `tqdm.auto` would warn that its bar needs ipywidgets.
-    from tqdm import tqdm
-else:
-    from tqdm.auto import tqdm
+from tqdm import tqdm
 
-# Seconds between two lines of the log.
-LOG_SECONDS = 5.0
-_log = logging.getLogger("infer")
+from .collect import Group
+from .loop import RecordFormat
+from .status import Status
+from .views import choose_view
+from .warmup import Warmup
+
+
+class Halted(Exception):  # noqa: N818
+    """The run stopped between two blocks, because it was told to; it can go on."""
 
 
 class Progress:
-    """A progress bar over the draws of all chains, or log lines if there is no terminal.
+    """What a run reports after each block, the view that shows it, and whether to go on.
 
     Args:
-        total: Number of draws to make, over all chains.
-        shown: Whether to show the bar. By default it is shown if standard error is a terminal, and
-            otherwise the logger "infer" gets a line at level INFO at the beginning of each phase,
-            and one every 5 s at most.
+        shown: Whether to show a view. By default it is shown in a terminal or a notebook;
+            otherwise the logger "infer" gets a line at level INFO at the beginning of each
+            phase, and one every 5 s at most.
+        halt: Called after each block; the run stops there if it returns True.
 
     Attributes:
-        shown: Whether the bar is shown.
-        logged: Whether lines are logged.
+        status: What the chains have done so far.
+        later: Draws per chain that are planned after warm-up.
     """
 
-    def __init__(self, total: int, shown: bool | None = None) -> None:
-        self.shown = sys.stderr.isatty() if shown is None else shown
-        self.logged = shown is None and not self.shown and _log.isEnabledFor(logging.INFO)
-        self._left, self._name, self._logged_at = total, "", time.monotonic()
-        self._bar = tqdm(total=total, disable=not self.shown, unit="draw", mininterval=0.2)
-        self._divergences = 0
+    def __init__(self, shown: bool | None = None, halt: Callable[[], bool] = lambda: False) -> None:
+        self.status, self.later = Status(), 0
+        self._view, self._halt = choose_view(shown), halt
+        self._began = time.monotonic()
 
     def __enter__(self) -> "Progress":
         return self
@@ -45,32 +43,19 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        self._bar.close()
+        how = "done in" if kind is None else "stopped after"
+        self._view.close(
+            self.status, f"{how} {tqdm.format_interval(time.monotonic() - self._began)}"
+        )
 
-    def phase(self, name: str, left: int | None = None) -> None:
-        """Begin a phase, and count its divergences from zero.
+    def enter(self, warmup: Warmup, target: int, threads: int, records: RecordFormat) -> None:
+        """Begin a window, or go on with it; see `Status.enter`."""
+        self._records, phase = records, self.status.phase
+        self.status.enter(warmup, target, self.later, threads, records)
+        self._view.update(self.status, is_new_phase=self.status.phase != phase)
 
-        Args:
-            name: Name of the phase.
-            left: Number of draws still to make, if that has changed.
-        """
-        self._divergences, self._name = 0, name
-        if left is not None:
-            self._left = left
-            self._bar.total = self._bar.n + left
-        self._bar.set_description(name, refresh=False)
-        if self.logged:
-            self._log_line()
-
-    def advance(self, draws: int, divergences: int) -> None:
-        """Count finished draws."""
-        self._divergences += divergences
-        self._left -= draws
-        if self.logged and time.monotonic() - self._logged_at >= LOG_SECONDS:
-            self._log_line()
-        self._bar.set_postfix(divergences=self._divergences, refresh=False)
-        self._bar.update(draws)
-
-    def _log_line(self) -> None:
-        self._logged_at = time.monotonic()
-        _log.info("%s: %d draws to go, %d divergences", self._name, self._left, self._divergences)
+    def update(self, group: Group, fresh: int, seconds: float) -> bool:
+        """Count a block that a group has finished; return whether to go on."""
+        self.status.update(group, fresh, seconds, self._records)
+        self._view.update(self.status)
+        return not self._halt()

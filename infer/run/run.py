@@ -24,7 +24,7 @@ from .collect import Group, collect, join_records
 from .devices import Plan, plan_without_native
 from .fingerprint import Fingerprint, fingerprint
 from .loop import SAMPLING, Block, Order, RecordFormat
-from .progress import Progress
+from .progress import Halted, Progress
 from .warmup import Warmup, begin_sampling, end_window, read_windows
 
 
@@ -142,30 +142,31 @@ class Run:
     def _fingerprint(self) -> Fingerprint:
         return fingerprint(self.family, self.engine)
 
-    def advance(self, draws: int) -> "Run":
+    def advance(self, draws: int, watch: Progress | None = None) -> "Run":
         """Finish warm-up, if it is not finished yet, and make `draws` more draws per chain.
 
         An interrupt keeps all draws made so far and is raised again; call `advance` again to go
         on from there.
 
+        Args:
+            draws: Number of draws per chain.
+            watch: What is told of each block; by default what `progress` asks for.
+
         Raises:
             RunError: `draws` is not a whole number, or is negative.
+            Halted: `watch` stopped the run; nothing is lost, as after an interrupt.
         """
         draws = as_whole("draws", draws, 0)
-        planned = sum(self.warmup.windows) + draws
-        with Progress(planned * self.chains, self.progress) as bar:
+        with nullcontext(watch) if watch else Progress(self.progress) as bar:
+            bar.later = draws
             self.warm_up(bar)
-            # Warm-up may have been shorter or longer than planned.
-            bar.phase("sampling", draws * self.chains)
-            wanted = self.fewest() + draws
             if draws:
-                self._collect(wanted, bar)
+                self._collect(self.fewest() + draws, bar)
         return self
 
     def warm_up(self, bar: Progress | None = None) -> "Run":
         """Make the remaining windows of warm-up; all chains meet at the end of each."""
-        bar = bar or Progress(0, shown=False)
-        bar.phase("warm-up")
+        bar = bar or Progress(shown=False)
         while self.warmup.window != SAMPLING:
             if self.warmup.windows:
                 self._collect(self.warmup.windows[0], bar)
@@ -214,27 +215,26 @@ class Run:
     def _collect(self, draws: int, bar: Progress) -> None:
         """Run blocks until every chain has `draws` draws in the present window."""
         # Compiling comes first, because it may regroup the chains.
-        records, compiled, warmup = self._format, self._compiled, self.warmup
+        compiled, warmup = self._compiled, self.warmup
         shared, groups = share(self.family, warmup), warmup.active
+        bar.enter(warmup, draws, self.plan.threads, self._format)
         began = time.perf_counter()
 
         def call(group: Group, order: Order) -> Block:
             own = take_own(self.family, warmup, group)
             return compiled.call(shared, own, group.state, order)
 
-        def watch(group: Group, fresh: int) -> None:
-            if bar.shown or bar.logged:
-                bar.advance(fresh, _count_divergences(group, records))
-
         # LAPACK's own threads gain nothing beside those of other chains, and wait for them.
         shares_cores = compiled.has_lapack_calls and len(groups) > 1
         try:
             with one_blas_thread() if shares_cores else nullcontext():
-                collect(groups, call, warmup.window, draws, self.plan.threads, watch)
+                collect(groups, call, warmup.window, draws, self.plan.threads, bar.update)
         finally:
             spent = time.perf_counter() - began
             self.timing.sampling += spent if warmup.window == SAMPLING else 0.0
             self.timing.warmup += 0.0 if warmup.window == SAMPLING else spent
+        if any((group.drawn < draws).any() for group in groups):
+            raise Halted
 
     @cached_property
     def _format(self) -> RecordFormat:
@@ -258,12 +258,6 @@ class Run:
 
 def _copy_to_host(groups: Sequence[Group]) -> tuple[Group, ...]:
     return tuple(replace(g, state=jax.tree.map(np.asarray, g.state)) for g in groups)
-
-
-def _count_divergences(group: Group, records: RecordFormat) -> int:
-    newest = [own[-1] for own in group.rows if own]
-    stats = [records.unpack(rows[None]).stats.get("diverging") for rows in newest]
-    return sum(int(s.sum()) for s in stats if s is not None)
 
 
 def _take_newest(blocks: Sequence[np.ndarray]) -> np.ndarray:
