@@ -17,6 +17,7 @@ from .errors import (
     CallError as CallError,
     EngineError as EngineError,
     FitWarning as FitWarning,
+    Interrupted as Interrupted,
     ModelError as ModelError,
     ModelWarning as ModelWarning,
     RunError as RunError,

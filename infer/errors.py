@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bijectors.errors import ExplainedError as ExplainedError
@@ -49,6 +49,21 @@ class RunError(ExplainedError):
     """
 
     run: Any = None
+
+
+class Interrupted(KeyboardInterrupt):
+    """A call was interrupted; nothing that it had computed is lost.
+
+    If nobody caught it, an interactive Python keeps it as `sys.last_value`.
+
+    Attributes:
+        run: The run, which can go on: `run.advance(draws)`.
+        resume: Goes on where the call stopped, bit for bit, and returns what the call would have.
+    """
+
+    def __init__(self, message: str, run: Any, resume: Callable[[], Any]) -> None:
+        super().__init__(message)
+        self.run, self.resume = run, resume
 
 
 def warn(message: str, category: type[Warning] = SamplingWarning) -> None:

@@ -19,6 +19,7 @@ from ..numerics.normal import Normal, unpack
 from ..programs.native import CompiledProgram, compile_program, prepare
 from ..run.run import Run
 from .arviz import describe_run, make_arviz
+from .interrupt import advance_to
 from .values import constrain_all
 from .versions import pareto_k
 
@@ -244,7 +245,7 @@ def _log_densities(density: LogDensity, positions: Array) -> Array:
 
 def read_approximations(run: Run) -> list[Approximation]:
     """Run a fit to its end and average its last epochs; return one result for each density."""
-    run.advance(FINAL_EPOCHS)
+    advance_to(run, FINAL_EPOCHS)
     draws, tunings = run.draws(), run.warmup.split_tuning()
     return [_read_approximation(run, draws, tunings[i], i) for i in range(run.family.count)]
 

@@ -12,8 +12,10 @@ from ..engines.advi import ADVI
 from ..errors import warn_of_findings
 from ..models.inputs.stacked import are_several
 from ..models.model import Model
+from ..run.run import Run
 from ..run.start import start
 from .approximation import Approximation, prepare_findings, read_approximations
+from .interrupt import keep_run
 from .kinds import refuse_other_engines
 
 
@@ -54,6 +56,9 @@ def fit(
     Warns:
         FitWarning: The fit did not converge, or its `khat` is above 0.7; and what to do. Kept as
             its `findings`.
+
+    Raises:
+        Interrupted: As `sample` does.
     """
     engine = ADVI() if engine is None else engine
     refuse_other_engines(engine, ADVI, "fit")
@@ -61,6 +66,10 @@ def fit(
     run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)
     # While XLA is still compiling the loop.
     prepare_findings(run.density)
+    return keep_run("infer.fit", run, lambda: _finish(run, are_several(model)))
+
+
+def _finish(run: Run, several: bool) -> Approximation | list[Approximation]:
     found = read_approximations(run)
     warn_of_findings([one.findings for one in found])
-    return found if are_several(model) else found[0]
+    return found if several else found[0]

@@ -13,7 +13,9 @@ from ..engines.map import MAP
 from ..errors import warn_of_findings
 from ..models.inputs.stacked import are_several
 from ..models.model import Model
+from ..run.run import Run
 from ..run.start import start
+from .interrupt import advance_to, keep_run
 from .kinds import refuse_other_engines
 from .optimum import Optimum, read_optima
 from .surroundings import prepare_probe
@@ -63,7 +65,7 @@ def maximize(
 
     Raises:
         EngineError: No space is given, or the engine does not search for modes.
-        ModelError, StartError: As `sample` does.
+        ModelError, StartError, Interrupted: As `sample` does.
     """
     engine = MAP() if engine is None else engine
     refuse_other_engines(engine, MAP, "maximize")
@@ -72,9 +74,13 @@ def maximize(
     # While XLA is still compiling the loop.
     if "minibatch" not in run.density.offers:
         prepare_probe(run.density)
-    found = read_optima(run.advance(1))
+    return keep_run("infer.maximize", run, lambda: _finish(run, are_several(model)))
+
+
+def _finish(run: Run, several: bool) -> Optimum | list[Optimum]:
+    found = read_optima(advance_to(run, 1))
     warn_of_findings([one.findings for one in found])
-    return found if are_several(model) else found[0]
+    return found if several else found[0]
 
 
 def _read_searches(model: Any, engine: MAP, starts: Any) -> tuple[int, Any]:

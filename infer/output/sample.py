@@ -9,16 +9,14 @@ from ..calls import check_arguments
 from ..counts import as_whole
 from ..density.chain_starts import Starts
 from ..engines.base import Engine, Tuning
-from ..errors import RunError, warn
+from ..errors import warn
 from ..models.model import Model
-from ..run.loop import SAMPLING
 from ..run.run import Run
 from ..run.start import start
-from .arviz import to_arviz
+from .interrupt import advance_to, count_made, keep_run
 from .kinds import refuse_unless_sampler
-from .origin import remember_run
+from .result import make_result
 from .values import prepare_values
-from .verdict import Verdict, judge_run
 
 
 @check_arguments("infer.sample")
@@ -83,7 +81,8 @@ def sample(
         ModelError: The model's log density differs each time its Python code runs.
         StartError: No finite starting point was found; XLA may be compiling the loop by then.
         RunError: The draws could not be converted to a result; its `run` keeps them.
-        KeyboardInterrupt: Interrupted before every chain had a draw.
+        Interrupted: A `KeyboardInterrupt` before every chain had a draw, or while the result was
+            made. It keeps the run, and its `resume()` goes on with the call.
     """
     draws = as_whole("draws", draws, 1)
     refuse_unless_sampler(engine)
@@ -93,38 +92,15 @@ def sample(
     )  # fmt: skip
     # While XLA is still compiling the loop.
     prepare_values(run.density)
-    _advance(run, draws).refuse_unless_reproduced()
-    data, found = _make_result(run)
-    data.attrs["verdict"] = "\n".join(found.findings)
-    for finding in found.findings:
-        warn(finding)
-    return data
-
-
-def _make_result(run: Run) -> tuple[Any, Verdict]:
-    """Convert a run to ArviZ data and judge it; if that fails, the error keeps the run."""
-    try:
-        data = to_arviz(run)
-        remember_run(data, run)
-        return data, judge_run(run, data)
-    except Exception as error:
-        lost = RunError(
-            "result",
-            "sampling finished, but its draws could not be converted to a result "
-            f"({type(error).__name__}: {error})",
-            "They are kept: error.run.draws() returns them, and infer.to_arviz(error.run) tries "
-            "again.",
-        )
-        lost.run = run
-        raise lost from error
+    return keep_run("infer.sample", run, lambda: make_result(_advance(run, draws)))
 
 
 def _advance(run: Run, draws: int) -> Run:
     """Advance; after an interrupt, keep what every chain has."""
     try:
-        return run.advance(draws)
+        return advance_to(run, draws)
     except KeyboardInterrupt:
-        if run.warmup.window != SAMPLING or not run.fewest():
+        if not count_made(run):
             raise
         warn(f"interrupted: {run.fewest()} of {draws} draws per chain are returned", UserWarning)
         return run

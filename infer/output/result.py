@@ -1,0 +1,42 @@
+"""Make the result of a call from its run: ArviZ data, judged, with a warning for each finding."""
+
+from typing import Any
+
+from ..errors import RunError, warn
+from ..run.run import Run
+from .arviz import to_arviz
+from .origin import remember_run
+from .verdict import Verdict, judge_run
+
+
+def make_result(run: Run) -> Any:
+    """Return ArviZ data with their verdict, and warn of what is wrong with the draws.
+
+    Raises:
+        ModelError: The model's log density differs each time its Python code runs.
+        RunError: The draws could not be converted to a result; its `run` keeps them.
+    """
+    run.refuse_unless_reproduced()
+    data, found = _convert(run)
+    data.attrs["verdict"] = "\n".join(found.findings)
+    for finding in found.findings:
+        warn(finding)
+    return data
+
+
+def _convert(run: Run) -> tuple[Any, Verdict]:
+    """Convert a run to ArviZ data and judge it; if that fails, the error keeps the run."""
+    try:
+        data = to_arviz(run)
+        remember_run(data, run)
+        return data, judge_run(run, data)
+    except Exception as error:
+        lost = RunError(
+            "result",
+            "sampling finished, but its draws could not be converted to a result "
+            f"({type(error).__name__}: {error})",
+            "They are kept: error.run.draws() returns them, and infer.to_arviz(error.run) tries "
+            "again.",
+        )
+        lost.run = run
+        raise lost from error
