@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from ..target import Components, Target
 from ..types import Vector
+from .contract import refuse_other_contract
 from .settings import refuse_settings
 
 State = Any
@@ -159,6 +160,11 @@ class Engine(ABC):
         """
         refuse_settings(cls, settings, named)
         return super().__new__(cls)
+
+    def __init_subclass__(cls, **options: Any):
+        """Refuse members that the contract does not call as they are, with an `EngineError`."""
+        super().__init_subclass__(**options)
+        refuse_other_contract(cls, Engine)
 
     @property
     def needs(self) -> Needs:

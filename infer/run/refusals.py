@@ -4,7 +4,8 @@ from typing import Any
 
 from ..density.base import LogDensity
 from ..density.normal_prior import find_not_normal
-from ..engines.base import Engine
+from ..engines.base import Engine, Needs
+from ..engines.contract import refuse_other_instance
 from ..errors import EngineError
 
 
@@ -12,8 +13,11 @@ def refuse_unless_engine(engine: Any) -> None:
     """Raise if what is given as the engine is not one.
 
     Raises:
-        EngineError: It is a class, or something else that is not an engine.
+        EngineError: It is a class, something else that is not an engine, or does not follow the
+            contract.
     """
+    if isinstance(engine, Engine):
+        refuse_other_instance(engine, Needs)
     if engine is None or isinstance(engine, Engine):
         return
     raise EngineError(

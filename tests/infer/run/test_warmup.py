@@ -28,7 +28,7 @@ class Scripted(Engine):
 
     ends: list
     calls: list = field(default_factory=list)
-    plan_warmup = first_tuning = init = tick = None
+    plan_warmup = first_tuning = init = tick = lambda *_: None
 
     def end_window(self, tuning, recent, windows):
         self.calls.append((tuning, recent, windows))
