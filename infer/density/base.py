@@ -28,7 +28,13 @@ from ..types import Scalar, Vector
 from .differentiating import naming_looping_term
 from .labels import label_coordinate
 from .normal_prior import find_not_normal, normal_prior
-from .readers import CheckedValues, ConstrainedReader, FlatReader, as_inexact, refuse_outside
+from .readers import CheckedValues, ConstrainedReader, FlatReader, as_inexact
+from .refusals import (
+    refuse_dependent_scores,
+    refuse_misnamed,
+    refuse_outside,
+    refuse_without_log_det,
+)
 
 
 class LogDensity(Target):
@@ -198,7 +204,7 @@ class LogDensity(Target):
             ModelError: A site is missing, unknown or of another shape.
         """
         arrays = {name: jnp.asarray(value) for name, value in values.items()}
-        self.check_names(arrays)
+        refuse_misnamed(arrays, self.latent)
         reader = ConstrainedReader(arrays, self.model.rules, self.jacobian)
         return self.model.run(reader).log_density() + reader.log_det
 
@@ -221,7 +227,7 @@ class LogDensity(Target):
             ModelError: A site is missing, unknown, of another shape, or outside its set.
         """
         given = {n: v if isinstance(v, jax.Array) else np.asarray(v) for n, v in values.items()}
-        self.check_names(given)
+        refuse_misnamed(given, self.latent)
         arrays = {s.name: as_inexact(given[s.name]) for s in self.latent}
         reader = CheckedValues(arrays, self.model.rules)
         # Inside a scan the sets of single steps are traced; those of the whole series are not.
@@ -272,24 +278,6 @@ class LogDensity(Target):
         reader = FlatReader(position, self.model.rules, self.seen)
         return self.model.run(reader), reader.joint
 
-    def check_names(self, given: Mapping[str, Any]) -> None:
-        """Raise if values are missing, unknown, or of another shape than their site."""
-        shapes = {site.name: site.shape for site in self.latent}
-        for name in sorted(shapes.keys() ^ given.keys()):
-            missing = name in shapes
-            raise ModelError(
-                name,
-                "no value is given for it" if missing else "a value is given, but it is no site",
-                f"The latent sites are {', '.join(shapes)}.",
-            )
-        for name, value in given.items():
-            if value.shape != shapes[name]:
-                raise ModelError(
-                    name,
-                    f"the value has shape {value.shape}",
-                    f"Give it the shape {shapes[name]} of the site.",
-                )
-
 
 @check_arguments("infer.log_density")
 def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
@@ -304,36 +292,8 @@ def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
     """
     sites = survey(model)
     if jacobian:
-        _refuse_without_log_det(sites)
+        refuse_without_log_det(sites)
     density = LogDensity(model, sites, jacobian, run_abstractly(model).minibatches)
     if density.unvalued:
-        _refuse_dependent_scores(density)
+        refuse_dependent_scores(density, density.unvalued[0])
     return density
-
-
-def _refuse_dependent_scores(density: LogDensity) -> None:
-    """Raise if a score depends on other sites, since it lacks the derivatives along those."""
-    try:
-        # JAX would compare the method itself by the arrays of its density, which may be traced.
-        jax.eval_shape(lambda q: density.unvalued_gradient(q), jnp.zeros(density.size))
-    except ValueError as error:
-        # Equinox's message for differentiating something that only a keyword argument reaches.
-        if "keyword tangent" not in str(error):
-            raise
-        raise ModelError(
-            density.unvalued[0],
-            "its score depends on another latent site, but does not say how the log density of "
-            "its prior changes with that site",
-            "Freeze that site or give its value as data, or use a prior with a log density.",
-        ) from error
-
-
-def _refuse_without_log_det(sites: tuple[Site, ...]) -> None:
-    for site in sites:
-        if site.why_no_log_det:
-            raise ModelError(
-                site.name,
-                f"it has no posterior density: {site.why_no_log_det}",
-                'Freeze it, or infer the arrays inside it; MAP(space="constrained") needs no '
-                "Jacobian.",
-            )

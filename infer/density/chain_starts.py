@@ -8,6 +8,7 @@ import numpy as np
 from ..errors import StartError
 from .base import LogDensity
 from .family import Family, naming_member
+from .refusals import refuse_misnamed
 
 WORDS = ("uniform", "prior", "initial")
 # Where one chain starts: one of these words, or constrained values by name.
@@ -129,5 +130,5 @@ def _split_by_chain(
         for c in range(chains)
     ]
     for own in each:
-        density.check_names(own)
+        refuse_misnamed(own, density.latent)
     return list(each)

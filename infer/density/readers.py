@@ -12,13 +12,13 @@ from bijectors.base import Image
 from bijectors.joint import Flattener, Joint
 from bijectors.rule import Rules
 
-from ..errors import ModelError
 from ..models.protocol.minibatch import Minibatch
 from ..models.protocol.reader import Reader
 from ..models.protocol.site import Declaration
 from ..models.protocol.steps import Repeated, Steps
 from ..models.readers import Values
 from ..types import Vector
+from .refusals import refuse_outside
 
 
 class FlatReader(Reader):
@@ -85,16 +85,6 @@ class CheckedValues(Values):
     def take(self, declaration: Declaration) -> Image:
         refuse_outside(declaration, self._values[declaration.name])
         return super().take(declaration)
-
-
-def refuse_outside(declaration: Declaration, value: Array) -> None:
-    """Raise if a value is known to lie outside the set of its site."""
-    if declaration.holds(value) is False:
-        raise ModelError(
-            declaration.name,
-            f"the value {np.asarray(value)} lies outside {declaration.constraint!r}",
-            "Give a value inside the set, or declare another constraint.",
-        )
 
 
 def as_inexact(value: np.ndarray | Array) -> Array:
