@@ -3,16 +3,13 @@
 from abc import abstractmethod
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ..types import Vector
 from .low_rank import find_principal_stretches
-
-# Number of directions that a CPU applies together: a cache line of float64.
-BLOCK = 8
+from .stretch import stretch
 
 
 class Metric(eqx.Module):
@@ -92,10 +89,7 @@ class LowRank(Metric):
         return self._stretch(self.diagonal.to_whitened(gradient))
 
     def _stretch(self, vector: Vector) -> Vector:
-        directions, excess = jnp.asarray(self.directions), jnp.asarray(self.excess)
-        return jax.lax.platform_dependent(
-            vector, directions, excess, cpu=_stretch_by_blocks, default=_stretch_at_once
-        )
+        return stretch(vector, jnp.asarray(self.directions), jnp.asarray(self.excess))
 
     def learn(self, draws: np.ndarray, scores: np.ndarray) -> "LowRank":
         diagonal = self.diagonal.learn(draws, scores)
@@ -117,30 +111,6 @@ class LowRank(Metric):
         shrunk = (draws @ directions) * (-excess / (1 + excess))
         stretched = (scores @ directions) * excess
         return draws + shrunk @ directions.T, scores + stretched @ directions.T
-
-
-def _stretch_by_blocks(vector: Vector, directions: Array, excess: Array) -> Vector:
-    """Stretch along the directions block by block, so that the padding costs nothing."""
-    rank = excess.shape[0]
-    size = min(rank, BLOCK)
-    # Directions are sorted by stretch, so the padding comes last.
-    used = jnp.sum(excess != 0, dtype=jnp.int32)
-
-    def add(index: Array, total: Vector) -> Vector:
-        begin = jnp.minimum(index * size, rank - size)
-        block = jax.lax.dynamic_slice_in_dim(directions, begin, size, 1)
-        # The last block may overlap the one before it.
-        own = begin + jnp.arange(size, dtype=jnp.int32) >= index * size
-        share = jnp.where(own, jax.lax.dynamic_slice_in_dim(excess, begin, size), 0)
-        return total + block @ (share * (vector @ block))
-
-    return jax.lax.fori_loop(jnp.int32(0), (used + size - 1) // size, add, vector)
-
-
-def _stretch_at_once(vector: Vector, directions: Array, excess: Array) -> Vector:
-    stretched = lambda: vector + directions @ (excess * (vector @ directions))  # noqa: E731
-    # If nothing is stretched, this costs no more than a diagonal metric.
-    return jax.lax.cond(jnp.any(excess != 0), stretched, lambda: vector)
 
 
 def guess_metric(gradients: Float[np.ndarray, "chains size"], rank: int) -> Metric:

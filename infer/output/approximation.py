@@ -20,8 +20,8 @@ from ..programs.native import CompiledProgram, compile_program, prepare
 from ..run.run import Run
 from .arviz import describe_run, make_arviz
 from .interrupt import advance_to
+from .pareto import pareto_k
 from .values import constrain_all
-from .versions import pareto_k
 
 # Draws for the Pareto k estimate; Vehtari et al. advise 1000 or more.
 TRUST_DRAWS = 2000

@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infer.numerics import metric
 from infer.numerics.low_rank import find_principal_stretches
 from infer.numerics.metric import Diagonal, LowRank, choose_rank, guess_metric
+from infer.numerics.stretch import stretch_at_once, stretch_by_blocks
 
 SIZE = 6
 
@@ -43,8 +43,8 @@ def test_stretching_by_blocks_equals_stretching_at_once(rank):
     vector = jnp.asarray(rng.normal(size=30))
     for used in {0, 1, rank // 2, rank}:
         excess = jnp.where(jnp.arange(rank) < used, 2.0, 0.0)
-        found = metric._stretch_by_blocks(vector, directions, excess)
-        expected = metric._stretch_at_once(vector, directions, excess)
+        found = stretch_by_blocks(vector, directions, excess)
+        expected = stretch_at_once(vector, directions, excess)
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
