@@ -51,6 +51,7 @@ from .output.predict import predict as predict, sample_prior as sample_prior
 from .output.sample import sample as sample
 from .output.slowness import Slowness as Slowness, why_slow as why_slow
 from .output.trees import map_trees as map_trees, tree_of as tree_of
+from .output.until import Until as Until
 from .output.verdict import Verdict as Verdict, verdict as verdict
 from .run.choice import Choice as Choice, choose as choose
 from .run.run import Run as Run

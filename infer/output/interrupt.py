@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from ..errors import Interrupted
 from ..run.loop import SAMPLING
+from ..run.progress import Progress
 from ..run.run import Run
 
 Result = TypeVar("Result")
@@ -47,6 +48,6 @@ def count_made(run: Run) -> int:
     return run.fewest() if run.warmup.window == SAMPLING else 0
 
 
-def advance_to(run: Run, draws: int) -> Run:
-    """Advance until every chain has `draws` draws, counting those that it has."""
-    return run.advance(max(draws - count_made(run), 0))
+def advance_to(run: Run, draws: int, watch: Progress | None = None) -> Run:
+    """Advance until every chain has `draws` draws in all; see `Run.advance`."""
+    return run.advance(max(draws - count_made(run), 0), watch)

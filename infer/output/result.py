@@ -5,12 +5,17 @@ from typing import Any
 from ..errors import RunError, warn
 from ..run.run import Run
 from .arviz import to_arviz
+from .goal import Goal
 from .origin import remember_run
 from .verdict import Verdict, judge_run
 
 
-def make_result(run: Run) -> Any:
+def make_result(run: Run, goal: Goal) -> Any:
     """Return ArviZ data with their verdict, and warn of what is wrong with the draws.
+
+    Args:
+        run: The run, which has draws.
+        goal: What it was to reach.
 
     Raises:
         ModelError: The model's log density differs each time its Python code runs.
@@ -18,8 +23,10 @@ def make_result(run: Run) -> Any:
     """
     run.refuse_unless_reproduced()
     data, found = _convert(run)
-    data.attrs["verdict"] = "\n".join(found.findings)
-    for finding in found.findings:
+    reached = goal.conclude(run, data)
+    findings = (*found.findings, *reached.findings)
+    data.attrs.update({"verdict": "\n".join(findings)} | dict(reached.attributes))
+    for finding in findings:
         warn(finding)
     return data
 

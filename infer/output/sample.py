@@ -6,16 +6,16 @@ from typing import Any
 from jaxtyping import Array
 
 from ..calls import check_arguments
-from ..counts import as_whole
 from ..density.chain_starts import Starts
 from ..engines.base import Engine, Tuning
-from ..errors import warn
 from ..models.model import Model
-from ..run.run import Run
 from ..run.start import start
-from .interrupt import advance_to, count_made, keep_run
+from .goal import pursue_or_keep
+from .interrupt import keep_run
 from .kinds import refuse_unless_sampler
 from .result import make_result
+from .until import Until
+from .until_goal import choose_goal
 from .values import prepare_values
 
 
@@ -25,7 +25,8 @@ def sample(
     engine: Engine | None = None,
     *,
     chains: int = 4,
-    draws: int = 1000,
+    draws: int | None = None,
+    until: Until | None = None,
     warmup: int | None = None,
     starts: Starts | None = None,
     tuning: Tuning | None = None,
@@ -47,7 +48,11 @@ def sample(
         engine: A sampler; by default one is chosen, see `choose`. The attribute `engine_choice`
             of the result gives the reason, as does the logger "infer" at level INFO.
         chains: Number of chains of each model.
-        draws: Number of draws per chain, the same for every chain.
+        draws: Number of draws per chain, the same for every chain; by default 1000.
+        until: A target to reach and a budget, in place of `draws`. All chains then go on, equally
+            long, until every number has the R-hat and the bulk and tail ESS that are asked for, or
+            the budget ends; checks are at 100 draws per chain or more, each after 1.5 times as many
+            draws as the last. The attribute `until` of the result says what was reached.
         warmup: Warm-up draws per chain; by default the engine decides by the number of chains. HMC
             and NUTS stop early once the chains agree and the metric whitens their draws, and make
             at most twice as many if the chains need very different step sizes, or one was moved.
@@ -84,7 +89,7 @@ def sample(
         Interrupted: A `KeyboardInterrupt` before every chain had a draw, or while the result was
             made. It keeps the run, and its `resume()` goes on with the call.
     """
-    draws = as_whole("draws", draws, 1)
+    goal = choose_goal(draws, until, chains)
     refuse_unless_sampler(engine)
     run = start(
         model, engine, chains=chains, warmup=warmup, starts=starts, tuning=tuning, key=key,
@@ -92,15 +97,4 @@ def sample(
     )  # fmt: skip
     # While XLA is still compiling the loop.
     prepare_values(run.density)
-    return keep_run("infer.sample", run, lambda: make_result(_advance(run, draws)))
-
-
-def _advance(run: Run, draws: int) -> Run:
-    """Advance; after an interrupt, keep what every chain has."""
-    try:
-        return advance_to(run, draws)
-    except KeyboardInterrupt:
-        if not count_made(run):
-            raise
-        warn(f"interrupted: {run.fewest()} of {draws} draws per chain are returned", UserWarning)
-        return run
+    return keep_run("infer.sample", run, lambda: make_result(pursue_or_keep(run, goal), goal))

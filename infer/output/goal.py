@@ -1,0 +1,78 @@
+"""What a run is to reach, and the loop that advances it there; an interrupt keeps the draws."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from ..errors import warn
+from ..run.progress import Halted, Progress
+from ..run.run import Run
+from .interrupt import advance_to, count_made
+
+
+class Conclusion(NamedTuple):
+    """What a goal says about the result.
+
+    Attributes:
+        attributes: Attributes of the result.
+        findings: What was not reached, and what to do.
+    """
+
+    attributes: Mapping[str, Any] = {}
+    findings: tuple[str, ...] = ()
+
+
+class Goal(ABC):
+    """What a run is to reach; it is asked before each stretch of draws."""
+
+    @abstractmethod
+    def next_draws(self, run: Run) -> int | None:
+        """Return how many draws every chain is to have next; None if the run is done."""
+
+    def must_halt(self) -> bool:
+        """Return whether to stop between two blocks and ask again."""
+        return False
+
+    def count(self, made: int) -> str:
+        """Write how many draws per chain were made, and of how many."""
+        return str(made)
+
+    def conclude(self, run: Run, data: Any) -> Conclusion:
+        """Say what was reached, given the result."""
+        return Conclusion()
+
+
+class FixedGoal(Goal):
+    """A number of draws per chain."""
+
+    def __init__(self, draws: int) -> None:
+        self.draws = draws
+
+    def next_draws(self, run: Run) -> int | None:
+        return self.draws if count_made(run) < self.draws else None
+
+    def count(self, made: int) -> str:
+        return f"{made} of {self.draws}"
+
+
+def pursue(
+    run: Run, goal: Goal, watch: Progress, is_stopped: Callable[[], bool] = lambda: False
+) -> Run:
+    """Advance a run until its goal says that it is done, or it is stopped."""
+    while not is_stopped() and (draws := goal.next_draws(run)) is not None:
+        with suppress(Halted):
+            advance_to(run, draws, watch)
+    return run
+
+
+def pursue_or_keep(run: Run, goal: Goal) -> Run:
+    """Pursue a goal in the foreground; after an interrupt, keep the draws that every chain has."""
+    try:
+        with Progress(run.progress, halt=goal.must_halt) as watch:
+            return pursue(run, goal, watch)
+    except KeyboardInterrupt:
+        if not count_made(run):
+            raise
+        warn(f"interrupted: {goal.count(run.fewest())} draws per chain are returned", UserWarning)
+        return run

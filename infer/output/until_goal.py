@@ -1,0 +1,131 @@
+"""The goal of `until=`: check between stretches of draws whether every number has its target."""
+
+import time
+from dataclasses import astuple
+from math import inf
+from typing import Any
+
+import xarray
+
+from ..counts import as_whole
+from ..errors import RunError
+from ..run.run import Run
+from .arviz import to_arviz
+from .goal import Conclusion, FixedGoal, Goal
+from .interrupt import count_made
+from .scalars import Mixing, Scalars
+from .until import Until, advise, describe
+
+# Numbers that ArviZ judges, at 4 ms each, out of all those that are screened.
+MAX_JUDGED = 200
+
+
+class UntilGoal(Goal):
+    """Sampling until a target is reached or its budget ends.
+
+    Attributes:
+        until: The target and the budget.
+        is_reached: Whether the target was reached at the last check.
+    """
+
+    def __init__(self, until: Until, chains: int) -> None:
+        self.until, self.is_reached = until, False
+        self._checks = until.list_checks(chains)
+        self._next, self._deadline, self._checking = next(self._checks), inf, 0.0
+        self._measured: list[Mixing] = []
+        self._short: int | None = None
+
+    def next_draws(self, run: Run) -> int | None:
+        made = count_made(run)
+        if self._is_out_of_time(run):
+            self._refuse_empty(run, made)
+            return None
+        if made < self._next:
+            return self._next
+        began = time.monotonic()
+        self.is_reached = self._check(Scalars(_read_posterior(to_arviz(run))))
+        self._checking += time.monotonic() - began
+        if self.is_reached:
+            return None
+        self._next = next((draws for draws in self._checks if draws > made), 0)
+        return self._next or None
+
+    def must_halt(self) -> bool:
+        return time.monotonic() >= self._deadline
+
+    def _is_out_of_time(self, run: Run) -> bool:
+        """Return whether the time is used up; if not, set the time at which it will be."""
+        if self.until.seconds is not None:
+            spent = sum(astuple(run.timing)) + self._checking
+            self._deadline = time.monotonic() + self.until.seconds - spent
+        return self.must_halt()
+
+    def _refuse_empty(self, run: Run, made: int) -> None:
+        if made:
+            return
+        error = RunError(
+            "until",
+            f"the budget of {self.until.seconds:g} s ended before every chain had a draw",
+            "Give more seconds=. The run is kept: error.run.advance(draws) goes on with it.",
+        )
+        error.run = run
+        raise error
+
+    def _check(self, scalars: Scalars) -> bool:
+        """Return whether every number has what is asked; stop at the first that has not.
+
+        The number that was short at the last check comes first, then those that mix worst.
+        """
+        if self._short is not None and self._is_short(scalars.measure(self._short)):
+            return False
+        self._measured, self._short = [], None
+        for index in scalars.rank(MAX_JUDGED):
+            self._measured.append(scalars.measure(index))
+            if self._is_short(self._measured[-1]):
+                self._short = index
+                return False
+        return bool(self._measured)
+
+    def _is_short(self, mixing: Mixing) -> bool:
+        return self.until.factor(mixing) > 1
+
+    def conclude(self, run: Run, data: Any) -> Conclusion:
+        made, measured = count_made(run), self._measured
+        if self.is_reached:
+            text = f"reached with {made} draws per chain: {describe(self.until, measured)}"
+            return Conclusion({"until": text, "until_reached": 1})
+        scalars = Scalars(_read_posterior(data))
+        measured = [scalars.measure(index) for index in scalars.rank(MAX_JUDGED)]
+        text = f"not reached with {made} draws per chain: {describe(self.until, measured)}"
+        advice = advise(self.until, measured, made, run.timing.sampling)
+        return Conclusion({"until": text, "until_reached": 0}, (f"until= was {text}. {advice}",))
+
+
+def _read_posterior(data: Any) -> xarray.Dataset:
+    group = data["posterior"]
+    return group.to_dataset() if hasattr(group, "to_dataset") else group
+
+
+def choose_goal(draws: Any, until: Any, chains: Any) -> Goal:
+    """Choose the goal that a user asks for, by the number of draws or by a target.
+
+    Raises:
+        RunError: The draws are no number of at least 1, `until` is not an `Until`, both are given,
+            or R-hat is asked for with a single chain.
+    """
+    if until is None:
+        return FixedGoal(as_whole("draws", 1000 if draws is None else draws, 1))
+    if not isinstance(until, Until):
+        raise RunError("until", f"{until!r} was given", "Give infer.Until(rhat=1.01, ess=400).")
+    if draws is not None:
+        raise RunError(
+            "draws", "draws and until are both given", "Give the most draws in Until(draws=...)."
+        )
+    count = as_whole("chains", chains, 1)
+    if until.rhat is not None and count == 1:
+        raise RunError(
+            "until",
+            "R-hat compares chains, and there is one",
+            "Give chains=2 or more, or Until(rhat=None).",
+        )
+    return UntilGoal(until, count)
