@@ -34,11 +34,13 @@ def refuse_unless_generative(model: Model) -> None:
                 "it is a factor, from which nothing can be drawn",
                 "Declare it as a prior or as an observation.",
             )
-        if term.role == "likelihood" and term.name not in reader.names:
+        is_drawn = term.name in reader.names or term.name in account.simulated
+        if term.role == "likelihood" and not is_drawn:
             raise generative_error(
                 term.name,
                 "new data cannot be drawn for this kind of observation",
-                "Declare it by site.observe, and do not turn latent sites into data by condition.",
+                "Declare it by site.observe, or give a tree simulate=; do not turn latent sites "
+                "into data by condition.",
             )
     if not account.observed:
         raise generative_error("model", "it observes nothing", "Declare data by site.observe.")

@@ -21,6 +21,12 @@ def remember_run(result: Any, run: Run) -> None:
     weakref.finalize(result, _runs.pop, id(result), None).atexit = False
 
 
+def pass_run_on(given: Any, extended: Any) -> None:
+    """Let `find_run` find the run of a result for another one with the same draws."""
+    if id(given) in _runs:
+        remember_run(extended, _runs[id(given)])
+
+
 def find_run(given: Any) -> Run:
     """Return a run as it is, or the run that a result of `infer.sample` came from.
 

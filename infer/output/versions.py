@@ -16,3 +16,10 @@ def as_arviz(groups: Mapping[str, xarray.Dataset], attributes: Mapping[str, Any]
         tree.attrs = dict(attributes)
         return tree
     return arviz.InferenceData(attrs=dict(attributes), **groups)  # pyright: ignore[reportArgumentType]
+
+
+def groups_of(data: Any) -> dict[str, xarray.Dataset]:
+    """Return the groups of ArviZ data of either type, or of a dictionary of them, by name."""
+    if isinstance(data, xarray.DataTree):
+        return {name: node.to_dataset() for name, node in data.children.items()}
+    return {name: data[name] for name in data}

@@ -54,6 +54,12 @@ class Do(Change):
                 "do sets it, but the model has no such site",
                 f"Its sites are {join_names(sorted(known))}.",
             )
+        if account.simulated and (drawn := sorted(names & account.observed.keys())):
+            raise ModelError(
+                drawn[0],
+                "do sets what a simulator draws, and the log likelihood keeps its term",
+                "Change the data by model.with_data(...).",
+            )
         account.declarations = [d for d in account.declarations if d.name not in names]
         account.terms = [term for term in account.terms if term.name not in names]
         for where in (account.images, account.observed, account.frozen):

@@ -22,6 +22,7 @@ from ..model import Model
 from ..priors.sets import is_set, set_of
 from ..protocol.account import Account
 from ..protocol.layout import as_dims, lay_out
+from ..protocol.observations import Observations
 from ..protocol.program import Program
 from ..protocol.reader import Reader
 from ..protocol.site import Declaration, Dims, Term
@@ -44,13 +45,14 @@ class DeclaredProgram(Program):
     maps: dict[str, Bijector]
     map_names: tuple[tuple[str, str], ...] = eqx.field(static=True)
     data: Data
+    observations: Observations = eqx.field(static=True, default=Observations())
 
     def run(self, reader: Reader, labels: Labels, rules: Rules) -> Account:
         account, values = Account(), {}
         for name in self.names:
             declaration = self._declaration(name, values, labels)
             values[name] = account.take(reader, declaration).value
-        arguments = self.data.tree()
+        arguments = self.observations.observe(reader, account, values, self.data.tree())
         returned = self.log_density(values, *arguments.values())
         rows = as_array("log density", returned, "what it returns")
         if rows.ndim:
@@ -60,6 +62,7 @@ class DeclaredProgram(Program):
                 "Sum its terms: return jnp.sum(...).",
             )
         account.terms.append(Term("log_density", "factor", rows))
+        self.observations.record_rows(account, values, arguments)
         return account
 
     def _declaration(self, name: str, values: dict[str, Array], labels: Labels) -> Declaration:
@@ -91,6 +94,8 @@ def declared(
     coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
     bijectors: Mapping[str, Bijector | str] | None = None,
     rules: Rules = RULES,
+    rows: Callable[..., Any] | None = None,
+    simulate: Callable[..., Any] | None = None,
 ) -> Model:
     """Make a model from a plain log density.
 
@@ -105,6 +110,12 @@ def declared(
         coords: Values of each named dimension.
         bijectors: For a value, a map to use instead of the default, or its name.
         rules: Table of maps, your own rules first.
+        rows: Called as `rows(values, data)`; returns the log likelihood of each row in nats, which
+            `log_density` already includes, as an array or as arrays by name. Only
+            `infer.log_likelihood` and `infer.log_prior` call it.
+        simulate: Called as `simulate(key, values, data)`; draws new data for `infer.predict`, and
+            returns them by their names in `data`, `{"y": ...}`; or, for data that are no
+            dictionary, all data with what is drawn in its place.
 
     Raises:
         ModelError: The data hold NaN, or dims or bijectors name a value without a support.
@@ -112,6 +123,8 @@ def declared(
     given = () if data is _NO_DATA else (data,)
     called = "log_density(values, data)" if given else "log_density(values)"
     refuse_unfit("log density", log_density, ({}, *given), {}, called)
+    observations = Observations(rows, simulate)
+    observations.check({}, given, "values, data" if given else "values")
     if not isinstance(supports, Mapping):
         mend = 'Give a set for each value by name: {"sigma": bijectors.Positive()}.'
         raise ModelError("supports", f"they are a {type(supports).__name__}", mend)
@@ -133,6 +146,7 @@ def declared(
         maps={n: c for n, c in choices.items() if isinstance(c, Bijector)},
         map_names=tuple((n, c) for n, c in choices.items() if isinstance(c, str)),
         data=Data.of({} if data is _NO_DATA else {"data": data}),
+        observations=observations,
     )
     return Model(Labels(coords), rules, program)
 

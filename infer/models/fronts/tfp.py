@@ -135,18 +135,27 @@ class _Walk:
         return image.value
 
     def _observe(self, name: str, part: Any) -> Array:
-        value = jnp.asarray(self._observed[name])
-        whole = batch_shape(part) + event_shape(part)
-        if value.shape != whole:
+        batch, event = batch_shape(part), event_shape(part)
+        given, whole = self._observed[name], batch + event
+        value = None if given is None else jnp.asarray(given)
+        if value is not None and value.shape != whole:
             raise ModelError(
                 name,
                 f"the observed value has shape {value.shape}, but its distribution has batch shape "
                 f"{batch_shape(part)} and event shape {event_shape(part)}",
                 "Make the value's shape the batch shape followed by the event shape.",
             )
+        distribution = as_numpyro(part, name)
+        value = self._reader.observe(name, Prior(distribution, batch), value)
+        if value is None:
+            raise ModelError(
+                name,
+                "its value is None, so nothing was observed",
+                "Give data, or predict them by infer.predict(model, posterior).",
+            )
         self.account.observed[name] = value
         self.account.dims[name] = self._dims(name, whole)
-        self.account.terms.append(Term(name, "likelihood", _rows(as_numpyro(part, name), value)))
+        self.account.terms.append(Term(name, "likelihood", _rows(distribution, value)))
         return value
 
     def _factor(self, name: str, part: Any) -> Array:

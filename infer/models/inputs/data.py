@@ -59,7 +59,7 @@ class Data(eqx.Module):
             ModelError: An array holds NaN, or a value is neither array-like nor hashable.
         """
         paths, structure = jax.tree_util.tree_flatten_with_path(dict(named), is_leaf=_is_array)
-        pairs = [_partition(_name(path), value) for path, value in paths]
+        pairs = [_partition(name_path(path), value) for path, value in paths]
         return cls(Partition.join(pairs, structure))
 
     def replace(self, named: Mapping[str, Any]) -> "Data":
@@ -86,19 +86,19 @@ class Data(eqx.Module):
         """Return the arrays on the host, by the path of keys that leads to each."""
         paths, _ = jax.tree_util.tree_flatten_with_path(self.tree())
         kinds = jax.Array | np.ndarray
-        return {_name(path): _on_host(v) for path, v in paths if isinstance(v, kinds)}
+        return {name_path(path): _on_host(v) for path, v in paths if isinstance(v, kinds)}
 
     def leaf_names(self) -> list[str]:
         """List the path of keys that leads to each leaf, in their order."""
         leaves = self.parts.leaves
         indices = jax.tree.unflatten(self.parts.structure, range(len(leaves)))
         paths, _ = jax.tree_util.tree_flatten_with_path(indices)
-        return [_name(path) for path, i in paths if leaves[i] is not None]
+        return [name_path(path) for path, i in paths if leaves[i] is not None]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the arrays, by the path of keys that leads to each."""
         paths, _ = jax.tree_util.tree_flatten_with_path(self.tree())
-        return {_name(path): tuple(v.shape) for path, v in paths if hasattr(v, "shape")}
+        return {name_path(path): tuple(v.shape) for path, v in paths if hasattr(v, "shape")}
 
     def _pairs(self) -> list[tuple[Any, Any]]:
         return list(zip(self.parts.leaves, self.parts.statics, strict=True))
@@ -158,5 +158,6 @@ def _last(path: tuple) -> str:
     return str(getattr(step, "key", getattr(step, "name", getattr(step, "idx", "model"))))
 
 
-def _name(path: tuple) -> str:
+def name_path(path: tuple) -> str:
+    """Join the keys that lead to a part of the data by dots."""
     return ".".join(str(getattr(step, "key", getattr(step, "idx", step))) for step in path)

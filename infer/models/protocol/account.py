@@ -1,5 +1,6 @@
 """An account collects what one run of a model declares and computes."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,8 @@ class Account:
         frozen: Sites that were given a value, so that the reader was not asked for one.
         powers: How views have changed each term, by name; empty if there are no views.
         reserved: Names declared outside, if this is the account of one step of a scan.
+        rows: Computes the log likelihood of each row, by name, if no term has it.
+        simulated: Names of the likelihood terms whose data are all drawn by a simulator.
     """
 
     declarations: list[Declaration] = field(default_factory=list)
@@ -37,6 +40,8 @@ class Account:
     frozen: dict[str, Declaration] = field(default_factory=dict)
     powers: dict[str, Power] = field(default_factory=dict)
     reserved: frozenset[str] = frozenset()
+    rows: Callable[[], Mapping[str, Array]] | None = None
+    simulated: frozenset[str] = frozenset()
 
     def names(self) -> set[str]:
         """Return the names that are taken."""

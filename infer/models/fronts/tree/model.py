@@ -25,6 +25,7 @@ from ...inputs.partition import Partition
 from ...model import Model
 from ...protocol.account import Account
 from ...protocol.minibatch import Minibatch, count_rows, refuse_count, take_rows
+from ...protocol.observations import LOG_LIKELIHOOD, Observations
 from ...protocol.program import Program
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Term
@@ -55,6 +56,7 @@ class TreeProgram(Program):
         data: What the log likelihood takes besides the tree.
         rows: Rows of the table for all leaves that are not sites.
         minibatch: How many rows of the data a step sees; `None` for all.
+        observations: What the user says of rows and of simulated data.
     """
 
     log_likelihood: Callable[..., Any] = eqx.field(static=True)
@@ -66,21 +68,23 @@ class TreeProgram(Program):
     data: Data
     rows: tuple[Row, ...] = eqx.field(static=True)
     minibatch: int | None = eqx.field(static=True, default=None)
+    observations: Observations = eqx.field(static=True, default=Observations())
 
     def run(self, reader: Reader, labels: Labels, rules: Rules) -> Account:
         account = Account()
         values = self._take_sites(reader, labels, rules, account)
         tree = rebuild(self.rest.tree(self._values_by_index(values, account)))
-        data, stands_for = self._seen(reader)
+        data = self.observations.observe(reader, account, tree, self.data.tree())
+        data, stands_for = self._seen(reader, data)
         returned = self.log_likelihood(tree, *data.values())
         rows = as_array("log likelihood", returned, "what it returns")
+        self.observations.record_rows(account, tree, data, rows)
         rows = rows if stands_for == 1 else rows * stands_for
-        account.terms.append(Term("log_likelihood", "likelihood", rows))
+        account.terms.append(Term(LOG_LIKELIHOOD, "likelihood", rows))
         return account
 
-    def _seen(self, reader: Reader) -> tuple[dict[str, Any], float]:
+    def _seen(self, reader: Reader, data: dict[str, Any]) -> tuple[dict[str, Any], float]:
         """Return the rows of the data that a step sees, and how many rows each stands for."""
-        data = self.data.tree()
         if self.minibatch is None:
             return data, 1.0
         size = count_rows(data)
@@ -194,6 +198,8 @@ def tree_model(
     rules: Rules = RULES,
     read: Read | Sequence[Read] = (),
     minibatch: int | None = None,
+    rows: Callable[..., Any] | None = None,
+    simulate: Callable[..., Any] | None = None,
 ) -> Model:
     """Make a model of a pytree, some of whose leaves are inferred.
 
@@ -218,6 +224,12 @@ def tree_model(
         minibatch: Number of rows of the data that each step of an engine sees: the arrays of
             `data` are indexed along their first axis, and the log likelihood is scaled up. See
             `Sites.plate`.
+        rows: Called as `rows(tree, data)`; returns the log likelihood of each row in nats, as an
+            array or as arrays by name. Only `infer.log_likelihood` calls it; it is not needed if
+            `log_likelihood` returns rows.
+        simulate: Called as `simulate(key, tree, data)`; draws new data for `infer.predict` and
+            `infer.calibrate`, and returns them by their names in `data`, `{"y": ...}`; or, for data
+            that are no dictionary, all data with what is drawn in its place.
 
     Returns:
         A model. `model.free` frees frozen leaves, and `model.freeze` freezes others.
@@ -229,6 +241,8 @@ def tree_model(
     given = () if data is _NO_DATA else (data,)
     called = "log_likelihood(tree, data)" if given else "log_likelihood(tree)"
     refuse_unfit("log likelihood", log_likelihood, (tree, *given), {}, called)
+    observations = Observations(rows, simulate)
+    observations.check(tree, given, "tree, data" if given else "tree")
     pairs = list(leaves.items() if isinstance(leaves, Mapping) else leaves)
     globs = [selector for selector, _ in pairs if isinstance(selector, str)]
     flat = flatten(tree, [read] if callable(read) else read, globs)
@@ -244,6 +258,7 @@ def tree_model(
         data=Data.of({} if data is _NO_DATA else {"data": data}),
         rows=tuple(roles.rows),
         minibatch=minibatch,
+        observations=observations,
     )
     initial = program.initial_values()
     for name, declaration in program.declarations(labels, rules).items():
