@@ -156,10 +156,12 @@ class HMC(Hamiltonian):
         acceptance = jnp.minimum(1.0, jnp.exp(log_weight))
         step = hamiltonian.learn(state.step, tuning.shared, complete, acceptance)
         taken, ticks = state.taken + 1, jnp.where(complete, 0, state.ticks + 1)
+        energy_error = -jnp.where(accepted, log_weight, 0.0)
         stats = self._path_stats(state.reference, start.log_density, point.path) | {
             "acceptance_rate": acceptance,
             "diverging": diverging,
-            "energy": state.start_energy - jnp.where(accepted, log_weight, 0.0) - state.reference,
+            "energy": state.start_energy + energy_error - state.reference,
+            "energy_error": energy_error,
             "n_steps": taken,
             "step_size": state.step_size,
             "step_size_bar": jnp.exp(step.log_average),

@@ -155,6 +155,7 @@ def _stats(tree: Tree, acceptance: Scalar, state: NUTSState, step: StepSize) -> 
     return {
         "acceptance_rate": acceptance,
         "diverging": tree.diverging,
+        "energy_error": -tree.chosen.log_weight,
         "energy": tree.start_energy - tree.chosen.log_weight - state.reference,
         "n_steps": tree.n_steps,
         "tree_depth": tree.depth,

@@ -19,6 +19,7 @@ from ..numerics.normal import Normal, unpack
 from ..programs.native import CompiledProgram, compile_program, prepare
 from ..run.run import Run
 from .arviz import describe_run, make_arviz
+from .drawn import Drawn
 from .interrupt import advance_to
 from .pareto import pareto_k
 from .values import constrain_all
@@ -84,7 +85,7 @@ class Approximation:
         positions = self.positions(draws, key)
         values = constrain_all(self.density, positions[None])
         stats = {"log_q": self.log_prob(positions)[None]}
-        return make_arviz(singleton(self.density), values, stats, self.attributes)
+        return make_arviz(singleton(self.density), Drawn(values, stats), self.attributes)
 
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""

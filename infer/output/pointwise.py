@@ -17,7 +17,7 @@ from ..density.readers import ConstrainedReader
 from ..errors import ModelError
 from ..models.inputs.stacked import are_several, models_in
 from ..models.model import Model
-from ..models.origins import translating
+from ..models.origins import translate_errors_of
 from ..models.protocol.account import Account
 from ..models.protocol.site import Dims, Term
 from ..models.protocol.surveyor import Surveyor
@@ -196,7 +196,7 @@ def outline_part(model: Model, part: Part) -> Outline:
         ]
         found.append(Outline(sites, dims, max(sizes)))
 
-    with translating(model):
+    with translate_errors_of(model):
         jax.eval_shape(abstract_run)
     return found[0]
 
@@ -270,7 +270,7 @@ def _refuse_likelihood(account: Account) -> None:
 def _refuse_prior(account: Account) -> None:
     terms = _list_priors(account)
     for term in terms:
-        if not term.valued:
+        if not term.has_value:
             raise ModelError(
                 term.name,
                 "its prior is known by its score alone, so its log density has no value",

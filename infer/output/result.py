@@ -1,5 +1,6 @@
 """Make the result of a call from its run: ArviZ data, judged, with a warning for each finding."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import RunError, warn
@@ -7,22 +8,24 @@ from ..run.run import Run
 from .arviz import to_arviz
 from .goal import Goal
 from .origin import remember_run
+from .requested import add_requested
 from .verdict import Verdict, judge_run
 
 
-def make_result(run: Run, goal: Goal) -> Any:
+def make_result(run: Run, goal: Goal, include: Sequence[str] = ()) -> Any:
     """Return ArviZ data with their verdict, and warn of what is wrong with the draws.
 
     Args:
         run: The run, which has draws.
         goal: What it was to reach.
+        include: Groups to make besides those of `to_arviz`; see `requested.py`.
 
     Raises:
         ModelError: The model's log density differs each time its Python code runs.
         RunError: The draws could not be converted to a result; its `run` keeps them.
     """
     run.refuse_unless_reproduced()
-    data, found = _convert(run)
+    data, found = _convert(run, include)
     reached = goal.conclude(run, data)
     findings = (*found.findings, *reached.findings)
     data.attrs.update({"verdict": "\n".join(findings)} | dict(reached.attributes))
@@ -31,10 +34,10 @@ def make_result(run: Run, goal: Goal) -> Any:
     return data
 
 
-def _convert(run: Run) -> tuple[Any, Verdict]:
+def _convert(run: Run, include: Sequence[str]) -> tuple[Any, Verdict]:
     """Convert a run to ArviZ data and judge it; if that fails, the error keeps the run."""
     try:
-        data = to_arviz(run)
+        data = add_requested(to_arviz(run), run, include)
         remember_run(data, run)
         return data, judge_run(run, data)
     except Exception as error:

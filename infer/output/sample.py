@@ -13,6 +13,7 @@ from ..run.start import start
 from .goal import pursue_or_keep
 from .interrupt import keep_run
 from .kinds import refuse_unless_sampler
+from .requested import keep_requested, read_request
 from .result import make_result
 from .until import Until
 from .until_goal import choose_goal
@@ -34,6 +35,7 @@ def sample(
     group: int | None = None,
     threads: int | None = None,
     progress: bool | None = None,
+    include: str | Sequence[str] = (),
 ) -> Any:
     """Draw from the posterior of a model, or of each of many in one call.
 
@@ -67,6 +69,9 @@ def sample(
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
         threads: Programs called at the same time on a CPU; does not change the draws.
         progress: Whether to show a bar; by default if standard error is a terminal.
+        include: More groups of the result: "log_likelihood" and "log_prior", as by the functions
+            of these names; "unconstrained_posterior", the positions of the sampler by site; and
+            "warmup", the draws and statistics of all windows of warm-up.
 
     Returns:
         ArviZ data; see `to_arviz`. For several models, all variables, statistics and data have
@@ -91,10 +96,13 @@ def sample(
     """
     goal = choose_goal(draws, until, chains)
     refuse_unless_sampler(engine)
+    include = read_request(include, model)
     run = start(
         model, engine, chains=chains, warmup=warmup, starts=starts, tuning=tuning, key=key,
         group=group, threads=threads, progress=progress,
     )  # fmt: skip
+    keep_requested(run, include)
     # While XLA is still compiling the loop.
     prepare_values(run.density)
-    return keep_run("infer.sample", run, lambda: make_result(pursue_or_keep(run, goal), goal))
+    finish = lambda: make_result(pursue_or_keep(run, goal), goal, include)  # noqa: E731
+    return keep_run("infer.sample", run, finish)

@@ -15,7 +15,9 @@ def as_arviz(groups: Mapping[str, xarray.Dataset], attributes: Mapping[str, Any]
         tree = xarray.DataTree.from_dict(dict(groups))
         tree.attrs = dict(attributes)
         return tree
-    return arviz.InferenceData(attrs=dict(attributes), **groups)  # pyright: ignore[reportArgumentType]
+    # Without `save_warmup`, ArviZ drops the groups of warm-up.
+    made: Any = {"save_warmup": True, **groups}
+    return arviz.InferenceData(attrs=dict(attributes), **made)
 
 
 def groups_of(data: Any) -> dict[str, xarray.Dataset]:

@@ -57,8 +57,8 @@ def fingerprint(family: Family, engine: Engine) -> Fingerprint:
     read = [id(variable) in reads for variable in traced.jaxpr.invars]
     leaves = dict(jax.tree.leaves_with_path(family.shared))
     leaves |= dict(jax.tree.leaves_with_path(family.own))
-    data = {keystr(p): _hash(leaves[p]) for p, own in zip(paths, read, strict=False) if own}
-    return Fingerprint(_describe(family, engine), _hash_program(traced), data, jax.__version__)
+    data = {keystr(p): hash_array(leaves[p]) for p, own in zip(paths, read, strict=False) if own}
+    return Fingerprint(_describe(family, engine), hash_program(traced), data, jax.__version__)
 
 
 def _components(density: LogDensity, position: Vector) -> Components:
@@ -109,16 +109,16 @@ def _name_arrays(family: Family, here: Fingerprint, places: list[str]) -> list[s
     each = [family.member(i).model.constants() for i in range(family.count)]
     known = {}
     for name, array in each[0].items():
-        known[_hash(on_device(array))] = name
-        known[_hash(np.stack([np.asarray(on_device(own[name])) for own in each]))] = name
+        known[hash_array(on_device(array))] = name
+        known[hash_array(np.stack([np.asarray(on_device(own[name])) for own in each]))] = name
     return sorted({known.get(here.data.get(place, ""), f"model{place}") for place in places})
 
 
-def _hash_program(traced: Any) -> str:
+def hash_program(traced: Any) -> str:
     """Hash the text of a program, without addresses, and the constant arrays in it."""
     text = hashlib.sha256(ADDRESS.sub("", str(traced)).encode())
     for constant in _constants(traced):
-        text.update(_hash(constant).encode())
+        text.update(hash_array(constant).encode())
     return text.hexdigest()
 
 
@@ -132,7 +132,8 @@ def _constants(traced: Any) -> Iterator[Any]:
                     yield from _constants(inner)
 
 
-def _hash(array: Any) -> str:
+def hash_array(array: Any) -> str:
+    """Hash type, shape and numbers of an array."""
     if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
         array = jax.random.key_data(array)
     host = np.ascontiguousarray(array)

@@ -82,6 +82,9 @@ class Run:
         progress: Whether to show a bar; by default only if standard error is a terminal.
         evaluate: Evaluates points by the program that evaluated the starts; `None` if the run
             was resumed from a state.
+        key: Key data of the run, shape (2,); `None` if it was resumed from a state.
+        compilations: How often the program of the loop was compiled for this run; 0 if it was
+            compiled before.
     """
 
     family: Family
@@ -94,6 +97,8 @@ class Run:
     reasons: tuple[str, ...] = ()
     progress: bool | None = None
     evaluate: Evaluate | None = None
+    key: np.ndarray | None = None
+    compilations: int = 0
 
     def __repr__(self) -> str:
         is_sampling = self.warmup.window == SAMPLING
@@ -244,6 +249,7 @@ class Run:
     def _compiled(self) -> CompiledProgram:
         """Compile the loop; if it has no native form, make another plan."""
         made, is_new = compile_loop(self.engine, self.family, self.warmup, self.plan)
+        self.compilations += is_new
         if isinstance(made, Refusal):
             self.why_not_native = made.reason
             self.plan = plan_without_native(self.chains, self.plan, made.has_lapack_calls)

@@ -152,7 +152,7 @@ def start(
     timing = Timing(starts=time.perf_counter() - began)
     return Run(
         members, chosen.engine, setup.plan, begun, timing, reasons=chosen.reasons,
-        progress=progress, evaluate=found.evaluate,
+        progress=progress, evaluate=found.evaluate, key=root,
     )  # fmt: skip
 
 

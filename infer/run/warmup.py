@@ -51,6 +51,8 @@ class Warmup:
         moves: The chains that were relocated.
         draws: Draws per chain that were made.
         gradients: Gradients that were computed, if the engine counts them.
+        kept: Draws of the chains in all windows so far, without gradients; `None` if they are not
+            to be kept.
     """
 
     groups: tuple[Group, ...] = field(repr=False)
@@ -65,6 +67,7 @@ class Warmup:
     moves: tuple[Move, ...] = field(default=(), repr=False)
     draws: int = 0
     gradients: int = 0
+    kept: tuple[Draws, ...] | None = field(default=None, repr=False)
 
     @property
     def chains(self) -> int:
@@ -123,7 +126,13 @@ def end_window(
         window=warmup.window + 1,
         draws=warmup.draws + warmup.windows[0],
         gradients=warmup.gradients + gradients,
+        kept=None if warmup.kept is None else (*warmup.kept, without_gradients(window)),
     )
+
+
+def without_gradients(draws: Draws) -> Draws:
+    """Return draws without their gradients, which no result has."""
+    return draws._replace(gradients=draws.gradients[..., :0].copy())
 
 
 def begin_sampling(warmup: Warmup) -> Warmup:

@@ -71,7 +71,13 @@ FRONTS = {
 }
 
 
-@pytest.fixture(scope="module", params=FRONTS)
+# Importing TFP takes seconds.
+LATER = {"from_tfp": [pytest.mark.slow]}
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(n, marks=LATER.get(n, ())) for n in FRONTS], ids=str
+)
 def model(request):
     return FRONTS[request.param]()
 
