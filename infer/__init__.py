@@ -37,6 +37,10 @@ from .models.priors.score import ScorePrior as ScorePrior
 from .models.protocol.minibatch import kl_weights as kl_weights
 from .output.approximation import Approximation as Approximation
 from .output.arviz import to_arviz as to_arviz
+from .output.background import (
+    BackgroundRun as BackgroundRun,
+    sample_in_background as sample_in_background,
+)
 from .output.calibrate import calibrate as calibrate
 from .output.calibration import Calibration as Calibration
 from .output.divergences import (

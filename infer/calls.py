@@ -42,6 +42,7 @@ THEIRS = {
     "learning_rate": "lr step_size stepsize eta",
     "batch": "num_particles n_particles num_mc_samples obj_n_mc sample_size batch_size num_samples",
     "tolerance": "tol gtol rtol convergence_tol tol_rel_obj",
+    "until": "stop_when stopping target_ess min_ess max_rhat max_time timeout",
     "epochs": "num_steps n_steps steps n n_iter iter iterations maxiter num_iterations "
     "num_samples draws warmup",
     "simulations": "num_simulations n_simulations nsims num_datasets datasets",
@@ -76,7 +77,10 @@ HOMES = {
 }
 
 # Advice for words that have no corresponding argument.
+_BACKGROUND = "Give a run of infer.start(model, ...) to infer.sample_in_background(run, draws)."
 WORDS = {
+    "background": _BACKGROUND,
+    "blocking": _BACKGROUND,
     "dense_mass": "The metric learns correlations by itself; rank=0 keeps it diagonal.",
     "dense_e": "The metric learns correlations by itself; rank=0 keeps it diagonal.",
     "obs_mask": "Give missing=, which is True where an entry is missing: missing=~obs_mask.",

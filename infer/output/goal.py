@@ -58,21 +58,24 @@ class FixedGoal(Goal):
 
 def pursue(
     run: Run, goal: Goal, watch: Progress, is_stopped: Callable[[], bool] = lambda: False
-) -> Run:
-    """Advance a run until its goal says that it is done, or it is stopped."""
-    while not is_stopped() and (draws := goal.next_draws(run)) is not None:
+) -> bool:
+    """Advance a run until its goal is done or it is stopped; return whether the goal is done."""
+    while not is_stopped():
+        draws = goal.next_draws(run)
+        if draws is None:
+            return True
         with suppress(Halted):
             advance_to(run, draws, watch)
-    return run
+    return False
 
 
 def pursue_or_keep(run: Run, goal: Goal) -> Run:
     """Pursue a goal in the foreground; after an interrupt, keep the draws that every chain has."""
     try:
         with Progress(run.progress, halt=goal.must_halt) as watch:
-            return pursue(run, goal, watch)
+            pursue(run, goal, watch)
     except KeyboardInterrupt:
         if not count_made(run):
             raise
         warn(f"interrupted: {goal.count(run.fewest())} draws per chain are returned", UserWarning)
-        return run
+    return run
