@@ -13,6 +13,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +44,7 @@ def levels(site, x, y, group, gone):
 def numpyro_levels(x, y, group):
     scale = numpyro.sample("scale", dist.HalfNormal(1))
     with numpyro.plate("groups", 4):
-        level = numpyro.sample("level", dist.Normal(0, scale))
+        level: Any = numpyro.sample("level", dist.Normal(0, scale))
     slope = numpyro.sample("slope", dist.Normal(0, 1).expand([2]).to_event(1))
     noise = numpyro.sample("noise", dist.HalfNormal(1))
     with numpyro.plate("rows", len(y)):
@@ -126,7 +127,7 @@ def digest(tree) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--save", type=Path)
     parser.add_argument("--against", type=Path)
     chosen = parser.parse_args()

@@ -49,7 +49,7 @@ def functions(path: Path) -> list[Function]:
 
 def _body(node: ast.FunctionDef) -> int:
     body = node.body[1:] if ast.get_docstring(node) is not None else node.body
-    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
 def class_named(path: Path, name: str) -> ast.ClassDef:
@@ -65,7 +65,8 @@ def methods(node: ast.ClassDef) -> list[str]:
 
 def members(node: ast.ClassDef) -> list[str]:
     """List the public methods, properties and attributes of a class."""
-    fields = [n.target.id for n in node.body if isinstance(n, ast.AnnAssign)]
+    targets = [own.target for own in node.body if isinstance(own, ast.AnnAssign)]
+    fields = [target.id for target in targets if isinstance(target, ast.Name)]
     return [name for name in methods(node) + fields if not name.startswith("_")]
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -80,6 +81,8 @@ def energies(kind, rows):
     beyond = jax.jit(lambda density, q, reference: density.evaluate_from(q, reference))
     rng = np.random.default_rng(1)
     errors, slopes = [], []
+    point: Any = None
+    reference: Any = None
     for _ in range(TRAJECTORIES):
         q = jnp.asarray(slope + sd * rng.normal(size=SIZE), jnp.float32)
         reference, gradient = narrow(density, q, None)
@@ -127,7 +130,7 @@ def sampled(kind, rows, threads):
         threads=threads, progress=False,
     ).advance(100)  # fmt: skip
     stats = run.draws().stats
-    precision = "float64" if jax.config.jax_enable_x64 else "float32"
+    precision = "float64" if jax.config.read("jax_enable_x64") else "float32"
     print(
         f"| {kind} | {rows} | {precision} | {stats['acceptance_rate'].mean():.2f} | "
         f"{stats['step_size'].mean():.2f} | {stats['n_steps'].mean():.1f} | "
@@ -150,8 +153,9 @@ def main():
     asked = parser.parse_args()
     if asked.only:
         what, kind, rows = asked.only
-        own = energies if what == "energies" else lambda *a: sampled(*a, asked.threads)
-        return own(kind, int(rows))
+        if what == "energies":
+            return energies(kind, int(rows))
+        return sampled(kind, int(rows), asked.threads)
     print("| model | rows | log density | error, rms | error, most | gradient | ms |")
     print("| --- | --: | --- | --: | --: | --: | --: |", flush=True)
     for kind in ("normal", "logistic"):

@@ -151,7 +151,7 @@ def a_mode_asked_for_as_a_sample():
 def a_keyword_of_another_library():
     """NumPyro, PyMC, BlackJAX, Stan and TFP have other names for the same settings."""
     model = infer.model(lambda site: site("x", dist.Normal(0.0, 1.0)))
-    infer.sample(model, num_samples=1000)
+    infer.sample(model, num_samples=1000)  # pyright: ignore[reportCallIssue]
 
 
 def an_if_on_a_latent_value():

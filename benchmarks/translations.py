@@ -6,6 +6,7 @@ python benchmarks/translations.py > docs/translations.md
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 
@@ -120,7 +121,7 @@ def _is_a_set(found: object) -> bool:
     return issubclass(kind, constraints.Constraint)
 
 
-def _instance(name: str, found) -> constraints.Constraint:
+def _instance(name: str, found: Any) -> Any:
     if not inspect.isclass(found):
         return found
     if name not in PARAMETERS:

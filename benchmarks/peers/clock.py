@@ -30,9 +30,9 @@ class Clock:
         jax.monitoring.unregister_event_time_span_listener(self._heard)
         self.found = seconds, covered(self._spans)
 
-    def _heard(self, event: str, begin: float, end: float, **_: object) -> None:
+    def _heard(self, event: str, start_time: float, end_time: float, **_: object) -> None:
         if event.startswith(COMPILE):
-            self._spans.append((begin, end))
+            self._spans.append((start_time, end_time))
 
 
 def covered(spans: list[tuple[float, float]]) -> float:

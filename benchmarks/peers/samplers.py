@@ -88,7 +88,7 @@ def _numpyro(case: Case, method: str) -> Sampler:
         alone = draws == 1
         with Clock() as clock:
             mcmc = kept.setdefault(draws, made(draws))
-            call = functools.partial(mcmc.warmup, collect_warmup=True) if alone else mcmc.run
+            call: Any = functools.partial(mcmc.warmup, collect_warmup=True) if alone else mcmc.run
             call(jax.random.key(seed), **data, extra_fields=fields)
             values = jax.block_until_ready(mcmc.get_samples(group_by_chain=True))
         stats = {k: np.asarray(v) for k, v in mcmc.get_extra_fields().items()}
@@ -125,12 +125,13 @@ def blackjax(case: Case) -> Sampler:
         position = jax.tree.map(
             lambda k, a: jax.random.uniform(k, a.shape, a.dtype, -2, 2), names, start
         )
-        adaptation = blackjax.window_adaptation(blackjax.nuts, log_density)
+        adaptation: Any = blackjax.window_adaptation(blackjax.nuts, log_density)
         (state, settings), warmed = adaptation.run(keys[1], position, 1000)
         step = blackjax.nuts(log_density, **settings).step
 
-        def one(state, key):
-            state, info = step(key, state)
+        def one(state: Any, key: Any):
+            moved: Any = step(key, state)
+            state, info = moved
             return state, (state.position, info.num_integration_steps, info.is_divergent)
 
         _, found = jax.lax.scan(one, state, jax.random.split(keys[2], draws))

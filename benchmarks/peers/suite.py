@@ -5,7 +5,7 @@ priors, the same parametrization and the same names.
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Case(NamedTuple):
         sites: Latent sites whose effective sample sizes are compared.
     """
 
-    data: Callable[[], Mapping[str, np.ndarray]]
+    data: Callable[[], Mapping[str, Any]]
     numpyro: Callable[..., None]
     pymc: Callable[..., None]
     sites: tuple[str, ...]
@@ -69,7 +69,7 @@ def radon_numpyro(county, floor, y):
 
     mu = numpyro.sample("mu", dist.Normal(0, 10))
     tau = numpyro.sample("tau", dist.HalfNormal(1))
-    a = numpyro.sample("a", dist.Normal(mu, tau).expand([85]).to_event(1))
+    a: Any = numpyro.sample("a", dist.Normal(mu, tau).expand([85]).to_event(1))
     b = numpyro.sample("b", dist.Normal(0, 10))
     sigma = numpyro.sample("sigma", dist.HalfNormal(1))
     numpyro.sample("y", dist.Normal(a[county] + b * floor, sigma), obs=y)
@@ -143,7 +143,7 @@ def irt_numpyro(right):
     import numpyro
     import numpyro.distributions as dist
 
-    theta = numpyro.sample("theta", dist.Normal(0, 1).expand([200]).to_event(1))
+    theta: Any = numpyro.sample("theta", dist.Normal(0, 1).expand([200]).to_event(1))
     a = numpyro.sample("a", dist.LogNormal(0, 0.5).expand([20]).to_event(1))
     mu = numpyro.sample("mu", dist.Normal(0, 5))
     tau = numpyro.sample("tau", dist.HalfNormal(2))
@@ -174,7 +174,7 @@ def volatility_numpyro(returns):
 
     sigma = numpyro.sample("sigma", dist.Exponential(10))
     nu = numpyro.sample("nu", dist.Exponential(0.1))
-    steps = numpyro.sample("steps", dist.Normal(0, 1).expand([200]).to_event(1))
+    steps: Any = numpyro.sample("steps", dist.Normal(0, 1).expand([200]).to_event(1))
     h = -1 + sigma * steps.cumsum()
     numpyro.sample("returns", dist.StudentT(nu, 0, _exp(h)), obs=returns)
 
