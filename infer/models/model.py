@@ -23,6 +23,7 @@ from .html import html_table
 from .inputs.data import Data
 from .inputs.labels import Labels
 from .inputs.stacked import count_stacked, refuse_stacked, shapes_of
+from .priors.known_only import known_only
 from .protocol.account import Account
 from .protocol.program import Program
 from .protocol.reader import Reader
@@ -74,7 +75,8 @@ class Model(eqx.Module):
         run = partial(self.program.run, labels=self.labels, rules=self.rules)
         for change in self.changes:
             run = partial(change.run, run)
-        return run(reader)
+        with known_only():
+            return run(reader)
 
     @property
     def data(self) -> Data:

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 import pytest
 
+import bijectors as bj
+import infer
 from infer.models.priors.known_only import known_only
 
 
@@ -58,3 +60,28 @@ def test_other_threads_check_traced_arguments_as_before():
         thread.start()
         thread.join()
     assert "eigh" in str(found[0])
+
+
+PRIOR = dist.LogNormal(0.0, 1.0)
+
+
+def by_site(site):
+    site.derive("mean", mean_of(site("scale", PRIOR) * jnp.eye(3)))
+
+
+def by_value(values):
+    return mean_of(values["scale"] * jnp.eye(3)).sum()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: infer.model(by_site),
+        lambda: infer.tree_model({"scale": 1.0}, by_value, {"scale": infer.Leaf(PRIOR)}),
+        lambda: infer.declared(by_value, {"scale": bj.Positive()}),
+    ],
+    ids=["model", "tree_model", "declared"],
+)
+def test_the_density_of_a_model_holds_no_check_of_a_covariance(make):
+    density = infer.log_density(make())
+    assert "eigh" not in str(jax.make_jaxpr(density.evaluate)(jnp.zeros(1)))

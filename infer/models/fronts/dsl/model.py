@@ -15,7 +15,6 @@ from ...inputs.data import Data, refuse_unknown_data
 from ...inputs.labels import Labels
 from ...inputs.mistakes import refuse_unfit
 from ...model import Model
-from ...priors.known_only import known_only
 from ...protocol.account import Account
 from ...protocol.program import Program
 from ...protocol.reader import Reader
@@ -35,7 +34,7 @@ class DslProgram(Program):
 
     def run(self, reader: Reader, labels: Labels, rules: Rules) -> Account:
         account = Account()
-        with known_only(), PrimitiveRefusal():
+        with PrimitiveRefusal():
             self.function(Sites(reader, labels, account, rules), **self.data.tree())
         return account
 

@@ -15,7 +15,6 @@ from ....errors import ModelError
 from ...inputs.data import Data, refuse_unknown_data
 from ...inputs.labels import Labels
 from ...model import Model
-from ...priors.known_only import known_only
 from ...protocol.account import Account
 from ...protocol.layout import as_dims
 from ...protocol.program import Program
@@ -41,7 +40,7 @@ class NumPyroProgram(Program):
 
     def run(self, reader: Reader, labels: Labels, rules: Rules) -> Account:
         arguments = _bound(_signature(self.function), self.data.tree())
-        with known_only(), (interpreter := Interpreter(reader, labels, dict(self.dims))):
+        with (interpreter := Interpreter(reader, labels, dict(self.dims))):
             self.function(*arguments.args, **arguments.kwargs)
         return interpreter.finish()
 
