@@ -30,7 +30,7 @@ def scale_mixture(share: float, wide: float, narrow: float) -> dist.Distribution
     return dist.MixtureSameFamily(dist.Categorical(jnp.array([share, 1 - share])), parts)
 
 
-def main() -> None:
+def main(epochs: int = 40) -> None:
     pixels, digit = load_digits(return_X_y=True)
     pixels = pixels / 16
     train, test = np.arange(1400), np.arange(1400, len(digit))
@@ -46,7 +46,7 @@ def main() -> None:
         model,
         infer.ADVI(batch=2, learning_rate=0.2),
         starts=model.initial_values(),
-        epochs=40,
+        epochs=epochs,
         key=1,
     )
     posterior = fit.sample(64, key=2)

@@ -24,14 +24,14 @@ def bioassay(site, log_dose, deaths, animals):
     site.observe("deaths", dist.Binomial(animals, logits=logits), deaths, dims="dose")
 
 
-def main() -> None:
+def main(draws: int = 2000) -> None:
     model = infer.model(bioassay, log_dose=LOG_DOSE, deaths=DEATHS, animals=ANIMALS)
     modes = {
         space: infer.maximize(model, infer.MAP(space), starts=8)
         for space in ("constrained", "unconstrained")
     }
     fits = {family: infer.fit(model, infer.ADVI(family)) for family in ("mean_field", "full_rank")}
-    posterior = infer.sample(model, infer.NUTS(), draws=2000)
+    posterior = infer.sample(model, infer.NUTS(), draws=draws)
     for mode in modes.values():
         print(mode)
     draws = {f"ADVI {name}": fit.sample(4000) for name, fit in fits.items()} | {"NUTS": posterior}

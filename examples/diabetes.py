@@ -34,7 +34,7 @@ def regression(site, x, y):
     site.observe("y", dist.StudentT(degrees, mean, noise), y, dims="patient")
 
 
-def main() -> None:
+def main(draws: int = 1000, warmup: int | None = None) -> None:
     data = load_diabetes(scaled=False)
     model = infer.model(
         regression,
@@ -42,7 +42,8 @@ def main() -> None:
         y=standardize(data.target),
         coords={"predictor": list(data.feature_names)},
     )
-    posterior = infer.sample(model, infer.NUTS(target_acceptance=0.95), key=1)
+    engine = infer.NUTS(target_acceptance=0.95)
+    posterior = infer.sample(model, engine, draws=draws, warmup=warmup, key=1)
     names = ["noise", "explained", "degrees", "intercept", "slope"]
     print(az.summary(posterior, var_names=names).to_string())
     divergences = int(posterior["sample_stats"]["diverging"].sum())

@@ -50,7 +50,7 @@ class Score(eqx.Module):
         return (slope - jnp.exp(self.log_precision) * z).reshape(image.shape)
 
 
-def learn(key, steps=500):
+def learn(key, steps):
     """Learn to denoise: the expected noise, divided by its variance, is minus the score."""
     keys = jax.random.split(key, 3)
     images = compress(jax.vmap(galaxy)(jax.random.split(keys[0], 500))).reshape(500, -1)
@@ -120,9 +120,9 @@ def flux(scene):
     return jnp.stack([s * i.sum() for s, i in zip(scene.spectra, scene.images, strict=True)])
 
 
-def main() -> None:
+def main(steps: int = 500, draws: int = 500) -> None:
     truth, data = observe(jax.random.key(0))
-    model = make_model(truth, learn(jax.random.key(1)), data)
+    model = make_model(truth, learn(jax.random.key(1), steps), data)
     print(model.table())
     try:
         infer.start(model, infer.NUTS())
@@ -136,7 +136,7 @@ def main() -> None:
 
     engine = infer.HMC(energy="path")
     posterior = infer.sample(
-        model, engine, chains=2, draws=500, warmup=200, starts=optimum.values, key=0, progress=False
+        model, engine, chains=2, draws=draws, warmup=200, starts=optimum, key=0, progress=False
     )
     stats = posterior["sample_stats"]
     for name in ("acceptance_rate", "integration_error", "loop_residual"):
