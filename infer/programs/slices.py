@@ -10,14 +10,20 @@ from typing import Any
 import jax
 import numpy as np
 
-# Maximum number of entries, and of rows, in a slice of draws.
+# Maximum number of entries, of bytes, and of rows, in a slice of draws.
 MAX_NUMBERS = 2**18
+MAX_BYTES = 2**24
 MAX_ROWS = 1024
 
 
 def choose_rows(numbers: int) -> int:
     """Return how many draws, of `numbers` entries each, make up a slice."""
     return int(np.clip(MAX_NUMBERS // max(numbers, 1), 1, MAX_ROWS))
+
+
+def choose_rows_for(size: int) -> int:
+    """Return how many draws make up a slice, if a program needs `size` bytes for each of them."""
+    return int(np.clip(MAX_BYTES // max(size, 1), 1, MAX_ROWS))
 
 
 def call_in_slices(call: Callable[[Any], Any], arrays: Any, rows: int) -> Any:
@@ -31,8 +37,21 @@ def call_in_slices(call: Callable[[Any], Any], arrays: Any, rows: int) -> Any:
     count = len(jax.tree.leaves(arrays)[0])
     # The next slice is computed while one goes to the host; the device might not hold all of them.
     ahead = pairwise(chain(map(call, _slices(arrays, count, rows)), (None,)))
-    each = [jax.tree.map(np.asarray, results) for results, _ in ahead]
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *each)
+    whole = None
+    for begin, (results, _) in zip(range(0, count, rows), ahead, strict=True):
+        own = jax.tree.map(np.asarray, results)
+        whole = _make_room(own, count) if whole is None else whole
+        jax.tree.map(lambda into, part: _put(into, part, begin), whole, own)  # noqa: B023
+    return whole
+
+
+def _make_room(results: Any, count: int) -> Any:
+    """Return empty arrays for the results of all rows, so that slices are not kept and joined."""
+    return jax.tree.map(lambda a: np.empty((count, *a.shape[1:]), a.dtype), results)
+
+
+def _put(into: np.ndarray, part: np.ndarray, begin: int) -> None:
+    into[begin : begin + len(part)] = part[: len(into) - begin]
 
 
 def _slices(arrays: Any, count: int, rows: int) -> Iterator[Any]:
