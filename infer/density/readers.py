@@ -37,7 +37,7 @@ class FlatReader(Reader):
     def rows(self, minibatch: Minibatch) -> Array | None:
         return self._rows.get(minibatch.plate)
 
-    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+    def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         joint = self.joint
         pieces = [joint.read((length, site.size), site.name) for site in repeated]
 
@@ -69,7 +69,7 @@ class ConstrainedReader(Reader):
             self.log_det = self.log_det + image.log_det + image.auxiliary
         return Image.of(value)
 
-    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+    def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         own = {site.name: self._values[site.name] for site in repeated}
 
         def close(log_dets: Array, _: list[Declaration]) -> None:

@@ -30,7 +30,7 @@ from .arviz import make_dataset, split_complex
 from .calibration import SIMULATION, Calibration
 from .generative import generative_error, refuse_unless_generative
 from .kinds import refuse_unless_sampler
-from .predict import simulate
+from .simulate import NOTHING, simulate
 
 # Maximum thinning, if it is chosen here.
 MAX_THIN = 64
@@ -157,7 +157,7 @@ def _simulate(
     model: Model, count: int, key: Array
 ) -> tuple[dict[str, np.ndarray], list[Model], Mapping[str, Any]]:
     """Draw values and data; return the values, a model for each data set, and the names of axes."""
-    draw, account = simulate(model, {}, count, key)
+    draw, account = simulate(model, NOTHING, count, key)
     for name, values in (draw.latent | draw.predicted).items():
         bad = ~np.isfinite(values).reshape(count, -1).all(1)
         if bad.any():

@@ -26,7 +26,7 @@ from ..programs.native import call_compiled
 from ..programs.slices import call_in_slices, choose_rows
 from .arviz import SET, make_dataset
 from .extended import add_groups
-from .trees import read_chains_and_draws, read_values
+from .source import read_chains_and_draws, read_values
 
 Part = Literal["log_likelihood", "log_prior"]
 

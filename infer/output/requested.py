@@ -15,7 +15,7 @@ from .arviz import SET, make_dataset
 from .drawn import split_by_dataset
 from .extended import add_groups
 from .pointwise import Part, compute_part, outline_part
-from .trees import read_values
+from .source import read_values
 
 PARTS: tuple[Part, ...] = ("log_likelihood", "log_prior")
 WARMUP = "warmup"

@@ -12,8 +12,11 @@ from ..errors import ModelError
 from ..models.model import Model
 from ..models.survey import refuse_unless_model
 from ..programs.by_text import compile_by_text
-from ..programs.slices import call_in_slices, choose_rows
+from ..programs.memory import count_peak_bytes
+from ..programs.slices import call_in_slices, choose_rows_for
 from .optimum import Optimum
+from .simulate import as_jax_type
+from .source import read_source, read_values
 
 
 @check_arguments("infer.tree_of")
@@ -41,80 +44,42 @@ def map_trees(function: Callable[[Any], Any], model: Model, posterior: Any) -> A
     """Call a function on the tree of each draw, by `vmap` over slices of the draws.
 
     The function is traced at every call, and compiled unless the same program was compiled before.
-    A slice has at most 2^18 input or output values, and at most 1024 draws.
+    A slice has at most 1024 draws, and as few as keep what the function computes within 16 MiB.
 
     Args:
         function: From a tree to any pytree of arrays.
         model: What `tree_model` returned, perhaps with leaves frozen or freed.
-        posterior: ArviZ data with a posterior.
+        posterior: ArviZ data with a posterior, or an `Approximation`, of which it takes 1000 draws.
 
     Returns:
         What the function returns, with leading axes of chains and draws, on the host.
 
     Raises:
-        ModelError: The values do not share axes of chains and draws, or one is missing.
+        ModelError: The values do not share axes of chains and draws, or one is missing, or it is
+            an `Optimum`.
     """
     refuse_unless_model(model)
-    values = {name: _as_jax_type(array) for name, array in read_values(posterior).items()}
-    lead = read_chains_and_draws(values)
-    flat = {name: a.reshape(-1, *a.shape[2:]) for name, a in values.items()}
+    if isinstance(posterior, Optimum):
+        mend = "infer.tree_of(model, optimum) is its tree; call the function on it."
+        raise ModelError("posterior", "an Optimum is one tree, not draws of it", mend)
+    source = read_source(posterior, None, 0)
+    flat = {n: np.reshape(a, (-1, *np.shape(a)[2:])) for n, a in source.values.items()}
 
     def one(model: Model, values: Mapping[str, Any]) -> Any:
         return function(model.tree(values))
 
-    count = prod(lead)
-    rows = min(choose_rows(_count_numbers(one, model, flat)), count)
-    blank = {name: jax.ShapeDtypeStruct((rows, *a.shape[1:]), a.dtype) for name, a in flat.items()}
+    kinds = {n: jax.dtypes.canonicalize_dtype(a.dtype) for n, a in flat.items()}
+    first = {n: jax.ShapeDtypeStruct(a.shape[1:], kinds[n]) for n, a in flat.items()}
+    rows = min(choose_rows_for(_count_bytes(one, model, first)), prod(source.lead))
+    blank = {n: jax.ShapeDtypeStruct((rows, *a.shape[1:]), kinds[n]) for n, a in flat.items()}
     call = compile_by_text(jax.vmap(one, (None, 0)), model, blank)
-    results = call_in_slices(lambda own: call(model, own), flat, rows)
-    return jax.tree.map(lambda a: a.reshape(lead + a.shape[1:]), results)
+    convert = lambda own: {n: as_jax_type(a) for n, a in own.items()}  # noqa: E731
+    results = call_in_slices(lambda own: call(model, convert(own)), flat, rows)
+    return jax.tree.map(lambda a: a.reshape(source.lead + a.shape[1:]), results)
 
 
-def _as_jax_type(array: Any) -> np.ndarray:
-    """Convert an array to a type that JAX supports in its current precision."""
-    array = np.asarray(array)
-    return array.astype(jax.dtypes.canonicalize_dtype(array.dtype), copy=False)
-
-
-def _count_numbers(one: Callable[..., Any], model: Model, flat: Mapping[str, np.ndarray]) -> int:
-    """Count the input values of one draw, or its output values if those are more."""
-    first = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in flat.items()}
-    made = jax.eval_shape(one, model, first)
-    return max(sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (first, made))
-
-
-def read_values(result: Any) -> Mapping[str, Any]:
-    """Read values by name from an `Optimum`, from ArviZ data, or as they are."""
-    if isinstance(result, Optimum):
-        return result.values
-    if isinstance(result, Mapping) and "posterior" not in result:
-        return result
-    try:
-        posterior = result["posterior"]
-    except (KeyError, TypeError) as error:
-        raise ModelError(
-            "result",
-            f"a {type(result).__name__} has no posterior",
-            "Give an Optimum, ArviZ data with a posterior, or values by name.",
-        ) from error
-    return _join_complex({name: np.asarray(array) for name, array in posterior.data_vars.items()})
-
-
-def read_chains_and_draws(given: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the numbers of chains and draws, which all values must share."""
-    shapes = {np.shape(array)[:2] for array in given.values()}
-    if len(shapes) != 1 or len(lead := shapes.pop()) != 2:
-        raise ModelError(
-            "posterior",
-            "its values do not have the same leading axes of chains and draws",
-            "Give ArviZ data with a posterior, as infer.sample or Approximation.sample return.",
-        )
-    return lead
-
-
-def _join_complex(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Join complex values, which ArviZ data hold in two parts."""
-    real = {n.removesuffix(".real"): a for n, a in arrays.items() if n.endswith(".real")}
-    whole = {n: a + 1j * arrays[f"{n}.imag"] for n, a in real.items() if f"{n}.imag" in arrays}
-    parts = {f"{n}{end}" for n in whole for end in (".real", ".imag")}
-    return {n: a for n, a in arrays.items() if n not in parts} | whole
+def _count_bytes(one: Callable[..., Any], model: Model, first: Mapping[str, Any]) -> int:
+    """Count the bytes of what the function takes and computes for one draw."""
+    program = jax.make_jaxpr(one)(model, first)
+    taken = sum(kind.size * kind.dtype.itemsize for kind in first.values())
+    return max(taken, count_peak_bytes(program))

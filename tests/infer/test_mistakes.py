@@ -247,9 +247,7 @@ calls = (
     lambda: infer.start(model, 1000),
     lambda: infer.maximize(model, infer.NUTS()),
     lambda: infer.fit(model, infer.NUTS()),
-    *(lambda call=call: call([model, model]) for call in (
-        infer.explain, infer.sample_prior, infer.log_density,
-    )),
+    *(lambda call=call: call([model, model]) for call in (infer.explain, infer.log_density)),
     lambda: infer.sample([model, function]),
     lambda: infer.maximize([model, function], infer.MAP("constrained")),
 )
@@ -274,7 +272,7 @@ def test_a_wrong_type_instead_of_a_model_or_an_engine_is_refused():
     assert "draws=1000" in number
     assert mode.startswith("NUTS: infer.maximize works only with MAP")
     assert fit.startswith("NUTS: infer.fit works only with ADVI")
-    assert len(lists) == 3
+    assert len(lists) == 2
     assert all("a list of 2 models is given to a call that takes one" in told for told in lists)
     assert one.startswith("models[1]: a function is given")
     assert other == one

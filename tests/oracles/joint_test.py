@@ -20,7 +20,7 @@ import numpy as np
 
 import infer
 from infer.models.changes.observe import Observe
-from infer.models.readers import Predictions
+from infer.models.predictions import Given, Predictions
 
 
 def z_scores(model, engine, *, series, turns, key=0):
@@ -69,7 +69,7 @@ def z_scores(model, engine, *, series, turns, key=0):
 def _data(density, position, key):
     account = density.read(position)[0]
     values = {name: image.value for name, image in account.images.items()}
-    reader = Predictions(values, key)
+    reader = Predictions(Given(values, {}, {}), key)
     density.model.run(reader)
     return reader.predicted
 

@@ -89,7 +89,7 @@ class _SettingReader(DelegatingReader):
         shape = (*prior.batch_shape, *prior.event_shape) if value is None else value.shape
         return self._spread(name, shape)
 
-    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+    def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         inside = [site.name for site in repeated if site.name in self._values]
         if inside:
             raise ModelError(
@@ -98,7 +98,7 @@ class _SettingReader(DelegatingReader):
                 "Give the scan its values as data, in xs.",
             )
         wrap = lambda reader, _: _SettingReader(reader, self._values)  # noqa: E731
-        return wrap_steps(self.reader.steps(repeated, length), None, wrap)
+        return wrap_steps(self.reader.steps(repeated, length, reverse), None, wrap)
 
     def _spread(self, name: str, shape: tuple[int, ...]) -> Array:
         value = self._values[name]

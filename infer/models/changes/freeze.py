@@ -114,10 +114,10 @@ class _FrozenReader(DelegatingReader):
         self._hold(d, value)
         return Image.of(value)
 
-    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+    def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         own = {site.name: self._values[site.name] for site in repeated if site.name in self._values}
         refuse_lengths(own, length)
-        inner = self.reader.steps([s for s in repeated if s.name not in own], length)
+        inner = self.reader.steps([s for s in repeated if s.name not in own], length, reverse)
 
         def close(reports: Any, whole: list[Declaration]) -> None:
             for declaration in whole:

@@ -42,7 +42,7 @@ class _ObservingReader(DelegatingReader):
     def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
         return self.reader.observe(name, prior, self._values.get(name, value))
 
-    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+    def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         # It is not known here which of them the scan observes; it reads those that it asks for.
         own = {name: a for name, a in self._values.items() if a.shape[:1] == (length,)}
-        return wrap_steps(self.reader.steps(repeated, length), own, _ObservingReader)
+        return wrap_steps(self.reader.steps(repeated, length, reverse), own, _ObservingReader)

@@ -13,8 +13,8 @@ from ...errors import ModelError
 from .precision import on_device
 
 MEND = (
-    "infer.sample, infer.maximize, infer.fit and infer.predict accept it; any other function "
-    "takes one model, so call it for each model of the list [make(y) for y in data]."
+    "infer.sample, infer.maximize, infer.fit, infer.predict and infer.sample_prior accept it; any "
+    "other function takes one model, so call it for each model of the list [make(y) for y in data]."
 )
 
 

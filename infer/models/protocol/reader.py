@@ -30,8 +30,8 @@ class Reader(ABC):
         """Return what is observed: the data, unless the reader replaces them."""
         return value
 
-    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
-        """Serve the steps of a scan, each of which takes the `repeated` sites in order."""
+    def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
+        """Serve the steps of a scan, which take the `repeated` sites; last first if `reverse`."""
         raise ModelError("scan", f"{type(self).__name__} reads no scan", "Override Reader.steps.")
 
 
@@ -54,9 +54,9 @@ class DelegatingReader(Reader):
     def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
         return self.reader.observe(name, prior, value)
 
-    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+    def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         """Let the other reader alone serve the steps of a scan."""
-        return self.reader.steps(repeated, length)
+        return self.reader.steps(repeated, length, reverse)
 
 
 def wrap_steps(steps: Steps, own: Any, wrap: Callable[[Reader, Any], DelegatingReader]) -> Steps:

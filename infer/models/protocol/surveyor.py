@@ -61,7 +61,7 @@ class Surveyor(Reader):
             self.entries[name],
         )
 
-    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+    def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         for site in repeated:
             self.unconstrained_shapes[site.name] = (length, *site.unconstrained_shape)
             self.bijectors[site.name] = site.bijector
@@ -97,9 +97,9 @@ class ObservationSurveyor(DelegatingReader):
         self.names.add(name)
         return prior.sample(jax.random.key(0)) if value is None else value
 
-    def steps(self, repeated: Sequence[Repeated], length: int) -> Steps:
+    def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         wrap = lambda reader, _: ObservationSurveyor(reader, self.names)  # noqa: E731
-        return wrap_steps(self.reader.steps(repeated, length), None, wrap)
+        return wrap_steps(self.reader.steps(repeated, length, reverse), None, wrap)
 
 
 def _at_every_step(entries: Callable, length: int) -> list[tuple[int, ...]]:

@@ -92,7 +92,6 @@ def test_frozen_models_and_views_made_by_vmap_are_unstacked():
 ONE_MODEL_CALLS = {
     "log_density": infer.log_density,
     "explain": infer.explain,
-    "sample_prior": infer.sample_prior,
     "calibrate": infer.calibrate,
     "freeze": lambda model: model.freeze(mu=0.0),
     "condition": lambda model: model.condition(mu=0.0),

@@ -73,13 +73,20 @@ def groups(site, group, y, number):
     site.observe("y", dist.Normal(effect[group], 0.1), y)
 
 
-def test_effects_of_new_groups_are_redrawn():
+def test_effects_of_all_groups_may_be_redrawn():
     model = infer.model(groups, group=np.arange(3), y=None, number=3)
     drawn = {"tau": np.full((1, 2000), 2.0), "effect": np.zeros((1, 2000, 2))}
-    with pytest.raises(infer.ModelError, match=r"effect: .*\(2,\).*\(3,\).*redraw=\['effect'\]"):
-        infer.predict(model, posterior(**drawn))
     found = infer.predict(model, posterior(**drawn), redraw=["effect"])["posterior_predictive"]
     np.testing.assert_allclose(found["y"].std(), np.hypot(2.0, 0.1), rtol=0.06)
+    np.testing.assert_allclose(found["effect"].std(), 2.0, rtol=0.06)
+    for wrong, said in (["effects"], "effects: redraw names it"), ("effect", "redraw: .*a list"):
+        with pytest.raises(infer.ModelError, match=said):
+            infer.predict(model, posterior(**drawn), redraw=wrong)
+
+
+def test_a_site_that_the_posterior_does_not_have_is_drawn_with_a_warning():
+    with pytest.warns(infer.ModelWarning, match=r"slope: the posterior does not .*redraw=\['slope"):
+        infer.predict(MODEL, posterior(other=np.zeros((1, 500))))
 
 
 def test_sample_prior_also_draws_predictions():

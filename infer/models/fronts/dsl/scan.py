@@ -20,7 +20,7 @@ from ...protocol.account import Account
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration
 from ...protocol.steps import Repeated
-from ...protocol.surveyor import Surveyor
+from ...protocol.surveyor import ObservationSurveyor, Surveyor
 
 # Makes the `site` of one step from a reader and an account.
 MakeSite = Callable[[Reader, Account], Any]
@@ -45,7 +45,7 @@ def scan(
     """Run the steps by `jax.lax.scan`; see `Sites.scan`."""
     (carry, xs), (length, _) = arguments, axis
     repeated, reserved = _survey_step(step, carry, xs, make_site, account, rules)
-    steps = reader.steps(repeated, length)
+    steps = reader.steps(repeated, length, reverse)
     found: list[tuple[Account, dict[str, Constraint]]] = []
 
     def body(carry: Any, given: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -73,9 +73,10 @@ def _survey_step(
     """Find what one step declares, by running it abstractly."""
     reserved = frozenset(account.names())
     surveyor, inner = Surveyor(rules), Account(reserved=reserved)
+    reader = ObservationSurveyor(surveyor, set())
 
     def first(carry: Any, xs: Any) -> Any:
-        return step(make_site(surveyor, inner), carry, jax.tree.map(lambda a: a[0], xs))
+        return step(make_site(reader, inner), carry, jax.tree.map(lambda a: a[0], xs))
 
     output = jax.eval_shape(first, carry, xs)
     if not isinstance(output, tuple) or len(output) != 2:

@@ -238,10 +238,10 @@ class Interpreter(Messenger):
         for site in find_series(msg):
             name = self._claim(own_name(site.message))
             self._scanned.add(name)
-            shape = tuple(site.prior.shape())
-            dims = self._axes(name, site.message, shape, site.prior.event_dim)
-            prior = Prior(site.prior, tuple(site.prior.batch_shape))
-            declaration = Declaration(name, site.constraint, shape, dims, prior)
+            event = site.prior.event_shape
+            shape = site.prior.batch_shape + event
+            dims = self._axes(name, site.message, shape, len(event))
+            declaration = Declaration(name, site.constraint, shape, dims, site.prior)
             values[site.inner_name] = self.account.take(self._reader, declaration).value
         substitute_series(msg, values)
 

@@ -21,10 +21,10 @@ from numpyro.primitives import _PYRO_STACK
 from bijectors.base import Constraint, Shape
 
 from ....errors import ModelError
+from ...priors.continued import IN_REVERSE, SeriesPrior
 from ...priors.prior import Prior
 
 Message = dict[str, Any]
-Draw = Callable[[Array], Mapping[str, Array]]
 
 
 class Series(NamedTuple):
@@ -40,7 +40,7 @@ class Series(NamedTuple):
     inner_name: str
     message: Message
     constraint: Constraint
-    prior: dist.Distribution
+    prior: "JointPrior"
 
 
 def find_series(flow: Message) -> list[Series]:
@@ -51,13 +51,13 @@ def find_series(flow: Message) -> list[Series]:
         BijectorError: A latent site is discrete, or its support has no translation.
     """
     found: dict[str, Series] = {}
-    draw = _draw_together(flow)
+    draws = _JointDraws(flow)
     around = [handler for handler in reversed(_PYRO_STACK) if isinstance(handler, scope)]
 
     def note(site: Message) -> Array | None:
         if not _is_open(site) or _is_exact(site):
             return _exact_value(site)
-        found[site["name"]] = _series(flow, site, draw, around)
+        found[site["name"]] = _series(flow, site, draws, around)
         return jnp.zeros(spread(site).shape())
 
     def abstract_run() -> None:
@@ -108,7 +108,7 @@ def _with(flow: Message, substitute: Callable | None = None, **kwargs: Any) -> d
     return flow["kwargs"] | {"substitute_stack": flow["kwargs"]["substitute_stack"] + more} | kwargs
 
 
-def _series(flow: Message, site: Message, draw: Draw, around: list[scope]) -> Series:
+def _series(flow: Message, site: Message, draws: "_JointDraws", around: list[scope]) -> Series:
     name, fn = site["name"], spread(site)
     if flow["fn"] is not scan_wrapper:
         raise ModelError(
@@ -125,8 +125,10 @@ def _series(flow: Message, site: Message, draw: Draw, around: list[scope]) -> Se
         )
     _, _, xs, length, _ = flow["args"]
     steps = jax.tree.leaves(xs)[0].shape[0] if length is None else length
-    prior = _DrawsOnly(lambda key: draw(key)[name], (steps, *fn.batch_shape), tuple(fn.event_shape))
-    return Series(name, _named_outside(site, around), constraint, prior)
+    message = _named_outside(site, around)
+    draws.inner_names[message["name"].replace("/", ".")] = name
+    batch, event = (steps, *fn.batch_shape), tuple(fn.event_shape)
+    return Series(name, message, constraint, JointPrior(draws, name, batch, event))
 
 
 def _named_outside(site: Message, around: list[scope]) -> Message:
@@ -137,30 +139,57 @@ def _named_outside(site: Message, around: list[scope]) -> Message:
     return message | {"infer": {"event_dims": site["infer"].get("event_dims", ())}}
 
 
+class _JointDraws:
+    """Draws of all series of a scan at once, since the steps of one may depend on another.
+
+    Attributes:
+        inner_names: Names of the series inside the scan, by the names of their sites.
+    """
+
+    def __init__(self, flow: Message) -> None:
+        self._flow, self._drawn = flow, {}
+        self.inner_names: dict[str, str] = {}
+
+    def draw(self, key: Array, known: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Draw all series at the first call, and return them by their inner names.
+
+        Args:
+            key: A JAX key.
+            known: Values of the first steps of some series, by the names of their sites.
+        """
+        *_, is_reversed = self._flow["args"]
+        if not self._drawn:
+            first = {inner: known[n] for n, inner in self.inner_names.items() if n in known}
+            # NumPyro draws the steps that a substituted series does not have.
+            kwargs = _with(self._flow, lambda site: first.get(site["name"]), rng_key=key)
+            _, (trace, _) = self._flow["fn"](*self._flow["args"], **kwargs)
+            for name, site in trace.trace.items():
+                value = jnp.asarray(site["value"])
+                if is_reversed and len(first.get(name, value)) != len(value):
+                    raise ModelError(name, *IN_REVERSE)
+                self._drawn[name] = value[::-1] if is_reversed else value
+        return self._drawn
+
+
+class JointPrior(SeriesPrior):
+    """A series that is drawn together with the others of its scan; its density is not known."""
+
+    def __init__(self, draws: _JointDraws, name: str, batch: Shape, event: Shape) -> None:
+        super().__init__(_DrawsOnly(batch, event), batch)
+        self._draws, self._name = draws, name
+
+    def sample(self, key: Array) -> Array:
+        return self.sample_after(key, {})
+
+    def sample_after(self, key: Array, known: Mapping[str, Array]) -> Array:
+        drawn = self._draws.draw(key, known)[self._name]
+        return drawn.reshape(self.batch_shape + self.event_shape)
+
+
 class _DrawsOnly(dist.Distribution):
-    """A distribution that can only be drawn from."""
+    """Stands for a distribution of which only draws are known."""
 
     arg_constraints = {}
 
-    def __init__(self, draw: Callable[[Array], Array], batch: Shape, event: Shape) -> None:
-        self._draw = draw
+    def __init__(self, batch: Shape, event: Shape) -> None:
         super().__init__(batch, event)
-
-    def sample(self, key: Array | None, sample_shape: Shape = ()) -> Array:
-        assert key is not None
-        return self._draw(key).reshape(self.shape())
-
-
-def _draw_together(flow: Message) -> Draw:
-    """Return a function that draws all series at its first call, since steps depend on others."""
-    drawn: dict[str, Array] = {}
-
-    def draw(key: Array) -> Mapping[str, Array]:
-        if not drawn:
-            *_, is_reversed = flow["args"]
-            _, (trace, _) = flow["fn"](*flow["args"], **_with(flow, rng_key=key))
-            for name, site in trace.trace.items():
-                drawn[name] = site["value"][::-1] if is_reversed else site["value"]
-        return drawn
-
-    return draw
