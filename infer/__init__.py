@@ -50,13 +50,16 @@ from .output.divergences import (
 from .output.fit import fit as fit
 from .output.maximize import maximize as maximize
 from .output.nested import nested_rhat as nested_rhat
+from .output.opened import open as open
 from .output.optimum import Optimum as Optimum
 from .output.pointwise import log_likelihood as log_likelihood, log_prior as log_prior
 from .output.predict import predict as predict
 from .output.prior import sample_prior as sample_prior
+from .output.resume import resume as resume
 from .output.sample import sample as sample
 from .output.slowness import Slowness as Slowness, why_slow as why_slow
 from .output.trees import map_trees as map_trees, tree_of as tree_of
+from .output.tuned import save_tuning as save_tuning
 from .output.until import Until as Until
 from .output.verdict import Verdict as Verdict, verdict as verdict
 from .run.choice import Choice as Choice, choose as choose

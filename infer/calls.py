@@ -56,6 +56,9 @@ THEIRS = {
     "prior": "distribution dist fn",
     "minibatch": "subsample_size subsample total_size batch_size",
     "coords": "labels coordinates",
+    "store": "path filename backend storage zarr",
+    "keep": "var_names",
+    "thin": "thinning",
 }
 MEANT: dict[str, list[str]] = {}
 for _ours, _theirs in THEIRS.items():
@@ -85,8 +88,7 @@ WORDS = {
     "dense_e": "The metric learns correlations by itself; rank=0 keeps it diagonal.",
     "obs_mask": "Give missing=, which is True where an entry is missing: missing=~obs_mask.",
     "mask": "Give missing=, which is True where an entry is missing.",
-    "thin": "Every draw is kept; thin the result: data.sel(draw=slice(None, None, 10)).",
-    "thinning": "Every draw is kept; thin the result: data.sel(draw=slice(None, None, 10)).",
+    "thin": "Thin the result: data.sel(draw=slice(None, None, 10)).",
     "chain_method": "Leave it out: chains run in parallel; threads= and group= set how.",
     "initval": 'Give starting values to the call: infer.sample(model, starts={"name": value}).',
     "return_inferencedata": "Leave it out: the result is ArviZ data.",

@@ -52,33 +52,52 @@ def make_arviz(
         attributes: Attributes of the result.
         run: Where the draws come from, if they come from a run.
     """
-    members = [family.member(i) for i in range(family.count)]
-    sets = (SET,) if family.count > 1 else ()
+    groups = {**group_draws(family, drawn), **group_data(family)}
+    return as_arviz(groups if run is None else add_learned(groups, run), attributes)
+
+
+def group_draws(family: Family, drawn: Drawn, prefix: str = "") -> dict[str, xarray.Dataset]:
+    """Gather values and statistics of draws into groups.
+
+    Args:
+        family: The log densities.
+        drawn: Values and statistics.
+        prefix: What the names of the groups begin with.
+    """
+    density, sets = family.member(0), (SET,) if family.count > 1 else ()
     lead = ("chain", "draw", *sets)
-    axes = {site.name: site.dims for site in members[0].sites}
-    coords = members[0].model.labels.coords
-    angles = [site.name for site in members[0].sites if site.constraint == "Circular"]
+    axes = {site.name: site.dims for site in density.sites}
+    coords = density.model.labels.coords
+    angles = [site.name for site in density.sites if site.constraint == "Circular"]
+    groups = {
+        f"{prefix}posterior": mark_angles(make_dataset(axes, coords, drawn.values, lead), angles),
+        f"{prefix}sample_stats": make_dataset({}, {}, drawn.stats, lead),
+    }
+    return {name: group for name, group in groups.items() if group.data_vars}
+
+
+def group_data(family: Family) -> dict[str, xarray.Dataset]:
+    """Gather the models' data into groups."""
+    members = [family.member(i) for i in range(family.count)]
+    coords, sets = members[0].model.labels.coords, (SET,) if family.count > 1 else ()
     # Drawn sites are in another group; data of the same name have their own axes.
     known = {s.name: s.dims for s in members[0].sites if s.role in ("frozen", "observed")}
+    each = _collect_data(members).items()
+    return {name: make_dataset(known, coords, own, sets) for name, own in each if own}
 
-    def make(prefix: str, drawn: Drawn) -> dict[str, xarray.Dataset]:
-        return {
-            f"{prefix}posterior": mark_angles(
-                make_dataset(axes, coords, drawn.values, lead), angles
-            ),
-            f"{prefix}sample_stats": make_dataset({}, {}, drawn.stats, lead),
-        }
 
-    groups = make("", drawn) | {
-        name: make_dataset(known, coords, own, sets)
-        for name, own in _collect_data(members).items()
-        if own
-    }
-    if run is not None:
-        groups["sample_stats"] = groups["sample_stats"].assign(describe_metric(run, sets).data_vars)
-        warmup = read_warmup(run)
-        groups |= {} if warmup is None else make("warmup_", warmup)
-    return as_arviz({name: g for name, g in groups.items() if g.data_vars}, attributes)
+def add_learned(groups: dict[str, xarray.Dataset], run: Run) -> dict[str, xarray.Dataset]:
+    """Add to groups what warm-up learned, and its draws if the run was asked to keep them."""
+    sets, stats = (SET,) if run.family.count > 1 else (), groups.get("sample_stats")
+    learned = (xarray.Dataset() if stats is None else stats).assign(
+        describe_metric(run, sets).data_vars
+    )
+    warmup = read_warmup(run)
+    return (
+        groups
+        | ({"sample_stats": learned} if learned.data_vars else {})
+        | ({} if warmup is None else group_draws(run.family, warmup, "warmup_"))
+    )
 
 
 def _collect_data(members: list[LogDensity]) -> dict[str, dict[str, np.ndarray]]:

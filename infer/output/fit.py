@@ -1,7 +1,8 @@
 """`fit`: from a model to an approximation of its posterior."""
 
 from collections.abc import Sequence
-from typing import overload
+from contextlib import nullcontext
+from typing import Any, overload
 
 from jaxtyping import Array
 
@@ -14,20 +15,24 @@ from ..models.inputs.stacked import are_several
 from ..models.model import Model
 from ..run.run import Run
 from ..run.start import start
-from .approximation import Approximation, prepare_findings, read_approximations
+from ..store.recorder import Recorder
+from .approximation import FINAL_EPOCHS, Approximation, prepare_findings, read_approximations
 from .interrupt import keep_run
 from .kinds import refuse_other_engines
+from .storing import plan_storing_state
 
 
 @overload
 def fit(
     model: Model, engine: ADVI | None = ..., *, starts: Starts = ..., epochs: int | None = ...,
-    key: int | Array = ..., progress: bool | None = ...,
+    key: int | Array = ..., progress: bool | None = ..., store: Any = ...,
+    commit_seconds: float | None = ...,
 ) -> Approximation: ...  # fmt: skip
 @overload
 def fit(
     model: Sequence[Model], engine: ADVI | None = ..., *, starts: Starts = ...,
     epochs: int | None = ..., key: int | Array = ..., progress: bool | None = ...,
+    store: Any = ..., commit_seconds: float | None = ...,
 ) -> list[Approximation]: ...  # fmt: skip
 @check_arguments("infer.fit")
 def fit(
@@ -38,6 +43,8 @@ def fit(
     epochs: int | None = None,
     key: int | Array = 0,
     progress: bool | None = None,
+    store: Any = None,
+    commit_seconds: float | None = None,
 ) -> Approximation | list[Approximation]:
     """Fit an approximation of the posterior.
 
@@ -48,6 +55,8 @@ def fit(
         epochs: Maximum number of epochs, of 50 steps each.
         key: A seed or a JAX key.
         progress: Whether to show a bar.
+        store: Path or URL of a new store, to which the state is committed; see `resume`.
+        commit_seconds: Seconds between commits; see `sample`.
 
     Returns:
         The approximation, whose `converged` says whether the stopping rule was met; for several
@@ -63,13 +72,20 @@ def fit(
     engine = ADVI() if engine is None else engine
     refuse_other_engines(engine, ADVI, "fit")
     epochs = None if epochs is None else as_whole("epochs", epochs, 0)
+    stored = plan_storing_state(store, FINAL_EPOCHS, commit_seconds)
     run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)
     # While XLA is still compiling the loop.
     prepare_findings(run.density)
-    return keep_run("infer.fit", run, lambda: _finish(run, are_several(model)))
+    recorder = stored.begin(run, "fit") if stored else None
+    several = are_several(model)
+    return keep_run("infer.fit", run, lambda: finish_fit(run, several, recorder))
 
 
-def _finish(run: Run, several: bool) -> Approximation | list[Approximation]:
-    found = read_approximations(run)
+def finish_fit(
+    run: Run, several: bool, recorder: Recorder | None = None
+) -> Approximation | list[Approximation]:
+    """Run a fit to its end, return what it found, and warn of its problems."""
+    with recorder.recording(run) if recorder else nullcontext():
+        found = read_approximations(run)
     warn_of_findings([one.findings for one in found])
     return found if several else found[0]

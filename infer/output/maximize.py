@@ -1,6 +1,7 @@
 """`maximize`: from a model to the mode of its posterior."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, overload
 
 from jaxtyping import Array
@@ -15,9 +16,11 @@ from ..models.inputs.stacked import are_several
 from ..models.model import Model
 from ..run.run import Run
 from ..run.start import start
+from ..store.recorder import Recorder
 from .interrupt import advance_to, keep_run
 from .kinds import refuse_other_engines
 from .optimum import Optimum, read_optima
+from .storing import plan_storing_state
 from .surroundings import prepare_probe
 
 # Default number of searches for a mode.
@@ -28,11 +31,13 @@ SEARCHES = 16
 def maximize(
     model: Model, engine: MAP | None = ..., *,
     starts: int | Starts = ..., key: int | Array = ..., threads: int | None = ...,
+    store: Any = ..., commit_seconds: float | None = ...,
 ) -> Optimum: ...  # fmt: skip
 @overload
 def maximize(
     model: Sequence[Model], engine: MAP | None = ..., *,
     starts: int | Starts = ..., key: int | Array = ..., threads: int | None = ...,
+    store: Any = ..., commit_seconds: float | None = ...,
 ) -> list[Optimum]: ...  # fmt: skip
 @check_arguments("infer.maximize")
 def maximize(
@@ -42,6 +47,8 @@ def maximize(
     starts: int | Starts = SEARCHES,
     key: int | Array = 0,
     threads: int | None = None,
+    store: Any = None,
+    commit_seconds: float | None = None,
 ) -> Optimum | list[Optimum]:
     """Find the mode of the posterior, from several starts.
 
@@ -54,6 +61,8 @@ def maximize(
             and "prior".
         key: A seed or a JAX key.
         threads: Programs called at the same time on a CPU.
+        store: Path or URL of a new store, to which the state is committed; see `resume`.
+        commit_seconds: Seconds between commits; see `sample`.
 
     Returns:
         The best optimum, with those of all starts; for several models a list of them.
@@ -70,15 +79,22 @@ def maximize(
     engine = MAP() if engine is None else engine
     refuse_other_engines(engine, MAP, "maximize")
     count, how = _read_searches(model, engine, starts)
+    stored = plan_storing_state(store, 1, commit_seconds)
     run = start(model, engine, chains=count, starts=how, key=key, threads=threads, progress=False)
     # While XLA is still compiling the loop.
     if "minibatch" not in run.density.offers:
         prepare_probe(run.density)
-    return keep_run("infer.maximize", run, lambda: _finish(run, are_several(model)))
+    recorder = stored.begin(run, "maximize") if stored else None
+    several = are_several(model)
+    return keep_run("infer.maximize", run, lambda: finish_maximize(run, several, recorder))
 
 
-def _finish(run: Run, several: bool) -> Optimum | list[Optimum]:
-    found = read_optima(advance_to(run, 1))
+def finish_maximize(
+    run: Run, several: bool, recorder: Recorder | None = None
+) -> Optimum | list[Optimum]:
+    """Run searches to their end, return what they found, and warn of its problems."""
+    with recorder.recording(run) if recorder else nullcontext():
+        found = read_optima(advance_to(run, 1))
     warn_of_findings([one.findings for one in found])
     return found if several else found[0]
 

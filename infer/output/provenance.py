@@ -36,6 +36,17 @@ def describe_origin(run: Run) -> dict[str, Any]:
     }
 
 
+def list_versions() -> dict[str, str]:
+    """List what may change the last digits of draws."""
+    return {
+        "pushforward": find_version("pushforward"),
+        "python": platform.python_version(),
+        **{name: find_version(name) for name in ("jax", "jaxlib", "numpy")},
+        "device": jax.devices()[0].device_kind,
+        "machine": platform.machine(),
+    }
+
+
 def fingerprint_model(family: Family) -> str:
     """Hash the program and all numbers of the models: data, frozen values, powers.
 

@@ -1,5 +1,6 @@
 """`sample`: from a model to draws of its posterior."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,11 +11,14 @@ from ..density.chain_starts import Starts
 from ..engines.base import Engine, Tuning
 from ..models.model import Model
 from ..run.start import start
+from ..store.tuning import read_tuning
 from .goal import pursue_or_keep
 from .interrupt import keep_run
 from .kinds import refuse_unless_sampler
 from .requested import keep_requested, read_request
 from .result import make_result
+from .stored import finish_sample
+from .storing import Options
 from .until import Until
 from .until_goal import choose_goal
 from .values import prepare_values
@@ -30,12 +34,17 @@ def sample(
     until: Until | None = None,
     warmup: int | None = None,
     starts: Starts | None = None,
-    tuning: Tuning | None = None,
+    tuning: Tuning | str | os.PathLike | None = None,
     key: int | Array = 0,
     group: int | None = None,
     threads: int | None = None,
     progress: bool | None = None,
     include: str | Sequence[str] = (),
+    store: Any = None,
+    keep: str | Sequence[str] | None = None,
+    drop: str | Sequence[str] | None = None,
+    thin: int = 1,
+    commit_seconds: float | None = None,
 ) -> Any:
     """Draw from the posterior of a model, or of each of many in one call.
 
@@ -64,7 +73,7 @@ def sample(
             with a leading axis of chains; a result that has values, such as an `Optimum`; or a
             list with one of these for each chain. For several models, a list has an item for
             each model. By default "uniform", unless the engine starts at the prior.
-        tuning: The tuning of an earlier run (`Run.tuning`).
+        tuning: The tuning of an earlier run (`Run.tuning`), or the path of one; see `save_tuning`.
         key: A seed or a JAX key. Each draw depends only on the key, the chain and its index.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
         threads: Programs called at the same time on a CPU; does not change the draws.
@@ -72,6 +81,13 @@ def sample(
         include: More groups of the result: "log_likelihood" and "log_prior", as by the functions
             of these names; "unconstrained_posterior", the positions of the sampler by site; and
             "warmup", the draws and statistics of all windows of warm-up.
+        store: Path or URL of a new Zarr store, to which draws and state are committed while they
+            are made; see `resume` and `open`. The result is read from it when it is used.
+        keep: Names of the latent and derived sites to store; by default all.
+        drop: Names of sites not to store.
+        thin: Of so many draws of a chain, the first is stored.
+        commit_seconds: Seconds between commits, 5 by default; commits never take more than 2 % of
+            the time.
 
     Returns:
         ArviZ data; see `to_arviz`. For several models, all variables, statistics and data have
@@ -97,6 +113,9 @@ def sample(
     goal = choose_goal(draws, until, chains)
     refuse_unless_sampler(engine)
     include = read_request(include, model)
+    if isinstance(tuning, str | os.PathLike):
+        tuning = read_tuning(tuning, model, engine, chains)
+    storing = Options(store, keep, drop, thin, commit_seconds).check(model, goal, include)
     run = start(
         model, engine, chains=chains, warmup=warmup, starts=starts, tuning=tuning, key=key,
         group=group, threads=threads, progress=progress,
@@ -104,5 +123,8 @@ def sample(
     keep_requested(run, include)
     # While XLA is still compiling the loop.
     prepare_values(run.density)
+    if storing:
+        recorder = storing.begin(run, "sample")
+        return keep_run("infer.sample", run, lambda: finish_sample(run, recorder))
     finish = lambda: make_result(pursue_or_keep(run, goal), goal, include)  # noqa: E731
     return keep_run("infer.sample", run, finish)

@@ -40,6 +40,7 @@ class Group:
             was idle and other chains of its program had draws to make; shape (group,).
         entering: Whether each chain begins the present window with the next block, shape (group,).
         limit: Maximum number of ticks of the next block.
+        dropped: Number of records at the beginning of the window that `rows` no longer holds.
     """
 
     chains: range
@@ -50,12 +51,13 @@ class Group:
     executed: np.ndarray
     entering: np.ndarray
     limit: int = FIRST_TICKS
+    dropped: int = 0
 
     def enter(self) -> "Group":
         """Return the group at the beginning of the next window, without records."""
         return replace(
             self, drawn=np.zeros_like(self.drawn), rows=[[] for _ in self.chains],
-            executed=np.zeros_like(self.executed), entering=np.ones_like(self.entering),
+            executed=np.zeros_like(self.executed), entering=np.ones_like(self.entering), dropped=0,
         )  # fmt: skip
 
     def order(self, window: int, draws: int) -> Order:
@@ -121,6 +123,7 @@ def regroup(groups: Sequence[Group], width: int) -> list[Group]:
             executed[begin : begin + width],
             entering[begin : begin + width],
             min(group.limit for group in groups),
+            groups[0].dropped,
         )
         for begin in range(0, len(keys), width)
     ]

@@ -1,7 +1,7 @@
 """A run warms up, makes draws, and can be stopped and resumed."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -85,6 +85,7 @@ class Run:
         key: Key data of the run, shape (2,); `None` if it was resumed from a state.
         compilations: How often the program of the loop was compiled for this run; 0 if it was
             compiled before.
+        after_block: Called with the run after each block, by one thread at a time.
     """
 
     family: Family
@@ -99,6 +100,7 @@ class Run:
     evaluate: Evaluate | None = None
     key: np.ndarray | None = None
     compilations: int = 0
+    after_block: Callable[["Run"], None] | None = None
 
     def __repr__(self) -> str:
         is_sampling = self.warmup.window == SAMPLING
@@ -184,6 +186,8 @@ class Run:
     def draws(self) -> Draws:
         """Return the draws made so far, the same number for every chain.
 
+        A run with a store keeps only the last ones in memory; see `infer.open` for the others.
+
         Raises:
             RunError: Some chain has no draw yet.
         """
@@ -196,7 +200,8 @@ class Run:
                 f"the run has no draws from the posterior, because {why}",
                 "Call advance(draws) with draws=1 or more.",
             )
-        return self._format.unpack(join_records(self.groups, fewest))
+        held = fewest - self.groups[0].dropped
+        return self._format.unpack(join_records(self.groups, held))
 
     def refuse_unless_reproduced(self) -> None:
         """Check that the programs of starts and chains compute the same density.
@@ -229,11 +234,17 @@ class Run:
             own = take_own(self.family, warmup, group)
             return compiled.call(shared, own, group.state, order)
 
+        def watch(group: Group, fresh: int, seconds: float) -> bool:
+            goes_on = bar.update(group, fresh, seconds)
+            if self.after_block:
+                self.after_block(self)
+            return goes_on
+
         # LAPACK's own threads gain nothing beside those of other chains, and wait for them.
         shares_cores = compiled.has_lapack_calls and len(groups) > 1
         try:
             with one_blas_thread() if shares_cores else nullcontext():
-                collect(groups, call, warmup.window, draws, self.plan.threads, bar.update)
+                collect(groups, call, warmup.window, draws, self.plan.threads, watch)
         finally:
             spent = time.perf_counter() - began
             self.timing.sampling += spent if warmup.window == SAMPLING else 0.0

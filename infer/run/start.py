@@ -138,7 +138,7 @@ def start(
     refuse_unless_engine(engine)
     members = make_family(model, jacobian=engine is None or engine.needs.jacobian)
     chosen = _choose(members, numbers[0], state) if engine is None else _Chosen(engine)
-    members = _check(members, chosen.engine)
+    members = prepare_family(members, chosen.engine)
     if state is not None:
         return _resume(members, chosen, state, progress)
     setup = _set_up(members, chosen, *numbers, starts, root, tuning, group, threads)
@@ -165,7 +165,7 @@ def _choose(members: Family, chains: int, state: RunState | None) -> _Chosen:
     return _Chosen(made.engine, made.reasons)
 
 
-def _check(members: Family, engine: Engine) -> Family:
+def prepare_family(members: Family, engine: Engine) -> Family:
     """Refuse what the engine cannot do and data that make no sense; put the data on the device."""
     density = members.member(0)
     refuse_unless_offered(density, engine)

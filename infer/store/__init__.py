@@ -1,0 +1,1 @@
+"""Runs on disk: what is committed while they run, and how they are recovered."""

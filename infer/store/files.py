@@ -1,0 +1,186 @@
+"""Files by key, each replaced as a whole: in a local folder, or at a URL of fsspec."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import RunError
+
+# A file that is being written; no reader looks for it.
+UNFINISHED = ".unfinished"
+
+
+class Lock:
+    """A locked file descriptor, or none."""
+
+    def __init__(self, descriptor: int | None):
+        self._descriptor = descriptor
+
+    def close(self) -> None:
+        """Release the lock."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class Files(ABC):
+    """Bytes by key; keys are paths with forward slashes, relative to the store.
+
+    Attributes:
+        where: The path or URL of the store.
+    """
+
+    where: str
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """Return the bytes of a key.
+
+        Raises:
+            FileNotFoundError: There is no such key.
+        """
+
+    @abstractmethod
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Write some files; each one is replaced at once, and all are durable on return.
+
+        Raises:
+            OSError: A file could not be written, as on a full disk.
+        """
+
+    @abstractmethod
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete files; missing ones are ignored."""
+
+    @abstractmethod
+    def list(self, folder: str) -> list[str]:
+        """List the names of the files in a folder; none if there is no such folder."""
+
+    def lock(self) -> Lock:
+        """Keep other writers out until the returned object is closed, if the system can.
+
+        Raises:
+            RunError: Another process writes to this store.
+        """
+        return Lock(None)
+
+
+class LocalFiles(Files):
+    """A folder: files are written beside, synchronized and renamed."""
+
+    def __init__(self, where: str):
+        self.where, self.root = where, Path(where)
+
+    def read(self, key: str) -> bytes:
+        return (self.root / key).read_bytes()
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        paths = {self.root / key: data for key, data in files.items()}
+        try:
+            for path, data in paths.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _write_durably(_beside(path), data)
+            for path in paths:
+                os.replace(_beside(path), path)
+        except OSError:
+            for path in paths:
+                with suppress(OSError):
+                    _beside(path).unlink(missing_ok=True)
+            raise
+        for folder in {folder for path in paths for folder in (path.parent, path.parent.parent)}:
+            _synchronize(folder)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            (self.root / key).unlink(missing_ok=True)
+
+    def list(self, folder: str) -> list[str]:
+        path = self.root / folder
+        names = os.listdir(path) if path.is_dir() else []
+        return [name for name in names if not name.endswith(UNFINISHED)]
+
+    def lock(self) -> Lock:
+        try:
+            import fcntl
+        except ImportError:
+            # Windows has none.
+            return Lock(None)
+        self.root.mkdir(parents=True, exist_ok=True)
+        held = os.open(self.root, os.O_RDONLY)
+        try:
+            # The system releases the lock when the process ends, however it ends.
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(held)
+            raise RunError(
+                self.where,
+                "another process is writing to this store",
+                "Wait for it, or stop it; infer.open reads a store that is being written.",
+            ) from None
+        return Lock(held)
+
+
+class UrlFiles(Files):
+    """An object store, which replaces an object at once and has no rename."""
+
+    def __init__(self, where: str):
+        try:
+            import fsspec
+        except ImportError:
+            raise RunError(
+                where, "a URL needs fsspec, which is not installed", "pip install fsspec"
+            ) from None
+        self.where = where
+        self.system, self.root = fsspec.core.url_to_fs(where)
+
+    def read(self, key: str) -> bytes:
+        return self.system.cat_file(f"{self.root}/{key}")
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        for key, data in files.items():
+            self.system.pipe_file(f"{self.root}/{key}", data)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            with suppress(FileNotFoundError):
+                self.system.rm_file(f"{self.root}/{key}")
+
+    def list(self, folder: str) -> list[str]:
+        self.system.invalidate_cache()
+        try:
+            found = self.system.ls(f"{self.root}/{folder}", detail=False)
+        except FileNotFoundError:
+            return []
+        return [str(path).rstrip("/").rpartition("/")[2] for path in found]
+
+
+def open_files(where: Any) -> Files:
+    """Return the files at a path or a URL."""
+    where = os.fspath(where)
+    if where.startswith("file://"):
+        return LocalFiles(where.removeprefix("file://"))
+    return UrlFiles(where.rstrip("/")) if "://" in where else LocalFiles(where)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + UNFINISHED)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _synchronize(folder: Path) -> None:
+    """Make the names in a folder durable; Windows cannot open a folder."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

@@ -1,0 +1,175 @@
+"""Draws as Zarr arrays that grow, as bytes by key: whole chunks, and the one being filled.
+
+A chunk holds all chains and a fixed number of draws. All metadata are written into the
+`zarr.json` of each group as well, so that a reader sees the arrays of a group grow together.
+"""
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray
+
+from ..errors import RunError
+
+# Bytes of the chunks that are being filled, of all arrays together; and draws in a chunk.
+CHUNK_BYTES = 2**22
+MAX_DRAWS = 2**13
+# The dimension that grows.
+DRAW = "draw"
+METADATA = "zarr.json"
+
+
+def choose_chunk(groups: Mapping[str, xarray.Dataset], planned: int) -> int:
+    """Choose the number of draws in a chunk, a power of two.
+
+    Args:
+        groups: An example with one draw.
+        planned: Number of draws that are planned.
+    """
+    sizes = [a.nbytes for group in groups.values() for a in group.variables.values()]
+    fits = min(CHUNK_BYTES // max(sum(sizes), 1), MAX_DRAWS, 2 * planned - 1)
+    return 2 ** int(np.log2(max(fits, 1)))
+
+
+class Growing:
+    """Groups of arrays, some of which grow along `draw`.
+
+    Attributes:
+        chunk: Draws in a chunk.
+        arrays: Of each array that grows: its dtype, its shape in one chunk, and the axis of draws.
+        fixed: The chunks of all others, by key.
+    """
+
+    def __init__(self, groups: Mapping[str, xarray.Dataset], growing: Sequence[str], chunk: int):
+        """Lay out arrays as in an example.
+
+        Args:
+            groups: All groups, with one draw in those that grow.
+            growing: Names of the groups that grow.
+            chunk: Draws in a chunk.
+        """
+        self.chunk = chunk
+        written = _write_by_xarray(groups, growing, chunk)
+        self._metadata = {k: json.loads(v) for k, v in written.items() if k.endswith(METADATA)}
+        self.arrays: dict[str, tuple[np.dtype, tuple[int, ...], int]] = {}
+        for name in growing:
+            for variable, array in groups[name].variables.items() if name in groups else ():
+                if DRAW in array.dims:
+                    axis = array.dims.index(DRAW)
+                    shape = (*array.shape[:axis], chunk, *array.shape[axis + 1 :])
+                    self.arrays[f"{name}/{variable}"] = np.dtype(array.dtype), shape, axis
+        heads = tuple(f"{name}/c/" for name in self.arrays)
+        self.fixed = {
+            key: data
+            for key, data in written.items()
+            if not key.endswith(METADATA) and not key.startswith(heads)
+        }
+
+    def blank(self) -> dict[str, np.ndarray]:
+        """Return a chunk of zeros of each growing array."""
+        return {name: np.zeros(shape, dtype) for name, (dtype, shape, _) in self.arrays.items()}
+
+    def fill(
+        self, chunks: dict[str, np.ndarray], begin: int, groups: Mapping[str, xarray.Dataset]
+    ) -> None:
+        """Put draws into chunks, from the place `begin` of the chunk on."""
+        for name, (_, _, axis) in self.arrays.items():
+            group, _, variable = name.partition("/")
+            values = groups[group].variables[variable].to_numpy()
+            own = slice(begin, begin + values.shape[axis])
+            chunks[name][(slice(None),) * axis + (own,)] = values
+
+    def encode(self, chunks: Mapping[str, np.ndarray], index: int) -> dict[str, bytes]:
+        """Encode the chunks of all growing arrays with a number, by key."""
+        return {
+            f"{name}/c/{'/'.join(str(index * (i == axis)) for i in range(len(shape)))}": _encode(
+                chunks[name]
+            )
+            for name, (_, shape, axis) in self.arrays.items()
+        }
+
+    def metadata(self, draws: int, attributes: Mapping[str, Any]) -> dict[str, bytes]:
+        """Encode the metadata of arrays of so many draws; the file of the root comes last."""
+        every = {key: dict(meta) for key, meta in self._metadata.items()}
+        for name, (_, shape, axis) in self.arrays.items():
+            own = every[f"{name}/{METADATA}"]
+            own["shape"] = [*shape[:axis], draws, *shape[axis + 1 :]]
+        every[METADATA]["attributes"] = dict(attributes)
+        nodes = {key.removesuffix(METADATA).rstrip("/"): meta for key, meta in every.items()}
+        groups = sorted((n for n in nodes if nodes[n]["node_type"] == "group"), reverse=True)
+        plain = {name: _dump(nodes[name]) for name in nodes if name not in groups}
+        joined = {name: _dump(_consolidate(name, nodes)) for name in groups}
+        return {f"{name}/{METADATA}".lstrip("/"): data for name, data in (plain | joined).items()}
+
+
+def _consolidate(name: str, nodes: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the metadata of a group with those of all nodes below it."""
+    head = f"{name}/".lstrip("/")
+    inside = {n.removeprefix(head): meta for n, meta in nodes.items() if n != name}
+    inside = {n: m for n, m in inside.items() if (head + n) in nodes}
+    kind = {"kind": "inline", "must_understand": False, "metadata": inside}
+    return nodes[name] | {"consolidated_metadata": kind}
+
+
+def _dump(metadata: Any) -> bytes:
+    return json.dumps(metadata).encode()
+
+
+def _encode(chunk: np.ndarray) -> bytes:
+    """Encode a chunk by the codecs `bytes` and `crc32c` of Zarr 3."""
+    import google_crc32c  # A requirement of Zarr.
+
+    little = chunk.astype(chunk.dtype.newbyteorder("<"), copy=False)
+    data = np.ascontiguousarray(little).tobytes()
+    return data + google_crc32c.value(data).to_bytes(4, "little")
+
+
+def _write_by_xarray(
+    groups: Mapping[str, xarray.Dataset], growing: Sequence[str], chunk: int
+) -> dict[str, bytes]:
+    """Let xarray write the example, so that it will understand what grows; return files by key."""
+    refuse_without_zarr()
+    import zarr
+    from zarr.codecs import Crc32cCodec
+    from zarr.storage import MemoryStore
+
+    written: dict[str, Any] = {}
+    store = MemoryStore(written)
+    zarr.create_group(store, zarr_format=3)
+    for name, group in groups.items():
+        encoding = {
+            str(n): {
+                "chunks": _chunk_shape(a, chunk),
+                "compressors": [Crc32cCodec()],
+                "filters": (),
+            }
+            for n, a in group.variables.items()
+            if DRAW in a.dims and name in growing
+        }
+        with warnings.catch_warnings():
+            # Zarr warns of strings, which its format does not specify yet; xarray reads them.
+            warnings.simplefilter("ignore")
+            group.to_zarr(store, group=name, zarr_format=3, consolidated=False, encoding=encoding)  # pyright: ignore[reportArgumentType]
+    return {key: data.to_bytes() for key, data in written.items()}
+
+
+def _chunk_shape(array: xarray.Variable, chunk: int) -> tuple[int, ...]:
+    pairs = zip(array.dims, array.shape, strict=True)
+    return tuple(chunk if dim == DRAW else max(size, 1) for dim, size in pairs)
+
+
+def refuse_without_zarr() -> None:
+    """Raise if Zarr is not installed.
+
+    Raises:
+        RunError: It is not.
+    """
+    try:
+        import zarr
+    except ImportError:
+        found = "stores need the package zarr, which is not installed"
+        raise RunError("store", found, 'pip install "pushforward[zarr]"') from None
+    del zarr

@@ -1,0 +1,285 @@
+"""Commit a run while it goes on: snapshots between blocks, written by a thread of their own."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray
+
+from ..engines.base import Draws
+from ..errors import RunError
+from ..run.blocks import find_format
+from ..run.collect import Group, join_records
+from ..run.loop import SAMPLING
+from ..run.run import Run
+from ..run.warmup import Warmup
+from .commits import Changes, Record, commit
+from .files import Files
+from .growing import DRAW, Growing, choose_chunk
+from .nested import encode
+from .state import take_snapshot, write_warmup
+
+# Seconds between commits, and the largest share of the time that they may take.
+COMMIT_SECONDS, LARGEST_SHARE = 5.0, 0.02
+# The groups that grow.
+GROWING = ("posterior", "sample_stats")
+# Bytes of records in memory at which a commit is due, and at which the run waits for it.
+DUE_BYTES, MAX_BYTES = 2**24, 2**26
+
+
+class Contents(NamedTuple):
+    """How draws become what readers see; `None` for runs whose draws are not of the posterior.
+
+    Attributes:
+        lay_out: Returns all groups for draws of which only the shapes matter, with or without what
+            warm-up has learned.
+        convert: Returns the groups that grow, for some draws of all chains.
+        step: Draws after which conversion may begin anew in a chunk without changing a bit.
+        thin: Every so many draws, one is stored.
+    """
+
+    lay_out: Callable[[Draws, bool], Mapping[str, xarray.Dataset]]
+    convert: Callable[[Draws], Mapping[str, xarray.Dataset]]
+    step: int = 1
+    thin: int = 1
+
+
+class Recorder:
+    """Commits a run to a store.
+
+    Attributes:
+        files: The store.
+        about: What the store is of, as plain values.
+        record: The last commit.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        run: Run,
+        about: dict[str, Any],
+        contents: Contents | None,
+        describe: Callable[[Run], Mapping[str, Any]],
+        record: Record | None = None,
+        seconds: float | None = None,
+    ):
+        """Prepare to commit; see `recording`.
+
+        Args:
+            files: The store.
+            run: The run.
+            about: What the store is of, as plain values.
+            contents: How draws become what readers see.
+            describe: Describes the run in attributes.
+            record: The commit from which the run was resumed.
+            seconds: Seconds between commits.
+        """
+        self.files, self.about, self.record = files, about, record
+        self._records = find_format(run.engine, run.family, run.warmup)
+        self._contents, self._describe, self._seconds = (
+            contents,
+            describe,
+            COMMIT_SECONDS if seconds is None else seconds,
+        )
+        self._is_laid_out = run.warmup.window == SAMPLING
+        self.growing = self._lay_out(run)
+        self.about |= {"chunk": self.growing.chunk, "arrays": describe_arrays(self.growing)}
+        self._chunks = self.growing.blank()
+        self._stored = 0 if record is None else len(record.blocks) * self.growing.chunk
+        self._attributes: Mapping[str, Any] = describe(run)
+        self._writer = ThreadPoolExecutor(1, "store")
+        self._pending: Future[None] | None = None
+        self._due, self._kept_from = 0.0, 0
+        self._is_complete = self._has_failed = False
+
+    def _lay_out(self, run: Run) -> Growing:
+        """Lay out what readers see, with what warm-up has learned if it is over."""
+        if self._contents is None:
+            return Growing({}, (), 1)
+        example = self._contents.lay_out(_blank(run, self._records), self._is_laid_out)
+        chunk = self.about.get("chunk") or choose_chunk(example, self.about["draws"])
+        return Growing(example, GROWING, chunk)
+
+    @contextmanager
+    def recording(self, run: Run) -> Iterator[None]:
+        """Commit the run now, after its blocks, and at the end, also if that is an error.
+
+        Raises:
+            RunError: Another process writes to the store, or a commit failed.
+        """
+        held = self.files.lock()
+        try:
+            self._has_failed = self._is_complete = False
+            self._commit(run, take_snapshot(run.warmup))
+            run.after_block = self.after_block
+            yield
+        finally:
+            run.after_block = None
+            try:
+                if not self._is_complete:
+                    self._close(run)
+            finally:
+                held.close()
+
+    def after_block(self, run: Run) -> None:
+        """Begin a commit if one is due; called between blocks, by one thread at a time.
+
+        Raises:
+            RunError: A commit failed.
+        """
+        self._is_complete = False
+        held = self._count_bytes(run)
+        if self._pending is not None and (self._pending.done() or held > MAX_BYTES):
+            self._finish_pending(run)
+        is_due = time.monotonic() >= self._due or held > DUE_BYTES
+        if self._pending is None and is_due:
+            snapshot = take_snapshot(run.warmup)
+            self._pending = self._writer.submit(self._commit, run, snapshot)
+
+    def _count_bytes(self, run: Run) -> int:
+        """Count the bytes of records that could be dropped; warm-up drops none."""
+        if run.warmup.window != SAMPLING or self._contents is None:
+            return 0
+        held = sum(int((group.drawn - group.dropped).sum()) for group in run.groups)
+        return held * self._records.record * np.dtype(float).itemsize
+
+    def finish(self, run: Run, attributes: Mapping[str, Any] | None = None) -> None:
+        """Commit the run as it is.
+
+        Args:
+            run: The run, of which no block is running.
+            attributes: More attributes for readers.
+
+        Raises:
+            RunError: A commit failed.
+        """
+        self._finish_pending(run)
+        self._attributes = self._describe(run)
+        self._commit(run, take_snapshot(run.warmup), attributes)
+        self._trim(run)
+        self._is_complete = True
+
+    def _close(self, run: Run) -> None:
+        """Commit for the last time; after a failure, only wait for the commit in flight."""
+        if self._pending is not None:
+            wait([self._pending])
+        if not self._has_failed:
+            self.finish(run)
+
+    def _finish_pending(self, run: Run) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+            self._trim(run)
+
+    def _trim(self, run: Run) -> None:
+        """Drop the records that are in complete blocks of the store."""
+        if run.warmup.window == SAMPLING:
+            for group in run.groups:
+                drop(group, self._kept_from)
+
+    def _commit(
+        self, run: Run, warmup: Warmup, attributes: Mapping[str, Any] | None = None
+    ) -> None:
+        began = time.monotonic()
+        try:
+            changes = self._gather_changes(run, warmup, attributes or {})
+            self.record = commit(self.files, self.record, changes)
+        except BaseException as error:
+            self._has_failed = True
+            if isinstance(error, OSError):
+                raise _explain(self.files.where, self.record, error) from error
+            raise
+        now = time.monotonic()
+        self._due = now + max(self._seconds, (now - began) / LARGEST_SHARE)
+
+    def _gather_changes(self, run: Run, warmup: Warmup, attributes: Mapping[str, Any]) -> Changes:
+        if warmup.window == SAMPLING and not self._is_laid_out:
+            self._is_laid_out = True
+            self.growing, self._attributes = self._lay_out(run), self._describe(run)
+        blocks = self._fill(warmup) if warmup.window == SAMPLING else []
+        files = dict(self.growing.fixed)
+        if self._stored % self.growing.chunk:
+            files |= self.growing.encode(self._chunks, self._stored // self.growing.chunk)
+        plan = {"width": run.plan.width, "is_native": run.plan.is_native}
+        about = self.about | {
+            "plan": plan, "timing": asdict(run.timing), "why_not_native": run.why_not_native,
+        }  # fmt: skip
+        return Changes(
+            encode(*write_warmup(warmup, self._records)),
+            self._stored,
+            blocks,
+            files,
+            self.growing.metadata(self._stored, {**self._attributes, **attributes}),
+            about,
+        )
+
+    def _fill(self, warmup: Warmup) -> list[dict[str, bytes]]:
+        """Convert the draws that are not stored yet; return the blocks that they complete."""
+        contents, chunk = self._contents, self.growing.chunk
+        if contents is None:
+            return []
+        fewest = min(int(group.drawn.min()) for group in warmup.groups)
+        total, complete = -(-fewest // contents.thin), []
+        dropped = warmup.groups[0].dropped
+        rows = join_records(warmup.groups, fewest - dropped) if total > self._stored else None
+        while rows is not None and self._stored < total:
+            block, begin = divmod(self._stored, chunk)
+            begin -= begin % contents.step
+            end = min(total - block * chunk, chunk)
+            numbers = contents.thin * np.arange(block * chunk + begin, block * chunk + end)
+            groups = contents.convert(self._records.unpack(rows[:, numbers - dropped]))
+            numbered = {n: group.assign_coords({DRAW: numbers}) for n, group in groups.items()}
+            self.growing.fill(self._chunks, begin, numbered)
+            self._stored = block * chunk + end
+            if end == chunk:
+                complete.append(self.growing.encode(self._chunks, block))
+                self._chunks = self.growing.blank()
+        # The last record is compared with another program at the end.
+        whole = contents.thin * chunk * (self._stored // chunk)
+        self._kept_from = max(min(whole, fewest - 1), dropped)
+        for group in warmup.groups:
+            drop(group, self._kept_from)
+        return complete
+
+
+def drop(group: Group, before: int) -> None:
+    """Remove the records of a group before a number of the present window."""
+    count = before - group.dropped
+    if count > 0:
+        group.rows = [_drop(own, count) for own in group.rows]
+        group.dropped = before
+
+
+def _drop(blocks: list[np.ndarray], count: int) -> list[np.ndarray]:
+    kept = []
+    for block in blocks:
+        if count < len(block):
+            # A copy, so that the rest of the block is freed.
+            kept.append(block[count:].copy() if count else block)
+        count = max(count - len(block), 0)
+    return kept
+
+
+def describe_arrays(growing: Growing) -> dict[str, list[Any]]:
+    """Describe the arrays that grow in plain values."""
+    return {name: [str(dtype), list(shape)] for name, (dtype, shape, _) in growing.arrays.items()}
+
+
+def _blank(run: Run, records: Any) -> Draws:
+    lead = run.chains, 1
+    stats = {name: np.zeros(lead, dtype) for name, dtype in records.dtypes.items()}
+    return Draws(np.zeros((*lead, records.width)), np.zeros((*lead, 0)), stats)
+
+
+def _explain(where: str, record: Record | None, error: OSError) -> RunError:
+    safe = "nothing is stored yet" if record is None else f"commit {record.commit} is safe"
+    return RunError(
+        where,
+        f"a commit could not be written ({error}); {safe}",
+        "Make room or mend the connection, and go on from there: infer.resume(path, model).",
+    )

@@ -1,0 +1,65 @@
+"""A tuning in a small file, which another run of the same engine and size can use."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..density.family import make_family
+from ..engines.base import Engine, Tuning
+from ..errors import RunError
+from ..run.chains import make_tuning, outline_points
+from ..run.choice import choose
+from ..run.run import Run
+from .commits import recover
+from .files import open_files
+from .nested import decode, encode, flatten, rebuild
+
+KIND = "pushforward-tuning"
+
+
+def write_tuning(where: Any, run: Run) -> None:
+    """Write the tuning of a run to a file, in NumPy's npz format."""
+    about = {"kind": KIND, "engine": type(run.engine).__name__}
+    path = Path(os.fspath(where)).absolute()
+    open_files(path.parent).write({path.name: encode(flatten("tuning", run.tuning), about)})
+
+
+def read_tuning(where: Any, model: Any, engine: Engine | None, chains: int) -> Tuning:
+    """Read a tuning from a file, or from the store of a run.
+
+    Args:
+        where: Path of the file or of the store.
+        model: What the tuning will be used for; a tuning of another size is refused.
+        engine: The engine that will use it; by default the one that would be chosen.
+        chains: Number of chains of each model.
+
+    Raises:
+        RunError: There is no such file, it is damaged or holds something else, or the tuning is of
+            another engine or another size.
+    """
+    engine = choose(model, chains=chains).engine if engine is None else engine
+    family = make_family(model, jacobian=engine.needs.jacobian)
+    points = outline_points(chains * family.count, family.member(0).size)
+    outline = make_tuning(engine, family, points, None)
+    try:
+        arrays, about = decode(_read(os.fspath(where)))
+    except (ValueError, FileNotFoundError) as error:
+        raise RunError(
+            f"tuning={os.fspath(where)!r}",
+            f"no tuning can be read from it ({error})",
+            "Give a file that infer.save_tuning wrote, or the store of a run.",
+        ) from error
+    try:
+        return rebuild("tuning", outline, arrays)
+    except RunError as error:
+        raise RunError(
+            f"tuning={os.fspath(where)!r}",
+            f"it is of {about.get('engine', 'another engine')}: {error.where}: {error.found}",
+            "Give the tuning of a run of the same engine on a model of the same size.",
+        ) from error
+
+
+def _read(where: str) -> bytes:
+    if "://" in where or Path(where).is_dir():
+        return recover(open_files(where)).state
+    return Path(where).read_bytes()
