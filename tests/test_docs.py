@@ -12,9 +12,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"```python\n(.*?)```", re.S)
 # Pages that take 8 to 26 seconds each, and of which few readers begin with one.
 LATER = {
-    "adding_a_bijector", "base_measures", "bayes_by_backprop", "blackjax", "calibration", "density",
-    "flows", "freezing", "from_numpyro", "from_tfp", "many_data_sets", "models", "predictions",
-    "score_priors", "trees",
+    "adding_a_bijector", "base_measures", "bayes_by_backprop", "blackjax", "calibration",
+    "comparing_models", "density", "flows", "freezing", "from_numpyro", "from_tfp",
+    "many_data_sets", "models", "predictions", "score_priors", "trees",
 }  # fmt: skip
 
 

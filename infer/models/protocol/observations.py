@@ -49,15 +49,15 @@ class Observations:
             refuse_unfit("rows", self.rows, (values, *given), {}, f"rows({called})")
         if self.simulate is None:
             return
-        refuse_unfit(
-            "simulate", self.simulate, (None, values, *given), {}, f"simulate(key, {called})"
-        )
         if not given:
             raise ModelError(
                 "simulate",
                 "it draws data, but the model has none",
                 "Pass the data by data=; what has not been observed is None.",
             )
+        refuse_unfit(
+            "simulate", self.simulate, (None, values, *given), {}, f"simulate(key, {called})"
+        )
 
     def observe(
         self, reader: Reader, account: Account, values: Any, data: Mapping[str, Any]

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from importlib.metadata import version
 
 import arviz as az
 import jax.numpy as jnp
@@ -172,7 +173,7 @@ def test_several_data_sets_have_all_groups(several):
 def test_the_origin_is_recorded(result):
     attributes = result.attrs
     assert attributes["key"] == "0, 7"
-    assert attributes["jax_version"].count(".") == 2
+    assert attributes["jax_version"] == version("jax")
     assert attributes["platform"] == "cpu"
     assert attributes["compilations"] in (0, 1)
 

@@ -280,3 +280,81 @@ def test_a_posterior_that_does_not_fit_is_refused():
         infer.log_likelihood(model, as_posterior(slope=np.ones((1, 3))))
     with pytest.raises(infer.ModelError, match=r"shape \(1, 3, 2\).*dataset=i"):
         infer.log_likelihood(model, as_posterior(**{n: np.ones((1, 3, 2)) for n in PRIORS}))
+
+
+@pytest.mark.slow
+def test_arviz_plots_predictions_and_leave_one_out_probabilities(model, result):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    data = infer.predict(model, result)
+    if HAS_DATA_TREE:
+        az.plot_ppc_dist(data)
+        az.plot_loo_pit(data)
+    else:
+        az.plot_ppc(data)
+        az.plot_loo_pit(data, y="y")
+        az.waic(data)
+    matplotlib.pyplot.close("all")
+
+
+@pytest.mark.slow
+def test_a_tree_with_a_simulator_can_be_calibrated():
+    found = infer.calibrate(
+        FRONTS["tree_model"](), simulations=10, draws=10, thin=1, chains=1, progress=False
+    )
+    assert {"noise", "slope", "log_likelihood"} <= set(found.ranks.data_vars)
+
+
+def test_predictions_of_a_simulator_follow_new_data():
+    model = FRONTS["tree_model"]().with_data({"x": np.array([0.0, 1.0]), "y": None})
+    values = {"slope": np.full((1, 400), 5.0), "noise": np.full((1, 400), 0.1)}
+    drawn = infer.predict(model, values)
+    group = "predictions" if "predictions" in drawn else "posterior_predictive"
+    found = read(drawn, group, "y")[0]
+    # The standard error of each mean is 0.005.
+    np.testing.assert_allclose(found.mean(0), [0.0, 5.0], atol=0.03)
+
+
+def simulate_twice(key, values, data):
+    count = dist.Poisson(values["rate"]).sample(key)
+    return {"count": count, "twice": 2 * count}
+
+
+def test_all_parts_of_simulated_data_belong_to_one_draw():
+    model = infer.tree_model(
+        {"rate": 3.0},
+        lambda values, data: dist.Poisson(values["rate"]).log_prob(data["count"]),
+        {"rate": dist.Gamma(3.0, 1.0)},
+        data={"count": np.array(3), "twice": np.array(6), "kept": np.array(1.0)},
+        simulate=simulate_twice,
+    )
+    drawn = infer.predict(model, {"rate": np.full((1, 50), 3.0)})["posterior_predictive"]
+    np.testing.assert_array_equal(drawn["twice"], 2 * drawn["count"])
+    assert np.unique(drawn["count"]).size > 2
+    assert "kept" not in drawn
+
+
+MISFITS = {
+    "another name": (lambda key, v, d: {"z": d["y"] + 1}, "returns"),
+    "another shape": (lambda key, v, d: {"y": jnp.zeros(3)}, "y: simulate draws it with shape"),
+    "nothing": (lambda key, v, d: {}, "returns the data unchanged"),
+    "too few arguments": (lambda key, v: v, "simulate: .*takes"),
+}
+
+
+@pytest.mark.parametrize(("simulate", "message"), MISFITS.values(), ids=MISFITS)
+def test_a_simulator_that_does_not_fit_is_refused(simulate, message):
+    with pytest.raises(infer.ModelError, match=message):
+        infer.log_density(
+            infer.declared(log_density, SUPPORTS, data=DATA, rows=likelihood, simulate=simulate)
+        )
+
+
+def test_a_simulator_needs_data():
+    with pytest.raises(infer.ModelError, match="the model has none"):
+        infer.declared(lambda v: -(v["slope"] ** 2), {"slope": bijectors.Real()}, simulate=simulate)
+
+
+def test_do_refuses_what_a_simulator_draws():
+    with pytest.raises(infer.ModelError, match="y: do sets what a simulator draws"):
+        FRONTS["tree_model"]().do(y=Y)
