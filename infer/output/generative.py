@@ -65,7 +65,7 @@ def _refuse_undrawn(name: str, prior: Any) -> None:
         raise generative_error(
             name,
             "this site has a constraint but no prior, so it cannot be drawn",
-            "Give it a prior.",
+            "Give it a prior: in infer.model, or in infer.tree_model with simulate=.",
         )
     if not prior.has_value:
         raise generative_error(

@@ -100,9 +100,19 @@ def log_prior(model: Model | Sequence[Model], data: Any) -> Any:
 def _add(model: Model | Sequence[Model], data: Any, part: Part) -> Any:
     models = models_in(model)
     outline = outline_part(models[0], part)
-    values = read_values(data)
+    values = read_values(_refuse_unless_result(data))
     _refuse_misfit(outline, values, len(models) if are_several(model) else None)
     return add_groups(data, {part: compute_part(models, values, part, outline)})
+
+
+def _refuse_unless_result(data: Any) -> Any:
+    if hasattr(data, "groups") and "posterior" in data:
+        return data
+    raise ModelError(
+        "data",
+        f"a {type(data).__name__} without a posterior is no result that can be extended",
+        "Give ArviZ data with a posterior, as infer.sample or Approximation.sample return.",
+    )
 
 
 def compute_part(

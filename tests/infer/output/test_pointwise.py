@@ -276,6 +276,9 @@ def test_a_prior_known_by_its_score_alone_has_no_log_prior():
 
 def test_a_posterior_that_does_not_fit_is_refused():
     model = FRONTS["model"]()
+    for given in (POSTERIOR, None, 3.0):
+        with pytest.raises(infer.ModelError, match="data: .* no result that can be extended"):
+            infer.log_likelihood(model, given)
     with pytest.raises(infer.ModelError, match="noise: the posterior has no values"):
         infer.log_likelihood(model, as_posterior(slope=np.ones((1, 3))))
     with pytest.raises(infer.ModelError, match=r"shape \(1, 3, 2\).*dataset=i"):
