@@ -38,7 +38,7 @@ def save(name: str) -> None:
 def plot_prior(names: dict[str, Any]) -> None:
     """Plot a posterior weighted by powers of its prior, as power-scaling does."""
     np, data = names["np"], names["results"]["student"]
-    log_prior = np.ravel(sum(np.asarray(a) for a in data["log_prior"].data_vars.values()))
+    log_prior = np.ravel(np.sum([np.asarray(a) for a in data["log_prior"].values()], axis=0))
     slope = np.asarray(data["posterior"]["slope"]).ravel()
     for power in (0.5, 1.0, 2.0):
         weights = np.exp((power - 1) * (log_prior - log_prior.max()))

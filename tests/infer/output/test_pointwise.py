@@ -286,6 +286,21 @@ def test_a_posterior_that_does_not_fit_is_refused():
 
 
 @pytest.mark.slow
+def test_arviz_plots_predictions_and_leave_one_out_probabilities(model, result):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    data = infer.predict(model, result)
+    if HAS_DATA_TREE:
+        az.plot_ppc_dist(data)
+        az.plot_loo_pit(data)
+    else:
+        az.plot_ppc(data)
+        az.plot_loo_pit(data, y="y")
+        az.waic(data)
+    matplotlib.pyplot.close("all")
+
+
+@pytest.mark.slow
 def test_a_tree_with_a_simulator_can_be_calibrated():
     found = infer.calibrate(
         FRONTS["tree_model"](), simulations=10, draws=10, thin=1, chains=1, progress=False
