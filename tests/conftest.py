@@ -9,6 +9,8 @@ import jaxlib
 
 from . import checked
 
+# `make test-all` compiles as a user's process does.
+AS_RELEASED = bool(os.environ.get("TESTS_COMPILE_AS_RELEASED"))
 # Nearly all the time goes into compiling small programs, and these halve it. Flags of the user's
 # own come last, so they win.
 QUICK_TO_COMPILE = [
@@ -20,7 +22,8 @@ if jaxlib.version.__version_info__ < (0, 11):
     # These emitters recompute a product in each of its uses, and may round it differently if one of
     # the uses is contracted to a fused multiply-add: AVX has none.
     QUICK_TO_COMPILE += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_max_isa=AVX"]
-os.environ["XLA_FLAGS"] = " ".join([*QUICK_TO_COMPILE, os.environ.get("XLA_FLAGS", "")])
+if not AS_RELEASED:
+    os.environ["XLA_FLAGS"] = " ".join([*QUICK_TO_COMPILE, os.environ.get("XLA_FLAGS", "")])
 
 jax.config.update("jax_enable_x64", True)
 # Programs compiled by an earlier run, or by another worker of this one, are read from disk.
@@ -39,7 +42,8 @@ def pytest_configure(config):
         return
     from infer.programs import native
 
-    native.NATIVE_OPTIONS["xla_backend_optimization_level"] = 0
+    if not AS_RELEASED:
+        native.NATIVE_OPTIONS["xla_backend_optimization_level"] = 0
     config.addinivalue_line("filterwarnings", "error::infer.ModelWarning")
 
 
