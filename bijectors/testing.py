@@ -121,6 +121,7 @@ class _Checker:
         self._forward = jax.jit(jax.vmap(self._examine))
         # On its own: in one program with the image, XLA would cancel log(exp(y)).
         self._inverse = jax.jit(jax.vmap(bijector.inverse))
+        self._contains = jax.jit(lambda x: constraint.contains(x))
         self._jacobian_log_det = jax.jit(
             jax.vmap(lambda y: _autodiff_log_det(bijector, constraint, y))
         )
@@ -144,7 +145,7 @@ class _Checker:
         x = image.value
         inside = np.abs(y).reshape(len(y), -1).max(-1, initial=0.0) <= domain.radius
         round_trip = self._round_trip(x, y)
-        member = np.asarray(self._constraint.contains(x)).reshape(len(y), -1).all(-1)
+        member = np.asarray(self._contains(x)).reshape(len(y), -1).all(-1)
         accepted = np.asarray(is_member(self._constraint, x).reshape(len(y), -1).all(-1))
         finite = np.isfinite(np.asarray(x)).reshape(len(y), -1).all(-1)
         self._require(finite | ~inside, "the value is not finite", y)

@@ -2,11 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def perturb(bijector, seed=1, scale=0.2):
     """Add normal noise to every parameter, so that the map is not the identity."""
     leaves, structure = jax.tree.flatten(bijector)
-    keys = jax.random.split(jax.random.key(seed), len(leaves))
-    noise = [scale * jax.random.normal(k, jnp.shape(a)) for k, a in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(structure, [a + b for a, b in zip(leaves, noise, strict=True)])
+    random = np.random.default_rng(seed)
+    moved = [np.asarray(a) + scale * random.standard_normal(np.shape(a)) for a in leaves]
+    return jax.tree.unflatten(structure, [jnp.asarray(a) for a in moved])

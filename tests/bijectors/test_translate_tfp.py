@@ -123,9 +123,9 @@ def total_mass(distribution, constraint=None, points=None):
     shape = bijector.unconstrained_shape(whole(distribution))
     y, weights = _grid(math.prod(shape), isinstance(constraint, bj.Real))
     image = jax.jit(jax.vmap(bijector.image))(y.reshape(-1, *shape))
-    rows = np.asarray(distribution.log_prob(image.value))
+    rows = np.asarray(jax.jit(distribution.log_prob)(image.value))
     log_density = np.broadcast_to(rows, (len(y), *rows.shape[1:])).reshape(len(y), -1).sum(-1)
-    density = np.exp(log_density + np.asarray(image.log_det + image.auxiliary))
+    density = np.exp(log_density + np.asarray(image.log_det) + np.asarray(image.auxiliary))
     # In the tails a value may round to the end of its set, where TFP returns NaN.
     return np.nansum(density * weights)
 
