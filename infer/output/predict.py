@@ -60,7 +60,8 @@ def predict(
 
     Warns:
         ModelWarning: The posterior does not have a latent site, so it is drawn from its prior;
-            to silence this, name it in `redraw`.
+            to silence this, name it in `redraw`. Or data along an axis that grew do not begin
+            with those that the posterior was made from.
 
     Raises:
         ModelError: The model observes nothing, or the posterior does not fit it.

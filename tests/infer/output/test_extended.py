@@ -1,5 +1,8 @@
 """Results that predictions and prior draws extend: their groups, and what is left as it was."""
 
+import subprocess
+import sys
+
 import arviz as az
 import jax.numpy as jnp
 import matplotlib as mpl

@@ -156,6 +156,18 @@ def test_a_series_that_cannot_continue_is_refused():
         infer.predict(shorter, result(level=("time", PATH)))
 
 
+def test_a_scan_of_numpyro_conditioned_on_its_first_steps_is_refused_with_the_way_to_forecast():
+    def conditioned(y, length):
+        step = lambda y, _: (numpyro.sample("y", dist.Normal(y, 1.0)), None)  # noqa: E731
+        numpyro.sample("level", dist.Normal(0.0, 1.0))
+        with numpyro.handlers.condition(data={"y": y}):
+            scan(step, jnp.zeros(()), None, length=length)
+
+    model = infer.from_numpyro(conditioned, SERIES, STEPS + AHEAD)
+    with pytest.raises(infer.ModelError, match="scan: .*fewer steps.*infer.predict"):
+        infer.predict(model, result(level=0.0))
+
+
 def test_steps_are_matched_by_their_coordinates():
     known = result(level=("time", PATH), coords={"time": [2001, 2002, 2003, 2004]})
     make = lambda time: infer.model(walk, y=None, length=len(time), coords={"time": time})  # noqa: E731

@@ -10,6 +10,7 @@ import xarray
 
 import bijectors as bj
 import infer
+from bijectors.translate.tfp_import import load_tfp
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 2))
@@ -135,19 +136,6 @@ def test_missing_entries_are_predicted_too():
     np.testing.assert_array_equal(found["observed_data"]["y"], [0.0, np.nan])
 
 
-def test_a_numpyro_model_predicts():
-    def model(x, y=None):
-        slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
-        with numpyro.plate("row", x.shape[0]):
-            numpyro.sample("y", dist.Normal(slope * x, 0.5), obs=y)
-
-    made = infer.from_numpyro(model, np.array([0.0, 10.0]), y=np.zeros(2))
-    found = infer.predict(made, posterior(slope=np.ones((2, 400))))["posterior_predictive"]["y"]
-    assert found.dims == ("chain", "draw", "row")
-    np.testing.assert_allclose(found.mean(("chain", "draw")), [0.0, 10.0], atol=0.1)
-    assert infer.sample_prior(made, 10)["prior_predictive"]["y"].shape == (1, 10, 2)
-
-
 def test_another_draw_of_the_same_shape_compiles_nothing():
     events = []
     jax.monitoring.register_event_duration_secs_listener(
@@ -187,3 +175,58 @@ def test_a_prediction_for_a_missing_group_is_refused():
     with pytest.raises(infer.ModelError, match="group: the index 3 is out of range"):
         infer.predict(new, posterior)
     assert infer.predict(new.with_data(group=np.array([2, 0])), posterior) is not None
+
+
+def numpyro_line(x, y=None):
+    slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
+    with numpyro.plate("row", x.shape[0]):
+        numpyro.sample("y", dist.Normal(slope * x, 0.5), obs=y)
+
+
+def tfp_line(x):
+    tfd = load_tfp().distributions
+    root = tfd.JointDistributionCoroutineAutoBatched.Root
+
+    def parts():
+        slope = yield root(tfd.Normal(jnp.zeros(()), 1.0, name="slope"))
+        yield tfd.Normal(slope * x, 0.5, name="y")
+
+    return tfd.JointDistributionCoroutineAutoBatched(parts)
+
+
+def log_likelihood(values, data):
+    return dist.Normal(values["slope"] * data["x"], 0.5).log_prob(data["y"])
+
+
+def draw_line(key, values, data):
+    noise = jax.random.normal(key, data["x"].shape)
+    return {"y": values["slope"] * data["x"] + 0.5 * noise}
+
+
+DATA = {"x": np.array([0.0, 10.0]), "y": np.zeros(2)}
+FRONTS = {
+    "numpyro": lambda y: infer.from_numpyro(numpyro_line, DATA["x"], y=y),
+    "tfp": lambda y: infer.from_tfp(tfp_line, observed={"y": y}, x=DATA["x"]),
+    "tree": lambda y: infer.tree_model(
+        {"slope": 1.0}, log_likelihood, {"slope": dist.Normal(0.0, 1.0)},
+        data=DATA | {"y": y}, simulate=draw_line,
+    ),
+    "declared": lambda y: infer.declared(
+        lambda values, data: log_likelihood(values, data).sum(), {"slope": bj.Real()},
+        data=DATA | {"y": y}, simulate=draw_line,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_every_front_end_predicts_what_was_observed_and_what_was_not(front):
+    """400 draws; means within 5 standard errors."""
+    for y in (DATA["y"], None):
+        given = {"posterior": xarray.Dataset({"slope": (("chain", "draw"), np.ones((2, 200)))})}
+        given["observed_data"] = xarray.Dataset({"y": ("y_dim_0", DATA["y"])})
+        given["constant_data"] = xarray.Dataset({"x": ("x_dim_0", DATA["x"])})
+        found = infer.predict(FRONTS[front](y), given)["posterior_predictive"]
+        means = found["y"].mean(("chain", "draw"))
+        np.testing.assert_allclose(means, [0.0, 10.0], atol=5 * 0.5 / np.sqrt(400))
+    if front != "declared":
+        assert infer.sample_prior(FRONTS[front](DATA["y"]), 5)["prior"]["slope"].shape == (1, 5)

@@ -63,7 +63,18 @@ def find_series(flow: Message) -> list[Series]:
     def abstract_run() -> None:
         flow["fn"](*flow["args"], **_with(flow, substitute=note))
 
-    jax.eval_shape(abstract_run)
+    try:
+        jax.eval_shape(abstract_run)
+    except AssertionError as error:
+        if not flow["kwargs"]["substitute_stack"]:
+            raise
+        # NumPyro asserts that there is a key, with which to draw the other steps.
+        raise ModelError(
+            "scan",
+            "numpyro.handlers.condition or substitute gives it values of fewer steps than it has",
+            "Pass what was observed as obs= of the site in the step. To forecast, pass None and a "
+            "number of steps: infer.predict(model.with_data(y=None, length=n), posterior).",
+        ) from error
     return list(found.values())
 
 
