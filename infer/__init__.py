@@ -47,6 +47,7 @@ from .output.divergences import (
     Divergences as Divergences,
     explain_divergences as explain_divergences,
 )
+from .output.finding import Finding as Finding, explain_finding as explain_finding
 from .output.fit import fit as fit
 from .output.maximize import maximize as maximize
 from .output.nested import nested_rhat as nested_rhat

@@ -1,6 +1,7 @@
 """Find the centered sites whose prior has a scale that depends on other sites."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,18 +18,31 @@ from .base import LogDensity
 from .readers import FlatReader
 
 
-class _ScaleRecorder(FlatReader):
-    """Record the scale of each prior that has one, for sites that use the default map."""
+class Spread(NamedTuple):
+    """Where the prior of a site puts its unconstrained values.
+
+    Attributes:
+        location: Of the prior, of a shape that broadcasts to the site's.
+        scale: Likewise; a triangular factor for a multivariate normal.
+    """
+
+    location: Array
+    scale: Array
+
+
+class _SpreadRecorder(FlatReader):
+    """Record the spread of each prior that has one, for sites that use the default map."""
 
     def __init__(self, position: Vector, density: LogDensity) -> None:
         super().__init__(position, density.model.rules, density.seen)
-        self.scales: dict[str, Array] = {}
+        self.spreads: dict[str, Spread] = {}
 
     def take(self, declaration: Declaration) -> Image:
         prior = None if declaration.prior is None else strip_axes(declaration.prior.distribution)
         if isinstance(prior, FAMILIES) and declaration.bijector is None:
             scale = prior.scale if hasattr(prior, "scale") else prior.scale_tril  # pyright: ignore
-            self.scales[declaration.name] = jnp.asarray(scale)
+            spread = Spread(jnp.asarray(prior.loc), jnp.asarray(scale))  # pyright: ignore
+            self.spreads[declaration.name] = spread
         return super().take(declaration)
 
 
@@ -57,7 +71,12 @@ def _find_funnel_sites(kind: ProgramSignature) -> tuple[str, ...]:
     return tuple(site.name for site in density.latent if site.name in spread)
 
 
-def _record_scales(density: LogDensity, position: Vector) -> dict[str, Array]:
-    reader = _ScaleRecorder(position, density)
+def read_spreads(density: LogDensity, position: Vector) -> dict[str, Spread]:
+    """Return the spread of the prior of each centered site of a location-scale family; traced."""
+    reader = _SpreadRecorder(position, density)
     density.model.run(reader)
-    return reader.scales
+    return reader.spreads
+
+
+def _record_scales(density: LogDensity, position: Vector) -> dict[str, Array]:
+    return {name: spread.scale for name, spread in read_spreads(density, position).items()}

@@ -6,6 +6,8 @@ from typing import TypeVar
 import numpy as np
 import xarray
 
+from .finding import Finding
+
 AnyVariable = TypeVar("AnyVariable", xarray.DataArray, xarray.Variable)
 # Attribute that marks an angle.
 CIRCULAR = "circular"
@@ -46,16 +48,18 @@ def replace_angles(posterior: xarray.Dataset) -> dict[str, xarray.Variable]:
     return found
 
 
-def find_wrapped_angles(posterior: xarray.Dataset) -> Iterator[str]:
+def find_wrapped_angles(posterior: xarray.Dataset) -> Iterator[Finding]:
     """Report angles with draws on both sides of pi, whose plain means are meaningless."""
     angles = [str(name) for name in posterior if is_angle(posterior.variables[name])]
     cut = [name for name in angles if _is_wrapped(posterior.variables[name])]
     if cut:
-        yield (
+        yield Finding(
+            "wrapped_angles",
             f"draws of {', '.join(cut)} lie on both sides of pi, where an angle jumps to -pi: the "
-            "plain mean, sd, R-hat and ESS that arviz.summary gives are meaningless. Summarize "
-            f"numpy.cos and numpy.sin of it, or with ArviZ 0.x give circ_var_names={cut}. (This "
-            "verdict is on cosine and sine.)"
+            "plain mean, sd, R-hat and ESS that arviz.summary gives are meaningless.",
+            "Summarize numpy.cos and numpy.sin of it, or with ArviZ 0.x give "
+            f"circ_var_names={cut}. (This verdict is on cosine and sine.)",
+            tuple(cut),
         )
 
 

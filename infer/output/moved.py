@@ -8,6 +8,7 @@ from ..numerics.stray import relocation_gap
 from ..run.run import Run
 from ..run.warmup import Move
 from .arviz import make_dataset
+from .finding import Finding
 from .suspects import Numbers, lay_out_numbers
 from .values import constrain_all
 
@@ -15,7 +16,7 @@ from .values import constrain_all
 MAX_DESCRIBED, MAX_NUMBERS = 3, 4
 
 
-def describe_moves(run: Run) -> Iterator[str]:
+def describe_moves(run: Run) -> Iterator[Finding]:
     """Describe the moves, if any: both places, by the quantities that differ most."""
     moves = run.warmup.moves
     if not moves:
@@ -23,11 +24,12 @@ def describe_moves(run: Run) -> Iterator[str]:
     described = " ".join(_describe_move(run, move) for move in moves[:MAX_DESCRIBED])
     rest = f" {len(moves) - MAX_DESCRIBED} more were moved." if len(moves) > MAX_DESCRIBED else ""
     bound = np.exp(-relocation_gap(run.density.size))
-    yield (
+    yield Finding(
+        "relocated_chains",
         f"warm-up moved chains out of regions of negligible posterior mass. {described}{rest} Each "
         f"region left has less than {bound:.0e} of the mass of the new "
-        "one, by conservative bounds, so the draws miss nothing. To check, sample from there "
-        "(starts=) and compare lp."
+        "one, by conservative bounds, so the draws miss nothing.",
+        "To check, sample from there (starts=) and compare lp.",
     )
 
 

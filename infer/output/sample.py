@@ -15,6 +15,7 @@ from ..store.tuning import read_tuning
 from .goal import pursue_or_keep
 from .interrupt import keep_run
 from .kinds import refuse_unless_sampler
+from .necks import prepare_necks
 from .requested import keep_requested, read_request
 from .result import make_result
 from .stored import finish_sample
@@ -123,6 +124,7 @@ def sample(
     keep_requested(run, include)
     # While XLA is still compiling the loop.
     prepare_values(run.density)
+    prepare_necks(run.density)
     if storing:
         recorder = storing.begin(run, "sample")
         return keep_run("infer.sample", run, lambda: finish_sample(run, recorder))

@@ -1,6 +1,6 @@
 """Screen a posterior cheaply for the quantities that mix worst; slower diagnostics judge them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -13,8 +13,10 @@ from .angles import replace_angles
 MAX_NUMBERS, MAX_ENTRIES = 1000, 2**22
 MAX_SUSPECTS = 4
 BATCHES = 10
-# Draws of a chain that give its median accurately enough.
-MEDIAN_DRAWS = 250
+# Draws of a chain that give its quantiles accurately enough, and the share of each tail.
+QUANTILE_DRAWS, TAIL = 250, 0.05
+# Maximum number of quantities that are named.
+MAX_NAMED = 5
 
 
 class Numbers(NamedTuple):
@@ -63,34 +65,44 @@ def _name_number(name: str, place: Sequence[Any], coords: Sequence[xarray.DataAr
 def find_suspects(draws: np.ndarray, fewest: int) -> list[int]:
     """Find the worst few quantities whose effective sample size may be below `fewest`.
 
-    Two indicators are tested for each quantity: whether a draw is above the median, and whether its
-    distance from the median is above the median distance. If draws mix slowly, or chains disagree
-    in location or scale, the batch means of an indicator differ. Heavy tails do not matter. The
-    estimate is off by a fifth or more, so pass a `fewest` above the threshold that counts.
+    Four indicators are tested for each quantity: whether a draw is above the median, whether its
+    distance from the median is above the median distance, and whether it is in the lowest or in the
+    highest twentieth. If draws mix slowly, or chains disagree in location or scale, the batch
+    means of an indicator differ. Heavy tails do not matter. The estimate is off by a fifth or
+    more, so pass a `fewest` above the threshold that counts.
 
     Args:
         draws: Shape (numbers, chains, draws); none is constant.
         fewest: Effective draws of all chains together.
 
-    Source: Vehtari et al. (2021), Rank-normalization, folding, and localization, for the two
+    Source: Vehtari et al. (2021), Rank-normalization, folding, and localization, for the
         indicators; Flegal & Jones (2010), Annals of Statistics 38, for batch means.
     """
     if not draws.size:
         return []
-    distance = np.abs(draws - _median(draws))
     found = set()
-    for series in (draws, distance):
-        size = _coarse_ess(series > _median(series))
+    for indicators in _indicate(draws):
+        size = _coarse_ess(indicators)
         worst = np.argsort(size)[:MAX_SUSPECTS]
         found |= {int(i) for i in worst if size[i] < fewest}
     return sorted(found)
 
 
-def _median(draws: np.ndarray) -> np.ndarray:
-    """Compute medians over (numbers, chains, draws) from a subset of the draws of each chain."""
-    thinned = draws[..., :: -(-draws.shape[2] // MEDIAN_DRAWS)].reshape(len(draws), -1)
-    middle = thinned.shape[1] // 2
-    return np.partition(thinned, middle)[:, middle, None, None]
+def _indicate(draws: np.ndarray) -> Iterator[np.ndarray]:
+    """Compute the indicators of draws (numbers, chains, draws), one kind after the other."""
+    own = thin(draws)
+    ranks = [int(own.shape[1] * share) for share in (TAIL, 0.5, 1 - TAIL)]
+    low, middle, high = np.partition(own, ranks, axis=1)[:, ranks].T[..., None, None]
+    yield draws > middle
+    distance = np.abs(draws - middle)
+    yield distance > np.partition(thin(distance), ranks[1], axis=1)[:, ranks[1], None, None]
+    yield draws < low
+    yield draws > high
+
+
+def thin(draws: np.ndarray) -> np.ndarray:
+    """Return enough draws of each quantity for its quantiles, shape (numbers, thinned)."""
+    return draws[..., :: -(-draws.shape[2] // QUANTILE_DRAWS)].reshape(len(draws), -1)
 
 
 def _coarse_ess(indicators: np.ndarray) -> np.ndarray:
@@ -104,3 +116,14 @@ def _coarse_ess(indicators: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         ess = chains * BATCHES * share * (1 - share) / means.var(1, ddof=1)
     return np.nan_to_num(ess, nan=np.inf)
+
+
+def sort_worst(found: Mapping[str, float]) -> tuple[str, ...]:
+    """Sort the names of quantities, those with the largest values first."""
+    return tuple(sorted(found, key=lambda name: -found[name]))
+
+
+def name_worst(found: Mapping[str, float]) -> str:
+    """Name the quantities with the largest values first."""
+    names = sort_worst(found)
+    return ", ".join(names[:MAX_NAMED]) + (" and others" if len(names) > MAX_NAMED else "")

@@ -19,7 +19,8 @@ from infer.density.funnels import find_funnel_sites
 from infer.output import origin
 from infer.output.angles import mark_angles
 from infer.output.suspects import MAX_NUMBERS, find_suspects, lay_out_numbers
-from infer.output.verdict import compute_bfmi, judge_draws
+from infer.output.transitions import compute_bfmi
+from infer.output.verdict import judge_draws
 
 from .. import targets
 
@@ -66,20 +67,31 @@ def test_independent_draws_raise_no_finding():
 
 def test_divergences_are_counted_and_stuck_chains_are_named():
     diverging = np.zeros((CHAINS, DRAWS), bool)
-    diverging[1, [3, 8]] = True
+    diverging[1, [3, 8, 30, 60, 400, 420]] = True
     (only,) = findings({"mu": good()}, diverging=diverging)
-    assert only.startswith("2 of 2000 transitions after warm-up diverged (0.1%)")
+    assert only.startswith("6 of 2000 transitions after warm-up diverged (0.3%)")
     assert "infer.explain_divergences(result)" in only
-    assert only.endswith("Raise target_acceptance (it is 0.8).")
+    assert only.advice == "Raise target_acceptance (it is 0.8)."
     diverging[2] = True
     stuck, count = findings({"mu": good()}, diverging=diverging)
     assert "chain 2 diverged, so nothing moved" in stuck
-    assert count.startswith("502 of 2000")
+    assert stuck.kind == "stuck_chains"
+    assert count.startswith("506 of 2000")
 
 
-def test_one_divergence_in_thousands_is_not_reported():
+def test_divergences_are_located_by_the_draws_from_which_they_start():
+    mu, tau = good(seed=1), good(seed=2)
+    low = np.argwhere(tau[:, :-1] < np.quantile(tau, 0.05))[::3]
+    diverging = np.zeros((CHAINS, DRAWS), bool)
+    diverging[low[:, 0], low[:, 1] + 1] = True
+    (only,) = findings({"mu": mu, "tau": tau}, diverging=diverging)
+    assert "100% of them start in the lowest tenth of the draws of tau." in only
+    assert only.sites == ("tau",)
+
+
+def test_two_divergences_in_a_thousand_are_not_reported():
     diverging = np.zeros((CHAINS, 1000), bool)
-    diverging[1, 3] = True
+    diverging[1, 3:11] = True
     mu = autoregression(0.0, (CHAINS, 1000))
     assert findings({"mu": mu}, diverging=diverging) == ()
     sets = {
@@ -221,7 +233,7 @@ def test_affected_data_sets_are_counted():
     x = autoregression(0.0, (2, 400, 5))
     x[0, :, 3] += 5
     diverging = np.zeros((2, 400, 5), bool)
-    diverging[1, 7, 1] = diverging[0, 2, 3] = True
+    diverging[1, 7:10, 1] = diverging[0, 2:5, 3] = True
     data = {
         "posterior": xarray.Dataset({"x": (("chain", "draw", "dataset"), x)}),
         "sample_stats": xarray.Dataset({"diverging": (("chain", "draw", "dataset"), diverging)}),
