@@ -2,12 +2,12 @@
 
     python -m benchmarks.verdicts [--seeds 10] [--good-seeds 30]
 
-Writes results/verdicts.md. Errors are the largest over all quantities of the difference of a mean or
-of a 5 % quantile from that of 200,000 independent draws, in standard deviations (half the width of
-the central 68 % interval). "Wrong" counts runs in which one of them exceeds 0.5, and "silent" those
-among them whose verdict is empty. All runs are those of `infer.sample(model, key=seed)`: NUTS, 4
-chains of 1000 draws, in double precision. In posteriors marked * no chain has seen what it misses, so
-that nothing in the draws can show it.
+Writes results/verdicts.md. Errors are the largest over all quantities of the difference of a mean
+or of a 5 % quantile from that of 200,000 independent draws, in standard deviations (half the width
+of the central 68 % interval). "Wrong" counts runs in which one of them exceeds 0.5, and "silent"
+those among them whose verdict is empty. All runs are those of `infer.sample(model, key=seed)`:
+NUTS, 4 chains of 1000 draws, in double precision. In posteriors marked * no chain has seen what it
+misses, so that nothing in the draws can show it.
 """
 
 import argparse
