@@ -100,7 +100,7 @@ def calibrate(
         starts: As in `sample`.
         key: A seed or a JAX key.
         threads: Programs called at the same time on a CPU; does not change the ranks.
-        progress: Whether to show a bar; by default if standard error is a terminal.
+        progress: Whether to show progress; by default in a terminal or a notebook.
 
     Returns:
         The ranks and the verdict; `print` it, or call its `plot`.

@@ -54,7 +54,7 @@ def fit(
         starts: Where the mean starts; as in `sample`.
         epochs: Maximum number of epochs, of 50 steps each.
         key: A seed or a JAX key.
-        progress: Whether to show a bar.
+        progress: Whether to show progress; by default in a terminal or a notebook.
         store: Path or URL of a new store, to which the state is committed; see `resume`.
         commit_seconds: Seconds between commits; see `sample`.
 

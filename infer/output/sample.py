@@ -78,7 +78,7 @@ def sample(
         key: A seed or a JAX key. Each draw depends only on the key, the chain and its index.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
         threads: Programs called at the same time on a CPU; does not change the draws.
-        progress: Whether to show a bar; by default if standard error is a terminal.
+        progress: Whether to show progress; by default in a terminal or a notebook.
         include: More groups of the result: "log_likelihood" and "log_prior", as by the functions
             of these names; "unconstrained_posterior", the positions of the sampler by site; and
             "warmup", the draws and statistics of all windows of warm-up.

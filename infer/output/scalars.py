@@ -13,6 +13,8 @@ from .suspects import BATCHES, _coarse_ess, _name_number
 
 # Entries that are screened at a time, so that memory is flat in the size of the posterior.
 MAX_ENTRIES = 2**21
+# Numbers that ArviZ judges, at 4 ms each, out of all that are screened: at least and at most.
+FEWEST, MAX_JUDGED = 4, 200
 # Draws of a chain that give quantiles accurately enough for the screening.
 QUANTILE_DRAWS = 250
 # The shares of draws whose indicators are screened: both tails and the median.
@@ -47,15 +49,20 @@ class Scalars:
         self._lead = posterior.sizes["chain"], posterior.sizes["draw"]
         self._ends = np.cumsum([a.size // prod(self._lead) for a in self._arrays.values()])
 
-    def rank(self, count: int) -> list[int]:
-        """Return the indices of the `count` numbers that mix worst, the worst first.
+    def rank(self, enough: float) -> list[int]:
+        """Return the indices of the numbers that mix worst, the worst first.
 
         They are ranked by coarse effective sample sizes. Numbers that do not vary or that have
         draws which are not finite are left out.
+
+        Args:
+            enough: Coarse effective sample size from which on only the worst few are returned.
         """
         sizes = np.concatenate([np.zeros(0), *self._screen()])
-        order = np.argsort(sizes)[:count]
-        return [int(i) for i in order if np.isfinite(sizes[i])]
+        order = np.argsort(sizes)[:MAX_JUDGED]
+        return [int(i) for i in order[:FEWEST] if np.isfinite(sizes[i])] + [
+            int(i) for i in order[FEWEST:] if sizes[i] < enough
+        ]
 
     def _screen(self) -> Iterator[np.ndarray]:
         width = max(MAX_ENTRIES // prod(self._lead), 1)

@@ -17,6 +17,8 @@ FIRST_DRAWS = 100
 # Each check has this many times the draws of the one before, so that the checks are few and the
 # last one does not come much too late.
 GROWTH = 1.5
+# The coarse estimate of an ESS is off by a half or so.
+MARGIN = 3
 # With a larger R-hat the chains may be in different modes.
 FAR_APART = 1.1
 
@@ -63,6 +65,14 @@ class Until:
             draws = ceil(GROWTH * draws)
         if self.draws is not None:
             yield self.draws
+
+    def ample_ess(self, chains: int) -> float:
+        """Return the ESS of a coarse estimate from which on ArviZ need not judge a number.
+
+        Of halved chains that agree, R-hat^2 - 1 is about 1 / ESS of each, so that R-hat needs an
+        ESS of chains / (R-hat - 1) of all.
+        """
+        return MARGIN * max(self.ess or 0, 0 if self.rhat is None else chains / (self.rhat - 1))
 
     def factor(self, mixing: Mixing) -> float:
         """Estimate how many times as many draws a number needs; at most 1 if it has what is asked.

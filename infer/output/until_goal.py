@@ -16,9 +16,6 @@ from .interrupt import count_made
 from .scalars import Mixing, Scalars
 from .until import Until, advise, describe
 
-# Numbers that ArviZ judges, at 4 ms each, out of all those that are screened.
-MAX_JUDGED = 200
-
 
 class UntilGoal(Goal):
     """Sampling until a target is reached or its budget ends.
@@ -29,7 +26,7 @@ class UntilGoal(Goal):
     """
 
     def __init__(self, until: Until, chains: int) -> None:
-        self.until, self.is_reached = until, False
+        self.until, self.is_reached, self._enough = until, False, until.ample_ess(chains)
         self._checks = until.list_checks(chains)
         self._next, self._deadline, self._checking = next(self._checks), inf, 0.0
         self._measured: list[Mixing] = []
@@ -79,7 +76,7 @@ class UntilGoal(Goal):
         if self._short is not None and self._is_short(scalars.measure(self._short)):
             return False
         self._measured, self._short = [], None
-        for index in scalars.rank(MAX_JUDGED):
+        for index in scalars.rank(self._enough):
             self._measured.append(scalars.measure(index))
             if self._is_short(self._measured[-1]):
                 self._short = index
@@ -95,7 +92,7 @@ class UntilGoal(Goal):
             text = f"reached with {made} draws per chain: {describe(self.until, measured)}"
             return Conclusion({"until": text, "until_reached": 1})
         scalars = Scalars(_read_posterior(data))
-        measured = [scalars.measure(index) for index in scalars.rank(MAX_JUDGED)]
+        measured = [scalars.measure(index) for index in scalars.rank(self._enough)]
         text = f"not reached with {made} draws per chain: {describe(self.until, measured)}"
         advice = advise(self.until, measured, made, run.timing.sampling)
         return Conclusion({"until": text, "until_reached": 0}, (f"until= was {text}. {advice}",))

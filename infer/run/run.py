@@ -79,7 +79,7 @@ class Run:
         why_not_native: Why there is no native form, if there is none.
         rewritten: Names of the primitives that were rewritten for the native form.
         reasons: Why this engine, one sentence each, if the run chose it.
-        progress: Whether to show a bar; by default only if standard error is a terminal.
+        progress: Whether to show progress; by default in a terminal or a notebook.
         evaluate: Evaluates points by the program that evaluated the starts; `None` if the run
             was resumed from a state.
         key: Key data of the run, shape (2,); `None` if it was resumed from a state.

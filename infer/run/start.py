@@ -119,7 +119,7 @@ def start(
         key: A seed or a JAX key.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
         threads: Programs called at the same time on a CPU; changes no draw.
-        progress: Whether to show a bar; by default where standard error is a terminal.
+        progress: Whether to show progress; by default in a terminal or a notebook.
         state: Where an earlier run stopped; the run goes on from there, and of the other
             arguments only the model, the engine and `progress` are read.
 
