@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..base import Image, Shape, VectorBijector, VectorConstraint, bijection
-from ..elementary import from_sum_to_zero, sum_to_zero, sum_tolerance
+from ..elementary import from_sum_to_zero, sum_tolerance
 
 
 class LogSimplex(VectorConstraint):
@@ -28,6 +28,10 @@ class LogSimplex(VectorConstraint):
 class LogSoftmaxILR(VectorBijector):
     """x = log softmax(z), with z = `sum_to_zero(y)`: the isometric log-ratio.
 
+    Computed from z plus s / (k + sqrt(k)), with s the sum of y, which gives the same x: the numbers
+    y and -s / (1 + sqrt(k)). No product is subtracted from anything, so x has the same digits
+    whether or not XLA contracts products and sums, and a log that tends to 0 never exceeds it.
+
     The log-determinant is log(k) / 2 for k numbers, for every y.
     """
 
@@ -35,8 +39,10 @@ class LogSoftmaxILR(VectorBijector):
         return (event_shape[0] - 1,)
 
     def image(self, y: Float[Array, "n"]) -> Image:
-        log_det = jnp.full((), 0.5 * math.log(y.shape[0] + 1), y.dtype)
-        return bijection(jax.nn.log_softmax(sum_to_zero(y)), log_det)
+        count = y.shape[0] + 1
+        last = -(y / (1 + math.sqrt(count))).sum(keepdims=True)
+        log_det = jnp.full((), 0.5 * math.log(count), y.dtype)
+        return bijection(jax.nn.log_softmax(jnp.concatenate([y, last])), log_det)
 
     def inverse(self, x: Float[Array, "k"]) -> Float[Array, "n"]:
         # from_sum_to_zero ignores a common shift.
