@@ -12,7 +12,7 @@ PIN ?= /dev/null
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all test-quick test-oldest fuzz lint docs bench clean
+.PHONY: demo test test-all test-quick test-oldest fuzz faults lint docs bench clean
 demo: $(STAMP)
 	$(BIN)/python examples/eight_schools.py
 
@@ -50,6 +50,11 @@ $(OLDEST).txt: pyproject.toml
 FUZZ ?=
 fuzz: $(STAMP)
 	JAX_PLATFORMS=cpu $(BIN)/python -m tests.fuzz $(FUZZ)
+
+# Kill, interrupt and damage stored runs: FAULTS="--kills 8 --interrupts 4 --flips 1" does a few.
+FAULTS ?=
+faults: $(STAMP)
+	JAX_COMPILATION_CACHE_DIR=.pytest_cache/jax $(BIN)/python -m tests.faults $(FAULTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

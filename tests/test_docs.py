@@ -13,8 +13,8 @@ BLOCK = re.compile(r"```python\n(.*?)```", re.S)
 # Pages that take 8 to 26 seconds each, and of which few readers begin with one.
 LATER = {
     "adding_a_bijector", "base_measures", "bayes_by_backprop", "blackjax", "calibration",
-    "comparing_models", "density", "flows", "freezing", "from_numpyro", "from_tfp",
-    "many_data_sets", "models", "predictions", "score_priors", "trees",
+    "comparing_models", "density", "durable_runs", "flows", "freezing", "from_numpyro",
+    "from_tfp", "many_data_sets", "models", "predictions", "score_priors", "trees",
 }  # fmt: skip
 
 

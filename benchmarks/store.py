@@ -1,0 +1,104 @@
+"""What storing a run costs, and how much memory it needs: `python benchmarks/store.py`.
+
+Runs with and without a store alternate, in processes that have compiled everything before. Peak
+memory is that of a process that makes 10^3, 10^4 or 10^5 draws per chain of 500 coordinates.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+
+import jax
+import numpy as np
+import numpyro.distributions as dist
+
+import infer
+
+SIZE = 500
+
+
+def schools(site, y):
+    mu = site("mu", dist.Normal(0, 5))
+    tau = site("tau", dist.HalfNormal(5))
+    theta = site("theta", dist.Normal(0, 1), shape=(8,))
+    site.observe("y", dist.Normal(mu + tau * theta, 10.0), y)
+
+
+def regression(site, x, y):
+    beta = site("beta", dist.Normal(0, 2.5), shape=(x.shape[1],))
+    site.observe("y", dist.Bernoulli(logits=x @ beta), y)
+
+
+def wide(site, scale):
+    site("x", dist.Normal(0, scale))
+
+
+def models():
+    """Return each model with the number of draws that takes some ten seconds."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(1000, 24))
+    y = (rng.uniform(size=1000) < 1 / (1 + np.exp(-x[:, 0]))).astype(int)
+    scale = np.exp(rng.normal(size=SIZE))
+    return {
+        "eight schools": (infer.model(schools, y=rng.normal(5, 10, 8)), 150_000),
+        "logistic regression, 1000 rows": (infer.model(regression, x=x, y=y), 8_000),
+        "normal of 500 coordinates": (infer.model(wide, scale=scale), 20_000),
+    }
+
+
+def run(model, draws, stored):
+    """Return the seconds of one run of HMC."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = {"store": f"{folder}/run.zarr"} if stored else {}
+        began = time.perf_counter()
+        infer.sample(model, infer.HMC(), draws=draws, progress=False, **options)
+        return time.perf_counter() - began
+
+
+def measure_cost(rounds, scale):
+    print("| model | draws | seconds in memory | seconds in a store | cost |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, (model, draws) in models().items():
+        draws = int(draws * scale)
+        for stored in (False, True):
+            run(model, 10, stored)
+        pairs = [[run(model, draws, stored) for stored in (False, True)] for _ in range(rounds)]
+        pairs = np.array(pairs)
+        plain, kept = np.median(pairs, 0)
+        cost = np.median(pairs[:, 1] / pairs[:, 0]) - 1
+        print(f"| {name} | {draws} | {plain:.2f} | {kept:.2f} | {cost:+.1%} |", flush=True)
+
+
+def measure_memory():
+    print("\n| draws per chain | peak memory in MB |\n| ---: | ---: |")
+    for draws in (1_000, 10_000, 100_000):
+        command = [sys.executable, __file__, "--draws", str(draws)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        print(f"| {draws} | {done.stdout.strip()} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of draws")
+    parser.add_argument("--draws", type=int, help="print the peak memory of one run")
+    parser.add_argument("--only", choices=["cost", "memory"])
+    given = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
+    warnings.simplefilter("ignore", infer.SamplingWarning)
+    if given.draws:
+        run(models()["normal of 500 coordinates"][0], given.draws, True)
+        print(round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+        return
+    if given.only != "memory":
+        measure_cost(given.rounds, given.scale)
+    if given.only != "cost":
+        measure_memory()
+
+
+if __name__ == "__main__":
+    main()
