@@ -14,8 +14,9 @@ from ..numerics.hamiltonian import HamiltonianTuning
 from ..numerics.leapfrog import start_trajectory
 from ..numerics.line_integral import Energy, QuadratureName, restart_path
 from ..numerics.metric import Metric
-from ..numerics.no_u_turn import Candidate, Slots, Tree
+from ..numerics.no_u_turn import Candidate, Tree
 from ..numerics.step_size import StepSize
+from ..numerics.turns import Slots, make_slots
 from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Examples, Tick
@@ -100,7 +101,7 @@ class NUTS(Hamiltonian):
     def init(self, position: Vector, here: Components) -> NUTSState:
         reference, point = self._first_point(position, here)
         tree = no_u_turn.begin(point)._replace(done=jnp.asarray(True))
-        slots = no_u_turn.make_slots(self.max_depth, point.position)
+        slots = make_slots(self.max_depth, point.position)
         one = jnp.ones_like(reference)
         return NUTSState(tree, slots, hamiltonian.idle_step(one), one, reference, jnp.int32(0))
 

@@ -72,7 +72,7 @@ def never(*_):
 FAULTS = {
     "HMC": (hamiltonian, "nan_as_divergence", always),
     "NUTS": (no_u_turn, "nan_as_divergence", halved),
-    "NUTS of deep trees": (no_u_turn, "_has_turned", never),
+    "NUTS of deep trees": (no_u_turn, "has_turned", never),
 }
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infer.numerics import no_u_turn
+from infer.numerics import no_u_turn, turns
 from infer.numerics.leapfrog import PhasePoint
 
 from ...oracles.trees import RecursiveTree
@@ -33,7 +33,7 @@ def walk(momenta, log_weights, uniforms):
         visited = visited.at[tree.n_steps].set(z)
         return *no_u_turn.join(tree, slots, point(z), u[1:]), visited
 
-    slots = no_u_turn.make_slots(MAX_DEPTH, momenta[0])
+    slots = turns.make_slots(MAX_DEPTH, momenta[0])
     start = (no_u_turn.begin(point(0)), slots, jnp.zeros(REACH, int))
     return jax.lax.while_loop(lambda c: ~c[0].done, tick, start)
 
@@ -55,7 +55,7 @@ def tables(size, seed):
 @pytest.mark.parametrize("tested", ["_has_turned_in_loop", "_has_turned_at_once"])
 def test_trajectory_equals_that_of_the_recursion(size, tested, monkeypatch):
     """A CPU tests for U-turns in a loop, an accelerator tests all levels at once."""
-    monkeypatch.setattr(no_u_turn, "_has_turned_in_loop", getattr(no_u_turn, tested))
+    monkeypatch.setattr(turns, "_has_turned_in_loop", getattr(turns, tested))
     momenta, log_weights, uniforms = tables(size, seed=size)
     trees, _, visited = jax.jit(jax.vmap(walk))(momenta, log_weights, uniforms)
     depths = []
