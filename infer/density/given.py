@@ -9,7 +9,7 @@ from jaxtyping import Array
 from bijectors.errors import BijectorError
 
 from ..models.readers import Values
-from ..programs.native import CompiledProgram, compile_program
+from ..programs.native import call_compiled
 from .base import LogDensity
 from .chain_starts import ChainStart
 from .family import Family, naming_member
@@ -79,11 +79,9 @@ def _flatten_initial(density: LogDensity) -> np.ndarray:
     initial = density.model.initial_values()
     values = {site.name: initial[site.name] for site in density.latent}
     try:
-        made, _ = compile_program(flatten_values, (), (density, values), "fast_compile")
+        return np.asarray(call_compiled(flatten_values, density, values, form="fast_compile"))
     except BijectorError:
         return np.full(density.size, np.nan)
-    assert isinstance(made, CompiledProgram)
-    return np.asarray(made.call(density, values))
 
 
 def flatten_values(density: LogDensity, values: dict[str, Array]) -> Array:

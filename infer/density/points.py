@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..numerics.keys import wrap_key
-from ..programs.native import CompiledProgram, call_compiled, compile_program
+from ..programs.native import call_compiled
 from ..programs.slices import call_in_slices
 from ..target import Components
 from .base import LogDensity
@@ -61,9 +61,8 @@ def evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) ->
     own = family.rows(members_of_lanes(family, positions.shape[1]))
     arguments = (family.shared, own, key, positions)
     with jax.threefry_partitionable(True):
-        made, _ = compile_program(_evaluate_in_turn, (), arguments, "fast_compile")
-        assert isinstance(made, CompiledProgram)
-        return Points(positions, *map(np.asarray, made.call(*arguments)))
+        here = call_compiled(_evaluate_in_turn, *arguments, form="fast_compile")
+        return Points(positions, *map(np.asarray, here))
 
 
 def make_evaluator(family: Family, key: np.ndarray, wanted: Sequence[ChainStart]) -> Evaluate:

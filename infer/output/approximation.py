@@ -16,7 +16,7 @@ from ..engines.base import Draws
 from ..models.html import html_table, rounded
 from ..numerics.keys import make_key
 from ..numerics.normal import Normal, unpack
-from ..programs.native import CompiledProgram, compile_program, prepare
+from ..programs.native import call_compiled, prepare
 from ..run.run import Run
 from .arviz import describe_run, make_arviz
 from .drawn import Drawn
@@ -90,9 +90,9 @@ class Approximation:
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""
         draws, root = as_whole("draws", draws, 1), make_key(key)
-        made, _ = compile_program(_draw, (draws,), (self.normal, root), "fast_compile")
-        assert isinstance(made, CompiledProgram)
-        return np.asarray(made.call(self.normal, root))
+        return np.asarray(
+            call_compiled(_draw, self.normal, root, static=(draws,), form="fast_compile")
+        )
 
     def log_prob(self, positions: np.ndarray) -> np.ndarray:
         """Compute the log density in nats of flat unconstrained vectors, shape (draws, size).
@@ -129,9 +129,9 @@ class Approximation:
     def _log_ratios(self) -> tuple[np.ndarray, float]:
         """Compute log p - log q at 2000 draws, and the median rounding error of log p, in nats."""
         positions = self.positions(TRUST_DRAWS, key=1)
-        made, _ = compile_program(_log_densities, (), (self.density, positions), "fast_compile")
-        assert isinstance(made, CompiledProgram)
-        log_densities = np.asarray(made.call(self.density, positions))
+        log_densities = np.asarray(
+            call_compiled(_log_densities, self.density, positions, form="fast_compile")
+        )
         rounding = np.finfo(log_densities.dtype).eps * np.abs(log_densities)
         log_ratios = log_densities.astype(np.float64) - self.log_prob(positions)
         finite = rounding[np.isfinite(rounding)]

@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from ..density.base import LogDensity
 from ..models.inputs.names import join_names
-from ..programs.native import CompiledProgram, compile_program, prepare
+from ..programs.native import call_compiled, prepare
 from ..programs.slices import call_in_slices
 
 # Points evaluated by one call of the program.
@@ -62,9 +62,7 @@ class Probe(NamedTuple):
         """Compute values, shape (n,), and gradients, shape (n, size), at points of that shape."""
 
         def call(rows: np.ndarray) -> tuple[Array, Array]:
-            made, _ = compile_program(_evaluate_in_turn, (), (self.density, rows), "fast_compile")
-            assert isinstance(made, CompiledProgram)
-            return made.call(self.density, rows)
+            return call_compiled(_evaluate_in_turn, self.density, rows, form="fast_compile")
 
         with np.errstate(over="ignore"):
             points = points.astype(self.center.dtype)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..density.base import LogDensity
-from ..programs.native import CompiledProgram, compile_program, prepare
+from ..programs.native import call_compiled, prepare
 from ..programs.slices import call_in_slices, choose_rows
 
 
@@ -27,13 +27,10 @@ def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.nd
     flat = positions.reshape(-1, size)
     # Slices have a fixed size, so that another number of draws compiles nothing.
     rows = choose_rows(size)
-    blank = np.zeros((rows, size), flat.dtype)
-    made, _ = compile_program(_constrain, (), (density, blank), "kernels")
-    assert isinstance(made, CompiledProgram)
     names = [site.name for site in density.sites if site.role in ("latent", "derived")]
 
     def call(own: np.ndarray) -> list[Array]:
-        values = made.call(density, own)
+        values = call_compiled(_constrain, density, own)
         return [values[name] for name in names]
 
     joined = call_in_slices(call, flat, rows)
@@ -47,9 +44,8 @@ def _constrain(density: LogDensity, positions: Array) -> dict[str, Array]:
 
 def compute_observed(density: LogDensity) -> dict[str, np.ndarray]:
     """Return the observed data of a model, by name, on the host."""
-    made, _ = compile_program(_observe, (), (density,), "kernels")
-    assert isinstance(made, CompiledProgram)
-    return {name: np.asarray(a) for name, a in made.call(density).items()}
+    found = call_compiled(_observe, density)
+    return {name: np.asarray(a) for name, a in found.items()}
 
 
 def _observe(density: LogDensity) -> dict[str, Array]:

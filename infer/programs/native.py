@@ -125,16 +125,18 @@ def compile_program(
 
 
 def call_compiled(
-    function: Callable[..., Any], *arguments: Any, static: tuple[Hashable, ...] = ()
-) -> Any:
-    """Call `function(*static, *arguments)`, compiled kernel by kernel.
+    function: Callable[..., Any], *arguments: Any, static: tuple[Hashable, ...] = (),
+    form: Literal["kernels", "fast_compile"] = "kernels",
+) -> Any:  # fmt: skip
+    """Call `function(*static, *arguments)`, compiled in a form that XLA takes of any program.
 
     Args:
         function: A module-level function.
         arguments: Pytrees of arrays.
         static: Leading arguments that it is compiled for.
+        form: How to compile it.
     """
-    made, _ = compile_program(function, static, arguments, "kernels")
+    made, _ = compile_program(function, static, arguments, form)
     assert isinstance(made, CompiledProgram)
     return made.call(*arguments)
 

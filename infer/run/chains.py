@@ -11,7 +11,7 @@ from ..density.family import Family
 from ..density.points import Points
 from ..engines.base import Engine, Tuning
 from ..errors import RunError
-from ..programs.native import CompiledProgram, compile_program, prepare
+from ..programs.native import call_compiled, prepare
 from ..target import Components
 from ..types import ProgramSignature, signature_of
 from .collect import Group, regroup
@@ -43,9 +43,8 @@ def make_tuning(engine: Engine, family: Family, points: Points, learned: Tuning 
 
 def make_states(engine: Engine, points: Points) -> Packed:
     """Make the state of every chain, packed, along a leading axis."""
-    made, _ = compile_program(_init, (engine,), tuple(points), "fast_compile")
-    assert isinstance(made, CompiledProgram)
-    return jax.tree.map(np.asarray, made.call(*points))
+    made = call_compiled(_init, *points, static=(engine,), form="fast_compile")
+    return jax.tree.map(np.asarray, made)
 
 
 def prepare_states(engine: Engine, points: Points) -> None:
