@@ -53,9 +53,9 @@ def models():
 def run(model, draws, stored):
     """Return the seconds of one run of HMC."""
     with tempfile.TemporaryDirectory() as folder:
-        options = {"store": f"{folder}/run.zarr"} if stored else {}
+        store = f"{folder}/run.zarr" if stored else None
         began = time.perf_counter()
-        infer.sample(model, infer.HMC(), draws=draws, progress=False, **options)
+        infer.sample(model, infer.HMC(), draws=draws, progress=False, store=store)
         return time.perf_counter() - began
 
 

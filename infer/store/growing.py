@@ -22,15 +22,16 @@ DRAW = "draw"
 METADATA = "zarr.json"
 
 
-def choose_chunk(groups: Mapping[str, xarray.Dataset], planned: int) -> int:
+def choose_chunk(groups: Mapping[str, xarray.Dataset], planned: int, thin: int = 1) -> int:
     """Choose the number of draws in a chunk, a power of two.
 
     Args:
         groups: An example with one draw.
         planned: Number of draws that are planned.
+        thin: Of so many draws, one is stored; the others stay in memory until a chunk is complete.
     """
     sizes = [a.nbytes for group in groups.values() for a in group.variables.values()]
-    fits = min(CHUNK_BYTES // max(sum(sizes), 1), MAX_DRAWS, 2 * planned - 1)
+    fits = min(CHUNK_BYTES // max(sum(sizes), 1), MAX_DRAWS, 2 * planned - 1) // thin
     return 2 ** int(np.log2(max(fits, 1)))
 
 

@@ -93,7 +93,7 @@ class Recorder:
         self._attributes: Mapping[str, Any] = describe(run)
         self._writer = ThreadPoolExecutor(1, "store")
         self._pending: Future[None] | None = None
-        self._due, self._kept_from = 0.0, 0
+        self._due, self._kept_from, self._taken = 0.0, 0, _count_sampled(run)
         self._is_complete = self._has_failed = False
 
     def _lay_out(self, run: Run) -> Growing:
@@ -101,7 +101,9 @@ class Recorder:
         if self._contents is None:
             return Growing({}, (), 1)
         example = self._contents.lay_out(_blank(run, self._records), self._is_laid_out)
-        chunk = self.about.get("chunk") or choose_chunk(example, self.about["draws"])
+        chunk = self.about.get("chunk") or choose_chunk(
+            example, self.about["draws"], self._contents.thin
+        )
         return Growing(example, GROWING, chunk)
 
     @contextmanager
@@ -132,20 +134,20 @@ class Recorder:
             RunError: A commit failed.
         """
         self._is_complete = False
-        held = self._count_bytes(run)
-        if self._pending is not None and (self._pending.done() or held > MAX_BYTES):
+        fresh = self._count_bytes(run)
+        if self._pending is not None and (self._pending.done() or fresh > MAX_BYTES):
             self._finish_pending(run)
-        is_due = time.monotonic() >= self._due or held > DUE_BYTES
+        is_due = time.monotonic() >= self._due or fresh > DUE_BYTES
         if self._pending is None and is_due:
-            snapshot = take_snapshot(run.warmup)
+            snapshot, self._taken = take_snapshot(run.warmup), _count_sampled(run)
             self._pending = self._writer.submit(self._commit, run, snapshot)
 
     def _count_bytes(self, run: Run) -> int:
-        """Count the bytes of records that could be dropped; warm-up drops none."""
-        if run.warmup.window != SAMPLING or self._contents is None:
+        """Count the bytes of new draws that every chain has; only those can be dropped."""
+        if self._contents is None:
             return 0
-        held = sum(int((group.drawn - group.dropped).sum()) for group in run.groups)
-        return held * self._records.record * np.dtype(float).itemsize
+        fresh = (_count_sampled(run) - self._taken) * run.chains
+        return fresh * self._records.record * np.dtype(float).itemsize
 
     def finish(self, run: Run, attributes: Mapping[str, Any] | None = None) -> None:
         """Commit the run as it is.
@@ -263,6 +265,11 @@ def _drop(blocks: list[np.ndarray], count: int) -> list[np.ndarray]:
             kept.append(block[count:].copy() if count else block)
         count = max(count - len(block), 0)
     return kept
+
+
+def _count_sampled(run: Run) -> int:
+    """Return how many draws from the posterior every chain has."""
+    return run.fewest() if run.warmup.window == SAMPLING else 0
 
 
 def describe_arrays(growing: Growing) -> dict[str, list[Any]]:

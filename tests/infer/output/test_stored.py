@@ -54,7 +54,7 @@ def commit_often():
     """Let each block have one tick, each commit follow at once, and a chunk hold 16 draws."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recorder, "LARGEST_SHARE", np.inf)
-        patch.setattr(recorder, "choose_chunk", lambda example, planned: 16)
+        patch.setattr(recorder, "choose_chunk", lambda *given: 16)
         patch.setattr(collect, "FIRST_TICKS", 1)
         patch.setattr(collect, "BLOCK_SECONDS", 0.0)
         yield
