@@ -5,7 +5,7 @@ that the error of a run can be measured without another run.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ import bijectors as bj
 import infer
 
 REFERENCE_DRAWS = 200_000
-SCHOOLS = {
+SCHOOLS: dict[str, Any] = {
     "error": np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0]),
     "effect": np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0]),
 }
