@@ -11,6 +11,8 @@ from .suspects import Numbers, find_suspects, name_worst, sort_worst
 
 # Vehtari et al. (2021), Rank-normalization, folding, and localization, section 4.
 LARGEST_RHAT = 1.01
+# Quantiles of the tail ESS.
+TAILS = (0.05, 0.95)
 SMALLEST_ESS = 100
 # With more chains each one is too short for those two: only a clear disagreement is reported.
 MANY_CHAINS = 16
@@ -61,7 +63,9 @@ def find_unmixed(numbers: Numbers) -> Iterator[Finding]:
 
 def _find_low_ess(screened: Mapping[str, np.ndarray], method: str, fewest: int) -> dict[str, float]:
     """Return minus the effective sample size of each quantity that has too small a one."""
-    ess = {name: float(az.ess(draws, method=method)) for name, draws in screened.items()}  # pyright: ignore
+    # ArviZ 1 has no default for the tails of an array.
+    prob = TAILS if method == "tail" else None
+    ess = {n: float(az.ess(a, method=method, prob=prob)) for n, a in screened.items()}  # pyright: ignore
     return {name: -size for name, size in ess.items() if size < fewest}
 
 
