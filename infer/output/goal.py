@@ -1,26 +1,14 @@
 """What a run is to reach, and the loop that advances it there; an interrupt keeps the draws."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import warn
 from ..run.progress import Halted, Progress
 from ..run.run import Run
 from .interrupt import advance_to, count_made
-
-
-class Conclusion(NamedTuple):
-    """What a goal says about the result.
-
-    Attributes:
-        attributes: Attributes of the result.
-        findings: What was not reached, and what to do.
-    """
-
-    attributes: Mapping[str, Any] = {}
-    findings: tuple[str, ...] = ()
 
 
 class Goal(ABC):
@@ -38,9 +26,9 @@ class Goal(ABC):
         """Write how many draws per chain were made, and of how many."""
         return str(made)
 
-    def conclude(self, run: Run, data: Any) -> Conclusion:
-        """Say what was reached, given the result."""
-        return Conclusion()
+    def conclude(self, run: Run, data: Any) -> dict[str, Any]:
+        """Say what was reached, as attributes of the result."""
+        return {}
 
 
 class FixedGoal(Goal):

@@ -9,6 +9,7 @@ from .arviz import to_arviz
 from .goal import Goal
 from .origin import remember_run
 from .requested import add_requested
+from .until import find_shortfall
 from .verdict import Verdict, judge_run
 
 
@@ -26,9 +27,9 @@ def make_result(run: Run, goal: Goal, include: Sequence[str] = ()) -> Any:
     """
     run.refuse_unless_reproduced()
     data, found = _convert(run, include)
-    reached = goal.conclude(run, data)
-    findings = (*found.findings, *reached.findings)
-    data.attrs.update({"verdict": "\n".join(findings)} | dict(reached.attributes))
+    data.attrs.update(goal.conclude(run, data))
+    findings = (*found.findings, *find_shortfall(data))
+    data.attrs["verdict"] = "\n".join(findings)
     for finding in findings:
         warn(finding)
     return data

@@ -1,6 +1,6 @@
 """All scalar numbers of a posterior: screened together, judged by ArviZ one by one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from typing import NamedTuple
 
@@ -8,13 +8,16 @@ import arviz as az
 import numpy as np
 import xarray
 
+from ..numerics.agreement import split_rhat
 from .angles import replace_angles
-from .suspects import BATCHES, _coarse_ess, _name_number
+from .suspects import BATCHES, estimate_coarse_ess, name_number
 
 # Entries that are screened at a time, so that memory is flat in the size of the posterior.
 MAX_ENTRIES = 2**21
 # Numbers that ArviZ judges, at 4 ms each, out of all that are screened: at least and at most.
 FEWEST, MAX_JUDGED = 4, 200
+# A coarse estimate is off by a half or so.
+MARGIN = 3
 # Draws of a chain that give quantiles accurately enough for the screening.
 QUANTILE_DRAWS = 250
 # The shares of draws whose indicators are screened: both tails and the median.
@@ -49,20 +52,20 @@ class Scalars:
         self._lead = posterior.sizes["chain"], posterior.sizes["draw"]
         self._ends = np.cumsum([a.size // prod(self._lead) for a in self._arrays.values()])
 
-    def rank(self, enough: float) -> list[int]:
-        """Return the indices of the numbers that mix worst, the worst first.
+    def rank(self, estimate_need: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> list[int]:
+        """Return the indices of the numbers that ArviZ is to judge, the worst first.
 
-        They are ranked by coarse effective sample sizes. Numbers that do not vary or that have
-        draws which are not finite are left out.
+        Numbers that do not vary or that have draws which are not finite are left out.
 
         Args:
-            enough: Coarse effective sample size from which on only the worst few are returned.
+            estimate_need: Estimates how many times as many draws each number needs, from R-hat and
+                ESS. Here they are coarse, so numbers that need a third of their draws or less are
+                left out, except for the worst few.
         """
-        sizes = np.concatenate([np.zeros(0), *self._screen()])
-        order = np.argsort(sizes)[:MAX_JUDGED]
-        return [int(i) for i in order[:FEWEST] if np.isfinite(sizes[i])] + [
-            int(i) for i in order[FEWEST:] if sizes[i] < enough
-        ]
+        rhat, ess = np.concatenate([np.zeros((2, 0)), *self._screen()], axis=1)
+        need = np.where(np.isfinite(ess), estimate_need(rhat, ess), -np.inf)
+        order = [int(i) for i in np.argsort(-need)[:MAX_JUDGED] if need[i] > -np.inf]
+        return order[:FEWEST] + [i for i in order[FEWEST:] if MARGIN * need[i] > 1]
 
     def _screen(self) -> Iterator[np.ndarray]:
         width = max(MAX_ENTRIES // prod(self._lead), 1)
@@ -70,7 +73,8 @@ class Scalars:
             flat = np.asarray(array).reshape(prod(self._lead), -1)
             for begin in range(0, flat.shape[1], width):
                 part = np.ascontiguousarray(flat[:, begin : begin + width].T, dtype=np.float64)
-                yield _estimate_sizes(part.reshape(-1, *self._lead))
+                draws = part.reshape(-1, *self._lead)
+                yield np.stack([split_rhat(np.moveaxis(draws, 0, -1)), estimate_ess(draws)])
 
     def measure(self, index: int) -> Mixing:
         """Compute ArviZ's diagnostics of a number."""
@@ -82,10 +86,10 @@ class Scalars:
         tail = float(az.ess(own, method="tail", prob=(SHARES[0], SHARES[-1])))
         rhat = float(az.rhat(own)) if len(own) > 1 else np.nan
         coords = [self._coords.get(dim) for dim in array.dims[2:]]
-        return Mixing(_name_number(name, place, coords), rhat, float(az.ess(own)), tail)
+        return Mixing(name_number(name, place, coords), rhat, float(az.ess(own)), tail)
 
 
-def _estimate_sizes(draws: np.ndarray) -> np.ndarray:
+def estimate_ess(draws: np.ndarray) -> np.ndarray:
     """Estimate effective sample sizes of numbers (numbers, chains, draws) by batch means.
 
     Returns:
@@ -101,7 +105,9 @@ def _estimate_sizes(draws: np.ndarray) -> np.ndarray:
         cuts = _find_quantiles(draws, SHARES)
         distance = np.abs(draws - cuts[1])
         (middle,) = _find_quantiles(distance, (0.5,))
-    sizes = [_coarse_ess(draws <= cut) for cut in cuts] + [_coarse_ess(distance <= middle)]
+    sizes = [estimate_coarse_ess(draws <= cut) for cut in cuts] + [
+        estimate_coarse_ess(distance <= middle)
+    ]
     # That of an indicator which does not vary, as of a number with few values, is infinite.
     largest = np.float64(draws[0].size * BATCHES)
     return np.where(is_judged, np.minimum(np.min(sizes, 0), largest), np.inf)

@@ -51,13 +51,14 @@ def lay_out_numbers(posterior: xarray.Dataset) -> Numbers:
         rows.append(own[varying])
         coords = [posterior.coords.get(dim) for dim in array.dims[2:]]
         names += [
-            _name_number(str(name), np.unravel_index(i * stride, array.shape[2:]), coords)
+            name_number(str(name), np.unravel_index(i * stride, array.shape[2:]), coords)
             for i in np.flatnonzero(varying)
         ]
     return Numbers(names, np.concatenate(rows).reshape(-1, *lead))
 
 
-def _name_number(name: str, place: Sequence[Any], coords: Sequence[xarray.DataArray | None]) -> str:
+def name_number(name: str, place: Sequence[Any], coords: Sequence[xarray.DataArray | None]) -> str:
+    """Name one entry of a variable by its coordinates, such as "theta[school 3]"."""
     labels = [str(i if c is None else c.values[i]) for i, c in zip(place, coords, strict=True)]
     return f"{name}[{','.join(labels)}]" if labels else name
 
@@ -82,7 +83,7 @@ def find_suspects(draws: np.ndarray, fewest: int) -> list[int]:
         return []
     found = set()
     for indicators in _indicate(draws):
-        size = _coarse_ess(indicators)
+        size = estimate_coarse_ess(indicators)
         worst = np.argsort(size)[:MAX_SUSPECTS]
         found |= {int(i) for i in worst if size[i] < fewest}
     return sorted(found)
@@ -105,7 +106,7 @@ def thin(draws: np.ndarray) -> np.ndarray:
     return draws[..., :: -(-draws.shape[2] // QUANTILE_DRAWS)].reshape(len(draws), -1)
 
 
-def _coarse_ess(indicators: np.ndarray) -> np.ndarray:
+def estimate_coarse_ess(indicators: np.ndarray) -> np.ndarray:
     """Estimate effective sample sizes of indicators (numbers, chains, draws) by batch means."""
     numbers, chains, count = indicators.shape
     size = count // BATCHES

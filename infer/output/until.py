@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ..counts import as_whole
 from ..errors import RunError
+from .finding import Finding
 from .scalars import Mixing
 
 # Draws per chain at the first check, if the target does not need more; R-hat needs as many.
@@ -17,8 +18,6 @@ FIRST_DRAWS = 100
 # Each check has this many times the draws of the one before, so that the checks are few and the
 # last one does not come much too late.
 GROWTH = 1.5
-# The coarse estimate of an ESS is off by a half or so.
-MARGIN = 3
 # With a larger R-hat the chains may be in different modes.
 FAR_APART = 1.1
 
@@ -66,22 +65,20 @@ class Until:
         if self.draws is not None:
             yield self.draws
 
-    def ample_ess(self, chains: int) -> float:
-        """Return the ESS of a coarse estimate from which on ArviZ need not judge a number.
-
-        Of halved chains that agree, R-hat^2 - 1 is about 1 / ESS of each, so that R-hat needs an
-        ESS of chains / (R-hat - 1) of all.
-        """
-        return MARGIN * max(self.ess or 0, 0 if self.rhat is None else chains / (self.rhat - 1))
-
-    def factor(self, mixing: Mixing) -> float:
-        """Estimate how many times as many draws a number needs; at most 1 if it has what is asked.
+    def estimate_need(self, rhat: np.ndarray, ess: np.ndarray) -> np.ndarray:
+        """Estimate how many times as many draws numbers need; at most 1 if they have the target.
 
         ESS grows in proportion to the draws, and R-hat - 1 shrinks in proportion.
         """
-        ratios = [0.0 if self.rhat is None else (mixing.rhat - 1) / (self.rhat - 1)]
-        ratios += [] if self.ess is None else [self.ess / mixing.bulk, self.ess / mixing.tail]
-        return inf if np.isnan(ratios).any() else max(ratios)
+        with np.errstate(divide="ignore"):
+            by_ess = np.zeros_like(ess) if self.ess is None else self.ess / ess
+        by_rhat = np.zeros_like(rhat) if self.rhat is None else (rhat - 1) / (self.rhat - 1)
+        return np.nan_to_num(np.maximum(by_rhat, by_ess), nan=inf, posinf=inf)
+
+    def factor(self, mixing: Mixing) -> float:
+        """Estimate how many times as many draws a number needs; see `estimate_need`."""
+        rhat, sizes = np.full(2, mixing.rhat), np.array([mixing.bulk, mixing.tail])
+        return float(self.estimate_need(rhat, sizes).max())
 
 
 def _refuse_unless_above(name: str, number: Any, least: float, example: str) -> None:
@@ -91,6 +88,16 @@ def _refuse_unless_above(name: str, number: Any, least: float, example: str) -> 
     raise RunError(
         f"Until({name}=)", f"{number!r} was given", f"Give a number above {least}, {example}."
     )
+
+
+def find_shortfall(result: Any) -> tuple[Finding, ...]:
+    """Return what was not reached, as the attributes of a result say; empty if all was."""
+    told = getattr(result, "attrs", {})
+    if told.get("until_reached", 1):
+        return ()
+    sites = tuple(filter(None, told["until_short"].split("; ")))
+    found = f"until= was {told['until']}."
+    return (Finding("unreached_target", found, told["until_advice"], sites),)
 
 
 def describe(until: Until, measured: list[Mixing]) -> str:

@@ -11,7 +11,7 @@ from ..counts import as_whole
 from ..errors import RunError
 from ..run.run import Run
 from .arviz import to_arviz
-from .goal import Conclusion, FixedGoal, Goal
+from .goal import FixedGoal, Goal
 from .interrupt import count_made
 from .scalars import Mixing, Scalars
 from .until import Until, advise, describe
@@ -26,7 +26,7 @@ class UntilGoal(Goal):
     """
 
     def __init__(self, until: Until, chains: int) -> None:
-        self.until, self.is_reached, self._enough = until, False, until.ample_ess(chains)
+        self.until, self.is_reached = until, False
         self._checks = until.list_checks(chains)
         self._next, self._deadline, self._checking = next(self._checks), inf, 0.0
         self._measured: list[Mixing] = []
@@ -76,7 +76,7 @@ class UntilGoal(Goal):
         if self._short is not None and self._is_short(scalars.measure(self._short)):
             return False
         self._measured, self._short = [], None
-        for index in scalars.rank(self._enough):
+        for index in scalars.rank(self.until.estimate_need):
             self._measured.append(scalars.measure(index))
             if self._is_short(self._measured[-1]):
                 self._short = index
@@ -86,16 +86,21 @@ class UntilGoal(Goal):
     def _is_short(self, mixing: Mixing) -> bool:
         return self.until.factor(mixing) > 1
 
-    def conclude(self, run: Run, data: Any) -> Conclusion:
+    def conclude(self, run: Run, data: Any) -> dict[str, Any]:
         made, measured = count_made(run), self._measured
+        if not self.is_reached:
+            scalars = Scalars(_read_posterior(data))
+            measured = [scalars.measure(index) for index in scalars.rank(self.until.estimate_need)]
+        text = f"reached with {made} draws per chain: {describe(self.until, measured)}"
         if self.is_reached:
-            text = f"reached with {made} draws per chain: {describe(self.until, measured)}"
-            return Conclusion({"until": text, "until_reached": 1})
-        scalars = Scalars(_read_posterior(data))
-        measured = [scalars.measure(index) for index in scalars.rank(self._enough)]
-        text = f"not reached with {made} draws per chain: {describe(self.until, measured)}"
-        advice = advise(self.until, measured, made, run.timing.sampling)
-        return Conclusion({"until": text, "until_reached": 0}, (f"until= was {text}. {advice}",))
+            return {"until": text, "until_reached": 1}
+        worst = sorted(filter(self._is_short, measured), key=self.until.factor, reverse=True)
+        return {
+            "until": f"not {text}",
+            "until_reached": 0,
+            "until_short": "; ".join(mixing.name for mixing in worst),
+            "until_advice": advise(self.until, measured, made, run.timing.sampling),
+        }
 
 
 def _read_posterior(data: Any) -> xarray.Dataset:

@@ -24,6 +24,7 @@ from .suspects import Numbers, lay_out_numbers
 from .tails import find_heavy_tails
 from .transitions import find_divergent, find_long, find_low_bfmi, find_stuck
 from .unmixed import MANY_CHAINS, find_unmixed, find_unmixed_of_many
+from .until import find_shortfall
 
 # Minimum number of draws per chain; with fewer, R-hat, ESS and E-BFMI are noise.
 MIN_DRAWS = 100
@@ -58,7 +59,8 @@ def verdict(run: Any) -> Verdict:
     above 1.1 is reported, since the mean of each chain is still noisy. For several data sets, the
     number of affected ones is reported. Angles are judged by their cosines and sines; if they lie
     on both sides of pi, a finding says that their plain means are meaningless. Chains that warm-up
-    relocated are listed last, with both places. `explain_finding` describes each kind of finding.
+    relocated come last, with both places, then a target of `until=` that was not reached.
+    `explain_finding` describes each kind of finding.
 
     Args:
         run: A run of a sampler with draws, or what `infer.sample` returned.
@@ -67,8 +69,8 @@ def verdict(run: Any) -> Verdict:
         RunError: There is no draw yet, or the run of a result is not known, as for one that was
             read from a file.
     """
-    run = find_run(run)
-    return judge_run(run, to_arviz(run))
+    result, run = run, find_run(run)
+    return Verdict((*judge_run(run, to_arviz(run)).findings, *find_shortfall(result)))
 
 
 def judge_run(run: Run, data: Any) -> Verdict:

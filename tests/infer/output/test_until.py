@@ -1,6 +1,7 @@
 """Sampling until a target checks every number, and says what was reached and what more brings."""
 
 import dataclasses
+import types
 
 import arviz as az
 import numpy as np
@@ -12,7 +13,7 @@ from infer.output import scalars, until_goal
 from infer.output.angles import mark_angles
 from infer.output.goal import FixedGoal
 from infer.output.scalars import Mixing, Scalars
-from infer.output.until import Until, advise
+from infer.output.until import Until, advise, find_shortfall
 from infer.output.until_goal import UntilGoal, choose_goal
 from infer.run.run import Timing
 
@@ -31,6 +32,10 @@ def autoregression(rho, shape, seed=0):
 def size_of(draws, method):
     """ArviZ's effective sample size; ArviZ 1 has no default for the tails of an array."""
     return float(az.ess(draws, method=method, prob=(0.05, 0.95) if method == "tail" else None))
+
+
+# A target that no number has, so that all are judged.
+ALL = Until(ess=1e9).estimate_need
 
 
 def posterior(**values):
@@ -113,7 +118,7 @@ def test_a_tail_that_mixes_slowly_is_not_missed_among_many_numbers(follow):
     many = good(300, draws=400)
     linger = np.exp(slow(rho=0.97, draws=400)) * np.sign(good(draws=400, seed=9))
     many[..., 137] = linger
-    order = Scalars(posterior(x=many)).rank(1e9)
+    order = Scalars(posterior(x=many)).rank(ALL)
     assert order[0] == 137
     assert not UntilGoal(Until(draws=400), 4)._check(Scalars(posterior(x=many)))
 
@@ -123,7 +128,7 @@ def test_every_entry_of_a_large_posterior_is_screened(monkeypatch):
     many = good(5, 9, draws=200)
     many[..., 3, 7] += np.arange(4)[:, None]
     found = Scalars(posterior(a=good(draws=200), x=many))
-    worst = found.rank(0)[0]
+    worst = found.rank(ALL)[0]
     measured = found.measure(worst)
     assert measured.name == "x[3,7]"
     assert measured.rhat == float(az.rhat(many[..., 3, 7]))
@@ -135,18 +140,17 @@ def test_only_the_worst_few_of_numbers_with_ample_ess_are_judged_by_arviz():
     many = good(20, draws=2000)
     many[..., 7], many[..., 9] = slow(draws=2000), slow(draws=2000, seed=8)
     found = Scalars(posterior(x=many))
-    ample = Until(rhat=1.01, ess=100).ample_ess(chains=4)
-    assert ample == pytest.approx(3 * 4 / 0.01)
-    assert set(found.rank(ample)[:2]) == {7, 9}
-    assert len(found.rank(ample)) == 4
-    assert len(found.rank(1e9)) == 20
+    modest = Until(rhat=1.01, ess=100).estimate_need
+    assert set(found.rank(modest)[:2]) == {7, 9}
+    assert len(found.rank(modest)) == 4
+    assert len(found.rank(ALL)) == 20
 
 
 def test_angles_are_judged_on_the_circle(follow):
     phi = np.angle(np.exp(1j * (np.pi + 0.1 * good(draws=200))))
     assert size_of(phi, "tail") > 0
     angles = mark_angles(posterior(phi=phi), ["phi"])
-    assert {Scalars(angles).measure(i).name for i in Scalars(angles).rank(1e9)} == {
+    assert {Scalars(angles).measure(i).name for i in Scalars(angles).rank(ALL)} == {
         "cos phi",
         "sin phi",
     }
@@ -155,7 +159,7 @@ def test_angles_are_judged_on_the_circle(follow):
 def test_numbers_that_do_not_vary_or_are_not_finite_are_left_out_but_not_all(follow):
     fixed, broken = np.ones((4, 200)), good(draws=200)
     broken[0, 3] = np.nan
-    assert Scalars(posterior(fixed=fixed, broken=broken, x=good(draws=200))).rank(1e9) == [2]
+    assert Scalars(posterior(fixed=fixed, broken=broken, x=good(draws=200))).rank(ALL) == [2]
     goal = UntilGoal(Until(draws=200), 4)
     assert follow(goal, Series(fixed=fixed)) == [100, 150, 200]
     assert not goal.is_reached
@@ -165,15 +169,15 @@ def test_every_data_set_must_have_the_target(follow):
     x = good(5)
     x[..., 3] = slow(draws=2000)
     sets = posterior(x=x).rename({"x_dim_0": "dataset"})
-    assert Scalars(sets).measure(Scalars(sets).rank(1e9)[0]).name == "x[3]"
+    assert Scalars(sets).measure(Scalars(sets).rank(ALL)[0]).name == "x[3]"
 
 
 def test_the_budget_of_draws_ends_it_with_a_finding_that_names_what_is_short(follow):
     goal, run = UntilGoal(Until(rhat=None, ess=400, draws=300), 4), Series(0.1, mu=good(), y=slow())
     assert follow(goal, run) == [100, 150, 225, 300]
     told = goal.conclude(run, run.data())
-    assert told.attributes["until_reached"] == 0
-    (finding,) = told.findings
+    (finding,) = find_shortfall(types.SimpleNamespace(attrs=told))
+    assert (finding.kind, finding.sites) == ("unreached_target", ("y",))
     assert finding.startswith("until= was not reached with 300 draws per chain: bulk ESS at least")
     assert "(y)" in finding
     size = min(size_of(slow()[:, :300], m) for m in ("bulk", "tail"))
@@ -184,10 +188,10 @@ def test_what_was_reached_is_an_attribute_without_a_finding(follow):
     goal, run = UntilGoal(Until(), 4), Series(x=good())
     made = follow(goal, run)[-1]
     told = goal.conclude(run, run.data())
-    assert told.findings == ()
-    assert told.attributes["until_reached"] == 1
-    assert told.attributes["until"].startswith(f"reached with {made} draws per chain: R-hat at")
-    assert told.attributes["until"].endswith("; asked for: R-hat 1.01, ESS 400")
+    assert find_shortfall(types.SimpleNamespace(attrs=told)) == ()
+    assert told["until_reached"] == 1
+    assert told["until"].startswith(f"reached with {made} draws per chain: R-hat at")
+    assert told["until"].endswith("; asked for: R-hat 1.01, ESS 400")
 
 
 def test_the_estimate_is_linear_in_ess_and_in_the_excess_of_rhat():
@@ -278,6 +282,7 @@ def test_sample_warns_of_a_target_that_was_not_reached():
             targets.normal(), infer.NUTS(), until=Until(ess=300, draws=30), **options
         )
     assert "until= was not reached" in data.attrs["verdict"]
+    assert str(infer.verdict(data)) == data.attrs["verdict"]
     assert data.posterior.sizes["draw"] == 30
 
 
