@@ -56,6 +56,7 @@ from .output.optimum import Optimum as Optimum
 from .output.pointwise import log_likelihood as log_likelihood, log_prior as log_prior
 from .output.predict import predict as predict
 from .output.prior import sample_prior as sample_prior
+from .output.report.file import report as report
 from .output.resume import resume as resume
 from .output.sample import sample as sample
 from .output.slowness import Slowness as Slowness, why_slow as why_slow

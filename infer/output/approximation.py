@@ -81,11 +81,15 @@ class Approximation:
         return float(terms.std() / np.sqrt(terms.size)) if np.isfinite(terms).all() else np.nan
 
     def sample(self, draws: int = 1000, key: int | Array = 0) -> Any:
-        """Draw from the approximation, as ArviZ data of one chain."""
+        """Draw from the approximation, as ArviZ data of one chain.
+
+        The attribute `verdict` has the findings, a line each.
+        """
         positions = self.positions(draws, key)
         values = constrain_all(self.density, positions[None])
         stats = {"log_q": self.log_prob(positions)[None]}
-        return make_arviz(singleton(self.density), Drawn(values, stats), self.attributes)
+        attributes = self.attributes | {"verdict": "\n".join(self.findings)}
+        return make_arviz(singleton(self.density), Drawn(values, stats), attributes)
 
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""
