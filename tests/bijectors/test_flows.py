@@ -20,9 +20,10 @@ BENT_AND_SCALED = bj.Chain(bj.BoundedAffine(), SPLINE)
 @pytest.mark.parametrize(("size", "steps"), [(2, 1), (5, 3), (6, 2)])
 def test_a_new_flow_is_the_identity(kind, size, steps):
     flow = FLOWS[kind](size, key=KEY, steps=steps, width=8)
-    y = jnp.arange(1.0, size + 1)
-    np.testing.assert_array_equal(flow.forward(y), y)
-    assert flow.image(y).log_det == 0
+    y = np.arange(1.0, size + 1)
+    image = jax.jit(lambda y: flow.image(y))(y)
+    np.testing.assert_array_equal(image.value, y)
+    assert image.log_det == 0
 
 
 # In float32 rounding errors grow from network to network at |y| = 400: little noise, two steps.
@@ -67,16 +68,17 @@ def fit(flow, x, steps=200):
     """Ascend the likelihood by Adam, on all rows at each step."""
     optimizer = optax.adam(1e-2)
 
-    @jax.jit
-    def advance(flow, state):
+    def advance(carry, _):
+        flow, state = carry
         slopes = jax.grad(lambda flow: -log_likelihood(flow, x))(flow)
         updates, state = optimizer.update(slopes, state)
-        return optax.apply_updates(flow, updates), state
+        return (optax.apply_updates(flow, updates), state), None
 
-    state = optimizer.init(flow)
-    for _ in range(steps):
-        flow, state = advance(flow, state)
-    return flow
+    @jax.jit
+    def run(flow):
+        return jax.lax.scan(advance, (flow, optimizer.init(flow)), length=steps)[0][0]
+
+    return run(flow)
 
 
 SMALL = {"key": KEY, "steps": 2, "width": 16, "depth": 1}
@@ -97,7 +99,8 @@ def test_a_flow_learns_a_banana_density(name):
     held_out, log_density = banana(4000, seed=2)
     truth = log_density.mean()
     normal = bj.Triangular(x.mean(0), np.linalg.cholesky(np.cov(x.T)))
-    assert abs(truth - log_likelihood(normal, held_out) - np.log(3)) < 0.05
-    learned = fit(LEARNERS[name], jax.vmap(normal.inverse)(jnp.asarray(x)))
-    loss = truth - log_likelihood(bj.Chain(normal, learned), held_out)
+    found = jax.jit(log_likelihood)
+    assert abs(truth - found(normal, held_out) - np.log(3)) < 0.05
+    learned = fit(LEARNERS[name], jax.jit(jax.vmap(lambda x: normal.inverse(x)))(x))
+    loss = truth - found(bj.Chain(normal, learned), held_out)
     assert -0.05 < loss < 0.1

@@ -108,8 +108,8 @@ def test_c5_the_density_equals_that_of_the_model_written_in_numpyro():
     theirs = infer.from_numpyro(by_hand, **DATA)
     one, two = infer.log_density(ours), infer.log_density(theirs)
     points = jax.random.normal(jax.random.key(0), (20, 2))
-    values = jax.vmap(lambda q: one.evaluate(q))(points)
-    wanted = jax.vmap(lambda q: two.evaluate(q))(points)
+    evaluate = jax.jit(jax.vmap(lambda density, q: density.evaluate(q), in_axes=(None, 0)))
+    values, wanted = evaluate(one, points), evaluate(two, points)
     np.testing.assert_allclose(values[0], wanted[0], rtol=1e-9)
     np.testing.assert_allclose(values[1], wanted[1], rtol=1e-6, atol=1e-8)
 
