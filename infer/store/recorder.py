@@ -12,6 +12,7 @@ import xarray
 
 from ..engines.base import Draws
 from ..errors import RunError
+from ..models.inputs.names import join_names
 from ..run.blocks import find_format
 from ..run.collect import Group, join_records
 from ..run.loop import SAMPLING
@@ -87,7 +88,10 @@ class Recorder:
         )
         self._is_laid_out = run.warmup.window == SAMPLING
         self.growing = self._lay_out(run)
-        self.about |= {"chunk": self.growing.chunk, "arrays": describe_arrays(self.growing)}
+        arrays = describe_arrays(self.growing)
+        if record is not None and about["arrays"] != arrays:
+            raise _explain_arrays(files.where, about["arrays"], arrays)
+        self.about |= {"chunk": self.growing.chunk, "arrays": arrays}
         self._chunks = self.growing.blank()
         self._stored = 0 if record is None else len(record.blocks) * self.growing.chunk
         self._attributes: Mapping[str, Any] = describe(run)
@@ -281,6 +285,18 @@ def _blank(run: Run, records: Any) -> Draws:
     lead = run.chains, 1
     stats = {name: np.zeros(lead, dtype) for name, dtype in records.dtypes.items()}
     return Draws(np.zeros((*lead, records.width)), np.zeros((*lead, 0)), stats)
+
+
+def _explain_arrays(
+    where: str, stored: Mapping[str, list[Any]], here: Mapping[str, list[Any]]
+) -> RunError:
+    names = stored.keys() | here.keys()
+    others = sorted(name for name in names if stored.get(name) != here.get(name))
+    return RunError(
+        where,
+        f"{join_names(others)} would be stored in another way than in this store",
+        "Continue it with the version of the library that wrote it.",
+    )
 
 
 def _explain(where: str, record: Record | None, error: OSError) -> RunError:

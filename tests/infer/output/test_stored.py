@@ -145,6 +145,14 @@ def test_other_versions_are_told(stored, tmp_path, monkeypatch):
         infer.resume(where, model(), progress=False)
 
 
+def test_a_store_of_other_arrays_is_refused_by_their_names(stored, monkeypatch):
+    monkeypatch.setattr(
+        "infer.output.contents.name_stats", lambda engine, stats: dict(stats, new=stats["lp"])
+    )
+    with pytest.raises(infer.RunError, match="sample_stats/new would be stored in another way"):
+        infer.resume(stored[1], model())
+
+
 def test_a_path_that_is_taken_and_one_without_a_store_are_refused(stored, tmp_path):
     with pytest.raises(infer.RunError, match="something at this path already"):
         sample(stored[1])
