@@ -121,7 +121,7 @@ def test_the_greatest_depth_is_marked(shallow):
     assert reached.any()
 
 
-def whiten(stats, vector, index=...):
+def whiten(stats, vector, index=0):
     """Compute L vector, by the formula of `describe_metric`."""
     scale = np.asarray(stats["inverse_metric_scale"])[index]
     if "inverse_metric_stretch" not in stats:
@@ -151,7 +151,7 @@ def test_a_metric_of_low_rank_can_be_reproduced():
     run = infer.start(infer.model(correlated), infer.NUTS(), chains=2, progress=False).advance(10)
     stats = infer.to_arviz(run)["sample_stats"]
     check_metric(run, stats)
-    assert stats["inverse_metric_directions"].dims == ("unconstrained", "direction")
+    assert stats["inverse_metric_directions"].dims == ("chain", "unconstrained", "direction")
 
 
 def test_several_data_sets_have_all_groups(several):
@@ -166,8 +166,17 @@ def test_several_data_sets_have_all_groups(several):
         assert sizes.items() <= dict(several[group].sizes).items()
     free, values = several["unconstrained_posterior"], several["posterior"]
     np.testing.assert_allclose(np.exp(free["spread"]), values["spread"], rtol=1e-12)
-    assert several["sample_stats"]["inverse_metric_scale"].dims == ("dataset", "unconstrained")
+    assert several["sample_stats"]["inverse_metric_scale"].dims == (
+        "chain", "dataset", "unconstrained",
+    )  # fmt: skip
     assert several["log_likelihood"]["y"].dims[-3:] == ("dataset", "row", "column")
+
+
+@pytest.mark.skipif(not hasattr(az, "concat"), reason="ArviZ 1 has no concat")
+def test_chains_of_two_results_can_be_joined(result):
+    each = [result.sel(chain=[0]), result.sel(chain=[1])]
+    joined = az.concat(each, dim="chain")
+    np.testing.assert_array_equal(joined.posterior["mean"], result.posterior["mean"])
 
 
 def test_the_origin_is_recorded(result):
