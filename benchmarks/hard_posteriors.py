@@ -65,6 +65,16 @@ def measure_error(found: Draws, reference: Draws, has_mean: bool = True) -> Erro
     return Error(float(max(means)), float(max(lows)))
 
 
+def read_draws(data, reference: Draws) -> Draws:
+    """Read the quantities of a reference; "log tau" is the logarithm of tau."""
+    found = {}
+    for name in reference:
+        own = np.asarray(data["posterior"][name.removeprefix("log ")])
+        own = own.reshape(-1, *own.shape[2:])
+        found[name] = np.log(own) if name.startswith("log ") else own
+    return found
+
+
 def _rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
@@ -343,10 +353,10 @@ HARD = {
     "centered eight schools": Hard(lambda: infer.model(_schools, **SCHOOLS), _draw_schools),
     "centered groups": Hard(lambda: infer.model(_many_groups, y=_groups_data()), _draw_groups),
     "two modes": modes([[-4.0, 0.0], [4.0, 0.0]], [0.5, 0.5]),
-    "two unequal modes": modes([[-3.0] * 3, [3.0] * 3], [0.2, 0.8]),
+    "two unequal modes": modes([[-3.0] * 3, [3.0] * 3], [0.2, 0.8], hidden=True),
     "mode never seen": modes([[0.0, 0.0], [30.0, 30.0]], [0.3, 0.7], hidden=True),
     "spike in a slab": Hard(
-        lambda: infer.declared(_spike, {"x": bj.Real(shape=(4,))}), _draw_spike
+        lambda: infer.declared(_spike, {"x": bj.Real(shape=(4,))}), _draw_spike, hidden=True
     ),
     "label switching": Hard(_label_model, _draw_labels),
     "signs of factors": Hard(lambda: infer.model(_factor_model, y=_factor_data()), _draw_signs),

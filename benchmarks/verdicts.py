@@ -24,7 +24,7 @@ jax.config.update("jax_enable_x64", True)
 
 import infer
 from benchmarks import page
-from benchmarks.hard_posteriors import GOOD, HARD, Draws, Error, Hard, measure_error
+from benchmarks.hard_posteriors import GOOD, HARD, Error, Hard, measure_error, read_draws
 
 TOLERATED = 0.5
 # The mean of a Cauchy distribution does not exist.
@@ -40,16 +40,6 @@ class Judged(NamedTuple):
     @property
     def is_wrong(self) -> bool:
         return max(self.error) > TOLERATED
-
-
-def read_draws(data, reference: Draws) -> Draws:
-    """Read the quantities of a reference; "log tau" is the logarithm of tau."""
-    found = {}
-    for name in reference:
-        own = np.asarray(data["posterior"][name.removeprefix("log ")])
-        own = own.reshape(-1, *own.shape[2:])
-        found[name] = np.log(own) if name.startswith("log ") else own
-    return found
 
 
 def judge(name: str, hard: Hard, seeds: int) -> list[Judged]:

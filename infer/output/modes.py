@@ -25,15 +25,15 @@ def find_modes(numbers: Numbers, draws: Draws) -> Iterator[Finding]:
         numbers: Quantities of the posterior.
         draws: The flat vectors, shape (chains, draws, size), with the statistic `lp`.
     """
-    place, groups = _separate(numbers.draws)
+    place, groups = separate_chains(numbers.draws)
     if len(groups) < 2:
         return
     name, own = numbers.names[place], numbers.draws[place]
-    weights = _weigh(groups, draws.positions, draws.stats["lp"].astype(np.float64))
+    weights = weigh_modes(groups, draws.positions, draws.stats["lp"].astype(np.float64))
     order = np.argsort(-weights)
     described = [
         f"{name_chains(groups[i])} at {name} = {np.median(own[groups[i]]):.3g} with "
-        f"{_round_share(float(weights[i]))} of the mass"
+        f"{round_share(float(weights[i]))} of the mass"
         for i in order[:MAX_DESCRIBED]
     ]
     rest = f", and {len(groups) - MAX_DESCRIBED} more" if len(groups) > MAX_DESCRIBED else ""
@@ -49,7 +49,7 @@ def find_modes(numbers: Numbers, draws: Draws) -> Iterator[Finding]:
     )
 
 
-def _separate(draws: np.ndarray) -> tuple[int, list[np.ndarray]]:
+def separate_chains(draws: np.ndarray) -> tuple[int, list[np.ndarray]]:
     """Return a quantity that separates the chains, and their groups; no group if none does."""
     if not len(draws) or draws.shape[1] < 2:
         return 0, []
@@ -72,7 +72,7 @@ def _split_chains(draws: np.ndarray) -> list[np.ndarray]:
     return [np.sort(group) for group in np.split(order, cuts)] if len(cuts) else []
 
 
-def _weigh(groups: list[np.ndarray], positions: np.ndarray, lp: np.ndarray) -> np.ndarray:
+def weigh_modes(groups: list[np.ndarray], positions: np.ndarray, lp: np.ndarray) -> np.ndarray:
     """Estimate the share of the mass in each group's mode.
 
     A region of mass Z has log Z = E[log density] + H, with the entropy H of the draws in it, for
@@ -96,5 +96,6 @@ def _measure_entropy(positions: np.ndarray) -> float:
         return float(0.5 * np.linalg.slogdet(np.atleast_2d(np.cov(rows.T)))[1])
 
 
-def _round_share(share: float) -> str:
+def round_share(share: float) -> str:
+    """Write a share of the mass."""
     return f"about {share:.0%}" if share >= 0.01 else "less than 1%"

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import xarray
 
 from ..density.base import LogDensity
 from ..engines.base import Engine
@@ -158,3 +160,11 @@ def name_chains(indices: np.ndarray) -> str:
     rest = f" and {len(indices) - MAX_NAMED} more" if len(indices) > MAX_NAMED else ""
     which = ", ".join(map(str, indices[:MAX_NAMED]))
     return f"chain{'s' * (len(indices) > 1)} {which}{rest}"
+
+
+def read_group(data: Any, name: str) -> xarray.Dataset:
+    """Return a group of ArviZ data as a dataset, which is empty if there is no such group."""
+    if name not in data:
+        return xarray.Dataset()
+    group = data[name]
+    return group.to_dataset() if hasattr(group, "to_dataset") else group

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xarray
 
 from ..calls import check_arguments
 from ..density.base import LogDensity
@@ -22,9 +21,10 @@ from .necks import find_necks
 from .origin import find_run
 from .suspects import Numbers, lay_out_numbers
 from .tails import find_heavy_tails
-from .transitions import find_divergent, find_long, find_low_bfmi, find_stuck
+from .transitions import find_divergent, find_long, find_low_bfmi, find_stuck, read_group
 from .unmixed import MANY_CHAINS, find_unmixed, find_unmixed_of_many
 from .until import find_shortfall
+from .unvisited import find_unvisited_modes
 
 # Minimum number of draws per chain; with fewer, R-hat, ESS and E-BFMI are noise.
 MIN_DRAWS = 100
@@ -46,7 +46,7 @@ class Verdict:
 
 
 @check_arguments("infer.verdict")
-def verdict(run: Any) -> Verdict:
+def verdict(run: Any, thorough: bool = False) -> Verdict:
     """Judge the draws of a run; `sample` warns of the same problems.
 
     Checks: at least one divergent transition in a thousand, chains in which every transition
@@ -64,13 +64,19 @@ def verdict(run: Any) -> Verdict:
 
     Args:
         run: A run of a sampler with draws, or what `infer.sample` returned.
+        thorough: Whether to look for modes that no chain has visited, with searches and 20 more
+            chains of 200 draws from other starts. This takes as long as another run.
 
     Raises:
         RunError: There is no draw yet, or the run of a result is not known, as for one that was
             read from a file.
     """
     result, run = run, find_run(run)
-    return Verdict((*judge_run(run, to_arviz(run)).findings, *find_shortfall(result)))
+    data = to_arviz(run)
+    found = [*judge_run(run, data).findings, *find_shortfall(result)]
+    if thorough and run.family.count == 1 and "lp" in run.draws().stats:
+        found += find_unvisited_modes(run, data)
+    return Verdict(tuple(found))
 
 
 def judge_run(run: Run, data: Any) -> Verdict:
@@ -92,7 +98,7 @@ def judge_draws(engine: Engine, data: Any, density: LogDensity | None = None) ->
 def _judge(
     engine: Engine, data: Any, density: LogDensity | None, run: Run | None
 ) -> Iterator[Finding]:
-    posterior, stats = _read_group(data, "posterior"), _read_group(data, "sample_stats")
+    posterior, stats = read_group(data, "posterior"), read_group(data, "sample_stats")
     # Plain arrays: making one with coordinates takes longer than judging it.
     stats = {str(name): np.asarray(stats.variables[name]) for name in stats}
     if SET in posterior.dims:
@@ -124,10 +130,3 @@ def _find_in_run(run: Run, numbers: Numbers) -> Iterator[Finding]:
         yield from find_modes(numbers, draws)
     yield from find_unvisited_mirrors(run, draws.positions)
     yield from find_necks(density, draws)
-
-
-def _read_group(data: Any, name: str) -> xarray.Dataset:
-    if name not in data:
-        return xarray.Dataset()
-    group = data[name]
-    return group.to_dataset() if hasattr(group, "to_dataset") else group
