@@ -163,7 +163,7 @@ FOREIGN = {
     "max_tree_depth": "infer.NUTS(max_depth=",
     "step_size": "infer.NUTS(step_size=",
     "coords": "infer.model(f, coords=",
-    "thinning": "thin the result",
+    "thinning": "thin=",
     "data": "model.with_data(y=y)",
     "drawss": "draws=?",
     "zzz": "It takes model, engine, chains",

@@ -67,16 +67,16 @@ def test_independent_draws_raise_no_finding():
 
 def test_divergences_are_counted_and_stuck_chains_are_named():
     diverging = np.zeros((CHAINS, DRAWS), bool)
-    diverging[1, [3, 8, 30, 60, 400, 420]] = True
+    diverging[1, [3, 8]] = True
     (only,) = findings({"mu": good()}, diverging=diverging)
-    assert only.startswith("6 of 2000 transitions after warm-up diverged (0.3%)")
+    assert only.startswith("2 of 2000 transitions after warm-up diverged (0.1%)")
     assert "infer.explain_divergences(result)" in only
     assert only.advice == "Raise target_acceptance (it is 0.8)."
     diverging[2] = True
     stuck, count = findings({"mu": good()}, diverging=diverging)
     assert "chain 2 diverged, so nothing moved" in stuck
     assert stuck.kind == "stuck_chains"
-    assert count.startswith("506 of 2000")
+    assert count.startswith("502 of 2000")
 
 
 def test_divergences_are_located_by_the_draws_from_which_they_start():
@@ -89,9 +89,9 @@ def test_divergences_are_located_by_the_draws_from_which_they_start():
     assert only.sites == ("tau",)
 
 
-def test_two_divergences_in_a_thousand_are_not_reported():
+def test_one_divergence_in_thousands_is_not_reported():
     diverging = np.zeros((CHAINS, 1000), bool)
-    diverging[1, 3:11] = True
+    diverging[1, 3] = True
     mu = autoregression(0.0, (CHAINS, 1000))
     assert findings({"mu": mu}, diverging=diverging) == ()
     sets = {
