@@ -55,7 +55,11 @@ def test_a_store_that_goes_on_from_any_instant_ends_the_same(log, tmp_path):
         assert recover(files).damaged == ()
 
 
-@pytest.mark.parametrize("mend", [lambda b: b[:-1], lambda b: b"", lambda b: None], ids=str)
+@pytest.mark.parametrize(
+    "mend",
+    [lambda b: b[:-1], lambda b: b"", lambda b: None],
+    ids=["one byte short", "empty", "missing"],
+)
 def test_every_truncated_or_missing_file_is_named(log, tmp_path, mend):
     files = log.as_of(len(log.made))
     for key, data in files.items():
