@@ -216,7 +216,7 @@ def main() -> None:
 def code(mistake: Callable[[], None]) -> str:
     """Return the body of a function, without its docstring, as the formatter lays out a file."""
     body = inspect.getsource(mistake).split('"""\n', 1)[1]
-    body = textwrap.dedent(body).lstrip("\n")
+    body = re.sub(r"  # pyright: .*", "", textwrap.dedent(body).lstrip("\n"))
     # Two blank lines around a function.
     body = re.sub(r"(\n    [^\n]*\n)\n(?=\S)", r"\1\n\n", body)
     return re.sub(r"(?<!\n)\n\n(?=def )", "\n\n\n", body)

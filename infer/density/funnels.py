@@ -59,9 +59,8 @@ def find_funnel_sites(density: LogDensity) -> tuple[str, ...]:
 @pause_collection()
 def _find_funnel_sites(kind: ProgramSignature) -> tuple[str, ...]:
     density: LogDensity = kind.outline()
-    traced, names = jax.make_jaxpr(_record_scales, return_shape=True)(
-        density, jnp.zeros(density.size)
-    )
+    position = jax.ShapeDtypeStruct((density.size,), jnp.result_type(float))
+    traced, names = jax.make_jaxpr(_record_scales, return_shape=True)(density, position)
     moving = {id(traced.jaxpr.invars[-1])}
     for equation in traced.eqns:
         if moving & set(map(id, equation.invars)):

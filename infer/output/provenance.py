@@ -32,8 +32,15 @@ def describe_origin(run: Run) -> dict[str, Any]:
         "precision": str(jnp.result_type(float)),
         "key": "" if run.key is None else ", ".join(map(str, run.key.tolist())),
         "compilations": run.compilations,
-        "model_fingerprint": fingerprint_model(run.family),
+        "model_fingerprint": run.model_fingerprint or fingerprint_model(run.family),
     }
+
+
+def prepare_origin(run: Run) -> None:
+    """Compute now what takes some milliseconds."""
+    run.model_fingerprint = fingerprint_model(run.family)
+    for name in ("pushforward", *LIBRARIES):
+        find_version(name)
 
 
 def list_versions() -> dict[str, str]:

@@ -16,6 +16,7 @@ from .goal import pursue_or_keep
 from .interrupt import keep_run
 from .kinds import refuse_unless_sampler
 from .necks import prepare_necks
+from .provenance import prepare_origin
 from .requested import keep_requested, read_request
 from .result import make_result
 from .stored import finish_sample
@@ -125,6 +126,7 @@ def sample(
     # While XLA is still compiling the loop.
     prepare_values(run.density)
     prepare_necks(run.density)
+    prepare_origin(run)
     if storing:
         recorder = storing.begin(run, "sample")
         return keep_run("infer.sample", run, lambda: finish_sample(run, recorder))

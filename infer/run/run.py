@@ -85,6 +85,7 @@ class Run:
         key: Key data of the run, shape (2,); `None` if it was resumed from a state.
         compilations: How often the program of the loop was compiled for this run; 0 if it was
             compiled before.
+        model_fingerprint: A hash of the models and their numbers; empty if not computed yet.
         after_block: Called with the run after each block, by one thread at a time.
     """
 
@@ -100,6 +101,7 @@ class Run:
     evaluate: Evaluate | None = None
     key: np.ndarray | None = None
     compilations: int = 0
+    model_fingerprint: str = ""
     after_block: Callable[["Run"], None] | None = None
 
     def __repr__(self) -> str:

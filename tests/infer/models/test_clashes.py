@@ -87,7 +87,7 @@ def test_an_error_after_sampling_keeps_the_run(monkeypatch):
     model = declared("x")
     options = {"chains": 1, "warmup": 0, "draws": 3, "progress": False}
     with monkeypatch.context() as patch:
-        patch.setattr("infer.output.sample.to_arviz", fail)
+        patch.setattr("infer.output.result.to_arviz", fail)
         with pytest.raises(infer.RunError, match="ValueError: conflicting sizes") as caught:
             infer.sample(model, infer.NUTS(), **options)
     assert caught.value.run.draws().positions.shape == (1, 3, 4)
