@@ -36,7 +36,8 @@ def code_of(page):
 
 @pytest.mark.parametrize("page", [*pages()])
 def test_the_blocks_of_a_page_run(page, tmp_path):
-    script = tmp_path / f"{page.stem}.py"
+    # A name that hides no package: `docs/blackjax.md` imports BlackJAX.
+    script = tmp_path / f"page_{page.stem}.py"
     script.write_text(code_of(page))
     run_script(script)
 

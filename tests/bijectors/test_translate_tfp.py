@@ -123,7 +123,10 @@ def total_mass(distribution, constraint=None, points=None):
     shape = bijector.unconstrained_shape(whole(distribution))
     y, weights = _grid(math.prod(shape), isinstance(constraint, bj.Real))
     image = jax.jit(jax.vmap(bijector.image))(y.reshape(-1, *shape))
-    rows = np.asarray(jax.jit(distribution.log_prob)(image.value))
+    # TFP cannot trace the log density of Bates.
+    is_traced = not isinstance(distribution, tfd.Bates)
+    log_prob = jax.jit(distribution.log_prob) if is_traced else distribution.log_prob
+    rows = np.asarray(log_prob(image.value))
     log_density = np.broadcast_to(rows, (len(y), *rows.shape[1:])).reshape(len(y), -1).sum(-1)
     density = np.exp(log_density + np.asarray(image.log_det) + np.asarray(image.auxiliary))
     # In the tails a value may round to the end of its set, where TFP returns NaN.
