@@ -30,8 +30,8 @@ def save(name: str) -> None:
     figure = plt.gcf()
     figure.set_size_inches(5, 3)
     figure.tight_layout()
-    (DOCS / "images").mkdir(exist_ok=True)
-    figure.savefig(DOCS / "images" / f"{name}.png", dpi=80)
+    (DOCS / "pictures").mkdir(exist_ok=True)
+    figure.savefig(DOCS / "pictures" / f"{name}.png", dpi=80)
     plt.close("all")
 
 
