@@ -44,7 +44,7 @@ if __name__ == "__main__":
         record(model, 0)
         every = [row for seed in (1, 2, 3) for row in record(model, seed)]
         for phase in ("warm-up", "sampling"):
-            # Of the last tenth of a second nobody reads the time left.
+            # Nobody reads the time left in the last tenth of a second.
             own = [left / true for kind, left, true in every if kind == phase and true > 0.1]
             if own:
                 low, middle, high = np.quantile(own, [0.1, 0.5, 0.9])

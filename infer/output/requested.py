@@ -49,7 +49,7 @@ def read_request(include: str | Sequence[str], model: Any) -> tuple[str, ...]:
 
 
 def keep_requested(run: Run, names: Sequence[str]) -> None:
-    """Let a run that has not begun keep the draws of warm-up, if they are requested."""
+    """Make a new run keep its warm-up draws, if they are requested."""
     if WARMUP in names:
         run.warmup = replace(run.warmup, kept=())
 

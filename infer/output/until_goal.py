@@ -69,7 +69,7 @@ class UntilGoal(Goal):
         raise error
 
     def _check(self, scalars: Scalars) -> bool:
-        """Return whether every number has what is asked; stop at the first that has not.
+        """Return whether every number meets the target; stop at the first that does not.
 
         The number that was short at the last check comes first, then those that mix worst.
         """

@@ -159,7 +159,7 @@ class Run:
 
         Args:
             draws: Number of draws per chain.
-            watch: What is told of each block; by default what `progress` asks for.
+            watch: Notified after each block; by default made from `progress`.
 
         Raises:
             RunError: `draws` is not a whole number, or is negative.

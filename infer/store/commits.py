@@ -23,7 +23,7 @@ from .files import Files
 FORMAT, VERSION = "pushforward-run", 1
 # The folder of records and states.
 FOLDER = "run"
-# Of each power of two, the states of so many of the newest commits that it divides are kept.
+# For each power of two, the states of this many of the newest commits divisible by it are kept.
 KEPT = 2
 
 

@@ -39,7 +39,7 @@ class Contents(NamedTuple):
         lay_out: Returns all groups for draws of which only the shapes matter, with or without what
             warm-up has learned.
         convert: Returns the groups that grow, for some draws of all chains.
-        step: Draws after which conversion may begin anew in a chunk without changing a bit.
+        step: Number of draws after which conversion can restart within a chunk, bit for bit.
         thin: Every so many draws, one is stored.
     """
 

@@ -97,10 +97,10 @@ def test_heavy_tails_are_found_by_draws_alone_and_one_far_chain_is_not():
     (only,) = find_heavy_tails(as_numbers(heavy=heavy, mu=normal(CHAINS, DRAWS)), density, draws)
     assert only.sites == ("heavy",)
     assert "Pareto k up to" in only
-    astray = normal(CHAINS, DRAWS)
-    astray[0, 500:520] = np.geomspace(5, 500, 20)
-    assert _estimate_k(astray[0]) > 0.7
-    assert not list(find_heavy_tails(as_numbers(astray=astray), density, draws))
+    excursion = normal(CHAINS, DRAWS)
+    excursion[0, 500:520] = np.geomspace(5, 500, 20)
+    assert _estimate_k(excursion[0]) > 0.7
+    assert not list(find_heavy_tails(as_numbers(excursion=excursion), density, draws))
 
 
 def test_modes_are_described_with_their_masses():
