@@ -36,3 +36,12 @@ def test_an_example_runs_in_a_process_of_its_own():
     done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     assert_without_nan(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "path", [path for path in EXAMPLES if path.stem in SMALL], ids=lambda path: path.stem
+)
+def test_a_long_example_runs_in_full(path, capsys):
+    run_script(path)
+    assert_without_nan(capsys.readouterr().out)
