@@ -30,7 +30,8 @@ def choose_chunk(groups: Mapping[str, xarray.Dataset], planned: int, thin: int =
         planned: Number of draws that are planned.
         thin: Of so many draws, one is stored; the others stay in memory until a chunk is complete.
     """
-    sizes = [a.nbytes for group in groups.values() for a in group.variables.values()]
+    arrays = [a for group in groups.values() for a in group.variables.values()]
+    sizes = [a.nbytes for a in arrays if DRAW in a.dims]
     fits = min(CHUNK_BYTES // max(sum(sizes), 1), MAX_DRAWS, 2 * planned - 1) // thin
     return 2 ** int(np.log2(max(fits, 1)))
 

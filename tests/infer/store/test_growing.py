@@ -86,3 +86,5 @@ def test_a_chunk_has_few_megabytes_and_no_more_draws_than_are_planned():
     assert choose_chunk(groups(1), 10**6) == 8192
     wide = {"posterior": xarray.Dataset({"x": (("chain", "draw", "i"), np.zeros((4, 1, 10**4)))})}
     assert choose_chunk(wide, 10**6) == 8
+    data = xarray.Dataset({"x": (("row", "column"), np.zeros((1000, 500)))})
+    assert choose_chunk(groups(1) | {"constant_data": data}, 1000) == 1024
