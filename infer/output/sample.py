@@ -88,8 +88,8 @@ def sample(
         keep: Names of the latent and derived sites to store; by default all.
         drop: Names of sites not to store.
         thin: Of so many draws of a chain, the first is stored.
-        commit_seconds: Seconds between commits, 5 by default. They take at most 2 % of the time,
-            unless 16 MB of new draws are in memory before that.
+        commit_seconds: Seconds between commits, 5 by default; more if commits would take over 2 %
+            of the time, and fewer if 16 MB of new draws are in memory before that.
 
     Returns:
         ArviZ data; see `to_arviz`. For several models, all variables, statistics and data have
