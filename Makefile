@@ -62,6 +62,7 @@ lint: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/python benchmarks/house.py
 
 docs:
 	$(MAKE) EXTRAS=docs .docs

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import infer
 from infer.output import until_goal
-from infer.output.until import Until
+from infer.output.judge.until import Until
 from infer.output.until_goal import UntilGoal
 
 STOPS, CHAINS, TARGET = 100, 4, 400

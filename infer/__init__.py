@@ -35,35 +35,35 @@ from .models.inputs.data import data as data, static as static
 from .models.model import Model as Model
 from .models.priors.score import ScorePrior as ScorePrior
 from .models.protocol.minibatch import kl_weights as kl_weights
-from .output.approximation import Approximation as Approximation
-from .output.arviz import to_arviz as to_arviz
 from .output.background import (
     BackgroundRun as BackgroundRun,
     sample_in_background as sample_in_background,
 )
-from .output.calibrate import calibrate as calibrate
-from .output.calibration import Calibration as Calibration
-from .output.divergences import (
+from .output.data.arviz import to_arviz as to_arviz
+from .output.finding import Finding as Finding, explain_finding as explain_finding
+from .output.fit import fit as fit
+from .output.fitted.approximation import Approximation as Approximation
+from .output.fitted.optimum import Optimum as Optimum
+from .output.judge.divergences import (
     Divergences as Divergences,
     explain_divergences as explain_divergences,
 )
-from .output.finding import Finding as Finding, explain_finding as explain_finding
-from .output.fit import fit as fit
+from .output.judge.nested import nested_rhat as nested_rhat
+from .output.judge.slowness import Slowness as Slowness, why_slow as why_slow
+from .output.judge.until import Until as Until
+from .output.judge.verdict import Verdict as Verdict, verdict as verdict
 from .output.maximize import maximize as maximize
-from .output.nested import nested_rhat as nested_rhat
-from .output.opened import open as open
-from .output.optimum import Optimum as Optimum
-from .output.pointwise import log_likelihood as log_likelihood, log_prior as log_prior
-from .output.predict import predict as predict
-from .output.prior import sample_prior as sample_prior
+from .output.predictive.calibrate import calibrate as calibrate
+from .output.predictive.calibration import Calibration as Calibration
+from .output.predictive.pointwise import log_likelihood as log_likelihood, log_prior as log_prior
+from .output.predictive.predict import predict as predict
+from .output.predictive.prior import sample_prior as sample_prior
+from .output.predictive.trees import map_trees as map_trees, tree_of as tree_of
 from .output.report.file import report as report
 from .output.resume import resume as resume
 from .output.sample import sample as sample
-from .output.slowness import Slowness as Slowness, why_slow as why_slow
-from .output.trees import map_trees as map_trees, tree_of as tree_of
+from .output.stored.opened import open as open
 from .output.tuned import save_tuning as save_tuning
-from .output.until import Until as Until
-from .output.verdict import Verdict as Verdict, verdict as verdict
 from .run.choice import Choice as Choice, choose as choose
 from .run.run import Run as Run
 from .run.start import start as start

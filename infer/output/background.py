@@ -8,14 +8,14 @@ from ..counts import as_whole
 from ..errors import RunError
 from ..run.run import Run
 from ..run.views import Page, write_time_left
-from .arviz import to_arviz
-from .goal import FixedGoal
-from .interrupt import count_made
+from .advance.goal import FixedGoal
+from .advance.interrupt import count_made
+from .advance.worker import State, Worker
+from .data.arviz import to_arviz
+from .judge.until import Until
 from .kinds import refuse_unless_sampler
 from .result import make_result
-from .until import Until
 from .until_goal import choose_goal
-from .worker import State, Worker
 
 
 @check_arguments("infer.sample_in_background")

@@ -16,10 +16,10 @@ from ..models.model import Model
 from ..run.run import Run
 from ..run.start import start
 from ..store.recorder import Recorder
-from .approximation import FINAL_EPOCHS, Approximation, prepare_findings, read_approximations
-from .interrupt import keep_run
+from .advance.interrupt import keep_run
+from .fitted.approximation import FINAL_EPOCHS, Approximation, prepare_findings, read_approximations
 from .kinds import refuse_other_engines
-from .storing import plan_storing_state
+from .stored.storing import plan_storing_state
 
 
 @overload

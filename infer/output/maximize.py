@@ -17,11 +17,11 @@ from ..models.model import Model
 from ..run.run import Run
 from ..run.start import start
 from ..store.recorder import Recorder
-from .interrupt import advance_to, keep_run
+from .advance.interrupt import advance_to, keep_run
+from .fitted.optimum import Optimum, read_optima
+from .fitted.surroundings import prepare_probe
 from .kinds import refuse_other_engines
-from .optimum import Optimum, read_optima
-from .storing import plan_storing_state
-from .surroundings import prepare_probe
+from .stored.storing import plan_storing_state
 
 # Default number of searches for a mode.
 SEARCHES = 16

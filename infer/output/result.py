@@ -5,12 +5,12 @@ from typing import Any
 
 from ..errors import RunError, warn
 from ..run.run import Run
-from .arviz import to_arviz
-from .goal import Goal
-from .origin import remember_run
-from .requested import add_requested
-from .until import find_shortfall
-from .verdict import Verdict, judge_run
+from .advance.goal import Goal
+from .data.arviz import to_arviz
+from .data.origin import remember_run
+from .judge.until import find_shortfall
+from .judge.verdict import Verdict, judge_run
+from .predictive.requested import add_requested
 
 
 def make_result(run: Run, goal: Goal, include: Sequence[str] = ()) -> Any:

@@ -8,10 +8,10 @@ from ..counts import as_whole
 from ..engines.base import Engine
 from ..models.inputs.stacked import are_several
 from ..models.model import Model
+from .advance.interrupt import keep_run
 from .fit import finish_fit
-from .interrupt import keep_run
 from .maximize import finish_maximize
-from .stored import finish_sample, read_run
+from .stored.run import finish_sample, read_run
 
 
 @check_arguments("infer.resume")

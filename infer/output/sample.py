@@ -12,18 +12,18 @@ from ..engines.base import Engine, Tuning
 from ..models.model import Model
 from ..run.start import start
 from ..store.tuning import read_tuning
-from .goal import pursue_or_keep
-from .interrupt import keep_run
+from .advance.goal import pursue_or_keep
+from .advance.interrupt import keep_run
+from .data.provenance import prepare_origin
+from .data.values import prepare_values
+from .judge.necks import prepare_necks
+from .judge.until import Until
 from .kinds import refuse_unless_sampler
-from .necks import prepare_necks
-from .provenance import prepare_origin
-from .requested import keep_requested, read_request
+from .predictive.requested import keep_requested, read_request
 from .result import make_result
-from .stored import finish_sample
-from .storing import Options
-from .until import Until
+from .stored.run import finish_sample
+from .stored.storing import Options
 from .until_goal import choose_goal
-from .values import prepare_values
 
 
 @check_arguments("infer.sample")

@@ -4,7 +4,7 @@ from typing import Any
 
 from ..calls import check_arguments
 from ..store.tuning import write_tuning
-from .origin import find_run
+from .data.origin import find_run
 
 
 @check_arguments("infer.save_tuning")

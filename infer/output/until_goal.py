@@ -10,11 +10,11 @@ import xarray
 from ..counts import as_whole
 from ..errors import RunError
 from ..run.run import Run
-from .arviz import to_arviz
-from .goal import FixedGoal, Goal
-from .interrupt import count_made
-from .scalars import Mixing, Scalars
-from .until import Until, advise, describe
+from .advance.goal import FixedGoal, Goal
+from .advance.interrupt import count_made
+from .data.arviz import to_arviz
+from .judge.scalars import Mixing, Scalars
+from .judge.until import Until, advise, describe
 
 
 class UntilGoal(Goal):

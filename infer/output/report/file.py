@@ -10,10 +10,10 @@ import numpy as np
 from ...calls import check_arguments
 from ...errors import RunError
 from ...models.html import rounded
-from ..approximation import Approximation
-from ..transitions import compute_bfmi
-from ..unmixed import LARGEST_RHAT, MANY_CHAINS, SMALLEST_ESS
-from ..versions import as_arviz
+from ..data.versions import as_arviz
+from ..fitted.approximation import Approximation
+from ..judge.transitions import compute_bfmi
+from ..judge.unmixed import LARGEST_RHAT, MANY_CHAINS, SMALLEST_ESS
 from . import page
 from .material import Material, read_material
 from .plots import (

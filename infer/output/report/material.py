@@ -10,9 +10,9 @@ import xarray
 
 from ...counts import as_whole
 from ...errors import RunError
-from ..approximation import Approximation
-from ..arviz import SET
-from ..suspects import Numbers, lay_out_numbers
+from ..data.arviz import SET
+from ..fitted.approximation import Approximation
+from ..judge.suspects import Numbers, lay_out_numbers
 
 Groups = dict[str, xarray.Dataset]
 

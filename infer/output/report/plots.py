@@ -11,7 +11,7 @@ import numpy as np
 import xarray
 
 from ...errors import RunError
-from ..versions import HAS_DATA_TREE, as_arviz
+from ..data.versions import HAS_DATA_TREE, as_arviz
 from .material import Material, find_divergent_numbers, to_log
 
 # The two generations have other functions and arguments.

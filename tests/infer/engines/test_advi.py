@@ -11,7 +11,7 @@ import pytest
 import bijectors as bj
 import infer
 from infer.numerics.normal import Normal
-from infer.output.pareto import pareto_k
+from infer.output.data.pareto import pareto_k
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 3)) @ np.array([[1, 0.8, 0], [0, 1, 0.5], [0, 0, 1]])

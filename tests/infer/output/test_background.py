@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import infer
-from infer.output.worker import Worker
+from infer.output.advance.worker import Worker
 from infer.run.progress import Progress
 
 from .. import targets
@@ -146,7 +146,7 @@ def test_a_stopped_run_keeps_its_draws_and_only_the_run_goes_on(gate, straight):
 
 
 def test_stretches_change_no_draw(monkeypatch, straight):
-    monkeypatch.setattr("infer.output.worker.STRETCH_SECONDS", 0.0)
+    monkeypatch.setattr("infer.output.advance.worker.STRETCH_SECONDS", 0.0)
     monkeypatch.setattr("infer.run.collect.BLOCK_SECONDS", 0.0)
     handle = infer.sample_in_background(start(), 60)
     np.testing.assert_array_equal(handle.wait().posterior["x"], straight)
@@ -228,7 +228,7 @@ def test_a_run_that_has_draws_gets_as_many_more():
 
 
 def test_no_bar_is_shown_in_a_terminal_where_somebody_may_type(monkeypatch):
-    from infer.output import worker
+    from infer.output.advance import worker
 
     run = start()
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)

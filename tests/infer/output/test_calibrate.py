@@ -11,7 +11,7 @@ import pytest
 
 import bijectors as bj
 import infer
-from infer.output.calibrate import _rank
+from infer.output.predictive.calibrate import _rank
 
 
 def line(site, x, y):

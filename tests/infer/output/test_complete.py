@@ -12,8 +12,8 @@ import pytest
 
 import infer
 from infer.density.family import make_family
-from infer.output.provenance import fingerprint_model
-from infer.output.versions import groups_of
+from infer.output.data.provenance import fingerprint_model
+from infer.output.data.versions import groups_of
 from infer.run.run import Run
 
 WANTED = ["log_likelihood", "log_prior", "unconstrained_posterior", "warmup"]

@@ -12,9 +12,9 @@ import pytest
 
 import infer
 from infer.numerics.normal import Normal
-from infer.output import simulate
-from infer.output.origin import find_run
-from infer.output.versions import HAS_DATA_TREE, groups_of
+from infer.output.data.origin import find_run
+from infer.output.data.versions import HAS_DATA_TREE, groups_of
+from infer.output.predictive import simulate
 from infer.programs import slices
 
 RNG = np.random.default_rng(0)

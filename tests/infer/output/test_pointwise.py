@@ -11,9 +11,9 @@ from scipy import stats
 import bijectors
 import infer
 from bijectors.translate.tfp_import import load_tfp
-from infer.output import pointwise
-from infer.output.arviz import make_dataset
-from infer.output.versions import HAS_DATA_TREE, as_arviz
+from infer.output.data.arviz import make_dataset
+from infer.output.data.versions import HAS_DATA_TREE, as_arviz
+from infer.output.predictive import pointwise
 
 X = np.linspace(-1.0, 1.0, 8)
 Y = 0.7 * X + 0.3 * np.random.default_rng(0).normal(size=8)

@@ -15,8 +15,8 @@ from matplotlib import pyplot
 import bijectors as bj
 import infer
 from infer.numerics.normal import Normal
+from infer.output.data.versions import as_arviz
 from infer.output.report import plots
-from infer.output.versions import as_arviz
 
 CHAINS, DRAWS = 2, 50
 NASTY = '<b>&"s$_^$'

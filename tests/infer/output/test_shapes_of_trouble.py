@@ -11,12 +11,12 @@ import infer
 from benchmarks import hard_posteriors
 from bijectors.sets.simplex import SoftmaxILR
 from infer.engines.base import Draws
-from infer.output.mirrors import _exchange_ratios
-from infer.output.modes import find_modes
-from infer.output.necks import Neck, _measure_edge, find_necks
-from infer.output.suspects import Numbers
-from infer.output.tails import _estimate_k, _measure_decay, find_heavy_tails
-from infer.output.verdict import judge_draws
+from infer.output.judge.mirrors import _exchange_ratios
+from infer.output.judge.modes import find_modes
+from infer.output.judge.necks import Neck, _measure_edge, find_necks
+from infer.output.judge.suspects import Numbers
+from infer.output.judge.tails import _estimate_k, _measure_decay, find_heavy_tails
+from infer.output.judge.verdict import judge_draws
 
 from .. import targets
 

@@ -140,14 +140,15 @@ def test_another_engine_is_refused_by_name(stored):
 
 def test_other_versions_are_told(stored, tmp_path, monkeypatch):
     where = str(shutil.copytree(stored[1], tmp_path / "run.zarr"))
-    monkeypatch.setattr("infer.output.provenance.platform.python_version", lambda: "3.99")
+    monkeypatch.setattr("infer.output.data.provenance.platform.python_version", lambda: "3.99")
     with pytest.warns(UserWarning, match=r"written with python .* \(here 3.99\)"):
         infer.resume(where, model(), progress=False)
 
 
 def test_a_store_of_other_arrays_is_refused_by_their_names(stored, monkeypatch):
     monkeypatch.setattr(
-        "infer.output.contents.name_stats", lambda engine, stats: dict(stats, new=stats["lp"])
+        "infer.output.stored.contents.name_stats",
+        lambda engine, stats: dict(stats, new=stats["lp"]),
     )
     with pytest.raises(infer.RunError, match="sample_stats/new would be stored in another way"):
         infer.resume(stored[1], model())

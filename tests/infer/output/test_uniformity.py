@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from infer.output.uniformity import compute_p_value, count_below, find_band
+from infer.output.predictive.uniformity import compute_p_value, count_below, find_band
 
 
 def statistic(ranks, largest):

@@ -9,11 +9,12 @@ import pytest
 import xarray
 
 import infer
-from infer.output import scalars, until_goal
-from infer.output.angles import mark_angles
-from infer.output.goal import FixedGoal
-from infer.output.scalars import Mixing, Scalars
-from infer.output.until import Until, advise, find_shortfall
+from infer.output import until_goal
+from infer.output.advance.goal import FixedGoal
+from infer.output.data.angles import mark_angles
+from infer.output.judge import scalars
+from infer.output.judge.scalars import Mixing, Scalars
+from infer.output.judge.until import Until, advise, find_shortfall
 from infer.output.until_goal import UntilGoal, choose_goal
 from infer.run.run import Timing
 

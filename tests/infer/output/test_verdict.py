@@ -16,11 +16,11 @@ import bijectors as bj
 import infer
 from infer import nested_rhat
 from infer.density.funnels import find_funnel_sites
-from infer.output import origin
-from infer.output.angles import mark_angles
-from infer.output.suspects import MAX_NUMBERS, find_suspects, lay_out_numbers
-from infer.output.transitions import compute_bfmi
-from infer.output.verdict import judge_draws
+from infer.output.data import origin
+from infer.output.data.angles import mark_angles
+from infer.output.judge.suspects import MAX_NUMBERS, find_suspects, lay_out_numbers
+from infer.output.judge.transitions import compute_bfmi
+from infer.output.judge.verdict import judge_draws
 
 from .. import targets
 

@@ -7,8 +7,8 @@ import pytest
 import xarray
 
 import infer
-from infer.output.pareto import pareto_k
-from infer.output.versions import HAS_DATA_TREE
+from infer.output.data.pareto import pareto_k
+from infer.output.data.versions import HAS_DATA_TREE
 
 
 def test_equal_ratios_have_k_of_minus_infinity():

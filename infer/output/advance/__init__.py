@@ -1,0 +1,1 @@
+"""Advance a run to its goal; an interrupt keeps what there is."""

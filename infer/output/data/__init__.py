@@ -1,0 +1,1 @@
+"""Draws as ArviZ data: named values, groups, statistics and provenance."""

@@ -1,0 +1,1 @@
+"""Modes and approximations, and how far to trust them."""

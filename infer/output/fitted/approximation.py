@@ -1,0 +1,275 @@
+"""A fitted approximation: its draws, its log density, and how far to trust it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ...counts import as_whole
+from ...density.base import LogDensity
+from ...density.family import singleton
+from ...engines.base import Draws
+from ...models.html import html_table, rounded
+from ...numerics.keys import make_key
+from ...numerics.normal import Normal, unpack
+from ...programs.native import call_compiled, prepare
+from ...run.run import Run
+from ..advance.interrupt import advance_to
+from ..data.arviz import describe_run, make_arviz
+from ..data.drawn import Drawn
+from ..data.pareto import pareto_k
+from ..data.values import constrain_all
+
+# Draws for the Pareto k estimate; Vehtari et al. advise 1000 or more.
+TRUST_DRAWS = 2000
+# Draws evaluated together; each may need memory for all rows of the data.
+BATCH = 16
+# Vehtari et al. (2024), Pareto smoothed importance sampling.
+LARGEST_KHAT = 0.7
+# Rounding error of a log density, in nats, above which it makes a tail of its own.
+LARGEST_ROUNDING = 0.1
+# Epochs averaged after the fit has settled; the error of the mean falls with their square root.
+FINAL_EPOCHS = 50
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """A normal approximation of the posterior in the unconstrained space.
+
+    Attributes:
+        density: The log density it approximates.
+        normal: Mean and scale, averaged over 50 epochs after the fit has settled.
+        family: "mean_field" or "full_rank".
+        losses: Minus the mean ELBO of the steps of each of the last epochs, in nats; NaN if the
+            density has no value. Normals of single steps are noisier than `normal`, and their ELBO
+            is lower.
+        initial_elbo: ELBO of the first step, in nats; NaN if unknown.
+        converged: Whether the stopping rule was met, and the ELBO is finite and does not end below
+            `initial_elbo`.
+        attributes: How the fit was made.
+    """
+
+    density: LogDensity
+    normal: Normal
+    family: str
+    losses: np.ndarray
+    initial_elbo: float
+    converged: bool
+    attributes: dict[str, Any]
+
+    @property
+    def elbo(self) -> float:
+        """Evidence lower bound of `normal` in nats, the mean of log p - log q over 2000 draws.
+
+        It is minus infinity if the log density is so at one of the draws, and NaN if the density
+        has no value. With a minibatch it is the mean over the last epochs, which is lower, since
+        2000 draws would evaluate all rows 2000 times.
+        """
+        return float(self._elbo_terms.mean())
+
+    @property
+    def elbo_se(self) -> float:
+        """Monte Carlo standard error of `elbo` in nats.
+
+        With a minibatch it takes the last epochs for independent, and does not include their bias.
+        """
+        terms = self._elbo_terms
+        return float(terms.std() / np.sqrt(terms.size)) if np.isfinite(terms).all() else np.nan
+
+    def sample(self, draws: int = 1000, key: int | Array = 0) -> Any:
+        """Draw from the approximation, as ArviZ data of one chain.
+
+        The attribute `verdict` has the findings, a line each.
+        """
+        positions = self.positions(draws, key)
+        values = constrain_all(self.density, positions[None])
+        stats = {"log_q": self.log_prob(positions)[None]}
+        attributes = self.attributes | {"verdict": "\n".join(self.findings)}
+        return make_arviz(singleton(self.density), Drawn(values, stats), attributes)
+
+    def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
+        """Draw flat unconstrained vectors, shape (draws, size)."""
+        draws, root = as_whole("draws", draws, 1), make_key(key)
+        return np.asarray(
+            call_compiled(_draw, self.normal, root, static=(draws,), form="fast_compile")
+        )
+
+    def log_prob(self, positions: np.ndarray) -> np.ndarray:
+        """Compute the log density in nats of flat unconstrained vectors, shape (draws, size).
+
+        This is done on the host in double precision, so that the difference from another log
+        density keeps its digits.
+        """
+        mean, scale = (np.asarray(a, np.float64) for a in (self.normal.mean, self.normal.scale))
+        centered = np.asarray(positions, np.float64) - mean
+        is_factor = scale.ndim == 2
+        diagonal = np.diagonal(scale) if is_factor else scale
+        with np.errstate(all="ignore"):
+            noise = np.linalg.solve(scale, centered.T).T if is_factor else centered / scale
+            log_norm = np.log(diagonal).sum() + 0.5 * len(mean) * np.log(2 * np.pi)
+            return -0.5 * (noise**2).sum(-1) - log_norm
+
+    @cached_property
+    def khat(self) -> float:
+        """Pareto k of the importance ratios p / q, from 2000 draws.
+
+        Below 0.5 the approximation is good, up to 0.7 it is usable with importance weights, and
+        above it should not be trusted; minus infinity means exact to rounding. It is NaN if the
+        density has no value, or too few digits for the ratios: in single precision they are lost
+        for a log density of 10^7 nats.
+
+        Source: Yao et al. (2018), Yes, but did it work?
+        """
+        if not self.density.has_value:
+            return float("nan")
+        log_ratios, rounding = self._log_ratios
+        return float("nan") if rounding > LARGEST_ROUNDING else pareto_k(log_ratios)
+
+    @cached_property
+    def _log_ratios(self) -> tuple[np.ndarray, float]:
+        """Compute log p - log q at 2000 draws, and the median rounding error of log p, in nats."""
+        positions = self.positions(TRUST_DRAWS, key=1)
+        log_densities = np.asarray(
+            call_compiled(_log_densities, self.density, positions, form="fast_compile")
+        )
+        rounding = np.finfo(log_densities.dtype).eps * np.abs(log_densities)
+        log_ratios = log_densities.astype(np.float64) - self.log_prob(positions)
+        finite = rounding[np.isfinite(rounding)]
+        return log_ratios, float(np.median(finite)) if finite.size else 0.0
+
+    @property
+    def _elbo_terms(self) -> np.ndarray:
+        """Numbers whose mean is `elbo`."""
+        return self._log_ratios[0] if is_affordable(self.density) else -self.losses
+
+    @cached_property
+    def findings(self) -> tuple[str, ...]:
+        """What is wrong with the fit, a sentence or two each, with what to do; `fit` warns of it.
+
+        With a minibatch `khat` is not computed, since it would evaluate all rows 2000 times.
+        """
+        found = () if self.converged else (self._why_not_converged(),)
+        if not is_affordable(self.density):
+            return found
+        if self.converged and not np.isfinite(self.elbo):
+            found = (self._why_not_finite(),)
+        return found if self.khat <= LARGEST_KHAT else (*found, self._why_not_trusted())
+
+    def __repr__(self) -> str:
+        return f"Approximation({', '.join(self._facts())})"
+
+    def _repr_html_(self) -> str:
+        values = constrain_all(self.density, self.positions(TRUST_DRAWS)[None])
+        rows = [(n, rounded(v[0].mean(0)), rounded(v[0].std(0))) for n, v in values.items()]
+        heads = ("name", "mean", "sd")
+        return html_table("Approximation", rows, (*self._facts(), *self.findings), heads)
+
+    def _facts(self) -> list[str]:
+        sites = ", ".join(site.name for site in self.density.latent)
+        found = "converged" if self.converged else "not converged"
+        known = f", khat={self.khat:.2f}" if "khat" in self.__dict__ else ""
+        return [
+            f"{self.family} normal of {self.normal.size} coordinates: {sites}",
+            f"{found}, elbo={self.elbo:.6g}{known}",
+        ]
+
+    def _why_not_converged(self) -> str:
+        ended = -self.losses.mean()
+        if self.density.has_value and not np.isfinite(ended):
+            return (
+                "the ELBO is not finite, so the fit reached a region where the log density is not "
+                "finite. Give other starts=, or look at infer.check(model)."
+            )
+        if ended < self.initial_elbo:
+            return (
+                f"the ELBO ended at {ended:.4g} nats, below the initial "
+                f"{self.initial_elbo:.4g}, so the fit has diverged. Give a smaller learning_rate, "
+                "or more draws per step (batch=)."
+            )
+        return (
+            "the fit did not settle: its parameters were still changing at the last epoch. "
+            "Give more epochs=, or a larger tolerance if this is accurate enough."
+        )
+
+    def _why_not_finite(self) -> str:
+        lost = np.count_nonzero(~np.isfinite(self._log_ratios[0]))
+        return (
+            f"the ELBO is {self.elbo:.4g}: the log density is not finite at {lost} of "
+            f"{TRUST_DRAWS} draws from the approximation. If values there are impossible, declare "
+            "the set of the possible ones as a constraint; otherwise look at infer.check(model)."
+        )
+
+    def _why_not_trusted(self) -> str:
+        if np.isnan(self.khat):
+            return (
+                "k-hat is unknown: the log density is so large that the importance ratios are "
+                "lost to rounding. Remove constant terms from it, or compute in double "
+                'precision: jax.config.update("jax_enable_x64", True).'
+            )
+        other = (
+            'infer.ADVI("full_rank") follows correlations'
+            if self.family == "mean_field"
+            else "Other maps or priors may make the posterior more nearly normal"
+        )
+        return (
+            f"k-hat is {self.khat:.2f} (above {LARGEST_KHAT}): the approximation misses part of "
+            f"the posterior, so its means and standard deviations cannot be trusted. {other}; "
+            "infer.sample draws from the posterior itself."
+        )
+
+
+def is_affordable(density: LogDensity) -> bool:
+    """Return whether a fit evaluates the density at 2000 draws: it has a value and no minibatch."""
+    return density.has_value and "minibatch" not in density.offers
+
+
+def prepare_findings(density: LogDensity) -> None:
+    """Start to compile what `khat` and `elbo` call, if they will be computed."""
+    if is_affordable(density):
+        dtype = jax.dtypes.canonicalize_dtype(float)
+        prepare(
+            _log_densities,
+            (),
+            (density, np.zeros((TRUST_DRAWS, density.size), dtype)),
+            "fast_compile",
+        )
+
+
+def _draw(draws: int, normal: Normal, key: Array) -> Array:
+    noise = jax.random.normal(key, (draws, normal.size), normal.mean.dtype)
+    return jax.vmap(normal.forward)(noise)
+
+
+def _log_densities(density: LogDensity, positions: Array) -> Array:
+    return jax.lax.map(density, positions, batch_size=BATCH)
+
+
+def read_approximations(run: Run) -> list[Approximation]:
+    """Run a fit to its end and average its last epochs; return one result for each density."""
+    advance_to(run, FINAL_EPOCHS)
+    draws, tunings = run.draws(), run.warmup.split_tuning()
+    return [_read_approximation(run, draws, tunings[i], i) for i in range(run.family.count)]
+
+
+def _read_approximation(run: Run, draws: Draws, tuning: Any, index: int) -> Approximation:
+    """Read the approximation of one density from its one chain, which has the same index."""
+    engine: Any = run.engine
+    density, elbo = run.family.member(index), draws.stats["elbo"][index]
+    normal = unpack(jnp.asarray(draws.positions[index].mean(0)), density.size)
+    begun = float(tuning.begun)
+    # The first ELBO is an estimate from few draws; a diverged fit ends far below it.
+    below = elbo.mean() < begun - 1 - 0.01 * abs(begun)
+    sound = not density.has_value or bool(np.isfinite(elbo).all() and not below)
+    return Approximation(
+        density,
+        normal,
+        engine.family,
+        -elbo,
+        begun,
+        bool(tuning.settled) and sound,
+        describe_run(run),
+    )

@@ -1,0 +1,163 @@
+"""Judge where the searches for a mode ended: what is wrong, and what to do about it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...density.base import LogDensity
+from ...models.inputs.names import join_names
+from .surroundings import Probe, Rise, find_rise, find_same_mode, name_most_changed, tolerance
+
+# Absolute unconstrained value beyond which a value is at the edge of its set: exp(-16) is 1e-7.
+EDGE = 16.0
+# Nats by which the log density must still rise, twice as far from zero, to be called unbounded.
+STILL_RISING = 1.0
+# Maximum number of quantities and starts that are named.
+MAX_NAMED = 3
+
+
+class Ends(NamedTuple):
+    """Where the searches for the mode of one density ended.
+
+    Attributes:
+        density: The log density.
+        max_steps: Maximum number of steps of a search.
+        positions: Shape (searches, size).
+        lp: Log densities there in nats, shape (searches,).
+        converged: Whether each met its stopping rule, shape (searches,).
+        best: Index of the one that is called the mode.
+        values: Constrained values there, by name.
+    """
+
+    density: LogDensity
+    max_steps: int
+    positions: np.ndarray
+    lp: np.ndarray
+    converged: np.ndarray
+    best: int
+    values: Mapping[str, np.ndarray]
+
+
+class Findings(NamedTuple):
+    """What was found.
+
+    Attributes:
+        rises: Whether the log density rises from the best end, which then is not a mode.
+        findings: What is wrong, a sentence or two each, with what to do.
+    """
+
+    rises: bool
+    findings: tuple[str, ...]
+
+
+def examine_ends(ends: Ends) -> tuple[np.ndarray, Findings]:
+    """Return which searches ended at the best place, and what is wrong.
+
+    With a minibatch no search converges and no two ends are equal, so only those that are as high
+    are returned.
+    """
+    lp, valued = float(ends.lp[ends.best]), ends.density.has_value
+    high = ends.lp >= lp - tolerance(lp) if valued else np.full(len(ends.lp), True)
+    if "minibatch" in ends.density.offers:
+        return high, Findings(False, ())
+    probe = Probe.at(ends.density, ends.positions[ends.best])
+    same = np.arange(len(ends.lp)) == ends.best
+    same[high] |= find_same_mode(probe, lp, ends.positions[high])
+    rise = find_rise(probe, lp) if ends.converged[ends.best] and valued else None
+    return same, Findings(rise is not None, tuple(_find_problems(ends, probe, high, same, rise)))
+
+
+def _find_problems(
+    ends: Ends, probe: Probe, high: np.ndarray, same: np.ndarray, rise: Rise | None
+) -> Iterator[str]:
+    if not ends.converged[ends.best]:
+        yield _describe_unbounded(ends, probe) or _describe_unfinished(ends)
+        return
+    if rise is not None:
+        yield (
+            f"the search ended at a saddle point: from there the log density rises by "
+            f"{rise.gain:.3g} nats along {rise.along}, so this is not a mode. Give other starts=, "
+            "away from symmetries of the model."
+        )
+        return
+    others = np.flatnonzero(high & ~same & ends.converged)
+    if len(others) and ends.density.has_value:
+        yield (
+            f"{len(others)} of {len(same)} searches ended equally high at other places (from start "
+            f"{join_names(map(str, others), MAX_NAMED)}): there are several modes, or the log "
+            "density is flat between them. every_value has them all. A prior separates them, or an "
+            "order (bijectors.Ordered) if components can be exchanged."
+        )
+    elif same.sum() == 1 and len(same) > 1:
+        yield (
+            f"only 1 of {len(same)} searches ended there, so a higher mode may have been "
+            "missed. Give more starts=."
+        )
+
+
+def _describe_unfinished(ends: Ends) -> str:
+    most, converged = ends.max_steps, int(ends.converged.sum())
+    rest = f"; {converged} of {len(ends.lp)} searches did, at lower values" if converged else ""
+    return (
+        f"the search with the highest log density did not converge{rest}, so its values are not "
+        f"a mode. Look at its trace; allow more steps (max_steps={most} now), give other starts=, "
+        "or rescale the model so that its unconstrained values have similar sizes."
+    )
+
+
+def _describe_unbounded(ends: Ends, probe: Probe) -> str:
+    """Describe where the log density seems to grow without bound; return "" if it does not."""
+    if not ends.density.has_value:
+        return ""
+    edge = _describe_edge(ends)
+    if not edge:
+        return _describe_rising(ends, probe)
+    other = (
+        'MAP(space="unconstrained") adds the log-determinants of the maps, which may prevent this. '
+        if not ends.density.jacobian
+        else ""
+    )
+    return (
+        f"the log density seems to grow without bound as {edge}: it had reached "
+        f"{ends.lp[ends.best]:.4g} nats when the search stopped, so there is no mode. {other}"
+        "Give these sites priors that vanish there, or fix them with model.freeze(...)."
+    )
+
+
+def _describe_edge(ends: Ends) -> str:
+    """Name the sites whose values are at the edge of their sets."""
+    found, begin = [], 0
+    for site in ends.density.latent:
+        flat = ends.positions[ends.best][begin : begin + int(np.prod(site.unconstrained_shape))]
+        begin += len(flat)
+        if site.bijector == "Identity" or not np.any(np.abs(flat) > EDGE):
+            continue
+        value = np.ravel(ends.values[site.name])
+        alone = len(value) == len(flat)
+        found.append(
+            f"{site.name} -> {_round_to_edge(value[np.argmax(np.abs(flat))])}"
+            if alone
+            else f"{site.name} approaches the edge of its set"
+        )
+    return join_names(found, MAX_NAMED)
+
+
+def _round_to_edge(value: Any) -> str:
+    """Format a value near the edge of a set as that edge."""
+    if abs(value) < np.exp(-EDGE):
+        return "0"
+    return f"{np.copysign(np.inf, value)}" if abs(value) > np.exp(EDGE) else f"{value:.6g}"
+
+
+def _describe_rising(ends: Ends, probe: Probe) -> str:
+    center, lp = probe.center, ends.lp[ends.best]
+    values, _ = probe.evaluate(2 * center[None])
+    if not values[0] > lp + STILL_RISING:
+        return ""
+    along = name_most_changed(ends.density, center)
+    return (
+        f"the log density still rises further out along {along}: from {lp:.4g} to "
+        f"{values[0]:.4g} nats at twice the unconstrained values that the search reached. It may "
+        "have no mode. Give these sites priors, or allow more steps (max_steps=)."
+    )

@@ -1,0 +1,175 @@
+"""A mode: the best of several searches, with the result of each."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from ...density.base import LogDensity
+from ...engines.base import Draws
+from ...models.html import html_table, rounded
+from ...numerics.trace import list_recorded_steps
+from ...programs.native import call_compiled
+from ...run.run import Run
+from ..data.values import constrain_all
+from .ends import Ends, examine_ends
+
+
+class Trace(NamedTuple):
+    """The path of a search, at 128 to 256 evenly spaced steps, or at every step if there are fewer.
+
+    Attributes:
+        step: Index of the step, from 0, shape (n,).
+        lp: Log density at the start of the step, in nats, shape (n,); with a minibatch, its
+            estimate. It may be lower than at an earlier step; the best position counts.
+        steepness: Largest |gradient| times max(1, |position|) there, shape (n,).
+    """
+
+    step: np.ndarray
+    lp: np.ndarray
+    steepness: np.ndarray
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The mode of a posterior.
+
+    Attributes:
+        values: Constrained and derived values at the best mode, by name.
+        lp: Log density there in nats, with the Jacobian if `space` is "unconstrained"; NaN if
+            the density has no value.
+        space: The space in which it is a mode.
+        view: What was maximized, as in `LogDensity.view`.
+        start: Index of the start whose search found it.
+        converged: Whether that search met its stopping rule, at a point from which no rise of the
+            log density was found.
+        n_steps: Number of steps it took.
+        position: The flat unconstrained vector there.
+        every_lp: Log density that each start reached, shape (starts,).
+        every_converged: Whether each start's search converged.
+        every_value: Values that each start reached, with a leading axis of starts.
+        every_steepness: Largest |gradient| times max(1, |position|) at each. For a density without
+            a value it is unknown which mode is higher: the converged one of least steepness is
+            called the best.
+        every_trace: Path of each search.
+        every_same: Whether each search ended at the same place as the best one, not merely at the
+            same height.
+        findings: What is wrong with it, a sentence or two each, with what to do; empty if no
+            problem was found.
+    """
+
+    values: dict[str, np.ndarray]
+    lp: float
+    space: str
+    view: str
+    start: int
+    converged: bool
+    n_steps: int
+    position: np.ndarray
+    every_lp: np.ndarray
+    every_converged: np.ndarray
+    every_value: dict[str, np.ndarray]
+    every_steepness: np.ndarray
+    every_trace: tuple[Trace, ...]
+    every_same: np.ndarray
+    findings: tuple[str, ...]
+
+    @property
+    def trace(self) -> Trace:
+        """Path of the search that found the best mode."""
+        return self.every_trace[self.start]
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={rounded(value)}" for name, value in self.values.items())
+        return f"Optimum({values}, {', '.join(self._facts())})"
+
+    def _repr_html_(self) -> str:
+        rows = [(name, rounded(value)) for name, value in self.values.items()]
+        return html_table("Optimum", rows, (*self._facts(), *self.findings))
+
+    def _facts(self) -> list[str]:
+        """Describe its height, its view, and how it was reached."""
+        found = "converged" if self.converged else "not converged"
+        count, same = len(self.every_lp), int(self.every_same.sum())
+        reached = f"reached from {same} of {count} starts"
+        if np.isnan(self.lp):
+            reached = (
+                f"chosen by gradient, {self.every_converged.sum()} converged of {count} starts"
+            )
+        return [
+            f"lp={self.lp:.6g}",
+            f"view={self.view!r}",
+            f"{found} in {self.n_steps} steps",
+            reached,
+        ]
+
+
+def read_optima(run: Run) -> list[Optimum]:
+    """Read the modes that the searches of a run found, one for each density."""
+    draws = run.draws()
+    # On the host: slices of JAX arrays would compile a program for every leaf of the states.
+    states = [jax.tree.map(np.asarray, group.state).unpack() for group in run.groups]
+    traces = [
+        _read_trace(trace, int(count))
+        for state in states
+        for trace, count in zip(state.trace, state.n_steps, strict=True)
+    ]
+    chains = run.chains // run.family.count
+    return [
+        _choose_optimum(run, index, draws, traces, slice(index * chains, (index + 1) * chains))
+        for index in range(run.family.count)
+    ]
+
+
+def _choose_optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own: slice) -> Optimum:
+    """Choose the best search of one density, among its `own` ones."""
+    engine: Any = run.engine
+    density = run.family.member(index)
+    positions = draws.positions[own, 0]
+    stats: dict[str, Any] = {name: stat[own, 0] for name, stat in draws.stats.items()}
+    lp = _evaluate_on_all_rows(density, positions, stats["lp"]).astype(float)
+    if density.has_value:
+        best = int(np.argmax(np.where(np.isnan(lp), -np.inf, lp)))
+    else:
+        best = int(np.lexsort((stats["steepness"], ~stats["converged"]))[0])
+    every = constrain_all(density, positions)
+    values = {name: np.asarray(value[best]) for name, value in every.items()}
+    ends = Ends(density, engine.max_steps, positions, lp, stats["converged"], best, values)
+    same, found = examine_ends(ends)
+    return Optimum(
+        values=values,
+        lp=float(lp[best]),
+        space="unconstrained" if density.jacobian else "constrained",
+        view=density.view,
+        start=best,
+        converged=bool(stats["converged"][best]) and not found.rises,
+        n_steps=int(stats["n_steps"][best]),
+        position=positions[best],
+        every_lp=lp,
+        every_converged=stats["converged"],
+        every_value=every,
+        every_steepness=stats["steepness"],
+        every_trace=tuple(traces[own]),
+        every_same=same,
+        findings=found.findings,
+    )
+
+
+def _read_trace(noted: Array | np.ndarray, count: int) -> Trace:
+    steps = list_recorded_steps(count)
+    return Trace(steps, *np.asarray(noted)[:, : len(steps)])
+
+
+def _evaluate_on_all_rows(
+    density: LogDensity, positions: np.ndarray, found: np.ndarray
+) -> np.ndarray:
+    """Evaluate on all rows of the data, if the search saw minibatches."""
+    if "minibatch" not in density.offers or not density.has_value:
+        return found
+    return np.asarray(call_compiled(_map_density, density, positions))
+
+
+def _map_density(density: LogDensity, positions: Array | np.ndarray) -> Array:
+    return jax.lax.map(density, positions)

@@ -1,0 +1,63 @@
+"""Judge the draws of several data sets: how many are affected, and by what."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import xarray
+
+from ...engines.base import Engine
+from ...numerics.agreement import split_rhat
+from ..data.angles import replace_angles
+from ..data.arviz import SET
+from ..finding import Finding
+from .slowness import OFTEN, find_cut_short
+from .suspects import MAX_NUMBERS
+from .transitions import DIVERGENT, SMALLEST_BFMI, compute_bfmi
+from .unmixed import LARGEST_RHAT
+
+
+def find_in_datasets(
+    engine: Engine,
+    stats: Mapping[str, np.ndarray],
+    posterior: xarray.Dataset,
+    fewest: int,
+) -> Iterator[Finding]:
+    """Count the affected data sets.
+
+    Args:
+        engine: The engine that made the draws.
+        stats: Statistics of shape (chains, draws, data sets).
+        posterior: The draws.
+        fewest: Minimum number of draws per chain for diagnostics of mixing.
+    """
+    none = np.zeros((1, 1, 1), bool)
+    affected = {
+        "transitions diverged": stats.get("diverging", none).mean((0, 1)) >= DIVERGENT,
+        "trajectories were cut short": (none + find_cut_short(engine, stats)).mean((0, 1)) > OFTEN,
+    }
+    if posterior.sizes["draw"] >= fewest:
+        if "energy" in stats:
+            low = compute_bfmi(stats["energy"]) < SMALLEST_BFMI
+            affected[f"E-BFMI is below {SMALLEST_BFMI}"] = low.any(0)
+        affected[f"R-hat is above {LARGEST_RHAT}"] = _find_disagreeing(posterior)
+    counts = [f"{what} in {int(which.sum())}" for what, which in affected.items() if which.any()]
+    if counts:
+        yield Finding(
+            "several_data_sets",
+            f"of {posterior.sizes[SET]} data sets, {', '.join(counts)}.",
+            "The group sample_stats, arviz.rhat and arviz.ess show which ones.",
+        )
+
+
+def _find_disagreeing(posterior: xarray.Dataset) -> np.ndarray:
+    """Return which data sets have a quantity whose chains disagree, by R-hat without ranks."""
+    plain = replace_angles(posterior).values()
+    arrays = [array.transpose("chain", "draw", SET, ...) for array in plain]
+    entries = int(np.prod(arrays[0].shape[:3]))
+    stride = -(-sum(array.size for array in arrays) // (MAX_NUMBERS * entries))
+    high = []
+    for array in arrays:
+        numbers = np.asarray(array).reshape(*array.shape[:3], -1)[..., ::stride]
+        rhat = split_rhat(numbers.reshape(*numbers.shape[:2], -1)).reshape(numbers.shape[2:])
+        high.append((rhat > LARGEST_RHAT).any(-1))
+    return np.any(high, 0)

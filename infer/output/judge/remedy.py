@@ -1,0 +1,33 @@
+"""Advice for a posterior with difficult geometry."""
+
+from ...density.base import LogDensity
+from ...density.funnels import find_funnel_sites
+from ...engines.base import Engine
+from ...models.inputs.names import join_names
+
+# Maximum number of sites that are named.
+MAX_NAMED = 5
+
+
+def advise_non_centered(density: LogDensity | None) -> str:
+    """Advise to non-center sites whose scale depends on other sites; "" if there are none."""
+    names = () if density is None else find_funnel_sites(density)
+    if not names:
+        return ""
+    them = "it" if len(names) == 1 else "them"
+    return (
+        f"the scale of {join_names(names, MAX_NAMED)} depends on other sites: write {them} "
+        "non-centered (centered=False, or LocScaleReparam in a NumPyro model)"
+    )
+
+
+def advise_shorter_steps(engine: Engine) -> str:
+    """Advise to raise the target acceptance, if the engine has one."""
+    target = getattr(engine, "target_acceptance", None)
+    return "" if target is None else f"raise target_acceptance (it is {target:g})"
+
+
+def join_advice(*ways: str) -> str:
+    """Join alternatives into a sentence."""
+    whole = ", or ".join(way for way in ways if way)
+    return f"{whole[:1].upper()}{whole[1:]}." if whole else ""

@@ -1,0 +1,132 @@
+"""Judge the draws of a run: what is wrong with them, and what to do about it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...calls import check_arguments
+from ...density.base import LogDensity
+from ...engines.base import Engine
+from ...run.run import Run
+from ..data.angles import find_wrapped_angles
+from ..data.arviz import SET, to_arviz
+from ..data.origin import find_run
+from ..finding import Finding
+from .datasets import find_in_datasets
+from .mirrors import find_unvisited_mirrors
+from .modes import find_modes
+from .moved import describe_moves
+from .necks import find_necks
+from .suspects import Numbers, lay_out_numbers
+from .tails import find_heavy_tails
+from .transitions import find_divergent, find_long, find_low_bfmi, find_stuck, read_group
+from .unmixed import MANY_CHAINS, find_unmixed, find_unmixed_of_many
+from .until import find_shortfall
+from .unvisited import find_unvisited_modes
+
+# Minimum number of draws per chain; with fewer, R-hat, ESS and E-BFMI are noise.
+MIN_DRAWS = 100
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with the draws of a run.
+
+    Attributes:
+        findings: The problems, each of which prints as a few sentences with what to do; empty if
+            no problem was found.
+    """
+
+    findings: tuple[Finding, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.findings) or "no problems found"
+
+
+@check_arguments("infer.verdict")
+def verdict(run: Any, thorough: bool = False) -> Verdict:
+    """Judge the draws of a run; `sample` warns of the same problems.
+
+    Checks: at least one divergent transition in a thousand, chains in which every transition
+    diverges, trajectories cut short by the engine's limit, and steps far below the scale of the
+    posterior. From 100 draws per chain on, also E-BFMI below 0.3, chains stuck at one point, R-hat
+    above 1.01, a bulk or tail ESS below 100 per chain, heavy tails, chains in different modes (with
+    rough weights), symmetries of the posterior that the chains do not show, and necks of small
+    scales that they did not enter. In large posteriors a thousand quantities are screened coarsely,
+    and ArviZ computes the diagnostics of the worst ones. With more than 16 chains only an R-hat
+    above 1.1 is reported, since the mean of each chain is still noisy. For several data sets, the
+    number of affected ones is reported. Angles are judged by their cosines and sines; if they lie
+    on both sides of pi, a finding says that their plain means are meaningless. Chains that warm-up
+    relocated come last, with both places, then a target of `until=` that was not reached.
+    `explain_finding` describes each kind of finding.
+
+    Args:
+        run: A run of a sampler with draws, or what `infer.sample` returned.
+        thorough: Whether to look for modes that no chain has visited, with searches and 20 more
+            chains of 200 draws from other starts. This takes as long as another run.
+
+    Raises:
+        RunError: There is no draw yet, or the run of a result is not known, as for one that was
+            read from a file.
+    """
+    result, run = run, find_run(run)
+    data = to_arviz(run)
+    found = [*judge_run(run, data).findings, *find_shortfall(result)]
+    if thorough and run.family.count == 1 and "lp" in run.draws().stats:
+        found += find_unvisited_modes(run, data)
+    return Verdict(tuple(found))
+
+
+def judge_run(run: Run, data: Any) -> Verdict:
+    """Judge a run whose ArviZ data are already made."""
+    return Verdict((*_judge(run.engine, data, run.density, run), *describe_moves(run)))
+
+
+def judge_draws(engine: Engine, data: Any, density: LogDensity | None = None) -> Verdict:
+    """Judge draws in ArviZ data.
+
+    Args:
+        engine: The engine that made the draws.
+        data: What `to_arviz` returned.
+        density: Their log density, if advice shall refer to how the model is written.
+    """
+    return Verdict(tuple(_judge(engine, data, density, None)))
+
+
+def _judge(
+    engine: Engine, data: Any, density: LogDensity | None, run: Run | None
+) -> Iterator[Finding]:
+    posterior, stats = read_group(data, "posterior"), read_group(data, "sample_stats")
+    # Plain arrays: making one with coordinates takes longer than judging it.
+    stats = {str(name): np.asarray(stats.variables[name]) for name in stats}
+    if SET in posterior.dims:
+        yield from find_in_datasets(engine, stats, posterior, MIN_DRAWS)
+    else:
+        enough = posterior.sizes["draw"] >= MIN_DRAWS
+        numbers = lay_out_numbers(posterior) if enough else None
+        yield from find_divergent(engine, stats, density, numbers)
+        yield from find_long(engine, stats, density)
+        if numbers is not None:
+            yield from find_low_bfmi(stats, density)
+            yield from _find_in_numbers(stats, numbers)
+            yield from find_heavy_tails(numbers) if run is None else _find_in_run(run, numbers)
+    yield from find_wrapped_angles(posterior)
+
+
+def _find_in_numbers(stats: dict[str, np.ndarray], numbers: Numbers) -> Iterator[Finding]:
+    yield from find_stuck(stats, numbers)
+    few = numbers.draws.shape[1] <= MANY_CHAINS
+    yield from (find_unmixed if few else find_unmixed_of_many)(numbers)
+
+
+def _find_in_run(run: Run, numbers: Numbers) -> Iterator[Finding]:
+    """Find what the flat vectors and their gradients show."""
+    draws, density = run.draws(), run.density
+    draws = draws._replace(positions=draws.positions[..., : density.size])
+    yield from find_heavy_tails(numbers, density, draws)
+    if "lp" in draws.stats:
+        yield from find_modes(numbers, draws)
+    yield from find_unvisited_mirrors(run, draws.positions)
+    yield from find_necks(density, draws)

@@ -1,0 +1,295 @@
+"""Log likelihoods of the data and log priors of the sites, at each draw in a result."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray
+from jax.core import Tracer
+from jaxtyping import Array
+
+from bijectors.base import Shape
+
+from ...calls import check_arguments
+from ...density.readers import ConstrainedReader
+from ...errors import ModelError
+from ...models.inputs.stacked import are_several, models_in
+from ...models.model import Model
+from ...models.origins import translate_errors_of
+from ...models.protocol.account import Account
+from ...models.protocol.site import Dims, Term
+from ...models.protocol.surveyor import Surveyor
+from ...models.survey import survey
+from ...programs.native import call_compiled
+from ...programs.slices import call_in_slices, choose_rows
+from ..data.arviz import SET, make_dataset
+from ..data.extended import add_groups
+from .source import read_chains_and_draws, read_values
+
+Part = Literal["log_likelihood", "log_prior"]
+
+
+class Outline(NamedTuple):
+    """What one abstract run says of a group.
+
+    Attributes:
+        sites: Shape of each latent site, by name.
+        dims: Names of the axes of each variable.
+        numbers: Number of entries of all variables, or of all sites if those are more.
+    """
+
+    sites: Mapping[str, Shape]
+    dims: Mapping[str, Dims]
+    numbers: int
+
+
+@check_arguments("infer.log_likelihood")
+def log_likelihood(model: Model | Sequence[Model], data: Any) -> Any:
+    """Add the log likelihood of each observation at each draw to a result.
+
+    `arviz.loo` and `arviz.compare` read this group. A variable has the name of its observation,
+    and one entry for each row, in nats: vectors that are one event, such as draws of a multivariate
+    normal, are one row. Rows enter as they do in the posterior, with NumPyro's masks and scales.
+    Entries that are missing (`site.observe(missing=...)`) are no rows; all rows of a plate with a
+    minibatch are computed, without weights. Factors (`site.factor`) are not part of it.
+
+    The draws go through one program in slices, so the memory needed beside the result itself does
+    not depend on their number. `data.sel(draw=slice(None, None, 10))` needs a tenth of it.
+
+    Args:
+        model: What a front end returned; or several, as for `sample`. It may have other data than
+            the posterior was made from, `model.with_data(y=held_out)`.
+        data: ArviZ data with a posterior of the model, such as `sample` returned.
+
+    Returns:
+        ArviZ data with all groups of `data`, which itself is not changed, and `log_likelihood`; for
+        several models its variables have the dimension `dataset`.
+
+    Raises:
+        ModelError: The model observes nothing, gives its log likelihood as one number only, or is
+            a view that changes the likelihood; or the posterior does not fit the model.
+    """
+    return _add(model, data, "log_likelihood")
+
+
+@check_arguments("infer.log_prior")
+def log_prior(model: Model | Sequence[Model], data: Any) -> Any:
+    """Add the log prior of each latent site at each draw to a result.
+
+    Power-scaling, such as `arviz.psens` (`arviz.psense_summary` in ArviZ 1), reads this group. It
+    is the log density of the constrained values, without the Jacobian of any map, in nats, with
+    one entry for each row of a site. Sites with a flat prior have no entry, nor do frozen sites.
+    The log prior of an `infer.declared` model is its log density less the sum of its `rows`.
+
+    Args:
+        model: What a front end returned; or several, as for `sample`.
+        data: ArviZ data with a posterior of the model.
+
+    Returns:
+        ArviZ data with all groups of `data`, which itself is not changed, and `log_prior`.
+
+    Raises:
+        ModelError: A prior is known by its score alone, no latent site has a prior, or the model is
+            a view that changes a prior; or the posterior does not fit the model.
+    """
+    return _add(model, data, "log_prior")
+
+
+def _add(model: Model | Sequence[Model], data: Any, part: Part) -> Any:
+    models = models_in(model)
+    outline = outline_part(models[0], part)
+    values = read_values(_refuse_unless_result(data))
+    _refuse_misfit(outline, values, len(models) if are_several(model) else None)
+    return add_groups(data, {part: compute_part(models, values, part, outline)})
+
+
+def _refuse_unless_result(data: Any) -> Any:
+    if hasattr(data, "groups") and "posterior" in data:
+        return data
+    raise ModelError(
+        "data",
+        f"a {type(data).__name__} without a posterior is no result that can be extended",
+        "Give ArviZ data with a posterior, as infer.sample or Approximation.sample return.",
+    )
+
+
+def compute_part(
+    models: Sequence[Model], values: Mapping[str, np.ndarray], part: Part, outline: Outline
+) -> xarray.Dataset:
+    """Compute a group of one model, or of several along the dimension of data sets.
+
+    Args:
+        models: The models.
+        values: Values of their sites, shape (chains, draws, *site), or (chains, draws, data sets,
+            *site) for several models.
+        part: The group.
+        outline: What `outline_part` returned.
+    """
+    coords = models[0].labels.coords
+    own = {name: np.asarray(values[name]) for name in outline.sites}
+    if len(models) == 1:
+        return make_dataset(outline.dims, coords, _compute_one(models[0], own, part, outline))
+    each = [
+        _compute_one(model, {name: a[:, :, i] for name, a in own.items()}, part, outline)
+        for i, model in enumerate(models)
+    ]
+    joined = {name: np.stack([rows[name] for rows in each], 2) for name in each[0]}
+    return make_dataset(outline.dims, coords, joined, ("chain", "draw", SET))
+
+
+def _compute_one(
+    model: Model, values: Mapping[str, np.ndarray], part: Part, outline: Outline
+) -> dict[str, np.ndarray]:
+    """Compute the arrays of one model, shape (chains, draws, *rows), a slice of draws at a time."""
+    lead = read_chains_and_draws(values)
+    flat = {name: a.reshape(-1, *a.shape[2:]) for name, a in values.items()}
+
+    def call(own: dict[str, np.ndarray]) -> dict[str, Array]:
+        return call_compiled(_evaluate, model, own, static=(part,))
+
+    rows = min(choose_rows(outline.numbers), int(np.prod(lead)))
+    joined = call_in_slices(call, flat, rows)
+    return {name: joined[name].reshape(*lead, *joined[name].shape[1:]) for name in outline.dims}
+
+
+def _evaluate(part: Part, model: Model, values: dict[str, Array]) -> dict[str, Array]:
+    def of_one(values: dict[str, Array]) -> dict[str, Array]:
+        reader = ConstrainedReader(values, model.rules, jacobian=False)
+        return _select(model.run(reader), part)
+
+    return jax.vmap(of_one)(values)
+
+
+def _select(account: Account, part: Part) -> dict[str, Array]:
+    """Return the rows of a group, by name."""
+    if part == "log_likelihood":
+        terms = [term for term in account.terms if term.role == "likelihood"]
+        return dict(account.rows()) if account.rows else {t.name: t.rows for t in terms}
+    if whole := _find_undivided(account):
+        assert account.rows is not None
+        return {whole.name: whole.rows - sum(rows.sum() for rows in account.rows().values())}
+    return {term.name: term.rows for term in _list_priors(account)}
+
+
+def _list_priors(account: Account) -> list[Term]:
+    return [t for t in account.terms if t.role == "prior" and t.name in account.images]
+
+
+def _find_undivided(account: Account) -> Term | None:
+    """Return the term that is prior and likelihood in one, if the likelihood is known by rows."""
+    if account.rows is None or any(term.role == "likelihood" for term in account.terms):
+        return None
+    return next(iter(account.terms), None)
+
+
+def outline_part(model: Model, part: Part) -> Outline:
+    """Find the variables of a group by one abstract run, or refuse it; compiles nothing.
+
+    Raises:
+        ModelError: See `log_likelihood` and `log_prior`.
+    """
+    survey(model)
+    found: list[Outline] = []
+
+    def abstract_run() -> None:
+        account = model.run(Surveyor(model.rules))
+        _refuse_views(account, part)
+        (_refuse_likelihood if part == "log_likelihood" else _refuse_prior)(account)
+        selected = _select(account, part)
+        sites = {d.name: d.shape for d in account.declarations}
+        dims = {name: _name_axes(account, name, rows.shape) for name, rows in selected.items()}
+        sizes = [
+            sum(a.size for a in selected.values()),
+            sum(map(int, map(np.prod, sites.values()))),
+        ]
+        found.append(Outline(sites, dims, max(sizes)))
+
+    with translate_errors_of(model):
+        jax.eval_shape(abstract_run)
+    return found[0]
+
+
+def _name_axes(account: Account, name: str, rows: Shape) -> Dims:
+    """Name the axes of rows after those of their site; entries that are missing are no rows."""
+    values = account.observed | {n: image.value for n, image in account.images.items()}
+    if name not in values:
+        return (None,) * len(rows)
+    if jnp.shape(values[name])[: len(rows)] == rows:
+        return account.dims.get(name, (None,) * len(rows))[: len(rows)]
+    return tuple(f"{name}_seen_{i}" for i in range(len(rows)))
+
+
+def _refuse_misfit(outline: Outline, values: Mapping[str, Any], sets: int | None) -> None:
+    """Raise if a posterior lacks sites of a model, or has them in other shapes."""
+    lead = 2 if sets is None else 3
+    for name, shape in outline.sites.items():
+        if name not in values:
+            raise ModelError(
+                name,
+                "the posterior has no values of it",
+                "Give the model that the posterior was made from; only its data may differ.",
+            )
+        found = np.shape(values[name])
+        if found[lead:] != shape or sets and found[2] != sets:
+            of = f" of each of {sets} models" if sets else ""
+            raise ModelError(
+                name,
+                f"the posterior has it with shape {found}, including chains and draws, and the "
+                f"model with {shape}{of}",
+                "Give the models that were sampled, with data of the same groups; for several data "
+                "sets a list of models, and for one of them data.sel(dataset=i).",
+            )
+
+
+def _refuse_views(account: Account, part: Part) -> None:
+    role = part.removeprefix("log_")
+    for name, power in account.powers.items():
+        known = [float(f) for f in power.factors if not isinstance(f, Tracer)]
+        if power.role in (role, "factor") and (known != [1.0] * len(power.factors)):
+            raise ModelError(
+                name,
+                f"a view has changed this term, so its rows are not those of the {role}",
+                "Give the model that the view is of.",
+            )
+
+
+def _refuse_likelihood(account: Account) -> None:
+    terms = {t.name: t.rows for t in account.terms if t.role == "likelihood"}
+    own = {name: a for name, a in terms.items() if name not in account.observed}
+    for name, rows in (own if account.rows is None else account.rows()).items():
+        if rows.ndim == 0:
+            raise ModelError(
+                name,
+                "it is one number, and the log likelihood of each row is needed",
+                "Return an array with one entry for each observation, which is summed; or give "
+                "rows=, a function that returns it.",
+            )
+    if not terms and account.rows is None:
+        factors = [term.name for term in account.terms if term.role == "factor"]
+        raise ModelError(
+            factors[0] if factors else "model",
+            "no term of the log density is a likelihood of observations"
+            + (", only a factor, which may hold anything" if factors else ""),
+            "Declare observations by site.observe; give infer.declared rows=, a function that "
+            "returns the log likelihood of each row.",
+        )
+
+
+def _refuse_prior(account: Account) -> None:
+    terms = _list_priors(account)
+    for term in terms:
+        if not term.has_value:
+            raise ModelError(
+                term.name,
+                "its prior is known by its score alone, so its log density has no value",
+                "Use a prior with a log density.",
+            )
+    if not terms and not _find_undivided(account):
+        raise ModelError(
+            "model",
+            "no latent site has a prior of its own",
+            "Declare priors; give infer.declared rows=, a function that returns the log likelihood "
+            "of each row, so that the rest of the log density is the prior.",
+        )

@@ -1,0 +1,147 @@
+"""Where values of a posterior come from: ArviZ data, approximations, modes, arrays by name."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import xarray
+from jaxtyping import Array
+
+from ...counts import as_whole
+from ...errors import ModelError, RunError
+from ...models.protocol.site import Dims
+from ...numerics.keys import make_key
+from ..data.arviz import SET
+from ..data.versions import groups_of
+from ..fitted.approximation import Approximation
+from ..fitted.optimum import Optimum
+
+# Default number of draws of an approximation, or of predictions at a mode.
+DRAWS = 1000
+
+
+class Source(NamedTuple):
+    """Values of a posterior, and what else came with them.
+
+    Attributes:
+        values: Arrays of shape (chains, draws, *site), or (chains, draws, data sets, *site).
+        dims: Names of the axes of each site, if they are known.
+        coords: Coordinates of the named axes.
+        lead: Numbers of chains and draws.
+        sets: Number of data sets; `None` for a single one.
+        groups: All groups of ArviZ data, by name; empty for arrays by name.
+        given: The ArviZ data that they came from, if any.
+    """
+
+    values: dict[str, Any]
+    dims: Mapping[str, Dims]
+    coords: Mapping[str, np.ndarray]
+    lead: tuple[int, int]
+    sets: int | None
+    groups: dict[str, xarray.Dataset]
+    given: Any
+
+    def of_set(self, index: int) -> "Source":
+        """Return the values of one of several data sets."""
+        values = {name: a[:, :, index] for name, a in self.values.items()}
+        groups = {n: g.isel({SET: index}) for n, g in self.groups.items() if SET in g.dims}
+        return self._replace(values=values, sets=None, groups=groups)
+
+
+def read_source(found: Any, draws: int | None, key: int | Array) -> Source:
+    """Read the values of a posterior.
+
+    Args:
+        found: ArviZ data with a posterior, arrays by name, an `Approximation` or an `Optimum`; or
+            a list with one of the last two for each of several models.
+        draws: Number of draws of an approximation, or how often a mode is repeated; 1000 by
+            default.
+        key: Seed of the draws of an approximation.
+
+    Raises:
+        ModelError: There is no posterior, or its values do not share axes of chains and draws.
+        RunError: A number of draws is given for draws that exist already.
+    """
+    several = isinstance(found, Sequence) and not isinstance(found, str) and len(found) > 0
+    fitted = isinstance(found[0] if several else found, Approximation | Optimum)
+    if not fitted:
+        _refuse_draws(draws)
+        return _read_groups(found)
+    count = DRAWS if draws is None else as_whole("draws", draws, 1)
+    if not several:
+        return _read_fitted(found, count, key)
+    keys = jax.random.split(make_key(key), len(found))
+    each = [_read_fitted(own, count, k) for own, k in zip(found, keys, strict=True)]
+    values = {n: np.stack([own.values[n] for own in each], 2) for n in each[0].values}
+    return each[0]._replace(values=values, sets=len(each), groups={}, given=None)
+
+
+def _refuse_draws(draws: int | None) -> None:
+    if draws is not None:
+        raise RunError(
+            "draws",
+            "the number of draws is given, but the posterior has its own",
+            "Leave it out; posterior.isel(draw=slice(100)) has fewer draws.",
+        )
+
+
+def _read_fitted(found: Any, count: int, key: int | Array) -> Source:
+    if isinstance(found, Approximation):
+        return _read_groups(found.sample(count, key))
+    values = {
+        name: np.broadcast_to(value, (1, count, *np.shape(value)))
+        for name, value in found.values.items()
+    }
+    return Source(values, {}, {}, (1, count), None, {}, None)
+
+
+def _read_groups(found: Any) -> Source:
+    values = dict(read_values(found))
+    lead = read_chains_and_draws(values)
+    if isinstance(found, Mapping) and "posterior" not in found:
+        return Source(values, {}, {}, lead, None, {}, None)
+    groups = groups_of(found)
+    posterior = groups["posterior"]
+    sets = dict(posterior.sizes).get(SET)
+    axes = 2 if sets is None else 3
+    dims = {str(n): tuple(map(str, a.dims[axes:])) for n, a in posterior.data_vars.items()}
+    coords = {str(n): np.asarray(a) for n, a in posterior.coords.items()}
+    return Source(values, dims, coords, lead, sets, groups, found)
+
+
+def read_values(result: Any) -> Mapping[str, Any]:
+    """Read values by name from an `Optimum`, from ArviZ data, or as they are."""
+    if isinstance(result, Optimum):
+        return result.values
+    if isinstance(result, Mapping) and "posterior" not in result:
+        return result
+    try:
+        posterior = result["posterior"]
+    except (KeyError, TypeError) as error:
+        raise ModelError(
+            "result",
+            f"a {type(result).__name__} has no posterior",
+            "Give an Optimum, ArviZ data with a posterior, or values by name.",
+        ) from error
+    return _join_complex({name: np.asarray(array) for name, array in posterior.data_vars.items()})
+
+
+def read_chains_and_draws(given: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the numbers of chains and draws, which all values must share."""
+    shapes = {np.shape(array)[:2] for array in given.values()}
+    if len(shapes) != 1 or len(lead := shapes.pop()) != 2:
+        raise ModelError(
+            "posterior",
+            "its values do not have the same leading axes of chains and draws",
+            "Give ArviZ data with a posterior, as infer.sample or Approximation.sample return.",
+        )
+    return lead
+
+
+def _join_complex(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Join complex values, which ArviZ data hold in two parts."""
+    real = {n.removesuffix(".real"): a for n, a in arrays.items() if n.endswith(".real")}
+    whole = {n: a + 1j * arrays[f"{n}.imag"] for n, a in real.items() if f"{n}.imag" in arrays}
+    parts = {f"{n}{end}" for n in whole for end in (".real", ".imag")}
+    return {n: a for n, a in arrays.items() if n not in parts} | whole

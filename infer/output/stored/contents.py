@@ -1,0 +1,95 @@
+"""What readers of a store see: constrained values and statistics, converted block by block."""
+
+from collections.abc import Sequence
+from math import gcd
+from typing import NamedTuple
+
+import numpy as np
+import xarray
+
+from ...density.family import Family
+from ...engines.base import Draws
+from ...errors import RunError
+from ...models.inputs.names import join_names
+from ...programs.slices import choose_rows
+from ...run.run import Run
+from ...store.recorder import Contents
+from ..data.arviz import add_learned, group_data, group_draws
+from ..data.drawn import Drawn, name_stats, split_by_dataset
+from ..data.values import constrain_all
+
+
+class Selection(NamedTuple):
+    """Which sites and draws are stored.
+
+    Attributes:
+        keep: Names of the sites to store; `None` for all.
+        drop: Names of sites not to store.
+        thin: Of so many draws of a chain, the first is stored.
+    """
+
+    keep: tuple[str, ...] | None = None
+    drop: tuple[str, ...] = ()
+    thin: int = 1
+
+
+def select_names(names: Sequence[str], selection: Selection) -> list[str]:
+    """Return the names of the sites that are stored.
+
+    Raises:
+        RunError: A name is unknown, or none is left.
+    """
+    for where, given in (("keep", selection.keep or ()), ("drop", selection.drop)):
+        if unknown := [name for name in given if name not in names]:
+            raise RunError(
+                where,
+                f"there is no site {join_names(unknown)}",
+                f"The latent and derived sites are {join_names(names)}.",
+            )
+    kept = [n for n in names if selection.keep is None or n in selection.keep]
+    kept = [name for name in kept if name not in selection.drop]
+    if not kept:
+        raise RunError("keep", "no site is left to store", f"Name one of {join_names(names)}.")
+    return kept
+
+
+def make_contents(run: Run, selection: Selection) -> Contents:
+    """Return how the draws of a run become what readers see."""
+    family, engine = run.family, run.engine
+    names = [site.name for site in run.density.sites if site.role in ("latent", "derived")]
+    kept, rows = select_names(names, selection), choose_rows(run.density.size)
+
+    def convert(draws: Draws) -> dict[str, xarray.Dataset]:
+        values = constrain_by_draw(family, draws.positions)
+        stats = name_stats(engine, draws.stats)
+        if family.count > 1:
+            stats = {name: split_by_dataset(a, family.count) for name, a in stats.items()}
+        return group_draws(family, Drawn({name: values[name] for name in kept}, stats))
+
+    def lay_out(draws: Draws, has_learned: bool) -> dict[str, xarray.Dataset]:
+        groups = convert(draws) | group_data(family)
+        return add_learned(groups, run) if has_learned else groups
+
+    step = rows // gcd(rows, run.chains // family.count)
+    return Contents(lay_out, convert, step, selection.thin)
+
+
+def constrain_by_draw(family: Family, positions: np.ndarray) -> dict[str, np.ndarray]:
+    """Constrain positions with the draws in the order of time, not chain by chain.
+
+    Programs take slices of fixed size, and the last bit of a value may depend on its place in a
+    slice. In this order that place does not depend on how many draws follow.
+
+    Args:
+        family: The log densities.
+        positions: Shape (chains of all data sets, draws, size).
+
+    Returns:
+        Arrays of shape (chains, draws, *site), or (chains, draws, data sets, *site).
+    """
+    by_draw = np.split(np.swapaxes(positions, 0, 1), family.count, axis=1)
+    each = [constrain_all(family.member(i), own) for i, own in enumerate(by_draw)]
+    if family.count == 1:
+        return {name: np.swapaxes(a, 0, 1) for name, a in each[0].items()}
+    stacked = {name: np.stack([own[name] for own in each], axis=2) for name in each[0]}
+    return {name: np.swapaxes(a, 0, 1) for name, a in stacked.items()}

@@ -1,0 +1,147 @@
+"""A stored run and its result: `sample` with `store=`, and what `resume` goes on with."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...density.family import make_family
+from ...engines.base import Engine
+from ...errors import RunError, warn
+from ...models.model import Model
+from ...programs.forked import refuse_if_forked
+from ...run.devices import Plan, plan
+from ...run.fingerprint import Fingerprint, refuse_others
+from ...run.run import Run, Timing
+from ...run.start import prepare_family
+from ...store.commits import Record, Recovered, forget_after, recover
+from ...store.engines import make_engine
+from ...store.files import open_files
+from ...store.nested import decode
+from ...store.recorder import Recorder
+from ...store.state import read_warmup
+from ..advance.goal import FixedGoal, pursue_or_keep
+from ..data.arviz import describe_run
+from ..data.origin import remember_run
+from ..data.provenance import list_versions
+from ..judge.moved import describe_moves
+from .contents import Selection, make_contents
+from .opened import judge_stored, read_data
+
+OTHERS = (
+    "Go on with the engine, the model, the data and the precision of the stored run; for another "
+    "posterior, begin a new run with another store."
+)
+
+
+def finish_sample(run: Run, recorder: Recorder) -> Any:
+    """Advance a stored run until it has its draws, and return what is stored, judged.
+
+    Args:
+        run: The run.
+        recorder: Commits the run to its store.
+    """
+    with recorder.recording(run):
+        pursue_or_keep(run, FixedGoal(recorder.about["draws"])).refuse_unless_reproduced()
+        recorder.finish(run)
+        data = read_data(recorder.files)
+        findings = (*judge_stored(data, run.engine).findings, *describe_moves(run))
+        data.attrs["verdict"] = "\n".join(findings)
+        recorder.finish(run, {"verdict": data.attrs["verdict"]})
+    for finding in findings:
+        warn(finding)
+    if not run.groups[0].dropped:
+        remember_run(data, run)
+    return data
+
+
+class Resumed(NamedTuple):
+    """A run that goes on from a store.
+
+    Attributes:
+        run: The run, where the last sound commit left it.
+        recorder: Commits it to the same store.
+        about: What the store is of.
+    """
+
+    run: Run
+    recorder: Recorder
+    about: dict[str, Any]
+
+
+def read_run(
+    where: Any, model: Model | Sequence[Model], engine: Engine | None, *,
+    draws: int, threads: int | None, progress: bool | None, seconds: float | None,
+) -> Resumed:  # fmt: skip
+    """Read a run from a store, and check that it belongs to the model.
+
+    Args:
+        where: Path or URL of the store.
+        model: The model, or the models.
+        engine: The engine, if it cannot be made from the store.
+        draws: Number of draws per chain to add to those that were planned.
+        threads: Programs called at the same time.
+        progress: Whether to show a bar.
+        seconds: Seconds between commits.
+    """
+    refuse_if_forked()
+    files = open_files(where)
+    held = files.lock()
+    try:
+        found = recover(files)
+        about = dict(found.record.about)
+        about["draws"] += draws
+        made = make_engine(about["engine"]) if engine is None else engine
+        run = _read(found, files.where, model, made, threads, progress)
+        tell_differences(files.where, found.damaged, found.record, about["versions"])
+        about["versions"] = list_versions()
+        committed = forget_after(files, found.record)
+    finally:
+        held.close()
+    chosen = about["selection"]
+    contents = None if chosen is None else make_contents(run, Selection(**chosen))
+    recorder = Recorder(files, run, about, contents, describe_run, committed, seconds)
+    return Resumed(run, recorder, about)
+
+
+def _read(
+    found: Recovered, where: str, model: Any, engine: Engine, threads: int | None,
+    progress: bool | None,
+) -> Run:  # fmt: skip
+    """Make the run of a commit; a model, an engine or data of another run are refused."""
+    about = found.record.about
+    family = prepare_family(make_family(model, jacobian=engine.needs.jacobian), engine)
+    try:
+        refuse_others(Fingerprint(**about["made_for"]), family, engine)
+    except RunError as error:
+        raise RunError(where, error.found, OTHERS) from error
+    width, chains = about["plan"]["width"], about["chains"]
+    arrays, numbers = decode(found.state)
+    warmup = read_warmup(arrays, numbers, family, engine, chains, width)
+    how = Plan(width, plan(chains, width, threads).threads, about["plan"]["is_native"])
+    return Run(
+        family, engine, how, warmup, Timing(**about["timing"]), about["why_not_native"],
+        reasons=tuple(about["reasons"]), progress=progress,
+        key=None if about["key"] is None else np.asarray(about["key"], np.uint32),
+    )  # fmt: skip
+
+
+def tell_differences(
+    where: str, damaged: Sequence[str], record: Record, versions: dict[str, str]
+) -> None:
+    """Warn of damaged files, and of versions other than those that wrote the store."""
+    if damaged:
+        warn(
+            f"{where}: damaged or missing: {', '.join(damaged)}. The run goes on from commit "
+            f"{record.commit}, with {len(record.blocks)} whole blocks; what follows is computed "
+            "again.",
+            UserWarning,
+        )
+    here = list_versions()
+    other = [f"{n} {v} (here {here[n]})" for n, v in versions.items() if here.get(n) != v]
+    if other:
+        warn(
+            f"{where}: it was written with {', '.join(other)}. Draws from here on may differ in "
+            "their last digits from those of a run that was never stopped.",
+            UserWarning,
+        )

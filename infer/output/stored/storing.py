@@ -1,0 +1,154 @@
+"""Where and how a call stores its run: checked before anything is computed."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ...counts import as_whole
+from ...density.base import log_density
+from ...errors import RunError
+from ...models.inputs.names import join_names
+from ...models.inputs.stacked import models_in
+from ...models.model import Model
+from ...run.fingerprint import fingerprint
+from ...run.run import Run
+from ...store.engines import describe_engine
+from ...store.files import Files, open_files
+from ...store.growing import refuse_without_zarr
+from ...store.recorder import Recorder
+from ..advance.goal import FixedGoal, Goal
+from ..data.arviz import describe_run
+from ..data.provenance import list_versions
+from ..predictive.requested import WARMUP
+from .contents import Selection, make_contents, select_names
+
+
+class Storing(NamedTuple):
+    """Where and how a call stores its run.
+
+    Attributes:
+        files: A new store.
+        draws: Number of draws per chain that the call makes.
+        selection: What is stored of the draws, if they are of the posterior.
+        seconds: Seconds between commits.
+    """
+
+    files: Files
+    draws: int
+    selection: Selection | None = None
+    seconds: float | None = None
+
+    def begin(self, run: Run, call: str) -> Recorder:
+        """Make the recorder of a new run.
+
+        Args:
+            run: The run, at its beginning.
+            call: "sample", "fit" or "maximize".
+        """
+        chosen = self.selection
+        about = {
+            "call": call,
+            "draws": self.draws,
+            "selection": None if chosen is None else chosen._asdict(),
+            "engine": describe_engine(run.engine),
+            "reasons": list(run.reasons),
+            "chains": run.chains,
+            "key": None if run.key is None else run.key.tolist(),
+            "made_for": fingerprint(run.family, run.engine)._asdict(),
+            "versions": list_versions(),
+        }
+        contents = None if chosen is None else make_contents(run, chosen)
+        return Recorder(self.files, run, about, contents, describe_run, seconds=self.seconds)
+
+
+class Options(NamedTuple):
+    """The arguments of `sample` that say where and how its run is stored."""
+
+    store: Any = None
+    keep: Any = None
+    drop: Any = None
+    thin: Any = 1
+    commit_seconds: Any = None
+
+    def check(
+        self, model: Model | Sequence[Model], goal: Goal, include: Sequence[str]
+    ) -> Storing | None:
+        """Check them before anything else is done; `None` if nothing is to be stored.
+
+        Raises:
+            RunError: Zarr is not installed, there is something at that path already, a site is
+                unknown, options of stores are given without one, or something is requested that
+                cannot be stored.
+        """
+        thin = as_whole("thin", self.thin, 1)
+        if self.store is None:
+            self._refuse_any(thin)
+            return None
+        draws = _count_draws(goal, include)
+        selection = Selection(
+            _as_names("keep", self.keep), _as_names("drop", self.drop) or (), thin
+        )
+        sites = log_density(models_in(model)[0]).sites
+        select_names([s.name for s in sites if s.role in ("latent", "derived")], selection)
+        return Storing(open_new(self.store), draws, selection, self.commit_seconds)
+
+    def _refuse_any(self, thin: int) -> None:
+        options = {"keep": self.keep, "drop": self.drop, "commit_seconds": self.commit_seconds}
+        given = [name for name, value in options.items() if value is not None]
+        if given or thin > 1:
+            raise RunError(
+                (*given, "thin")[0],
+                "it says what is stored, or when, and no store is given",
+                'Give store="run.zarr", or select from the result.',
+            )
+
+
+def _count_draws(goal: Goal, include: Sequence[str]) -> int:
+    """Return the number of draws; what needs all draws in memory is refused."""
+    if not isinstance(goal, FixedGoal):
+        raise RunError(
+            "until",
+            "a stored run has a fixed number of draws",
+            "Give draws=, and add more with infer.resume(path, model, draws=...).",
+        )
+    if others := [name for name in include if name != WARMUP]:
+        raise RunError(
+            "include",
+            f"{join_names(others)} cannot be stored with the draws",
+            "Compute it from the result, as in infer.log_likelihood(model, infer.open(path)).",
+        )
+    return goal.draws
+
+
+def plan_storing_state(store: Any, draws: int, seconds: float | None) -> Storing | None:
+    """Check where the run of a fit or a search is to be stored, before anything else is done.
+
+    Raises:
+        RunError: Zarr is not installed, or there is something at that path already.
+    """
+    return None if store is None else Storing(open_new(store), draws, None, seconds)
+
+
+def open_new(where: Any) -> Files:
+    """Open a new store.
+
+    Raises:
+        RunError: Zarr is not installed, or there is something at that path already.
+    """
+    refuse_without_zarr()
+    files = open_files(where)
+    if files.list(""):
+        raise RunError(
+            files.where,
+            "there is something at this path already",
+            "Go on with a stored run by infer.resume(path, model), or give another path.",
+        )
+    return files
+
+
+def _as_names(where: str, given: Any) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    names = (given,) if isinstance(given, str) else tuple(given)
+    if not all(isinstance(name, str) for name in names):
+        raise RunError(where, f"it is {given!r}", 'Give names of sites, such as ["mu", "tau"].')
+    return names
