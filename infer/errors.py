@@ -38,7 +38,7 @@ class ModelWarning(UserWarning):
 
 
 class FitWarning(UserWarning):
-    """A mode or an approximation has problems; see its `findings`."""
+    """A mode or an approximation has problems; see `infer.verdict`."""
 
 
 class RunError(ExplainedError):

@@ -1,5 +1,6 @@
 """A fitted approximation: its draws, its log density, and how far to trust it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,6 +24,7 @@ from ..data.arviz import describe_run, make_arviz
 from ..data.drawn import Drawn
 from ..data.pareto import pareto_k
 from ..data.values import constrain_all
+from ..finding import Finding
 
 # Draws for the Pareto k estimate; Vehtari et al. advise 1000 or more.
 TRUST_DRAWS = 2000
@@ -147,17 +149,22 @@ class Approximation:
         return self._log_ratios[0] if is_affordable(self.density) else -self.losses
 
     @cached_property
-    def findings(self) -> tuple[str, ...]:
-        """What is wrong with the fit, a sentence or two each, with what to do; `fit` warns of it.
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with the fit, and what to do; `fit` warns of it.
 
         With a minibatch `khat` is not computed, since it would evaluate all rows 2000 times.
         """
-        found = () if self.converged else (self._why_not_converged(),)
+        return tuple(self._find_problems())
+
+    def _find_problems(self) -> Iterator[Finding]:
+        if not self.converged:
+            yield self._describe_unconverged()
         if not is_affordable(self.density):
-            return found
+            return
         if self.converged and not np.isfinite(self.elbo):
-            found = (self._why_not_finite(),)
-        return found if self.khat <= LARGEST_KHAT else (*found, self._why_not_trusted())
+            yield self._describe_infinite()
+        if not self.khat <= LARGEST_KHAT:
+            yield self._describe_untrusted()
 
     def __repr__(self) -> str:
         return f"Approximation({', '.join(self._facts())})"
@@ -177,48 +184,57 @@ class Approximation:
             f"{found}, elbo={self.elbo:.6g}{known}",
         ]
 
-    def _why_not_converged(self) -> str:
+    def _describe_unconverged(self) -> Finding:
         ended = -self.losses.mean()
         if self.density.has_value and not np.isfinite(ended):
-            return (
+            return Finding(
+                "elbo_not_finite",
                 "the ELBO is not finite, so the fit reached a region where the log density is not "
-                "finite. Give other starts=, or look at infer.check(model)."
+                "finite.",
+                "Give other starts=, or look at infer.check(model).",
             )
         if ended < self.initial_elbo:
-            return (
+            return Finding(
+                "diverged_fit",
                 f"the ELBO ended at {ended:.4g} nats, below the initial "
-                f"{self.initial_elbo:.4g}, so the fit has diverged. Give a smaller learning_rate, "
-                "or more draws per step (batch=)."
+                f"{self.initial_elbo:.4g}, so the fit has diverged.",
+                "Give a smaller learning_rate, or more draws per step (batch=).",
             )
-        return (
-            "the fit did not settle: its parameters were still changing at the last epoch. "
-            "Give more epochs=, or a larger tolerance if this is accurate enough."
+        return Finding(
+            "unsettled_fit",
+            "the fit did not settle: its parameters were still changing at the last epoch.",
+            "Give more epochs=, or a larger tolerance if this is accurate enough.",
         )
 
-    def _why_not_finite(self) -> str:
+    def _describe_infinite(self) -> Finding:
         lost = np.count_nonzero(~np.isfinite(self._log_ratios[0]))
-        return (
+        return Finding(
+            "elbo_not_finite",
             f"the ELBO is {self.elbo:.4g}: the log density is not finite at {lost} of "
-            f"{TRUST_DRAWS} draws from the approximation. If values there are impossible, declare "
-            "the set of the possible ones as a constraint; otherwise look at infer.check(model)."
+            f"{TRUST_DRAWS} draws from the approximation.",
+            "If values there are impossible, declare the set of the possible ones as a "
+            "constraint; otherwise look at infer.check(model).",
         )
 
-    def _why_not_trusted(self) -> str:
+    def _describe_untrusted(self) -> Finding:
         if np.isnan(self.khat):
-            return (
+            return Finding(
+                "unknown_khat",
                 "k-hat is unknown: the log density is so large that the importance ratios are "
-                "lost to rounding. Remove constant terms from it, or compute in double "
-                'precision: jax.config.update("jax_enable_x64", True).'
+                "lost to rounding.",
+                "Remove constant terms from it, or compute in double precision: "
+                'jax.config.update("jax_enable_x64", True).',
             )
         other = (
             'infer.ADVI("full_rank") follows correlations'
             if self.family == "mean_field"
             else "Other maps or priors may make the posterior more nearly normal"
         )
-        return (
+        return Finding(
+            "high_khat",
             f"k-hat is {self.khat:.2f} (above {LARGEST_KHAT}): the approximation misses part of "
-            f"the posterior, so its means and standard deviations cannot be trusted. {other}; "
-            "infer.sample draws from the posterior itself."
+            "the posterior, so its means and standard deviations cannot be trusted.",
+            f"{other}; infer.sample draws from the posterior itself.",
         )
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from ...density.base import LogDensity
 from ...models.inputs.names import join_names
-from .surroundings import Probe, Rise, find_rise, find_same_mode, name_most_changed, tolerance
+from ..finding import Finding
+from .surroundings import Probe, Rise, find_rise, find_same_mode, list_most_changed, tolerance
 
 # Absolute unconstrained value beyond which a value is at the edge of its set: exp(-16) is 1e-7.
 EDGE = 16.0
@@ -44,11 +45,11 @@ class Findings(NamedTuple):
 
     Attributes:
         rises: Whether the log density rises from the best end, which then is not a mode.
-        findings: What is wrong, a sentence or two each, with what to do.
+        findings: What is wrong, with what to do.
     """
 
     rises: bool
-    findings: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
 
 def examine_ends(ends: Ends) -> tuple[np.ndarray, Findings]:
@@ -70,64 +71,75 @@ def examine_ends(ends: Ends) -> tuple[np.ndarray, Findings]:
 
 def _find_problems(
     ends: Ends, probe: Probe, high: np.ndarray, same: np.ndarray, rise: Rise | None
-) -> Iterator[str]:
+) -> Iterator[Finding]:
     if not ends.converged[ends.best]:
         yield _describe_unbounded(ends, probe) or _describe_unfinished(ends)
         return
     if rise is not None:
-        yield (
+        yield Finding(
+            "saddle_point",
             f"the search ended at a saddle point: from there the log density rises by "
-            f"{rise.gain:.3g} nats along {rise.along}, so this is not a mode. Give other starts=, "
-            "away from symmetries of the model."
+            f"{rise.gain:.3g} nats along {join_names(rise.along, MAX_NAMED)}, so this is not a "
+            "mode.",
+            "Give other starts=, away from symmetries of the model.",
+            rise.along,
         )
         return
     others = np.flatnonzero(high & ~same & ends.converged)
     if len(others) and ends.density.has_value:
-        yield (
+        yield Finding(
+            "several_maxima",
             f"{len(others)} of {len(same)} searches ended equally high at other places (from start "
             f"{join_names(map(str, others), MAX_NAMED)}): there are several modes, or the log "
-            "density is flat between them. every_value has them all. A prior separates them, or an "
-            "order (bijectors.Ordered) if components can be exchanged."
+            "density is flat between them. every_value has them all.",
+            "A prior separates them, or an order (bijectors.Ordered) if components can be "
+            "exchanged.",
         )
     elif same.sum() == 1 and len(same) > 1:
-        yield (
-            f"only 1 of {len(same)} searches ended there, so a higher mode may have been "
-            "missed. Give more starts=."
+        yield Finding(
+            "maximum_found_once",
+            f"only 1 of {len(same)} searches ended there, so a higher mode may have been missed.",
+            "Give more starts=.",
         )
 
 
-def _describe_unfinished(ends: Ends) -> str:
+def _describe_unfinished(ends: Ends) -> Finding:
     most, converged = ends.max_steps, int(ends.converged.sum())
     rest = f"; {converged} of {len(ends.lp)} searches did, at lower values" if converged else ""
-    return (
+    return Finding(
+        "unfinished_search",
         f"the search with the highest log density did not converge{rest}, so its values are not "
-        f"a mode. Look at its trace; allow more steps (max_steps={most} now), give other starts=, "
-        "or rescale the model so that its unconstrained values have similar sizes."
+        "a mode.",
+        f"Look at its trace; allow more steps (max_steps={most} now), give other starts=, "
+        "or rescale the model so that its unconstrained values have similar sizes.",
     )
 
 
-def _describe_unbounded(ends: Ends, probe: Probe) -> str:
-    """Describe where the log density seems to grow without bound; return "" if it does not."""
+def _describe_unbounded(ends: Ends, probe: Probe) -> Finding | None:
+    """Describe where the log density seems to grow without bound, if it does."""
     if not ends.density.has_value:
-        return ""
-    edge = _describe_edge(ends)
-    if not edge:
+        return None
+    edges = _find_edges(ends)
+    if not edges:
         return _describe_rising(ends, probe)
     other = (
         'MAP(space="unconstrained") adds the log-determinants of the maps, which may prevent this. '
         if not ends.density.jacobian
         else ""
     )
-    return (
-        f"the log density seems to grow without bound as {edge}: it had reached "
-        f"{ends.lp[ends.best]:.4g} nats when the search stopped, so there is no mode. {other}"
-        "Give these sites priors that vanish there, or fix them with model.freeze(...)."
+    return Finding(
+        "unbounded_density",
+        "the log density seems to grow without bound as "
+        f"{join_names(edges.values(), MAX_NAMED)}: it had reached {ends.lp[ends.best]:.4g} nats "
+        "when the search stopped, so there is no mode.",
+        f"{other}Give these sites priors that vanish there, or fix them with model.freeze(...).",
+        tuple(edges),
     )
 
 
-def _describe_edge(ends: Ends) -> str:
-    """Name the sites whose values are at the edge of their sets."""
-    found, begin = [], 0
+def _find_edges(ends: Ends) -> dict[str, str]:
+    """Describe the sites whose values are at the edge of their sets, by name."""
+    found, begin = {}, 0
     for site in ends.density.latent:
         flat = ends.positions[ends.best][begin : begin + int(np.prod(site.unconstrained_shape))]
         begin += len(flat)
@@ -135,12 +147,12 @@ def _describe_edge(ends: Ends) -> str:
             continue
         value = np.ravel(ends.values[site.name])
         alone = len(value) == len(flat)
-        found.append(
+        found[site.name] = (
             f"{site.name} -> {_round_to_edge(value[np.argmax(np.abs(flat))])}"
             if alone
             else f"{site.name} approaches the edge of its set"
         )
-    return join_names(found, MAX_NAMED)
+    return found
 
 
 def _round_to_edge(value: Any) -> str:
@@ -150,14 +162,17 @@ def _round_to_edge(value: Any) -> str:
     return f"{np.copysign(np.inf, value)}" if abs(value) > np.exp(EDGE) else f"{value:.6g}"
 
 
-def _describe_rising(ends: Ends, probe: Probe) -> str:
+def _describe_rising(ends: Ends, probe: Probe) -> Finding | None:
     center, lp = probe.center, ends.lp[ends.best]
     values, _ = probe.evaluate(2 * center[None])
     if not values[0] > lp + STILL_RISING:
-        return ""
-    along = name_most_changed(ends.density, center)
-    return (
-        f"the log density still rises further out along {along}: from {lp:.4g} to "
-        f"{values[0]:.4g} nats at twice the unconstrained values that the search reached. It may "
-        "have no mode. Give these sites priors, or allow more steps (max_steps=)."
+        return None
+    along = list_most_changed(ends.density, center)
+    return Finding(
+        "unbounded_density",
+        f"the log density still rises further out along {join_names(along, MAX_NAMED)}: from "
+        f"{lp:.4g} to {values[0]:.4g} nats at twice the unconstrained values that the search "
+        "reached. It may have no mode.",
+        "Give these sites priors, or allow more steps (max_steps=).",
+        along,
     )

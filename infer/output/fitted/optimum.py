@@ -14,6 +14,7 @@ from ...numerics.trace import list_recorded_steps
 from ...programs.native import call_compiled
 from ...run.run import Run
 from ..data.values import constrain_all
+from ..finding import Finding
 from .ends import Ends, examine_ends
 
 
@@ -56,8 +57,7 @@ class Optimum:
         every_trace: Path of each search.
         every_same: Whether each search ended at the same place as the best one, not merely at the
             same height.
-        findings: What is wrong with it, a sentence or two each, with what to do; empty if no
-            problem was found.
+        findings: What is wrong with it, and what to do; empty if no problem was found.
     """
 
     values: dict[str, np.ndarray]
@@ -74,7 +74,7 @@ class Optimum:
     every_steepness: np.ndarray
     every_trace: tuple[Trace, ...]
     every_same: np.ndarray
-    findings: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
     @property
     def trace(self) -> Trace:

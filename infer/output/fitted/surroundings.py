@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Array
 
 from ...density.base import LogDensity
-from ...models.inputs.names import join_names
 from ...programs.native import call_compiled, prepare
 from ...programs.slices import call_in_slices
 
@@ -36,7 +35,7 @@ class Rise(NamedTuple):
     """
 
     gain: float
-    along: str
+    along: tuple[str, ...]
 
 
 class Probe(NamedTuple):
@@ -143,7 +142,7 @@ def find_rise(probe: Probe, lp: float) -> Rise | None:
     seen = np.isfinite(gains) & (gains >= GAINED * resolution * np.tile(GAINS, 2))
     if not seen.any():
         return None
-    return Rise(float(gains[seen].max()), name_most_changed(probe.density, direction))
+    return Rise(float(gains[seen].max()), list_most_changed(probe.density, direction))
 
 
 def _largest_curvature(probe: Probe) -> tuple[float, np.ndarray]:
@@ -180,7 +179,7 @@ def _largest_curvature_in_subspace(probe: Probe) -> tuple[float, np.ndarray]:
     return float(values[-1]), basis @ vectors[:, -1]
 
 
-def name_most_changed(density: LogDensity, direction: np.ndarray) -> str:
-    """Name the coordinates that a direction changes at least half as much as any other."""
+def list_most_changed(density: LogDensity, direction: np.ndarray) -> tuple[str, ...]:
+    """List the coordinates that a direction changes at least half as much as any other."""
     size, labels = np.abs(direction), density.labels()
-    return join_names([labels[i] for i in np.flatnonzero(size >= 0.5 * size.max())], 3)
+    return tuple(labels[i] for i in np.flatnonzero(size >= 0.5 * size.max()))

@@ -14,6 +14,8 @@ from ..data.angles import find_wrapped_angles
 from ..data.arviz import SET, to_arviz
 from ..data.origin import find_run
 from ..finding import Finding
+from ..fitted.approximation import Approximation
+from ..fitted.optimum import Optimum
 from .datasets import find_in_datasets
 from .mirrors import find_unvisited_mirrors
 from .modes import find_modes
@@ -32,7 +34,7 @@ MIN_DRAWS = 100
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong with the draws of a run.
+    """What is wrong with a result.
 
     Attributes:
         findings: The problems, each of which prints as a few sentences with what to do; empty if
@@ -47,23 +49,25 @@ class Verdict:
 
 @check_arguments("infer.verdict")
 def verdict(run: Any, thorough: bool = False) -> Verdict:
-    """Judge the draws of a run; `sample` warns of the same problems.
+    """Judge the draws of a run, a mode or an approximation; the calls warn of the same problems.
 
-    Checks: at least one divergent transition in a thousand, chains in which every transition
-    diverges, trajectories cut short by the engine's limit, and steps far below the scale of the
-    posterior. From 100 draws per chain on, also E-BFMI below 0.3, chains stuck at one point, R-hat
-    above 1.01, a bulk or tail ESS below 100 per chain, heavy tails, chains in different modes (with
-    rough weights), symmetries of the posterior that the chains do not show, and necks of small
-    scales that they did not enter. In large posteriors a thousand quantities are screened coarsely,
-    and ArviZ computes the diagnostics of the worst ones. With more than 16 chains only an R-hat
-    above 1.1 is reported, since the mean of each chain is still noisy. For several data sets, the
-    number of affected ones is reported. Angles are judged by their cosines and sines; if they lie
-    on both sides of pi, a finding says that their plain means are meaningless. Chains that warm-up
-    relocated come last, with both places, then a target of `until=` that was not reached.
-    `explain_finding` describes each kind of finding.
+    Checks of draws: at least one divergent transition in a thousand, chains in which every
+    transition diverges, trajectories cut short by the engine's limit, and steps far below the scale
+    of the posterior. From 100 draws per chain on, also E-BFMI below 0.3, chains stuck at one point,
+    R-hat above 1.01, a bulk or tail ESS below 100 per chain, heavy tails, chains in different modes
+    (with rough weights), symmetries of the posterior that the chains do not show, and necks of
+    small scales that they did not enter. In large posteriors a thousand quantities are screened
+    coarsely, and ArviZ computes the diagnostics of the worst ones. With more than 16 chains only an
+    R-hat above 1.1 is reported, since the mean of each chain is still noisy. For several data sets,
+    the number of affected ones is reported. Angles are judged by their cosines and sines; if they
+    lie on both sides of pi, a finding says that their plain means are meaningless. Chains that
+    warm-up relocated come last, with both places, then a target of `until=` that was not reached.
+    A mode and an approximation come with their `findings`, which are returned. `explain_finding`
+    describes each kind of finding.
 
     Args:
-        run: A run of a sampler with draws, or what `infer.sample` returned.
+        run: A run of a sampler with draws, or what `infer.sample`, `infer.maximize` or `infer.fit`
+            returned.
         thorough: Whether to look for modes that no chain has visited, with searches and 20 more
             chains of 200 draws from other starts. This takes as long as another run.
 
@@ -71,6 +75,8 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
         RunError: There is no draw yet, or the run of a result is not known, as for one that was
             read from a file.
     """
+    if isinstance(run, Approximation | Optimum):
+        return Verdict(run.findings)
     result, run = run, find_run(run)
     data = to_arviz(run)
     found = [*judge_run(run, data).findings, *find_shortfall(result)]

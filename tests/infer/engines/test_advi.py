@@ -87,6 +87,7 @@ def test_a_normal_that_reaches_impossible_values_has_no_finite_elbo(fits):
     assert fit.elbo == -np.inf
     assert np.isnan(fit.elbo_se)
     assert "not finite at" in fit.findings[0]
+    assert fit.findings[0].kind == "elbo_not_finite"
 
 
 def test_mean_field_converges_to_the_analytic_optimum(fits):
@@ -198,8 +199,10 @@ def test_a_fit_that_ends_below_its_initial_elbo_has_not_converged(fits):
         fits["full_rank"], initial_elbo=float(EVIDENCE) + 1, converged=False
     )
     assert "below the initial" in worse.findings[0]
+    assert worse.findings[0].kind == "diverged_fit"
     lost = dataclasses.replace(worse, losses=np.array([np.nan]))
     assert "the ELBO is not finite" in lost.findings[0]
+    assert lost.findings[0].kind == "elbo_not_finite"
 
 
 def test_log_ratios_are_accurate_in_single_precision():
@@ -218,6 +221,7 @@ def test_log_ratios_are_accurate_in_single_precision():
         assert fit.khat > 0.7
         np.testing.assert_allclose(fit.khat, pareto_k(exact), atol=0.01)
         assert "above 0.7" in fit.findings[0]
+        assert (fit.findings[0].kind, infer.verdict(fit).findings) == ("high_khat", fit.findings)
     finally:
         jax.config.update("jax_enable_x64", True)
 
@@ -234,6 +238,7 @@ def test_khat_is_nan_if_rounding_dominates_the_ratios():
         fit = infer.Approximation(density, normal, "mean_field", np.zeros(1), 0.0, True, {})
         assert np.isnan(fit.khat)
         assert "double precision" in fit.findings[0]
+        assert fit.findings[0].kind == "unknown_khat"
     finally:
         jax.config.update("jax_enable_x64", True)
 

@@ -124,6 +124,7 @@ def maximize(model, space="constrained", **options):
         warnings.simplefilter("always")
         found = infer.maximize(model, infer.MAP(space), **options)
     assert [str(w.message) for w in caught] == list(found.findings)
+    assert infer.verdict(found).findings == found.findings
     assert all(issubclass(w.category, infer.FitWarning) for w in caught)
     return found
 
@@ -160,6 +161,7 @@ def test_an_unbounded_density_is_reported(centered, x64):
     assert not found.converged
     assert len(found.findings) == 1
     assert "grow without bound as tau -> 0" in found.findings[0]
+    assert (found.findings[0].kind, found.findings[0].sites) == ("unbounded_density", ("tau",))
     assert 'MAP(space="unconstrained")' in found.findings[0]
 
 
@@ -167,6 +169,9 @@ def test_an_improper_density_on_the_line_is_reported():
     model = infer.declared(lambda v: v["x"].sum(), {"x": bj.Real(shape=(2,))})
     found = maximize(model, starts=2)
     assert "still rises further out along x[0], x[1]" in found.findings[0]
+    assert (found.findings[0].kind, found.findings[0].sites) == (
+        "unbounded_density", ("x[0]", "x[1]")
+    )  # fmt: skip
 
 
 def test_modes_of_equal_height_are_distinguished():
@@ -180,6 +185,7 @@ def test_modes_of_equal_height_are_distinguished():
     assert 0 < share < 16
     assert f"reached from {share} of 16 starts" in repr(found)
     assert f"{16 - share} of 16 searches ended equally high at other places" in found.findings[0]
+    assert found.findings[0].kind == "several_maxima"
     np.testing.assert_array_equal(found.every_same, ends == ends[found.start])
 
 
@@ -237,6 +243,7 @@ def test_a_saddle_is_not_a_mode(size):
     # The log density rises by one nat from 0 to its maximum at 1.
     assert "rises by" in found.findings[0]
     assert "nats along x[1]" in found.findings[0]
+    assert (found.findings[0].kind, found.findings[0].sites) == ("saddle_point", ("x[1]",))
     gain = float(found.findings[0].split("rises by ")[1].split()[0])
     assert 0 < gain <= 1
 
@@ -264,6 +271,7 @@ def test_a_mode_that_only_one_search_found_is_reported():
     found = maximize(model, starts=[{"x": 29.0}, *[{"x": float(x)} for x in range(-2, 3)]])
     np.testing.assert_allclose(found.values["x"], 30.0, atol=1e-5)
     assert "only 1 of 6 searches ended there" in found.findings[0]
+    assert found.findings[0].kind == "maximum_found_once"
 
 
 def test_given_values_start_one_search_each():
