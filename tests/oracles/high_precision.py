@@ -67,6 +67,8 @@ def _apply(equation, values) -> list:
     inner = parameters.get("jaxpr") or parameters.get("call_jaxpr")
     if inner is not None:
         return _run(inner.jaxpr, inner.consts, values)
+    if name in MOVE:
+        return [MOVE[name](parameters, *values)]
     if all(np.asarray(v).dtype != object for v in values):
         return [_lift(a) for a in _bound(equation, values)]
     if name in NUMBER:
@@ -179,8 +181,40 @@ SPECIAL = {
 }
 
 
+def _sliced(parameters, array):
+    strides = parameters["strides"] or (1,) * array.ndim
+    return array[
+        tuple(map(slice, parameters["start_indices"], parameters["limit_indices"], strides))
+    ]
+
+
+def _spread(parameters, array):
+    shape = np.ones(len(parameters["shape"]), int)
+    shape[list(parameters["broadcast_dimensions"])] = array.shape
+    return np.broadcast_to(array.reshape(shape), parameters["shape"])
+
+
+def _counted(parameters):
+    numbers = np.arange(parameters["shape"][parameters["dimension"]], dtype=parameters["dtype"])
+    as_axis = {"shape": parameters["shape"], "broadcast_dimensions": [parameters["dimension"]]}
+    return _lift(_spread(as_axis, numbers))
+
+
+# By NumPy, since JAX would compile a program for each shape.
+MOVE = {
+    "broadcast_in_dim": _spread,
+    "concatenate": lambda p, *arrays: np.concatenate(arrays, p["dimension"]),
+    "iota": _counted,
+    "reshape": lambda p, a: a.reshape(p["new_sizes"]),
+    "rev": lambda p, a: np.flip(a, p["dimensions"]),
+    "slice": _sliced,
+    "squeeze": lambda p, a: np.squeeze(a, tuple(p["dimensions"])),
+    "transpose": lambda p, a: a.transpose(p["permutation"]),
+}
+
+
 def _moved(equation, values) -> list:
-    """Apply a primitive that only moves numbers, to their positions in one list."""
+    """Apply any other primitive that only moves numbers, to their positions in one list."""
     exact = [np.asarray(v).dtype == object for v in values]
     numbers = np.concatenate([v.reshape(-1) for v, e in zip(values, exact, strict=True) if e])
     places, start = [], 0
