@@ -131,10 +131,14 @@ class _Checker:
 
         They share the image, so one program compiles sooner than three.
         """
-        image = self._bijector.image(y)
-        self._check_dtype(image, y)
-        self._check_shape(image.value)
-        gradient = jax.grad(lambda y: self._bijector.image(y).log_det)(y)
+
+        def find_log_det(y: Array) -> tuple[Array, Image]:
+            image = self._bijector.image(y)
+            self._check_dtype(image, y)
+            self._check_shape(image.value)
+            return image.log_det, image
+
+        gradient, image = jax.grad(find_log_det, has_aux=True)(y)
         return image, gradient, _derivatives(self._bijector, y)
 
     def certify(self, y: np.ndarray, scale: float, domain: Domain) -> Certificate:
