@@ -3,8 +3,11 @@
 The protocol, for commit n of a store:
 
 1. `run/<n>.intent` announces the record of the commit, with all files that it will replace.
-2. New files are written: draws, the state `run/<n>.npz`, then the metadata that readers open.
+2. New files are renamed into place: draws, the state `run/<n>.npz`, then the metadata that readers
+   open.
 3. `run/<n>.json`, the record, ends the commit. A store is what its newest record says.
+
+Each step is durable before the next one begins.
 
 A file that later commits replace (a chunk that is being filled, and metadata) may be that of the
 record or that of an intent, if a commit was cut short; any other content is damage. The content of
@@ -143,8 +146,11 @@ def commit(files: Files, before: Record | None, changes: Changes) -> Record:
     past = () if before is None else (*before.older, before.commit)
     kept = tuple(sorted(kept_commits(number).intersection(past)))
     replaced = changes.files | changes.metadata
+    new = {key: data for chunks in changes.blocks for key, data in chunks.items()}
+    # A chunk that is now complete replaces the one that was being filled.
+    announced = {key: digest(data) for key, data in (new | replaced).items()}
     lists = {
-        block_key(len(made) + i): _dump({key: digest(data) for key, data in chunks.items()})
+        block_key(len(made) + i): _dump({key: announced[key] for key in chunks})
         for i, chunks in enumerate(changes.blocks)
     }
     record = Record(
@@ -152,23 +158,17 @@ def commit(files: Files, before: Record | None, changes: Changes) -> Record:
         changes.about,
         changes.draws,
         (*made, *map(digest, lists.values())),
-        {key: digest(data) for key, data in replaced.items()},
+        {key: announced[key] for key in replaced},
         digest(changes.state),
         kept,
     )
-    new = {key: data for chunks in changes.blocks for key, data in chunks.items()}
-    # A chunk that is now complete replaces the one that was being filled.
-    announced = {key: digest(data) for key, data in (new | replaced).items()}
-    files.write({intent_key(number): replace(record, files=announced).encode()})
-    new |= lists
     known = {} if before is None else before.files
+    changed = {k: data for k, data in changes.files.items() if known.get(k) != record.files[k]}
     files.write(
-        new
-        | {k: data for k, data in changes.files.items() if known.get(k) != record.files[k]}
-        | {state_key(number): changes.state}
+        {intent_key(number): replace(record, files=announced).encode()},
+        new | lists | changed | {state_key(number): changes.state} | changes.metadata,
+        {record_key(number): record.encode()},
     )
-    files.write(changes.metadata)
-    files.write({record_key(number): record.encode()})
     gone = [key(n) for n in past if n not in kept for key in (record_key, state_key)]
     files.delete([intent_key(number), *gone])
     return record

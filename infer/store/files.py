@@ -2,7 +2,8 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from ..errors import RunError
 
 # A file that is being written; no reader looks for it.
 UNFINISHED = ".unfinished"
+# Files that are synchronized at the same time. The system makes them durable together: 100 files of
+# 256 kB took 0.03 s, and one after the other 0.4 s.
+AT_ONCE = 16
 
 
 class Lock:
@@ -44,8 +48,10 @@ class Files(ABC):
         """
 
     @abstractmethod
-    def write(self, files: Mapping[str, bytes]) -> None:
-        """Write some files; each one is replaced at once, and all are durable on return.
+    def write(self, *groups: Mapping[str, bytes]) -> None:
+        """Write groups of files; each file is replaced at once, and in the given order.
+
+        A group is durable before a file of the next one is replaced, and all are on return.
 
         Raises:
             OSError: A file could not be written, as on a full disk.
@@ -77,21 +83,22 @@ class LocalFiles(Files):
     def read(self, key: str) -> bytes:
         return (self.root / key).read_bytes()
 
-    def write(self, files: Mapping[str, bytes]) -> None:
-        paths = {self.root / key: data for key, data in files.items()}
+    def write(self, *groups: Mapping[str, bytes]) -> None:
+        paths = {self.root / key: data for files in groups for key, data in files.items()}
         try:
-            for path, data in paths.items():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _write_durably(_beside(path), data)
-            for path in paths:
-                os.replace(_beside(path), path)
+            touched = {own: _make_folder(own) for own in {path.parent for path in paths}}
+            # All at once: waiting for the disk takes longer than writing to it.
+            _call_at_once(lambda path: _write_durably(_beside(path), paths[path]), paths)
+            for files in groups:
+                own = [self.root / key for key in files]
+                for path in own:
+                    os.replace(_beside(path), path)
+                _call_at_once(_synchronize, {f for path in own for f in touched[path.parent]})
         except OSError:
             for path in paths:
                 with suppress(OSError):
                     _beside(path).unlink(missing_ok=True)
             raise
-        for folder in {folder for path in paths for folder in (path.parent, path.parent.parent)}:
-            _synchronize(folder)
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -139,9 +146,10 @@ class UrlFiles(Files):
     def read(self, key: str) -> bytes:
         return self.system.cat_file(f"{self.root}/{key}")
 
-    def write(self, files: Mapping[str, bytes]) -> None:
-        for key, data in files.items():
-            self.system.pipe_file(f"{self.root}/{key}", data)
+    def write(self, *groups: Mapping[str, bytes]) -> None:
+        for files in groups:
+            for key, data in files.items():
+                self.system.pipe_file(f"{self.root}/{key}", data)
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -163,6 +171,20 @@ def open_files(where: Any) -> Files:
     if where.startswith("file://"):
         return LocalFiles(where.removeprefix("file://"))
     return UrlFiles(where.rstrip("/")) if "://" in where else LocalFiles(where)
+
+
+def _call_at_once(call: Callable[[Path], None], paths: Collection[Path]) -> None:
+    """Call a function for each path, on threads; all calls have ended on return."""
+    if paths:
+        with ThreadPoolExecutor(min(AT_ONCE, len(paths)), "files") as pool:
+            list(pool.map(call, paths))
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make a folder and those above it that are missing; return it, and all that got a folder."""
+    missing = [f for f in (folder, *folder.parents) if not f.is_dir()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return [folder, *(f.parent for f in missing)]
 
 
 def _beside(path: Path) -> Path:

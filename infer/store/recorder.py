@@ -14,7 +14,6 @@ from ..engines.base import Draws
 from ..errors import RunError
 from ..models.inputs.names import join_names
 from ..run.blocks import find_format
-from ..run.collect import Group, join_records
 from ..run.loop import SAMPLING
 from ..run.run import Run
 from ..run.warmup import Warmup
@@ -22,6 +21,7 @@ from .commits import Changes, Record, commit
 from .files import Files
 from .growing import DRAW, Growing, choose_chunk
 from .nested import encode
+from .records import drop, take
 from .state import take_snapshot, write_warmup
 
 # Seconds between commits, and the largest share of the time that they may take.
@@ -120,7 +120,7 @@ class Recorder:
         held = self.files.lock()
         try:
             self._has_failed = self._is_complete = False
-            self._commit(run, take_snapshot(run.warmup))
+            self._begin_commit(run)
             run.after_block = self.after_block
             yield
         finally:
@@ -143,8 +143,11 @@ class Recorder:
             self._finish_pending(run)
         is_due = time.monotonic() >= self._due or fresh > DUE_BYTES
         if self._pending is None and is_due:
-            snapshot, self._taken = take_snapshot(run.warmup), _count_sampled(run)
-            self._pending = self._writer.submit(self._commit, run, snapshot)
+            self._begin_commit(run)
+
+    def _begin_commit(self, run: Run) -> None:
+        snapshot, self._taken = take_snapshot(run.warmup), _count_sampled(run)
+        self._pending = self._writer.submit(self._commit, run, snapshot)
 
     def _count_bytes(self, run: Run) -> int:
         """Count the bytes of new draws that every chain has; only those can be dropped."""
@@ -230,45 +233,28 @@ class Recorder:
         if contents is None:
             return []
         fewest = min(int(group.drawn.min()) for group in warmup.groups)
-        total, complete = -(-fewest // contents.thin), []
-        dropped = warmup.groups[0].dropped
-        rows = join_records(warmup.groups, fewest - dropped) if total > self._stored else None
-        while rows is not None and self._stored < total:
+        thin, complete = contents.thin, []
+        total, dropped = -(-fewest // thin), warmup.groups[0].dropped
+        while self._stored < total:
             block, begin = divmod(self._stored, chunk)
             begin -= begin % contents.step
             end = min(total - block * chunk, chunk)
-            numbers = contents.thin * np.arange(block * chunk + begin, block * chunk + end)
-            groups = contents.convert(self._records.unpack(rows[:, numbers - dropped]))
+            numbers = thin * np.arange(block * chunk + begin, block * chunk + end)
+            rows = take(warmup.groups, int(numbers[0]), int(numbers[-1]) + 1, thin)
+            groups = contents.convert(self._records.unpack(rows))
             numbered = {n: group.assign_coords({DRAW: numbers}) for n, group in groups.items()}
             self.growing.fill(self._chunks, begin, numbered)
             self._stored = block * chunk + end
             if end == chunk:
                 complete.append(self.growing.encode(self._chunks, block))
-                self._chunks = self.growing.blank()
+                for array in self._chunks.values():
+                    array.fill(0)
         # The last record is compared with another program at the end.
-        whole = contents.thin * chunk * (self._stored // chunk)
+        whole = thin * chunk * (self._stored // chunk)
         self._kept_from = max(min(whole, fewest - 1), dropped)
         for group in warmup.groups:
             drop(group, self._kept_from)
         return complete
-
-
-def drop(group: Group, before: int) -> None:
-    """Remove the records of a group before a number of the present window."""
-    count = before - group.dropped
-    if count > 0:
-        group.rows = [_drop(own, count) for own in group.rows]
-        group.dropped = before
-
-
-def _drop(blocks: list[np.ndarray], count: int) -> list[np.ndarray]:
-    kept = []
-    for block in blocks:
-        if count < len(block):
-            # A copy, so that the rest of the block is freed.
-            kept.append(block[count:].copy() if count else block)
-        count = max(count - len(block), 0)
-    return kept
 
 
 def _count_sampled(run: Run) -> int:

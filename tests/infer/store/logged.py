@@ -10,9 +10,9 @@ class Changes:
         self.made = []
         write, delete = LocalFiles.write, LocalFiles.delete
 
-        def logged_write(files, contents):
-            self.made += contents.items()
-            write(files, contents)
+        def logged_write(files, *groups):
+            self.made += [item for group in groups for item in group.items()]
+            write(files, *groups)
 
         def logged_delete(files, keys):
             keys = list(keys)
