@@ -1,10 +1,10 @@
 """Compute a range of rows of a program's result, from those rows of what it depends on.
 
-A log likelihood of a million rows needs several arrays of a million entries at once, though each row
-depends on few entries of each. Here the traced program is evaluated backwards: a range of the result
-asks for ranges of the operands wherever the table below knows how rows correspond, and for whole
-operands elsewhere. So every program gives the right rows, and those that work row by row need no
-whole array of intermediate values.
+A log likelihood of a million rows needs several arrays of a million entries at once, though each
+row depends on few entries of each. Here the traced program is evaluated backwards: a range of the
+result asks for ranges of the operands wherever the table below knows how rows correspond, and for
+whole operands elsewhere. So every program gives the right rows, and those that work row by row need
+no whole array of intermediate values.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +20,16 @@ from jaxtyping import Array
 from .rewrite import CALLS
 
 # Primitives whose result has, at each index, a function of the operands at that index.
-ELEMENTWISE = frozenset(
-    """abs acos acosh add and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp clz
-    complex conj convert_element_type copy copy_p cos cosh digamma div eq eq_to erf erf_inv erfc exp
-    exp2 expm1 floor ge gt igamma igamma_grad_a igammac imag integer_pow is_finite le le_to lgamma
-    log log1p logistic lt lt_to max min mul ne neg nextafter not or polygamma population_count pow
-    random_gamma_grad real reduce_precision regularized_incomplete_beta rem round rsqrt select_n
-    shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square stop_gradient sub
-    tan tanh xor zeta""".split()
+_NAMES = (
+    "abs acos acosh add and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp "
+    "clz complex conj convert_element_type copy copy_p cos cosh digamma div eq eq_to erf "
+    "erf_inv erfc exp exp2 expm1 floor ge gt igamma igamma_grad_a igammac imag integer_pow "
+    "is_finite le le_to lgamma log log1p logistic lt lt_to max min mul ne neg nextafter not or "
+    "polygamma population_count pow random_gamma_grad real reduce_precision "
+    "regularized_incomplete_beta rem round rsqrt select_n shift_left shift_right_arithmetic "
+    "shift_right_logical sign sin sinh sqrt square stop_gradient sub tan tanh xor zeta"
 )
+ELEMENTWISE = frozenset(_NAMES.split())
 
 
 class Window(NamedTuple):
@@ -104,18 +105,19 @@ class Step(NamedTuple):
 def compute_rows(
     program: Any, arguments: Sequence[Any], output: int, begin: Any, size: int
 ) -> Array:
-    """Compute some rows of one result of a program.
+    """Compute some rows of one result of a program; or all of it, if it is one number.
 
     Args:
         program: A closed jaxpr.
         arguments: Its arguments.
-        output: Index of the result, which has axes.
+        output: Index of the result.
         begin: Index of the first row, along its first axis; may be traced.
         size: Number of rows.
     """
     window = Window(begin, size)
     given = [_known(argument, window) for argument in arguments]
-    return _evaluate(program, given, window)[output].part(0)
+    result = _evaluate(program, given, window)[output]
+    return result.part(0) if result.shape else result.whole()
 
 
 def _known(array: Any, window: Window) -> Lazy:
@@ -182,8 +184,8 @@ def _broadcast(step: Step, axis: int) -> Array | None:
     (operand, *others), axes = step.operands, step.equation.params["broadcast_dimensions"]
     if others or step.equation.params.get("sharding") is not None:
         return None
-    own = axes.index(axis) if axis in axes else None
-    is_cut = own is not None and operand.shape[own] == step.shape[axis]
+    own = axes.index(axis) if axis in axes else -1
+    is_cut = own >= 0 and operand.shape[own] == step.shape[axis]
     value = operand.part(own) if is_cut else operand.whole()
     return jax.lax.broadcast_in_dim(value, step.window.shorten(step.shape, axis), axes)
 

@@ -26,18 +26,19 @@ def choose_rows_for(size: int) -> int:
     return int(np.clip(MAX_BYTES // max(size, 1), 1, MAX_ROWS))
 
 
-def call_in_slices(call: Callable[[Any], Any], arrays: Any, rows: int) -> Any:
+def call_in_slices(call: Callable[[Any], Any], arrays: Any, rows: int, into: Any = None) -> Any:
     """Call a program on slices of `rows` rows and join its results, on the host.
 
     Args:
         call: Maps a slice of the arrays to a pytree of arrays with as many rows.
         arrays: A pytree of arrays, all with the same number of rows, at least one.
         rows: Size of all slices; the last one is padded by repeating the last row.
+        into: Arrays for the results, if there are some; by default new ones are made.
     """
     count = len(jax.tree.leaves(arrays)[0])
     # The next slice is computed while one goes to the host; the device might not hold all of them.
     ahead = pairwise(chain(map(call, _slices(arrays, count, rows)), (None,)))
-    whole = None
+    whole = into
     for begin, (results, _) in zip(range(0, count, rows), ahead, strict=True):
         own = jax.tree.map(np.asarray, results)
         whole = _make_room(own, count) if whole is None else whole

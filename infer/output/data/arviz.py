@@ -89,13 +89,11 @@ def group_data(family: Family) -> dict[str, xarray.Dataset]:
 def add_learned(groups: dict[str, xarray.Dataset], run: Run) -> dict[str, xarray.Dataset]:
     """Add to groups what warm-up learned, and its draws if the run was asked to keep them."""
     sets, stats = (SET,) if run.family.count > 1 else (), groups.get("sample_stats")
-    learned = (xarray.Dataset() if stats is None else stats).assign(
-        describe_metric(run, sets).data_vars
-    )
+    learned = None if stats is None else stats.assign_coords(describe_metric(run, sets).coords)
     warmup = read_warmup(run)
     return (
         groups
-        | ({"sample_stats": learned} if learned.data_vars else {})
+        | ({} if learned is None else {"sample_stats": learned})
         | ({} if warmup is None else group_draws(run.family, warmup, "warmup_"))
     )
 

@@ -1,4 +1,4 @@
-"""The metric that warm-up learned, as arrays that reproduce it."""
+"""The metric that warm-up learned, as coordinates that reproduce it."""
 
 import numpy as np
 import xarray
@@ -9,6 +9,8 @@ from ...run.run import Run
 
 # Name of the dimension of the flat unconstrained vector.
 FLAT = "unconstrained"
+# Name of the dimension of the directions that are stretched.
+DIRECTION = "direction"
 
 
 def describe_metric(run: Run, sets: tuple[str, ...]) -> xarray.Dataset:
@@ -21,22 +23,29 @@ def describe_metric(run: Run, sets: tuple[str, ...]) -> xarray.Dataset:
     with `inverse_metric_scale`, one number for each entry of the flat unconstrained vector; the
     columns of U, `inverse_metric_directions`, which are orthonormal; and `inverse_metric_stretch`,
     one number for each column. The step size is in units of the whitened space. The last two are
-    absent from a diagonal metric. Each array is repeated for every chain, without taking memory, so
-    that `arviz.concat` joins the chains of two results.
+    absent from a diagonal metric; if no direction is stretched, there is one column of zeros with
+    a stretch of 1.
+
+    They are coordinates, since `arviz.concat` joins only variables that have the dimension it is
+    asked to join, `draw` as well as `chain`. Each is repeated for every chain, without taking
+    memory. If results are joined that stretch different numbers of directions, the missing columns
+    are NaN.
 
     Args:
-        run: A run; without a metric, the dataset is empty.
+        run: A run; without a metric, there are no coordinates.
         sets: Name of the dimension of several data sets, if there are several.
     """
     tuning = run.tuning
     shared = tuning if isinstance(tuning, HamiltonianTuning) else getattr(tuning, "shared", None)
-    metric = getattr(shared, "metric", None)
-    lead = ("chain", *sets)
-    arrays = {
-        name: ((*lead, *axes), np.broadcast_to(a, (run.chains // run.family.count, *a.shape)))
-        for name, (axes, a) in _list_arrays(metric).items()
+    arrays = _list_arrays(getattr(shared, "metric", None))
+    chains, lead = run.chains // run.family.count, ("chain", *sets)
+    repeated = {
+        name: ((*lead, *axes), np.broadcast_to(a, (chains, *a.shape)))
+        for name, (axes, a) in arrays.items()
     }
-    return xarray.Dataset(arrays)
+    own = arrays.get("inverse_metric_stretch")
+    numbered = {} if own is None else {DIRECTION: np.arange(own[1].shape[-1])}
+    return xarray.Dataset(coords=repeated | numbered)
 
 
 def _list_arrays(metric: Metric | None) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
@@ -45,13 +54,11 @@ def _list_arrays(metric: Metric | None) -> dict[str, tuple[tuple[str, ...], np.n
         return {"inverse_metric_scale": ((FLAT,), np.asarray(metric.scale))}
     if not isinstance(metric, LowRank):
         return {}
-    scale, excess = _list_arrays(metric.diagonal), np.asarray(metric.excess)
+    excess = np.asarray(metric.excess)
     # The directions are sorted by stretch, and padded with zeros.
-    used = int((excess != 0).sum(-1).max(initial=0))
-    if not used:
-        return scale
+    used = int((excess != 0).sum(-1).max(initial=1))
     directions = np.asarray(metric.directions)[..., :used]
-    return scale | {
-        "inverse_metric_directions": ((FLAT, "direction"), directions),
-        "inverse_metric_stretch": (("direction",), 1 + excess[..., :used]),
+    return _list_arrays(metric.diagonal) | {
+        "inverse_metric_directions": ((FLAT, DIRECTION), directions),
+        "inverse_metric_stretch": ((DIRECTION,), 1 + excess[..., :used]),
     }

@@ -13,6 +13,7 @@ from ...models.priors.continued import SeriesPrior, series_axis
 from ...models.protocol.site import Declaration
 from .aligned import NEW, Match, match_axes, match_site, read_axes, refuse_other_steps
 from .simulate import Arrays, Given, Outline, outline
+from .site_draws import flatten_draws
 from .source import Source
 
 
@@ -52,7 +53,7 @@ def make_plan(model: Model, source: Source, redraw: Sequence[str]) -> Plan:
         for name, match in continued.items()
     }
     known = {n: m.known() for n, m in matches.items()} | {n: k for n, (_, k) in history.items()}
-    values = {n: np.reshape(source.values[n], (-1, *source.values[n].shape[2:])) for n in taken}
+    values = {n: flatten_draws(source.values[n]) for n in taken}
     given = Given(
         values,
         {name: own for name, (own, _) in history.items()},

@@ -1,48 +1,27 @@
 """Log likelihoods of the data and log priors of the sites, at each draw in a result."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray
 from jax.core import Tracer
-from jaxtyping import Array
 
 from bijectors.base import Shape
 
 from ...calls import check_arguments
-from ...density.readers import ConstrainedReader
 from ...errors import ModelError
 from ...models.inputs.stacked import are_several, models_in
 from ...models.model import Model
 from ...models.origins import translate_errors_of
 from ...models.protocol.account import Account
-from ...models.protocol.site import Dims, Term
+from ...models.protocol.site import Dims
 from ...models.protocol.surveyor import Surveyor
 from ...models.survey import survey
-from ...programs.native import call_compiled
-from ...programs.slices import call_in_slices, choose_rows
-from ..data.arviz import SET, make_dataset
 from ..data.extended import add_groups
-from .source import read_chains_and_draws, read_values
-
-Part = Literal["log_likelihood", "log_prior"]
-
-
-class Outline(NamedTuple):
-    """What one abstract run says of a group.
-
-    Attributes:
-        sites: Shape of each latent site, by name.
-        dims: Names of the axes of each variable.
-        numbers: Number of entries of all variables, or of all sites if those are more.
-    """
-
-    sites: Mapping[str, Shape]
-    dims: Mapping[str, Dims]
-    numbers: int
+from .rowwise import Outline, Part, compute_part, find_undivided, list_priors, select_rows
+from .source import read_draws
 
 
 @check_arguments("infer.log_likelihood")
@@ -55,8 +34,11 @@ def log_likelihood(model: Model | Sequence[Model], data: Any) -> Any:
     Entries that are missing (`site.observe(missing=...)`) are no rows; all rows of a plate with a
     minibatch are computed, without weights. Factors (`site.factor`) are not part of it.
 
-    The draws go through one program in slices, so the memory needed beside the result itself does
-    not depend on their number. `data.sel(draw=slice(None, None, 10))` needs a tenth of it.
+    Draws go through one program in slices that need at most 16 MiB each for what is computed; two
+    of them are in memory at a time. If one draw needs more, so do ranges of its rows, as long as no
+    row depends on all others, as in a scan. So the memory needed beside the result itself depends
+    neither on the number of draws nor on that of rows. `data.sel(draw=slice(None, None, 10))` makes
+    the result a tenth as large.
 
     Args:
         model: What a front end returned; or several, as for `sample`. It may have other data than
@@ -100,7 +82,7 @@ def log_prior(model: Model | Sequence[Model], data: Any) -> Any:
 def _add(model: Model | Sequence[Model], data: Any, part: Part) -> Any:
     models = models_in(model)
     outline = outline_part(models[0], part)
-    values = read_values(_refuse_unless_result(data))
+    values = read_draws(_refuse_unless_result(data))
     _refuse_misfit(outline, values, len(models) if are_several(model) else None)
     return add_groups(data, {part: compute_part(models, values, part, outline)})
 
@@ -113,75 +95,6 @@ def _refuse_unless_result(data: Any) -> Any:
         f"a {type(data).__name__} without a posterior is no result that can be extended",
         "Give ArviZ data with a posterior, as infer.sample or Approximation.sample return.",
     )
-
-
-def compute_part(
-    models: Sequence[Model], values: Mapping[str, np.ndarray], part: Part, outline: Outline
-) -> xarray.Dataset:
-    """Compute a group of one model, or of several along the dimension of data sets.
-
-    Args:
-        models: The models.
-        values: Values of their sites, shape (chains, draws, *site), or (chains, draws, data sets,
-            *site) for several models.
-        part: The group.
-        outline: What `outline_part` returned.
-    """
-    coords = models[0].labels.coords
-    own = {name: np.asarray(values[name]) for name in outline.sites}
-    if len(models) == 1:
-        return make_dataset(outline.dims, coords, _compute_one(models[0], own, part, outline))
-    each = [
-        _compute_one(model, {name: a[:, :, i] for name, a in own.items()}, part, outline)
-        for i, model in enumerate(models)
-    ]
-    joined = {name: np.stack([rows[name] for rows in each], 2) for name in each[0]}
-    return make_dataset(outline.dims, coords, joined, ("chain", "draw", SET))
-
-
-def _compute_one(
-    model: Model, values: Mapping[str, np.ndarray], part: Part, outline: Outline
-) -> dict[str, np.ndarray]:
-    """Compute the arrays of one model, shape (chains, draws, *rows), a slice of draws at a time."""
-    lead = read_chains_and_draws(values)
-    flat = {name: a.reshape(-1, *a.shape[2:]) for name, a in values.items()}
-
-    def call(own: dict[str, np.ndarray]) -> dict[str, Array]:
-        return call_compiled(_evaluate, model, own, static=(part,))
-
-    rows = min(choose_rows(outline.numbers), int(np.prod(lead)))
-    joined = call_in_slices(call, flat, rows)
-    return {name: joined[name].reshape(*lead, *joined[name].shape[1:]) for name in outline.dims}
-
-
-def _evaluate(part: Part, model: Model, values: dict[str, Array]) -> dict[str, Array]:
-    def of_one(values: dict[str, Array]) -> dict[str, Array]:
-        reader = ConstrainedReader(values, model.rules, jacobian=False)
-        return _select(model.run(reader), part)
-
-    return jax.vmap(of_one)(values)
-
-
-def _select(account: Account, part: Part) -> dict[str, Array]:
-    """Return the rows of a group, by name."""
-    if part == "log_likelihood":
-        terms = [term for term in account.terms if term.role == "likelihood"]
-        return dict(account.rows()) if account.rows else {t.name: t.rows for t in terms}
-    if whole := _find_undivided(account):
-        assert account.rows is not None
-        return {whole.name: whole.rows - sum(rows.sum() for rows in account.rows().values())}
-    return {term.name: term.rows for term in _list_priors(account)}
-
-
-def _list_priors(account: Account) -> list[Term]:
-    return [t for t in account.terms if t.role == "prior" and t.name in account.images]
-
-
-def _find_undivided(account: Account) -> Term | None:
-    """Return the term that is prior and likelihood in one, if the likelihood is known by rows."""
-    if account.rows is None or any(term.role == "likelihood" for term in account.terms):
-        return None
-    return next(iter(account.terms), None)
 
 
 def outline_part(model: Model, part: Part) -> Outline:
@@ -197,14 +110,11 @@ def outline_part(model: Model, part: Part) -> Outline:
         account = model.run(Surveyor(model.rules))
         _refuse_views(account, part)
         (_refuse_likelihood if part == "log_likelihood" else _refuse_prior)(account)
-        selected = _select(account, part)
+        selected = select_rows(account, part)
         sites = {d.name: d.shape for d in account.declarations}
         dims = {name: _name_axes(account, name, rows.shape) for name, rows in selected.items()}
-        sizes = [
-            sum(a.size for a in selected.values()),
-            sum(map(int, map(np.prod, sites.values()))),
-        ]
-        found.append(Outline(sites, dims, max(sizes)))
+        kinds = {n: jax.ShapeDtypeStruct(a.shape, a.dtype) for n, a in selected.items()}
+        found.append(Outline(sites, dims, kinds))
 
     with translate_errors_of(model):
         jax.eval_shape(abstract_run)
@@ -278,7 +188,7 @@ def _refuse_likelihood(account: Account) -> None:
 
 
 def _refuse_prior(account: Account) -> None:
-    terms = _list_priors(account)
+    terms = list_priors(account)
     for term in terms:
         if not term.has_value:
             raise ModelError(
@@ -286,7 +196,7 @@ def _refuse_prior(account: Account) -> None:
                 "its prior is known by its score alone, so its log density has no value",
                 "Use a prior with a log density.",
             )
-    if not terms and not _find_undivided(account):
+    if not terms and not find_undivided(account):
         raise ModelError(
             "model",
             "no latent site has a prior of its own",

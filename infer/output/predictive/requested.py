@@ -14,8 +14,9 @@ from ...run.run import Run
 from ..data.arviz import SET, make_dataset
 from ..data.drawn import split_by_dataset
 from ..data.extended import add_groups
-from .pointwise import Part, compute_part, outline_part
-from .source import read_values
+from .pointwise import outline_part
+from .rowwise import Part, compute_part
+from .source import read_draws
 
 PARTS: tuple[Part, ...] = ("log_likelihood", "log_prior")
 WARMUP = "warmup"
@@ -66,7 +67,7 @@ def add_requested(data: Any, run: Run, names: Sequence[str]) -> Any:
 
 def _compute(data: Any, run: Run, part: Part) -> xarray.Dataset:
     models = [run.family.member(i).model for i in range(run.family.count)]
-    return compute_part(models, read_values(data), part, outline_part(models[0], part))
+    return compute_part(models, read_draws(data), part, outline_part(models[0], part))
 
 
 def _read_unconstrained(run: Run) -> xarray.Dataset:

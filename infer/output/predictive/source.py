@@ -16,6 +16,7 @@ from ..data.arviz import SET
 from ..data.versions import groups_of
 from ..fitted.approximation import Approximation
 from ..fitted.optimum import Optimum
+from .site_draws import read_lazily, select_set
 
 # Default number of draws of an approximation, or of predictions at a mode.
 DRAWS = 1000
@@ -25,7 +26,8 @@ class Source(NamedTuple):
     """Values of a posterior, and what else came with them.
 
     Attributes:
-        values: Arrays of shape (chains, draws, *site), or (chains, draws, data sets, *site).
+        values: Arrays of shape (chains, draws, *site), or (chains, draws, data sets, *site); those
+            of ArviZ data are read when they are used, a few draws at a time.
         dims: Names of the axes of each site, if they are known.
         coords: Coordinates of the named axes.
         lead: Numbers of chains and draws.
@@ -44,7 +46,7 @@ class Source(NamedTuple):
 
     def of_set(self, index: int) -> "Source":
         """Return the values of one of several data sets."""
-        values = {name: a[:, :, index] for name, a in self.values.items()}
+        values = {name: select_set(a, index) for name, a in self.values.items()}
         groups = {n: g.isel({SET: index}) for n, g in self.groups.items() if SET in g.dims}
         return self._replace(values=values, sets=None, groups=groups)
 
@@ -97,12 +99,12 @@ def _read_fitted(found: Any, count: int, key: int | Array) -> Source:
 
 
 def _read_groups(found: Any) -> Source:
-    values = dict(read_values(found))
+    values = read_draws(found)
     lead = read_chains_and_draws(values)
-    if isinstance(found, Mapping) and "posterior" not in found:
+    if is_by_name(found):
         return Source(values, {}, {}, lead, None, {}, None)
     groups = groups_of(found)
-    posterior = groups["posterior"]
+    posterior = _sort_axes(groups["posterior"])
     sets = dict(posterior.sizes).get(SET)
     axes = 2 if sets is None else 3
     dims = {str(n): tuple(map(str, a.dims[axes:])) for n, a in posterior.data_vars.items()}
@@ -114,8 +116,15 @@ def read_values(result: Any) -> Mapping[str, Any]:
     """Read values by name from an `Optimum`, from ArviZ data, or as they are."""
     if isinstance(result, Optimum):
         return result.values
-    if isinstance(result, Mapping) and "posterior" not in result:
+    if is_by_name(result):
         return result
+    return {name: np.asarray(a) for name, a in read_draws(result).items()}
+
+
+def read_draws(result: Any) -> dict[str, Any]:
+    """Read values by name from ArviZ data, lazily, or as they are."""
+    if is_by_name(result):
+        return dict(result)
     try:
         posterior = result["posterior"]
     except (KeyError, TypeError) as error:
@@ -124,7 +133,18 @@ def read_values(result: Any) -> Mapping[str, Any]:
             f"a {type(result).__name__} has no posterior",
             "Give an Optimum, ArviZ data with a posterior, or values by name.",
         ) from error
-    return _join_complex({name: np.asarray(array) for name, array in posterior.data_vars.items()})
+    return read_lazily(_sort_axes(posterior))
+
+
+def is_by_name(given: Any) -> bool:
+    """Return whether values are given by the names of sites, not as ArviZ data."""
+    return isinstance(given, Mapping) and "posterior" not in given
+
+
+def _sort_axes(posterior: Any) -> xarray.Dataset:
+    """Let the axes of chains, draws and data sets come first, as they do in our results."""
+    posterior = posterior.to_dataset() if hasattr(posterior, "to_dataset") else posterior
+    return posterior.transpose("chain", "draw", SET, ..., missing_dims="ignore")
 
 
 def read_chains_and_draws(given: Mapping[str, Any]) -> tuple[int, int]:
@@ -137,11 +157,3 @@ def read_chains_and_draws(given: Mapping[str, Any]) -> tuple[int, int]:
             "Give ArviZ data with a posterior, as infer.sample or Approximation.sample return.",
         )
     return lead
-
-
-def _join_complex(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Join complex values, which ArviZ data hold in two parts."""
-    real = {n.removesuffix(".real"): a for n, a in arrays.items() if n.endswith(".real")}
-    whole = {n: a + 1j * arrays[f"{n}.imag"] for n, a in real.items() if f"{n}.imag" in arrays}
-    parts = {f"{n}{end}" for n in whole for end in (".real", ".imag")}
-    return {n: a for n, a in arrays.items() if n not in parts} | whole

@@ -5,7 +5,6 @@ from math import prod
 from typing import Any
 
 import jax
-import numpy as np
 
 from ...calls import check_arguments
 from ...errors import ModelError
@@ -16,6 +15,7 @@ from ...programs.memory import count_peak_bytes
 from ...programs.slices import call_in_slices, choose_rows_for
 from ..fitted.optimum import Optimum
 from .simulate import as_jax_type
+from .site_draws import flatten_draws
 from .source import read_source, read_values
 
 
@@ -63,7 +63,7 @@ def map_trees(function: Callable[[Any], Any], model: Model, posterior: Any) -> A
         mend = "infer.tree_of(model, optimum) is its tree; call the function on it."
         raise ModelError("posterior", "an Optimum is one tree, not draws of it", mend)
     source = read_source(posterior, None, 0)
-    flat = {n: np.reshape(a, (-1, *np.shape(a)[2:])) for n, a in source.values.items()}
+    flat = {name: flatten_draws(a) for name, a in source.values.items()}
 
     def one(model: Model, values: Mapping[str, Any]) -> Any:
         return function(model.tree(values))

@@ -3,17 +3,19 @@
 import warnings
 from dataclasses import replace
 from importlib.metadata import version
+from typing import Any
 
 import arviz as az
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+import xarray
 
 import infer
 from infer.density.family import make_family
 from infer.output.data.provenance import fingerprint_model
-from infer.output.data.versions import groups_of
+from infer.output.data.versions import HAS_DATA_TREE, as_arviz, groups_of
 from infer.run.run import Run
 
 WANTED = ["log_likelihood", "log_prior", "unconstrained_posterior", "warmup"]
@@ -30,11 +32,11 @@ def make(y=Y):
     return infer.model(levels, y=y)
 
 
-def draw(model, **kwargs):
+def draw(model, key=7, **kwargs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", infer.SamplingWarning)
         return infer.sample(
-            model, chains=2, draws=50, warmup=60, progress=False, key=7, include=WANTED, **kwargs
+            model, chains=2, draws=50, warmup=60, progress=False, key=key, include=WANTED, **kwargs
         )
 
 
@@ -172,11 +174,79 @@ def test_several_data_sets_have_all_groups(several):
     assert several["log_likelihood"]["y"].dims[-3:] == ("dataset", "row", "column")
 
 
-@pytest.mark.skipif(not hasattr(az, "concat"), reason="ArviZ 1 has no concat")
-def test_chains_of_two_results_can_be_joined(result):
-    each = [result.sel(chain=[0]), result.sel(chain=[1])]
-    joined = az.concat(each, dim="chain")
-    np.testing.assert_array_equal(joined.posterior["mean"], result.posterior["mean"])
+def join(results, dim) -> Any:
+    """Join results as ArviZ 0.x does, and as users of ArviZ 1 do."""
+    if not HAS_DATA_TREE:
+        return az.concat(results, dim=dim)
+
+    def join_one(*each) -> Any:
+        return xarray.concat(each, dim) if dim in each[0].dims else each[0]
+
+    with xarray.set_options(use_new_combine_kwarg_defaults=False):
+        return xarray.map_over_datasets(join_one, *results)
+
+
+@pytest.fixture(scope="module")
+def other():
+    return draw(make(), key=8)
+
+
+@pytest.mark.filterwarnings("ignore:In a future version of xarray:FutureWarning")
+@pytest.mark.parametrize("dim", ["chain", "draw"])
+def test_results_can_be_joined(result, other, dim):
+    joined, axis = join([result, other], dim), ["chain", "draw"].index(dim)
+    for group in set(groups_of(result)) - {"observed_data"} - WARMUPS:
+        for name, values in groups_of(result)[group].data_vars.items():
+            parts = [values, groups_of(other)[group][name]]
+            np.testing.assert_array_equal(joined[group][name], np.concatenate(parts, axis))
+    assert "inverse_metric_scale" in joined["sample_stats"].coords
+
+
+# They may have different lengths.
+WARMUPS = {"warmup_posterior", "warmup_sample_stats"}
+
+
+@pytest.mark.parametrize("dim", ["chain", "draw"])
+def test_parts_of_a_result_can_be_joined(result, dim):
+    each = [result.isel(**{dim: slice(0, 1)}), result.isel(**{dim: slice(1, None)})]
+    joined = join(each, dim)
+    for group in set(groups_of(result)) - WARMUPS:
+        for name, values in groups_of(result)[group].data_vars.items():
+            np.testing.assert_array_equal(joined[group][name], values)
+    scale = result["sample_stats"]["inverse_metric_scale"]
+    np.testing.assert_array_equal(joined["sample_stats"]["inverse_metric_scale"], scale)
+
+
+def test_metrics_of_different_ranks_can_be_joined():
+    def make(count):
+        stretch = xarray.Dataset(
+            {"lp": (("chain", "draw"), np.zeros((1, 3)))},
+            coords={
+                "inverse_metric_stretch": (("chain", "direction"), np.ones((1, count))),
+                "direction": np.arange(count),
+            },
+        )
+        return as_arviz({"sample_stats": stretch}, {})
+
+    joined = join([make(1), make(3)], "chain")["sample_stats"]["inverse_metric_stretch"]
+    np.testing.assert_array_equal(np.isnan(joined), [[False, True, True], [False] * 3])
+
+
+def test_groups_of_two_results_can_be_joined(result):
+    more = infer.sample_prior(make(), 10)
+    if HAS_DATA_TREE:
+        result, more = result.copy(), more.copy()
+        result.update({name: node for name, node in more.children.items() if name not in result})
+    else:
+        del more.observed_data
+        result = az.concat(result, more)
+    assert {"posterior", "prior", "prior_predictive"} <= set(groups_of(result))
+
+
+def test_arviz_summarizes_the_sites_and_no_metric(result):
+    assert list(az.summary(result).index) == ["spread", "mean[0]", "mean[1]", "mean[2]"]
+    names = result["sample_stats"].data_vars
+    assert all({"chain", "draw"} <= set(result["sample_stats"][n].dims) for n in names)
 
 
 def test_the_origin_is_recorded(result):
@@ -205,6 +275,18 @@ def test_a_result_survives_a_file(result, tmp_path):
         back["warmup_posterior"]["mean"], result["warmup_posterior"]["mean"]
     )
     assert back.attrs["model_fingerprint"] == result.attrs["model_fingerprint"]
+    for name, metric in result["sample_stats"].coords.items():
+        np.testing.assert_array_equal(back["sample_stats"].coords[name], metric)
+
+
+def test_a_result_survives_a_store(result, tmp_path):
+    pytest.importorskip("zarr")
+    # ArviZ 0.x writes no Zarr 3, and names this way.
+    tree = result if HAS_DATA_TREE else result.to_datatree()
+    tree.to_zarr(tmp_path / "result.zarr", consolidated=False)
+    back = xarray.open_datatree(tmp_path / "result.zarr", engine="zarr", consolidated=False)
+    for name, group in groups_of(result).items():
+        assert set(back[name].to_dataset().variables) == set(group.variables)
 
 
 @pytest.mark.slow

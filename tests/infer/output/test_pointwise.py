@@ -1,6 +1,9 @@
 """Log likelihoods and log priors of every front end, and what ArviZ computes of them."""
 
+from functools import partial
+
 import arviz as az
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -13,7 +16,9 @@ import infer
 from bijectors.translate.tfp_import import load_tfp
 from infer.output.data.arviz import make_dataset
 from infer.output.data.versions import HAS_DATA_TREE, as_arviz
-from infer.output.predictive import pointwise
+from infer.output.predictive import rowwise
+from infer.programs import slices
+from infer.programs.memory import count_peak_bytes
 
 X = np.linspace(-1.0, 1.0, 8)
 Y = 0.7 * X + 0.3 * np.random.default_rng(0).normal(size=8)
@@ -173,13 +178,58 @@ def test_rows_equal_those_of_numpyro():
     assert data["log_likelihood"]["y"].dims == ("chain", "draw", "row")
 
 
-def test_rows_do_not_depend_on_the_slices(monkeypatch):
-    model = FRONTS["model"]()
-    values = {n: np.random.default_rng(3).uniform(1, 2, (2, 13)) for n in PRIORS}
-    whole = infer.log_likelihood(model, as_posterior(**values))
-    monkeypatch.setattr(pointwise, "choose_rows", lambda numbers: 7)
-    parts = infer.log_likelihood(model, as_posterior(**values))
-    np.testing.assert_allclose(*(read(d, "log_likelihood", "y") for d in (whole, parts)))
+@pytest.fixture
+def needed(monkeypatch):
+    """Record the bytes that each call needs for what it computes."""
+    needed, real = [], rowwise.call_compiled
+
+    def record(function, *arguments, static=()):
+        program = jax.make_jaxpr(partial(function, *static))(*arguments)
+        needed.append(count_peak_bytes(program))
+        return real(function, *arguments, static=static)
+
+    monkeypatch.setattr(rowwise, "call_compiled", record)
+    return needed
+
+
+@pytest.mark.parametrize("budget", [2**14, 2**11])
+def test_calls_stay_within_a_budget_and_give_the_same_rows(needed, monkeypatch, budget):
+    """The first budget is enough for some draws, and the second for some rows of one draw."""
+    model = infer.model(line, x=np.linspace(-1, 1, 300), y=np.zeros(300))
+    values = as_posterior(**{n: np.random.default_rng(3).uniform(1, 2, (2, 7)) for n in PRIORS})
+    whole = infer.log_likelihood(model, values)
+    assert max(needed) > 2**15
+    needed.clear()
+    monkeypatch.setattr(slices, "MAX_BYTES", budget)
+    parts = infer.log_likelihood(model, values)
+    assert budget / 4 < max(needed) <= budget
+    np.testing.assert_allclose(*(read(d, "log_likelihood", "y") for d in (whole, parts)), 1e-12)
+
+
+def test_priors_of_many_entries_stay_within_a_budget(needed, monkeypatch):
+    def levels(site, y):
+        spread = site("spread", dist.HalfNormal(1.0))
+        level = site("level", dist.Normal(0.0, spread), shape=(300,))
+        site.observe("y", dist.Normal(level, 1.0), y)
+
+    rng = np.random.default_rng(0)
+    spread, level = rng.uniform(1, 2, (1, 3)), rng.normal(size=(1, 3, 300))
+    monkeypatch.setattr(slices, "MAX_BYTES", 2**11)
+    model = infer.model(levels, y=np.zeros(300))
+    found = infer.log_prior(model, as_posterior(spread=spread, level=level))
+    assert max(needed) <= 2**11
+    expected = stats.norm(0, spread[..., None]).logpdf(level)
+    np.testing.assert_allclose(read(found, "log_prior", "level"), expected)
+    np.testing.assert_allclose(read(found, "log_prior", "spread"), stats.halfnorm.logpdf(spread))
+
+
+def test_rows_that_depend_on_all_others_are_right_within_any_budget(monkeypatch):
+    level = np.random.default_rng(5).normal(size=(1, 3, 40))
+    model = infer.model(walk, y=np.arange(40.0))
+    monkeypatch.setattr(slices, "MAX_BYTES", 2**8)
+    found = infer.log_likelihood(model, as_posterior(level=level))
+    expected = stats.norm(level, 0.5).logpdf(np.arange(40.0))
+    np.testing.assert_allclose(read(found, "log_likelihood", "y"), expected)
 
 
 def test_several_data_sets_have_rows_each():

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+from jax.extend.core import jaxpr_as_fun
 
 from infer.programs.memory import count_peak_bytes
 from infer.programs.rows import TABLE, compute_rows
@@ -15,11 +16,7 @@ X, GROUP, LEVEL = RNG.normal(size=(N, 3)), RNG.integers(0, 4, N), RNG.normal(siz
 LOWER = np.linalg.cholesky(np.cov(RNG.normal(size=(3, 20))))
 
 
-@jax.custom_jvp
-def squared(x):
-    return x * x
-
-
+squared = jax.custom_jvp(lambda x: x * x)
 squared.defjvps(lambda tangent, _, x: 2 * x * tangent)
 
 
@@ -75,7 +72,7 @@ def restrict(function, size=SIZE):
 @pytest.mark.parametrize("name", BY_ROW | AS_A_WHOLE)
 def test_rows_are_those_of_the_whole(name):
     function = (BY_ROW | AS_A_WHOLE)[name]
-    run = jax.jit(jax.extend.core.jaxpr_as_fun(restrict(function)))
+    run = jax.jit(jaxpr_as_fun(restrict(function)))
     whole = np.asarray(function(X))
     for begin in (0, 7, N - SIZE):
         (own,) = run(begin, X)
@@ -120,5 +117,5 @@ def test_memory_of_rows_grows_with_their_number():
 def test_what_both_the_whole_and_a_part_need_is_right():
     # A product of the rows with their own sum: the sum needs all rows.
     program = restrict(lambda x: jnp.exp(x[:, 0]) / jnp.exp(x[:, 0]).sum())
-    (own,) = jax.jit(jax.extend.core.jaxpr_as_fun(program))(3, X)
+    (own,) = jax.jit(jaxpr_as_fun(program))(3, X)
     np.testing.assert_allclose(own, np.exp(X[3:8, 0]) / np.exp(X[:, 0]).sum(), rtol=1e-12)
