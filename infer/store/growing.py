@@ -17,23 +17,30 @@ from ..errors import RunError
 # Bytes of the chunks that are being filled, of all arrays together; and draws in a chunk.
 CHUNK_BYTES = 2**22
 MAX_DRAWS = 2**13
+# Bytes of the records of a chunk, which stay in memory and in the state until it is complete.
+RECORD_BYTES = 2**24
 # The dimension that grows.
 DRAW = "draw"
 METADATA = "zarr.json"
 
 
-def choose_chunk(groups: Mapping[str, xarray.Dataset], planned: int, thin: int = 1) -> int:
+def choose_chunk(
+    groups: Mapping[str, xarray.Dataset], planned: int, thin: int = 1, record: int = 1
+) -> int:
     """Choose the number of draws in a chunk, a power of two.
 
     Args:
         groups: An example with one draw.
         planned: Number of draws that are planned.
         thin: Of so many draws, one is stored; the others stay in memory until a chunk is complete.
+        record: Bytes of the records of one draw of all chains.
     """
     arrays = [a for group in groups.values() for a in group.variables.values()]
     sizes = [a.nbytes for a in arrays if DRAW in a.dims]
-    fits = min(CHUNK_BYTES // max(sum(sizes), 1), MAX_DRAWS, 2 * planned - 1) // thin
-    return 2 ** int(np.log2(max(fits, 1)))
+    fits = min(
+        CHUNK_BYTES // max(sum(sizes), 1), RECORD_BYTES // record, MAX_DRAWS, 2 * planned - 1
+    )
+    return 2 ** int(np.log2(max(fits // thin, 1)))
 
 
 class Growing:

@@ -29,7 +29,7 @@ COMMIT_SECONDS, LARGEST_SHARE = 5.0, 0.02
 # The groups that grow.
 GROWING = ("posterior", "sample_stats")
 # Bytes of records in memory at which a commit is due, and at which the run waits for it.
-DUE_BYTES, MAX_BYTES = 2**24, 2**26
+DUE_BYTES, MAX_BYTES = 2**23, 2**25
 
 
 class Contents(NamedTuple):
@@ -106,7 +106,7 @@ class Recorder:
             return Growing({}, (), 1)
         example = self._contents.lay_out(_blank(run, self._records), self._is_laid_out)
         chunk = self.about.get("chunk") or choose_chunk(
-            example, self.about["draws"], self._contents.thin
+            example, self.about["draws"], self._contents.thin, self._count_bytes_a_draw(run)
         )
         return Growing(example, GROWING, chunk)
 
@@ -153,8 +153,10 @@ class Recorder:
         """Count the bytes of new draws that every chain has; only those can be dropped."""
         if self._contents is None:
             return 0
-        fresh = (_count_sampled(run) - self._taken) * run.chains
-        return fresh * self._records.record * np.dtype(float).itemsize
+        return (_count_sampled(run) - self._taken) * self._count_bytes_a_draw(run)
+
+    def _count_bytes_a_draw(self, run: Run) -> int:
+        return run.chains * self._records.record * np.dtype(float).itemsize
 
     def finish(self, run: Run, attributes: Mapping[str, Any] | None = None) -> None:
         """Commit the run as it is.
