@@ -2,10 +2,14 @@
 
 Every trial forks a process before JAX has begun, so that a start costs no import. Each result that
 is resumed is compared with the uninterrupted one, bit for bit.
+
+A trial depends on the seed and its number alone, so `--part 1/8` to `--part 8/8` make the trials of
+the whole; `--keep` adds the counts of each part to a file, and `--report` prints the table of all.
 """
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -32,6 +36,8 @@ from . import runs
 
 # Longest delay of a kill after the first commit, in seconds.
 DELAY = 2.0
+# Seconds between two looks of the reader; it shares the cores with the run.
+LOOK_SECONDS = 0.02
 
 
 def fork(call, *arguments, quiet=False):
@@ -79,6 +85,7 @@ def poll(store, reference):
                     np.testing.assert_array_equal(own.values, part, err_msg=str(name))
         with contextlib.suppress(RunError):
             infer.open(store)
+        time.sleep(LOOK_SECONDS)
 
 
 def is_same(path, reference):
@@ -97,7 +104,7 @@ class Harness:
     """
 
     def __init__(self, folder, seed):
-        self.folder, self.random = Path(folder), random.Random(seed)
+        self.folder, self.seed, self.random = Path(folder), seed, random.Random(seed)
         self.counts, self.failures = Counter(), []
         self.references, self.over = {}, set()
 
@@ -110,6 +117,7 @@ class Harness:
 
     def stop_at_random(self, what, kind, number):
         """Send a signal at a random instant, and go on; count how it ended."""
+        self.random.seed(f"{self.seed} {what.name} {number}")
         reference, store = self.reference(kind), self.folder / f"{what.name}-{number}.zarr"
         reader = fork(poll, str(store), reference)
         writer = fork(save, self.folder / "unused.npz", runs.begin, kind, str(store), quiet=True)
@@ -159,13 +167,14 @@ class Harness:
         if bad:
             self.failures.append(f"{what}: {', '.join(bad)}")
 
-    def flip(self, kind, per_file):
-        """Flip bytes of every file of a finished store, one at a time."""
+    def flip(self, kind, per_file, part, parts):
+        """Flip bytes of files of a finished store, one at a time: of one file in `parts`."""
         store = self.folder / f"flip-{kind}.zarr"
         assert succeeded(fork(save, self.folder / "unused.npz", runs.begin, kind, str(store)))
-        files = [p for p in store.rglob("*") if p.is_file()]
+        files = sorted(p for p in store.rglob("*") if p.is_file())
         resumed = set()
-        for path in files:
+        for path in files[part::parts]:
+            self.random.seed(f"{self.seed} {path.relative_to(store)}")
             data, what = path.read_bytes(), kind_of(path.relative_to(store).as_posix())
             for _ in range(per_file):
                 place, bit = self.random.randrange(len(data)), self.random.randrange(8)
@@ -227,30 +236,54 @@ def kind_of(key):
     return "a chunk of draws" if folder in ("posterior", "sample_stats") else "a chunk of data"
 
 
+def run_part(given):
+    """Make the trials of one part; return how many ended in each way, and the failures."""
+    part, parts = (int(number) for number in given.part.split("/"))
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        harness = Harness(folder, given.seed)
+        for count, what in ((given.kills, signal.SIGKILL), (given.interrupts, signal.SIGINT)):
+            for number in range(count)[part - 1 :: parts]:
+                harness.stop_at_random(what, runs.KINDS[number % len(runs.KINDS)], number)
+        if given.flips:
+            harness.flip("HMC", given.flips, part - 1, parts)
+        for kilobytes in (300, 700, 1500)[part - 1 :: parts]:
+            harness.fill_disk("HMC", kilobytes)
+    spent = time.monotonic() - began
+    return {"seconds": spent, "counts": dict(harness.counts), "failures": harness.failures}
+
+
+def report(seed, made):
+    """Print the table of some parts."""
+    counts = sum((Counter(own["counts"]) for own in made), Counter())
+    failures = [line for own in made for line in own["failures"]]
+    print(f"seed {seed}, {sum(own['seconds'] for own in made):.0f} s in {len(made)} parts\n")
+    print("| trial | number |\n| --- | ---: |")
+    for what, number in sorted(counts.items()):
+        print(f"| {what} | {number} |")
+    print(f"\n{sum(counts.values())} trials, {len(failures)} failed.")
+    print("\n".join(failures))
+    return bool(failures)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--interrupts", type=int, default=50)
     parser.add_argument("--flips", type=int, default=20, help="in each file")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--part", default="1/1", help="such as 2/8")
+    parser.add_argument("--keep", help="file to which the counts of this part are added")
+    parser.add_argument("--report", help="print the table of the parts in such a file")
     given = parser.parse_args()
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        harness = Harness(folder, given.seed)
-        for count, what in ((given.kills, signal.SIGKILL), (given.interrupts, signal.SIGINT)):
-            for number in range(count):
-                harness.stop_at_random(what, runs.KINDS[number % len(runs.KINDS)], number)
-        if given.flips:
-            harness.flip("HMC", given.flips)
-        for kilobytes in (300, 700, 1500):
-            harness.fill_disk("HMC", kilobytes)
-    print(f"seed {given.seed}, {time.monotonic() - began:.0f} s\n")
-    print("| trial | number |\n| --- | ---: |")
-    for what, number in sorted(harness.counts.items()):
-        print(f"| {what} | {number} |")
-    print(f"\n{sum(harness.counts.values())} trials, {len(harness.failures)} failed.")
-    print("\n".join(harness.failures))
-    sys.exit(bool(harness.failures))
+    if given.report:
+        lines = Path(given.report).read_text().splitlines()
+        sys.exit(report(given.seed, list(map(json.loads, lines))))
+    made = run_part(given)
+    if given.keep:
+        with open(given.keep, "a") as file:
+            file.write(json.dumps(made) + "\n")
+    sys.exit(report(given.seed, [made]))
 
 
 if __name__ == "__main__":

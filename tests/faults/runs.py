@@ -33,6 +33,9 @@ def model():
 def prepare():
     """Let blocks and chunks be short and commits frequent, so that many of them are hit."""
     jax.config.update("jax_enable_x64", True)
+    # Nearly all of the time of a trial is that of its processes to compile what others have.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     warnings.simplefilter("ignore", infer.SamplingWarning)
     warnings.simplefilter("ignore", infer.FitWarning)
     collect.FIRST_TICKS, collect.BLOCK_SECONDS = 1, 0.002
