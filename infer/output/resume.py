@@ -38,7 +38,8 @@ def resume(
             code, and nothing that a store holds is ever run, so it is given again.
         engine: The engine, if it is not one of this library's or has settings that are Python
             objects, such as an optimizer; others are made from the store.
-        draws: Draws per chain to add to those that were planned.
+        draws: Draws per chain to add to those that were planned; for a run with `until=`, to
+            those that it has, in place of the target.
         threads: Programs called at the same time on a CPU; does not change the draws.
         progress: Whether to show a bar; by default if standard error is a terminal.
         commit_seconds: Seconds between commits; see `sample`.

@@ -89,13 +89,13 @@ def sample(
         drop: Names of sites not to store.
         thin: Of so many draws of a chain, the first is stored.
         commit_seconds: Seconds between commits, 5 by default; more if commits would take over 2 %
-            of the time, and fewer if 16 MB of new draws are in memory before that.
+            of the time, and fewer if 8 MB of new draws are in memory before that.
 
     Returns:
         ArviZ data; see `to_arviz`. For several models, all variables, statistics and data have
         the dimension `dataset`, so that ArviZ computes its diagnostics for each. After an
         interrupt, the draws made so far. `explain_divergences`, `why_slow` and `verdict` accept
-        it; for them its run is kept while this object exists, up to 256 MB of draws.
+        it; for them its run is kept while this object exists, up to 256 MB of draws in memory.
 
     Warns:
         ModelWarning: Data or coordinates are not used, or a gradient is wrong.

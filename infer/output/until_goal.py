@@ -1,7 +1,8 @@
 """The goal of `until=`: check between stretches of draws whether every number has its target."""
 
 import time
-from dataclasses import astuple
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, astuple, fields
 from math import inf
 from typing import Any
 
@@ -25,8 +26,11 @@ class UntilGoal(Goal):
         is_reached: Whether the target was reached at the last check.
     """
 
-    def __init__(self, until: Until, chains: int) -> None:
+    def __init__(
+        self, until: Until, chains: int, read: Callable[[Run], xarray.Dataset] | None = None
+    ) -> None:
         self.until, self.is_reached = until, False
+        self._read = read or read_posterior
         self._checks = until.list_checks(chains)
         self._next, self._deadline, self._checking = next(self._checks), inf, 0.0
         self._measured: list[Mixing] = []
@@ -40,12 +44,16 @@ class UntilGoal(Goal):
         if made < self._next:
             return self._next
         began = time.monotonic()
-        self.is_reached = self._check(Scalars(_read_posterior(to_arviz(run))))
+        self.is_reached = self._check(Scalars(self._read(run)))
         self._checking += time.monotonic() - began
         if self.is_reached:
             return None
         self._next = next((draws for draws in self._checks if draws > made), 0)
         return self._next or None
+
+    def save(self) -> dict[str, Any]:
+        """Describe the goal in plain values, with the number of draws at the next check."""
+        return asdict(self.until) | {"next": self._next, "checking": self._checking}
 
     def must_halt(self) -> bool:
         return time.monotonic() >= self._deadline
@@ -101,6 +109,27 @@ class UntilGoal(Goal):
             "until_short": "; ".join(mixing.name for mixing in worst),
             "until_advice": advise(self.until, measured, made, run.timing.sampling),
         }
+
+
+def restore_goal(
+    saved: Mapping[str, Any], chains: int, read: Callable[[Run], xarray.Dataset]
+) -> UntilGoal:
+    """Make the goal that `UntilGoal.save` described.
+
+    Args:
+        saved: The description.
+        chains: Number of chains of each model.
+        read: Reads the posterior of a run.
+    """
+    until = Until(**{f.name: saved[f.name] for f in fields(Until)})
+    goal = UntilGoal(until, chains, read)
+    goal._next, goal._checking = saved["next"], saved["checking"]
+    return goal
+
+
+def read_posterior(run: Run) -> xarray.Dataset:
+    """Read the draws that a run has in memory."""
+    return _read_posterior(to_arviz(run))
 
 
 def _read_posterior(data: Any) -> xarray.Dataset:

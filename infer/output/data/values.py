@@ -1,4 +1,6 @@
-"""Map positions of the flat vector to named values, in slices of fixed size."""
+"""Map positions of the flat vector to named values and back, in slices of fixed size."""
+
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +42,27 @@ def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.nd
 
 def _constrain(density: LogDensity, positions: Array) -> dict[str, Array]:
     return jax.vmap(density.constrain)(positions)
+
+
+def unconstrain_all(density: LogDensity, values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Map values of all latent sites to positions, which `constrain_all` maps to them.
+
+    Args:
+        density: The log density.
+        values: By name, shape (*batch, *site), of at least one point.
+
+    Returns:
+        Positions, shape (*batch, size), up to rounding.
+    """
+    batch = [np.shape(values[s.name])[: -len(s.shape) or None] for s in density.latent][0]
+    flat = {s.name: np.reshape(values[s.name], (-1, *s.shape)) for s in density.latent}
+    rows = choose_rows(density.size)
+    positions = call_in_slices(lambda own: call_compiled(_unconstrain, density, own), flat, rows)
+    return positions.reshape(*batch, density.size)
+
+
+def _unconstrain(density: LogDensity, values: dict[str, Array]) -> Array:
+    return jax.vmap(density.unconstrain)(values)
 
 
 def compute_observed(density: LogDensity) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ from ...run.run import Run
 from ...target import Target
 from ...types import Scalar, Vector
 from ..data.origin import find_run
+from ..data.recorded import read_flat, read_places, read_stats
 from ..data.values import constrain_all
 from .remedy import advise_non_centered, advise_shorter_steps, join_advice
 
@@ -82,7 +83,8 @@ def explain_divergences(run: Any, most: int = 20) -> Divergences:
     """Repeat divergent transitions to find where they started and ended.
 
     A draw depends only on the seed, the chain, and the draw before it, so a transition can be
-    repeated, and sampling stores nothing for it.
+    repeated, and sampling stores nothing for it. If that draw has left the memory for a store, it
+    is computed from the values there, so it is known up to rounding.
 
     Args:
         run: A run of HMC or NUTS with draws, or what `infer.sample` returned.
@@ -90,26 +92,27 @@ def explain_divergences(run: Any, most: int = 20) -> Divergences:
 
     Raises:
         RunError: There is no draw yet, the engine's transitions cannot diverge, the run has
-            several models, or the run of a result is not known, as for one read from a file.
+            several models, the run of a result is not known, as for one read from a file, or its
+            store lacks sites or draws (keep=, drop=, thin=).
     """
-    run = find_run(run)
+    result, run = run, find_run(run)
     if run.family.count > 1:
         raise RunError(
             "run",
             f"it has {run.family.count} models",
             "Sample only the model whose transitions diverge, and give that run.",
         )
-    draws = run.draws()
-    if "diverging" not in draws.stats:
+    stats = read_stats(run, result)
+    if "diverging" not in stats:
         raise RunError(
             type(run.engine).__name__, "its draws cannot diverge", "Give a run of HMC or NUTS."
         )
-    diverging = draws.stats["diverging"]
+    diverging = stats["diverging"]
     # The first draw started at a point of warm-up, which is not kept.
     every = np.argwhere(diverging[:, 1:]) + [0, 1]
     chosen = np.concatenate([every[every[:, 0] == c][:most] for c in range(run.chains)])
-    positions = draws.positions[..., : run.density.size]
-    starts = positions[chosen[:, 0], chosen[:, 1] - 1]
+    starts = read_places(run, result, chosen[:, 0], chosen[:, 1] - 1)
+    positions = read_flat(run, result).positions[..., : run.density.size]
     ends = _find_ends(run, chosen, starts) if len(chosen) else starts
     return Divergences(
         chosen[:, 0],

@@ -17,6 +17,7 @@ from ...programs.native import CompiledProgram, Refusal, compile_program
 from ...run.run import Run
 from ...types import Vector
 from ..data.origin import find_run
+from ..data.recorded import read_stats
 from .remedy import advise_non_centered, join_advice
 
 # Duration of the timing loop, far longer than the overhead of a call.
@@ -106,16 +107,16 @@ def why_slow(run: Any) -> Slowness:
         RunError: There is no draw yet, or the run of a result is not known, as for one that was
             read from a file.
     """
-    run = find_run(run)
-    draws = run.draws()
-    steps = draws.stats.get("n_steps", np.ones(draws.positions.shape[:2], int))
+    result, run = run, find_run(run)
+    draws, stats = run.draws(), read_stats(run, result)
+    steps = stats.get("n_steps", np.ones((run.chains, run.fewest()), int))
     largest = 2 ** np.ceil(np.log2(np.maximum(steps, 1) + 1)).astype(int) - 1
     sizes, counts = np.unique(largest, return_counts=True)
-    at_limit = float(np.mean(find_cut_short(run.engine, draws.stats)))
+    at_limit = float(np.mean(find_cut_short(run.engine, stats)))
     return Slowness(
         asdict(run.timing),
         _time_gradient(run, draws.positions[0, -1, : run.density.size]),
-        int(steps.sum()),
+        round(steps.mean() * run.chains * run.fewest()),
         run.executed,
         run.warmup.gradients,
         run.plan.threads,

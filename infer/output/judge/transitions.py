@@ -64,6 +64,9 @@ def _locate(diverging: np.ndarray, numbers: Numbers | None) -> tuple[str, tuple[
     starts = diverging[:, 1:]
     if numbers is None or not starts.any() or not len(numbers.draws):
         return "", ()
+    if numbers.draws.shape[1:] != diverging.shape:
+        # Of a store, evenly spaced draws.
+        return "", ()
     low, high = np.quantile(thin(numbers.draws), [TENTH, 1 - TENTH], axis=1)[..., None]
     before = numbers.draws[:, :, :-1][:, starts]
     places = {"lowest": (before < low).mean(1), "highest": (before > high).mean(1)}

@@ -25,7 +25,7 @@ SEARCHES, KEY = 8, 20_221
 SMALLEST_SHARE = 0.001
 
 
-def find_unvisited_modes(run: Run, data: Any) -> Iterator[Finding]:
+def find_unvisited_modes(run: Run, data: Any, draws: Draws) -> Iterator[Finding]:
     """Report modes that more chains find and no chain of the run has visited.
 
     Sixteen chains start at draws from the prior, if all sites have one that can be drawn from, and
@@ -34,15 +34,16 @@ def find_unvisited_modes(run: Run, data: Any) -> Iterator[Finding]:
     Args:
         run: A run of one model whose log density has a value.
         data: Its ArviZ data.
+        draws: The same draws in the flat vector.
     """
     modes = _search_modes(run)
     where = "uniform" if run.density.without_prior else "prior"
     more = _sample_from(run, [*[where] * CHAINS, *modes])
     if more is None:
         return
-    numbers, draws = _join(run, data, more)
+    numbers, joined = _join(run, data, draws, more)
     place, groups = separate_chains(numbers.draws)
-    weights = weigh_modes(groups, draws.positions, draws.stats["lp"]) if groups else []
+    weights = weigh_modes(groups, joined.positions, joined.stats["lp"]) if groups else []
     name, own = (numbers.names[place], numbers.draws[place]) if groups else ("", numbers.draws)
     for group, weight in zip(groups, weights, strict=True):
         if group.min() >= run.chains and weight >= SMALLEST_SHARE:
@@ -75,17 +76,17 @@ def _sample_from(run: Run, starts: list[Any]) -> Run | None:
         return None
 
 
-def _join(run: Run, data: Any, more: Run) -> tuple[Numbers, Draws]:
+def _join(run: Run, data: Any, own: Draws, more: Run) -> tuple[Numbers, Draws]:
     """Join the newest draws of both runs, chain after chain, with `lp` as one more quantity.
 
     A narrow mode inside a wide one differs from it in its log density alone.
     """
     each = [lay_out_numbers(read_group(d, "posterior")) for d in (data, to_arviz(more))]
     common = [name for name in each[0].names if name in each[1].names]
-    rows = [[own.names.index(name) for name in common] for own in each]
-    newest = [own.draws[r, :, -DRAWS:] for own, r in zip(each, rows, strict=True)]
+    rows = [[one.names.index(name) for name in common] for one in each]
+    newest = [one.draws[r, :, -DRAWS:] for one, r in zip(each, rows, strict=True)]
     count = min(a.shape[2] for a in newest)
-    both, size = [run.draws(), more.draws()], run.density.size
+    both, size = [own, more.draws()], run.density.size
     positions = np.concatenate([d.positions[:, -count:, :size] for d in both])
     lp = np.concatenate([d.stats["lp"][:, -count:].astype(np.float64) for d in both])
     draws = np.concatenate([a[..., -count:] for a in newest], axis=1)

@@ -8,11 +8,12 @@ import numpy as np
 
 from ...calls import check_arguments
 from ...density.base import LogDensity
-from ...engines.base import Engine
+from ...engines.base import Draws, Engine
 from ...run.run import Run
 from ..data.angles import find_wrapped_angles
-from ..data.arviz import SET, to_arviz
+from ..data.arviz import SET
 from ..data.origin import find_run
+from ..data.recorded import Recorded, read_recorded
 from ..finding import Finding
 from ..fitted.approximation import Approximation
 from ..fitted.optimum import Optimum
@@ -39,12 +40,16 @@ class Verdict:
     Attributes:
         findings: The problems, each of which prints as a few sentences with what to do; empty if
             no problem was found.
+        not_checked: What was not looked for, and why, a sentence each. It is empty unless draws
+            come from a store.
     """
 
     findings: tuple[Finding, ...]
+    not_checked: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join(self.findings) or "no problems found"
+        found = "\n".join(self.findings) or "no problems found"
+        return "\n".join((found, *self.not_checked))
 
 
 @check_arguments("infer.verdict")
@@ -62,6 +67,8 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
     the number of affected ones is reported. Angles are judged by their cosines and sines; if they
     lie on both sides of pi, a finding says that their plain means are meaningless. Chains that
     warm-up relocated come last, with both places, then a target of `until=` that was not reached.
+    Of a store, at most two million numbers of the posterior are read, in evenly spaced draws; the
+    attribute `not_checked` says so, and what cannot be judged by the stored sites.
     A mode and an approximation come with their `findings`, which are returned. `explain_finding`
     describes each kind of finding.
 
@@ -78,16 +85,23 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
     if isinstance(run, Approximation | Optimum):
         return Verdict(run.findings)
     result, run = run, find_run(run)
-    data = to_arviz(run)
-    found = [*judge_run(run, data).findings, *find_shortfall(result)]
-    if thorough and run.family.count == 1 and "lp" in run.draws().stats:
-        found += find_unvisited_modes(run, data)
-    return Verdict(tuple(found))
+    recorded = read_recorded(run, result)
+    judged = judge_recorded(run, recorded)
+    found, draws = [*judged.findings, *find_shortfall(result)], recorded.draws
+    if thorough and run.family.count == 1 and draws is not None and "lp" in draws.stats:
+        found += find_unvisited_modes(run, recorded.data, draws)
+    return Verdict(tuple(found), judged.not_checked)
 
 
 def judge_run(run: Run, data: Any) -> Verdict:
-    """Judge a run whose ArviZ data are already made."""
-    return Verdict((*_judge(run.engine, data, run.density, run), *describe_moves(run)))
+    """Judge a run whose ArviZ data are already made, and whose draws are in memory."""
+    return judge_recorded(run, Recorded(data, run.draws()))
+
+
+def judge_recorded(run: Run, recorded: Recorded) -> Verdict:
+    """Judge a run by draws from memory or from its store."""
+    found = _judge(run.engine, recorded.data, run.density, run, recorded.draws)
+    return Verdict((*found, *describe_moves(run)), recorded.limits)
 
 
 def judge_draws(engine: Engine, data: Any, density: LogDensity | None = None) -> Verdict:
@@ -98,11 +112,11 @@ def judge_draws(engine: Engine, data: Any, density: LogDensity | None = None) ->
         data: What `to_arviz` returned.
         density: Their log density, if advice shall refer to how the model is written.
     """
-    return Verdict(tuple(_judge(engine, data, density, None)))
+    return Verdict(tuple(_judge(engine, data, density, None, None)))
 
 
 def _judge(
-    engine: Engine, data: Any, density: LogDensity | None, run: Run | None
+    engine: Engine, data: Any, density: LogDensity | None, run: Run | None, draws: Draws | None
 ) -> Iterator[Finding]:
     posterior, stats = read_group(data, "posterior"), read_group(data, "sample_stats")
     # Plain arrays: making one with coordinates takes longer than judging it.
@@ -117,7 +131,10 @@ def _judge(
         if numbers is not None:
             yield from find_low_bfmi(stats, density)
             yield from _find_in_numbers(stats, numbers)
-            yield from find_heavy_tails(numbers) if run is None else _find_in_run(run, numbers)
+            if run is None or draws is None:
+                yield from find_heavy_tails(numbers)
+            else:
+                yield from _find_in_run(run, draws, numbers)
     yield from find_wrapped_angles(posterior)
 
 
@@ -127,9 +144,9 @@ def _find_in_numbers(stats: dict[str, np.ndarray], numbers: Numbers) -> Iterator
     yield from (find_unmixed if few else find_unmixed_of_many)(numbers)
 
 
-def _find_in_run(run: Run, numbers: Numbers) -> Iterator[Finding]:
-    """Find what the flat vectors and their gradients show."""
-    draws, density = run.draws(), run.density
+def _find_in_run(run: Run, draws: Draws, numbers: Numbers) -> Iterator[Finding]:
+    """Find what the flat vectors show."""
+    density = run.density
     draws = draws._replace(positions=draws.positions[..., : density.size])
     yield from find_heavy_tails(numbers, density, draws)
     if "lp" in draws.stats:

@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-import numpy as np
 import xarray
 
 from ...calls import check_arguments
@@ -13,6 +12,7 @@ from ...store.commits import FOLDER, Record, read_records, read_sound
 from ...store.engines import ENGINES, make_engine
 from ...store.files import Files, open_files
 from ...store.growing import METADATA, refuse_without_zarr
+from ..data.recorded import WITHOUT_SITES, thin_draws
 from ..data.versions import as_arviz
 from ..judge.verdict import Verdict, judge_draws
 
@@ -31,8 +31,9 @@ def open(store: Any) -> Any:  # noqa: A001
 
     Returns:
         ArviZ data whose arrays are read when they are used. They hold the draws up to the last
-        commit; open the store again for newer ones. The attribute `verdict` judges these draws;
-        of very long chains it judges evenly spaced draws.
+        commit; open the store again for newer ones. The attribute `verdict` judges these draws, and
+        `verdict_not_checked` says what was not looked for: a run that has not ended is judged
+        without its model, and very long chains by evenly spaced draws.
 
     Raises:
         RunError: There is no such store, it is of another version of the format, its metadata are
@@ -54,9 +55,12 @@ def open(store: Any) -> Any:  # noqa: A001
             files.where, "it has no draws yet, because it is still warming up", "Try again later."
         )
     data = read_data(files)
-    if record.about["engine"]["name"] in ENGINES:
+    # A run that has ended was judged with its model.
+    if "verdict" not in data.attrs and record.about["engine"]["name"] in ENGINES:
         engine = make_engine(record.about["engine"] | {"missing": []})
-        data.attrs["verdict"] = "\n".join(judge_stored(data, engine).findings)
+        found = judge_stored(data, engine)
+        data.attrs["verdict"] = "\n".join(found.findings)
+        data.attrs["verdict_not_checked"] = " ".join(found.not_checked)
     return data
 
 
@@ -97,16 +101,7 @@ def read_newest(files: Files) -> Record:
 
 
 def judge_stored(data: Any, engine: Engine) -> Verdict:
-    """Judge the draws of a store without holding them all in memory."""
-    sizes = data["posterior"].sizes
-    numbers = sum(a.size for a in data["posterior"].data_vars.values())
-    stride = -(-numbers // MAX_JUDGED)
-    kept = {name: data[name] for name in ("posterior", "sample_stats") if name in data}
-    thinned = {
-        n: _as_dataset(g).isel(draw=np.arange(0, sizes["draw"], stride)) for n, g in kept.items()
-    }
-    return judge_draws(engine, thinned)
-
-
-def _as_dataset(group: Any) -> xarray.Dataset:
-    return group.to_dataset() if hasattr(group, "to_dataset") else group
+    """Judge the draws of a store without their model."""
+    thinned, limits = thin_draws(data)
+    without = f"{WITHOUT_SITES}, which takes the model: infer.verdict(infer.resume(path, model))."
+    return Verdict(judge_draws(engine, thinned).findings, (*limits, without))

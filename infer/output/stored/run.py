@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...density.family import make_family
+from ...density.points import make_evaluator
 from ...engines.base import Engine
 from ...errors import RunError, warn
 from ...models.model import Model
@@ -20,13 +21,17 @@ from ...store.files import open_files
 from ...store.nested import decode
 from ...store.recorder import Recorder
 from ...store.state import read_warmup
-from ..advance.goal import FixedGoal, pursue_or_keep
+from ..advance.goal import pursue_or_keep
+from ..advance.interrupt import count_made
 from ..data.arviz import describe_run
 from ..data.origin import remember_run
 from ..data.provenance import list_versions
-from ..judge.moved import describe_moves
+from ..data.recorded import read_recorded
+from ..judge.until import find_shortfall
+from ..judge.verdict import judge_recorded
 from .contents import Selection, make_contents
-from .opened import judge_stored, read_data
+from .opened import read_data
+from .recorded_goal import make_goal
 
 OTHERS = (
     "Go on with the engine, the model, the data and the precision of the stored run; for another "
@@ -42,16 +47,23 @@ def finish_sample(run: Run, recorder: Recorder) -> Any:
         recorder: Commits the run to its store.
     """
     with recorder.recording(run):
-        pursue_or_keep(run, FixedGoal(recorder.about["draws"])).refuse_unless_reproduced()
+        goal = make_goal(run, recorder)
+        pursue_or_keep(run, goal).refuse_unless_reproduced()
         recorder.finish(run)
         data = read_data(recorder.files)
-        findings = (*judge_stored(data, run.engine).findings, *describe_moves(run))
-        data.attrs["verdict"] = "\n".join(findings)
-        recorder.finish(run, {"verdict": data.attrs["verdict"]})
+        remember_run(data, run)
+        attributes = goal.conclude(run, data)
+        data.attrs.update(attributes)
+        found = judge_recorded(run, read_recorded(run, data))
+        findings = (*found.findings, *find_shortfall(data))
+        attributes |= {
+            "verdict": "\n".join(findings),
+            "verdict_not_checked": " ".join(found.not_checked),
+        }
+        data.attrs.update(attributes)
+        recorder.finish(run, attributes)
     for finding in findings:
         warn(finding)
-    if not run.groups[0].dropped:
-        remember_run(data, run)
     return data
 
 
@@ -90,9 +102,9 @@ def read_run(
     try:
         found = recover(files)
         about = dict(found.record.about)
-        about["draws"] += draws
         made = make_engine(about["engine"]) if engine is None else engine
         run = _read(found, files.where, model, made, threads, progress)
+        about |= _add_draws(about, run, draws)
         tell_differences(files.where, found.damaged, found.record, about["versions"])
         about["versions"] = list_versions()
         committed = forget_after(files, found.record)
@@ -102,6 +114,13 @@ def read_run(
     contents = None if chosen is None else make_contents(run, Selection(**chosen))
     recorder = Recorder(files, run, about, contents, describe_run, committed, seconds)
     return Resumed(run, recorder, about)
+
+
+def _add_draws(about: dict[str, Any], run: Run, draws: int) -> dict[str, Any]:
+    """Return the new goal of a run: draws are added to those planned, or replace a target."""
+    if about.get("until") is None:
+        return {"draws": about["draws"] + draws}
+    return {"draws": count_made(run) + draws, "until": None} if draws else {}
 
 
 def _read(
@@ -122,6 +141,7 @@ def _read(
     return Run(
         family, engine, how, warmup, Timing(**about["timing"]), about["why_not_native"],
         reasons=tuple(about["reasons"]), progress=progress,
+        evaluate=make_evaluator(family, np.zeros(2, np.uint32), ()),
         key=None if about["key"] is None else np.asarray(about["key"], np.uint32),
     )  # fmt: skip
 

@@ -19,7 +19,11 @@ from ..advance.goal import FixedGoal, Goal
 from ..data.arviz import describe_run
 from ..data.provenance import list_versions
 from ..predictive.requested import WARMUP
+from ..until_goal import UntilGoal
 from .contents import Selection, make_contents, select_names
+
+# Draws per chain for which a store is laid out if only seconds limit them.
+LIKELY_DRAWS = 10_000
 
 
 class Storing(NamedTuple):
@@ -27,15 +31,17 @@ class Storing(NamedTuple):
 
     Attributes:
         files: A new store.
-        draws: Number of draws per chain that the call makes.
+        draws: Number of draws per chain that the call makes, or may make.
         selection: What is stored of the draws, if they are of the posterior.
         seconds: Seconds between commits.
+        until: A target in place of the number of draws, as `UntilGoal.save` describes it.
     """
 
     files: Files
     draws: int
     selection: Selection | None = None
     seconds: float | None = None
+    until: dict[str, Any] | None = None
 
     def begin(self, run: Run, call: str) -> Recorder:
         """Make the recorder of a new run.
@@ -48,6 +54,7 @@ class Storing(NamedTuple):
         about = {
             "call": call,
             "draws": self.draws,
+            "until": self.until,
             "selection": None if chosen is None else chosen._asdict(),
             "engine": describe_engine(run.engine),
             "reasons": list(run.reasons),
@@ -83,13 +90,16 @@ class Options(NamedTuple):
         if self.store is None:
             self._refuse_any(thin)
             return None
-        draws = _count_draws(goal, include)
+        _refuse_included(include)
         selection = Selection(
             _as_names("keep", self.keep), _as_names("drop", self.drop) or (), thin
         )
         sites = log_density(models_in(model)[0]).sites
         select_names([s.name for s in sites if s.role in ("latent", "derived")], selection)
-        return Storing(open_new(self.store), draws, selection, self.commit_seconds)
+        until = goal.save() if isinstance(goal, UntilGoal) else None
+        return Storing(
+            open_new(self.store), _count_draws(goal), selection, self.commit_seconds, until
+        )
 
     def _refuse_any(self, thin: int) -> None:
         options = {"keep": self.keep, "drop": self.drop, "commit_seconds": self.commit_seconds}
@@ -102,21 +112,21 @@ class Options(NamedTuple):
             )
 
 
-def _count_draws(goal: Goal, include: Sequence[str]) -> int:
-    """Return the number of draws; what needs all draws in memory is refused."""
-    if not isinstance(goal, FixedGoal):
-        raise RunError(
-            "until",
-            "a stored run has a fixed number of draws",
-            "Give draws=, and add more with infer.resume(path, model, draws=...).",
-        )
+def _count_draws(goal: Goal) -> int:
+    """Return how many draws per chain are planned."""
+    if isinstance(goal, UntilGoal):
+        return goal.until.draws or LIKELY_DRAWS
+    assert isinstance(goal, FixedGoal)
+    return goal.draws
+
+
+def _refuse_included(include: Sequence[str]) -> None:
     if others := [name for name in include if name != WARMUP]:
         raise RunError(
             "include",
             f"{join_names(others)} cannot be stored with the draws",
             "Compute it from the result, as in infer.log_likelihood(model, infer.open(path)).",
         )
-    return goal.draws
 
 
 def plan_storing_state(store: Any, draws: int, seconds: float | None) -> Storing | None:
