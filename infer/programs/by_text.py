@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 
+from .kernels import compile_as_kernels
+
 # Number of programs to keep, of functions written by users; `native` keeps those of the library.
 KEPT = 32
 _kept: OrderedDict[bytes, Any] = OrderedDict()
@@ -39,9 +41,9 @@ def compile_by_text(function: Callable[..., Any], *arguments: Any) -> Callable[.
 def _compile_if_new(lowered: jax.stages.Lowered) -> Any:
     # With this option of JAX, the text omits the arrays that a function closes over.
     if getattr(jax.config, "jax_use_simplified_jaxpr_constants", True):
-        return lowered.compile()
+        return compile_as_kernels(lowered)
     text = sha256(lowered.as_text().encode()).digest()
-    made = _kept[text] if text in _kept else lowered.compile()
+    made = _kept[text] if text in _kept else compile_as_kernels(lowered)
     _kept[text] = made
     _kept.move_to_end(text)
     if len(_kept) > KEPT:

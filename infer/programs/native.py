@@ -16,6 +16,7 @@ from ..types import signature_of
 from .by_name import explain_refusal, name_errors
 from .forked import refuse_if_forked
 from .garbage import pause_collection
+from .kernels import WITHOUT_LIBRARY, compile_as_kernels
 from .rewrite import Analysis, analyze, count_work, rewrite_as_loops, split_batches
 
 # How a program is compiled: as one native function, on a CPU; kernel by kernel, as XLA does; or,
@@ -30,13 +31,11 @@ GENERATION: dict[str, Any] = {
     "xla_cpu_prefer_vector_width": 0,
 }
 # XLA's calls to an external library for sums and products have no native form.
-NATIVE_OPTIONS: dict[str, Any] = GENERATION | {"xla_cpu_experimental_ynn_fusion_type": ""}
+NATIVE_OPTIONS: dict[str, Any] = GENERATION | WITHOUT_LIBRARY
 # LLVM's level 0 compiles in a third of the time, and the program takes about five times as long:
 # 10 ms more for 10^7 numbers.
 FAST_COMPILE_OPTIONS: dict[str, Any] = NATIVE_OPTIONS | {"xla_backend_optimization_level": 0}
 FAST_COMPILE_WORK = 2**24
-# A Fourier transform in several threads waits for them, like LAPACK (see `batches`).
-TRANSFORM_OPTIONS: dict[str, Any] = {"xla_cpu_multi_thread_eigen": False}
 
 
 class CompiledProgram(NamedTuple):
@@ -185,10 +184,8 @@ def _trace(
 
     def compile_kernels() -> CompiledProgram:
         own = _lower_as_kernels(program, found, arguments) if native else lowered
-        options = TRANSFORM_OPTIONS if found.has_transforms and _on_cpu() else None
-        return CompiledProgram(
-            own.compile(options), False, (), found.has_lapack_calls, seconds, 0.0
-        )
+        call = compile_as_kernels(own, found.has_transforms)
+        return CompiledProgram(call, False, (), found.has_lapack_calls, seconds, 0.0)
 
     def compile_form() -> Made:
         if not native:
