@@ -28,7 +28,7 @@ from .state import take_snapshot, write_warmup
 COMMIT_SECONDS, LARGEST_SHARE = 5.0, 0.02
 # The groups that grow.
 GROWING = ("posterior", "sample_stats")
-# Bytes of records in memory at which a commit is due, and at which the run waits for it.
+# Bytes of new records at which a commit is due, and of all in memory at which the run waits for it.
 DUE_BYTES, MAX_BYTES = 2**23, 2**25
 
 
@@ -138,8 +138,8 @@ class Recorder:
             RunError: A commit failed.
         """
         self._is_complete = False
-        fresh = self._count_bytes(run)
-        if self._pending is not None and (self._pending.done() or fresh > MAX_BYTES):
+        fresh, held = self._count_bytes(run)
+        if self._pending is not None and (self._pending.done() or held > MAX_BYTES):
             self._finish_pending(run)
         is_due = time.monotonic() >= self._due or fresh > DUE_BYTES
         if self._pending is None and is_due:
@@ -149,11 +149,12 @@ class Recorder:
         snapshot, self._taken = take_snapshot(run.warmup), _count_sampled(run)
         self._pending = self._writer.submit(self._commit, run, snapshot)
 
-    def _count_bytes(self, run: Run) -> int:
-        """Count the bytes of new draws that every chain has; only those can be dropped."""
-        if self._contents is None:
-            return 0
-        return (_count_sampled(run) - self._taken) * self._count_bytes_a_draw(run)
+    def _count_bytes(self, run: Run) -> tuple[int, int]:
+        """Count the bytes of draws that every chain has: of new ones, and of all in memory."""
+        if self._contents is None or run.warmup.window != SAMPLING:
+            return 0, 0
+        made, each = run.fewest(), self._count_bytes_a_draw(run)
+        return (made - self._taken) * each, (made - run.groups[0].dropped) * each
 
     def _count_bytes_a_draw(self, run: Run) -> int:
         return run.chains * self._records.record * np.dtype(float).itemsize

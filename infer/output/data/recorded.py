@@ -13,8 +13,8 @@ from .arviz import to_arviz
 from .values import unconstrain_all
 from .versions import groups_of
 
-# Numbers of a stored posterior that are read; of longer chains, evenly spaced draws are.
-MAX_NUMBERS = 2**21
+# Numbers of a stored posterior, and draws of a chain, that are read; of more, evenly spaced ones.
+MAX_NUMBERS, MAX_DRAWS = 2**21, 10_000
 # Draws per chain that are read in the flat vector, with gradients.
 MAX_FLAT = 1000
 WITHOUT_SITES = "Modes, mirror images and narrow necks were not looked for"
@@ -76,7 +76,7 @@ def thin_draws(data: Any) -> tuple[dict[str, xarray.Dataset], tuple[str, ...]]:
     kept = {name: groups[name] for name in ("posterior", "sample_stats") if name in groups}
     posterior = kept["posterior"]
     draws, numbers = posterior.sizes["draw"], sum(a.size for a in posterior.data_vars.values())
-    stride = -(-numbers // MAX_NUMBERS)
+    stride = max(-(-numbers // MAX_NUMBERS), -(-draws // MAX_DRAWS))
     thinned = {n: group.isel(draw=slice(None, None, stride)).load() for n, group in kept.items()}
     if stride == 1:
         return thinned, ()
