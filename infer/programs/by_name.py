@@ -12,6 +12,7 @@ _log = logging.getLogger("infer")
 
 NO_BATCH = "JAX cannot map it over chains and draws"
 NO_DERIVATIVE = "JAX cannot differentiate it, and the log density depends on it"
+NO_PARTIAL_DERIVATIVE = "JAX cannot differentiate it with respect to"
 GIVE_DERIVATIVE = (
     "Give its derivative with jax.custom_jvp or jax.custom_vjp, write it with other operations, or "
     "pass what it depends on through jax.lax.stop_gradient if it has no derivative."
@@ -64,6 +65,18 @@ KNOWN_ERRORS: tuple[tuple[str, str, str, str], ...] = (
         "x.at[i].multiply",
         f"{NO_DERIVATIVE}, unless all indices are unique",
         "If they are, pass unique_indices=True to .multiply, .divide or .power.",
+    ),
+    (
+        r"Betainc gradient with respect to a and b",
+        "betainc",
+        f"{NO_PARTIAL_DERIVATIVE} a and b, and the log density depends on them",
+        GIVE_DERIVATIVE,
+    ),
+    (
+        r"polygamma gradient with respect to m",
+        "polygamma",
+        f"{NO_PARTIAL_DERIVATIVE} n, and the log density depends on it",
+        GIVE_DERIVATIVE,
     ),
 )
 CALLBACKS = {"Pure": "pure_callback", "IO": "io_callback"}

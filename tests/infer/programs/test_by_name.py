@@ -51,6 +51,8 @@ REFUSED = {
     "x.at[i].apply": (lambda x: x.at[PLACES].apply(jnp.sin), "x.at[i].set(f(x[i]))"),
     "x.at[i].multiply": (lambda x: x.at[PLACES].multiply(x[:2]), "unique_indices"),
     "while_loop": (counted, "jax.lax.scan"),
+    "betainc": (lambda x: jax.lax.betainc(jnp.exp(x), x / x, x / (1 + x**2)), "custom_jvp"),
+    "polygamma": (lambda x: jax.lax.polygamma(jnp.exp(x), jnp.exp(x)), "custom_jvp"),
     "plain_twice": (plain.bind, "custom_jvp"),
     "linear_twice": (linear.bind, "sequential_vmap"),
     "pure_callback: JAX cannot diff": (lambda x: outside(jax.pure_callback, x), "stop_gradient"),
