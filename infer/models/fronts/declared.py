@@ -112,10 +112,10 @@ def declared(
         rules: Table of maps, your own rules first.
         rows: Called as `rows(values, data)`; returns the log likelihood of each row in nats, which
             `log_density` already includes, as an array or as arrays by name. Only
-            `infer.log_likelihood` and `infer.log_prior` call it.
-        simulate: Called as `simulate(key, values, data)`; draws new data for `infer.predict`, and
-            returns them by their names in `data`, `{"y": ...}`; or, for data that are no
-            dictionary, all data with what is drawn in its place.
+            `infer.log_likelihood`, `infer.log_prior` and `infer.calibrate` call it.
+        simulate: Called as `simulate(key, values, data)`; draws new data for `infer.predict` and
+            `infer.calibrate`, and returns them by their names in `data`, `{"y": ...}`; or, for data
+            that are no dictionary, all data with what is drawn in its place.
 
     Raises:
         ModelError: The data hold NaN, or dims or bijectors name a value without a support.

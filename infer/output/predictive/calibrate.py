@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import arviz as az
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from ...calls import check_arguments
 from ...counts import as_whole
-from ...density.base import LogDensity
 from ...density.chain_starts import Starts
 from ...density.family import Family
 from ...density.given import flatten_values
@@ -21,39 +18,18 @@ from ...engines.nuts import NUTS
 from ...errors import RunError
 from ...models.changes.observe import Observe
 from ...models.model import Model
+from ...models.predictions import Given
 from ...numerics.keys import make_key
 from ...programs.native import call_compiled
-from ...programs.slices import call_in_slices
 from ...run.run import Run
 from ...run.start import start
-from ..data.arviz import make_dataset, split_complex
+from ..data.arviz import make_dataset
 from ..kinds import refuse_unless_sampler
 from .calibration import SIMULATION, Calibration
 from .generative import generative_error, refuse_unless_generative
+from .sampled_prior import sample_prior_part
 from .simulate import NOTHING, simulate
-
-# Maximum thinning, if it is chosen here.
-MAX_THIN = 64
-# Maximum number of simulations, and of quantities of each, whose effective sizes are computed.
-MAX_MEASURED = 16
-# Points evaluated in one call; a fixed size, so that their number compiles nothing.
-SLICE = 128
-# Quantiles of the tail effective sizes, as in ArviZ.
-TAILS = (0.05, 0.95)
-# Minimum number of draws for which ArviZ computes an effective size.
-MIN_DRAWS = 4
-
-
-class _Ranked(NamedTuple):
-    """What is ranked at points of one simulation, along a leading axis.
-
-    Attributes:
-        quantities: Latent and derived values, and the two parts of the log density, by name.
-        frozen_priors: Log density of the prior of each frozen site.
-    """
-
-    quantities: dict[str, Any]
-    frozen_priors: dict[str, Any]
+from .spacing import evaluate_ranked, join_chains, sample_until_spaced
 
 
 @check_arguments("infer.calibrate")
@@ -84,6 +60,11 @@ def calibrate(
     quantity has one effective draw for each one kept, by ArviZ's bulk and tail effective sizes
     averaged over simulations. The remaining dependence changes the variance of the ranks by less
     than 1 %.
+
+    An `infer.declared` model needs `rows` and `simulate`, and data in the shape of those observed.
+    Its prior is known only as its log density less its rows, so the true values are drawn from it
+    by four chains of NUTS, which must agree. They are a little less independent than exact draws;
+    and a map whose log-determinant is wrong is wrong in both, so it is not detected.
 
     Args:
         model: What a front end returned. Each latent site has a prior to draw from, and each
@@ -126,9 +107,13 @@ def calibrate(
             f"{draws} draws cannot be split evenly among {chains} chains",
             "Choose a divisor of the number of draws.",
         )
-    refuse_unless_generative(model)
-    root = make_key(key)
-    truth, models, dims = _simulate(model, simulations, jax.random.fold_in(root, 0))
+    is_sampled, root = refuse_unless_generative(model), make_key(key)
+    given = NOTHING
+    if is_sampled:
+        key_of_prior = jax.random.fold_in(root, 3)
+        values = sample_prior_part(model, simulations, key_of_prior, progress)
+        given = NOTHING._replace(values=values)
+    truth, models, dims = _simulate(model, given, simulations, jax.random.fold_in(root, 0))
     run = start(
         models, engine, chains=chains, warmup=warmup, starts=starts,
         key=jax.random.fold_in(root, 1), threads=threads, progress=progress,
@@ -136,9 +121,9 @@ def calibrate(
     positions = _flatten_truths(run.family, truth)
     _refuse_frozen(run.family, positions)
     each = draws // chains
-    thin = _sample_until_spaced(run, each) if thin is None else thin
+    thin = sample_until_spaced(run, each) if thin is None else thin
     run.advance(each * thin - run.fewest())
-    kept = _join_chains(run, run.draws().positions[:, thin - 1 :: thin])
+    kept = join_chains(run, run.draws().positions[:, thin - 1 :: thin])
     found = _stack_evaluations(run.family, np.concatenate([positions[:, None], kept], axis=1))
     ties = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(root, 2))))
     ranks = {name: _rank(own[:, 0], own[:, 1:], ties) for name, own in found.items()}
@@ -154,10 +139,14 @@ def calibrate(
 
 
 def _simulate(
-    model: Model, count: int, key: Array
+    model: Model, given: Given, count: int, key: Array
 ) -> tuple[dict[str, np.ndarray], list[Model], Mapping[str, Any]]:
-    """Draw values and data; return the values, a model for each data set, and the names of axes."""
-    draw, account = simulate(model, NOTHING, count, key)
+    """Draw data, and values that are not given.
+
+    Returns:
+        The values, a model for each data set, and the names of axes.
+    """
+    draw, account = simulate(model, given, count, key)
     for name, values in (draw.latent | draw.predicted).items():
         bad = ~np.isfinite(values).reshape(count, -1).all(1)
         if bad.any():
@@ -181,7 +170,8 @@ def _flatten_truths(family: Family, values: dict[str, np.ndarray]) -> np.ndarray
 def _refuse_frozen(family: Family, positions: np.ndarray) -> None:
     """Raise if the prior of a frozen site depends on drawn sites."""
     each = [
-        _evaluate(family.member(i), positions[i : i + 1]).frozen_priors for i in range(family.count)
+        evaluate_ranked(family.member(i), positions[i : i + 1]).frozen_priors
+        for i in range(family.count)
     ]
     for name in each[0]:
         rows = np.concatenate([own[name] for own in each])
@@ -196,72 +186,8 @@ def _refuse_frozen(family: Family, positions: np.ndarray) -> None:
 
 def _stack_evaluations(family: Family, positions: np.ndarray) -> dict[str, np.ndarray]:
     """Compute the ranked quantities at positions of shape (simulations, rows, size)."""
-    each = [_evaluate(family.member(i), own).quantities for i, own in enumerate(positions)]
+    each = [evaluate_ranked(family.member(i), own).quantities for i, own in enumerate(positions)]
     return {name: np.stack([own[name] for own in each]) for name in each[0]}
-
-
-def _evaluate(density: LogDensity, positions: np.ndarray) -> _Ranked:
-    """Compute all that is ranked at positions of shape (rows, size), in slices of one length."""
-    joined = call_in_slices(
-        lambda own: call_compiled(_compute_ranked, density, own), positions, SLICE
-    )
-    parts = [split_complex(name, value) for name, value in joined.quantities.items()]
-    return _Ranked({name: a for part in parts for name, a in part.items()}, joined.frozen_priors)
-
-
-def _compute_ranked(density: LogDensity, positions: Array) -> _Ranked:
-    """Compute the ranked quantities at positions of shape (rows, size), in one program."""
-
-    def of_one(position: Array) -> _Ranked:
-        account = density.read(position)[0]
-        total = lambda role: sum(t.rows.sum() for t in account.terms if t.role == role)  # noqa: E731
-        own = {"log_prior": total("prior"), "log_likelihood": total("likelihood")}
-        frozen_priors = {t.name: t.rows.sum() for t in account.terms if t.name in account.frozen}
-        return _Ranked(
-            {n: jnp.asarray(a) for n, a in (own | account.values()).items()}, frozen_priors
-        )
-
-    return jax.vmap(of_one)(positions)
-
-
-def _join_chains(run: Run, positions: np.ndarray) -> np.ndarray:
-    """Join the chains of each simulation: (simulations, draws, size)."""
-    return positions.reshape(run.family.count, -1, positions.shape[-1])
-
-
-def _sample_until_spaced(run: Run, each: int) -> int:
-    """Sample until every `thin`-th draw is nearly independent; return `thin`."""
-    thin, wanted = 0, 1
-    # Effective sizes are estimates: a difference of less than a fifth does not count.
-    while wanted > 1.2 * thin:
-        thin = wanted
-        run.advance(each * thin - run.fewest())
-        wanted = min(_measure_spacing(run), MAX_THIN)
-    return thin
-
-
-def _measure_spacing(run: Run) -> int:
-    """Return the number of draws per effective draw of the slowest quantity."""
-    positions, count = run.draws().positions, run.family.count
-    members = range(0, count, -(-count // MAX_MEASURED))
-    chains, draws = len(positions) // count, positions.shape[1]
-    needed = []
-    for i in members:
-        found = _evaluate(run.family.member(i), _join_chains(run, positions)[i]).quantities
-        series = np.concatenate([a.reshape(chains, draws, -1) for a in found.values()], axis=-1)
-        series = series[..., :: -(-series.shape[-1] // MAX_MEASURED)]
-        needed.append([chains * draws / _effective_size(own) for own in np.moveaxis(series, -1, 0)])
-    # An excess of a tenth does not justify dropping every second draw.
-    return max(int(np.ceil(np.mean(needed, axis=0).max() - 0.1)), 1)
-
-
-def _effective_size(series: np.ndarray) -> float:
-    """Compute the effective size of draws (chains, draws); all of them if constant or too few."""
-    if np.ptp(series) == 0 or series.shape[1] < MIN_DRAWS:
-        return float(series.size)
-    bulk, tail = az.ess(series, method="bulk"), az.ess(series, method="tail", prob=TAILS)
-    sizes = float(bulk), float(tail)
-    return min((size for size in sizes if np.isfinite(size)), default=float(series.size))
 
 
 def _rank(truth: np.ndarray, draws: np.ndarray, ties: np.random.Generator) -> np.ndarray:

@@ -9,11 +9,15 @@ from ...models.abstract import account_of
 from ...models.model import Model
 from ...models.protocol.account import Account
 from ...models.protocol.surveyor import ObservationSurveyor, Surveyor
+from ...models.protocol.undivided import find_undivided
 from ...models.survey import refuse_unless_model
 
 
-def refuse_unless_generative(model: Model) -> None:
+def refuse_unless_generative(model: Model) -> bool:
     """Raise if values and data cannot be drawn from a model; computes nothing.
+
+    Returns:
+        Whether values must be sampled from the prior, since only its log density is known.
 
     Raises:
         ModelError: A site has no prior, one known by its score alone, or one cut off by its set; a
@@ -23,6 +27,9 @@ def refuse_unless_generative(model: Model) -> None:
     refuse_unless_model(model)
     reader = ObservationSurveyor(Surveyor(model.rules), set())
     account = account_of(model, reader)
+    if find_undivided(account) and account.simulated:
+        _refuse_views(account)
+        return True
     for declaration in account.declarations:
         _refuse_missing(declaration.name, account)
         _refuse_undrawn(declaration.name, declaration.prior)
@@ -44,6 +51,7 @@ def refuse_unless_generative(model: Model) -> None:
             )
     if not account.observed:
         raise generative_error("model", "it observes nothing", "Declare data by site.observe.")
+    return False
 
 
 def generative_error(where: str, found: str, mend: str) -> ModelError:
@@ -65,7 +73,8 @@ def _refuse_undrawn(name: str, prior: Any) -> None:
         raise generative_error(
             name,
             "this site has a constraint but no prior, so it cannot be drawn",
-            "Give it a prior: in infer.model, or in infer.tree_model with simulate=.",
+            "Give it a prior, in infer.model or infer.tree_model; or give infer.declared rows= and "
+            "simulate=.",
         )
     if not prior.has_value:
         raise generative_error(

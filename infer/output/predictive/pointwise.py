@@ -18,9 +18,11 @@ from ...models.origins import translate_errors_of
 from ...models.protocol.account import Account
 from ...models.protocol.site import Dims
 from ...models.protocol.surveyor import Surveyor
+from ...models.protocol.undivided import find_undivided
 from ...models.survey import survey
+from ..data.arviz import SET
 from ..data.extended import add_groups
-from .rowwise import Outline, Part, compute_part, find_undivided, list_priors, select_rows
+from .rowwise import Outline, Part, compute_part, list_priors, select_rows
 from .source import read_draws
 
 
@@ -83,12 +85,15 @@ def _add(model: Model | Sequence[Model], data: Any, part: Part) -> Any:
     models = models_in(model)
     outline = outline_part(models[0], part)
     values = read_draws(_refuse_unless_result(data))
-    _refuse_misfit(outline, values, len(models) if are_several(model) else None)
-    return add_groups(data, {part: compute_part(models, values, part, outline)})
+    # A list of one model is sampled as that model.
+    has_sets = are_several(model) and SET in data["posterior"].dims
+    sets = len(models) if has_sets or len(models) > 1 else None
+    _refuse_misfit(outline, values, sets)
+    return add_groups(data, {part: compute_part(models, values, part, outline, sets)})
 
 
 def _refuse_unless_result(data: Any) -> Any:
-    if hasattr(data, "groups") and "posterior" in data:
+    if (hasattr(data, "groups") or isinstance(data, Mapping)) and "posterior" in data:
         return data
     raise ModelError(
         "data",
@@ -142,7 +147,7 @@ def _refuse_misfit(outline: Outline, values: Mapping[str, Any], sets: int | None
                 "Give the model that the posterior was made from; only its data may differ.",
             )
         found = np.shape(values[name])
-        if found[lead:] != shape or sets and found[2] != sets:
+        if found[lead:] != shape or sets and found[2:3] != (sets,):
             of = f" of each of {sets} models" if sets else ""
             raise ModelError(
                 name,

@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from ...calls import check_arguments
 from ...counts import as_whole
-from ...models.inputs.stacked import are_several, models_in
+from ...models.inputs.stacked import models_in
 from ...models.model import Model
 from ...numerics.keys import make_key
 from ..data.extended import add_groups
@@ -41,7 +41,8 @@ def sample_prior(
         ModelError: A latent site has a constraint and no prior.
     """
     draws, models = as_whole("draws", draws, 1), models_in(model)
-    sets = len(models) if are_several(model) else None
+    # A list of one model is sampled as that model.
+    sets = len(models) if len(models) > 1 else None
     keys = [key] if sets is None else jax.random.split(make_key(key), sets)
     made = (_draw_one(own, draws, k) for own, k in zip(models, keys, strict=True))
     return add_groups(extend, join(made, sets))

@@ -67,7 +67,8 @@ def add_requested(data: Any, run: Run, names: Sequence[str]) -> Any:
 
 def _compute(data: Any, run: Run, part: Part) -> xarray.Dataset:
     models = [run.family.member(i).model for i in range(run.family.count)]
-    return compute_part(models, read_draws(data), part, outline_part(models[0], part))
+    sets = len(models) if len(models) > 1 else None
+    return compute_part(models, read_draws(data), part, outline_part(models[0], part), sets)
 
 
 def _read_unconstrained(run: Run) -> xarray.Dataset:

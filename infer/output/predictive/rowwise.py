@@ -17,6 +17,7 @@ from ...density.readers import ConstrainedReader
 from ...models.model import Model
 from ...models.protocol.account import Account
 from ...models.protocol.site import Dims, Term
+from ...models.protocol.undivided import divide
 from ...programs import slices
 from ...programs.memory import count_peak_bytes
 from ...programs.native import call_compiled
@@ -51,9 +52,8 @@ def select_rows(account: Account, part: Part) -> dict[str, Array]:
     if part == "log_likelihood":
         terms = [term for term in account.terms if term.role == "likelihood"]
         return dict(account.rows()) if account.rows else {t.name: t.rows for t in terms}
-    if whole := find_undivided(account):
-        assert account.rows is not None
-        return {whole.name: whole.rows - sum(rows.sum() for rows in account.rows().values())}
+    if divided := divide(account):
+        return {divided.name: divided.log_prior}
     return {term.name: term.rows for term in list_priors(account)}
 
 
@@ -62,16 +62,10 @@ def list_priors(account: Account) -> list[Term]:
     return [t for t in account.terms if t.role == "prior" and t.name in account.images]
 
 
-def find_undivided(account: Account) -> Term | None:
-    """Return the term that is prior and likelihood in one, if the likelihood is known by rows."""
-    if account.rows is None or any(term.role == "likelihood" for term in account.terms):
-        return None
-    return next(iter(account.terms), None)
-
-
 def compute_part(
-    models: Sequence[Model], values: Mapping[str, Any], part: Part, outline: Outline
-) -> xarray.Dataset:
+    models: Sequence[Model], values: Mapping[str, Any], part: Part, outline: Outline,
+    sets: int | None,
+) -> xarray.Dataset:  # fmt: skip
     """Compute a group of one model, or of several along the dimension of data sets.
 
     Args:
@@ -80,13 +74,14 @@ def compute_part(
             *site) for several models.
         part: The group.
         outline: What is known of it.
+        sets: Number of models, if the values have an axis of data sets.
     """
     own = {name: values[name] for name in outline.sites}
     # A model without latent sites has one value for all draws.
     lead = read_chains_and_draws(own or values)
-    sets = (len(models),) if len(models) > 1 else ()
+    axes = () if sets is None else (sets,)
     whole = {
-        name: np.empty((prod(lead), *sets, *kind.shape), kind.dtype)
+        name: np.empty((prod(lead), *axes, *kind.shape), kind.dtype)
         for name, kind in outline.rows.items()
     }
     for i, model in enumerate(models):

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from ...counts import as_whole
 from ...errors import ModelError, RunError
+from ...models.inputs.names import join_names
 from ...models.protocol.site import Dims
 from ...numerics.keys import make_key
 from ..data.arviz import SET
@@ -144,6 +145,14 @@ def is_by_name(given: Any) -> bool:
 def _sort_axes(posterior: Any) -> xarray.Dataset:
     """Let the axes of chains, draws and data sets come first, as they do in our results."""
     posterior = posterior.to_dataset() if hasattr(posterior, "to_dataset") else posterior
+    for dim in ("chain", "draw"):
+        if dim not in posterior.dims:
+            raise ModelError(
+                "posterior",
+                f"it has no dimension {dim!r}, but {join_names(map(str, posterior.dims))}",
+                "Give ArviZ data as infer.sample returns them; posterior.isel(chain=[0]) keeps the "
+                "dimension of one chain.",
+            )
     return posterior.transpose("chain", "draw", SET, ..., missing_dims="ignore")
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+from scipy import stats
 
 import bijectors as bj
 import infer
@@ -167,6 +168,67 @@ def test_simulations_that_overflow_are_named():
     refused(infer.model(wild, y=np.zeros(2)), "rate: ", "non-finite")
 
 
+DATA = {"x": X, "y": np.zeros(3)}
+
+
+def rows(values, data):
+    return dist.Normal(values["slope"] * data["x"], values["noise"]).log_prob(data["y"])
+
+
+def log_density(values, data):
+    prior = dist.Normal(0.0, 1.0).log_prob(values["slope"])
+    prior += dist.LogNormal(0.0, 0.5).log_prob(values["noise"])
+    return prior + rows(values, data).sum()
+
+
+def simulate(key, values, data):
+    return {"y": dist.Normal(values["slope"] * data["x"], values["noise"]).sample(key)}
+
+
+SUPPORTS = {"slope": bj.Real(), "noise": bj.Positive()}
+
+
+def declare(density=log_density, **functions):
+    return infer.declared(density, SUPPORTS, data=DATA, **functions)
+
+
+def test_a_log_density_with_rows_and_a_simulator_is_calibrated():
+    found = infer.calibrate(declare(rows=rows, simulate=simulate), **FEW)
+    assert set(found.ranks) == {"slope", "noise", "log_prior", "log_likelihood"}
+    own = {name: np.asarray(found.truths[name]) for name in SUPPORTS}
+    expected = stats.norm.logpdf(own["slope"]) + stats.lognorm(0.5).logpdf(own["noise"])
+    np.testing.assert_allclose(found.truths["log_prior"], expected, rtol=1e-9, atol=1e-9)
+    assert found.uniform, str(found)
+
+
+@pytest.mark.slow
+def test_true_values_of_a_log_density_are_drawn_from_its_prior():
+    """Slope and log noise are normal under the prior: a false alarm in 10^4."""
+    found = infer.calibrate(declare(rows=rows, simulate=simulate), **FEW | {"simulations": 300})
+    for z in (found.truths["slope"], np.log(found.truths["noise"]) / 0.5):
+        assert stats.kstest(np.asarray(z), "norm").pvalue > 5e-5
+
+
+def test_a_log_density_needs_rows_and_a_simulator():
+    for functions in ({}, {"rows": rows}, {"simulate": simulate}):
+        refused(declare(**functions), "slope: ", "rows= and simulate=")
+    refused(declare(rows=rows, simulate=simulate).view(posterior=0.5), "view")
+
+
+@pytest.mark.slow
+def test_an_improper_prior_is_refused():
+    model = declare(lambda v, d: rows(v, d).sum(), rows=rows, simulate=simulate)
+    refused(model, "prior: ", "R-hat")
+
+
+@pytest.mark.slow
+def test_a_wrong_likelihood_of_a_log_density_is_detected():
+    narrow = lambda v, d: log_density(v, d) + rows(v, d).sum()  # noqa: E731
+    doubled = lambda v, d: 2 * rows(v, d)  # noqa: E731
+    found = infer.calibrate(declare(narrow, rows=doubled, simulate=simulate), **MANY)
+    assert not found.uniform
+
+
 def schools(site, error, effect):
     mu, tau = site("mu", dist.Normal(0.0, 5.0)), site("tau", dist.HalfNormal(5.0))
     theta = site("theta", dist.Normal(mu, tau), shape=(8,), centered=False)
@@ -221,6 +283,16 @@ class WithoutJacobian(infer.NUTS):
     @property
     def needs(self):
         return super().needs._replace(jacobian=False)
+
+
+@pytest.mark.slow
+def test_a_tree_with_a_simulator_can_be_calibrated():
+    priors = {"slope": dist.Normal(0.0, 1.0), "noise": dist.LogNormal(0.0, 0.5)}
+    tree = infer.tree_model(
+        {"slope": 0.0, "noise": 1.0}, rows, priors, data=DATA, simulate=simulate
+    )
+    found = infer.calibrate(tree, **FEW)
+    assert {"noise", "slope", "log_likelihood"} <= set(found.ranks.data_vars)
 
 
 @pytest.mark.slow

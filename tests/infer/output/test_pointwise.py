@@ -15,7 +15,7 @@ import bijectors
 import infer
 from bijectors.translate.tfp_import import load_tfp
 from infer.output.data.arviz import make_dataset
-from infer.output.data.versions import HAS_DATA_TREE, as_arviz
+from infer.output.data.versions import HAS_DATA_TREE, as_arviz, groups_of
 from infer.output.predictive import rowwise
 from infer.programs import slices
 from infer.programs.memory import count_peak_bytes
@@ -61,6 +61,7 @@ def log_density(values, data):
     return prior + likelihood(values, data).sum()
 
 
+POSTERIOR = {n: np.ones((1, 3)) for n in PRIORS}
 SUPPORTS = {"noise": bijectors.Positive(), "slope": bijectors.Real()}
 DATA = {"x": X, "y": Y}
 FRONTS = {
@@ -242,6 +243,15 @@ def test_several_data_sets_have_rows_each():
     np.testing.assert_allclose(np.asarray(found), stats.norm(slope * X, noise).logpdf(data))
 
 
+def test_a_list_of_one_model_is_that_model():
+    model = infer.model(line, x=X, y=Y)
+    plain = as_posterior(**POSTERIOR)
+    assert infer.log_likelihood([model], plain)["log_likelihood"]["y"].dims[2:] == ("y_dim_0",)
+    assert infer.sample_prior([model], 5)["prior"]["slope"].dims == ("chain", "draw")
+    with pytest.raises(infer.ModelError, match="of each of 2 models"):
+        infer.log_likelihood([model] * 2, plain)
+
+
 def gappy(site, y, gone):
     site.observe("y", dist.Normal(site("mu", dist.Normal(0, 1)), 1), y, missing=gone)
 
@@ -289,7 +299,6 @@ def test_all_rows_of_a_minibatch_are_computed_without_weights():
     np.testing.assert_allclose(found[0, 0], stats.norm.logpdf(np.arange(6.0)))
 
 
-POSTERIOR = {n: np.ones((1, 3)) for n in PRIORS}
 SCALAR = {
     "a tree": lambda: infer.tree_model(
         {"noise": 1.0, "slope": 0.0}, lambda v, d: likelihood(v, d).sum(), PRIORS, data=DATA
@@ -329,6 +338,11 @@ def test_a_posterior_that_does_not_fit_is_refused():
     for given in (POSTERIOR, None, 3.0):
         with pytest.raises(infer.ModelError, match="data: .* no result that can be extended"):
             infer.log_likelihood(model, given)
+    whole = groups_of(as_posterior(**POSTERIOR))["posterior"]
+    one = as_arviz({"posterior": whole.isel(chain=0)}, {})
+    with pytest.raises(infer.ModelError, match="posterior: it has no dimension 'chain'"):
+        infer.log_likelihood(model, one)
+    assert "log_likelihood" in infer.log_likelihood(model, {"posterior": whole})
     with pytest.raises(infer.ModelError, match="noise: the posterior has no values"):
         infer.log_likelihood(model, as_posterior(slope=np.ones((1, 3))))
     with pytest.raises(infer.ModelError, match=r"shape \(1, 3, 2\).*dataset=i"):
@@ -348,14 +362,6 @@ def test_arviz_plots_predictions_and_leave_one_out_probabilities(model, result):
         az.plot_loo_pit(data, y="y")
         az.waic(data)
     matplotlib.pyplot.close("all")
-
-
-@pytest.mark.slow
-def test_a_tree_with_a_simulator_can_be_calibrated():
-    found = infer.calibrate(
-        FRONTS["tree_model"](), simulations=10, draws=10, thin=1, chains=1, progress=False
-    )
-    assert {"noise", "slope", "log_likelihood"} <= set(found.ranks.data_vars)
 
 
 def test_predictions_of_a_simulator_follow_new_data():
