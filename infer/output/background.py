@@ -1,6 +1,7 @@
 """Sample in the background: a handle looks at a run while a thread advances it."""
 
 import weakref
+from numbers import Real
 from typing import Any
 
 from ..calls import check_arguments
@@ -45,6 +46,11 @@ def sample_in_background(
     if isinstance(goal, FixedGoal):
         goal = FixedGoal(count_made(run) + goal.draws)
     return BackgroundRun(Worker(run, goal))
+
+
+def is_number(given: Any) -> bool:
+    """Return whether a value is one real number."""
+    return isinstance(given, Real) and not isinstance(given, bool)
 
 
 class BackgroundRun:
@@ -161,8 +167,10 @@ class BackgroundRun:
 
         Raises:
             TimeoutError: The run has not finished; it goes on.
-            RunError: It is paused.
+            RunError: It is paused, or the timeout is not a number.
         """
+        if timeout is not None and not (is_number(timeout) and timeout >= 0):
+            raise RunError("timeout", f"{timeout!r} was given", "Give seconds, or None.")
         if not self._worker.join(timeout):
             raise TimeoutError(f"not finished after {timeout:g} s: {self!r}")
         self._raise_error()

@@ -19,6 +19,7 @@ from ..engines.base import Draws, Engine, Tuning
 from ..errors import RunError
 from ..numerics.blas import one_blas_thread
 from ..programs.native import CompiledProgram, Refusal
+from .alone import alone
 from .blocks import compile_loop, find_format, share, take_own
 from .collect import Group, collect, join_records
 from .devices import Plan, plan_without_native
@@ -51,6 +52,7 @@ class RunState(NamedTuple):
         warmup: What warm-up knows, and the chains with their records in the present window.
         timing: How long each part took.
         why_not_native: Why there is no native form, if there is none.
+        key: Key data of the run, shape (2,).
     """
 
     made_for: Fingerprint
@@ -58,6 +60,7 @@ class RunState(NamedTuple):
     warmup: Warmup
     timing: Timing
     why_not_native: str | None
+    key: np.ndarray | None = None
 
     @property
     def tuning(self) -> Tuning:
@@ -82,7 +85,7 @@ class Run:
         progress: Whether to show progress; by default in a terminal or a notebook.
         evaluate: Evaluates points by the program that evaluated the starts; `None` if the run
             was resumed from a state.
-        key: Key data of the run, shape (2,); `None` if it was resumed from a state.
+        key: Key data of the run, shape (2,), from which all draws are derived.
         compilations: How often the program of the loop was compiled for this run; 0 if it was
             compiled before.
         model_fingerprint: A hash of the models and their numbers; empty if not computed yet.
@@ -145,12 +148,13 @@ class Run:
         # Grouping makes new groups, which the run does not change when it goes on.
         warmup = replace(self.warmup, groups=groups, scouts=scouts).regroup(self.plan.width)
         timing = replace(self.timing)
-        return RunState(self._fingerprint, self.plan, warmup, timing, self.why_not_native)
+        return RunState(self._fingerprint, self.plan, warmup, timing, self.why_not_native, self.key)
 
     @cached_property
     def _fingerprint(self) -> Fingerprint:
         return fingerprint(self.family, self.engine)
 
+    @alone
     def advance(self, draws: int, watch: Progress | None = None) -> "Run":
         """Finish warm-up, if it is not finished yet, and make `draws` more draws per chain.
 
@@ -162,7 +166,7 @@ class Run:
             watch: Notified after each block; by default made from `progress`.
 
         Raises:
-            RunError: `draws` is not a whole number, or is negative.
+            RunError: `draws` is not a whole number, or is negative; or another thread advances it.
             Halted: `watch` stopped the run; nothing is lost, as after an interrupt.
         """
         draws = as_whole("draws", draws, 0)
@@ -173,6 +177,7 @@ class Run:
                 self._collect(self.fewest() + draws, bar)
         return self
 
+    @alone
     def warm_up(self, bar: Progress | None = None) -> "Run":
         """Make the remaining windows of warm-up; all chains meet at the end of each."""
         bar = bar or Progress(shown=False)

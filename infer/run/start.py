@@ -252,5 +252,5 @@ def _resume(members: Family, chosen: _Chosen, state: RunState, progress: bool | 
     warmup = state.warmup.regroup(state.plan.width)
     return Run(
         members, chosen.engine, state.plan, warmup, replace(state.timing), state.why_not_native,
-        reasons=chosen.reasons, progress=progress,
+        reasons=chosen.reasons, progress=progress, key=state.key,
     )  # fmt: skip

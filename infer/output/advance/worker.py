@@ -2,10 +2,11 @@
 
 import logging
 import sys
-from threading import Condition, Thread
+from threading import TIMEOUT_MAX, Condition, Thread
 from time import monotonic
 from typing import Literal
 
+from ...run.alone import claim, refuse_if_claimed, release
 from ...run.progress import Progress
 from ...run.run import Run
 from ...run.status import Status
@@ -41,7 +42,13 @@ class Worker:
         self._stretch_end = 0.0
 
     def start(self) -> None:
-        """Begin or go on to work; the lock is held."""
+        """Begin or go on to work; the lock is held.
+
+        Raises:
+            RunError: Another thread advances the run.
+        """
+        if self.thread is None:
+            refuse_if_claimed(self.run)
         self.state = "running"
         if self.thread is None:
             self.thread = Thread(target=self._work, name="infer.sample_in_background")
@@ -61,10 +68,12 @@ class Worker:
     def join(self, timeout: float | None) -> bool:
         """Wait until there is no thread; return whether that is so."""
         with self.changed:
-            return self.changed.wait_for(lambda: self.thread is None, timeout)
+            limit = None if timeout is None else min(timeout, TIMEOUT_MAX)
+            return self.changed.wait_for(lambda: self.thread is None, limit)
 
     def _work(self) -> None:
         try:
+            claim(self.run)
             with Progress(_choose_view(self.run), self._must_halt) as watch:
                 self.status = watch.status
                 while self._pursue(watch):
@@ -91,6 +100,7 @@ class Worker:
             self._end("failed")
 
     def _end(self, state: State) -> None:
+        release(self.run)
         self.state, self.thread = state, None
         self.changed.notify_all()
 

@@ -1,5 +1,6 @@
 """A run in the background is looked at, paused, extended and stopped, and loses nothing."""
 
+import contextlib
 import gc
 import logging
 import os
@@ -176,6 +177,9 @@ def test_waiting_can_time_out_and_the_run_goes_on(gate):
     assert gate.reached.wait(100)
     with pytest.raises(TimeoutError, match=r"not finished after 0\.01 s"):
         handle.wait(timeout=0.01)
+    for timeout in ("1", -1, float("nan"), True):
+        with pytest.raises(infer.RunError, match="timeout: .* was given"):
+            handle.wait(timeout)
     gate.open()
     assert handle.wait().posterior.sizes["draw"] == 60
 
@@ -220,6 +224,24 @@ def test_what_cannot_run_in_the_background_is_refused():
         infer.sample_in_background(search)
     with pytest.raises(infer.CallError, match="infer.sample_in_background"):
         infer.start(targets.normal(), background=True)
+
+
+def test_one_thread_at_a_time_advances_a_run(gate, straight):
+    gate.close_at("sampling", 5)
+    run = start()
+    handle = infer.sample_in_background(run, 60)
+    assert gate.reached.wait(100)
+    for call in (lambda: infer.sample_in_background(run, 10), lambda: run.advance(1), run.warm_up):
+        with pytest.raises(infer.RunError, match="run: another thread is advancing it"):
+            call()
+    handle._worker.state = "paused"
+    gate.open()
+    handle.pause()
+    second = infer.sample_in_background(run, 60 - run.fewest())
+    with contextlib.suppress(infer.RunError):
+        # It depends on timing whether the second thread is still at work.
+        handle.resume()
+    np.testing.assert_array_equal(second.wait().posterior["x"][:, :60], straight)
 
 
 def test_a_run_that_has_draws_gets_as_many_more():

@@ -249,6 +249,12 @@ def test_arviz_summarizes_the_sites_and_no_metric(result):
     assert all({"chain", "draw"} <= set(result["sample_stats"][n].dims) for n in names)
 
 
+def test_a_resumed_run_knows_its_key():
+    run, _, _ = draw_one_number(infer.NUTS(max_depth=1, step_size=1.5))
+    resumed = infer.start(run.density.model, run.engine, state=run.state, progress=False)
+    assert infer.to_arviz(resumed).attrs["key"] == "0, 0"
+
+
 def test_the_origin_is_recorded(result):
     attributes = result.attrs
     assert attributes["key"] == "0, 7"
@@ -301,6 +307,7 @@ def test_a_run_resumed_in_warm_up_keeps_its_windows():
     whole = infer.to_arviz(begin().advance(5))
     stopped = infer.start(model, infer.NUTS(), state=begin().warm_up().state, progress=False)
     resumed = infer.to_arviz(stopped.advance(5))
+    assert resumed.attrs["key"] == whole.attrs["key"] == "0, 0"
     np.testing.assert_array_equal(
         resumed["warmup_posterior"]["mean"], whole["warmup_posterior"]["mean"]
     )
