@@ -7,7 +7,6 @@ import pytest
 
 KERNELS = pytest.importorskip("jupyter_client", reason="needs jupyter_client and ipykernel")
 pytest.importorskip("ipykernel", reason="needs ipykernel")
-pytestmark = pytest.mark.slow
 
 ROOT = os.path.join(os.path.dirname(__file__), *[".."] * 3)
 SETUP = f"""
@@ -55,6 +54,7 @@ def printed(messages):
     return "".join(content["text"] for kind, content in messages if kind == "stream")
 
 
+@pytest.mark.slow
 def test_an_interrupted_warmup_is_resumed_in_the_next_cell(kernel):
     execute(kernel, SETUP)
     code = "infer.sample(infer.declared(slow, {'x': bijectors.Real()}), infer.NUTS(), chains=2)"
@@ -68,6 +68,7 @@ def test_an_interrupted_warmup_is_resumed_in_the_next_cell(kernel):
     assert [content["ename"] for kind, content in again if kind == "error"] == ["Interrupted"]
 
 
+@pytest.mark.slow
 def test_interrupted_sampling_returns_the_draws(kernel):
     execute(kernel, SETUP)
     code = "data = sample(draws=10**8); print(data.posterior.sizes['draw'] > 0)"
