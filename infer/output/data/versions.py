@@ -25,3 +25,14 @@ def groups_of(data: Any) -> dict[str, xarray.Dataset]:
     if isinstance(data, xarray.DataTree):
         return {name: node.to_dataset() for name, node in data.children.items()}
     return {name: data[name] for name in data}
+
+
+def as_dataset(group: Any) -> xarray.Dataset:
+    """Return a group of ArviZ data of either type as a dataset."""
+    # Asking a dataset whether it has a method takes a millisecond if it has none.
+    return group if isinstance(group, xarray.Dataset) else group.to_dataset()
+
+
+def read_group(data: Any, name: str) -> xarray.Dataset:
+    """Return a group of ArviZ data as a dataset, which is empty if there is no such group."""
+    return as_dataset(data[name]) if name in data else xarray.Dataset()

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...engines.base import Draws
-from ...numerics.agreement import split_rhat
+from ...numerics.mixing import compare_halves
 from ..finding import Finding
-from .suspects import Numbers
+from .suspects import QUANTILE_DRAWS, Numbers
 from .transitions import name_chains
 
 # Chains are in different modes if the central 90 % of their draws do not overlap.
@@ -53,7 +53,9 @@ def separate_chains(draws: np.ndarray) -> tuple[int, list[np.ndarray]]:
     """Return a quantity that separates the chains, and their groups; no group if none does."""
     if not len(draws) or draws.shape[1] < 2:
         return 0, []
-    rhat = split_rhat(np.moveaxis(draws, 0, -1))
+    # A part of the draws tells chains that are so far apart.
+    few = draws[..., :: -(-draws.shape[2] // QUANTILE_DRAWS)]
+    rhat = compare_halves(few)
     tried = [int(i) for i in np.argsort(-rhat)[:MAX_TRIED] if rhat[i] > SMALLEST_RHAT]
     best: tuple[int, list[np.ndarray]] = 0, []
     for i in tried:

@@ -8,6 +8,7 @@ import xarray
 
 from ...errors import RunError
 from ..data.angles import cosine_and_sine, is_angle
+from ..data.versions import as_dataset
 
 
 def nested_rhat(
@@ -36,8 +37,7 @@ def nested_rhat(
 
     Source: Margossian et al. (2024), Nested R-hat, arXiv 2110.13017, its estimator.
     """
-    posterior = data["posterior"]
-    posterior = posterior.to_dataset() if hasattr(posterior, "to_dataset") else posterior
+    posterior = as_dataset(data["posterior"])
     posterior = posterior if var_names is None else posterior[list(var_names)]
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     if superchains < 2 or chains % superchains:

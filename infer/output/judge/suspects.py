@@ -1,12 +1,15 @@
 """Screen a posterior cheaply for the quantities that mix worst; slower diagnostics judge them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray
 
+from ...numerics.quantiles import pick_quantiles
 from ..data.angles import replace_angles
 
 # Maximum number of quantities screened, of their entries in all, and of the worst ones returned.
@@ -19,7 +22,8 @@ QUANTILE_DRAWS, TAIL = 250, 0.05
 MAX_NAMED = 5
 
 
-class Numbers(NamedTuple):
+@dataclass(frozen=True)
+class Numbers:
     """Scalar quantities of a posterior, in rows.
 
     Attributes:
@@ -29,6 +33,15 @@ class Numbers(NamedTuple):
 
     names: list[str]
     draws: np.ndarray
+
+    @cached_property
+    def ordered(self) -> np.ndarray:
+        """A part of the draws of each, enough for quantiles, in ascending order."""
+        return sort_part(self.draws)
+
+    def find_quantiles(self, shares: Sequence[float]) -> np.ndarray:
+        """Find quantiles of each, shape (shares, numbers)."""
+        return pick_quantiles(self.ordered, shares)
 
 
 def lay_out_numbers(posterior: xarray.Dataset) -> Numbers:
@@ -49,21 +62,33 @@ def lay_out_numbers(posterior: xarray.Dataset) -> Numbers:
         low, high = own.min(1), own.max(1)
         varying = np.isfinite(low) & np.isfinite(high) & (low < high)
         rows.append(own[varying])
-        coords = [posterior.coords.get(dim) for dim in array.dims[2:]]
-        names += [
-            name_number(str(name), np.unravel_index(i * stride, array.shape[2:]), coords)
-            for i in np.flatnonzero(varying)
-        ]
+        kept = np.unravel_index(np.flatnonzero(varying) * stride, array.shape[2:] or (1,))
+        names += name_numbers(str(name), kept, read_labels(posterior, array.dims[2:]))
     return Numbers(names, np.concatenate(rows).reshape(-1, *lead))
 
 
-def name_number(name: str, place: Sequence[Any], coords: Sequence[xarray.DataArray | None]) -> str:
-    """Name one entry of a variable by its coordinates, such as "theta[school 3]"."""
-    labels = [str(i if c is None else c.values[i]) for i, c in zip(place, coords, strict=True)]
-    return f"{name}[{','.join(labels)}]" if labels else name
+def read_labels(posterior: xarray.Dataset, dims: Sequence[Any]) -> list[np.ndarray | None]:
+    """Read the labels along dimensions; None for one that has no coordinates."""
+    return [posterior.coords[dim].values if dim in posterior.coords else None for dim in dims]
 
 
-def find_suspects(draws: np.ndarray, fewest: int) -> list[int]:
+def name_numbers(
+    name: str, places: Sequence[np.ndarray], labels: Sequence[np.ndarray | None]
+) -> list[str]:
+    """Name entries of a variable by their coordinates, such as "theta[school 3]".
+
+    Args:
+        name: The variable.
+        places: Indices of the entries along each of its dimensions.
+        labels: Labels along each dimension; empty for a scalar.
+    """
+    if not labels:
+        return [name] * len(places[0])
+    known = [p if own is None else own[p] for p, own in zip(places, labels, strict=True)]
+    return [f"{name}[{','.join(map(str, entry))}]" for entry in zip(*known, strict=True)]
+
+
+def find_suspects(numbers: Numbers, fewest: int) -> list[int]:
     """Find the worst few quantities whose effective sample size may be below `fewest`.
 
     Four indicators are tested for each quantity: whether a draw is above the median, whether its
@@ -73,37 +98,37 @@ def find_suspects(draws: np.ndarray, fewest: int) -> list[int]:
     more, so pass a `fewest` above the threshold that counts.
 
     Args:
-        draws: Shape (numbers, chains, draws); none is constant.
+        numbers: The quantities; none is constant.
         fewest: Effective draws of all chains together.
 
     Source: Vehtari et al. (2021), Rank-normalization, folding, and localization, for the
         indicators; Flegal & Jones (2010), Annals of Statistics 38, for batch means.
     """
-    if not draws.size:
+    if not numbers.draws.size:
         return []
     found = set()
-    for indicators in _indicate(draws):
+    for indicators in indicate(numbers):
         size = estimate_coarse_ess(indicators)
         worst = np.argsort(size)[:MAX_SUSPECTS]
         found |= {int(i) for i in worst if size[i] < fewest}
     return sorted(found)
 
 
-def _indicate(draws: np.ndarray) -> Iterator[np.ndarray]:
-    """Compute the indicators of draws (numbers, chains, draws), one kind after the other."""
-    own = thin(draws)
-    ranks = [int(own.shape[1] * share) for share in (TAIL, 0.5, 1 - TAIL)]
-    low, middle, high = np.partition(own, ranks, axis=1)[:, ranks].T[..., None, None]
+def indicate(numbers: Numbers) -> Iterator[np.ndarray]:
+    """Compute the indicators of draws, one kind after the other."""
+    draws = numbers.draws
+    low, middle, high = numbers.find_quantiles((TAIL, 0.5, 1 - TAIL))[..., None, None]
     yield draws > middle
     distance = np.abs(draws - middle)
-    yield distance > np.partition(thin(distance), ranks[1], axis=1)[:, ranks[1], None, None]
+    yield distance > pick_quantiles(sort_part(distance), (0.5,))[0, :, None, None]
     yield draws < low
     yield draws > high
 
 
-def thin(draws: np.ndarray) -> np.ndarray:
-    """Return enough draws of each quantity for its quantiles, shape (numbers, thinned)."""
-    return draws[..., :: -(-draws.shape[2] // QUANTILE_DRAWS)].reshape(len(draws), -1)
+def sort_part(draws: np.ndarray) -> np.ndarray:
+    """Sort enough draws of each quantity for its quantiles, shape (numbers, part)."""
+    every = -(-draws.shape[2] // QUANTILE_DRAWS)
+    return np.sort(draws[..., ::every].reshape(len(draws), -1), axis=1)
 
 
 def estimate_coarse_ess(indicators: np.ndarray) -> np.ndarray:

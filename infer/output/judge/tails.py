@@ -6,6 +6,7 @@ import numpy as np
 
 from ...density.base import LogDensity
 from ...engines.base import Draws
+from ...numerics.quantiles import pick_quantiles
 from ..data.pareto import pareto_k
 from ..finding import Finding
 from .suspects import (
@@ -14,8 +15,8 @@ from .suspects import (
     MAX_SUSPECTS,
     Numbers,
     name_worst,
+    sort_part,
     sort_worst,
-    thin,
 )
 
 # Vehtari et al. (2024), Pareto smoothed importance sampling, section 3: beyond this k, means from
@@ -45,7 +46,7 @@ def find_heavy_tails(
         density: The log density, which names the coordinates of the flat vector.
         draws: The flat vectors, shape (chains, draws, size), and gradients, if they are known.
     """
-    heavy = {numbers.names[i]: k for i, k in _fit_tails(numbers.draws).items()}
+    heavy = {numbers.names[i]: k for i, k in _fit_tails(numbers).items()}
     if density and draws and draws.gradients.shape == draws.positions.shape:
         every = _measure_decay(draws.positions, draws.gradients)
         named = {density.labels()[i]: k for i, k in every.items()} if every else {}
@@ -62,11 +63,12 @@ def find_heavy_tails(
         )
 
 
-def _fit_tails(draws: np.ndarray) -> dict[int, float]:
+def _fit_tails(numbers: Numbers) -> dict[int, float]:
     """Return the Pareto k of the heavier tail, for the few quantities with the farthest draws."""
+    draws = numbers.draws
     if not draws.size:
         return {}
-    low, middle, high = np.quantile(thin(draws), [0.01, 0.5, 0.99], axis=1)
+    low, middle, high = numbers.find_quantiles((0.01, 0.5, 0.99))
     with np.errstate(divide="ignore", invalid="ignore"):
         left = (middle - draws.min((1, 2))) / (middle - low)
         right = (draws.max((1, 2)) - middle) / (high - middle)
@@ -102,9 +104,9 @@ def _measure_decay(positions: np.ndarray, scores: np.ndarray) -> dict[int, float
     """
     size = positions.shape[-1]
     stride = -(-size // int(np.clip(MAX_ENTRIES // (positions.size // size), 1, MAX_NUMBERS)))
-    few = thin(np.moveaxis(positions[..., ::stride], -1, 0))
-    shares = [TAIL, SHOULDER, 0.5, 1 - SHOULDER, 1 - TAIL]
-    low, left, middle, right, high = np.quantile(few, shares, axis=1)
+    few = sort_part(np.moveaxis(positions[..., ::stride], -1, 0))
+    shares = (TAIL, SHOULDER, 0.5, 1 - SHOULDER, 1 - TAIL)
+    low, left, middle, right, high = pick_quantiles(few, shares)
     with np.errstate(divide="ignore", invalid="ignore"):
         wide = np.fmax((middle - low) / (middle - left), (high - middle) / (right - middle))
     found = {}

@@ -1,18 +1,15 @@
 """Judge the transitions of a run: divergent, cut short, stuck, or with steps that are too short."""
 
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import xarray
 
 from ...density.base import LogDensity
 from ...engines.base import Engine
 from ..finding import Finding
 from .remedy import advise_non_centered, advise_shorter_steps, join_advice
 from .slowness import LONGER, OFTEN, find_cut_short
-from .suspects import Numbers, name_worst, sort_worst, thin
+from .suspects import Numbers, name_worst, sort_worst
 
 # Betancourt (2016), arXiv 1604.00695, and Stan.
 SMALLEST_BFMI = 0.3
@@ -67,7 +64,7 @@ def _locate(diverging: np.ndarray, numbers: Numbers | None) -> tuple[str, tuple[
     if numbers.draws.shape[1:] != diverging.shape:
         # Of a store, evenly spaced draws.
         return "", ()
-    low, high = np.quantile(thin(numbers.draws), [TENTH, 1 - TENTH], axis=1)[..., None]
+    low, high = numbers.find_quantiles((TENTH, 1 - TENTH))[..., None]
     before = numbers.draws[:, :, :-1][:, starts]
     places = {"lowest": (before < low).mean(1), "highest": (before > high).mean(1)}
     place, shares = max(places.items(), key=lambda item: item[1].max())
@@ -125,8 +122,9 @@ def find_stuck(stats: Stats, numbers: Numbers) -> Iterator[Finding]:
 
 def _longest_run(values: np.ndarray) -> tuple[int, int]:
     """Return where the longest run of equal values begins and ends."""
-    changes = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
-    return max(pairwise(changes), key=lambda ends: ends[1] - ends[0])
+    ends = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1, [len(values)]])
+    longest = int(np.argmax(np.diff(ends)))
+    return int(ends[longest]), int(ends[longest + 1])
 
 
 def _is_one_place(numbers: Numbers, chain: int, begin: int, end: int) -> bool:
@@ -163,11 +161,3 @@ def name_chains(indices: np.ndarray) -> str:
     rest = f" and {len(indices) - MAX_NAMED} more" if len(indices) > MAX_NAMED else ""
     which = ", ".join(map(str, indices[:MAX_NAMED]))
     return f"chain{'s' * (len(indices) > 1)} {which}{rest}"
-
-
-def read_group(data: Any, name: str) -> xarray.Dataset:
-    """Return a group of ArviZ data as a dataset, which is empty if there is no such group."""
-    if name not in data:
-        return xarray.Dataset()
-    group = data[name]
-    return group.to_dataset() if hasattr(group, "to_dataset") else group

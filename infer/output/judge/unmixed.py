@@ -1,18 +1,13 @@
 """Judge how well chains mix: R-hat, and effective sample sizes of bulk and tails."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-import arviz as az
-import numpy as np
-
-from ...numerics.agreement import split_rhat
+from ...numerics.mixing import compare_halves, measure_mixing
 from ..finding import Finding
 from .suspects import Numbers, find_suspects, name_worst, sort_worst
 
 # Vehtari et al. (2021), Rank-normalization, folding, and localization, section 4.
 LARGEST_RHAT = 1.01
-# Quantiles of the tail ESS.
-TAILS = (0.05, 0.95)
 SMALLEST_ESS = 100
 # With more chains each one is too short for those two: only a clear disagreement is reported.
 MANY_CHAINS = 16
@@ -26,10 +21,10 @@ def find_unmixed(numbers: Numbers) -> Iterator[Finding]:
     """Report quantities with a high R-hat or a low effective sample size; few chains."""
     chains = numbers.draws.shape[1]
     fewest = SMALLEST_ESS * chains
-    coarse = find_suspects(numbers.draws, MARGIN * fewest)
-    screened = {numbers.names[i]: numbers.draws[i] for i in coarse}
-    rhat = {name: float(az.rhat(draws)) for name, draws in screened.items()} if chains > 1 else {}
-    high = {name: r for name, r in rhat.items() if r > LARGEST_RHAT}
+    suspects = find_suspects(numbers, MARGIN * fewest)
+    names = [numbers.names[i] for i in suspects]
+    rhat, *sizes = measure_mixing(numbers.draws[suspects])
+    high = {n: float(r) for n, r in zip(names, rhat, strict=True) if r > LARGEST_RHAT}
     if high:
         yield Finding(
             "high_rhat",
@@ -39,9 +34,10 @@ def find_unmixed(numbers: Numbers) -> Iterator[Finding]:
             "arviz.plot_trace.",
             sort_worst(high),
         )
-    bulk = _find_low_ess(screened, "bulk", fewest)
-    others = {name: draws for name, draws in screened.items() if name not in bulk}
-    tail = _find_low_ess(others, "tail", fewest)
+    bulk, tail = (
+        {n: -float(s) for n, s in zip(names, size, strict=True) if s < fewest} for size in sizes
+    )
+    tail = {name: size for name, size in tail.items() if name not in bulk}
     if bulk:
         yield Finding(
             "low_ess",
@@ -61,17 +57,9 @@ def find_unmixed(numbers: Numbers) -> Iterator[Finding]:
         )
 
 
-def _find_low_ess(screened: Mapping[str, np.ndarray], method: str, fewest: int) -> dict[str, float]:
-    """Return minus the effective sample size of each quantity that has too small a one."""
-    # ArviZ 1 has no default for the tails of an array.
-    prob = TAILS if method == "tail" else None
-    ess = {n: float(az.ess(a, method=method, prob=prob)) for n, a in screened.items()}  # pyright: ignore
-    return {name: -size for name, size in ess.items() if size < fewest}
-
-
 def find_unmixed_of_many(numbers: Numbers) -> Iterator[Finding]:
     """Report quantities with a high R-hat; many chains."""
-    rhat = split_rhat(np.moveaxis(numbers.draws, 0, -1))
+    rhat = compare_halves(numbers.draws)
     high = {n: r for n, r in zip(numbers.names, rhat, strict=True) if r > LARGEST_RHAT_OF_MANY}
     if high:
         yield Finding(

@@ -11,11 +11,11 @@ from ...errors import StartError
 from ...run.run import Run
 from ...run.start import start
 from ..data.arviz import to_arviz
+from ..data.versions import read_group
 from ..finding import Finding
 from ..fitted.optimum import read_optima
 from .modes import round_share, separate_chains, weigh_modes
 from .suspects import Numbers, lay_out_numbers
-from .transitions import read_group
 
 # Chains from the prior (or from uniform starts), chains from modes, and draws of each.
 CHAINS, FROM_MODES, DRAWS = 16, 4, 200

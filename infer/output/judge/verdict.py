@@ -14,6 +14,7 @@ from ..data.angles import find_wrapped_angles
 from ..data.arviz import SET
 from ..data.origin import find_run
 from ..data.recorded import Recorded, read_recorded
+from ..data.versions import read_group
 from ..finding import Finding
 from ..fitted.approximation import Approximation
 from ..fitted.optimum import Optimum
@@ -24,7 +25,7 @@ from .moved import describe_moves
 from .necks import find_necks
 from .suspects import Numbers, lay_out_numbers
 from .tails import find_heavy_tails
-from .transitions import find_divergent, find_long, find_low_bfmi, find_stuck, read_group
+from .transitions import find_divergent, find_long, find_low_bfmi, find_stuck
 from .unmixed import MANY_CHAINS, find_unmixed, find_unmixed_of_many
 from .until import find_shortfall
 from .unvisited import find_unvisited_modes
@@ -62,7 +63,7 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
     R-hat above 1.01, a bulk or tail ESS below 100 per chain, heavy tails, chains in different modes
     (with rough weights), symmetries of the posterior that the chains do not show, and necks of
     small scales that they did not enter. In large posteriors a thousand quantities are screened
-    coarsely, and ArviZ computes the diagnostics of the worst ones. With more than 16 chains only an
+    coarsely, and R-hat and ESS are computed for the worst ones. With more than 16 chains only an
     R-hat above 1.1 is reported, since the mean of each chain is still noisy. For several data sets,
     the number of affected ones is reported. Angles are judged by their cosines and sines; if they
     lie on both sides of pi, a finding says that their plain means are meaningless. Chains that

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import arviz as az
 import numpy as np
 import xarray
 
 from ...counts import as_whole
 from ...errors import RunError
+from ...numerics.mixing import measure_mixing
 from ..data.arviz import SET
+from ..data.versions import as_dataset
 from ..fitted.approximation import Approximation
 from ..judge.suspects import Numbers, lay_out_numbers
 
@@ -118,7 +119,7 @@ def _read_groups(data: Any) -> Groups:
         data.groups() if callable(getattr(data, "groups", None)) else getattr(data, "groups", ())
     )
     names = [name.strip("/") for name in names] if hasattr(data, "attrs") else []
-    groups = {name: _as_dataset(data[name]) for name in names if name}
+    groups = {name: as_dataset(data[name]) for name in names if name}
     posterior = groups.get("posterior", xarray.Dataset())
     if not {"chain", "draw"} <= set(posterior.dims) or not posterior.data_vars:
         raise RunError(
@@ -131,10 +132,6 @@ def _read_groups(data: Any) -> Groups:
     if 0 in (posterior.sizes["chain"], posterior.sizes["draw"]):
         raise RunError("infer.report", "the posterior has no draws", "Draw some: draws=1000.")
     return groups
-
-
-def _as_dataset(group: Any) -> xarray.Dataset:
-    return group.to_dataset() if hasattr(group, "to_dataset") else group
 
 
 def _choose_dataset(posterior: xarray.Dataset, asked: int | None) -> int | None:
@@ -155,18 +152,11 @@ def _choose_dataset(posterior: xarray.Dataset, asked: int | None) -> int | None:
 
 
 def _diagnose(numbers: Numbers) -> dict[str, np.ndarray]:
-    _, chains, draws = numbers.draws.shape
     unknown = np.full(len(numbers.names), np.nan)
-    if draws < MIN_DRAWS:
+    if numbers.draws.shape[2] < MIN_DRAWS:
         return {"r_hat": unknown, "ess_bulk": unknown, "ess_tail": unknown}
-    # ArviZ 1 has no default for these quantiles.
-    ways: dict[str, Any] = {"bulk": {}, "tail": {"prob": (0.05, 0.95)}}
-    each = {
-        f"ess_{method}": [float(az.ess(own, method=method, **more)) for own in numbers.draws]
-        for method, more in ways.items()
-    }
-    rhat = np.array([float(az.rhat(a)) for a in numbers.draws]) if chains > 1 else unknown
-    return {"r_hat": rhat} | {name: np.array(values) for name, values in each.items()}
+    rhat, bulk, tail = measure_mixing(numbers.draws)
+    return {"r_hat": rhat, "ess_bulk": bulk, "ess_tail": tail}
 
 
 def _rank(diagnostics: dict[str, np.ndarray]) -> np.ndarray:

@@ -18,7 +18,7 @@ from infer import nested_rhat
 from infer.density.funnels import find_funnel_sites
 from infer.output.data import origin
 from infer.output.data.angles import mark_angles
-from infer.output.judge.suspects import MAX_NUMBERS, find_suspects, lay_out_numbers
+from infer.output.judge.suspects import MAX_NUMBERS, Numbers, find_suspects, lay_out_numbers
 from infer.output.judge.transitions import compute_bfmi
 from infer.output.judge.verdict import judge_draws
 
@@ -190,7 +190,7 @@ def test_the_coarse_screen_misses_nothing_that_arviz_rejects():
     found = findings({"x": np.moveaxis(draws, 0, -1)})
     assert f"down to {ess.min():.0f} " in found[-1]
     for i in range(40):
-        one = find_suspects(draws[i : i + 1], 1200)
+        one = find_suspects(Numbers(["x"], draws[i : i + 1]), 1200)
         assert one == [0] or ess[i] >= 400
         if ess[i] > 3000:
             assert one == []
