@@ -4,8 +4,10 @@
 
 First, the bias. Chains are autoregressive series, whose effective sample size is known: n draws of
 a chain are worth n (1 - rho) / (1 + rho). Each is sampled until ESS 400; the table compares the
-ESS that ArviZ estimates at the stop with the known one, and counts the stops below the target.
-Second, the cost: the share of the time of `infer.sample(until=...)` that goes into checks.
+ESS that is estimated at the stop with the known one, counts the stops below the target, and gives
+the known ESS that 95 % of them exceed. Second, the cost: the share of the time of
+`infer.sample(until=...)` that goes into checks, for the first call, which compiles, and the next
+one with another seed.
 """
 
 import sys
@@ -39,10 +41,9 @@ class Series:
             noise[:, i] += rho * noise[:, i - 1]
         self.series, self.made = noise, 0
 
-    def data(self):
-        """Make the ArviZ data of the draws so far."""
-        made = self.series[:, : self.made]
-        return {"posterior": xarray.Dataset({"x": (("chain", "draw"), made)})}
+    def posterior(self):
+        """Make the posterior of the draws so far."""
+        return xarray.Dataset({"x": (("chain", "draw"), self.series[:, : self.made])})
 
 
 def stop(rho, seed):
@@ -62,7 +63,7 @@ def bias(rho):
     made = np.array([made for made, _ in found])
     print(
         f"| {rho} | {np.median(made):.0f} | {np.mean(bulk / known):.3f} | {np.mean(known):.0f} | "
-        f"{np.mean(known < TARGET):.2f} |"
+        f"{np.mean(known < TARGET):.2f} | {np.quantile(known, 0.05):.0f} |"
     )
 
 
@@ -92,7 +93,7 @@ def models():
 
 
 def cost(name, model):
-    """Print one line of the second table."""
+    """Print two lines of the second table."""
     spent, next_draws = [], UntilGoal.next_draws
 
     def timed(self, run):
@@ -101,27 +102,31 @@ def cost(name, model):
         spent.append(time.perf_counter() - began)
         return made
 
-    infer.sample(model, infer.NUTS(), draws=50, progress=False)
-    with patch.object(UntilGoal, "next_draws", timed):
-        began = time.perf_counter()
-        data = infer.sample(model, infer.NUTS(), until=Until(), progress=False)
-        whole = time.perf_counter() - began
-    print(
-        f"| {name} | {data.posterior.sizes['draw']} | {whole:.2f} s | {sum(spent):.2f} s | "
-        f"{sum(spent) / whole:.0%} |"
-    )
+    for key, call in enumerate(("first", "next")):
+        spent.clear()
+        with patch.object(UntilGoal, "next_draws", timed):
+            began = time.perf_counter()
+            data = infer.sample(model, infer.NUTS(), until=Until(), key=key, progress=False)
+            whole = time.perf_counter() - began
+        print(
+            f"| {name} | {call} | {data.posterior.sizes['draw']} | {whole:.2f} s "
+            f"| {1e3 * sum(spent):.0f} ms | {sum(spent) / whole:.1%} |"
+        )
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     print(f"{STOPS} stops, {CHAINS} chains, until R-hat 1.01 and ESS {TARGET}:\n")
-    print("| correlation | median draws | estimated / known ESS | known ESS | share below target |")
-    print("| --- | --- | --- | --- | --- |")
-    stand_in = {"to_arviz": Series.data, "count_made": lambda run: run.made}
+    print(
+        "| correlation | median draws | estimated / known ESS | known ESS | share below target "
+        "| its 5 % quantile |"
+    )
+    print("| --- | --- | --- | --- | --- | --- |")
+    stand_in = {"read_posterior": Series.posterior, "count_made": lambda run: run.made}
     with patch.multiple(until_goal, **stand_in):
         for rho in (0.0, 0.5, 0.9):
             bias(rho)
-    print("\n| model | draws | whole call | checks | share |")
-    print("| --- | --- | --- | --- | --- |")
+    print("\n| model | call | draws | whole call | checks | share |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for name, model in models().items():
         cost(name, model)

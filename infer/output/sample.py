@@ -64,8 +64,8 @@ def sample(
         draws: Number of draws per chain, the same for every chain; by default 1000.
         until: A target to reach and a budget, in place of `draws`. All chains then go on, equally
             long, until every number has the R-hat and the bulk and tail ESS that are asked for, or
-            the budget ends; checks are at 100 draws per chain or more, each after 1.5 times as many
-            draws as the last. The attribute `until` of the result says what was reached.
+            the budget ends; checks are at 100 draws per chain or more, each after 1.5 to 4 times
+            as many draws as the last. The attribute `until` of the result says what was reached.
         warmup: Warm-up draws per chain; by default the engine decides by the number of chains. HMC
             and NUTS stop early once the chains agree and the metric whitens their draws, and make
             at most twice as many if the chains need very different step sizes, or one was moved.

@@ -13,7 +13,9 @@ from ..errors import RunError
 from ..run.run import Run
 from .advance.goal import FixedGoal, Goal
 from .advance.interrupt import count_made
-from .data.arviz import to_arviz
+from .data.arviz import group_draws
+from .data.drawn import read_draws
+from .data.versions import read_group
 from .judge.scalars import Mixing, Scalars
 from .judge.until import Until, advise, describe
 
@@ -31,10 +33,9 @@ class UntilGoal(Goal):
     ) -> None:
         self.until, self.is_reached = until, False
         self._read = read or read_posterior
-        self._checks = until.list_checks(chains)
-        self._next, self._deadline, self._checking = next(self._checks), inf, 0.0
+        self._next, self._deadline, self._checking = until.choose_first_check(chains), inf, 0.0
         self._measured: list[Mixing] = []
-        self._short: int | None = None
+        self._checked = 0
 
     def next_draws(self, run: Run) -> int | None:
         made = count_made(run)
@@ -44,12 +45,11 @@ class UntilGoal(Goal):
         if made < self._next:
             return self._next
         began = time.monotonic()
-        self.is_reached = self._check(Scalars(self._read(run)))
+        need = self._check(self._read(run), made)
         self._checking += time.monotonic() - began
-        if self.is_reached:
-            return None
-        self._next = next((draws for draws in self._checks if draws > made), 0)
-        return self._next or None
+        following = None if self.is_reached else self.until.choose_next_check(made, need)
+        self._next = following or self._next
+        return following
 
     def save(self) -> dict[str, Any]:
         """Describe the goal in plain values, with the number of draws at the next check."""
@@ -76,38 +76,26 @@ class UntilGoal(Goal):
         error.run = run
         raise error
 
-    def _check(self, scalars: Scalars) -> bool:
-        """Return whether every number meets the target; stop at the first that does not.
-
-        The number that was short at the last check comes first, then those that mix worst.
-        """
-        if self._short is not None and self._is_short(scalars.measure(self._short)):
-            return False
-        self._measured, self._short = [], None
-        for index in scalars.rank(self.until.estimate_need):
-            self._measured.append(scalars.measure(index))
-            if self._is_short(self._measured[-1]):
-                self._short = index
-                return False
-        return bool(self._measured)
-
-    def _is_short(self, mixing: Mixing) -> bool:
-        return self.until.factor(mixing) > 1
+    def _check(self, posterior: xarray.Dataset, made: int) -> float:
+        """Measure all numbers; return how many times as many draws the worst one needs."""
+        self._measured, self._checked = Scalars(posterior).judge(self.until.estimate_need), made
+        need = self.until.factor(self._measured[0]) if self._measured else inf
+        self.is_reached = need <= 1
+        return need
 
     def conclude(self, run: Run, data: Any) -> dict[str, Any]:
-        made, measured = count_made(run), self._measured
-        if not self.is_reached:
-            scalars = Scalars(_read_posterior(data))
-            measured = [scalars.measure(index) for index in scalars.rank(self.until.estimate_need)]
-        text = f"reached with {made} draws per chain: {describe(self.until, measured)}"
+        made = count_made(run)
+        if made != self._checked and not self.is_reached:
+            self._check(read_group(data, "posterior"), made)
+        text = f"reached with {made} draws per chain: {describe(self.until, self._measured)}"
         if self.is_reached:
             return {"until": text, "until_reached": 1}
-        worst = sorted(filter(self._is_short, measured), key=self.until.factor, reverse=True)
+        short = [mixing for mixing in self._measured if self.until.factor(mixing) > 1]
         return {
             "until": f"not {text}",
             "until_reached": 0,
-            "until_short": "; ".join(mixing.name for mixing in worst),
-            "until_advice": advise(self.until, measured, made, run.timing.sampling),
+            "until_short": "; ".join(mixing.name for mixing in short),
+            "until_advice": advise(self.until, self._measured, made, run.timing.sampling),
         }
 
 
@@ -128,13 +116,8 @@ def restore_goal(
 
 
 def read_posterior(run: Run) -> xarray.Dataset:
-    """Read the draws that a run has in memory."""
-    return _read_posterior(to_arviz(run))
-
-
-def _read_posterior(data: Any) -> xarray.Dataset:
-    group = data["posterior"]
-    return group.to_dataset() if hasattr(group, "to_dataset") else group
+    """Read the draws made so far, which takes less time than all of `to_arviz`."""
+    return group_draws(run.family, read_draws(run, run.draws()))["posterior"]
 
 
 def choose_goal(draws: Any, until: Any, chains: Any) -> Goal:

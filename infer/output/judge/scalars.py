@@ -1,31 +1,36 @@
-"""All scalar numbers of a posterior: screened together, judged by ArviZ one by one."""
+"""All scalar numbers of a posterior: how well each one mixes, and which need the most draws."""
 
 from collections.abc import Callable, Iterator
 from math import prod
 from typing import NamedTuple
 
-import arviz as az
 import numpy as np
 import xarray
 
-from ...numerics.agreement import split_rhat
+from ...numerics.mixing import compare_halves, measure_mixing
 from ..data.angles import replace_angles
-from .suspects import BATCHES, estimate_coarse_ess, name_number
+from .suspects import (
+    BATCHES,
+    Numbers,
+    estimate_coarse_ess,
+    indicate,
+    name_numbers,
+    read_labels,
+)
 
 # Entries that are screened at a time, so that memory is flat in the size of the posterior.
 MAX_ENTRIES = 2**21
-# Numbers that ArviZ judges, at 4 ms each, out of all that are screened: at least and at most.
-FEWEST, MAX_JUDGED = 4, 200
+# Entries up to which all numbers are judged, in some 30 ms. Of more, the screening picks some: at
+# least and at most so many.
+FEW_ENTRIES, FEWEST, MAX_JUDGED = 2**17, 4, 200
 # A coarse estimate is off by a half or so.
 MARGIN = 3
-# Draws of a chain that give quantiles accurately enough for the screening.
-QUANTILE_DRAWS = 250
-# The shares of draws whose indicators are screened: both tails and the median.
-SHARES = (0.05, 0.5, 0.95)
+
+Estimate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Mixing(NamedTuple):
-    """ArviZ's diagnostics of one scalar number.
+    """How well one scalar number mixes; as ArviZ computes it.
 
     Attributes:
         name: The number, such as "theta[2]".
@@ -48,45 +53,78 @@ class Scalars:
     def __init__(self, posterior: xarray.Dataset) -> None:
         variables = replace_angles(posterior)
         self._arrays = {n: a.transpose("chain", "draw", ...) for n, a in variables.items()}
-        self._coords = posterior.coords
+        self._posterior = posterior
         self._lead = posterior.sizes["chain"], posterior.sizes["draw"]
         self._ends = np.cumsum([a.size // prod(self._lead) for a in self._arrays.values()])
 
-    def rank(self, estimate_need: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> list[int]:
-        """Return the indices of the numbers that ArviZ is to judge, the worst first.
+    def judge(self, estimate_need: Estimate) -> list[Mixing]:
+        """Measure how the numbers mix, those first that need the most draws.
 
-        Numbers that do not vary or that have draws which are not finite are left out.
+        Numbers that do not vary or that have draws which are not finite are left out. Of a large
+        posterior, all numbers are screened coarsely, and those are measured that may need more
+        draws.
 
         Args:
             estimate_need: Estimates how many times as many draws each number needs, from R-hat and
-                ESS. Here they are coarse, so numbers that need a third of their draws or less are
-                left out, except for the worst few.
+                ESS.
         """
-        rhat, ess = np.concatenate([np.zeros((2, 0)), *self._screen()], axis=1)
-        need = np.where(np.isfinite(ess), estimate_need(rhat, ess), -np.inf)
-        order = [int(i) for i in np.argsort(-need)[:MAX_JUDGED] if need[i] > -np.inf]
-        return order[:FEWEST] + [i for i in order[FEWEST:] if MARGIN * need[i] > 1]
+        picked = self._pick(estimate_need)
+        if not len(picked):
+            return []
+        rhat, bulk, tail = measure_mixing(self._read(picked))
+        need = estimate_need(rhat, np.minimum(bulk, tail))
+        return [
+            Mixing(self._name(int(picked[i])), float(rhat[i]), float(bulk[i]), float(tail[i]))
+            for i in np.argsort(-need, kind="stable")
+        ]
 
-    def _screen(self) -> Iterator[np.ndarray]:
+    def _pick(self, estimate_need: Estimate) -> np.ndarray:
+        """Pick the numbers to measure, in ascending order."""
+        if self._ends[-1] * prod(self._lead) <= FEW_ENTRIES:
+            return np.flatnonzero(np.concatenate([_find_judged(draws) for draws in self._cut()]))
+        rhat, ess = np.concatenate([_screen(draws) for draws in self._cut()], axis=1)
+        # Numbers that need a third of their draws or less are left out, but for the worst few.
+        need = np.where(np.isfinite(ess), estimate_need(rhat, ess), -np.inf)
+        order = np.argsort(-need)[:MAX_JUDGED]
+        order = order[need[order] > -np.inf]
+        return np.sort(order[(np.arange(len(order)) < FEWEST) | (MARGIN * need[order] > 1)])
+
+    def _read(self, picked: np.ndarray) -> np.ndarray:
+        """Read numbers, shape (numbers, chains, draws); each variable of a store once."""
+        rows, begin = [], 0
+        for draws in self._cut():
+            own = picked[(begin <= picked) & (picked < begin + len(draws))]
+            rows.append(draws[own - begin])
+            begin += len(draws)
+        return np.concatenate(rows)
+
+    def _cut(self) -> Iterator[np.ndarray]:
+        """Cut the draws into parts of shape (numbers, chains, draws)."""
         width = max(MAX_ENTRIES // prod(self._lead), 1)
         for array in self._arrays.values():
             flat = np.asarray(array).reshape(prod(self._lead), -1)
             for begin in range(0, flat.shape[1], width):
                 part = np.ascontiguousarray(flat[:, begin : begin + width].T, dtype=np.float64)
-                draws = part.reshape(-1, *self._lead)
-                yield np.stack([split_rhat(np.moveaxis(draws, 0, -1)), estimate_ess(draws)])
+                yield part.reshape(-1, *self._lead)
 
-    def measure(self, index: int) -> Mixing:
-        """Compute ArviZ's diagnostics of a number."""
+    def _name(self, index: int) -> str:
         which = int(np.searchsorted(self._ends, index, side="right"))
         name, array = list(self._arrays.items())[which]
-        within = index - int(self._ends[which]) + array.size // prod(self._lead)
-        place = np.unravel_index(within, array.shape[2:])
-        own = np.asarray(array[(slice(None), slice(None), *place)], np.float64)
-        tail = float(az.ess(own, method="tail", prob=(SHARES[0], SHARES[-1])))
-        rhat = float(az.rhat(own)) if len(own) > 1 else np.nan
-        coords = [self._coords.get(dim) for dim in array.dims[2:]]
-        return Mixing(name_number(name, place, coords), rhat, float(az.ess(own)), tail)
+        shape = array.shape[2:]
+        place = np.unravel_index([index - int(self._ends[which]) + prod(shape)], shape or (1,))
+        return name_numbers(name, place, read_labels(self._posterior, array.dims[2:]))[0]
+
+
+def _find_judged(draws: np.ndarray) -> np.ndarray:
+    """Return which numbers vary and have finite draws only."""
+    low, high = draws.min((1, 2)), draws.max((1, 2))
+    with np.errstate(invalid="ignore"):
+        return np.isfinite(low) & np.isfinite(high) & (low < high)
+
+
+def _screen(draws: np.ndarray) -> np.ndarray:
+    """Estimate R-hat and effective sample sizes coarsely, shape (2, numbers)."""
+    return np.stack([compare_halves(draws), estimate_ess(draws)])
 
 
 def estimate_ess(draws: np.ndarray) -> np.ndarray:
@@ -97,23 +135,11 @@ def estimate_ess(draws: np.ndarray) -> np.ndarray:
         to the median than half of the draws. It is infinite for a number that does not vary, or
         that has draws which are not finite, and 0 if there are too few draws for batches.
     """
-    low, high = draws.min((1, 2)), draws.max((1, 2))
+    judged = _find_judged(draws)
+    if draws.shape[2] < 2 * BATCHES:
+        return np.where(judged, 0.0, np.inf)
     with np.errstate(invalid="ignore"):
-        is_judged = np.isfinite(low) & np.isfinite(high) & (low < high)
-        if draws.shape[2] < 2 * BATCHES:
-            return np.where(is_judged, 0.0, np.inf)
-        cuts = _find_quantiles(draws, SHARES)
-        distance = np.abs(draws - cuts[1])
-        (middle,) = _find_quantiles(distance, (0.5,))
-    sizes = [estimate_coarse_ess(draws <= cut) for cut in cuts] + [
-        estimate_coarse_ess(distance <= middle)
-    ]
+        sizes = [estimate_coarse_ess(own) for own in indicate(Numbers([], draws))]
     # That of an indicator which does not vary, as of a number with few values, is infinite.
     largest = np.float64(draws[0].size * BATCHES)
-    return np.where(is_judged, np.minimum(np.min(sizes, 0), largest), np.inf)
-
-
-def _find_quantiles(draws: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
-    """Find quantiles of each number from a part of its draws, shape (shares, numbers, 1, 1)."""
-    part = draws[..., :: -(-draws.shape[2] // QUANTILE_DRAWS)].reshape(len(draws), -1)
-    return np.quantile(part, shares, axis=1)[..., None, None]
+    return np.where(judged, np.minimum(np.min(sizes, 0), largest), np.inf)

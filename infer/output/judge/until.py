@@ -1,6 +1,5 @@
 """What sampling is to reach before it ends, its budget, and what it says about the result."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, inf, isfinite
 from typing import Any
@@ -15,9 +14,10 @@ from .scalars import Mixing
 
 # Draws per chain at the first check, if the target does not need more; R-hat needs as many.
 FIRST_DRAWS = 100
-# Each check has this many times the draws of the one before, so that the checks are few and the
-# last one does not come much too late.
-GROWTH = 1.5
+# How many times as many draws the next check has, at least and at most; between these it is where
+# the target is expected, with some more draws since the expectation is rough. The steps are long,
+# since stopping at the first of many checks that looks good prefers lucky estimates.
+LEAST_GROWTH, LARGEST_GROWTH, MORE = 1.5, 4.0, 1.2
 # With a larger R-hat the chains may be in different modes.
 FAR_APART = 1.1
 
@@ -55,15 +55,24 @@ class Until:
                 "Until", "there is no budget, so it might never end", "Give seconds= or draws=."
             )
 
-    def list_checks(self, chains: int) -> Iterator[int]:
-        """List the numbers of draws per chain at which to check; the last is the budget."""
-        limit = inf if self.draws is None else self.draws
-        draws = max(FIRST_DRAWS, ceil((self.ess or 0) / chains))
-        while draws < limit:
-            yield draws
-            draws = ceil(GROWTH * draws)
-        if self.draws is not None:
-            yield self.draws
+    def choose_first_check(self, chains: int) -> int:
+        """Choose the number of draws per chain at which to check first."""
+        return self._limit(max(FIRST_DRAWS, ceil((self.ess or 0) / chains)))
+
+    def choose_next_check(self, draws: int, need: float) -> int | None:
+        """Choose at how many draws per chain to check next; None if the budget is used up.
+
+        Args:
+            draws: Draws per chain at the last check.
+            need: How many times as many draws are needed, as estimated then.
+        """
+        if self.draws is not None and draws >= self.draws:
+            return None
+        growth = min(max(MORE * need, LEAST_GROWTH), LARGEST_GROWTH)
+        return self._limit(ceil(growth * draws))
+
+    def _limit(self, draws: int) -> int:
+        return draws if self.draws is None else min(draws, self.draws)
 
     def estimate_need(self, rhat: np.ndarray, ess: np.ndarray) -> np.ndarray:
         """Estimate how many times as many draws numbers need; at most 1 if they have the target.
@@ -132,8 +141,6 @@ def advise(until: Until, measured: list[Mixing], draws: int, seconds: float) -> 
         )
     if not isfinite(factor):
         return "These draws are too few to say how many more are needed."
-    if factor <= 1:
-        return "The draws at hand have it, but the budget ended before the check."
     more, rest = float(f"{draws * factor:.2g}"), tqdm.format_interval((factor - 1) * seconds)
     return (
         "As ESS grows in proportion to the draws and R-hat - 1 shrinks in proportion, about "

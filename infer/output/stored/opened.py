@@ -18,8 +18,6 @@ from ..judge.verdict import Verdict, judge_draws
 
 # How often metadata are read again that do not fit the newest record: a writer replaces both.
 TRIES, WAIT_SECONDS = 20, 0.05
-# Numbers of a posterior that are judged; of longer chains, evenly spaced draws are.
-MAX_JUDGED = 2**23
 
 
 @check_arguments("infer.open")
