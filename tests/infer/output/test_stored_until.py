@@ -11,7 +11,7 @@ from infer.store import recorder
 from .. import targets
 from ..store.logged import Changes, put
 
-UNTIL = infer.Until(rhat=1.5, ess=450, draws=900)
+UNTIL = infer.Until(rhat=1.5, ess=450, draws=2000)
 
 
 def sample(**options):
