@@ -13,6 +13,7 @@ from .advance.goal import FixedGoal
 from .advance.interrupt import count_made
 from .advance.worker import State, Worker
 from .data.arviz import to_arviz
+from .data.origin import refuse_unless_run
 from .judge.until import Until
 from .kinds import refuse_unless_sampler
 from .result import make_result
@@ -37,10 +38,7 @@ def sample_in_background(
         RunError: `run` is not a run, or the numbers make no sense.
         EngineError: Its engine is not a sampler.
     """
-    if not isinstance(run, Run):
-        raise RunError(
-            "run", f"{type(run).__name__} was given", "Make a run: run = infer.start(model, ...)."
-        )
+    refuse_unless_run(run)
     refuse_unless_sampler(run.engine)
     goal = choose_goal(draws, until, run.chains // run.family.count)
     if isinstance(goal, FixedGoal):
@@ -72,6 +70,13 @@ class BackgroundRun:
 
     def _repr_html_(self) -> str:
         return self._describe()._repr_html_()
+
+    def __reduce__(self) -> str:
+        raise RunError(
+            "handle",
+            "a handle cannot be copied or stored, since it belongs to a thread",
+            "Store the state of its run after pause(): handle.run.state.",
+        )
 
     def _describe(self) -> Page:
         status, rest = self._worker.status, ""

@@ -57,7 +57,7 @@ class Worker:
     def halt(self, state: State) -> None:
         """Let the blocks in flight be finished, and return when the thread has ended."""
         with self.changed:
-            if self.state in ("running", "paused"):
+            if self.state in ("running", "paused") or state == "stopped":
                 self.state = state
         self.join(None)
 

@@ -14,6 +14,7 @@ from ...run.run import Run
 from .angles import mark_angles
 from .drawn import Drawn, read_draws, read_warmup, stack_datasets
 from .metric import describe_metric
+from .origin import refuse_unless_run
 from .provenance import describe_origin
 from .values import compute_observed
 from .versions import as_arviz
@@ -38,6 +39,7 @@ def to_arviz(run: Run) -> Any:
     Raises:
         RunError: Some chain has no draw yet.
     """
+    refuse_unless_run(run)
     return make_arviz(run.family, read_draws(run, run.draws()), describe_run(run), run)
 
 

@@ -27,6 +27,21 @@ def pass_run_on(given: Any, extended: Any) -> None:
         remember_run(extended, _runs[id(given)])
 
 
+def refuse_unless_run(given: Any) -> None:
+    """Raise if something is not a run.
+
+    Raises:
+        RunError: It is not.
+    """
+    if not isinstance(given, Run):
+        raise RunError(
+            "run",
+            f"{type(given).__name__} was given",
+            "Make a run: run = infer.start(model, ...); that of a handle is handle.run, and "
+            "handle.inspect() gives its draws.",
+        )
+
+
 def find_run(given: Any) -> Run:
     """Return a run as it is, or the run that a result of `infer.sample` came from.
 

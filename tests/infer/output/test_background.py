@@ -1,9 +1,11 @@
 """A run in the background is looked at, paused, extended and stopped, and loses nothing."""
 
 import contextlib
+import copy
 import gc
 import logging
 import os
+import pickle
 import subprocess
 import sys
 import weakref
@@ -242,6 +244,25 @@ def test_one_thread_at_a_time_advances_a_run(gate, straight):
         # It depends on timing whether the second thread is still at work.
         handle.resume()
     np.testing.assert_array_equal(second.wait().posterior["x"][:, :60], straight)
+
+
+def test_a_finished_run_can_be_stopped_for_good():
+    handle = infer.sample_in_background(start(), 5)
+    handle.wait()
+    assert handle.pause().state == "finished"
+    assert handle.stop().state == "stopped"
+    assert handle.wait().posterior.sizes["draw"] == 5
+    with pytest.raises(infer.RunError, match="stopped for good"):
+        handle.extend(1)
+
+
+def test_a_handle_is_no_run_and_is_not_copied():
+    handle = infer.sample_in_background(start(), 5)
+    with pytest.raises(infer.RunError, match=r"BackgroundRun was given.*handle\.inspect"):
+        infer.to_arviz(handle)
+    for call in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(infer.RunError, match=r"belongs to a thread.*handle\.run\.state"):
+            call(handle)
 
 
 def test_a_run_that_has_draws_gets_as_many_more():
