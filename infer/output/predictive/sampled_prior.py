@@ -18,6 +18,8 @@ CHAINS = 4
 FEWEST = 250
 # As for draws of a posterior; see `judge/unmixed.py` and `judge/transitions.py`.
 LARGEST_RHAT, DIVERGENT = 1.01, 1e-3
+# More draws do not mend what is as wrong as this after the fewest.
+HOPELESS_RHAT, HOPELESS_DIVERGENT = 1.1, 0.05
 
 
 def sample_prior_part(
@@ -40,19 +42,20 @@ def sample_prior_part(
     """
     prior = model.with_change(PriorPart())
     run = start(prior, NUTS(), chains=CHAINS, key=key, progress=progress)
+    _refuse_unless_mixed(run.advance(FEWEST), HOPELESS_RHAT, HOPELESS_DIVERGENT)
     thin = sample_until_spaced(run, max(-(-count // CHAINS), FEWEST))
-    _refuse_unless_mixed(run)
+    _refuse_unless_mixed(run, LARGEST_RHAT, DIVERGENT)
     kept = run.draws().positions[:, thin - 1 :: thin]
     positions = np.swapaxes(kept, 0, 1).reshape(-1, kept.shape[-1])[:count]
     values = constrain_all(run.density, positions)
     return {site.name: values[site.name] for site in run.density.latent}
 
 
-def _refuse_unless_mixed(run: Run) -> None:
+def _refuse_unless_mixed(run: Run, largest: float, divergent: float) -> None:
     drawn = run.draws()
     diverging = float(np.mean(drawn.stats["diverging"]))
     rhat = max(float(az.rhat(own)) for own in np.moveaxis(drawn.positions, -1, 0))
-    if diverging > DIVERGENT or not rhat <= LARGEST_RHAT:
+    if diverging > divergent or not rhat <= largest:
         raise generative_error(
             "prior",
             "NUTS draws the true values from log_density less rows, and does not sample it well: "

@@ -215,7 +215,6 @@ def test_a_log_density_needs_rows_and_a_simulator():
     refused(declare(rows=rows, simulate=simulate).view(posterior=0.5), "view")
 
 
-@pytest.mark.slow
 def test_an_improper_prior_is_refused():
     model = declare(lambda v, d: rows(v, d).sum(), rows=rows, simulate=simulate)
     refused(model, "prior: ", "R-hat")
