@@ -89,7 +89,7 @@ def sample(
         drop: Names of sites not to store.
         thin: Of so many draws of a chain, the first is stored.
         commit_seconds: Seconds between commits, 5 by default; more if commits would take over 2 %
-            of the time, and fewer if 8 MB of new draws are in memory before that.
+            of the time, and fewer if 16 MB of new draws wait for one before that.
 
     Returns:
         ArviZ data; see `to_arviz`. For several models, all variables, statistics and data have

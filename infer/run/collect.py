@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache
+from math import inf
 from threading import Event, Lock
 
 import jax
@@ -22,8 +23,8 @@ FIRST_TICKS = 8
 MAX_TICKS = 2**30
 # How long an interrupt waits for blocks in flight; those that take longer are run again.
 PATIENCE_SECONDS = 2.0
-# How often the main thread checks for an interrupt.
-WAKE_SECONDS = 0.1
+# How often the main thread checks for an interrupt, and a thread whether the others have caught up.
+WAKE_SECONDS, CATCH_UP_SECONDS = 0.1, 0.002
 
 
 @dataclass
@@ -152,6 +153,7 @@ def relocate(
 def collect(
     groups: Sequence[Group], call: Callable[[Group, Order], Block],
     window: int, draws: int, threads: int, watch: Callable[[Group, int, float], bool],
+    far: int | None = None,
 ) -> None:  # fmt: skip
     """Run blocks until every chain has `draws` draws in the window.
 
@@ -167,17 +169,28 @@ def collect(
         threads: Number of blocks in flight.
         watch: Called with a group, the number of its new draws and the seconds that they took, by
             one thread at a time. If it returns False, no block begins after those in flight.
+        far: A group that is so many draws ahead of another waits for it; `None` if none waits.
     """
     waiting = deque(g for g in groups if (g.drawn < draws).any())
     stop, left, lock = Event(), Event(), Lock()
 
+    def take() -> Group | None:
+        """Take the next group that is not far ahead; the one behind all is in flight or taken."""
+        with lock:
+            last = inf if far is None else far + min(int(g.drawn.min()) for g in groups)
+            for _ in range(len(waiting)):
+                if waiting[0].drawn.min() <= last:
+                    return waiting.popleft()
+                waiting.rotate(-1)
+        return None
+
     def work() -> None:
         # The worker stores the block as well, because only the main thread is interrupted.
-        while not stop.is_set():
-            try:
-                group = waiting.popleft()
-            except IndexError:
-                return
+        while waiting and not stop.is_set():
+            group = take()
+            if group is None:
+                time.sleep(CATCH_UP_SECONDS)
+                continue
             began = time.perf_counter()
             block = jax.block_until_ready(call(group, group.order(window, draws)))
             seconds = time.perf_counter() - began

@@ -90,6 +90,7 @@ class Run:
             compiled before.
         model_fingerprint: A hash of the models and their numbers; empty if not computed yet.
         after_block: Called with the run after each block, by one thread at a time.
+        most_ahead: Draws by which a chain may be ahead of others; `None` sets no limit.
     """
 
     family: Family
@@ -106,6 +107,7 @@ class Run:
     compilations: int = 0
     model_fingerprint: str = ""
     after_block: Callable[["Run"], None] | None = None
+    most_ahead: int | None = None
 
     def __repr__(self) -> str:
         is_sampling = self.warmup.window == SAMPLING
@@ -251,7 +253,8 @@ class Run:
         shares_cores = compiled.has_lapack_calls and len(groups) > 1
         try:
             with one_blas_thread() if shares_cores else nullcontext():
-                collect(groups, call, warmup.window, draws, self.plan.threads, watch)
+                threads, far = self.plan.threads, self.most_ahead
+                collect(groups, call, warmup.window, draws, threads, watch, far)
         finally:
             spent = time.perf_counter() - began
             self.timing.sampling += spent if warmup.window == SAMPLING else 0.0

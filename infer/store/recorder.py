@@ -1,4 +1,4 @@
-"""Commit a run while it goes on: snapshots between blocks, written by a thread of their own."""
+"""Commit a run while it goes on: draws are converted between blocks, and a thread writes them."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,20 +16,21 @@ from ..models.inputs.names import join_names
 from ..run.blocks import find_format
 from ..run.loop import SAMPLING
 from ..run.run import Run
-from ..run.warmup import Warmup
 from .commits import Changes, Record, commit
 from .files import Files
 from .growing import DRAW, Growing, choose_chunk
 from .nested import encode
 from .records import drop, take
-from .state import take_snapshot, write_warmup
+from .state import write_warmup
 
 # Seconds between commits, and the largest share of the time that they may take.
 COMMIT_SECONDS, LARGEST_SHARE = 5.0, 0.02
 # The groups that grow.
 GROWING = ("posterior", "sample_stats")
-# Bytes of new records at which a commit is due, and of all in memory at which the run waits for it.
-DUE_BYTES, MAX_BYTES = 2**23, 2**25
+# Bytes of the records of chains that are ahead of the others.
+SURPLUS_BYTES = 2**23
+# Bytes of whole chunks at which a commit is due, and at which the run waits for the one in flight.
+DUE_BYTES, MAX_BYTES = 2**24, 2**26
 
 
 class Contents(NamedTuple):
@@ -97,7 +98,9 @@ class Recorder:
         self._attributes: Mapping[str, Any] = describe(run)
         self._writer = ThreadPoolExecutor(1, "store")
         self._pending: Future[None] | None = None
-        self._due, self._kept_from, self._taken = 0.0, 0, _count_sampled(run)
+        # Blocks that are complete, by number, until a commit has them.
+        self._ready: dict[int, dict[str, bytes]] = {}
+        self._due = 0.0
         self._is_complete = self._has_failed = False
 
     def _lay_out(self, run: Run) -> Growing:
@@ -122,9 +125,10 @@ class Recorder:
             self._has_failed = self._is_complete = False
             self._begin_commit(run)
             run.after_block = self.after_block
+            run.most_ahead = max(1, SURPLUS_BYTES // self._count_bytes_a_draw(run))
             yield
         finally:
-            run.after_block = None
+            run.after_block = run.most_ahead = None
             try:
                 if not self._is_complete:
                     self._close(run)
@@ -138,23 +142,18 @@ class Recorder:
             RunError: A commit failed.
         """
         self._is_complete = False
-        fresh, held = self._count_bytes(run)
-        if self._pending is not None and (self._pending.done() or held > MAX_BYTES):
-            self._finish_pending(run)
-        is_due = time.monotonic() >= self._due or fresh > DUE_BYTES
+        if run.warmup.window == SAMPLING:
+            self._convert(run, self.growing.chunk)
+        ready = sum(len(data) for chunks in self._ready.values() for data in chunks.values())
+        if self._pending is not None and (self._pending.done() or ready > MAX_BYTES):
+            self._finish_pending()
+        is_due = time.monotonic() >= self._due or ready > DUE_BYTES
         if self._pending is None and is_due:
             self._begin_commit(run)
 
     def _begin_commit(self, run: Run) -> None:
-        snapshot, self._taken = take_snapshot(run.warmup), _count_sampled(run)
-        self._pending = self._writer.submit(self._commit, run, snapshot)
-
-    def _count_bytes(self, run: Run) -> tuple[int, int]:
-        """Count the bytes of draws that every chain has: of new ones, and of all in memory."""
-        if self._contents is None or run.warmup.window != SAMPLING:
-            return 0, 0
-        made, each = run.fewest(), self._count_bytes_a_draw(run)
-        return (made - self._taken) * each, (made - run.groups[0].dropped) * each
+        changes = self._gather_changes(run, {})
+        self._pending = self._writer.submit(self._write, changes, time.monotonic())
 
     def _count_bytes_a_draw(self, run: Run) -> int:
         return run.chains * self._records.record * np.dtype(float).itemsize
@@ -169,10 +168,9 @@ class Recorder:
         Raises:
             RunError: A commit failed.
         """
-        self._finish_pending(run)
+        self._finish_pending()
         self._attributes = self._describe(run)
-        self._commit(run, take_snapshot(run.warmup), attributes)
-        self._trim(run)
+        self._write(self._gather_changes(run, attributes or {}), time.monotonic())
         self._is_complete = True
 
     def _close(self, run: Run) -> None:
@@ -182,24 +180,13 @@ class Recorder:
         if not self._has_failed:
             self.finish(run)
 
-    def _finish_pending(self, run: Run) -> None:
+    def _finish_pending(self) -> None:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
-            self._trim(run)
 
-    def _trim(self, run: Run) -> None:
-        """Drop the records that are in complete blocks of the store."""
-        if run.warmup.window == SAMPLING:
-            for group in run.groups:
-                drop(group, self._kept_from)
-
-    def _commit(
-        self, run: Run, warmup: Warmup, attributes: Mapping[str, Any] | None = None
-    ) -> None:
-        began = time.monotonic()
+    def _write(self, changes: Changes, began: float) -> None:
         try:
-            changes = self._gather_changes(run, warmup, attributes or {})
             self.record = commit(self.files, self.record, changes)
         except BaseException as error:
             self._has_failed = True
@@ -209,11 +196,11 @@ class Recorder:
         now = time.monotonic()
         self._due = now + max(self._seconds, (now - began) / LARGEST_SHARE)
 
-    def _gather_changes(self, run: Run, warmup: Warmup, attributes: Mapping[str, Any]) -> Changes:
-        if warmup.window == SAMPLING and not self._is_laid_out:
-            self._is_laid_out = True
-            self.growing, self._attributes = self._lay_out(run), self._describe(run)
-        blocks = self._fill(warmup) if warmup.window == SAMPLING else []
+    def _gather_changes(self, run: Run, attributes: Mapping[str, Any]) -> Changes:
+        if run.warmup.window == SAMPLING:
+            self._convert(run)
+        committed = 0 if self.record is None else len(self.record.blocks)
+        self._ready = {i: chunks for i, chunks in self._ready.items() if i >= committed}
         files = dict(self.growing.fixed)
         if self._stored % self.growing.chunk:
             files |= self.growing.encode(self._chunks, self._stored // self.growing.chunk)
@@ -222,47 +209,53 @@ class Recorder:
             "plan": plan, "timing": asdict(run.timing), "why_not_native": run.why_not_native,
         }  # fmt: skip
         return Changes(
-            encode(*write_warmup(warmup, self._records)),
+            encode(*write_warmup(run.warmup, self._records)),
             self._stored,
-            blocks,
+            [self._ready[i] for i in sorted(self._ready)],
             files,
             self.growing.metadata(self._stored, {**self._attributes, **attributes}),
             about,
         )
 
-    def _fill(self, warmup: Warmup) -> list[dict[str, bytes]]:
-        """Convert the draws that are not stored yet; return the blocks that they complete."""
-        contents, chunk = self._contents, self.growing.chunk
-        if contents is None:
-            return []
-        fewest = min(int(group.drawn.min()) for group in warmup.groups)
-        thin, complete = contents.thin, []
-        total, dropped = -(-fewest // thin), warmup.groups[0].dropped
+    def _convert(self, run: Run, by: int = 1) -> None:
+        """Convert the draws that every chain has, and drop the records of complete blocks.
+
+        Args:
+            run: The run, in sampling.
+            by: Only a multiple of so many stored draws is converted.
+        """
+        if not self._is_laid_out:
+            self._is_laid_out = True
+            self.growing, self._attributes = self._lay_out(run), self._describe(run)
+        contents = self._contents
+        total = 0 if contents is None else -(-run.fewest() // contents.thin) // by * by
+        if contents is None or total <= self._stored:
+            return
+        self._fill(run, contents, total)
+        # The last record is compared with another program at the end.
+        whole = contents.thin * self.growing.chunk * (self._stored // self.growing.chunk)
+        for group in run.groups:
+            drop(group, min(whole, run.fewest() - 1))
+
+    def _fill(self, run: Run, contents: Contents, total: int) -> None:
+        """Put draws into chunks until `total` are there."""
+        chunk, thin = self.growing.chunk, contents.thin
         while self._stored < total:
             block, begin = divmod(self._stored, chunk)
             begin -= begin % contents.step
             end = min(total - block * chunk, chunk)
             numbers = thin * np.arange(block * chunk + begin, block * chunk + end)
-            rows = take(warmup.groups, int(numbers[0]), int(numbers[-1]) + 1, thin)
+            rows = take(run.groups, int(numbers[0]), int(numbers[-1]) + 1, thin)
             groups = contents.convert(self._records.unpack(rows))
             numbered = {n: group.assign_coords({DRAW: numbers}) for n, group in groups.items()}
-            self.growing.fill(self._chunks, begin, numbered)
-            self._stored = block * chunk + end
-            if end == chunk:
-                complete.append(self.growing.encode(self._chunks, block))
+            if not begin:
                 for array in self._chunks.values():
                     array.fill(0)
-        # The last record is compared with another program at the end.
-        whole = thin * chunk * (self._stored // chunk)
-        self._kept_from = max(min(whole, fewest - 1), dropped)
-        for group in warmup.groups:
-            drop(group, self._kept_from)
-        return complete
-
-
-def _count_sampled(run: Run) -> int:
-    """Return how many draws from the posterior every chain has."""
-    return run.fewest() if run.warmup.window == SAMPLING else 0
+            self.growing.fill(self._chunks, begin, numbered)
+            if end == chunk:
+                self._ready[block] = self.growing.encode(self._chunks, block)
+            # Last, so that an interrupted call can be made again.
+            self._stored = block * chunk + end
 
 
 def describe_arrays(growing: Growing) -> dict[str, list[Any]]:

@@ -20,9 +20,16 @@ def take(groups: Sequence[Group], begin: int, end: int, thin: int = 1) -> np.nda
         Shape (chains, records, record).
     """
     chains = [(group, own) for group in groups for own in group.rows]
-    parts = [_cut(own, begin - group.dropped, end - group.dropped) for group, own in chains]
-    joined = (own[0] if len(own) == 1 else np.concatenate(own) for own in parts)
-    return np.stack([own[::thin] for own in joined])
+    taken: np.ndarray | None = None
+    for i, (group, own) in enumerate(chains):
+        parts = _cut(own, begin - group.dropped, end - group.dropped)
+        joined = (parts[0] if len(parts) == 1 else np.concatenate(parts))[::thin]
+        # One chain after the other, since a copy of all takes memory.
+        if taken is None:
+            taken = np.empty((len(chains), *joined.shape), joined.dtype)
+        taken[i] = joined
+    assert taken is not None
+    return taken
 
 
 def _cut(blocks: list[np.ndarray], begin: int, end: int) -> list[np.ndarray]:

@@ -26,15 +26,6 @@ WINDOWS = ("windows", "skipped_windows")
 BY_CHAIN = ("keys", "drawn", "executed", "entering")
 
 
-def take_snapshot(warmup: Warmup) -> Warmup:
-    """Copy what blocks change in place, so that the copy stays as it is while the run goes on."""
-    groups, scouts = (
-        tuple(replace(g, rows=[list(own) for own in g.rows]) for g in part)
-        for part in (warmup.groups, warmup.scouts)
-    )
-    return replace(warmup, groups=groups, scouts=scouts)
-
-
 def write_warmup(
     warmup: Warmup, records: RecordFormat
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

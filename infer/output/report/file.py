@@ -122,6 +122,8 @@ def _write_verdict(material: Material, findings: list[str] | None) -> str:
         box = page.verdict_box(count, findings, is_bad=True)
     else:
         box = page.verdict_box("No problems found.", (), is_bad=False)
+    unseen = str(material.attributes.get("verdict_not_checked", ""))
+    box += page.paragraph(unseen) if unseen else ""
     return box + page.facts(_facts(material)) + _say_which_dataset(material)
 
 
@@ -299,7 +301,9 @@ def _write_provenance(material: Material) -> str:
     shown = {
         str(name): _shorten(str(value))
         for name, value in attributes.items()
-        if name != "verdict" and not str(name).endswith("_seconds") and str(value).strip()
+        if not str(name).startswith("verdict")
+        and not str(name).endswith("_seconds")
+        and str(value).strip()
     }
     return page.text_table(shown) if shown else page.paragraph("The result has no attributes.")
 

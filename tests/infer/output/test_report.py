@@ -150,6 +150,8 @@ def test_no_figure_is_left_open(whole):
 
 def test_a_good_result_says_so_and_an_unjudged_one_too(quick, tmp_path):
     assert "No problems found." in read(result(), tmp_path / "a.html").text
+    unseen = {"verdict_not_checked": "Modes were not looked for."}
+    assert unseen["verdict_not_checked"] in read(result(**unseen), tmp_path / "c.html").text
     unjudged = read(result(verdict=None), tmp_path / "b.html")
     assert "Nobody has judged these draws" in unjudged.text
     assert "No problems" not in unjudged.text
