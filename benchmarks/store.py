@@ -51,7 +51,7 @@ def models():
     scale = np.exp(rng.normal(size=SIZE))
     return {
         "eight schools": (infer.model(schools, y=rng.normal(5, 10, 8)), 150_000),
-        "logistic regression, 1000 rows": (infer.model(regression, x=x, y=y), 8_000),
+        "logistic regression, 1000 rows": (infer.model(regression, x=x, y=y), 30_000),
         "normal of 500 coordinates": (infer.model(wide, scale=scale), 20_000),
     }
 
