@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import cache
-from math import inf
 from threading import Event, Lock
 
 import jax
 import numpy as np
 
 from .loop import Block, Order
+from .next_group import take_next
 from .packed import Packed
 
 # Duration of a block: Ctrl-C and the progress bar wait no longer than this.
@@ -174,20 +174,11 @@ def collect(
     waiting = deque(g for g in groups if (g.drawn < draws).any())
     stop, left, lock = Event(), Event(), Lock()
 
-    def take() -> Group | None:
-        """Take the next group that is not far ahead; the one behind all is in flight or taken."""
-        with lock:
-            last = inf if far is None else far + min(int(g.drawn.min()) for g in groups)
-            for _ in range(len(waiting)):
-                if waiting[0].drawn.min() <= last:
-                    return waiting.popleft()
-                waiting.rotate(-1)
-        return None
-
     def work() -> None:
         # The worker stores the block as well, because only the main thread is interrupted.
         while waiting and not stop.is_set():
-            group = take()
+            with lock:
+                group = take_next(waiting, groups, far)
             if group is None:
                 time.sleep(CATCH_UP_SECONDS)
                 continue
