@@ -82,12 +82,12 @@ def weigh_modes(groups: list[np.ndarray], positions: np.ndarray, lp: np.ndarray)
 
     Source: as for `infer.numerics.stray.bound_masses`.
     """
-    masses = np.array([lp[group].mean() + _measure_entropy(positions[group]) for group in groups])
+    masses = np.array([lp[group].mean() + measure_entropy(positions[group]) for group in groups])
     weights = np.exp(masses - masses.max())
     return weights / weights.sum()
 
 
-def _measure_entropy(positions: np.ndarray) -> float:
+def measure_entropy(positions: np.ndarray) -> float:
     """Compute the entropy of a normal with the covariance of the draws, up to a constant."""
     rows = positions.reshape(-1, positions.shape[-1]).astype(np.float64)
     size = rows.shape[1]

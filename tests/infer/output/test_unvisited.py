@@ -22,6 +22,15 @@ def test_a_mode_far_from_all_starts_is_found_from_the_prior_with_its_mass():
 
 
 @pytest.mark.slow
+def test_a_spike_that_no_chain_entered_is_found_by_its_mass():
+    result = infer.sample(hard_posteriors.HARD["spike in a slab"].model(), key=0, progress=False)
+    assert infer.verdict(result).findings == ()
+    (only,) = infer.verdict(result, thorough=True).findings
+    assert only.kind == "unvisited_mode"
+    assert "about 50% of the mass" in only
+
+
+@pytest.mark.slow
 def test_a_posterior_with_one_mode_has_no_unvisited_one():
     model = hard_posteriors.GOOD["linear regression"]()
     for key in range(3):
