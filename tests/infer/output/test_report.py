@@ -202,6 +202,44 @@ def test_a_fit_is_reported_with_its_findings(quick, tmp_path):
         assert "below the initial" in text
 
 
+def groups(site, y):
+    level = site("level", dist.Normal(0.0, 1.0))
+    site.observe("y", dist.Normal(level, 1.0), y)
+
+
+@pytest.fixture(scope="module")
+def predicted():
+    """Make a result with log likelihoods, predictions and prior draws by the calls that do so."""
+    model = infer.model(groups, y=np.linspace(-1.0, 2.0, 8))
+    options = {"chains": CHAINS, "draws": DRAWS, "warmup": 50, "key": 0, "progress": False}
+    data = infer.sample(model, infer.NUTS(), include="log_likelihood", **options)
+    return infer.sample_prior(model, 40, extend=infer.predict(model, data))
+
+
+def test_real_predictions_and_leave_one_out_are_shown(predicted, tmp_path):
+    """Plots of ranks, traces, energy, and two predictive checks; ArviZ's text on leave-one-out."""
+    page = read(predicted, tmp_path / "a.html")
+    titles = [image["alt"] for image in page.all("img")]
+    assert len(titles) == 5, page.text
+    assert all(
+        any(f"drawn from the {which}." in title for title in titles)
+        for which in ("posterior", "prior")
+    )
+    assert "Leave-one-out for y" in page.text
+    assert "elpd_loo" in page.text
+    assert f"{CHAINS * DRAWS} posterior samples and 8 observations" in page.text
+
+
+def test_a_leave_one_out_that_fails_says_so_in_its_place(quick, monkeypatch, tmp_path):
+    def fail(*given, **more):
+        raise ValueError("no <such> rows")
+
+    monkeypatch.setattr("infer.output.report.file.az.loo", fail)
+    likelihood = xarray.Dataset({"y": (("chain", "draw", "row"), np.ones((CHAINS, DRAWS, 3)))})
+    text = read(result(more={"log_likelihood": likelihood}), tmp_path / "a.html").text
+    assert "ArviZ could not compute it (ValueError: no <such> rows)." in text
+
+
 def test_a_plot_that_fails_says_so_in_its_place(quick, monkeypatch, tmp_path):
     def fail(draw):
         raise ValueError("no <such> axis")
