@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import jaxlib
+import pytest
 
 from . import checked
 
@@ -45,6 +46,15 @@ def pytest_configure(config):
     if not AS_RELEASED:
         native.NATIVE_OPTIONS["xla_backend_optimization_level"] = 0
     config.addinivalue_line("filterwarnings", "error::infer.ModelWarning")
+
+
+@pytest.fixture
+def compiled_as_released(monkeypatch):
+    """Optimize native loops as users do, for tests whose runs take longer than compiling them."""
+    from infer.programs import native
+
+    level = native.GENERATION["xla_backend_optimization_level"]
+    monkeypatch.setitem(native.NATIVE_OPTIONS, "xla_backend_optimization_level", level)
 
 
 def pytest_collection_modifyitems(items):

@@ -1,7 +1,5 @@
 """Deliberate mistakes: each error names the site and the remedy, before anything compiles."""
 
-import subprocess
-import sys
 import warnings
 
 import jax
@@ -227,52 +225,3 @@ def test_meaningless_numbers_are_refused():
         infer.start(model, infer.NUTS(), warmup=-1)
     with pytest.raises(infer.EngineError, match=r"MAP.*infer.maximize"):
         infer.sample(model, infer.MAP("constrained"))
-
-
-# Without the type checker that wraps all calls in these tests.
-UNWATCHED = """
-import bijectors as bj
-import infer
-
-def function(site):
-    pass
-
-model = infer.declared(lambda values: -values["x"], {"x": bj.Positive()})
-calls = (
-    *(lambda call=call: call(function) for call in (
-        infer.sample, infer.start, infer.choose, infer.explain, infer.sample_prior,
-        infer.log_density,
-    )),
-    lambda: infer.sample(model, infer.NUTS),
-    lambda: infer.start(model, 1000),
-    lambda: infer.maximize(model, infer.NUTS()),
-    lambda: infer.fit(model, infer.NUTS()),
-    *(lambda call=call: call([model, model]) for call in (infer.explain, infer.log_density)),
-    lambda: infer.sample([model, function]),
-    lambda: infer.maximize([model, function], infer.MAP("constrained")),
-)
-for call in calls:
-    try:
-        call()
-    except (infer.ModelError, infer.EngineError) as error:
-        print(error)
-"""
-
-
-def test_a_wrong_type_instead_of_a_model_or_an_engine_is_refused():
-    done = subprocess.run([sys.executable, "-c", UNWATCHED], capture_output=True, text=True)
-    models, rest = done.stdout.splitlines()[:6], done.stdout.splitlines()[6:]
-    kind, number, mode, fit, *lists, one, other = rest
-    assert len(models) == 6
-    for told in models:
-        assert told.startswith("model: a function is given")
-        assert "infer.from_numpyro(f, y)" in told
-    assert kind.endswith("Make one: infer.NUTS(...).")
-    assert number.startswith("engine: 1000 is given")
-    assert "draws=1000" in number
-    assert mode.startswith("NUTS: infer.maximize works only with MAP")
-    assert fit.startswith("NUTS: infer.fit works only with ADVI")
-    assert len(lists) == 2
-    assert all("a list of 2 models is given to a call that takes one" in told for told in lists)
-    assert one.startswith("models[1]: a function is given")
-    assert other == one

@@ -50,6 +50,46 @@ def sampled(function: Callable[..., Any], **data: Any) -> Any:
     return infer.sample(infer.model(function, **data), chains=1, draws=2, warmup=2, progress=False)
 
 
+# Something else for a model or an engine.
+
+DECLARED = infer.declared(lambda values: -values["x"], {"x": bj.Positive()})
+
+
+def no_model(site: Any) -> None:
+    """Be a function that nobody has made a model of."""
+
+
+for name in ("sample", "start", "choose", "explain", "sample_prior", "log_density"):
+    call = lambda name=name: getattr(infer, name)(no_model)  # noqa: E731
+    words = "model: a function is given", "infer.from_numpyro(f, y)"
+    mistake(f"{name} of a function", call, "ModelError", *words)
+for name in ("explain", "log_density"):
+    call = lambda name=name: getattr(infer, name)([DECLARED, DECLARED])  # noqa: E731
+    words = "a list of 2 models is given to a call that takes one"
+    mistake(f"{name} of two models", call, "ModelError", words)
+for name, call in {
+    "sample": lambda: infer.sample([DECLARED, no_model]),
+    "maximize": lambda: infer.maximize([DECLARED, no_model], infer.MAP("constrained")),
+}.items():
+    words = "models[1]: a function is given"
+    mistake(f"{name} of a model and a function", call, "ModelError", words)
+for name, call, *words in (
+    ("class", lambda: infer.sample(DECLARED, infer.NUTS), "Make one: infer.NUTS(...)."),
+    ("number", lambda: infer.start(DECLARED, 1000), "engine: 1000 is given", "draws=1000"),
+    (
+        "sampler for a mode",
+        lambda: infer.maximize(DECLARED, infer.NUTS()),
+        "NUTS: infer.maximize works only with MAP",
+    ),
+    (
+        "sampler for a fit",
+        lambda: infer.fit(DECLARED, infer.NUTS()),
+        "NUTS: infer.fit works only with ADVI",
+    ),
+):
+    mistake(f"engine is a {name}", call, "EngineError", *words)
+
+
 # Keys, counts and shapes.
 
 POSTERIOR = {"mu": np.zeros((1, 2))}

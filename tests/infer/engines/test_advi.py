@@ -162,6 +162,7 @@ NORMALS = {
 MEANS = {name: RNG_SCALES.normal(size=len(covariance)) for name, covariance in NORMALS.items()}
 
 
+@pytest.mark.usefixtures("compiled_as_released")
 @pytest.mark.parametrize(
     ("name", "x64"),
     [("independent", False), ("correlated", False), pytest.param("scales", False, marks=SLOW)]

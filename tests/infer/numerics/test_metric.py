@@ -1,5 +1,6 @@
 """A metric is a linear whitening, exact if learned from a normal's draws and scores."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,9 +18,9 @@ def low_rank(rng):
     return LowRank(Diagonal(rng.uniform(0.5, 2, SIZE)), padded, np.array([1.0, -0.6, 3.0, 0, 0]))
 
 
-def matrix(metric):
-    """Build the whitening as a matrix, column by column."""
-    return np.stack([metric.to_model(jnp.asarray(e)) for e in np.eye(SIZE)], -1)
+def matrix(metric, size=SIZE):
+    """Build the whitening as a matrix."""
+    return np.asarray(jax.jit(jax.vmap(metric.to_model, out_axes=1))(np.eye(size)))
 
 
 def normal_rows(rng, covariance, rows):
@@ -41,17 +42,17 @@ def test_stretching_by_blocks_equals_stretching_at_once(rank):
     rng = np.random.default_rng(rank)
     directions = jnp.asarray(np.linalg.qr(rng.normal(size=(30, 30)))[0][:, :rank])
     vector = jnp.asarray(rng.normal(size=30))
+    both = jax.jit(lambda *own: (stretch_by_blocks(*own), stretch_at_once(*own)))
     for used in {0, 1, rank // 2, rank}:
-        excess = jnp.where(jnp.arange(rank) < used, 2.0, 0.0)
-        found = stretch_by_blocks(vector, directions, excess)
-        expected = stretch_at_once(vector, directions, excess)
+        excess = np.where(np.arange(rank) < used, 2.0, 0.0)
+        found, expected = both(vector, directions, excess)
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_gradients_are_mapped_by_the_transpose():
     metric = low_rank(np.random.default_rng(0))
-    transpose = [metric.to_whitened(jnp.asarray(e)) for e in np.eye(SIZE)]
-    np.testing.assert_allclose(matrix(metric), np.stack(transpose), rtol=1e-12, atol=1e-12)
+    transpose = jax.jit(jax.vmap(metric.to_whitened))(np.eye(SIZE))
+    np.testing.assert_allclose(matrix(metric), transpose, rtol=1e-12, atol=1e-12)
 
 
 def test_only_the_chosen_directions_are_stretched():
@@ -81,8 +82,7 @@ def test_fewer_rows_than_coordinates_still_improve_the_condition_number():
     target = np.eye(size) + factor @ np.diag([99.0, 24.0]) @ factor.T
     draws, scores = normal_rows(rng, target, rows)
     metric = guess_metric(scores, rank=10).learn(draws, scores)
-    whitening = np.stack([metric.to_model(jnp.asarray(e)) for e in np.eye(size)], -1)
-    inverse = np.linalg.inv(whitening)
+    inverse = np.linalg.inv(matrix(metric, size))
     assert np.linalg.cond(target) > 99
     assert np.linalg.cond(inverse @ target @ inverse.T) < 20
 

@@ -38,6 +38,12 @@ def walk(momenta, log_weights, uniforms):
     return jax.lax.while_loop(lambda c: ~c[0].done, tick, start)
 
 
+def grow(*tables):
+    """Grow every tree of the tables; returns arrays on the host, whose parts cost no program."""
+    trees, _, visited = jax.jit(jax.vmap(walk))(*tables)
+    return jax.tree.map(np.asarray, (trees, visited))
+
+
 def tables(size, seed):
     """Make momenta that turn slowly enough for deep trees, and uneven weights."""
     rng = np.random.default_rng(seed)
@@ -57,7 +63,7 @@ def test_trajectory_equals_that_of_the_recursion(size, tested, monkeypatch):
     """A CPU tests for U-turns in a loop, an accelerator tests all levels at once."""
     monkeypatch.setattr(turns, "_has_turned_in_loop", getattr(turns, tested))
     momenta, log_weights, uniforms = tables(size, seed=size)
-    trees, _, visited = jax.jit(jax.vmap(walk))(momenta, log_weights, uniforms)
+    trees, visited = grow(momenta, log_weights, uniforms)
     depths = []
     for i in range(TRAJECTORIES):
         at = {z: momenta[i, z + REACH] for z in range(-REACH, REACH + 1)}
@@ -77,25 +83,23 @@ def test_trajectory_equals_that_of_the_recursion(size, tested, monkeypatch):
 
 
 def test_leaves_are_adjacent_integers():
-    momenta, log_weights, uniforms = tables(2, seed=7)
-    trees, _, visited = jax.jit(jax.vmap(walk))(momenta, log_weights, uniforms)
+    trees, visited = grow(*tables(2, seed=7))
     for n, leaves in zip(trees.n_steps, visited, strict=True):
         seen = np.sort(np.append(leaves[:n], 0))
         np.testing.assert_array_equal(np.diff(seen), 1)
 
 
 def test_a_straight_line_never_turns():
-    momenta = jnp.ones((2 * REACH + 1, 1))
-    uniforms = np.random.default_rng(0).random((REACH, 3))
-    tree, _, _ = jax.jit(walk)(momenta, jnp.zeros(2 * REACH + 1), jnp.asarray(uniforms))
+    momenta, uniforms = np.ones((2 * REACH + 1, 1)), np.random.default_rng(0).random((REACH, 3))
+    tree, _, _ = jax.jit(walk)(momenta, np.zeros(2 * REACH + 1), uniforms)
     assert (tree.depth, tree.n_steps) == (MAX_DEPTH, REACH - 1)
 
 
 def test_draws_are_biased_toward_the_new_half():
     """With equal weights every doubling chooses from the new half, so the draw is in the last."""
-    momenta = jnp.ones((2 * REACH + 1, 1))
     uniforms = np.random.default_rng(1).random((200, REACH, 3))
-    run = jax.jit(jax.vmap(lambda u: walk(momenta, jnp.zeros(2 * REACH + 1), u)))
-    trees, _, visited = run(uniforms)
-    last = np.asarray(visited)[:, REACH // 2 - 1 : REACH - 1]
+    trees, visited = grow(
+        np.ones((200, 2 * REACH + 1, 1)), np.zeros((200, 2 * REACH + 1)), uniforms
+    )
+    last = visited[:, REACH // 2 - 1 : REACH - 1]
     assert all(z in own for z, own in zip(trees.chosen.position[:, 0], last, strict=True))

@@ -23,13 +23,31 @@ ELEMENTS = ScatterDimensionNumbers((), (0,), (0,))
 
 
 def agree(scatter, dimensions, operand, indices, updates, mode):
+    agree_all([scatter], dimensions, operand, indices, updates, mode)
+
+
+def agree_all(scatters, dimensions, operand, indices, updates, mode):
+    """Compare several kinds of scatters in one program."""
     mode = GatherScatterMode.from_any(mode)
-    # Some of XLA's emitters read narrow indices as signed, so the reference uses wide ones.
-    expected = scatter(operand, indices.astype(np.int64), updates, dimensions, mode=mode)
-    found = jax.jit(scatter_in_loop, static_argnums=(0, 1, 2))(
-        KINDS[scatter], dimensions, mode, operand, indices, updates
-    )
-    assert found.dtype == expected.dtype
+
+    @jax.jit
+    def both(operand, indices, updates):
+        # Some of XLA's emitters read narrow indices as signed, so the reference uses wide ones.
+        wide = indices.astype(np.int64)
+        return [
+            (
+                scatter_in_loop(KINDS[scatter], dimensions, mode, operand, indices, updates),
+                scatter(operand, wide, updates, dimensions, mode=mode),
+            )
+            for scatter in scatters
+        ]
+
+    for found, expected in both(operand, indices, updates):
+        assert found.dtype == expected.dtype
+        close(found, expected)
+
+
+def close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
 
 
@@ -40,7 +58,7 @@ def test_sums_by_group_equal_those_of_jax(rows, groups, mode, seed):
     rng = np.random.default_rng(seed)
     indices = rng.integers(-3, groups + 3, (rows, 1)).astype(rng.choice(["int32", "int64"]))
     updates = rng.normal(size=rows)
-    agree(jax.lax.scatter_add, ELEMENTS, jnp.zeros(groups), jnp.asarray(indices), updates, mode)
+    agree(jax.lax.scatter_add, ELEMENTS, np.zeros(groups), indices, updates, mode)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -85,12 +103,12 @@ def test_narrow_indices_are_read_as_unsigned():
     "dtype", ["int8", "uint8", "int32", "int64", "float32", "bool", "complex64"]
 )
 def test_scatters_keep_the_type_of_the_operand(dtype, mode):
-    indices = jnp.asarray([[1], [1], [1], [1], [-2], [9], [0], [2]])
-    operand, updates = jnp.arange(4).astype(dtype), jnp.arange(100, 108).astype(dtype)
-    for scatter in (jax.lax.scatter, jax.lax.scatter_add, jax.lax.scatter_max):
-        # JAX does not add booleans.
-        if dtype != "bool" or scatter is not jax.lax.scatter_add:
-            agree(scatter, ELEMENTS, operand, indices, updates, mode)
+    indices = np.array([[1], [1], [1], [1], [-2], [9], [0], [2]])
+    operand, updates = np.arange(4).astype(dtype), np.arange(100, 108).astype(dtype)
+    # JAX does not add booleans.
+    sums = [] if dtype == "bool" else [jax.lax.scatter_add]
+    kinds = [jax.lax.scatter, jax.lax.scatter_max, *sums]
+    agree_all(kinds, ELEMENTS, operand, indices, updates, mode)
 
 
 def test_a_dropped_update_keeps_the_sign_of_zero():

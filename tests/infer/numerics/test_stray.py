@@ -148,8 +148,13 @@ LAWS = {
 def test_the_mass_lies_between_the_bounds(name):
     """Each density integrates to one, so the log mass is 0."""
     sample, log_density = LAWS[name]
-    draws = sample(jax.random.key(0), (2, 20_000))
-    levels, scores = jax.vmap(jax.vmap(jax.value_and_grad(log_density)))(draws)
+
+    @jax.jit
+    def draw(key):
+        draws = sample(key, (2, 20_000))
+        return draws, *jax.vmap(jax.vmap(jax.value_and_grad(log_density)))(draws)
+
+    draws, levels, scores = draw(jax.random.key(0))
     scale = np.linspace(0.5, 3.0, draws.shape[-1])
     found = bound_masses(Diagonal(scale), *map(np.asarray, (draws, scores, levels)))
     constant = 0.5 * len(scale) * np.log(2 * np.pi * np.e) + np.log(scale).sum()

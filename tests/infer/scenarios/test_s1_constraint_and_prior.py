@@ -279,6 +279,7 @@ def test_s1_8_adam_uses_the_step_sizes_of_leaves(drop_in):
     np.testing.assert_allclose(jnp.abs(jnp.log(moved["observation"].gain)), 0.5 * 0.02, rtol=1e-3)
 
 
+@pytest.mark.usefixtures("compiled_as_released")
 def test_s1_8_map_vi_and_hmc_find_the_same_scene(drop_in):
     """Compares images, not parameters: spectrum and morphology share an arbitrary scale."""
     model, scene = drop_in
