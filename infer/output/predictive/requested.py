@@ -1,6 +1,6 @@
 """Groups of a result that are made on request."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
@@ -31,6 +31,9 @@ def read_request(include: str | Sequence[str], model: Any) -> tuple[str, ...]:
         RunError: There is no such group.
         ModelError: The model has no log likelihood of rows, or no log prior.
     """
+    if isinstance(include, bytes) or not isinstance(include, Collection):
+        mend = f"Give some of {', '.join(map(repr, NAMES))}, in a list."
+        raise RunError("include", f"{include!r} was given", mend)
     names = (include,) if isinstance(include, str) else tuple(include)
     for name in names:
         if name not in NAMES:

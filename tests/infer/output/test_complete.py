@@ -316,6 +316,9 @@ def test_a_run_resumed_in_warm_up_keeps_its_windows():
 def test_an_unknown_group_is_refused():
     with pytest.raises(infer.RunError, match="Did you mean 'log_likelihood'"):
         infer.sample(make(), include="loglik")
+    for include in (None, 5, True, b"warmup"):
+        with pytest.raises(infer.RunError, match="include: .* was given"):
+            infer.sample(make(), include=include)
 
 
 def test_a_group_that_a_model_does_not_have_is_refused():
