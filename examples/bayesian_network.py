@@ -59,7 +59,7 @@ def main(epochs: int = 40) -> None:
     right = mean.argmax(1) == digit[test]
     sure = mean.max(1)
     alone = (np.asarray(each).argmax(2) == digit[test]).mean()
-    signal = abs(fit.normal.mean) / fit.normal.scale
+    signal = abs(fit.distribution.mean) / fit.distribution.scale
     print(f"{model.table().rows[0].name}: {fit.density.size} weights, ELBO {fit.elbo:.0f}")
     print(f"accuracy of the average of 64 networks: {right.mean():.3f}; of one: {alone:.3f}")
     print(

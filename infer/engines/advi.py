@@ -1,8 +1,8 @@
-"""Automatic differentiation variational inference with a normal approximation."""
+"""Automatic differentiation variational inference: stochastic ascent of the ELBO, in any family."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
@@ -13,78 +13,97 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
-from ..numerics.normal import Normal
+from ..numerics.epoch import EpochSums, add_step, first_elbo, mean_elbo, no_sums
+from ..numerics.families.base import Distribution, Family
+from ..numerics.families.memory import refuse_large
+from ..numerics.families.named import find_family
+from ..numerics.stationarity import has_risen, measure_movement
+from ..numerics.trace import make_trace, record
 from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Draws, Engine, Examples, Needs, Tick, WarmupPlan, WindowEnd
 
-FAMILIES = ("mean_field", "full_rank")
 ESTIMATORS = ("path", "total")
 # Steps that are averaged to one draw, and draws after which the host decides.
 EPOCH, WINDOW = 50, 10
-FIRST_SCALE = 0.1
-SLOWEST = 1e-4
-# Longest step of a factor, by its Frobenius norm: in units of the learning rate, and absolute. Adam
-# moves each of its size^2 / 2 entries by about one learning rate, which together would multiply the
-# scale.
-RADIUS, LARGEST_RADIUS = 4.0, 0.5
+RATE = 0.1
+# The learning rate, relative to the first one, at which a fit ends even if its parameters are not
+# known to the tolerance; with minibatches their noise sets the limit.
+SLOWEST, SLOWEST_NOISY = 1e-3, 1 / 16
 
 
 class ADVITuning(eqx.Module):
     """What the host decides between windows.
 
     Attributes:
-        learning_rate: Learning rate of Adam, in units of the approximation's own scale.
-        settled: Whether the parameters have stopped moving; not read in the program.
+        learning_rate: Multiplies the steps of the optimizer.
+        scale: Scale of the first distribution.
+        is_matching: Whether scales match the scores, which comes before the ascent.
+        size: Length of the flat vector; like all that follows, not read in the program.
+        is_noisy: Whether gradients are estimates from minibatches.
+        epochs: Epochs made.
+        settled: Whether the parameters have stopped moving.
         begun: ELBO of the first step in nats; NaN before the end of the first window, and if the
             target has no value.
     """
 
     learning_rate: Scalar | np.ndarray
-    settled: np.ndarray | Array
-    begun: np.ndarray | Array
-
-
-class Sums(NamedTuple):
-    """Running sums over an epoch: parameters, the ELBO and its square, and the number of steps.
-
-    The ELBO is summed as the difference from the first one of the epoch, to avoid cancellation.
-    """
-
-    parameters: Float[Array, "width"]
-    first: Scalar
-    elbo: Scalar
-    elbo_square: Scalar
-    steps: Int[Array, ""]
+    scale: Array | np.ndarray
+    is_matching: Array | np.ndarray
+    size: Array | np.ndarray
+    is_noisy: Array | np.ndarray
+    epochs: Array | np.ndarray
+    settled: Array | np.ndarray
+    begun: Scalar | np.ndarray
 
 
 class ADVIState(NamedTuple):
-    """The approximation between two steps."""
+    """The approximation between two steps.
 
-    normal: Normal
+    Attributes:
+        distribution: The approximation.
+        optimizer: State of the optimizer.
+        sums: Sums over the steps of the epoch.
+        ticks: Steps of the epoch.
+        epochs: Epochs made.
+        trace: Mean ELBO of the epochs and its standard error; see `numerics.trace`.
+    """
+
+    distribution: Distribution
     optimizer: optax.OptState
-    sums: Sums
+    sums: EpochSums
     ticks: Int[Array, ""]
+    epochs: Int[Array, ""]
+    trace: Float[Array, "2 epochs"]
 
 
 @dataclass(frozen=True)
 class ADVI(Engine):
-    """Fit a normal distribution in the unconstrained space by maximizing the ELBO.
+    """Fit a distribution in the unconstrained space by maximizing the ELBO.
 
     By default gradients omit the score of the approximation ("sticking the landing"), so
     their variance vanishes if the approximation is exact. Steps are taken in the
     approximation's own coordinates, so they do not depend on the scale of the posterior or, with
     "full_rank", on its correlations; a step of a full-rank factor never exceeds a trust region,
     whatever the dimension. The learning rate is halved when the parameters are stationary; the
-    fit ends when they are stationary within `tolerance`. If the target has no value, the ELBO is
+    fit ends when they are stationary within `tolerance`, or with minibatches when the ELBO no
+    longer rises at a sixteenth of the first rate. If the target has no value, the ELBO is
     unknown (NaN), but the fit is the same.
 
     Attributes:
-        family: "mean_field" (independent coordinates) or "full_rank" (any covariance).
+        family: "mean_field" (independent coordinates), "full_rank" (any covariance), or the
+            settings of a family, such as `infer.MeanField(steps="softplus")`.
         batch: Draws of the approximation per step.
         estimator: "path" omits the score of the approximation; "total" is the whole derivative
             of a draw's ELBO, as in Bayes by Backprop. Both have the same mean.
-        learning_rate: First rate.
+        optimizer: Any optax optimizer, with its own learning rate. By default Adam, and for the
+            covariance of "full_rank" natural gradients. An optax optimizer equals only itself:
+            keep one, instead of making a new one for each call.
+        kl_warmup: Epochs in which the weight of the divergence from the prior rises to one.
+        epoch: Steps per epoch; by default 50, or with minibatches as many as see each row once.
+        learning_rate: First rate; by default 0.1 in units of the approximation's own scale (of
+            0.1 for steps in absolute units), and 1 as a factor of the steps of an `optimizer`.
+        initial_scale: Standard deviations of the first distribution.
         tolerance: Largest change of a mean, in standard deviations, or of a logarithm of a
             standard deviation, that counts as settled.
 
@@ -96,30 +115,74 @@ class ADVI(Engine):
     result: ClassVar[Literal["draws", "optimum", "approximation"]] = "approximation"
     without_value: ClassVar[str] = "ADVI()"
     examples: ClassVar[Examples] = Examples(invalid={"batch": 0})
-    family: Literal["mean_field", "full_rank"] = "mean_field"
+    family: str | Family = "mean_field"
     batch: int = 16
     estimator: Literal["path", "total"] = "path"
-    learning_rate: float = field(default=0.1, compare=False)
+    optimizer: optax.GradientTransformation | None = None
+    kl_warmup: int = 0
+    epoch: int | None = None
+    learning_rate: float | None = field(default=None, compare=False)
+    initial_scale: float = field(default=0.1, compare=False)
     tolerance: float = field(default=0.005, compare=False)
 
     def __post_init__(self) -> None:
-        if self.family not in FAMILIES:
-            raise EngineError("ADVI", f"family is {self.family!r}", f"Choose one of {FAMILIES}.")
+        find_family("ADVI", self.family)
         if self.estimator not in ESTIMATORS:
             raise EngineError(
                 "ADVI", f"estimator is {self.estimator!r}", f"Choose one of {ESTIMATORS}."
             )
-        if self.batch < 1 or not self.learning_rate > 0 or not self.tolerance > 0:
-            raise EngineError(
-                "ADVI",
-                f"batch={self.batch}, learning_rate={self.learning_rate}, "
-                f"tolerance={self.tolerance}",
-                "All three must be positive.",
-            )
+        for name in ("batch", "learning_rate", "initial_scale", "tolerance", "epoch"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise EngineError("ADVI", f"{name} is {value}", "Give a positive number.")
+        if self.kl_warmup < 0:
+            raise EngineError("ADVI", f"kl_warmup is {self.kl_warmup}", "Give 0 or more epochs.")
 
     @property
     def needs(self) -> Needs:
-        return Needs(value=False, exact=False)
+        return Needs(value=False, exact=False, parts=self.kl_warmup > 0)
+
+    @cached_property
+    def _family(self) -> Family:
+        return find_family("ADVI", self.family)
+
+    @cached_property
+    def _optimizer(self) -> optax.GradientTransformation:
+        return self.optimizer or self._family.optimizer()
+
+    @property
+    def _first_rate(self) -> float:
+        own = RATE if self.optimizer is None else 1.0
+        return own if self.learning_rate is None else self.learning_rate
+
+    @property
+    def _is_matching(self) -> bool:
+        """Whether a fit begins by matching scores."""
+        return (
+            self._family.has_matching
+            and self.optimizer is None
+            and self.batch > 1
+            and not self.kl_warmup
+        )
+
+    @property
+    def _steps(self) -> int:
+        return self.epoch or EPOCH
+
+    def bind(self, sites: Mapping[str, slice], steps: int | None = None) -> "ADVI":
+        """Return the engine for a model, before anything is compiled.
+
+        Args:
+            sites: Where each site is in the flat vector.
+            steps: Steps that see each row of the data once, if the model has a minibatch.
+
+        Raises:
+            EngineError: The family does not fit the model.
+        """
+        family = self._family.bind(sites, steps is not None)
+        epoch = steps if self.epoch is None else self.epoch
+        family = self.family if family == self._family else family
+        return replace(self, family=family, epoch=epoch)
 
     def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
         draws = 2000 if draws is None else draws
@@ -128,151 +191,142 @@ class ADVI(Engine):
     def first_tuning(
         self, target: Target, positions: np.ndarray, gradients: np.ndarray
     ) -> ADVITuning:
-        rate, begun = (np.asarray(x, gradients.dtype) for x in (self.learning_rate, np.nan))
-        return ADVITuning(rate, np.asarray(False), begun)
+        refuse_large(self._family, positions.shape[-1], gradients.dtype)
+        number = lambda x: np.asarray(x, gradients.dtype)  # noqa: E731
+        return ADVITuning(
+            number(self._first_rate),
+            number(self.initial_scale),
+            np.asarray(self._is_matching),
+            np.asarray(positions.shape[-1], np.int32),
+            np.asarray("minibatch" in target.offers),
+            np.asarray(0, np.int32),
+            np.asarray(False),
+            number(np.nan),
+        )
 
     def init(self, position: Vector, here: Components) -> ADVIState:
-        scale = jnp.full_like(position, FIRST_SCALE)
-        normal = Normal(position, jnp.diag(scale) if self.family == "full_rank" else scale)
-        steps = jax.tree.map(jnp.zeros_like, normal)
-        return ADVIState(normal, _ADAM.init(steps), _no_sums(normal), jnp.int32(0))
+        # The first window begins it with the tuning's scale.
+        distribution = self._family.begin(position, jnp.ones((), position.dtype))
+        return self._begin(distribution, make_trace(position, 2))
+
+    def _begin(self, distribution: Distribution, trace: Array) -> ADVIState:
+        optimizer = self._optimizer.init(jax.tree.map(jnp.zeros_like, self._outline(distribution)))
+        empty = no_sums(distribution.pack())
+        return ADVIState(distribution, optimizer, empty, jnp.int32(0), jnp.int32(0), trace)
+
+    def _outline(self, distribution: Distribution) -> Any:
+        """Return an ascent, of which only the shapes matter."""
+        noise = jnp.zeros((self.batch, distribution.size), distribution.location.dtype)
+        uphill = distribution.ascent(noise, noise, self.estimator)
+        return uphill if self.optimizer is None else distribution.densify(uphill)
 
     def enter(self, tuning: ADVITuning, state: ADVIState, warming: Bool[Array, ""]) -> ADVIState:
-        return state._replace(sums=_no_sums(state.normal))
+        is_first = (state.epochs == 0) & (state.ticks == 0)
+        scaled = self._family.begin(state.distribution.location, tuning.scale)
+        first = self._begin(scaled, state.trace)
+        state = state._replace(sums=no_sums(state.distribution.pack()))
+        return jax.tree.map(lambda new, old: jnp.where(is_first, new, old), first, state)
 
     def tick(
         self, key: Array, target: Target, tuning: ADVITuning, state: ADVIState
     ) -> tuple[ADVIState, Tick]:
-        normal = state.normal
+        q = state.distribution
         key = jax.random.fold_in(key, state.ticks)
-        noise = jax.random.normal(key, (self.batch, normal.size), normal.mean.dtype)
+        noise = jax.random.normal(key, (self.batch, q.size), q.location.dtype)
         target = target.at(jax.random.fold_in(key, 1))
-        log_density, gradients = jax.vmap(target.evaluate)(jax.vmap(normal.forward)(noise))
-        elbo = log_density.mean() - jax.vmap(normal.log_density_of_noise)(noise).mean()
-        uphill: Any = ascent(normal, noise, gradients, self.estimator)
+        weight = self._weight(state.epochs, noise.dtype)
+        values, gradients = self._evaluate(target, weight, jax.vmap(q.forward)(noise))
+        elbo = values.mean() - weight * jax.vmap(q.log_density_of_noise)(noise).mean()
         usable = jnp.isfinite(gradients).all()
         # The gradients need only the score of the target; without a value the ELBO is NaN.
         usable = usable & jnp.isfinite(elbo) if target.has_value else usable
-        steps, optimizer = _ADAM.update(uphill, state.optimizer)
-        moved = normal.move(_limit_steps(steps, tuning.learning_rate))
+        uphill = q.ascent(noise, gradients, self.estimator, weight)
+        moved, optimizer = self._move(tuning, state, uphill, (noise, gradients))
         # No step is taken if the density is not finite at one of the draws.
-        normal, optimizer = jax.tree.map(
-            lambda new, old: jnp.where(usable, new, old),
-            (moved, optimizer),
-            (normal, state.optimizer),
+        q, optimizer = jax.tree.map(
+            lambda new, old: jnp.where(usable, new, old), (moved, optimizer), (q, state.optimizer)
         )
-        sums = _add(state.sums, normal, elbo, usable)
-        complete = state.ticks + 1 == EPOCH
-        tick = Tick(complete, *_report(sums, tuning))
-        ticks = jnp.where(complete, 0, state.ticks + 1)
-        empty = _no_sums(normal)
-        sums = jax.tree.map(lambda a, b: jnp.where(complete, a, b), empty, sums)
-        return ADVIState(normal, optimizer, sums, ticks), tick
+        sums = add_step(state.sums, q.pack(), elbo, usable)
+        return self._end_step(tuning, state._replace(distribution=q, optimizer=optimizer), sums)
+
+    def _weight(self, epochs: Array, dtype: Any) -> Scalar | float:
+        """Return the weight of the divergence from the prior."""
+        if not self.kl_warmup:
+            return 1.0
+        return jnp.minimum((epochs + 1).astype(dtype) / self.kl_warmup, 1.0)
+
+    def _evaluate(
+        self, target: Target, weight: Scalar | float, positions: Array
+    ) -> tuple[Array, Array]:
+        if not self.kl_warmup:
+            return jax.vmap(target.evaluate)(positions)
+
+        def weighted(position: Vector) -> Scalar:
+            parts = target.parts(position)
+            return parts.likelihood + weight * parts.prior
+
+        return jax.vmap(jax.value_and_grad(weighted))(positions)
+
+    def _move(
+        self, tuning: ADVITuning, state: ADVIState, uphill: Any, draws: tuple[Array, Array]
+    ) -> tuple[Distribution, optax.OptState]:
+        q = state.distribution
+        if self.optimizer is not None:
+            # Optimizers of optax descend; the families' own leave the sign alone.
+            uphill = jax.tree.map(jnp.negative, q.densify(uphill))
+        direction, optimizer = self._optimizer.update(uphill, state.optimizer)
+        step = q.limit(direction, tuning.learning_rate)
+        if not self._is_matching:
+            return q.move(step), optimizer
+        match, move = lambda: q.match(step, *draws), lambda: q.move(step)
+        return jax.lax.cond(tuning.is_matching, match, move), optimizer
+
+    def _end_step(
+        self, tuning: ADVITuning, state: ADVIState, sums: EpochSums
+    ) -> tuple[ADVIState, Tick]:
+        complete = state.ticks + 1 == self._steps
+        elbo, error = mean_elbo(sums)
+        stats = {
+            "elbo": elbo,
+            "elbo_se": error,
+            "elbo_first": first_elbo(sums),
+            "learning_rate": jnp.asarray(tuning.learning_rate),
+            "skipped": self._steps - sums.steps,
+        }
+        tick = Tick(complete, sums.parameters / self._steps, jnp.zeros((0,), elbo.dtype), stats)
+        trace = record(state.trace, state.epochs, jnp.stack([elbo, error]))
+        done = (no_sums(sums.parameters), jnp.int32(0), state.epochs + 1, trace)
+        going = (sums, state.ticks + 1, state.epochs, state.trace)
+        rest = jax.tree.map(lambda a, b: jnp.where(complete, a, b), done, going)
+        return ADVIState(state.distribution, state.optimizer, *rest), tick
 
     def end_window(
         self, tuning: ADVITuning, recent: Sequence[Draws], windows: tuple[int, ...]
     ) -> WindowEnd:
-        change, noise = zip(*(self._movement(own) for own in recent[-1].positions), strict=True)
-        change, noise = max(change), max(noise)
-        moving = (recent[-1].stats["skipped"] < EPOCH // 2).all()
-        stationary = moving and change <= max(self.tolerance, 3 * noise)
-        rate = float(tuning.learning_rate)
-        settled = stationary and (max(change, noise) <= self.tolerance or rate <= SLOWEST)
-        rate = rate / 2 if stationary and not settled else rate
-        dtype = np.asarray(tuning.learning_rate).dtype
+        number = lambda x: np.asarray(x, np.asarray(tuning.learning_rate).dtype)  # noqa: E731
         begun = recent[-1].stats["elbo_first"][0, 0] if np.isnan(tuning.begun) else tuning.begun
-        learned = ADVITuning(np.asarray(rate, dtype), np.asarray(settled), np.asarray(begun, dtype))
+        epochs = tuning.epochs + recent[-1].positions.shape[1]
+        tuning = replace(tuning, epochs=np.asarray(epochs, np.int32), begun=number(begun))
+        if epochs < self.kl_warmup + WINDOW:
+            return WindowEnd(tuning, windows)
+        stationary, settled = self._judge(tuning, recent)
+        if stationary and tuning.is_matching:
+            return WindowEnd(replace(tuning, is_matching=np.asarray(False)), windows)
+        rate = float(tuning.learning_rate)
+        rate = rate / 2 if stationary and not settled else rate
+        learned = replace(tuning, learning_rate=number(rate), settled=np.asarray(settled))
         return WindowEnd(learned, () if settled else windows)
 
-    def _movement(self, epochs: np.ndarray) -> tuple[float, float]:
-        """Return the largest change between the halves of a window, and its standard error."""
-        # A diverged fit may overflow here; its ELBO reports it.
-        with np.errstate(all="ignore"):
-            means, log_sds = self._moments(epochs)
-            sds = np.exp(log_sds.mean(0))
-            series = np.concatenate([means / sds, log_sds], -1)
-            first, last = np.split(series[: 2 * (len(series) // 2)], 2)
-            # Successive differences separate noise from drift (von Neumann et al. 1941).
-            variance = 0.5 * (np.diff(series, axis=0) ** 2).mean(0) * 2 / len(first)
-            return float(np.abs(last.mean(0) - first.mean(0)).max()), float(np.sqrt(variance.max()))
-
-    def _moments(self, epochs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        size = _size(epochs.shape[-1], self.family)
-        means, scales = epochs[:, :size], epochs[:, size:]
-        if self.family == "full_rank":
-            factors = scales.reshape(-1, size, size)
-            return means, 0.5 * np.log((factors**2).sum(-1))
-        return means, np.log(scales)
-
-
-_ADAM = optax.scale_by_adam()
-
-
-def _size(width: int, family: str) -> int:
-    """Solve width = size + size for a mean field, size + size^2 at full rank."""
-    return width // 2 if family == "mean_field" else (math.isqrt(1 + 4 * width) - 1) // 2
-
-
-def _limit_steps(steps: Any, rate: Scalar | np.ndarray) -> Normal:
-    """Scale the steps of Adam by the learning rate, and limit the length of a factor's step."""
-    steps = jax.tree.map(lambda a: rate * a, steps)
-    if steps.scale.ndim == 1:
-        return steps
-    radius = jnp.minimum(RADIUS * rate, LARGEST_RADIUS)
-    # Finite even if the norm is zero or overflows.
-    share = radius / jnp.maximum(jnp.linalg.norm(steps.scale), radius)
-    return Normal(steps.mean, share * steps.scale)
-
-
-def ascent(normal: Normal, noise: Array, gradients: Array, estimator: str) -> Normal:
-    """Estimate the gradient of the ELBO in the approximation's own coordinates.
-
-    Its parts are changes of the mean in units of the scale, and of the logarithm of the scale; see
-    `Normal.move`.
-
-    Args:
-        normal: The approximation.
-        noise: Standard normal, shape (draws, size).
-        gradients: Gradients of the log density at these draws, shape (draws, size).
-        estimator: "path" or "total".
-    """
-    is_path = estimator == "path"
-    pulled = jax.vmap(normal.pull_back)(gradients) + (noise if is_path else 0.0)
-    # The derivative of the entropy; in the path estimator it is the mean of noise^2.
-    growth = 0.0 if is_path else 1.0
-    if normal.scale.ndim == 1:
-        return Normal(pulled.mean(0), (pulled * noise).mean(0) + growth)
-    outer = jnp.tril(pulled.T @ noise / noise.shape[0])
-    return Normal(pulled.mean(0), outer + growth * jnp.eye(normal.size, dtype=outer.dtype))
-
-
-def _no_sums(normal: Normal) -> Sums:
-    zero = jnp.zeros((), normal.mean.dtype)
-    return Sums(jnp.zeros_like(normal.pack()), zero, zero, zero, jnp.int32(0))
-
-
-def _add(sums: Sums, normal: Normal, elbo: Scalar, usable: Array) -> Sums:
-    first = jnp.where(usable & (sums.steps == 0), elbo, sums.first)
-    elbo = jnp.where(usable, elbo - first, 0.0)
-    return Sums(
-        sums.parameters + normal.pack(),
-        first,
-        sums.elbo + elbo,
-        sums.elbo_square + elbo**2,
-        sums.steps + usable.astype(jnp.int32),
-    )
-
-
-def _report(sums: Sums, tuning: ADVITuning) -> tuple[Array, Array, dict[str, Array]]:
-    steps = sums.steps.astype(sums.elbo.dtype)
-    mean = sums.elbo / steps
-    variance = jnp.maximum(sums.elbo_square / steps - mean**2, 0.0)
-    stats = {
-        "elbo": sums.first + mean,
-        "elbo_se": jnp.sqrt(variance / steps),
-        # NaN if no step was taken, or the target has no value.
-        "elbo_first": jnp.where(sums.steps > 0, sums.first, jnp.nan),
-        "learning_rate": jnp.asarray(tuning.learning_rate),
-        "skipped": EPOCH - sums.steps,
-    }
-    return sums.parameters / EPOCH, jnp.zeros((0,), mean.dtype), stats
+    def _judge(self, tuning: ADVITuning, recent: Sequence[Draws]) -> tuple[bool, bool]:
+        """Return whether the parameters are stationary, and whether that is good enough."""
+        moving = bool((recent[-1].stats["skipped"] < self._steps // 2).all())
+        slowness = float(tuning.learning_rate) / self._first_rate
+        if tuning.is_noisy:
+            rises = len(recent) < 2 or has_risen(*(own.stats["elbo"].ravel() for own in recent))
+            return moving and not rises, moving and not rises and slowness <= SLOWEST_NOISY
+        size = int(tuning.size)
+        epochs = [self._family.moments(own, size) for own in recent[-1].positions]
+        change, noise = map(max, zip(*(measure_movement(*own) for own in epochs), strict=True))
+        stationary = moving and change <= max(self.tolerance, 3 * noise)
+        is_known = max(change, noise) <= self.tolerance or slowness <= SLOWEST
+        return stationary, stationary and is_known

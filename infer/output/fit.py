@@ -18,6 +18,7 @@ from ..run.start import start
 from ..store.recorder import Recorder
 from .advance.interrupt import keep_run
 from .fitted.approximation import FINAL_EPOCHS, Approximation, prepare_findings, read_approximations
+from .fitted.binding import bind_engine
 from .kinds import refuse_other_engines
 from .stored.storing import plan_storing_state
 
@@ -71,6 +72,7 @@ def fit(
     """
     engine = ADVI() if engine is None else engine
     refuse_other_engines(engine, ADVI, "fit")
+    engine = bind_engine(engine, model)
     epochs = None if epochs is None else as_whole("epochs", epochs, 0)
     stored = plan_storing_state(store, FINAL_EPOCHS, commit_seconds)
     run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)

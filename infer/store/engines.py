@@ -10,14 +10,16 @@ from ..engines.hmc import HMC
 from ..engines.map import MAP
 from ..engines.nuts import NUTS
 from ..errors import RunError
+from ..numerics.families.base import Family
+from ..numerics.families.named import KINDS
 
 ENGINES = {kind.__name__: kind for kind in (HMC, NUTS, ADVI, MAP, *ALGORITHMS.values())}
 
 
 def describe_engine(engine: Engine) -> dict[str, Any]:
     """Describe an engine in plain values; settings that are not plain are left out by name."""
-    settings = {f.name: getattr(engine, f.name) for f in fields(engine)}  # pyright: ignore[reportArgumentType]
-    plain = {n: v for n, v in settings.items() if isinstance(v, str | int | float | None)}
+    settings = {f.name: _as_plain(getattr(engine, f.name)) for f in fields(engine)}  # pyright: ignore[reportArgumentType]
+    plain = {n: v for n, v in settings.items() if isinstance(v, str | int | float | dict | None)}
     missing = sorted(settings.keys() - plain.keys())
     return {"name": type(engine).__name__, "settings": plain, "missing": missing}
 
@@ -36,4 +38,22 @@ def make_engine(described: dict[str, Any]) -> Engine:
             else f"its engine {name} is not one of this library's"
         )
         raise RunError("engine", f"{why}, which are not stored", "Give it again: engine=...")
-    return ENGINES[name](**described["settings"])
+    return ENGINES[name](**{n: _from_plain(v) for n, v in described["settings"].items()})
+
+
+def _as_plain(value: Any) -> Any:
+    """Describe a family of distributions in plain values; leave any other value as it is."""
+    if not isinstance(value, Family):
+        return value
+    settings = {f.name: _as_plain(getattr(value, f.name)) for f in fields(value)}  # pyright: ignore[reportArgumentType]
+    return {"family": type(value).__name__, "settings": settings}
+
+
+def _from_plain(value: Any) -> Any:
+    """Make the family that was described."""
+    if isinstance(value, list):
+        return tuple(map(_from_plain, value))
+    if not isinstance(value, dict):
+        return value
+    settings = {n: _from_plain(v) for n, v in value["settings"].items()}
+    return KINDS[value["family"]](**settings)

@@ -64,7 +64,7 @@ def go_on(kind, store, threads=None):
 def arrays_of(result):
     """Return the numbers of a result, by name."""
     if isinstance(result, infer.Approximation):
-        normal = result.normal
+        normal = result.distribution
         return {"mean": normal.mean, "scale": normal.scale, "losses": result.losses}
     if isinstance(result, infer.Optimum):
         trace = {f"trace{i}": one.lp for i, one in enumerate(result.every_trace)}

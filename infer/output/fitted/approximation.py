@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -15,8 +14,9 @@ from ...density.base import LogDensity
 from ...density.family import singleton
 from ...engines.base import Draws
 from ...models.html import html_table, rounded
+from ...numerics.families.base import Distribution
+from ...numerics.families.named import find_family
 from ...numerics.keys import make_key
-from ...numerics.normal import Normal, unpack
 from ...programs.native import call_compiled, prepare
 from ...run.run import Run
 from ..advance.interrupt import advance_to
@@ -40,14 +40,15 @@ FINAL_EPOCHS = 50
 
 @dataclass(frozen=True)
 class Approximation:
-    """A normal approximation of the posterior in the unconstrained space.
+    """An approximation of the posterior by a distribution in the unconstrained space.
 
     Attributes:
         density: The log density it approximates.
-        normal: Mean and scale, averaged over 50 epochs after the fit has settled.
+        distribution: The distribution, averaged over 50 epochs after the fit has settled; for
+            normals it has `mean` and `scale`, standard deviations or a factor of the covariance.
         family: "mean_field" or "full_rank".
         losses: Minus the mean ELBO of the steps of each of the last epochs, in nats; NaN if the
-            density has no value. Normals of single steps are noisier than `normal`, and their ELBO
+            density has no value. Those of single steps are noisier than `distribution`; their ELBO
             is lower.
         initial_elbo: ELBO of the first step, in nats; NaN if unknown.
         converged: Whether the stopping rule was met, and the ELBO is finite and does not end below
@@ -56,7 +57,7 @@ class Approximation:
     """
 
     density: LogDensity
-    normal: Normal
+    distribution: Distribution
     family: str
     losses: np.ndarray
     initial_elbo: float
@@ -65,7 +66,7 @@ class Approximation:
 
     @property
     def elbo(self) -> float:
-        """Evidence lower bound of `normal` in nats, the mean of log p - log q over 2000 draws.
+        """Evidence lower bound in nats, the mean of log p - log q over 2000 draws.
 
         It is minus infinity if the log density is so at one of the draws, and NaN if the density
         has no value. With a minibatch it is the mean over the last epochs, which is lower, since
@@ -97,7 +98,7 @@ class Approximation:
         """Draw flat unconstrained vectors, shape (draws, size)."""
         draws, root = as_whole("draws", draws, 1), make_key(key)
         return np.asarray(
-            call_compiled(_draw, self.normal, root, static=(draws,), form="fast_compile")
+            call_compiled(_draw, self.distribution, root, static=(draws,), form="fast_compile")
         )
 
     def log_prob(self, positions: np.ndarray) -> np.ndarray:
@@ -106,14 +107,7 @@ class Approximation:
         This is done on the host in double precision, so that the difference from another log
         density keeps its digits.
         """
-        mean, scale = (np.asarray(a, np.float64) for a in (self.normal.mean, self.normal.scale))
-        centered = np.asarray(positions, np.float64) - mean
-        is_factor = scale.ndim == 2
-        diagonal = np.diagonal(scale) if is_factor else scale
-        with np.errstate(all="ignore"):
-            noise = np.linalg.solve(scale, centered.T).T if is_factor else centered / scale
-            log_norm = np.log(diagonal).sum() + 0.5 * len(mean) * np.log(2 * np.pi)
-            return -0.5 * (noise**2).sum(-1) - log_norm
+        return self.distribution.log_density_on_host(positions)
 
     @cached_property
     def khat(self) -> float:
@@ -180,7 +174,7 @@ class Approximation:
         found = "converged" if self.converged else "not converged"
         known = f", khat={self.khat:.2f}" if "khat" in self.__dict__ else ""
         return [
-            f"{self.family} normal of {self.normal.size} coordinates: {sites}",
+            f"{self.family} normal of {self.distribution.size} coordinates: {sites}",
             f"{found}, elbo={self.elbo:.6g}{known}",
         ]
 
@@ -255,9 +249,10 @@ def prepare_findings(density: LogDensity) -> None:
         )
 
 
-def _draw(draws: int, normal: Normal, key: Array) -> Array:
-    noise = jax.random.normal(key, (draws, normal.size), normal.mean.dtype)
-    return jax.vmap(normal.forward)(noise)
+def _draw(draws: int, distribution: Distribution, key: Array) -> Array:
+    shape = (draws, distribution.size)
+    noise = jax.random.normal(key, shape, distribution.location.dtype)
+    return jax.vmap(distribution.forward)(noise)
 
 
 def _log_densities(density: LogDensity, positions: Array) -> Array:
@@ -275,15 +270,16 @@ def _read_approximation(run: Run, draws: Draws, tuning: Any, index: int) -> Appr
     """Read the approximation of one density from its one chain, which has the same index."""
     engine: Any = run.engine
     density, elbo = run.family.member(index), draws.stats["elbo"][index]
-    normal = unpack(jnp.asarray(draws.positions[index].mean(0)), density.size)
+    family = find_family("ADVI", engine.family)
+    distribution = family.average(draws.positions[index], density.size)
     begun = float(tuning.begun)
     # The first ELBO is an estimate from few draws; a diverged fit ends far below it.
     below = elbo.mean() < begun - 1 - 0.01 * abs(begun)
     sound = not density.has_value or bool(np.isfinite(elbo).all() and not below)
     return Approximation(
         density,
-        normal,
-        engine.family,
+        distribution,
+        family.name,
         -elbo,
         begun,
         bool(tuning.settled) and sound,

@@ -10,13 +10,13 @@ import pytest
 
 import bijectors as bj
 import infer
-from infer.numerics.normal import Normal
+from infer.numerics.families.mean_field import IndependentNormal
 from infer.output.data.pareto import pareto_k
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 3)) @ np.array([[1, 0.8, 0], [0, 1, 0.5], [0, 0, 1]])
 Y = X @ np.array([1.0, 2.0, -1.0]) + RNG.normal(size=50)
-# Prior b ~ Normal(0, 3), noise of unit variance.
+# Prior b ~ IndependentNormal(0, 3), noise of unit variance.
 PRECISION = X.T @ X + np.eye(3) / 9
 COVARIANCE = np.linalg.inv(PRECISION)
 MEAN = COVARIANCE @ X.T @ Y
@@ -38,7 +38,7 @@ def fits():
 
 
 def test_full_rank_converges_to_the_posterior(fits):
-    normal = fits["full_rank"].normal
+    normal = fits["full_rank"].distribution
     np.testing.assert_allclose((normal.mean - MEAN) / SD, 0, atol=0.02)
     covariance = normal.scale @ normal.scale.T
     np.testing.assert_allclose(np.sqrt(np.diag(covariance)), SD, rtol=0.02)
@@ -53,7 +53,7 @@ def test_full_rank_elbo_equals_the_evidence(fits):
 def test_the_elbo_is_that_of_the_returned_normal(fits):
     """A closed form, within four standard errors: false alarms, one in 16,000."""
     fit = dataclasses.replace(fits["mean_field"], losses=np.zeros(1))
-    mean, sd = np.asarray(fit.normal.mean), np.asarray(fit.normal.scale)
+    mean, sd = np.asarray(fit.distribution.mean), np.asarray(fit.distribution.scale)
     difference = mean - MEAN
     kl = 0.5 * (np.trace(PRECISION * sd**2) + difference @ PRECISION @ difference - 3)
     kl -= np.log(sd).sum() + 0.5 * np.linalg.slogdet(PRECISION)[1]
@@ -68,7 +68,7 @@ def test_the_elbo_of_a_minibatch_is_the_mean_of_the_last_epochs():
             site.observe("y", dist.Normal(x[rows] @ b, 1.0), y[rows])
 
     density = infer.log_density(infer.model(in_batches, x=X, y=Y))
-    normal, losses = Normal(jnp.zeros(3), jnp.ones(3)), np.array([10.0, 14.0])
+    normal, losses = IndependentNormal(jnp.zeros(3), jnp.ones(3)), np.array([10.0, 14.0])
     fit = infer.Approximation(density, normal, "mean_field", losses, 0.0, True, {})
     assert fit.elbo == -12
     np.testing.assert_allclose(fit.elbo_se, 2 / np.sqrt(2))
@@ -80,7 +80,7 @@ def test_a_normal_that_reaches_impossible_values_has_no_finite_elbo(fits):
     cut = infer.declared(
         lambda v: jnp.where(v["x"] < 2, -(v["x"] ** 2), -jnp.inf), {"x": bj.Real()}
     )
-    normal = Normal(jnp.zeros(1), jnp.ones(1))
+    normal = IndependentNormal(jnp.zeros(1), jnp.ones(1))
     fit = infer.Approximation(
         infer.log_density(cut), normal, "mean_field", np.zeros(1), 0.0, True, {}
     )
@@ -92,7 +92,7 @@ def test_a_normal_that_reaches_impossible_values_has_no_finite_elbo(fits):
 
 def test_mean_field_converges_to_the_analytic_optimum(fits):
     """The best independent normal has the posterior's mean and variances 1 / precision."""
-    normal = fits["mean_field"].normal
+    normal = fits["mean_field"].distribution
     np.testing.assert_allclose((normal.mean - MEAN) / SD, 0, atol=0.02)
     np.testing.assert_allclose(normal.scale, 1 / np.sqrt(np.diag(PRECISION)), rtol=0.02)
 
@@ -108,7 +108,7 @@ def test_draws_follow_the_reported_log_density(fits):
     draws = fit.positions(4000, key=2)
     np.testing.assert_allclose(draws.std(0), SD, rtol=0.06)
     exact = dist.MultivariateNormal(
-        fit.normal.mean, scale_tril=fit.normal.scale
+        fit.distribution.mean, scale_tril=fit.distribution.scale
     ).log_prob(draws)  # fmt: skip
     np.testing.assert_allclose(fit.log_prob(draws), exact, rtol=1e-8)
     assert fit.sample(10)["posterior"]["b"].shape == (1, 10, 3)
@@ -127,8 +127,8 @@ def test_the_fit_does_not_depend_on_the_scale_of_the_posterior():
         site.observe("y", dist.Normal(m, 1e-2), y)
 
     fit = infer.fit(infer.model(far, y=np.array([50.0])), starts={"m": 49.0})
-    np.testing.assert_allclose(fit.normal.mean, 50, atol=2e-4)
-    np.testing.assert_allclose(fit.normal.scale, 1e-2, rtol=0.02)
+    np.testing.assert_allclose(fit.distribution.mean, 50, atol=2e-4)
+    np.testing.assert_allclose(fit.distribution.scale, 1e-2, rtol=0.02)
 
 
 def test_a_fit_that_skipped_all_steps_has_not_converged():
@@ -180,8 +180,8 @@ def test_full_rank_converges_in_many_dimensions_and_at_any_scale(name, x64):
         assert fit.findings == ()
     finally:
         jax.config.update("jax_enable_x64", True)
-    np.testing.assert_allclose((np.asarray(fit.normal.mean) - mean) / sd, 0, atol=0.05)
-    scale = np.asarray(fit.normal.scale)
+    np.testing.assert_allclose((np.asarray(fit.distribution.mean) - mean) / sd, 0, atol=0.05)
+    scale = np.asarray(fit.distribution.scale)
     np.testing.assert_allclose(np.sqrt((scale**2).sum(1)), sd, rtol=0.05)
     np.testing.assert_allclose(
         fit.elbo, 0.5 * np.linalg.slogdet(2 * np.pi * covariance)[1], atol=0.1
@@ -212,7 +212,7 @@ def test_log_ratios_are_accurate_in_single_precision():
     jax.config.update("jax_enable_x64", False)
     try:
         density = infer.log_density(normal_of(100 * np.eye(size), np.zeros(size)))
-        normal = Normal(jnp.zeros(size), jnp.ones(size))
+        normal = IndependentNormal(jnp.zeros(size), jnp.ones(size))
         fit = infer.Approximation(density, normal, "mean_field", np.zeros(1), 0.0, True, {})
         positions = fit.positions(2000, key=1).astype(np.float64)
         np.testing.assert_allclose(
@@ -234,7 +234,7 @@ def test_khat_is_nan_if_rounding_dominates_the_ratios():
         model = infer.declared(
             lambda v: -0.5 * (v["x"] ** 2).sum() + 1e8, {"x": bj.Real(shape=(size,))}
         )
-        normal = Normal(jnp.zeros(size), jnp.ones(size))
+        normal = IndependentNormal(jnp.zeros(size), jnp.ones(size))
         density = infer.log_density(model)
         fit = infer.Approximation(density, normal, "mean_field", np.zeros(1), 0.0, True, {})
         assert np.isnan(fit.khat)

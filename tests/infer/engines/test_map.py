@@ -300,7 +300,7 @@ def test_a_mode_starts_samplers_and_fits():
     for states in points[1:]:
         for a, b in zip(jax.tree.leaves(states), jax.tree.leaves(points[0]), strict=True):
             np.testing.assert_array_equal(a, b)
-    assert infer.fit(model, starts=mode, epochs=1, progress=False).normal.size == 1
+    assert infer.fit(model, starts=mode, epochs=1, progress=False).distribution.size == 1
 
 
 WRONG_STARTS = {

@@ -237,8 +237,8 @@ SD = 1 / np.sqrt(np.diag(PRECISION))
 
 def test_a_fit_by_minibatches_is_that_of_all_the_data():
     fit = infer.fit(infer.model(conjugate, x=XS, y=YS), infer.ADVI(), key=1)
-    np.testing.assert_allclose((fit.normal.mean - MEAN) / SD, 0, atol=0.1)
-    np.testing.assert_allclose(fit.normal.scale, SD, rtol=0.03)
+    np.testing.assert_allclose((fit.distribution.mean - MEAN) / SD, 0, atol=0.1)
+    np.testing.assert_allclose(fit.distribution.scale, SD, rtol=0.03)
     assert fit.khat < 0.7
 
 

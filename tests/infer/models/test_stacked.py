@@ -176,8 +176,8 @@ def test_each_frozen_variant_has_its_own_mode():
 
 def test_every_model_has_its_own_approximation(listed):
     found = infer.fit(listed[0], progress=False)
-    np.testing.assert_allclose([one.normal.mean[0] for one in found], MEANS, atol=0.02 * SD)
-    np.testing.assert_allclose([one.normal.scale[0] for one in found], SD, rtol=0.02)
+    np.testing.assert_allclose([one.distribution.mean[0] for one in found], MEANS, atol=0.02 * SD)
+    np.testing.assert_allclose([one.distribution.scale[0] for one in found], SD, rtol=0.02)
     drawn = found[2].sample(500)
     np.testing.assert_allclose(drawn.posterior["mu"].mean(), MEANS[2], atol=5 * SD / np.sqrt(500))
     np.testing.assert_array_equal(drawn.observed_data["y"], YS[2])

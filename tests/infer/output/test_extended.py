@@ -11,7 +11,7 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
-from infer.numerics.normal import Normal
+from infer.numerics.families.mean_field import IndependentNormal
 from infer.output.data.origin import find_run
 from infer.output.data.versions import HAS_DATA_TREE, groups_of
 from infer.output.predictive import simulate
@@ -93,7 +93,7 @@ def test_other_data_than_those_of_the_posterior_make_predictions(data, model, gr
 
 
 def test_an_approximation_is_drawn_from():
-    normal = Normal(jnp.array([2.0]), jnp.array([1e-3]))
+    normal = IndependentNormal(jnp.array([2.0]), jnp.array([1e-3]))
     losses, density = np.zeros(1), infer.log_density(MODEL)
     fitted = infer.Approximation(density, normal, "mean_field", losses, 0.0, True, {})
     found = infer.predict(MODEL, fitted, draws=300)

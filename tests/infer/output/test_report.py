@@ -14,7 +14,7 @@ from matplotlib import pyplot
 
 import bijectors as bj
 import infer
-from infer.numerics.normal import Normal
+from infer.numerics.families.mean_field import IndependentNormal
 from infer.output.data.versions import as_arviz
 from infer.output.report import plots
 
@@ -194,7 +194,7 @@ def test_one_chain_and_few_draws_are_reported(quick, tmp_path):
 
 def test_a_fit_is_reported_with_its_findings(quick, tmp_path):
     density = infer.log_density(infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real()}))
-    normal = Normal(jnp.zeros(1), jnp.ones(1))
+    normal = IndependentNormal(jnp.zeros(1), jnp.ones(1))
     fit = infer.Approximation(density, normal, "mean_field", np.ones(1), 5.0, False, {})
     for given in (fit, fit.sample(100)):
         text = read(given, tmp_path / "a.html").text

@@ -284,7 +284,7 @@ def test_a_fit_and_a_search_for_a_mode_are_stored_too(tmp_path, commit_often):
         again = infer.resume(fitted, model(), progress=False)
         mode = infer.maximize(model(), infer.MAP("unconstrained"), starts=2, store=found)
         mode_again = infer.resume(found, model())
-    np.testing.assert_array_equal(fit.normal.mean, again.normal.mean)
+    np.testing.assert_array_equal(fit.distribution.mean, again.distribution.mean)
     np.testing.assert_array_equal(fit.losses, again.losses)
     np.testing.assert_array_equal(mode.values["x"], mode_again.values["x"])
     with pytest.raises(infer.RunError, match="infer.fit, which has no draws"):

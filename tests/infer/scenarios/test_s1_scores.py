@@ -94,8 +94,8 @@ def test_s1_3_a_plateau_at_the_start_is_not_taken_for_the_mode():
 def test_s1_3_advi_needs_only_the_score():
     approximation = infer.fit(conjugate(), infer.ADVI(), progress=False)
     assert approximation.converged
-    np.testing.assert_allclose(approximation.normal.mean, MEAN, atol=0.01)
-    np.testing.assert_allclose(approximation.normal.scale, SD, rtol=0.02)
+    np.testing.assert_allclose(approximation.distribution.mean, MEAN, atol=0.01)
+    np.testing.assert_allclose(approximation.distribution.scale, SD, rtol=0.02)
     assert np.isnan(approximation.elbo)
     assert np.isnan(approximation.khat)
 

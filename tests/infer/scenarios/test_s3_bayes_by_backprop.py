@@ -10,8 +10,7 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
-from infer.engines.advi import ascent
-from infer.numerics.normal import Normal
+from infer.numerics.families.mean_field import IndependentNormal
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(7, 2))
@@ -44,9 +43,9 @@ MU, RHO = jnp.asarray(RNG.normal(size=SIZE)), jnp.asarray(RNG.normal(size=SIZE) 
 @eqx.filter_jit
 def ours(density, mu, rho, noise, estimator):
     """Compute minus the gradients of the ELBO for mu and rho, from the engine's own steps."""
-    normal = Normal(mu, jax.nn.softplus(rho))
+    normal = IndependentNormal(mu, jax.nn.softplus(rho))
     gradients = jax.vmap(density.evaluate)(jax.vmap(normal.forward)(noise))[1]
-    step = ascent(normal, noise, gradients, estimator)
+    step = normal.ascent(noise, gradients, estimator)
     return -step.mean / normal.scale, -step.scale / normal.scale * jax.nn.sigmoid(rho)
 
 
@@ -162,7 +161,7 @@ def test_s3_3_single_precision_is_finite_from_rho_minus_40_to_40():
         mu = jnp.full(SIZE, mean, np.float32)
         for rho in np.linspace(-40.0, 40.0, 9):
             spread = jnp.full(SIZE, rho, np.float32)
-            normal = Normal(mu, jax.nn.softplus(spread))
+            normal = IndependentNormal(mu, jax.nn.softplus(spread))
             values = evaluate(density, jax.vmap(normal.forward)(noise))
             log_q = jax.vmap(normal.log_density_of_noise)(noise)
             assert values.dtype == log_q.dtype == np.float32
@@ -194,5 +193,5 @@ def test_s3_4_a_conjugate_regression_converges_to_the_best_mean_field():
     sd = np.sqrt(np.diag(np.linalg.inv(precision)))
     fit = infer.fit(infer.model(regression, x=x, y=y), infer.ADVI(batch=64, tolerance=0.002))
     truth = np.linalg.solve(precision, x.T @ y)
-    np.testing.assert_allclose((fit.normal.mean - truth) / sd, 0, atol=0.01)
-    np.testing.assert_allclose(fit.normal.scale, 1 / np.sqrt(np.diag(precision)), rtol=0.01)
+    np.testing.assert_allclose((fit.distribution.mean - truth) / sd, 0, atol=0.01)
+    np.testing.assert_allclose(fit.distribution.scale, 1 / np.sqrt(np.diag(precision)), rtol=0.01)

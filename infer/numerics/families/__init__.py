@@ -1,0 +1,1 @@
+"""Families of distributions that variational inference fits; one family in each file."""

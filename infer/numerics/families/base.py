@@ -1,0 +1,213 @@
+"""What a family of distributions must know so that variational inference can fit it."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from ...types import Scalar, Vector
+
+Noise = Float[Array, "draws size"]
+
+
+class Distribution(eqx.Module):
+    """A distribution of flat vectors: the image of standard normal noise under a smooth map.
+
+    A step of the ascent is a pytree in the distribution's own coordinates, such as a change of
+    the mean in units of the scale. `ascent` estimates the gradient of the ELBO in these
+    coordinates, an optimizer of optax makes a direction of it, `limit` a step, and `move` takes
+    the step.
+    """
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Length of the vectors."""
+
+    @property
+    @abstractmethod
+    def location(self) -> Vector:
+        """The means, shape (size,)."""
+
+    @property
+    @abstractmethod
+    def sd(self) -> Vector:
+        """The marginal standard deviations, shape (size,)."""
+
+    @abstractmethod
+    def forward(self, noise: Vector) -> Vector:
+        """Map standard normal noise to a draw."""
+
+    @abstractmethod
+    def inverse(self, position: Vector) -> Vector:
+        """Map a position to the noise that makes it."""
+
+    @abstractmethod
+    def log_det(self, noise: Vector) -> Scalar:
+        """Compute the log-determinant of `forward` at `noise`, in nats."""
+
+    @abstractmethod
+    def ascent(
+        self, noise: Noise, gradients: Noise, estimator: str = "path", weight: Scalar | float = 1.0
+    ) -> Any:
+        """Estimate the gradient of the ELBO in the distribution's own coordinates.
+
+        Args:
+            noise: Standard normal, shape (draws, size).
+            gradients: Gradients of the target's log density at these draws, shape (draws, size).
+            estimator: "path" omits the score of the distribution, so that the estimate has no
+                variance if the distribution equals the target; "total" is the whole derivative.
+            weight: What the entropy is multiplied by, while the divergence from the prior has a
+                weight below one.
+        """
+
+    @abstractmethod
+    def limit(self, direction: Any, rate: Scalar) -> Any:
+        """Scale a direction by the learning rate, and keep it within the trust region."""
+
+    @abstractmethod
+    def move(self, step: Any) -> Self:
+        """Return the distribution after a step."""
+
+    @abstractmethod
+    def pack(self) -> Float[Array, "width"]:
+        """Write the parameters as one vector."""
+
+    def densify(self, step: Any) -> Any:
+        """Return an ascent as a pytree on whose entries any optimizer can act."""
+        return step
+
+    def match(self, step: Any, noise: Noise, gradients: Noise) -> Self:
+        """Return the distribution after a step whose scale matches the scores, instead of `move`.
+
+        Only for families with `has_matching`.
+        """
+        raise NotImplementedError
+
+    def log_density_of_noise(self, noise: Vector) -> Scalar:
+        """Compute the log density, in nats, of the draw made from `noise`."""
+        return log_standard_normal(noise) - self.log_det(noise)
+
+    def log_density(self, position: Vector) -> Scalar:
+        """Compute the log density, in nats, of a position."""
+        return self.log_density_of_noise(self.inverse(position))
+
+    def log_density_on_host(self, positions: np.ndarray) -> np.ndarray:
+        """Compute log densities in double precision, in nats, shape (draws,).
+
+        So the difference from another log density keeps its digits.
+
+        Args:
+            positions: Shape (draws, size).
+        """
+        with jax.enable_x64(True):
+            wide = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), self)
+            each = jax.jit(jax.vmap(lambda q, x: q.log_density(x), (None, 0)))
+            return np.asarray(each(wide, jnp.asarray(positions, jnp.float64)))
+
+
+class Family(ABC):
+    """Settings of a family, which is what users write; its instances are frozen dataclasses.
+
+    Attributes:
+        has_matching: Whether its distributions can match scores; see `Distribution.match`.
+        example: Settings with which the tests of the contract make it.
+    """
+
+    has_matching: ClassVar[bool] = False
+    example: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What messages call the family."""
+
+    @abstractmethod
+    def begin(self, location: Vector, scale: Array) -> Distribution:
+        """Make the distribution with which a fit begins; may be traced.
+
+        Args:
+            location: Means, shape (size,).
+            scale: Standard deviations, shape () or (size,), or a square factor of the covariance,
+                shape (size, size), whose part that the family has is used.
+        """
+
+    @abstractmethod
+    def unpack(self, packed: Float[Array, "width"], size: int) -> Distribution:
+        """Read a vector written by `Distribution.pack`, or the mean of several."""
+
+    @abstractmethod
+    def moments(self, packed: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return means and logarithms of standard deviations, on the host.
+
+        Args:
+            packed: Vectors written by `pack`, shape (rows, width).
+            size: Length of the distributions' vectors.
+
+        Returns:
+            Two arrays of shape (rows, size).
+        """
+
+    @abstractmethod
+    def count_numbers(self, size: int) -> int:
+        """Return how many numbers describe a distribution of vectors of this length."""
+
+    def average(self, packed: np.ndarray, size: int) -> Distribution:
+        """Average distributions, given by vectors of `pack`, shape (rows, width)."""
+        return self.unpack(jnp.asarray(packed.mean(0)), size)
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """Return the optimizer of its steps, without a learning rate."""
+        return optax.scale_by_adam()
+
+    def bind(self, sites: Mapping[str, slice], is_noisy: bool) -> "Family":
+        """Return the family for a model, before anything is compiled.
+
+        Args:
+            sites: Where each site is in the flat vector.
+            is_noisy: Whether gradients are estimates from minibatches.
+
+        Raises:
+            EngineError: The family does not fit the model.
+        """
+        return self
+
+
+def log_standard_normal(noise: Vector) -> Scalar:
+    """Compute the log density of the standard normal distribution, in nats."""
+    return -0.5 * (noise**2).sum() - 0.5 * noise.shape[0] * math.log(2 * math.pi)
+
+
+def normal_log_density(positions: np.ndarray, mean: Any, scale: Any) -> np.ndarray:
+    """Compute log densities of a normal distribution, in double precision on the host.
+
+    Args:
+        positions: Shape (draws, size).
+        mean: Shape (size,).
+        scale: Standard deviations, shape (size,), or a square factor of the covariance.
+    """
+    mean, scale = np.asarray(mean, np.float64), np.asarray(scale, np.float64)
+    centered = np.asarray(positions, np.float64) - mean
+    with np.errstate(all="ignore"):
+        is_factor = scale.ndim == 2
+        noise = np.linalg.solve(scale, centered.T).T if is_factor else centered / scale
+        log_det = np.linalg.slogdet(scale)[1] if is_factor else np.log(scale).sum()
+        return -0.5 * (noise**2).sum(-1) - log_det - 0.5 * len(mean) * math.log(2 * math.pi)
+
+
+def diagonal_of(scale: Array, size: int, dtype: Any) -> Vector:
+    """Return standard deviations from a number, from themselves, or from a square factor."""
+    scale = jnp.asarray(scale, dtype)
+    return jnp.linalg.norm(scale, axis=1) if scale.ndim == 2 else jnp.broadcast_to(scale, (size,))
+
+
+def shorten(step: Array, radius: Scalar) -> Array:
+    """Scale a step so that its norm does not exceed the radius; finite even if the norm is not."""
+    return radius / jnp.maximum(jnp.linalg.norm(step), radius) * step

@@ -1,0 +1,233 @@
+"""Full rank: a normal distribution with any covariance, moved by steps of low rank."""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from ...types import Scalar, Vector
+from ..small_matrices import (
+    exponential_slope,
+    invert_positive,
+    matrix_root,
+    root_of_identity_plus,
+)
+from .base import Distribution, Family, Noise, normal_log_density, shorten
+
+# The step of a factor is the learning rate times TEN / (TEN + size / draws): the estimate of a
+# factor's gradient has size / draws times the variance of its mean, and steps of twice the
+# inverse of that diverge.
+TEN = 10.0
+# Longest step of a factor, by its Frobenius norm.
+RADIUS = 0.5
+# How much the scores of one step count relative to the present covariance.
+MATCHING = 1.0
+# Larger scores, by their Frobenius norm, are scaled down, for the sake of single precision; such a
+# step still divides standard deviations by up to thirty.
+STIFFEST = 1000.0
+
+
+class Step(NamedTuple):
+    """A change of the mean in units of the scale, and of the factor.
+
+    The factor is multiplied by exp(growth * I + left @ right).
+
+    Attributes:
+        mean: Shape (size,).
+        left: Shape (size, draws).
+        right: Shape (draws, size).
+        growth: Shape ().
+    """
+
+    mean: Vector
+    left: Float[Array, "size draws"]
+    right: Float[Array, "draws size"]
+    growth: Scalar
+
+
+class DenseStep(NamedTuple):
+    """A step whose change of the factor is a matrix, so that any optimizer can make it."""
+
+    mean: Vector
+    factor: Float[Array, "size size"]
+
+
+class DenseNormal(Distribution):
+    """The distribution of mean + factor @ noise.
+
+    A step costs only products with as many columns as there are draws.
+
+    Attributes:
+        mean: Shape (size,).
+        factor: Any square matrix whose product with its transpose is the covariance.
+        log_scale: Logarithm of the factor's absolute determinant.
+    """
+
+    mean: Vector
+    factor: Float[Array, "size size"]
+    log_scale: Scalar
+
+    @property
+    def size(self) -> int:
+        return self.mean.shape[0]
+
+    @property
+    def location(self) -> Vector:
+        return self.mean
+
+    @property
+    def scale(self) -> Float[Array, "size size"]:
+        """The factor."""
+        return self.factor
+
+    @property
+    def sd(self) -> Vector:
+        return jnp.linalg.norm(self.factor, axis=1)
+
+    def forward(self, noise: Vector) -> Vector:
+        return self.mean + self.factor @ noise
+
+    def inverse(self, position: Vector) -> Vector:
+        return jnp.linalg.solve(self.factor, position - self.mean)
+
+    def log_det(self, noise: Vector) -> Scalar:
+        return self.log_scale
+
+    def ascent(
+        self, noise: Noise, gradients: Noise, estimator: str = "path", weight: Scalar | float = 1.0
+    ) -> Step:
+        is_path = estimator == "path"
+        pulled = gradients @ self.factor
+        pulled = pulled + weight * noise if is_path else pulled
+        growth = jnp.asarray(0.0 if is_path else weight, noise.dtype)
+        return Step(pulled.mean(0), pulled.T / noise.shape[0], noise, growth)
+
+    def densify(self, step: Step) -> DenseStep:
+        eye = jnp.eye(self.size, dtype=step.mean.dtype)
+        return DenseStep(step.mean, step.left @ step.right + step.growth * eye)
+
+    def limit(self, direction: Step | DenseStep, rate: Scalar) -> Step | DenseStep:
+        if isinstance(direction, DenseStep):
+            return DenseStep(rate * direction.mean, shorten(rate * direction.factor, RADIUS))
+        draws, size = direction.right.shape
+        rate_of_factor = rate * TEN / (TEN + size / draws)
+        left = rate_of_factor * direction.left
+        # The Frobenius norm of left @ right.
+        norm = jnp.sqrt(
+            jnp.maximum(((left.T @ left) * (direction.right @ direction.right.T)).sum(), 0)
+        )
+        share = RADIUS / jnp.maximum(norm, RADIUS)
+        return Step(
+            rate * direction.mean, share * left, direction.right,
+            share * rate_of_factor * direction.growth,
+        )  # fmt: skip
+
+    def move(self, step: Step | DenseStep) -> "DenseNormal":
+        mean = self.forward(step.mean)
+        if isinstance(step, DenseStep):
+            return make_normal(mean, self.factor + self.factor @ step.factor)
+        core = exponential_slope(step.right @ step.left)
+        grown = self.factor + (self.factor @ step.left) @ (core @ step.right)
+        trace = (step.left * step.right.T).sum()
+        growth = step.growth + trace / self.size
+        return DenseNormal(
+            mean, jnp.exp(step.growth) * grown, self.log_scale + self.size * growth
+        )  # fmt: skip
+
+    def match(self, step: Step, noise: Noise, gradients: Noise) -> "DenseNormal":
+        """Move the mean by the step, and match the covariance to the scores.
+
+        The new covariance S solves S U S + S = V, with the covariances of the scores U and, added
+        to the present one, of the noise V. For a normal target it converges at a rate that does
+        not depend on the target, and the covariance stays positive definite at any step. The
+        means are not part of it, because one large mean score would hide the covariance.
+        Source: Cai et al. (2024), arXiv 2402.14758, equations 8 and 9.
+        """
+        share = jnp.sqrt(jnp.asarray(MATCHING / noise.shape[0], noise.dtype))
+        spread = share * (noise - noise.mean(0))
+        pulled = gradients @ self.factor
+        scores = share * (pulled - pulled.mean(0))
+        scores = scores * jnp.minimum(1.0, STIFFEST / jnp.linalg.norm(scores))
+        eye = jnp.eye(noise.shape[0], dtype=noise.dtype)
+        widening = root_of_identity_plus(eye + spread @ spread.T)
+        wide = self.factor + (self.factor @ spread.T) @ (widening.core @ spread)
+        scores = scores + ((scores @ spread.T) @ widening.core) @ spread
+        # In the coordinates of `wide`, S = I - scores^T K^-2 scores, and K K^-1 scores scores^T
+        # K^-1 = K - I, so that the Gram matrix of the root is K^-1.
+        inverse, log_det = invert_positive(0.5 * eye + matrix_root(scores @ scores.T + 0.25 * eye))
+        shrink = inverse @ scores
+        shrinking = root_of_identity_plus(inverse)
+        factor = wide - (wide @ shrink.T) @ (shrinking.core @ shrink)
+        log_scale = self.log_scale + widening.log_det - 0.5 * log_det
+        return DenseNormal(self.forward(step.mean), factor, log_scale)
+
+    def log_density_on_host(self, positions: np.ndarray) -> np.ndarray:
+        return normal_log_density(positions, self.mean, self.scale)
+
+    def pack(self) -> Float[Array, "width"]:
+        return jnp.concatenate([self.mean, self.factor.reshape(-1)])
+
+
+def make_normal(mean: Vector, factor: Float[Array, "size size"]) -> DenseNormal:
+    """Make the normal distribution of a square factor of its covariance."""
+    return DenseNormal(mean, factor, jnp.linalg.slogdet(factor)[1].astype(mean.dtype))
+
+
+@dataclass(frozen=True)
+class FullRank(Family):
+    """A normal distribution with any covariance.
+
+    A fit first matches the covariance to the scores of the draws, then maximizes the ELBO.
+    """
+
+    has_matching: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        return "full_rank"
+
+    def begin(self, location: Vector, scale: Array) -> DenseNormal:
+        scale = jnp.asarray(scale, location.dtype)
+        if scale.ndim == 2:
+            return make_normal(location, scale)
+        sds = jnp.broadcast_to(scale, location.shape)
+        return DenseNormal(location, jnp.diag(sds), jnp.log(sds).sum())
+
+    def unpack(self, packed: Float[Array, "width"], size: int) -> DenseNormal:
+        return make_normal(packed[:size], packed[size:].reshape(size, size))
+
+    def moments(self, packed: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+        factors = packed[:, size:].reshape(-1, size, size)
+        return packed[:, :size], 0.5 * np.log((factors**2).sum(-1))
+
+    def count_numbers(self, size: int) -> int:
+        return size + size**2
+
+    def average(self, packed: np.ndarray, size: int) -> DenseNormal:
+        """Average means and covariances; factors differ by rotations. The factor is lower."""
+        covariance = np.zeros((size, size))
+        for row in packed:
+            factor = row[size:].reshape(size, size)
+            covariance += factor @ factor.T
+        mean = jnp.asarray(packed[:, :size].mean(0))
+        covariance /= len(packed)
+        factor = _cholesky(covariance)
+        return make_normal(mean, jnp.asarray(factor, packed.dtype))
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """Adam for the mean; the factor takes steps of its natural gradient as they are."""
+        parts = Step("mean", "factor", "factor", "factor")  # pyright: ignore[reportArgumentType]
+        return optax.multi_transform(
+            {"mean": optax.scale_by_adam(), "factor": optax.identity()}, parts
+        )  # fmt: skip
+
+
+def _cholesky(covariance: np.ndarray) -> np.ndarray:
+    """Factor a covariance; NaN if it is not positive definite."""
+    try:
+        return np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        return np.full_like(covariance, np.nan)

@@ -1,0 +1,34 @@
+"""Whether a stochastic ascent still moves, judged by the epochs of its last windows."""
+
+import numpy as np
+
+# A gain in the ELBO that is smaller than this many standard errors is noise.
+ERRORS = 2.0
+
+
+def measure_movement(means: np.ndarray, log_sds: np.ndarray) -> tuple[float, float]:
+    """Return the largest change between the halves of a window, and its standard error.
+
+    Args:
+        means: Means of each epoch, shape (epochs, size); changes are in standard deviations.
+        log_sds: Logarithms of the standard deviations, likewise.
+    """
+    # A diverged fit may overflow here; its ELBO reports it.
+    with np.errstate(all="ignore"):
+        series = np.concatenate([means / np.exp(log_sds.mean(0)), log_sds], -1)
+        first, last = np.split(series[: 2 * (len(series) // 2)], 2)
+        # Successive differences separate noise from drift (von Neumann et al. 1941).
+        variance = 0.5 * (np.diff(series, axis=0) ** 2).mean(0) * 2 / len(first)
+        return float(np.abs(last.mean(0) - first.mean(0)).max()), float(np.sqrt(variance.max()))
+
+
+def has_risen(before: np.ndarray, after: np.ndarray) -> bool:
+    """Return whether the mean of a noisy series has risen by more than its standard error.
+
+    Args:
+        before: Values of the window before, shape (epochs,).
+        after: Values of the last window.
+    """
+    with np.errstate(all="ignore"):
+        variance = before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after)
+        return bool(after.mean() - before.mean() > ERRORS * np.sqrt(variance))

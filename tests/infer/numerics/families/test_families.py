@@ -1,0 +1,132 @@
+"""Every family of distributions keeps its contract; families are found by listing the package."""
+
+import importlib
+import inspect
+import pkgutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import infer.numerics.families
+from infer import ADVI, EngineError
+from infer.numerics.families.base import Family
+from infer.numerics.families.memory import refuse_large
+from infer.numerics.families.named import FAMILIES
+from infer.store.engines import describe_engine, make_engine
+
+RNG = np.random.default_rng(0)
+SIZE, DRAWS = 4, 5
+
+
+def every_family() -> list[Family]:
+    """Make one of each family, with example settings."""
+    package = infer.numerics.families
+    modules = [m.name for m in pkgutil.iter_modules(package.__path__)]
+    kinds = {
+        kind
+        for name in modules
+        for _, kind in inspect.getmembers(importlib.import_module(f"{package.__name__}.{name}"))
+        if inspect.isclass(kind) and issubclass(kind, Family) and not inspect.isabstract(kind)
+    }
+    made = [kind(**kind.example) for kind in sorted(kinds, key=lambda k: k.__name__)]
+    return [one.bind({"a": slice(0, 1), "b": slice(1, SIZE)}, False) for one in made]
+
+
+each_family = pytest.mark.parametrize("family", every_family(), ids=lambda family: family.name)
+
+
+def moved(family: Family):
+    """Make a distribution that differs from the first one in every parameter."""
+    q = family.begin(jnp.asarray(RNG.normal(size=SIZE)), jnp.asarray([0.3, 1.0, 2.0, 0.1]))
+    noise = jnp.asarray(RNG.normal(size=(DRAWS, SIZE)))
+    for _ in range(3):
+        gradients = jnp.asarray(RNG.normal(size=(DRAWS, SIZE)))
+        q = q.move(q.limit(q.ascent(noise, gradients, "path"), 0.2))
+    return q
+
+
+@each_family
+def test_the_inverse_undoes_the_map(family):
+    q, noise = moved(family), jnp.asarray(RNG.normal(size=SIZE))
+    np.testing.assert_allclose(q.inverse(q.forward(noise)), noise, rtol=1e-9, atol=1e-9)
+
+
+@each_family
+def test_the_density_is_that_of_the_draws(family):
+    """The log-determinant equals that of the Jacobian, so the density is normalized."""
+    q, noise = moved(family), jnp.asarray(RNG.normal(size=SIZE))
+    log_det = np.linalg.slogdet(jax.jacfwd(q.forward)(noise))[1]
+    np.testing.assert_allclose(q.log_det(noise), log_det, rtol=1e-9)
+    position = q.forward(noise)
+    exact = -0.5 * float(noise @ noise) - 0.5 * SIZE * np.log(2 * np.pi) - log_det
+    np.testing.assert_allclose(q.log_density_of_noise(noise), exact, rtol=1e-9)
+    np.testing.assert_allclose(q.log_density(position), exact, rtol=1e-8)
+    np.testing.assert_allclose(q.log_density_on_host(np.asarray(position)[None]), exact, rtol=1e-8)
+
+
+@each_family
+def test_the_path_gradient_vanishes_if_the_distribution_is_the_target(family):
+    q, noise = moved(family), jnp.asarray(RNG.normal(size=(DRAWS, SIZE)))
+    gradients = jax.vmap(jax.grad(q.log_density))(jax.vmap(q.forward)(noise))
+    for leaf in jax.tree.leaves(q.densify(q.ascent(noise, gradients, "path"))):
+        np.testing.assert_allclose(leaf, 0, atol=1e-8)
+
+
+@each_family
+def test_both_estimators_have_the_same_mean_for_a_linear_gradient(family):
+    """The noise is plus and minus each unit vector, whose first and second moments are exact."""
+    q = moved(family)
+    if family.name in ("flow", "blocks"):
+        pytest.skip("the map of a flow is not linear, and blocks are tested by their parts")
+    noise = jnp.concatenate([jnp.eye(SIZE), -jnp.eye(SIZE)]) * 2.0
+    gradients = -0.7 * jax.vmap(q.forward)(noise)
+    both = [q.densify(q.ascent(noise, gradients, kind)) for kind in ("path", "total")]
+    for one, other in zip(*map(jax.tree.leaves, both), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-8)
+
+
+@each_family
+def test_packing_keeps_the_distribution(family):
+    q, noise = moved(family), jnp.asarray(RNG.normal(size=SIZE))
+    packed = q.pack()
+    assert packed.shape == (family.count_numbers(SIZE),)
+    again = family.unpack(packed, SIZE)
+    np.testing.assert_allclose(again.forward(noise), q.forward(noise), rtol=1e-9)
+    average = family.average(np.stack([packed, packed]), SIZE)
+    np.testing.assert_allclose(average.sd, q.sd, rtol=1e-6)
+    means, log_sds = family.moments(np.stack([packed]), SIZE)
+    np.testing.assert_allclose(means[0], q.location, rtol=1e-6)
+    np.testing.assert_allclose(np.exp(log_sds[0]), q.sd, rtol=1e-6)
+
+
+@each_family
+def test_a_step_does_not_grow_with_the_dimension(family):
+    """No standard deviation changes by more than a factor of e, however steep the density."""
+    q = moved(family)
+    noise = jnp.asarray(RNG.normal(size=(DRAWS, SIZE)))
+    gradients = 1e6 * jnp.asarray(RNG.normal(size=(DRAWS, SIZE)))
+    optimizer = family.optimizer()
+    uphill = q.ascent(noise, gradients, "path")
+    step = q.limit(optimizer.update(uphill, optimizer.init(uphill))[0], 0.1)
+    assert np.abs(np.log(q.move(step).sd / q.sd)).max() < 1
+
+
+@each_family
+def test_a_family_that_does_not_fit_in_memory_is_refused(family):
+    with pytest.raises(EngineError, match="GB"):
+        refuse_large(family, 10**12, np.float64)
+
+
+@each_family
+def test_a_stored_engine_has_its_family(family):
+    engine = ADVI(family)
+    assert make_engine(describe_engine(engine)) == engine
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_each_name_makes_an_engine_and_others_are_refused(name):
+    assert ADVI(name).family == name
+    with pytest.raises(EngineError, match=f'Did you mean "{name}"'):
+        ADVI(name + "s")
