@@ -35,6 +35,8 @@ from .models.inputs.data import data as data, static as static
 from .models.model import Model as Model
 from .models.priors.score import ScorePrior as ScorePrior
 from .models.protocol.minibatch import kl_weights as kl_weights
+from .numerics.families.blocks import Blocks as Blocks
+from .numerics.families.flow import Flow as Flow
 from .numerics.families.full_rank import FullRank as FullRank
 from .numerics.families.low_rank import LowRank as LowRank
 from .numerics.families.mean_field import MeanField as MeanField

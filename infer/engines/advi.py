@@ -86,9 +86,9 @@ class ADVI(Engine):
     approximation's own coordinates, so they do not depend on the scale of the posterior or, with
     "full_rank", on its correlations; a step of a full-rank factor never exceeds a trust region,
     whatever the dimension. The learning rate is halved when the parameters are stationary; the
-    fit ends when they are stationary within `tolerance`, or with minibatches when the ELBO no
-    longer rises at a sixteenth of the first rate. If the target has no value, the ELBO is
-    unknown (NaN), but the fit is the same.
+    fit ends when they are stationary within `tolerance`. With minibatches and steps in absolute
+    units, the rate is halved, and the fit ends, when the ELBO rises by no more than its noise. If
+    the target has no value, the ELBO is unknown (NaN), but the fit is the same.
 
     Attributes:
         family: "mean_field" (independent coordinates), "full_rank" (any covariance), or the
@@ -179,7 +179,8 @@ class ADVI(Engine):
         Raises:
             EngineError: The family does not fit the model.
         """
-        family = self._family.bind(sites, steps is not None)
+        trains = steps is not None and self.estimator == "total"
+        family = self._family.bind(sites, trains)
         epoch = steps if self.epoch is None else self.epoch
         family = self.family if family == self._family else family
         return replace(self, family=family, epoch=epoch)
@@ -222,7 +223,7 @@ class ADVI(Engine):
 
     def enter(self, tuning: ADVITuning, state: ADVIState, warming: Bool[Array, ""]) -> ADVIState:
         is_first = (state.epochs == 0) & (state.ticks == 0)
-        scaled = self._family.begin(state.distribution.location, tuning.scale)
+        scaled = self._family.begin(state.distribution.location, jnp.asarray(tuning.scale))
         first = self._begin(scaled, state.trace)
         state = state._replace(sums=no_sums(state.distribution.pack()))
         return jax.tree.map(lambda new, old: jnp.where(is_first, new, old), first, state)
@@ -275,7 +276,7 @@ class ADVI(Engine):
             # Optimizers of optax descend; the families' own leave the sign alone.
             uphill = jax.tree.map(jnp.negative, q.densify(uphill))
         direction, optimizer = self._optimizer.update(uphill, state.optimizer)
-        step = q.limit(direction, tuning.learning_rate)
+        step = q.limit(direction, jnp.asarray(tuning.learning_rate))
         if not self._is_matching:
             return q.move(step), optimizer
         match, move = lambda: q.match(step, *draws), lambda: q.move(step)
@@ -321,7 +322,7 @@ class ADVI(Engine):
         """Return whether the parameters are stationary, and whether that is good enough."""
         moving = bool((recent[-1].stats["skipped"] < self._steps // 2).all())
         slowness = float(tuning.learning_rate) / self._first_rate
-        if tuning.is_noisy:
+        if tuning.is_noisy and self._family.has_absolute_steps:
             rises = len(recent) < 2 or has_risen(*(own.stats["elbo"].ravel() for own in recent))
             return moving and not rises, moving and not rises and slowness <= SLOWEST_NOISY
         size = int(tuning.size)

@@ -43,6 +43,8 @@ def make_engine(described: dict[str, Any]) -> Engine:
 
 def _as_plain(value: Any) -> Any:
     """Describe a family of distributions in plain values; leave any other value as it is."""
+    if isinstance(value, tuple):
+        return [_as_plain(own) for own in value]
     if not isinstance(value, Family):
         return value
     settings = {f.name: _as_plain(getattr(value, f.name)) for f in fields(value)}  # pyright: ignore[reportArgumentType]

@@ -69,7 +69,7 @@ class Distribution(eqx.Module):
         """
 
     @abstractmethod
-    def limit(self, direction: Any, rate: Scalar) -> Any:
+    def limit(self, direction: Any, rate: Scalar | float) -> Any:
         """Scale a direction by the learning rate, and keep it within the trust region."""
 
     @abstractmethod
@@ -129,8 +129,13 @@ class Family(ABC):
     def name(self) -> str:
         """What messages call the family."""
 
+    @property
+    def has_absolute_steps(self) -> bool:
+        """Whether steps are in the units of the vector, not in those of the distribution."""
+        return False
+
     @abstractmethod
-    def begin(self, location: Vector, scale: Array) -> Distribution:
+    def begin(self, location: Vector, scale: Array | float) -> Distribution:
         """Make the distribution with which a fit begins; may be traced.
 
         Args:
@@ -167,12 +172,13 @@ class Family(ABC):
         """Return the optimizer of its steps, without a learning rate."""
         return optax.scale_by_adam()
 
-    def bind(self, sites: Mapping[str, slice], is_noisy: bool) -> "Family":
+    def bind(self, sites: Mapping[str, slice], is_training: bool) -> "Family":
         """Return the family for a model, before anything is compiled.
 
         Args:
             sites: Where each site is in the flat vector.
-            is_noisy: Whether gradients are estimates from minibatches.
+            is_training: Whether it is fitted as networks are trained: by minibatches, and by
+                gradients of whole draws.
 
         Raises:
             EngineError: The family does not fit the model.
@@ -202,12 +208,12 @@ def normal_log_density(positions: np.ndarray, mean: Any, scale: Any) -> np.ndarr
         return -0.5 * (noise**2).sum(-1) - log_det - 0.5 * len(mean) * math.log(2 * math.pi)
 
 
-def diagonal_of(scale: Array, size: int, dtype: Any) -> Vector:
+def diagonal_of(scale: Array | float, size: int, dtype: Any) -> Vector:
     """Return standard deviations from a number, from themselves, or from a square factor."""
     scale = jnp.asarray(scale, dtype)
     return jnp.linalg.norm(scale, axis=1) if scale.ndim == 2 else jnp.broadcast_to(scale, (size,))
 
 
-def shorten(step: Array, radius: Scalar) -> Array:
+def shorten(step: Array, radius: Scalar | float) -> Array:
     """Scale a step so that its norm does not exceed the radius; finite even if the norm is not."""
     return radius / jnp.maximum(jnp.linalg.norm(step), radius) * step

@@ -109,7 +109,7 @@ class DenseNormal(Distribution):
         eye = jnp.eye(self.size, dtype=step.mean.dtype)
         return DenseStep(step.mean, step.left @ step.right + step.growth * eye)
 
-    def limit(self, direction: Step | DenseStep, rate: Scalar) -> Step | DenseStep:
+    def limit(self, direction: Step | DenseStep, rate: Scalar | float) -> Step | DenseStep:
         if isinstance(direction, DenseStep):
             return DenseStep(rate * direction.mean, shorten(rate * direction.factor, RADIUS))
         draws, size = direction.right.shape
@@ -189,7 +189,7 @@ class FullRank(Family):
     def name(self) -> str:
         return "full_rank"
 
-    def begin(self, location: Vector, scale: Array) -> DenseNormal:
+    def begin(self, location: Vector, scale: Array | float) -> DenseNormal:
         scale = jnp.asarray(scale, location.dtype)
         if scale.ndim == 2:
             return make_normal(location, scale)

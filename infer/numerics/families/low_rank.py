@@ -110,7 +110,7 @@ class LowRankNormal(Distribution):
             turn,
         )
 
-    def limit(self, direction: Step, rate: Scalar) -> Step:
+    def limit(self, direction: Step, rate: Scalar | float) -> Step:
         step = jax.tree.map(lambda a: rate * a, direction)
         radius = jnp.minimum(RADIUS * rate, LARGEST_RADIUS)
         return step._replace(directions=shorten(step.directions, radius))
@@ -173,7 +173,7 @@ class LowRank(Family):
     def name(self) -> str:
         return "low_rank"
 
-    def begin(self, location: Vector, scale: Array) -> LowRankNormal:
+    def begin(self, location: Vector, scale: Array | float) -> LowRankNormal:
         size, dtype = location.shape[0], location.dtype
         rank = min(self.rank, size)
         first = np.random.default_rng(0).normal(size=(size, rank))

@@ -1,5 +1,6 @@
 """Mean field: independent normal coordinates."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -67,7 +68,7 @@ class IndependentNormal(Distribution):
         growth = 0.0 if is_path else weight
         return Step(pulled.mean(0), (pulled * noise).mean(0) + growth)
 
-    def limit(self, direction: Step, rate: Scalar) -> Step:
+    def limit(self, direction: Step, rate: Scalar | float) -> Step:
         return jax.tree.map(lambda a: rate * a, direction)
 
     def move(self, step: Step) -> "IndependentNormal":
@@ -129,7 +130,7 @@ class SoftplusNormal(Distribution):
         own = scaled.ascent(noise, gradients, estimator, weight)
         return Step(own.mean / self.scale, own.scale / self.scale * jax.nn.sigmoid(self.rho))
 
-    def limit(self, direction: Step, rate: Scalar) -> Step:
+    def limit(self, direction: Step, rate: Scalar | float) -> Step:
         return Step(ABSOLUTE * rate * direction.mean, ABSOLUTE * rate * direction.scale)
 
     def move(self, step: Step) -> "SoftplusNormal":
@@ -142,6 +143,9 @@ class SoftplusNormal(Distribution):
         return jnp.concatenate([self.mean, self.scale])
 
 
+Independent = IndependentNormal | SoftplusNormal
+
+
 @dataclass(frozen=True)
 class MeanField(Family):
     """Independent normal coordinates.
@@ -150,7 +154,8 @@ class MeanField(Family):
         steps: "scale" takes steps in units of the standard deviations, so that a fit does not
             depend on the scale of the posterior. "softplus" takes steps of the means in their own
             units, as training of networks does, and steps of the standard deviations through
-            softplus. By default "softplus" with minibatches, and otherwise "scale".
+            softplus. By default "softplus" with minibatches and `estimator="total"`, and otherwise
+            "scale".
     """
 
     steps: Literal["scale", "softplus"] | None = None
@@ -165,15 +170,17 @@ class MeanField(Family):
     def name(self) -> str:
         return "mean_field"
 
-    def begin(self, location: Vector, scale: Array) -> IndependentNormal | SoftplusNormal:
+    @property
+    def has_absolute_steps(self) -> bool:
+        return self.steps == "softplus"
+
+    def begin(self, location: Vector, scale: Array | float) -> Independent:
         return self._make(location, diagonal_of(scale, location.shape[0], location.dtype))
 
-    def unpack(
-        self, packed: Float[Array, "width"], size: int
-    ) -> IndependentNormal | SoftplusNormal:
+    def unpack(self, packed: Float[Array, "width"], size: int) -> Independent:
         return self._make(packed[:size], packed[size:])
 
-    def _make(self, mean: Vector, scale: Vector) -> IndependentNormal | SoftplusNormal:
+    def _make(self, mean: Vector, scale: Vector) -> Independent:
         if self.steps != "softplus":
             return IndependentNormal(mean, scale)
         # softplus^-1, with the digits of small and of large scales.
@@ -185,5 +192,5 @@ class MeanField(Family):
     def count_numbers(self, size: int) -> int:
         return 2 * size
 
-    def bind(self, sites, is_noisy: bool) -> "MeanField":
-        return MeanField("softplus") if is_noisy and self.steps is None else self
+    def bind(self, sites: Mapping[str, slice], is_training: bool) -> "MeanField":
+        return MeanField("softplus") if is_training and self.steps is None else self

@@ -4,11 +4,13 @@ import difflib
 
 from ...errors import EngineError
 from .base import Family
+from .blocks import Blocks
+from .flow import Flow
 from .full_rank import FullRank
 from .low_rank import LowRank
 from .mean_field import MeanField
 
-KINDS = {kind.__name__: kind for kind in (MeanField, FullRank, LowRank)}
+KINDS = {kind.__name__: kind for kind in (MeanField, FullRank, LowRank, Flow, Blocks)}
 FAMILIES: dict[str, Family] = {
     family.name: family for family in (MeanField(), FullRank(), LowRank())
 }

@@ -1,9 +1,9 @@
 """A fitted approximation: its draws, its log density, and how far to trust it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from ...models.html import html_table, rounded
 from ...numerics.families.base import Distribution
 from ...numerics.families.named import find_family
 from ...numerics.keys import make_key
+from ...numerics.trace import list_recorded_steps
 from ...programs.native import call_compiled, prepare
 from ...run.run import Run
 from ..advance.interrupt import advance_to
@@ -38,6 +39,20 @@ LARGEST_ROUNDING = 0.1
 FINAL_EPOCHS = 50
 
 
+class ElboTrace(NamedTuple):
+    """How the ELBO rose.
+
+    Attributes:
+        epoch: Numbers of the epochs, from 0, shape (epochs,).
+        elbo: Mean ELBO of the steps of each, in nats; NaN if the density has no value.
+        error: Standard error of that mean.
+    """
+
+    epoch: np.ndarray
+    elbo: np.ndarray
+    error: np.ndarray
+
+
 @dataclass(frozen=True)
 class Approximation:
     """An approximation of the posterior by a distribution in the unconstrained space.
@@ -54,6 +69,8 @@ class Approximation:
         converged: Whether the stopping rule was met, and the ELBO is finite and does not end below
             `initial_elbo`.
         attributes: How the fit was made.
+        trace: ELBO of the epochs from the first to the last, by number; at most 256 of them,
+            evenly spaced.
     """
 
     density: LogDensity
@@ -63,6 +80,7 @@ class Approximation:
     initial_elbo: float
     converged: bool
     attributes: dict[str, Any]
+    trace: ElboTrace | None = None
 
     @property
     def elbo(self) -> float:
@@ -262,8 +280,20 @@ def _log_densities(density: LogDensity, positions: Array) -> Array:
 def read_approximations(run: Run) -> list[Approximation]:
     """Run a fit to its end and average its last epochs; return one result for each density."""
     advance_to(run, FINAL_EPOCHS)
-    draws, tunings = run.draws(), run.warmup.split_tuning()
-    return [_read_approximation(run, draws, tunings[i], i) for i in range(run.family.count)]
+    draws, tunings, traces = run.draws(), run.warmup.split_tuning(), _read_traces(run)
+    return [
+        replace(_read_approximation(run, draws, tunings[i], i), trace=traces[i])
+        for i in range(run.family.count)
+    ]
+
+
+def _read_traces(run: Run) -> list[ElboTrace]:
+    """Read the ELBO of every density's epochs from the states of the chains."""
+    # On the host: slices of JAX arrays would compile a program for every leaf of the states.
+    states = [jax.tree.map(np.asarray, group.state).unpack() for group in run.groups]
+    pairs = [p for state in states for p in zip(state.trace, state.epochs, strict=True)]
+    steps = [list_recorded_steps(int(epochs)) for _, epochs in pairs]
+    return [ElboTrace(own, *p[0][:, : len(own)]) for own, p in zip(steps, pairs, strict=True)]
 
 
 def _read_approximation(run: Run, draws: Draws, tuning: Any, index: int) -> Approximation:

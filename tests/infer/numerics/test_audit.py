@@ -9,7 +9,7 @@ import bijectors as bj
 import infer
 from infer.density.base import log_density
 from infer.numerics.audit import audit, count_steps
-from infer.numerics.normal import Normal
+from infer.numerics.families.full_rank import make_normal
 from infer.programs.native import call_compiled
 
 from ..targets import COVARIANCE, MEAN, normal
@@ -20,7 +20,7 @@ SDS = np.sqrt(np.diag(COVARIANCE))
 
 def differ(model, mean, factor, key=0):
     """Return the largest shift of a mean in sds, the log sds' changes, and the audit."""
-    approximation = Normal(jnp.asarray(mean), jnp.asarray(factor))
+    approximation = make_normal(jnp.asarray(mean), jnp.asarray(factor))
     found = call_compiled(audit, log_density(model), approximation, jax.random.key(key))
     sds = np.sqrt((np.asarray(factor) ** 2).sum(1))
     shift = np.abs(np.asarray(found.mean) - mean) / sds
