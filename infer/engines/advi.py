@@ -100,7 +100,8 @@ class ADVI(Engine):
             covariance of "full_rank" natural gradients. An optax optimizer equals only itself:
             keep one, instead of making a new one for each call.
         kl_warmup: Epochs in which the weight of the divergence from the prior rises to one.
-        epoch: Steps per epoch; by default 50, or with minibatches as many as see each row once.
+        epoch: Steps per epoch; by default 50, or with minibatches and `estimator="total"` as many
+            as see each row once.
         learning_rate: First rate; by default 0.1 in units of the approximation's own scale (of
             0.1 for steps in absolute units), and 1 as a factor of the steps of an `optimizer`.
         initial_scale: Standard deviations of the first distribution.
@@ -181,7 +182,7 @@ class ADVI(Engine):
         """
         trains = steps is not None and self.estimator == "total"
         family = self._family.bind(sites, trains)
-        epoch = steps if self.epoch is None else self.epoch
+        epoch = steps if trains and self.epoch is None else self.epoch
         family = self.family if family == self._family else family
         return replace(self, family=family, epoch=epoch)
 
@@ -326,7 +327,9 @@ class ADVI(Engine):
             rises = len(recent) < 2 or has_risen(*(own.stats["elbo"].ravel() for own in recent))
             return moving and not rises, moving and not rises and slowness <= SLOWEST_NOISY
         size = int(tuning.size)
-        epochs = [self._family.moments(own, size) for own in recent[-1].positions]
+        # A diverged fit may overflow here; its ELBO reports it.
+        with np.errstate(all="ignore"):
+            epochs = [self._family.moments(own, size) for own in recent[-1].positions]
         change, noise = map(max, zip(*(measure_movement(*own) for own in epochs), strict=True))
         stationary = moving and change <= max(self.tolerance, 3 * noise)
         is_known = max(change, noise) <= self.tolerance or slowness <= SLOWEST

@@ -120,6 +120,10 @@ class Blocks(Family):
 
     @property
     def _parts(self) -> list[Family]:
+        if not self.segments:
+            raise EngineError(
+                "Blocks", "it does not know where the sites are", "Fit it by infer.fit."
+            )
         own: list[Any] = [family for _, family in self.families]
         return [*own, self.rest][: len(self.segments)]
 
@@ -140,10 +144,6 @@ class Blocks(Family):
         return replace(self, families=bound, rest=last.bind(sites, is_training), segments=segments)
 
     def begin(self, location: Vector, scale: Array | float) -> BlockDistribution:
-        if not self.segments:
-            raise EngineError(
-                "Blocks", "it does not know where the sites are", "Fit it by infer.fit."
-            )
         scale = jnp.asarray(scale, location.dtype)
         split = BlockDistribution((), self.segments)._split  # noqa: SLF001
         locations = split(location)

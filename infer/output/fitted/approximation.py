@@ -187,12 +187,16 @@ class Approximation:
         heads = ("name", "mean", "sd")
         return html_table("Approximation", rows, (*self._facts(), *self.findings), heads)
 
+    @property
+    def _kind(self) -> str:
+        return self.family if self.family == "flow" else f"{self.family} normal"
+
     def _facts(self) -> list[str]:
         sites = ", ".join(site.name for site in self.density.latent)
         found = "converged" if self.converged else "not converged"
         known = f", khat={self.khat:.2f}" if "khat" in self.__dict__ else ""
         return [
-            f"{self.family} normal of {self.distribution.size} coordinates: {sites}",
+            f"{self._kind} of {self.distribution.size} coordinates: {sites}",
             f"{found}, elbo={self.elbo:.6g}{known}",
         ]
 
