@@ -100,9 +100,10 @@ class LowRankNormal(Distribution):
         along, noise_along = pulled @ self.directions, noise @ self.directions
         turn = 0.5 * (pulled.T @ noise_along + noise.T @ along) / draws
         within = self.directions.T @ turn
+        others = 1 - jnp.eye(within.shape[0], dtype=within.dtype)
         turn = (turn - self.directions @ within) * _turning_rate(self.stretch - 1 / self.stretch)
         ratio = self.stretch / self.stretch[:, None]
-        turn = turn + self.directions @ (within * _turning_rate(ratio - ratio.T))
+        turn = turn + self.directions @ (others * within * _turning_rate(ratio - ratio.T))
         return Step(
             pulled.mean(0),
             (outer * self._stretch(noise)).mean(0) + growth,
