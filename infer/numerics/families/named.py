@@ -12,7 +12,7 @@ from .mean_field import MeanField
 
 KINDS = {kind.__name__: kind for kind in (MeanField, FullRank, LowRank, Flow, Blocks)}
 FAMILIES: dict[str, Family] = {
-    family.name: family for family in (MeanField(), FullRank(), LowRank())
+    family.name: family for family in (MeanField(), FullRank(), LowRank(), Flow())
 }
 
 
