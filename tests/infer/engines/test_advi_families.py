@@ -119,6 +119,8 @@ def test_a_warm_up_of_the_divergence_ends_at_the_same_optimum():
         infer.fit(MODEL, infer.ADVI(kl_warmup=epochs, tolerance=0.003), progress=False)
         for epochs in (0, 20)
     )
+    assert warmed.trace
+    assert plain.trace
     assert warmed.trace.elbo[0] > plain.trace.elbo[0]
     difference = warmed.distribution.location - plain.distribution.location
     np.testing.assert_allclose(difference / plain.distribution.sd, 0, atol=0.02)
