@@ -159,7 +159,7 @@ class LowRank(Family):
     Attributes:
         rank: Number of directions; at most the number of coordinates is used.
 
-    Source: Ong, Nott & Smith (2018), arXiv 1701.03208, with orthonormal directions.
+    Source: Ong et al. (2018), arXiv 1701.03208, with orthonormal directions.
     """
 
     rank: int = 10
