@@ -194,7 +194,7 @@ def plot_predictive(material: Material, name: str, group: str) -> Picture:
             made = wanted[group].sizes
             az.plot_ppc(
                 data, group=of, num_pp_samples=min(PREDICTIVE_DRAWS, made["chain"] * made["draw"]),
-                figsize=(WIDTH * 0.7, 3.2), random_seed=0, textsize=9,
+                observed=True, figsize=(WIDTH * 0.7, 3.2), random_seed=0, textsize=9,
             )  # fmt: skip
 
     return _picture(
