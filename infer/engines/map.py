@@ -1,4 +1,4 @@
-"""Find a mode with an optimizer of optax; its one draw is the point where it converged."""
+"""Find a mode; the one draw of a chain is the point at which its search ended."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,12 +13,24 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
+from ..numerics.mode_search import (
+    CONVERGED,
+    ROUNDING,
+    STEPS,
+    Search,
+    advance,
+    begin_search,
+    next_point,
+)
 from ..numerics.trace import make_trace, record
 from ..target import Components, Target
 from ..types import Scalar, Vector
 from .base import Engine, Examples, Needs, Tick, WarmupPlan
 
 SPACES = ("constrained", "unconstrained")
+# Nats from the mode, estimated in the Hessian's metric, at which a search has converged: a
+# thousandth of a standard deviation, and the least that single precision resolves.
+TOLERANCE, SINGLE_TOLERANCE = 1e-6, 1e-5
 # If the target has no value, the steepness of the best position counts double after 20 steps.
 FORGOTTEN = 2.0 ** (1 / 20)
 
@@ -30,13 +42,29 @@ class MAPTuning(eqx.Module):
     max_steps: Int[Array, ""] | np.ndarray
 
 
+class SearchState(NamedTuple):
+    """One search by L-BFGS and Newton-CG between two gradients.
+
+    Attributes:
+        search: The search for the minimum of minus the log density.
+        trace: As in `MAPState`.
+    """
+
+    search: Search
+    trace: Float[Array, "2 steps"]
+
+    @property
+    def n_steps(self) -> Any:
+        """Steps taken."""
+        return self.search.n_steps
+
+
 class MAPState(NamedTuple):
-    """One search between two steps.
+    """One search by an optax optimizer between two steps.
 
     Attributes:
         position: Where the next step begins.
         optimizer: The state of the optax optimizer.
-        last_log_density: Log density where the last step began, in nats.
         best: Best position so far; with a minibatch, the mean of the later positions.
         merit: The log density at the best position, in nats. If the target has no value, minus
             the steepness there, which counts for more with every step.
@@ -47,7 +75,6 @@ class MAPState(NamedTuple):
 
     position: Vector
     optimizer: Any
-    last_log_density: Scalar
     best: Vector
     merit: Scalar
     best_gradient: Vector
@@ -63,12 +90,18 @@ class MAP(Engine):
         space: "constrained" maximizes the density of the constrained values, without the
             maps' log-determinants; "unconstrained" that of the flat vector, with them.
             The modes differ, so there is no default.
-        optimizer: "lbfgs", or any optax optimizer, such as `optax.adam(0.05)`.
-        tolerance: A search ends when the steepness, max |gradient| times max(1, |position|), does
-            not exceed it; by default the square root of the machine precision. L-BFGS also ends
-            when its steps change the log density by no more than rounding; this counts as
-            converged if the gradient is small compared with the log density.
-        max_steps: Maximum number of steps of the optimizer.
+        optimizer: "lbfgs", for L-BFGS that Newton steps by conjugate gradients finish; or any
+            optax optimizer, such as `optax.adam(0.05)`.
+        tolerance: With "lbfgs", a search ends when the mode is at most so many nats higher than
+            the point it has reached, by the Newton decrement: half the squared length of the
+            gradient in the metric of the Hessian. The default is 1e-6 nats, 0.0014 standard
+            deviations, and 1e-5 in single precision; one more Newton step is then taken, which
+            usually leaves much less. With an optax optimizer, a search ends when the steepness,
+            max |gradient| times max(1, |position|), does not exceed the tolerance; the default is
+            the square root of the machine precision.
+        max_steps: Maximum number of steps of the optimizer. With "lbfgs", a step takes one gradient
+            or a few for its line search, and a Newton step one more for each product with the
+            Hessian.
 
     If the target has no value, the search follows the gradient alone, with an optax optimizer
     that needs no value, such as Adam. The best position is then the least steep one; the
@@ -129,16 +162,17 @@ class MAP(Engine):
         self, target: Target, positions: np.ndarray, gradients: np.ndarray
     ) -> MAPTuning:
         dtype = gradients.dtype
-        tolerance = np.sqrt(np.finfo(dtype).eps) if self.tolerance is None else self.tolerance
+        tolerance = self._default_tolerance(dtype) if self.tolerance is None else self.tolerance
         return MAPTuning(np.asarray(tolerance, dtype), np.asarray(self.max_steps, np.int32))
 
-    def init(self, position: Vector, here: Components) -> MAPState:
+    def init(self, position: Vector, here: Components) -> MAPState | SearchState:
+        if isinstance(self.optimizer, str):
+            return SearchState(begin_search(position, -here.gradient), make_trace(here.value, 2))
         # The first step finds how good the start is.
         unknown = jnp.full_like(here.value, -jnp.inf)
         return MAPState(
             position,
-            self._optax.init(position),
-            unknown,
+            optax.with_extra_args_support(self.optimizer).init(position),
             position,
             unknown,
             here.gradient,
@@ -146,9 +180,9 @@ class MAP(Engine):
             make_trace(here.value, 2),
         )
 
-    def tick(
-        self, key: Array, target: Target, tuning: MAPTuning, state: MAPState
-    ) -> tuple[MAPState, Tick]:
+    def tick(self, key: Array, target: Target, tuning: MAPTuning, state: Any) -> tuple[Any, Tick]:
+        if isinstance(self.optimizer, str):
+            return _tick_search(target, tuning, state)
         if "minibatch" in target.offers:
             seen = target.at(jax.random.fold_in(key, state.n_steps))
             return self._tick_by_minibatch(seen, tuning, state)
@@ -160,22 +194,18 @@ class MAP(Engine):
         self, target: Target, tuning: MAPTuning, state: MAPState
     ) -> tuple[MAPState, Tick]:
         loss = _loss(target)
-        value, gradient = self._evaluate(loss, state)
-        updates, optimizer = self._optax.update(
-            gradient, state.optimizer, state.position, value=value, grad=gradient, value_fn=loss
+        value, gradient = jax.value_and_grad(loss)(state.position)
+        updates, optimizer = self._update(
+            gradient, state, value=value, grad=gradient, value_fn=loss
         )
-        stalled = self._stalled(state, value)
         steepness = _steepness(state.position, gradient)
-        rounding = jnp.sqrt(jnp.finfo(value.dtype).eps) * jnp.maximum(1.0, jnp.abs(value))
-        converged = (steepness <= tuning.tolerance) | (stalled & (steepness <= rounding))
         # If the density is not finite the loss is flat, but this is not a mode.
-        converged = converged & (value < _huge(value))
+        converged = (steepness <= tuning.tolerance) & (value < _huge(value))
         state = _keep_best(
             _record(state, -value, steepness), -value > state.merit, -value, -gradient
         )
-        complete = converged | stalled | (state.n_steps >= tuning.max_steps)
-        moved = _move(state, updates, optimizer)._replace(last_log_density=-value)
-        return moved, _report(state, complete, converged, state.merit)
+        complete = converged | (state.n_steps >= tuning.max_steps)
+        return _move(state, updates, optimizer), _report(state, complete, converged, state.merit)
 
     def _tick_by_gradient(
         self, target: Target, tuning: MAPTuning, state: MAPState
@@ -183,7 +213,7 @@ class MAP(Engine):
         unknown, ascent = target.evaluate(state.position)
         usable = jnp.isfinite(ascent).all()
         gradient = jnp.where(usable, ascent, 0.0)
-        updates, optimizer = self._optax.update(-gradient, state.optimizer, state.position)
+        updates, optimizer = self._update(-gradient, state)
         steepness = _steepness(state.position, gradient)
         converged = usable & (steepness <= tuning.tolerance)
         state = _record(state, unknown, steepness)._replace(merit=state.merit * FORGOTTEN)
@@ -196,9 +226,7 @@ class MAP(Engine):
     ) -> tuple[MAPState, Tick]:
         value, ascent = target.evaluate(state.position)
         gradient = jnp.where(jnp.isfinite(ascent).all(), ascent, 0.0)
-        updates, optimizer = self._optax.update(
-            -gradient, state.optimizer, state.position, value=-value, grad=-gradient
-        )
+        updates, optimizer = self._update(-gradient, state, value=-value, grad=-gradient)
         averaged = _record(state, value, _steepness(state.position, ascent))._replace(
             best=_average(state, tuning), best_gradient=gradient, n_steps=state.n_steps + 1
         )
@@ -206,26 +234,36 @@ class MAP(Engine):
         report = _report(averaged, complete, jnp.asarray(False), value)
         return _move(averaged, updates, optimizer), report
 
-    @property
-    def _optax(self) -> optax.GradientTransformationExtraArgs:
+    def _default_tolerance(self, dtype: np.dtype) -> float:
         if isinstance(self.optimizer, str):
-            return optax.lbfgs()
-        return optax.with_extra_args_support(self.optimizer)
+            return TOLERANCE if dtype == np.float64 else SINGLE_TOLERANCE
+        return float(np.sqrt(np.finfo(dtype).eps))
 
-    def _evaluate(self, loss: Callable, state: MAPState) -> tuple[Any, Any]:
-        if isinstance(self.optimizer, str):
-            # The line search has evaluated its end point already.
-            return optax.value_and_grad_from_state(loss)(state.position, state=state.optimizer)
-        return jax.value_and_grad(loss)(state.position)
+    def _update(self, gradient: Vector, state: MAPState, **more: Any) -> tuple[Any, Any]:
+        optimizer = optax.with_extra_args_support(self.optimizer)  # pyright: ignore[reportArgumentType]
+        return optimizer.update(gradient, state.optimizer, state.position, **more)
 
-    def _stalled(self, state: MAPState, value: Scalar) -> Bool[Array, ""]:
-        """Return whether a step of L-BFGS changed the log density by no more than rounding.
 
-        A first-order step may do so without having converged.
-        """
-        change = jnp.abs(value + state.last_log_density)
-        floor = 2 * jnp.finfo(value.dtype).eps * jnp.maximum(1.0, jnp.abs(value))
-        return (change <= floor) & (state.n_steps > 1) & isinstance(self.optimizer, str)
+def _tick_search(target: Target, tuning: MAPTuning, state: SearchState) -> tuple[SearchState, Tick]:
+    log_density, gradient = target.evaluate(next_point(state.search))
+    search = advance(
+        state.search, -log_density, -gradient, jnp.asarray(tuning.tolerance),
+        jnp.asarray(tuning.max_steps),
+    )  # fmt: skip
+    steepness = _steepness(search.position, search.gradient)
+    recorded = record(state.trace, state.search.n_steps, jnp.stack([-search.loss, steepness]))
+    trace = jnp.where(search.n_steps > state.search.n_steps, recorded, state.trace)
+    stats = {
+        "lp": -search.loss,
+        "converged": (search.reason == CONVERGED) | (search.reason == ROUNDING),
+        "reason": search.reason,
+        "decrement": search.decrement,
+        "n_steps": search.n_steps,
+        "n_gradients": search.n_gradients,
+        "steepness": steepness,
+    }
+    tick = Tick(search.reason > 0, search.position, -search.gradient, stats)
+    return SearchState(search, trace), tick
 
 
 def _average(state: MAPState, tuning: MAPTuning) -> Vector:
@@ -262,7 +300,10 @@ def _report(
     stats = {
         "lp": lp,
         "converged": converged,
+        "reason": jnp.where(converged, CONVERGED, STEPS).astype(jnp.int32),
+        "decrement": jnp.full_like(state.merit, jnp.nan),
         "n_steps": state.n_steps,
+        "n_gradients": state.n_steps,
         "steepness": _steepness(state.best, state.best_gradient),
     }
     return Tick(complete, state.best, state.best_gradient, stats)

@@ -19,24 +19,22 @@ from ..run.start import start
 from ..store.recorder import Recorder
 from .advance.interrupt import advance_to, keep_run
 from .fitted.optimum import Optimum, read_optima
+from .fitted.searches import SEARCHES, Searches, choose_searches
 from .fitted.surroundings import prepare_probe
 from .kinds import refuse_other_engines
 from .stored.storing import plan_storing_state
-
-# Default number of searches for a mode.
-SEARCHES = 16
 
 
 @overload
 def maximize(
     model: Model, engine: MAP | None = ..., *,
-    starts: int | Starts = ..., key: int | Array = ..., threads: int | None = ...,
+    starts: int | Starts | None = ..., key: int | Array = ..., threads: int | None = ...,
     store: Any = ..., commit_seconds: float | None = ...,
 ) -> Optimum: ...  # fmt: skip
 @overload
 def maximize(
     model: Sequence[Model], engine: MAP | None = ..., *,
-    starts: int | Starts = ..., key: int | Array = ..., threads: int | None = ...,
+    starts: int | Starts | None = ..., key: int | Array = ..., threads: int | None = ...,
     store: Any = ..., commit_seconds: float | None = ...,
 ) -> list[Optimum]: ...  # fmt: skip
 @check_arguments("infer.maximize")
@@ -44,7 +42,7 @@ def maximize(
     model: Model | Sequence[Model],
     engine: MAP | None = None,
     *,
-    starts: int | Starts = SEARCHES,
+    starts: int | Starts | None = None,
     key: int | Array = 0,
     threads: int | None = None,
     store: Any = None,
@@ -56,9 +54,10 @@ def maximize(
         model: What a front end returned, or several of them that share a program; see `sample`.
         engine: `MAP(space="constrained")` or `MAP(space="unconstrained")`; the modes differ.
         starts: Number of starts, which are uniform, except that the first is at the values that
-            the model was made with, if it has them, as a tree does. Or where the searches start,
-            as in `sample`: one for given values, one for each item of a list, or 16 for "uniform"
-            and "prior".
+            the model was made with, if it has them, as a tree does. By default 16, or as many as
+            should take about ten seconds, if gradients are expensive; `reasons` of the result
+            says so. Or where the searches start, as in `sample`: one for given values, one for
+            each item of a list, or 16 for "uniform" and "prior".
         key: A seed or a JAX key.
         threads: Programs called at the same time on a CPU.
         store: Path or URL of a new store, to which the state is committed; see `resume`.
@@ -70,7 +69,8 @@ def maximize(
     Warns:
         FitWarning: A problem with the mode, and what to do; kept as its `findings`. The search
             did not converge, the log density seems to grow without bound or rises from where the
-            search ended, other places are equally high, or only one of several searches got there.
+            search ended, it is highest at the edge of a set, other places are equally high, or
+            only one of several searches got there.
 
     Raises:
         EngineError: No space is given, or the engine does not search for modes.
@@ -78,9 +78,12 @@ def maximize(
     """
     engine = MAP() if engine is None else engine
     refuse_other_engines(engine, MAP, "maximize")
-    count, how = _read_searches(model, engine, starts)
+    searches, how = _read_searches(model, engine, starts)
     stored = plan_storing_state(store, 1, commit_seconds)
-    run = start(model, engine, chains=count, starts=how, key=key, threads=threads, progress=False)
+    run = start(
+        model, engine, chains=searches.number, starts=how, key=key, threads=threads, progress=False
+    )
+    run.reasons = searches.reasons
     # While XLA is still compiling the loop.
     if "minibatch" not in run.density.offers:
         prepare_probe(run.density)
@@ -99,13 +102,16 @@ def finish_maximize(
     return found if several else found[0]
 
 
-def _read_searches(model: Any, engine: MAP, starts: Any) -> tuple[int, Any]:
+def _read_searches(model: Any, engine: MAP, starts: Any) -> tuple[Searches, Any]:
     """Return the number of searches, and where each one starts."""
     density = make_family(model, jacobian=engine.needs.jacobian).member(0)
-    if is_whole(starts) or isinstance(starts, bool | float):
-        count = as_whole("starts", starts, 1)
+    if starts is None or is_whole(starts) or isinstance(starts, bool | float):
+        chosen = starts is None
+        searches = choose_searches(density) if chosen else Searches(as_whole("starts", starts, 1))
         own = {site.name for site in density.latent} <= density.model.initial_values().keys()
-        return count, ["initial", *["uniform"] * (count - 1)] if own else "uniform"
+        more = ["uniform"] * (searches.number - 1)
+        return searches, ["initial", *more] if own else "uniform"
     starts = read_starts(starts)
     several = isinstance(starts, list) and are_several(model)
-    return count_chains(density, starts[0] if several and starts else starts) or SEARCHES, starts
+    count = count_chains(density, starts[0] if several and starts else starts)
+    return Searches(count or SEARCHES), starts

@@ -214,11 +214,11 @@ def _explain_warmup(warmup: int, default: int, chains: int) -> str:
 def gather_facts(density: LogDensity) -> Facts:
     """Gather the facts about a density; operations are counted only if the choice needs them."""
     is_needed = density.size > 1 and not choose_rank(density.size)
-    flops = _count_gradient_flops(density) if is_needed else 0.0
+    flops = count_gradient_flops(density) if is_needed else 0.0
     return Facts(density.size, density.offers, density.unvalued, flops)
 
 
-def _count_gradient_flops(density: LogDensity) -> float:
+def count_gradient_flops(density: LogDensity) -> float:
     """Count the operations of one gradient, before XLA optimizes them."""
     position = jax.ShapeDtypeStruct((density.size,), jax.dtypes.canonicalize_dtype(float))
     lowered = jax.jit(lambda density, q: density.evaluate(q)).lower(density, position)

@@ -7,13 +7,21 @@ import numpy as np
 
 from ...density.base import LogDensity
 from ...models.inputs.names import join_names
+from ...models.protocol.site import Site
 from ..finding import Finding
 from .surroundings import Probe, Rise, find_rise, find_same_mode, list_most_changed, tolerance
 
 # Absolute unconstrained value beyond which a value is at the edge of its set: exp(-16) is 1e-7.
 EDGE = 16.0
+# Absolute unconstrained value from which it is tried whether the mode is at the edge of a set:
+# exp(-8) is 0.0003.
+NEAR_EDGE = 8.0
 # Nats by which the log density must still rise, twice as far from zero, to be called unbounded.
 STILL_RISING = 1.0
+# Nats per unconstrained unit towards an edge from which the log density counts as rising there.
+STEEP = 0.1
+# Kinds of findings after which an end is not a mode.
+RISING = ("saddle_point", "unbounded_density")
 # Maximum number of quantities and starts that are named.
 MAX_NAMED = 3
 
@@ -66,7 +74,8 @@ def examine_ends(ends: Ends) -> tuple[np.ndarray, Findings]:
     same = np.arange(len(ends.lp)) == ends.best
     same[high] |= find_same_mode(probe, lp, ends.positions[high])
     rise = find_rise(probe, lp) if ends.converged[ends.best] and valued else None
-    return same, Findings(rise is not None, tuple(_find_problems(ends, probe, high, same, rise)))
+    found = tuple(_find_problems(ends, probe, high, same, rise))
+    return same, Findings(any(own.kind in RISING for own in found), found)
 
 
 def _find_problems(
@@ -74,6 +83,9 @@ def _find_problems(
 ) -> Iterator[Finding]:
     if not ends.converged[ends.best]:
         yield _describe_unbounded(ends, probe) or _describe_unfinished(ends)
+        return
+    if ends.density.has_value and (edge := _describe_boundary(ends, probe)):
+        yield edge
         return
     if rise is not None:
         yield Finding(
@@ -137,29 +149,66 @@ def _describe_unbounded(ends: Ends, probe: Probe) -> Finding | None:
     )
 
 
-def _find_edges(ends: Ends) -> dict[str, str]:
-    """Describe the sites whose values are at the edge of their sets, by name."""
-    found, begin = {}, 0
+def _describe_boundary(ends: Ends, probe: Probe) -> Finding | None:
+    """Describe values that tend to the edge of their sets, where the log density is highest.
+
+    If it still rises there steeply, it has no highest value: the curvature in other directions was
+    so large that the search took what is left for nothing.
+    """
+    edges = _find_edges(ends, NEAR_EDGE)
+    if not edges:
+        return None
+    far = np.zeros(len(probe.center), bool)
+    for site, place in _list_places(ends):
+        far[place] = (site.name in edges) & (np.abs(probe.center[place]) > NEAR_EDGE)
+    further = np.where(far, 2 * probe.center, probe.center)
+    values, gradients = probe.evaluate(np.stack([probe.center, further]))
+    slopes = gradients[0] * np.sign(probe.center) * (far & (np.abs(probe.center) > EDGE))
+    if (slopes > STEEP).any():
+        return _describe_unbounded(ends, probe)
+    if not values[1] >= ends.lp[ends.best]:
+        return None
+    return Finding(
+        "mode_at_boundary",
+        f"the log density is highest at the edge of a set, as {join_names(edges.values(), 3)}: "
+        "it rises towards the edge, by less and less.",
+        "The values are those of the edge, and have no standard errors. For an interior mode, use "
+        'MAP(space="unconstrained"), or give these sites priors that vanish at the edge.',
+        tuple(edges),
+    )
+
+
+def _list_places(ends: Ends) -> Iterator[tuple[Site, slice]]:
+    """List the latent sites with their places in the flat vector."""
+    begin = 0
     for site in ends.density.latent:
-        flat = ends.positions[ends.best][begin : begin + int(np.prod(site.unconstrained_shape))]
-        begin += len(flat)
-        if site.bijector == "Identity" or not np.any(np.abs(flat) > EDGE):
+        end = begin + int(np.prod(site.unconstrained_shape))
+        yield site, slice(begin, end)
+        begin = end
+
+
+def _find_edges(ends: Ends, edge: float = EDGE) -> dict[str, str]:
+    """Describe the sites whose values are at the edge of their sets, by name."""
+    found = {}
+    for site, place in _list_places(ends):
+        flat = ends.positions[ends.best][place]
+        if site.bijector == "Identity" or not np.any(np.abs(flat) > edge):
             continue
         value = np.ravel(ends.values[site.name])
         alone = len(value) == len(flat)
         found[site.name] = (
-            f"{site.name} -> {_round_to_edge(value[np.argmax(np.abs(flat))])}"
+            f"{site.name} -> {_round_to_edge(value[np.argmax(np.abs(flat))], edge)}"
             if alone
             else f"{site.name} approaches the edge of its set"
         )
     return found
 
 
-def _round_to_edge(value: Any) -> str:
+def _round_to_edge(value: Any, edge: float) -> str:
     """Format a value near the edge of a set as that edge."""
-    if abs(value) < np.exp(-EDGE):
+    if abs(value) < np.exp(-edge):
         return "0"
-    return f"{np.copysign(np.inf, value)}" if abs(value) > np.exp(EDGE) else f"{value:.6g}"
+    return f"{np.copysign(np.inf, value)}" if abs(value) > np.exp(edge) else f"{value:.6g}"
 
 
 def _describe_rising(ends: Ends, probe: Probe) -> Finding | None:

@@ -1,6 +1,7 @@
 """A mode: the best of several searches, with the result of each."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -10,12 +11,22 @@ from jaxtyping import Array
 from ...density.base import LogDensity
 from ...engines.base import Draws
 from ...models.html import html_table, rounded
+from ...numerics.mode_search import REASONS
 from ...numerics.trace import list_recorded_steps
 from ...programs.native import call_compiled
 from ...run.run import Run
 from ..data.values import constrain_all
 from ..finding import Finding
+from .curvature import Curvature, invert_curvature, measure_curvature, measure_standard_errors
 from .ends import Ends, examine_ends
+from .mode import Mode, cluster_ends
+
+# Why a search ended, if its surroundings show it, by the kind of finding.
+SEEN = {
+    "saddle_point": "saddle",
+    "unbounded_density": "unbounded",
+    "mode_at_boundary": "boundary",
+}
 
 
 class Trace(NamedTuple):
@@ -58,6 +69,19 @@ class Optimum:
         every_same: Whether each search ended at the same place as the best one, not merely at the
             same height.
         findings: What is wrong with it, and what to do; empty if no problem was found.
+        density: The log density.
+        reason: Why the best search ended: "converged"; "rounding", if what is left is below the
+            rounding of the log density, which counts as converged; "steps", if it reached
+            `max_steps`; "stalled", if no step raised the log density, as at a kink; "unbounded",
+            if there is no mode; "boundary", if the mode is at the edge of a set; or "saddle".
+        every_reason: Why each search ended, by itself; shape (starts,).
+        every_decrement: Estimated distance of each end from its mode, in nats; NaN if the optimizer
+            does not estimate it.
+        n_gradients: Gradients that the best search took.
+        reasons: Why there were fewer searches than usual, if so.
+        modes: The distinct places where converged searches ended, the highest first, with the share
+            of the searches that ended at each; at most 8. Empty with a minibatch or without a
+            value.
     """
 
     values: dict[str, np.ndarray]
@@ -75,6 +99,46 @@ class Optimum:
     every_trace: tuple[Trace, ...]
     every_same: np.ndarray
     findings: tuple[Finding, ...]
+    density: LogDensity
+    reason: str
+    every_reason: np.ndarray
+    every_decrement: np.ndarray
+    n_gradients: int
+    reasons: tuple[str, ...]
+    modes: tuple[Mode, ...]
+
+    @cached_property
+    def curvature(self) -> Curvature:
+        """The information matrix of the flat vector, decomposed; computed on request.
+
+        Raises:
+            RunError: There are more than 5000 coordinates.
+        """
+        return measure_curvature(self.density, self.position, "curvature")
+
+    @property
+    def hessian(self) -> np.ndarray:
+        """Hessian of the log density of the flat vector at the mode, shape (size, size)."""
+        return -self.curvature.information
+
+    @property
+    def information(self) -> np.ndarray:
+        """Observed information: minus the Hessian at the mode, shape (size, size)."""
+        return self.curvature.information
+
+    @cached_property
+    def standard_errors(self) -> dict[str, np.ndarray]:
+        """Standard errors of all latent and derived values, by name, by the delta method.
+
+        They are the standard deviations of a normal approximation around the mode, mapped to the
+        values to first order.
+
+        Raises:
+            RunError: The information is not positive definite, or there are more than 5000
+                coordinates.
+        """
+        root = invert_curvature(self.density, self.curvature, "standard_errors")
+        return measure_standard_errors(self.density, self.position, root)
 
     @property
     def trace(self) -> Trace:
@@ -91,7 +155,7 @@ class Optimum:
 
     def _facts(self) -> list[str]:
         """Describe its height, its view, and how it was reached."""
-        found = "converged" if self.converged else "not converged"
+        found = "converged" if self.converged else f"not converged ({self.reason})"
         count, same = len(self.every_lp), int(self.every_same.sum())
         reached = f"reached from {same} of {count} starts"
         if np.isnan(self.lp):
@@ -103,6 +167,7 @@ class Optimum:
             f"view={self.view!r}",
             f"{found} in {self.n_steps} steps",
             reached,
+            *self.reasons,
         ]
 
 
@@ -138,6 +203,7 @@ def _choose_optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own
     values = {name: np.asarray(value[best]) for name, value in every.items()}
     ends = Ends(density, engine.max_steps, positions, lp, stats["converged"], best, values)
     same, found = examine_ends(ends)
+    reasons = np.array([REASONS[int(code)] for code in stats["reason"]])
     return Optimum(
         values=values,
         lp=float(lp[best]),
@@ -154,6 +220,39 @@ def _choose_optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own
         every_trace=tuple(traces[own]),
         every_same=same,
         findings=found.findings,
+        density=density,
+        reason=_choose_reason(str(reasons[best]), found.findings),
+        every_reason=reasons,
+        every_decrement=stats["decrement"],
+        n_gradients=int(stats["n_gradients"][best]),
+        reasons=run.reasons,
+        modes=_list_modes(ends, every),
+    )
+
+
+def _choose_reason(reason: str, findings: tuple[Finding, ...]) -> str:
+    """Return why a search ended, as its surroundings show; the search itself sees only its path."""
+    found = [SEEN[finding.kind] for finding in findings if finding.kind in SEEN]
+    return found[0] if found else reason
+
+
+def _list_modes(ends: Ends, every: dict[str, np.ndarray]) -> tuple[Mode, ...]:
+    """List the distinct places where converged searches ended, the highest first."""
+    density, count = ends.density, len(ends.lp)
+    if "minibatch" in density.offers or not density.has_value:
+        return ()
+    groups = cluster_ends(density, ends.positions, ends.lp, ends.converged)
+    return tuple(
+        Mode(
+            density,
+            {name: np.asarray(value[own[0]]) for name, value in every.items()},
+            float(ends.lp[own[0]]),
+            ends.positions[own[0]],
+            tuple(int(i) for i in np.sort(own)),
+            len(own) / count,
+            distance,
+        )
+        for own, distance in groups
     )
 
 

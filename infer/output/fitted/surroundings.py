@@ -151,7 +151,8 @@ def _largest_curvature(probe: Probe) -> tuple[float, np.ndarray]:
     if size > MAX_WHOLE:
         return _largest_curvature_in_subspace(probe)
     hessian = probe.multiply_hessian(np.eye(size))
-    hessian = 0.5 * (hessian + hessian.T)
+    with np.errstate(over="ignore"):
+        hessian = 0.5 * (hessian + hessian.T)
     if not np.isfinite(hessian).all():
         return np.nan, np.zeros(size)
     # Scaled to equal curvature in every coordinate, so that a stiff one does not hide a soft one.

@@ -52,7 +52,8 @@ def test_the_better_of_two_modes_is_returned_and_both_are_reported():
 def test_a_search_that_stops_early_has_not_converged():
     found = infer.maximize(gamma(), infer.MAP("constrained", max_steps=1), starts=2)
     assert not found.converged
-    assert "not converged" in repr(found)
+    assert found.reason == "steps"
+    assert "not converged (steps)" in repr(found)
 
 
 def test_the_trace_records_the_steps_of_adam():
@@ -105,6 +106,7 @@ def test_a_kink_and_a_cliff_are_not_modes():
     kink = infer.declared(lambda v: -50 * jnp.abs(v["x"] - 0.3), {"x": bj.Real()})
     found = infer.maximize(kink, infer.MAP("constrained"), starts=2)
     assert not found.converged
+    assert found.reason == "stalled"
     cliff = infer.declared(lambda v: (jnp.log(v["x"]) - v["x"]).sum(), {"x": bj.Real(shape=(2,))})
     leap = infer.MAP("constrained", optax.adam(3.5), max_steps=50)
     found = infer.maximize(cliff, leap, starts={"x": np.array([3.0, 0.5])})
@@ -187,6 +189,10 @@ def test_modes_of_equal_height_are_distinguished():
     assert f"{16 - share} of 16 searches ended equally high at other places" in found.findings[0]
     assert found.findings[0].kind == "several_maxima"
     np.testing.assert_array_equal(found.every_same, ends == ends[found.start])
+    assert [mode.share for mode in found.modes] == [share / 16, 1 - share / 16]
+    # Each mode is a normal of variance 1 / 16, and the other one is two away.
+    np.testing.assert_allclose(found.modes[1].distance, 8.0, rtol=1e-4)
+    np.testing.assert_allclose(found.modes[1].log_mass, 0.5 * np.log(2 * np.pi / 16), atol=1e-4)
 
 
 RIDGES = {
@@ -342,3 +348,42 @@ def test_numbers_are_rounded_and_large_arrays_are_summarized():
     assert "x=array(100, " in repr(found)
     assert len(repr(found)) < 250
     assert "<table>" in found._repr_html_()
+
+
+def test_an_ill_conditioned_normal_takes_few_steps():
+    """Its standard deviations range over a factor of 1000; L-BFGS alone took 2000 steps."""
+    spread = np.logspace(-1.5, 1.5, 60)
+    model = infer.declared(
+        lambda v: -0.5 * ((v["x"] / spread) ** 2).sum(), {"x": bj.Real(shape=(60,))}
+    )
+    found = maximize(model, starts={"x": np.ones(60)})
+    assert found.reason == "converged"
+    assert found.n_steps <= 30
+    assert -1e-3 < found.lp <= 0
+    np.testing.assert_allclose(found.standard_errors["x"], spread, rtol=1e-6)
+
+
+def test_standard_errors_follow_the_values():
+    """Of a gamma, the logarithm at the mode of the unconstrained density has variance 1 / 2."""
+
+    def function(site):
+        site.derive("square", site("x", dist.Gamma(2.0, 1.0)) ** 2)
+
+    found = maximize(infer.model(function), "unconstrained", starts=2)
+    np.testing.assert_allclose(found.information, [[2.0]], rtol=1e-5)
+    np.testing.assert_allclose(found.standard_errors["x"], 2 / np.sqrt(2), rtol=1e-5)
+    np.testing.assert_allclose(found.standard_errors["square"], 8 / np.sqrt(2), rtol=1e-5)
+
+
+def test_a_flat_direction_has_no_standard_errors():
+    found = infer.maximize(RIDGES["a line"](), infer.MAP("unconstrained"), starts={"x": np.ones(2)})
+    with pytest.raises(infer.RunError, match="not positive definite.*along x"):
+        _ = found.standard_errors
+
+
+def test_a_mode_at_the_edge_of_a_set_is_reported():
+    model = infer.declared(lambda v: -v["x"].sum(), {"x": bj.Positive(shape=())})
+    found = maximize(model, starts=2)
+    assert found.reason == "boundary"
+    assert (found.findings[0].kind, found.findings[0].sites) == ("mode_at_boundary", ("x",))
+    assert "as x -> 0" in found.findings[0]

@@ -1,0 +1,131 @@
+"""A line search for the Wolfe conditions that is told one value and slope at a time."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from ..types import Scalar
+
+# Nocedal & Wright (2006), section 3.1, for quasi-Newton and Newton directions.
+DECREASE, CURVATURE = 1e-4, 0.9
+MAX_TRIES = 30
+# Factors by which a length that is too short grows at least and at most.
+LEAST_GROWTH, LARGEST_GROWTH = 2.0, 10.0
+# Smallest distance of a trial from the ends of its bracket, as a share of the bracket.
+MARGIN = 0.1
+
+
+class End(NamedTuple):
+    """A point on the line: its distance, the rise of the loss from the start, and the slope."""
+
+    length: Scalar
+    value: Scalar
+    slope: Scalar
+
+
+class LineSearch(NamedTuple):
+    """A search along a direction of descent.
+
+    Attributes:
+        slope: Slope of the loss at the start, below zero.
+        rounding: Difference of two values that may be due to rounding.
+        length: The length to be tried next.
+        low: The longest length from which the loss still falls; at first the start.
+        high: The shortest length known to be too long; infinite if none is.
+        tries: Lengths tried.
+    """
+
+    slope: Scalar
+    rounding: Scalar
+    length: Scalar
+    low: End
+    high: End
+    tries: Int[Array, ""]
+
+
+class Outcome(NamedTuple):
+    """Whether the length that was tried is accepted, or the search failed; otherwise it goes on."""
+
+    accepted: Bool[Array, ""]
+    failed: Bool[Array, ""]
+
+
+def begin_line(slope: Scalar, rounding: Scalar) -> LineSearch:
+    """Begin with a length of 1."""
+    zero, one = jnp.zeros_like(slope), jnp.ones_like(slope)
+    infinite = jnp.full_like(slope, jnp.inf)
+    ends = End(zero, zero, slope), End(infinite, infinite, infinite)
+    return LineSearch(slope, rounding, one, *ends, jnp.int32(0))
+
+
+def advance_line(search: LineSearch, value: Scalar, slope: Scalar) -> tuple[LineSearch, Outcome]:
+    """Judge the length that was tried, and choose the next one.
+
+    Args:
+        search: The search.
+        value: Rise of the loss from the start; not finite if the loss is not.
+        slope: Slope there.
+
+    Source: Nocedal & Wright (2006), algorithms 3.5 and 3.6; the condition on slopes that takes the
+        place of the decrease below the rounding of values is Hager & Zhang (2005), equation 4.1.
+    """
+    here = End(search.length, value, slope)
+    is_finite = jnp.isfinite(value) & jnp.isfinite(slope)
+    is_lower = value <= DECREASE * here.length * search.slope
+    is_equal = value <= search.rounding
+    is_flat_enough = slope >= CURVATURE * search.slope
+    is_small = is_equal & (slope <= (2 * DECREASE - 1) * search.slope)
+    accepted = is_finite & is_flat_enough & (is_lower | is_small)
+    # The last try repeats the best length, which is then good enough.
+    is_last = search.tries + 1 >= MAX_TRIES
+    accepted = accepted | (is_last & is_finite & is_lower & (here.length == search.low.length))
+    is_long = ~is_finite | ~(is_lower | is_equal) | (slope >= 0)
+    low = _select(is_long, search.low, here)
+    high = _select(is_long, _without_nan(here), search.high)
+    length = jnp.where(search.tries + 2 >= MAX_TRIES, low.length, _choose_length(search, low, high))
+    is_stuck = (length == 0) | ((length == search.length) & (length != low.length))
+    failed = ~accepted & (is_last | is_stuck)
+    tried = LineSearch(search.slope, search.rounding, length, low, high, search.tries + 1)
+    return tried, Outcome(accepted, failed)
+
+
+def _select(first: Array, one: End, other: End) -> End:
+    return End(*(jnp.where(first, a, b) for a, b in zip(one, other, strict=True)))
+
+
+def _without_nan(end: End) -> End:
+    return End(*(jnp.where(jnp.isnan(a), jnp.inf, a) for a in end))
+
+
+def _choose_length(search: LineSearch, low: End, high: End) -> Scalar:
+    """Interpolate in the bracket, or go further if there is none."""
+    width = high.length - low.length
+    inside = jnp.clip(
+        _interpolate(search.rounding, low, high),
+        low.length + MARGIN * width,
+        high.length - MARGIN * width,
+    )
+    inside = jnp.where(jnp.isfinite(inside), inside, low.length + MARGIN * width)
+    grown = _extrapolate(search, low)
+    return jnp.where(jnp.isfinite(high.length), inside, grown)
+
+
+def _interpolate(rounding: Scalar, low: End, high: End) -> Scalar:
+    """Minimize the cubic through values and slopes, or the parabola through slopes alone."""
+    width = high.length - low.length
+    rise = high.slope - low.slope
+    secant = low.length - low.slope * width / rise
+    first = low.slope + high.slope - 3 * (high.value - low.value) / width
+    root = jnp.sqrt(jnp.maximum(first**2 - low.slope * high.slope, 0.0))
+    cubic = high.length - width * (high.slope + root - first) / (rise + 2 * root)
+    is_resolved = jnp.abs(high.value - low.value) > 10 * rounding
+    return jnp.where(is_resolved, cubic, jnp.where(rise > 0, secant, low.length + 0.5 * width))
+
+
+def _extrapolate(search: LineSearch, low: End) -> Scalar:
+    """Go to where the slope, continued in a straight line, vanishes."""
+    bend = (low.slope - search.slope) / low.length
+    zero = low.length - low.slope / bend
+    grown = jnp.clip(zero, LEAST_GROWTH * low.length, LARGEST_GROWTH * low.length)
+    return jnp.where(bend > 0, grown, LARGEST_GROWTH * low.length)

@@ -1,0 +1,241 @@
+"""A search for a minimum: L-BFGS, finished by Newton-CG; told one loss and gradient at a time.
+
+Every call of `advance` takes one gradient: at a trial point of a line search, or beside the
+present position, where its difference is a product with the Hessian. So a program that calls it in
+a loop contains the loss once, and searches side by side do not wait for each other.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from ..types import Scalar, Vector
+from .lbfgs import Memory, empty_memory, forget, multiply_inverse, remember
+from .line_search import LineSearch, advance_line, begin_line
+from .newton_cg import Newton, begin_newton, step_along, turn
+
+# Why a search ended; 0 while it goes on. After the first two, it has converged.
+CONVERGED, ROUNDING, STEPS, STALLED, UNBOUNDED = 1, 2, 3, 4, 5
+REASONS = ("searching", "converged", "rounding", "steps", "stalled", "unbounded")
+# Estimated distance from the minimum in nats, and number of steps, from which Newton steps are
+# taken. An estimate of L-BFGS misses directions that it has not seen, so it only starts them.
+NEAR, FIRST_STEPS = 0.1, 15
+# First radius of the trust region, in lengths of a quasi-Newton step.
+FIRST_RADIUS = 100.0
+# Maximum number of conjugate directions of a Newton step.
+MOST_DIRECTIONS = 200
+# A slope counts as gone if this share of it, or less, is left.
+SETTLED = 0.5
+# Share of the tolerance that is not worth another conjugate direction.
+NEGLIGIBLE = 0.1
+
+
+class Search(NamedTuple):
+    """A search between two gradients.
+
+    Attributes:
+        position: The best position so far, where the present step begins.
+        loss: Loss there, in nats.
+        gradient: Gradient of the loss there.
+        memory: The metric of L-BFGS.
+        direction: Direction of the present step.
+        line: The line search along it.
+        newton: The Newton step that is being computed.
+        is_solving: Whether the next gradient is for the Newton step, not for the line search.
+        radius: Radius of the trust region; 0 before the first Newton step.
+        longest: Length of the direction in the metric, if it is a Newton step; else 0.
+        decrement: Latest estimate of the distance from the minimum, half the squared length of the
+            gradient in the metric, in nats.
+        n_steps: Steps taken, the start included.
+        n_gradients: Gradients taken.
+        is_last_resort: Whether a line search failed since the last step.
+        is_final: Whether the present step is the last one, of a search that has converged.
+        reason: Why it ended, or 0.
+    """
+
+    position: Vector
+    loss: Scalar
+    gradient: Vector
+    memory: Memory
+    direction: Vector
+    line: LineSearch
+    newton: Newton
+    is_solving: Bool[Array, ""]
+    radius: Scalar
+    longest: Scalar
+    decrement: Scalar
+    n_steps: Int[Array, ""]
+    n_gradients: Int[Array, ""]
+    is_last_resort: Bool[Array, ""]
+    is_final: Bool[Array, ""]
+    reason: Int[Array, ""]
+
+
+def begin_search(position: Vector, gradient: Vector) -> Search:
+    """Begin at a position; the first call of `advance` gets the loss and the gradient there."""
+    zero, none = jnp.zeros_like(gradient[:1].sum()), jnp.zeros_like(gradient)
+    return Search(
+        position, jnp.full_like(zero, jnp.inf), none, empty_memory(gradient), none,
+        begin_line(zero - 1, zero), begin_newton(none, none, zero), jnp.asarray(False),
+        zero, zero, jnp.full_like(zero, jnp.inf), jnp.int32(0), jnp.int32(0),
+        jnp.asarray(False), jnp.asarray(False), jnp.int32(0),
+    )  # fmt: skip
+
+
+def next_point(search: Search) -> Vector:
+    """Return where the next loss and gradient are to be evaluated."""
+    along = jnp.where(search.is_solving, search.newton.direction, search.direction)
+    return search.position + _length(search) * along
+
+
+def _length(search: Search) -> Scalar:
+    return jnp.where(search.is_solving, _spacing(search), search.line.length)
+
+
+def _spacing(search: Search) -> Scalar:
+    """Return the spacing of a difference: no coordinate moves by more than root precision."""
+    scale = jnp.maximum(1.0, jnp.abs(search.position))
+    relative = jnp.max(jnp.abs(search.newton.direction) / scale)
+    root = jnp.sqrt(jnp.finfo(scale.dtype).eps)
+    return root / jnp.maximum(relative, jnp.finfo(scale.dtype).tiny)
+
+
+class Event(NamedTuple):
+    """What a gradient brought.
+
+    Attributes:
+        is_step: A step was taken to where the gradient was evaluated.
+        is_failed: The line search failed.
+        is_settled: The slope along the step fell by half at least, as a quadratic loss predicts.
+    """
+
+    is_step: Bool[Array, ""]
+    is_failed: Bool[Array, ""]
+    is_settled: Bool[Array, ""]
+
+
+def advance(
+    search: Search, loss: Scalar, gradient: Vector, tolerance: Scalar, max_steps: Int[Array, ""]
+) -> Search:
+    """Take the loss and gradient at `next_point`.
+
+    Args:
+        search: The search.
+        loss: Loss in nats, such as minus a log density; not finite where there is none.
+        gradient: Its gradient, shape (size,).
+        tolerance: Distance from the minimum in nats at which the search has converged: half the
+            squared length of the gradient in the metric of the Hessian, the Newton decrement.
+        max_steps: Maximum number of steps.
+
+    Source: Nocedal & Wright (2006), algorithms 7.5 and 7.1, and Boyd & Vandenberghe (2004), section
+        9.5.1, for the decrement; L-BFGS as a preconditioner follows Morales & Nocedal (2000).
+    """
+    gradient = jnp.where(jnp.isfinite(gradient).all(), gradient, jnp.nan)
+    line, event = _judge_point(search, loss, gradient)
+    change = gradient - search.gradient
+    moved = step_along(search.newton, change / _spacing(search), search.radius)
+    is_first = search.n_gradients == 0
+    step = search.line.length * search.direction
+    memory = remember(search.memory, step, change, event.is_step & ~is_first)
+    memory = forget(memory, search.gradient, event.is_failed)
+    here = jnp.where(event.is_step, gradient, search.gradient)
+    inner = jnp.where(search.is_solving, moved.residual, here)
+    preconditioned = multiply_inverse(memory, inner)
+    product = inner @ preconditioned
+    newton = turn(moved, preconditioned, product, NEGLIGIBLE * tolerance, MOST_DIRECTIONS)
+    search = search._replace(
+        position=jnp.where(event.is_step, next_point(search), search.position),
+        loss=jnp.where(event.is_step, loss, search.loss),
+        gradient=here,
+        memory=memory,
+        line=_choose(search.is_solving, search.line, line),
+        newton=newton,
+        radius=jnp.where(event.is_step, _adapt_radius(search), search.radius),
+        n_steps=search.n_steps + event.is_step.astype(jnp.int32),
+        n_gradients=search.n_gradients + 1,
+    )
+    is_solved = search.is_solving & search.newton.is_done
+    plan = _plan(search, event, preconditioned, product)
+    return _end(search, plan, event, is_solved, tolerance, max_steps)
+
+
+def _judge_point(search: Search, loss: Scalar, gradient: Vector) -> tuple[LineSearch, Event]:
+    """Judge the point that was evaluated as one of a line search; the start is always accepted."""
+    slope = gradient @ search.direction
+    line, outcome = advance_line(search.line, loss - search.loss, slope)
+    is_start = search.n_gradients == 0
+    is_finite = jnp.isfinite(loss) & jnp.isfinite(slope)
+    is_step = ~search.is_solving & jnp.where(is_start, is_finite, outcome.accepted)
+    is_failed = ~search.is_solving & jnp.where(is_start, ~is_finite, outcome.failed)
+    return line, Event(is_step, is_failed, jnp.abs(slope) <= -SETTLED * search.line.slope)
+
+
+def _plan(search: Search, event: Event, preconditioned: Vector, product: Scalar) -> Search:
+    """Choose what comes next: a line search, or another Hessian product."""
+    quasi = 0.5 * product
+    is_near = (quasi <= NEAR) | (search.n_steps >= FIRST_STEPS)
+    begins = (event.is_step & is_near) | event.is_failed
+    is_solved = search.is_solving & search.newton.is_done
+    is_downhill = is_solved & (search.newton.slope < 0)
+    has_direction = is_solved | (event.is_step & ~begins)
+    direction = jnp.where(is_downhill, search.newton.step, -preconditioned)
+    slope = jnp.where(is_downhill, search.newton.slope, -product)
+    line = begin_line(slope, _rounding(search.loss))
+    decrement = jnp.where(event.is_step, quasi, search.decrement)
+    first_radius = FIRST_RADIUS * jnp.maximum(1.0, jnp.sqrt(2 * quasi))
+    return search._replace(
+        direction=jnp.where(has_direction, direction, search.direction),
+        line=_choose(has_direction, line, search.line),
+        newton=_choose(
+            begins, begin_newton(search.gradient, preconditioned, product), search.newton
+        ),
+        is_solving=begins | (search.is_solving & ~search.newton.is_done),
+        radius=jnp.where(begins & (search.radius == 0), first_radius, search.radius),
+        longest=jnp.where(
+            has_direction, is_solved * jnp.sqrt(search.newton.step_square), search.longest
+        ),
+        decrement=jnp.where(is_solved, search.newton.decrease, decrement),
+    )
+
+
+def _end(
+    search: Search, plan: Search, event: Event, is_solved: Bool[Array, ""], tolerance: Scalar,
+    max_steps: Int[Array, ""],
+) -> Search:  # fmt: skip
+    """Decide whether the search ends, and why."""
+    newton = search.newton
+    is_near = is_solved & newton.is_convex & newton.is_inside & (newton.decrease <= tolerance)
+    # One more Newton step squares the error, unless it is that of rounding already.
+    is_exact = is_near & (newton.decrease <= tolerance**2)
+    is_finite = jnp.isfinite(search.loss)
+    is_stalled = event.is_failed & (search.is_last_resort | ~is_finite)
+    is_far = jnp.max(jnp.abs(search.position)) > jnp.sqrt(jnp.finfo(search.loss.dtype).max)
+    is_rounding = is_finite & (search.decrement <= 4 * _rounding(search.loss))
+    reason = jnp.where(is_stalled, jnp.where(is_rounding, ROUNDING, STALLED), 0)
+    reason = jnp.where(event.is_step & (search.n_steps >= max_steps), STEPS, reason)
+    reason = jnp.where(event.is_step & is_far, UNBOUNDED, reason)
+    is_settled = search.is_final & event.is_step & event.is_settled
+    reason = jnp.where(is_exact | is_settled, CONVERGED, reason)
+    return plan._replace(
+        is_final=is_near | (search.is_final & ~event.is_step & ~event.is_failed),
+        is_last_resort=~event.is_step & (search.is_last_resort | event.is_failed),
+        reason=reason.astype(jnp.int32),
+    )
+
+
+def _adapt_radius(search: Search) -> Scalar:
+    """Return the radius after a step: twice its length if it was not shortened, else its length."""
+    length = search.line.length * search.longest
+    longer = jnp.where(search.line.length < 1, length, jnp.maximum(search.radius, 2 * length))
+    return jnp.where((search.radius > 0) & (length > 0), longer, search.radius)
+
+
+def _rounding(loss: Scalar) -> Scalar:
+    return 2 * jnp.finfo(loss.dtype).eps * jnp.maximum(1.0, jnp.abs(loss))
+
+
+def _choose(first: Bool[Array, ""], one: Any, other: Any) -> Any:
+    """Select between two pytrees of arrays, leaf by leaf."""
+    return jax.tree.map(lambda a, b: jnp.where(first, a, b), one, other)

@@ -1,0 +1,154 @@
+"""The information at a point of a log density, and the standard errors that follow from it."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ...density.base import LogDensity
+from ...errors import RunError
+from ...models.inputs.names import join_names
+from ...programs.native import call_compiled
+
+# Hessian products, and directions, that are computed together.
+BATCH = 16
+# Largest size for which a matrix is made: 200 MB in double precision, and a minute's work.
+MAX_SIZE = 5000
+
+
+class Curvature(NamedTuple):
+    """The information matrix, decomposed in units in which its diagonal is 1.
+
+    Attributes:
+        information: Minus the Hessian of the log density, shape (size, size).
+        scale: Units of the coordinates, shape (size,).
+        eigenvalues: Of the scaled matrix, the lowest first.
+        eigenvectors: Shape (size, size).
+    """
+
+    information: np.ndarray
+    scale: np.ndarray
+    eigenvalues: np.ndarray
+    eigenvectors: np.ndarray
+
+    @property
+    def is_definite(self) -> bool:
+        """Whether it is positive definite, beyond rounding."""
+        size = len(self.scale)
+        floor = size * np.finfo(self.information.dtype).eps
+        return bool(np.isfinite(self.eigenvalues).all() and (self.eigenvalues > floor).all())
+
+    @property
+    def root(self) -> np.ndarray:
+        """A matrix whose product with its transpose is the inverse, shape (size, size)."""
+        return self.scale[:, None] * self.eigenvectors / np.sqrt(self.eigenvalues)
+
+    @property
+    def log_det(self) -> float:
+        """Logarithm of the determinant of the information."""
+        return float(np.log(self.eigenvalues).sum() - 2 * np.log(self.scale).sum())
+
+    def list_flat(self, labels: list[str]) -> tuple[str, ...]:
+        """Name the coordinates that the direction of lowest curvature changes most."""
+        if not np.isfinite(self.eigenvalues).all():
+            return tuple(labels[:1])
+        change = np.abs(self.eigenvectors[:, 0])
+        return tuple(labels[i] for i in np.flatnonzero(change >= 0.5 * change.max()))
+
+
+def measure_curvature(density: LogDensity, position: np.ndarray, call: str) -> Curvature:
+    """Compute the information matrix at a position, by one Hessian product for each coordinate.
+
+    Args:
+        density: The log density; its gradient must be differentiable.
+        position: Shape (size,).
+        call: Who asks, for the error.
+
+    Raises:
+        RunError: The matrix would be too large.
+    """
+    size = len(position)
+    if size > MAX_SIZE:
+        raise RunError(
+            call,
+            f"the information matrix of {size} coordinates has {size**2:.1e} entries",
+            f"Up to {MAX_SIZE} coordinates it is computed. Freeze sites, or ask "
+            "infer.fit(model, infer.ADVI()) for standard deviations alone.",
+        )
+    hessian = np.asarray(call_compiled(_compute_hessian, density, jnp.asarray(position)))
+    information = -0.5 * (hessian + hessian.T)
+    with np.errstate(all="ignore"):
+        diagonal = np.abs(np.diagonal(information)).astype(float)
+        least = np.finfo(float).tiny + 1e-300 * np.nan_to_num(diagonal).max()
+        scale = 1 / np.sqrt(np.maximum(diagonal, least))
+        scaled = scale[:, None] * information.astype(float) * scale
+    if not np.isfinite(scaled).all():
+        unknown = np.full(size, np.nan)
+        return Curvature(information, scale, unknown, np.full((size, size), np.nan))
+    return Curvature(information, scale, *np.linalg.eigh(scaled))
+
+
+def _compute_hessian(density: LogDensity, position: Array) -> Array:
+    """Differentiate the gradient along each coordinate, forward over reverse."""
+
+    def gradient(position: Array) -> Array:
+        return density.evaluate(position)[1]
+
+    def column(direction: Array) -> Array:
+        return jax.jvp(gradient, (position,), (direction,))[1]
+
+    return jax.lax.map(column, jnp.eye(len(position), dtype=position.dtype), batch_size=BATCH)
+
+
+def invert_curvature(density: LogDensity, curvature: Curvature, call: str) -> np.ndarray:
+    """Return a root of the inverse information: its product with its transpose, (size, size).
+
+    Raises:
+        RunError: The information is not positive definite, so that it has no inverse that is a
+            covariance.
+    """
+    if not curvature.is_definite:
+        along = curvature.list_flat(density.labels())
+        lowest = curvature.eigenvalues[0]
+        raise RunError(
+            call,
+            f"the information is not positive definite (lowest scaled eigenvalue {lowest:.2g}): "
+            f"the log density is flat, or rises, along {join_names(along, 3)}",
+            "There is no standard error along this direction. Give these sites stronger priors, "
+            "or freeze one of them.",
+        )
+    return curvature.root
+
+
+def measure_standard_errors(
+    density: LogDensity, position: np.ndarray, root: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Compute standard errors of all latent and derived values by the delta method.
+
+    Args:
+        density: The log density.
+        position: The mode, shape (size,).
+        root: A root of the covariance of the flat vector, shape (size, size).
+
+    Source: van der Vaart (1998), Asymptotic Statistics, theorem 3.1.
+    """
+    directions = jnp.asarray(root.T, position.dtype)
+    found = call_compiled(_square_images, density, jnp.asarray(position), directions)
+    names = [site.name for site in density.sites if site.role in ("latent", "derived")]
+    return {name: np.sqrt(np.asarray(found[name])) for name in names if name in found}
+
+
+def _square_images(density: LogDensity, position: Array, directions: Array) -> dict[str, Array]:
+    """Sum the squares of the images of directions under the derivative of the values."""
+
+    def constrain(position: Array) -> dict[str, Array]:
+        values = density.constrain(position)
+        return {n: a for n, a in values.items() if jnp.issubdtype(a.dtype, jnp.floating)}
+
+    def image(direction: Array) -> dict[str, Array]:
+        return jax.jvp(constrain, (position,), (direction,))[1]
+
+    images = jax.lax.map(image, directions, batch_size=BATCH)
+    return jax.tree.map(lambda a: (a**2).sum(0), images)

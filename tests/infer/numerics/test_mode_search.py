@@ -1,0 +1,117 @@
+"""L-BFGS and Newton-CG find minima, and say why they stopped."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from infer.numerics import mode_search
+from infer.numerics.lbfgs import PAIRS, empty_memory, multiply_inverse, remember
+from infer.numerics.newton_cg import solve_newton
+
+
+@pytest.mark.parametrize("count", [3, PAIRS + 4])
+def test_the_memory_is_the_bfgs_update_of_its_last_pairs(count):
+    """Nocedal & Wright (2006), equation 6.17, applied to each pair in turn."""
+    random = np.random.default_rng(0)
+    matrix = random.normal(size=(6, 6))
+    hessian = matrix @ matrix.T + np.eye(6)
+    steps = random.normal(size=(count, 6))
+    memory = empty_memory(jnp.zeros(6))
+    for step in steps:
+        memory = remember(memory, jnp.asarray(step), jnp.asarray(hessian @ step), jnp.asarray(True))
+    inverse = (steps[-1] @ hessian @ steps[-1]) / ((hessian @ steps[-1]) ** 2).sum() * np.eye(6)
+    for step in steps[-PAIRS:]:
+        change = hessian @ step
+        turned = np.eye(6) - np.outer(step, change) / (step @ change)
+        inverse = turned @ inverse @ turned.T + np.outer(step, step) / (step @ change)
+    vector = random.normal(size=6)
+    found = multiply_inverse(memory, jnp.asarray(vector))
+    np.testing.assert_allclose(found, inverse @ vector, rtol=1e-9)
+
+
+def test_a_step_against_the_curvature_is_not_remembered():
+    memory = empty_memory(jnp.zeros(2))
+    same = remember(memory, jnp.array([1.0, 0.0]), jnp.array([-1.0, 0.0]), jnp.asarray(True))
+    for a, b in zip(jax.tree.leaves(memory), jax.tree.leaves(same), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_newton_step_solves_its_equations():
+    """Near the minimum; further away, a small part of the decrease is left to the next step."""
+    random = np.random.default_rng(1)
+    matrix = random.normal(size=(20, 20))
+    hessian, gradient = jnp.asarray(matrix @ matrix.T + np.eye(20)), jnp.asarray(1e-9 * matrix[0])
+    found = solve_newton(lambda v: hessian @ v, gradient, jnp.asarray(1e6), jnp.asarray(0.0))
+    wanted = -np.linalg.solve(hessian, gradient)
+    np.testing.assert_allclose(found.step, wanted, atol=1e-14)
+    np.testing.assert_allclose(found.decrease, -0.5 * gradient @ wanted, rtol=1e-6)
+    np.testing.assert_allclose(found.slope, gradient @ wanted, rtol=1e-6)
+    assert found.is_convex
+    assert found.is_inside
+
+
+@pytest.mark.parametrize("curvature", [-1.0, 1e-6])
+def test_a_newton_step_ends_at_the_edge_of_the_trust_region(curvature):
+    gradient = jnp.array([1.0, 0.0])
+    found = solve_newton(lambda v: curvature * v, gradient, jnp.asarray(3.0), jnp.asarray(0.0))
+    np.testing.assert_allclose(found.step, [-3.0, 0.0], rtol=1e-6)
+    assert bool(found.is_convex) is (curvature > 0)
+    assert not found.is_inside
+
+
+def search(loss, start, tolerance=1e-6, max_steps=500):
+    """Search to the end, in one loop."""
+    evaluate = jax.value_and_grad(loss)
+
+    def advance(state):
+        here = evaluate(mode_search.next_point(state))
+        return mode_search.advance(state, *here, jnp.asarray(tolerance), jnp.int32(max_steps))
+
+    begun = mode_search.begin_search(start, evaluate(start)[1])
+    run = jax.jit(lambda state: jax.lax.while_loop(lambda s: s.reason == 0, advance, state))
+    return run(begun)
+
+
+def rosenbrock(x):
+    return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+LOSSES = {
+    "quadratic": (lambda x: 0.5 * ((x - 1) ** 2 * jnp.array([1.0, 1e4])).sum(), 2, 1),
+    "rosenbrock": (rosenbrock, 10, 1),
+    "kink": (lambda x: 50 * jnp.abs(x - 0.3).sum(), 1, 4),
+    "linear": (lambda x: x.sum(), 2, 5),
+    "wall": (lambda x: -jnp.log(1 - x[0] ** 2) - 5 * x[0], 1, 1),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_search_says_why_it_ended(name):
+    loss, size, reason = LOSSES[name]
+    found = search(loss, jnp.zeros(size))
+    assert found.reason == reason
+    if reason == mode_search.CONVERGED:
+        minimum = {"wall": (np.sqrt(104) - 2) / 10}.get(name, 1.0)
+        np.testing.assert_allclose(found.position, minimum, atol=1e-5)
+        # The promise is on the loss.
+        assert loss(found.position) <= loss(jnp.full(size, minimum)) + 1e-6
+
+
+def test_a_search_at_the_minimum_takes_one_step():
+    found = search(lambda x: 0.5 * (x**2).sum(), jnp.zeros(3))
+    assert (int(found.n_steps), int(found.reason)) == (1, mode_search.CONVERGED)
+
+
+def test_a_search_never_goes_up():
+    """Followed step by step, from a start that is far away."""
+    evaluate = jax.jit(jax.value_and_grad(rosenbrock))
+    advance = jax.jit(mode_search.advance)
+    state = mode_search.begin_search(jnp.full(4, -3.0), evaluate(jnp.full(4, -3.0))[1])
+    losses = []
+    while not state.reason:
+        here = evaluate(mode_search.next_point(state))
+        state = advance(state, *here, jnp.asarray(1e-6), jnp.int32(200))
+        losses.append(float(state.loss))
+    assert np.isfinite(losses[0])
+    assert (np.diff(losses) <= 0).all()
