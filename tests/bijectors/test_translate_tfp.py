@@ -8,8 +8,6 @@ import contextlib
 import importlib
 import importlib.util
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -366,36 +364,6 @@ def test_a_users_distribution_needs_a_default_bijector():
 def test_an_object_that_is_not_a_distribution_raises():
     with pytest.raises(bj.BijectorError, match=r"x: .*is not a distribution of tensorflow_prob"):
         from_tfp(tfb.Exp(), "x")
-
-
-def run(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
-def test_importing_the_packages_does_not_import_tfp():
-    code = (
-        "import sys, bijectors, infer, infer.models.priors.from_tfp, bijectors.translate.tfp\n"
-        "import numpyro.distributions as dist\n"
-        "infer.log_density(infer.model(lambda site: site('x', dist.Normal(0, 1))))\n"
-        "print([m for m in sys.modules if m.startswith('tensorflow_probability')])"
-    )
-    assert run(code).strip() == "[]"
-
-
-def test_the_import_of_tfp_works_without_warnings():
-    code = (
-        "import warnings\n"
-        "from bijectors.translate.tfp_import import load_tfp\n"
-        "with warnings.catch_warnings(record=True) as caught:\n"
-        "    warnings.simplefilter('always')\n"
-        "    tfp = load_tfp()\n"
-        "import tensorflow_probability.substrates.jax as again\n"
-        "simplex = tfp.bijectors.SoftmaxCentered().forward([0.0, 0.0])\n"
-        "print(len(caught), again is tfp, simplex.shape)"
-    )
-    assert run(code).strip() == "0 True (3,)"
 
 
 @pytest.mark.parametrize(
