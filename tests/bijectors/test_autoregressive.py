@@ -40,7 +40,7 @@ def test_map_passes_the_check(size, kind, noise):
 
 INVERTED = [
     (2, "affine"),
-    (10, "affine"),
+    pytest.param(10, "affine", marks=pytest.mark.slow),
     pytest.param(3, "spline", marks=pytest.mark.slow),
 ]
 
@@ -54,7 +54,7 @@ def test_the_inverted_map_passes_the_check(size, kind):
 
 @pytest.mark.parametrize("kind", TRANSFORMERS)
 def test_a_new_map_is_the_identity(kind):
-    y = 3 * jax.random.normal(KEY, (5,))
+    y = 3 * np.random.default_rng(0).standard_normal(5)
     new = autoregressive(5, kind)
     x, log_det = eqx.filter_jit(new.forward_and_log_det)(y)
     np.testing.assert_allclose(x, y, atol=1e-14)
@@ -65,7 +65,8 @@ def test_a_new_map_is_the_identity(kind):
 @pytest.mark.parametrize(("width", "depth"), [(6, 1), (16, 2), (16, 3), (1, 0)])
 def test_jacobian_is_lower_triangular_without_zeros(width, depth):
     perturbed = perturb(autoregressive(7, width=width, depth=depth))
-    jacobian = jax.jit(jax.jacfwd(lambda y: perturbed.forward(y)))(jax.random.normal(KEY, (7,)))
+    y = np.random.default_rng(0).standard_normal(7)
+    jacobian = np.asarray(jax.jit(jax.jacfwd(lambda y: perturbed.forward(y)))(y))
     np.testing.assert_array_equal(jacobian != 0, np.tri(7, dtype=bool))
 
 

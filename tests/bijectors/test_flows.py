@@ -89,7 +89,11 @@ LEARNERS = {
 }
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+# That a spline has the right gradients is checked in quick tests too.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if "spline" in name else []) for name in LEARNERS],
+)
 def test_a_flow_learns_a_banana_density(name):
     """The best normal density loses log(3) = 1.10 nats per row; the flow loses less than 0.1.
 

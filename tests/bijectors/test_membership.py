@@ -1,7 +1,6 @@
 """`contains` agrees with NumPy in double precision and rejects values singular to rounding."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -24,7 +23,7 @@ def cases_up_to_fifty():
 def test_images_are_members_in_single_precision_where_chains_start(rule, case):
     bijector = bj.bijector_for(case.constraint, case.shape, rule.name)
     shape = (100, *bijector.unconstrained_shape(case.shape))
-    y = jnp.asarray(np.random.default_rng(0).uniform(-2, 2, shape), jnp.float32)
+    y = np.random.default_rng(0).uniform(-2, 2, shape).astype(np.float32)
     x = np.asarray(jax.jit(jax.vmap(bijector.forward))(y))
     assert x.dtype == (np.complex64 if np.iscomplexobj(x) else np.float32)
     assert is_member(case.constraint, x).all()
@@ -53,7 +52,7 @@ BARELY_OUTSIDE = [
 def test_values_barely_outside_are_not_members(constraint, value):
     value = np.asarray(value, SINGLE)
     assert not is_member(constraint, value)
-    assert not constraint.contains(jnp.asarray(value))
+    assert not jax.jit(constraint.contains)(value)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -77,17 +76,18 @@ def test_contains_accepts_only_positive_definite_matrices(order, dtype):
 def test_membership_does_not_depend_on_the_scale_of_rows():
     scale = np.array([1e-12, 1.0, 1e12], SINGLE)
     matrix = np.array([[1.0, 0.5, 0.3], [0.5, 1.0, 0.2], [0.3, 0.2, 1.0]], SINGLE)
-    assert bj.PositiveDefinite().contains(jnp.asarray(scale[:, None] * matrix * scale))
+    assert jax.jit(bj.PositiveDefinite().contains)(scale[:, None] * matrix * scale)
 
 
 @pytest.mark.parametrize("size", [20, 200])
 def test_running_sums_never_decrease_in_the_tails(size):
     y = 10 * np.random.default_rng(0).standard_normal((200, size))
-    x = jax.jit(jax.vmap(bj.CumulatedExp().forward))(jnp.asarray(y, SINGLE))
+    x = np.asarray(jax.jit(jax.vmap(bj.CumulatedExp().forward))(y.astype(SINGLE)))
     assert (np.diff(x) >= 0).all()
     # Some gaps are below the unit in the last place, so the vector is not strictly ordered.
-    assert not bj.Ordered().contains(x).all()
-    np.testing.assert_array_equal(bj.Ordered().contains(x), is_member(bj.Ordered(), x))
+    found = np.asarray(jax.jit(bj.Ordered().contains)(x))
+    assert not found.all()
+    np.testing.assert_array_equal(found, is_member(bj.Ordered(), x))
 
 
 @pytest.mark.parametrize("order", [2, 10, 50])
