@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -164,7 +165,8 @@ def measure(name: str, who: str) -> dict:
     jax.config.update("jax_enable_x64", not single)
     warnings.simplefilter("ignore")
     search = {"ours": search_ours, "scipy": search_scipy}[who](*PROBLEMS[name]())
-    seconds, found = [], ()
+    seconds: list[float] = []
+    found: Any = None
     for _ in range(1 + WARM):
         began = time.perf_counter()
         found = search()

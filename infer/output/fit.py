@@ -13,12 +13,14 @@ from ..engines.advi import ADVI
 from ..errors import warn_of_findings
 from ..models.inputs.stacked import are_several
 from ..models.model import Model
+from ..numerics.families.named import find_family
 from ..run.run import Run
 from ..run.start import start
 from ..store.recorder import Recorder
 from .advance.interrupt import keep_run
-from .fitted.approximation import FINAL_EPOCHS, Approximation, prepare_findings, read_approximations
+from .fitted.approximation import Approximation, prepare_findings
 from .fitted.binding import bind_engine
+from .fitted.reading import FINAL_EPOCHS, read_approximations
 from .kinds import refuse_other_engines
 from .stored.storing import plan_storing_state
 
@@ -64,8 +66,8 @@ def fit(
         models a list of them.
 
     Warns:
-        FitWarning: The fit did not converge, or its `khat` is above 0.7; and what to do. Kept as
-            its `findings`.
+        FitWarning: The fit did not converge, or short chains of HMC that began at its draws moved
+            away from it; and what to do. Kept as its `findings`.
 
     Raises:
         Interrupted: As `sample` does.
@@ -77,7 +79,7 @@ def fit(
     stored = plan_storing_state(store, FINAL_EPOCHS, commit_seconds)
     run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)
     # While XLA is still compiling the loop.
-    prepare_findings(run.density)
+    prepare_findings(run.density, find_family("ADVI", engine.family))
     recorder = stored.begin(run, "fit") if stored else None
     several = are_several(model)
     return keep_run("infer.fit", run, lambda: finish_fit(run, several, recorder))

@@ -1,4 +1,4 @@
-"""Estimate by ArviZ how heavy the tail of importance ratios is."""
+"""Pareto smoothing of importance ratios, by ArviZ: how heavy their tail is, and their weights."""
 
 import arviz
 import numpy as np
@@ -14,17 +14,40 @@ def pareto_k(log_ratios: np.ndarray) -> float:
 
     Source: Vehtari et al. (2024), Pareto smoothed importance sampling.
     """
+    return _smooth(np.asarray(log_ratios, np.float64))[1]
+
+
+def smooth_weights(log_ratios: np.ndarray) -> np.ndarray:
+    """Compute importance weights whose largest ones follow a Pareto distribution; they sum to one.
+
+    Weights of ratios that are infinite or NaN are zero. If all of them are, all weights are equal.
+
+    Source: Vehtari et al. (2024), Pareto smoothed importance sampling.
+    """
     ratios = np.asarray(log_ratios, np.float64)
+    usable = np.isfinite(ratios)
+    if not usable.any():
+        return np.full(ratios.size, 1 / ratios.size)
+    log_weights = np.full_like(ratios, -np.inf)
+    log_weights[usable] = _smooth(ratios[usable])[0]
+    weights = np.exp(log_weights - log_weights.max())
+    return weights / weights.sum()
+
+
+def _smooth(ratios: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return log weights up to a constant, and k."""
     zero = np.isneginf(ratios)
     if not np.isfinite(ratios[~zero]).all() or zero.mean() > 0.5:
-        return np.inf
+        return ratios, np.inf
     rounding = 1e-9 + 1e3 * np.finfo(np.float64).eps * float(np.abs(ratios[~zero]).max())
     if not zero.any() and np.ptp(ratios) <= rounding:
-        return -np.inf
+        return ratios, -np.inf
     ratios = np.where(zero, -1e30, ratios)
     if HAS_DATA_TREE:
         from arviz_stats.base import array_stats  # pyright: ignore[reportMissingImports]
 
         # ArviZ 1 takes log likelihoods, which are minus the log ratios of leave-one-out.
-        return float(array_stats.psislw(-ratios)[1])
-    return float(arviz.psislw(ratios)[1])
+        weights, k = array_stats.psislw(-ratios)
+    else:
+        weights, k = arviz.psislw(ratios)
+    return np.asarray(weights), float(k)

@@ -1,7 +1,7 @@
 """A fitted approximation: its draws, its log density, and how far to trust it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,31 +12,35 @@ from jaxtyping import Array
 from ...counts import as_whole
 from ...density.base import LogDensity
 from ...density.family import singleton
-from ...engines.base import Draws
+from ...engines.base import Engine
+from ...engines.nuts import NUTS
+from ...errors import FitWarning, RunError, warn
 from ...models.html import html_table, rounded
-from ...numerics.families.base import Distribution
-from ...numerics.families.named import find_family
+from ...numerics.families.base import Distribution, Family
 from ...numerics.keys import make_key
-from ...numerics.trace import list_recorded_steps
-from ...programs.native import call_compiled, prepare
-from ...run.run import Run
-from ..advance.interrupt import advance_to
-from ..data.arviz import describe_run, make_arviz
+from ...programs.native import call_compiled
+from ..data.arviz import make_arviz
 from ..data.drawn import Drawn
-from ..data.pareto import pareto_k
 from ..data.values import constrain_all
 from ..finding import Finding
+from .audited import Departures, prepare_audit, run_audit
+from .handover import DRAWS as METRIC_DRAWS, make_tuning_from
+from .ratios import (
+    BATCH_DRAWS,
+    Ratios,
+    choose_candidates,
+    is_affordable,
+    prepare_ratios,
+    weigh,
+)
+from .shortcomings import LARGEST_KHAT, describe_heavy_ratios, find_shortcomings
 
-# Draws for the Pareto k estimate; Vehtari et al. advise 1000 or more.
-TRUST_DRAWS = 2000
-# Draws evaluated together; each may need memory for all rows of the data.
-BATCH = 16
-# Vehtari et al. (2024), Pareto smoothed importance sampling.
-LARGEST_KHAT = 0.7
+# Above this k, ten times as many draws are weighed.
+DOUBTFUL_KHAT, MORE_BATCHES = 0.5, 10
 # Rounding error of a log density, in nats, above which it makes a tail of its own.
 LARGEST_ROUNDING = 0.1
-# Epochs averaged after the fit has settled; the error of the mean falls with their square root.
-FINAL_EPOCHS = 50
+# Draws that the table of a notebook is made from.
+SHOWN_DRAWS = 2000
 
 
 class ElboTrace(NamedTuple):
@@ -84,7 +88,7 @@ class Approximation:
 
     @property
     def elbo(self) -> float:
-        """Evidence lower bound in nats, the mean of log p - log q over 2000 draws.
+        """Evidence lower bound in nats, the mean of log p - log q over the draws of `ratios`.
 
         It is minus infinity if the log density is so at one of the draws, and NaN if the density
         has no value. With a minibatch it is the mean over the last epochs, which is lower, since
@@ -101,16 +105,72 @@ class Approximation:
         terms = self._elbo_terms
         return float(terms.std() / np.sqrt(terms.size)) if np.isfinite(terms).all() else np.nan
 
-    def sample(self, draws: int = 1000, key: int | Array = 0) -> Any:
+    def sample(self, draws: int = 1000, key: int | Array = 0, resample: str | None = None) -> Any:
         """Draw from the approximation, as ArviZ data of one chain.
 
         The attribute `verdict` has the findings, a line each.
+
+        Args:
+            draws: Number of draws.
+            key: A seed or a JAX key.
+            resample: "psis" chooses the draws among ten times as many by Pareto smoothed importance
+                weights, so that they follow the posterior as far as k-hat is below 0.7. Some are
+                then chosen more than once. By default draws of the approximation itself.
+
+        Raises:
+            RunError: The density has no value, or minibatches, so draws cannot be weighed.
+
+        Warns:
+            FitWarning: k-hat of the weights is above 0.7, and few draws hold nearly all weight.
         """
-        positions = self.positions(draws, key)
+        attributes = self.attributes | {"verdict": "\n".join(self.findings)}
+        if resample is None:
+            positions = self.positions(draws, key)
+        else:
+            positions, ratios = self._resample(draws, key, resample)
+            attributes |= {"resampled_khat": ratios.khat, "resampled_ess": ratios.ess}
         values = constrain_all(self.density, positions[None])
         stats = {"log_q": self.log_prob(positions)[None]}
-        attributes = self.attributes | {"verdict": "\n".join(self.findings)}
         return make_arviz(singleton(self.density), Drawn(values, stats), attributes)
+
+    def starts(self, chains: int = 4, key: int | Array = 0) -> Mapping[str, np.ndarray]:
+        """Choose a start for each chain of a sampler: `infer.sample(model, starts=fit.starts())`.
+
+        They are draws of the approximation, by importance weights if the density has a value.
+
+        Args:
+            chains: Number of chains.
+            key: A seed or a JAX key.
+
+        Returns:
+            Constrained values of the latent sites, by name, with a leading axis of chains.
+        """
+        chains = as_whole("chains", chains, 1)
+        positions = self.positions(BATCH_DRAWS, key)
+        if is_affordable(self.density):
+            ratios = self._weigh(positions)
+            rng = np.random.default_rng(0)
+            # Distinct ones: chains that begin alike could not tell whether they agree.
+            chosen = np.unique(ratios.resample(BATCH_DRAWS, rng))
+            positions = positions[rng.permutation(chosen)] if chosen.size >= chains else positions
+        values = constrain_all(self.density, positions[None, :chains])
+        return {site.name: values[site.name][0] for site in self.density.latent}
+
+    def tuning(self, engine: Engine | None = None) -> Any:
+        """Make the tuning of a sampler from the approximation's covariance.
+
+        `infer.sample(model, engine, starts=fit.starts(), tuning=fit.tuning(engine))` begins its
+        warm-up with it, and so ends it sooner.
+
+        Args:
+            engine: The sampler; by default `NUTS()`.
+
+        Raises:
+            EngineError: The engine has no metric.
+        """
+        positions = self.positions(METRIC_DRAWS)
+        engine = NUTS() if engine is None else engine
+        return make_tuning_from(self.density, self.distribution, positions, engine)
 
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""
@@ -129,60 +189,84 @@ class Approximation:
 
     @cached_property
     def khat(self) -> float:
-        """Pareto k of the importance ratios p / q, from 2000 draws.
+        """Pareto k of the importance ratios p / q, from 2000 draws, or 20,000 if it exceeds 0.5.
 
-        Below 0.5 the approximation is good, up to 0.7 it is usable with importance weights, and
-        above it should not be trusted; minus infinity means exact to rounding. It is NaN if the
-        density has no value, or too few digits for the ratios: in single precision they are lost
-        for a log density of 10^7 nats.
+        Below 0.5 importance weights are reliable, up to 0.7 they are usable, and above it they are
+        not; minus infinity means exact to rounding. The audit judges means and standard deviations;
+        see `departures`. It is NaN if the density has no value, or too few digits for the ratios:
+        in single precision they are lost for a log density of 10^7 nats.
 
-        Source: Yao et al. (2018), Yes, but did it work?
+        Source: Yao et al. (2018), Yes, but did it work?; Vehtari et al. (2024), section 3.2.4.
         """
-        if not self.density.has_value:
-            return float("nan")
-        log_ratios, rounding = self._log_ratios
-        return float("nan") if rounding > LARGEST_ROUNDING else pareto_k(log_ratios)
+        ratios = self.ratios
+        return float("nan") if ratios is None or self._is_rounded(ratios) else ratios.khat
 
     @cached_property
-    def _log_ratios(self) -> tuple[np.ndarray, float]:
-        """Compute log p - log q at 2000 draws, and the median rounding error of log p, in nats."""
-        positions = self.positions(TRUST_DRAWS, key=1)
-        log_densities = np.asarray(
-            call_compiled(_log_densities, self.density, positions, form="fast_compile")
-        )
-        rounding = np.finfo(log_densities.dtype).eps * np.abs(log_densities)
-        log_ratios = log_densities.astype(np.float64) - self.log_prob(positions)
-        finite = rounding[np.isfinite(rounding)]
-        return log_ratios, float(np.median(finite)) if finite.size else 0.0
+    def ratios(self) -> Ratios | None:
+        """Importance ratios p / q, with all rows of the data; None if the density has no value."""
+        if not self.density.has_value:
+            return None
+        first = self._weigh(self.positions(BATCH_DRAWS, key=1))
+        if self._is_rounded(first) or not DOUBTFUL_KHAT < first.khat < np.inf:
+            return first
+        keys = range(2, 1 + MORE_BATCHES)
+        return first.join(self._weigh(self.positions(BATCH_DRAWS, key=key)) for key in keys)
+
+    @cached_property
+    def departures(self) -> Departures | None:
+        """How short chains of HMC that began at its draws departed from it.
+
+        None if the density has no value or too few digits, or if the approximation is not finite.
+        """
+        parameters = np.asarray(self.distribution.pack())
+        if self.ratios is None or self._is_rounded(self.ratios) or np.isnan(parameters).any():
+            return None
+        return run_audit(self.density, self.distribution)
+
+    def _weigh(self, positions: np.ndarray) -> Ratios:
+        return weigh(self.density, positions, self.log_prob(positions))
+
+    def _is_rounded(self, ratios: Ratios) -> bool:
+        return ratios.rounding > LARGEST_ROUNDING
+
+    def _resample(self, draws: int, key: int | Array, how: str) -> tuple[np.ndarray, Ratios]:
+        draws = as_whole("draws", draws, 1)
+        if how != "psis":
+            raise RunError("resample", f"{how!r} is given", 'Choose "psis", or leave it out.')
+        if not is_affordable(self.density):
+            raise RunError(
+                "resample",
+                "the log density has no value, or minibatches, so draws cannot be weighed",
+                "Leave out resample=.",
+            )
+        positions = self.positions(choose_candidates(draws, self.density.size), key)
+        ratios = self._weigh(positions)
+        if ratios.khat > LARGEST_KHAT:
+            advice = "Leave out resample=, or fit a wider family."
+            warn(describe_heavy_ratios(ratios.khat, ratios.ess, advice), FitWarning)
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(make_key(key))))
+        return positions[ratios.resample(draws, rng)], ratios
 
     @property
     def _elbo_terms(self) -> np.ndarray:
         """Numbers whose mean is `elbo`."""
-        return self._log_ratios[0] if is_affordable(self.density) else -self.losses
+        ratios = self.ratios if is_affordable(self.density) else None
+        return -self.losses if ratios is None else ratios.log_ratios
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong with the fit, and what to do; `fit` warns of it.
 
-        With a minibatch `khat` is not computed, since it would evaluate all rows 2000 times.
+        With a minibatch neither `khat` nor `departures` is computed, since they would evaluate all
+        rows thousands of times.
         """
-        return tuple(self._find_problems())
-
-    def _find_problems(self) -> Iterator[Finding]:
-        if not self.converged:
-            yield self._describe_unconverged()
-        if not is_affordable(self.density):
-            return
-        if self.converged and not np.isfinite(self.elbo):
-            yield self._describe_infinite()
-        if not self.khat <= LARGEST_KHAT:
-            yield self._describe_untrusted()
+        return tuple(find_shortcomings(self))
 
     def __repr__(self) -> str:
         return f"Approximation({', '.join(self._facts())})"
 
     def _repr_html_(self) -> str:
-        values = constrain_all(self.density, self.positions(TRUST_DRAWS)[None])
+        values = constrain_all(self.density, self.positions(SHOWN_DRAWS)[None])
         rows = [(n, rounded(v[0].mean(0)), rounded(v[0].std(0))) for n, v in values.items()]
         heads = ("name", "mean", "sd")
         return html_table("Approximation", rows, (*self._facts(), *self.findings), heads)
@@ -200,122 +284,16 @@ class Approximation:
             f"{found}, elbo={self.elbo:.6g}{known}",
         ]
 
-    def _describe_unconverged(self) -> Finding:
-        ended = -self.losses.mean()
-        if self.density.has_value and not np.isfinite(ended):
-            return Finding(
-                "elbo_not_finite",
-                "the ELBO is not finite, so the fit reached a region where the log density is not "
-                "finite.",
-                "Give other starts=, or look at infer.check(model).",
-            )
-        if ended < self.initial_elbo:
-            return Finding(
-                "diverged_fit",
-                f"the ELBO ended at {ended:.4g} nats, below the initial "
-                f"{self.initial_elbo:.4g}, so the fit has diverged.",
-                "Give a smaller learning_rate, or more draws per step (batch=).",
-            )
-        return Finding(
-            "unsettled_fit",
-            "the fit did not settle: its parameters were still changing at the last epoch.",
-            "Give more epochs=, or a larger tolerance if this is accurate enough.",
-        )
 
-    def _describe_infinite(self) -> Finding:
-        lost = np.count_nonzero(~np.isfinite(self._log_ratios[0]))
-        return Finding(
-            "elbo_not_finite",
-            f"the ELBO is {self.elbo:.4g}: the log density is not finite at {lost} of "
-            f"{TRUST_DRAWS} draws from the approximation.",
-            "If values there are impossible, declare the set of the possible ones as a "
-            "constraint; otherwise look at infer.check(model).",
-        )
-
-    def _describe_untrusted(self) -> Finding:
-        if np.isnan(self.khat):
-            return Finding(
-                "unknown_khat",
-                "k-hat is unknown: the log density is so large that the importance ratios are "
-                "lost to rounding.",
-                "Remove constant terms from it, or compute in double precision: "
-                'jax.config.update("jax_enable_x64", True).',
-            )
-        other = (
-            'infer.ADVI("full_rank") follows correlations'
-            if self.family == "mean_field"
-            else "Other maps or priors may make the posterior more nearly normal"
-        )
-        return Finding(
-            "high_khat",
-            f"k-hat is {self.khat:.2f} (above {LARGEST_KHAT}): the approximation misses part of "
-            "the posterior, so its means and standard deviations cannot be trusted.",
-            f"{other}; infer.sample draws from the posterior itself.",
-        )
-
-
-def is_affordable(density: LogDensity) -> bool:
-    """Return whether a fit evaluates the density at 2000 draws: it has a value and no minibatch."""
-    return density.has_value and "minibatch" not in density.offers
-
-
-def prepare_findings(density: LogDensity) -> None:
-    """Start to compile what `khat` and `elbo` call, if they will be computed."""
+def prepare_findings(density: LogDensity, family: Family) -> None:
+    """Start to compile what the findings call, if they will be computed."""
     if is_affordable(density):
-        dtype = jax.dtypes.canonicalize_dtype(float)
-        prepare(
-            _log_densities,
-            (),
-            (density, np.zeros((TRUST_DRAWS, density.size), dtype)),
-            "fast_compile",
-        )
+        location = np.zeros(density.size, jax.dtypes.canonicalize_dtype(float))
+        prepare_ratios(density, location.dtype)
+        prepare_audit(density, jax.eval_shape(family.begin, location, location))
 
 
 def _draw(draws: int, distribution: Distribution, key: Array) -> Array:
     shape = (draws, distribution.size)
     noise = jax.random.normal(key, shape, distribution.location.dtype)
     return jax.vmap(distribution.forward)(noise)
-
-
-def _log_densities(density: LogDensity, positions: Array) -> Array:
-    return jax.lax.map(density, positions, batch_size=BATCH)
-
-
-def read_approximations(run: Run) -> list[Approximation]:
-    """Run a fit to its end and average its last epochs; return one result for each density."""
-    advance_to(run, FINAL_EPOCHS)
-    draws, tunings, traces = run.draws(), run.warmup.split_tuning(), _read_traces(run)
-    return [
-        replace(_read_approximation(run, draws, tunings[i], i), trace=traces[i])
-        for i in range(run.family.count)
-    ]
-
-
-def _read_traces(run: Run) -> list[ElboTrace]:
-    """Read the ELBO of every density's epochs from the states of the chains."""
-    # On the host: slices of JAX arrays would compile a program for every leaf of the states.
-    states = [jax.tree.map(np.asarray, group.state).unpack() for group in run.groups]
-    pairs = [p for state in states for p in zip(state.trace, state.epochs, strict=True)]
-    steps = [list_recorded_steps(int(epochs)) for _, epochs in pairs]
-    return [ElboTrace(own, *p[0][:, : len(own)]) for own, p in zip(steps, pairs, strict=True)]
-
-
-def _read_approximation(run: Run, draws: Draws, tuning: Any, index: int) -> Approximation:
-    """Read the approximation of one density from its one chain, which has the same index."""
-    engine: Any = run.engine
-    density, elbo = run.family.member(index), draws.stats["elbo"][index]
-    family = find_family("ADVI", engine.family)
-    distribution = family.average(draws.positions[index], density.size)
-    begun = float(tuning.begun)
-    # The first ELBO is an estimate from few draws; a diverged fit ends far below it.
-    below = elbo.mean() < begun - 1 - 0.01 * abs(begun)
-    sound = not density.has_value or bool(np.isfinite(elbo).all() and not below)
-    return Approximation(
-        density,
-        distribution,
-        family.name,
-        -elbo,
-        begun,
-        bool(tuning.settled) and sound,
-        describe_run(run),
-    )

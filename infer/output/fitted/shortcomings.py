@@ -1,0 +1,102 @@
+"""What is wrong with an approximation, and what to do about it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..finding import Finding
+from .audited import find_departures
+from .ratios import Ratios, is_affordable
+
+# Vehtari et al. (2024), Pareto smoothed importance sampling.
+LARGEST_KHAT = 0.7
+# Share of effective draws below which importance weights rest on few of them.
+SMALLEST_ESS = 0.05
+# Families whose marginals or correlations another family can improve, and the advice.
+NARROW = {"mean_field": 'infer.ADVI("full_rank") follows correlations'}
+WIDE = "Another parametrization or prior may make the posterior more nearly normal"
+
+
+def find_shortcomings(fit: Any) -> Iterator[Finding]:
+    """Yield the problems of a fit: not settled, not finite, or not like the posterior.
+
+    The audit decides whether means and standard deviations can be trusted. Pareto's k alone would
+    not do: it exceeds 0.7 for approximations with 98 % of effective draws, and stays below for
+    others whose standard deviations are half of the right ones.
+
+    Args:
+        fit: An `Approximation`.
+    """
+    if not fit.converged:
+        yield _describe_unconverged(fit)
+    if not is_affordable(fit.density):
+        return
+    if fit.converged and not np.isfinite(fit.elbo):
+        yield _describe_infinite(fit, fit.ratios)
+    if np.isnan(fit.khat):
+        yield _describe_rounding()
+    failed = fit.departures and tuple(find_departures(fit.density, fit.departures, _advise(fit)))
+    if failed:
+        yield from failed
+    elif fit.khat > LARGEST_KHAT and fit.ratios.ess < SMALLEST_ESS:
+        yield describe_heavy_ratios(fit.khat, fit.ratios.ess, _advise(fit))
+
+
+def _describe_unconverged(fit: Any) -> Finding:
+    ended = -fit.losses.mean()
+    if fit.density.has_value and not np.isfinite(ended):
+        return Finding(
+            "elbo_not_finite",
+            "the ELBO is not finite, so the fit reached a region where the log density is not "
+            "finite.",
+            "Give other starts=, or look at infer.check(model).",
+        )
+    if ended < fit.initial_elbo:
+        return Finding(
+            "diverged_fit",
+            f"the ELBO ended at {ended:.4g} nats, below the initial "
+            f"{fit.initial_elbo:.4g}, so the fit has diverged.",
+            "Give a smaller learning_rate, or more draws per step (batch=).",
+        )
+    return Finding(
+        "unsettled_fit",
+        "the fit did not settle: its parameters were still changing at the last epoch.",
+        "Give more epochs=, or a larger tolerance if this is accurate enough.",
+    )
+
+
+def _describe_infinite(fit: Any, ratios: Ratios) -> Finding:
+    lost, draws = np.count_nonzero(~np.isfinite(ratios.log_ratios)), ratios.log_ratios.size
+    return Finding(
+        "elbo_not_finite",
+        f"the ELBO is {fit.elbo:.4g}: the log density is not finite at {lost} of {draws} draws "
+        "from the approximation.",
+        "If values there are impossible, declare the set of the possible ones as a constraint; "
+        "otherwise look at infer.check(model).",
+    )
+
+
+def _describe_rounding() -> Finding:
+    return Finding(
+        "unknown_khat",
+        "k-hat is unknown: the log density is so large that the importance ratios are lost to "
+        "rounding.",
+        "Remove constant terms from it, or compute in double precision: "
+        'jax.config.update("jax_enable_x64", True).',
+    )
+
+
+def describe_heavy_ratios(khat: float, ess: float, advice: str) -> Finding:
+    """Describe importance weights that rest on few draws."""
+    return Finding(
+        "high_khat",
+        f"k-hat is {khat:.2f} (above {LARGEST_KHAT}), and {ess:.1%} of the draws are effective: "
+        "importance weights rest on few of them, and tails cannot be trusted.",
+        advice,
+    )
+
+
+def _advise(fit: Any) -> str:
+    other = NARROW.get(fit.family, WIDE)
+    return f"{other}; infer.sample draws from the posterior itself."
