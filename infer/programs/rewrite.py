@@ -160,7 +160,8 @@ def _apply(equation: JaxprEqn, operands: list[Any], rule: Rewrite) -> Sequence[A
     if name == "custom_linear_solve":
         return _evaluate(params["jaxprs"].solve, _solver_operands(params, operands), rule)
     if loop := rule(equation):
-        results = loop(*operands)
+        # Constants of a program may be arrays of NumPy.
+        results = loop(*map(jnp.asarray, operands))
     else:
         rewrite_inner = partial(_rewrite_inner, rule=rule)
         inner = {own: jax.tree.map(rewrite_inner, params[own]) for own in CONTROL.get(name, ())}

@@ -180,6 +180,18 @@ def test_random_keys_are_rewritten_correctly():
     np.testing.assert_allclose(again(*arguments), function(*arguments), rtol=1e-13)
 
 
+def test_a_constant_of_a_program_may_be_an_array_of_numpy():
+    lower = np.tril(np.arange(1.0, 26.0).reshape(5, 5))
+
+    def function(x):
+        return jax.lax.linalg.triangular_solve(lower, x[:, None], left_side=True, lower=True)[:, 0]
+
+    x = np.linspace(0.3, 0.9, 5)
+    again, names = rewrite_function(function, x)
+    assert names == ("triangular_solve",)
+    np.testing.assert_allclose(jax.jit(again)(x), np.linalg.solve(lower, x), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", NEEDING)
 def test_the_native_form_computes_the_same(name):
     function = PLACES["in a while loop"](NEEDING[name])
