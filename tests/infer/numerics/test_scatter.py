@@ -62,13 +62,12 @@ def test_sums_by_group_equal_those_of_jax(rows, groups, mode, seed):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("scatter", KINDS, ids=lambda s: s.__name__)
 @pytest.mark.parametrize("outside", [0, 7])
-def test_every_kind_of_scatter_updates_rows_as_jax_does(scatter, mode, outside):
+def test_every_kind_of_scatter_updates_rows_as_jax_does(mode, outside):
     rng = np.random.default_rng(1)
-    indices = jnp.asarray(rng.permutation(30)[:19, None] + outside)
+    indices = rng.permutation(30)[:19, None] + outside
     operand, updates = rng.normal(size=(30, 4)), rng.normal(size=(19, 4))
-    agree(scatter, ROWS_OF_A_TABLE, jnp.asarray(operand), indices, jnp.asarray(updates), mode)
+    agree_all(KINDS, ROWS_OF_A_TABLE, operand, indices, updates, mode)
 
 
 @pytest.mark.parametrize("mode", MODES)
