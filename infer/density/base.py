@@ -26,6 +26,7 @@ from ..numerics.long_sum import long_sum, two_sum
 from ..target import Components, NormalPrior, Parts, Target
 from ..types import Scalar, Vector
 from .differentiating import naming_looping_term
+from .flatten import flatten_in_one_program
 from .labels import label_coordinate
 from .normal_prior import find_not_normal, normal_prior
 from .readers import CheckedValues, ConstrainedReader, FlatReader, as_inexact
@@ -229,6 +230,9 @@ class LogDensity(Target):
         given = {n: v if isinstance(v, jax.Array) else np.asarray(v) for n, v in values.items()}
         refuse_misnamed(given, self.latent)
         arrays = {s.name: as_inexact(given[s.name]) for s in self.latent}
+        flat = flatten_in_one_program(self.model, arrays)
+        if flat is not None:
+            return flat
         reader = CheckedValues(arrays, self.model.rules)
         # Inside a scan the sets of single steps are traced; those of the whole series are not.
         for declaration in self.model.run(reader).declarations:

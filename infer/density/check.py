@@ -161,7 +161,7 @@ def _ask_same(trial: Trial) -> str:
 def _ask_maps(trial: Trial) -> str:
     """Compare points with their round trip; `unconstrain` checks membership."""
     density, point = trial.density, trial.point
-    values = density.constrain(point)
+    values = call_compiled(_constrain, density, point)
     latent = {site.name: values[site.name] for site in density.latent}
     error = np.abs(np.asarray(density.unconstrain(latent)) - np.asarray(point))
     largest = float(np.max(error, initial=0.0))
@@ -169,6 +169,10 @@ def _ask_maps(trial: Trial) -> str:
         label = density.labels()[int(np.argmax(~(error < LARGEST_ERROR)))]
         raise ModelError(label, f"it changes by {largest:.1e} in a round trip", _MAPS_MEND)
     return f"largest error {largest:.1e}"
+
+
+def _constrain(density: LogDensity, point: Vector) -> dict[str, Array]:
+    return density.constrain(point)
 
 
 def _ask_slopes(trial: Trial) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -50,7 +51,9 @@ def refuse_unless_deterministic(density: LogDensity, point: Array) -> float:
     Raises:
         ModelError: The log density differs the second time.
     """
-    once, again = (float(density.components(point).value) for _ in range(2))
+    # A new function is traced anew, so each of the two programs has seen the Python code run.
+    runs = [jax.jit(lambda d, q: d.components(q).value) for _ in range(2)]
+    once, again = (float(run(density, point)) for run in runs)
     if abs(once - again) > _rounding_of(np.asarray(once, point.dtype)):
         raise ModelError(
             "model", f"its log density was {once:.6g}, and {again:.6g} when run again", MEND

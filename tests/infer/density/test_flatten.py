@@ -1,0 +1,78 @@
+"""What a user gives is flattened in one program, and data that are observed as given need none."""
+
+import jax
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import infer
+from infer.density.observed import find_observed
+
+
+def model(site, y, counts):
+    high = site("high", dist.HalfNormal(1.0))
+    low = site("low", dist.Uniform(0.0, 1.0 + high))
+    site("weights", dist.Dirichlet(np.ones(3)))
+    site.observe("y", dist.Normal(low, high), y)
+    site.observe("counts", dist.Poisson(high), counts)
+
+
+DATA = {"y": np.arange(4.0), "counts": [1, 2]}
+VALUES = {"high": 0.5, "low": 1.2, "weights": [0.2, 0.3, 0.5]}
+
+
+@pytest.fixture
+def compiled():
+    """List the programs that XLA is asked to compile."""
+    events = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, _, **__: events.append(event) if "backend_compile" in event else None
+    )
+    return events
+
+
+def test_values_are_flattened_in_one_program(compiled):
+    density = infer.log_density(infer.model(model, **DATA))
+    before = len(compiled)
+    flat = density.unconstrain(VALUES)
+    density.unconstrain(VALUES | {"high": 2.0})
+    assert len(compiled) <= before + 1
+    # In a function that JAX traces, the same program is not called.
+    traced = jax.vmap(lambda high: density.unconstrain(VALUES | {"high": high}))(np.array([0.5]))
+    np.testing.assert_allclose(flat, traced[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("low", 1.6, "1.6 lies outside Interval"), ("high", -1.0, "-1.0 lies outside Positive")],
+)
+def test_a_value_outside_its_set_is_named_as_it_was_given(name, value, words):
+    density = infer.log_density(infer.model(model, **DATA))
+    with pytest.raises(infer.ModelError, match=f"{name}: the value {words}"):
+        density.unconstrain(VALUES | {name: value})
+
+
+def test_a_check_compiles_few_programs(compiled):
+    before = len(compiled)
+    assert all(finding.passed for finding in infer.check(infer.model(model, **DATA)))
+    assert len(compiled) - before < 12
+
+
+def test_data_that_are_observed_as_given_need_no_program(compiled):
+    density = infer.log_density(infer.model(model, **DATA))
+    before = len(compiled)
+    found = find_observed(density)
+    assert len(compiled) == before
+    assert found is not None
+    expected = jax.jit(lambda d: d.observed())(density)
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert found[name].dtype == values.dtype
+        np.testing.assert_array_equal(found[name], values)
+
+
+def test_observed_values_that_a_model_computes_are_not_taken_from_its_data():
+    def squares(site, y):
+        site.observe("y", dist.Normal(0.0, site("sd", dist.HalfNormal(1.0))), y**2)
+
+    assert find_observed(infer.log_density(infer.model(squares, y=np.arange(4.0)))) is None
