@@ -1,8 +1,8 @@
 """Check a map: round trip, log-determinant, membership and dtype, at inputs of several scales."""
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -96,14 +96,16 @@ def check_bijector(
         BijectorError: A check failed; the message gives the check, the precision and the input.
     """
     repeated = repeat_over_batch(bijector, shape)
-    precisions = [(jnp.float32, float32)]
+    domains = {"float32": float32}
     if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
-        precisions.append((jnp.float64, float64))
-    checker = _Checker(repeated, constraint, shape)
-    return [
-        checker.certify(inputs.astype(dtype), scale, domain)
-        for dtype, domain in precisions
+        domains["float64"] = float64
+    checker = _Checker(repeated, constraint, shape, domains)
+    every = [
+        checker.certify(inputs, scale)
         for scale, inputs in _inputs(repeated.unconstrained_shape(shape), points, seed)
+    ]
+    return [
+        certificate for of_precision in zip(*every, strict=True) for certificate in of_precision
     ]
 
 
@@ -113,15 +115,32 @@ def _inputs(shape: Shape, points: int, seed: int) -> Iterator[tuple[float, np.nd
         yield scale, scale * np.random.default_rng(seed).standard_normal((points, *shape))
 
 
-class _Checker:
-    """The checks of one map onto one set."""
+class _Found(NamedTuple):
+    """What the programs found at points of one precision; the first axis is that of the points."""
 
-    def __init__(self, bijector: Bijector, constraint: Constraint, shape: Shape) -> None:
+    image: Any
+    gradient: Any
+    derivatives: Any
+    returned: Any
+    member: Any
+
+
+class _Checker:
+    """The checks of one map onto one set, with one program of each kind for all precisions."""
+
+    def __init__(
+        self,
+        bijector: Bijector,
+        constraint: Constraint,
+        shape: Shape,
+        domains: dict[str, Domain],
+    ) -> None:
         self._bijector, self._constraint, self._shape = bijector, constraint, shape
-        self._forward = jax.jit(jax.vmap(self._examine))
+        self._domains = domains
+        self._forward = _compile_for_each(jax.vmap(self._examine))
         # On its own: in one program with the image, XLA would cancel log(exp(y)).
-        self._inverse = jax.jit(jax.vmap(bijector.inverse))
-        self._contains = jax.jit(lambda x: constraint.contains(x))
+        self._inverse = _compile_for_each(jax.vmap(bijector.inverse))
+        self._contains = _compile_for_each(lambda x: constraint.contains(x))
         self._jacobian_log_det = jax.jit(
             jax.vmap(lambda y: _autodiff_log_det(bijector, constraint, y))
         )
@@ -141,64 +160,77 @@ class _Checker:
         gradient, image = jax.grad(find_log_det, has_aux=True)(y)
         return image, gradient, _derivatives(self._bijector, y)
 
-    def certify(self, y: np.ndarray, scale: float, domain: Domain) -> Certificate:
-        """Run every check on inputs of one precision and one scale."""
-        # With clipped copies, every scale also covers the domain and its corners.
-        y = np.concatenate([y, np.clip(y, -domain.radius, domain.radius)])
-        image, gradient, derivatives = self._forward(y)
-        x = image.value
+    def certify(self, inputs: np.ndarray, scale: float) -> list[Certificate]:
+        """Run every check on inputs of one scale, in each precision."""
+        points = [
+            # With clipped copies, every scale also covers the domain and its corners.
+            np.concatenate([inputs, np.clip(inputs, -domain.radius, domain.radius)]).astype(dtype)
+            for dtype, domain in self._domains.items()
+        ]
+        # The last precision is the reference of all.
+        finest = np.concatenate([own.astype(points[-1].dtype) for own in points])
+        found = self._evaluate(*points[:-1], finest)
+        rows = np.split(np.arange(len(finest)), len(points))
+        exact = [jax.tree.map(lambda a, own=own: a[own], found[-1]) for own in rows]
+        every = zip(points, [*found[:-1], exact[-1]], exact, self._domains.values(), strict=True)
+        return [self._certify_one(*of_precision, scale) for of_precision in every]
+
+    def _evaluate(self, *points: np.ndarray) -> list[_Found]:
+        """Run the programs on the points of each precision."""
+        results = self._forward(*points)
+        values = [image.value for image, _, _ in results]
+        returned = self._inverse(*values)
+        if self._bijector.is_redundant:
+            returned = [image.value for image, _, _ in self._forward(*returned)]
+        every = zip(results, returned, self._contains(*values), strict=True)
+        return [jax.tree.map(np.asarray, _Found(*one, *more)) for one, *more in every]
+
+    def _certify_one(
+        self, y: np.ndarray, found: _Found, exact: _Found, domain: Domain, scale: float
+    ) -> Certificate:
+        """Run every check in one precision; `exact` is found in the finest at the same points."""
+        x = found.image.value
         inside = np.abs(y).reshape(len(y), -1).max(-1, initial=0.0) <= domain.radius
-        round_trip = self._round_trip(x, y)
-        member = np.asarray(self._contains(x)).reshape(len(y), -1).all(-1)
+        # Of y -> x -> y, or of x -> y -> x if many y have the same x.
+        wanted = x if self._bijector.is_redundant else y
+        round_trip = _largest_error(found.returned, wanted)
+        member = found.member.reshape(len(y), -1).all(-1)
         accepted = np.asarray(is_member(self._constraint, x).reshape(len(y), -1).all(-1))
-        finite = np.isfinite(np.asarray(x)).reshape(len(y), -1).all(-1)
+        finite = np.isfinite(x).reshape(len(y), -1).all(-1)
         self._require(finite | ~inside, "the value is not finite", y)
         self._require(member | ~inside, "the value is not a member of the set", y)
         self._require(accepted | ~member, "`contains` accepts a value that NumPy rejects", y)
         accurate = round_trip <= domain.tolerance
         self._require(accurate | ~inside, "the error of the round trip is too large", y)
-        for what, found in zip(("gradient", "Hessian"), derivatives, strict=True):
-            smooth = np.isfinite(np.asarray(found)).reshape(len(y), -1).all(-1)
+        for what, slopes in zip(("gradient", "Hessian"), found.derivatives, strict=True):
+            smooth = np.isfinite(slopes).reshape(len(y), -1).all(-1)
             self._require(smooth | ~inside, f"a {what} through the map is not finite", y)
-        log_det, gradient = np.asarray(image.log_det), np.asarray(gradient)
-        error = self._log_det_error(y, log_det, gradient, inside)
+        error = self._log_det_error(y, found, exact, inside)
         worst, share = float(round_trip[inside].max(initial=0.0)), float(accepted[inside].mean())
         return Certificate(y.dtype.name, scale, int(inside.sum()), worst, error, share)
 
-    def _round_trip(self, x: Array, y: np.ndarray) -> np.ndarray:
-        """Return the error of y -> x -> y, or of x -> y -> x if many y have the same x."""
-        found, wanted = self._inverse(x), y
-        if self._bijector.is_redundant:
-            found, wanted = self._forward(found)[0].value, x
-        # Outside the domain both may be infinite.
-        with np.errstate(invalid="ignore", over="ignore"):
-            error = np.abs(np.asarray(found) - np.asarray(wanted))
-        return error.reshape(len(y), -1).max(-1, initial=0.0)
-
     def _log_det_error(
-        self, y: np.ndarray, log_det: np.ndarray, gradient: np.ndarray, inside: np.ndarray
+        self, y: np.ndarray, found: _Found, exact: _Found, inside: np.ndarray
     ) -> float:
-        gradient = gradient.reshape(len(y), -1)
+        log_det, gradient = found.image.log_det, found.gradient.reshape(len(y), -1)
         self._require(np.isfinite(log_det), "the log-determinant is not finite", y)
         finite = np.isfinite(gradient).all(-1)
         self._require(finite, "the gradient of the log-determinant is not finite", y)
-        has_double = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
-        fine = y.astype(np.float64) if has_double else y
-        image, exact, _ = self._forward(fine)
+        has_double = "float64" in self._domains
         tolerance = 1e-6 if y.dtype == np.float64 else 2e-4 if has_double else 1e-2
-        exact = np.asarray(exact).reshape(len(y), -1)
+        slopes = exact.gradient.reshape(len(y), -1)
         # Relative to the whole gradient: one entry may be a difference of two large numbers.
-        size = 1 + np.abs(exact).max(-1, initial=0.0)
-        accurate = np.abs(gradient - exact).max(-1, initial=0.0) <= tolerance * size
+        size = 1 + np.abs(slopes).max(-1, initial=0.0)
+        accurate = np.abs(gradient - slopes).max(-1, initial=0.0) <= tolerance * size
         self._require(accurate, "the gradient of the log-determinant is inaccurate", y)
-        reference = np.asarray(image.log_det)
+        reference = exact.image.log_det
         # The log-determinant of a redundant map is zero: its volume includes the free coordinate.
         radius = AUTODIFF_RADIUS if has_double else SINGLE_AUTODIFF_RADIUS
         near = np.abs(y).reshape(len(y), -1).max(-1, initial=0.0) <= radius
         volume = np.zeros_like(reference) if self._bijector.is_redundant else reference.copy()
         if not self._bijector.is_redundant and 0 < y[0].size <= MAX_JACOBIAN_SIZE:
             some = slice(None, None, 1 + y[0].size ** 2 // 1000)
-            volume[some] = self._jacobian_log_det(fine[some])
+            volume[some] = self._jacobian_log_det(y[some].astype(reference.dtype))
         reference = np.where(inside & near, volume, reference)
         error = np.abs(log_det - reference) / (1 + np.abs(reference))
         self._require(error <= tolerance, "the log-determinant is not that of the Jacobian", y)
@@ -224,6 +256,18 @@ class _Checker:
         return BijectorError(
             repr(self._bijector), found, "Fix the map, or declare a smaller domain for its rule."
         )
+
+
+def _compile_for_each(function: Callable[[Array], Any]) -> Callable[..., list[Any]]:
+    """Compile one program that calls a function on each of several arrays."""
+    return jax.jit(lambda *arrays: [function(array) for array in arrays])
+
+
+def _largest_error(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    # Outside the domain both may be infinite.
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.abs(found - wanted)
+    return error.reshape(len(wanted), -1).max(-1, initial=0.0)
 
 
 def _derivatives(bijector: Bijector, y: Array) -> tuple[Array, Array]:
