@@ -120,13 +120,17 @@ def total_mass(distribution, constraint=None, points=None):
     bijector = bj.bijector_for(constraint, whole(distribution))
     shape = bijector.unconstrained_shape(whole(distribution))
     y, weights = _grid(math.prod(shape), isinstance(constraint, bj.Real))
-    image = jax.jit(jax.vmap(bijector.image))(y.reshape(-1, *shape))
+
+    def evaluate(y):
+        image = jax.vmap(bijector.image)(y)
+        return distribution.log_prob(image.value), image.log_det + image.auxiliary
+
     # TFP cannot trace the log density of Bates.
     is_traced = not isinstance(distribution, tfd.Bates)
-    log_prob = jax.jit(distribution.log_prob) if is_traced else distribution.log_prob
-    rows = np.asarray(log_prob(image.value))
+    found = (jax.jit(evaluate) if is_traced else evaluate)(y.reshape(-1, *shape))
+    rows, log_volume = map(np.asarray, found)
     log_density = np.broadcast_to(rows, (len(y), *rows.shape[1:])).reshape(len(y), -1).sum(-1)
-    density = np.exp(log_density + np.asarray(image.log_det) + np.asarray(image.auxiliary))
+    density = np.exp(log_density + log_volume)
     # In the tails a value may round to the end of its set, where TFP returns NaN.
     return np.nansum(density * weights)
 
@@ -145,7 +149,7 @@ def _grid(size, unbounded):
     slope = step * power * np.sinh(t) ** (power - 1) * np.cosh(t)
     y = np.stack(np.meshgrid(*[np.sinh(t) ** power] * size, indexing="ij"), -1)
     weights = np.prod(np.stack(np.meshgrid(*[slope] * size, indexing="ij"), -1), -1)
-    return jnp.asarray(y.reshape(-1, size)), weights.reshape(-1)
+    return y.reshape(-1, size), weights.reshape(-1)
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))

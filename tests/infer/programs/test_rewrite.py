@@ -255,8 +255,9 @@ def multivariate():
 @pytest.mark.parametrize(
     ("model", "needed"),
     [
-        (grouped, {"scatter-add"}),
-        (process, {"cholesky", "triangular_solve"}),
+        # The last one needs what these need.
+        pytest.param(grouped, {"scatter-add"}, marks=pytest.mark.slow),
+        pytest.param(process, {"cholesky", "triangular_solve"}, marks=pytest.mark.slow),
         (multivariate, {"cholesky", "triangular_solve", "scatter-add"}),
     ],
 )
