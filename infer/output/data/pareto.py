@@ -5,12 +5,16 @@ import numpy as np
 
 from .versions import HAS_DATA_TREE
 
+# With fewer ratios, the tail that is smoothed has fewer than five, and its shape stays unknown.
+FEWEST = 25
+
 
 def pareto_k(log_ratios: np.ndarray) -> float:
     """Estimate the Pareto shape k of importance ratios in double precision, by ArviZ.
 
     For ratios that are equal up to rounding k is minus infinity; ArviZ returns no value then. If a
-    ratio is infinite or NaN, or more than half of them are zero, k is infinity.
+    ratio is infinite or NaN, more than half of them are zero, or there are fewer than 25, k is
+    infinity.
 
     Source: Vehtari et al. (2024), Pareto smoothed importance sampling.
     """
@@ -37,7 +41,7 @@ def smooth_weights(log_ratios: np.ndarray) -> np.ndarray:
 def _smooth(ratios: np.ndarray) -> tuple[np.ndarray, float]:
     """Return log weights up to a constant, and k."""
     zero = np.isneginf(ratios)
-    if not np.isfinite(ratios[~zero]).all() or zero.mean() > 0.5:
+    if ratios.size < FEWEST or not np.isfinite(ratios[~zero]).all() or zero.mean() > 0.5:
         return ratios, np.inf
     rounding = 1e-9 + 1e3 * np.finfo(np.float64).eps * float(np.abs(ratios[~zero]).max())
     if not zero.any() and np.ptp(ratios) <= rounding:

@@ -120,8 +120,10 @@ def _log_densities(density: LogDensity, positions: Array) -> Array:
 def choose_candidates(draws: int, size: int) -> int:
     """Choose how many draws to weigh for so many resampled ones: ten times as many, if they fit.
 
+    They are at least 2000, so that the shape of their tail is known.
+
     Args:
         draws: Number of resampled draws.
         size: Length of the vectors.
     """
-    return max(draws, min(10 * draws, LARGEST // max(size, 1)))
+    return max(draws, min(max(10 * draws, BATCH_DRAWS), LARGEST // max(size, 1)))

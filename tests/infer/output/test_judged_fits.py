@@ -73,7 +73,7 @@ def test_resampled_draws_have_the_moments_of_the_posterior():
 
 
 def test_resampling_with_heavy_ratios_warns():
-    narrow = approximation(FACTOR / 3)
+    narrow = approximation(FACTOR / 10)
     with pytest.warns(infer.FitWarning, match="importance weights rest on few"):
         narrow.sample(100, resample="psis")
 
@@ -98,6 +98,12 @@ def test_ratios_that_are_not_finite_have_no_weight():
 @pytest.mark.parametrize(("size", "candidates"), [(10, 10_000), (10**5, 1000), (10**4, 6710)])
 def test_candidates_for_resampling_fit_in_memory(size, candidates):
     assert choose_candidates(1000, size) == candidates
+    assert choose_candidates(1, 10) == 2000
+
+
+def test_the_tail_of_few_ratios_is_unknown():
+    assert Ratios(np.linspace(0.0, 1.0, 24), 0.0).khat == np.inf
+    assert Ratios(np.linspace(0.0, 1.0, 100), 0.0).khat < np.inf
 
 
 def test_starts_are_distinct_draws_with_constrained_values(exact):
