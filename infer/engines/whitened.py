@@ -57,19 +57,6 @@ class Whitened(Engine):
     def _default_warmup(self, chains: int) -> int:
         return choose_warmup_draws(chains)
 
-    def begin_with_metric(self, target: Target, draws: np.ndarray, scores: np.ndarray) -> Tuning:
-        """Make a first tuning whose metric is learned from draws and scores, not guessed.
-
-        Args:
-            target: The target.
-            draws: Shape (rows, size).
-            scores: Gradients of a log density at the draws, shape (rows, size).
-        """
-        tuning = self.first_tuning(target, draws, scores)
-        shared = _shared(tuning)
-        metric = shared.metric.learn(draws, scores)
-        return _with_shared(tuning, eqx.tree_at(lambda t: t.metric, shared, metric))
-
     def reuse(self, learned: Tuning, fresh: Tuning) -> Tuning:
         return _with_shared(fresh, hamiltonian.reuse(_shared(learned), _shared(fresh)))
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array
@@ -11,6 +12,7 @@ from ...engines.base import Engine
 from ...engines.whitened import Whitened
 from ...errors import EngineError
 from ...numerics.families.base import Distribution
+from ...numerics.metric import Metric
 from ...programs.native import call_compiled
 
 # Draws whose scores give the metric; it is exact for a normal once they span the space.
@@ -38,7 +40,12 @@ def make_tuning_from(
             "Choose infer.NUTS() or infer.HMC(), or give only starts=fit.starts(chains).",
         )
     scores = np.asarray(call_compiled(_scores, distribution, positions, form="fast_compile"))
-    return engine.begin_with_metric(density, positions, scores)
+    tuning = engine.first_tuning(density, positions, scores)
+    return eqx.tree_at(_metric, tuning, _metric(tuning).learn(positions, scores))
+
+
+def _metric(tuning: Any) -> Metric:
+    return getattr(tuning, "shared", tuning).metric
 
 
 def _scores(distribution: Distribution, positions: Array) -> Array:

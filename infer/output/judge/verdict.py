@@ -19,10 +19,8 @@ from ..finding import Finding
 from ..fitted.approximation import Approximation
 from ..fitted.optimum import Optimum
 from .datasets import find_in_datasets
-from .mirrors import find_unvisited_mirrors
-from .modes import find_modes
+from .flat_vectors import find_in_flat_vectors
 from .moved import describe_moves
-from .necks import find_necks
 from .suspects import Numbers, lay_out_numbers
 from .tails import find_heavy_tails
 from .transitions import find_divergent, find_long, find_low_bfmi, find_stuck
@@ -135,7 +133,7 @@ def _judge(
             if run is None or draws is None:
                 yield from find_heavy_tails(numbers)
             else:
-                yield from _find_in_run(run, draws, numbers)
+                yield from find_in_flat_vectors(run, draws, numbers)
     yield from find_wrapped_angles(posterior)
 
 
@@ -143,14 +141,3 @@ def _find_in_numbers(stats: dict[str, np.ndarray], numbers: Numbers) -> Iterator
     yield from find_stuck(stats, numbers)
     few = numbers.draws.shape[1] <= MANY_CHAINS
     yield from (find_unmixed if few else find_unmixed_of_many)(numbers)
-
-
-def _find_in_run(run: Run, draws: Draws, numbers: Numbers) -> Iterator[Finding]:
-    """Find what the flat vectors show."""
-    density = run.density
-    draws = draws._replace(positions=draws.positions[..., : density.size])
-    yield from find_heavy_tails(numbers, density, draws)
-    if "lp" in draws.stats:
-        yield from find_modes(numbers, draws)
-    yield from find_unvisited_mirrors(run, draws.positions)
-    yield from find_necks(density, draws)
