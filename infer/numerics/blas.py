@@ -1,6 +1,7 @@
 """Keep BLAS to one thread: for small matrices, waiting for threads costs more than it saves."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
@@ -15,8 +16,13 @@ _inside: list[Any] = []
 
 @cache
 def _controller() -> ThreadpoolController:
-    """Find the loaded BLAS libraries, once."""
-    return ThreadpoolController()
+    """Find the loaded BLAS libraries, once.
+
+    This is done in another thread: an interrupt reaches the main thread, which would lose it inside
+    a callback of ctypes.
+    """
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(ThreadpoolController).result()
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """BLAS runs on one thread inside the block, and on as many as before afterward."""
 
+import threading
+
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from infer.numerics import blas
 from infer.numerics.blas import one_blas_thread
 
 
@@ -18,3 +21,9 @@ def test_blas_uses_one_thread_inside_the_block_and_as_before_after_it():
     with one_blas_thread():
         assert set(threads()) == {1}
     assert threads() == before
+
+
+def test_libraries_are_not_sought_in_the_main_thread(monkeypatch):
+    """An interrupt reaches the main thread, and callbacks of ctypes lose it."""
+    monkeypatch.setattr(blas, "ThreadpoolController", threading.current_thread)
+    assert blas._controller.__wrapped__() is not threading.main_thread()
