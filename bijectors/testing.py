@@ -191,7 +191,7 @@ class _Checker:
         """Run every check in one precision; `exact` is found in the finest at the same points."""
         x = found.image.value
         inside = np.abs(y).reshape(len(y), -1).max(-1, initial=0.0) <= domain.radius
-        # Of y -> x -> y, or of x -> y -> x if many y have the same x.
+        # For y -> x -> y, or for x -> y -> x if many y have the same x.
         wanted = x if self._bijector.is_redundant else y
         round_trip = _largest_error(found.returned, wanted)
         member = found.member.reshape(len(y), -1).all(-1)

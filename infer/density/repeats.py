@@ -51,7 +51,7 @@ def refuse_unless_deterministic(density: LogDensity, point: Array) -> float:
     Raises:
         ModelError: The log density differs the second time.
     """
-    # A new function is traced anew, so each of the two programs has seen the Python code run.
+    # JAX traces a new function again, so each of the two programs has seen the Python code run.
     runs = [jax.jit(lambda d, q: d.components(q).value) for _ in range(2)]
     once, again = (float(run(density, point)) for run in runs)
     if abs(once - again) > _rounding_of(np.asarray(once, point.dtype)):

@@ -117,7 +117,7 @@ def _evaluate(target: Target, approximation: Any, noise: Vector) -> tuple[Scalar
     def weigh(noise: Vector) -> Scalar:
         return approximation.log_density_of_noise(noise) + 0.5 * (noise**2).sum()
 
-    # Of a normal this is a constant: minus the log-determinant of its scale.
+    # For a normal this is a constant, minus the log-determinant of its scale.
     log_volume, slope = jax.value_and_grad(weigh)(noise)
     return log_density - log_volume, pull_back(gradient)[0] - slope
 

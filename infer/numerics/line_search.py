@@ -1,4 +1,4 @@
-"""A line search for the Wolfe conditions that is told one value and slope at a time."""
+"""A line search for the Wolfe conditions; the caller passes one value and slope at a time."""
 
 from typing import NamedTuple
 

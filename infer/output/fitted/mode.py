@@ -9,7 +9,7 @@ from ...density.base import LogDensity
 from .curvature import Curvature, measure_curvature
 from .surroundings import Probe, find_same_mode
 
-# Maximum number of modes that are told apart; each one costs a few evaluations per search.
+# Maximum number of distinct modes; each one costs a few evaluations per search.
 MAX_MODES = 8
 
 

@@ -62,7 +62,7 @@ def _locate(diverging: np.ndarray, numbers: Numbers | None) -> tuple[str, tuple[
     if numbers is None or not starts.any() or not len(numbers.draws):
         return "", ()
     if numbers.draws.shape[1:] != diverging.shape:
-        # Of a store, evenly spaced draws.
+        # Evenly spaced draws, if they come from a store.
         return "", ()
     low, high = numbers.find_quantiles((TENTH, 1 - TENTH))[..., None]
     before = numbers.draws[:, :, :-1][:, starts]

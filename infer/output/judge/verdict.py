@@ -66,8 +66,8 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
     the number of affected ones is reported. Angles are judged by their cosines and sines; if they
     lie on both sides of pi, a finding says that their plain means are meaningless. Chains that
     warm-up relocated come last, with both places, then a target of `until=` that was not reached.
-    Of a store, at most 10,000 draws per chain and two million numbers of the posterior are read,
-    evenly spaced; the attribute `not_checked` says so, and what the stored sites cannot show.
+    If the draws are in a store, at most 10,000 per chain and two million numbers are read, evenly
+    spaced; the attribute `not_checked` says so, and what the stored sites cannot show.
     A mode and an approximation come with their `findings`, which are returned. `explain_finding`
     describes each kind of finding.
 
