@@ -33,7 +33,12 @@ from .ratios import (
     prepare_ratios,
     weigh,
 )
-from .shortcomings import LARGEST_KHAT, describe_heavy_ratios, find_shortcomings
+from .shortcomings import (
+    describe_heavy_ratios,
+    describe_rounding,
+    find_shortcomings,
+    has_heavy_tail,
+)
 
 # Above this k, ten times as many draws are weighed.
 DOUBTFUL_KHAT, MORE_BATCHES = 0.5, 10
@@ -65,7 +70,7 @@ class Approximation:
         density: The log density it approximates.
         distribution: The distribution, averaged over 50 epochs after the fit has settled; for
             normals it has `mean` and `scale`, standard deviations or a factor of the covariance.
-        family: "mean_field" or "full_rank".
+        family: Name of the family, such as "mean_field" or "low_rank".
         losses: Minus the mean ELBO of the steps of each of the last epochs, in nats; NaN if the
             density has no value. Those of single steps are noisier than `distribution`; their ELBO
             is lower.
@@ -121,14 +126,16 @@ class Approximation:
             RunError: The density has no value, or minibatches, so draws cannot be weighed.
 
         Warns:
-            FitWarning: k-hat of the weights is above 0.7, and few draws hold nearly all weight.
+            FitWarning: k-hat of the weights is above 0.7 and few draws hold nearly all weight,
+                or the weights are lost to rounding.
         """
         attributes = self.attributes | {"verdict": "\n".join(self.findings)}
         if resample is None:
             positions = self.positions(draws, key)
         else:
             positions, ratios = self._resample(draws, key, resample)
-            attributes |= {"resampled_khat": ratios.khat, "resampled_ess": ratios.ess}
+            khat = np.nan if self._is_rounded(ratios) else ratios.khat
+            attributes |= {"resampled_khat": khat, "resampled_ess": ratios.ess}
         values = constrain_all(self.density, positions[None])
         stats = {"log_q": self.log_prob(positions)[None]}
         return make_arviz(singleton(self.density), Drawn(values, stats), attributes)
@@ -146,12 +153,12 @@ class Approximation:
             Constrained values of the latent sites, by name, with a leading axis of chains.
         """
         chains = as_whole("chains", chains, 1)
-        positions = self.positions(BATCH_DRAWS, key)
-        if is_affordable(self.density):
-            ratios = self._weigh(positions)
+        positions = self.positions(max(chains, BATCH_DRAWS), key)
+        ratios = self._weigh(positions) if is_affordable(self.density) else None
+        if ratios is not None and not self._is_rounded(ratios):
             rng = np.random.default_rng(0)
             # Distinct ones: chains that begin alike could not tell whether they agree.
-            chosen = np.unique(ratios.resample(BATCH_DRAWS, rng))
+            chosen = np.unique(ratios.resample(len(positions), rng))
             positions = positions[rng.permutation(chosen)] if chosen.size >= chains else positions
         values = constrain_all(self.density, positions[None, :chains])
         return {site.name: values[site.name][0] for site in self.density.latent}
@@ -219,7 +226,11 @@ class Approximation:
         None if the density has no value or too few digits, or if the approximation is not finite.
         """
         parameters = np.asarray(self.distribution.pack())
-        if self.ratios is None or self._is_rounded(self.ratios) or np.isnan(parameters).any():
+        if (
+            self.ratios is None
+            or self._is_rounded(self.ratios)
+            or not np.isfinite(parameters).all()
+        ):
             return None
         return run_audit(self.density, self.distribution)
 
@@ -241,7 +252,9 @@ class Approximation:
             )
         positions = self.positions(choose_candidates(draws, self.density.size), key)
         ratios = self._weigh(positions)
-        if ratios.khat > LARGEST_KHAT:
+        if self._is_rounded(ratios):
+            warn(describe_rounding(), FitWarning)
+        elif has_heavy_tail(ratios):
             advice = "Leave out resample=, or fit a wider family."
             warn(describe_heavy_ratios(ratios.khat, ratios.ess, advice), FitWarning)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(make_key(key))))

@@ -44,21 +44,16 @@ class Ratios:
 
         Source: Kong (1992), A note on importance sampling using standardized weights.
         """
+        if not np.isfinite(self.log_ratios).any():
+            return 0.0
         weights = self._weights
         return float(weights.sum() ** 2 / (weights**2).sum() / weights.size)
-
-    @cached_property
-    def spread(self) -> float:
-        """Standard deviation of the finite log ratios, in nats."""
-        finite = self.log_ratios[np.isfinite(self.log_ratios)]
-        return float(finite.std()) if finite.size else np.inf
 
     @property
     def _weights(self) -> np.ndarray:
         """Weights up to a factor; those of ratios that are not finite are zero."""
         finite = np.where(np.isfinite(self.log_ratios), self.log_ratios, -np.inf)
-        largest = finite.max()
-        return np.exp(finite - largest) if np.isfinite(largest) else np.ones_like(finite)
+        return np.exp(finite - finite.max())
 
     def join(self, others: Iterable["Ratios"]) -> "Ratios":
         """Join the ratios of more draws to these."""

@@ -13,7 +13,7 @@ from .ratios import Ratios, is_affordable
 LARGEST_KHAT = 0.7
 # Share of effective draws below which importance weights rest on few of them.
 SMALLEST_ESS = 0.05
-# Families whose marginals or correlations another family can improve, and the advice.
+# Advice by family, and the advice for all others.
 NARROW = {"mean_field": 'infer.ADVI("full_rank") follows correlations'}
 WIDE = "Another parametrization or prior may make the posterior more nearly normal"
 
@@ -35,11 +35,11 @@ def find_shortcomings(fit: Any) -> Iterator[Finding]:
     if fit.converged and not np.isfinite(fit.elbo):
         yield _describe_infinite(fit, fit.ratios)
     if np.isnan(fit.khat):
-        yield _describe_rounding()
+        yield describe_rounding()
     failed = fit.departures and tuple(find_departures(fit.density, fit.departures, _advise(fit)))
     if failed:
         yield from failed
-    elif fit.khat > LARGEST_KHAT and fit.ratios.ess < SMALLEST_ESS:
+    elif has_heavy_tail(fit.ratios):
         yield describe_heavy_ratios(fit.khat, fit.ratios.ess, _advise(fit))
 
 
@@ -77,7 +77,13 @@ def _describe_infinite(fit: Any, ratios: Ratios) -> Finding:
     )
 
 
-def _describe_rounding() -> Finding:
+def has_heavy_tail(ratios: Ratios) -> bool:
+    """Return whether importance weights rest on few draws."""
+    return ratios.khat > LARGEST_KHAT and ratios.ess < SMALLEST_ESS
+
+
+def describe_rounding() -> Finding:
+    """Describe ratios that have too few digits."""
     return Finding(
         "unknown_khat",
         "k-hat is unknown: the log density is so large that the importance ratios are lost to "

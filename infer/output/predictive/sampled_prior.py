@@ -54,7 +54,8 @@ def sample_prior_part(
 def _refuse_unless_mixed(run: Run, largest: float, divergent: float) -> None:
     drawn = run.draws()
     diverging = float(np.mean(drawn.stats["diverging"]))
-    rhat = max(float(az.rhat(own)) for own in np.moveaxis(drawn.positions, -1, 0))
+    # Unlike max, np.max passes NaN on.
+    rhat = float(np.max([az.rhat(own) for own in np.moveaxis(drawn.positions, -1, 0)]))
     if diverging > divergent or not rhat <= largest:
         raise generative_error(
             "prior",

@@ -1,9 +1,11 @@
 """A fit says what is wrong with it, weighs its draws, and lets a sampler begin from them."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import bijectors as bj
 import infer
 from infer.numerics.families.full_rank import make_normal
 from infer.numerics.families.mean_field import IndependentNormal
@@ -110,6 +112,30 @@ def test_starts_are_distinct_draws_with_constrained_values(exact):
     starts = exact.starts(chains=6)
     assert starts["x"].shape == (6, 3)
     assert len(np.unique(starts["x"][:, 0])) == 6
+
+
+def test_there_are_as_many_starts_as_chains(exact):
+    assert exact.starts(chains=2500)["x"].shape == (2500, 3)
+
+
+def test_weights_that_are_lost_to_rounding_are_told():
+    jax.config.update("jax_enable_x64", False)
+    try:
+        model = infer.declared(
+            lambda v: -0.5 * (v["x"] ** 2).sum() + 3e7, {"x": bj.Real(shape=(3,))}
+        )
+        distribution = IndependentNormal(jnp.zeros(3), jnp.ones(3))
+        density = infer.log_density(model)
+        fit = infer.Approximation(density, distribution, "mean_field", np.zeros(1), 0.0, True, {})
+        with pytest.warns(infer.FitWarning, match="lost to rounding"):
+            drawn = fit.sample(100, resample="psis")
+        assert np.isnan(drawn.attrs["resampled_khat"])
+    finally:
+        jax.config.update("jax_enable_x64", True)
+
+
+def test_no_draw_is_effective_if_no_ratio_is_finite():
+    assert Ratios(np.full(30, -np.inf), 0.0).ess == 0.0
 
 
 def test_the_metric_of_a_tuning_whitens_the_approximation():
