@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..errors import ModelError
+from ..programs.kernels import compile_as_kernels
 from .base import LogDensity
 from .family import Family
 from .points import Evaluate
@@ -52,8 +53,8 @@ def refuse_unless_deterministic(density: LogDensity, point: Array) -> float:
         ModelError: The log density differs the second time.
     """
     # JAX traces a new function again, so each of the two programs has seen the Python code run.
-    runs = [jax.jit(lambda d, q: d.components(q).value) for _ in range(2)]
-    once, again = (float(run(density, point)) for run in runs)
+    runs = [jax.jit(lambda d, q: d.components(q).value).lower(density, point) for _ in range(2)]
+    once, again = (float(compile_as_kernels(run)(density, point)) for run in runs)
     if abs(once - again) > _rounding_of(np.asarray(once, point.dtype)):
         raise ModelError(
             "model", f"its log density was {once:.6g}, and {again:.6g} when run again", MEND

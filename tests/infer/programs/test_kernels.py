@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import bijectors as bj
+import infer
 from infer.programs.by_text import compile_by_text
 from infer.programs.native import call_compiled
 
@@ -39,3 +41,15 @@ def test_sums_of_numbers_converted_to_single_precision_do_not_crash(call):
     numbers = np.random.default_rng(0).normal(size=300_000)
     total = call(lambda x: (2 * x).astype(jnp.float32).reshape(-1, 32).sum(1), numbers)
     np.testing.assert_allclose(total, 2 * numbers.reshape(-1, 32).sum(1), atol=1e-4)
+
+
+def test_checking_a_model_with_products_of_rank_7_does_not_crash():
+    shape = (2, 3, 1, 2, 2, 8, 8, 8)
+    one, other = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+
+    def log_density(values, data):
+        scaled = data["other"] * values["b"].astype(jnp.float32)
+        return -0.5 * values["b"] ** 2 - 1e-3 * jnp.sum(jnp.sum(data["one"] * scaled, axis=3) ** 2)
+
+    data = {"one": one, "other": other}
+    infer.check(infer.declared(log_density, {"b": bj.Real()}, data=data))
