@@ -94,7 +94,7 @@ class LocalFiles(Files):
                 for path in own:
                     os.replace(_beside(path), path)
                 _call_at_once(_synchronize, {f for path in own for f in touched[path.parent]})
-        except OSError:
+        except BaseException:
             for path in paths:
                 with suppress(OSError):
                     _beside(path).unlink(missing_ok=True)
@@ -174,10 +174,17 @@ def open_files(where: Any) -> Files:
 
 
 def _call_at_once(call: Callable[[Path], None], paths: Collection[Path]) -> None:
-    """Call a function for each path, on threads; all calls have ended on return."""
-    if paths:
-        with ThreadPoolExecutor(min(AT_ONCE, len(paths)), "files") as pool:
+    """Call a function for each path, on threads; all calls have ended on return.
+
+    The calls must do no harm if they are repeated.
+    """
+    try:
+        with ThreadPoolExecutor(min(AT_ONCE, len(paths) or 1), "files") as pool:
             list(pool.map(call, paths))
+    except RuntimeError:
+        # No thread can begin once the main thread has ended and the interpreter exits.
+        for path in paths:
+            call(path)
 
 
 def _make_folder(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infer.store import files as store_files
 from infer.store.files import LocalFiles
 
 
@@ -51,3 +52,14 @@ def test_a_write_that_fails_replaces_nothing_and_leaves_nothing_behind(tmp_path,
         files.write({"a": b"new", "b": b"new"})
     assert written
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"old", "b": b"old"}
+
+
+def test_files_are_written_when_no_thread_can_begin(tmp_path, monkeypatch):
+    """As when the main thread has ended, and another one still samples."""
+
+    def refuse(*arguments):
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(store_files, "ThreadPoolExecutor", refuse)
+    LocalFiles(str(tmp_path)).write({"a": b"1", "x/b": b"2"})
+    assert (tmp_path / "x" / "b").read_bytes() == b"2"
