@@ -166,7 +166,8 @@ def commit(files: Files, before: Record | None, changes: Changes) -> Record:
     changed = {k: data for k, data in changes.files.items() if known.get(k) != record.files[k]}
     files.write(
         {intent_key(number): replace(record, files=announced).encode()},
-        new | lists | changed | {state_key(number): changes.state} | changes.metadata,
+        new | lists | changed | {state_key(number): changes.state},
+        changes.metadata,
         {record_key(number): record.encode()},
     )
     gone = [key(n) for n in past if n not in kept for key in (record_key, state_key)]
