@@ -19,7 +19,8 @@ def claim(run: Any) -> bool:
     """
     me = get_ident()
     is_new = _threads.get(id(run)) != me
-    if _threads.setdefault(id(run), me) != me:
+    # Again if the other thread has just let it go.
+    while _threads.setdefault(id(run), me) != me:
         refuse_if_claimed(run)
     return is_new
 
