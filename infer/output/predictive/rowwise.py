@@ -143,6 +143,8 @@ def _fill_by_rows(
     model: Model, flat: Mapping[str, Any], part: Part, name: str, into: np.ndarray
 ) -> None:
     """Compute one variable, a range of rows of one draw at a time."""
+    if not into.size:
+        return
     first = {n: as_jax_type(a[:1])[0] for n, a in flat.items()}
     size = _choose_size(part, name, model, first, into.shape[1:])
     for draw in range(len(into)):
@@ -159,7 +161,7 @@ def _choose_size(part: Part, name: str, model: Model, first: Values, shape: Shap
 
     If fewer rows need as much, since they depend on all others, their number does not matter.
     """
-    size, before = next(iter(shape), 1), np.inf
+    size, before = max(next(iter(shape), 1), 1), np.inf
     while True:
         traced = jax.make_jaxpr(partial(_evaluate_rows, part, name, size))
         needed = count_peak_bytes(traced(model, first, np.int32(0)))
