@@ -51,13 +51,15 @@ class Mode:
     def log_mass(self) -> float:
         """Logarithm of the integral of the normal approximation there, in nats (Laplace's method).
 
-        NaN if the information is not positive definite. Modes in the unconstrained space can be
+        NaN if the information is not positive definite, or if the density lacks the Jacobian of a
+        map, as in the constrained space. Modes in the unconstrained space can be
         weighed by it; the heights of modes say nothing about their masses.
 
         Source: Tierney & Kadane (1986), equation 2.2.
         """
         curvature = self.curvature
-        if not curvature.is_definite:
+        without_maps = all(site.constraint == "Real" for site in self.density.latent)
+        if not curvature.is_definite or not (self.density.jacobian or without_maps):
             return float("nan")
         return self.lp + 0.5 * (len(self.position) * np.log(2 * np.pi) - curvature.log_det)
 

@@ -387,3 +387,14 @@ def test_a_mode_at_the_edge_of_a_set_is_reported():
     assert found.reason == "boundary"
     assert (found.findings[0].kind, found.findings[0].sites) == ("mode_at_boundary", ("x",))
     assert "as x -> 0" in found.findings[0]
+
+
+def test_a_mode_without_its_jacobian_has_no_mass():
+    """A Gamma(2, 1): its Laplace mass is that of the unconstrained mode, whose density has one."""
+    model = infer.declared(lambda v: jnp.log(v["x"]) - v["x"], {"x": bj.Positive()})
+    masses = [
+        infer.maximize(model, infer.MAP(s)).modes[0].log_mass
+        for s in ("constrained", "unconstrained")
+    ]
+    assert np.isnan(masses[0])
+    np.testing.assert_allclose(masses[1], 2 * np.log(2) - 2 + 0.5 * np.log(np.pi), rtol=1e-5)
