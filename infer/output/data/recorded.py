@@ -17,6 +17,7 @@ from .versions import groups_of
 MAX_NUMBERS, MAX_DRAWS = 2**21, 10_000
 # Draws per chain that are read in the flat vector, with gradients.
 MAX_FLAT = 1000
+WITHOUT_ENERGIES = "E-BFMI was not computed, since consecutive draws are not stored."
 WITHOUT_SITES = "Modes, mirror images and narrow necks were not looked for"
 
 
@@ -74,19 +75,29 @@ def thin_draws(data: Any) -> tuple[dict[str, xarray.Dataset], tuple[str, ...]]:
     """
     groups = groups_of(data)
     kept = {name: groups[name] for name in ("posterior", "sample_stats") if name in groups}
-    posterior = kept["posterior"]
+    posterior, limits = kept["posterior"], ()
+    if _is_thinned(posterior) and "energy" in kept.get("sample_stats", ()):
+        kept["sample_stats"] = kept["sample_stats"].drop_vars("energy")
+        limits = (WITHOUT_ENERGIES,)
     draws, numbers = posterior.sizes["draw"], sum(a.size for a in posterior.data_vars.values())
     stride = max(-(-numbers // MAX_NUMBERS), -(-draws // MAX_DRAWS))
     thinned = {n: group.isel(draw=slice(None, None, stride)).load() for n, group in kept.items()}
     if stride == 1:
-        return thinned, ()
+        return thinned, limits
     count = thinned["posterior"].sizes["draw"]
     if "sample_stats" in kept:
         stats, lengths = kept["sample_stats"], {"diverging": draws, "energy": count}
         whole = {n: stats[n][:, draws - m :].to_numpy() for n, m in lengths.items() if n in stats}
         replaced = {n: (("chain", f"{n}_draw", *stats[n].dims[2:]), a) for n, a in whole.items()}
         thinned["sample_stats"] = thinned["sample_stats"].assign(replaced)
-    return thinned, (f"Of {draws} stored draws per chain, {count} evenly spaced ones were judged.",)
+    few = f"Of {draws} stored draws per chain, {count} evenly spaced ones were judged."
+    return thinned, (*limits, few)
+
+
+def _is_thinned(posterior: xarray.Dataset) -> bool:
+    """Return whether only every so many draws were stored, by their numbers."""
+    numbers = posterior.coords["draw"].to_numpy() if "draw" in posterior.coords else np.arange(2)
+    return len(numbers) > 1 and bool(numbers[1] - numbers[0] > 1)
 
 
 def find_missing(run: Run, posterior: xarray.Dataset) -> tuple[str, ...]:

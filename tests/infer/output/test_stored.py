@@ -10,6 +10,7 @@ import xarray
 
 import bijectors as bj
 import infer
+from infer.output.data import recorded
 from infer.output.data.origin import find_run
 from infer.run import collect
 from infer.store import recorder
@@ -303,3 +304,12 @@ def test_a_saved_tuning_is_used_on_new_data(stored, straight, tmp_path):
     path.write_bytes(b"damaged")
     with pytest.raises(infer.RunError, match="no tuning can be read"):
         infer.sample(other, infer.HMC(), tuning=path, **options)
+
+
+def test_energies_of_every_third_draw_are_not_judged(tmp_path):
+    """Their differences are not those of transitions, so E-BFMI would be far too high."""
+    where = str(tmp_path / "run.zarr")
+    sample(where, thin=3)
+    groups, limits = recorded.thin_draws(infer.open(where))
+    assert "energy" not in groups["sample_stats"]
+    assert any("E-BFMI" in limit for limit in limits)
