@@ -321,7 +321,7 @@ class ADVI(Engine):
 
     def _judge(self, tuning: ADVITuning, recent: Sequence[Draws]) -> tuple[bool, bool]:
         """Return whether the parameters are stationary, and whether that is good enough."""
-        moving = bool((recent[-1].stats["skipped"] < self._steps // 2).all())
+        moving = bool((2 * recent[-1].stats["skipped"] < self._steps).all())
         slowness = float(tuning.learning_rate) / self._first_rate
         if tuning.is_noisy and self._family.has_absolute_steps:
             rises = len(recent) < 2 or has_risen(*(own.stats["elbo"].ravel() for own in recent))
@@ -330,7 +330,8 @@ class ADVI(Engine):
         # A diverged fit may overflow here; its ELBO reports it.
         with np.errstate(all="ignore"):
             epochs = [self._family.moments(own, size) for own in recent[-1].positions]
-        change, noise = map(max, zip(*(measure_movement(*own) for own in epochs), strict=True))
+        # Unlike max, np.max passes NaN on.
+        change, noise = np.max([measure_movement(*own) for own in epochs], axis=0).tolist()
         stationary = moving and change <= max(self.tolerance, 3 * noise)
         is_known = max(change, noise) <= self.tolerance or slowness <= SLOWEST
         return stationary, stationary and is_known

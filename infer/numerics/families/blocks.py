@@ -127,6 +127,10 @@ class Blocks(Family):
         own: list[Any] = [family for _, family in self.families]
         return [*own, self.rest][: len(self.segments)]
 
+    @property
+    def has_absolute_steps(self) -> bool:
+        return any(family.has_absolute_steps for family in self._parts)
+
     def bind(self, sites: Mapping[str, slice], is_training: bool) -> "Blocks":
         named = [name for names, _ in self.families for name in names]
         for name in named:

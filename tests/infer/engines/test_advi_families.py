@@ -125,3 +125,7 @@ def test_a_warm_up_of_the_divergence_ends_at_the_same_optimum():
     difference = warmed.distribution.location - plain.distribution.location
     np.testing.assert_allclose(difference / plain.distribution.sd, 0, atol=0.02)
     np.testing.assert_allclose(warmed.distribution.sd, plain.distribution.sd, rtol=0.02)
+
+
+def test_epochs_of_one_step_settle():
+    assert infer.fit(MODEL, infer.ADVI("full_rank", epoch=1), progress=False).converged

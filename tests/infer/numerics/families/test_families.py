@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import infer.numerics.families
-from infer import ADVI, EngineError
+from infer import ADVI, EngineError, Flow
 from infer.numerics.families.base import Family
 from infer.numerics.families.memory import refuse_large
 from infer.numerics.families.named import FAMILIES
@@ -130,3 +130,9 @@ def test_each_name_makes_an_engine_and_others_are_refused(name):
     assert ADVI(name).family == name
     with pytest.raises(EngineError, match=f'Did you mean "{name}"'):
         ADVI(name + "s")
+
+
+def test_the_moments_of_a_flow_that_is_affine_are_exact():
+    flow = Flow().begin(jnp.array([1.0, -2.0, 3.0]), jnp.array([0.5, 1.0, 2.0]))
+    np.testing.assert_allclose(flow.location, [1.0, -2.0, 3.0], rtol=1e-9)
+    np.testing.assert_allclose(flow.sd, [0.5, 1.0, 2.0], rtol=1e-9)
