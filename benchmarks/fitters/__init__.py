@@ -1,0 +1,1 @@
+"""Time to the same errors: our approximations and their peers'."""

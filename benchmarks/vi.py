@@ -1,0 +1,173 @@
+"""Compare our approximations with their peers on six posteriors, each in its own process, in turn.
+
+    python -m benchmarks.vi --out rows.jsonl [--peers-python PATH] [--repeats 3] [--only CASE ...]
+    python -m benchmarks.vi --out rows.jsonl --table
+
+Prints the seconds from a written model to draws whose errors are no larger than those of
+`infer.fit(model)`, packages already imported. An error is that of a mean, in standard deviations,
+or of the logarithm of a standard deviation, the largest over all numbers of a posterior; the
+reference is a long run of NUTS. Peers that do not reach the errors are shown with their smallest
+errors and all the time that they took. PATH is a Python with pymc and pymc-extras, if they are
+installed apart; without it, PyMC's methods are left out.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .fitters.methods import METHODS, OURS
+from .peers.suite import SUITE
+
+CASES = ("eight schools", "radon", "logistic", "correlated normal", "item response",
+         "Gaussian process")  # fmt: skip
+# What 8000 draws leave unknown about the largest error.
+SLACK = 0.05
+# Seconds after which a method gets no further doubling of its steps.
+LIMIT = 60.0
+
+
+def make_reference(case: str, path: str) -> None:
+    """Save mean and standard deviation of each number, from a long run of NUTS."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    import infer
+
+    model = infer.from_numpyro(SUITE[case].numpyro, **SUITE[case].data())
+    draws = infer.sample(model, infer.NUTS(), draws=10_000, key=1000, progress=False)
+    values = {name: np.asarray(draws["posterior"][name]) for name in SUITE[case].sites}
+    moments = {f"{name} mean": x.mean((0, 1)) for name, x in values.items()}
+    np.savez(path, **moments, **{f"{name} sd": x.std((0, 1)) for name, x in values.items()})
+
+
+def measure_errors(values: Any, reference: Any) -> tuple[float, float]:
+    """Return the largest error of a mean, in sds, and of a log sd."""
+    shifts, growths = [0.0], [0.0]
+    for name, x in values.items():
+        mean, sd = reference[f"{name} mean"], reference[f"{name} sd"]
+        with np.errstate(divide="ignore"):
+            shifts.append(np.abs((x.mean(0) - mean) / sd).max())
+            growths.append(np.abs(np.log(x.std(0) / sd)).max())
+    found = float(max(shifts)), float(max(growths))
+    return found if np.isfinite(found).all() else (np.inf, np.inf)
+
+
+def run_one(case: str, method: str, seed: int, reference: str, aims: list[float]) -> dict:
+    """Run one method until it reaches the aims, or its steps or its time are spent."""
+    if not method.startswith("PyMC"):
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+    known = np.load(reference)
+    began, best = time.perf_counter(), (np.inf, np.inf)
+    row: dict[str, Any] = {"case": case, "method": method, "seed": seed, "reached": False}
+    for fitted in METHODS[method](SUITE[case], seed):
+        errors = measure_errors(fitted.values, known)
+        best = min(best, errors, key=max)
+        row |= {"seconds": fitted.seconds, "steps": fitted.steps}
+        if errors[0] <= aims[0] and errors[1] <= aims[1]:
+            row["reached"], best = True, errors
+            break
+        if time.perf_counter() - began > LIMIT:
+            break
+    return row | {"mean": best[0], "log_sd": best[1]}
+
+
+def run_in_process(python: str, arguments: list[str]) -> str:
+    """Run this file in a fresh process, and return the last line that it prints."""
+    command = [python, "-W", "ignore", "-m", "benchmarks.vi", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+
+
+def run_case(case: str, repeats: int, peers_python: str, out: Path) -> None:
+    """Run all methods on a case in turn; ours come first in each turn, and set the aims."""
+    with tempfile.TemporaryDirectory() as folder:
+        reference = f"{folder}/reference.npz"
+        run_in_process(sys.executable, ["--reference", case, reference])
+        for seed in range(repeats):
+            aims = [0.0, 0.0]
+            for method in METHODS:
+                is_pymc = method.startswith("PyMC")
+                if is_pymc and not peers_python:
+                    continue
+                python = peers_python if is_pymc else sys.executable
+                given = [case, method, str(seed), reference, json.dumps(aims)]
+                try:
+                    row = json.loads(run_in_process(python, ["--one", *given]))
+                except RuntimeError as problem:
+                    row = {"case": case, "method": method, "seed": seed, "failed": str(problem)}
+                if method == OURS[0] and "failed" not in row:
+                    aims = [row["mean"] + SLACK, row["log_sd"] + SLACK]
+                with out.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(row, flush=True)
+
+
+def print_table(rows: list[dict]) -> None:
+    """Print medians over the repeats, then for each method the mean ratio to ours."""
+    methods = [name for name in METHODS if any(row["method"] == name for row in rows)]
+    cases = [name for name in CASES if any(row["case"] == name for row in rows)]
+    print("| method | " + " | ".join(cases) + " | ratio |")
+    print("| --- |" + " ---: |" * (len(cases) + 1))
+    for method in methods:
+        cells, logs = [], []
+        for case in cases:
+            own = [r for r in rows if r["case"] == case and r["method"] == method]
+            ours = [r for r in rows if r["case"] == case and r["method"] == OURS[0]]
+            cells.append(describe([r for r in own if "failed" not in r]))
+            pairs = [
+                float(np.log(r["seconds"] / o["seconds"]))
+                for r in own for o in ours
+                if r["seed"] == o["seed"] and "failed" not in r | o
+            ]  # fmt: skip
+            logs += [statistics.median(pairs)] if pairs else []
+        ratio = f"{np.exp(np.mean(logs)):.1f}" if logs else ""
+        print(f"| {method} | " + " | ".join(cells) + f" | {ratio} |")
+
+
+def describe(rows: list[dict]) -> str:
+    """Describe the runs of one method on one case."""
+    if not rows:
+        return "failed"
+    seconds, mean, log_sd = (
+        statistics.median(r[key] for r in rows) for key in ("seconds", "mean", "log_sd")
+    )
+    reached = all(r["reached"] for r in rows) or rows[0]["method"] in OURS
+    return f"{'' if reached else '> '}{seconds:.1f} s ({mean:.2f}, {log_sd:.2f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=CASES)
+    parser.add_argument("--peers-python", default="")
+    parser.add_argument("--reference", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.reference:
+        make_reference(*asked.reference)
+    elif asked.one:
+        case, method, seed, reference, aims = asked.one
+        print(json.dumps(run_one(case, method, int(seed), reference, json.loads(aims))))
+    elif asked.table:
+        print_table([json.loads(line) for line in asked.out.read_text().splitlines()])
+    else:
+        for case in asked.only:
+            run_case(case, asked.repeats, asked.peers_python, asked.out)
+
+
+if __name__ == "__main__":
+    main()
