@@ -21,7 +21,8 @@ from ..numerics.stationarity import has_risen, measure_movement
 from ..numerics.trace import make_trace, record
 from ..target import Components, Target
 from ..types import Scalar, Vector
-from .base import Draws, Engine, Examples, Needs, Tick, WarmupPlan, WindowEnd
+from .approximating import Approximator, Ended, Fitted, average_epochs
+from .base import Draws, Examples, Needs, Tick, WarmupPlan, WindowEnd
 
 ESTIMATORS = ("path", "total")
 # Steps that are averaged to one draw, and draws after which the host decides.
@@ -78,7 +79,7 @@ class ADVIState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ADVI(Engine):
+class ADVI(Approximator):
     """Fit a distribution in the unconstrained space by maximizing the ELBO.
 
     By default gradients omit the score of the approximation ("sticking the landing"), so
@@ -113,7 +114,8 @@ class ADVI(Engine):
         follows Welandawe et al. (2022), arXiv 2203.15945.
     """
 
-    result: ClassVar[Literal["draws", "optimum", "approximation"]] = "approximation"
+    # Epochs averaged after the fit has settled; the error of the mean falls with their square root.
+    final_draws: ClassVar[int] = 50
     without_value: ClassVar[str] = "ADVI()"
     examples: ClassVar[Examples] = Examples(invalid={"batch": 0})
     family: str | Family = "mean_field"
@@ -170,16 +172,17 @@ class ADVI(Engine):
     def _steps(self) -> int:
         return self.epoch or EPOCH
 
+    def choose_family(self, size: int) -> Family:
+        return self._family
+
+    def conclude(self, ended: Ended) -> Fitted:
+        tuning, state = ended.tuning, ended.states
+        settled, begun = bool(tuning.settled), float(tuning.begun)
+        return average_epochs(
+            self._family, ended, settled, begun, state.trace[0], int(state.epochs[0])
+        )
+
     def bind(self, sites: Mapping[str, slice], steps: int | None = None) -> "ADVI":
-        """Return the engine for a model, before anything is compiled.
-
-        Args:
-            sites: Where each site is in the flat vector.
-            steps: Steps that see each row of the data once, if the model has a minibatch.
-
-        Raises:
-            EngineError: The family does not fit the model.
-        """
         trains = steps is not None and self.estimator == "total"
         family = self._family.bind(sites, trains)
         epoch = steps if trains and self.epoch is None else self.epoch

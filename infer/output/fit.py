@@ -10,37 +10,37 @@ from ..calls import check_arguments
 from ..counts import as_whole
 from ..density.chain_starts import Starts
 from ..engines.advi import ADVI
+from ..engines.base import Engine
 from ..errors import warn_of_findings
 from ..models.inputs.stacked import are_several
 from ..models.model import Model
-from ..numerics.families.named import find_family
 from ..run.run import Run
 from ..run.start import start
 from ..store.recorder import Recorder
 from .advance.interrupt import keep_run
 from .fitted.approximation import Approximation, prepare_findings
 from .fitted.binding import bind_engine
-from .fitted.reading import FINAL_EPOCHS, read_approximations
-from .kinds import refuse_other_engines
+from .fitted.reading import read_approximations
+from .kinds import as_approximator
 from .stored.storing import plan_storing_state
 
 
 @overload
 def fit(
-    model: Model, engine: ADVI | None = ..., *, starts: Starts = ..., epochs: int | None = ...,
+    model: Model, engine: Engine | None = ..., *, starts: Starts = ..., epochs: int | None = ...,
     key: int | Array = ..., progress: bool | None = ..., store: Any = ...,
     commit_seconds: float | None = ...,
 ) -> Approximation: ...  # fmt: skip
 @overload
 def fit(
-    model: Sequence[Model], engine: ADVI | None = ..., *, starts: Starts = ...,
+    model: Sequence[Model], engine: Engine | None = ..., *, starts: Starts = ...,
     epochs: int | None = ..., key: int | Array = ..., progress: bool | None = ...,
     store: Any = ..., commit_seconds: float | None = ...,
 ) -> list[Approximation]: ...  # fmt: skip
 @check_arguments("infer.fit")
 def fit(
     model: Model | Sequence[Model],
-    engine: ADVI | None = None,
+    engine: Engine | None = None,
     *,
     starts: Starts = "uniform",
     epochs: int | None = None,
@@ -53,9 +53,10 @@ def fit(
 
     Args:
         model: What a front end returned, or several of them that share a program; see `sample`.
-        engine: By default `ADVI("mean_field")`.
+        engine: An engine whose result is an approximation, such as `ADVI("full_rank")`; by
+            default `ADVI("mean_field")`.
         starts: Where the mean starts; as in `sample`.
-        epochs: Maximum number of epochs, of 50 steps each.
+        epochs: Maximum number of epochs, of 50 steps each, of an engine that has epochs.
         key: A seed or a JAX key.
         progress: Whether to show progress; by default in a terminal or a notebook.
         store: Path or URL of a new store, to which the state is committed; see `resume`.
@@ -73,13 +74,15 @@ def fit(
         Interrupted: As `sample` does.
     """
     engine = ADVI() if engine is None else engine
-    refuse_other_engines(engine, ADVI, "fit")
-    engine = bind_engine(engine, model)
+    engine = bind_engine(as_approximator(engine, epochs), model)
     epochs = None if epochs is None else as_whole("epochs", epochs, 0)
-    stored = plan_storing_state(store, FINAL_EPOCHS, commit_seconds)
-    run = start(model, engine, chains=1, warmup=epochs, starts=starts, key=key, progress=progress)
+    stored = plan_storing_state(store, engine.final_draws, commit_seconds)
+    chains = engine.count_chains()
+    run = start(
+        model, engine, chains=chains, warmup=epochs, starts=starts, key=key, progress=progress
+    )
     # While XLA is still compiling the loop.
-    prepare_findings(run.density, find_family("ADVI", engine.family))
+    prepare_findings(run.density, engine.choose_family(run.density.size))
     recorder = stored.begin(run, "fit") if stored else None
     several = are_several(model)
     return keep_run("infer.fit", run, lambda: finish_fit(run, several, recorder))

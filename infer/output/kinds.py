@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..engines.approximating import Approximator
 from ..engines.base import Engine
 from ..errors import EngineError
 from ..run.refusals import refuse_unless_engine
@@ -27,3 +28,24 @@ def refuse_other_engines(engine: Any, kind: type[Engine], call: str) -> None:
             f"infer.{call} works only with {name}",
             f"Give infer.{name}(...), or call infer.sample(model, ...) for draws of the posterior.",
         )
+
+
+def as_approximator(engine: Any, epochs: int | None) -> Approximator:
+    """Return an engine that can hand over an approximation.
+
+    Raises:
+        EngineError: It cannot, or it has no epochs and their number is given.
+    """
+    refuse_unless_engine(engine)
+    name = type(engine).__name__
+    if not isinstance(engine, Approximator):
+        raise EngineError(
+            name,
+            "infer.fit works only with engines that make approximations",
+            "Give infer.ADVI(...), or call infer.sample(model, ...) for draws of the posterior.",
+        )
+    if epochs is not None and not engine.plan_warmup(1).draws:
+        raise EngineError(
+            name, f"epochs={epochs} is given, but it has no epochs", "Leave out epochs=."
+        )
+    return engine

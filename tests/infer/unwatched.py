@@ -84,7 +84,7 @@ for name, call, *words in (
     (
         "sampler for a fit",
         lambda: infer.fit(DECLARED, infer.NUTS()),
-        "NUTS: infer.fit works only with ADVI",
+        "NUTS: infer.fit works only with engines that make approximations",
     ),
 ):
     mistake(f"engine is a {name}", call, "EngineError", *words)

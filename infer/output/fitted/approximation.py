@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ from jaxtyping import Array
 from ...counts import as_whole
 from ...density.base import LogDensity
 from ...density.family import singleton
+from ...engines.approximating import ElboTrace
 from ...engines.base import Engine
 from ...engines.nuts import NUTS
 from ...errors import FitWarning, RunError, warn
@@ -48,20 +49,6 @@ LARGEST_ROUNDING = 0.1
 SHOWN_DRAWS = 2000
 
 
-class ElboTrace(NamedTuple):
-    """How the ELBO rose.
-
-    Attributes:
-        epoch: Numbers of the epochs, from 0, shape (epochs,).
-        elbo: Mean ELBO of the steps of each, in nats; NaN if the density has no value.
-        error: Standard error of that mean.
-    """
-
-    epoch: np.ndarray
-    elbo: np.ndarray
-    error: np.ndarray
-
-
 @dataclass(frozen=True)
 class Approximation:
     """An approximation of the posterior by a distribution in the unconstrained space.
@@ -72,14 +59,16 @@ class Approximation:
             normals it has `mean` and `scale`, standard deviations or a factor of the covariance.
         family: Name of the family, such as "mean_field" or "low_rank".
         losses: Minus the mean ELBO of the steps of each of the last epochs, in nats; NaN if the
-            density has no value. Those of single steps are noisier than `distribution`; their ELBO
-            is lower.
+            density has no value, and empty if the engine has no epochs. Those of single steps are
+            noisier than `distribution`; their ELBO is lower.
         initial_elbo: ELBO of the first step, in nats; NaN if unknown.
         converged: Whether the stopping rule was met, and the ELBO is finite and does not end below
             `initial_elbo`.
         attributes: How the fit was made.
         trace: ELBO of the epochs from the first to the last, by number; at most 256 of them,
-            evenly spaced.
+            evenly spaced; None if the engine has no epochs.
+        problems: What the engine itself knows to be wrong; part of `findings`.
+        facts: What else the `repr` says, in a few words each.
     """
 
     density: LogDensity
@@ -90,6 +79,8 @@ class Approximation:
     converged: bool
     attributes: dict[str, Any]
     trace: ElboTrace | None = None
+    problems: tuple[Finding, ...] = ()
+    facts: tuple[str, ...] = ()
 
     @property
     def elbo(self) -> float:
@@ -225,14 +216,14 @@ class Approximation:
 
         None if the density has no value or too few digits, or if the approximation is not finite.
         """
-        parameters = np.asarray(self.distribution.pack())
-        if (
-            self.ratios is None
-            or self._is_rounded(self.ratios)
-            or not np.isfinite(parameters).all()
-        ):
+        if self.ratios is None or self._is_rounded(self.ratios) or not self.is_finite:
             return None
         return run_audit(self.density, self.distribution)
+
+    @cached_property
+    def is_finite(self) -> bool:
+        """Whether all parameters of the distribution are finite."""
+        return bool(np.isfinite(np.asarray(self.distribution.pack())).all())
 
     def _weigh(self, positions: np.ndarray) -> Ratios:
         return weigh(self.density, positions, self.log_prob(positions))
@@ -295,6 +286,7 @@ class Approximation:
         return [
             f"{self._kind} of {self.distribution.size} coordinates: {sites}",
             f"{found}, elbo={self.elbo:.6g}{known}",
+            *self.facts,
         ]
 
 

@@ -7,15 +7,15 @@ import numpy as np
 
 from ...density.base import LogDensity
 from ...density.family import make_family
-from ...engines.advi import ADVI
+from ...engines.approximating import Approximator
 from ...models.model import Model
 
 
-def bind_engine(engine: ADVI, model: Model | Sequence[Model]) -> ADVI:
-    """Return the engine for a model; see `ADVI.bind`.
+def bind_engine(engine: Approximator, model: Model | Sequence[Model]) -> Approximator:
+    """Return the engine for a model; see `Approximator.bind`.
 
     Raises:
-        EngineError: The engine's family does not fit the model.
+        EngineError: The engine does not fit the model.
         ModelError: The model cannot be used.
     """
     density = make_family(model, jacobian=True).member(0)

@@ -1,58 +1,84 @@
 """Read approximations from a run that has fitted them."""
 
-from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
 
+from ...density.base import LogDensity
+from ...engines.approximating import Approximator, Ended, Fitted, Problem
 from ...engines.base import Draws
-from ...numerics.families.named import find_family
-from ...numerics.trace import list_recorded_steps
+from ...models.inputs.names import join_names
+from ...programs.native import call_compiled
 from ...run.run import Run
 from ..advance.interrupt import advance_to
 from ..data.arviz import describe_run
-from .approximation import Approximation, ElboTrace
+from ..finding import Finding
+from .approximation import Approximation
 
-# Epochs averaged after the fit has settled; the error of the mean falls with their square root.
-FINAL_EPOCHS = 50
+# Names of coordinates in a message.
+SHOWN = 3
 
 
 def read_approximations(run: Run) -> list[Approximation]:
-    """Run a fit to its end and average its last epochs; return one result for each density."""
-    advance_to(run, FINAL_EPOCHS)
-    draws, tunings, traces = run.draws(), run.warmup.split_tuning(), _read_traces(run)
+    """Run a fit to its end, and return what its engine concludes for each density.
+
+    See `engines/approximating.py` for what an engine hands over.
+    """
+    engine = run.engine
+    assert isinstance(engine, Approximator)
+    advance_to(run, engine.final_draws)
+    attributes = describe_run(run)
     return [
-        replace(_read_approximation(run, draws, tunings[i], i), trace=traces[i])
-        for i in range(run.family.count)
+        make_approximation(run.family.member(i), engine.conclude(ended), attributes)
+        for i, ended in enumerate(_split_by_density(run))
     ]
 
 
-def _read_traces(run: Run) -> list[ElboTrace]:
-    """Read the ELBO of every density's epochs from the states of the chains."""
-    # On the host: slices of JAX arrays would compile a program for every leaf of the states.
-    states = [jax.tree.map(np.asarray, group.state).unpack() for group in run.groups]
-    pairs = [p for state in states for p in zip(state.trace, state.epochs, strict=True)]
-    steps = [list_recorded_steps(int(epochs)) for _, epochs in pairs]
-    return [ElboTrace(own, *p[0][:, : len(own)]) for own, p in zip(steps, pairs, strict=True)]
+def make_approximation(
+    density: LogDensity, fitted: Fitted, attributes: dict[str, Any]
+) -> Approximation:
+    """Make the result of `infer.fit` of what an engine found.
 
-
-def _read_approximation(run: Run, draws: Draws, tuning: Any, index: int) -> Approximation:
-    """Read the approximation of one density from its one chain, which has the same index."""
-    engine: Any = run.engine
-    density, elbo = run.family.member(index), draws.stats["elbo"][index]
-    family = find_family("ADVI", engine.family)
-    distribution = family.average(draws.positions[index], density.size)
-    begun = float(tuning.begun)
-    # The first ELBO is an estimate from few draws; a diverged fit ends far below it.
-    below = elbo.mean() < begun - 1 - 0.01 * abs(begun)
-    sound = not density.has_value or bool(np.isfinite(elbo).all() and not below)
+    Args:
+        density: The log density.
+        fitted: What the engine found.
+        attributes: How it was made.
+    """
     return Approximation(
         density,
-        distribution,
-        family.name,
-        -elbo,
-        begun,
-        bool(tuning.settled) and sound,
-        describe_run(run),
+        fitted.distribution,
+        fitted.family,
+        fitted.losses,
+        fitted.initial_elbo,
+        fitted.converged,
+        attributes,
+        fitted.trace,
+        tuple(_describe(density, problem) for problem in fitted.problems),
+        fitted.facts,
     )
+
+
+def _split_by_density(run: Run) -> list[Ended]:
+    """Return where the chains of each density ended, which are next to each other."""
+    draws, tunings = run.draws(), run.warmup.split_tuning()
+    # On the host: slices of JAX arrays would compile a program for every leaf of the states.
+    states = [jax.tree.map(np.asarray, group.state).unpack() for group in run.groups]
+    states = jax.tree.map(lambda *own: np.concatenate(own), *states)
+    width = run.chains // run.family.count
+    found = []
+    for index, tuning in enumerate(tunings):
+        own = slice(index * width, (index + 1) * width)
+        mine, last = jax.tree.map(lambda a, own=own: a[own], (draws, states))
+        member = run.family.member(index)
+        found.append(Ended(member, Draws(*mine), tuning, last, call_compiled))
+    return found
+
+
+def _describe(density: LogDensity, problem: Problem) -> Finding:
+    """Name the coordinates of a problem."""
+    labels = density.labels()
+    along = [labels[i] for i in problem.along]
+    found = problem.found.format(along=join_names(along, SHOWN))
+    sites = tuple(dict.fromkeys(name.partition("[")[0] for name in along))
+    return Finding(problem.kind, found, problem.advice, sites)

@@ -28,9 +28,10 @@ def find_shortcomings(fit: Any) -> Iterator[Finding]:
     Args:
         fit: An `Approximation`.
     """
-    if not fit.converged:
+    yield from fit.problems
+    if not fit.converged and not fit.problems:
         yield _describe_unconverged(fit)
-    if not is_affordable(fit.density):
+    if not is_affordable(fit.density) or (fit.problems and not fit.is_finite):
         return
     if fit.converged and not np.isfinite(fit.elbo):
         yield _describe_infinite(fit, fit.ratios)

@@ -1,0 +1,164 @@
+"""What engines share whose result is an approximation: how they hand over their distribution.
+
+`infer.fit` takes any `Approximator`. It makes a run of `count_chains()` chains for each density,
+advances it through its windows of warm-up and then to `final_draws` draws per chain, and calls
+`conclude` on the host. The `Fitted` that this returns becomes an `infer.Approximation`, with draws,
+importance ratios, an audit and findings like any other.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+
+from ..numerics.families.base import Distribution, Family
+from ..numerics.trace import list_recorded_steps
+from ..target import Target
+from .base import Draws, Engine, State, Tuning
+
+
+class Ended(NamedTuple):
+    """Where the chains of one density ended; all arrays are on the host.
+
+    Attributes:
+        target: The log density.
+        draws: The last `final_draws` draws of its chains, with a leading axis of chains.
+        tuning: The tuning of these draws.
+        states: The last state of each chain, with a leading axis of chains in every leaf.
+        call: `call(function, *arguments)` compiles and calls a function at module level, whose
+            arguments are pytrees of arrays, such as the target.
+    """
+
+    target: Target
+    draws: Draws
+    tuning: Tuning
+    states: State
+    call: Callable[..., Any]
+
+
+class Problem(NamedTuple):
+    """What an engine itself knows to be wrong with what it found.
+
+    Attributes:
+        kind: The kind of the finding, which is a heading of docs/findings.md.
+        found: What was found, in a sentence; `{along}` stands for the names of the coordinates.
+        advice: What to do next.
+        along: Indices of the coordinates that it concerns, the worst first.
+    """
+
+    kind: str
+    found: str
+    advice: str
+    along: tuple[int, ...] = ()
+
+
+class ElboTrace(NamedTuple):
+    """How the ELBO rose.
+
+    Attributes:
+        epoch: Numbers of the epochs, from 0, shape (epochs,).
+        elbo: Mean ELBO of the steps of each, in nats; NaN if the density has no value.
+        error: Standard error of that mean.
+    """
+
+    epoch: np.ndarray
+    elbo: np.ndarray
+    error: np.ndarray
+
+
+class Fitted(NamedTuple):
+    """What an engine found for one density.
+
+    Attributes:
+        distribution: The approximation, in the flat vector. If there is none, its parameters are
+            NaN, `converged` is false, and `problems` say why.
+        family: What messages call its family, such as "full_rank".
+        converged: Whether the engine's own stopping rule was met.
+        losses: Minus the mean ELBO of each of the last epochs, in nats; empty if the engine has
+            no epochs.
+        initial_elbo: ELBO of the first step, in nats; NaN if unknown.
+        problems: What the engine itself knows to be wrong.
+        trace: ELBO of the epochs from the first to the last, if the engine has epochs.
+        facts: What else is worth knowing, in a few words each, for the `repr`.
+    """
+
+    distribution: Distribution
+    family: str
+    converged: bool
+    losses: np.ndarray = np.zeros(0)
+    initial_elbo: float = np.nan
+    problems: tuple[Problem, ...] = ()
+    trace: ElboTrace | None = None
+    facts: tuple[str, ...] = ()
+
+
+class Approximator(Engine):
+    """An engine whose result is a distribution.
+
+    Attributes:
+        final_draws: Draws per chain after warm-up.
+    """
+
+    result: ClassVar[Literal["draws", "optimum", "approximation"]] = "approximation"
+    final_draws: ClassVar[int] = 1
+
+    @abstractmethod
+    def choose_family(self, size: int) -> Family:
+        """Choose the family of the distribution that `conclude` will return.
+
+        Only the shapes of its distributions matter; the audit is compiled for them while the
+        engine runs.
+
+        Args:
+            size: Length of the flat vector.
+        """
+
+    @abstractmethod
+    def conclude(self, ended: Ended) -> Fitted:
+        """Make the distribution of one density, on the host, after the last draw."""
+
+    def count_chains(self) -> int:
+        """Return the number of chains for each density, such as searches from several starts."""
+        return 1
+
+    def bind(self, sites: Mapping[str, slice], steps: int | None = None) -> Self:
+        """Return the engine for a model, before anything is compiled.
+
+        Args:
+            sites: Where each site is in the flat vector.
+            steps: Steps that see each row of the data once, if the model has a minibatch.
+
+        Raises:
+            EngineError: The engine does not fit the model.
+        """
+        return self
+
+
+def average_epochs(
+    family: Family, ended: Ended, settled: bool, initial_elbo: float, trace: np.ndarray,
+    epochs: int,
+) -> Fitted:  # fmt: skip
+    """Average the distributions of the last epochs of one chain, whose draws are packed ones.
+
+    Args:
+        family: Their family.
+        ended: The chain, with the statistic "elbo" of each epoch.
+        settled: Whether the parameters have stopped moving.
+        initial_elbo: ELBO of the first step, in nats; NaN if unknown.
+        trace: ELBO and its standard error at the recorded epochs; see `numerics.trace`.
+        epochs: Epochs made.
+    """
+    elbo = ended.draws.stats["elbo"][0]
+    # The first ELBO is an estimate from few draws; a diverged fit ends far below it.
+    below = elbo.mean() < initial_elbo - 1 - 0.01 * abs(initial_elbo)
+    sound = not ended.target.has_value or bool(np.isfinite(elbo).all() and not below)
+    steps = list_recorded_steps(epochs)
+    return Fitted(
+        family.average(ended.draws.positions[0], ended.target.size),
+        family.name,
+        settled and sound,
+        -elbo,
+        initial_elbo,
+        trace=ElboTrace(steps, *trace[:, : len(steps)]),
+    )
