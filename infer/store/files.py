@@ -79,6 +79,9 @@ class LocalFiles(Files):
 
     def __init__(self, where: str):
         self.where, self.root = where, Path(where)
+        # Folders with names that may not be durable, and those whose own names have been seen to.
+        self._unsynchronized: set[Path] = set()
+        self._made: set[Path] = set()
 
     def read(self, key: str) -> bytes:
         return (self.root / key).read_bytes()
@@ -86,19 +89,39 @@ class LocalFiles(Files):
     def write(self, *groups: Mapping[str, bytes]) -> None:
         paths = {self.root / key: data for files in groups for key, data in files.items()}
         try:
-            touched = {own: _make_folder(own) for own in {path.parent for path in paths}}
+            for folder in {path.parent for path in paths}:
+                self._make(folder)
             # All at once: waiting for the disk takes longer than writing to it.
             _call_at_once(lambda path: _write_durably(_beside(path), paths[path]), paths)
             for files in groups:
                 own = [self.root / key for key in files]
                 for path in own:
                     os.replace(_beside(path), path)
-                _call_at_once(_synchronize, {f for path in own for f in touched[path.parent]})
+                self._synchronize_names({path.parent for path in own})
         except BaseException:
             for path in paths:
                 with suppress(OSError):
                     _beside(path).unlink(missing_ok=True)
             raise
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder and those above it that are missing.
+
+        A folder of the store that is there may have been made by a process that was killed before
+        its name was durable.
+        """
+        own = [
+            f for f in (folder, *folder.parents) if f.is_relative_to(self.root) or not f.is_dir()
+        ]
+        folder.mkdir(parents=True, exist_ok=True)
+        self._unsynchronized |= {f.parent for f in own if f not in self._made}
+        self._made |= set(own)
+
+    def _synchronize_names(self, folders: set[Path]) -> None:
+        """Make the names in these folders durable, and what earlier writes left."""
+        self._unsynchronized |= folders
+        _call_at_once(_synchronize, self._unsynchronized)
+        self._unsynchronized.clear()
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -185,13 +208,6 @@ def _call_at_once(call: Callable[[Path], None], paths: Collection[Path]) -> None
         # No thread can begin once the main thread has ended and the interpreter exits.
         for path in paths:
             call(path)
-
-
-def _make_folder(folder: Path) -> list[Path]:
-    """Make a folder and those above it that are missing; return it, and all that got a folder."""
-    missing = [f for f in (folder, *folder.parents) if not f.is_dir()]
-    folder.mkdir(parents=True, exist_ok=True)
-    return [folder, *(f.parent for f in missing)]
 
 
 def _beside(path: Path) -> Path:

@@ -36,7 +36,30 @@ def test_a_group_is_durable_before_a_file_of_the_next_one_is_replaced(tmp_path, 
     monkeypatch.setattr(os, "fsync", note)
     monkeypatch.setattr(os, "replace", lambda a, b: (made.append(Path(b).name), replace(a, b)))
     LocalFiles(str(tmp_path)).write({"a": b"", "b": b""}, {"c": b""})
-    assert made == [*["fsync"] * 3, "a", "b", "fsync", "c", "fsync"]
+    # The first folders are the store and the one that holds it.
+    assert made == [*["fsync"] * 3, "a", "b", *["fsync"] * 2, "c", "fsync"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="names descriptors by /proc")
+@pytest.mark.parametrize("same", [True, False], ids=["same process", "next process"])
+def test_names_of_folders_become_durable_after_a_write_that_failed(tmp_path, monkeypatch, same):
+    root, fsync, synchronized = tmp_path.resolve() / "a/run.zarr", os.fsync, set()
+
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    def note(descriptor):
+        synchronized.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    files = LocalFiles(str(root))
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        files.write({"x/c": b""})
+    monkeypatch.setattr(os, "fsync", note)
+    (files if same else LocalFiles(str(root))).write({"x/c": b""})
+    folders = [root.parent, root, root / "x", *([tmp_path.resolve()] if same else [])]
+    assert {str(folder) for folder in folders} <= synchronized
 
 
 def test_a_write_that_fails_replaces_nothing_and_leaves_nothing_behind(tmp_path, monkeypatch):
