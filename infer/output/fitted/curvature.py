@@ -1,6 +1,4 @@
-"""The information at a point of a log density, and the standard errors that follow from it."""
-
-from typing import NamedTuple
+"""The information at a point of a model, and the standard errors that follow from it."""
 
 import jax
 import jax.numpy as jnp
@@ -10,52 +8,13 @@ from jaxtyping import Array
 from ...density.base import LogDensity
 from ...errors import RunError
 from ...models.inputs.names import join_names
+from ...numerics.information import Curvature, compute_hessian, decompose_information
 from ...programs.native import call_compiled
 
-# Hessian products, and directions, that are computed together.
+# Directions that are computed together.
 BATCH = 16
 # Largest size for which a matrix is made: 200 MB in double precision, and a minute's work.
 MAX_SIZE = 5000
-
-
-class Curvature(NamedTuple):
-    """The information matrix, decomposed in units in which its diagonal is 1.
-
-    Attributes:
-        information: Minus the Hessian of the log density, shape (size, size).
-        scale: Units of the coordinates, shape (size,).
-        eigenvalues: Of the scaled matrix, the lowest first.
-        eigenvectors: Shape (size, size).
-    """
-
-    information: np.ndarray
-    scale: np.ndarray
-    eigenvalues: np.ndarray
-    eigenvectors: np.ndarray
-
-    @property
-    def is_definite(self) -> bool:
-        """Whether it is positive definite, beyond rounding."""
-        size = len(self.scale)
-        floor = size * np.finfo(self.information.dtype).eps
-        return bool(np.isfinite(self.eigenvalues).all() and (self.eigenvalues > floor).all())
-
-    @property
-    def root(self) -> np.ndarray:
-        """A matrix whose product with its transpose is the inverse, shape (size, size)."""
-        return self.scale[:, None] * self.eigenvectors / np.sqrt(self.eigenvalues)
-
-    @property
-    def log_det(self) -> float:
-        """Logarithm of the determinant of the information."""
-        return float(np.log(self.eigenvalues).sum() - 2 * np.log(self.scale).sum())
-
-    def list_flat(self, labels: list[str]) -> tuple[str, ...]:
-        """Name the coordinates that the direction of lowest curvature changes most."""
-        if not np.isfinite(self.eigenvalues).all():
-            return tuple(labels[:1])
-        change = np.abs(self.eigenvectors[:, 0])
-        return tuple(labels[i] for i in np.flatnonzero(change >= 0.5 * change.max()))
 
 
 def measure_curvature(density: LogDensity, position: np.ndarray, call: str) -> Curvature:
@@ -77,29 +36,8 @@ def measure_curvature(density: LogDensity, position: np.ndarray, call: str) -> C
             f"Up to {MAX_SIZE} coordinates it is computed. Freeze sites, or ask "
             "infer.fit(model, infer.ADVI()) for standard deviations alone.",
         )
-    hessian = np.asarray(call_compiled(_compute_hessian, density, jnp.asarray(position)))
-    information = -0.5 * (hessian + hessian.T)
-    with np.errstate(all="ignore"):
-        diagonal = np.abs(np.diagonal(information)).astype(float)
-        least = np.finfo(float).tiny + 1e-300 * np.nan_to_num(diagonal).max()
-        scale = 1 / np.sqrt(np.maximum(diagonal, least))
-        scaled = scale[:, None] * information.astype(float) * scale
-    if not np.isfinite(scaled).all():
-        unknown = np.full(size, np.nan)
-        return Curvature(information, scale, unknown, np.full((size, size), np.nan))
-    return Curvature(information, scale, *np.linalg.eigh(scaled))
-
-
-def _compute_hessian(density: LogDensity, position: Array) -> Array:
-    """Differentiate the gradient along each coordinate, forward over reverse."""
-
-    def gradient(position: Array) -> Array:
-        return density.evaluate(position)[1]
-
-    def column(direction: Array) -> Array:
-        return jax.jvp(gradient, (position,), (direction,))[1]
-
-    return jax.lax.map(column, jnp.eye(len(position), dtype=position.dtype), batch_size=BATCH)
+    hessian = call_compiled(compute_hessian, density, jnp.asarray(position))
+    return decompose_information(np.asarray(hessian))
 
 
 def invert_curvature(density: LogDensity, curvature: Curvature, call: str) -> np.ndarray:

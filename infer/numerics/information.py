@@ -1,0 +1,80 @@
+"""The information at a point of a log density: minus its Hessian, whole or its diagonal."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..target import Target
+from ..types import Vector
+
+# Hessian products that are computed together.
+BATCH = 16
+
+
+class Curvature(NamedTuple):
+    """The information matrix, decomposed in units in which its diagonal is 1.
+
+    Attributes:
+        information: Minus the Hessian of the log density, shape (size, size).
+        scale: Units of the coordinates, shape (size,).
+        eigenvalues: Of the scaled matrix, the lowest first.
+        eigenvectors: Shape (size, size).
+    """
+
+    information: np.ndarray
+    scale: np.ndarray
+    eigenvalues: np.ndarray
+    eigenvectors: np.ndarray
+
+    @property
+    def is_definite(self) -> bool:
+        """Whether it is positive definite, beyond rounding."""
+        size = len(self.scale)
+        floor = size * np.finfo(self.information.dtype).eps
+        return bool(np.isfinite(self.eigenvalues).all() and (self.eigenvalues > floor).all())
+
+    @property
+    def root(self) -> np.ndarray:
+        """A matrix whose product with its transpose is the inverse, shape (size, size)."""
+        return self.scale[:, None] * self.eigenvectors / np.sqrt(self.eigenvalues)
+
+    @property
+    def log_det(self) -> float:
+        """Logarithm of the determinant of the information."""
+        return float(np.log(self.eigenvalues).sum() - 2 * np.log(self.scale).sum())
+
+    def list_flat(self, labels: list[str]) -> tuple[str, ...]:
+        """Name the coordinates that the direction of lowest curvature changes most."""
+        if not np.isfinite(self.eigenvalues).all():
+            return tuple(labels[:1])
+        change = np.abs(self.eigenvectors[:, 0])
+        return tuple(labels[i] for i in np.flatnonzero(change >= 0.5 * change.max()))
+
+
+def multiply_hessian(target: Target, position: Vector, direction: Vector) -> Vector:
+    """Multiply the Hessian of the log density by a vector: forward over reverse."""
+    return jax.jvp(lambda q: target.evaluate(q)[1], (position,), (direction,))[1]
+
+
+def compute_hessian(target: Target, position: Vector) -> Float[Array, "size size"]:
+    """Compute the Hessian by one product for each coordinate."""
+    eye = jnp.eye(len(position), dtype=position.dtype)
+    column = lambda direction: multiply_hessian(target, position, direction)  # noqa: E731
+    return jax.lax.map(column, eye, batch_size=BATCH)
+
+
+def decompose_information(hessian: np.ndarray) -> Curvature:
+    """Decompose the information, given the Hessian of the log density, shape (size, size)."""
+    information = -0.5 * (hessian + hessian.T)
+    with np.errstate(all="ignore"):
+        diagonal = np.abs(np.diagonal(information)).astype(float)
+        least = np.finfo(float).tiny + 1e-300 * np.nan_to_num(diagonal).max()
+        scale = 1 / np.sqrt(np.maximum(diagonal, least))
+        scaled = scale[:, None] * information.astype(float) * scale
+    if not np.isfinite(scaled).all():
+        unknown = np.full(len(scale), np.nan)
+        return Curvature(information, scale, unknown, np.full(hessian.shape, np.nan))
+    return Curvature(information, scale, *np.linalg.eigh(scaled))
