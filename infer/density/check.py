@@ -23,6 +23,7 @@ from .family import singleton
 from .gathers import check_indices
 from .points import Points
 from .repeats import MEND as SAME_MEND, refuse_unless_deterministic
+from .slices import find_slices
 from .slopes import MEND as SLOPES_MEND, STEPS, draw_directions, slope_tolerance
 from .start import find_starts
 from .unused import unused_coords, unused_data
@@ -226,12 +227,11 @@ def _ask_used(trial: Trial) -> str:
     density = LogDensity(trial.model, trial.density.sites, jacobian=False)
     gradients = call_compiled(_evaluate_gradients, density, trial.points.positions)
     moved: np.ndarray = np.any(np.asarray(gradients) != 0, axis=0)
-    begin = 0
-    for site in density.latent:
-        length = int(np.prod(site.unconstrained_shape))
-        if site.prior == "flat" and length and not moved[begin : begin + length].any():
-            raise ModelError(site.name, "it has no prior, and no term depends on it", _USED_MEND)
-        begin += length
+    slices = find_slices(density.latent)
+    for name in density.without_prior:
+        own = moved[slices[name]]
+        if own.size and not own.any():
+            raise ModelError(name, "it has no prior, and no term depends on it", _USED_MEND)
     return "all of them"
 
 

@@ -12,6 +12,7 @@ from ..types import ProgramSignature, signature_of
 from .base import LogDensity
 from .family import Family
 from .points import CANDIDATES, Evaluate, Points
+from .slices import find_slices
 
 # Steps of the central differences; the best fit counts.
 STEPS = (1e-1, 1e-2, 1e-3)
@@ -82,13 +83,11 @@ def warn_of_wrong_gradients(family: Family, starts: Points, evaluate: Evaluate) 
 
 def draw_directions(density: LogDensity, seed: int) -> np.ndarray:
     """Draw a direction of length one within each site."""
-    rng, rows, begin = np.random.default_rng(seed), [], 0
-    for site in density.latent:
-        length = int(np.prod(site.unconstrained_shape))
+    rng, rows = np.random.default_rng(seed), []
+    for own in find_slices(density.latent).values():
         row = np.zeros(density.size)
-        row[begin : begin + length] = rng.normal(size=length)
+        row[own] = rng.normal(size=own.stop - own.start)
         rows.append(row / max(np.linalg.norm(row), 1e-300))
-        begin += length
     return np.stack(rows)
 
 

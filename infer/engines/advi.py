@@ -44,8 +44,8 @@ class ADVITuning(eqx.Module):
         is_noisy: Whether gradients are estimates from minibatches.
         epochs: Epochs made.
         settled: Whether the parameters have stopped moving.
-        begun: ELBO of the first step in nats; NaN before the end of the first window, and if the
-            target has no value.
+        begun: ELBO in nats of the first step that weighs the divergence from the prior fully; NaN
+            before the end of its window, and if the target has no value.
     """
 
     learning_rate: Scalar | np.ndarray
@@ -229,7 +229,8 @@ class ADVI(Approximator):
         is_first = (state.epochs == 0) & (state.ticks == 0)
         scaled = self._family.begin(state.distribution.location, jnp.asarray(tuning.scale))
         first = self._begin(scaled, state.trace)
-        state = state._replace(sums=no_sums(state.distribution.pack()))
+        fresh, empty = state.distribution.refresh(), no_sums(state.distribution.pack())
+        state = state._replace(distribution=fresh, sums=empty)
         return jax.tree.map(lambda new, old: jnp.where(is_first, new, old), first, state)
 
     def tick(
@@ -246,11 +247,8 @@ class ADVI(Approximator):
         # The gradients need only the score of the target; without a value the ELBO is NaN.
         usable = usable & jnp.isfinite(elbo) if target.has_value else usable
         uphill = q.ascent(noise, gradients, self.estimator, weight)
-        moved, optimizer = self._move(tuning, state, uphill, (noise, gradients))
         # No step is taken if the density is not finite at one of the draws.
-        q, optimizer = jax.tree.map(
-            lambda new, old: jnp.where(usable, new, old), (moved, optimizer), (q, state.optimizer)
-        )
+        q, optimizer = self._move(tuning, state, uphill, usable)
         sums = add_step(state.sums, q.pack(), elbo, usable)
         return self._end_step(tuning, state._replace(distribution=q, optimizer=optimizer), sums)
 
@@ -273,17 +271,19 @@ class ADVI(Approximator):
         return jax.vmap(jax.value_and_grad(weighted))(positions)
 
     def _move(
-        self, tuning: ADVITuning, state: ADVIState, uphill: Any, draws: tuple[Array, Array]
+        self, tuning: ADVITuning, state: ADVIState, uphill: Any, usable: Bool[Array, ""]
     ) -> tuple[Distribution, optax.OptState]:
         q = state.distribution
-        if self.optimizer is not None:
-            # Optimizers of optax descend; the families' own leave the sign alone.
-            uphill = jax.tree.map(jnp.negative, q.densify(uphill))
-        direction, optimizer = self._optimizer.update(uphill, state.optimizer)
+        # Optimizers of optax descend; the families' own leave the sign alone.
+        own = self.optimizer is None
+        steep = uphill if own else jax.tree.map(jnp.negative, q.densify(uphill))
+        direction, optimizer = self._optimizer.update(steep, state.optimizer)
         step = q.limit(direction, jnp.asarray(tuning.learning_rate))
+        step, uphill = jax.tree.map(lambda a: jnp.where(usable, a, 0), (step, uphill))
+        optimizer = jax.tree.map(lambda a, b: jnp.where(usable, a, b), optimizer, state.optimizer)
         if not self._is_matching:
             return q.move(step), optimizer
-        match, move = lambda: q.match(step, *draws), lambda: q.move(step)
+        match, move = lambda: q.match(step, uphill), lambda: q.move(step)
         return jax.lax.cond(tuning.is_matching, match, move), optimizer
 
     def _end_step(
@@ -309,8 +309,10 @@ class ADVI(Approximator):
         self, tuning: ADVITuning, recent: Sequence[Draws], windows: tuple[int, ...]
     ) -> WindowEnd:
         number = lambda x: np.asarray(x, np.asarray(tuning.learning_rate).dtype)  # noqa: E731
-        begun = recent[-1].stats["elbo_first"][0, 0] if np.isnan(tuning.begun) else tuning.begun
-        epochs = tuning.epochs + recent[-1].positions.shape[1]
+        firsts, whole = recent[-1].stats["elbo_first"][0], max(self.kl_warmup - 1, 0)
+        epochs = tuning.epochs + len(firsts)
+        is_known = bool(np.isfinite(tuning.begun)) or epochs <= whole
+        begun = tuning.begun if is_known else firsts[max(whole - tuning.epochs, 0)]
         tuning = replace(tuning, epochs=np.asarray(epochs, np.int32), begun=number(begun))
         if epochs < self.kl_warmup + WINDOW:
             return WindowEnd(tuning, windows)
@@ -326,8 +328,10 @@ class ADVI(Approximator):
         """Return whether the parameters are stationary, and whether that is good enough."""
         moving = bool((2 * recent[-1].stats["skipped"] < self._steps).all())
         slowness = float(tuning.learning_rate) / self._first_rate
-        if tuning.is_noisy and self._family.has_absolute_steps:
-            rises = len(recent) < 2 or has_risen(*(own.stats["elbo"].ravel() for own in recent))
+        elbos = [own.stats["elbo"].ravel() for own in recent]
+        is_valued = bool(np.isfinite(np.concatenate(elbos)).any())
+        if tuning.is_noisy and self._family.has_absolute_steps and is_valued:
+            rises = len(recent) < 2 or has_risen(*elbos)
             return moving and not rises, moving and not rises and slowness <= SLOWEST_NOISY
         size = int(tuning.size)
         # A diverged fit may overflow here; its ELBO reports it.

@@ -77,7 +77,7 @@ class Fitted(NamedTuple):
         converged: Whether the engine's own stopping rule was met.
         losses: Minus the mean ELBO of each of the last epochs, in nats; empty if the engine has
             no epochs.
-        initial_elbo: ELBO of the first step, in nats; NaN if unknown.
+        initial_elbo: ELBO of the first step that weighs the prior fully, in nats; NaN if unknown.
         problems: What the engine itself knows to be wrong.
         trace: ELBO of the epochs from the first to the last, if the engine has epochs.
         facts: What else is worth knowing, in a few words each, for the `repr`.
@@ -135,6 +135,14 @@ class Approximator(Engine):
         return self
 
 
+def has_fallen(elbo: float, initial_elbo: float) -> bool:
+    """Return whether a fit ended below where it began, by more than estimates from few draws vary.
+
+    A fit that has diverged ends far below. False if one of the two is unknown (NaN).
+    """
+    return elbo < initial_elbo - 1 - 0.01 * abs(initial_elbo)
+
+
 def average_epochs(
     family: Family, ended: Ended, settled: bool, initial_elbo: float, trace: np.ndarray,
     epochs: int,
@@ -145,14 +153,13 @@ def average_epochs(
         family: Their family.
         ended: The chain, with the statistic "elbo" of each epoch.
         settled: Whether the parameters have stopped moving.
-        initial_elbo: ELBO of the first step, in nats; NaN if unknown.
+        initial_elbo: As in `Fitted`.
         trace: ELBO and its standard error at the recorded epochs; see `numerics.trace`.
         epochs: Epochs made.
     """
     elbo = ended.draws.stats["elbo"][0]
-    # The first ELBO is an estimate from few draws; a diverged fit ends far below it.
-    below = elbo.mean() < initial_elbo - 1 - 0.01 * abs(initial_elbo)
-    sound = not ended.target.has_value or bool(np.isfinite(elbo).all() and not below)
+    is_sound = np.isfinite(elbo).all() and not has_fallen(float(elbo.mean()), initial_elbo)
+    sound = not ended.target.has_value or bool(is_sound)
     steps = list_recorded_steps(epochs)
     return Fitted(
         family.average(ended.draws.positions[0], ended.target.size),

@@ -1,6 +1,6 @@
 """Audit an approximation by a short run of Hamiltonian Monte Carlo from its own draws."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ TARGET_ACCEPTANCE = 0.8
 LONGEST_STEP = 1.5
 
 
+@runtime_checkable
 class Reparameterized(Protocol):
     """An approximation that makes draws from standard normal noise, as all families do."""
 
@@ -63,7 +64,7 @@ def count_steps(size: int) -> int:
     return max(1, round(TRAJECTORY / _first_step(size)))
 
 
-def audit(target: Target, approximation: Any, key: Array) -> Audit:
+def audit(target: Target, approximation: Reparameterized, key: Array) -> Audit:
     """Run 64 chains for 30 transitions in the coordinates of the approximation's noise.
 
     There the approximation is standard normal, whatever its family. If the target is too, the
@@ -73,7 +74,7 @@ def audit(target: Target, approximation: Any, key: Array) -> Audit:
 
     Args:
         target: It must have a value.
-        approximation: Any family (see `Reparameterized`), over vectors of the target's size.
+        approximation: Of any family, over vectors of the target's size.
         key: A JAX key.
 
     Source: the leapfrog step and acceptance are Neal (2011), equations 5.18-5.20 and figure 2.
@@ -109,7 +110,9 @@ def _first_step(size: int) -> float:
     return min(1.0, 1.3 * size**-0.25)
 
 
-def _evaluate(target: Target, approximation: Any, noise: Vector) -> tuple[Scalar, Vector]:
+def _evaluate(
+    target: Target, approximation: Reparameterized, noise: Vector
+) -> tuple[Scalar, Vector]:
     """Compute the log density of the noise under the target, and its gradient."""
     position, pull_back = jax.vjp(approximation.forward, noise)
     log_density, gradient = target.evaluate(position)

@@ -12,6 +12,8 @@ from ..types import Scalar
 # Enough for a condition number of 10^14: scaling halves its logarithm every iteration or better,
 # and the last four are Newton's quadratic convergence.
 ITERATIONS = 9
+# Larger matrices than this have no native form in any case.
+LARGEST_ELIMINATED = 128
 
 Square = Float[Array, "n n"]
 
@@ -42,6 +44,30 @@ def invert_positive(matrix: Square) -> Inverse:
     zero = jnp.zeros((), matrix.dtype)
     inverse, log_det = jax.lax.fori_loop(0, matrix.shape[0], sweep, Inverse(matrix, zero))
     return Inverse(-inverse, log_det)
+
+
+def log_abs_det(matrix: Square) -> Scalar:
+    """Compute the logarithm of the absolute determinant.
+
+    Up to 128 rows this is a loop of Gaussian elimination, which has a native form; larger matrices
+    are left to LAPACK.
+    """
+    size = matrix.shape[0]
+    if size > LARGEST_ELIMINATED:
+        return jnp.linalg.slogdet(matrix)[1].astype(matrix.dtype)
+    rows = jnp.arange(size)
+
+    def eliminate(k: Array, state: tuple[Square, Array, Scalar]) -> tuple[Square, Array, Scalar]:
+        rest, is_left, log_det = state
+        column = jnp.where(is_left, rest[:, k], 0)
+        pivot = jnp.argmax(jnp.abs(column))
+        is_left = is_left & (rows != pivot)
+        factors = jnp.where(is_left, column / column[pivot], 0)
+        log_det = log_det + jnp.log(jnp.abs(column[pivot]))
+        return rest - jnp.outer(factors, rest[pivot]), is_left, log_det
+
+    begun = matrix, jnp.full(size, True), jnp.zeros((), matrix.dtype)
+    return jax.lax.fori_loop(0, size, eliminate, begun)[2]
 
 
 def matrix_root(matrix: Square) -> Square:

@@ -25,10 +25,16 @@ def measure_movement(means: np.ndarray, log_sds: np.ndarray) -> tuple[float, flo
 def has_risen(before: np.ndarray, after: np.ndarray) -> bool:
     """Return whether the mean of a noisy series has risen by more than its standard error.
 
+    Values that are not finite are left out; if fewer than two are left in a window, a rise cannot
+    be excluded.
+
     Args:
         before: Values of the window before, shape (epochs,).
         after: Values of the last window.
     """
+    before, after = (window[np.isfinite(window)] for window in (before, after))
+    if min(len(before), len(after)) < 2:
+        return True
     with np.errstate(all="ignore"):
         variance = before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after)
         return bool(after.mean() - before.mean() > ERRORS * np.sqrt(variance))

@@ -74,20 +74,28 @@ class Distribution(eqx.Module):
 
     @abstractmethod
     def move(self, step: Any) -> Self:
-        """Return the distribution after a step."""
+        """Return the distribution after a step; one of zeros changes nothing but by rounding."""
 
     @abstractmethod
     def pack(self) -> Float[Array, "width"]:
         """Write the parameters as one vector."""
 
+    def refresh(self) -> Self:
+        """Compute again what steps only update, so that rounding does not accumulate."""
+        return self
+
     def densify(self, step: Any) -> Any:
         """Return an ascent as a pytree on whose entries any optimizer can act."""
         return step
 
-    def match(self, step: Any, noise: Noise, gradients: Noise) -> Self:
+    def match(self, step: Any, uphill: Any) -> Self:
         """Return the distribution after a step whose scale matches the scores, instead of `move`.
 
         Only for families with `has_matching`.
+
+        Args:
+            step: The step; only its change of the mean is taken.
+            uphill: What `ascent` returned, with a weight of one.
         """
         raise NotImplementedError
 
@@ -109,8 +117,7 @@ class Distribution(eqx.Module):
         """
         with jax.enable_x64(True):
             wide = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), self)
-            each = jax.jit(jax.vmap(lambda q, x: q.log_density(x), (None, 0)))
-            return np.asarray(each(wide, jnp.asarray(positions, jnp.float64)))
+            return np.asarray(_log_densities(wide, jnp.asarray(positions, jnp.float64)))
 
 
 class Family(ABC):
@@ -186,6 +193,11 @@ class Family(ABC):
         return self
 
 
+@jax.jit
+def _log_densities(distribution: Distribution, positions: Array) -> Array:
+    return jax.vmap(distribution.log_density)(positions)
+
+
 def log_standard_normal(noise: Vector) -> Scalar:
     """Compute the log density of the standard normal distribution, in nats."""
     return -0.5 * (noise**2).sum() - 0.5 * noise.shape[0] * math.log(2 * math.pi)
@@ -215,5 +227,12 @@ def diagonal_of(scale: Array | float, size: int, dtype: Any) -> Vector:
 
 
 def shorten(step: Array, radius: Scalar | float) -> Array:
-    """Scale a step so that its norm does not exceed the radius; finite even if the norm is not."""
-    return radius / jnp.maximum(jnp.linalg.norm(step), radius) * step
+    """Scale a step so that its norm does not exceed the radius; the norm itself may overflow."""
+    peak, unit = split_peak(step)
+    return radius / jnp.maximum(jnp.linalg.norm(unit), radius / peak) * unit
+
+
+def split_peak(step: Array) -> tuple[Scalar, Array]:
+    """Return the largest absolute entry, and the step divided by it; zeros are left as they are."""
+    peak = jnp.maximum(jnp.abs(step).max(), jnp.finfo(step.dtype).tiny)
+    return peak, step / peak

@@ -9,7 +9,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
@@ -18,6 +17,7 @@ from bijectors.flows import coupling_flow
 from bijectors.maps.affine import BoundedAffine
 from bijectors.maps.spline import RationalQuadraticSpline
 
+from ...counts import is_whole
 from ...errors import EngineError
 from ...types import Scalar, Vector
 from .base import Distribution, Family, Noise, diagonal_of
@@ -137,12 +137,12 @@ class Flow(Family):
             raise EngineError(
                 "Flow", f"transformer is {self.transformer!r}", f"Choose one of {TRANSFORMERS}."
             )
-        if min(self.steps, self.width, self.depth) < 1:
-            raise EngineError(
-                "Flow",
-                f"steps={self.steps}, width={self.width}, depth={self.depth}",
-                "All three must be positive.",
-            )
+        for name in ("steps", "width", "depth"):
+            number = getattr(self, name)
+            if not is_whole(number) or number < 1:
+                raise EngineError(
+                    "Flow", f"{name} is {number!r}", "Give a whole number of at least 1."
+                )
 
     @property
     def name(self) -> str:
@@ -179,9 +179,6 @@ class Flow(Family):
         small = 4 + size % 2
         first, second = (_count(self, n) for n in (small, small + 2))
         return first + (size - small) // 2 * (second - first)
-
-    def optimizer(self) -> optax.GradientTransformation:
-        return optax.scale_by_adam()
 
 
 @lru_cache(maxsize=8)

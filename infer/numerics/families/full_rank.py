@@ -12,10 +12,11 @@ from ...types import Scalar, Vector
 from ..small_matrices import (
     exponential_slope,
     invert_positive,
+    log_abs_det,
     matrix_root,
     root_of_identity_plus,
 )
-from .base import Distribution, Family, Noise, normal_log_density, shorten
+from .base import Distribution, Family, Noise, normal_log_density, shorten, split_peak
 
 # The step of a factor is the learning rate times TEN / (TEN + size / draws): the estimate of a
 # factor's gradient has size / draws times the variance of its mean, and steps of twice the
@@ -114,30 +115,29 @@ class DenseNormal(Distribution):
             return DenseStep(rate * direction.mean, shorten(rate * direction.factor, RADIUS))
         draws, size = direction.right.shape
         rate_of_factor = rate * TEN / (TEN + size / draws)
-        left = rate_of_factor * direction.left
-        # The Frobenius norm of left @ right.
-        norm = jnp.sqrt(
-            jnp.maximum(((left.T @ left) * (direction.right @ direction.right.T)).sum(), 0)
-        )
-        share = RADIUS / jnp.maximum(norm, RADIUS)
-        return Step(
-            rate * direction.mean, share * left, direction.right,
-            share * rate_of_factor * direction.growth,
-        )  # fmt: skip
+        # Squares of steep gradients overflow in single precision.
+        peak, unit = split_peak(rate_of_factor * direction.left)
+        square = ((unit.T @ unit) * (direction.right @ direction.right.T)).sum()
+        # The Frobenius norm of unit @ right.
+        norm = jnp.sqrt(jnp.maximum(square, 0))
+        length = RADIUS / jnp.maximum(norm, RADIUS / peak)
+        growth = length / peak * rate_of_factor * direction.growth
+        return Step(rate * direction.mean, length * unit, direction.right, growth)
 
     def move(self, step: Step | DenseStep) -> "DenseNormal":
-        mean = self.forward(step.mean)
         if isinstance(step, DenseStep):
+            mean = self.forward(step.mean)
             return make_normal(mean, self.factor + self.factor @ step.factor)
         core = exponential_slope(step.right @ step.left)
-        grown = self.factor + (self.factor @ step.left) @ (core @ step.right)
+        mean, left = self._multiply(step.mean, step.left)
+        grown = self.factor + left @ (core @ step.right)
         trace = (step.left * step.right.T).sum()
         growth = step.growth + trace / self.size
         return DenseNormal(
             mean, jnp.exp(step.growth) * grown, self.log_scale + self.size * growth
         )  # fmt: skip
 
-    def match(self, step: Step, noise: Noise, gradients: Noise) -> "DenseNormal":
+    def match(self, step: Step, uphill: Step) -> "DenseNormal":
         """Move the mean by the step, and match the covariance to the scores.
 
         The new covariance S solves S U S + S = V, with the covariances of the scores U and, added
@@ -146,23 +146,39 @@ class DenseNormal(Distribution):
         means are not part of it, because one large mean score would hide the covariance.
         Source: Cai et al. (2024), arXiv 2402.14758, equations 8 and 9.
         """
+        noise = uphill.right
+        # The path estimator adds the noise, and leaves out the growth.
+        pulled = noise.shape[0] * uphill.left.T - (1 - uphill.growth) * noise
         share = jnp.sqrt(jnp.asarray(MATCHING / noise.shape[0], noise.dtype))
         spread = share * (noise - noise.mean(0))
-        pulled = gradients @ self.factor
         scores = share * (pulled - pulled.mean(0))
         scores = scores * jnp.minimum(1.0, STIFFEST / jnp.linalg.norm(scores))
         eye = jnp.eye(noise.shape[0], dtype=noise.dtype)
         widening = root_of_identity_plus(eye + spread @ spread.T)
-        wide = self.factor + (self.factor @ spread.T) @ (widening.core @ spread)
-        scores = scores + ((scores @ spread.T) @ widening.core) @ spread
-        # In the coordinates of `wide`, S = I - scores^T K^-2 scores, and K K^-1 scores scores^T
-        # K^-1 = K - I, so that the Gram matrix of the root is K^-1.
+        widen = widening.core @ spread
+        scores = scores + (scores @ spread.T) @ widen
+        # In the coordinates of the widened factor, S = I - scores^T K^-2 scores, and K K^-1 scores
+        # scores^T K^-1 = K - I, so that the Gram matrix of the root is K^-1.
         inverse, log_det = invert_positive(0.5 * eye + matrix_root(scores @ scores.T + 0.25 * eye))
         shrink = inverse @ scores
         shrinking = root_of_identity_plus(inverse)
-        factor = wide - (wide @ shrink.T) @ (shrinking.core @ shrink)
+        # Both roots, I + spread^T widen and I - shrink^T core shrink, by one product of the factor.
+        columns = jnp.concatenate([spread, shrink]).T
+        mean, left = self._multiply(step.mean, columns)
+        wide, narrow = left[:, : len(spread)], left[:, len(spread) :]
+        narrow = narrow + wide @ (widen @ shrink.T)
+        change = jnp.concatenate([widen, -shrinking.core @ shrink])
+        factor = self.factor + jnp.concatenate([wide, narrow], 1) @ change
         log_scale = self.log_scale + widening.log_det - 0.5 * log_det
-        return DenseNormal(self.forward(step.mean), factor, log_scale)
+        return DenseNormal(mean, factor, log_scale)
+
+    def _multiply(self, step: Vector, columns: Array) -> tuple[Vector, Array]:
+        """Return the mean after a step, and the factor times columns, by one product."""
+        products = self.factor @ jnp.concatenate([step[:, None], columns], 1)
+        return self.mean + products[:, 0], products[:, 1:]
+
+    def refresh(self) -> "DenseNormal":
+        return make_normal(self.mean, self.factor)
 
     def log_density_on_host(self, positions: np.ndarray) -> np.ndarray:
         return normal_log_density(positions, self.mean, self.scale)
@@ -173,7 +189,7 @@ class DenseNormal(Distribution):
 
 def make_normal(mean: Vector, factor: Float[Array, "size size"]) -> DenseNormal:
     """Make the normal distribution of a square factor of its covariance."""
-    return DenseNormal(mean, factor, jnp.linalg.slogdet(factor)[1].astype(mean.dtype))
+    return DenseNormal(mean, factor, log_abs_det(factor))
 
 
 @dataclass(frozen=True)
@@ -212,10 +228,10 @@ class FullRank(Family):
         for row in packed:
             factor = row[size:].reshape(size, size)
             covariance += factor @ factor.T
-        mean = jnp.asarray(packed[:, :size].mean(0))
-        covariance /= len(packed)
-        factor = _cholesky(covariance)
-        return make_normal(mean, jnp.asarray(factor, packed.dtype))
+        factor = _cholesky(covariance / len(packed))
+        means, log_scale = packed[:, :size].mean(0), np.log(np.diagonal(factor)).sum()
+        dtype = packed.dtype
+        return DenseNormal(*(jnp.asarray(a, dtype) for a in (means, factor, log_scale)))
 
     def optimizer(self) -> optax.GradientTransformation:
         """Adam for the mean; the factor takes steps of its natural gradient as they are."""

@@ -10,6 +10,7 @@ import optax
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
+from ...counts import is_whole
 from ...errors import EngineError
 from ...types import Scalar, Vector
 from .base import Distribution, Family, Noise, diagonal_of, shorten
@@ -165,9 +166,11 @@ class LowRank(Family):
     rank: int = 10
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
+        if not is_whole(self.rank) or self.rank < 1:
             raise EngineError(
-                "LowRank", f"rank is {self.rank}", 'Give 1 or more, or choose "mean_field".'
+                "LowRank",
+                f"rank is {self.rank!r}",
+                'Give a whole number of at least 1, or choose "mean_field".',
             )
 
     @property

@@ -54,10 +54,16 @@ def read_recorded(run: Run, result: Any) -> Recorded:
     return Recorded(groups, _flatten(run, groups), limits)
 
 
-def read_flat(run: Run, result: Any) -> Draws:
-    """Read draws of a run of one model in the flat vector, of a store evenly spaced ones."""
+def read_positions(run: Run, result: Any) -> np.ndarray:
+    """Read draws of a run of one model in the flat vector, of a store evenly spaced ones.
+
+    Returns:
+        Shape (chains, draws, size).
+    """
     is_whole = result is run or not has_left_memory(run)
-    return run.draws() if is_whole else _flatten(run, thin_draws(result)[0])
+    if is_whole:
+        return run.draws().positions[..., : run.density.size]
+    return _flatten_positions(run, thin_draws(result)[0])[0]
 
 
 def has_left_memory(run: Run) -> bool:
@@ -145,12 +151,20 @@ def read_places(run: Run, result: Any, chains: np.ndarray, draws: np.ndarray) ->
 
 def _flatten(run: Run, groups: dict[str, xarray.Dataset]) -> Draws:
     """Compute positions and gradients of evenly spaced draws."""
-    posterior, stats = groups["posterior"], groups.get("sample_stats", xarray.Dataset())
-    few = {"draw": slice(None, None, -(-posterior.sizes["draw"] // MAX_FLAT))}
-    positions = unconstrain_all(run.density, _read_values(run, posterior.isel(few)))
+    positions, few = _flatten_positions(run, groups)
+    stats = groups.get("sample_stats", xarray.Dataset())
     by_draw = {str(n): a for n, a in stats.data_vars.items() if "draw" in a.dims}
     own = {name: array.isel(few).to_numpy() for name, array in by_draw.items()}
     return Draws(positions, _compute_gradients(run, positions), own)
+
+
+def _flatten_positions(
+    run: Run, groups: dict[str, xarray.Dataset]
+) -> tuple[np.ndarray, dict[str, slice]]:
+    """Compute positions of evenly spaced draws; also return which draws those are."""
+    posterior = groups["posterior"]
+    few = {"draw": slice(None, None, -(-posterior.sizes["draw"] // MAX_FLAT))}
+    return unconstrain_all(run.density, _read_values(run, posterior.isel(few))), few
 
 
 def _compute_gradients(run: Run, positions: np.ndarray) -> np.ndarray:

@@ -61,7 +61,7 @@ class Approximation:
         losses: Minus the mean ELBO of the steps of each of the last epochs, in nats; NaN if the
             density has no value, and empty if the engine has no epochs. Those of single steps are
             noisier than `distribution`; their ELBO is lower.
-        initial_elbo: ELBO of the first step, in nats; NaN if unknown.
+        initial_elbo: ELBO of the first step that weighs the prior fully, in nats; NaN if unknown.
         converged: Whether the stopping rule was met, and the ELBO is finite and does not end below
             `initial_elbo`.
         attributes: How the fit was made.

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Array
 
 from ...density.base import LogDensity
 from ...models.inputs.names import join_names
@@ -12,6 +13,7 @@ from ...numerics import audit as numerics
 from ...numerics.families.base import Distribution
 from ...numerics.keys import make_key
 from ...programs.native import call_compiled, prepare
+from ...types import Vector
 from ..finding import Finding
 
 # Of 31 mean-field fits to posteriors with reference values, these limits flagged each of the 25
@@ -48,9 +50,8 @@ class Departures(NamedTuple):
 
 def run_audit(density: LogDensity, distribution: Distribution) -> Departures:
     """Run the chains and compare their moments with those of the approximation."""
-    found = call_compiled(numerics.audit, density, distribution, make_key(KEY), form="fast_compile")
-    found = jax.tree.map(lambda a: np.asarray(a, np.float64), found)
-    location, sd = (np.asarray(a, np.float64) for a in (distribution.location, distribution.sd))
+    audited = call_compiled(_audit, density, distribution, make_key(KEY), form="fast_compile")
+    found, location, sd = jax.tree.map(lambda a: np.asarray(a, np.float64), audited)
     with np.errstate(all="ignore"):
         shift, growth = (found.mean - location) / sd, np.log(found.sd / sd)
     return Departures(shift, growth, float(found.shrinkage), int(found.gradients))
@@ -58,7 +59,15 @@ def run_audit(density: LogDensity, distribution: Distribution) -> Departures:
 
 def prepare_audit(density: LogDensity, distribution: Distribution) -> None:
     """Start to compile the audit; only the shapes of the distribution matter."""
-    prepare(numerics.audit, (), (density, distribution, make_key(KEY)), "fast_compile")
+    prepare(_audit, (), (density, distribution, make_key(KEY)), "fast_compile")
+
+
+def _audit(
+    density: LogDensity, distribution: Distribution, key: Array
+) -> tuple[numerics.Audit, Vector, Vector]:
+    """Audit a distribution; also return its means and standard deviations."""
+    found = numerics.audit(density, distribution, key)
+    return found, distribution.location, distribution.sd
 
 
 def find_departures(density: LogDensity, found: Departures, advice: str) -> Iterator[Finding]:

@@ -3,10 +3,8 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
-from ...density.base import LogDensity
 from ...density.family import make_family
+from ...density.slices import find_slices
 from ...engines.approximating import Approximator
 from ...models.model import Model
 
@@ -20,14 +18,4 @@ def bind_engine(engine: Approximator, model: Model | Sequence[Model]) -> Approxi
     """
     density = make_family(model, jacobian=True).member(0)
     passes = [math.ceil(plate.size / plate.seen) for plate in density.minibatches]
-    return engine.bind(_find_slices(density), max(passes, default=None))
-
-
-def _find_slices(density: LogDensity) -> dict[str, slice]:
-    """Find where each site is in the flat vector."""
-    sizes = [int(np.prod(site.unconstrained_shape)) for site in density.latent]
-    ends = np.cumsum(sizes).tolist()
-    return {
-        site.name: slice(end - size, end)
-        for site, size, end in zip(density.latent, sizes, ends, strict=True)
-    }
+    return engine.bind(find_slices(density.latent), max(passes, default=None))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engines.approximating import has_fallen
 from ..finding import Finding
 from .audited import find_departures
 from .ratios import Ratios, is_affordable
@@ -45,7 +46,7 @@ def find_shortcomings(fit: Any) -> Iterator[Finding]:
 
 
 def _describe_unconverged(fit: Any) -> Finding:
-    ended = -fit.losses.mean()
+    ended = -float(fit.losses.mean())
     if fit.density.has_value and not np.isfinite(ended):
         return Finding(
             "elbo_not_finite",
@@ -53,7 +54,7 @@ def _describe_unconverged(fit: Any) -> Finding:
             "finite.",
             "Give other starts=, or look at infer.check(model).",
         )
-    if ended < fit.initial_elbo:
+    if has_fallen(ended, fit.initial_elbo):
         return Finding(
             "diverged_fit",
             f"the ELBO ended at {ended:.4g} nats, below the initial "

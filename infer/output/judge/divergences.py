@@ -20,7 +20,7 @@ from ...run.run import Run
 from ...target import Target
 from ...types import Scalar, Vector
 from ..data.origin import find_run
-from ..data.recorded import read_flat, read_places, read_stats
+from ..data.recorded import read_places, read_positions, read_stats
 from ..data.values import constrain_all
 from .remedy import advise_non_centered, advise_shorter_steps, join_advice
 
@@ -112,7 +112,7 @@ def explain_divergences(run: Any, most: int = 20) -> Divergences:
     every = np.argwhere(diverging[:, 1:]) + [0, 1]
     chosen = np.concatenate([every[every[:, 0] == c][:most] for c in range(run.chains)])
     starts = read_places(run, result, chosen[:, 0], chosen[:, 1] - 1)
-    positions = read_flat(run, result).positions[..., : run.density.size]
+    positions = read_positions(run, result)
     ends = _find_ends(run, chosen, starts) if len(chosen) else starts
     return Divergences(
         chosen[:, 0],

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from ...density.base import LogDensity
 from ...density.funnels import Spread, find_funnel_sites, read_spreads
+from ...density.slices import find_slices
 from ...engines.base import Draws
 from ...models.inputs.names import join_names
 from ...programs.native import CompiledProgram, compile_program, prepare
@@ -149,9 +150,8 @@ def _find_coordinate(scales: np.ndarray, positions: np.ndarray) -> tuple[int, fl
 
 def _locate_sites(density: LogDensity) -> dict[str, np.ndarray]:
     """Return the indices of each latent site's coordinates."""
-    sizes = [int(np.prod(site.unconstrained_shape)) for site in density.latent]
-    parts = np.split(np.arange(density.size), np.cumsum(sizes)[:-1])
-    return {site.name: part for site, part in zip(density.latent, parts, strict=True)}
+    slices = find_slices(density.latent)
+    return {name: np.arange(own.start, own.stop) for name, own in slices.items()}
 
 
 def _read_spreads(

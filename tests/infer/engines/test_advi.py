@@ -197,7 +197,7 @@ def test_a_fit_that_ends_below_its_initial_elbo_has_not_converged(fits):
         )  # fmt: skip
     assert not fit.converged
     worse = dataclasses.replace(
-        fits["full_rank"], initial_elbo=float(EVIDENCE) + 1, converged=False
+        fits["full_rank"], initial_elbo=float(EVIDENCE) + 3, converged=False
     )
     assert "below the initial" in worse.findings[0]
     assert worse.findings[0].kind == "diverged_fit"

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import infer.numerics.families
-from infer import ADVI, EngineError, Flow
+from infer import ADVI, EngineError, Flow, FullRank, LowRank
 from infer.numerics.families.base import Family
+from infer.numerics.families.full_rank import DenseNormal
 from infer.numerics.families.memory import refuse_large
 from infer.numerics.families.named import FAMILIES
 from infer.store.engines import describe_engine, make_engine
@@ -136,3 +137,51 @@ def test_the_moments_of_a_flow_that_is_affine_are_exact():
     flow = Flow().begin(jnp.array([1.0, -2.0, 3.0]), jnp.array([0.5, 1.0, 2.0]))
     np.testing.assert_allclose(flow.location, [1.0, -2.0, 3.0], rtol=1e-9)
     np.testing.assert_allclose(flow.sd, [0.5, 1.0, 2.0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("settings", [{"rank": 1.5}, {"steps": 2.5}, {"width": True}])
+def test_numbers_of_a_family_must_be_whole(settings):
+    make = LowRank if "rank" in settings else Flow
+    with pytest.raises(EngineError, match="whole number"):
+        make(**settings)
+
+
+def steepest_step(dtype):
+    """Return the step of a full-rank fit whose gradients are 10^30, from a factor of ones."""
+    q = FullRank().begin(jnp.zeros(SIZE, dtype), jnp.ones((), dtype))
+    noise = jnp.asarray(RNG.normal(size=(DRAWS, SIZE)), dtype)
+    return q, q.limit(q.ascent(noise, jnp.asarray(1e30, dtype) * noise), jnp.asarray(0.1, dtype))
+
+
+def test_steep_gradients_of_full_rank_do_not_overflow_in_single_precision():
+    q, step = steepest_step(jnp.float32)
+    size = np.linalg.norm(np.asarray(step.left) @ np.asarray(step.right))
+    np.testing.assert_allclose(size, 0.5, rtol=1e-5)
+    assert np.isfinite(np.asarray(q.move(step).factor)).all()
+
+
+@pytest.mark.parametrize("size", [3, 60])
+def test_a_refreshed_full_rank_knows_its_determinant(size):
+    factor = RNG.normal(size=(size, size)) * 10.0 ** RNG.uniform(-3, 3, size)
+    drifted = DenseNormal(jnp.zeros(size), jnp.asarray(factor), jnp.asarray(17.0))
+    exact = np.linalg.slogdet(factor)[1]
+    np.testing.assert_allclose(drifted.refresh().log_scale, exact, rtol=1e-10)
+
+
+def test_matching_finds_the_covariance_of_a_normal():
+    """Steps in closed form, no mean moves."""
+    precision = np.linalg.inv(covariance := np.array([[2.0, 0.9], [0.9, 0.5]]))
+
+    @jax.jit
+    def fit(noise):
+        def match(q, noise):
+            scores = -jax.vmap(q.forward)(noise) @ precision
+            uphill = q.ascent(noise, scores)
+            return q.match(q.limit(uphill, 0.0), uphill), None
+
+        q = jax.lax.scan(match, FullRank().begin(jnp.zeros(2), jnp.ones(())), noise)[0]
+        return q, q.refresh()
+
+    q, refreshed = fit(jnp.asarray(np.random.default_rng(1).normal(size=(60, DRAWS, 2))))
+    np.testing.assert_allclose(q.factor @ q.factor.T, covariance, rtol=1e-6)
+    np.testing.assert_allclose(q.log_scale, refreshed.log_scale, rtol=1e-8)
