@@ -11,6 +11,7 @@ from .engines.advi import ADVI as ADVI
 from .engines.base import Engine as Engine
 from .engines.blackjax import BlackJAX as BlackJAX
 from .engines.hmc import HMC as HMC
+from .engines.laplace import Laplace as Laplace
 from .engines.map import MAP as MAP
 from .engines.nuts import NUTS as NUTS
 from .errors import (

@@ -118,8 +118,11 @@ class Approximator(Engine):
     def conclude(self, ended: Ended) -> Fitted:
         """Make the distribution of one density, on the host, after the last draw."""
 
-    def count_chains(self) -> int:
-        """Return the number of chains for each density, such as searches from several starts."""
+    def count_chains(self) -> int | None:
+        """Return the number of chains for each density, such as searches from several starts.
+
+        `None` leaves it to the cost of a gradient; see `infer.maximize`.
+        """
         return 1
 
     def bind(self, sites: Mapping[str, slice], steps: int | None = None) -> Self:

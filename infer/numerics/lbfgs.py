@@ -91,7 +91,7 @@ def multiply_inverse(memory: Memory, vector: Vector) -> Vector:
         return (vector + (shares[row] - share) * other, _put(shares, share, row)), None
 
     begun = vector, jnp.zeros_like(memory.weights)
-    return jax.lax.scan(visit, begun, jnp.arange(2 * count))[0][0]
+    return jax.lax.scan(visit, begun, jnp.arange(2 * count, dtype=jnp.int32))[0][0]
 
 
 def _put(shares: Array, share: Array, row: Array) -> Array:

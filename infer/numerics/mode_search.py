@@ -194,7 +194,9 @@ def _plan(search: Search, event: Event, preconditioned: Vector, product: Scalar)
         is_solving=begins | (search.is_solving & ~search.newton.is_done),
         radius=jnp.where(begins & (search.radius == 0), first_radius, search.radius),
         longest=jnp.where(
-            has_direction, is_solved * jnp.sqrt(search.newton.step_square), search.longest
+            has_direction,
+            jnp.where(is_solved, jnp.sqrt(search.newton.step_square), 0.0),
+            search.longest,
         ),
         decrement=jnp.where(is_solved, search.newton.decrease, decrement),
     )

@@ -7,9 +7,7 @@ from typing import Any, overload
 from jaxtyping import Array
 
 from ..calls import check_arguments
-from ..counts import as_whole, is_whole
-from ..density.chain_starts import Starts, count_chains, read_starts
-from ..density.family import make_family
+from ..density.chain_starts import Starts
 from ..engines.map import MAP
 from ..errors import warn_of_findings
 from ..models.inputs.stacked import are_several
@@ -19,7 +17,7 @@ from ..run.start import start
 from ..store.recorder import Recorder
 from .advance.interrupt import advance_to, keep_run
 from .fitted.optimum import Optimum, read_optima
-from .fitted.searches import SEARCHES, Searches, choose_searches
+from .fitted.searches import read_searches
 from .fitted.surroundings import prepare_probe
 from .kinds import refuse_other_engines
 from .stored.storing import plan_storing_state
@@ -78,7 +76,7 @@ def maximize(
     """
     engine = MAP() if engine is None else engine
     refuse_other_engines(engine, MAP, "maximize")
-    searches, how = _read_searches(model, engine, starts)
+    searches, how = read_searches(model, engine.needs.jacobian, starts)
     stored = plan_storing_state(store, 1, commit_seconds)
     run = start(
         model, engine, chains=searches.number, starts=how, key=key, threads=threads, progress=False
@@ -100,18 +98,3 @@ def finish_maximize(
         found = read_optima(advance_to(run, 1))
     warn_of_findings([one.findings for one in found])
     return found if several else found[0]
-
-
-def _read_searches(model: Any, engine: MAP, starts: Any) -> tuple[Searches, Any]:
-    """Return the number of searches, and where each one starts."""
-    density = make_family(model, jacobian=engine.needs.jacobian).member(0)
-    if starts is None or is_whole(starts) or isinstance(starts, bool | float):
-        chosen = starts is None
-        searches = choose_searches(density) if chosen else Searches(as_whole("starts", starts, 1))
-        own = {site.name for site in density.latent} <= density.model.initial_values().keys()
-        more = ["uniform"] * (searches.number - 1)
-        return searches, ["initial", *more] if own else "uniform"
-    starts = read_starts(starts)
-    several = isinstance(starts, list) and are_several(model)
-    count = count_chains(density, starts[0] if several and starts else starts)
-    return Searches(count or SEARCHES), starts

@@ -7,13 +7,14 @@ from ..engines.advi import ADVI
 from ..engines.base import Engine
 from ..engines.blackjax import ALGORITHMS
 from ..engines.hmc import HMC
+from ..engines.laplace import Laplace
 from ..engines.map import MAP
 from ..engines.nuts import NUTS
 from ..errors import RunError
 from ..numerics.families.base import Family
 from ..numerics.families.named import KINDS
 
-ENGINES = {kind.__name__: kind for kind in (HMC, NUTS, ADVI, MAP, *ALGORITHMS.values())}
+ENGINES = {kind.__name__: kind for kind in (HMC, NUTS, ADVI, Laplace, MAP, *ALGORITHMS.values())}
 
 
 def describe_engine(engine: Engine) -> dict[str, Any]:

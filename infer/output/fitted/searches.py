@@ -1,11 +1,15 @@
-"""Choose the number of searches for a mode by what a gradient costs."""
+"""Choose the number of searches for a mode by what a gradient costs, and where they start."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from ...counts import as_whole, is_whole
 from ...density.base import LogDensity
+from ...density.chain_starts import count_chains, read_starts
+from ...density.family import make_family
+from ...models.inputs.stacked import are_several
 from ...run.choice import count_gradient_flops
 
 # Searches if gradients are cheap.
@@ -41,3 +45,24 @@ def choose_searches(density: LogDensity) -> Searches:
             f"{flops:.1e} operations; starts={SEARCHES} makes more",
         ),
     )
+
+
+def read_searches(model: Any, jacobian: bool, starts: Any) -> tuple[Searches, Any]:
+    """Return the number of searches, and where each one starts.
+
+    Args:
+        model: The model, or several of them.
+        jacobian: Whether the density includes the log-determinants of the maps.
+        starts: Number of searches, or where they start; by default their cost decides.
+    """
+    density = make_family(model, jacobian=jacobian).member(0)
+    if starts is None or is_whole(starts) or isinstance(starts, bool | float):
+        chosen = starts is None
+        searches = choose_searches(density) if chosen else Searches(as_whole("starts", starts, 1))
+        own = {site.name for site in density.latent} <= density.model.initial_values().keys()
+        more = ["uniform"] * (searches.number - 1)
+        return searches, ["initial", *more] if own else "uniform"
+    starts = read_starts(starts)
+    several = isinstance(starts, list) and are_several(model)
+    count = count_chains(density, starts[0] if several and starts else starts)
+    return Searches(count or SEARCHES), starts

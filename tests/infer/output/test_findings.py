@@ -33,7 +33,7 @@ def test_a_finding_survives_copying_and_pickling_and_cannot_be_changed():
 
 def test_every_kind_of_finding_has_a_section_with_meaning_and_advice():
     sources = [path.read_text() for path in PACKAGE.rglob("*.py")]
-    kinds = {k for text in sources for k in re.findall(r'Finding\(\s*"(\w+)",', text)}
+    kinds = {k for text in sources for k in re.findall(r'(?:Finding|Problem)\(\s*"(\w+)",', text)}
     assert len(kinds) > 10
     assert kinds == set(read_pages())
     for kind, page in read_pages().items():

@@ -142,7 +142,8 @@ def call(engine, model, *, seed, draws, step_size):
     if engine.result == "optimum":
         return infer.maximize(model, engine, starts=2, key=seed)
     if engine.result == "approximation":
-        return infer.fit(model, engine, key=seed, epochs=20).sample(4)
+        epochs = 20 if engine.plan_warmup(1).draws else None
+        return infer.fit(model, engine, key=seed, epochs=epochs).sample(4)
     if hasattr(engine, "step_size"):
         engine = dataclasses.replace(engine, step_size=step_size)
     chains = chains_of(engine, 2)
