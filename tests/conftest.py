@@ -8,7 +8,7 @@ import jax
 import jaxlib
 import pytest
 
-from . import checked
+from . import checked, contexts
 
 # `make test-all` compiles as a user's process does.
 AS_RELEASED = bool(os.environ.get("TESTS_COMPILE_AS_RELEASED"))
@@ -24,6 +24,7 @@ if jaxlib.version.__version_info__ < (0, 11):
     # the uses is contracted to a fused multiply-add: AVX has none.
     QUICK_TO_COMPILE += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_max_isa=AVX"]
 if not AS_RELEASED:
+    contexts.install()
     os.environ["XLA_FLAGS"] = " ".join([*QUICK_TO_COMPILE, os.environ.get("XLA_FLAGS", "")])
 
 jax.config.update("jax_enable_x64", True)
@@ -34,6 +35,8 @@ if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 checked.install()
+# Tracing and imports make millions of objects, and few cycles among them.
+gc.set_threshold(100_000, 20, 20)
 
 
 def pytest_configure(config):
@@ -44,7 +47,7 @@ def pytest_configure(config):
     from infer.programs import native
 
     if not AS_RELEASED:
-        native.NATIVE_OPTIONS["xla_backend_optimization_level"] = 0
+        native.NATIVE_OPTIONS.update(native.FAST_COMPILE)
     config.addinivalue_line("filterwarnings", "error::infer.ModelWarning")
 
 
@@ -53,8 +56,7 @@ def compiled_as_released(monkeypatch):
     """Optimize native loops as users do, for tests whose runs take longer than compiling them."""
     from infer.programs import native
 
-    level = native.GENERATION["xla_backend_optimization_level"]
-    monkeypatch.setitem(native.NATIVE_OPTIONS, "xla_backend_optimization_level", level)
+    monkeypatch.setattr(native, "NATIVE_OPTIONS", native.GENERATION | native.WITHOUT_LIBRARY)
 
 
 def pytest_collection_modifyitems(items):
@@ -63,7 +65,6 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Look for garbage less often: tracing makes millions of objects, and few cycles among them."""
+    """Look for no garbage among what has been imported."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
