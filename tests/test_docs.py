@@ -10,17 +10,13 @@ from .scripts import run_script
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"```python\n(.*?)```", re.S)
-# Pages that take 8 to 26 seconds each, and of which few readers begin with one.
-LATER = {
-    "adding_a_bijector", "base_measures", "bayes_by_backprop", "blackjax", "calibration",
-    "comparing_models", "density", "durable_runs", "flows", "freezing", "from_numpyro",
-    "from_tfp", "many_data_sets", "models", "predictions", "score_priors", "trees",
-}  # fmt: skip
+# The quickest pages, 2 s of CPU each; the others take 5 to 25, so `make test-all` runs them.
+QUICK = {"README", "adding_an_engine", "certificate", "findings", "live_runs", "report"}
 
 
 def pages():
     for page in PAGES:
-        marks = [pytest.mark.slow] if page.stem in LATER else []
+        marks = [] if page.stem in QUICK else [pytest.mark.slow]
         if BLOCK.search(page.read_text()):
             yield pytest.param(page, id=page.stem, marks=marks)
 

@@ -17,6 +17,14 @@ SMALL = {
     "galaxy_scene": {"steps": 20, "draws": 50},
 }
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+# Those that take at most 5 s of CPU; the others take 6 to 13, so `make test-all` runs them.
+QUICK = {"diabetes", "eight_schools", "power_law"}
+
+
+def examples():
+    for path in EXAMPLES:
+        marks = [] if path.stem in QUICK else [pytest.mark.slow]
+        yield pytest.param(path, id=path.stem, marks=marks)
 
 
 def assert_without_nan(text):
@@ -25,12 +33,14 @@ def assert_without_nan(text):
     assert not re.search(r"\bnan\b", text.lower())
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*examples()])
 def test_example_runs(path, capsys):
     run_script(path, **SMALL.get(path.stem, {}))
     assert_without_nan(capsys.readouterr().out)
 
 
+# `make demo`, which every change must pass, does this as well.
+@pytest.mark.slow
 def test_an_example_runs_in_a_process_of_its_own():
     path = next(path for path in EXAMPLES if path.stem == "eight_schools")
     done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=300)
