@@ -11,6 +11,9 @@ PIN ?= /dev/null
 # Tests of one file run in one process, files in the order in which they are collected.
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
+# Modules that are imported by each worker and each process of a test are compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .PHONY: demo test test-all test-quick test-oldest fuzz faults lint docs bench clean
 demo: $(STAMP)

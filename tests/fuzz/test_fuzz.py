@@ -21,9 +21,9 @@ def test_a_line_written_by_a_compiler_is_detected():
     assert not noise("hello")
 
 
-def test_two_random_models_agree_with_jax():
-    command = [sys.executable, "-m", "tests.fuzz", "--first", "88", "--last", "90"]
+def test_a_random_model_agrees_with_jax():
+    command = [sys.executable, "-m", "tests.fuzz", "--first", "88", "--last", "89"]
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "all               2        0" in done.stdout
+    assert "all               1        0" in done.stdout

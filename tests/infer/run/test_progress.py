@@ -1,12 +1,12 @@
 """Progress shows each chain's counts and an honest time left, in a terminal, notebook or log."""
 
+import contextlib
 import fcntl
 import logging
 import os
 import pty
 import re
 import struct
-import subprocess
 import sys
 import termios
 import types
@@ -202,42 +202,31 @@ def test_without_a_terminal_progress_goes_to_the_log(caplog, monkeypatch):
     ]
 
 
-TERMINAL = """
-import sys
-sys.path.insert(0, {root!r})
-from tests.infer.run.test_progress import *
-with Progress() as watch:
-    watch.later = 10
-    one, two = begin(watch, make_warmup(2, windows=(10,)), 10)
-    absorb(watch, one, 10)
-    one, two = begin(watch, make_warmup(2, SAMPLING, draws=10), 10)
-    absorb(watch, one, 10, divergences=3)
-    absorb(watch, two, 10)
-print("next line", flush=True)
-"""
+def show_chains():
+    with Progress() as watch:
+        watch.later = 10
+        one, two = begin(watch, make_warmup(2, windows=(10,)), 10)
+        absorb(watch, one, 10)
+        one, two = begin(watch, make_warmup(2, SAMPLING, draws=10), 10)
+        absorb(watch, one, 10, divergences=3)
+        absorb(watch, two, 10)
+    print("next line", flush=True)
 
 
-def read_terminal(code, rows=24, columns=80):
-    """Run Python code with a pseudo-terminal as its output; return what it wrote."""
+def read_terminal(write, monkeypatch, rows=24, columns=80):
+    """Call a function with a pseudo-terminal as its output; return what it wrote."""
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    environment = os.environ | {"TERM": "xterm", "JAX_PLATFORMS": "cpu"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=side, stderr=side, stdin=side, env=environment
-    )
-    os.close(side)
+    with open(side, "w") as terminal, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", terminal)
+        patch.setattr(sys, "stderr", terminal)
+        write()
     written = b""
-    while True:
-        try:
-            piece = os.read(main, 4096)
-        except OSError:
-            # Linux reports the end of a pseudo-terminal as an error.
-            break
-        if not piece:
-            break
-        written += piece
+    # Linux reports the end of a pseudo-terminal as an error.
+    with contextlib.suppress(OSError):
+        while piece := os.read(main, 4096):
+            written += piece
     os.close(main)
-    assert process.wait(100) == 0, written.decode()
     return written.decode()
 
 
@@ -259,9 +248,8 @@ def render(written):
     return [line.rstrip() for line in screen]
 
 
-def test_a_terminal_shows_a_bar_and_a_line_for_each_chain():
-    root = os.path.join(os.path.dirname(__file__), *[".."] * 3)
-    bar, *table = render(read_terminal(TERMINAL.format(root=root)))
+def test_a_terminal_shows_a_bar_and_a_line_for_each_chain(monkeypatch):
+    bar, *table = render(read_terminal(show_chains, monkeypatch))
     assert re.match(r"sampling: 100%\|█{20}\| 40/40 draws, done in 00:0\d$", bar)
     assert table[:4] == [
         "chain  draws  divergences  step size  leapfrogs a draw",
