@@ -99,7 +99,8 @@ def refuse_discrete(constraint: Constraint, where: str) -> None:
         raise BijectorError(
             where,
             f"the support {constraint!r} is discrete and has no map from the reals",
-            "Marginalize the site, as numpyro.distributions.MixtureSameFamily does, or observe it.",
+            "Sum over its values: site(name, prior, sum_out=True), or in a model of NumPyro "
+            'infer={"enumerate": "parallel"}; or observe it.',
         )
 
 

@@ -126,9 +126,11 @@ def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
         )
         for d in account.declarations
     ]
+    named: list[tuple[Role, Declaration]] = [("frozen", d) for d in account.frozen.values()]
+    named += [("summed", site.declaration) for site in account.summed.values()]
     latent += [
-        Site(n, "frozen", type(d.constraint).__name__, "", d.shape, (0,), d.dims, _prior_name(d))
-        for n, d in account.frozen.items()
+        Site(d.name, role, type(d.constraint).__name__, "", d.shape, (0,), d.dims, _prior_name(d))
+        for role, d in named
     ]
     rest: list[tuple[Role, Mapping[str, Any]]] = [
         ("derived", account.derived),

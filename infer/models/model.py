@@ -19,6 +19,7 @@ from .changes.do import Do
 from .changes.freeze import Freeze, values_left_frozen, values_to_freeze
 from .changes.view import View
 from .describe import describe_sites, summarize
+from .discrete.sum_out import run_summed
 from .html import html_table
 from .inputs.data import Data
 from .inputs.labels import Labels
@@ -72,7 +73,8 @@ class Model(eqx.Module):
 
     def run(self, reader: Reader) -> Account:
         """Run once: take every latent site from `reader` and account for every term."""
-        run = partial(self.program.run, labels=self.labels, rules=self.rules)
+        program = partial(self.program.run, labels=self.labels, rules=self.rules)
+        run = partial(run_summed, program)
         for change in self.changes:
             run = partial(change.run, run)
         with known_only():

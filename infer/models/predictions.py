@@ -60,6 +60,13 @@ class Predictions(Reader):
         known = self._given.known.get(d.name)
         return Image.of(value if known is None else jnp.where(known, value, self._draw(d)))
 
+    def discrete(self, declaration: Declaration) -> Array | None:
+        value = self._given.of(declaration.name)
+        if value is None:
+            return self._draw(declaration)
+        refuse_shape(declaration, value.shape)
+        return value
+
     def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
         if value is not None:
             self.observed[name] = value

@@ -43,6 +43,11 @@ class PriorDraws(Reader):
         d = declaration
         return self.flattener.put(d.name, d.constraint, value, d.bijector)
 
+    def discrete(self, declaration: Declaration) -> Array | None:
+        self._count += 1
+        prior = declaration.prior
+        return None if prior is None else prior.sample(jax.random.fold_in(self._key, self._count))
+
     def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         self._count += 1
         keys = jax.random.split(jax.random.fold_in(self._key, self._count), length)

@@ -28,6 +28,8 @@ class Account:
         powers: How views have changed each term, by name; empty if there are no views.
         reserved: Names declared outside, if this is the account of one step of a scan.
         rows: Computes the log likelihood of each row, by name, if no term has it.
+        summed: Discrete sites that are summed out, by name.
+        draw: Draws these sites from a key, given the values of all others.
         simulated: Names of the likelihood terms whose data are all drawn by a simulator.
     """
 
@@ -41,6 +43,8 @@ class Account:
     powers: dict[str, Power] = field(default_factory=dict)
     reserved: frozenset[str] = frozenset()
     rows: Callable[[], Mapping[str, Array]] | None = None
+    summed: dict[str, Any] = field(default_factory=dict)
+    draw: Callable[[Array], Mapping[str, Array]] | None = None
     simulated: frozenset[str] = frozenset()
 
     def names(self) -> set[str]:

@@ -22,6 +22,10 @@ class Reader(ABC):
     def take(self, declaration: Declaration) -> Image:
         """Return the value of the next latent site, with its map's by-products."""
 
+    def discrete(self, declaration: Declaration) -> Array | None:
+        """Return the value of a discrete site; `None` to sum over all of its values."""
+        return None
+
     def rows(self, minibatch: Minibatch) -> Array | None:
         """Return which rows of a plate are seen; `None` for all of them."""
         return None
@@ -47,6 +51,9 @@ class DelegatingReader(Reader):
 
     def take(self, declaration: Declaration) -> Image:
         return self.reader.take(declaration)
+
+    def discrete(self, declaration: Declaration) -> Array | None:
+        return self.reader.discrete(declaration)
 
     def rows(self, minibatch: Minibatch) -> Array | None:
         return self.reader.rows(minibatch)

@@ -12,7 +12,7 @@ from bijectors.base import Bijector, Constraint, Shape
 
 from ..priors.prior import Prior
 
-Role = Literal["latent", "frozen", "observed", "derived"]
+Role = Literal["latent", "frozen", "summed", "observed", "derived"]
 Part = Literal["prior", "likelihood", "factor"]
 Dims = tuple[str | None, ...]
 
@@ -51,13 +51,13 @@ class Site(NamedTuple):
 
     Attributes:
         name: Name of the site.
-        role: Whether it is sampled, frozen at a value, observed or derived.
-        constraint: Name of the type of its set; empty unless latent or frozen.
+        role: Whether it is sampled, frozen at a value, summed out, observed or derived.
+        constraint: Name of the type of its set; empty if observed or derived.
         bijector: Name of the type of its map; empty unless latent.
         shape: Shape of a value, batch axes first.
         unconstrained_shape: Shape of its piece of the flat vector; (0,) unless latent.
         dims: A name, or `None`, for each axis of `shape`.
-        prior: Name of the type of its prior, or "flat"; empty unless latent or frozen.
+        prior: Name of the type of its prior, or "flat"; empty if observed or derived.
         why_no_log_det: Why its map has no log-determinant; empty if it has one.
         has_value: Whether the log density of its prior has a value; else only its score is known.
         remark: Consequences of a prior whose support is not the constraint.

@@ -462,12 +462,21 @@ def refuses(model, *words, args=(), error=infer.ModelError, **options):
         assert word in str(caught.value)
 
 
-def test_discrete_latent_sites_are_refused():
+def test_discrete_latent_sites_are_refused_unless_they_are_to_be_enumerated():
     captures = np.array([1, 0, 1])
-    refuses(
-        recaptured, "alive:", "discrete", "MixtureSameFamily", args=(captures, 3),
-        error=bj.BijectorError,
-    )  # fmt: skip
+    bare = handlers.infer_config(recaptured, lambda site: {"enumerate": None})
+    refuses(bare, "alive:", "discrete", "enumerate", args=(captures, 3), error=bj.BijectorError)
+    scaled = handlers.scale(recaptured, 2.0)
+    refuses(scaled, "alive:", "scales its density", args=(captures, 3))
+
+
+def test_sites_that_are_to_be_enumerated_are_summed_out():
+    captures = np.array([1, 0, 1])
+    density = infer.log_density(infer.from_numpyro(recaptured, captures, 3), jacobian=False)
+    survival = 0.7
+    each = np.where(captures == 1, 0.5 * survival, 1 - 0.5 * survival)
+    position = jnp.log(jnp.array([survival / (1 - survival)]))
+    np.testing.assert_allclose(density(position), np.log(each).sum(), rtol=1e-12)
 
 
 def test_functions_that_are_not_models_of_numpyro_are_refused():

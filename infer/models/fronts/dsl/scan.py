@@ -17,6 +17,7 @@ from bijectors.rule import Rules
 from ....counts import Count, as_whole
 from ....errors import ModelError
 from ...protocol.account import Account
+from ...protocol.layout import Plates
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration
 from ...protocol.steps import Repeated
@@ -85,6 +86,12 @@ def _survey_step(
             f"its step returns a {type(output).__name__}",
             "Return a pair (carry, output), as for jax.lax.scan; the output may be None.",
         )
+    for name in inner.summed:
+        raise ModelError(
+            name,
+            "it is summed out step by step",
+            "Declare it outside of the scan.",
+        )
     for name in surveyor.minibatches:
         raise ModelError(
             name,
@@ -142,6 +149,16 @@ def _enter(
     account.dims |= {name: (dim, *dims) for name, dims in inner.dims.items()}
     account.terms += [t._replace(rows=arrays.rows[t.name]) for t in inner.terms]
     return whole
+
+
+def refuse_minibatch(plates: Plates) -> None:
+    """Raise if a scan is inside a plate with a minibatch."""
+    for plate in (plate for plate in plates if plate.minibatch is not None):
+        raise ModelError(
+            plate.name,
+            "a scan is inside this plate, which has a minibatch",
+            "Use all rows in every step: minibatch=None.",
+        )
 
 
 def find_axis(

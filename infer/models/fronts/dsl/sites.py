@@ -34,8 +34,10 @@ from ...protocol.missing import read_gaps
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Term
 from .axes import make_plate, name_axes, plate_size
+from .claims import join_name, refuse_taken
+from .discrete import refuse_options, take_summed
 from .observed import broadcast_to_value
-from .scan import find_axis, scan
+from .scan import find_axis, refuse_minibatch, scan
 
 Names = str | Sequence[str | None] | None
 
@@ -68,12 +70,13 @@ class Sites:
         centered: Centered = True,
         constraint: Any = None,
         bijector: Bijector | str | None = None,
+        sum_out: bool = False,
     ) -> Array:
         """Declare a latent site and return its value.
 
         Args:
             name: Name of the site, unique in the model.
-            prior: Distribution of NumPyro or TFP, continuous.
+            prior: Distribution of NumPyro or TFP; a discrete one needs `sum_out`.
             dims: Names of batch axes, then event axes; the prior is broadcast to them.
             shape: Batch shape to broadcast the prior to, if no coords give sizes.
             centered: False for the map location + scale * y, for a prior that has both. A number
@@ -84,6 +87,7 @@ class Sites:
             bijector: A map to use instead of the default, or the name of a registered one. It may
                 depend on values declared before or on learned parameters, and does not change
                 the posterior.
+            sum_out: Whether to sum over all values of a discrete site; see `infer.recover`.
 
         Returns:
             The value, of shape (*batch, *event). In a plate with a minibatch, the site has all
@@ -105,6 +109,9 @@ class Sites:
             shape,
         )
         spread = Prior(distribution, batch)
+        if sum_out:
+            refuse_options(name, centered=centered, constraint=constraint, bijector=bijector)
+            return take_summed(self._account, self._reader, name, spread, dims, self._plates)
         if constraint is None:
             constraint = spread.constraint(name)
         else:
@@ -298,13 +305,7 @@ class Sites:
         Raises:
             ModelError: The arrays have different first axes, or a plate has a minibatch.
         """
-        partial = [plate.name for plate in self._plates if plate.minibatch is not None]
-        if partial:
-            raise ModelError(
-                partial[0],
-                "a scan is inside this plate, which has a minibatch",
-                "Use all rows in every step: minibatch=None.",
-            )
+        refuse_minibatch(self._plates)
         self._refuse_transformed("scan")
         make_site = lambda reader, account: self._make_site(reader, account, self._prefix, None)  # noqa: E731
         axis = find_axis(xs, length, dim, self._coords)
@@ -326,20 +327,10 @@ class Sites:
             )
 
     def _claim(self, name: str) -> str:
-        if not isinstance(name, str) or not name or "/" in name:
-            raise ModelError(
-                repr(name), "a name must be a non-empty string without '/'", "Choose another name."
-            )
-        name = self._prefix + name
-        self._refuse_transformed(name)
-        is_dim = name in self._coords
-        if is_dim or name in self._account.names():
-            raise ModelError(
-                name,
-                "a dimension has this name" if is_dim else "the name is declared twice",
-                "Give every site its own name; site.scope(prefix) gives copies different names.",
-            )
-        return name
+        whole = join_name(self._prefix, name)
+        self._refuse_transformed(whole)
+        refuse_taken(whole, self._account.names(), self._coords)
+        return whole
 
     def _record(self, where: dict[str, Any], name: str, value: Array, dims: Names) -> Array:
         where[name] = value

@@ -10,19 +10,15 @@ import numpyro.distributions as dist
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array
 from numpyro.distributions import constraints
-from numpyro.distributions.distribution import (
-    Delta,
-    ExpandedDistribution,
-    Independent,
-    MaskedDistribution,
-    Unit,
-)
+from numpyro.distributions.distribution import Delta, Unit
 from numpyro.primitives import Messenger
 
 from bijectors.base import Shape
+from bijectors.sets.discrete import Discrete
 from bijectors.translate.numpyro import from_numpyro
 
 from ....errors import ModelError
+from ...discrete.sum_out import take_discrete
 from ...inputs.labels import Labels
 from ...inputs.precision import check_precision, refuse_nan
 from ...priors.prior import Prior
@@ -31,6 +27,7 @@ from ...protocol.account import Account
 from ...protocol.missing import refuse_discrete
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Dims, Term
+from .distributions import refuse_misfit, refuse_scaled, without_masks
 from .scan import Message, bare, find_series, spread, substitute_series
 
 
@@ -108,7 +105,7 @@ class Interpreter(Messenger):
     def _latent(self, msg: Message, name: str) -> None:
         self._claim(name)
         fn = spread(msg)
-        fn = _without_masks(fn) if self._fills_gaps(name) else fn
+        fn = without_masks(fn) if self._fills_gaps(name) else fn
         batch, event = tuple(fn.batch_shape), tuple(fn.event_shape)
         prior = Prior(fn, batch)
         constraint = prior.constraint(name)
@@ -117,6 +114,10 @@ class Interpreter(Messenger):
         is_flat = isinstance(bare(fn), dist.ImproperUniform)
         dims = self._axes(name, msg, batch + event, len(event))
         declaration = Declaration(name, constraint, batch + event, dims, None if is_flat else prior)
+        if isinstance(constraint, Discrete) and msg["infer"].get("enumerate") == "parallel":
+            refuse_scaled(name, msg["scale"])
+            msg["value"] = take_discrete(self.account, self._reader, declaration)
+            return
         image = self.account.take(self._reader, declaration)
         if not is_flat:
             rows = prior.log_density(image.value, image.by_products)
@@ -138,7 +139,7 @@ class Interpreter(Messenger):
         check_precision(name, msg["value"])
         refuse_unvalued(name, msg["fn"])
         fn, value = msg["fn"], jnp.asarray(msg["value"])
-        _refuse_misfit(name, value, fn, self._run_in_full)
+        refuse_misfit(name, value, fn, self._run_in_full)
         whole = np.broadcast_shapes(value.shape, tuple(fn.shape()))
         prior = Prior(fn, whole[: len(whole) - fn.event_dim])
         msg["value"] = value = jnp.asarray(self._reader.observe(name, prior, value))
@@ -316,32 +317,3 @@ def _fill_names(name: str, names: list, dims: Sequence[str | None], shape: Shape
         )
     named = dict(zip(axes, dims, strict=False))
     return [named.get(i) or old for i, old in enumerate(names)]
-
-
-def _without_masks(fn: dist.Distribution) -> dist.Distribution:
-    if isinstance(fn, MaskedDistribution):
-        return _without_masks(fn.base_dist)
-    if isinstance(fn, ExpandedDistribution):
-        return _without_masks(fn.base_dist).expand(fn.batch_shape)
-    if isinstance(fn, Independent):
-        return _without_masks(fn.base_dist).to_event(fn.reinterpreted_batch_ndims)
-    return fn
-
-
-def _refuse_misfit(name: str, value: Array, fn: dist.Distribution, in_full: list[str]) -> None:
-    """Raise if value and distribution broadcast to more rows than either has."""
-    own = tuple(fn.shape())
-    try:
-        spread = np.broadcast_shapes(value.shape, own)
-    except ValueError:
-        spread = None
-    if spread not in (value.shape, own):
-        raise ModelError(
-            name,
-            f"the observed value has shape {value.shape}, but its distribution has batch shape "
-            f"{tuple(fn.batch_shape)} and event shape {tuple(fn.event_shape)}",
-            f"The plate {in_full[-1]!r} subsamples, but all its rows are used here: pass every "
-            "row, or give the plate the size of the data and use numpyro.handlers.scale."
-            if in_full
-            else "Make the value's shape the batch shape followed by the event shape.",
-        )

@@ -1,0 +1,1 @@
+"""Discrete latent sites: summed out of the log density, and drawn afterwards."""

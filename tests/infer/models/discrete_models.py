@@ -1,0 +1,126 @@
+"""Models with discrete latent sites, and their log densities by brute force."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax.scipy.special import logsumexp
+
+import infer
+from infer.density.readers import FlatReader
+from infer.models.protocol.reader import DelegatingReader, wrap_steps
+
+RNG = np.random.default_rng(0)
+Y = RNG.normal(size=4)
+
+
+class Assigned(DelegatingReader):
+    """Supplies given values of discrete sites."""
+
+    def __init__(self, reader, values):
+        super().__init__(reader)
+        self.values = values
+
+    def discrete(self, declaration):
+        return self.values[declaration.name]
+
+    def steps(self, repeated, length, reverse):
+        return wrap_steps(self.reader.steps(repeated, length, reverse), self.values, Assigned)
+
+
+def list_assignments(supports):
+    """List all joint values of discrete sites, from the values and the shape of each."""
+    sizes = [int(np.prod(shape)) for _, shape in supports.values()]
+    each = [v for (v, _), n in zip(supports.values(), sizes, strict=True) for v in [list(v)] * n]
+    rows = np.array(list(itertools.product(*each)))
+    pieces = np.split(rows, np.cumsum(sizes)[:-1], axis=1)
+    return {
+        name: jnp.asarray(piece.reshape(-1, *shape))
+        for (name, (_, shape)), piece in zip(supports.items(), pieces, strict=True)
+    }
+
+
+def log_joints(model, supports, position):
+    """Compute the log density with each joint value of the discrete sites."""
+
+    def at(values):
+        reader = FlatReader(position, model.rules, {})
+        account = model.run(Assigned(reader, values))
+        return account.log_density() + reader.joint.log_det + reader.joint.auxiliary
+
+    return jax.vmap(at)(list_assignments(supports))
+
+
+def by_brute_force(model, supports, position):
+    """Sum the density over all joint values of the discrete sites."""
+    return logsumexp(log_joints(model, supports, position))
+
+
+def mixture(site, y):
+    weights = site("weights", dist.Dirichlet(jnp.array([2.0, 1.0, 3.0])))
+    mean = site("mean", dist.Normal(0, 3).expand([3]))
+    kind = site("kind", dist.Categorical(weights), shape=len(y), sum_out=True)
+    site.derive("own_mean", mean[kind])
+    site.observe("y", dist.Normal(mean[kind], 0.7), y)
+
+
+def noisy_mixture(site, y):
+    """The observations are of a continuous latent value whose prior depends on the kind."""
+    scale = site("scale", dist.HalfNormal(1.0))
+    with site.plate("row", len(y)):
+        kind = site("kind", dist.Bernoulli(0.3), sum_out=True)
+        x = site("x", dist.Normal(jnp.where(kind == 1, 2.0, -1.0), scale))
+        site.observe("y", dist.Normal(x, 0.5), y)
+
+
+ITEM, RATER = np.array([0, 2, 1, 1, 0, 2, 2]), np.array([0, 0, 0, 1, 1, 1, 0])
+LABEL = np.array([0, 2, 1, 1, 0, 1, 2])
+
+
+def raters(site, label, item, rater):
+    share = site("share", dist.Dirichlet(jnp.ones(3)))
+    confusion = site("confusion", dist.Dirichlet(jnp.eye(3) + 1).expand([2, 3]))
+    truth = site("truth", dist.Categorical(share), shape=3, sum_out=True)
+    site.observe("label", dist.Categorical(confusion[rater, truth[item]]), label)
+
+
+def occupancy(site, seen):
+    """Whether a site of the survey is occupied, and how many animals live there if it is."""
+    rate = site("rate", dist.Beta(2.0, 2.0))
+    occupied = site("occupied", dist.Bernoulli(rate), shape=3, sum_out=True)
+    most = np.array([1, 3, 2])
+    count = site("count", dist.Binomial(most, jnp.full(3, 0.4)), sum_out=True)
+    detected = site("detected", dist.Beta(1.0, 1.0))
+    site.observe("seen", dist.Poisson(0.1 + detected * occupied * count), seen)
+
+
+def switched(site, y):
+    """One switch for all rows, on which the kinds of the groups of rows depend."""
+    mean = site("mean", dist.Normal(0, 1).expand([3]))
+    switch = site("switch", dist.Bernoulli(0.4), sum_out=True)
+    group = site("group", dist.Bernoulli(0.2 + 0.5 * switch), shape=2, sum_out=True)
+    share = jnp.array([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2]])
+    kind = site("kind", dist.Categorical(share[group[np.array([0, 1, 1, 0])]]), sum_out=True)
+    site.observe("y", dist.Normal(mean[kind], 1.0), y)
+    site.observe("total", dist.Normal(switch * mean.sum(), 1.0), 0.3)
+
+
+BINARY = [0, 1]
+CASES = {
+    "mixture": (infer.model(mixture, y=Y), {"kind": (range(3), (4,))}),
+    "noisy mixture": (infer.model(noisy_mixture, y=Y), {"kind": (BINARY, (4,))}),
+    "occupancy": (
+        infer.model(occupancy, seen=np.array([1, 0, 2])),
+        {"occupied": (BINARY, (3,)), "count": (range(4), (3,))},
+    ),
+    "raters": (
+        infer.model(raters, label=LABEL, item=infer.static(ITEM), rater=infer.static(RATER)),
+        {"truth": (range(3), (3,))},
+    ),
+    "switched": (
+        infer.model(switched, y=Y),
+        {"switch": (BINARY, ()), "group": (BINARY, (2,)), "kind": (range(3), (4,))},
+    ),
+}

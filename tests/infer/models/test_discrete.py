@@ -1,0 +1,154 @@
+"""Discrete sites that are summed out: log densities equal sums over all joint values."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import bijectors as bj
+import infer
+
+from .discrete_models import CASES, ITEM, LABEL, RATER, Y, by_brute_force, mixture, raters
+
+
+def value_and_gradient(function, size):
+    return jax.jit(jax.value_and_grad(function))(jnp.linspace(-0.7, 0.9, size))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_density_and_its_gradient_equal_those_by_brute_force(name):
+    model, supports = CASES[name]
+    density = infer.log_density(model)
+    found, slope = value_and_gradient(density, density.size)
+    truth, gradient = value_and_gradient(
+        lambda position: by_brute_force(model, supports, position), density.size
+    )
+    np.testing.assert_allclose(found, truth, rtol=1e-12)
+    np.testing.assert_allclose(slope, gradient, rtol=1e-10, atol=1e-12)
+
+
+def by_hand(site, y):
+    weights = site("weights", dist.Dirichlet(jnp.array([2.0, 1.0, 3.0])))
+    mean = site("mean", dist.Normal(0, 3).expand([3]))
+    kinds = dist.Categorical(weights)
+    site.observe("y", dist.MixtureSameFamily(kinds, dist.Normal(mean, 0.7)), y)
+
+
+def test_the_rows_of_a_mixture_are_those_of_the_mixture_by_hand():
+    densities = (infer.log_density(infer.model(f, y=Y)) for f in (mixture, by_hand))
+    ours, theirs = (jax.jit(density.rows)(jnp.linspace(-0.7, 0.9, 5)) for density in densities)
+    assert ours.keys() == theirs.keys()
+    for name, rows in theirs.items():
+        np.testing.assert_allclose(ours[name], rows, rtol=1e-12)
+
+
+def test_rows_that_share_a_site_are_one_row_of_the_likelihood():
+    model, _ = CASES["raters"]
+    rows = jax.eval_shape(infer.log_density(model).rows, jnp.zeros(14))
+    assert rows["label"].shape == (3,)
+    assert "truth" not in rows
+
+
+def test_the_table_shows_which_sites_are_summed_out():
+    table = infer.model(mixture, y=Y).table()
+    assert table.role_of("kind") == "summed"
+    assert "own_mean" not in str(table)
+
+
+def test_prior_draws_and_predictions_draw_the_discrete_sites():
+    model = infer.model(mixture, y=Y)
+    drawn = infer.sample_prior(model, draws=50, key=1)
+    kind, mean = (drawn["prior"][name].values for name in ("kind", "mean"))
+    own = np.take_along_axis(mean, kind, axis=-1)
+    np.testing.assert_allclose(drawn["prior"]["own_mean"].values, own)
+    spread = (drawn["prior_predictive"]["y"].values - own) / 0.7
+    assert abs(spread.std() - 1) < 0.2
+
+
+def refuses(function, *words, **data):
+    with pytest.raises(infer.ModelError) as caught:
+        infer.log_density(infer.model(function, **data))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def with_kinds(then, prior=None, **options):
+    """Make a model that has six kinds and a mean, and then something that depends on them."""
+    prior = dist.Categorical(jnp.ones(3) / 3) if prior is None else prior
+
+    def function(site, **data):
+        mean = site("mean", dist.Normal(0, 3).expand([3]))
+        then(site, site("kind", prior, shape=6, sum_out=True, **options), mean, **data)
+
+    return function
+
+
+def observe_changes(site, kind, mean):
+    site.observe("y", dist.Normal(mean[kind[1:]] - mean[kind[:-1]], 1.0), jnp.zeros(5))
+
+
+def observe_sum(site, kind, mean):
+    site.observe("y", dist.Normal(mean[kind].sum(), 1.0), 0.0)
+
+
+def move(site, kind, mean):
+    site("x", dist.Normal(mean[kind], 1.0), centered=False)
+
+
+def bound(site, kind, mean):
+    site("x", dist.Uniform(0.0, 1.0 + kind))
+
+
+def score(site, kind, mean):
+    site("x", infer.ScorePrior(lambda x: -x, (2,)))
+
+
+def nothing(site, kind, mean):
+    pass
+
+
+def test_sums_over_joint_values_are_refused_with_their_cost():
+    refuses(with_kinds(observe_changes), "kind:", "a row of 'y'", "3^6 terms", "site.scan")
+    refuses(with_kinds(observe_sum), "kind:", "a row of 'y'", "3^6 terms")
+
+    def two_parents(site, y):
+        site("mean", dist.Normal(0, 1))
+        group = site("group", dist.Bernoulli(0.5), shape=2, sum_out=True)
+        switch = site("switch", dist.Bernoulli(0.5), sum_out=True)
+        site.observe("y", dist.Normal(switch * group, 1.0), y)
+
+    refuses(two_parents, "switch:", "several entries of 'group'", y=np.zeros(2))
+
+
+def test_an_index_into_the_entries_that_is_data_is_refused():
+    refuses(raters, "truth:", "infer.static", label=LABEL, item=ITEM, rater=RATER)
+
+
+def test_sites_whose_values_cannot_be_listed_are_refused():
+    refuses(with_kinds(nothing, dist.Poisson(2.0)), "kind:", "no end")
+    refuses(with_kinds(nothing, dist.Normal(0, 1)), "kind:", "not discrete")
+    refuses(with_kinds(nothing, dist.Multinomial(3, jnp.ones(2) / 2)), "kind:", "vectors")
+
+    def traced(site, most):
+        site("n", dist.Binomial(most, jnp.full(2, 0.5)), sum_out=True)
+
+    refuses(traced, "n:", "traced", "infer.static", most=np.array([3, 4]))
+
+
+def test_continuous_sites_whose_sets_or_maps_depend_on_a_summed_site_are_refused():
+    refuses(with_kinds(move), "kind:", "bounds or the map")
+    refuses(with_kinds(bound), "kind:", "bounds or the map")
+    refuses(with_kinds(score), "x:", "score alone")
+
+
+def test_options_of_continuous_sites_are_refused():
+    refuses(with_kinds(nothing, centered=False), "kind:", "centered=")
+    refuses(with_kinds(nothing, constraint=bj.Positive()), "kind:", "constraint=")
+
+    def partly_seen(site):
+        site("mean", dist.Normal(0, 1))
+        with site.plate("row", 6, minibatch=2):
+            site("kind", dist.Bernoulli(0.5), sum_out=True)
+
+    refuses(partly_seen, "kind:", "minibatch=None")
