@@ -198,8 +198,15 @@ WITHIN = 0.02
 INTERVAL = bj.Interval(-4.0, 6.0)
 
 
-@pytest.mark.parametrize("constraint", [None, INTERVAL], ids=["real", "interval"])
-@pytest.mark.parametrize("kind", [infer.NUTS, infer.HMC])
+@pytest.mark.parametrize(
+    ("kind", "constraint"),
+    [
+        pytest.param(infer.NUTS, INTERVAL, id="NUTS-interval"),
+        pytest.param(infer.HMC, None, id="HMC-real"),
+        pytest.param(infer.NUTS, None, id="NUTS-real", marks=pytest.mark.slow),
+        pytest.param(infer.HMC, INTERVAL, id="HMC-interval", marks=pytest.mark.slow),
+    ],
+)
 def test_s1_3_energies_integrated_along_the_path_sample_the_posterior(kind, constraint):
     """Only the force of the prior is integrated; the map's Jacobian has a value."""
     engine = kind(energy="path")
