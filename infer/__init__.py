@@ -9,7 +9,9 @@ from .density.explain import explain as explain
 from .density.explanation import Explanation as Explanation
 from .engines.advi import ADVI as ADVI
 from .engines.base import Engine as Engine
+from .engines.batch_and_match import BatchAndMatch as BatchAndMatch
 from .engines.blackjax import BlackJAX as BlackJAX
+from .engines.dadvi import DADVI as DADVI
 from .engines.hmc import HMC as HMC
 from .engines.laplace import Laplace as Laplace
 from .engines.map import MAP as MAP

@@ -116,6 +116,7 @@ class ADVI(Approximator):
 
     # Epochs averaged after the fit has settled; the error of the mean falls with their square root.
     final_draws: ClassVar[int] = 50
+    has_epochs: ClassVar[bool] = True
     without_value: ClassVar[str] = "ADVI()"
     examples: ClassVar[Examples] = Examples(invalid={"batch": 0})
     family: str | Family = "mean_field"

@@ -81,7 +81,6 @@ class Fitted(NamedTuple):
         problems: What the engine itself knows to be wrong.
         trace: ELBO of the epochs from the first to the last, if the engine has epochs.
         facts: What else is worth knowing, in a few words each, for the `repr`.
-        n_gradients: Gradients that it took, with two for each Hessian product; 0 if unknown.
     """
 
     distribution: Distribution
@@ -92,7 +91,6 @@ class Fitted(NamedTuple):
     problems: tuple[Problem, ...] = ()
     trace: ElboTrace | None = None
     facts: tuple[str, ...] = ()
-    n_gradients: int = 0
 
 
 class Approximator(Engine):
@@ -100,10 +98,12 @@ class Approximator(Engine):
 
     Attributes:
         final_draws: Draws per chain after warm-up.
+        has_epochs: Whether a draw is an epoch of steps, whose number users may limit.
     """
 
     result: ClassVar[Literal["draws", "optimum", "approximation"]] = "approximation"
     final_draws: ClassVar[int] = 1
+    has_epochs: ClassVar[bool] = False
 
     @abstractmethod
     def choose_family(self, size: int) -> Family:

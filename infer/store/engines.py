@@ -5,7 +5,9 @@ from typing import Any
 
 from ..engines.advi import ADVI
 from ..engines.base import Engine
+from ..engines.batch_and_match import BatchAndMatch
 from ..engines.blackjax import ALGORITHMS
+from ..engines.dadvi import DADVI
 from ..engines.hmc import HMC
 from ..engines.laplace import Laplace
 from ..engines.map import MAP
@@ -14,7 +16,8 @@ from ..errors import RunError
 from ..numerics.families.base import Family
 from ..numerics.families.named import KINDS
 
-ENGINES = {kind.__name__: kind for kind in (HMC, NUTS, ADVI, Laplace, MAP, *ALGORITHMS.values())}
+OWN = (HMC, NUTS, ADVI, BatchAndMatch, DADVI, Laplace, MAP)
+ENGINES = {kind.__name__: kind for kind in (*OWN, *ALGORITHMS.values())}
 
 
 def describe_engine(engine: Engine) -> dict[str, Any]:

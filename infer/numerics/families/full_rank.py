@@ -9,13 +9,8 @@ import optax
 from jaxtyping import Array, Float
 
 from ...types import Scalar, Vector
-from ..small_matrices import (
-    exponential_slope,
-    invert_positive,
-    log_abs_det,
-    matrix_root,
-    root_of_identity_plus,
-)
+from ..score_matching import Match, match_scores
+from ..small_matrices import exponential_slope, log_abs_det
 from .base import Distribution, Family, Noise, normal_log_density, shorten, split_peak
 
 # The step of a factor is the learning rate times TEN / (TEN + size / draws): the estimate of a
@@ -26,9 +21,6 @@ TEN = 10.0
 RADIUS = 0.5
 # How much the scores of one step count relative to the present covariance.
 MATCHING = 1.0
-# Larger scores, by their Frobenius norm, are scaled down, for the sake of single precision; such a
-# step still divides standard deviations by up to thirty.
-STIFFEST = 1000.0
 
 
 class Step(NamedTuple):
@@ -150,27 +142,39 @@ class DenseNormal(Distribution):
         # The path estimator adds the noise, and leaves out the growth.
         pulled = noise.shape[0] * uphill.left.T - (1 - uphill.growth) * noise
         share = jnp.sqrt(jnp.asarray(MATCHING / noise.shape[0], noise.dtype))
-        spread = share * (noise - noise.mean(0))
-        scores = share * (pulled - pulled.mean(0))
-        scores = scores * jnp.minimum(1.0, STIFFEST / jnp.linalg.norm(scores))
-        eye = jnp.eye(noise.shape[0], dtype=noise.dtype)
-        widening = root_of_identity_plus(eye + spread @ spread.T)
-        widen = widening.core @ spread
-        scores = scores + (scores @ spread.T) @ widen
-        # In the coordinates of the widened factor, S = I - scores^T K^-2 scores, and K K^-1 scores
-        # scores^T K^-1 = K - I, so that the Gram matrix of the root is K^-1.
-        inverse, log_det = invert_positive(0.5 * eye + matrix_root(scores @ scores.T + 0.25 * eye))
-        shrink = inverse @ scores
-        shrinking = root_of_identity_plus(inverse)
-        # Both roots, I + spread^T widen and I - shrink^T core shrink, by one product of the factor.
-        columns = jnp.concatenate([spread, shrink]).T
-        mean, left = self._multiply(step.mean, columns)
-        wide, narrow = left[:, : len(spread)], left[:, len(spread) :]
-        narrow = narrow + wide @ (widen @ shrink.T)
-        change = jnp.concatenate([widen, -shrinking.core @ shrink])
-        factor = self.factor + jnp.concatenate([wide, narrow], 1) @ change
-        log_scale = self.log_scale + widening.log_det - 0.5 * log_det
-        return DenseNormal(mean, factor, log_scale)
+        centered = (share * (rows - rows.mean(0)) for rows in (noise, pulled))
+        return self._transform(step.mean, match_scores(*centered))
+
+    def match_with_mean(
+        self, noise: Noise, gradients: Noise, rate: Scalar | float
+    ) -> "DenseNormal":
+        """Match mean and covariance to the scores, as batch and match does.
+
+        Args:
+            noise: Standard normal, shape (draws, size).
+            gradients: Gradients of the target's log density at these draws, shape (draws, size).
+            rate: The learning rate lambda, from 0 to infinity.
+
+        Source: Cai et al. (2024), arXiv 2402.14758, algorithm 1.
+        """
+        share, draws = rate / (1 + rate), noise.shape[0]
+
+        def stack(rows: Noise) -> Noise:
+            """Return rows whose Gram matrix is the spread around the mean, and a share of it."""
+            mean = rows.mean(0)
+            centered = jnp.sqrt(rate / draws) * (rows - mean)
+            return jnp.concatenate([centered, jnp.sqrt(share) * mean[None]])
+
+        pulled = gradients @ self.factor
+        found = match_scores(stack(noise), stack(pulled))
+        step = share * (found.multiply(pulled.mean(0)) + noise.mean(0))
+        return self._transform(step, found)
+
+    def _transform(self, step: Vector, found: Match) -> "DenseNormal":
+        """Move the mean by a step in units of the factor, and multiply the factor."""
+        mean, products = self._multiply(step, found.columns)
+        left, right = found.change(products)
+        return DenseNormal(mean, self.factor + left @ right, self.log_scale + found.log_det)
 
     def _multiply(self, step: Vector, columns: Array) -> tuple[Vector, Array]:
         """Return the mean after a step, and the factor times columns, by one product."""

@@ -13,7 +13,7 @@ from .base import Family
 COPIES = 64
 
 
-def refuse_large(family: Family, size: int, dtype: Any) -> None:
+def refuse_large(family: Family, size: int, dtype: Any, engine: str = "ADVI") -> None:
     """Raise if a fit of vectors of this length would take more memory than the machine has.
 
     Raises:
@@ -23,8 +23,9 @@ def refuse_large(family: Family, size: int, dtype: Any) -> None:
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > available:
         raise EngineError(
-            "ADVI",
+            engine,
             f"the family {family.name} of {size} coordinates needs about {needed / 1e9:.3g} GB, "
             f"and the machine has {available / 1e9:.3g} GB",
-            'Choose infer.LowRank(), which follows the strongest correlations, or "mean_field".',
+            "Choose infer.ADVI with infer.LowRank(), which follows the strongest correlations, or "
+            'with "mean_field".',
         )

@@ -30,10 +30,9 @@ def find_shortcomings(fit: Any) -> Iterator[Finding]:
         fit: An `Approximation`.
     """
     yield from fit.problems
-    is_explained = fit.problems and not fit.is_finite
-    if not fit.converged and not is_explained:
+    if not fit.converged and not fit.problems:
         yield _describe_unconverged(fit)
-    if not is_affordable(fit.density) or is_explained:
+    if not is_affordable(fit.density) or (fit.problems and not fit.is_finite):
         return
     if fit.converged and not np.isfinite(fit.elbo):
         yield _describe_infinite(fit, fit.ratios)

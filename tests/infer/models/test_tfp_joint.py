@@ -11,7 +11,6 @@ import pytest
 import bijectors as bj
 import infer
 
-from ...cases import mark_slow
 from .tfp_models import (
     EFFECTS,
     EXAMPLES,
@@ -24,9 +23,7 @@ from .tfp_models import (
     varying_intercepts,
 )
 
-# One for each class of joint distributions.
-QUICK = {"chain", "line", "principal_components", "switchpoint", "varying_intercepts"}
-EVERY = pytest.mark.parametrize("name", mark_slow(EXAMPLES, QUICK))
+EVERY = pytest.mark.parametrize("name", EXAMPLES)
 # On these maps the two libraries agree.
 AGREED = {"Identity", "Exp", "Logistic"}
 
