@@ -16,6 +16,7 @@ from .engines.hmc import HMC as HMC
 from .engines.laplace import Laplace as Laplace
 from .engines.map import MAP as MAP
 from .engines.nuts import NUTS as NUTS
+from .engines.pathfinder import Pathfinder as Pathfinder
 from .errors import (
     CallError as CallError,
     EngineError as EngineError,

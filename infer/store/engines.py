@@ -12,11 +12,12 @@ from ..engines.hmc import HMC
 from ..engines.laplace import Laplace
 from ..engines.map import MAP
 from ..engines.nuts import NUTS
+from ..engines.pathfinder import Pathfinder
 from ..errors import RunError
 from ..numerics.families.base import Family
 from ..numerics.families.named import KINDS
 
-OWN = (HMC, NUTS, ADVI, BatchAndMatch, DADVI, Laplace, MAP)
+OWN = (HMC, NUTS, ADVI, BatchAndMatch, DADVI, Laplace, MAP, Pathfinder)
 ENGINES = {kind.__name__: kind for kind in (*OWN, *ALGORITHMS.values())}
 
 
