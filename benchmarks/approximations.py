@@ -1,7 +1,7 @@
 """Fit approximations to posteriors with reference draws: their errors, and what the library says.
 
     python -m benchmarks.approximations TREE --out rows.jsonl [--methods mean_field full_rank]
-        [--seeds 0 1 2] [--first 0] [--last 10]
+        [--seeds 0 1 2] [--first 0] [--last 10] [--posteriors NAME ...]
     python -m benchmarks.approximations TREE --out rows.jsonl --table
 
 TREE holds index.json, models, data and reference values, as described in its `check.py`, which lies
@@ -30,6 +30,8 @@ DRAWS = 4000
 GOOD_MEAN, GOOD_LOG_SD, BAD_MEAN, BAD_LOG_SD = 0.1, 0.1, 0.5, float(np.log(1.3))
 
 METHODS = {
+    "default": lambda: None,
+    "laplace": infer.Laplace,
     "mean_field": lambda: infer.ADVI("mean_field"),
     "full_rank": lambda: infer.ADVI("full_rank"),
 }
@@ -86,6 +88,7 @@ def measure(checker: Any, tree: Path, entry: dict[str, Any], method: str, seed: 
         "growth": float(np.abs(fit.departures.growth).max()) if fit.departures else None,
         "converged": fit.converged,
         "seconds": seconds,
+        "gradients": fit.n_gradients,
         "found": sorted({getattr(one, "kind", "?") for one in fit.findings}),
         "warned": len(caught),
     }
@@ -129,6 +132,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--last", type=int)
+    parser.add_argument("--posteriors", nargs="+")
     parser.add_argument("--table", action="store_true")
     asked = parser.parse_args()
     if asked.table:
@@ -138,6 +142,8 @@ def main() -> None:
     checker = load_checker(asked.tree)
     entries = checker.load_index(str(asked.tree))["posteriors"][asked.first : asked.last]
     for entry in entries:
+        if asked.posteriors and entry["name"] not in asked.posteriors:
+            continue
         for method in asked.methods:
             for seed in asked.seeds:
                 row = measure(checker, asked.tree, entry, method, seed)

@@ -81,6 +81,7 @@ class Fitted(NamedTuple):
         problems: What the engine itself knows to be wrong.
         trace: ELBO of the epochs from the first to the last, if the engine has epochs.
         facts: What else is worth knowing, in a few words each, for the `repr`.
+        n_gradients: Gradients that it took, with two for each Hessian product; 0 if unknown.
     """
 
     distribution: Distribution
@@ -91,6 +92,7 @@ class Fitted(NamedTuple):
     problems: tuple[Problem, ...] = ()
     trace: ElboTrace | None = None
     facts: tuple[str, ...] = ()
+    n_gradients: int = 0
 
 
 class Approximator(Engine):

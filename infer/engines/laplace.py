@@ -149,6 +149,7 @@ class Laplace(Approximator):
             self.choose_family(ends.shape[1]).name,
             best.normal.is_definite,
             problems=tuple(filter(None, problems)),
+            n_gradients=int(stats["n_gradients"].sum()) + 2 * sum(m.normal.products for m in modes),
             facts=(f"mode found by {best.searches} of {len(lp)} searches",),
         )
 

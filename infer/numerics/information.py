@@ -70,6 +70,11 @@ def compute_hessian(target: Target, position: Vector) -> Float[Array, "size size
     return jax.lax.map(column, eye, batch_size=BATCH)
 
 
+def count_products(size: int) -> int:
+    """Return how many Hessian products `estimate_diagonal` takes."""
+    return size if size <= EXACT else SIGNS
+
+
 def estimate_diagonal(target: Target, position: Vector) -> Vector:
     """Compute the diagonal of the Hessian; for more than 5000 coordinates, estimate it.
 

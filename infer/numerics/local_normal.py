@@ -15,6 +15,7 @@ from .families.low_rank import LowRankNormal
 from .families.mean_field import IndependentNormal
 from .information import (
     compute_hessian,
+    count_products,
     decompose_information,
     estimate_diagonal,
     multiply_hessian,
@@ -37,12 +38,14 @@ class LocalNormal(NamedTuple):
             diagonal is one; NaN if it is not finite.
         along: The direction of that eigenvalue, shape (size,), in the coordinates.
         log_scale: Logarithm of the determinant of a root of the covariance; NaN if there is none.
+        products: Number of Hessian products that it took.
     """
 
     distribution: Distribution
     lowest: float
     along: np.ndarray
     log_scale: float
+    products: int
 
     @property
     def is_definite(self) -> bool:
@@ -89,7 +92,7 @@ def approximate_dense(call: Call, target: Target, mode: np.ndarray) -> LocalNorm
     log_scale = -0.5 * found.log_det if is_definite else np.nan
     as_mode = lambda a: jnp.asarray(a, mode.dtype)  # noqa: E731
     normal = DenseNormal(as_mode(mode), as_mode(factor), as_mode(log_scale))
-    return LocalNormal(normal, float(found.eigenvalues[0]), along, log_scale)
+    return LocalNormal(normal, float(found.eigenvalues[0]), along, log_scale, len(mode))
 
 
 def approximate_diagonal(call: Call, target: Target, mode: np.ndarray) -> LocalNormal:
@@ -103,7 +106,8 @@ def approximate_diagonal(call: Call, target: Target, mode: np.ndarray) -> LocalN
     unit[worst] = 1.0
     log_scale = float(np.log(scale).sum())
     normal = IndependentNormal(jnp.asarray(mode), jnp.asarray(scale, mode.dtype))
-    return LocalNormal(normal, 1.0 if np.isfinite(log_scale) else np.nan, unit, log_scale)
+    lowest = 1.0 if np.isfinite(log_scale) else np.nan
+    return LocalNormal(normal, lowest, unit, log_scale, count_products(len(mode)))
 
 
 def approximate_low_rank(call: Call, target: Target, mode: np.ndarray, rank: int) -> LocalNormal:
@@ -127,7 +131,8 @@ def approximate_low_rank(call: Call, target: Target, mode: np.ndarray, rank: int
         log_scale = float(np.log(scale).sum() + np.log(stretch).sum())
     along = scale * vectors[:, 0] if np.isfinite(scale).all() else np.eye(1, size, worst)[0]
     parts = (jnp.asarray(a, dtype) for a in (mode, scale, stretch, vectors[:, kept]))
-    return LocalNormal(LowRankNormal(*parts), float(values[0]), along, log_scale)
+    products = count_products(size) + steps
+    return LocalNormal(LowRankNormal(*parts), float(values[0]), along, log_scale, products)
 
 
 def _measure_scale(call: Call, target: Target, mode: np.ndarray) -> tuple[np.ndarray, int]:

@@ -1,30 +1,33 @@
 """`fit`: from a model to an approximation of its posterior."""
 
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 from jaxtyping import Array
 
 from ..calls import check_arguments
 from ..counts import as_whole
 from ..density.chain_starts import Starts
-from ..engines.advi import ADVI
-from ..engines.approximating import Approximator
+from ..density.family import make_family
+from ..engines.approximating import Approximator, Fitted
 from ..engines.base import Engine
-from ..errors import warn_of_findings
+from ..errors import ModelWarning, warn_of_findings
 from ..models.inputs.stacked import are_several
 from ..models.model import Model
+from ..run.fit_choice import FitPlan, plan_fit
 from ..run.run import Run
 from ..run.start import start
 from ..store.recorder import Recorder
 from .advance.interrupt import keep_run
 from .fitted.approximation import Approximation, prepare_findings
+from .fitted.begun import begin_at, choose_starts, describe_beginnings, list_shared_problems
 from .fitted.binding import bind_engine
-from .fitted.reading import read_approximations
+from .fitted.reading import conclude_fits, read_approximations
 from .fitted.searches import Searches, read_searches
 from .kinds import as_approximator
-from .stored.storing import plan_storing_state
+from .stored.storing import Storing, plan_storing_state
 
 
 @overload
@@ -55,10 +58,11 @@ def fit(
 
     Args:
         model: What a front end returned, or several of them that share a program; see `sample`.
-        engine: An engine whose result is an approximation, such as `ADVI("full_rank")`; by
-            default `ADVI("mean_field")`.
+        engine: An engine whose result is an approximation, such as `ADVI("mean_field")`. By
+            default `choose(model, kind="fit")` picks ADVI with a family by the number of
+            coordinates, which begins at the best of several modes; `reasons` of the result say so.
         starts: Where the mean, or each search for a mode, starts; as in `sample`. By default
-            "uniform".
+            "uniform", or where searches for modes ended.
         epochs: Maximum number of epochs, of 50 steps each, of an engine that has epochs.
         key: A seed or a JAX key.
         progress: Whether to show progress; by default in a terminal or a notebook.
@@ -76,21 +80,70 @@ def fit(
     Raises:
         Interrupted: As `sample` does.
     """
-    engine = ADVI() if engine is None else engine
-    engine = bind_engine(as_approximator(engine, epochs), model)
     epochs = None if epochs is None else as_whole("epochs", epochs, 0)
+    if engine is None:
+        call = _Call(model, starts, epochs, key, progress, store, commit_seconds)
+        return _fit_by_plan(call, plan_fit(make_family(model, jacobian=True).member(0)))
+    engine = bind_engine(as_approximator(engine, epochs), model)
+    call = _Call(model, starts, epochs, key, progress, store, commit_seconds)
     stored = plan_storing_state(store, engine.final_draws, commit_seconds)
-    searches, how = _plan_chains(model, engine, starts)
+    return _run_to_end(call, _start(call, engine), stored)
+
+
+class _Call(NamedTuple):
+    """The arguments of `fit`, without the engine."""
+
+    model: Any
+    starts: Starts | None
+    epochs: int | None
+    key: Any
+    progress: bool | None
+    store: Any
+    commit_seconds: float | None
+
+
+def _start(call: _Call, engine: Approximator) -> Run:
+    """Make the run of an engine, and begin to compile what its findings need."""
+    searches, how = _plan_chains(call.model, engine, call.starts)
     run = start(
-        model, engine, chains=searches.number, warmup=epochs, starts=how, key=key,
-        progress=progress,
+        call.model, engine, chains=searches.number, warmup=call.epochs, starts=how, key=call.key,
+        progress=call.progress,
     )  # fmt: skip
     run.reasons = searches.reasons
     # While XLA is still compiling the loop.
     prepare_findings(run.density, engine.choose_family(run.density.size))
+    return run
+
+
+def _run_to_end(call: _Call, run: Run, stored: Storing | None) -> Any:
     recorder = stored.begin(run, "fit") if stored else None
-    several = are_several(model)
+    several = are_several(call.model)
     return keep_run("infer.fit", run, lambda: finish_fit(run, several, recorder))
+
+
+def _fit_by_plan(call: _Call, plan: FitPlan) -> Any:
+    """Search for modes, if that is planned, and fit from there."""
+    engine = bind_engine(plan.engine, call.model)
+    stored = plan_storing_state(call.store, engine.final_draws, call.commit_seconds)
+    if plan.search is None:
+        run = _start(call, engine)
+        run.reasons = plan.reasons
+        return _run_to_end(call, run, stored)
+    search = _start(call._replace(epochs=None), plan.search)
+    why = plan.reasons + search.reasons
+
+    def fit_from(found: list[Fitted]) -> Any:
+        starts = choose_starts(search, found, call.starts or "uniform")
+        with warnings.catch_warnings():
+            # The run of the search has warned of the model.
+            warnings.simplefilter("ignore", ModelWarning)
+            run = _start(call._replace(starts=starts), engine)
+        begin_at(run, found)
+        run.reasons = why + describe_beginnings(found)
+        run.problems = list_shared_problems(found)
+        return _run_to_end(call, run, stored)
+
+    return keep_run("infer.fit", search, lambda: conclude_fits(search), fit_from)
 
 
 def finish_fit(

@@ -19,6 +19,7 @@ from ..errors import EngineError
 from ..models.inputs.names import join_names
 from ..models.model import Model
 from ..numerics.metric import choose_rank
+from .fit_choice import plan_fit
 
 # Vectors of the length of the flat vector in the state of one chain of NUTS: eleven slots of three,
 # two ends of three, and six more; twice, because a loop's state is copied. HMC has two points of
@@ -72,33 +73,47 @@ class Choice:
 
     Attributes:
         engine: The engine.
-        warmup: Planned draws of warm-up per chain.
+        warmup: Planned draws of warm-up per chain; of a fit, its maximum number of epochs.
         reasons: Why this engine with these settings, one sentence each.
+        search: The engine that finds where a fit begins, if there is one.
     """
 
     engine: Engine
     warmup: int
     reasons: tuple[str, ...]
+    search: Engine | None = None
 
     def __str__(self) -> str:
-        lines = [repr(self.engine), f"about {self.warmup} draws of warm-up per chain"]
+        is_fit = self.engine.result == "approximation"
+        most = f"at most {self.warmup} epochs"
+        begun = [f"begun by {self.search!r}"] if self.search else []
+        length = most if is_fit else f"about {self.warmup} draws of warm-up per chain"
+        lines = [repr(self.engine), *begun, length]
         return "\n".join([*lines, *(f"- {reason}" for reason in self.reasons)])
 
 
 @check_arguments("infer.choose")
-def choose(model: Model | Sequence[Model], *, chains: int = 4) -> Choice:
-    """Choose a sampler for a model on this machine, as `sample` does if none is given.
+def choose(
+    model: Model | Sequence[Model], *, chains: int = 4, kind: Literal["draws", "fit"] = "draws"
+) -> Choice:
+    """Choose an engine for a model on this machine, as `sample` or `fit` does if none is given.
 
     Args:
         model: The model, or several of them.
-        chains: Number of chains for each model.
+        chains: Number of chains for each model; a fit has one.
+        kind: "draws" for a sampler, or "fit" for an approximation.
 
     Raises:
         ModelError: The model cannot be used; the message names the site.
-        EngineError: No sampler works for it; the message says what does.
+        EngineError: No engine of this kind works for it; the message says what does.
     """
+    if kind not in ("draws", "fit"):
+        raise EngineError("choose", f"kind is {kind!r}", 'Choose "draws" or "fit".')
     chains = as_whole("chains", chains, 1)
     members = make_family(model, jacobian=True)
+    if kind == "fit":
+        made = plan_fit(members.member(0))
+        return Choice(made.engine, made.engine.plan_warmup(1).draws, made.reasons, made.search)
     return choose_from(gather_facts(members.member(0)), describe_machine(), chains, members.count)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -82,6 +82,7 @@ class Run:
         why_not_native: Why there is no native form, if there is none.
         rewritten: Names of the primitives that were rewritten for the native form.
         reasons: Why this engine, one sentence each, if the run chose it.
+        problems: What is known to be wrong before the first draw, for each density.
         progress: Whether to show progress; by default in a terminal or a notebook.
         evaluate: Evaluates points by the program that evaluated the starts; `None` if the run
             was resumed from a state.
@@ -101,6 +102,7 @@ class Run:
     why_not_native: str | None = None
     rewritten: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    problems: tuple[tuple[Any, ...], ...] = ()
     progress: bool | None = None
     evaluate: Evaluate | None = None
     key: np.ndarray | None = None

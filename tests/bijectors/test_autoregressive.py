@@ -22,7 +22,7 @@ def autoregressive(size, kind="affine", **settings):
 
 # In 50 dimensions less noise, since errors of the sequential inverse accumulate.
 CASES = [
-    (1, "affine", 0.2),
+    pytest.param(1, "affine", 0.2, marks=pytest.mark.slow),
     (2, "affine", 0.2),
     pytest.param(10, "affine", 0.2, marks=pytest.mark.slow),
     pytest.param(50, "affine", 0.1, marks=pytest.mark.slow),

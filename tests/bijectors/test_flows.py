@@ -8,6 +8,7 @@ import pytest
 
 import bijectors as bj
 
+from ..cases import mark_slow
 from .flows import perturb
 
 KEY = jax.random.key(0)
@@ -29,7 +30,7 @@ def test_a_new_flow_is_the_identity(kind, size, steps):
 # In float32 rounding errors grow from network to network at |y| = 400: little noise, two steps.
 CASES = [
     pytest.param("coupling", 2, BENT_AND_SCALED, marks=pytest.mark.slow),
-    ("coupling", 10, None),
+    pytest.param("coupling", 10, None, marks=pytest.mark.slow),
     ("autoregressive", 5, None),
 ]
 
@@ -89,11 +90,8 @@ LEARNERS = {
 }
 
 
-# That a spline has the right gradients is checked in quick tests too.
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.slow] if "spline" in name else []) for name in LEARNERS],
-)
+# That the others have the right gradients is checked in quick tests too.
+@pytest.mark.parametrize("name", mark_slow(LEARNERS, {"autoregressive"}))
 def test_a_flow_learns_a_banana_density(name):
     """The best normal density loses log(3) = 1.10 nats per row; the flow loses less than 0.1.
 

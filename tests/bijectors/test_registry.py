@@ -20,18 +20,10 @@ LARGEST = 20
 
 
 def is_quick(rule, case):
-    """Say whether a case is of the smallest or the largest size, of those not too large.
-
-    Sizes are compared among cases of the same map and set, with values of as many axes.
-    """
-    alike = [c for c in rule.cases if has_the_same_kind(c, case)]
-    sizes = [size for c in alike if (size := free_numbers(rule, c)) <= LARGEST]
-    return bool(sizes) and free_numbers(rule, case) in (min(sizes), max(sizes))
-
-
-def has_the_same_kind(one, other):
-    kinds = [(repr(case.constraint), len(case.shape)) for case in (one, other)]
-    return kinds[0] == kinds[1]
+    """Say whether a case is the largest one of its map and set, of those not too large."""
+    alike = [c for c in rule.cases if repr(c.constraint) == repr(case.constraint)]
+    fitting = [c for c in alike if free_numbers(rule, c) <= LARGEST]
+    return bool(fitting) and case is max(fitting, key=lambda c: free_numbers(rule, c))
 
 
 EVERY_CASE = [

@@ -47,7 +47,7 @@ def begin(kind, store=None):
     """Run from the beginning, in memory or in a store."""
     stored = {} if store is None else {"store": store, "commit_seconds": 0.0}
     if kind == "ADVI":
-        return infer.fit(model(), progress=False, **SETTINGS, **stored)
+        return infer.fit(model(), infer.ADVI(), progress=False, **SETTINGS, **stored)
     if kind == "MAP":
         return infer.maximize(model(), ADAM, starts=4, **SETTINGS, **stored)
     engine = infer.HMC() if kind == "HMC" else infer.NUTS()

@@ -1,32 +1,34 @@
 """An interrupted call loses nothing: its exception keeps the run and can go on with the call."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 from ...errors import Interrupted
 from ...run.loop import SAMPLING
 from ...run.progress import Progress
 from ...run.run import Run
 
-Result = TypeVar("Result")
 
-
-def keep_run(where: str, run: Run, finish: Callable[[], Result]) -> Result:
-    """Finish a call; if it is interrupted, the exception keeps the run.
+def keep_run(
+    where: str, run: Run, finish: Callable[[], Any], then: Callable[[Any], Any] | None = None
+) -> Any:
+    """Finish a call, or a stage of it; if it is interrupted, the exception keeps the run.
 
     Args:
         where: How users write the call, such as "infer.sample".
         run: The run that the call advances.
         finish: Does all that is left to do, and does no step again that the run has behind it.
+        then: Does what comes after this stage, from its result, with a run of its own.
 
     Raises:
         Interrupted: A `KeyboardInterrupt` was raised; `resume()` calls `finish` again.
     """
     try:
-        return finish()
+        done = finish()
     except KeyboardInterrupt:
         message = f"{where} was interrupted {_describe_phase(run)}. {_ADVICE}"
-        raise Interrupted(message, run, lambda: keep_run(where, run, finish)) from None
+        raise Interrupted(message, run, lambda: keep_run(where, run, finish, then)) from None
+    return done if then is None else then(done)
 
 
 _ADVICE = (

@@ -69,6 +69,8 @@ class Approximation:
             evenly spaced; None if the engine has no epochs.
         problems: What the engine itself knows to be wrong; part of `findings`.
         facts: What else the `repr` says, in a few words each.
+        n_gradients: Gradients that the fit took, without its audit; 0 if unknown.
+        reasons: Why this engine, one sentence each, if `infer.fit` chose it.
     """
 
     density: LogDensity
@@ -81,6 +83,8 @@ class Approximation:
     trace: ElboTrace | None = None
     problems: tuple[Finding, ...] = ()
     facts: tuple[str, ...] = ()
+    n_gradients: int = 0
+    reasons: tuple[str, ...] = ()
 
     @property
     def elbo(self) -> float:
@@ -273,7 +277,9 @@ class Approximation:
         values = constrain_all(self.density, self.positions(SHOWN_DRAWS)[None])
         rows = [(n, rounded(v[0].mean(0)), rounded(v[0].std(0))) for n, v in values.items()]
         heads = ("name", "mean", "sd")
-        return html_table("Approximation", rows, (*self._facts(), *self.findings), heads)
+        return html_table(
+            "Approximation", rows, (*self._facts(), *self.reasons, *self.findings), heads
+        )
 
     @property
     def _kind(self) -> str:

@@ -1,5 +1,6 @@
 """Read approximations from a run that has fitted them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,28 +22,38 @@ SHOWN = 3
 
 
 def read_approximations(run: Run) -> list[Approximation]:
-    """Run a fit to its end, and return what its engine concludes for each density.
+    """Run a fit to its end, and return one result for each density."""
+    found = conclude_fits(run)
+    attributes = describe_run(run)
+    known = run.problems or ((),) * len(found)
+    return [
+        make_approximation(run, run.family.member(i), one, known[i], attributes)
+        for i, one in enumerate(found)
+    ]
+
+
+def conclude_fits(run: Run) -> list[Fitted]:
+    """Run a fit to its end, and let its engine conclude for each density.
 
     See `engines/approximating.py` for what an engine hands over.
     """
     engine = run.engine
     assert isinstance(engine, Approximator)
     advance_to(run, engine.final_draws)
-    attributes = describe_run(run)
-    return [
-        make_approximation(run.family.member(i), engine.conclude(ended), attributes)
-        for i, ended in enumerate(_split_by_density(run))
-    ]
+    return [engine.conclude(ended) for ended in _split_by_density(run)]
 
 
 def make_approximation(
-    density: LogDensity, fitted: Fitted, attributes: dict[str, Any]
-) -> Approximation:
+    run: Run, density: LogDensity, fitted: Fitted, known: Sequence[Problem],
+    attributes: dict[str, Any],
+) -> Approximation:  # fmt: skip
     """Make the result of `infer.fit` of what an engine found.
 
     Args:
+        run: The run.
         density: The log density.
         fitted: What the engine found.
+        known: Problems that were known before the run.
         attributes: How it was made.
     """
     return Approximation(
@@ -54,8 +65,10 @@ def make_approximation(
         fitted.converged,
         attributes,
         fitted.trace,
-        tuple(_describe(density, problem) for problem in fitted.problems),
+        tuple(_describe(density, problem) for problem in (*known, *fitted.problems)),
         fitted.facts,
+        fitted.n_gradients,
+        run.reasons,
     )
 
 

@@ -30,9 +30,10 @@ def find_shortcomings(fit: Any) -> Iterator[Finding]:
         fit: An `Approximation`.
     """
     yield from fit.problems
-    if not fit.converged and not fit.problems:
+    is_explained = fit.problems and not fit.is_finite
+    if not fit.converged and not is_explained:
         yield _describe_unconverged(fit)
-    if not is_affordable(fit.density) or (fit.problems and not fit.is_finite):
+    if not is_affordable(fit.density) or is_explained:
         return
     if fit.converged and not np.isfinite(fit.elbo):
         yield _describe_infinite(fit, fit.ratios)

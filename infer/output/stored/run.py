@@ -7,6 +7,7 @@ import numpy as np
 
 from ...density.family import make_family
 from ...density.points import make_evaluator
+from ...engines.approximating import Problem
 from ...engines.base import Engine
 from ...errors import RunError, warn
 from ...models.model import Model
@@ -141,6 +142,7 @@ def _read(
     return Run(
         family, engine, how, warmup, Timing(**about["timing"]), about["why_not_native"],
         reasons=tuple(about["reasons"]), progress=progress,
+        problems=tuple(tuple(Problem(*p) for p in each) for each in about.get("problems", ())),
         evaluate=make_evaluator(family, np.zeros(2, np.uint32), ()),
         key=None if about["key"] is None else np.asarray(about["key"], np.uint32),
     )  # fmt: skip

@@ -58,6 +58,7 @@ class Storing(NamedTuple):
             "selection": None if chosen is None else chosen._asdict(),
             "engine": describe_engine(run.engine),
             "reasons": list(run.reasons),
+            "problems": [[list(own) for own in each] for each in run.problems],
             "chains": run.chains,
             "key": None if run.key is None else run.key.tolist(),
             "made_for": fingerprint(run.family, run.engine)._asdict(),

@@ -142,7 +142,10 @@ def schools(site, sigma, y):
     site.observe("y", dist.Normal(theta, sigma), y)
 
 
-@pytest.mark.parametrize("precision", [np.float64, np.float32])
+# Each of the other tests runs some of the checks in double precision.
+@pytest.mark.parametrize(
+    "precision", [pytest.param(np.float64, marks=pytest.mark.slow), np.float32]
+)
 def test_a_sound_model_passes_every_check(precision):
     y, sigma = np.array([28.0, 8.0, -3.0], precision), np.array([15.0, 10.0, 16.0], precision)
     with jax.enable_x64(precision is np.float64):

@@ -38,7 +38,8 @@ def test_values_are_flattened_in_one_program(compiled):
     density.unconstrain(VALUES | {"high": 2.0})
     assert len(compiled) <= before + 1
     # In a function that JAX traces, the same program is not called.
-    traced = jax.vmap(lambda high: density.unconstrain(VALUES | {"high": high}))(np.array([0.5]))
+    unconstrain = lambda high: density.unconstrain(VALUES | {"high": high})  # noqa: E731
+    traced = jax.jit(jax.vmap(unconstrain))(np.array([0.5]))
     np.testing.assert_allclose(flat, traced[0], rtol=1e-12)
 
 

@@ -10,6 +10,8 @@ import pytest
 import bijectors as bj
 import infer
 
+from ...cases import mark_slow
+
 EFFECT = np.array([28.0, 8.0, -3.0])
 ERROR = np.array([15.0, 10.0, 16.0])
 
@@ -98,8 +100,9 @@ def test_freezing_and_freeing_come_back_to_the_same(make):
     assert infer.log_density(frozen.freeze(tau=3.0)).size == 3
 
 
-@EVERY
-def test_frozen_sites_are_reported(make):
+@pytest.mark.parametrize("name", mark_slow(MODELS, {"dsl"}))
+def test_frozen_sites_are_reported(name):
+    make = MODELS[name]
     posterior = infer.sample(make().freeze(tau=2.0), chains=1, draws=5, warmup=20, progress=False)
     assert set(posterior["posterior"].data_vars) == {"mu", "theta"}
     assert float(posterior["constant_data"]["tau"]) == 2.0

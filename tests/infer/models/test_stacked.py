@@ -175,7 +175,7 @@ def test_each_frozen_variant_has_its_own_mode():
 
 
 def test_every_model_has_its_own_approximation(listed):
-    found = infer.fit(listed[0], progress=False)
+    found = infer.fit(listed[0], infer.ADVI("mean_field"), progress=False)
     np.testing.assert_allclose([one.distribution.mean[0] for one in found], MEANS, atol=0.02 * SD)
     np.testing.assert_allclose([one.distribution.scale[0] for one in found], SD, rtol=0.02)
     drawn = found[2].sample(500)

@@ -11,6 +11,7 @@ import pytest
 import bijectors as bj
 import infer
 
+from ...cases import mark_slow
 from .tfp_models import (
     EFFECTS,
     EXAMPLES,
@@ -23,7 +24,9 @@ from .tfp_models import (
     varying_intercepts,
 )
 
-EVERY = pytest.mark.parametrize("name", EXAMPLES)
+# One for each class of joint distributions.
+QUICK = {"chain", "line", "principal_components", "switchpoint", "varying_intercepts"}
+EVERY = pytest.mark.parametrize("name", mark_slow(EXAMPLES, QUICK))
 # On these maps the two libraries agree.
 AGREED = {"Identity", "Exp", "Logistic"}
 

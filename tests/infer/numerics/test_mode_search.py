@@ -17,16 +17,16 @@ def test_the_memory_is_the_bfgs_update_of_its_last_pairs(count):
     matrix = random.normal(size=(6, 6))
     hessian = matrix @ matrix.T + np.eye(6)
     steps = random.normal(size=(count, 6))
-    memory = empty_memory(jnp.zeros(6))
+    memory, add = empty_memory(jnp.zeros(6)), jax.jit(remember)
     for step in steps:
-        memory = remember(memory, jnp.asarray(step), jnp.asarray(hessian @ step), jnp.asarray(True))
+        memory = add(memory, step, hessian @ step, True)
     inverse = (steps[-1] @ hessian @ steps[-1]) / ((hessian @ steps[-1]) ** 2).sum() * np.eye(6)
     for step in steps[-PAIRS:]:
         change = hessian @ step
         turned = np.eye(6) - np.outer(step, change) / (step @ change)
         inverse = turned @ inverse @ turned.T + np.outer(step, step) / (step @ change)
     vector = random.normal(size=6)
-    found = multiply_inverse(memory, jnp.asarray(vector))
+    found = jax.jit(multiply_inverse)(memory, vector)
     np.testing.assert_allclose(found, inverse @ vector, rtol=1e-9)
 
 
@@ -41,8 +41,9 @@ def test_a_newton_step_solves_its_equations():
     """Near the minimum; further away, a small part of the decrease is left to the next step."""
     random = np.random.default_rng(1)
     matrix = random.normal(size=(20, 20))
-    hessian, gradient = jnp.asarray(matrix @ matrix.T + np.eye(20)), jnp.asarray(1e-9 * matrix[0])
-    found = solve_newton(lambda v: hessian @ v, gradient, jnp.asarray(1e6), jnp.asarray(0.0))
+    hessian, gradient = matrix @ matrix.T + np.eye(20), 1e-9 * matrix[0]
+    solve = jax.jit(lambda *numbers: solve_newton(lambda v: hessian @ v, *numbers))
+    found = solve(gradient, 1e6, 0.0)
     wanted = -np.linalg.solve(hessian, gradient)
     np.testing.assert_allclose(found.step, wanted, atol=1e-14)
     np.testing.assert_allclose(found.decrease, -0.5 * gradient @ wanted, rtol=1e-6)
@@ -53,8 +54,8 @@ def test_a_newton_step_solves_its_equations():
 
 @pytest.mark.parametrize("curvature", [-1.0, 1e-6])
 def test_a_newton_step_ends_at_the_edge_of_the_trust_region(curvature):
-    gradient = jnp.array([1.0, 0.0])
-    found = solve_newton(lambda v: curvature * v, gradient, jnp.asarray(3.0), jnp.asarray(0.0))
+    solve = jax.jit(lambda *numbers: solve_newton(lambda v: curvature * v, *numbers))
+    found = solve(np.array([1.0, 0.0]), 3.0, 0.0)
     np.testing.assert_allclose(found.step, [-3.0, 0.0], rtol=1e-6)
     assert bool(found.is_convex) is (curvature > 0)
     assert not found.is_inside
@@ -68,9 +69,12 @@ def search(loss, start, tolerance=1e-6, max_steps=500):
         here = evaluate(mode_search.next_point(state))
         return mode_search.advance(state, *here, jnp.asarray(tolerance), jnp.int32(max_steps))
 
-    begun = mode_search.begin_search(start, evaluate(start)[1])
-    run = jax.jit(lambda state: jax.lax.while_loop(lambda s: s.reason == 0, advance, state))
-    return run(begun)
+    @jax.jit
+    def run(start):
+        begun = mode_search.begin_search(start, evaluate(start)[1])
+        return jax.lax.while_loop(lambda s: s.reason == 0, advance, begun)
+
+    return run(start)
 
 
 def rosenbrock(x):
@@ -107,7 +111,8 @@ def test_a_search_never_goes_up():
     """Followed step by step, from a start that is far away."""
     evaluate = jax.jit(jax.value_and_grad(rosenbrock))
     advance = jax.jit(mode_search.advance)
-    state = mode_search.begin_search(jnp.full(4, -3.0), evaluate(jnp.full(4, -3.0))[1])
+    start = np.full(4, -3.0)
+    state = jax.jit(mode_search.begin_search)(start, evaluate(start)[1])
     losses = []
     while not state.reason:
         here = evaluate(mode_search.next_point(state))

@@ -6,10 +6,11 @@ import gc
 import logging
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import weakref
-from threading import Event
+from threading import Event, Timer
 
 import numpy as np
 import pytest
@@ -171,6 +172,41 @@ def test_an_error_of_the_thread_is_logged_and_raised_by_the_next_call(monkeypatc
     with pytest.raises(ZeroDivisionError):
         handle.extend(1)
     assert "the run in the background failed: ZeroDivisionError" in caplog.text
+
+
+def test_an_error_while_the_caller_waits_for_a_pause_is_raised_there(gate, monkeypatch):
+    gate.close_at("sampling", 5)
+    handle = infer.sample_in_background(start(), 60)
+    assert gate.reached.wait(100)
+
+    def fail(*_):
+        raise ZeroDivisionError("in the thread")
+
+    monkeypatch.setattr("infer.run.collect.Group.absorb", fail)
+    Timer(0.1, gate.open).start()
+    with pytest.raises(ZeroDivisionError, match="in the thread"):
+        handle.pause()
+    assert (handle.state, handle._worker.thread) == ("failed", None)
+
+
+@pytest.mark.parametrize("ask", ["wait", "pause", "stop"])
+def test_ctrl_c_interrupts_the_caller_alone(gate, straight, ask):
+    """The thread is held in a block, so that the caller waits for it."""
+    gate.close_at("sampling", 5)
+    handle = infer.sample_in_background(start(), 60)
+    assert gate.reached.wait(100)
+    Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        getattr(handle, ask)()
+    assert handle.state == {"wait": "running", "pause": "paused", "stop": "stopped"}[ask]
+    assert handle._worker.thread is not None
+    if ask == "pause":
+        # At once, while the thread has not ended yet.
+        handle.resume()
+    gate.open()
+    found = handle.wait().posterior["x"]
+    assert found.shape[1] == 60 or ask == "stop"
+    np.testing.assert_array_equal(found, straight[:, : found.shape[1]])
 
 
 def test_waiting_can_time_out_and_the_run_goes_on(gate):

@@ -8,6 +8,7 @@ import pytest
 import infer
 from infer.store import recorder
 
+from ...cases import mark_slow
 from .. import targets
 from ..store.logged import Changes, put
 
@@ -50,7 +51,7 @@ def test_a_stored_run_stops_at_the_check_at_which_one_in_memory_does(stored, str
     assert infer.open(stored[1]).attrs["until"] == straight.attrs["until"]
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("share", mark_slow([0.0, 0.3, 0.5, 0.7, 0.9], [0.3, 0.7]))
 def test_a_killed_run_goes_on_to_the_same_target(stored, straight, tmp_path, share):
     log = stored[2].made
     first = [key for key, _ in log].index("run/0.json") + 1

@@ -50,7 +50,8 @@ def test_the_verdict_of_a_store_has_the_findings_of_one_in_memory(runs):
 
 
 def test_positions_and_gradients_are_computed_from_a_store(runs):
-    kept, stored = find_run(runs[0]).draws(), recorded.read_flat(find_run(runs[1]), runs[1])
+    kept = find_run(runs[0]).draws()
+    stored = recorded.read_recorded(find_run(runs[1]), runs[1]).draws
     np.testing.assert_allclose(stored.positions, kept.positions, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(stored.gradients, kept.gradients, rtol=1e-8, atol=1e-8)
     np.testing.assert_array_equal(stored.stats["lp"], kept.stats["lp"])

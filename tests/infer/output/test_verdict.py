@@ -67,16 +67,16 @@ def test_independent_draws_raise_no_finding():
 
 def test_divergences_are_counted_and_stuck_chains_are_named():
     diverging = np.zeros((CHAINS, DRAWS), bool)
-    diverging[1, [3, 8]] = True
+    diverging[1, 3:33:5] = True
     (only,) = findings({"mu": good()}, diverging=diverging)
-    assert only.startswith("2 of 2000 transitions after warm-up diverged (0.1%)")
+    assert only.startswith("6 of 2000 transitions after warm-up diverged (0.3%)")
     assert "infer.explain_divergences(result)" in only
     assert only.advice == "Raise target_acceptance (it is 0.8)."
     diverging[2] = True
     stuck, count = findings({"mu": good()}, diverging=diverging)
     assert "chain 2 diverged, so nothing moved" in stuck
     assert stuck.kind == "stuck_chains"
-    assert count.startswith("502 of 2000")
+    assert count.startswith("506 of 2000")
 
 
 def test_divergences_are_located_by_the_draws_from_which_they_start():
@@ -87,6 +87,18 @@ def test_divergences_are_located_by_the_draws_from_which_they_start():
     (only,) = findings({"mu": mu, "tau": tau}, diverging=diverging)
     assert "100% of them start in the lowest tenth of the draws of tau." in only
     assert only.sites == ("tau",)
+
+
+def test_a_few_divergences_are_reported_only_if_they_gather():
+    """Four of 2000: four starts in one of the four outer tenths come by chance in 1 of 2500."""
+    mu, tau = good(seed=1), good(seed=2)
+    below = tau[:, :-1] < np.quantile(tau, 0.05)
+    inner = np.abs(mu[:, :-1]) < 0.5
+    for starts, count in ((below, 1), (inner & ~below & (tau[:, :-1] < 1.0), 0)):
+        diverging = np.zeros((CHAINS, DRAWS), bool)
+        at = np.argwhere(starts)[:4]
+        diverging[at[:, 0], at[:, 1] + 1] = True
+        assert len(findings({"mu": mu, "tau": tau}, diverging=diverging)) == count
 
 
 def test_one_divergence_in_thousands_is_not_reported():

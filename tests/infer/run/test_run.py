@@ -4,6 +4,7 @@ import dataclasses
 import pickle
 import threading
 import time
+from collections import OrderedDict
 from concurrent.futures import Future
 
 import jax
@@ -24,6 +25,10 @@ from ..engines.found import chains_of, engines_in_time, is_wrapped, named
 # A single engine stands for those that wrap a library: the one with all features of the others.
 IN_TIME = engines_in_time(slow=lambda e: is_wrapped(e) and named(e) != "AdjustedMCLMC")
 ENGINES = pytest.mark.parametrize("engine", IN_TIME, ids=named)
+# HMC and NUTS share all of warm-up, so one of them stands for both in the quick tests.
+NUTS_ALONE = pytest.mark.parametrize(
+    "engine", [pytest.param(infer.HMC(), marks=pytest.mark.slow), infer.NUTS()], ids=["HMC", "NUTS"]
+)
 SAMPLERS = pytest.mark.parametrize("engine", [infer.HMC(), infer.NUTS()], ids=["HMC", "NUTS"])
 
 
@@ -64,7 +69,7 @@ def test_blocks_and_threads_change_no_draw(engine, monkeypatch):
 
 
 @pytest.mark.parametrize("group", [1, 2])
-@pytest.mark.parametrize("engine", [infer.NUTS(), infer.HMC()], ids=named)
+@NUTS_ALONE
 def test_a_state_saved_in_the_middle_of_a_draw_resumes_that_draw(engine, group, monkeypatch):
     """With one tick per block, the interrupt comes before the first draw is complete."""
     straight = run(engine, group=group, warmup=0).advance(6)
@@ -349,7 +354,7 @@ def sides(run):
     return (run.draws().positions.mean((1, 2)) > 10).tolist()
 
 
-@SAMPLERS
+@NUTS_ALONE
 def test_chains_are_relocated_only_from_a_mode_of_negligible_mass(engine):
     moved = begun_in_two_modes(1e-12, engine).advance(400)
     assert moved.warmup.relocated == (2, 3)
@@ -437,7 +442,7 @@ def aimed_at(run):
     return float(tuning.target_acceptance)
 
 
-@pytest.mark.parametrize("engine", [infer.NUTS(), infer.HMC()])
+@NUTS_ALONE
 def test_divergences_in_warm_up_raise_the_target_acceptance(engine):
     """Every step beyond a wall diverges; a normal has no divergences."""
 
@@ -488,13 +493,13 @@ def being_compiled():
     return [made for made in native._kept.values() if isinstance(made, Future)]
 
 
-def test_the_program_prepared_during_the_search_for_starts_is_the_one_that_runs():
+def test_the_program_prepared_during_the_search_for_starts_is_the_one_that_runs(monkeypatch):
     counts = [
         infer.declared(lambda v: -0.5 * v["x"] ** 2, {"x": bj.Real()}),
         [targets.normal(mean=np.full(3, m)) for m in (0.0, 1.0)],
     ]
     for model in counts:
-        native._kept.clear()
+        monkeypatch.setattr(native, "_kept", OrderedDict())
         one = infer.start(model, infer.NUTS(), chains=2, warmup=20, progress=False)
         assert len(being_compiled()) == 1
         one.advance(2)

@@ -72,6 +72,8 @@ def test_s1_1_the_constrained_mode_does_not_depend_on_the_map():
         np.testing.assert_allclose(modes[0][name], modes[1][name], atol=1e-4)
 
 
+# The densities are compared above, and modes are among the quick tests.
+@pytest.mark.slow
 def test_s1_1_the_posterior_does_not_depend_on_the_map():
     """Deciles of flux within 5 standard errors: a false alarm comes once in 100,000 runs."""
     both = [
@@ -279,6 +281,8 @@ def test_s1_8_adam_uses_the_step_sizes_of_leaves(drop_in):
     np.testing.assert_allclose(jnp.abs(jnp.log(moved["observation"].gain)), 0.5 * 0.02, rtol=1e-3)
 
 
+# Each engine is tested alone with this kind of prior in test_s1_scores.py.
+@pytest.mark.slow
 @pytest.mark.usefixtures("compiled_as_released")
 def test_s1_8_map_vi_and_hmc_find_the_same_scene(drop_in):
     """Compares images, not parameters: spectrum and morphology share an arbitrary scale."""

@@ -1,5 +1,6 @@
 """Every family of distributions keeps its contract; families are found by listing the package."""
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -38,40 +39,55 @@ def every_family() -> list[Family]:
 each_family = pytest.mark.parametrize("family", every_family(), ids=lambda family: family.name)
 
 
+@functools.cache
 def moved(family: Family):
     """Make a distribution that differs from the first one in every parameter."""
-    q = family.begin(jnp.asarray(RNG.normal(size=SIZE)), jnp.asarray([0.3, 1.0, 2.0, 0.1]))
-    noise = jnp.asarray(RNG.normal(size=(DRAWS, SIZE)))
-    for _ in range(3):
-        gradients = jnp.asarray(RNG.normal(size=(DRAWS, SIZE)))
-        q = q.move(q.limit(q.ascent(noise, gradients, "path"), 0.2))
-    return q
+    location, scale = RNG.normal(size=SIZE), np.array([0.3, 1.0, 2.0, 0.1])
+
+    @jax.jit
+    def move(noise, steps):
+        q = family.begin(jnp.asarray(location), jnp.asarray(scale))
+        for gradients in steps:
+            q = q.move(q.limit(q.ascent(noise, gradients, "path"), 0.2))
+        return q
+
+    return move(RNG.normal(size=(DRAWS, SIZE)), [*RNG.normal(size=(3, DRAWS, SIZE))])
 
 
 @each_family
 def test_the_inverse_undoes_the_map(family):
-    q, noise = moved(family), jnp.asarray(RNG.normal(size=SIZE))
-    np.testing.assert_allclose(q.inverse(q.forward(noise)), noise, rtol=1e-9, atol=1e-9)
+    q, noise = moved(family), RNG.normal(size=SIZE)
+    found = jax.jit(lambda q, noise: q.inverse(q.forward(noise)))(q, noise)
+    np.testing.assert_allclose(found, noise, rtol=1e-9, atol=1e-9)
 
 
 @each_family
 def test_the_density_is_that_of_the_draws(family):
     """The log-determinant equals that of the Jacobian, so the density is normalized."""
-    q, noise = moved(family), jnp.asarray(RNG.normal(size=SIZE))
-    log_det = np.linalg.slogdet(jax.jacfwd(q.forward)(noise))[1]
-    np.testing.assert_allclose(q.log_det(noise), log_det, rtol=1e-9)
-    position = q.forward(noise)
+    q, noise = moved(family), RNG.normal(size=SIZE)
+
+    @jax.jit
+    def evaluate(q, noise):
+        position = q.forward(noise)
+        densities = q.log_density_of_noise(noise), q.log_density(position)
+        return position, jax.jacfwd(q.forward)(noise), q.log_det(noise), densities
+
+    position, jacobian, found, densities = evaluate(q, noise)
+    log_det = np.linalg.slogdet(jacobian)[1]
+    np.testing.assert_allclose(found, log_det, rtol=1e-9)
     exact = -0.5 * float(noise @ noise) - 0.5 * SIZE * np.log(2 * np.pi) - log_det
-    np.testing.assert_allclose(q.log_density_of_noise(noise), exact, rtol=1e-9)
-    np.testing.assert_allclose(q.log_density(position), exact, rtol=1e-8)
+    np.testing.assert_allclose(densities, exact, rtol=1e-8)
     np.testing.assert_allclose(q.log_density_on_host(np.asarray(position)[None]), exact, rtol=1e-8)
 
 
 @each_family
 def test_the_path_gradient_vanishes_if_the_distribution_is_the_target(family):
-    q, noise = moved(family), jnp.asarray(RNG.normal(size=(DRAWS, SIZE)))
-    gradients = jax.vmap(jax.grad(q.log_density))(jax.vmap(q.forward)(noise))
-    for leaf in jax.tree.leaves(q.densify(q.ascent(noise, gradients, "path"))):
+    @jax.jit
+    def climb(q, noise):
+        gradients = jax.vmap(jax.grad(q.log_density))(jax.vmap(q.forward)(noise))
+        return q.densify(q.ascent(noise, gradients, "path"))
+
+    for leaf in jax.tree.leaves(climb(moved(family), RNG.normal(size=(DRAWS, SIZE)))):
         np.testing.assert_allclose(leaf, 0, atol=1e-8)
 
 
@@ -81,20 +97,25 @@ def test_both_estimators_have_the_same_mean_for_a_linear_gradient(family):
     q = moved(family)
     if family.name in ("flow", "blocks"):
         pytest.skip("the map of a flow is not linear, and blocks are tested by their parts")
-    noise = jnp.concatenate([jnp.eye(SIZE), -jnp.eye(SIZE)]) * 2.0
-    gradients = -0.7 * jax.vmap(q.forward)(noise)
-    both = [q.densify(q.ascent(noise, gradients, kind)) for kind in ("path", "total")]
-    for one, other in zip(*map(jax.tree.leaves, both), strict=True):
+    noise = np.concatenate([np.eye(SIZE), -np.eye(SIZE)]) * 2.0
+
+    @jax.jit
+    def climb(q, noise):
+        gradients = -0.7 * jax.vmap(q.forward)(noise)
+        return [q.densify(q.ascent(noise, gradients, kind)) for kind in ("path", "total")]
+
+    for one, other in zip(*map(jax.tree.leaves, climb(q, noise)), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-8)
 
 
 @each_family
 def test_packing_keeps_the_distribution(family):
-    q, noise = moved(family), jnp.asarray(RNG.normal(size=SIZE))
-    packed = q.pack()
+    q, noise = moved(family), RNG.normal(size=SIZE)
+    packed, forward = jax.jit(lambda q, noise: (q.pack(), q.forward(noise)))(q, noise)
     assert packed.shape == (family.count_numbers(SIZE),)
-    again = family.unpack(packed, SIZE)
-    np.testing.assert_allclose(again.forward(noise), q.forward(noise), rtol=1e-9)
+    unpack = jax.jit(lambda packed, noise: family.unpack(packed, SIZE).forward(noise))
+    again = unpack(packed, noise)
+    np.testing.assert_allclose(again, forward, rtol=1e-9)
     average = family.average(np.stack([packed, packed]), SIZE)
     np.testing.assert_allclose(average.sd, q.sd, rtol=1e-6)
     means, log_sds = family.moments(np.stack([packed]), SIZE)
@@ -105,13 +126,15 @@ def test_packing_keeps_the_distribution(family):
 @each_family
 def test_a_step_does_not_grow_with_the_dimension(family):
     """No standard deviation changes by more than a factor of e, however steep the density."""
-    q = moved(family)
-    noise = jnp.asarray(RNG.normal(size=(DRAWS, SIZE)))
-    gradients = 1e6 * jnp.asarray(RNG.normal(size=(DRAWS, SIZE)))
-    optimizer = family.optimizer()
-    uphill = q.ascent(noise, gradients, "path")
-    step = q.limit(optimizer.update(uphill, optimizer.init(uphill))[0], 0.1)
-    assert np.abs(np.log(q.move(step).sd / q.sd)).max() < 1
+    q, optimizer = moved(family), family.optimizer()
+
+    @jax.jit
+    def change_sd(q, noise, gradients):
+        uphill = q.ascent(noise, gradients, "path")
+        step = q.limit(optimizer.update(uphill, optimizer.init(uphill))[0], 0.1)
+        return jnp.log(q.move(step).sd / q.sd)
+
+    assert np.abs(change_sd(q, *RNG.normal(size=(2, DRAWS, SIZE)) * [[[1.0]], [[1e6]]])).max() < 1
 
 
 @each_family
