@@ -32,6 +32,8 @@ SOFTMAX: Domains = {"float32": Domain(15.0, 1e-3), "float64": Domain(100.0, 1e-1
 CUMULATIVE: Domains = {"float32": Domain(3.0, 1e-2), "float64": Domain(10.0, 1e-4)}
 # Rows of a triangular matrix, each scaled to its length.
 TRIANGULAR: Domains = {"float32": Domain(10.0, 1e-2), "float64": Domain(100.0, 1e-8)}
+# Products along the rows of a triangular matrix.
+STICKS: Domains = {"float32": Domain(3.0, 1e-2), "float64": Domain(20.0, 1e-6)}
 # L L^T, whose condition number is the square of that of L.
 GRAM: Domains = {"float32": Domain(1.0, 1e-2), "float64": Domain(3.0, 1e-4)}
 # The same of 10 and of 50 rows, which is singular to rounding nearer to zero.

@@ -233,7 +233,7 @@ RULES: Rules = (
         _build_scaled_rows,
         cases(LowerCholesky(), *_MATRICES),
         nested=True,
-        **domains.TRIANGULAR,
+        **domains.STICKS,
     ),
     Rule(
         LowerCholesky,
@@ -244,22 +244,24 @@ RULES: Rules = (
     ),
     Rule(
         CorrelationCholesky,
+        "partial_correlations",
+        PartialCorrelations(),
+        cases(CorrelationCholesky(), *_MATRICES, (200, 200), (2, 3, 3)),
+        **domains.STICKS,
+    ),
+    Rule(
+        CorrelationCholesky,
         "normalized_rows",
         NormalizedRows(),
         cases(CorrelationCholesky(), *_MATRICES, (200, 200), (2, 3, 3)),
         **domains.TRIANGULAR,
     ),
     Rule(
-        CorrelationCholesky,
+        Correlation,
         "partial_correlations",
-        PartialCorrelations(),
-        (
-            *cases(CorrelationCholesky(), (1, 1), (2, 2), (10, 10)),
-            Case(CorrelationCholesky(), (50, 50), domains.make_domains(1.0, 4.0)),
-            Case(CorrelationCholesky(), (200, 200), domains.make_domains(0.3, 1.0)),
-        ),
-        Domain(3.0, 1e-2),
-        Domain(20.0, 1e-6),
+        Gram(PartialCorrelations(), unit_diagonal=True),
+        cases(Correlation(), *_MATRICES),
+        **domains.CONDITIONED_GRAM,
     ),
     Rule(
         Correlation,
@@ -267,13 +269,6 @@ RULES: Rules = (
         Gram(NormalizedRows(), unit_diagonal=True),
         cases(Correlation(), *_MATRICES),
         **domains.CONDITIONED_GRAM,
-    ),
-    Rule(
-        Correlation,
-        "partial_correlations",
-        Gram(PartialCorrelations(), unit_diagonal=True),
-        _matrix_cases(Correlation()),
-        **domains.GRAM,
     ),
     Rule(
         PositiveDefinite,

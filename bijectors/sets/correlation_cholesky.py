@@ -3,6 +3,7 @@
 import math
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..base import Image, MatrixBijector, MatrixConstraint, Shape, bijection
@@ -12,6 +13,7 @@ from ..elementary import (
     log_sech_squared,
     read_below_diagonal,
     sum_tolerance,
+    triangle_order,
 )
 
 
@@ -73,23 +75,32 @@ class NormalizedRows(FromBelowDiagonal):
 
 
 class PartialCorrelations(FromBelowDiagonal):
-    """L_ij = z_ij prod_{k<j} sqrt(1 - z_ik^2), with z = tanh(y) the partial correlations.
+    """L_ij = z_ij prod_{m<j} sqrt(1 - z_im^2), with z_ij = tanh(y_ij / c_j).
 
-    With s_ij = log(1 - z_ij^2), the log-determinant is sum_{i>j} (s_ij + sum_{k<j} s_ik / 2).
-    By-product: `log_diagonal`, sum_{k<i} s_ik / 2.
+    The z_ij are the canonical partial correlations of k rows. With s_ij = log(1 - z_ij^2), the
+    log-determinant is sum_{i>j} (s_ij + sum_{m<j} s_im / 2 - log c_j).
+    By-product: `log_diagonal`, sum_{j<i} s_ij / 2.
 
-    Source: Lewandowski, Kurowicka & Joe (2009); Stan reference manual, "Cholesky factors of
-    correlation matrices".
+    If all correlation matrices are equally likely, the density of artanh(z_ij) at u is proportional
+    to sech(u)^(k + 1 - j). With c_j = 2 sqrt(k + 1 - j) the standard deviations of all y are thus
+    close to 2. Where chains start, at y uniform on (-2, 2), L L^T is well conditioned for any k:
+    the median of its smallest eigenvalue is 0.06 for k = 50. With 1 in the place of the 2 it is
+    2e-4.
+
+    Source: Lewandowski, Kurowicka & Joe (2009), section 3; Stan reference manual, "Cholesky
+    factors of correlation matrices", which has c_j = 1. Why this is the
+    default: benchmarks/results/correlations.md.
     """
 
     def image(self, y: Float[Array, "n"]) -> Image:
-        lower = fill_below_diagonal(y)
+        scale = self._scale(y)
+        lower = fill_below_diagonal(y / scale)
         below = jnp.tril(jnp.ones_like(lower), -1)
         log_rest = below * log_sech_squared(lower)
         before = 0.5 * (jnp.cumsum(log_rest, -1) - log_rest)
         log_diagonal = 0.5 * log_rest.sum(-1)
         value = jnp.tanh(lower) * jnp.exp(before) * below + jnp.diag(jnp.exp(log_diagonal))
-        log_det = (log_rest + below * before).sum()
+        log_det = (log_rest + below * before).sum() - np.log(scale).sum()
         return bijection(value, log_det, log_diagonal=log_diagonal)
 
     def inverse(self, x: Float[Array, "k k"]) -> Float[Array, "n"]:
@@ -100,4 +111,11 @@ class PartialCorrelations(FromBelowDiagonal):
         # arctanh(a / c) = arcsinh(a / b) where b^2 = c^2 - a^2.
         below = jnp.tril(jnp.ones(x.shape, bool), -1)
         ratio = jnp.where(below, x / jnp.where(below & (after > 0), after, safe), 0.0)
-        return read_below_diagonal(jnp.arcsinh(ratio))
+        flat = read_below_diagonal(jnp.arcsinh(ratio))
+        return flat * self._scale(flat)
+
+    def _scale(self, y: Float[Array, "n"]) -> np.ndarray:
+        """Return c_j for each entry; columns are counted from 0 here."""
+        order = triangle_order(y.shape[0]) + 1
+        columns = np.array([j for _, j in below_diagonal_entries(order)], dtype=int)
+        return 2 * np.sqrt(order - columns).astype(y.dtype)
