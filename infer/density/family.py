@@ -33,6 +33,10 @@ class Family(eqx.Module):
         """Take the own arrays of some members, along a leading axis."""
         return jax.tree.map(lambda a: a[members], self.own)
 
+    def only(self, index: int) -> "Family":
+        """Return the family of one member alone."""
+        return singleton(self.member(index))
+
     def member(self, index: int) -> LogDensity:
         """Combine the shared arrays with those of one member."""
         if self.count == 1:

@@ -90,11 +90,14 @@ class WarmupPlan(NamedTuple):
             as many chains again make that window from other starts. `Engine.end_window` is then
             called with all of them together, to relocate those that ended in a region of
             negligible mass.
+        recenters: Whether the coordinates may change at the end of a window; `init` then makes the
+            states anew, from gradients that the draws have and log densities `lp`.
     """
 
     draws: int
     windows: tuple[int, ...]
     scout_draws: int = 0
+    recenters: bool = False
 
 
 def one_window(draws: int) -> WarmupPlan:

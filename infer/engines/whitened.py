@@ -52,7 +52,7 @@ class Whitened(Engine):
         draws = self._default_warmup(chains) if draws is None else draws
         # Without a value nothing bounds the mass of a region.
         scout_draws = SCOUT_DRAWS if self.sends_scouts and self.energy == "value" else 0
-        return WarmupPlan(draws, plan_windows(draws), scout_draws)
+        return WarmupPlan(draws, plan_windows(draws), scout_draws, self.energy == "value")
 
     def _default_warmup(self, chains: int) -> int:
         return choose_warmup_draws(chains)

@@ -266,4 +266,5 @@ class Model(eqx.Module):
 
 def _row(site: Site) -> Row:
     role = "free" if site.role == "latent" else site.role
-    return Row(site.name, role, site.shape, site.constraint, site.prior, site.bijector)
+    note = site.bijector + (", centering learned" if site.learns_centering else "")
+    return Row(site.name, role, site.shape, site.constraint, site.prior, note)

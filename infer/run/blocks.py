@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from ..density.family import Family, without_leaves
+from ..density.recentered import recenter
 from ..engines.base import Engine
 from ..programs.native import CompiledProgram, Refusal, compile_program, prepare
 from .collect import Group
@@ -23,7 +24,8 @@ LARGEST_CAPACITY = 1024
 def find_format(engine: Engine, family: Family, warmup: Warmup) -> RecordFormat:
     """Find how the engine's ticks are recorded."""
     tuning, states = warmup.split_tuning()[0], warmup.groups[0].state
-    return find_record_format(engine, family.member(0), tuning, states)
+    target = recenter(family, warmup.centering).member(0)
+    return find_record_format(engine, target, tuning, states)
 
 
 def prepare_loop(engine: Engine, family: Family, warmup: Warmup, plan: Plan) -> None:
@@ -41,11 +43,12 @@ def compile_loop(
 def share(family: Family, warmup: Warmup) -> TargetAndTuning:
     """Return the arrays that all chains share."""
     tuning = warmup.tuning if family.count == 1 else without_leaves(warmup.tuning)
-    return TargetAndTuning(family.shared, tuning)
+    return TargetAndTuning(recenter(family, warmup.centering).shared, tuning)
 
 
 def take_own(family: Family, warmup: Warmup, group: Group) -> TargetAndTuning:
     """Return the arrays of a group's chains that they do not share with all others."""
+    family = recenter(family, warmup.centering)
     if family.count == 1:
         return TargetAndTuning(family.own, without_leaves(warmup.tuning))
     members = np.asarray(group.chains) // (warmup.chains // family.count)

@@ -22,11 +22,14 @@ from ..programs.native import CompiledProgram, Refusal
 from .alone import alone
 from .blocks import compile_loop, find_format, share, take_own
 from .collect import Group, collect, join_records
+from .coordinates import move_to_density
 from .devices import Plan, plan_without_native
 from .fingerprint import Fingerprint, fingerprint
 from .loop import SAMPLING, Block, Order, RecordFormat
 from .progress import Halted, Progress
-from .warmup import Warmup, begin_sampling, end_window, read_windows
+from .recentering import end_window_of
+from .tuned import join_tuning
+from .warmup import Warmup, begin_sampling, read_windows
 
 
 @dataclass
@@ -65,7 +68,7 @@ class RunState(NamedTuple):
     @property
     def tuning(self) -> Tuning:
         """The tuning in use."""
-        return self.warmup.tuning
+        return join_tuning(self.warmup.tuning, self.warmup.centering)
 
 
 @dataclass
@@ -135,7 +138,7 @@ class Run:
     @property
     def tuning(self) -> Tuning:
         """What warm-up has learned; for several densities, stacked along a leading axis."""
-        return self.warmup.tuning
+        return join_tuning(self.warmup.tuning, self.warmup.centering)
 
     @property
     def executed(self) -> int:
@@ -189,7 +192,7 @@ class Run:
             if self.warmup.windows:
                 self._collect(self.warmup.windows[0], bar)
                 windows = read_windows(self.warmup, self._format)
-                self.warmup = end_window(self.engine, self.warmup, *windows)
+                self.warmup = end_window_of(self.engine, self.family, self.warmup, *windows)
             else:
                 self.warmup = begin_sampling(self.warmup)
         return self
@@ -212,7 +215,8 @@ class Run:
                 "Call advance(draws) with draws=1 or more.",
             )
         held = fewest - self.groups[0].dropped
-        return self._format.unpack(join_records(self.groups, held))
+        draws = self._format.unpack(join_records(self.groups, held))
+        return move_to_density(self.family, self.warmup.centering, draws)
 
     def refuse_unless_reproduced(self) -> None:
         """Check that the programs of starts and chains compute the same density.
@@ -224,6 +228,7 @@ class Run:
             return
         newest = [_take_newest(own) for group in self.groups for own in group.rows]
         draws = self._format.unpack(np.stack(newest))
+        draws = move_to_density(self.family, self.warmup.centering, draws)
         positions = draws.positions[:, 0]
         if "lp" in draws.stats and positions.shape[1] == self.density.size:
             lp = draws.stats["lp"][:, 0]

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ from ..density.chain_starts import ChainStart, Starts, assign_starts, needs_sear
 from ..density.family import Family, make_family
 from ..density.gathers import check_indices
 from ..density.points import Evaluate, Points, make_evaluator
+from ..density.recentered import Centering
 from ..density.slopes import warn_of_wrong_gradients
 from ..density.start import find_starts
 from ..density.unused import warn_of_unused
@@ -36,11 +38,14 @@ from .chains import (
 )
 from .choice import choose_from, describe_machine, gather_facts
 from .collect import Group
+from .coordinates import enter_coordinates, prepare_moves
 from .devices import Plan, plan, plan_population
 from .fingerprint import refuse_others
 from .packed import Packed
+from .recentering import begin_centering
 from .refusals import choose_starts, refuse_unless_engine, refuse_unless_offered
 from .run import Run, RunState, Timing
+from .tuned import split_tuning
 from .warmup import CHAINS_ENOUGH, Warmup
 
 _log = logging.getLogger("infer")
@@ -69,6 +74,7 @@ class _Setup(NamedTuple):
         starts: Where each chain starts.
         root: Key data of the run.
         tuning: What an earlier run learned, if it was given.
+        centering: How far sites are centered at first, if this is learned.
     """
 
     family: Family
@@ -78,6 +84,7 @@ class _Setup(NamedTuple):
     starts: list[ChainStart]
     root: np.ndarray
     tuning: Tuning | None
+    centering: Centering | None
 
 
 class _Found(NamedTuple):
@@ -188,7 +195,9 @@ def _set_up(
         if engine.scope == "population"
         else plan(chains * count, group, threads)
     )
-    return _Setup(members, chosen, warmup, shared, wanted, root, tuning)
+    centering = begin_centering(members) if warmup.recenters else None
+    tuning, centering = split_tuning(tuning, centering)
+    return _Setup(members, chosen, warmup, shared, wanted, root, tuning, centering)
 
 
 def _outline(setup: _Setup) -> Warmup:
@@ -202,6 +211,7 @@ def _prepare_programs(setup: _Setup, outline: Warmup) -> None:
     engine, members = setup.chosen.engine, setup.family
     prepare_loop(engine, members, outline, setup.plan)
     prepare_states(engine, outline_points(len(setup.starts), members.member(0).size))
+    prepare_moves(members, setup.centering)
 
 
 def _find(setup: _Setup) -> _Found:
@@ -216,8 +226,11 @@ def _find(setup: _Setup) -> _Found:
 
 def _begin(setup: _Setup, found: _Found) -> Warmup:
     """Begin warm-up at the starts, with scouts if they may be of use."""
-    states = make_states(setup.chosen.engine, found.points)
-    return _begin_warmup(setup, found.points, states, _make_scouts(setup, found))
+    enter = partial(enter_coordinates, setup.family, setup.centering)
+    points, spare = enter(found.points), found.spare and enter(found.spare)
+    states = make_states(setup.chosen.engine, points)
+    made = _begin_warmup(setup, points, states, _make_scouts(setup, spare))
+    return replace(made, spare=spare) if made.scouts and setup.centering else made
 
 
 def _begin_warmup(
@@ -231,18 +244,19 @@ def _begin_warmup(
         setup.warmup.windows,
         setup.family.count,
         scouts=scouts,
+        centering=setup.centering,
     )
 
 
-def _make_scouts(setup: _Setup, found: _Found) -> tuple[Group, ...]:
+def _make_scouts(setup: _Setup, spare: Points | None) -> tuple[Group, ...]:
     """Make as many chains again at other starts, if the last window is long enough for them."""
-    count, (_, windows, needed) = len(setup.starts), setup.warmup
+    count, windows, needed = len(setup.starts), setup.warmup.windows, setup.warmup.scout_draws
     # An early end never skips the last window.
     is_long = 0 < needed <= sum(windows[-1:])
-    if not found.spare or not is_long or count // setup.family.count >= CHAINS_ENOUGH:
+    if not spare or not is_long or count // setup.family.count >= CHAINS_ENOUGH:
         return ()
     keys = derive_chain_keys(setup.root, 2 * count)[0][count:]
-    return make_groups(keys, make_states(setup.chosen.engine, found.spare), setup.plan.width)
+    return make_groups(keys, make_states(setup.chosen.engine, spare), setup.plan.width)
 
 
 def _resume(members: Family, chosen: _Chosen, state: RunState, progress: bool | None) -> Run:

@@ -7,9 +7,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from ..density.points import Points
+from ..density.recentered import Centering
 from ..engines.base import Draws, Engine, Tuning
 from .collect import Group, join_records, regroup, relocate
 from .loop import SAMPLING, RecordFormat
+from .pooling import pool
 
 # An engine may extend warm-up to this multiple of the planned draws.
 LONGEST_WARMUP = 2
@@ -53,6 +56,9 @@ class Warmup:
         gradients: Gradients that were computed, if the engine counts them.
         kept: Draws of the chains in all windows so far, without gradients; `None` if they are not
             to be kept.
+        centering: How far sites are centered in the coordinates of chains, scouts and tuning;
+            `None` if this is not learned. `kept` and `moves` are in those of the density.
+        spare: Where the scouts start, in the coordinates of the scouts; only if it is learned.
     """
 
     groups: tuple[Group, ...] = field(repr=False)
@@ -68,6 +74,8 @@ class Warmup:
     draws: int = 0
     gradients: int = 0
     kept: tuple[Draws, ...] | None = field(default=None, repr=False)
+    centering: Centering | None = field(default=None, repr=False)
+    spare: Points | None = field(default=None, repr=False)
 
     @property
     def chains(self) -> int:
@@ -245,38 +253,3 @@ def split_by_dataset(draws: Draws, count: int) -> list[Draws]:
     stats = {name: np.split(a, count) for name, a in draws.stats.items()}
     own = ({name: a[i] for name, a in stats.items()} for i in range(count))
     return [Draws(*part) for part in zip(*parts, own, strict=True)]
-
-
-class Pool(NamedTuple):
-    """Chains and their scouts together: for each density its chains, then its scouts.
-
-    Attributes:
-        draws: The last third of a window, because scouts begin far away.
-        order: The number of each; all chains are numbered before all scouts.
-    """
-
-    draws: Draws
-    order: np.ndarray
-
-    def number_as_chains(self, relocation: np.ndarray) -> np.ndarray:
-        """Return the relocation of the chains alone, numbered as chains and scouts are."""
-        return self.order[relocation][self.order < len(self.order) // 2]
-
-
-def pool(chains: Draws, scouts: Draws, count: int) -> Pool:
-    """Put the scouts of each density after its chains.
-
-    Args:
-        chains: A window of all chains.
-        scouts: The same window of their scouts.
-        count: Number of densities, which have equally many chains, one after the other.
-    """
-    number, draws = chains.positions.shape[:2]
-
-    def interleave(own: np.ndarray, others: np.ndarray) -> np.ndarray:
-        parts = [a.reshape(count, number // count, *a.shape[1:]) for a in (own, others)]
-        return np.concatenate(parts, axis=1).reshape(2 * number, *own.shape[1:])
-
-    last = slice(draws - draws // 3, None)
-    both = jax.tree.map(lambda a, b: interleave(a[:, last], b[:, last]), chains, scouts)
-    return Pool(both, interleave(np.arange(number), number + np.arange(number)))

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..density.family import Family
+from ..density.points import Points
+from ..density.recentered import Centering
 from ..engines.base import Draws, Engine
 from ..errors import RunError
 from ..run.blocks import find_format
@@ -16,6 +18,7 @@ from ..run.chains import make_tuning, outline_points, outline_states
 from ..run.collect import Group, regroup
 from ..run.loop import SAMPLING, RecordFormat
 from ..run.packed import Packed
+from ..run.recentering import begin_centering
 from ..run.warmup import Move, Warmup
 from .nested import flatten, rebuild
 
@@ -38,6 +41,9 @@ def write_warmup(
         own, limits = _write_chains(getattr(warmup, part), kept)
         arrays |= {f"{part}.{name}": a for name, a in own.items()}
         numbers[part] = limits
+    if warmup.centering is not None:
+        arrays |= {"centering": warmup.centering.degrees}
+    arrays |= {} if warmup.spare is None else flatten("spare", warmup.spare)
     for index, draws in enumerate(warmup.recent):
         arrays |= flatten(f"recent{index}", draws)
     for index, move in enumerate(warmup.moves):
@@ -103,8 +109,25 @@ def read_warmup(
     )
     return Warmup(
         tuning=tuning, recent=recent or (), moves=moves, kept=kept_windows,
+        centering=read_centering(arrays, family), spare=_read_spare(arrays, points),
         **parts, **windows, **counts,
     )  # fmt: skip
+
+
+def read_centering(arrays: Mapping[str, np.ndarray], family: Family) -> Centering | None:
+    """Read how far sites are centered, if this was learned.
+
+    Raises:
+        RunError: The array is of another shape than the model asks for.
+    """
+    outline = begin_centering(family)
+    if outline is None or "centering" not in arrays:
+        return None
+    return outline._replace(degrees=rebuild("centering", outline.degrees, arrays))
+
+
+def _read_spare(arrays: Mapping[str, np.ndarray], points: Points) -> Points | None:
+    return rebuild("spare", points, arrays) if "spare.positions" in arrays else None
 
 
 def _no_rows(chains: int, states: Packed) -> tuple[Any, ...]:

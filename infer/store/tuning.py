@@ -10,9 +10,11 @@ from ..errors import RunError
 from ..run.chains import make_tuning, outline_points
 from ..run.choice import choose
 from ..run.run import Run
+from ..run.tuned import join_tuning
 from .commits import recover
 from .files import open_files
 from .nested import decode, encode, flatten, rebuild
+from .state import read_centering
 
 KIND = "pushforward-tuning"
 
@@ -21,7 +23,9 @@ def write_tuning(where: Any, run: Run) -> None:
     """Write the tuning of a run to a file, in NumPy's npz format."""
     about = {"kind": KIND, "engine": type(run.engine).__name__}
     path = Path(os.fspath(where)).absolute()
-    open_files(path.parent).write({path.name: encode(flatten("tuning", run.tuning), about)})
+    arrays, centering = flatten("tuning", run.warmup.tuning), run.warmup.centering
+    arrays |= {} if centering is None else {"centering": centering.degrees}
+    open_files(path.parent).write({path.name: encode(arrays, about)})
 
 
 def read_tuning(where: Any, model: Any, engine: Engine | None, chains: int) -> Tuning:
@@ -50,7 +54,7 @@ def read_tuning(where: Any, model: Any, engine: Engine | None, chains: int) -> T
             "Give a file that infer.save_tuning wrote, or the store of a run.",
         ) from error
     try:
-        return rebuild("tuning", outline, arrays)
+        return join_tuning(rebuild("tuning", outline, arrays), read_centering(arrays, family))
     except RunError as error:
         raise RunError(
             f"tuning={os.fspath(where)!r}",

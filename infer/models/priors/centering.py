@@ -1,12 +1,14 @@
 """Maps by the prior's own location and scale: non-centered and partly centered sites."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from bijectors.base import Bijector, Elementwise, Image, Vectorwise, bijection
+from bijectors.base import ArrayLike, Bijector, Elementwise, Image, Vectorwise, bijection, cast_like
 from bijectors.maps.affine import Affine
 
 from ...errors import ModelError
@@ -20,9 +22,15 @@ STANDARD = {
     dist.Logistic: lambda d: dist.Logistic(0.0, 1.0),
     dist.Gumbel: lambda d: dist.Gumbel(0.0, 1.0),
 }
-# False, or a degree of centering from 0 to 1.
-Centered = bool | float | Array | np.ndarray
+# "auto", a truth value, or a degree of centering from 0 to 1.
+Centered = str | bool | float | Array | np.ndarray
+AUTO = "auto"
 FAMILIES = (*STANDARD, dist.LogNormal, dist.MultivariateNormal)
+
+
+def is_auto(centered: Centered) -> bool:
+    """Return whether the centering of a site is to be learned."""
+    return isinstance(centered, str) and centered == AUTO
 
 
 class NonCentering(Elementwise):
@@ -52,6 +60,42 @@ class LogNonCentering(Elementwise):
 
     def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
         return self.affine.inverse(jnp.log(x))
+
+
+class PartialCentering(Elementwise):
+    """x = location + scale^(1 - c) * (y - c * location), or its exponential.
+
+    The by-product `non_centered` is (x - location) / scale, or that of log x, computed from y as
+    scale^-c * (y - c * location), which loses no digits if the scale is small. With c = 0 it is y.
+
+    Attributes:
+        location: Of the prior.
+        scale: Of the prior.
+        degree: The degree of centering c, from 0 to 1.
+        is_log: Whether the image is the exponential of x, as for a log-normal prior.
+    """
+
+    location: ArrayLike
+    scale: ArrayLike
+    degree: ArrayLike
+    is_log: bool = eqx.field(static=True, default=False)
+
+    def image(self, y: Float[Array, ""]) -> Image:
+        location, scale, degree = self._parameters(y)
+        log_scale = jnp.log(scale)
+        z = jnp.exp(-degree * log_scale) * (y - degree * location)
+        value, log_det = location + scale * z, (1 - degree) * log_scale
+        if self.is_log:
+            value, log_det = jnp.exp(value), log_det + value
+        return bijection(value, log_det, non_centered=z)
+
+    def inverse(self, x: Float[Array, ""]) -> Float[Array, ""]:
+        location, scale, degree = self._parameters(x)
+        z = ((jnp.log(x) if self.is_log else x) - location) / scale
+        return scale**degree * z + degree * location
+
+    def _parameters(self, like: Array) -> list[Array]:
+        return [cast_like(own, like) for own in (self.location, self.scale, self.degree)]
 
 
 class VectorNonCentering(Vectorwise):
@@ -96,6 +140,9 @@ def centering_map(d: dist.Distribution, centered: Centered, where: str) -> Bijec
         parametrization of hierarchical models, section 3; Gorinova, Moore & Hoffman (2020),
         Automatic reparameterization of probabilistic programs.
     """
+    if isinstance(centered, str):
+        found = f"centered={centered!r} is no centering"
+        raise ModelError(where, found, 'Give "auto", True, False, or a number from 0 to 1.')
     if type(d) not in (FAMILIES if centered is False else STANDARD):
         families = FAMILIES if centered is False else tuple(STANDARD)
         raise ModelError(
@@ -110,8 +157,21 @@ def centering_map(d: dist.Distribution, centered: Centered, where: str) -> Bijec
         return LogNonCentering(Affine(location, scale))
     if centered is False:
         return NonCentering(Affine(location, scale))
-    part = jnp.asarray(scale) ** (1 - jnp.asarray(centered))
-    return Affine(location - part * centered * location, part)
+    return PartialCentering(location, scale, jnp.asarray(centered, float))
+
+
+def may_learn_centering(d: dist.Distribution) -> bool:
+    """Return whether a prior has a location or scale that is not known before the model runs."""
+    if type(d) not in (*STANDARD, dist.LogNormal):
+        return False
+    location, scale = d.loc, d.scale  # pyright: ignore[reportAttributeAccessIssue]
+    return isinstance(location, Tracer) or isinstance(scale, Tracer)
+
+
+def partial_centering(d: dist.Distribution, degree: Array) -> PartialCentering:
+    """Return the map of a site whose centering is learned, with a degree for each value."""
+    location, scale = d.loc, d.scale  # pyright: ignore[reportAttributeAccessIssue]
+    return PartialCentering(location, scale, degree, isinstance(d, dist.LogNormal))
 
 
 def standardized_log_density(d, z: Array, _: Array) -> Array:

@@ -13,7 +13,14 @@ from bijectors.base import Bijector, Constraint, Shape
 from bijectors.translate.numpyro import from_numpyro
 
 from ...errors import ModelError
-from .centering import FAMILIES, Centered, centering_map, standardized_log_density
+from .centering import (
+    FAMILIES,
+    Centered,
+    centering_map,
+    is_auto,
+    may_learn_centering,
+    standardized_log_density,
+)
 from .from_tfp import TfpDistribution, as_numpyro, is_of_tfp
 from .mismatch import describe_mismatch, may_leave_support
 from .score import is_valued
@@ -82,9 +89,27 @@ class Prior:
         extra = range(len(self.batch_shape), log_density.ndim)
         return log_density.sum(tuple(extra))
 
-    def centering(self, centered: Centered, where: str) -> Bijector:
-        """Return the map of a non-centered or partly centered site; see `centering_map`."""
+    def choose_map(
+        self, centered: Centered, bijector: Bijector | str | None, where: str
+    ) -> Bijector | str | None:
+        """Return the map that is given, or that of a non-centered or partly centered site.
+
+        Raises:
+            ModelError: Both are given, or the prior cannot be centered so; see `centering_map`.
+        """
+        if centered is True or is_auto(centered):
+            return bijector
+        if bijector is not None:
+            raise ModelError(
+                where,
+                "both centered= and bijector= are given, and each chooses the map",
+                "Give only one of them.",
+            )
         return centering_map(strip_axes(self.distribution), centered, where)
+
+    def may_learn_centering(self) -> bool:
+        """Return whether its location or scale may depend on other sites."""
+        return may_learn_centering(strip_axes(self.distribution))
 
 
 def prior_of(distribution: object, where: str) -> dist.Distribution:

@@ -28,6 +28,7 @@ class Declaration:
         dims: A name, or `None`, for each axis of `shape`.
         prior: Its distribution, or `None` for a site with only a constraint.
         bijector: A map to use instead of the default, or the name of a registered one.
+        learns_centering: Whether samplers may learn how far the site is centered.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Declaration:
     dims: Dims
     prior: Prior | None = None
     bijector: Bijector | str | None = None
+    learns_centering: bool = False
 
     def holds(self, value: Array) -> bool | None:
         """Return whether a value lies in the set; `None` if it or the set is traced."""
@@ -61,6 +63,8 @@ class Site(NamedTuple):
         why_no_log_det: Why its map has no log-determinant; empty if it has one.
         has_value: Whether the log density of its prior has a value; else only its score is known.
         remark: Consequences of a prior whose support is not the constraint.
+        learns_centering: Whether samplers may learn how far it is centered, if its location or
+            scale depends on other sites.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Site(NamedTuple):
     why_no_log_det: str = ""
     has_value: bool = True
     remark: str = ""
+    learns_centering: bool = False
 
 
 class Term(NamedTuple):

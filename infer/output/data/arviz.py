@@ -12,6 +12,7 @@ from ...density.family import Family
 from ...models.protocol.site import Dims
 from ...run.run import Run
 from .angles import mark_angles
+from .centering import describe_centering
 from .drawn import Drawn, read_draws, read_warmup, stack_datasets
 from .metric import describe_metric
 from .origin import refuse_unless_run
@@ -91,7 +92,8 @@ def group_data(family: Family) -> dict[str, xarray.Dataset]:
 def add_learned(groups: dict[str, xarray.Dataset], run: Run) -> dict[str, xarray.Dataset]:
     """Add to groups what warm-up learned, and its draws if the run was asked to keep them."""
     sets, stats = (SET,) if run.family.count > 1 else (), groups.get("sample_stats")
-    learned = None if stats is None else stats.assign_coords(describe_metric(run, sets).coords)
+    own = describe_metric(run, sets).coords | describe_centering(run, sets).coords
+    learned = None if stats is None else stats.assign_coords(own)
     warmup = read_warmup(run)
     return (
         groups

@@ -22,7 +22,8 @@ def describe_metric(run: Run, sets: tuple[str, ...]) -> xarray.Dataset:
 
     with `inverse_metric_scale`, one number for each entry of the flat unconstrained vector; the
     columns of U, `inverse_metric_directions`, which are orthonormal; and `inverse_metric_stretch`,
-    one number for each column. The step size is in units of the whitened space. The last two are
+    one number for each column. The step size is in units of the whitened space. Sites whose
+    centering is learned are in the coordinates that `centering_` says. The last two are
     absent from a diagonal metric; if no direction is stretched, there is one column of zeros with
     a stretch of 1.
 
@@ -35,7 +36,7 @@ def describe_metric(run: Run, sets: tuple[str, ...]) -> xarray.Dataset:
         run: A run; without a metric, there are no coordinates.
         sets: Name of the dimension of several data sets, if there are several.
     """
-    tuning = run.tuning
+    tuning = run.warmup.tuning
     shared = tuning if isinstance(tuning, HamiltonianTuning) else getattr(tuning, "shared", None)
     arrays = _list_arrays(getattr(shared, "metric", None))
     chains, lead = run.chains // run.family.count, ("chain", *sets)

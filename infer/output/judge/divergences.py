@@ -11,10 +11,12 @@ from jaxtyping import Array
 
 from ...calls import check_arguments
 from ...density.base import LogDensity
+from ...density.recentered import recenter
 from ...engines.base import Engine, State, Tuning
 from ...errors import RunError
 from ...numerics.keys import wrap_key
 from ...programs.native import call_compiled
+from ...run.coordinates import move_positions
 from ...run.loop import SAMPLING
 from ...run.run import Run
 from ...target import Target
@@ -129,11 +131,13 @@ def explain_divergences(run: Any, most: int = 20) -> Divergences:
 
 def _find_ends(run: Run, chosen: np.ndarray, starts: np.ndarray) -> np.ndarray:
     keys = np.concatenate([group.keys for group in run.groups])[chosen[:, 0]]
+    family, tuning, centering = run.family, run.warmup.tuning, run.warmup.centering
+    density = recenter(family, centering).member(0)
     with jax.threefry_partitionable(True):
+        starts = move_positions(family, centering, starts, into=True)
         each = (jnp.asarray(keys), jnp.asarray(chosen[:, 1], jnp.uint32), jnp.asarray(starts))
-        return np.asarray(
-            call_compiled(_follow, run.density, run.tuning, *each, static=(run.engine,))
-        )
+        ends = np.asarray(call_compiled(_follow, density, tuning, *each, static=(run.engine,)))
+    return move_positions(family, centering, ends, into=False)
 
 
 def _follow(

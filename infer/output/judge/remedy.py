@@ -10,8 +10,13 @@ MAX_NAMED = 5
 
 
 def advise_non_centered(density: LogDensity | None) -> str:
-    """Advise to non-center sites whose scale depends on other sites; "" if there are none."""
+    """Advise to non-center sites whose scale depends on other sites; "" if there are none.
+
+    Sites whose centering is learned need no advice.
+    """
+    learned = () if density is None else [s.name for s in density.latent if s.learns_centering]
     names = () if density is None else find_funnel_sites(density)
+    names = tuple(name for name in names if name not in learned)
     if not names:
         return ""
     them = "it" if len(names) == 1 else "them"

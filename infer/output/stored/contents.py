@@ -12,6 +12,7 @@ from ...engines.base import Draws
 from ...errors import RunError
 from ...models.inputs.names import join_names
 from ...programs.slices import choose_rows
+from ...run.coordinates import move_to_density
 from ...run.run import Run
 from ...store.recorder import Contents
 from ..data.arviz import add_learned, group_data, group_draws
@@ -60,6 +61,7 @@ def make_contents(run: Run, selection: Selection) -> Contents:
     kept, rows = select_names(names, selection), choose_rows(run.density.size)
 
     def convert(draws: Draws) -> dict[str, xarray.Dataset]:
+        draws = move_to_density(family, run.warmup.centering, draws)
         values = constrain_by_draw(family, draws.positions)
         stats = name_stats(engine, draws.stats)
         if family.count > 1:

@@ -275,7 +275,7 @@ def test_the_extra_is_named_if_matplotlib_is_missing(monkeypatch, tmp_path):
 
 def funnel(site):
     scale = site("log_scale", dist.Normal(0.0, 3.0))
-    site("x", dist.Normal(0.0, jnp.exp(scale / 2)), shape=(9,))
+    site("x", dist.Normal(0.0, jnp.exp(scale / 2)), shape=(9,), centered=True)
 
 
 @pytest.mark.slow

@@ -165,7 +165,7 @@ def test_the_edge_of_a_truncated_scale_is_measured_and_a_whole_one_has_none():
 
 def funnel(site):
     v = site("v", dist.Normal(0.0, 3.0))
-    site("x", dist.Normal(0.0, jnp.exp(v / 2)), shape=(9,))
+    site("x", dist.Normal(0.0, jnp.exp(v / 2)), shape=(9,), centered=True)
 
 
 def test_a_neck_is_reported_if_the_draws_end_before_it_and_not_if_they_enter_it():

@@ -16,7 +16,7 @@ DRAWS = 300
 
 def funnel(site):
     spread = site("spread", dist.HalfNormal(3.0))
-    site("x", dist.Normal(0.0, spread), shape=(3,))
+    site("x", dist.Normal(0.0, spread), shape=(3,), centered=True)
 
 
 def sample(store=None, **options):

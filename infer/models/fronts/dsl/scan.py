@@ -139,6 +139,7 @@ def _enter(
             constraint=eqx.combine(arrays.constraints[d.name], rest[d.name]),
             shape=(length, *d.shape),
             dims=(dim, *d.dims),
+            learns_centering=False,
         )
         for d in inner.declarations
     ]

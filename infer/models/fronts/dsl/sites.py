@@ -17,7 +17,7 @@ from ....counts import Count, Sizes
 from ....errors import ModelError
 from ...inputs.foreign import as_array
 from ...inputs.labels import Labels
-from ...priors.centering import Centered
+from ...priors.centering import AUTO, Centered, is_auto
 from ...priors.prior import Prior, prior_of
 from ...priors.sets import set_of
 from ...protocol.account import Account
@@ -67,7 +67,7 @@ class Sites:
         *,
         dims: Names = None,
         shape: Sizes | None = None,
-        centered: Centered = True,
+        centered: Centered = AUTO,
         constraint: Any = None,
         bijector: Bijector | str | None = None,
         sum_out: bool = False,
@@ -79,9 +79,10 @@ class Sites:
             prior: Distribution of NumPyro or TFP; a discrete one needs `sum_out`.
             dims: Names of batch axes, then event axes; the prior is broadcast to them.
             shape: Batch shape to broadcast the prior to, if no coords give sizes.
-            centered: False for the map location + scale * y, for a prior that has both. A number
-                c from 0 to 1, or one for each value, for the map in between: location +
-                scale^(1 - c) * (y - c * location).
+            centered: True for the value itself. False for the map location + scale * y, for a
+                prior that has both. A number c from 0 to 1, or one for each value, for the map in
+                between: location + scale^(1 - c) * (y - c * location). By default "auto": if
+                location or scale depends on other sites, HMC and NUTS learn c in warm-up.
             constraint: A set to use instead of the prior's support: one of ours, a constraint of
                 NumPyro or a bijector of TFP. The prior is not renormalized over it.
             bijector: A map to use instead of the default, or the name of a registered one. It may
@@ -110,31 +111,23 @@ class Sites:
         )
         spread = Prior(distribution, batch)
         if sum_out:
-            refuse_options(name, centered=centered, constraint=constraint, bijector=bijector)
+            given = None if is_auto(centered) else centered
+            refuse_options(name, centered=given, constraint=constraint, bijector=bijector)
             return take_summed(self._account, self._reader, name, spread, dims, self._plates)
-        if constraint is None:
+        own = constraint is None
+        if own:
             constraint = spread.constraint(name)
         else:
             constraint = set_of(constraint, name)
             spread = spread.within(constraint, name)
-        bijector = (
-            bijector if centered is True else self._centering(name, spread, centered, bijector)
-        )
+        learns = is_auto(centered) and bijector is None and own and spread.may_learn_centering()
+        bijector = spread.choose_map(centered, bijector, name)
         whole = batch + spread.event_shape
-        declaration = Declaration(name, constraint, whole, dims, spread, bijector)
+        declaration = Declaration(name, constraint, whole, dims, spread, bijector, learns)
         image = self._account.take(self._reader, declaration)
         rows = spread.log_density(image.value, image.by_products)
         self._account.terms.append(Term(name, "prior", rows, spread.has_value))
         return take_seen_rows(image.value, self._plates, len(batch))
-
-    def _centering(self, name: str, prior: Prior, centered: Any, bijector: Any) -> Bijector:
-        if bijector is not None:
-            raise ModelError(
-                name,
-                "both centered= and bijector= are given, and each chooses the map",
-                "Give only one of them.",
-            )
-        return prior.centering(centered, name)
 
     @check_arguments("site.param")
     def param(

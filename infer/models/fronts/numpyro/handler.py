@@ -113,7 +113,10 @@ class Interpreter(Messenger):
             refuse_discrete(name.removesuffix("_unobserved"), constraint)
         is_flat = isinstance(bare(fn), dist.ImproperUniform)
         dims = self._axes(name, msg, batch + event, len(event))
-        declaration = Declaration(name, constraint, batch + event, dims, None if is_flat else prior)
+        declaration = Declaration(
+            name, constraint, batch + event, dims, None if is_flat else prior,
+            learns_centering=prior.may_learn_centering(),
+        )  # fmt: skip
         if isinstance(constraint, Discrete) and msg["infer"].get("enumerate") == "parallel":
             refuse_scaled(name, msg["scale"])
             msg["value"] = take_discrete(self.account, self._reader, declaration)

@@ -1,0 +1,130 @@
+"""Learn how far sites are centered: at the end of a window, draws and chains change coordinates."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..density.family import Family
+from ..density.points import Points
+from ..density.recentered import Centering, find_pieces
+from ..engines.base import Draws, Engine
+from ..numerics.centering import choose_degrees
+from .chains import make_states
+from .collect import Group
+from .coordinates import densities_own, move_all, move_draws, move_points, move_to_density
+from .pooling import interleave
+from .warmup import Move, Warmup, end_window, without_gradients
+
+# The degree with which warm-up begins. On the models of benchmarks/geometry.py, 1 needs about as
+# many gradients.
+FIRST_DEGREE = 0.0
+
+
+def begin_centering(family: Family) -> Centering | None:
+    """Return the centering that warm-up begins with, if there are sites to learn it for."""
+    pieces = find_pieces(family.member(0))
+    if not pieces:
+        return None
+    size = sum(piece.size for piece in pieces)
+    shape = (size,) if family.count == 1 else (family.count, size)
+    return Centering(pieces, np.full(shape, FIRST_DEGREE, jnp.result_type(float)))
+
+
+def end_window_of(
+    engine: Engine, family: Family, warmup: Warmup, window: Draws, scouted: Draws | None = None
+) -> Warmup:
+    """End a window of warm-up, and choose how far sites are centered if others follow.
+
+    The last window before sampling learns the step size, so the coordinates stay.
+
+    Args:
+        engine: The engine.
+        family: The log densities, in their own coordinates.
+        warmup: Warm-up during the window.
+        window: The draws of all chains in the window, in the coordinates of the chains.
+        scouted: The draws of all scouts in it, if they took part.
+    """
+    old = warmup.centering
+    if old is None:
+        return end_window(engine, warmup, window, scouted)
+    whole = window if scouted is None else interleave(window, scouted, family.count)
+    new = _choose(family, old, whole) if warmup.windows[1:] else old
+    if not np.array_equal(new.degrees, old.degrees):
+        change = partial(move_draws, family, old, new)
+        window, scouted = change(window), None if scouted is None else change(scouted)
+        warmup = _carry_over(engine, family, replace(warmup, centering=new), old, window, scouted)
+    ended = end_window(engine, warmup, window, scouted)
+    return _keep_for_results(family, warmup, ended, window)
+
+
+def _choose(family: Family, old: Centering, draws: Draws) -> Centering:
+    """Choose the degrees of each member from the draws of its chains."""
+    where, count = old.entries, family.count
+    found = move_all(family, old, old, draws.positions, draws.gradients)
+    y, scores = draws.positions[..., where], draws.gradients[..., where]
+    arrays = (y, scores, found.location, found.log_scale)
+    # Shape (members, 4, rows, entries).
+    rows = [a.astype(np.float64).reshape(count, -1, len(where)) for a in arrays]
+    chosen = [choose_degrees(*own, degrees=old.of(i)) for i, own in enumerate(np.stack(rows, 1))]
+    return old._replace(degrees=chosen[0] if count == 1 else np.stack(chosen))
+
+
+def _carry_over(
+    engine: Engine, family: Family, warmup: Warmup, old: Centering, window: Draws,
+    scouted: Draws | None,
+) -> Warmup:  # fmt: skip
+    """Carry what warm-up knows over to its new coordinates, in which the window already is."""
+    new, spare = warmup.centering, warmup.spare
+    assert new is not None
+    if spare is not None:
+        moved = move_points(family, old, new, spare)
+        spare = moved if scouted is None else _last_points(scouted)
+    return replace(
+        warmup,
+        groups=_restate(engine, warmup.groups, _last_points(window)),
+        scouts=warmup.scouts if spare is None else _restate(engine, warmup.scouts, spare),
+        recent=tuple(move_draws(family, old, new, own) for own in warmup.recent),
+        spare=spare,
+    )
+
+
+def _last_points(draws: Draws) -> Points:
+    """Return where the chains are: at their last draws."""
+    positions, gradients = draws.positions[:, -1], draws.gradients[:, -1]
+    return Points(positions, draws.stats["lp"][:, -1], gradients, np.zeros_like(gradients))
+
+
+def _restate(engine: Engine, groups: Sequence[Group], points: Points) -> tuple[Group, ...]:
+    """Make the states of chains anew at the points where they are."""
+    states = make_states(engine, points)
+    return tuple(
+        replace(
+            group, state=jax.tree.map(lambda a, g=group: a[g.chains.start : g.chains.stop], states)
+        )
+        for group in groups
+    )
+
+
+def _keep_for_results(family: Family, before: Warmup, ended: Warmup, window: Draws) -> Warmup:
+    """Move what warm-up keeps for results to the coordinates of the density."""
+    centering, kept = before.centering, ended.kept
+    assert centering is not None
+    if before.kept is not None:
+        own = move_to_density(family, centering, window)
+        kept = (*before.kept, without_gradients(own))
+    fresh = ended.moves[len(before.moves) :]
+    moves = [_in_density(family, centering, own, ended.chains) for own in fresh]
+    return replace(ended, kept=kept, moves=(*before.moves, *moves))
+
+
+def _in_density(family: Family, centering: Centering, made: Move, chains: int) -> Move:
+    """Move the ends of a relocation to the coordinates of the density."""
+    index = made.chain // (chains // family.count)
+    ends = np.stack([made.left, made.reached])[:, None]
+    own = centering._replace(degrees=centering.of(index))
+    found = move_all(family.only(index), own, densities_own(own), ends, np.zeros_like(ends))
+    return made._replace(left=found.position[0, 0], reached=found.position[1, 0])

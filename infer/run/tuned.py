@@ -1,0 +1,65 @@
+"""What warm-up has learned, for another run: the engine's tuning, and the centering it is for."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..density.recentered import Centering
+from ..engines.base import Tuning
+from ..errors import RunError
+from .coordinates import densities_own
+
+
+@dataclass(frozen=True)
+class Recentered:
+    """The tuning of an engine whose chains were in coordinates of these degrees of centering.
+
+    It has the attributes of the tuning.
+
+    Attributes:
+        tuning: The engine's tuning.
+        degrees: How far each entry was centered; of several log densities, stacked.
+    """
+
+    tuning: Tuning
+    degrees: np.ndarray
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "tuning":
+            raise AttributeError(name)
+        return getattr(self.tuning, name)
+
+
+def join_tuning(tuning: Tuning, centering: Centering | None) -> Tuning:
+    """Return what another run needs to go on with what was learned."""
+    return tuning if centering is None else Recentered(tuning, centering.degrees)
+
+
+def split_tuning(
+    tuning: Tuning | None, centering: Centering | None
+) -> tuple[Tuning | None, Centering | None]:
+    """Return the engine's tuning of an earlier run, and the centering that it is for.
+
+    Args:
+        tuning: What an earlier run learned. If it knows of no centering, it is for the coordinates
+            of the log density.
+        centering: How far sites are centered at first, if there is no tuning.
+
+    Raises:
+        RunError: It is for a model with other sites whose centering is learned.
+    """
+    if tuning is None:
+        return None, centering
+    learned = tuning.degrees if isinstance(tuning, Recentered) else None
+    if learned is not None and (centering is None or learned.shape != centering.degrees.shape):
+        here = 0 if centering is None else centering.degrees.size
+        raise RunError(
+            "tuning",
+            f"it was learned with the centering of {learned.size} entries, and here it is learned "
+            f"for {here}",
+            "Give the tuning of a run of the same engine on the same model.",
+        )
+    if centering is None or learned is None:
+        return tuning, centering and densities_own(centering)
+    return tuning.tuning, centering._replace(degrees=learned.astype(centering.degrees.dtype))

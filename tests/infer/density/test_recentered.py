@@ -1,0 +1,140 @@
+"""Coordinates of a degree of centering: the same posterior, and maps between them."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+
+import infer
+from infer.density.family import singleton
+from infer.density.recentered import Centering, find_pieces, move, recenter
+
+RNG = np.random.default_rng(0)
+OLD, NEW = RNG.uniform(size=(2, 5))
+POSITION = jnp.asarray(0.3 * RNG.normal(size=8))
+
+
+def nested(site, x=None, w=None):
+    """x depends on two sites, w on x; the other sites depend on none."""
+    center = site("center", dist.Normal(0.0, 1.0))
+    width = site("width", dist.HalfNormal(1.0))
+    options = {"centered": "auto"} if x is None else {"centered": x}
+    level = site("x", dist.StudentT(4.0, center, width), shape=(3,), **options)
+    options = {"centered": "auto"} if w is None else {"centered": w}
+    own = site("w", dist.Normal(level[:2], jnp.exp(level[1])), **options)
+    site("alone", dist.Normal(0.0, 1.0))
+    site.observe("y", dist.Normal(own.sum() + center, 1.0), 2.0)
+
+
+@pytest.fixture(scope="module")
+def density():
+    return infer.log_density(infer.model(nested))
+
+
+@pytest.fixture(scope="module")
+def pieces(density):
+    return find_pieces(density)
+
+
+def at(density, pieces, degrees):
+    return recenter(singleton(density), Centering(pieces, degrees)).shared
+
+
+def test_sites_that_depend_on_others_are_found(density, pieces):
+    assert [(piece.name, piece.begin, piece.shape) for piece in pieces] == [
+        ("x", 2, (3,)),
+        ("w", 5, (2,)),
+    ]
+    table = str(density.model.table())
+    assert table.count("centering learned") == 2
+
+
+def test_a_degree_gives_the_density_of_a_model_written_with_it(density, pieces):
+    written = infer.model(nested, x=infer.static(OLD[:3]), w=infer.static(OLD[3:]))
+    theirs = infer.log_density(written)
+    ours = at(density, pieces, OLD)
+    np.testing.assert_allclose(ours(POSITION), theirs(POSITION), rtol=1e-12)
+    for name, value in theirs.constrain(POSITION).items():
+        np.testing.assert_allclose(ours.constrain(POSITION)[name], value, rtol=1e-12)
+
+
+def test_the_degrees_of_the_density_itself_are_one(density, pieces):
+    ours = at(density, pieces, np.ones(5))
+    np.testing.assert_allclose(ours(POSITION), density(POSITION), rtol=1e-12)
+
+
+def test_a_moved_point_keeps_its_values_and_has_the_density_and_gradient_there(density, pieces):
+    here, there = at(density, pieces, OLD), at(density, pieces, NEW)
+    value, gradient = here.evaluate(POSITION)
+    moved = jax.jit(move)(here, jnp.asarray(NEW), POSITION, gradient)
+    expected = there.evaluate(moved.position)
+    np.testing.assert_allclose(value + moved.log_det, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(moved.gradient, expected[1], rtol=1e-9, atol=1e-12)
+    for name, x in here.constrain(POSITION).items():
+        np.testing.assert_allclose(there.constrain(moved.position)[name], x, rtol=1e-10)
+    back = move(there, jnp.asarray(OLD), moved.position, moved.gradient)
+    np.testing.assert_allclose(back.position, POSITION, rtol=1e-10, atol=1e-12)
+
+
+def test_a_log_normal_site_is_learned_in_its_logarithm():
+    def model(site):
+        scale = site("scale", dist.HalfNormal(1.0))
+        site("x", dist.LogNormal(0.5, scale), shape=(2,))
+
+    density = infer.log_density(infer.model(model))
+    pieces, q = find_pieces(density), jnp.array([-0.3, 0.7, -0.2])
+    np.testing.assert_allclose(at(density, pieces, np.ones(2))(q), density(q), rtol=1e-12)
+    free = at(density, pieces, np.zeros(2))
+    x = np.exp(0.5 + np.exp(-0.3) * q[1:])
+    np.testing.assert_allclose(free.constrain(q)["x"], x, rtol=1e-12)
+    rest = dist.HalfNormal(1.0).log_prob(np.exp(-0.3)) - 0.3
+    truth = rest + dist.Normal(0.0, 1.0).log_prob(q[1:]).sum()
+    np.testing.assert_allclose(free(q), truth, rtol=1e-12)
+
+
+def numpyro_levels(scale):
+    wide = numpyro.sample("wide", dist.HalfNormal(scale))
+    with numpyro.plate("group", 2):
+        numpyro.sample("level", dist.Normal(0.0, wide))
+    numpyro.sample("known", dist.Normal(0.0, scale))
+
+
+def test_sites_of_numpyro_are_learned_unless_the_scale_is_data():
+    density = infer.log_density(infer.from_numpyro(numpyro_levels, 2.0))
+    assert [piece.name for piece in find_pieces(density)] == ["level"]
+
+
+def test_a_choice_of_the_user_and_steps_of_a_scan_are_kept():
+    def model(site):
+        scale = site("scale", dist.HalfNormal(1.0))
+        site("centered", dist.Normal(0.0, scale), centered=True)
+        site("half", dist.Normal(0.0, scale), centered=0.5)
+        site("mapped", dist.Normal(0.0, scale), bijector="identity")
+
+        def step(site, level, _):
+            return site("walk", dist.Normal(level, scale)), None
+
+        site.scan(step, 0.0, length=3)
+
+    assert find_pieces(infer.log_density(infer.model(model))) == ()
+
+
+def test_frozen_sites_are_no_reason_to_learn(density):
+    frozen = density.model.freeze(center=0.0, width=1.0)
+    names = [piece.name for piece in find_pieces(infer.log_density(frozen))]
+    assert names == ["w"]
+
+
+def test_an_unknown_centering_is_refused():
+    with pytest.raises(infer.ModelError, match="x: centered='none' is no centering.*\"auto\""):
+        infer.model(lambda site: site("x", dist.Normal(0.0, 1.0), centered="none")).table()
+
+
+def test_other_degrees_are_numbers_and_compile_nothing(density, pieces):
+    structures = [jax.tree.structure(at(density, pieces, degrees)) for degrees in (OLD, NEW)]
+    assert structures[0] == structures[1]
+    assert replace(at(density, pieces, OLD), degrees=NEW).degrees is NEW

@@ -1,0 +1,50 @@
+"""The criterion that chooses how far an entry is centered."""
+
+import numpy as np
+import pytest
+
+from infer.numerics.centering import choose_degrees
+
+ROWS = 400
+
+
+def draw(noise, degree, rows=ROWS, seed=0):
+    """Draw exactly from x ~ N(m, s), with one observation of x of this noise; scores of y.
+
+    Returns coordinates of a degree, their scores, locations and log scales, one entry each.
+    """
+    rng = np.random.default_rng(seed)
+    m, log_s = rng.normal(size=rows), 1.5 * rng.normal(size=rows)
+    precision = np.exp(-2 * log_s) + 1 / noise**2
+    mean = (m * np.exp(-2 * log_s) + 3.0 / noise**2) / precision
+    x = mean + rng.normal(size=rows) / np.sqrt(precision)
+    slope = -(x - m) * np.exp(-2 * log_s) + (3.0 - x) / noise**2
+    part = np.exp((1 - degree) * log_s)
+    y = (x - m) / part + degree * m
+    return [a[:, None] for a in (y, slope * part, m, log_s)]
+
+
+@pytest.mark.parametrize("degree", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(("noise", "best"), [(1e3, 0.0), (1e-3, 1.0)])
+def test_the_best_degree_is_found_from_draws_in_any_coordinates(degree, noise, best):
+    """Without data an entry is a normal if it is non-centered, with exact data if centered."""
+    for rows in (40, ROWS):
+        chosen = choose_degrees(*draw(noise, degree, rows), np.array([degree]))
+        assert chosen == best
+
+
+def test_a_degree_between_is_chosen_if_both_ends_are_worse():
+    chosen = choose_degrees(*draw(1.0, 0.0, 10**5), np.zeros(1))
+    y, scores, m, log_s = draw(1.0, 0.0, 10**5)
+    spread = []
+    for c in (0.0, chosen[0], 1.0):
+        growth = np.exp(c * log_s)
+        spread.append((growth * y + c * m).var() * (scores / growth).var())
+    assert 0 < chosen[0] < 1
+    assert spread[1] < min(spread[0], spread[2])
+
+
+def test_draws_that_are_not_finite_change_nothing():
+    arrays = draw(1.0, 0.3)
+    arrays[0] = arrays[0] * np.nan
+    assert choose_degrees(*arrays, np.array([0.3])) == 0.3

@@ -1,0 +1,149 @@
+"""Warm-up learns how far sites are centered; draws, resumes and tunings know of it."""
+
+import pickle
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import infer
+from infer.output.data.origin import find_run
+
+OPTIONS = {"chains": 2, "draws": 200, "key": 1, "progress": False}
+NUTS = infer.NUTS()
+
+
+def levels(site, noise, y):
+    mean = site("mean", dist.Normal(0.0, 5.0))
+    spread = site("spread", dist.HalfNormal(5.0))
+    level = site("level", dist.Normal(mean, spread), dims="group")
+    site.observe("y", dist.Normal(level, noise), y)
+
+
+def model(noise=10.0):
+    y = np.array([2.0, 0.5, -1.0, 1.5])
+    return infer.model(levels, noise=noise, y=y, coords={"group": list("abcd")})
+
+
+@pytest.fixture(scope="module")
+def result():
+    return infer.sample(model(), NUTS, **OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def run(result):
+    return find_run(result)
+
+
+def test_every_data_set_has_its_own_degrees_and_the_result_says_them():
+    both = infer.sample([model(), model(noise=0.01)], NUTS, **OPTIONS)
+    degrees = both["sample_stats"].coords["centering_level"]
+    assert degrees.dims == ("chain", "dataset", "group")
+    assert (degrees[0, 0] < 0.5).all()
+    assert (degrees[0, 1] == 1).all()
+    means = both["posterior"]["level"].mean(("chain", "draw"))[1]
+    np.testing.assert_allclose(means, [2.0, 0.5, -1.0, 1.5], atol=0.01)
+
+
+def test_draws_are_in_the_coordinates_of_the_density(run):
+    density, draws = infer.log_density(model()), run.draws()
+    assert (run.warmup.centering.degrees < 0.5).all()
+    lp, gradient = density.evaluate(jnp.asarray(draws.positions[1, 7]))
+    np.testing.assert_allclose(draws.stats["lp"][1, 7], lp, rtol=1e-12)
+    np.testing.assert_allclose(draws.gradients[1, 7], gradient, rtol=1e-8, atol=1e-10)
+
+
+def test_learning_compiles_no_other_loop(run):
+    assert infer.start(model(noise=3.0), NUTS, **_without_draws()).advance(1).compilations == 0
+
+
+def _without_draws():
+    return {name: value for name, value in OPTIONS.items() if name != "draws"}
+
+
+def test_a_run_stopped_in_warm_up_goes_on_bit_for_bit(run):
+    stopped = infer.start(model(), NUTS, **_without_draws())
+
+    def stop(run):
+        if run.warmup.window == 2:
+            raise KeyboardInterrupt
+
+    stopped.after_block = stop
+    with pytest.raises(KeyboardInterrupt):
+        stopped.warm_up()
+    state = pickle.loads(pickle.dumps(stopped.state))
+    assert state.warmup.window == 2
+    resumed = infer.start(model(), NUTS, state=state, progress=False).advance(200)
+    np.testing.assert_array_equal(resumed.draws().positions, run.draws().positions)
+
+
+def test_a_stored_run_has_the_same_draws(result, tmp_path):
+    stored = infer.sample(model(), NUTS, store=tmp_path / "s.zarr", **OPTIONS)
+    for name in ("level", "spread"):
+        np.testing.assert_array_equal(stored["posterior"][name], result["posterior"][name])
+    stats = stored["sample_stats"]
+    np.testing.assert_array_equal(stats["lp"], result["sample_stats"]["lp"])
+    degrees = find_run(result).warmup.centering.degrees
+    np.testing.assert_array_equal(stats.coords["centering_level"], [degrees] * 2)
+    more = infer.resume(tmp_path / "s.zarr", model(), draws=10, progress=False)
+    whole = run_of(210)
+    np.testing.assert_array_equal(more["posterior"]["level"], whole["posterior"]["level"])
+    tuned = infer.sample(model(), NUTS, **OPTIONS, tuning=tmp_path / "s.zarr", warmup=0)
+    np.testing.assert_array_equal(find_run(tuned).warmup.centering.degrees, degrees)
+
+
+def run_of(draws):
+    return infer.sample(model(), NUTS, **OPTIONS | {"draws": draws})
+
+
+def test_a_tuning_is_used_in_the_coordinates_in_which_it_was_learned(run, tmp_path):
+    warmup = replace(run.warmup, centering=run.warmup.centering._replace(degrees=np.full(4, 0.3)))
+    other = replace(run, warmup=warmup)
+    infer.save_tuning(tmp_path / "tuning.npz", other)
+    for tuning in (pickle.loads(pickle.dumps(other.tuning)), tmp_path / "tuning.npz"):
+        again = infer.sample(model(), NUTS, **OPTIONS | {"draws": 1}, tuning=tuning, warmup=0)
+        own = find_run(again)
+        np.testing.assert_array_equal(own.warmup.centering.degrees, np.full(4, 0.3))
+        np.testing.assert_array_equal(own.tuning.step_size, run.tuning.step_size)
+
+
+def test_a_tuning_that_knows_of_no_centering_is_for_the_values_themselves(run):
+    started = infer.start(model(), NUTS, **_without_draws(), tuning=run.warmup.tuning, warmup=0)
+    np.testing.assert_array_equal(started.warmup.centering.degrees, np.ones(4))
+
+
+def test_a_tuning_for_other_sites_is_refused(run):
+    frozen = model().freeze(mean=0.0, spread=1.0)
+    with pytest.raises(
+        infer.RunError, match="centering of 4 entries, and here it is learned for 0"
+    ):
+        infer.start(frozen, NUTS, **_without_draws(), tuning=run.tuning)
+
+
+def test_warm_up_keeps_its_draws_in_the_coordinates_of_the_density(result):
+    kept = infer.sample(model(), NUTS, include=["warmup"], **OPTIONS)
+    density = infer.log_density(model())
+    for draw in (3, 40):
+        at = kept["warmup_posterior"].isel(chain=0, draw=draw)
+        lp = density.of({name: at[name].to_numpy() for name in ("mean", "spread", "level")})
+        stats = kept["warmup_sample_stats"].isel(chain=0, draw=draw)
+        np.testing.assert_allclose(stats["lp"], lp, rtol=1e-10)
+
+
+def test_a_funnel_is_sampled_by_default():
+    """Means of v over 4 x 1000 draws of ESS above 1500 are within 5 standard errors of 0.
+
+    One run in 1.7 million is outside by chance.
+    """
+
+    def funnel(site):
+        v = site("v", dist.Normal(0.0, 3.0))
+        site("x", dist.Normal(0.0, np.e ** (v / 2)), shape=(9,))
+
+    found = infer.sample(infer.model(funnel), NUTS, key=1, progress=False)
+    v = found["posterior"]["v"].to_numpy()
+    assert not found["sample_stats"]["diverging"].any()
+    assert abs(v.mean()) < 5 * 3 / np.sqrt(1500)
+    assert abs(np.log(v.std() / 3)) < 5 / np.sqrt(2 * 1500)
