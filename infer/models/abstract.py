@@ -123,7 +123,7 @@ def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
             surveyor.refusals[d.name],
             d.name not in unvalued,
             "" if d.prior is None else d.prior.remark,
-            d.learns_centering,
+            d.learns_centering and not account.summed,
         )
         for d in account.declarations
     ]

@@ -129,6 +129,19 @@ def test_frozen_sites_are_no_reason_to_learn(density):
     assert names == ["w"]
 
 
+def test_sites_beside_discrete_ones_that_are_summed_out_stay_centered():
+    """Their priors may depend on a discrete site, for each value of which a map would differ."""
+
+    def mixture(site):
+        scale = site("scale", dist.HalfNormal(1.0))
+        which = site("which", dist.Bernoulli(0.3), sum_out=True)
+        site("x", dist.Normal(3.0 * which, scale))
+
+    model = infer.model(mixture)
+    assert find_pieces(infer.log_density(model)) == ()
+    assert "learned" not in str(model.table())
+
+
 def test_an_unknown_centering_is_refused():
     with pytest.raises(infer.ModelError, match="x: centered='none' is no centering.*\"auto\""):
         infer.model(lambda site: site("x", dist.Normal(0.0, 1.0), centered="none")).table()
