@@ -37,6 +37,13 @@ class Parts(NamedTuple):
     likelihood: Scalar
 
 
+class Moments(NamedTuple):
+    """Means and standard deviations of independent normal coordinates, each of shape (size,)."""
+
+    mean: Vector
+    sd: Vector
+
+
 class NormalPrior(NamedTuple):
     """The prior of the flat vector, if it is a normal distribution; arrays of the host.
 
@@ -78,10 +85,11 @@ class Target(eqx.Module):
         result. "minibatch" means that it should be evaluated through `at(key)`, step by step.
         """
 
-    def at(self, key: Array) -> "Target":
+    def at(self, key: Array, turn: Array | int = 0) -> "Target":
         """Return the target of one step: with a new minibatch if it has minibatches, else itself.
 
-        Value and gradient of the result are unbiased estimates of those of this target.
+        Value and gradient of the result are unbiased estimates of those of this target. Turns 0,
+        1, ... of one key see different rows until all have been seen.
         """
         return self
 
@@ -106,10 +114,11 @@ class Target(eqx.Module):
         log_density, gradient = self.evaluate(position)
         return log_density - reference, gradient
 
-    def parts(self, position: Vector) -> Parts:
+    def parts(self, position: Vector, moments: Moments | None = None) -> Parts:
         """Compute prior and likelihood, whose sum is the log density; both are differentiable.
 
-        Available only if the target offers "parts".
+        Available only if the target offers "parts". If `position` is a draw with these `moments`,
+        normal priors may give their expectation over their own coordinates.
         """
         raise NotImplementedError
 

@@ -23,12 +23,13 @@ from ..models.protocol.site import Site
 from ..models.readers import PriorDraws
 from ..models.survey import survey
 from ..numerics.long_sum import long_sum, two_sum
-from ..target import Components, NormalPrior, Parts, Target
+from ..target import Components, Moments, NormalPrior, Parts, Target
 from ..types import Scalar, Vector
 from .differentiating import naming_looping_term
 from .flatten import flatten_in_one_program
 from .labels import label_coordinate
 from .normal_prior import find_not_normal, normal_prior
+from .parted import MomentsReader, split_account
 from .readers import CheckedValues, ConstrainedReader, FlatReader, as_inexact
 from .refusals import (
     refuse_dependent_scores,
@@ -82,11 +83,11 @@ class LogDensity(Target):
         """Names of the latent sites whose priors are known by their scores alone."""
         return tuple(site.name for site in self.latent if not site.has_value)
 
-    def at(self, key: Array) -> "LogDensity":
+    def at(self, key: Array, turn: Array | int = 0) -> "LogDensity":
         if not self.minibatches:
             return self
-        keys = [jax.random.fold_in(key, i) for i in range(len(self.minibatches))]
-        return self.on({m.plate: m.draw(k) for m, k in zip(self.minibatches, keys, strict=True)})
+        own = enumerate(self.minibatches)
+        return self.on({m.plate: m.draw(jax.random.fold_in(key, i), turn) for i, m in own})
 
     def on(self, rows: Mapping[str, Any]) -> "LogDensity":
         """Return the density that sees only the given rows of its plates.
@@ -147,17 +148,13 @@ class LogDensity(Target):
         with naming_looping_term(self):
             return jax.value_and_grad(self._minus_reference)(position, reference)
 
-    def parts(self, position: Vector) -> Parts:
-        account, joint = self.read(position)
-        names = {site.name for site in self.latent}
-        # Only latent sites are drawn from the prior; the prior of a frozen site may depend on them.
-        drawn = [term.role == "prior" and term.name in names for term in account.terms]
-        sums = [term.rows.sum().astype(position.dtype) for term in account.terms]
-        zero = jnp.zeros((), position.dtype)
-        prior = sum((s for s, own in zip(sums, drawn, strict=True) if own), zero)
-        likelihood = sum((s for s, own in zip(sums, drawn, strict=True) if not own), zero)
-        correction = joint.log_det + joint.auxiliary if self.jacobian else zero
-        return Parts(prior + correction, likelihood)
+    def parts(self, position: Vector, moments: Moments | None = None) -> Parts:
+        reader = FlatReader(position, self.model.rules, self.seen)
+        if moments is not None:
+            reader = MomentsReader(position, moments, self.model.rules, self.seen)
+        account, joint = self.model.run(reader), reader.joint
+        correction = joint.log_det + joint.auxiliary if self.jacobian else 0 * joint.log_det
+        return split_account(account, {site.name for site in self.latent}, correction)
 
     def normal_prior(self) -> NormalPrior:
         return normal_prior(self)

@@ -13,18 +13,24 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
-from ..numerics.epoch import EpochSums, add_step, first_elbo, mean_elbo, no_sums
+from ..numerics.elbo import estimate_elbo, has_parts, weigh_divergence
+from ..numerics.epoch import EpochSums, add_step, no_sums, summarize
 from ..numerics.families.base import Distribution, Family
 from ..numerics.families.memory import refuse_large
 from ..numerics.families.named import find_family
-from ..numerics.stationarity import has_risen, measure_movement
+from ..numerics.stationarity import has_risen, is_level, measure_movement
 from ..numerics.trace import make_trace, record
+from ..numerics.training import Batches, choose_settings, is_training
 from ..target import Components, Target
 from ..types import Scalar, Vector
-from .approximating import Approximator, Ended, Fitted, average_epochs
+from .approximating import Approximator, Ended, Fitted, average_epochs, find_collapse
 from .base import Draws, Examples, Needs, Tick, WarmupPlan, WindowEnd
 
 ESTIMATORS = ("path", "total")
+# Statistics that the trace keeps.
+TRACED = ("elbo", "elbo_se", "divergence")
+# Draws per step, and the first standard deviations; see `numerics.training` for those of networks.
+BATCH, SCALE = 16, 0.1
 # Steps that are averaged to one draw, and draws after which the host decides.
 EPOCH, WINDOW = 50, 10
 RATE = 0.1
@@ -44,8 +50,8 @@ class ADVITuning(eqx.Module):
         is_noisy: Whether gradients are estimates from minibatches.
         epochs: Epochs made.
         settled: Whether the parameters have stopped moving.
-        begun: ELBO in nats of the first step that weighs the divergence from the prior fully; NaN
-            before the end of its window, and if the target has no value.
+        begun: ELBO in nats of the first step, or with minibatches of the first epoch; NaN before
+            the end of the first window, and if the target has no value.
     """
 
     learning_rate: Scalar | np.ndarray
@@ -67,7 +73,7 @@ class ADVIState(NamedTuple):
         sums: Sums over the steps of the epoch.
         ticks: Steps of the epoch.
         epochs: Epochs made.
-        trace: Mean ELBO of the epochs and its standard error; see `numerics.trace`.
+        trace: Mean ELBO of the epochs, its standard error and the divergence; see `numerics.trace`.
     """
 
     distribution: Distribution
@@ -75,7 +81,7 @@ class ADVIState(NamedTuple):
     sums: EpochSums
     ticks: Int[Array, ""]
     epochs: Int[Array, ""]
-    trace: Float[Array, "2 epochs"]
+    trace: Float[Array, "3 epochs"]
 
 
 @dataclass(frozen=True)
@@ -91,21 +97,28 @@ class ADVI(Approximator):
     units, the rate is halved, and the fit ends, when the ELBO rises by no more than its noise. If
     the target has no value, the ELBO is unknown (NaN), but the fit is the same.
 
+    A mean-field fit of more coordinates than a minibatch has rows is trained as networks are: by
+    whole gradients with the divergence from normal priors in closed form, with steps of the means
+    in their own units, from small standard deviations, with the weight of the divergence rising
+    during the first half of the epochs or 2000 steps, and with epochs that see each row once.
+
     Attributes:
         family: "mean_field" (independent coordinates), "full_rank" (any covariance), or the
             settings of a family, such as `infer.MeanField(steps="softplus")`.
-        batch: Draws of the approximation per step.
+        batch: Draws of the approximation per step; by default 16, and 2 if it is trained.
         estimator: "path" omits the score of the approximation; "total" is the whole derivative
-            of a draw's ELBO, as in Bayes by Backprop. Both have the same mean.
+            of a draw's ELBO, as in Bayes by Backprop. Both have the same mean. By default "path",
+            or "total" if it is trained.
         optimizer: Any optax optimizer, with its own learning rate. By default Adam, and for the
             covariance of "full_rank" natural gradients. An optax optimizer equals only itself:
             keep one, instead of making a new one for each call.
-        kl_warmup: Epochs in which the weight of the divergence from the prior rises to one.
-        epoch: Steps per epoch; by default 50, or with minibatches and `estimator="total"` as many
-            as see each row once.
+        kl_warmup: Epochs in which the weight of the divergence from the prior rises to one; 0 for
+            none.
+        epoch: Steps per epoch; by default 50, or as many as see each row once.
         learning_rate: First rate; by default 0.1 in units of the approximation's own scale (of
             0.1 for steps in absolute units), and 1 as a factor of the steps of an `optimizer`.
-        initial_scale: Standard deviations of the first distribution.
+        initial_scale: Standard deviations of the first distribution; by default 0.1, and 0.01 if
+            it is trained.
         tolerance: Largest change of a mean, in standard deviations, or of a logarithm of a
             standard deviation, that counts as settled.
 
@@ -120,18 +133,18 @@ class ADVI(Approximator):
     without_value: ClassVar[str] = "ADVI()"
     examples: ClassVar[Examples] = Examples(invalid={"batch": 0})
     family: str | Family = "mean_field"
-    batch: int = 16
-    estimator: Literal["path", "total"] = "path"
+    batch: int | None = None
+    estimator: Literal["path", "total"] | None = None
     optimizer: optax.GradientTransformation | None = None
-    kl_warmup: int = 0
+    kl_warmup: int | None = None
     epoch: int | None = None
     learning_rate: float | None = field(default=None, compare=False)
-    initial_scale: float = field(default=0.1, compare=False)
+    initial_scale: float | None = field(default=None, compare=False)
     tolerance: float = field(default=0.005, compare=False)
 
     def __post_init__(self) -> None:
         find_family("ADVI", self.family)
-        if self.estimator not in ESTIMATORS:
+        if self.estimator not in (None, *ESTIMATORS):
             raise EngineError(
                 "ADVI", f"estimator is {self.estimator!r}", f"Choose one of {ESTIMATORS}."
             )
@@ -139,12 +152,12 @@ class ADVI(Approximator):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise EngineError("ADVI", f"{name} is {value}", "Give a positive number.")
-        if self.kl_warmup < 0:
+        if self.kl_warmup is not None and self.kl_warmup < 0:
             raise EngineError("ADVI", f"kl_warmup is {self.kl_warmup}", "Give 0 or more epochs.")
 
     @property
     def needs(self) -> Needs:
-        return Needs(value=False, exact=False, parts=self.kl_warmup > 0)
+        return Needs(value=False, exact=False, parts=bool(self.kl_warmup))
 
     @cached_property
     def _family(self) -> Family:
@@ -165,9 +178,13 @@ class ADVI(Approximator):
         return (
             self._family.has_matching
             and self.optimizer is None
-            and self.batch > 1
+            and self._draws > 1
             and not self.kl_warmup
         )
+
+    @property
+    def _draws(self) -> int:
+        return self.batch or BATCH
 
     @property
     def _steps(self) -> int:
@@ -179,16 +196,22 @@ class ADVI(Approximator):
     def conclude(self, ended: Ended) -> Fitted:
         tuning, state = ended.tuning, ended.states
         settled, begun = bool(tuning.settled), float(tuning.begun)
-        return average_epochs(
+        fitted = average_epochs(
             self._family, ended, settled, begun, state.trace[0], int(state.epochs[0])
         )
+        trained = self.estimator == "total" and has_parts(ended.target, fitted.distribution)
+        return fitted._replace(problems=find_collapse(ended, fitted)) if trained else fitted
 
-    def bind(self, sites: Mapping[str, slice], steps: int | None = None) -> "ADVI":
-        trains = steps is not None and self.estimator == "total"
+    def bind(self, sites: Mapping[str, slice], batches: Batches | None = None) -> "ADVI":
+        size = max((own.stop for own in sites.values()), default=0)
+        trains = is_training(self.estimator, self._family, size, batches)
         family = self._family.bind(sites, trains)
-        epoch = steps if trains and self.epoch is None else self.epoch
-        family = self.family if family == self._family else family
-        return replace(self, family=family, epoch=epoch)
+        bound = self if family == self._family else replace(self, family=family)
+        if batches is None or not trains:
+            return bound
+        settings = choose_settings(batches, self.epoch, self.plan_warmup(1, batches.epochs).draws)
+        own = {name: a for name, a in settings.items() if getattr(self, name) is None}
+        return replace(bound, **own)
 
     def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
         draws = 2000 if draws is None else draws
@@ -201,7 +224,7 @@ class ADVI(Approximator):
         number = lambda x: np.asarray(x, gradients.dtype)  # noqa: E731
         return ADVITuning(
             number(self._first_rate),
-            number(self.initial_scale),
+            number(self.initial_scale or SCALE),
             np.asarray(self._is_matching),
             np.asarray(positions.shape[-1], np.int32),
             np.asarray("minibatch" in target.offers),
@@ -213,63 +236,40 @@ class ADVI(Approximator):
     def init(self, position: Vector, here: Components) -> ADVIState:
         # The first window begins it with the tuning's scale.
         distribution = self._family.begin(position, jnp.ones((), position.dtype))
-        return self._begin(distribution, make_trace(position, 2))
+        return self._begin(distribution, make_trace(position, 3))
 
     def _begin(self, distribution: Distribution, trace: Array) -> ADVIState:
         optimizer = self._optimizer.init(jax.tree.map(jnp.zeros_like, self._outline(distribution)))
-        empty = no_sums(distribution.pack())
+        empty = no_sums(distribution.pack(), distribution.size)
         return ADVIState(distribution, optimizer, empty, jnp.int32(0), jnp.int32(0), trace)
 
     def _outline(self, distribution: Distribution) -> Any:
         """Return an ascent, of which only the shapes matter."""
-        noise = jnp.zeros((self.batch, distribution.size), distribution.location.dtype)
-        uphill = distribution.ascent(noise, noise, self.estimator)
+        noise = jnp.zeros((self._draws, distribution.size), distribution.location.dtype)
+        uphill = distribution.ascent(noise, noise, self.estimator or "path")
         return uphill if self.optimizer is None else distribution.densify(uphill)
 
     def enter(self, tuning: ADVITuning, state: ADVIState, warming: Bool[Array, ""]) -> ADVIState:
         is_first = (state.epochs == 0) & (state.ticks == 0)
         scaled = self._family.begin(state.distribution.location, jnp.asarray(tuning.scale))
         first = self._begin(scaled, state.trace)
-        fresh, empty = state.distribution.refresh(), no_sums(state.distribution.pack())
-        state = state._replace(distribution=fresh, sums=empty)
+        state = state._replace(distribution=state.distribution.refresh(), sums=first.sums)
         return jax.tree.map(lambda new, old: jnp.where(is_first, new, old), first, state)
 
     def tick(
         self, key: Array, target: Target, tuning: ADVITuning, state: ADVIState
     ) -> tuple[ADVIState, Tick]:
         q = state.distribution
-        key = jax.random.fold_in(key, state.ticks)
-        noise = jax.random.normal(key, (self.batch, q.size), q.location.dtype)
-        target = target.at(jax.random.fold_in(key, 1))
-        weight = self._weight(state.epochs, noise.dtype)
-        values, gradients = self._evaluate(target, weight, jax.vmap(q.forward)(noise))
-        elbo = values.mean() - weight * jax.vmap(q.log_density_of_noise)(noise).mean()
-        usable = jnp.isfinite(gradients).all()
-        # The gradients need only the score of the target; without a value the ELBO is NaN.
-        usable = usable & jnp.isfinite(elbo) if target.has_value else usable
-        uphill = q.ascent(noise, gradients, self.estimator, weight)
+        rows, key = jax.random.fold_in(key, self._steps), jax.random.fold_in(key, state.ticks)
+        target = target.at(rows, state.ticks)
+        noise = jax.random.normal(key, (self._draws, q.size), q.location.dtype)
+        weight = weigh_divergence(state.epochs, self.kl_warmup, noise.dtype)
+        estimate = estimate_elbo(target, q, noise, self.estimator or "path", weight)
         # No step is taken if the density is not finite at one of the draws.
-        q, optimizer = self._move(tuning, state, uphill, usable)
-        sums = add_step(state.sums, q.pack(), elbo, usable)
+        q, optimizer = self._move(tuning, state, estimate.uphill, estimate.usable)
+        own = estimate.elbo, estimate.usable, estimate.divergence, estimate.slope
+        sums = add_step(state.sums, q.pack(), *own)
         return self._end_step(tuning, state._replace(distribution=q, optimizer=optimizer), sums)
-
-    def _weight(self, epochs: Array, dtype: Any) -> Scalar | float:
-        """Return the weight of the divergence from the prior."""
-        if not self.kl_warmup:
-            return 1.0
-        return jnp.minimum((epochs + 1).astype(dtype) / self.kl_warmup, 1.0)
-
-    def _evaluate(
-        self, target: Target, weight: Scalar | float, positions: Array
-    ) -> tuple[Array, Array]:
-        if not self.kl_warmup:
-            return jax.vmap(target.evaluate)(positions)
-
-        def weighted(position: Vector) -> Scalar:
-            parts = target.parts(position)
-            return parts.likelihood + weight * parts.prior
-
-        return jax.vmap(jax.value_and_grad(weighted))(positions)
 
     def _move(
         self, tuning: ADVITuning, state: ADVIState, uphill: Any, usable: Bool[Array, ""]
@@ -291,17 +291,17 @@ class ADVI(Approximator):
         self, tuning: ADVITuning, state: ADVIState, sums: EpochSums
     ) -> tuple[ADVIState, Tick]:
         complete = state.ticks + 1 == self._steps
-        elbo, error = mean_elbo(sums)
-        stats = {
-            "elbo": elbo,
-            "elbo_se": error,
-            "elbo_first": first_elbo(sums),
+        stats = summarize(sums) | {
             "learning_rate": jnp.asarray(tuning.learning_rate),
             "skipped": self._steps - sums.steps,
         }
-        tick = Tick(complete, sums.parameters / self._steps, jnp.zeros((0,), elbo.dtype), stats)
-        trace = record(state.trace, state.epochs, jnp.stack([elbo, error]))
-        done = (no_sums(sums.parameters), jnp.int32(0), state.epochs + 1, trace)
+        tick = Tick(
+            complete, sums.parameters / self._steps, jnp.zeros((0,), sums.elbo.dtype), stats
+        )
+        row = jnp.stack([stats[name] for name in TRACED])
+        trace = record(state.trace, state.epochs, row)
+        empty = no_sums(sums.parameters, sums.slope.shape[0])
+        done = (empty, jnp.int32(0), state.epochs + 1, trace)
         going = (sums, state.ticks + 1, state.epochs, state.trace)
         rest = jax.tree.map(lambda a, b: jnp.where(complete, a, b), done, going)
         return ADVIState(state.distribution, state.optimizer, *rest), tick
@@ -310,12 +310,12 @@ class ADVI(Approximator):
         self, tuning: ADVITuning, recent: Sequence[Draws], windows: tuple[int, ...]
     ) -> WindowEnd:
         number = lambda x: np.asarray(x, np.asarray(tuning.learning_rate).dtype)  # noqa: E731
-        firsts, whole = recent[-1].stats["elbo_first"][0], max(self.kl_warmup - 1, 0)
+        # Minibatches make that of one step noisy.
+        firsts = recent[-1].stats["elbo" if tuning.is_noisy else "elbo_first"][0]
+        begun = firsts[0] if np.isnan(tuning.begun) else tuning.begun
         epochs = tuning.epochs + len(firsts)
-        is_known = bool(np.isfinite(tuning.begun)) or epochs <= whole
-        begun = tuning.begun if is_known else firsts[max(whole - tuning.epochs, 0)]
         tuning = replace(tuning, epochs=np.asarray(epochs, np.int32), begun=number(begun))
-        if epochs < self.kl_warmup + WINDOW:
+        if epochs < (self.kl_warmup or 0) + WINDOW:
             return WindowEnd(tuning, windows)
         stationary, settled = self._judge(tuning, recent)
         if stationary and tuning.is_matching:
@@ -323,7 +323,9 @@ class ADVI(Approximator):
         rate = float(tuning.learning_rate)
         rate = rate / 2 if stationary and not settled else rate
         learned = replace(tuning, learning_rate=number(rate), settled=np.asarray(settled))
-        return WindowEnd(learned, () if settled else windows)
+        # Steps that are lost to rounding get no better at smaller rates.
+        is_over = settled or rate < SLOWEST * self._first_rate
+        return WindowEnd(learned, () if is_over else windows)
 
     def _judge(self, tuning: ADVITuning, recent: Sequence[Draws]) -> tuple[bool, bool]:
         """Return whether the parameters are stationary, and whether that is good enough."""
@@ -342,4 +344,5 @@ class ADVI(Approximator):
         change, noise = np.max([measure_movement(*own) for own in epochs], axis=0).tolist()
         stationary = moving and change <= max(self.tolerance, 3 * noise)
         is_known = max(change, noise) <= self.tolerance or slowness <= SLOWEST
-        return stationary, stationary and is_known
+        level = bool(tuning.is_noisy) or is_level(recent[-1].stats["slope"])
+        return stationary, stationary and is_known and level

@@ -10,10 +10,13 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
+import jax
 import numpy as np
 
+from ..numerics.collapse import divergence_from_prior, find_collapsed, pull_of_prior
 from ..numerics.families.base import Distribution, Family
 from ..numerics.trace import list_recorded_steps
+from ..numerics.training import Batches
 from ..target import Target
 from .base import Draws, Engine, State, Tuning
 
@@ -42,7 +45,8 @@ class Problem(NamedTuple):
 
     Attributes:
         kind: The kind of the finding, which is a heading of docs/findings.md.
-        found: What was found, in a sentence; `{along}` stands for the names of the coordinates.
+        found: What was found, in a sentence; `{along}` stands for the names of the coordinates,
+            `{sites}` for those of their sites.
         advice: What to do next.
         along: Indices of the coordinates that it concerns, the worst first.
     """
@@ -60,11 +64,14 @@ class ElboTrace(NamedTuple):
         epoch: Numbers of the epochs, from 0, shape (epochs,).
         elbo: Mean ELBO of the steps of each, in nats; NaN if the density has no value.
         error: Standard error of that mean.
+        divergence: Mean divergence from the prior of each, in nats, which is the expected log
+            likelihood minus the ELBO; NaN, or `None`, if it is not known apart.
     """
 
     epoch: np.ndarray
     elbo: np.ndarray
     error: np.ndarray
+    divergence: np.ndarray | None = None
 
 
 class Fitted(NamedTuple):
@@ -77,7 +84,8 @@ class Fitted(NamedTuple):
         converged: Whether the engine's own stopping rule was met.
         losses: Minus the mean ELBO of each of the last epochs, in nats; empty if the engine has
             no epochs.
-        initial_elbo: ELBO of the first step that weighs the prior fully, in nats; NaN if unknown.
+        initial_elbo: ELBO of the first step, or with minibatches of the first epoch, in nats; NaN
+            if unknown.
         problems: What the engine itself knows to be wrong.
         trace: ELBO of the epochs from the first to the last, if the engine has epochs.
         facts: What else is worth knowing, in a few words each, for the `repr`.
@@ -129,12 +137,12 @@ class Approximator(Engine):
         """
         return 1
 
-    def bind(self, sites: Mapping[str, slice], steps: int | None = None) -> Self:
+    def bind(self, sites: Mapping[str, slice], batches: Batches | None = None) -> Self:
         """Return the engine for a model, before anything is compiled.
 
         Args:
             sites: Where each site is in the flat vector.
-            steps: Steps that see each row of the data once, if the model has a minibatch.
+            batches: How the fit goes through the data, if the model has minibatches.
 
         Raises:
             EngineError: The engine does not fit the model.
@@ -161,7 +169,8 @@ def average_epochs(
         ended: The chain, with the statistic "elbo" of each epoch.
         settled: Whether the parameters have stopped moving.
         initial_elbo: As in `Fitted`.
-        trace: ELBO and its standard error at the recorded epochs; see `numerics.trace`.
+        trace: ELBO, its standard error and perhaps the divergence at the recorded epochs; see
+            `numerics.trace`.
         epochs: Epochs made.
     """
     elbo = ended.draws.stats["elbo"][0]
@@ -175,4 +184,28 @@ def average_epochs(
         -elbo,
         initial_elbo,
         trace=ElboTrace(steps, *trace[:, : len(steps)]),
+    )
+
+
+def find_collapse(ended: Ended, fitted: Fitted) -> tuple[Problem, ...]:
+    """Return whether a mean-field fit has fallen back to the prior, as a problem.
+
+    Args:
+        ended: Where its chain ended; the target offers "parts".
+        fitted: What was found.
+    """
+    q = fitted.distribution
+    pulls = ended.call(pull_of_prior, ended.target, q, jax.random.key(0))
+    collapsed = find_collapsed(divergence_from_prior(*map(np.asarray, pulls)))
+    if not collapsed.any():
+        return ()
+    return (
+        Problem(
+            "collapsed_to_prior",
+            f"{collapsed.mean():.1%} of the coordinates have fallen back to the prior and none has "
+            "moved far from it, so the fit ignores the data: {sites}.",
+            "Give a longer kl_warmup=, starts= that fit the data and a smaller initial_scale=, or "
+            "a prior whose draws are plausible functions.",
+            tuple(np.flatnonzero(collapsed).tolist()),
+        ),
     )

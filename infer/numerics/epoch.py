@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ..types import Scalar
+from ..types import Scalar, Vector
 
 
 class EpochSums(NamedTuple):
@@ -18,6 +18,8 @@ class EpochSums(NamedTuple):
         first: ELBO of the first step.
         elbo: Sum of differences from it.
         elbo_square: Sum of their squares.
+        divergence: Sum of the divergences from the prior.
+        slope: Sum of the mean gradients of the steps; see `numerics.elbo.Estimate`.
         steps: Number of steps that were taken.
     """
 
@@ -25,17 +27,25 @@ class EpochSums(NamedTuple):
     first: Scalar
     elbo: Scalar
     elbo_square: Scalar
+    divergence: Scalar
+    slope: Vector
     steps: Int[Array, ""]
 
 
-def no_sums(parameters: Float[Array, "width"]) -> EpochSums:
-    """Begin an epoch."""
+def no_sums(parameters: Float[Array, "width"], size: int = 0) -> EpochSums:
+    """Begin an epoch; `size` is that of the slopes of its steps."""
     zero = jnp.zeros((), parameters.dtype)
-    return EpochSums(jnp.zeros_like(parameters), zero, zero, zero, jnp.int32(0))
+    slope = jnp.zeros((size,), parameters.dtype)
+    return EpochSums(jnp.zeros_like(parameters), zero, zero, zero, zero, slope, jnp.int32(0))
 
 
 def add_step(
-    sums: EpochSums, parameters: Float[Array, "width"], elbo: Scalar, usable: Array
+    sums: EpochSums,
+    parameters: Float[Array, "width"],
+    elbo: Scalar,
+    usable: Array,
+    divergence: Scalar | float = jnp.nan,
+    slope: Vector | float = 0.0,
 ) -> EpochSums:
     """Add a step; one that is not usable left the parameters as they were."""
     first = jnp.where(usable & (sums.steps == 0), elbo, sums.first)
@@ -45,6 +55,8 @@ def add_step(
         first,
         sums.elbo + elbo,
         sums.elbo_square + elbo**2,
+        sums.divergence + jnp.where(usable, divergence, 0.0),
+        sums.slope + jnp.where(usable, slope, 0.0),
         sums.steps + usable.astype(jnp.int32),
     )
 
@@ -57,6 +69,19 @@ def mean_elbo(sums: EpochSums) -> tuple[Scalar, Scalar]:
     return sums.first + mean, jnp.sqrt(variance / steps)
 
 
-def first_elbo(sums: EpochSums) -> Scalar:
-    """Return the ELBO of the first step; NaN if no step was taken, or there is no value."""
-    return jnp.where(sums.steps > 0, sums.first, jnp.nan)
+def summarize(sums: EpochSums) -> dict[str, Scalar]:
+    """Return the statistics of an epoch, NaN where no step was taken or nothing is known.
+
+    Returns:
+        "elbo", its standard error "elbo_se", the ELBO of the first step "elbo_first", and the
+        "divergence" from the prior, in nats; "slope", the largest entry of the mean gradient.
+    """
+    elbo, error = mean_elbo(sums)
+    steps = sums.steps.astype(elbo.dtype)
+    return {
+        "elbo": elbo,
+        "elbo_se": error,
+        "elbo_first": jnp.where(sums.steps > 0, sums.first, jnp.nan),
+        "divergence": sums.divergence / steps,
+        "slope": jnp.abs(sums.slope).max() / steps,
+    }

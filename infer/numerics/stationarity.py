@@ -4,6 +4,9 @@ import numpy as np
 
 # A gain in the ELBO that is smaller than this many standard errors is noise.
 ERRORS = 2.0
+# Mean gradient of the log density in units of the approximation, such as its standard deviations,
+# above which parameters that do not move are not at an optimum.
+LARGEST_SLOPE = 1.0
 
 
 def measure_movement(means: np.ndarray, log_sds: np.ndarray) -> tuple[float, float]:
@@ -38,3 +41,15 @@ def has_risen(before: np.ndarray, after: np.ndarray) -> bool:
     with np.errstate(all="ignore"):
         variance = before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after)
         return bool(after.mean() - before.mean() > ERRORS * np.sqrt(variance))
+
+
+def is_level(slopes: np.ndarray) -> bool:
+    """Return whether mean gradients vanish, up to noise, in at least one epoch of a window.
+
+    Otherwise parameters that do not move have steps that are lost to rounding: in single precision
+    a mean of 24 does not change by 1e-6.
+
+    Args:
+        slopes: Largest entry of the mean gradient of each epoch.
+    """
+    return bool(slopes.min() <= LARGEST_SLOPE)

@@ -84,7 +84,7 @@ def fit(
     if engine is None:
         call = _Call(model, starts, epochs, key, progress, store, commit_seconds)
         return _fit_by_plan(call, plan_fit(make_family(model, jacobian=True).member(0)))
-    engine = bind_engine(as_approximator(engine, epochs), model)
+    engine = bind_engine(as_approximator(engine, epochs), model, epochs)
     call = _Call(model, starts, epochs, key, progress, store, commit_seconds)
     stored = plan_storing_state(store, engine.final_draws, commit_seconds)
     return _run_to_end(call, _start(call, engine), stored)
@@ -123,7 +123,7 @@ def _run_to_end(call: _Call, run: Run, stored: Storing | None) -> Any:
 
 def _fit_by_plan(call: _Call, plan: FitPlan) -> Any:
     """Search for modes, if that is planned, and fit from there."""
-    engine = bind_engine(plan.engine, call.model)
+    engine = bind_engine(plan.engine, call.model, call.epochs)
     stored = plan_storing_state(call.store, engine.final_draws, call.commit_seconds)
     if plan.search is None:
         run = _start(call, engine)

@@ -154,6 +154,12 @@ def _log_normal(d, log_value: Array, _: Array) -> Array:
     return dist.Normal(d.loc, d.scale).log_prob(log_value) - log_value
 
 
+def _expected_normal(d, moments: Array, _: Array) -> Array:
+    """Compute the mean of the log density over normals of these means and standard deviations."""
+    mean, sd = moments
+    return dist.Normal(d.loc, d.scale).log_prob(mean) - 0.5 * (sd / d.scale) ** 2
+
+
 def _gamma(d, log_value: Array, value: Array) -> Array:
     shape, rate = jnp.asarray(d.concentration), jnp.asarray(d.rate)
     log_norm = shape * jnp.log(rate) - gammaln(shape)
@@ -208,6 +214,7 @@ def _scaled(d, left: Array, right: Array, log_power: Array) -> Array:
 # (distribution, by-product of the map) -> log density that is computed in log space.
 _FORMULAE: dict[tuple[type, str], Callable] = {
     (dist.LogNormal, "log"): _log_normal,
+    (dist.Normal, "moments"): _expected_normal,
     (dist.Gamma, "log"): _gamma,
     (dist.Beta, "log_shares"): _beta,
     (dist.Dirichlet, "log"): _dirichlet,

@@ -29,8 +29,11 @@ class Minibatch(NamedTuple):
     size: int
     seen: int
 
-    def draw(self, key: Array) -> Int[Array, "seen"]:
+    def draw(self, key: Array, turn: Array | int = 0) -> Int[Array, "seen"]:
         """Draw distinct rows, at a cost that does not grow with the plate.
+
+        Turns 0, 1, ... of one key are consecutive parts of one permutation, so that ceil(size /
+        seen) of them see every row; the last one begins again with rows of the first.
 
         The numbers 0, 1, ... go through a pseudo-random permutation of the rows: a Feistel
         network on the next larger power of four, in which a number beyond the plate goes
@@ -40,13 +43,15 @@ class Minibatch(NamedTuple):
         Source: Black & Rogaway (2002), Ciphers with arbitrary finite domains, method 2.
         """
         half = max(1, math.ceil(math.log2(self.size) / 2))
-        network, turn = jax.random.split(key)
+        network, last = jax.random.split(key)
         keys = jax.random.bits(network, (ROUNDS,), jnp.uint32)
         beyond = lambda rows: (rows >= self.size).any()  # noqa: E731
         again = lambda rows: jnp.where(rows < self.size, rows, _permuted(rows, keys, half))  # noqa: E731
-        first = _permuted(jnp.arange(self.seen, dtype=jnp.uint32), keys, half)
+        begin = jnp.asarray(turn, jnp.int32) * self.seen
+        numbers = (begin + jnp.arange(self.seen, dtype=jnp.int32)) % self.size
+        first = _permuted(numbers.astype(jnp.uint32), keys, half)
         rows = jax.lax.while_loop(beyond, again, first)
-        shift = jax.random.randint(turn, (), 0, self.size).astype(jnp.uint32)
+        shift = jax.random.randint(last, (), 0, self.size).astype(jnp.uint32)
         return ((rows + shift) % jnp.uint32(self.size)).astype(jnp.int32)
 
 

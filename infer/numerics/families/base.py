@@ -24,7 +24,12 @@ class Distribution(eqx.Module):
     the mean in units of the scale. `ascent` estimates the gradient of the ELBO in these
     coordinates, an optimizer of optax makes a direction of it, `limit` a step, and `move` takes
     the step.
+
+    Attributes:
+        is_independent: Whether its coordinates are independent and normal.
     """
+
+    is_independent: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,7 @@ class IndependentNormal(Distribution):
         scale: Standard deviations, shape (size,).
     """
 
+    is_independent: ClassVar[bool] = True
     mean: Vector
     scale: Vector
 
@@ -94,6 +95,7 @@ class SoftplusNormal(Distribution):
     Source: Blundell et al. (2015), arXiv 1505.05424, section 3.2.
     """
 
+    is_independent: ClassVar[bool] = True
     mean: Vector
     rho: Vector
 

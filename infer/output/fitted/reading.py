@@ -92,6 +92,6 @@ def _describe(density: LogDensity, problem: Problem) -> Finding:
     """Name the coordinates of a problem."""
     labels = density.labels()
     along = [labels[i] for i in problem.along]
-    found = problem.found.format(along=join_names(along, SHOWN))
     sites = tuple(dict.fromkeys(name.partition("[")[0] for name in along))
+    found = problem.found.format(along=join_names(along, SHOWN), sites=join_names(sites, SHOWN))
     return Finding(problem.kind, found, problem.advice, sites)
