@@ -43,7 +43,7 @@ def fit_ours(make: Callable[[], Any], resample: str | None, case: Case, seed: in
     began = time.perf_counter()
     model = infer.from_numpyro(case.numpyro, **case.data())
     fit = infer.fit(model, make(), key=seed, progress=False)
-    draws: Any = fit.sample(DRAWS, key=seed, **({"resample": resample} if resample else {}))
+    draws: Any = fit.sample(DRAWS, key=seed, resample=resample or None)
     values = {name: np.asarray(draws["posterior"][name][0]) for name in case.sites}
     yield Fitted(time.perf_counter() - began, 0, values)
 

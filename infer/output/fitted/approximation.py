@@ -26,6 +26,7 @@ from ..data.values import constrain_all
 from ..finding import Finding
 from .audited import Departures, prepare_audit, run_audit
 from .handover import DRAWS as METRIC_DRAWS, make_tuning_from
+from .pruned import find_signal, prune as set_to_zero
 from .ratios import (
     BATCH_DRAWS,
     Ratios,
@@ -40,6 +41,7 @@ from .shortcomings import (
     find_shortcomings,
     has_heavy_tail,
 )
+from .split import PerDatum, split_elbo
 
 # Above this k, ten times as many draws are weighed.
 DOUBTFUL_KHAT, MORE_BATCHES = 0.5, 10
@@ -61,7 +63,8 @@ class Approximation:
         losses: Minus the mean ELBO of the steps of each of the last epochs, in nats; NaN if the
             density has no value, and empty if the engine has no epochs. Those of single steps are
             noisier than `distribution`; their ELBO is lower.
-        initial_elbo: ELBO of the first step that weighs the prior fully, in nats; NaN if unknown.
+        initial_elbo: ELBO of the first step, or with minibatches of the first epoch, in nats; NaN
+            if unknown.
         converged: Whether the stopping rule was met, and the ELBO is finite and does not end below
             `initial_elbo`.
         attributes: How the fit was made.
@@ -105,7 +108,23 @@ class Approximation:
         terms = self._elbo_terms
         return float(terms.std() / np.sqrt(terms.size)) if np.isfinite(terms).all() else np.nan
 
-    def sample(self, draws: int = 1000, key: int | Array = 0, resample: str | None = None) -> Any:
+    @cached_property
+    def per_datum(self) -> PerDatum:
+        """ELBO, expected log likelihood and divergence from the prior per observation, in nats."""
+        return split_elbo(self.density, self.distribution, self.elbo, self.elbo_se)
+
+    @property
+    def signal_to_noise(self) -> Mapping[str, np.ndarray]:
+        """|mean| / sd of every number of the sites on the real line, by name."""
+        return find_signal(self.density, self.distribution)
+
+    def sample(
+        self,
+        draws: int = 1000,
+        key: int | Array = 0,
+        resample: str | None = None,
+        prune: float = 0.0,
+    ) -> Any:
         """Draw from the approximation, as ArviZ data of one chain.
 
         The attribute `verdict` has the findings, a line each.
@@ -116,9 +135,12 @@ class Approximation:
             resample: "psis" chooses the draws among ten times as many by Pareto smoothed importance
                 weights, so that they follow the posterior as far as k-hat is below 0.7. Some are
                 then chosen more than once. By default draws of the approximation itself.
+            prune: Share of the numbers on the real line, those of the lowest `signal_to_noise`,
+                that are zero in every draw, such as 0.75 of the weights of a network.
 
         Raises:
-            RunError: The density has no value, or minibatches, so draws cannot be weighed.
+            RunError: The density has no value, or minibatches, so draws cannot be weighed. Or
+                `prune` is not a share.
 
         Warns:
             FitWarning: k-hat of the weights is above 0.7 and few draws hold nearly all weight,
@@ -131,6 +153,8 @@ class Approximation:
             positions, ratios = self._resample(draws, key, resample)
             khat = np.nan if self._is_rounded(ratios) else ratios.khat
             attributes |= {"resampled_khat": khat, "resampled_ess": ratios.ess}
+        if prune:
+            positions = set_to_zero(positions, self.density, self.distribution, prune)
         values = constrain_all(self.density, positions[None])
         stats = {"log_q": self.log_prob(positions)[None]}
         return make_arviz(singleton(self.density), Drawn(values, stats), attributes)

@@ -92,6 +92,34 @@ def test_a_fit_that_ignores_the_data_says_so_and_names_the_sites(fits):
     assert "kl_warmup" in finding
 
 
+def test_the_elbo_per_datum_is_split_into_likelihood_and_divergence(fits):
+    q, each = fits[0].distribution, fits[0].per_datum
+    divergence = (-np.log(q.scale) + 0.5 * (q.scale**2 + (q.mean - 0.5) ** 2) - 0.5).sum()
+    spread = ((X**2) @ q.scale**2).sum() / 0.3**2
+    likelihood = dist.Normal(X @ q.mean, 0.3).log_prob(Y).sum() - 0.5 * spread
+    assert each.observations == ROWS
+    np.testing.assert_allclose(each.divergence, divergence / ROWS, rtol=1e-6)
+    # The last steps' ELBO is a little lower than that of their average.
+    np.testing.assert_allclose(each.likelihood, likelihood / ROWS, atol=0.02)
+    np.testing.assert_allclose(each.elbo, each.likelihood - each.divergence)
+
+
+def test_pruned_draws_are_zero_where_the_signal_is_lowest(fits):
+    signal = fits[0].signal_to_noise["w"]
+    draws = np.asarray(fits[0].sample(5, prune=0.75)["posterior"]["w"])[0]
+    zero = (draws == 0).all(0)
+    assert zero.sum() == 30
+    assert not (draws[:, ~zero] == 0).any()
+    assert signal[zero].max() < signal[~zero].min()
+    whole = np.asarray(fits[0].sample(5)["posterior"]["w"])[0]
+    np.testing.assert_array_equal(draws[:, ~zero], whole[:, ~zero])
+
+
+def test_a_share_to_prune_of_one_or_more_is_refused(fits):
+    with pytest.raises(infer.RunError, match="from 0 to below 1"):
+        fits[0].sample(5, prune=75)
+
+
 def test_the_divergence_of_a_coordinate_follows_from_the_pull_of_its_prior():
     mean, sd, center, scale = 0.7, 0.4, -0.2, 1.5
     exact = dist.kl_divergence(dist.Normal(mean, sd), dist.Normal(center, scale))
