@@ -67,6 +67,7 @@ from .output.predictive.calibration import Calibration as Calibration
 from .output.predictive.pointwise import log_likelihood as log_likelihood, log_prior as log_prior
 from .output.predictive.predict import predict as predict
 from .output.predictive.prior import sample_prior as sample_prior
+from .output.predictive.recover import recover as recover
 from .output.predictive.trees import map_trees as map_trees, tree_of as tree_of
 from .output.report.file import report as report
 from .output.resume import resume as resume

@@ -127,12 +127,8 @@ def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
         )
         for d in account.declarations
     ]
-    named: list[tuple[Role, Declaration]] = [("frozen", d) for d in account.frozen.values()]
-    named += [("summed", site.declaration) for site in account.summed.values()]
-    latent += [
-        Site(d.name, role, type(d.constraint).__name__, "", d.shape, (0,), d.dims, _prior_name(d))
-        for role, d in named
-    ]
+    latent += [_unmapped("frozen", d) for d in account.frozen.values()]
+    latent += [_unmapped("summed", own.declaration) for own in account.summed.values()]
     rest: list[tuple[Role, Mapping[str, Any]]] = [
         ("derived", account.derived),
         ("observed", account.observed),
@@ -143,6 +139,12 @@ def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
         for name, value in values.items()
     ]
     return tuple(latent + others)
+
+
+def _unmapped(role: Role, d: Declaration) -> Site:
+    return Site(
+        d.name, role, type(d.constraint).__name__, "", d.shape, (0,), d.dims, _prior_name(d)
+    )
 
 
 def _prior_name(declaration: Declaration) -> str:

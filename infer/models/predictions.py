@@ -61,11 +61,7 @@ class Predictions(Reader):
         return Image.of(value if known is None else jnp.where(known, value, self._draw(d)))
 
     def discrete(self, declaration: Declaration) -> Array | None:
-        value = self._given.of(declaration.name)
-        if value is None:
-            return self._draw(declaration)
-        refuse_shape(declaration, value.shape)
-        return value
+        return self.take(declaration).value
 
     def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
         if value is not None:
@@ -75,9 +71,10 @@ class Predictions(Reader):
         return drawn if history is None else jnp.where(self._given.known[name], history, drawn)
 
     def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
-        names = [site.name for site in repeated if site.name in self._given.values]
-        own = {name: self._given.values[name] for name in names}
-        refuse_lengths(own, length)
+        given = self._given.values
+        refuse_lengths({s.name: given[s.name] for s in repeated if s.name in given}, length)
+        # Discrete sites are not among those that repeat; the steps read what they ask for.
+        own = {name: a for name, a in given.items() if a.shape[:1] == (length,)}
         # It is not known here which of them the scan observes.
         history = {n: a for n, a in self._given.history.items() if a.shape[:1] == (length,)}
         known = {n: self._given.known[n] for n in (own | history) if n in self._given.known}
@@ -129,7 +126,7 @@ class PredictionSurveyor(Predictions):
 
         def close(reports: Any, whole: list[Declaration]) -> None:
             steps.close(reports, whole)
-            self.scans |= dict.fromkeys([*reports[0], *(s.name for s in repeated)], reverse)
+            self.scans |= dict.fromkeys([*reports[0], *(d.name for d in whole)], reverse)
 
         return steps._replace(reader=lambda given: PredictionSurveyor(given[1]), close=close)
 

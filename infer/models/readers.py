@@ -70,6 +70,24 @@ class Values(Reader):
         return _write_steps(self.flattener, repeated, own, lambda v: Values(v, self._rules))
 
 
+class KnownValues(Reader):
+    """Supplies constrained values by name; discrete sites that are not named are summed out."""
+
+    def __init__(self, values: Mapping[str, Array]) -> None:
+        self._values = values
+
+    def take(self, declaration: Declaration) -> Image:
+        return Image.of(self._values[declaration.name])
+
+    def discrete(self, declaration: Declaration) -> Array | None:
+        return self._values.get(declaration.name)
+
+    def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
+        # It is not known here which of them the scan declares; it reads those that it asks for.
+        own = {name: a for name, a in self._values.items() if a.shape[:1] == (length,)}
+        return Steps(own, KnownValues, lambda _: None, lambda *_: None)
+
+
 def _write_steps(
     flattener: Flattener, repeated: Sequence[Repeated], xs: Any, reader: Callable[[Any], Reader]
 ) -> Steps:

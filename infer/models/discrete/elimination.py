@@ -121,7 +121,7 @@ def eliminate(
     summed: list[Summed] = []
     steps: list[Eliminated] = []
     remaining = list(factors)
-    for site in reversed(sites):
+    for site in reversed(list(sites)):
         own = [factor for factor in remaining if site in factor.owners]
         remaining = [factor for factor in remaining if site not in factor.owners]
         table, parents = _multiply(site, own, sites)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import prod
 
 import equinox as eqx
 import jax
@@ -15,9 +16,10 @@ from bijectors.base import Image
 from ...errors import ModelError
 from ..inputs.names import join_names
 from ..protocol.account import Account
-from ..protocol.reader import DelegatingReader, Reader
+from ..protocol.reader import DelegatingReader, Reader, wrap_steps
 from ..protocol.site import Declaration, Part, Term
 from ..protocol.steps import Repeated, Steps
+from .chain import Chain
 from .elimination import Factor, Summed, draw, eliminate, make_factors
 from .owners import Owners, find_owners
 from .support import Finite, find_support
@@ -69,21 +71,22 @@ def sum_out(run: Run, reader: Reader, account: Account) -> Account:
         ModelError: The sites cannot be summed out entry by entry, or a set or a map of a continuous
             site depends on them.
     """
-    sites: dict[str, Finite] = account.summed
+    sites = {n: own for n, own in account.summed.items() if isinstance(own, Finite)}
     traced, terms, derived = _trace(run, reader, account)
-    owners = [_find_owners(traced, i, site) for i, site in enumerate(sites.values())]
+    owners = [_find_owners(traced, i, site) for i, site in enumerate(account.summed.values())]
     of_output = [
-        {n: o for n, o in zip(sites, own, strict=True) if o is not None}
+        {n: o for n, o in zip(account.summed, own, strict=True) if o is not None}
         for own in zip(*owners, strict=True)
     ]
     own_terms, rest = of_output[: len(terms)], of_output[len(terms) :]
+    _refuse_used_chains(terms, own_terms, account)
     _refuse_unequal_sets(rest[len(derived) :], account, sites)
-    factors = _make_factors(traced, terms, own_terms, sites)
+    factors = _make_factors(traced, terms, own_terms, sites, account.summed)
     summed, steps = eliminate(factors, sites)
     moved = {term.name: term for term, own in zip(terms, own_terms, strict=True) if own}
     account.terms = [term for term in account.terms if term.name not in moved]
     account.terms += _name_terms(summed, moved, own_terms, terms, sites)
-    account.draw = partial(draw, steps, sites)
+    account.draws = [partial(draw, steps, sites)] if sites else account.draws
     for name, own in zip(derived, rest, strict=False):
         if own:
             account.dims.pop(name)
@@ -109,16 +112,36 @@ def _trace(run: Run, reader: Reader, account: Account) -> tuple[ClosedJaxpr, lis
         maps = [leaf for leaf in jax.tree.leaves(sets) if eqx.is_array_like(leaf)]
         return [t.rows for t in own.terms] + [own.derived[n] for n in names] + maps
 
-    first = [site.value(jnp.zeros((), int)) for site in account.summed.values()]
+    first = [_first_value(site) for site in account.summed.values()]
     traced = jax.make_jaxpr(call)(*first)
     return traced, *found[-1]
 
 
-def _find_owners(traced: ClosedJaxpr, index: int, site: Finite) -> list[Owners]:
+def _first_value(site: Finite | Chain) -> Array:
+    """Return the first value of a site; for a chain, a number that stands for its path."""
+    return site.value(jnp.zeros((), int)) if isinstance(site, Finite) else jnp.zeros((), int)
+
+
+def _find_owners(traced: ClosedJaxpr, index: int, site: Finite | Chain) -> list[Owners]:
     """Find the entries of one discrete site on which the results of the program depend."""
     given: list[Owners] = [None] * len(traced.jaxpr.invars)
-    given[index] = np.arange(site.low.size).reshape(site.shape)
+    shape = site.shape if isinstance(site, Finite) else ()
+    given[index] = np.arange(prod(shape)).reshape(shape)
     return find_owners(traced, given)
+
+
+def _refuse_used_chains(
+    terms: Sequence[Term], owners: Sequence[OwnersBySite], account: Account
+) -> None:
+    """Raise if a term outside of a scan depends on the states that are summed inside."""
+    for term, own in zip(terms, owners, strict=True):
+        for name in (name for name in own if isinstance(account.summed[name], Chain)):
+            raise ModelError(
+                name,
+                f"{term.name!r} depends on what the scan returns of its states, which are summed "
+                "out step by step",
+                "Declare what depends on a state inside the step, by its own site.",
+            )
 
 
 def _refuse_unequal_sets(
@@ -141,22 +164,23 @@ def _make_factors(
     terms: Sequence[Term],
     owners: Sequence[OwnersBySite],
     sites: Mapping[str, Finite],
+    all_sites: Mapping[str, Finite | Chain],
 ) -> list[Factor]:
     """Evaluate the terms that depend on discrete sites at all values of these."""
     tables: dict[tuple[str, ...], list[Array]] = {}
     factors: list[Factor] = []
     for i, (term, own) in enumerate(zip(terms, owners, strict=True)):
-        _refuse_unvalued(term, sites)
+        _refuse_unvalued(term, all_sites)
         if not own:
             continue
         names = tuple(own)
         if names not in tables:
-            tables[names] = _evaluate_all(traced, names, sites)
+            tables[names] = _evaluate_all(traced, names, sites, all_sites)
         factors += make_factors(term.name, tables[names][i], own, sites)
     return [*factors, *_list_repeated(sites, factors)]
 
 
-def _refuse_unvalued(term: Term, sites: Mapping[str, Finite]) -> None:
+def _refuse_unvalued(term: Term, sites: Mapping[str, Finite | Chain]) -> None:
     if not term.has_value:
         raise ModelError(
             term.name,
@@ -166,14 +190,19 @@ def _refuse_unvalued(term: Term, sites: Mapping[str, Finite]) -> None:
 
 
 def _evaluate_all(
-    traced: ClosedJaxpr, names: Sequence[str], sites: Mapping[str, Finite]
+    traced: ClosedJaxpr,
+    names: Sequence[str],
+    sites: Mapping[str, Finite],
+    all_sites: Mapping[str, Finite | Chain],
 ) -> list[Array]:
     """Evaluate the program at all values of some discrete sites, along a leading axis for each."""
 
     def call(*chosen: Array) -> list[Array]:
         index = dict(zip(names, chosen, strict=True))
-        nothing = jnp.zeros((), int)
-        values = [site.value(index.get(name, nothing)) for name, site in sites.items()]
+        values = [
+            sites[name].value(index[name]) if name in index else _first_value(site)
+            for name, site in all_sites.items()
+        ]
         return jaxpr_as_fun(traced)(*values)
 
     for name in reversed(names):
@@ -219,7 +248,7 @@ def _make_term(
     others = [name for name in names if name not in sites]
     present = {moved[name].role for name in names}
     ranked: tuple[Part, ...] = ("likelihood", "factor", "prior")
-    role = next(role for role in ranked if role in present)
+    role: Part = next(role for role in ranked if role in present)
     name = others[0] if len(others) == 1 else group[0].site
     if len(group) > 1:
         return Term(name, role, jnp.concatenate([one.rows for one in group]))
@@ -248,8 +277,9 @@ class _Replay(DelegatingReader):
     def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         own = {site.name: self._images[site.name].value for site in repeated}
 
-        def read(values: Mapping[str, Array]) -> Reader:
-            images = {name: Image.of(value) for name, value in values.items()}
-            return _Replay(self.reader, images, {})
+        def wrap(reader: Reader, values: Mapping[str, Array]) -> DelegatingReader:
+            return _Replay(reader, {n: Image.of(value) for n, value in values.items()}, {})
 
-        return Steps(own, read, lambda _: None, lambda *_: None)
+        # The other reader has served its sites; it answers for observations alone.
+        steps = wrap_steps(self.reader.steps([], length, reverse), own, wrap)
+        return steps._replace(report=lambda _: None, close=lambda *_: None)

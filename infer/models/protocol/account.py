@@ -29,7 +29,7 @@ class Account:
         reserved: Names declared outside, if this is the account of one step of a scan.
         rows: Computes the log likelihood of each row, by name, if no term has it.
         summed: Discrete sites that are summed out, by name.
-        draw: Draws these sites from a key, given the values of all others.
+        draws: Draw some of these sites from a key, given the values of all others.
         simulated: Names of the likelihood terms whose data are all drawn by a simulator.
     """
 
@@ -44,7 +44,7 @@ class Account:
     reserved: frozenset[str] = frozenset()
     rows: Callable[[], Mapping[str, Array]] | None = None
     summed: dict[str, Any] = field(default_factory=dict)
-    draw: Callable[[Array], Mapping[str, Array]] | None = None
+    draws: list[Callable[[Array], Mapping[str, Array]]] = field(default_factory=list)
     simulated: frozenset[str] = frozenset()
 
     def names(self) -> set[str]:

@@ -161,7 +161,9 @@ def _simulate(
 
 def _flatten_truths(family: Family, values: dict[str, np.ndarray]) -> np.ndarray:
     """Map the values of each simulation to its flat vector, shape (simulations, size)."""
-    each = [{name: a[i] for name, a in values.items()} for i in range(family.count)]
+    # Sites that are summed out are drawn too, and are no part of the vector.
+    names = [site.name for site in family.member(0).latent]
+    each = [{name: values[name][i] for name in names} for i in range(family.count)]
     return np.stack(
         [call_compiled(flatten_values, family.member(i), own) for i, own in enumerate(each)]
     )

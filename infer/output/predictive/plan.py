@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 
+from bijectors.sets.discrete import Discrete
+
 from ...errors import ModelError, warn_of_model
 from ...models.inputs.names import join_names
 from ...models.model import Model
@@ -113,10 +115,12 @@ def _warn_of_missing(
     expected = set(latent) - set(taken) - set(redraw) - set(map(str, observed))
     for name in sorted(name for name in expected if not _is_gap(name, found)):
         if latent[name].prior is not None:
+            is_summed = isinstance(latent[name].constraint, Discrete)
+            draw = "infer.recover(model, posterior) draws it given the data. " if is_summed else ""
             warn_of_model(
                 name,
                 "the posterior does not have it, so it is drawn from its prior",
-                f"If that is meant, say so: redraw=[{name!r}].",
+                f"{draw}If that is meant, say so: redraw=[{name!r}].",
             )
 
 

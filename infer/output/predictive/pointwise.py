@@ -88,7 +88,7 @@ def _add(model: Model | Sequence[Model], data: Any, part: Part) -> Any:
     # A list of one model is sampled as that model.
     has_sets = are_several(model) and SET in data["posterior"].dims
     sets = len(models) if has_sets or len(models) > 1 else None
-    _refuse_misfit(outline, values, sets)
+    refuse_misfit(outline.sites, values, sets)
     return add_groups(data, {part: compute_part(models, values, part, outline, sets)})
 
 
@@ -136,10 +136,10 @@ def _name_axes(account: Account, name: str, rows: Shape) -> Dims:
     return tuple(f"{name}_seen_{i}" for i in range(len(rows)))
 
 
-def _refuse_misfit(outline: Outline, values: Mapping[str, Any], sets: int | None) -> None:
+def refuse_misfit(sites: Mapping[str, Shape], values: Mapping[str, Any], sets: int | None) -> None:
     """Raise if a posterior lacks sites of a model, or has them in other shapes."""
     lead = 2 if sets is None else 3
-    for name, shape in outline.sites.items():
+    for name, shape in sites.items():
         if name not in values:
             raise ModelError(
                 name,

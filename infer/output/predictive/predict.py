@@ -3,20 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import xarray
 from jaxtyping import Array
 
 from ...calls import check_arguments
 from ...errors import ModelError
-from ...models.inputs.stacked import are_several, models_in
 from ...models.model import Model
-from ...numerics.keys import make_key
 from ..data.extended import DATA, add_groups, is_made_from
 from .joined import Made, join, make
 from .plan import make_plan
 from .simulate import Arrays, Simulated, simulate
-from .source import Source, read_source
+from .source import Source, pair_with_models, read_source
 
 
 @check_arguments("infer.predict")
@@ -68,17 +65,8 @@ def predict(
         RunError: A number of draws is given for a posterior that has its own.
     """
     source = read_source(posterior, draws, key)
-    models = models_in(model)
-    sets = source.sets if are_several(model) else None
-    if (sets or 1) != len(models):
-        raise ModelError(
-            "posterior",
-            f"it has draws of {sets or 'one'} and not of {len(models)} models",
-            "Give the models that were sampled; posterior.sel(dataset=i) has the draws of one.",
-        )
-    keys = [key] if sets is None else list(jax.random.split(make_key(key), sets))
-    each = [source] if sets is None else map(source.of_set, range(sets))
-    made = (_predict_one(*own, redraw) for own in zip(models, each, keys, strict=True))
+    sets, each = pair_with_models(model, source, key)
+    made = (_predict_one(*own, redraw) for own in each)
     return add_groups(source.given, _name_groups(join(made, sets), source))
 
 

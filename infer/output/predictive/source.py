@@ -1,6 +1,6 @@
 """Where values of a posterior come from: ArviZ data, approximations, modes, arrays by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +11,8 @@ from jaxtyping import Array
 from ...counts import as_whole
 from ...errors import ModelError, RunError
 from ...models.inputs.names import join_names
+from ...models.inputs.stacked import are_several, models_in
+from ...models.model import Model
 from ...models.protocol.site import Dims
 from ...numerics.keys import make_key
 from ..data.arviz import SET
@@ -78,6 +80,27 @@ def read_source(found: Any, draws: int | None, key: int | Array) -> Source:
     each = [_read_fitted(own, count, k) for own, k in zip(found, keys, strict=True)]
     values = {n: np.stack([own.values[n] for own in each], 2) for n in each[0].values}
     return each[0]._replace(values=values, sets=len(each), groups={}, given=None)
+
+
+def pair_with_models(
+    model: Model | Sequence[Model], source: Source, key: int | Array
+) -> tuple[int | None, Iterator[tuple[Model, Source, Any]]]:
+    """Pair each model with its values and a key; return the number of data sets first.
+
+    Raises:
+        ModelError: The values are those of another number of models.
+    """
+    models = models_in(model)
+    sets = source.sets if are_several(model) else None
+    if (sets or 1) != len(models):
+        raise ModelError(
+            "posterior",
+            f"it has draws of {sets or 'one'} and not of {len(models)} models",
+            "Give the models that were sampled; posterior.sel(dataset=i) has the draws of one.",
+        )
+    keys = [key] if sets is None else list(jax.random.split(make_key(key), sets))
+    each = [source] if sets is None else map(source.of_set, range(sets))
+    return sets, zip(models, each, keys, strict=True)
 
 
 def _refuse_draws(draws: int | None) -> None:

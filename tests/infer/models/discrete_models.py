@@ -27,7 +27,8 @@ class Assigned(DelegatingReader):
         return self.values[declaration.name]
 
     def steps(self, repeated, length, reverse):
-        return wrap_steps(self.reader.steps(repeated, length, reverse), self.values, Assigned)
+        own = {name: a for name, a in self.values.items() if a.shape[:1] == (length,)}
+        return wrap_steps(self.reader.steps(repeated, length, reverse), own, Assigned)
 
 
 def list_assignments(supports):
@@ -123,4 +124,67 @@ CASES = {
         infer.model(switched, y=Y),
         {"switch": (BINARY, ()), "group": (BINARY, (2,)), "kind": (range(3), (4,))},
     ),
+}
+
+
+def hidden_markov(site, y, start=0):
+    """A chain of two states with Gaussian observations, written step by step."""
+    change = site("change", dist.Dirichlet(jnp.eye(2) + 1))
+    mean = site("mean", dist.Normal(0, 2).expand([2]))
+
+    def step(site, before, y):
+        state = site("state", dist.Categorical(change[before]), sum_out=True)
+        site.derive("level", mean[state])
+        site.observe("y", dist.Normal(mean[state], 0.6), y)
+        return state, None
+
+    site.scan(step, start, y, dim="time")
+
+
+def mixed_start(site, y):
+    """Two chains at once, whose first states depend on a switch; each step has a random effect."""
+    switch = site("switch", dist.Bernoulli(0.3), sum_out=True)
+    share = site("share", dist.Beta(2.0, 2.0))
+    stay = jnp.array([[0.7, 0.3], [0.2, 0.8]])
+
+    def step(site, carry, y):
+        before, time = carry
+        with site.plate("series", 2):
+            probability = jnp.where(time == 0, share, stay[before, 1])
+            state = site("state", dist.Bernoulli(probability), sum_out=True)
+            effect = site("effect", dist.Normal(0.1 * state, 1.0))
+            site.observe("y", dist.Normal(effect + state - before, 1.0), y)
+        site.factor("pull", -0.1 * effect**2)
+        return (state, time + 1), effect
+
+    _, effects = site.scan(step, (jnp.full(2, switch), 0), y, reverse=True)
+    site.derive("effects", effects)
+
+
+def capture(site, seen):
+    """Cormack-Jolly-Seber: an animal that has died is not captured again."""
+    survival = site("survival", dist.Beta(1.0, 1.0))
+    detection = site("detection", dist.Beta(1.0, 1.0))
+
+    def step(site, carry, seen):
+        alive, known = carry
+        with site.plate("animal", seen.shape[0]):
+            alive = site(
+                "alive", dist.Bernoulli(jnp.where(known, survival * alive, 1.0)), sum_out=True
+            )
+            site.observe("seen", dist.Bernoulli(jnp.where(known, detection * alive, seen)), seen)
+        return (alive, known | (seen == 1)), None
+
+    site.scan(step, (jnp.ones(seen.shape[1], int), jnp.zeros(seen.shape[1], bool)), seen)
+
+
+SEEN = np.array([[1, 0], [0, 1], [1, 0]])
+
+CASES |= {
+    "hidden Markov": (infer.model(hidden_markov, y=Y), {"state": (BINARY, (4,))}),
+    "mixed start": (
+        infer.model(mixed_start, y=np.stack([Y[:3], Y[1:]], 1)),
+        {"switch": (BINARY, ()), "state": (BINARY, (3, 2))},
+    ),
+    "capture and recapture": (infer.model(capture, seen=SEEN), {"alive": (BINARY, (3, 2))}),
 }

@@ -9,16 +9,29 @@ import pytest
 import bijectors as bj
 import infer
 
-from .discrete_models import CASES, ITEM, LABEL, RATER, Y, by_brute_force, mixture, raters
+from .discrete_models import (
+    CASES,
+    ITEM,
+    LABEL,
+    RATER,
+    Y,
+    by_brute_force,
+    hidden_markov,
+    mixture,
+    raters,
+)
+from .discrete_numpyro import CASES as NUMPYRO
 
 
 def value_and_gradient(function, size):
     return jax.jit(jax.value_and_grad(function))(jnp.linspace(-0.7, 0.9, size))
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_the_density_and_its_gradient_equal_those_by_brute_force(name):
-    model, supports = CASES[name]
+@pytest.mark.parametrize(
+    ("front", "name"), [*(("dsl", n) for n in CASES), *(("numpyro", n) for n in NUMPYRO)]
+)
+def test_the_density_and_its_gradient_equal_those_by_brute_force(front, name):
+    model, supports = (CASES if front == "dsl" else NUMPYRO)[name]
     density = infer.log_density(model)
     found, slope = value_and_gradient(density, density.size)
     truth, gradient = value_and_gradient(
@@ -41,6 +54,32 @@ def test_the_rows_of_a_mixture_are_those_of_the_mixture_by_hand():
     assert ours.keys() == theirs.keys()
     for name, rows in theirs.items():
         np.testing.assert_allclose(ours[name], rows, rtol=1e-12)
+
+
+LONG = np.sin(np.arange(60.0)) + np.arange(60) % 7 / 7
+
+
+def forward_by_hand(values, y):
+    """Multiply matrices of transitions, with the log density of each observation."""
+    change, mean = values["change"], values["mean"]
+    each = jnp.exp(dist.Normal(mean, 0.6).log_prob(y[:, None]))
+
+    def step(state, row):
+        joint = (state @ change) * row
+        return joint / joint.sum(), jnp.log(joint.sum())
+
+    _, log_shares = jax.lax.scan(step, jnp.array([1.0, 0.0]), each)
+    prior = dist.Dirichlet(jnp.eye(2) + 1).log_prob(change).sum()
+    return log_shares.sum() + prior + dist.Normal(0, 2).log_prob(mean).sum()
+
+
+def test_a_long_chain_equals_the_forward_recursion_by_hand():
+    supports = {"change": bj.Simplex(shape=(2, 2)), "mean": bj.Real(shape=(2,))}
+    theirs = infer.log_density(infer.declared(forward_by_hand, supports, data=LONG))
+    ours = infer.log_density(infer.model(hidden_markov, y=LONG))
+    (found, slope), (truth, gradient) = (value_and_gradient(d, 4) for d in (ours, theirs))
+    np.testing.assert_allclose(found, truth, rtol=1e-11)
+    np.testing.assert_allclose(slope, gradient, rtol=1e-9)
 
 
 def test_rows_that_share_a_site_are_one_row_of_the_likelihood():
@@ -152,3 +191,68 @@ def test_options_of_continuous_sites_are_refused():
             site("kind", dist.Bernoulli(0.5), sum_out=True)
 
     refuses(partly_seen, "kind:", "minibatch=None")
+
+
+def with_states(then, **options):
+    """Make a model with a chain of states, of which `then` makes the carry and observations."""
+
+    def function(site):
+        mean = site("mean", dist.Normal(0, 3).expand([3]))
+
+        def step(site, before, _):
+            state = site("state", dist.Categorical(jnp.ones(3) / 3), sum_out=True, **options)
+            return then(site, before, state, mean), state
+
+        site.derive("states", site.scan(step, jnp.zeros((), int), None, length=4)[1])
+
+    return function
+
+
+def count_states(site, before, state, mean):
+    return before + state
+
+
+def add_states(site, before, state, mean):
+    site.observe("y", dist.Normal(mean[state].sum() + before, 1.0), 0.0)
+    return state[0]
+
+
+def center_on_state(site, before, state, mean):
+    site("x", dist.Normal(mean[state], 1.0), centered=False)
+    return state
+
+
+def two_states(site, before, state, mean):
+    site("other", dist.Bernoulli(0.5), sum_out=True)
+    return state
+
+
+def test_chains_that_are_none_are_refused_with_their_cost():
+    refuses(with_states(count_states), "state:", "more than one step", "3^T")
+    refuses(with_states(add_states, shape=2), "state:", "a row of 'y'", "3^2 terms")
+    refuses(with_states(center_on_state), "state:", "in the scan", "centered=True")
+    refuses(with_states(two_states), "other:", "declares state, other", "3 * 2 values")
+
+
+def test_a_term_outside_of_a_scan_that_depends_on_its_states_is_refused():
+    def outside(site, y):
+        mean = site("mean", dist.Normal(0, 3).expand([2]))
+
+        def step(site, before, _):
+            state = site("state", dist.Bernoulli(0.2 + 0.5 * before), sum_out=True)
+            return state, state
+
+        last, states = site.scan(step, 0, None, length=4)
+        site.derive("last", last)
+        site.observe("y", dist.Normal(mean[states], 1.0), y)
+
+    refuses(outside, "state:", "'y' depends on what the scan returns", y=Y)
+
+
+def test_derived_values_that_depend_on_states_are_left_out():
+    model, _ = CASES["hidden Markov"]
+    names = {site.name: site for site in infer.log_density(model).sites}
+    assert "level" not in names
+    assert names["state"].role == "summed"
+    assert names["state"].shape == (4,)
+    assert names["state"].dims == ("time",)

@@ -1,6 +1,9 @@
-"""Names of sites, which are unique in a model and among its dimensions."""
+"""What may be declared: names that are unique, in code that JAX does not transform."""
 
 from collections.abc import Collection
+from typing import Any
+
+from jax.extend.core import get_opaque_trace_state
 
 from ....errors import ModelError
 
@@ -22,4 +25,16 @@ def refuse_taken(name: str, taken: Collection[str], dims: Collection[str]) -> No
             name,
             "a dimension has this name" if is_dim else "the name is declared twice",
             "Give every site its own name; site.scope(prefix) gives copies different names.",
+        )
+
+
+def refuse_transformed(name: str, trace: Any) -> None:
+    """Raise if a site is declared under another trace than that of its model."""
+    if get_opaque_trace_state() != trace:
+        raise ModelError(
+            name,
+            "it is declared inside a function that JAX transforms, such as one given to "
+            "lax.cond, lax.scan, vmap or jit",
+            "Declare it outside and use its value inside; to repeat sites, use site.plate or "
+            "site.scan.",
         )

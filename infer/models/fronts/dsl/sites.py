@@ -33,11 +33,11 @@ from ...protocol.layout import (
 from ...protocol.missing import read_gaps
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Term
+from ...scan import find_axis, refuse_minibatch, scan
 from .axes import make_plate, name_axes, plate_size
-from .claims import join_name, refuse_taken
+from .claims import join_name, refuse_taken, refuse_transformed
 from .discrete import refuse_options, take_summed
 from .observed import broadcast_to_value
-from .scan import find_axis, refuse_minibatch, scan
 
 Names = str | Sequence[str | None] | None
 
@@ -299,7 +299,7 @@ class Sites:
             ModelError: The arrays have different first axes, or a plate has a minibatch.
         """
         refuse_minibatch(self._plates)
-        self._refuse_transformed("scan")
+        refuse_transformed("scan", self._trace)
         make_site = lambda reader, account: self._make_site(reader, account, self._prefix, None)  # noqa: E731
         axis = find_axis(xs, length, dim, self._coords)
         return scan(
@@ -309,19 +309,9 @@ class Sites:
     def _make_site(self, reader: Reader, account: Account, prefix: str, trace: Any) -> "Sites":
         return Sites(reader, self._labels, account, self._rules, prefix, self._plates, trace)
 
-    def _refuse_transformed(self, name: str) -> None:
-        if get_opaque_trace_state() != self._trace:
-            raise ModelError(
-                name,
-                "it is declared inside a function that JAX transforms, such as one given to "
-                "lax.cond, lax.scan, vmap or jit",
-                "Declare it outside and use its value inside; to repeat sites, use site.plate or "
-                "site.scan.",
-            )
-
     def _claim(self, name: str) -> str:
         whole = join_name(self._prefix, name)
-        self._refuse_transformed(whole)
+        refuse_transformed(whole, self._trace)
         refuse_taken(whole, self._account.names(), self._coords)
         return whole
 

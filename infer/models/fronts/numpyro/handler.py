@@ -1,6 +1,7 @@
 """A handler of NumPyro that answers the messages of a model from a reader."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from numpyro.distributions.distribution import Delta, Unit
 from numpyro.primitives import Messenger
 
 from bijectors.base import Shape
+from bijectors.rule import Rules
 from bijectors.sets.discrete import Discrete
 from bijectors.translate.numpyro import from_numpyro
 
@@ -27,8 +29,11 @@ from ...protocol.account import Account
 from ...protocol.missing import refuse_discrete
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Dims, Term
+from ...scan import scan
+from .axes import fill_names
 from .distributions import refuse_misfit, refuse_scaled, without_masks
-from .scan import Message, bare, find_series, spread, substitute_series
+from .scan import HasStates, Message, bare, find_series, spread, substitute_series
+from .states import Step, run_with_states
 
 
 class Interpreter(Messenger):
@@ -38,16 +43,18 @@ class Interpreter(Messenger):
         account: What the model has declared so far.
     """
 
-    def __init__(self, reader: Reader, labels: Labels, dims: Mapping[str, Dims]) -> None:
+    def __init__(
+        self, reader: Reader, labels: Labels, dims: Mapping[str, Dims], rules: Rules
+    ) -> None:
         super().__init__()
-        self.account = Account()
+        self.account, self._rules = Account(), rules
         self._reader, self._coords, self._given_dims = reader, labels.coords, dims
         self._sizes = {name: len(values) for name, values in labels.coords.items()}
         self._params: dict[str, Array] = {}
         self._scanned: set[str] = set()
         self._trace = get_opaque_trace_state()
         self._run_in_full: list[str] = []
-        self._gives_keys = False
+        self._gives_keys = self._is_inside_step = False
 
     def process_message(self, msg: Message) -> None:
         """Give a site its value and enter it in the account."""
@@ -182,7 +189,7 @@ class Interpreter(Messenger):
         msg["value"] = self._params[name]
 
     def _new_param(self, msg: Message, name: str) -> Array:
-        if msg.get("_control_flow_done"):
+        if msg.get("_control_flow_done") or self._is_inside_step:
             raise ModelError(
                 name,
                 "numpyro.param is declared inside a scan or a cond",
@@ -238,8 +245,13 @@ class Interpreter(Messenger):
 
     def _control_flow(self, msg: Message) -> None:
         """Take the values of every latent site of a scan for all its steps, before it runs."""
+        try:
+            series = find_series(msg)
+        except HasStates:
+            msg["value"] = run_with_states(msg, self._run_steps)
+            return
         values = {}
-        for site in find_series(msg):
+        for site in series:
             name = self._claim(own_name(site.message))
             self._scanned.add(name)
             event = site.prior.event_shape
@@ -249,9 +261,33 @@ class Interpreter(Messenger):
             values[site.inner_name] = self.account.take(self._reader, declaration).value
         substitute_series(msg, values)
 
+    def _run_steps(self, step: Step, carry: Any, xs: Any, length: int, reverse: bool) -> Any:
+        """Run a scan step by step, as `site.scan` does, under the handlers around it."""
+
+        def run(site: tuple[Reader, Account], carry: Any, x: Any) -> Any:
+            with self._inside(*site):
+                return step(carry, x)
+
+        make_site = lambda reader, account: (reader, account)  # noqa: E731
+        axis = (length, None)
+        return scan(
+            run, (carry, xs), axis, reverse, make_site, self._reader, self.account, self._rules
+        )
+
+    @contextmanager
+    def _inside(self, reader: Reader, account: Account) -> Iterator[None]:
+        """Answer from the reader of one step of a scan, and enter what it declares."""
+        outside = self.account, self._reader, self._given_dims, self._trace
+        self.account, self._reader, self._is_inside_step = account, reader, True
+        self._given_dims, self._trace = {}, get_opaque_trace_state()
+        try:
+            yield
+        finally:
+            self.account, self._reader, self._given_dims, self._trace = outside
+            self._is_inside_step = False
+
     def _claim(self, name: str) -> str:
-        taken = {term.name for term in self.account.terms} | self.account.dims.keys()
-        if name in taken or not name:
+        if name in self.account.names() or not name:
             raise ModelError(
                 name or repr(name),
                 "the name is declared twice" if name else "a name must not be empty",
@@ -284,7 +320,7 @@ class Interpreter(Messenger):
         hints = tuple(msg.get("infer", {}).get("event_dims", ()))
         last = (None,) * (len(shape) - len(hints)) + hints
         for dims in (last, self._given_dims.get(name, ())):
-            names = _fill_names(name, names, dims, shape)
+            names = fill_names(name, names, dims, shape)
         for dim, size in zip(names, shape, strict=True):
             self._check_size(name, dim, size)
         return tuple(names)
@@ -305,18 +341,3 @@ def own_name(msg: Message) -> str:
     ArviZ separates its groups by "/".
     """
     return msg["name"].replace("/", ".")
-
-
-def _fill_names(name: str, names: list, dims: Sequence[str | None], shape: Shape) -> list:
-    """Name all axes, or those that have no name yet, from left to right."""
-    free = [i for i, dim in enumerate(names) if dim is None]
-    axes = list(range(len(names))) if len(dims) == len(names) else free
-    if dims and len(dims) != len(axes):
-        raise ModelError(
-            name,
-            f"dims={tuple(dims)} name {len(dims)} axes, but a value has shape {shape}, of which "
-            f"{len(free)} have no plate's name",
-            "Name these, or all axes; None leaves one as it is.",
-        )
-    named = dict(zip(axes, dims, strict=False))
-    return [named.get(i) or old for i, old in enumerate(names)]

@@ -40,7 +40,7 @@ class NumPyroProgram(Program):
 
     def run(self, reader: Reader, labels: Labels, rules: Rules) -> Account:
         arguments = _bound(_signature(self.function), self.data.tree())
-        with (interpreter := Interpreter(reader, labels, dict(self.dims))):
+        with (interpreter := Interpreter(reader, labels, dict(self.dims), rules)):
             self.function(*arguments.args, **arguments.kwargs)
         return interpreter.finish()
 

@@ -27,6 +27,10 @@ from ...priors.prior import Prior
 Message = dict[str, Any]
 
 
+class HasStates(Exception):  # noqa: N818
+    """Raised where a step of a scan declares a discrete site that is to be summed out."""
+
+
 class Series(NamedTuple):
     """A latent site of a scan for all steps, with the axis of steps in front.
 
@@ -49,6 +53,7 @@ def find_series(flow: Message) -> list[Series]:
     Raises:
         ModelError: It is a `cond` with latent sites, or a support is computed inside.
         BijectorError: A latent site is discrete, or its support has no translation.
+        HasStates: A site of a scan is to be enumerated.
     """
     found: dict[str, Series] = {}
     draws = _JointDraws(flow)
@@ -57,6 +62,8 @@ def find_series(flow: Message) -> list[Series]:
     def note(site: Message) -> Array | None:
         if not _is_open(site) or _is_exact(site):
             return _exact_value(site)
+        if flow["fn"] is scan_wrapper and site["infer"].get("enumerate") == "parallel":
+            raise HasStates
         found[site["name"]] = _series(flow, site, draws, around)
         return jnp.zeros(spread(site).shape())
 

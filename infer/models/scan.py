@@ -14,14 +14,16 @@ from jaxtyping import Array
 from bijectors.base import Constraint, Image
 from bijectors.rule import Rules
 
-from ....counts import Count, as_whole
-from ....errors import ModelError
-from ...protocol.account import Account
-from ...protocol.layout import Plates
-from ...protocol.reader import Reader
-from ...protocol.site import Declaration
-from ...protocol.steps import Repeated
-from ...protocol.surveyor import ObservationSurveyor, Surveyor
+from ..counts import Count, as_whole
+from ..errors import ModelError
+from .discrete.chain import Step
+from .discrete.states import Scanned, StateReader, sum_states
+from .protocol.account import Account
+from .protocol.layout import Plates
+from .protocol.reader import Reader
+from .protocol.site import Declaration
+from .protocol.steps import Repeated
+from .protocol.surveyor import ObservationSurveyor, Surveyor
 
 # Makes the `site` of one step from a reader and an account.
 MakeSite = Callable[[Reader, Account], Any]
@@ -49,15 +51,30 @@ def scan(
     steps = reader.steps(repeated, length, reverse)
     found: list[tuple[Account, dict[str, Constraint]]] = []
 
-    def body(carry: Any, given: tuple[Any, Any]) -> tuple[Any, Any]:
+    def run(carry: Any, given: tuple[Any, Any], state: Mapping[str, Array]) -> tuple[Any, ...]:
         inner, own = Account(reserved=reserved), steps.reader(given[0])
-        carry, output = step(make_site(own, inner), carry, given[1])
+        site = make_site(StateReader(own, state) if state else own, inner)
+        carry, output = step(site, carry, given[1])
         arrays, rest = _partition_account(inner)
         found.append((inner, rest))
-        return carry, (output, steps.report(own), arrays)
+        return carry, output, steps.report(own), arrays
+
+    def body(carry: Any, given: tuple[Any, Any]) -> tuple[Any, Any]:
+        carry, *rest = run(carry, given, {})
+        return carry, tuple(rest)
 
     last, (outputs, reports, arrays) = jax.lax.scan(body, carry, (steps.xs, xs), length, reverse)
     inner, rest = found[-1]
+    if inner.summed:
+
+        def run_state(carry: Any, given: tuple[Any, Any], state: Mapping[str, Array]) -> Step:
+            carry, output, report, own = run(carry, given, state)
+            named = [(own.values[n], own.constraints[n]) for n in own.values if n not in state]
+            sites = (named, report)
+            return Step(carry, own.rows, sites, (output, own.derived))
+
+        scanned = Scanned(run_state, carry, (steps.xs, xs), length, reverse, axis[1])
+        last, outputs = sum_states(scanned, last, outputs, inner, account, reader)
     whole = _enter(account, inner, arrays, rest, axis)
     steps.close(reports, whole)
     return last, outputs
@@ -85,12 +102,6 @@ def _survey_step(
             "scan",
             f"its step returns a {type(output).__name__}",
             "Return a pair (carry, output), as for jax.lax.scan; the output may be None.",
-        )
-    for name in inner.summed:
-        raise ModelError(
-            name,
-            "it is summed out step by step",
-            "Declare it outside of the scan.",
         )
     for name in surveyor.minibatches:
         raise ModelError(
@@ -145,7 +156,7 @@ def _enter(
     ]
     account.declarations += whole
     account.images |= {n: Image.of(value) for n, value in arrays.values.items()}
-    account.derived |= arrays.derived
+    account.derived |= {name: arrays.derived[name] for name in inner.derived}
     account.observed |= arrays.observed
     account.dims |= {name: (dim, *dims) for name, dims in inner.dims.items()}
     account.terms += [t._replace(rows=arrays.rows[t.name]) for t in inner.terms]
