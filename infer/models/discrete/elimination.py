@@ -154,7 +154,7 @@ def _multiply(
     size = sites[site].low.size
     names = [n for n in sites if n != site and any(n in factor.owners for factor in factors)]
     parents = {name: _find_parents(site, name, factors, sites) for name in names}
-    table = jnp.zeros(())
+    table = jnp.zeros((sites[site].count, size))
     for factor in factors:
         rows = _add_rows(factor.table, factor.owners[site], size)
         at = [i for i, n in enumerate([*names, site]) if n not in factor.owners]

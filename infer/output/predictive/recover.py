@@ -109,7 +109,7 @@ def _trace(signature: ProgramSignature) -> tuple[Account, int]:
     model, first, root = signature.outline()
     found: list[Account] = []
 
-    def one(model: Model, values: Mapping[str, Array], root: Array) -> dict[str, Array]:
+    def one(model: Model, values: Mapping[str, Any], root: Array) -> dict[str, Array]:
         drawn, account = _draw_one(model, values, wrap_key(root))
         found.append(account)
         return drawn
@@ -120,8 +120,10 @@ def _trace(signature: ProgramSignature) -> tuple[Account, int]:
     return found[0], own + count_peak_bytes(program)
 
 
-def _draw_all(model: Model, values: Arrays, root: Array, rows: Array) -> dict[str, Array]:
-    def one(values: Mapping[str, Array], row: Array) -> dict[str, Array]:
+def _draw_all(
+    model: Model, values: Mapping[str, Any], root: Array, rows: Array
+) -> dict[str, Array]:
+    def one(values: Mapping[str, Any], row: Array) -> dict[str, Array]:
         return _draw_one(model, values, jax.random.fold_in(wrap_key(root), row))[0]
 
     return jax.vmap(one)(values, rows)

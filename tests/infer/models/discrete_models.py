@@ -178,6 +178,14 @@ def capture(site, seen):
     site.scan(step, (jnp.ones(seen.shape[1], int), jnp.zeros(seen.shape[1], bool)), seen)
 
 
+def change_point(site, count):
+    """The rate changes at an unknown time, one discrete site for all rows."""
+    rate = site("rate", dist.Gamma(2.0, 1.0), shape=2)
+    at = site("at", dist.DiscreteUniform(1, 4), sum_out=True)
+    rates = jnp.where(jnp.arange(len(count)) < at, rate[0], rate[1])
+    site.observe("count", dist.Poisson(rates), count)
+
+
 SEEN = np.array([[1, 0], [0, 1], [1, 0]])
 
 CASES |= {
@@ -185,6 +193,10 @@ CASES |= {
     "mixed start": (
         infer.model(mixed_start, y=np.stack([Y[:3], Y[1:]], 1)),
         {"switch": (BINARY, ()), "state": (BINARY, (3, 2))},
+    ),
+    "change point": (
+        infer.model(change_point, count=np.array([4, 5, 1, 0, 1])),
+        {"at": (range(1, 5), ())},
     ),
     "capture and recapture": (infer.model(capture, seen=SEEN), {"alive": (BINARY, (3, 2))}),
 }

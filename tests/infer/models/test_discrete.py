@@ -147,6 +147,13 @@ def nothing(site, kind, mean):
     pass
 
 
+@pytest.mark.parametrize("prior", [dist.Bernoulli(0.3), dist.DiscreteUniform(0, 4)])
+def test_a_site_that_nothing_depends_on_adds_nothing(prior):
+    density = infer.log_density(infer.model(with_kinds(nothing, prior)))
+    plain = infer.model(lambda site: site("mean", dist.Normal(0, 3).expand([3])))
+    np.testing.assert_allclose(density(jnp.ones(3)), infer.log_density(plain)(jnp.ones(3)))
+
+
 def test_sums_over_joint_values_are_refused_with_their_cost():
     refuses(with_kinds(observe_changes), "kind:", "a row of 'y'", "3^6 terms", "site.scan")
     refuses(with_kinds(observe_sum), "kind:", "a row of 'y'", "3^6 terms")
@@ -256,3 +263,12 @@ def test_derived_values_that_depend_on_states_are_left_out():
     assert names["state"].role == "summed"
     assert names["state"].shape == (4,)
     assert names["state"].dims == ("time",)
+
+
+def test_axes_of_numpyros_scans_are_named():
+    function = NUMPYRO["hidden Markov"][0].program.function
+    model = infer.from_numpyro(
+        function, Y, dims={"state": "time", "y": "time"}, coords={"time": [2, 3, 5, 7]}
+    )
+    dims = {site.name: site.dims for site in infer.log_density(model).sites}
+    assert dims["state"] == dims["y"] == ("time",)

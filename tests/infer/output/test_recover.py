@@ -98,6 +98,42 @@ def test_predictions_take_the_recovered_states():
     assert (np.sign(predicted) == 2 * states - 1).mean() > 0.999
 
 
+def test_a_longer_scan_continues_from_the_recovered_states():
+    def persistent(site, y, steps):
+        mean = site("mean", dist.Normal(0, 4).expand([2]))
+
+        def step(site, before, y):
+            share = jnp.where(before == 1, 0.999, 0.001)
+            state = site("state", dist.Bernoulli(share), sum_out=True)
+            site.observe("y", dist.Normal(mean[state], 2.0), y)
+            return state, None
+
+        site.scan(step, jnp.zeros((), int), y, length=steps)
+
+    seen = infer.model(persistent, y=np.zeros(3), steps=3)
+    posterior = infer.recover(seen, {"mean": np.broadcast_to([-1.0, 1.5], (1, 400, 2))}, key=2)
+    longer = infer.model(persistent, y=None, steps=5)
+    predicted = infer.predict(longer, posterior, key=1)
+    last = posterior["posterior"]["state"].values[..., -1]
+    drawn = predicted["posterior_predictive"]["state"].values
+    assert drawn.shape == (1, 400, 5)
+    assert (drawn[..., 3] == last).mean() > 0.98
+
+
+def test_predictions_without_recovered_values_warn():
+    model, _ = CASES["mixture"]
+    posterior = {"weights": np.full((1, 5, 3), 1 / 3), "mean": np.zeros((1, 5, 3))}
+    with pytest.warns(infer.ModelWarning, match="infer.recover"):
+        infer.predict(model, posterior)
+
+
+@pytest.mark.slow
+def test_a_mixture_with_summed_kinds_is_calibrated():
+    """False alarm of the simultaneous bands: 1e-3, with a fixed key."""
+    found = infer.calibrate(CASES["noisy mixture"][0], simulations=100, draws=99, chains=1, key=0)
+    assert found.uniform, str(found)
+
+
 def test_what_has_no_discrete_site_or_no_values_is_refused():
     plain = infer.model(lambda site: site("x", dist.Normal(0, 1)))
     with pytest.raises(infer.ModelError, match="nothing to draw"):

@@ -33,7 +33,7 @@ from ...scan import scan
 from .axes import fill_names
 from .distributions import refuse_misfit, refuse_scaled, without_masks
 from .scan import HasStates, Message, bare, find_series, spread, substitute_series
-from .states import Step, run_with_states
+from .states import Step, name_series, run_with_states
 
 
 class Interpreter(Messenger):
@@ -269,10 +269,13 @@ class Interpreter(Messenger):
                 return step(carry, x)
 
         make_site = lambda reader, account: (reader, account)  # noqa: E731
-        axis = (length, None)
-        return scan(
-            run, (carry, xs), axis, reverse, make_site, self._reader, self.account, self._rules
+        before, account = set(self.account.dims), self.account
+        found = scan(
+            run, (carry, xs), (length, None), reverse, make_site, self._reader, account, self._rules
         )
+        for name, dim, size in name_series(account, before, self._given_dims):
+            self._check_size(name, dim, size)
+        return found
 
     @contextmanager
     def _inside(self, reader: Reader, account: Account) -> Iterator[None]:
