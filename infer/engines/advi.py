@@ -194,11 +194,10 @@ class ADVI(Approximator):
         return self._family
 
     def conclude(self, ended: Ended) -> Fitted:
-        tuning, state = ended.tuning, ended.states
-        settled, begun = bool(tuning.settled), float(tuning.begun)
-        fitted = average_epochs(
-            self._family, ended, settled, begun, state.trace[0], int(state.epochs[0])
-        )
+        tuning, epochs = ended.tuning, int(ended.states.epochs[0])
+        known = bool(tuning.settled), float(tuning.begun), ended.states.trace[0]
+        gradients = epochs * self._steps * self._draws
+        fitted = average_epochs(self._family, ended, *known, epochs, gradients)
         trained = self.estimator == "total" and has_parts(ended.target, fitted.distribution)
         return fitted._replace(problems=find_collapse(ended, fitted)) if trained else fitted
 

@@ -160,7 +160,7 @@ def has_fallen(elbo: float, initial_elbo: float) -> bool:
 
 def average_epochs(
     family: Family, ended: Ended, settled: bool, initial_elbo: float, trace: np.ndarray,
-    epochs: int,
+    epochs: int, n_gradients: int,
 ) -> Fitted:  # fmt: skip
     """Average the distributions of the last epochs of one chain, whose draws are packed ones.
 
@@ -172,6 +172,7 @@ def average_epochs(
         trace: ELBO, its standard error and perhaps the divergence at the recorded epochs; see
             `numerics.trace`.
         epochs: Epochs made.
+        n_gradients: Gradients that they took.
     """
     elbo = ended.draws.stats["elbo"][0]
     is_sound = np.isfinite(elbo).all() and not has_fallen(float(elbo.mean()), initial_elbo)
@@ -184,6 +185,7 @@ def average_epochs(
         -elbo,
         initial_elbo,
         trace=ElboTrace(steps, *trace[:, : len(steps)]),
+        n_gradients=n_gradients,
     )
 
 

@@ -192,5 +192,6 @@ class BatchAndMatch(Approximator):
 
     def conclude(self, ended: Ended) -> Fitted:
         state = ended.states
-        settled, trace = bool(ended.tuning.settled), state.trace[0]
-        return average_epochs(FAMILY, ended, settled, np.nan, trace, int(state.epochs[0]))
+        known = bool(ended.tuning.settled), np.nan, state.trace[0]
+        epochs = int(state.epochs[0])
+        return average_epochs(FAMILY, ended, *known, epochs, epochs * EPOCH * self.batch)

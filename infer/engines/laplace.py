@@ -136,7 +136,8 @@ class Laplace(Approximator):
         order = np.argsort(-np.where(np.isfinite(lp), lp, -np.inf), kind="stable")
         highest, order = int(order[0]), order[found[order]]
         if not len(order):
-            return self._give_up(ends[highest], int(reasons[highest]))
+            lost = self._give_up(ends[highest], int(reasons[highest]))
+            return lost._replace(n_gradients=int(stats["n_gradients"].sum()))
         modes = weigh_modes(lambda mode: self._approximate(ended, mode), ends[order], lp[order])
         best = modes[0]
         problems = [

@@ -130,7 +130,6 @@ def _fit_by_plan(call: _Call, plan: FitPlan) -> Any:
         run.reasons = plan.reasons
         return _run_to_end(call, run, stored)
     search = _start(call._replace(epochs=None), plan.search)
-    why = plan.reasons + search.reasons
 
     def fit_from(found: list[Fitted]) -> Any:
         starts = choose_starts(search, found, call.starts or "uniform")
@@ -139,7 +138,7 @@ def _fit_by_plan(call: _Call, plan: FitPlan) -> Any:
             warnings.simplefilter("ignore", ModelWarning)
             run = _start(call._replace(starts=starts), engine)
         begin_at(run, found)
-        run.reasons = why + describe_beginnings(found)
+        run.reasons = (*plan.reasons, *search.reasons, *describe_beginnings(found))
         run.problems = list_shared_problems(found)
         return _run_to_end(call, run, stored)
 

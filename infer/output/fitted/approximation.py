@@ -72,7 +72,8 @@ class Approximation:
             evenly spaced; None if the engine has no epochs.
         problems: What the engine itself knows to be wrong; part of `findings`.
         facts: What else the `repr` says, in a few words each.
-        n_gradients: Gradients that the fit took, without its audit; 0 if unknown.
+        n_gradients: Gradients that the engine took, without those of searches before it (see
+            `reasons`) and of the audit; 0 if unknown.
         reasons: Why this engine, one sentence each, if `infer.fit` chose it.
     """
 

@@ -66,12 +66,14 @@ def _write(stacked: Distribution, row: int, first: Distribution) -> None:
 
 
 def describe_beginnings(found: Sequence[Fitted]) -> tuple[str, ...]:
-    """Say for how many densities there was no mode to begin at, and why."""
+    """Say what the searches took, and for how many densities there was no mode, and why."""
+    spent = f"the searches took {sum(one.n_gradients for one in found)} gradients"
     kinds = [one.problems[0].kind for one in found if not one.converged]
     if not kinds:
-        return ()
+        return (spent,)
     several = f" for {len(kinds)} of {len(found)} models" if len(found) > 1 else ""
-    return (f"begun at a start{several} instead, since there was no mode to begin at ({kinds[0]})",)
+    instead = f"begun at a start{several}, since there was no mode to begin at ({kinds[0]})"
+    return spent, instead
 
 
 def list_shared_problems(found: Sequence[Fitted]) -> tuple[tuple[Problem, ...], ...]:

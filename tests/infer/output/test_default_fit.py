@@ -51,6 +51,13 @@ def test_a_fit_starts_with_the_elbo_of_laplace(fits):
     assert fits[0].initial_elbo < fits[0].elbo + 0.1
 
 
+def test_gradients_are_counted(fits):
+    epochs = fits[0].attributes["warmup_draws"] + 50
+    # Epochs of five steps of 16 draws.
+    assert fits[0].n_gradients == epochs * 5 * 16
+    assert any("the searches took" in reason for reason in fits[0].reasons)
+
+
 def test_other_modes_are_named(fits):
     assert [finding.kind for finding in fits[1].findings][0] == "other_modes"
     np.testing.assert_allclose(np.abs(fits[1].distribution.mean), [2.0], atol=0.05)
