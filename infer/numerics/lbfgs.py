@@ -8,7 +8,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..types import Scalar, Vector
 
-# Pairs of steps and changes that are kept.
+# Pairs of steps and changes that are kept; Nocedal & Wright (2006), section 7.2, recommend 3 to 20,
+# and SciPy's L-BFGS-B keeps 10.
 PAIRS = 10
 
 
@@ -29,10 +30,10 @@ class Memory(NamedTuple):
     newest: Int[Array, ""]
 
 
-def empty_memory(gradient: Vector, pairs: int = PAIRS) -> Memory:
+def empty_memory(gradient: Vector) -> Memory:
     """Make a memory without pairs, in whose metric a first step has a length of 1 at most."""
-    rows = jnp.zeros((2, pairs, gradient.shape[0]), gradient.dtype)
-    return Memory(rows, rows[0, :, 0], _first_scale(gradient), jnp.int32(pairs - 1))
+    rows = jnp.zeros((2, PAIRS, gradient.shape[0]), gradient.dtype)
+    return Memory(rows, rows[0, :, 0], _first_scale(gradient), jnp.int32(PAIRS - 1))
 
 
 def _first_scale(gradient: Vector) -> Scalar:

@@ -10,9 +10,11 @@ from ..types import Scalar
 # Nocedal & Wright (2006), section 3.1, for quasi-Newton and Newton directions.
 DECREASE, CURVATURE = 1e-4, 0.9
 MAX_TRIES = 30
-# Factors by which a length that is too short grows at least and at most.
+# Factors by which a length that is too short grows at least and at most: 1.1 and 4 in Moré &
+# Thuente (1994), section 4, with which benchmarks/search_constants.py took as many gradients.
 LEAST_GROWTH, LARGEST_GROWTH = 2.0, 10.0
-# Smallest distance of a trial from the ends of its bracket, as a share of the bracket.
+# Smallest distance of a trial from the ends of its bracket, as a share of the bracket; with 0.01,
+# 6 % fewer gradients, but a bracket may then shrink by as little at a time.
 MARGIN = 0.1
 
 
