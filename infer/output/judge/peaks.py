@@ -7,6 +7,9 @@ import numpy as np
 from scipy.special import chdtri
 
 from ...density.points import Evaluate
+from ...numerics.information import compute_hessian
+from ...programs.native import call_compiled
+from ...target import Target
 from .modes import measure_entropy
 
 # Largest width of a peak, in standard deviations of the draws; a wider one is a ridge, of which a
@@ -36,20 +39,36 @@ class Peak(NamedTuple):
 
 
 def measure_precision(
-    compute_gradients: Callable[[np.ndarray], np.ndarray], mode: np.ndarray
+    density: Target, mode: np.ndarray, compute_gradients: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """Compute minus the Hessian at a mode by central differences, shape (size, size).
+    """Compute minus the Hessian at a mode, shape (size, size).
+
+    It is differentiated, forward over reverse. If a derivative of the user's own (`jax.custom_vjp`)
+    allows only reverse mode, gradients are differenced, which misses a curvature that changes
+    within their spacing.
 
     Args:
-        compute_gradients: Computes gradients of the log density at points (n, size).
+        density: The log density.
         mode: Shape (size,).
+        compute_gradients: Computes gradients of the log density at points (n, size).
     """
+    try:
+        hessian = np.asarray(call_compiled(compute_hessian, density, mode), np.float64)
+    except TypeError as error:
+        if "custom_vjp" not in str(error):
+            raise
+        hessian = _difference_gradients(compute_gradients, mode)
+    return -0.5 * (hessian + hessian.T)
+
+
+def _difference_gradients(
+    compute_gradients: Callable[[np.ndarray], np.ndarray], mode: np.ndarray
+) -> np.ndarray:
     # They balance rounding and truncation.
     steps = np.cbrt(np.finfo(mode.dtype).eps) * np.maximum(1.0, np.abs(mode))
     ends = np.concatenate([mode + np.diag(steps), mode - np.diag(steps)])
     up, down = np.split(compute_gradients(ends.astype(mode.dtype)).astype(np.float64), 2)
-    hessian = (up - down) / (2 * steps[:, None])
-    return -0.5 * (hessian + hessian.T)
+    return (up - down) / (2 * steps[:, None])
 
 
 def measure_peak(

@@ -22,7 +22,8 @@ from .suspects import Numbers, lay_out_numbers
 CHAINS, FROM_MODES, DRAWS = 16, 4, 200
 # Searches for modes, and the key of all of this.
 SEARCHES, KEY = 8, 20_221
-# Largest size of a posterior whose peaks are measured, which takes two gradients a coordinate.
+# Largest size of a posterior whose peaks are measured, which takes some three gradients a
+# coordinate.
 MAX_SIZE = 200
 # Share of the mass from which a mode is reported.
 SMALLEST_SHARE = 0.001
@@ -76,7 +77,8 @@ def _find_unseen_peaks(run: Run, searches: Run, draws: Draws) -> Iterator[Findin
     found = []
     for i in np.flatnonzero(ends.stats["converged"][:, 0]):
         mode, level = ends.positions[i, 0, :size], float(ends.stats["lp"][i, 0])
-        precision = measure_precision(lambda p: compute_gradients(evaluate, p, run.chains), mode)
+        differences = lambda p: compute_gradients(evaluate, p, run.chains)  # noqa: E731
+        precision = measure_precision(run.density, mode, differences)
         peak = measure_peak(mode, level, precision, positions, lp)
         if peak is not None and peak.is_unseen:
             found.append((peak.share, level, peak, mode))

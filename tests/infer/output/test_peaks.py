@@ -1,5 +1,8 @@
 """A peak with much of the mass and few draws is found; a posterior seen whole has none."""
 
+from collections.abc import Callable
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,15 +10,38 @@ import pytest
 
 from benchmarks import hard_posteriors
 from infer.output.judge.peaks import measure_peak, measure_precision
+from infer.target import Target
 
 CHAINS, DRAWS = 4, 1000
 
 
+class Function(Target):
+    """A log density that a function computes."""
+
+    function: Callable = eqx.field(static=True)
+    length: int = eqx.field(static=True)
+
+    @property
+    def size(self):
+        return self.length
+
+    @property
+    def offers(self):
+        return frozenset({"value", "gradient"})
+
+    def evaluate(self, position):
+        return jax.value_and_grad(self.function)(position)
+
+
+def differences_of(density):
+    gradients = jax.jit(jax.vmap(jax.grad(density)))
+    return lambda points: np.asarray(gradients(points))
+
+
 def measure(density, draws, mode):
     """Measure the peak at a mode by draws of shape (n, size)."""
-    gradients = jax.jit(jax.vmap(jax.grad(density)))
     mode = np.asarray(mode, np.float64)
-    precision = measure_precision(lambda points: np.asarray(gradients(points)), mode)
+    precision = measure_precision(Function(density, len(mode)), mode, differences_of(density))
     lp = np.asarray(jax.vmap(density)(draws)).reshape(CHAINS, -1)
     return measure_peak(
         mode, float(density(mode)), precision, draws.reshape(CHAINS, -1, len(mode)), lp
@@ -26,10 +52,37 @@ def normal(size, seed=0):
     return np.random.default_rng(seed).normal(size=(CHAINS * DRAWS, size))
 
 
-def test_the_hessian_of_a_normal_is_its_precision():
-    precision = np.linalg.inv(np.cov(normal(3)[:20].T))
-    found = measure_precision(lambda points: -points @ precision, np.array([0.0, 2.0, 40.0]))
-    np.testing.assert_allclose(found, precision, rtol=1e-6)
+PRECISION = np.linalg.inv(np.cov(normal(3)[:20].T))
+
+
+def quadratic(x):
+    return -0.5 * x @ PRECISION @ x
+
+
+@jax.custom_vjp
+def reverse_only(x):
+    return quadratic(x)
+
+
+reverse_only.defvjp(lambda x: (quadratic(x), x), lambda x, slope: (-slope * (PRECISION @ x),))
+
+
+@pytest.mark.parametrize("density", [quadratic, reverse_only])
+def test_the_hessian_of_a_normal_is_its_precision(density):
+    mode = np.array([0.0, 2.0, 40.0])
+    found = measure_precision(Function(density, 3), mode, differences_of(density))
+    np.testing.assert_allclose(found, PRECISION, rtol=1e-6)
+
+
+def test_the_curvature_of_a_narrow_spike_is_seen_in_single_precision():
+    """Central differences step over it: their spacing is 0.005, five times its width."""
+
+    def spike(x):
+        return jnp.logaddexp(-0.5 * x @ x, 5 - 0.5e6 * x @ x)
+
+    mode = np.zeros(2, np.float32)
+    found = measure_precision(Function(spike, 2), mode, differences_of(spike))
+    np.testing.assert_allclose(found, 1e6 * np.eye(2) / (1 + np.exp(-5)), rtol=1e-4, atol=1)
 
 
 def test_a_spike_that_no_chain_entered_holds_half_of_the_mass():
