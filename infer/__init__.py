@@ -52,6 +52,7 @@ from .output.data.arviz import to_arviz as to_arviz
 from .output.finding import Finding as Finding, explain_finding as explain_finding
 from .output.fit import fit as fit
 from .output.fitted.approximation import Approximation as Approximation
+from .output.fitted.by_site import optimize_by_site as optimize_by_site
 from .output.fitted.optimum import Optimum as Optimum
 from .output.judge.divergences import (
     Divergences as Divergences,
