@@ -51,9 +51,14 @@ class Curvature(NamedTuple):
         return float(np.log(self.eigenvalues).sum() - 2 * np.log(self.scale).sum())
 
     def list_flat(self, labels: list[str]) -> tuple[str, ...]:
-        """Name the coordinates that the direction of lowest curvature changes most."""
+        """Name the coordinates that the direction of lowest curvature changes most.
+
+        If second derivatives are not finite, name those whose second derivatives are not.
+        """
         if not np.isfinite(self.eigenvalues).all():
-            return tuple(labels[:1])
+            lost = ~np.isfinite(np.diagonal(self.information))
+            lost = lost if lost.any() else ~np.isfinite(self.information).all(0)
+            return tuple(labels[i] for i in np.flatnonzero(lost))
         change = np.abs(self.eigenvectors[:, 0])
         return tuple(labels[i] for i in np.flatnonzero(change >= 0.5 * change.max()))
 

@@ -50,6 +50,13 @@ def invert_curvature(density: LogDensity, curvature: Curvature, call: str) -> np
     if not curvature.is_definite:
         along = curvature.list_flat(density.labels())
         lowest = curvature.eigenvalues[0]
+        if np.isnan(lowest):
+            raise RunError(
+                call,
+                f"second derivatives of the log density are not finite for {join_names(along, 3)}",
+                "There is no standard error there. Look for an infinite slope, such as that of "
+                "sqrt or abs at zero, or move the mode with other starts=.",
+            )
         raise RunError(
             call,
             f"the information is not positive definite (lowest scaled eigenvalue {lowest:.2g}): "

@@ -8,6 +8,7 @@ import numpy as np
 from ...density.base import LogDensity
 from ...models.inputs.names import join_names
 from ...models.protocol.site import Site
+from ...numerics.mode_search import ROUNDING, UNBOUNDED
 from ..finding import Finding
 from .surroundings import Probe, Rise, find_rise, find_same_mode, list_most_changed, tolerance
 
@@ -16,6 +17,8 @@ EDGE = 16.0
 # Absolute unconstrained value from which it is tried whether the mode is at the edge of a set:
 # exp(-8) is 0.0003.
 NEAR_EDGE = 8.0
+# Nats, 0.14 standard deviations, that rounding may leave to the mode without a word.
+ROUNDED = 0.01
 # Nats by which the log density must still rise, twice as far from zero, to be called unbounded.
 STILL_RISING = 1.0
 # Nats per unconstrained unit towards an edge from which the log density counts as rising there.
@@ -35,6 +38,8 @@ class Ends(NamedTuple):
         positions: Shape (searches, size).
         lp: Log densities there in nats, shape (searches,).
         converged: Whether each met its stopping rule, shape (searches,).
+        reasons: Why each ended, as codes of `numerics.mode_search`, shape (searches,).
+        decrement: Estimated distance of each from its mode in nats, shape (searches,).
         best: Index of the one that is called the mode.
         values: Constrained values there, by name.
     """
@@ -44,6 +49,8 @@ class Ends(NamedTuple):
     positions: np.ndarray
     lp: np.ndarray
     converged: np.ndarray
+    reasons: np.ndarray
+    decrement: np.ndarray
     best: int
     values: Mapping[str, np.ndarray]
 
@@ -97,6 +104,8 @@ def _find_problems(
             rise.along,
         )
         return
+    if ends.reasons[ends.best] == ROUNDING and ends.decrement[ends.best] > ROUNDED:
+        yield _describe_rounding(ends)
     others = np.flatnonzero(high & ~same & ends.converged)
     if len(others) and ends.density.has_value:
         yield Finding(
@@ -127,12 +136,25 @@ def _describe_unfinished(ends: Ends) -> Finding:
     )
 
 
+def _describe_rounding(ends: Ends) -> Finding:
+    lp, dtype = float(ends.lp[ends.best]), ends.positions.dtype
+    return Finding(
+        "rounded_mode",
+        f"the search stopped an estimated {ends.decrement[ends.best]:.2g} nats below the mode, "
+        f"because a log density of {lp:.3g} nats is rounded to {np.spacing(dtype.type(lp)):.1g}.",
+        'Compute in double precision, jax.config.update("jax_enable_x64", True), or subtract a '
+        "constant from each term of the log density."
+        if dtype == np.float32
+        else "Subtract a constant from each term of the log density.",
+    )
+
+
 def _describe_unbounded(ends: Ends, probe: Probe) -> Finding | None:
     """Describe where the log density seems to grow without bound, if it does."""
     if not ends.density.has_value:
         return None
     edges = _find_edges(ends)
-    if not edges:
+    if not edges or not _rises_outward(ends, probe, edges):
         return _describe_rising(ends, probe)
     other = (
         'MAP(space="unconstrained") adds the log-determinants of the maps, which may prevent this. '
@@ -158,15 +180,11 @@ def _describe_boundary(ends: Ends, probe: Probe) -> Finding | None:
     edges = _find_edges(ends, NEAR_EDGE)
     if not edges:
         return None
-    far = np.zeros(len(probe.center), bool)
-    for site, place in _list_places(ends):
-        far[place] = (site.name in edges) & (np.abs(probe.center[place]) > NEAR_EDGE)
-    further = np.where(far, 2 * probe.center, probe.center)
-    values, gradients = probe.evaluate(np.stack([probe.center, further]))
-    slopes = gradients[0] * np.sign(probe.center) * (far & (np.abs(probe.center) > EDGE))
-    if (slopes > STEEP).any():
+    if _rises_outward(ends, probe, edges):
         return _describe_unbounded(ends, probe)
-    if not values[1] >= ends.lp[ends.best]:
+    far = _mark_far(ends, probe, edges, NEAR_EDGE)
+    values, _ = probe.evaluate(np.where(far, 2 * probe.center, probe.center)[None])
+    if not values[0] >= ends.lp[ends.best]:
         return None
     return Finding(
         "mode_at_boundary",
@@ -176,6 +194,24 @@ def _describe_boundary(ends: Ends, probe: Probe) -> Finding | None:
         'MAP(space="unconstrained"), or give these sites priors that vanish at the edge.',
         tuple(edges),
     )
+
+
+def _rises_outward(ends: Ends, probe: Probe, edges: Mapping[str, str]) -> bool:
+    """Return whether the log density rises steeply towards the edge of a set, or did to the last.
+
+    A position that has overflowed has no slope.
+    """
+    _, gradients = probe.evaluate(probe.center[None])
+    slopes = gradients[0] * np.sign(probe.center) * _mark_far(ends, probe, edges, EDGE)
+    return bool((slopes > STEEP).any()) or ends.reasons[ends.best] == UNBOUNDED
+
+
+def _mark_far(ends: Ends, probe: Probe, edges: Mapping[str, str], edge: float) -> np.ndarray:
+    """Return which coordinates are near the edges of their sets, shape (size,)."""
+    far = np.zeros(len(probe.center), bool)
+    for site, place in _list_places(ends):
+        far[place] = (site.name in edges) & (np.abs(probe.center[place]) > edge)
+    return far
 
 
 def _list_places(ends: Ends) -> Iterator[tuple[Site, slice]]:

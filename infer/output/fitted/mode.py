@@ -25,7 +25,7 @@ class Mode:
         searches: Indices of the searches that ended there.
         share: Share of all searches that ended there.
         distance: Distance from the best mode, in standard deviations of the normal approximation
-            around that one; 0 for itself.
+            around that one; 0 for itself, NaN if the log density is not concave along the way.
     """
 
     density: LogDensity
@@ -96,11 +96,14 @@ def cluster_ends(
 
 
 def _measure_distance(probe: Probe, end: np.ndarray) -> float:
-    """Return the distance of an end from a probe's center in the metric of the Hessian there."""
+    """Return the distance of an end from a probe's center in the metric of the Hessian there.
+
+    NaN if the log density is not concave along the way.
+    """
     way = end.astype(float) - probe.center
     length = np.linalg.norm(way)
     if not length > 0:
         return 0.0
     with np.errstate(all="ignore"):
         image = probe.multiply_hessian(way[None] / length)[0]
-        return float(np.sqrt(np.maximum(0.0, -length * (way @ image))))
+        return float(np.sqrt(-length * (way @ image)))

@@ -71,7 +71,8 @@ class Optimum:
         findings: What is wrong with it, and what to do; empty if no problem was found.
         density: The log density.
         reason: Why the best search ended: "converged"; "rounding", if what is left is below the
-            rounding of the log density, which counts as converged; "steps", if it reached
+            rounding of the log density, which counts as converged, with a finding if it is more
+            than 0.01 nats; "steps", if it reached
             `max_steps`; "stalled", if no step raised the log density, as at a kink; "unbounded",
             if there is no mode; "boundary", if the mode is at the edge of a set; or "saddle".
         every_reason: Why each search ended, by itself; shape (starts,).
@@ -201,7 +202,8 @@ def _choose_optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own
         best = int(np.lexsort((stats["steepness"], ~stats["converged"]))[0])
     every = constrain_all(density, positions)
     values = {name: np.asarray(value[best]) for name, value in every.items()}
-    ends = Ends(density, engine.max_steps, positions, lp, stats["converged"], best, values)
+    reached = stats["converged"], stats["reason"], stats["decrement"]
+    ends = Ends(density, engine.max_steps, positions, lp, *reached, best, values)
     same, found = examine_ends(ends)
     reasons = np.array([REASONS[int(code)] for code in stats["reason"]])
     return Optimum(

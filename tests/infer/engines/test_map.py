@@ -11,6 +11,9 @@ import pytest
 
 import bijectors as bj
 import infer
+from infer.numerics.mode_search import ROUNDING
+from infer.output.fitted.curvature import measure_curvature
+from infer.output.fitted.ends import Ends, examine_ends
 
 from .. import targets
 
@@ -402,3 +405,46 @@ def test_a_mode_without_its_jacobian_has_no_mass():
     ]
     assert np.isnan(masses[0])
     np.testing.assert_allclose(masses[1], 2 * np.log(2) - 2 + 0.5 * np.log(np.pi), rtol=1e-5)
+
+
+def test_many_models_have_the_modes_that_each_has_alone():
+    means = np.array([[0.0, 1.0, 2.0], [5.0, -5.0, 0.5]])
+    models = [targets.normal(mean=mean) for mean in means]
+    found = infer.maximize(models, infer.MAP("constrained"), starts=2)
+    np.testing.assert_allclose([one.values["x"] for one in found], means, atol=1e-5)
+    assert [one.reason for one in found] == ["converged", "converged"]
+    alone = infer.maximize(models[1], infer.MAP("constrained"), starts={"x": means[0]})
+    np.testing.assert_allclose(alone.values["x"], found[1].values["x"], atol=1e-5)
+
+
+def test_a_search_cut_short_near_an_edge_is_unfinished_not_unbounded():
+    """The logarithm of x has its mode at -40, beyond the edge; the search is on its way there."""
+    model = infer.declared(lambda v: -0.5 * (jnp.log(v["x"]) + 40) ** 2, {"x": bj.Positive()})
+    cut = infer.MAP("constrained", optax.sgd(0.2), max_steps=8)
+    with pytest.warns(infer.FitWarning):
+        found = infer.maximize(model, cut, starts={"x": np.exp(-60.0)})
+    assert found.findings[0].kind == "unfinished_search"
+
+
+@pytest.mark.parametrize("left", [0.9, 1e-3])
+def test_what_rounding_leaves_is_reported_if_it_is_much(left):
+    """As a search for the mode of a million nats in single precision would end."""
+    model = infer.declared(lambda v: 1e6 - 0.5 * v["x"] ** 2, {"x": bj.Real()})
+    density = infer.log_density(model, jacobian=False)
+    end, lp = np.zeros((1, 1), np.float32), np.array([1e6])
+    reached = np.array([True]), np.array([ROUNDING]), np.array([left])
+    _, found = examine_ends(Ends(density, 100, end, lp, *reached, 0, {"x": np.zeros(())}))
+    assert [one.kind for one in found.findings] == (["rounded_mode"] if left > 0.01 else [])
+    assert not found.rises
+    if left > 0.01:
+        assert "an estimated 0.9 nats below the mode" in found.findings[0]
+        assert "1e+06 nats is rounded to 0.06" in found.findings[0]
+
+
+def test_second_derivatives_that_are_not_finite_are_named():
+    model = infer.declared(
+        lambda v: -jnp.sqrt(v["b"] ** 2) - 0.5 * v["a"] ** 2, {"a": bj.Real(), "b": bj.Real()}
+    )
+    density = infer.log_density(model, jacobian=False)
+    found = measure_curvature(density, np.zeros(2), "curvature")
+    assert found.list_flat(density.labels()) == ("b",)
