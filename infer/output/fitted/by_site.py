@@ -43,7 +43,7 @@ def optimize_by_site(
     """
     latent = make_family(model, jacobian=True).member(0).latent
     labels = _label_sites([site.name for site in latent], optimizers, otherwise is not None)
-    named = dict(optimizers) | ({} if otherwise is None else {"": otherwise})
+    named: Any = dict(optimizers) | ({} if otherwise is None else {"": otherwise})
     inner = optax.partition(named, labels)
     ends = np.cumsum([0, *(int(np.prod(site.unconstrained_shape)) for site in latent)])
 
@@ -58,12 +58,13 @@ def optimize_by_site(
         pairs = zip(ends[:-1], ends[1:], strict=True)
         return dict(zip(labels, (vector[a:b] for a, b in pairs), strict=True))
 
-    def init(position: Vector) -> Any:
-        return inner.init(split(position))
+    def init(params: Any) -> Any:
+        return inner.init(split(params))
 
-    def update(gradient: Vector, state: Any, position: Vector | None = None) -> tuple[Vector, Any]:
-        here = None if position is None else split(position)
-        steps, state = inner.update(split(gradient), state, here)
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        here = None if params is None else split(params)
+        steps: Any
+        steps, state = inner.update(split(updates), state, here)
         return jnp.concatenate([steps[name] for name in labels]), state
 
     return optax.GradientTransformation(init, update)
