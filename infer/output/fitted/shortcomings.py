@@ -31,7 +31,8 @@ def find_shortcomings(fit: Any) -> Iterator[Finding]:
     """
     yield from fit.problems
     is_explained = fit.problems and not fit.is_finite
-    if not fit.converged and not is_explained:
+    # Engines without epochs have no losses, and say themselves why they have not converged.
+    if not fit.converged and not is_explained and fit.losses.size:
         yield _describe_unconverged(fit)
     if not is_affordable(fit.density) or is_explained:
         return
