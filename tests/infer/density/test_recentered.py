@@ -100,12 +100,16 @@ def numpyro_levels(scale):
     wide = numpyro.sample("wide", dist.HalfNormal(scale))
     with numpyro.plate("group", 2):
         numpyro.sample("level", dist.Normal(0.0, wide))
+        numpyro.sample("kept", dist.Normal(0.0, wide), infer={"centered": True})
+        numpyro.sample("free", dist.Normal(0.0, wide), infer={"centered": False})
     numpyro.sample("known", dist.Normal(0.0, scale))
 
 
 def test_sites_of_numpyro_are_learned_unless_the_scale_is_data():
     density = infer.log_density(infer.from_numpyro(numpyro_levels, 2.0))
     assert [piece.name for piece in find_pieces(density)] == ["level"]
+    maps = {site.name: site.bijector for site in density.latent}
+    assert (maps["kept"], maps["free"]) == ("Identity", "NonCentering")
 
 
 def test_a_choice_of_the_user_and_steps_of_a_scan_are_kept():

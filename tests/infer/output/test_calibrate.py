@@ -234,6 +234,14 @@ def schools(site, error, effect):
     site.observe("effect", dist.Normal(theta, error), effect)
 
 
+def levels(site, error, effect):
+    """Warm-up centers the effects with small errors, and not those with large ones."""
+    mu, tau = site("mu", dist.Normal(0.0, 2.0)), site("tau", dist.HalfNormal(1.0))
+    theta = site("theta", dist.Normal(mu, tau), shape=(6,))
+    width = site("width", dist.LogNormal(theta[0], tau))
+    site.observe("effect", dist.Normal(theta + 0.1 * jnp.log(width), error), effect)
+
+
 def counts(site, x, y):
     """A Poisson regression with a simplex, and a support that depends on a site."""
     shares = site("shares", dist.Dirichlet(jnp.array([1.0, 2.0, 3.0])))
@@ -257,6 +265,7 @@ def hierarchy(site, group, y):
 
 MODELS = {
     "schools": infer.model(schools, error=np.array([15.0, 10, 16, 11, 9, 11, 10, 18]), effect=None),
+    "levels": infer.model(levels, error=np.geomspace(0.05, 5.0, 6), effect=None),
     "counts": infer.model(counts, x=np.random.default_rng(0).normal(size=(12, 3)), y=None),
     "hierarchy": infer.model(hierarchy, group=infer.data(np.repeat(np.arange(6), 3)), y=None),
 }

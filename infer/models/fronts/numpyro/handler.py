@@ -23,6 +23,7 @@ from ....errors import ModelError
 from ...discrete.sum_out import take_discrete
 from ...inputs.labels import Labels
 from ...inputs.precision import check_precision, refuse_nan
+from ...priors.centering import AUTO, is_auto
 from ...priors.prior import Prior
 from ...priors.score import is_valued, refuse_unvalued
 from ...protocol.account import Account
@@ -120,9 +121,11 @@ class Interpreter(Messenger):
             refuse_discrete(name.removesuffix("_unobserved"), constraint)
         is_flat = isinstance(bare(fn), dist.ImproperUniform)
         dims = self._axes(name, msg, batch + event, len(event))
+        centered = msg["infer"].get("centered", AUTO)
         declaration = Declaration(
             name, constraint, batch + event, dims, None if is_flat else prior,
-            learns_centering=prior.may_learn_centering(),
+            prior.choose_map(centered, None, name),
+            is_auto(centered) and prior.may_learn_centering(),
         )  # fmt: skip
         if isinstance(constraint, Discrete) and msg["infer"].get("enumerate") == "parallel":
             refuse_scaled(name, msg["scale"])
