@@ -25,6 +25,7 @@ def models() -> dict:
     import numpyro
     import numpyro.distributions as dist
     from numpyro.contrib.control_flow import scan
+    from numpyro.distributions.util import clamp_probs
     from numpyro.ops.indexing import Vindex
 
     rng = np.random.default_rng(0)
@@ -56,13 +57,17 @@ def models() -> dict:
         survival = numpyro.sample("survival", dist.Uniform(0.0, 1.0))
         detection = numpyro.sample("detection", dist.Uniform(0.0, 1.0))
 
-        def step(alive, seen):
+        def step(carry, seen):
+            known, alive = carry
             with numpyro.plate("animal", seen.shape[0], dim=-1):
-                alive = numpyro.sample("alive", dist.Bernoulli(survival * alive), infer=ENUMERATE)
-                numpyro.sample("seen", dist.Bernoulli(detection * alive), obs=seen)
-            return alive, None
+                lives = clamp_probs(known * survival * alive + (1 - known))
+                alive = numpyro.sample("alive", dist.Bernoulli(lives), infer=ENUMERATE)
+                seen_now = dist.Bernoulli(clamp_probs(detection * alive)).mask(known)
+                numpyro.sample("seen", seen_now, obs=seen)
+            return (known | (seen == 1), alive), None
 
-        scan(step, jnp.ones(seen.shape[1], int), seen)
+        count = seen.shape[1]
+        scan(step, (seen[0] == 1, jnp.ones(count, jnp.int32)), seen[1:])
 
     def raters(label):
         with numpyro.plate("rater", label.shape[1], dim=-2), numpyro.plate("class", 3):

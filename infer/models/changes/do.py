@@ -83,6 +83,11 @@ class _SettingReader(DelegatingReader):
             return self.reader.take(declaration)
         return Image.of(self._spread(declaration.name, declaration.shape))
 
+    def discrete(self, declaration: Declaration) -> Array | None:
+        if declaration.name not in self._values:
+            return self.reader.discrete(declaration)
+        return self._spread(declaration.name, declaration.shape).astype(int)
+
     def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
         if name not in self._values:
             return self.reader.observe(name, prior, value)

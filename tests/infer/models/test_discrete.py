@@ -272,3 +272,13 @@ def test_axes_of_numpyros_scans_are_named():
     )
     dims = {site.name: site.dims for site in infer.log_density(model).sites}
     assert dims["state"] == dims["y"] == ("time",)
+
+
+def test_a_discrete_site_that_is_set_is_not_summed():
+    kind = np.array([0, 2, 1, 1])
+    density = infer.log_density(infer.model(mixture, y=Y).do(kind=kind), jacobian=False)
+    weights, mean = jnp.full(3, 1 / 3), jnp.array([0.3, -0.2, 0.9])
+    truth = dist.Dirichlet(jnp.array([2.0, 1.0, 3.0])).log_prob(weights)
+    truth += dist.Normal(0, 3).log_prob(mean).sum() + dist.Normal(mean[kind], 0.7).log_prob(Y).sum()
+    found = density.of({"weights": weights, "mean": mean})
+    np.testing.assert_allclose(found, truth, rtol=1e-12)
