@@ -67,7 +67,7 @@ def models() -> dict:
             return (known | (seen == 1), alive), None
 
         count = seen.shape[1]
-        scan(step, (seen[0] == 1, jnp.ones(count, jnp.int32)), seen[1:])
+        scan(step, (seen[0] == 1, jnp.ones(count, int)), seen[1:])
 
     def raters(label):
         with numpyro.plate("rater", label.shape[1], dim=-2), numpyro.plate("class", 3):
