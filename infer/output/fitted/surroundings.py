@@ -108,6 +108,8 @@ def find_same_mode(probe: Probe, lp: float, ends: np.ndarray) -> np.ndarray:
         ends: Ends of all searches that reached the same height, shape (searches, size).
     """
     ways = ends.astype(float) - probe.center
+    if not ways.any():
+        return np.full(len(ends), True)
     away = np.abs(ways) / np.maximum(1.0, np.abs(probe.center))
     near = np.asarray(away.max(1) <= CLOSE)
     if not np.isfinite(lp):
