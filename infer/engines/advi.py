@@ -252,7 +252,8 @@ class ADVI(Approximator):
         is_first = (state.epochs == 0) & (state.ticks == 0)
         scaled = self._family.begin(state.distribution.location, jnp.asarray(tuning.scale))
         first = self._begin(scaled, state.trace)
-        state = state._replace(distribution=state.distribution.refresh(), sums=first.sums)
+        fresh = state.distribution.refresh(state.ticks == 0)
+        state = state._replace(distribution=fresh, sums=first.sums)
         return jax.tree.map(lambda new, old: jnp.where(is_first, new, old), first, state)
 
     def tick(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ...types import Scalar, Vector
 
@@ -85,8 +85,8 @@ class Distribution(eqx.Module):
     def pack(self) -> Float[Array, "width"]:
         """Write the parameters as one vector."""
 
-    def refresh(self) -> Self:
-        """Compute again what steps only update, so that rounding does not accumulate."""
+    def refresh(self, is_due: Bool[Array, ""]) -> "Distribution":
+        """Compute again what steps only update, if it is due, so that rounding does not add up."""
         return self
 
     def densify(self, step: Any) -> Any:

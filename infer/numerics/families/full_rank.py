@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ...types import Scalar, Vector
 from ..score_matching import Match, match_scores
@@ -181,8 +182,9 @@ class DenseNormal(Distribution):
         products = self.factor @ jnp.concatenate([step[:, None], columns], 1)
         return self.mean + products[:, 0], products[:, 1:]
 
-    def refresh(self) -> "DenseNormal":
-        return make_normal(self.mean, self.factor)
+    def refresh(self, is_due: Bool[Array, ""]) -> "DenseNormal":
+        keep, compute = lambda: self.log_scale, lambda: log_abs_det(self.factor)
+        return DenseNormal(self.mean, self.factor, jax.lax.cond(is_due, compute, keep))
 
     def log_density_on_host(self, positions: np.ndarray) -> np.ndarray:
         return normal_log_density(positions, self.mean, self.scale)
