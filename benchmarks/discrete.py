@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -29,41 +30,41 @@ def models() -> dict:
     from numpyro.ops.indexing import Vindex
 
     rng = np.random.default_rng(0)
+    # NumPyro's own type includes None.
+    sample: Any = numpyro.sample
 
     def mixture(y):
-        share = numpyro.sample("share", dist.Dirichlet(jnp.ones(3)))
+        share = sample("share", dist.Dirichlet(jnp.ones(3)))
         location = jnp.array([-2.0, 0.0, 2.0])
-        mean = numpyro.sample("mean", dist.Normal(location, 0.5).to_event(1))
-        scale = numpyro.sample("scale", dist.HalfNormal(1.0))
+        mean = sample("mean", dist.Normal(location, 0.5).to_event(1))
+        scale = sample("scale", dist.HalfNormal(1.0))
         with numpyro.plate("row", len(y)):
-            kind = numpyro.sample("kind", dist.Categorical(share), infer=ENUMERATE)
-            numpyro.sample("y", dist.Normal(mean[kind], scale), obs=y)
+            kind = sample("kind", dist.Categorical(share), infer=ENUMERATE)
+            sample("y", dist.Normal(mean[kind], scale), obs=y)
 
     def hmm(y):
-        change = numpyro.sample("change", dist.Dirichlet(1 + 4 * jnp.eye(3)).to_event(1))
+        change = sample("change", dist.Dirichlet(1 + 4 * jnp.eye(3)).to_event(1))
         location = jnp.array([-2.0, 0.0, 2.0])
-        mean = numpyro.sample("mean", dist.Normal(location, 0.5).to_event(1))
+        mean = sample("mean", dist.Normal(location, 0.5).to_event(1))
 
         def step(before, y):
-            state = numpyro.sample(
-                "state", dist.Categorical(Vindex(change)[before]), infer=ENUMERATE
-            )
-            numpyro.sample("y", dist.Normal(mean[state], 0.7), obs=y)
+            state = sample("state", dist.Categorical(Vindex(change)[before]), infer=ENUMERATE)
+            sample("y", dist.Normal(mean[state], 0.7), obs=y)
             return state, None
 
         scan(step, 0, y)
 
     def capture(seen):
-        survival = numpyro.sample("survival", dist.Uniform(0.0, 1.0))
-        detection = numpyro.sample("detection", dist.Uniform(0.0, 1.0))
+        survival = sample("survival", dist.Uniform(0.0, 1.0))
+        detection = sample("detection", dist.Uniform(0.0, 1.0))
 
         def step(carry, seen):
             known, alive = carry
             with numpyro.plate("animal", seen.shape[0], dim=-1):
                 lives = clamp_probs(known * survival * alive + (1 - known))
-                alive = numpyro.sample("alive", dist.Bernoulli(lives), infer=ENUMERATE)
+                alive = sample("alive", dist.Bernoulli(lives), infer=ENUMERATE)
                 seen_now = dist.Bernoulli(clamp_probs(detection * alive)).mask(known)
-                numpyro.sample("seen", seen_now, obs=seen)
+                sample("seen", seen_now, obs=seen)
             return (known | (seen == 1), alive), None
 
         count = seen.shape[1]
@@ -71,22 +72,22 @@ def models() -> dict:
 
     def raters(label):
         with numpyro.plate("rater", label.shape[1], dim=-2), numpyro.plate("class", 3):
-            confusion = numpyro.sample("confusion", dist.Dirichlet(jnp.ones(3)))
-        share = numpyro.sample("share", dist.Dirichlet(jnp.ones(3)))
+            confusion = sample("confusion", dist.Dirichlet(jnp.ones(3)))
+        share = sample("share", dist.Dirichlet(jnp.ones(3)))
         with numpyro.plate("item", label.shape[0], dim=-2):
-            truth = numpyro.sample("truth", dist.Categorical(share), infer=ENUMERATE)
+            truth = sample("truth", dist.Categorical(share), infer=ENUMERATE)
             with numpyro.plate("position", label.shape[1]):
                 own = Vindex(confusion)[jnp.arange(label.shape[1]), truth, :]
-                numpyro.sample("label", dist.Categorical(own), obs=label)
+                sample("label", dist.Categorical(own), obs=label)
 
     def change_point(count):
-        early = numpyro.sample("early", dist.Gamma(2.0, 1.0))
-        late = numpyro.sample("late", dist.Gamma(2.0, 1.0))
+        early = sample("early", dist.Gamma(2.0, 1.0))
+        late = sample("late", dist.Gamma(2.0, 1.0))
         last = len(count) - 1
-        at = numpyro.sample("at", dist.DiscreteUniform(0, last), infer=ENUMERATE)
+        at = sample("at", dist.DiscreteUniform(0, last), infer=ENUMERATE)
         with numpyro.plate("time", len(count)):
             rate = jnp.where(jnp.arange(len(count)) < at, early, late)
-            numpyro.sample("count", dist.Poisson(rate), obs=count)
+            sample("count", dist.Poisson(rate), obs=count)
 
     states = np.cumsum(rng.random(200) < 0.1) % 3
     alive = np.cumprod(rng.random((7, 100)) < 0.8, 0)
