@@ -96,7 +96,7 @@ def _draw_from_grid(model: infer.Model, axes: list[np.ndarray], draws: int) -> n
 
 def _funnel(site):
     v = site("v", dist.Normal(0.0, 3.0))
-    site("x", dist.Normal(0.0, jnp.exp(v / 2)), shape=(9,))
+    site("x", dist.Normal(0.0, jnp.exp(v / 2)), shape=(9,), centered=True)
 
 
 def _draw_funnel() -> Draws:
@@ -108,7 +108,7 @@ def _draw_funnel() -> Draws:
 def _schools(site, error, effect):
     mu = site("mu", dist.Normal(0.0, 5.0))
     tau = site("tau", dist.HalfCauchy(5.0))
-    theta = site("theta", dist.Normal(mu, tau), shape=(8,))
+    theta = site("theta", dist.Normal(mu, tau), shape=(8,), centered=True)
     site.observe("effect", dist.Normal(theta, error), effect)
 
 
@@ -139,7 +139,7 @@ EFFECTS = 40
 
 def _many_groups(site, y):
     tau = site("tau", dist.HalfNormal(1.0))
-    level = site("level", dist.Normal(0.0, tau), shape=(EFFECTS,))
+    level = site("level", dist.Normal(0.0, tau), shape=(EFFECTS,), centered=True)
     site.observe("y", dist.Normal(level, 1.0), y)
 
 
@@ -277,7 +277,7 @@ SIGNALS, NOISE = 20, 0.5
 def _horseshoe(site, y):
     tau = site("tau", dist.HalfCauchy(0.1))
     width = site("width", dist.HalfCauchy(1.0), shape=(SIGNALS,))
-    beta = site("beta", dist.Normal(0.0, tau * width), shape=(SIGNALS,))
+    beta = site("beta", dist.Normal(0.0, tau * width), shape=(SIGNALS,), centered=True)
     site.observe("y", dist.Normal(beta, NOISE), y)
 
 
@@ -407,7 +407,7 @@ def _strong_groups(site, y):
     """Centered, and rightly so: there are many data in each group."""
     mu = site("mu", dist.Normal(0.0, 5.0))
     tau = site("tau", dist.HalfNormal(2.0))
-    level = site("level", dist.Normal(mu, tau), shape=(12,))
+    level = site("level", dist.Normal(mu, tau), shape=(12,), centered=True)
     site.observe("y", dist.Normal(level[:, None], 1.0), y)
 
 

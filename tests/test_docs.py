@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"```python\n(.*?)```", re.S)
 # The quickest pages, 2 s of CPU each; the others take 5 to 25, so `make test-all` runs them.
-QUICK = {"README", "adding_an_engine", "certificate", "findings", "live_runs", "report"}
+QUICK = {"README", "adding_an_engine", "certificate", "findings", "live_runs"}
 
 
 def pages():

@@ -227,7 +227,7 @@ def _describe_flat(normal: LocalNormal) -> Problem:
 def _describe_others(modes: list[WeighedMode]) -> Problem | None:
     shares = share_masses(modes)
     others = [
-        f"{share:.1%} around one {mode.lp - modes[0].lp:+.2g} nats high"
+        f"{share:.1%} around one {_compare_heights(mode.lp - modes[0].lp)}"
         for mode, share in list(zip(modes, shares, strict=True))[1:]
         if share >= REPORTED_SHARE
     ]
@@ -239,12 +239,18 @@ def _describe_others(modes: list[WeighedMode]) -> Problem | None:
     return Problem(
         "other_modes",
         f"the searches found {len(modes)} modes, and the approximation covers one of them, with "
-        f"{shares[0]:.1%} of the mass by Laplace's method; there is {', '.join(others)} (relative "
-        "to it). The next one differs most in {along}.",
+        f"{shares[0]:.1%} of the mass by Laplace's method; there is {', '.join(others)}. The "
+        "next one differs most in {along}.",
         "infer.sample visits several modes if chains can cross between them; a prior or an order "
         "(bijectors.Ordered) removes symmetries.",
         list_most_changed(along),
     )
+
+
+def _compare_heights(rise: float) -> str:
+    if abs(rise) < 0.05:
+        return "of the same height"
+    return f"{abs(rise):.1f} nats {'higher' if rise > 0 else 'lower'}"
 
 
 def _describe_higher(rise: float, reason: int, is_found: bool) -> Problem | None:

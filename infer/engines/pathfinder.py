@@ -11,7 +11,7 @@ from ..errors import EngineError
 from ..numerics.families.base import Family
 from ..numerics.families.low_rank import LowRank
 from ..numerics.local_normal import list_most_changed
-from ..numerics.mode_search import Search, advance, begin_search, next_point
+from ..numerics.mode_search import CONVERGED, ROUNDING, Search, advance, begin_search, next_point
 from ..numerics.path_normals import Best, find_best_normal
 from ..target import Components, Target
 from ..types import Vector
@@ -101,14 +101,17 @@ class Pathfinder(Approximator):
         ]
         order = sorted(range(len(found)), key=lambda i: -float(found[i].elbo))
         best = found[order[0]]
-        is_finite = bool(np.isfinite(np.asarray(best.elbo)))
-        problem = _describe_others([found[i] for i in order]) if is_finite else _describe_lost()
         points = [1 + np.any(np.diff(own, axis=0) != 0, axis=1).sum() for own in draws.positions]
+        is_cut = int(ended.states.reason[order[0]]) not in (CONVERGED, ROUNDING)
+        is_rising = is_cut and int(best.place) == points[order[0]] - 1
+        is_finite = bool(np.isfinite(np.asarray(best.elbo)))
+        problem = _describe_lost() if not is_finite else _describe_rising() if is_rising else None
+        problem = problem or _describe_others([found[i] for i in order])
         gradients = int(draws.stats["n_gradients"][:, -1].sum())
         return Fitted(
             best.normal,
             "low_rank",
-            is_finite,
+            is_finite and not is_rising,
             problems=(problem,) if problem else (),
             facts=(f"best of {len(found)} {'path' if len(found) == 1 else 'paths'} by ELBO",),
             n_gradients=gradients + self.draws * int(sum(points)),
@@ -129,6 +132,15 @@ def _describe_lost() -> Problem:
         "the ELBO is not finite at any point of the paths: the log density is not finite at draws "
         "of every normal distribution along them.",
         "Give other starts=, or look at infer.check(model).",
+    )
+
+
+def _describe_rising() -> Problem:
+    return Problem(
+        "unfinished_search",
+        "the ELBO was still rising at the last point of the best path: the log density grows "
+        "without bound, or the path was cut short.",
+        "Give the sites priors that vanish far away, or allow more points (steps=).",
     )
 
 

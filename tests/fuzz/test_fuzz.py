@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from .check import noise
 from .families import FAMILIES
 from .model import draw
@@ -21,6 +23,7 @@ def test_a_line_written_by_a_compiler_is_detected():
     assert not noise("hello")
 
 
+@pytest.mark.slow
 def test_a_random_model_agrees_with_jax():
     command = [sys.executable, "-m", "tests.fuzz", "--first", "88", "--last", "89"]
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}

@@ -13,8 +13,8 @@ from ...run.packed import pack
 from ...run.run import Run
 from ..data.values import constrain_all
 
-# Problems of a search that a fit which begins there shares.
-SHARED = ("other_modes",)
+# Problems of a search that a fit which begins there shares; the last one if it does not converge.
+SHARED = ("other_modes", "unbounded_density")
 
 
 def choose_starts(run: Run, found: Sequence[Fitted], otherwise: Any) -> Any:

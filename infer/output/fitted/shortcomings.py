@@ -29,8 +29,11 @@ def find_shortcomings(fit: Any) -> Iterator[Finding]:
     Args:
         fit: An `Approximation`.
     """
-    yield from fit.problems
-    is_explained = fit.problems and not fit.is_finite
+    # A normal distribution may describe most of the mass beside a peak without bound.
+    problems = [p for p in fit.problems if p.kind != "unbounded_density" or not fit.converged]
+    yield from problems
+    is_unbounded = any(p.kind == "unbounded_density" for p in problems)
+    is_explained = is_unbounded or (problems and not fit.is_finite)
     # Engines without epochs have no losses, and say themselves why they have not converged.
     if not fit.converged and not is_explained and fit.losses.size:
         yield _describe_unconverged(fit)

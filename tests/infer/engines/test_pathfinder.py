@@ -12,6 +12,7 @@ import infer
 from infer.numerics.path_normals import Pairs, add_pair, make_local_normal
 
 SIZE, PAIRS = 6, 4
+PATHS = infer.Pathfinder(steps=40)
 
 
 def walk(points):
@@ -53,21 +54,23 @@ def test_a_pair_along_which_the_loss_is_concave_is_left_out():
 
 
 def log_density(values, data):
-    """A correlated normal, or two wells, in two coordinates."""
-    first, second = values["x"]
+    """A correlated normal, two wells, or a plane, in two coordinates."""
+    is_plane = data["kind"][2] > 0
+    # So that a product with zero stays finite.
+    first, second = jnp.where(is_plane, 0.0, values["x"])
     normal = -0.5 * (first**2 + (second - first) ** 2 / 0.01)
     wells = -0.5 * first**2 - 3.0 * (second**2 - 4.0) ** 2
-    return jnp.where(data["is_normal"], normal, wells)
+    return data["kind"] @ jnp.stack([normal, wells, values["x"].sum()])
 
 
 @pytest.fixture(scope="module")
 def fits():
-    model = lambda is_normal: infer.declared(  # noqa: E731
-        log_density, {"x": bj.Real(shape=(2,))}, data={"is_normal": np.asarray(is_normal)}
+    model = lambda kind: infer.declared(  # noqa: E731
+        log_density, {"x": bj.Real(shape=(2,))}, data={"kind": np.eye(3)[kind]}
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", infer.FitWarning)
-        return infer.fit([model(True), model(False)], infer.Pathfinder(steps=40), progress=False)
+        return infer.fit([model(kind) for kind in range(3)], PATHS, progress=False)
 
 
 def test_a_normal_posterior_is_found_up_to_the_noise_of_its_elbo(fits):
@@ -99,5 +102,10 @@ def test_paths_to_another_mode_are_named(fits):
 
 def test_the_number_of_paths_follows_the_starts(fits):
     model = fits[0].density.model
-    fit = infer.fit(model, infer.Pathfinder(steps=40), starts={"x": np.ones(2)}, progress=False)
+    fit = infer.fit(model, PATHS, starts={"x": np.ones(2)}, progress=False)
     assert "best of 1 path by ELBO" in repr(fit)
+
+
+def test_a_density_that_grows_without_bound_is_reported(fits):
+    assert not fits[2].converged
+    assert [finding.kind for finding in fits[2].findings][0] == "unfinished_search"

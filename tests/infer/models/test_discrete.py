@@ -9,6 +9,7 @@ import pytest
 import bijectors as bj
 import infer
 
+from ...cases import mark_slow
 from .discrete_models import (
     CASES,
     ITEM,
@@ -27,10 +28,17 @@ def value_and_gradient(function, size):
     return jax.jit(jax.value_and_grad(function))(jnp.linspace(-0.7, 0.9, size))
 
 
+QUICK = {("dsl", n) for n in ("mixture", "raters", "hidden Markov", "switched")}
+QUICK |= {("numpyro", "capture and recapture")}
+
+
 @pytest.mark.parametrize(
-    ("front", "name"), [*(("dsl", n) for n in CASES), *(("numpyro", n) for n in NUMPYRO)]
+    "case",
+    mark_slow([*(("dsl", n) for n in CASES), *(("numpyro", n) for n in NUMPYRO)], QUICK),
+    ids="-".join,
 )
-def test_the_density_and_its_gradient_equal_those_by_brute_force(front, name):
+def test_the_density_and_its_gradient_equal_those_by_brute_force(case):
+    front, name = case
     model, supports = (CASES if front == "dsl" else NUMPYRO)[name]
     density = infer.log_density(model)
     found, slope = value_and_gradient(density, density.size)

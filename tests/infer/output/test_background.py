@@ -334,6 +334,7 @@ print(handle.state, paused.state, "at exit")
 """
 
 
+@pytest.mark.slow
 def test_python_exits_while_a_run_goes_on_and_another_is_paused():
     root = os.path.join(os.path.dirname(__file__), *[".."] * 3)
     done = subprocess.run(

@@ -15,21 +15,23 @@ SHAPE = 3.0
 
 
 def log_density(values, data):
-    """A log-gamma, or two wells at -2 and 2, or a spike of infinite density at zero."""
-    y, (gamma, wells, spike) = values["y"], data["kind"]
-    wells = wells * -12.5 * (y**2 - 4.0) ** 2
+    """A log-gamma, two wells at -2 and 2, a spike of infinite density at zero, or a line."""
+    gamma, wells, spike, line = data["kind"]
+    # So that a product with zero stays finite.
+    y = jnp.where(line > 0, 1.0, values["y"])
+    wells = wells * -12.5 * (y**2 - 4.0) ** 2 + line * values["y"]
     return gamma * (SHAPE * y - jnp.exp(y)) + wells - spike * (0.5 * jnp.log(y**2) + 0.5 * y**2)
 
 
 def make(kind):
-    return infer.declared(log_density, {"y": bj.Real()}, data={"kind": np.eye(3)[kind]})
+    return infer.declared(log_density, {"y": bj.Real()}, data={"kind": np.eye(4)[kind]})
 
 
 @pytest.fixture(scope="module")
 def fits():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", infer.FitWarning)
-        return infer.fit([make(kind) for kind in range(3)], progress=False)
+        return infer.fit([make(kind) for kind in range(4)], progress=False)
 
 
 def test_the_fit_is_the_normal_of_largest_elbo_not_that_of_laplace(fits):
@@ -63,8 +65,13 @@ def test_other_modes_are_named(fits):
     assert not any(finding.kind == "other_modes" for finding in fits[0].findings)
 
 
+def test_a_density_that_grows_without_bound_is_named_as_the_cause(fits):
+    assert not fits[3].converged
+    assert [finding.kind for finding in fits[3].findings] == ["unbounded_density"]
+
+
 def test_a_fit_without_a_mode_begins_at_a_start_and_says_so(fits):
-    assert "1 of 3 models" in fits[2].reasons[-1]
+    assert "2 of 4 models" in fits[2].reasons[-1]
     assert np.isfinite(np.asarray(fits[2].distribution.mean)).all()
 
 

@@ -74,6 +74,7 @@ def test_an_interrupt_while_the_result_is_made_keeps_the_draws(monkeypatch):
     assert data.posterior.sizes["draw"] == 30
 
 
+@pytest.mark.slow
 def test_interrupted_searches_and_fits_go_on_as_well():
     maximize = lambda: infer.maximize(  # noqa: E731
         targets.normal(), infer.MAP("unconstrained"), starts=2, threads=1

@@ -8,6 +8,7 @@ import pytest
 
 import infer
 
+from ...cases import mark_slow
 from ..models.discrete_models import CASES, hidden_markov, list_assignments, log_joints
 
 DRAWS = 4000
@@ -25,7 +26,11 @@ def recover(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["mixture", "switched", "hidden Markov", "mixed start", "occupancy"]
+    "name",
+    mark_slow(
+        ["mixture", "switched", "hidden Markov", "mixed start", "occupancy"],
+        {"mixture", "hidden Markov"},
+    ),
 )
 def test_the_draws_have_the_probabilities_by_brute_force(name):
     """Alerts once in 1e4 keys: the largest of up to 200 deviations is within 5 standard errors."""

@@ -214,6 +214,7 @@ def test_s2_4_another_map_does_not_change_the_distribution_of_draws():
     assert (miss < 5).all()
 
 
+@pytest.mark.slow
 def test_s2_5_wrappers_of_paramax_are_accepted():
     """More of this, such as refused wrappers without a Jacobian, is in test_parameter.py."""
     paramax = pytest.importorskip("paramax")

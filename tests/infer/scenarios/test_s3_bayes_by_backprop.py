@@ -180,6 +180,7 @@ def test_s3_3_the_prior_is_accurate_where_a_sum_of_densities_underflows():
     np.testing.assert_allclose(found, np.logaddexp(wide, narrow) - np.log(2.0), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_s3_4_a_conjugate_regression_converges_to_the_best_mean_field():
     """The best independent normal has the posterior's mean and variances 1 / precision."""
     x = RNG.normal(size=(40, 2)) @ np.array([[1.0, 0.8], [0.0, 1.0]])
