@@ -31,7 +31,7 @@ def make(kind):
 def fits():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", infer.FitWarning)
-        return infer.fit([make(kind) for kind in range(4)], progress=False)
+        return infer.fit([make(kind) for kind in range(3)], progress=False)
 
 
 def test_the_fit_is_the_normal_of_largest_elbo_not_that_of_laplace(fits):
@@ -65,13 +65,16 @@ def test_other_modes_are_named(fits):
     assert not any(finding.kind == "other_modes" for finding in fits[0].findings)
 
 
-def test_a_density_that_grows_without_bound_is_named_as_the_cause(fits):
-    assert not fits[3].converged
-    assert [finding.kind for finding in fits[3].findings] == ["unbounded_density"]
+@pytest.mark.slow
+def test_a_density_that_grows_without_bound_is_named_as_the_cause():
+    with pytest.warns(infer.FitWarning, match="grow without bound along y"):
+        fit = infer.fit(make(3), progress=False)
+    assert not fit.converged
+    assert [finding.kind for finding in fit.findings] == ["unbounded_density"]
 
 
 def test_a_fit_without_a_mode_begins_at_a_start_and_says_so(fits):
-    assert "2 of 4 models" in fits[2].reasons[-1]
+    assert "1 of 3 models" in fits[2].reasons[-1]
     assert np.isfinite(np.asarray(fits[2].distribution.mean)).all()
 
 
