@@ -91,7 +91,11 @@ def _find_problems(
     if not ends.converged[ends.best]:
         yield _describe_unbounded(ends, probe) or _describe_unfinished(ends)
         return
-    if ends.density.has_value and (edge := _describe_boundary(ends, probe)):
+    others = np.flatnonzero(high & ~same & ends.converged)
+    edge = _describe_boundary(ends, probe) if ends.density.has_value else None
+    # A ridge may lead to the edge: searches that ended as high inside show that it is flat.
+    inside = [i for i in others if not _find_edges(ends._replace(best=int(i)), NEAR_EDGE)]
+    if edge and not (inside and edge.kind == "mode_at_boundary"):
         yield edge
         return
     if rise is not None:
@@ -106,7 +110,6 @@ def _find_problems(
         return
     if ends.reasons[ends.best] == ROUNDING and ends.decrement[ends.best] > ROUNDED:
         yield _describe_rounding(ends)
-    others = np.flatnonzero(high & ~same & ends.converged)
     if len(others) and ends.density.has_value:
         yield Finding(
             "several_maxima",
@@ -199,11 +202,12 @@ def _describe_boundary(ends: Ends, probe: Probe) -> Finding | None:
 def _rises_outward(ends: Ends, probe: Probe, edges: Mapping[str, str]) -> bool:
     """Return whether the log density rises steeply towards the edge of a set, or did to the last.
 
-    A position that has overflowed has no slope.
+    Where the values have underflowed the slope is NaN: the search went as far as numbers go.
     """
     _, gradients = probe.evaluate(probe.center[None])
-    slopes = gradients[0] * np.sign(probe.center) * _mark_far(ends, probe, edges, EDGE)
-    return bool((slopes > STEEP).any()) or ends.reasons[ends.best] == UNBOUNDED
+    is_flat = gradients[0] * np.sign(probe.center) <= STEEP
+    is_rising = _mark_far(ends, probe, edges, EDGE) & ~is_flat
+    return bool(is_rising.any()) or ends.reasons[ends.best] == UNBOUNDED
 
 
 def _mark_far(ends: Ends, probe: Probe, edges: Mapping[str, str], edge: float) -> np.ndarray:
