@@ -7,7 +7,7 @@ Prints the seconds from a written model to draws whose errors are no larger than
 `infer.fit(model)`, packages already imported. An error is that of a mean, in standard deviations,
 or of the logarithm of a standard deviation, the largest over all numbers of a posterior; the
 reference is a long run of NUTS. Peers that do not reach the errors are shown with their smallest
-errors and all the time that they took. PATH is a Python with pymc and pymc-extras, if they are
+errors and the time of their longest run. PATH is a Python with pymc and pymc-extras, if they are
 installed apart; without it, PyMC's methods are left out.
 """
 

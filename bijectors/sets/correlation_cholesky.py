@@ -84,12 +84,11 @@ class PartialCorrelations(FromBelowDiagonal):
     If all correlation matrices are equally likely, the density of artanh(z_ij) at u is proportional
     to sech(u)^(k + 1 - j). With c_j = 2 sqrt(k + 1 - j) the standard deviations of all y are thus
     close to 2. Where chains start, at y uniform on (-2, 2), L L^T is well conditioned for any k:
-    the median of its smallest eigenvalue is 0.06 for k = 50. With 1 in the place of the 2 it is
-    2e-4.
+    for k = 50 the median of its smallest eigenvalue exceeds 0.05.
 
     Source: Lewandowski, Kurowicka & Joe (2009), section 3; Stan reference manual, "Cholesky
-    factors of correlation matrices", which has c_j = 1. Why this is the
-    default: benchmarks/results/correlations.md.
+    factors of correlation matrices", which has c_j = 1. benchmarks/results/correlations.md shows
+    why this is the default.
     """
 
     def image(self, y: Float[Array, "n"]) -> Image:

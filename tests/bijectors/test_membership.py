@@ -97,3 +97,4 @@ def test_the_default_correlation_is_well_conditioned_where_chains_start(order):
     y = np.random.default_rng(1).uniform(-2, 2, (100, order * (order - 1) // 2))
     smallest = np.linalg.eigvalsh(jax.jit(jax.vmap(bijector.forward))(y))[:, 0]
     assert smallest.min() > 1e-2
+    assert np.median(smallest) > 0.05
