@@ -118,11 +118,18 @@ def read_centering(arrays: Mapping[str, np.ndarray], family: Family) -> Centerin
     """Read how far sites are centered, if this was learned.
 
     Raises:
-        RunError: The array is of another shape than the model asks for.
+        RunError: The array is of another shape than the model asks for, or nothing is to be learned
+            here.
     """
-    outline = begin_centering(family)
-    if outline is None or "centering" not in arrays:
+    if "centering" not in arrays:
         return None
+    outline = begin_centering(family)
+    if outline is None:
+        raise RunError(
+            "centering",
+            f"it was learned for {arrays['centering'].size} entries, and here it is learned for 0",
+            "Use a model with the same sites whose centering is learned.",
+        )
     return outline._replace(degrees=rebuild("centering", outline.degrees, arrays))
 
 

@@ -15,16 +15,16 @@ OPTIONS = {"chains": 2, "draws": 200, "key": 1, "progress": False}
 NUTS = infer.NUTS()
 
 
-def levels(site, noise, y):
+def levels(site, noise, y, centered="auto"):
     mean = site("mean", dist.Normal(0.0, 5.0))
     spread = site("spread", dist.HalfNormal(5.0))
-    level = site("level", dist.Normal(mean, spread), dims="group")
+    level = site("level", dist.Normal(mean, spread), dims="group", centered=centered)
     site.observe("y", dist.Normal(level, noise), y)
 
 
-def model(noise=10.0):
+def model(noise=10.0, **given):
     y = np.array([2.0, 0.5, -1.0, 1.5])
-    return infer.model(levels, noise=noise, y=y, coords={"group": list("abcd")})
+    return infer.model(levels, noise=noise, y=y, **given, coords={"group": list("abcd")})
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,12 @@ def test_a_tuning_that_knows_of_no_centering_is_for_the_values_themselves(run):
     np.testing.assert_array_equal(started.warmup.centering.degrees, np.ones(4))
 
 
-def test_a_tuning_for_other_sites_is_refused(run):
+def test_a_tuning_for_other_sites_is_refused(run, tmp_path):
+    infer.save_tuning(tmp_path / "tuning.npz", run)
+    centered = model(centered=infer.static(True))
+    for tuning in (run.tuning, tmp_path / "tuning.npz"):
+        with pytest.raises(infer.RunError, match="4 entries, and here it is learned for 0"):
+            infer.sample(centered, NUTS, **OPTIONS, tuning=tuning, warmup=0)
     frozen = model().freeze(mean=0.0, spread=1.0)
     with pytest.raises(
         infer.RunError, match="centering of 4 entries, and here it is learned for 0"
