@@ -90,8 +90,8 @@ class WarmupPlan(NamedTuple):
             as many chains again make that window from other starts. `Engine.end_window` is then
             called with all of them together, to relocate those that ended in a region of
             negligible mass.
-        recenters: Whether the coordinates may change at the end of a window; `init` then makes the
-            states anew, from gradients that the draws have and log densities `lp`.
+        recenters: Whether the coordinates may change at the end of a window; `init` then makes
+            new states from the gradients and log densities `lp` of the draws.
     """
 
     draws: int

@@ -99,7 +99,7 @@ def _last_points(draws: Draws) -> Points:
 
 
 def _restate(engine: Engine, groups: Sequence[Group], points: Points) -> tuple[Group, ...]:
-    """Make the states of chains anew at the points where they are."""
+    """Make new states of chains at the points where they are."""
     states = make_states(engine, points)
     return tuple(
         replace(
