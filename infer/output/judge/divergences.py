@@ -125,7 +125,7 @@ def explain_divergences(run: Any, most: int = 20) -> Divergences:
         tuple(run.density.labels()),
         int(diverging.sum()),
         diverging.size,
-        join_advice(advise_non_centered(run.density), advise_shorter_steps(run.engine)),
+        join_advice(advise_non_centered(run.density, run.engine), advise_shorter_steps(run.engine)),
     )
 
 

@@ -26,4 +26,4 @@ def find_in_flat_vectors(run: Run, draws: Draws, numbers: Numbers) -> Iterator[F
     if "lp" in draws.stats:
         yield from find_modes(numbers, draws)
     yield from find_unvisited_mirrors(run, draws.positions)
-    yield from find_necks(density, draws)
+    yield from find_necks(run.engine, density, draws)

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from ...density.base import LogDensity
 from ...density.funnels import Spread, find_funnel_sites, read_spreads
 from ...density.slices import find_slices
-from ...engines.base import Draws
+from ...engines.base import Draws, Engine
 from ...models.inputs.names import join_names
 from ...programs.native import CompiledProgram, compile_program, prepare
 from ...programs.slices import call_in_slices, choose_rows
@@ -53,7 +53,7 @@ def prepare_necks(density: LogDensity) -> None:
         prepare(_read_all, (names,), (density, blank), "fast_compile")
 
 
-def find_necks(density: LogDensity, draws: Draws) -> Iterator[Finding]:
+def find_necks(engine: Engine, density: LogDensity, draws: Draws) -> Iterator[Finding]:
     """Report sites whose smallest scales have more posterior density than the draws show.
 
     Let t be the log scale and u the derivative of the log density along the neck. If the draws
@@ -62,6 +62,7 @@ def find_necks(density: LogDensity, draws: Draws) -> Iterator[Finding]:
     density of t at the edge, for an h that is one there and falls to zero.
 
     Args:
+        engine: The engine that made the draws.
         density: The log density.
         draws: Its draws, with positions of shape (chains, draws, size).
 
@@ -75,10 +76,10 @@ def find_necks(density: LogDensity, draws: Draws) -> Iterator[Finding]:
     for neck in _measure_necks(density, draws, spreads):
         edge = max((_measure_edge(neck, ramp) for ramp in RAMPS), key=lambda e: e[0] / e[1])
         if edge[0] > SIGNIFICANT * edge[1]:
-            yield _describe(neck, edge[0], density)
+            yield _describe(neck, edge[0], advise_non_centered(density, engine))
 
 
-def _describe(neck: Neck, edge: float, density: LogDensity) -> Finding:
+def _describe(neck: Neck, edge: float, advice: str) -> Finding:
     t, named = neck.log_scale, join_names(neck.sites, MAX_NAMED)
     slope = float(neck.slope[t <= np.quantile(t, SMALLEST)].mean())
     # Below the edge the density falls by `slope` nats for each unit of the log scale, or faster.
@@ -89,7 +90,7 @@ def _describe(neck: Neck, edge: float, density: LogDensity) -> Finding:
         f"no draw has a scale of {named} below {np.exp(t.min()):.3g}, but the posterior is still "
         f"dense there: {mass} of its mass lies in a narrow neck of smaller scales that the chains "
         "did not enter.",
-        join_advice(advise_non_centered(density)),
+        join_advice(advice),
         neck.sites,
     )
 

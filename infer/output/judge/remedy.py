@@ -9,14 +9,16 @@ from ...models.inputs.names import join_names
 MAX_NAMED = 5
 
 
-def advise_non_centered(density: LogDensity | None) -> str:
+def advise_non_centered(density: LogDensity | None, engine: Engine) -> str:
     """Advise to non-center sites whose scale depends on other sites; "" if there are none.
 
-    Sites whose centering is learned need no advice.
+    Sites whose centering the engine learns need no advice.
     """
-    learned = () if density is None else [s.name for s in density.latent if s.learns_centering]
-    names = () if density is None else find_funnel_sites(density)
-    names = tuple(name for name in names if name not in learned)
+    if density is None:
+        return ""
+    learns = engine.plan_warmup(1).recenters
+    learned = {site.name for site in density.latent if learns and site.learns_centering}
+    names = tuple(name for name in find_funnel_sites(density) if name not in learned)
     if not names:
         return ""
     them = "it" if len(names) == 1 else "them"

@@ -123,8 +123,12 @@ def why_slow(run: Any) -> Slowness:
         tuple(zip(sizes.tolist(), counts.tolist(), strict=True)),
         at_limit,
         run.why_not_native,
-        join_advice(LONGER, advise_non_centered(run.density)) if at_limit > OFTEN else "",
+        _advise(run) if at_limit > OFTEN else "",
     )
+
+
+def _advise(run: Run) -> str:
+    return join_advice(LONGER, advise_non_centered(run.density, run.engine))
 
 
 def find_cut_short(engine: Engine, stats: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -55,7 +55,7 @@ def find_divergent(
             f"{diverging.sum()} of {diverging.size} transitions after warm-up diverged "
             f"({diverging.mean():.1%}), so the draws may miss part of the posterior.{where} "
             "infer.explain_divergences(result) shows where.",
-            join_advice(advise_non_centered(density), advise_shorter_steps(engine)),
+            join_advice(advise_non_centered(density, engine), advise_shorter_steps(engine)),
             sites,
         )
 
@@ -110,8 +110,8 @@ def find_long(engine: Engine, stats: Stats, density: LogDensity | None) -> Itera
             "trajectories_cut_short",
             f"{share:.0%} of the trajectories were cut short by {limit}={getattr(engine, limit)}: "
             "the posterior is badly scaled or strongly curved.",
-            f"{join_advice(LONGER, advise_non_centered(density))} infer.why_slow(result) shows how "
-            "long they are.",
+            f"{join_advice(LONGER, advise_non_centered(density, engine))} infer.why_slow(result) "
+            "shows how long they are.",
         )
     # Other engines measure their steps in other units.
     steps = stats.get("step_size") if "n_steps" in stats else None
@@ -121,7 +121,7 @@ def find_long(engine: Engine, stats: Stats, density: LogDensity | None) -> Itera
             f"the step size is {step:.2g} of the scale that warm-up learned (below "
             f"{SHORTEST_STEP}): some part of the posterior is far narrower than the whole, and the "
             "chains may be trapped there or avoid it.",
-            join_advice(LONGER, advise_non_centered(density), "give other starts="),
+            join_advice(LONGER, advise_non_centered(density, engine), "give other starts="),
         )
 
 
@@ -155,7 +155,7 @@ def _is_one_place(numbers: Numbers, chain: int, begin: int, end: int) -> bool:
     return bool(own.size and (own == own[:, :1]).all())
 
 
-def find_low_bfmi(stats: Stats, density: LogDensity | None) -> Iterator[Finding]:
+def find_low_bfmi(engine: Engine, stats: Stats, density: LogDensity | None) -> Iterator[Finding]:
     """Report chains whose energy changes slowly from draw to draw."""
     if "energy" not in stats:
         return
@@ -166,7 +166,7 @@ def find_low_bfmi(stats: Stats, density: LogDensity | None) -> Iterator[Finding]
             "low_bfmi",
             f"E-BFMI is {np.nanmin(low):.2f} (below {SMALLEST_BFMI}) in {name_chains(chains)}: "
             "the energy changes slowly from draw to draw, which is typical of heavy tails.",
-            join_advice(advise_non_centered(density), "give priors lighter tails"),
+            join_advice(advise_non_centered(density, engine), "give priors lighter tails"),
         )
 
 

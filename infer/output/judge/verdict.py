@@ -128,7 +128,7 @@ def _judge(
         yield from find_divergent(engine, stats, density, numbers)
         yield from find_long(engine, stats, density)
         if numbers is not None:
-            yield from find_low_bfmi(stats, density)
+            yield from find_low_bfmi(engine, stats, density)
             yield from _find_in_numbers(stats, numbers)
             if run is None or draws is None:
                 yield from find_heavy_tails(numbers)

@@ -176,10 +176,10 @@ def test_a_neck_is_reported_if_the_draws_end_before_it_and_not_if_they_enter_it(
     slope = -v / 9 - 4.5 + 0.5 * (x**2).sum(-1, keepdims=True) / np.exp(v)
     scores = np.concatenate([slope, -x / np.exp(v)], -1)
     whole = Draws(np.concatenate([v, x], -1), scores, {})
-    assert not list(find_necks(density, whole))
+    assert not list(find_necks(infer.NUTS(), density, whole))
     few = [np.flatnonzero(own > -2.5)[:700] for own in v[..., 0]]
     ended = Draws(*(np.stack([a[c, few[c]] for c in range(CHAINS)]) for a in whole[:2]), {})
-    (only,) = find_necks(density, ended)
+    (only,) = find_necks(infer.NUTS(), density, ended)
     assert only.sites == ("x",)
     assert "no draw has a scale of x below 0.288" in only
     assert "write it non-centered" in only.advice

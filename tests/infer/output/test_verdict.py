@@ -143,6 +143,20 @@ def test_advice_names_only_sites_centered_on_another_site():
     assert "centered" not in only
 
 
+def test_advice_names_sites_whose_centering_the_engine_does_not_learn():
+    density = infer.log_density(infer.from_numpyro(hierarchy))
+    diverging = np.ones((CHAINS, DRAWS), bool)
+    diverging[:, 0] = False
+    data = result({"mu": good()}, diverging=diverging)
+    for engine, is_advised in (
+        (infer.NUTS(), False),
+        (infer.NUTS(energy="path"), True),
+        (infer.BlackJAX("chees"), True),
+    ):
+        (only,) = judge_draws(engine, data, density).findings
+        assert ("The scale of level depends on other sites" in only) == is_advised
+
+
 def test_trajectories_cut_short_are_reported_from_one_in_a_hundred_on():
     depth = np.full((CHAINS, DRAWS), 3)
     depth[0, :20] = 10
