@@ -87,7 +87,7 @@ def fit(
     engine = bind_engine(as_approximator(engine, epochs), model, epochs)
     call = _Call(model, starts, epochs, key, progress, store, commit_seconds)
     stored = plan_storing_state(store, engine.final_draws, commit_seconds)
-    return _run_to_end(call, _start(call, engine), stored)
+    return _run_to_end(call, _start(call, engine, _plan_chains(call, engine)), stored)
 
 
 class _Call(NamedTuple):
@@ -102,9 +102,9 @@ class _Call(NamedTuple):
     commit_seconds: float | None
 
 
-def _start(call: _Call, engine: Approximator) -> Run:
+def _start(call: _Call, engine: Approximator, chains: tuple[Searches, Starts]) -> Run:
     """Make the run of an engine, and begin to compile what its findings need."""
-    searches, how = _plan_chains(call.model, engine, call.starts)
+    searches, how = chains
     run = start(
         call.model, engine, chains=searches.number, warmup=call.epochs, starts=how, key=call.key,
         progress=call.progress,
@@ -126,17 +126,18 @@ def _fit_by_plan(call: _Call, plan: FitPlan) -> Any:
     engine = bind_engine(plan.engine, call.model, call.epochs)
     stored = plan_storing_state(call.store, engine.final_draws, call.commit_seconds)
     if plan.search is None:
-        run = _start(call, engine)
+        run = _start(call, engine, _plan_chains(call, engine))
         run.reasons = plan.reasons
         return _run_to_end(call, run, stored)
-    search = _start(call._replace(epochs=None), plan.search)
+    chains = _plan_chains(call, plan.search)
+    search = _start(call._replace(epochs=None), plan.search, chains)
 
     def fit_from(found: list[Fitted]) -> Any:
-        starts = choose_starts(search, found, call.starts or "uniform")
+        starts = choose_starts(search, found, chains[1])
         with warnings.catch_warnings():
             # The run of the search has warned of the model.
             warnings.simplefilter("ignore", ModelWarning)
-            run = _start(call._replace(starts=starts), engine)
+            run = _start(call, engine, (Searches(1), starts))
         begin_at(run, found)
         run.reasons = (*plan.reasons, *search.reasons, *describe_beginnings(found))
         run.problems = list_shared_problems(found)
@@ -155,11 +156,9 @@ def finish_fit(
     return found if several else found[0]
 
 
-def _plan_chains(
-    model: Any, engine: Approximator, starts: Starts | None
-) -> tuple[Searches, Starts]:
+def _plan_chains(call: _Call, engine: Approximator) -> tuple[Searches, Starts]:
     """Return the number of chains for each model, and where each one starts."""
-    number = engine.count_chains()
+    number, starts = engine.count_chains(), call.starts
     if number == 1:
         return Searches(1), "uniform" if starts is None else starts
-    return read_searches(model, engine.needs.jacobian, number if starts is None else starts)
+    return read_searches(call.model, engine.needs.jacobian, number if starts is None else starts)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ...density.chain_starts import assign_starts, read_starts
 from ...engines.approximating import Fitted, Problem
 from ...numerics.families.base import Distribution
 from ...run.packed import pack
@@ -17,17 +18,17 @@ from ..data.values import constrain_all
 SHARED = ("other_modes", "unbounded_density")
 
 
-def choose_starts(run: Run, found: Sequence[Fitted], otherwise: Any) -> Any:
+def choose_starts(run: Run, found: Sequence[Fitted], searches: Any) -> Any:
     """Return where each density's fit starts: at the mode, or elsewhere if there is none.
 
     Args:
         run: The run of the searches.
         found: What they found for each density.
-        otherwise: Where a fit starts that has no mode, as a user gives it for the searches; the
-            first item of a list.
+        searches: Where the searches started; a fit that has no mode starts where the first search
+            of its density did.
     """
-    if isinstance(otherwise, list | tuple):
-        otherwise = otherwise[0]
+    chains = run.chains // run.family.count
+    firsts = assign_starts(run.family, chains, read_starts(searches))[::chains]
     each = []
     for index, one in enumerate(found):
         density = run.family.member(index)
@@ -36,7 +37,7 @@ def choose_starts(run: Run, found: Sequence[Fitted], otherwise: Any) -> Any:
             values = constrain_all(density, where[None])
             each.append({site.name: values[site.name][0] for site in density.latent})
         else:
-            each.append(otherwise)
+            each.append(firsts[index])
     return each if len(each) > 1 else each[0]
 
 

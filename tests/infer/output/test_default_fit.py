@@ -135,3 +135,24 @@ def test_a_stored_fit_keeps_what_the_search_found(tmp_path):
     np.testing.assert_array_equal(fit.distribution.mean, again.distribution.mean)
     assert fit.findings == again.findings
     assert fit.reasons == again.reasons
+
+
+BESIDE = [{"y": 1.0}, {"y": -3.0}]
+CHAINS = [{"y": np.array([1.0, 2.0])}, [{"y": -3.0}, {"y": -5.0}]]
+
+
+@pytest.mark.parametrize("starts", [BESIDE, CHAINS], ids=["a model", "a chain"])
+def test_a_fit_without_a_mode_begins_where_the_first_search_of_its_model_did(starts):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", infer.FitWarning)
+        fits = infer.fit([make(0), make(2)], starts=starts, epochs=0, progress=False)
+    assert "1 of 2 models" in fits[1].reasons[-1]
+    # It cannot cross the spike at zero.
+    assert np.asarray(fits[1].distribution.mean) < 0
+
+
+def test_a_fit_without_a_mode_takes_a_number_of_searches():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", infer.FitWarning)
+        fit = infer.fit(make(2), starts=2, epochs=0, progress=False)
+    assert "begun at a start" in fit.reasons[-1]
