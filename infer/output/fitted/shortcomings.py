@@ -46,7 +46,7 @@ def find_shortcomings(fit: Any) -> Iterator[Finding]:
     failed = fit.departures and tuple(find_departures(fit.density, fit.departures, _advise(fit)))
     if failed:
         yield from failed
-    elif has_heavy_tail(fit.ratios):
+    elif not np.isnan(fit.khat) and has_heavy_tail(fit.ratios):
         yield describe_heavy_ratios(fit.khat, fit.ratios.ess, _advise(fit))
 
 

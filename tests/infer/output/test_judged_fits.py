@@ -10,6 +10,7 @@ import infer
 from infer.numerics.families.full_rank import make_normal
 from infer.numerics.families.mean_field import IndependentNormal
 from infer.output.fitted.ratios import Ratios, choose_candidates
+from infer.output.fitted.shortcomings import has_heavy_tail
 
 from ..targets import COVARIANCE, MEAN, normal
 
@@ -124,12 +125,15 @@ def test_weights_that_are_lost_to_rounding_are_told():
         model = infer.declared(
             lambda v: -0.5 * (v["x"] ** 2).sum() + 3e7, {"x": bj.Real(shape=(3,))}
         )
-        distribution = IndependentNormal(jnp.zeros(3), jnp.ones(3))
+        # So narrow that few of the draws hold nearly all weight.
+        distribution = IndependentNormal(jnp.zeros(3), jnp.full(3, 0.05))
         density = infer.log_density(model)
         fit = infer.Approximation(density, distribution, "mean_field", np.zeros(1), 0.0, True, {})
         with pytest.warns(infer.FitWarning, match="lost to rounding"):
             drawn = fit.sample(100, resample="psis")
         assert np.isnan(drawn.attrs["resampled_khat"])
+        assert has_heavy_tail(fit.ratios)
+        assert [finding.kind for finding in fit.findings] == ["unknown_khat"]
     finally:
         jax.config.update("jax_enable_x64", True)
 
