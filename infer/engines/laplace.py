@@ -143,6 +143,7 @@ class Laplace(Approximator):
         problems = [
             self._describe_indefinite(ended, best.normal),
             _describe_others(modes),
+            _describe_unweighed(modes),
             _describe_higher(lp[highest] - best.lp, int(reasons[highest]), bool(found[highest])),
         ]
         return Fitted(
@@ -182,9 +183,10 @@ class Laplace(Approximator):
 def _describe_unbounded(end: np.ndarray) -> Problem:
     return Problem(
         "unbounded_density",
-        "the log density seems to grow without bound along {along}, so there is no mode and no "
-        "Laplace approximation.",
-        "infer.ADVI needs no mode. Or give these sites priors that vanish there.",
+        "the log density seems to grow without bound along {along}, so it has no mode for "
+        "Laplace's method.",
+        "Give these sites priors that vanish there; infer.sample needs no mode if the density is "
+        "proper.",
         list_most_changed(end),
     )
 
@@ -233,9 +235,6 @@ def _describe_others(modes: list[WeighedMode]) -> Problem | None:
     ]
     if not others:
         return None
-    between = np.asarray(modes[1].normal.distribution.location, float)
-    between = between - np.asarray(modes[0].normal.distribution.location, float)
-    along = np.abs(between) / np.asarray(modes[0].normal.distribution.sd, float)
     return Problem(
         "other_modes",
         f"the searches found {len(modes)} modes, and the approximation covers one of them, with "
@@ -243,8 +242,31 @@ def _describe_others(modes: list[WeighedMode]) -> Problem | None:
         "next one differs most in {along}.",
         "infer.sample visits several modes if chains can cross between them; a prior or an order "
         "(bijectors.Ordered) removes symmetries.",
-        list_most_changed(along),
+        _list_farthest(modes[0], modes[1]),
     )
+
+
+def _describe_unweighed(modes: list[WeighedMode]) -> Problem | None:
+    """Describe the highest place that is above the chosen mode and has no mass to compare."""
+    best, others = modes[0], [mode for mode in modes[1:] if not mode.normal.is_definite]
+    highest = max(others, key=lambda mode: mode.lp, default=best)
+    if not best.normal.is_definite or not highest.lp > best.lp:
+        return None
+    return Problem(
+        "other_modes",
+        f"another search ended {highest.lp - best.lp:.3g} nats above the mode, where minus the "
+        "Hessian is not positive definite, so how much of the mass is there is unknown. It differs "
+        "most in {along}.",
+        "Give these sites priors under which the log density is not flat there, or use "
+        "infer.sample with chains that start at both places.",
+        _list_farthest(best, highest),
+    )
+
+
+def _list_farthest(one: WeighedMode, other: WeighedMode) -> tuple[int, ...]:
+    """List the coordinates in which another mode is furthest away, in standard deviations."""
+    here, there = (np.asarray(mode.normal.distribution.location, float) for mode in (one, other))
+    return list_most_changed((there - here) / np.asarray(one.normal.distribution.sd, float))
 
 
 def _compare_heights(rise: float) -> str:

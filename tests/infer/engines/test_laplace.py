@@ -91,17 +91,19 @@ def test_the_mode_of_a_gamma_is_that_of_its_logarithm():
 def wells():
     """Two narrow wells along the second coordinate, with a saddle between, and one that is broad.
 
-    The broad one is lower, but has most of the mass.
+    The broad one is lower, but has most of the mass. Far away there may be a shelf, which is flat.
     """
 
     def log_density(values, data):
         first, second = values["x"]
         narrow = -0.5 * first**2 - 12.5 * (second**2 - data["place"] ** 2) ** 2
         broad = -1.0 - 0.5 * first**2 - 0.05 * (second - 20.0) ** 2
-        return jnp.logaddexp(narrow, broad + data["broad"])
+        shelf = data["shelf"] - 0.5 * first**2 - jnp.maximum(jnp.abs(second - 60.0) - 1.0, 0.0)
+        return jnp.logaddexp(jnp.logaddexp(narrow, broad + data["broad"]), shelf)
 
-    def make(broad, place=2.0):
-        data = {"broad": np.asarray(broad, float), "place": np.asarray(place)}
+    def make(broad, place=2.0, shelf=-1e6):
+        numbers = {"broad": broad, "place": place, "shelf": shelf}
+        data = {name: np.asarray(value, float) for name, value in numbers.items()}
         return infer.declared(log_density, {"x": Real(shape=(2,))}, data=data)
 
     return make
@@ -126,6 +128,15 @@ def test_the_mode_of_largest_mass_is_chosen_and_the_others_are_named(wells):
     share = np.exp(-1) * np.sqrt(10) / (np.exp(-1) * np.sqrt(10) + 2 * 0.05)
     assert f"{share:.1%} of the mass" in fit.findings[0]
     assert "differs most in x[1]" in fit.findings[0]
+
+
+def test_a_higher_place_whose_mass_is_unknown_is_reported(wells):
+    starts = [{"x": np.array([0.5, place])} for place in (-2.1, 2.1, 60.3)]
+    fit = quiet(wells(-1e6, shelf=8.0), infer.Laplace(), starts=starts)
+    np.testing.assert_allclose(np.abs(fit.distribution.mean), [0.0, 2.0], atol=1e-3)
+    assert kinds(fit) == ["other_modes", "other_modes"]
+    assert "8 nats above the mode" in fit.findings[1]
+    assert "differs most in x[1]" in fit.findings[1]
 
 
 def test_a_flat_direction_and_an_unbounded_density_are_reported():
