@@ -154,5 +154,5 @@ def test_a_fit_without_a_mode_begins_where_the_first_search_of_its_model_did(sta
 def test_a_fit_without_a_mode_takes_a_number_of_searches():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", infer.FitWarning)
-        fit = infer.fit(make(2), starts=2, epochs=0, progress=False)
-    assert "begun at a start" in fit.reasons[-1]
+        fits = infer.fit([make(0), make(2)], starts=2, epochs=0, progress=False)
+    assert "1 of 2 models" in fits[1].reasons[-1]
