@@ -56,6 +56,7 @@ class DADVITuning(eqx.Module):
         counts: The number of parts of each; 0 for a search still to be made.
         error: Standard error of the mean of the last optimum and one more of as many draws.
         is_known: Whether that is within the engine's tolerance.
+        n_gradients: Gradients that these searches took.
     """
 
     parts: Int[Array, ""] | np.ndarray
@@ -65,6 +66,7 @@ class DADVITuning(eqx.Module):
     counts: Int[Array, "searches"] | np.ndarray
     error: Scalar | np.ndarray
     is_known: Bool[Array, ""] | np.ndarray
+    n_gradients: Int[Array, ""] | np.ndarray
 
 
 class DADVIState(NamedTuple):
@@ -169,6 +171,7 @@ class DADVI(Approximator):
             np.zeros(searches, np.int32),
             np.asarray(np.nan, dtype),
             np.asarray(False),
+            np.asarray(0, np.int32),
         )
 
     def init(self, position: Vector, here: Components) -> DADVIState:
@@ -204,6 +207,7 @@ class DADVI(Approximator):
         )
         search = state.search
         stats = {"elbo": -search.loss, "reason": search.reason, "n_steps": search.n_steps}
+        stats |= {"n_gradients": search.n_gradients * tuning.parts * self.draws}
         complete = is_whole & (search.reason > 0)
         return state, Tick(complete, search.position, jnp.zeros((0,), loss.dtype), stats)
 
@@ -218,9 +222,11 @@ class DADVI(Approximator):
         is_known = bool(error <= self.tolerance)
         ends = is_known or not windows or not _is_found(recent[-1])
         grown = parts if ends or made == 1 else 2 * parts
+        taken = tuning.n_gradients + recent[-1].stats["n_gradients"][0, -1]
         learned = replace(
             tuning, parts=np.asarray(grown, np.int32), optima=optima, counts=counts,
             error=np.asarray(error, dtype), is_known=np.asarray(is_known),
+            n_gradients=np.asarray(taken, np.int32),
         )  # fmt: skip
         return WindowEnd(learned, () if ends else windows)
 
@@ -230,7 +236,8 @@ class DADVI(Approximator):
         optimum = np.mean([last, before], axis=0, dtype=last.dtype)
         number = 2 * self.draws * int(tuning.parts)
         is_found, is_known = _is_found(ended.draws), bool(tuning.is_known)
-        normal, indefinite = self._make_normal(ended, optimum, is_found)
+        normal, indefinite, spent = self._make_normal(ended, optimum, is_found)
+        spent += int(tuning.n_gradients) + int(ended.draws.stats["n_gradients"][0, 0])
         problems = (
             None if is_found else _describe_unfinished(int(ended.draws.stats["reason"][0, 0])),
             None if is_known or not is_found else _describe_few(number, float(tuning.error)),
@@ -242,29 +249,34 @@ class DADVI(Approximator):
             is_found and is_known and indefinite is None,
             problems=tuple(filter(None, problems)),
             facts=(f"{number} draws, optimum known to {float(tuning.error):.2g} sd",),
+            n_gradients=spent,
         )
 
     def _make_normal(
         self, ended: Ended, optimum: np.ndarray, is_found: bool
-    ) -> tuple[Distribution, Problem | None]:
-        """Make the distribution of an optimum, with the covariance of the linear response."""
+    ) -> tuple[Distribution, Problem | None, int]:
+        """Make the distribution of an optimum, with the covariance of the linear response.
+
+        Also return what is wrong with that, and the gradients that it took.
+        """
         size = len(optimum) // 2
         mean, log_sd = jnp.asarray(optimum[:size]), jnp.asarray(optimum[size:])
         independent = IndependentNormal(mean, jnp.exp(log_sd))
         if not is_found or not isinstance(self.choose_family(size), FullRank):
-            return independent, None
+            return independent, None, 0
         parts = np.clip(RESPONSE_DRAWS // (size * self.draws), 1, int(ended.tuning.parts))
         like = np.zeros((parts, self.draws, size), optimum.dtype)
         key_data = ended.states.key_data[0]
         hessian = ended.call(compute_response_of, ended.target, optimum, key_data, like)
+        spent = int(parts) * self.draws * (1 + 2 * size)
         found = decompose_information(-np.asarray(hessian))
         if not found.is_definite:
-            return independent, _describe_indefinite()
+            return independent, _describe_indefinite(), spent
         # The covariance of the means is the upper left block of the inverse.
         factor = np.asarray(np.linalg.qr(found.root[:size].T, mode="r")).T
         log_scale = np.log(np.abs(np.diagonal(factor))).sum()
         scale = (jnp.asarray(a, optimum.dtype) for a in (factor, log_scale))
-        return DenseNormal(mean, *scale), None
+        return DenseNormal(mean, *scale), None, spent
 
 
 def _begin(search: Search, key_data: UInt32[Array, "words"]) -> DADVIState:

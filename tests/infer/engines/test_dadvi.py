@@ -60,6 +60,15 @@ def test_mean_field_equals_the_analytic_optimum(fits):
     assert fits[False].findings[0].kind == "failed_audit"
 
 
+def test_gradients_of_all_draws_searches_and_products_are_counted(fits):
+    searches = fits[False].n_gradients
+    # At least two evaluations of each of the two searches, and one of a third from their end.
+    assert searches >= 5 * 30
+    assert searches % 30 == 0
+    # A gradient, and three Hessian products of two each, at every draw.
+    assert fits[None].n_gradients - searches == 30 * (1 + 2 * 3)
+
+
 def test_balanced_draws_have_exact_moments():
     few = draw_balanced(jax.random.key(0), jnp.zeros((10, 4)))
     np.testing.assert_allclose(few.T @ few, 10 * np.eye(4), atol=1e-12)
