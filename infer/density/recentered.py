@@ -200,7 +200,8 @@ def split_entries(pieces: Sequence[Piece], entries: Any) -> dict[str, Any]:
     split = np.split if isinstance(entries, np.ndarray) else jnp.split
     parts = split(entries, ends, axis=-1)
     lead = np.shape(entries)[:-1]
-    return {p.name: a.reshape(*lead, *p.shape) for p, a in zip(pieces, parts, strict=True)}
+    # A tuple, because NumPy's method needs an argument if it is empty.
+    return {p.name: a.reshape((*lead, *p.shape)) for p, a in zip(pieces, parts, strict=True)}
 
 
 class Moved(NamedTuple):

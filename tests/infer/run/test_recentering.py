@@ -47,6 +47,20 @@ def test_every_data_set_has_its_own_degrees_and_the_result_says_them():
     np.testing.assert_allclose(means, [2.0, 0.5, -1.0, 1.5], atol=0.01)
 
 
+def test_the_degree_of_a_scalar_site_is_a_scalar():
+    """So is that of a site without entries an empty array."""
+
+    def scalar(site):
+        width = site("width", dist.HalfNormal(1.0))
+        site("x", dist.Normal(0.0, width))
+        site("none", dist.Normal(0.0, width), shape=(0,))
+
+    found = infer.sample(infer.model(scalar), NUTS, **OPTIONS)
+    coords = found["sample_stats"].coords
+    assert coords["centering_x"].dims == ("chain",)
+    assert coords["centering_none"].shape == (2, 0)
+
+
 def test_draws_are_in_the_coordinates_of_the_density(run):
     density, draws = infer.log_density(model()), run.draws()
     assert (run.warmup.centering.degrees < 0.5).all()
