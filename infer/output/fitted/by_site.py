@@ -14,6 +14,7 @@ from ...density.family import make_family
 from ...errors import ModelError
 from ...models.inputs.names import join_names, match_names
 from ...models.model import Model
+from ...numerics.descent import asks_for_value
 from ...types import Vector
 
 
@@ -39,11 +40,20 @@ def optimize_by_site(
         An optax optimizer of the model's flat vector.
 
     Raises:
-        ModelError: A name matches no latent site, two match one site, or a site has no optimizer.
+        ModelError: A name matches no latent site, two match one site, a site has no optimizer, or
+            an optimizer needs the loss.
     """
     latent = make_family(model, jacobian=True).member(0).latent
     labels = _label_sites([site.name for site in latent], optimizers, otherwise is not None)
     named: Any = dict(optimizers) | ({} if otherwise is None else {"": otherwise})
+    for name, optimizer in named.items():
+        if asks_for_value(optimizer):
+            raise ModelError(
+                name or "otherwise",
+                "its optimizer needs the loss, which all sites share",
+                "Give one without a line search, such as optax.adam(0.05), or that one to "
+                "infer.MAP for all sites.",
+            )
     inner = optax.partition(named, labels)
     ends = np.cumsum([0, *(int(np.prod(site.unconstrained_shape)) for site in latent)])
 

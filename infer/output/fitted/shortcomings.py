@@ -7,6 +7,7 @@ import numpy as np
 
 from ...engines.approximating import has_fallen
 from ..finding import Finding
+from ..remedy import advise_non_centered, join_advice
 from .audited import find_departures
 from .ratios import Ratios, is_affordable
 
@@ -111,5 +112,6 @@ def describe_heavy_ratios(khat: float, ess: float, advice: str) -> Finding:
 
 
 def _advise(fit: Any) -> str:
-    other = NARROW.get(fit.family, WIDE)
-    return f"{other}; infer.sample draws from the posterior itself."
+    reparametrize = join_advice(advise_non_centered(fit.density, None))
+    other = f"{NARROW.get(fit.family, WIDE)}; infer.sample draws from the posterior itself."
+    return f"{reparametrize} {other}".lstrip()

@@ -24,7 +24,7 @@ from ...types import Scalar, Vector
 from ..data.origin import find_run
 from ..data.recorded import read_places, read_positions, read_stats
 from ..data.values import constrain_all
-from .remedy import advise_non_centered, advise_shorter_steps, join_advice
+from ..remedy import advise_non_centered, advise_shorter_steps, join_advice
 
 # Maximum number of coordinates that are named.
 MAX_NAMED = 5

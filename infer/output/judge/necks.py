@@ -16,7 +16,7 @@ from ...models.inputs.names import join_names
 from ...programs.native import CompiledProgram, compile_program, prepare
 from ...programs.slices import call_in_slices, choose_rows
 from ..finding import Finding
-from .remedy import advise_non_centered, join_advice
+from ..remedy import advise_non_centered, join_advice
 
 # A scale follows one coordinate if its logarithm is, up to this, a linear function of it.
 LINEAR = 1 - 1e-6

@@ -18,7 +18,7 @@ from ...run.run import Run
 from ...types import Vector
 from ..data.origin import find_run
 from ..data.recorded import read_stats
-from .remedy import advise_non_centered, join_advice
+from ..remedy import advise_non_centered, join_advice
 
 # Duration of the timing loop, far longer than the overhead of a call.
 TIMED_SECONDS = 0.2

@@ -8,7 +8,7 @@ from scipy.special import bdtrc
 from ...density.base import LogDensity
 from ...engines.base import Engine
 from ..finding import Finding
-from .remedy import advise_non_centered, advise_shorter_steps, join_advice
+from ..remedy import advise_non_centered, advise_shorter_steps, join_advice
 from .slowness import LONGER, OFTEN, find_cut_short
 from .suspects import Numbers, name_worst, sort_worst
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 
 import bijectors as bj
@@ -132,7 +133,8 @@ def test_weights_that_are_lost_to_rounding_are_told():
         with pytest.warns(infer.FitWarning, match="lost to rounding"):
             drawn = fit.sample(100, resample="psis")
         assert np.isnan(drawn.attrs["resampled_khat"])
-        assert has_heavy_tail(fit.ratios)
+        ratios = fit.ratios
+        assert ratios is not None and has_heavy_tail(ratios)
         assert [finding.kind for finding in fit.findings] == ["unknown_khat"]
     finally:
         jax.config.update("jax_enable_x64", True)
@@ -155,3 +157,18 @@ def test_the_metric_of_a_tuning_whitens_the_approximation():
 def test_an_engine_without_a_metric_takes_no_tuning(exact):
     with pytest.raises(infer.EngineError, match="no metric"):
         exact.tuning(infer.ADVI())
+
+
+def levels(site, centered):
+    tau = site("tau", dist.HalfNormal(1.0))
+    site("theta", dist.Normal(0.0, tau), shape=(2,), centered=centered)
+
+
+@pytest.mark.parametrize("centered", [True, "auto", False])
+def test_a_failed_fit_of_centered_effects_advises_to_center_them_otherwise(centered):
+    density = infer.log_density(infer.model(levels, centered=centered))
+    far = IndependentNormal(jnp.full(density.size, 0.1), jnp.full(density.size, 0.1))
+    fit = infer.Approximation(density, far, "mean_field", np.zeros(1), 0.0, True, {})
+    assert [finding.kind for finding in fit.findings] == ["failed_audit"]
+    advised = "The scale of theta depends on other sites: write it non-centered (centered=False"
+    assert (advised in fit.findings[0]) == (centered is not False)

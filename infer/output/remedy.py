@@ -1,22 +1,22 @@
 """Advice for a posterior with difficult geometry."""
 
-from ...density.base import LogDensity
-from ...density.funnels import find_funnel_sites
-from ...engines.base import Engine
-from ...models.inputs.names import join_names
+from ..density.base import LogDensity
+from ..density.funnels import find_funnel_sites
+from ..engines.base import Engine
+from ..models.inputs.names import join_names
 
 # Maximum number of sites that are named.
 MAX_NAMED = 5
 
 
-def advise_non_centered(density: LogDensity | None, engine: Engine) -> str:
+def advise_non_centered(density: LogDensity | None, engine: Engine | None) -> str:
     """Advise to non-center sites whose scale depends on other sites; "" if there are none.
 
-    Sites whose centering the engine learns need no advice.
+    Sites whose centering the engine learns need no advice; no engine learns none.
     """
     if density is None:
         return ""
-    learns = engine.plan_warmup(1).recenters
+    learns = engine is not None and engine.plan_warmup(1).recenters
     learned = {site.name for site in density.latent if learns and site.learns_centering}
     names = tuple(name for name in find_funnel_sites(density) if name not in learned)
     if not names:
