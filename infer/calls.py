@@ -67,7 +67,7 @@ for _ours, _theirs in THEIRS.items():
 
 # Where our arguments belong, for calls that do not take them.
 _ENGINE = "It is a setting of the engine, as in infer.sample(model, infer.NUTS({}=...))."
-_CALL = "It is an argument of the call, as in infer.sample(model, {}=...)."
+_CALL = "infer.sample has it, as in infer.sample(model, {}=...)."
 HOMES = {
     **dict.fromkeys(("target_acceptance", "max_depth", "step_size", "rank"), _ENGINE),
     **dict.fromkeys(("draws", "warmup", "chains", "threads", "progress", "starts", "key"), _CALL),

@@ -225,3 +225,8 @@ def test_meaningless_numbers_are_refused():
         infer.start(model, infer.NUTS(), warmup=-1)
     with pytest.raises(infer.EngineError, match=r"MAP.*infer.maximize"):
         infer.sample(model, infer.MAP("constrained"))
+
+
+def test_an_argument_of_another_call_is_said_to_be_that_of_sample():
+    with pytest.raises(infer.CallError, match=r"infer.sample has it, as in infer.sample"):
+        infer.maximize(None, progress=False)

@@ -29,6 +29,7 @@ def test_sites_have_step_sizes_of_their_own():
         ({"naer": optax.sgd(1.0)}, "naer: an optimizer is given.*Did you mean 'near'"),
         ({"near": optax.sgd(1.0)}, "far: no optimizer is given"),
         ({"near": optax.sgd(1.0), "*": optax.sgd(1.0)}, "near: it is matched by near, \\*"),
+        ({"*": optax.lbfgs()}, "\\*: its optimizer needs the loss"),
     ],
 )
 def test_optimizers_of_unknown_or_forgotten_sites_are_refused(optimizers, message):
