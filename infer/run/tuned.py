@@ -12,7 +12,7 @@ from .coordinates import densities_own
 
 
 @dataclass(frozen=True)
-class Recentered:
+class TuningAtDegrees:
     """The tuning of an engine whose chains were in coordinates of these degrees of centering.
 
     It has the attributes of the tuning.
@@ -33,7 +33,7 @@ class Recentered:
 
 def join_tuning(tuning: Tuning, centering: Centering | None) -> Tuning:
     """Return what another run needs to go on with what was learned."""
-    return tuning if centering is None else Recentered(tuning, centering.degrees)
+    return tuning if centering is None else TuningAtDegrees(tuning, centering.degrees)
 
 
 def split_tuning(
@@ -51,7 +51,7 @@ def split_tuning(
     """
     if tuning is None:
         return None, centering
-    learned = tuning.degrees if isinstance(tuning, Recentered) else None
+    learned = tuning.degrees if isinstance(tuning, TuningAtDegrees) else None
     if learned is not None and (centering is None or learned.shape != centering.degrees.shape):
         here = 0 if centering is None else centering.degrees.size
         raise RunError(

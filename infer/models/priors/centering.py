@@ -134,7 +134,8 @@ def centering_map(d: dist.Distribution, centered: Centered, where: str) -> Bijec
         where: Name of the site, for errors.
 
     Raises:
-        ModelError: The distribution has no location and scale, or allows no partial centering.
+        ModelError: The distribution has no location and scale, or allows no partial centering, or
+            a number is not from 0 to 1.
 
     Source: Papaspiliopoulos, Roberts & Skoeld (2007), A general framework for the
         parametrization of hierarchical models, section 3; Gorinova, Moore & Hoffman (2020),
@@ -157,7 +158,14 @@ def centering_map(d: dist.Distribution, centered: Centered, where: str) -> Bijec
         return LogNonCentering(Affine(location, scale))
     if centered is False:
         return NonCentering(Affine(location, scale))
+    if not isinstance(centered, Tracer) and not _are_degrees(np.asarray(centered)):
+        found = f"centered={centered!r} is no degree of centering"
+        raise ModelError(where, found, "Give numbers from 0 (False) to 1 (True).")
     return PartialCentering(location, scale, jnp.asarray(centered, float))
+
+
+def _are_degrees(numbers: np.ndarray) -> bool:
+    return bool(np.all((numbers >= 0) & (numbers <= 1)))
 
 
 def may_learn_centering(d: dist.Distribution) -> bool:

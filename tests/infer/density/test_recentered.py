@@ -146,9 +146,20 @@ def test_sites_beside_discrete_ones_that_are_summed_out_stay_centered():
     assert "learned" not in str(model.table())
 
 
-def test_an_unknown_centering_is_refused():
-    with pytest.raises(infer.ModelError, match="x: centered='none' is no centering.*\"auto\""):
-        infer.model(lambda site: site("x", dist.Normal(0.0, 1.0), centered="none")).table()
+@pytest.mark.parametrize(
+    ("centered", "message"),
+    [
+        ("none", "x: centered='none' is no centering.*\"auto\""),
+        (1.5, "x: centered=1.5 is no degree of centering"),
+        (np.nan, "x: centered=nan is no degree of centering"),
+        (np.array([0.5, -1.0]), "x: centered=array.* is no degree of centering"),
+    ],
+)
+def test_an_unknown_centering_is_refused(centered, message):
+    with pytest.raises(infer.ModelError, match=message):
+        infer.model(
+            lambda site: site("x", dist.Normal(0.0, 1.0), shape=(2,), centered=centered)
+        ).table()
 
 
 def test_other_degrees_are_numbers_and_compile_nothing(density, pieces):
