@@ -320,17 +320,21 @@ class ADVI(Approximator):
         stationary, settled = self._judge(tuning, recent)
         if stationary and tuning.is_matching:
             return WindowEnd(replace(tuning, is_matching=np.asarray(False)), windows)
-        rate = float(tuning.learning_rate)
-        rate = rate / 2 if stationary and not settled else rate
-        learned = replace(tuning, learning_rate=number(rate), settled=np.asarray(settled))
         # Steps that are lost to rounding get no better at smaller rates.
-        is_over = settled or rate < SLOWEST * self._first_rate
+        is_over = settled or (stationary and self._measure_slowness(tuning) <= SLOWEST)
+        rate = tuning.learning_rate / (2 if stationary and not is_over else 1)
+        learned = replace(tuning, learning_rate=number(rate), settled=np.asarray(settled))
         return WindowEnd(learned, () if is_over else windows)
+
+    def _measure_slowness(self, tuning: ADVITuning) -> float:
+        """Return the learning rate relative to the first one, a power of two in any precision."""
+        rate = np.asarray(tuning.learning_rate)
+        return float(rate / np.asarray(self._first_rate, rate.dtype))
 
     def _judge(self, tuning: ADVITuning, recent: Sequence[Draws]) -> tuple[bool, bool]:
         """Return whether the parameters are stationary, and whether that is good enough."""
         moving = bool((2 * recent[-1].stats["skipped"] < self._steps).all())
-        slowness = float(tuning.learning_rate) / self._first_rate
+        slowness = self._measure_slowness(tuning)
         elbos = [own.stats["elbo"].ravel() for own in recent]
         is_valued = bool(np.isfinite(np.concatenate(elbos)).any())
         if tuning.is_noisy and self._family.has_absolute_steps and is_valued:

@@ -8,6 +8,8 @@ import pytest
 
 import bijectors as bj
 import infer
+from infer.engines.advi import ADVITuning
+from infer.engines.base import Draws
 from infer.models.protocol.minibatch import Minibatch
 from infer.numerics.collapse import divergence_from_prior, find_collapsed
 from infer.numerics.elbo import estimate_elbo
@@ -221,3 +223,32 @@ def test_a_fit_whose_steps_are_lost_to_rounding_has_not_converged():
     finally:
         jax.config.update("jax_enable_x64", True)
     assert not fit.converged
+
+
+def end_still_windows(engine, dtype):
+    """Judge windows that show no trend but much noise; return the last tuning and their number."""
+    none, no, yes = np.asarray(np.nan, dtype), np.asarray(False), np.asarray(True)
+    rate, zero, one = np.asarray(0.1, dtype), np.asarray(0, np.int32), np.asarray(1, np.int32)
+    tuning = ADVITuning(rate, none, no, one, yes, zero, no, none)
+    mean = np.tile([0.0, 0.1, 0.1, 0.0], 3)[:10]
+    positions = np.stack([mean, np.ones(10)], -1)[None].astype(dtype)
+    elbo = np.tile([-1.0, -2.0], 5).astype(dtype)[None]
+    stats = {"elbo": elbo, "skipped": np.zeros((1, 10)), "slope": np.full((1, 10), 9.0, dtype)}
+    window = Draws(positions, np.zeros((1, 10, 0)), stats)
+    for count in range(1, 50):
+        tuning, windows, *_ = engine.end_window(tuning, [window, window], (10,))
+        if not windows:
+            return tuning, count
+    return tuning, 50
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_fit_whose_noise_exceeds_the_tolerance_settles_at_the_slowest_rate(dtype):
+    for engine, halvings in (
+        (infer.ADVI(tolerance=1e-4), 10),
+        (infer.ADVI(infer.MeanField(steps="softplus")), 4),
+    ):
+        tuning, count = end_still_windows(engine, dtype)
+        assert tuning.settled
+        assert tuning.learning_rate == dtype(0.1) / 2**halvings
+        assert count == halvings + 1
