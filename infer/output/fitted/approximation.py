@@ -111,7 +111,11 @@ class Approximation:
 
     @cached_property
     def per_datum(self) -> PerDatum:
-        """ELBO, expected log likelihood and divergence from the prior per observation, in nats."""
+        """ELBO, expected log likelihood and divergence from the prior per observation, in nats.
+
+        Raises:
+            RunError: The model has no rows of observations.
+        """
         return split_elbo(self.density, self.distribution, self.elbo, self.elbo_se)
 
     @property

@@ -50,16 +50,17 @@ def prune(
         raise RunError("prune", f"{share!r} is given", "Give a share from 0 to below 1.")
     if not signal:
         raise RunError("prune", "no site of the model is on the real line", "Leave out prune=.")
-    bound = np.quantile(np.concatenate([own.ravel() for own in signal.values()]), share)
-    return np.where(_find_weak(density, signal, float(bound)), 0.0, positions).astype(
-        positions.dtype
-    )
+    weak = _find_weak(density, signal, share)
+    return np.where(weak, 0.0, positions).astype(positions.dtype)
 
 
 def _find_weak(
-    density: LogDensity, signal: Mapping[str, np.ndarray], bound: float
+    density: LogDensity, signal: Mapping[str, np.ndarray], share: float
 ) -> Bool[np.ndarray, "size"]:
-    weak, slices = np.zeros(density.size, bool), find_slices(density.latent)
-    for name, own in signal.items():
-        weak[slices[name]] = own.ravel() < bound
+    """Mark a share of the numbers, those of the lowest signal; of equal ones the first."""
+    slices, every = find_slices(density.latent), np.arange(density.size)
+    places = np.concatenate([every[slices[name]] for name in signal])
+    order = np.argsort(np.concatenate([own.ravel() for own in signal.values()]), kind="stable")
+    weak = np.zeros(density.size, bool)
+    weak[places[order[: round(share * len(order))]]] = True
     return weak

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ...density.base import LogDensity
+from ...errors import RunError
 from ...numerics.families.base import Distribution
 from ...programs.native import call_compiled
 from ...target import Moments
@@ -21,7 +22,7 @@ class PerDatum(NamedTuple):
     """An ELBO divided by the number of observations, in nats.
 
     Attributes:
-        observations: How many they are.
+        observations: Rows of the likelihood; one that is summed by the user counts once.
         elbo: Evidence lower bound; `likelihood` minus `divergence`.
         error: Monte Carlo standard error of `elbo`.
         likelihood: Expected log likelihood; NaN if the prior has no value, like `divergence`.
@@ -45,6 +46,9 @@ def split_elbo(
         distribution: The approximation.
         elbo: In nats.
         error: Its standard error.
+
+    Raises:
+        RunError: The model has no rows of observations.
     """
     count, divergence = count_observations(density), np.nan
     if "parts" in density.offers:
@@ -57,18 +61,27 @@ def split_elbo(
 
 
 def count_observations(density: LogDensity) -> int:
-    """Count the rows of the plates of minibatches, or those of all likelihood terms."""
-    if density.minibatches:
-        return math.prod(plate.size for plate in density.minibatches)
-    count = 0
+    """Count the rows of all likelihood terms; if there is none, those of factors that have rows.
 
-    def run(position: Array) -> None:
-        nonlocal count
-        terms = density.read(position)[0].terms
-        count = sum(term.rows.size for term in terms if term.role == "likelihood")
+    Raises:
+        RunError: No term has rows of observations.
+    """
+    position = jax.ShapeDtypeStruct((density.size,), jnp.result_type(float))
+    found = jax.eval_shape(lambda at: _list_rows(density, at), position)
+    count = sum(rows.size for rows in found)
+    if not count:
+        raise RunError(
+            "per_datum",
+            "the model has no rows of observations, among which the ELBO could be divided",
+            "Declare them by site.observe, or divide `elbo` yourself.",
+        )
+    return count
 
-    jax.eval_shape(run, jax.ShapeDtypeStruct((density.size,), jnp.result_type(float)))
-    return max(count, 1)
+
+def _list_rows(density: LogDensity, position: Array) -> list[Array]:
+    terms = density.read(position)[0].terms
+    likelihood = [term.rows for term in terms if term.role == "likelihood"]
+    return likelihood or [term.rows for term in terms if term.role == "factor" and term.rows.ndim]
 
 
 def _estimate_divergence(density: LogDensity, q: Distribution, key: Array) -> Array:

@@ -15,6 +15,8 @@ from infer.numerics.collapse import divergence_from_prior, find_collapsed
 from infer.numerics.elbo import estimate_elbo
 from infer.numerics.families.mean_field import IndependentNormal, MeanField, SoftplusNormal
 from infer.numerics.training import Batches
+from infer.output.fitted.pruned import prune
+from infer.output.fitted.split import count_observations
 
 RNG = np.random.default_rng(0)
 SIZE, ROWS, SEEN = 40, 200, 20
@@ -120,6 +122,30 @@ def test_pruned_draws_are_zero_where_the_signal_is_lowest(fits):
 def test_a_share_to_prune_of_one_or_more_is_refused(fits):
     with pytest.raises(infer.RunError, match="from 0 to below 1"):
         fits[0].sample(5, prune=75)
+
+
+def test_a_share_to_prune_counts_weights_of_equal_signal(fits):
+    """Weights of inputs that are always zero keep a mean of zero."""
+    density, mean = fits[0].density, jnp.zeros(SIZE).at[:4].set(1.0)
+    pruned = prune(np.ones((1, SIZE)), density, IndependentNormal(mean, jnp.ones(SIZE)), 0.5)
+    assert (pruned[0, 4:] == 0).sum() == SIZE / 2
+    assert pruned[0, :4].all()
+
+
+def two_surveys(site, a, b):
+    w = site("w", dist.Normal(0.0, 1.0), shape=(3,))
+    with site.plate("row", 10, minibatch=5) as rows, site.plate("group", 3):
+        site.observe("a", dist.Normal(w[:, None], 1.0), a[:, rows])
+    with site.plate("other", 7, minibatch=2) as rows:
+        site.observe("b", dist.Normal(w[0], 1.0), b[rows])
+
+
+def test_observations_of_all_plates_are_counted():
+    both = infer.model(two_surveys, a=np.zeros((3, 10)), b=np.zeros(7))
+    assert count_observations(infer.log_density(both)) == 37
+    none = infer.declared(lambda v: -(v["x"] ** 2).sum(), {"x": bj.Real(shape=(2,))})
+    with pytest.raises(infer.RunError, match="no rows of observations"):
+        count_observations(infer.log_density(none))
 
 
 def test_the_divergence_of_a_coordinate_follows_from_the_pull_of_its_prior():
