@@ -18,12 +18,12 @@ from ..numerics.epoch import EpochSums, add_step, no_sums, summarize
 from ..numerics.families.base import Distribution, Family
 from ..numerics.families.memory import refuse_large
 from ..numerics.families.named import find_family
-from ..numerics.stationarity import has_risen, is_level, measure_movement
+from ..numerics.stationarity import has_risen, is_level, measure_movement, measure_slowness
 from ..numerics.trace import make_trace, record
 from ..numerics.training import Batches, choose_settings, is_training
 from ..target import Components, Target
 from ..types import Scalar, Vector
-from .approximating import Approximator, Ended, Fitted, average_epochs, find_collapse
+from .approximating import Approximator, Ended, Fitted, average_epochs, find_problems
 from .base import Draws, Examples, Needs, Tick, WarmupPlan, WindowEnd
 
 ESTIMATORS = ("path", "total")
@@ -199,7 +199,9 @@ class ADVI(Approximator):
         gradients = epochs * self._steps * self._draws
         fitted = average_epochs(self._family, ended, *known, epochs, gradients)
         trained = self.estimator == "total" and has_parts(ended.target, fitted.distribution)
-        return fitted._replace(problems=find_collapse(ended, fitted)) if trained else fitted
+        slowness = measure_slowness(tuning.learning_rate, self._first_rate)
+        is_lost = slowness <= SLOWEST and not tuning.settled
+        return fitted._replace(problems=find_problems(ended, fitted, trained, is_lost))
 
     def bind(self, sites: Mapping[str, slice], batches: Batches | None = None) -> "ADVI":
         size = max((own.stop for own in sites.values()), default=0)
@@ -321,20 +323,16 @@ class ADVI(Approximator):
         if stationary and tuning.is_matching:
             return WindowEnd(replace(tuning, is_matching=np.asarray(False)), windows)
         # Steps that are lost to rounding get no better at smaller rates.
-        is_over = settled or (stationary and self._measure_slowness(tuning) <= SLOWEST)
+        slowness = measure_slowness(tuning.learning_rate, self._first_rate)
+        is_over = settled or (stationary and slowness <= SLOWEST)
         rate = tuning.learning_rate / (2 if stationary and not is_over else 1)
         learned = replace(tuning, learning_rate=number(rate), settled=np.asarray(settled))
         return WindowEnd(learned, () if is_over else windows)
 
-    def _measure_slowness(self, tuning: ADVITuning) -> float:
-        """Return the learning rate relative to the first one, a power of two in any precision."""
-        rate = np.asarray(tuning.learning_rate)
-        return float(rate / np.asarray(self._first_rate, rate.dtype))
-
     def _judge(self, tuning: ADVITuning, recent: Sequence[Draws]) -> tuple[bool, bool]:
         """Return whether the parameters are stationary, and whether that is good enough."""
         moving = bool((2 * recent[-1].stats["skipped"] < self._steps).all())
-        slowness = self._measure_slowness(tuning)
+        slowness = measure_slowness(tuning.learning_rate, self._first_rate)
         elbos = [own.stats["elbo"].ravel() for own in recent]
         is_valued = bool(np.isfinite(np.concatenate(elbos)).any())
         if tuning.is_noisy and self._family.has_absolute_steps and is_valued:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..numerics.collapse import divergence_from_prior, find_collapsed, pull_of_prior
 from ..numerics.families.base import Distribution, Family
+from ..numerics.stationarity import is_level
 from ..numerics.trace import list_recorded_steps
 from ..numerics.training import Batches
 from ..target import Target
@@ -189,7 +190,22 @@ def average_epochs(
     )
 
 
-def find_collapse(ended: Ended, fitted: Fitted) -> tuple[Problem, ...]:
+def find_problems(
+    ended: Ended, fitted: Fitted, is_trained: bool, is_lost: bool
+) -> tuple[Problem, ...]:
+    """Return what is wrong with a fit by epochs.
+
+    Args:
+        ended: Where its chain ended, with the statistic "slope" of each epoch.
+        fitted: What was found.
+        is_trained: Whether it is mean-field, and was trained by a target that offers "parts".
+        is_lost: Whether it has stopped moving without having settled.
+    """
+    collapse = _find_collapse(ended, fitted) if is_trained else ()
+    return collapse + (_find_lost_steps(ended.draws.stats["slope"]) if is_lost else ())
+
+
+def _find_collapse(ended: Ended, fitted: Fitted) -> tuple[Problem, ...]:
     """Return whether a mean-field fit has fallen back to the prior, as a problem.
 
     Args:
@@ -209,5 +225,24 @@ def find_collapse(ended: Ended, fitted: Fitted) -> tuple[Problem, ...]:
             "Give a longer kl_warmup=, starts= that fit the data and a smaller initial_scale=, or "
             "a prior whose draws are plausible functions.",
             tuple(np.flatnonzero(collapsed).tolist()),
+        ),
+    )
+
+
+def _find_lost_steps(slopes: np.ndarray) -> tuple[Problem, ...]:
+    """Return whether a fit does not move although the log density is steep, as a problem.
+
+    Args:
+        slopes: Largest entry of the mean gradient of each epoch; see `numerics.stationarity`.
+    """
+    if is_level(slopes):
+        return ()
+    return (
+        Problem(
+            "unsettled_fit",
+            "the fit did not settle: its steps are lost to rounding, although the log density "
+            f"still rises by {slopes.min():.2g} nats within a standard deviation.",
+            "Give starts= nearer to the mode, or compute in double precision: "
+            'jax.config.update("jax_enable_x64", True).',
         ),
     )

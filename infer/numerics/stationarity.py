@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..types import Scalar
+
 # A gain in the ELBO that is smaller than this many standard errors is noise.
 ERRORS = 2.0
 # Mean gradient of the log density in units of the approximation, such as its standard deviations,
@@ -53,3 +55,9 @@ def is_level(slopes: np.ndarray) -> bool:
         slopes: Largest entry of the mean gradient of each epoch.
     """
     return bool(slopes.min() <= LARGEST_SLOPE)
+
+
+def measure_slowness(rate: np.ndarray | Scalar, first: float) -> float:
+    """Return a learning rate relative to the first one: a power of two in any precision."""
+    rate = np.asarray(rate)
+    return float(rate / np.asarray(first, rate.dtype))

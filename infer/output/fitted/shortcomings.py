@@ -35,8 +35,9 @@ def find_shortcomings(fit: Any) -> Iterator[Finding]:
     yield from problems
     is_unbounded = any(p.kind == "unbounded_density" for p in problems)
     is_explained = is_unbounded or (problems and not fit.is_finite)
+    is_named = any(p.kind == "unsettled_fit" for p in problems)
     # Engines without epochs have no losses, and say themselves why they have not converged.
-    if not fit.converged and not is_explained and fit.losses.size:
+    if not fit.converged and not is_explained and not is_named and fit.losses.size:
         yield _describe_unconverged(fit)
     if not is_affordable(fit.density) or is_explained:
         return

@@ -244,11 +244,12 @@ def test_a_fit_whose_steps_are_lost_to_rounding_has_not_converged():
     jax.config.update("jax_enable_x64", False)
     try:
         start = {"x": np.full(2, 25.0)}
-        with pytest.warns(infer.FitWarning, match="did not settle"):
+        with pytest.warns(infer.FitWarning, match="lost to rounding"):
             fit = infer.fit(far, infer.ADVI("mean_field"), starts=start, progress=False)
     finally:
         jax.config.update("jax_enable_x64", True)
     assert not fit.converged
+    assert [finding.kind for finding in fit.findings] == ["unsettled_fit", "unknown_khat"]
 
 
 def end_still_windows(engine, dtype):
