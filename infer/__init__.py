@@ -49,6 +49,7 @@ from .output.background import (
     sample_in_background as sample_in_background,
 )
 from .output.data.arviz import to_arviz as to_arviz
+from .output.evidence.call import Evidence as Evidence, evidence as evidence
 from .output.finding import Finding as Finding, explain_finding as explain_finding
 from .output.fit import fit as fit
 from .output.fitted.approximation import Approximation as Approximation

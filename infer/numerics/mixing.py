@@ -62,6 +62,11 @@ def _measure_tail_ess(draws: np.ndarray) -> np.ndarray:
     return np.min([_estimate_ess(_split(draws <= cut[:, None, None])) for cut in cuts], axis=0)
 
 
+def estimate_ess(draws: np.ndarray) -> np.ndarray:
+    """Estimate the effective sample sizes of means of draws (quantities, chains, draws)."""
+    return _estimate_ess(_split(draws))
+
+
 def compare_halves(draws: np.ndarray) -> np.ndarray:
     """Compute split R-hat without ranks, of draws (quantities, chains, draws)."""
     return _compare_chains(_split(draws))

@@ -1,0 +1,1 @@
+"""The evidence of a model: the integral of its prior times its likelihood."""
