@@ -21,6 +21,7 @@ from ..run.run import Run
 from ..run.start import start
 from ..store.recorder import Recorder
 from .advance.interrupt import keep_run
+from .data.versions import load_container
 from .fitted.approximation import Approximation, prepare_findings
 from .fitted.begun import begin_at, choose_starts, describe_beginnings, list_shared_problems
 from .fitted.binding import bind_engine
@@ -112,6 +113,7 @@ def _start(call: _Call, engine: Approximator, chains: tuple[Searches, Starts]) -
     run.reasons = searches.reasons
     # While XLA is still compiling the loop.
     prepare_findings(run.density, engine.choose_family(run.density.size))
+    load_container()
     return run
 
 

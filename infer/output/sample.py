@@ -16,6 +16,7 @@ from .advance.goal import pursue_or_keep
 from .advance.interrupt import keep_run
 from .data.provenance import prepare_origin
 from .data.values import prepare_values
+from .data.versions import load_container
 from .judge.necks import prepare_necks
 from .judge.until import Until
 from .kinds import refuse_unless_sampler
@@ -127,6 +128,7 @@ def sample(
     prepare_values(run.density)
     prepare_necks(run.density)
     prepare_origin(run)
+    load_container()
     if storing:
         recorder = storing.begin(run, "sample")
         return keep_run("infer.sample", run, lambda: finish_sample(run, recorder))

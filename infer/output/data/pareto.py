@@ -1,6 +1,5 @@
 """Pareto smoothing of importance ratios, by ArviZ: how heavy their tail is, and their weights."""
 
-import arviz
 import numpy as np
 
 from .versions import HAS_DATA_TREE
@@ -53,5 +52,7 @@ def _smooth(ratios: np.ndarray) -> tuple[np.ndarray, float]:
         # ArviZ 1 takes log likelihoods, which are minus the log ratios of leave-one-out.
         weights, k = array_stats.psislw(-ratios)
     else:
+        import arviz
+
         weights, k = arviz.psislw(ratios)
     return np.asarray(weights), float(k)

@@ -1,12 +1,19 @@
 """All that depends on the version of ArviZ: 0.x or 1.x."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
-import arviz
 import xarray
 
-HAS_DATA_TREE = int(arviz.__version__.split(".")[0]) >= 1
+# Read without importing ArviZ, which takes a second and brings Matplotlib.
+HAS_DATA_TREE = int(version("arviz").split(".")[0]) >= 1
+
+
+def load_container() -> None:
+    """Import what `as_arviz` needs, so that a program can do it while it waits for XLA."""
+    if not HAS_DATA_TREE:
+        import arviz  # noqa: F401
 
 
 def as_arviz(groups: Mapping[str, xarray.Dataset], attributes: Mapping[str, Any]) -> Any:
@@ -15,6 +22,8 @@ def as_arviz(groups: Mapping[str, xarray.Dataset], attributes: Mapping[str, Any]
         tree = xarray.DataTree.from_dict(dict(groups))
         tree.attrs = dict(attributes)
         return tree
+    import arviz
+
     # Without `save_warmup`, ArviZ drops the groups of warm-up.
     made: Any = {"save_warmup": True, **groups}
     return arviz.InferenceData(attrs=dict(attributes), **made)

@@ -1,6 +1,5 @@
 """Draw values from a prior of which only the log density is known, by sampling it."""
 
-import arviz as az
 import numpy as np
 from jaxtyping import Array
 
@@ -52,6 +51,8 @@ def sample_prior_part(
 
 
 def _refuse_unless_mixed(run: Run, largest: float, divergent: float) -> None:
+    import arviz as az
+
     drawn = run.draws()
     diverging = float(np.mean(drawn.stats["diverging"]))
     # Unlike max, np.max passes NaN on.

@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import arviz as az
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,6 +106,8 @@ def _effective_size(series: np.ndarray) -> float:
     """Compute the effective size of draws (chains, draws); all of them if constant or too few."""
     if np.ptp(series) == 0 or series.shape[1] < MIN_DRAWS:
         return float(series.size)
+    import arviz as az
+
     bulk, tail = az.ess(series, method="bulk"), az.ess(series, method="tail", prob=TAILS)
     sizes = float(bulk), float(tail)
     return min((size for size in sizes if np.isfinite(size)), default=float(series.size))

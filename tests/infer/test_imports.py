@@ -1,0 +1,73 @@
+"""What `import infer` brings, and what is imported only when it is used."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import infer
+
+STEPS = """
+import json, sys
+import jax, numpyro
+print_new, known = [], set(sys.modules)
+def note():
+    global known
+    found, known = set(sys.modules) - known, set(sys.modules)
+    print_new.append(sorted({name.split(".")[0] for name in found}))
+import bijectors; note()
+import infer; note()
+infer.model, infer.from_numpyro, infer.HMC, infer.NUTS; note()
+infer.sample, infer.fit, infer.maximize; note()
+print(json.dumps([print_new, sorted(known)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def brought():
+    """Modules that each step of a program brings, beyond those of jax and numpyro."""
+    done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=True)
+    steps, known = json.loads(done.stdout)
+    return dict(zip(("bijectors", "infer", "model", "call"), steps, strict=True)), known
+
+
+def test_bijectors_need_jax_and_equinox_alone(brought):
+    ours = {name for name in brought[0]["bijectors"] if name not in sys.stdlib_module_names}
+    assert ours <= {
+        "bijectors",
+        "equinox",
+        "jax",
+        "jaxtyping",
+        "wadler_lindig",
+        "typing_extensions",
+    }
+
+
+def test_the_face_alone_imports_nothing_else(brought):
+    assert set(brought[0]["infer"]) <= {"infer", "lazy_loader"}
+
+
+def test_a_model_and_a_sampler_bring_neither_results_nor_optimizers(brought):
+    new = set(brought[0]["model"])
+    assert not new & {"arviz", "xarray", "pandas", "matplotlib", "optax", "scipy", "zarr"}
+
+
+def test_arviz_and_matplotlib_are_imported_when_a_result_is_made(brought):
+    assert not set(brought[1]) & {
+        "arviz",
+        "matplotlib",
+        "blackjax",
+        "zarr",
+        "tensorflow_probability",
+    }
+
+
+def test_each_name_of_the_face_is_there():
+    stub = ast.parse(Path(infer.__file__).with_suffix(".pyi").read_text())
+    names = [alias.asname for node in stub.body if isinstance(node, ast.ImportFrom)
+             for alias in node.names]  # fmt: skip
+    assert sorted(names) == sorted(infer.__all__)
+    assert all(getattr(infer, name).__name__ == name for name in names)
