@@ -29,7 +29,7 @@ from ...protocol.layout import (
     refuse_hidden,
     refuse_row_priors,
     take_seen_rows,
-)
+)  # fmt: skip
 from ...protocol.missing import read_gaps
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Term
@@ -100,15 +100,8 @@ class Sites:
         name = self._claim(name)
         distribution = prior_of(prior, name)
         refuse_row_priors(name, tuple(distribution.batch_shape), self._plates)
-        batch, dims = lay_out(
-            name,
-            tuple(distribution.batch_shape),
-            tuple(distribution.event_shape),
-            as_dims(dims),
-            self._plates,
-            self._coords,
-            shape,
-        )
+        shapes = tuple(distribution.batch_shape), tuple(distribution.event_shape)
+        batch, dims = lay_out(name, *shapes, as_dims(dims), self._plates, self._coords, shape)
         spread = Prior(distribution, batch)
         if sum_out:
             given = None if is_auto(centered) else centered
