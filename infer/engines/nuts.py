@@ -11,6 +11,7 @@ from jaxtyping import Array, Int
 from ..errors import EngineError
 from ..numerics import hamiltonian, no_u_turn
 from ..numerics.hamiltonian import HamiltonianTuning
+from ..numerics.hierarchical import MetricName, check_metric, vary
 from ..numerics.leapfrog import start_trajectory
 from ..numerics.line_integral import Energy, QuadratureName, restart_path
 from ..numerics.metric import Metric
@@ -66,6 +67,8 @@ class NUTS(Hamiltonian):
             the terms that have a score but no value.
         quadrature: Rule for these integrals: "gauss_legendre" (two more scores per step, in one
             batch), "simpson" (one more) or "trapezoid" (none, and biased at large steps).
+        metric: "euclidean" is the same everywhere. "hierarchical" is for coordinates whose location
+            and scale depend on others, as in the neck of a funnel; warm-up learns which do.
 
     With `energy="path"` the statistics have `relative_lp` instead of `lp`: the log density up
     to a constant of each chain. Two more are sums over a trajectory, in nats:
@@ -85,6 +88,7 @@ class NUTS(Hamiltonian):
     stop_early: bool = field(default=True, compare=False)
     energy: Energy = "value"
     quadrature: QuadratureName = "gauss_legendre"
+    metric: MetricName = "euclidean"
     without_value: ClassVar[str] = 'NUTS(energy="path")'
     examples: ClassVar[Examples] = Examples(invalid={"target_acceptance": 1.2})
 
@@ -92,11 +96,13 @@ class NUTS(Hamiltonian):
         if not 1 <= self.max_depth <= 20:
             raise EngineError("NUTS", f"max_depth is {self.max_depth}", "Give 1 to 20 doublings.")
         self._check_shared_settings()
+        check_metric("NUTS", self.metric, self.energy)
 
     def first_tuning(
         self, target: Target, positions: np.ndarray, gradients: np.ndarray
     ) -> HamiltonianTuning:
-        return self._first_shared(gradients)
+        shared, size = self._first_shared(gradients), gradients.shape[1]
+        return vary(shared, size) if self.metric == "hierarchical" else shared
 
     def init(self, position: Vector, here: Components) -> NUTSState:
         reference, point = self._first_point(position, here)

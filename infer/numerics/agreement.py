@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from .fisher_scale import fisher_scale
 from .low_rank import find_principal_stretches
-from .metric import Metric, fisher_scale
+from .metric import Metric
 
 # Upper limit for the split R-hat of a window; the means of its half chains are still noisy.
 MAX_RHAT = 1.1

@@ -20,6 +20,7 @@ class PhasePoint(NamedTuple):
             reads.
         log_density: In nats, shape (); relative to the reference, if the engine keeps one.
         path: The line integral up to here, if energies are integrated along the path.
+        log_volume: Of the metric, which the energy includes; `None` for a constant metric.
     """
 
     position: Vector
@@ -28,6 +29,7 @@ class PhasePoint(NamedTuple):
     whitened_gradient: Vector
     log_density: Scalar
     path: Any = None
+    log_volume: Any = None
 
 
 def start_trajectory(
@@ -35,8 +37,8 @@ def start_trajectory(
     path: Any = None,
 ) -> PhasePoint:  # fmt: skip
     """Return the first point of a trajectory."""
-    whitened = metric.to_whitened(gradient)
-    return PhasePoint(position, momentum, gradient, whitened, log_density, path)
+    whitened, volume = metric.to_whitened(gradient, position), metric.log_volume(position)
+    return PhasePoint(position, momentum, gradient, whitened, log_density, path, volume)
 
 
 def leapfrog(
@@ -58,15 +60,15 @@ def leapfrog(
     """
     position, half_kick = drift(point, step_size, metric)
     log_density, gradient = evaluate(position)
-    whitened = metric.to_whitened(gradient)
+    whitened, volume = metric.to_whitened(gradient, position), metric.log_volume(position)
     momentum = kick(half_kick, whitened, step_size)
-    return PhasePoint(position, momentum, gradient, whitened, log_density)
+    return PhasePoint(position, momentum, gradient, whitened, log_density, None, volume)
 
 
 def drift(point: PhasePoint, step_size: Scalar, metric: Metric) -> tuple[Vector, Vector]:
     """Kick by half a step, then move; return the new position and the momentum between kicks."""
     half_kick = kick(point.momentum, point.whitened_gradient, step_size)
-    return point.position + step_size * metric.to_model(half_kick), half_kick
+    return metric.move(point.position, step_size * metric.to_model(half_kick)), half_kick
 
 
 def kick(momentum: Vector, whitened_gradient: Vector, step_size: Scalar) -> Vector:
@@ -76,4 +78,5 @@ def kick(momentum: Vector, whitened_gradient: Vector, step_size: Scalar) -> Vect
 
 def energy(point: PhasePoint) -> Scalar:
     """Compute the energy in nats: minus log density plus half the squared momentum."""
-    return -point.log_density + 0.5 * (point.momentum**2).sum()
+    level = point.log_density if point.log_volume is None else point.log_density + point.log_volume
+    return -level + 0.5 * (point.momentum**2).sum()

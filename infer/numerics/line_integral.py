@@ -125,7 +125,7 @@ def leapfrog_along(
     position, half_kick = drift(point, step_size, metric)
     here = target.components(position)
     path = _extend_path(target, QUADRATURES[rule], point, position, here.unvalued_gradient)
-    whitened = metric.to_whitened(here.gradient)
+    whitened = metric.to_whitened(here.gradient, position)
     momentum = kick(half_kick, whitened, step_size)
     value = here.value + path.work
     return PhasePoint(position, momentum, here.gradient, whitened, value, path)

@@ -1,6 +1,7 @@
 """The metric: a linear whitening of the position, learned from draws and scores."""
 
 from abc import abstractmethod
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..types import Vector
+from .fisher_scale import fisher_scale
 from .low_rank import find_principal_stretches
 from .stretch import stretch
 
@@ -23,8 +25,16 @@ class Metric(eqx.Module):
         """Map a whitened displacement or momentum to model units: L whitened."""
 
     @abstractmethod
-    def to_whitened(self, gradient: Vector) -> Vector:
-        """Map a gradient with respect to the position to the whitened space: L^T gradient."""
+    def to_whitened(self, gradient: Vector, position: Vector) -> Vector:
+        """Map a gradient at a position to the whitened space: L^T gradient."""
+
+    def move(self, position: Vector, displacement: Vector) -> Vector:
+        """Move by a displacement in model units; `Hierarchical` moves in other coordinates."""
+        return position + displacement
+
+    def log_volume(self, position: Any) -> Any:
+        """Return the log-determinant of those coordinates at positions, if there are any."""
+        return None
 
     @abstractmethod
     def learn(self, draws: np.ndarray, scores: np.ndarray) -> "Metric":
@@ -53,7 +63,7 @@ class Diagonal(Metric):
     def to_model(self, whitened: Vector) -> Vector:
         return jnp.asarray(self.scale) * whitened
 
-    def to_whitened(self, gradient: Vector) -> Vector:
+    def to_whitened(self, gradient: Vector, position: Vector) -> Vector:
         return jnp.asarray(self.scale) * gradient
 
     def learn(self, draws: np.ndarray, scores: np.ndarray) -> "Diagonal":
@@ -85,8 +95,8 @@ class LowRank(Metric):
     def to_model(self, whitened: Vector) -> Vector:
         return self.diagonal.to_model(self._stretch(whitened))
 
-    def to_whitened(self, gradient: Vector) -> Vector:
-        return self._stretch(self.diagonal.to_whitened(gradient))
+    def to_whitened(self, gradient: Vector, position: Vector) -> Vector:
+        return self._stretch(self.diagonal.to_whitened(gradient, position))
 
     def _stretch(self, vector: Vector) -> Vector:
         return stretch(vector, jnp.asarray(self.directions), jnp.asarray(self.excess))
@@ -138,27 +148,3 @@ def choose_rank(size: int) -> int:
     if size == 1:
         return 0
     return min(size, 64) if size <= 500 else 32 if size <= 2000 else 0
-
-
-def fisher_scale(draws: np.ndarray, scores: np.ndarray, previous: np.ndarray) -> np.ndarray:
-    """Compute the scales that minimize the Fisher divergence to a standard normal.
-
-    The variance is sqrt(Var draws / Var scores), pooled over all rows, in float64. For
-    independent normals it is exact for any number of rows. A coordinate whose variance is zero or
-    not finite keeps its previous scale, and so do all with fewer than three finite rows.
-
-    Args:
-        draws: Shape (rows, size).
-        scores: Gradients of the log density at the draws, shape (rows, size).
-        previous: The scales in use, shape (size,).
-
-    Source: Seyboldt, Carlson & Carpenter (2026), arXiv 2603.18845, section on the diagonal.
-    """
-    finite = np.isfinite(draws).all(-1) & np.isfinite(scores).all(-1)
-    if finite.sum() < 3:
-        return previous
-    spread = draws[finite].astype(np.float64).var(0)
-    steepness = scores[finite].astype(np.float64).var(0)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        scale = (spread / steepness) ** 0.25
-    return np.where(np.isfinite(scale) & (scale > 0), np.clip(scale, 1e-10, 1e10), previous)

@@ -103,6 +103,8 @@ def bound_masses(
     with np.errstate(over="ignore", invalid="ignore"):
         spreads = _log(positions.var(1)) / 2
         widths = np.minimum(-_log((slopes**2).mean(1)) / 2, spreads)
+    if (volumes := metric.log_volume(draws)) is not None:
+        levels = levels + volumes
     lower, upper = (levels.mean(1) + logs.sum(-1) for logs in (widths, spreads))
     # Scores that are not finite give no lower bound.
     return Bounds(np.where(np.isnan(lower), -np.inf, lower), upper)

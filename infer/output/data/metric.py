@@ -4,6 +4,7 @@ import numpy as np
 import xarray
 
 from ...numerics.hamiltonian import HamiltonianTuning
+from ...numerics.hierarchical import Hierarchical
 from ...numerics.metric import Diagonal, LowRank, Metric
 from ...run.run import Run
 
@@ -11,6 +12,8 @@ from ...run.run import Run
 FLAT = "unconstrained"
 # Name of the dimension of the directions that are stretched.
 DIRECTION = "direction"
+# Name of the dimension of the coordinates that one depends on.
+PARENT = "parent"
 
 
 def describe_metric(run: Run, sets: tuple[str, ...]) -> xarray.Dataset:
@@ -26,6 +29,14 @@ def describe_metric(run: Run, sets: tuple[str, ...]) -> xarray.Dataset:
     centering is learned are in the coordinates that `centering_` says. The last two are
     absent from a diagonal metric; if no direction is stretched, there is one column of zeros with
     a stretch of 1.
+
+    The metric of `NUTS(metric="hierarchical")` is that of y in
+
+        x = a + L x[parents] + exp(b + S x[parents]) y,
+
+    for which there are also `metric_parents`, a row of indices for each entry of the flat vector x;
+    `metric_slopes` and `metric_locations`, the rows of S and L; and `metric_log_scale` and
+    `metric_offset`, b and a. For an entry that depends on no others they are zero.
 
     They are coordinates, since `arviz.concat` joins only variables that have the dimension it is
     asked to join, `draw` as well as `chain`. Each is repeated for every chain, without taking
@@ -53,6 +64,11 @@ def _list_arrays(metric: Metric | None) -> dict[str, tuple[tuple[str, ...], np.n
     """List the names of the last axes of each array, and the array."""
     if isinstance(metric, Diagonal):
         return {"inverse_metric_scale": ((FLAT,), np.asarray(metric.scale))}
+    if isinstance(metric, Hierarchical):
+        wide = {name: (FLAT, PARENT) for name in ("parents", "slopes", "locations")}
+        axes = wide | dict.fromkeys(("log_scale", "offset"), (FLAT,))
+        own = {f"metric_{n}": (dims, np.asarray(getattr(metric, n))) for n, dims in axes.items()}
+        return _list_arrays(metric.base) | own
     if not isinstance(metric, LowRank):
         return {}
     excess = np.asarray(metric.excess)

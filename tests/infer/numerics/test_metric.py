@@ -51,7 +51,7 @@ def test_stretching_by_blocks_equals_stretching_at_once(rank):
 
 def test_gradients_are_mapped_by_the_transpose():
     metric = low_rank(np.random.default_rng(0))
-    transpose = jax.jit(jax.vmap(metric.to_whitened))(np.eye(SIZE))
+    transpose = jax.jit(jax.vmap(metric.to_whitened, (0, None)))(np.eye(SIZE), np.zeros(SIZE))
     np.testing.assert_allclose(matrix(metric), transpose, rtol=1e-12, atol=1e-12)
 
 

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from infer.numerics.fisher_scale import fisher_scale
 from infer.numerics.hamiltonian import first_tuning, remaining_windows
-from infer.numerics.metric import fisher_scale, guess_metric
+from infer.numerics.metric import guess_metric
 from infer.numerics.shared_step import choose_shared_step, raise_for_divergences, tighten
 from infer.numerics.step_size import average_log_steps, continue_search, restart
 from infer.numerics.windows import plan_windows

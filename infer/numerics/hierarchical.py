@@ -1,0 +1,147 @@
+"""A metric that depends on the position: constant in coordinates that are learned beside it.
+
+Some coordinates have a location and a scale that depend on others, their parents (see
+`dependence.py`):
+
+    x = a + L v + exp(b + S v) y.
+
+In the coordinates y the metric is constant, and leapfrog steps are taken there. So they are
+explicit, reversible and volume-preserving, and a trajectory is one under the mass matrix
+J^-T M J^-1 in x, where J is the Jacobian of the map, which depends on the position. The density of
+y has the additional factor |det J|. Positions and gradients stay those of x, so nothing needs to be
+carried over when the map changes.
+
+Source: Kailas, Vihola & Wallin (2026), arXiv 2604.09832, for scales learned from squared scores,
+    there in a metric that is block-diagonal in x; Seyboldt, Carlson & Carpenter (2026), arXiv
+    2603.18845, for metrics that are pulled back by a learned map.
+"""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ..errors import EngineError
+from ..types import Vector
+from .dependence import MOST_PARENTS, Dependence, learn_dependence
+from .hamiltonian import HamiltonianTuning
+from .metric import Metric
+
+METRICS = ("euclidean", "hierarchical")
+MetricName = Literal["euclidean", "hierarchical"]
+
+
+class Hierarchical(Metric):
+    """A metric for coordinates y, of which some have locations and scales that depend on others.
+
+    Attributes:
+        base: The metric of y.
+        parents: Indices of the parents of each coordinate; those that it lacks are 0, with zero
+            coefficients.
+        slopes: Coefficients S of the log scale.
+        locations: Coefficients L of the location.
+        offset: a; 0 for coordinates that depend on no others.
+        log_scale: b, likewise.
+    """
+
+    base: Metric
+    parents: Int[Array | np.ndarray, "size parents"]
+    slopes: Float[Array | np.ndarray, "size parents"]
+    locations: Float[Array | np.ndarray, "size parents"]
+    offset: Vector | Float[np.ndarray, "size"]
+    log_scale: Vector | Float[np.ndarray, "size"]
+
+    def to_model(self, whitened: Vector) -> Vector:
+        return self.base.to_model(whitened)
+
+    def move(self, position: Vector, displacement: Vector) -> Vector:
+        y = self._to_coordinates(position, jnp) + displacement
+        log_scale, location = self._spread(y, jnp)
+        return location + jnp.exp(log_scale) * y
+
+    def to_whitened(self, gradient: Vector, position: Vector) -> Vector:
+        log_scale, location = self._spread(position, jnp)
+        own, passed = self._share(position, gradient, log_scale, location, jnp)
+        parents = jnp.asarray(self.parents)
+        of_y = own.at[parents.reshape(-1)].add(passed.reshape(-1))
+        return self.base.to_whitened(of_y, position)
+
+    def log_volume(self, position: Any) -> Any:
+        numpy = np if isinstance(position, np.ndarray) else jnp
+        return self._spread(position, numpy)[0].sum(-1)
+
+    def learn(self, draws: np.ndarray, scores: np.ndarray) -> "Hierarchical":
+        found = _with(self, learn_dependence(draws, scores))
+        rows, slopes = found._rows_of(draws, scores)
+        return replace(found, base=self.base.learn(rows, slopes))
+
+    @property
+    def rank(self) -> int:
+        return self.base.rank
+
+    def whiten(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.base.whiten(*self._rows_of(draws, scores))
+
+    def _spread(self, values: Any, numpy: Any) -> tuple[Any, Any]:
+        """Compute log scale and location; parents have the same values in x and y."""
+        parents = numpy.asarray(self.parents)
+        known = values[..., parents]
+        log_scale = self.log_scale + (known * self.slopes).sum(-1)
+        return log_scale, self.offset + (known * self.locations).sum(-1)
+
+    def _to_coordinates(self, position: Any, numpy: Any) -> Any:
+        log_scale, location = self._spread(position, numpy)
+        return (position - location) * numpy.exp(-log_scale)
+
+    def _share(self, position, gradient, log_scale, location, numpy) -> tuple[Any, Any]:
+        """Return the gradient of each coordinate y by itself, and what its parents get of it."""
+        of_scale = gradient * (position - location) + 1
+        passed = of_scale[..., None] * self.slopes + gradient[..., None] * self.locations
+        return gradient * numpy.exp(log_scale), passed
+
+    def _rows_of(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Map draws and their scores to the coordinates y, in float64."""
+        draws, scores = draws.astype(np.float64), scores.astype(np.float64)
+        log_scale, location = self._spread(draws, np)
+        own, passed = self._share(draws, scores, log_scale, location, np)
+        for column in range(passed.shape[-1]):
+            np.add.at(own.T, self.parents[:, column], passed[..., column].T)
+        return (draws - location) * np.exp(-log_scale), own
+
+
+def check_metric(engine: str, metric: str, energy: str) -> None:
+    """Raise an error if there is no such metric or it does not suit the energy."""
+    if metric not in METRICS:
+        raise EngineError(engine, f"metric is {metric!r}", f"Choose one of {METRICS}.")
+    if metric == "hierarchical" and energy == "path":
+        raise EngineError(
+            engine,
+            'metric="hierarchical" moves along curves, and energy="path" integrates along straight '
+            "lines",
+            'Leave out metric, or use energy="value".',
+        )
+
+
+def vary(tuning: HamiltonianTuning, size: int) -> HamiltonianTuning:
+    """Let the metric of a first tuning vary; no coordinate depends on another yet."""
+    dtype, wide = np.asarray(tuning.step_size).dtype, (size, min(MOST_PARENTS, size))
+    none, flat = np.zeros(wide, dtype), np.zeros(size, dtype)
+    metric = Hierarchical(tuning.metric, np.zeros(wide, np.int32), none, none, flat, flat)
+    return replace(tuning, metric=metric)
+
+
+def _with(metric: Hierarchical, found: Dependence) -> Hierarchical:
+    """Put a dependence in the place of that of the metric."""
+    dtype, count = metric.slopes.dtype, metric.slopes.shape[1]
+    has = (found.slopes != 0) | (found.locations != 0)
+    # Those that it has come first.
+    parents = np.argsort(~has, 1, kind="stable")[:, :count]
+    kept = np.take_along_axis(has, parents, 1)
+    slopes, locations = (
+        np.where(kept, np.take_along_axis(a, parents, 1), 0).astype(dtype) for a in found[:2]
+    )
+    parents = np.where(kept, parents, 0).astype(np.int32)
+    offset, log_scale = (a.astype(dtype) for a in found[2:])
+    return Hierarchical(metric.base, parents, slopes, locations, offset, log_scale)

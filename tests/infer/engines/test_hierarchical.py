@@ -1,0 +1,115 @@
+"""NUTS with a hierarchical metric: the same posterior, resumed and stored bit for bit."""
+
+import pickle
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import bijectors as bj
+import infer
+from infer.output.data.origin import find_run
+
+NUTS = infer.NUTS(metric="hierarchical")
+OPTIONS = {"chains": 4, "key": 1, "progress": False}
+
+
+def log_density(values, data):
+    v, z = values["v"], values["z"]
+    return -0.5 * (v / 3) ** 2 - z.size * v / 2 - 0.5 * jnp.exp(-v) * ((z - data) ** 2).sum()
+
+
+def funnel(data=0.0):
+    supports = {"v": bj.Real(), "z": bj.Real(shape=(9,))}
+    return infer.declared(log_density, supports, data=jnp.asarray(data))
+
+
+@pytest.fixture(scope="module")
+def result():
+    return infer.sample(funnel(), NUTS, draws=1000, **OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def run(result):
+    return find_run(result)
+
+
+def test_a_funnel_without_declared_structure_is_sampled(result):
+    """With an ESS above 1500 one run in ten million is outside of these bounds by chance.
+
+    Of the moments, 5.3 standard errors; of the tails, whose probability is 0.02275.
+    """
+    v = result["posterior"]["v"].to_numpy()
+    assert abs(v.mean()) < 5.3 * 3 / np.sqrt(1500)
+    assert abs(np.log(v.std() / 3)) < 5.3 / np.sqrt(2 * 1500)
+    for tail in ((v < -6).mean(), (v > 6).mean()):
+        assert abs(tail - 0.02275) < 5.3 * np.sqrt(0.02275 / 1500)
+    y = result["posterior"]["z"].to_numpy() * np.exp(-v / 2)[..., None]
+    assert abs((y**2).mean() - 1) < 5.3 * np.sqrt(2 / (9 * 1500))
+    stats = result["sample_stats"]
+    assert stats["n_steps"].sum() + result.attrs["warmup_gradients"] < 60_000
+    assert stats["diverging"].mean() < 0.002
+
+
+def test_its_draws_and_statistics_are_those_of_the_density(run):
+    density, draws = infer.log_density(funnel()), run.draws()
+    lp, gradient = density.evaluate(jnp.asarray(draws.positions[1, 7]))
+    np.testing.assert_allclose(draws.stats["lp"][1, 7], lp, rtol=1e-10)
+    np.testing.assert_allclose(draws.gradients[1, 7], gradient, rtol=1e-10)
+    metric = run.tuning.metric
+    np.testing.assert_allclose(metric.slopes[1:, 0], 0.5, atol=0.05)
+
+
+def test_the_result_says_what_depends_on_what(result):
+    stats = result["sample_stats"].coords
+    assert stats["metric_slopes"].dims == ("chain", "unconstrained", "parent")
+    parents = stats["metric_parents"].to_numpy()
+    assert not parents.any()
+    np.testing.assert_allclose(stats["metric_slopes"][0, 1:, 0], 0.5, atol=0.05)
+    assert stats["metric_offset"].dims == ("chain", "unconstrained")
+
+
+def test_a_run_stopped_in_warm_up_goes_on_bit_for_bit(run):
+    stopped = infer.start(funnel(), NUTS, **OPTIONS)
+
+    def stop(run):
+        if run.warmup.window == 3:
+            raise KeyboardInterrupt
+
+    stopped.after_block = stop
+    with pytest.raises(KeyboardInterrupt):
+        stopped.warm_up()
+    state = pickle.loads(pickle.dumps(stopped.state))
+    resumed = infer.start(funnel(), NUTS, state=state, progress=False).advance(100)
+    np.testing.assert_array_equal(resumed.draws().positions, run.draws().positions[:, :100])
+
+
+def test_a_stored_run_is_resumed_bit_for_bit(result, tmp_path):
+    infer.sample(funnel(), NUTS, draws=60, store=tmp_path / "s.zarr", **OPTIONS)
+    more = infer.resume(tmp_path / "s.zarr", funnel(), draws=40, progress=False)
+    np.testing.assert_array_equal(
+        more["posterior"]["z"], result["posterior"]["z"].isel(draw=slice(100))
+    )
+    tuned = infer.sample(funnel(), NUTS, draws=1, **OPTIONS, tuning=tmp_path / "s.zarr", warmup=0)
+    ours, theirs = (find_run(own).tuning.metric for own in (tuned, result))
+    np.testing.assert_array_equal(ours.slopes, theirs.slopes)
+
+
+def test_a_tuning_of_the_euclidean_metric_is_refused(run):
+    with pytest.raises(infer.RunError, match="tuning"):
+        infer.start(funnel(), infer.NUTS(), tuning=run.tuning, **OPTIONS)
+
+
+@pytest.mark.slow
+def test_each_of_several_data_sets_has_its_own_dependence():
+    both = infer.sample([funnel(), funnel(5.0)], NUTS, draws=50, **OPTIONS)
+    offset = both["sample_stats"].coords["metric_offset"][0, :, 1:]
+    np.testing.assert_allclose(offset[0], 0, atol=0.02)
+    np.testing.assert_allclose(offset[1], 5, atol=0.02)
+
+
+def test_an_unknown_metric_is_refused():
+    with pytest.raises(infer.EngineError, match="metric is 'riemannian'.*hierarchical"):
+        infer.NUTS(metric="riemannian")
+    with pytest.raises(infer.EngineError, match='energy="value"'):
+        infer.NUTS(metric="hierarchical", energy="path")

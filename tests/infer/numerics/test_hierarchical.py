@@ -1,0 +1,198 @@
+"""Metrics that depend on the position: their leapfrog, and learning which coordinates depend."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from infer.numerics.dependence import learn_dependence
+from infer.numerics.hierarchical import Hierarchical
+from infer.numerics.leapfrog import PhasePoint, energy, leapfrog, start_trajectory
+from infer.numerics.metric import Diagonal
+
+SIZE = 4
+METRIC = Hierarchical(
+    Diagonal(np.array([1.5, 0.7, 1.0, 0.8])),
+    np.array([[0, 0], [0, 3], [0, 0], [0, 0]], np.int32),
+    np.array([[0.0, 0.0], [0.5, -0.3], [0.8, 0.0], [0.0, 0.0]]),
+    np.array([[0.0, 0.0], [0.0, 1.0], [0.4, 0.0], [0.0, 0.0]]),
+    np.array([0.0, 0.3, -0.2, 0.0]),
+    np.array([0.0, 0.1, -0.4, 0.0]),
+)
+START = jnp.array([0.4, -0.9, 1.3, 0.5])
+MOMENTUM = jnp.array([-0.6, 1.1, 0.3, -0.2])
+STEP = jnp.asarray(0.3)
+
+
+def log_density(x):
+    return -0.5 * (x**2).sum() - 0.1 * jnp.cosh(x[0] * x[1]) - 0.2 * x[2] ** 4
+
+
+evaluate = jax.value_and_grad(log_density)
+
+
+def start(position, momentum, metric=METRIC):
+    value, gradient = evaluate(position)
+    return start_trajectory(position, momentum, gradient, value, metric)
+
+
+def to_coordinates(x):
+    """Solve x = a + L v + exp(b + S v) y for y, term by term."""
+    y = []
+    for i in range(SIZE):
+        pairs = list(zip(METRIC.parents[i], METRIC.slopes[i], METRIC.locations[i], strict=True))
+        location = METRIC.offset[i] + sum(c * x[p] for p, _, c in pairs)
+        log_scale = METRIC.log_scale[i] + sum(s * x[p] for p, s, _ in pairs)
+        y.append((x[i] - location) * jnp.exp(-log_scale))
+    return jnp.stack(y)
+
+
+@jax.jit
+def steps(position, momentum, step_size):
+    point = start(position, momentum)
+    for _ in range(3):
+        point = leapfrog(evaluate, point, step_size, METRIC)
+    return point
+
+
+def test_its_steps_are_leapfrog_steps_in_other_coordinates():
+    """The density of y has the factor |det dx/dy|, computed here by automatic differentiation."""
+    begin = to_coordinates(START)
+    move = lambda y, d: METRIC.move(START, y - begin + d)  # noqa: E731
+
+    def density_of_y(y):
+        x = move(y, jnp.zeros(SIZE))
+        return log_density(x) + jnp.linalg.slogdet(jax.jacobian(move)(y, jnp.zeros(SIZE)))[1]
+
+    flat = METRIC.base
+    value, gradient = jax.value_and_grad(density_of_y)(begin)
+    point = start_trajectory(begin, MOMENTUM, gradient, value, flat)
+    point = leapfrog(jax.value_and_grad(density_of_y), point, STEP, flat)
+    ours = leapfrog(evaluate, start(START, MOMENTUM), STEP, METRIC)
+    np.testing.assert_allclose(to_coordinates(ours.position), point.position, rtol=1e-12)
+    np.testing.assert_allclose(ours.momentum, point.momentum, rtol=1e-12)
+    np.testing.assert_allclose(energy(ours), energy(point), rtol=1e-12)
+    np.testing.assert_allclose(ours.gradient, evaluate(ours.position)[1], rtol=1e-12)
+
+
+def test_its_steps_backward_undo_those_forward():
+    there = steps(START, MOMENTUM, STEP)
+    back = steps(there.position, there.momentum, -STEP)
+    np.testing.assert_allclose(back.position, START, rtol=1e-12)
+    np.testing.assert_allclose(back.momentum, MOMENTUM, rtol=1e-12)
+
+
+def test_its_steps_preserve_volume_in_y_and_momentum():
+    """Volume in x changes by the log-determinant, which the energy includes."""
+
+    def flow(both):
+        end = steps(both[:SIZE], both[SIZE:], STEP)
+        return jnp.concatenate([end.position, end.momentum])
+
+    change = jnp.linalg.slogdet(jax.jacobian(flow)(jnp.concatenate([START, MOMENTUM])))[1]
+    there = steps(START, MOMENTUM, STEP)
+    expected = METRIC.log_volume(there.position) - METRIC.log_volume(START)
+    np.testing.assert_allclose(change, expected, atol=1e-12)
+
+
+def test_energy_errors_are_of_second_order():
+    def error(step_size, count):
+        point = first = start(START, MOMENTUM)
+        for _ in range(count):
+            point = leapfrog(evaluate, point, jnp.asarray(step_size), METRIC)
+        return abs(energy(point) - energy(first))
+
+    assert 3.5 < error(0.02, 10) / error(0.01, 20) < 4.5
+
+
+def test_whitened_rows_are_those_of_the_traced_map():
+    rng = np.random.default_rng(0)
+    draws, scores = rng.normal(size=(2, 5, SIZE))
+    rows, slopes = METRIC.whiten(draws, scores)
+    for x, g, row, slope in zip(draws, scores, rows, slopes, strict=True):
+        np.testing.assert_allclose(row * METRIC.base.scale, to_coordinates(x), rtol=1e-12)
+        np.testing.assert_allclose(
+            METRIC.to_whitened(jnp.asarray(g), jnp.asarray(x)), slope, rtol=1e-12
+        )
+    np.testing.assert_allclose(
+        METRIC.log_volume(draws)[0], METRIC.log_volume(jnp.asarray(draws[0]))
+    )
+
+
+def funnel(rows, rng):
+    v = 3 * rng.normal(size=rows)
+    z = np.exp(v / 2)[:, None] * rng.normal(size=(rows, 5))
+    ratio = z * np.exp(-v)[:, None]
+    scores = np.column_stack([-v / 9 - 2.5 + 0.5 * (z * ratio).sum(1), -ratio])
+    return np.column_stack([v, z]), scores
+
+
+def groups(rows, rng):
+    """Effects 2 to 6 around coordinate 0, with the exponential of coordinate 1 as their scale."""
+    mean, log_scale = 4 * rng.normal(size=rows), 1 + rng.normal(size=rows)
+    y = rng.normal(size=(rows, 5))
+    scale = np.exp(log_scale)[:, None]
+    of_mean, of_scale = -mean / 16 + (y / scale).sum(1), 1 - log_scale + (y**2 - 1).sum(1)
+    draws = np.column_stack([mean, log_scale, mean[:, None] + scale * y])
+    return draws, np.column_stack([of_mean, of_scale, -y / scale])
+
+
+def test_a_funnel_is_found_from_forty_draws():
+    found = learn_dependence(*funnel(40, np.random.default_rng(1)))
+    np.testing.assert_array_equal(found.dependent, [False] + [True] * 5)
+    np.testing.assert_allclose(found.slopes[1:, 0], 0.5, atol=0.02)
+    assert not found.slopes[:, 1:].any()
+    assert not found.locations.any()
+
+
+def test_effects_around_a_common_mean_are_found():
+    found = learn_dependence(*groups(60, np.random.default_rng(2)))
+    np.testing.assert_array_equal(found.dependent, [False] * 2 + [True] * 5)
+    np.testing.assert_allclose(found.slopes[2:, 1], 1, atol=0.05)
+    np.testing.assert_allclose(found.locations[2:, 0], 1, rtol=1e-6)
+    np.testing.assert_allclose(found.offset, 0, atol=1e-6)
+
+
+def test_a_common_offset_is_found():
+    draws, scores = funnel(100, np.random.default_rng(3))
+    found = learn_dependence(draws + np.array([0.0, 7.0, -2.0, 0.0, 5.0, 1.0]), scores)
+    np.testing.assert_allclose(found.offset, [0, 7, -2, 0, 5, 1], atol=1e-3)
+
+
+@pytest.mark.parametrize("rows", [40, 400])
+def test_nothing_is_found_in_a_correlated_normal(rows):
+    """The threshold is for 20 coordinates or more; fixed seed."""
+    rng = np.random.default_rng(4)
+    factor = rng.normal(size=(20, 20))
+    draws = rng.normal(size=(rows, 20)) @ factor.T
+    scores = -draws @ np.linalg.inv(factor @ factor.T)
+    assert not learn_dependence(draws, scores).dependent.any()
+
+
+def test_rows_that_are_not_finite_are_left_out():
+    draws, scores = funnel(60, np.random.default_rng(5))
+    whole = learn_dependence(draws[1:], scores[1:])
+    scores[0, 2] = np.nan
+    for ours, theirs in zip(learn_dependence(draws, scores), whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert not learn_dependence(draws[:3], scores[:3]).dependent.any()
+
+
+def test_learning_whitens_what_it_learned_from():
+    rng = np.random.default_rng(6)
+    draws, scores = funnel(500, rng)
+    none = np.zeros((6, 4))
+    flat = np.zeros(6)
+    metric = Hierarchical(Diagonal(np.ones(6)), none.astype(np.int32), none, none, flat, flat)
+    rows, slopes = metric.learn(draws, scores).whiten(draws, scores)
+    np.testing.assert_allclose(rows.var(0) * slopes.var(0), 1, atol=0.2)
+    np.testing.assert_allclose(rows.std(0), 1, atol=0.15)
+
+
+def test_a_constant_metric_has_no_log_volume():
+    point = start(START, MOMENTUM, METRIC.base)
+    assert point.log_volume is None
+    assert replace(METRIC.base).log_volume(START) is None
+    assert isinstance(point, PhasePoint)
