@@ -18,7 +18,7 @@ from ..errors import RunError
 CHUNK_BYTES = 2**22
 MAX_DRAWS = 2**13
 # Bytes of the records of a chunk, which stay in memory and in the state until it is complete.
-RECORD_BYTES = 2**23
+RECORD_BYTES = 2**22
 # The dimension that grows.
 DRAW = "draw"
 METADATA = "zarr.json"
