@@ -83,7 +83,7 @@ def sample(
         progress: Whether to show progress; by default in a terminal or a notebook.
         include: More groups of the result: "log_likelihood" and "log_prior", as by the functions
             of these names; "unconstrained_posterior", the positions of the sampler by site; and
-            "warmup", the draws and statistics of all windows of warm-up.
+            "warmup", the draws and statistics of all windows of warm-up. A store holds them too.
         store: Path or URL of a new Zarr store, to which draws and state are committed while they
             are made; see `resume` and `open`. The result is read from it when it is used.
         keep: Names of the latent and derived sites to store; by default all.

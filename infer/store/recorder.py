@@ -26,7 +26,9 @@ from .state import write_warmup
 # Seconds between commits, and the largest share of the time that they may take.
 COMMIT_SECONDS, LARGEST_SHARE = 5.0, 0.02
 # The groups that grow.
-GROWING = ("posterior", "sample_stats")
+GROWING = (
+    "posterior", "sample_stats", "log_likelihood", "log_prior", "unconstrained_posterior",
+)  # fmt: skip
 # Bytes of the records of chains that are ahead of the others.
 SURPLUS_BYTES = 2**23
 # Bytes of whole chunks at which a commit is due, and at which the run waits for the one in flight.
@@ -39,13 +41,13 @@ class Contents(NamedTuple):
     Attributes:
         lay_out: Returns all groups for draws of which only the shapes matter, with or without what
             warm-up has learned.
-        convert: Returns the groups that grow, for some draws of all chains.
+        convert: Returns the groups that grow, for some draws of all chains in a chunk of so many.
         step: Number of draws after which conversion can restart within a chunk, bit for bit.
         thin: Every so many draws, one is stored.
     """
 
     lay_out: Callable[[Draws, bool], Mapping[str, xarray.Dataset]]
-    convert: Callable[[Draws], Mapping[str, xarray.Dataset]]
+    convert: Callable[[Draws, int], Mapping[str, xarray.Dataset]]
     step: int = 1
     thin: int = 1
 
@@ -246,7 +248,7 @@ class Recorder:
             end = min(total - block * chunk, chunk)
             numbers = thin * np.arange(block * chunk + begin, block * chunk + end)
             rows = take(run.groups, int(numbers[0]), int(numbers[-1]) + 1, thin)
-            groups = contents.convert(self._records.unpack(rows))
+            groups = contents.convert(self._records.unpack(rows), chunk)
             numbered = {n: group.assign_coords({DRAW: numbers}) for n, group in groups.items()}
             if not begin:
                 for array in self._chunks.values():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray
 
+from ...density.family import Family
 from ...errors import RunError
 from ...models.inputs.stacked import models_in
 from ...run.run import Run
@@ -61,7 +62,7 @@ def keep_requested(run: Run, names: Sequence[str]) -> None:
 def add_requested(data: Any, run: Run, names: Sequence[str]) -> Any:
     """Return a result with the requested groups; those of warm-up are there already."""
     makers: dict[str, Callable[[], xarray.Dataset]] = {
-        UNCONSTRAINED: lambda: _read_unconstrained(run),
+        UNCONSTRAINED: lambda: split_positions(run.family, run.draws().positions),
         **{part: (lambda part=part: _compute(data, run, part)) for part in PARTS},
     }
     groups = {name: make() for name, make in makers.items() if name in names}
@@ -74,10 +75,14 @@ def _compute(data: Any, run: Run, part: Part) -> xarray.Dataset:
     return compute_part(models, read_draws(data), part, outline_part(models[0], part), sets)
 
 
-def _read_unconstrained(run: Run) -> xarray.Dataset:
-    """Return the pieces of the flat vector by the names of their sites."""
-    positions, count = run.draws().positions, run.family.count
-    sites = run.density.latent
+def split_positions(family: Family, positions: np.ndarray) -> xarray.Dataset:
+    """Return the pieces of the flat vector by the names of their sites.
+
+    Args:
+        family: The log densities.
+        positions: Shape (chains of all densities, draws, size).
+    """
+    sites, count = family.member(0).latent, family.count
     ends = np.cumsum([np.prod(site.unconstrained_shape, dtype=int) for site in sites])[:-1]
     pieces = zip(sites, np.split(positions, ends, axis=-1), strict=True)
     arrays = {s.name: a.reshape(*a.shape[:2], *s.unconstrained_shape) for s, a in pieces}

@@ -18,6 +18,11 @@ from ...store.recorder import Contents
 from ..data.arviz import add_learned, group_data, group_draws
 from ..data.drawn import Drawn, name_stats, split_by_dataset
 from ..data.values import constrain_all
+from ..predictive.requested import PARTS
+from .included import compute_included, outline_included
+
+# Larger than any chunk.
+WHOLE = 2**31
 
 
 class Selection(NamedTuple):
@@ -27,11 +32,13 @@ class Selection(NamedTuple):
         keep: Names of the sites to store; `None` for all.
         drop: Names of sites not to store.
         thin: Of so many draws of a chain, the first is stored.
+        include: Names of more groups, which `infer.sample` lists.
     """
 
     keep: tuple[str, ...] | None = None
     drop: tuple[str, ...] = ()
     thin: int = 1
+    include: tuple[str, ...] = ()
 
 
 def select_names(names: Sequence[str], selection: Selection) -> list[str]:
@@ -60,19 +67,27 @@ def make_contents(run: Run, selection: Selection) -> Contents:
     names = [site.name for site in run.density.sites if site.role in ("latent", "derived")]
     kept, rows = select_names(names, selection), choose_rows(run.density.size)
 
-    def convert(draws: Draws) -> dict[str, xarray.Dataset]:
-        draws = move_to_density(family, run.warmup.centering, draws)
-        values = constrain_by_draw(family, draws.positions)
+    asked, chains = selection.include, run.chains // family.count
+
+    def group(draws: Draws, values: dict[str, np.ndarray]) -> dict[str, xarray.Dataset]:
         stats = name_stats(engine, draws.stats)
         if family.count > 1:
             stats = {name: split_by_dataset(a, family.count) for name, a in stats.items()}
         return group_draws(family, Drawn({name: values[name] for name in kept}, stats))
 
+    def convert(draws: Draws, chunk: int) -> dict[str, xarray.Dataset]:
+        draws = move_to_density(family, run.warmup.centering, draws)
+        values = constrain_by_draw(family, draws.positions)
+        more = compute_included(family, asked, values, draws.positions, chunk)
+        return group(draws, values) | more
+
     def lay_out(draws: Draws, has_learned: bool) -> dict[str, xarray.Dataset]:
-        groups = convert(draws) | group_data(family)
+        groups = group(draws, constrain_by_draw(family, draws.positions)) | group_data(family)
+        groups |= outline_included(family, asked, chains, draws.positions)
         return add_learned(groups, run) if has_learned else groups
 
-    step = rows // gcd(rows, run.chains // family.count)
+    # What is computed for a whole chunk begins with its first draw.
+    step = WHOLE if set(asked).intersection(PARTS) else rows // gcd(rows, chains)
     return Contents(lay_out, convert, step, selection.thin)
 
 

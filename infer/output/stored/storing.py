@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 from ...counts import as_whole
 from ...density.base import log_density
 from ...errors import RunError
-from ...models.inputs.names import join_names
 from ...models.inputs.stacked import models_in
 from ...models.model import Model
 from ...run.fingerprint import fingerprint
@@ -18,7 +17,6 @@ from ...store.recorder import Recorder
 from ..advance.goal import FixedGoal, Goal
 from ..data.arviz import describe_run
 from ..data.provenance import list_versions
-from ..predictive.requested import WARMUP
 from ..until_goal import UntilGoal
 from .contents import Selection, make_contents, select_names
 
@@ -84,16 +82,14 @@ class Options(NamedTuple):
 
         Raises:
             RunError: Zarr is not installed, there is something at that path already, a site is
-                unknown, options of stores are given without one, or something is requested that
-                cannot be stored.
+                unknown, or options of stores are given without one.
         """
         thin = as_whole("thin", self.thin, 1)
         if self.store is None:
             self._refuse_any(thin)
             return None
-        _refuse_included(include)
         selection = Selection(
-            _as_names("keep", self.keep), _as_names("drop", self.drop) or (), thin
+            _as_names("keep", self.keep), _as_names("drop", self.drop) or (), thin, tuple(include)
         )
         sites = log_density(models_in(model)[0]).sites
         select_names([s.name for s in sites if s.role in ("latent", "derived")], selection)
@@ -119,15 +115,6 @@ def _count_draws(goal: Goal) -> int:
         return goal.until.draws or LIKELY_DRAWS
     assert isinstance(goal, FixedGoal)
     return goal.draws
-
-
-def _refuse_included(include: Sequence[str]) -> None:
-    if others := [name for name in include if name != WARMUP]:
-        raise RunError(
-            "include",
-            f"{join_names(others)} cannot be stored with the draws",
-            "Compute it from the result, as in infer.log_likelihood(model, infer.open(path)).",
-        )
 
 
 def plan_storing_state(store: Any, draws: int, seconds: float | None) -> Storing | None:
