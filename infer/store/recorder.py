@@ -30,7 +30,7 @@ GROWING = (
     "posterior", "sample_stats", "log_likelihood", "log_prior", "unconstrained_posterior",
 )  # fmt: skip
 # Bytes of the records of chains that are ahead of the others.
-SURPLUS_BYTES = 2**23
+SURPLUS_BYTES = 2**22
 # Bytes of whole chunks at which a commit is due, and at which the run waits for the one in flight.
 DUE_BYTES, MAX_BYTES = 2**24, 2**26
 
