@@ -117,7 +117,8 @@ def restore_goal(
 
 def read_posterior(run: Run) -> xarray.Dataset:
     """Read the draws made so far, which takes less time than all of `to_arviz`."""
-    return group_draws(run.family, read_draws(run, run.draws()))["posterior"]
+    drawn = read_draws(run, run.draws())._replace(stats={})
+    return group_draws(run.family, drawn)["posterior"]
 
 
 def choose_goal(draws: Any, until: Any, chains: Any) -> Goal:
