@@ -353,7 +353,7 @@ HARD = {
     "centered eight schools": Hard(lambda: infer.model(_schools, **SCHOOLS), _draw_schools),
     "centered groups": Hard(lambda: infer.model(_many_groups, y=_groups_data()), _draw_groups),
     "two modes": modes([[-4.0, 0.0], [4.0, 0.0]], [0.5, 0.5]),
-    "two unequal modes": modes([[-3.0] * 3, [3.0] * 3], [0.2, 0.8], hidden=True),
+    "two unequal modes": modes([[-3.0] * 3, [3.0] * 3], [0.2, 0.8]),
     "mode never seen": modes([[0.0, 0.0], [30.0, 30.0]], [0.3, 0.7], hidden=True),
     "spike in a slab": Hard(
         lambda: infer.declared(_spike, {"x": bj.Real(shape=(4,))}), _draw_spike, hidden=True

@@ -32,11 +32,21 @@ def pool(chains: Draws, scouts: Draws, count: int) -> Pool:
         scouts: The same window of their scouts.
         count: Number of densities, which have equally many chains, one after the other.
     """
-    number, draws = chains.positions.shape[:2]
-    last = slice(draws - draws // 3, None)
-    own, others = (jax.tree.map(lambda a: a[:, last], part) for part in (chains, scouts))
+    number = len(chains.positions)
+    own, others = map(_take_last_third, (chains, scouts))
     order = interleave(np.arange(number), number + np.arange(number), count)
     return Pool(interleave(own, others, count), order)
+
+
+def keep_newest(scouts: Draws) -> Draws:
+    """Return a copy of the draws of scouts that count, without their gradients."""
+    newest = _take_last_third(scouts)
+    return jax.tree.map(np.copy, newest._replace(gradients=newest.gradients[..., :0]))
+
+
+def _take_last_third(window: Draws) -> Draws:
+    draws = window.positions.shape[1]
+    return jax.tree.map(lambda a: a[:, draws - draws // 3 :], window)
 
 
 def interleave(chains: Any, scouts: Any, count: int) -> Any:

@@ -89,6 +89,7 @@ def _carry_over(
         scouts=warmup.scouts if spare is None else _restate(engine, warmup.scouts, spare),
         recent=tuple(move_draws(family, old, new, own) for own in warmup.recent),
         spare=spare,
+        scouted=None,
     )
 
 

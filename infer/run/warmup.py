@@ -12,7 +12,7 @@ from ..density.recentered import Centering
 from ..engines.base import Draws, Engine, Tuning
 from .collect import Group, join_records, regroup, relocate
 from .loop import SAMPLING, RecordFormat
-from .pooling import pool
+from .pooling import keep_newest, pool
 
 # An engine may extend warm-up to this multiple of the planned draws.
 LONGEST_WARMUP = 2
@@ -59,6 +59,7 @@ class Warmup:
         centering: How far sites are centered in the coordinates of chains, scouts and tuning;
             `None` if this is not learned. `kept` and `moves` are in those of the density.
         spare: Where the scouts start, in the coordinates of the scouts; only if it is learned.
+        scouted: The newest draws of the scouts, once they took part, without gradients.
     """
 
     groups: tuple[Group, ...] = field(repr=False)
@@ -76,6 +77,7 @@ class Warmup:
     kept: tuple[Draws, ...] | None = field(default=None, repr=False)
     centering: Centering | None = field(default=None, repr=False)
     spare: Points | None = field(default=None, repr=False)
+    scouted: Draws | None = field(default=None, repr=False)
 
     @property
     def chains(self) -> int:
@@ -135,6 +137,7 @@ def end_window(
         draws=warmup.draws + warmup.windows[0],
         gradients=warmup.gradients + gradients,
         kept=None if warmup.kept is None else (*warmup.kept, without_gradients(window)),
+        scouted=warmup.scouted if scouted is None else keep_newest(scouted),
     )
 
 

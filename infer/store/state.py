@@ -48,6 +48,7 @@ def write_warmup(
         arrays |= flatten(f"recent{index}", draws)
     for index, move in enumerate(warmup.moves):
         arrays |= {f"move{index}.left": move.left, f"move{index}.reached": move.reached}
+    arrays |= {} if warmup.scouted is None else flatten("scouted", warmup.scouted)
     for index, draws in enumerate(warmup.kept or ()):
         arrays |= flatten(f"kept{index}", draws)
     numbers["kept"] = None if warmup.kept is None else len(warmup.kept)
@@ -103,6 +104,8 @@ def read_warmup(
         )
         for name, gradient in (("recent", records.gradient_width), ("kept", 0))
     )
+    has_scouted = "scouted.positions" in arrays
+    scouted = _read_draws(arrays, "scouted", 0, records, dtype) if has_scouted else None
     moves = tuple(
         Move(chain, arrays[f"move{i}.left"], arrays[f"move{i}.reached"])
         for i, chain in enumerate(numbers["moves"])
@@ -110,6 +113,7 @@ def read_warmup(
     return Warmup(
         tuning=tuning, recent=recent or (), moves=moves, kept=kept_windows,
         centering=read_centering(arrays, family), spare=_read_spare(arrays, points),
+        scouted=scouted,
         **parts, **windows, **counts,
     )  # fmt: skip
 

@@ -8,12 +8,13 @@ from ..finding import Finding
 from .mirrors import find_unvisited_mirrors
 from .modes import find_modes
 from .necks import find_necks
+from .scouted import find_modes_of_scouts
 from .suspects import Numbers
 from .tails import find_heavy_tails
 
 
 def find_in_flat_vectors(run: Run, draws: Draws, numbers: Numbers) -> Iterator[Finding]:
-    """Look for heavy tails, chains in different modes, mirror images and necks.
+    """Look for heavy tails, chains in different modes, those of scouts, mirror images and necks.
 
     Args:
         run: The run.
@@ -25,5 +26,6 @@ def find_in_flat_vectors(run: Run, draws: Draws, numbers: Numbers) -> Iterator[F
     yield from find_heavy_tails(numbers, density, draws)
     if "lp" in draws.stats:
         yield from find_modes(numbers, draws)
+        yield from find_modes_of_scouts(run, draws)
     yield from find_unvisited_mirrors(run, draws.positions)
     yield from find_necks(run.engine, density, draws)

@@ -59,15 +59,16 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
     transition diverges, trajectories cut short by the engine's limit, and steps far below the scale
     of the posterior. From 100 draws per chain on, also E-BFMI below 0.3, chains stuck at one point,
     R-hat above 1.01, a bulk or tail ESS below 100 per chain, heavy tails, chains in different modes
-    (with rough weights), symmetries of the posterior that the chains do not show, and necks of
-    small scales that they did not enter. In large posteriors a thousand quantities are screened
-    coarsely, and R-hat and ESS are computed for the worst ones. With more than 16 chains only an
-    R-hat above 1.1 is reported, since the mean of each chain is still noisy. For several data sets,
-    the number of affected ones is reported. Angles are judged by their cosines and sines; if they
-    lie on both sides of pi, a finding says that their plain means are meaningless. Chains that
-    warm-up relocated come last, with both places, then a target of `until=` that was not reached.
-    If the draws are in a store, at most 10,000 per chain and two million numbers are read, evenly
-    spaced; the attribute `not_checked` says so, and what the stored sites cannot show.
+    (with rough weights), modes that scouts of warm-up were in and no chain, symmetries of the
+    posterior that the chains do not show, and necks of small scales that they did not enter. In
+    large posteriors a thousand quantities are screened coarsely, and R-hat and ESS are computed for
+    the worst ones. With more than 16 chains only an R-hat above 1.1 is reported, since the mean of
+    each chain is still noisy. For several data sets, the number of affected ones is reported.
+    Angles are judged by their cosines and sines; if they lie on both sides of pi, a finding says
+    that their plain means are meaningless. Chains that warm-up relocated come last, with both
+    places, then a target of `until=` that was not reached. If the draws are in a store, at most
+    10,000 per chain and two million numbers are read, evenly spaced; the attribute `not_checked`
+    says so, and what the stored sites cannot show.
     A mode and an approximation come with their `findings`, which are returned. `explain_finding`
     describes each kind of finding.
 

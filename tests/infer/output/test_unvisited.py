@@ -31,6 +31,17 @@ def test_a_spike_that_no_chain_entered_is_found_by_its_mass():
 
 
 @pytest.mark.slow
+def test_a_mode_that_only_scouts_entered_is_reported_with_its_mass():
+    """All four chains stay in the mode with 80 %."""
+    result = infer.sample(
+        hard_posteriors.HARD["two unequal modes"].model(), key=1003, progress=False
+    )
+    (only,) = infer.verdict(result).findings
+    assert only.kind == "unvisited_mode"
+    assert abs(int(only.split("about ")[1].split("%")[0]) - 20) < 6
+
+
+@pytest.mark.slow
 def test_a_posterior_with_one_mode_has_no_unvisited_one():
     model = hard_posteriors.GOOD["linear regression"]()
     for key in range(3):
