@@ -15,12 +15,12 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 from jax.lax import GatherScatterMode
 
+from ..equations import CALLS
 from ..errors import ModelError
 from ..models.abstract import run_abstractly
 from ..models.inputs.data import leaf_names
 from ..models.inputs.known import TABLE, Known
 from ..models.model import Model
-from ..programs.rewrite import CALLS
 
 # Maximum number of steps of a scan that are checked: one for each distinct row of its inputs.
 MAX_STEPS = 4096

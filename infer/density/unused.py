@@ -10,13 +10,13 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
+from ..equations import CALLS
 from ..errors import warn_of_model
 from ..models.abstract import run_abstractly
 from ..models.inputs.data import Data, leaf_names
 from ..models.inputs.labels import Labels
 from ..models.inputs.names import join_names
 from ..models.model import Model
-from ..programs.rewrite import CALLS
 from ..types import ProgramSignature, signature_of
 
 # Prefix of calls whose derivative may use inputs that their value does not.

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 from jaxtyping import Array
 
+from ..equations import CALLS
 from ..numerics.matrices import cholesky_in_loop, product_in_loop, triangular_solve_in_loop
 from ..numerics.scatter import scatter_in_loop
 from .batches import LAPACK, split_batch
@@ -33,19 +34,6 @@ NEITHER_NATIVE = frozenset(
     )
 )
 
-# Calls, with the parameter that holds the called program. No differentiation follows.
-CALLS = {
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-    "remat2": "jaxpr",
-    "checkpoint": "jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-    "custom_vjp_call_jaxpr": "fun_jaxpr",
-    "custom_vmap_call": "call",
-}
 CONTROL = {"while": ("cond_jaxpr", "body_jaxpr"), "scan": ("jaxpr",), "cond": ("branches",)}
 
 # The replacement of an equation; None leaves it unchanged.

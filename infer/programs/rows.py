@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax.extend.core import JaxprEqn, Literal
 from jaxtyping import Array
 
-from .rewrite import CALLS
+from ..equations import CALLS
 
 # Primitives whose result has, at each index, a function of the operands at that index.
 _NAMES = (

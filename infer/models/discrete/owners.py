@@ -14,6 +14,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 
+from ...equations import CALLS
 from ..inputs.known import TABLE
 
 # Owners that are no entry: a number that depends on none, and one that depends on several.
@@ -21,18 +22,6 @@ NONE, SEVERAL = -1, -2
 # An array of owners; None if no number of it depends on an entry.
 Owners = np.ndarray | None
 
-# Primitives that call a program once, with the name of the parameter that holds it.
-_CALLS = {
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-    "remat2": "jaxpr",
-    "checkpoint": "jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-    "custom_vjp_call_jaxpr": "fun_jaxpr",
-}
 _ELEMENTWISE = frozenset(
     "abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil "  # noqa: SIM905
     "clamp convert_element_type copy copy_p cos cosh digamma div eq erf erf_inv erfc exp exp2 "
@@ -106,8 +95,8 @@ def _follow_equation(
     equation: JaxprEqn, owners: list[Owners], known: list[np.ndarray | None]
 ) -> tuple[Sequence[Owners], Sequence[np.ndarray | None]]:
     name, params = equation.primitive.name, equation.params
-    if name in _CALLS:
-        return _follow(params[_CALLS[name]], owners, known)
+    if name in CALLS:
+        return _follow(params[CALLS[name]], owners, known)
     nothing = [None] * len(equation.outvars)
     if all(own is None for own in owners):
         return nothing, _evaluate(equation, known)

@@ -17,6 +17,14 @@ def step(carry, x):
     return carry + 1.0, jnp.sin(x) + carry
 
 
+@jax.custom_batching.custom_vmap
+def doubled(x):
+    return 2.0 * x
+
+
+doubled.def_vmap(lambda _, is_batched, x: (2.0 * x, is_batched[0]))
+
+
 # Programs of a vector of integers from 0 to 3, with the owners of their first results.
 CASES = {
     "elementwise": (lambda z: jnp.exp(0.1 * z) + z, [0, 1, 2]),
@@ -50,6 +58,7 @@ CASES = {
         [0, 1, 2],
     ),
     "while loop": (lambda z: jax.lax.fori_loop(0, z[1], lambda _, x: 0.5 * x, 1.0), [1]),
+    "a map of its own": (lambda z: doubled(1.0 * z), [0, 1, 2]),
     "mapped": (lambda z: jax.vmap(lambda one: TABLE[one] @ TABLE[:, 0])(z), [0, 1, 2]),
 }
 
