@@ -72,6 +72,7 @@ def _follow(
         given = [read(atom, number) for atom in equation.invars]
         found, made = _follow_equation(equation, own, given)
         owner |= dict(zip(equation.outvars, found, strict=True))
+        owner |= _list_written(equation, own)
         number |= dict(zip(equation.outvars, made, strict=True))
     return [read(a, owner) for a in jaxpr.outvars], [read(a, number) for a in jaxpr.outvars]
 
@@ -95,6 +96,8 @@ def _follow_equation(
     equation: JaxprEqn, owners: list[Owners], known: list[np.ndarray | None]
 ) -> tuple[Sequence[Owners], Sequence[np.ndarray | None]]:
     name, params = equation.primitive.name, equation.params
+    if any(map(_is_reference, equation.invars)):
+        return _follow_reference(equation, owners), [None] * len(equation.outvars)
     if name in CALLS:
         return _follow(params[CALLS[name]], owners, known)
     nothing = [None] * len(equation.outvars)
@@ -132,6 +135,25 @@ def _follow_simple(
     if name == "gather":
         return _gather(equation, owners, known)
     return None
+
+
+def _is_reference(atom: Any) -> bool:
+    """Return whether an operand is a `jax.Ref`, whose numbers an equation may change."""
+    return hasattr(_aval_of(atom), "inner_aval")
+
+
+def _follow_reference(equation: JaxprEqn, owners: Sequence[Owners]) -> list[Owners]:
+    """Let all that an equation reads from references depend on all of its operands."""
+    given = [own for own in owners if own is not None]
+    shapes = [_aval_of(atom).shape for atom in equation.outvars]
+    return [np.broadcast_to(_joined(given), shape) if given else None for shape in shapes]
+
+
+def _list_written(equation: JaxprEqn, owners: Sequence[Owners]) -> dict[Any, Owners]:
+    """Return the owners of the references that an equation may write to."""
+    given = [own for own in owners if own is not None]
+    references = [atom for atom in equation.invars if _is_reference(atom)] if given else []
+    return {atom: np.full(_aval_of(atom).shape, _joined(given)) for atom in references}
 
 
 def _evaluate(equation: JaxprEqn, known: list[np.ndarray | None]) -> list[np.ndarray | None]:

@@ -25,6 +25,27 @@ def doubled(x):
 doubled.def_vmap(lambda _, is_batched, x: (2.0 * x, is_batched[0]))
 
 
+def written(z):
+    """Write to a reference, and in a call, and read what is there."""
+    reference = jax.new_ref(jnp.zeros(3))
+    reference[0] = 1.0 * z[4]
+    jax.jit(lambda: reference.__setitem__(1, 2.0))()
+    return reference[...]
+
+
+def passed_on(z):
+    """Write to one reference what was read from another."""
+    one, other = jax.new_ref(jnp.zeros(2)), jax.new_ref(jnp.zeros(2))
+
+    def step(_, total):
+        total = total + other[0]
+        other[0] = one[1]
+        one[1] = 1.0 * z[2]
+        return total
+
+    return jax.lax.fori_loop(0, 3, step, 0.0)
+
+
 # Programs of a vector of integers from 0 to 3, with the owners of their first results.
 CASES = {
     "elementwise": (lambda z: jnp.exp(0.1 * z) + z, [0, 1, 2]),
@@ -59,6 +80,8 @@ CASES = {
     ),
     "while loop": (lambda z: jax.lax.fori_loop(0, z[1], lambda _, x: 0.5 * x, 1.0), [1]),
     "a map of its own": (lambda z: doubled(1.0 * z), [0, 1, 2]),
+    "a reference": (written, [4, 4, 4]),
+    "references of a loop": (passed_on, [SEVERAL]),
     "mapped": (lambda z: jax.vmap(lambda one: TABLE[one] @ TABLE[:, 0])(z), [0, 1, 2]),
 }
 
