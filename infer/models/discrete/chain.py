@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
-from jax.scipy.special import logsumexp
 from jaxtyping import Array
 
 from bijectors.base import Shape
@@ -23,6 +22,7 @@ from bijectors.base import Shape
 from ...errors import ModelError
 from ..inputs.names import join_names
 from ..protocol.site import Declaration
+from .log_sum import log_sum_exp
 from .owners import SEVERAL, Owners, combine, find_owners
 from .support import Finite
 
@@ -124,7 +124,7 @@ def sum_chain(
         def body(state: tuple[list[Array], Array], x: Any) -> tuple[Any, Any]:
             before, alpha = state
             after, joined = _join_states(traced, site, before, x)
-            log_next = logsumexp(alpha[:, None] + joined, axis=0)
+            log_next = log_sum_exp(alpha[:, None] + joined, axis=0)
             return (after, log_next), (alpha, joined) if keep else None
 
         (_, alpha), kept = jax.lax.scan(body, (first, even), xs, length, reverse)
@@ -133,7 +133,7 @@ def sum_chain(
     alpha, _ = forward(keep=False)
     depends = jax.tree.unflatten(jax.tree.structure(traced.outputs), traced.depends)
     draw = lambda key: _draw_backward(key, *forward(keep=True), reverse, site)  # noqa: E731
-    return SummedChain(logsumexp(alpha, axis=0).reshape(site.shape), depends, draw)
+    return SummedChain(log_sum_exp(alpha, axis=0).reshape(site.shape), depends, draw)
 
 
 def _join_states(

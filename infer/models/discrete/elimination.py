@@ -13,10 +13,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import logsumexp
 from jaxtyping import Array
 
 from ...errors import ModelError
+from .log_sum import log_sum_exp
 from .owners import NONE, SEVERAL
 from .support import Finite
 
@@ -127,7 +127,7 @@ def eliminate(
         table, parents = _multiply(site, own, sites)
         steps.append(Eliminated(site, table, parents))
         names = tuple(dict.fromkeys(name for factor in own for name in factor.names))
-        rows = logsumexp(table, axis=-2)
+        rows = log_sum_exp(table, axis=-2)
         if parents:
             remaining += _split_off(Factor(names, rows, parents))
         else:

@@ -178,6 +178,19 @@ def capture(site, seen):
     site.scan(step, (jnp.ones(seen.shape[1], int), jnp.zeros(seen.shape[1], bool)), seen)
 
 
+def left_to_right(site, y):
+    """A chain that never goes back, so that its last state cannot be reached at first."""
+    mean = site("mean", dist.Normal(0, 1).expand([3]))
+    change = jnp.log(jnp.array([[0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]]))
+
+    def step(site, before, y):
+        state = site("state", dist.Categorical(logits=change[before]), sum_out=True)
+        site.observe("y", dist.Normal(mean[state], 0.6), y)
+        return state, None
+
+    site.scan(step, 0, y)
+
+
 def change_point(site, count):
     """The rate changes at an unknown time, one discrete site for all rows."""
     rate = site("rate", dist.Gamma(2.0, 1.0), shape=2)
@@ -190,6 +203,7 @@ SEEN = np.array([[1, 0], [0, 1], [1, 0]])
 
 CASES |= {
     "hidden Markov": (infer.model(hidden_markov, y=Y), {"state": (BINARY, (4,))}),
+    "left to right": (infer.model(left_to_right, y=Y[:2]), {"state": (range(3), (2,))}),
     "mixed start": (
         infer.model(mixed_start, y=np.stack([Y[:3], Y[1:]], 1)),
         {"switch": (BINARY, ()), "state": (BINARY, (3, 2))},

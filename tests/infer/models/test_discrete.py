@@ -28,7 +28,7 @@ def value_and_gradient(function, size):
     return jax.jit(jax.value_and_grad(function))(jnp.linspace(-0.7, 0.9, size))
 
 
-QUICK = {("dsl", n) for n in ("mixture", "raters", "hidden Markov", "switched")}
+QUICK = {("dsl", n) for n in ("mixture", "raters", "left to right", "switched")}
 QUICK |= {("numpyro", "capture and recapture")}
 
 
