@@ -59,7 +59,7 @@ def recover(
         `predict` takes them from there.
 
     Raises:
-        ModelError: The model has no such site, or the posterior does not fit it.
+        ModelError: The model has no such site or is a view, or the posterior does not fit it.
     """
     source = read_source(posterior, draws, key)
     sets, each = pair_with_models(model, source, key)
@@ -76,6 +76,7 @@ def _recover_one(model: Model, source: Source, key: int | Array) -> Made:
     refuse_unless_model(model)
     sites = run_abstractly(model).sites
     _refuse_without_summed(sites)
+    _refuse_changed(model, sites, source.values)
     latent = {site.name: site.shape for site in sites if site.role == "latent"}
     refuse_misfit(latent, source.values, None)
     (chains, draws), root = source.lead, read_key_data(key)
@@ -100,6 +101,24 @@ def _refuse_without_summed(sites: Sequence[Site]) -> None:
             "model",
             "none of its sites is summed out, so there is nothing to draw",
             "Declare a discrete site with site(name, prior, sum_out=True).",
+        )
+
+
+def _refuse_changed(model: Model, sites: Sequence[Site], values: Mapping[str, Any]) -> None:
+    """Raise if the draws would not be of the posterior that the values are of."""
+    if model.powers():
+        raise ModelError(
+            "model",
+            "it is a view, whose terms have the discrete sites summed out already; the draws would "
+            "be those of the whole posterior",
+            "Give the model that the view is of, if the draws are to be given all of the data.",
+        )
+    held = next((s.name for s in sites if s.role == "frozen" and s.name in values), None)
+    if held is not None:
+        raise ModelError(
+            held,
+            "the posterior has draws of it, and the model holds it at a value",
+            "Give the model that was sampled.",
         )
 
 

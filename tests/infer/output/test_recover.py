@@ -146,3 +146,12 @@ def test_what_has_no_discrete_site_or_no_values_is_refused():
     model, _ = CASES["mixture"]
     with pytest.raises(infer.ModelError, match="mean: the posterior has no values"):
         infer.recover(model, {"weights": np.full((1, 5, 3), 1 / 3)})
+
+
+def test_models_whose_discrete_sites_would_be_drawn_for_another_posterior_are_refused():
+    model, _ = CASES["mixture"]
+    values = {"weights": np.full((1, 5, 3), 1 / 3), "mean": np.zeros((1, 5, 3))}
+    with pytest.raises(infer.ModelError, match="model: it is a view"):
+        infer.recover(model.view(likelihood=0.5), values)
+    with pytest.raises(infer.ModelError, match="mean: the posterior has draws of it"):
+        infer.recover(model.freeze(mean=np.zeros(3)), values)
