@@ -173,6 +173,7 @@ def _make_factors(
         _refuse_unvalued(term, all_sites)
         if not own:
             continue
+        _refuse_partial(term, own)
         names = tuple(own)
         if names not in tables:
             tables[names] = _evaluate_all(traced, names, sites, all_sites)
@@ -186,6 +187,16 @@ def _refuse_unvalued(term: Term, sites: Mapping[str, Finite | Chain]) -> None:
             term.name,
             f"its prior is known by its score alone, and {join_names(sites)} is summed out",
             "Give all sites distributions with a log density, or do the sum in a factor.",
+        )
+
+
+def _refuse_partial(term: Term, owners: OwnersBySite) -> None:
+    if term.is_partial:
+        raise ModelError(
+            term.name,
+            f"it depends on {join_names(owners)}, which is summed out, and its plate has a "
+            "minibatch: the logarithm of a sum over all rows has no estimate from some of them",
+            "Use all rows in every step: minibatch=None.",
         )
 
 

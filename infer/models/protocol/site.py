@@ -90,12 +90,14 @@ class Term(NamedTuple):
         rows: Log density in nats, shape (*batch,); the rows are summed.
         has_value: Whether its value is known. Otherwise the rows are NaN, and only their gradient
             is right.
+        is_partial: Whether the rows are those of a minibatch, scaled up.
     """
 
     name: str
     role: Part
     rows: Array
     has_value: bool = True
+    is_partial: bool = False
 
 
 class Power(NamedTuple):

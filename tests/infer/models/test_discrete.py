@@ -208,19 +208,42 @@ def test_options_of_continuous_sites_are_refused():
     refuses(partly_seen, "kind:", "minibatch=None")
 
 
-def with_states(then, **options):
+def test_a_minibatch_whose_rows_depend_on_a_summed_site_is_refused():
+    def switched_rows(site, y):
+        mean = site("mean", dist.Normal(0, 1))
+        switch = site("switch", dist.Bernoulli(0.5), sum_out=True)
+        site.observe("total", dist.Normal(switch, 1.0), 0.0)
+        with site.plate("row", 4, minibatch=2) as rows:
+            site.observe("y", dist.Normal(mean * switch, 1.0), y[rows])
+
+    refuses(switched_rows, "y:", "switch", "minibatch=None", y=Y)
+
+
+def with_states(then, masked=False, **options):
     """Make a model with a chain of states, of which `then` makes the carry and observations."""
+    prior = dist.Categorical(jnp.ones(3) / 3).mask(not masked)
 
     def function(site):
         mean = site("mean", dist.Normal(0, 3).expand([3]))
 
         def step(site, before, _):
-            state = site("state", dist.Categorical(jnp.ones(3) / 3), sum_out=True, **options)
+            state = site("state", prior, sum_out=True, **options)
             return then(site, before, state, mean), state
 
         site.derive("states", site.scan(step, jnp.zeros((), int), None, length=4)[1])
 
     return function
+
+
+def ignore(site, before, state, mean):
+    return state
+
+
+def test_a_chain_whose_prior_is_masked_has_a_density():
+    """As in NumPyro, each of its paths has the density 1."""
+    model = infer.model(with_states(ignore, masked=True))
+    found = infer.log_density(model)(jnp.zeros(3))
+    np.testing.assert_allclose(found, 4 * np.log(3) + 3 * dist.Normal(0, 3).log_prob(0.0))
 
 
 def count_states(site, before, state, mean):

@@ -32,7 +32,7 @@ from ...protocol.layout import (
 )  # fmt: skip
 from ...protocol.missing import read_gaps
 from ...protocol.reader import Reader
-from ...protocol.site import Declaration, Term
+from ...protocol.site import Declaration, Part, Term
 from ...scan import find_axis, refuse_minibatch, scan
 from .axes import make_plate, name_axes, plate_size
 from .claims import join_name, refuse_taken, refuse_transformed
@@ -184,7 +184,7 @@ class Sites:
         self._record(self._account.observed, given, seen, dims)
         if gaps is None or whole is None:
             rows = spread.log_density(seen, {})
-            self._account.terms.append(Term(given, "likelihood", self._scale(rows)))
+            self._enter(given, "likelihood", rows)
             return seen
         self._claim(f"{name}.missing")
         image = self._account.take(self._reader, gaps.declare(spread))
@@ -210,7 +210,7 @@ class Sites:
         rows = as_array(name, log_density)
         if any(plate.minibatch is not None for plate in self._plates):
             refuse_hidden(name, rows.shape, self._plates)
-        self._account.terms.append(Term(name, "factor", self._scale(rows)))
+        self._enter(name, "factor", rows)
 
     @check_arguments("site.plate")
     @contextmanager
@@ -250,9 +250,11 @@ class Sites:
         finally:
             self._plates = outer
 
-    def _scale(self, rows: Array) -> Array:
+    def _enter(self, name: str, role: Part, rows: Array) -> None:
         factor = compute_row_weight(self._plates)
-        return rows if factor == 1 else rows * factor
+        rows = rows if factor == 1 else rows * factor
+        partial = any(plate.minibatch is not None for plate in self._plates)
+        self._account.terms.append(Term(name, role, rows, is_partial=partial))
 
     @check_arguments("site.scope")
     def scope(self, prefix: str) -> "Sites":
