@@ -240,6 +240,7 @@ def _transport(
     location, log_scale = (a.astype(position.dtype) for a in spreads)
     where = index_entries(density.pieces)
     old, new = jnp.asarray(density.degrees), jnp.asarray(degrees)
-    growth = (new - old) * log_scale
+    # A scale may underflow to 0, and entries whose degree stays must stay too.
+    growth = jnp.where(new == old, 0, (new - old) * log_scale)
     entries = jnp.exp(growth) * (position[where] - old * location) + new * location
     return position.at[where].set(entries), growth.sum(), _Spread(location, log_scale)

@@ -166,3 +166,14 @@ def test_other_degrees_are_numbers_and_compile_nothing(density, pieces):
     structures = [jax.tree.structure(at(density, pieces, degrees)) for degrees in (OLD, NEW)]
     assert structures[0] == structures[1]
     assert replace(at(density, pieces, OLD), degrees=NEW).degrees is NEW
+
+
+def test_a_value_whose_degree_stays_does_not_move_if_its_scale_vanishes():
+    def model(site):
+        center = site("center", dist.Normal(0.0, 1.0))
+        site("x", dist.Normal(center, jnp.maximum(center, 0.0)), shape=(2,))
+
+    density = infer.log_density(infer.model(model))
+    here, q = at(density, find_pieces(density), np.array([1.0, 0.5])), jnp.array([-2.0, 0.3, 0.4])
+    moved = move(here, jnp.array([1.0, 0.0]), q, jnp.zeros(3)).position
+    np.testing.assert_allclose(moved[:2], q[:2], rtol=1e-12)
