@@ -114,11 +114,14 @@ class Target(eqx.Module):
         log_density, gradient = self.evaluate(position)
         return log_density - reference, gradient
 
-    def parts(self, position: Vector, moments: Moments | None = None) -> Parts:
+    def parts(
+        self, position: Vector, moments: Moments | None = None, key: Array | None = None
+    ) -> Parts:
         """Compute prior and likelihood, whose sum is the log density; both are differentiable.
 
         Available only if the target offers "parts". If `position` is a draw with these `moments`,
-        normal priors may give their expectation over their own coordinates.
+        normal priors may give their expectation over their own coordinates; with a key, weights of
+        layers are drawn again for each row of the likelihood, whose expectation stays the same.
         """
         raise NotImplementedError
 

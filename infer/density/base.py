@@ -23,6 +23,7 @@ from ..models.protocol.site import Site
 from ..models.readers import PriorDraws
 from ..models.survey import survey
 from ..numerics.long_sum import long_sum, two_sum
+from ..programs.row_noise import RowNoise, draw_by_rows
 from ..target import Components, Moments, NormalPrior, Parts, Target
 from ..types import Scalar, Vector
 from .differentiating import naming_looping_term
@@ -148,13 +149,19 @@ class LogDensity(Target):
         with naming_looping_term(self):
             return jax.value_and_grad(self._minus_reference)(position, reference)
 
-    def parts(self, position: Vector, moments: Moments | None = None) -> Parts:
+    def parts(
+        self, position: Vector, moments: Moments | None = None, key: Array | None = None
+    ) -> Parts:
         reader = FlatReader(position, self.model.rules, self.seen)
         if moments is not None:
             reader = MomentsReader(position, moments, self.model.rules, self.seen)
         account, joint = self.model.run(reader), reader.joint
         correction = joint.log_det + joint.auxiliary if self.jacobian else 0 * joint.log_det
-        return split_account(account, {site.name for site in self.latent}, correction)
+        parts = split_account(account, {site.name for site in self.latent}, correction)
+        if moments is None or key is None:
+            return parts
+        by_rows = draw_by_rows(lambda x: self.parts(x)[1], position, RowNoise(*moments, key))
+        return parts._replace(likelihood=by_rows)
 
     def normal_prior(self) -> NormalPrior:
         return normal_prior(self)

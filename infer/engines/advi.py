@@ -12,7 +12,6 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from ..errors import EngineError
 from ..numerics.elbo import estimate_elbo, has_parts, weigh_divergence
 from ..numerics.epoch import EpochSums, add_step, no_sums, summarize
 from ..numerics.families.base import Distribution, Family
@@ -20,13 +19,12 @@ from ..numerics.families.memory import refuse_large
 from ..numerics.families.named import find_family
 from ..numerics.stationarity import has_risen, is_level, measure_movement, measure_slowness
 from ..numerics.trace import make_trace, record
-from ..numerics.training import Batches, choose_settings, is_training
+from ..numerics.training import Batches, choose_noise, choose_settings, is_training, refuse_settings
 from ..target import Components, Target
 from ..types import Scalar, Vector
 from .approximating import Approximator, Ended, Fitted, average_epochs, find_problems
 from .base import Draws, Examples, Needs, Tick, WarmupPlan, WindowEnd
 
-ESTIMATORS = ("path", "total")
 # Statistics that the trace keeps.
 TRACED = ("elbo", "elbo_se", "divergence")
 # Draws per step, and the first standard deviations; see `numerics.training` for those of networks.
@@ -106,6 +104,9 @@ class ADVI(Approximator):
         family: "mean_field" (independent coordinates), "full_rank" (any covariance), or the
             settings of a family, such as `infer.MeanField(steps="softplus")`.
         batch: Draws of the approximation per step; by default 16, and 2 if it is trained.
+        noise: "local" draws the weights of layers for each row, which leaves less noise in the
+            gradients; "shared" draws them once for all rows. By default "local" if the fit is
+            trained and rows are independent given the weights. See `programs.row_noise`.
         estimator: "path" omits the score of the approximation; "total" is the whole derivative
             of a draw's ELBO, as in Bayes by Backprop. Both have the same mean. By default "path",
             or "total" if it is trained.
@@ -135,6 +136,7 @@ class ADVI(Approximator):
     family: str | Family = "mean_field"
     batch: int | None = None
     estimator: Literal["path", "total"] | None = None
+    noise: Literal["local", "shared"] | None = None
     optimizer: optax.GradientTransformation | None = None
     kl_warmup: int | None = None
     epoch: int | None = None
@@ -144,16 +146,7 @@ class ADVI(Approximator):
 
     def __post_init__(self) -> None:
         find_family("ADVI", self.family)
-        if self.estimator not in (None, *ESTIMATORS):
-            raise EngineError(
-                "ADVI", f"estimator is {self.estimator!r}", f"Choose one of {ESTIMATORS}."
-            )
-        for name in ("batch", "learning_rate", "initial_scale", "tolerance", "epoch"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise EngineError("ADVI", f"{name} is {value}", "Give a positive number.")
-        if self.kl_warmup is not None and self.kl_warmup < 0:
-            raise EngineError("ADVI", f"kl_warmup is {self.kl_warmup}", "Give 0 or more epochs.")
+        refuse_settings(self)
 
     @property
     def needs(self) -> Needs:
@@ -208,9 +201,11 @@ class ADVI(Approximator):
         trains = is_training(self.estimator, self._family, size, batches)
         family = self._family.bind(sites, trains)
         bound = self if family == self._family else replace(self, family=family)
+        noise = choose_noise(self.noise, family, batches if trains else None)
         if batches is None or not trains:
             return bound
         settings = choose_settings(batches, self.epoch, self.plan_warmup(1, batches.epochs).draws)
+        settings["noise"] = noise
         own = {name: a for name, a in settings.items() if getattr(self, name) is None}
         return replace(bound, **own)
 
@@ -263,10 +258,11 @@ class ADVI(Approximator):
     ) -> tuple[ADVIState, Tick]:
         q = state.distribution
         rows, key = jax.random.fold_in(key, self._steps), jax.random.fold_in(key, state.ticks)
+        local = jax.random.fold_in(key, 1) if self.noise == "local" else None
         target = target.at(rows, state.ticks)
         noise = jax.random.normal(key, (self._draws, q.size), q.location.dtype)
         weight = weigh_divergence(state.epochs, self.kl_warmup, noise.dtype)
-        estimate = estimate_elbo(target, q, noise, self.estimator or "path", weight)
+        estimate = estimate_elbo(target, q, noise, self.estimator or "path", weight, local)
         # No step is taken if the density is not finite at one of the draws.
         q, optimizer = self._move(tuning, state, estimate.uphill, estimate.usable)
         own = estimate.elbo, estimate.usable, estimate.divergence, estimate.slope

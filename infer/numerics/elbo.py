@@ -42,7 +42,12 @@ def weigh_divergence(epochs: Array, warmup: int | None, dtype: Any) -> Scalar | 
 
 
 def estimate_elbo(
-    target: Target, q: Distribution, noise: Noise, estimator: str, weight: Scalar | None
+    target: Target,
+    q: Distribution,
+    noise: Noise,
+    estimator: str,
+    weight: Scalar | None,
+    key: Array | None = None,
 ) -> Estimate:
     """Estimate the ELBO and its gradient, by parts if the estimator is "total" and they are known.
 
@@ -53,9 +58,11 @@ def estimate_elbo(
         estimator: "path" or "total"; see `Distribution.ascent`.
         weight: What the divergence from the prior is multiplied by in the gradient; `None` for
             one, which needs no target with parts.
+        key: Draws weights of layers for each row; `None` if rows share those made from `noise`.
+            Without effect if the ELBO is not estimated by parts.
     """
     if estimator == "total" and has_parts(target, q):
-        return _estimate_by_parts(target, q, noise, 1.0 if weight is None else weight)
+        return _estimate_by_parts(target, q, noise, 1.0 if weight is None else weight, key)
     return _estimate_by_gradients(target, q, noise, estimator, weight)
 
 
@@ -89,7 +96,7 @@ def _evaluate(target: Target, weight: Scalar | None, positions: Noise) -> tuple[
 
 
 def _estimate_by_parts(
-    target: Target, q: Distribution, noise: Noise, weight: Scalar | float
+    target: Target, q: Distribution, noise: Noise, weight: Scalar | float, key: Array | None
 ) -> Estimate:
     """Estimate the ELBO of independent coordinates, likelihood and divergence apart.
 
@@ -99,11 +106,13 @@ def _estimate_by_parts(
     Source: Blundell et al. (2015), arXiv 1505.05424, equation 1; for the weight of the divergence,
         Bowman et al. (2016), arXiv 1511.06349, section 3.1.
     """
+    keys = None if key is None else jax.random.split(key, len(noise))
 
     def weigh(step: Any) -> tuple[Scalar, tuple[Scalar, Scalar]]:
         moved = q.move(step)
         moments = Moments(moved.location, moved.sd)
-        parts = jax.vmap(lambda x: target.parts(x, moments))(jax.vmap(moved.forward)(noise))
+        draw_parts = lambda x, key: target.parts(x, moments, key)  # noqa: E731
+        parts = jax.vmap(draw_parts)(jax.vmap(moved.forward)(noise), keys)
         likelihood, prior = parts.likelihood.mean(), parts.prior.mean()
         divergence = -prior - _entropy(moved, noise)
         return likelihood - weight * divergence, (likelihood, divergence)

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from ...density.base import LogDensity
 from ...density.family import make_family
+from ...density.separate_rows import explain_shared_noise
 from ...density.slices import find_slices
 from ...engines.approximating import Approximator
 from ...models.model import Model
@@ -36,4 +38,5 @@ def _find_batches(density: LogDensity, epochs: int | None) -> Batches | None:
         return None
     steps = max(math.ceil(plate.size / plate.seen) for plate in plates)
     rows = math.prod(plate.seen for plate in plates)
-    return Batches(rows, steps, epochs, "parts" in density.offers)
+    explain = partial(explain_shared_noise, density)
+    return Batches(rows, steps, epochs, "parts" in density.offers, explain)
