@@ -93,8 +93,9 @@ def _enter_sum(rows: Array, name: str, terms: Sequence[Term], account: Account) 
             )
     others = [term.name for term in terms if term.name != name]
     present = {term.role for term in terms}
-    ranked: tuple[Part, ...] = ("likelihood", "factor", "prior")
-    role: Part = next((role for role in ranked if role in present), "prior")
+    ranked: tuple[Part, ...] = ("likelihood", "factor")
+    prior: Part = "prior"
+    role = next((role for role in ranked if role in present), prior)
     account.terms.append(Term(others[0] if len(others) == 1 else name, role, rows))
 
 
