@@ -13,19 +13,24 @@ MAX_RHAT = 1.1
 MAX_STRETCH = 1.5
 
 
-def is_settled(metric: Metric, draws: np.ndarray, scores: np.ndarray) -> bool:
+def is_settled(
+    metric: Metric, draws: np.ndarray, scores: np.ndarray, is_known: bool = False
+) -> bool:
     """Return whether chains agree in a window and their whitened draws look standard normal.
 
     Args:
         metric: The metric with which the draws were made.
         draws: Shape (chains, draws, size).
         scores: Gradients of the log density at the draws, of the same shape.
+        is_known: Whether the metric was not learned from few draws, so that scales alone judge it.
     """
     if draws.shape[0] < 2 or draws.shape[1] < 4:
         return False
     if not (np.isfinite(draws).all() and np.isfinite(scores).all()):
         return False
-    return bool(largest_rhat(draws) < MAX_RHAT) and _is_whitened(metric, draws, scores)
+    if largest_rhat(draws) >= MAX_RHAT:
+        return False
+    return _is_whitened(metric, draws, scores, is_known)
 
 
 def largest_rhat(draws: np.ndarray) -> float:
@@ -49,16 +54,20 @@ def split_rhat(draws: np.ndarray) -> np.ndarray:
         return np.sqrt((half - 1) / half + between / (half * within))
 
 
-def _is_whitened(metric: Metric, draws: np.ndarray, scores: np.ndarray) -> bool:
+def shows_directions(draws: np.ndarray) -> bool:
+    """Return whether draws of shape (chains, draws, size) are enough to see all directions."""
+    return draws.shape[0] * draws.shape[1] >= 2 * draws.shape[2]
+
+
+def _is_whitened(metric: Metric, draws: np.ndarray, scores: np.ndarray, is_known: bool) -> bool:
     size = draws.shape[-1]
     rows, slopes = metric.whiten(draws.reshape(-1, size), scores.reshape(-1, size))
     scale = fisher_scale(rows, slopes, np.ones(size))
     if np.abs(np.log(scale)).max(initial=0.0) > np.log(MAX_STRETCH):
         return False
-    if not metric.rank:
+    if is_known or not metric.rank:
         return True
-    # From fewer rows the directions still to be learned cannot be seen.
-    if len(rows) < 2 * size:
+    if not shows_directions(draws):
         return False
     directions, _ = find_principal_stretches(rows / scale, slopes * scale, metric.rank)
     return directions.shape[1] == 0

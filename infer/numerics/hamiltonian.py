@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from ..types import Scalar, Vector
-from .agreement import is_settled
+from .agreement import is_settled, shows_directions
 from .blas import one_blas_thread
 from .long_sum import two_sum
 from .metric import Metric, choose_rank, guess_metric
@@ -32,10 +32,8 @@ class HamiltonianTuning(eqx.Module):
         target_acceptance: Mean acceptance that dual averaging aims at.
         metric: The whitening.
         searching: Whether the next window begins by doubling or halving the step size.
-        settled: Whether another window like the last one would add nothing; not read by the
-            compiled program.
-        relocated: Whether a chain was moved to the position of another; not read by the compiled
-            program.
+        settled: Whether another window like the last one would add nothing; read on the host only.
+        relocated: Whether a chain was moved to the position of another; read on the host only.
     """
 
     step_size: Scalar | np.ndarray
@@ -112,10 +110,13 @@ def retune(
         step_size, agree = choose_shared_step(steps, draws[-1].shape[1])
         target, step_size = target if agree else tighten(target), np.asarray(step_size, dtype)
         return HamiltonianTuning(step_size, target, metric, no, np.asarray(agree), relocated)
+    # The first window may be made with the metric of a fit or of an earlier run that settled.
+    is_known = bool(tuning.settled) and len(draws) == 1 and not tuning.relocated
     with one_blas_thread():
-        learned = metric.learn(pool_rows(draws), pool_rows(scores))
         # Just before the last window there is no window to skip.
-        enough = remaining > 1 and is_settled(metric, draws[-1], scores[-1])
+        enough = remaining > 1 and is_settled(metric, draws[-1], scores[-1], is_known)
+        is_kept = is_known and enough and not shows_directions(draws[-1])
+        learned = metric if is_kept else metric.learn(pool_rows(draws), pool_rows(scores))
     if "diverging" in stats and (remaining == 1 or enough):
         target = raise_for_divergences(target, stats["diverging"][stays])
     step_size = np.asarray(median_step(steps), dtype)

@@ -17,6 +17,7 @@ from .advance.interrupt import keep_run
 from .data.provenance import prepare_origin
 from .data.values import prepare_values
 from .data.versions import load_container
+from .fitted.warm_start import plan_warm_start
 from .judge.necks import prepare_necks
 from .judge.until import Until
 from .kinds import refuse_unless_sampler
@@ -73,9 +74,10 @@ def sample(
         starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or "initial" (the
             values that the model was made with, such as those of a tree, or "uniform" if the log
             density is not finite there); constrained values by name, each of a site's shape or
-            with a leading axis of chains; a result that has values, such as an `Optimum`; or a
-            list with one of these for each chain. For several models, a list has an item for
-            each model. By default "uniform", unless the engine starts at the prior.
+            with a leading axis of chains; a result that has values, such as an `Optimum`; a list
+            with one of these for each chain; or an `Approximation`, whose draws and metric make
+            warm-up short. For several models, a list has an item for each model. By default
+            "uniform", unless the engine starts at the prior.
         tuning: The tuning of an earlier run (`Run.tuning`), or the path of one; see `save_tuning`.
         key: A seed or a JAX key. Each draw depends only on the key, the chain and its index.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
@@ -119,10 +121,12 @@ def sample(
     if isinstance(tuning, str | os.PathLike):
         tuning = read_tuning(tuning, model, engine, chains)
     storing = Options(store, keep, drop, thin, commit_seconds).check(model, goal, include)
+    begun = plan_warm_start(model, engine, starts, tuning, chains, warmup, key)
     run = start(
-        model, engine, chains=chains, warmup=warmup, starts=starts, tuning=tuning, key=key,
-        group=group, threads=threads, progress=progress,
+        model, begun.engine, chains=chains, warmup=warmup, starts=begun.starts, tuning=begun.tuning,
+        key=key, group=group, threads=threads, progress=progress,
     )  # fmt: skip
+    begun.apply(run)
     keep_requested(run, include)
     # While XLA is still compiling the loop.
     prepare_values(run.density)

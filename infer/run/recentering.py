@@ -39,7 +39,8 @@ def end_window_of(
 ) -> Warmup:
     """End a window of warm-up, and choose how far sites are centered if others follow.
 
-    The last window before sampling learns the step size, so the coordinates stay.
+    The last window before sampling learns the step size, so the coordinates stay. So they do in the
+    first if they come with a tuning that has settled.
 
     Args:
         engine: The engine.
@@ -52,7 +53,8 @@ def end_window_of(
     if old is None:
         return end_window(engine, warmup, window, scouted)
     whole = window if scouted is None else interleave(window, scouted, family.count)
-    new = _choose(family, old, whole) if warmup.windows[1:] else old
+    is_learned = warmup.windows[1:] and not _is_known(warmup)
+    new = choose_centering(family, old, whole) if is_learned else old
     if not np.array_equal(new.degrees, old.degrees):
         change = partial(move_draws, family, old, new)
         window, scouted = change(window), None if scouted is None else change(scouted)
@@ -61,7 +63,13 @@ def end_window_of(
     return _keep_for_results(family, warmup, ended, window)
 
 
-def _choose(family: Family, old: Centering, draws: Draws) -> Centering:
+def _is_known(warmup: Warmup) -> bool:
+    """Return whether the first window is made with the settled tuning of a fit or another run."""
+    tuning = getattr(warmup.tuning, "shared", warmup.tuning)
+    return warmup.window == 1 and bool(np.all(getattr(tuning, "settled", False)))
+
+
+def choose_centering(family: Family, old: Centering, draws: Draws) -> Centering:
     """Choose the degrees of each member from the draws of its chains."""
     where, count = old.entries, family.count
     found = move_all(family, old, old, draws.positions, draws.gradients)

@@ -1,6 +1,6 @@
 """Begin a sampler from an approximation: where its chains start, and with which metric."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -8,12 +8,17 @@ import numpy as np
 from jaxtyping import Array
 
 from ...density.base import LogDensity
-from ...engines.base import Engine
+from ...density.family import singleton
+from ...engines.base import Draws, Engine
 from ...engines.whitened import Whitened
 from ...errors import EngineError
 from ...numerics.families.base import Distribution
+from ...numerics.hamiltonian import HamiltonianTuning
 from ...numerics.metric import Metric
 from ...programs.native import call_compiled
+from ...run.coordinates import densities_own, move_all
+from ...run.recentering import begin_centering, choose_centering
+from .ratios import BATCH
 
 # Draws whose scores give the metric; it is exact for a normal once they span the space.
 DRAWS = 512
@@ -44,8 +49,56 @@ def make_tuning_from(
     return eqx.tree_at(_metric, tuning, _metric(tuning).learn(positions, scores))
 
 
+class Handover(NamedTuple):
+    """What a sampler begins with.
+
+    Attributes:
+        tuning: Its tuning; the metric counts as known, so that chains only judge it.
+        degrees: How far sites are centered in the coordinates of the tuning, if it is learned.
+        gradients: Gradients of the log density that this took.
+    """
+
+    tuning: Any
+    degrees: np.ndarray | None = None
+    gradients: int = 0
+
+
+def hand_over(
+    density: LogDensity, distribution: Distribution, positions: np.ndarray, engine: Engine
+) -> Handover:
+    """Make the tuning of a sampler, in the coordinates that suit the draws if these are learned.
+
+    Args:
+        density: The log density to sample.
+        distribution: The approximation.
+        positions: Draws of it, shape (draws, size).
+        engine: The sampler.
+    """
+    tuning = make_tuning_from(density, distribution, positions, engine)
+    settled = np.ones_like(_shared(tuning).settled)
+    tuning = eqx.tree_at(lambda tuning: _shared(tuning).settled, tuning, settled)
+    family = singleton(density)
+    first = begin_centering(family) if engine.plan_warmup(1).recenters else None
+    if first is None:
+        return Handover(tuning)
+    scores = np.asarray(call_compiled(_posterior_scores, density, positions, form="fast_compile"))
+    own, rows = densities_own(first), (positions[None], scores[None])
+    new = choose_centering(family, own, Draws(*rows, {}))
+    moved = move_all(family, own, new, *rows)
+    learned = _metric(tuning).learn(moved.position[0], moved.gradient[0])
+    return Handover(eqx.tree_at(_metric, tuning, learned), new.degrees, len(positions))
+
+
 def _metric(tuning: Any) -> Metric:
-    return getattr(tuning, "shared", tuning).metric
+    return _shared(tuning).metric
+
+
+def _shared(tuning: Any) -> HamiltonianTuning:
+    return getattr(tuning, "shared", tuning)
+
+
+def _posterior_scores(density: LogDensity, positions: Array) -> Array:
+    return jax.lax.map(lambda q: density.evaluate(q)[1], positions, batch_size=BATCH)
 
 
 def _scores(distribution: Distribution, positions: Array) -> Array:

@@ -1,11 +1,13 @@
 """Warm-up may end early only if the chains agree and the metric whitens their draws."""
 
+import equinox as eqx
 import numpy as np
 import pytest
 
 import infer
 from infer.numerics import agreement
 from infer.numerics.agreement import is_settled, largest_rhat
+from infer.numerics.hamiltonian import first_tuning, retune
 from infer.numerics.metric import Diagonal, LowRank
 
 from .. import targets
@@ -60,6 +62,25 @@ def test_a_low_rank_metric_needs_twice_as_many_rows_as_coordinates_to_settle(mon
     metric = LowRank(Diagonal(np.ones(61)), np.zeros((61, 2)), np.zeros(2))
     assert not is_settled(metric, draws, -draws)
     assert is_settled(metric.diagonal, draws, -draws)
+
+
+def test_scales_alone_judge_a_metric_that_is_known():
+    draws = np.random.default_rng(2).normal(size=(4, 60, 200))
+    metric = LowRank(Diagonal(np.ones(200)), np.zeros((200, 2)), np.zeros(2))
+    assert not is_settled(metric, draws, -draws)
+    assert is_settled(metric, draws, -draws, is_known=True)
+    assert not is_settled(metric, 2 * draws, -draws / 2, is_known=True)
+
+
+def test_few_draws_do_not_replace_a_known_metric_that_whitens_them():
+    draws = np.random.default_rng(3).normal(size=(4, 60, 200))
+    stats = {"step_size_bar": np.ones((4, 60))}
+    fresh = first_tuning(np.ones((4, 200)), None, 0.8, 2)
+    for is_known in (True, False):
+        tuning = eqx.tree_at(lambda t: t.settled, fresh, np.asarray(is_known))
+        learned = retune(tuning, [draws], [-draws], stats, 2, np.ones(4, bool))
+        assert (learned.metric is tuning.metric) == is_known
+        assert learned.settled == is_known
 
 
 def test_split_r_hat_equals_its_formula_and_detects_a_drift():
