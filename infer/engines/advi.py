@@ -48,8 +48,8 @@ class ADVITuning(eqx.Module):
         is_noisy: Whether gradients are estimates from minibatches.
         epochs: Epochs made.
         settled: Whether the parameters have stopped moving.
-        begun: ELBO in nats of the first step, or with minibatches of the first epoch; NaN before
-            the end of the first window, and if the target has no value.
+        begun: ELBO in nats of the first step, or with minibatches of the first epoch; or NaN.
+        spent: Gradients that the searches took from whose ends the fit began.
     """
 
     learning_rate: Scalar | np.ndarray
@@ -60,6 +60,7 @@ class ADVITuning(eqx.Module):
     epochs: Array | np.ndarray
     settled: Array | np.ndarray
     begun: Scalar | np.ndarray
+    spent: Array | np.ndarray
 
 
 class ADVIState(NamedTuple):
@@ -113,15 +114,13 @@ class ADVI(Approximator):
         optimizer: Any optax optimizer, with its own learning rate. By default Adam, and for the
             covariance of "full_rank" natural gradients. An optax optimizer equals only itself:
             keep one, instead of making a new one for each call.
-        kl_warmup: Epochs in which the weight of the divergence from the prior rises to one; 0 for
-            none.
+        kl_warmup: Epochs in which the weight of the prior's divergence rises to one; 0 for none.
         epoch: Steps per epoch; by default 50, or as many as see each row once.
         learning_rate: First rate; by default 0.1 in units of the approximation's own scale (of
             0.1 for steps in absolute units), and 1 as a factor of the steps of an `optimizer`.
         initial_scale: Standard deviations of the first distribution; by default 0.1, and 0.01 if
             it is trained.
-        tolerance: Largest change of a mean, in standard deviations, or of a logarithm of a
-            standard deviation, that counts as settled.
+        tolerance: Largest change of a mean, in sds, or of a log sd, that counts as settled.
 
     Source: Kucukelbir et al. (2017); Roeder, Wu & Duvenaud (2017), arXiv 1703.09194,
         equation 7; Blundell et al. (2015), arXiv 1505.05424, section 3.2; the stop rule
@@ -189,7 +188,7 @@ class ADVI(Approximator):
     def conclude(self, ended: Ended) -> Fitted:
         tuning, epochs = ended.tuning, int(ended.states.epochs[0])
         known = bool(tuning.settled), float(tuning.begun), ended.states.trace[0]
-        gradients = epochs * self._steps * self._draws
+        gradients = epochs * self._steps * self._draws + int(tuning.spent)
         fitted = average_epochs(self._family, ended, *known, epochs, gradients)
         trained = self.estimator == "total" and has_parts(ended.target, fitted.distribution)
         slowness = measure_slowness(tuning.learning_rate, self._first_rate)
@@ -227,6 +226,7 @@ class ADVI(Approximator):
             np.asarray(0, np.int32),
             np.asarray(False),
             number(np.nan),
+            np.asarray(0, np.int32),
         )
 
     def init(self, position: Vector, here: Components) -> ADVIState:

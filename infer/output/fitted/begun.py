@@ -44,6 +44,8 @@ def choose_starts(run: Run, found: Sequence[Fitted], searches: Any) -> Any:
 def begin_at(run: Run, found: Sequence[Fitted]) -> None:
     """Let the fits begin with distributions, instead of at their starts with scales of their own.
 
+    Their gradients include those of the searches.
+
     Args:
         run: A run of fits that has made no step, with one chain for each density.
         found: What searches found for each density; one that has not converged is left out.
@@ -57,7 +59,9 @@ def begin_at(run: Run, found: Sequence[Fitted]) -> None:
                 _write(state.distribution, row, found[chain].distribution)
                 entering[row] = False
         groups.append(replace(group, state=pack(state, 1), entering=entering))
-    run.warmup = replace(run.warmup, groups=tuple(groups))
+    spent = np.asarray([one.n_gradients for one in found], np.int32)
+    tuning = replace(run.warmup.tuning, spent=spent.reshape(run.warmup.tuning.spent.shape))
+    run.warmup = replace(run.warmup, groups=tuple(groups), tuning=tuning)
 
 
 def _write(stacked: Distribution, row: int, first: Distribution) -> None:

@@ -55,8 +55,11 @@ def test_a_fit_starts_with_the_elbo_of_laplace(fits):
 
 def test_gradients_are_counted(fits):
     epochs = fits[0].attributes["warmup_draws"] + 50
-    assert fits[0].n_gradients == epochs * BEGUN["epoch"] * 16
-    assert any("the searches took" in reason for reason in fits[0].reasons)
+    searches = fits[0].n_gradients - epochs * BEGUN["epoch"] * 16
+    # At least the start and two more points in each of 16 searches.
+    assert 48 < searches < 1000
+    said = [r for r in fits[0].reasons if "the searches took" in r][0]
+    assert 0 < searches < int(said.split()[3])
 
 
 def test_other_modes_are_named(fits):
