@@ -91,6 +91,7 @@ class Fitted(NamedTuple):
         trace: ELBO of the epochs from the first to the last, if the engine has epochs.
         facts: What else is worth knowing, in a few words each, for the `repr`.
         n_gradients: Gradients that it took, with two for each Hessian product; 0 if unknown.
+        paths: Distributions whose draws are resampled together, if there are several.
     """
 
     distribution: Distribution
@@ -102,6 +103,7 @@ class Fitted(NamedTuple):
     trace: ElboTrace | None = None
     facts: tuple[str, ...] = ()
     n_gradients: int = 0
+    paths: tuple[Distribution, ...] = ()
 
 
 class Approximator(Engine):

@@ -32,8 +32,8 @@ class Pathfinder(Approximator):
     At each point of a path the covariance is the inverse Hessian as L-BFGS knows it, of low rank
     plus diagonal, and the mean is one quasi-Newton step away. So it needs no mode: if the density
     has none, the ELBO is largest before the path leaves the region that matters. Of several paths
-    the one of largest ELBO is returned; draws that are resampled by their importance
-    (`fit.sample(resample="psis")`) correct it as far as k-hat allows.
+    the one of largest ELBO is returned. Draws that are resampled by their importance among draws
+    of all paths (`fit.sample(resample="psis")`) correct it as far as k-hat allows.
 
     It is much cheaper than ADVI, and rougher: `ADVI("full_rank")` reaches a larger ELBO.
 
@@ -115,6 +115,7 @@ class Pathfinder(Approximator):
             problems=(problem,) if problem else (),
             facts=(f"best of {len(found)} {'path' if len(found) == 1 else 'paths'} by ELBO",),
             n_gradients=gradients + self.draws * int(sum(points)),
+            paths=tuple(own.normal for own in found if np.isfinite(np.asarray(own.elbo))),
         )
 
     def _follow(

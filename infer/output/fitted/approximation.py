@@ -19,13 +19,13 @@ from ...errors import FitWarning, RunError, warn
 from ...models.html import html_table, rounded
 from ...numerics.families.base import Distribution, Family
 from ...numerics.keys import make_key
-from ...programs.native import call_compiled
 from ..data.arviz import make_arviz
 from ..data.drawn import Drawn
 from ..data.values import constrain_all
 from ..finding import Finding
 from .audited import Departures, prepare_audit, run_audit
 from .handover import DRAWS as METRIC_DRAWS, make_tuning_from
+from .mixture import draw_from_mixture, draw_positions
 from .pruned import find_signal, prune as set_to_zero
 from .ratios import (
     BATCH_DRAWS,
@@ -72,9 +72,10 @@ class Approximation:
             evenly spaced; None if the engine has no epochs.
         problems: What the engine itself knows to be wrong; part of `findings`.
         facts: What else the `repr` says, in a few words each.
-        n_gradients: Gradients that the engine took, without those of searches before it (see
-            `reasons`) and of the audit; 0 if unknown.
+        n_gradients: Gradients that the engine took, with those of searches from whose ends it
+            began, and without those of the audit; 0 if unknown.
         reasons: Why this engine, one sentence each, if `infer.fit` chose it.
+        paths: The distributions of all paths of `Pathfinder`, from which draws are resampled.
     """
 
     density: LogDensity
@@ -89,6 +90,7 @@ class Approximation:
     facts: tuple[str, ...] = ()
     n_gradients: int = 0
     reasons: tuple[str, ...] = ()
+    paths: tuple[Distribution, ...] = ()
 
     @property
     def elbo(self) -> float:
@@ -139,7 +141,8 @@ class Approximation:
             key: A seed or a JAX key.
             resample: "psis" chooses the draws among ten times as many by Pareto smoothed importance
                 weights, so that they follow the posterior as far as k-hat is below 0.7. Some are
-                then chosen more than once. By default draws of the approximation itself.
+                then chosen more than once. With `Pathfinder` the candidates come from all paths.
+                By default draws of the approximation itself.
             prune: Share of the numbers on the real line, those of the lowest `signal_to_noise`,
                 that are zero in every draw, such as 0.75 of the weights of a network.
 
@@ -177,8 +180,8 @@ class Approximation:
             Constrained values of the latent sites, by name, with a leading axis of chains.
         """
         chains = as_whole("chains", chains, 1)
-        positions = self.positions(max(chains, BATCH_DRAWS), key)
-        ratios = self._weigh(positions) if is_affordable(self.density) else None
+        positions, log_q = self._draw_candidates(max(chains, BATCH_DRAWS), key)
+        ratios = weigh(self.density, positions, log_q) if is_affordable(self.density) else None
         if ratios is not None and not self._is_rounded(ratios):
             rng = np.random.default_rng(0)
             # Distinct ones: chains that begin alike could not tell whether they agree.
@@ -205,10 +208,7 @@ class Approximation:
 
     def positions(self, draws: int, key: int | Array = 0) -> np.ndarray:
         """Draw flat unconstrained vectors, shape (draws, size)."""
-        draws, root = as_whole("draws", draws, 1), make_key(key)
-        return np.asarray(
-            call_compiled(_draw, self.distribution, root, static=(draws,), form="fast_compile")
-        )
+        return draw_positions(self.distribution, as_whole("draws", draws, 1), key)
 
     def log_prob(self, positions: np.ndarray) -> np.ndarray:
         """Compute the log density in nats of flat unconstrained vectors, shape (draws, size).
@@ -264,6 +264,10 @@ class Approximation:
     def _is_rounded(self, ratios: Ratios) -> bool:
         return ratios.rounding > LARGEST_ROUNDING
 
+    def _draw_candidates(self, draws: int, key: int | Array) -> tuple[np.ndarray, np.ndarray]:
+        """Draw from all paths, if there are several, with the log density of their mixture."""
+        return draw_from_mixture(self.paths or (self.distribution,), draws, key)
+
     def _resample(self, draws: int, key: int | Array, how: str) -> tuple[np.ndarray, Ratios]:
         draws = as_whole("draws", draws, 1)
         if how != "psis":
@@ -274,8 +278,9 @@ class Approximation:
                 "the log density has no value, or minibatches, so draws cannot be weighed",
                 "Leave out resample=.",
             )
-        positions = self.positions(choose_candidates(draws, self.density.size), key)
-        ratios = self._weigh(positions)
+        candidates = choose_candidates(draws, self.density.size)
+        positions, log_q = self._draw_candidates(candidates, key)
+        ratios = weigh(self.density, positions, log_q)
         if self._is_rounded(ratios):
             warn(describe_rounding(), FitWarning)
         elif has_heavy_tail(ratios):
@@ -331,9 +336,3 @@ def prepare_findings(density: LogDensity, family: Family) -> None:
         location = np.zeros(density.size, jax.dtypes.canonicalize_dtype(float))
         prepare_ratios(density, location.dtype)
         prepare_audit(density, jax.eval_shape(family.begin, location, location))
-
-
-def _draw(draws: int, distribution: Distribution, key: Array) -> Array:
-    shape = (draws, distribution.size)
-    noise = jax.random.normal(key, shape, distribution.location.dtype)
-    return jax.vmap(distribution.forward)(noise)

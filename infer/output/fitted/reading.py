@@ -69,6 +69,7 @@ def make_approximation(
         fitted.facts,
         fitted.n_gradients,
         run.reasons,
+        fitted.paths,
     )
 
 

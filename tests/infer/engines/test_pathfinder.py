@@ -10,6 +10,7 @@ import pytest
 import bijectors as bj
 import infer
 from infer.numerics.path_normals import Pairs, add_pair, make_local_normal
+from infer.output.fitted.mixture import draw_from_mixture
 
 SIZE, PAIRS = 6, 4
 PATHS = infer.Pathfinder(steps=40)
@@ -98,6 +99,25 @@ def test_paths_to_another_mode_are_named(fits):
     assert len(found) == 1
     assert "x[1]" in found[0]
     assert np.abs(fits[1].distribution.mean[1]) == pytest.approx(2.0, abs=0.3)
+
+
+def test_draws_are_resampled_from_all_paths(fits):
+    # The best path ends in one of two wells of equal mass; the standard error is 1/126.
+    drawn = np.asarray(fits[1].sample(4000, resample="psis")["posterior"]["x"])[0, :, 1]
+    assert np.mean(drawn > 0) == pytest.approx(0.5, abs=0.1)
+    assert np.std(np.abs(drawn)) == pytest.approx(0.1, rel=0.2)
+    starts = fits[1].starts(chains=20)["x"][:, 1]
+    assert 0 < np.sum(starts > 0) < 20
+
+
+def test_the_density_of_a_mixture_is_the_mean_of_those_of_its_parts(fits):
+    parts = fits[1].paths
+    positions, logs = draw_from_mixture(parts, 10, 0)
+    each = [np.exp(part.log_density_on_host(positions)) for part in parts]
+    np.testing.assert_allclose(np.exp(logs), np.mean(each, 0), rtol=1e-12)
+    assert positions.shape == (10, 2)
+    nearest = np.argmax(each, 0)
+    assert len(np.unique(nearest)) > 1
 
 
 def test_the_number_of_paths_follows_the_starts(fits):
