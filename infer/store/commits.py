@@ -163,11 +163,14 @@ def commit(files: Files, before: Record | None, changes: Changes) -> Record:
         kept,
     )
     known = {} if before is None else before.files
-    changed = {k: data for k, data in changes.files.items() if known.get(k) != record.files[k]}
+    changed, metadata = (
+        {key: data for key, data in group.items() if known.get(key) != record.files[key]}
+        for group in (changes.files, changes.metadata)
+    )
     files.write(
         {intent_key(number): replace(record, files=announced).encode()},
         new | lists | changed | {state_key(number): changes.state},
-        changes.metadata,
+        metadata,
         {record_key(number): record.encode()},
     )
     gone = [key(n) for n in past if n not in kept for key in (record_key, state_key)]

@@ -7,6 +7,7 @@ A chunk holds all chains and a fixed number of draws. All metadata are written i
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,6 @@ class Growing:
     Attributes:
         chunk: Draws in a chunk.
         arrays: Of each array that grows: its dtype, its shape in one chunk, and the axis of draws.
-        fixed: The chunks of all others, by key.
     """
 
     def __init__(self, groups: Mapping[str, xarray.Dataset], growing: Sequence[str], chunk: int):
@@ -61,8 +61,7 @@ class Growing:
             chunk: Draws in a chunk.
         """
         self.chunk = chunk
-        written = _write_by_xarray(groups, growing, chunk)
-        self._metadata = {k: json.loads(v) for k, v in written.items() if k.endswith(METADATA)}
+        self._groups, self._names = groups, growing
         self.arrays: dict[str, tuple[np.dtype, tuple[int, ...], int]] = {}
         for name in growing:
             for variable, array in groups[name].variables.items() if name in groups else ():
@@ -70,10 +69,18 @@ class Growing:
                     axis = array.dims.index(DRAW)
                     shape = (*array.shape[:axis], chunk, *array.shape[axis + 1 :])
                     self.arrays[f"{name}/{variable}"] = np.dtype(array.dtype), shape, axis
+
+    @cached_property
+    def _written(self) -> dict[str, bytes]:
+        return _write_by_xarray(self._groups, self._names, self.chunk)
+
+    @cached_property
+    def fixed(self) -> dict[str, bytes]:
+        """The chunks of all arrays that do not grow, by key."""
         heads = tuple(f"{name}/c/" for name in self.arrays)
-        self.fixed = {
+        return {
             key: data
-            for key, data in written.items()
+            for key, data in self._written.items()
             if not key.endswith(METADATA) and not key.startswith(heads)
         }
 
@@ -102,7 +109,8 @@ class Growing:
 
     def metadata(self, draws: int, attributes: Mapping[str, Any]) -> dict[str, bytes]:
         """Encode the metadata of arrays of so many draws; the file of the root comes last."""
-        every = {key: dict(meta) for key, meta in self._metadata.items()}
+        written = self._written.items()
+        every = {key: json.loads(data) for key, data in written if key.endswith(METADATA)}
         for name, (_, shape, axis) in self.arrays.items():
             own = every[f"{name}/{METADATA}"]
             own["shape"] = [*shape[:axis], draws, *shape[axis + 1 :]]

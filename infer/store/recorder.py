@@ -203,7 +203,9 @@ class Recorder:
             self._convert(run)
         committed = 0 if self.record is None else len(self.record.blocks)
         self._ready = {i: chunks for i, chunks in self._ready.items() if i >= committed}
-        files = dict(self.growing.fixed)
+        # Readers see no groups before there are draws.
+        shown = self.growing if self._is_laid_out else Growing({}, (), 1)
+        files = dict(shown.fixed)
         if self._stored % self.growing.chunk:
             files |= self.growing.encode(self._chunks, self._stored // self.growing.chunk)
         plan = {"width": run.plan.width, "is_native": run.plan.is_native}
@@ -215,7 +217,7 @@ class Recorder:
             self._stored,
             [self._ready[i] for i in sorted(self._ready)],
             files,
-            self.growing.metadata(self._stored, {**self._attributes, **attributes}),
+            shown.metadata(self._stored, {**self._attributes, **attributes}),
             about,
         )
 

@@ -245,6 +245,11 @@ def test_an_interrupted_warm_up_is_in_the_store(tmp_path, straight, commit_often
     same(infer.resume(where, model(), progress=False), straight)
 
 
+def test_a_store_has_no_groups_until_it_has_draws(stored):
+    keys = [key for key, _ in stored[2].made]
+    assert keys.index("posterior/zarr.json") > keys.index("run/1.json")
+
+
 def test_a_full_disk_ends_the_run_and_the_store_goes_on(
     tmp_path, straight, commit_often, monkeypatch
 ):

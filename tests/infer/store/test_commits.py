@@ -55,6 +55,17 @@ def test_a_store_that_goes_on_from_any_instant_ends_the_same(log, tmp_path):
         assert recover(files).damaged == ()
 
 
+def test_metadata_that_did_not_change_are_not_written_again(tmp_path, monkeypatch):
+    files = LocalFiles(str(tmp_path))
+    metadata = {"zarr.json": b"root", "x/zarr.json": b"array"}
+    first = commit(files, None, Changes(b"", 0, [], {}, metadata, {}))
+    log = Logged(monkeypatch)
+    second = commit(files, first, Changes(b"", 0, [], {}, metadata | {"x/zarr.json": b"new"}, {}))
+    assert [k for k, _ in log.made if k.endswith("zarr.json")] == ["x/zarr.json"]
+    assert second.files.keys() == metadata.keys()
+    assert recover(files).damaged == ()
+
+
 @pytest.mark.parametrize(
     "mend",
     [lambda b: b[:-1], lambda b: b"", lambda b: None],
