@@ -27,6 +27,8 @@ NEAR_BEST = 0.7
 # A location that is the sum of its parents, or has no offset, is preferred to others if the log of
 # the squared error is larger by no more than this, or by the second divided by the number of rows.
 NEARLY, SIMPLER = 0.7, 10.0
+# Halvings of a step of Newton's method.
+HALVINGS = 5
 # Alternations of location and scale, at most, and the change of slopes at which they end.
 SWEEPS, SETTLED = 12, 1e-3
 TINY = 1e-300
@@ -126,7 +128,7 @@ class _Search:
         gains, rows = np.zeros_like(link), np.arange(len(link))
         for parent in np.argsort(-link, 1)[:, :TRIED].T:
             start = np.zeros((len(link), 1))
-            before = _log_spread(*squares, self.centered[:, parent, None], start)[0]
+            before = _log_spread(*squares, self.centered[:, parent, None], start).value
             after = _fit_slopes(*squares, self.centered[:, parent, None], start)[1]
             gains[rows, parent] = np.where(allowed[rows, parent], before - after, 0.0)
         return np.where(gains > self.threshold, gains, 0.0)
@@ -215,9 +217,11 @@ class _Search:
         residual = self.draws[:, child] - self.found.offset[child]
         residual = residual - self.draws @ self.found.locations[child]
         residual -= self.within[:, child] * np.exp(self.centered @ self.found.slopes[child])
-        squares = (np.log(a[:, None] ** 2 + TINY) for a in (residual, self.scores[:, child]))
+        squares, others = (
+            np.log(a[:, None] ** 2 + TINY) for a in (residual, self.scores[:, child])
+        )
         start = self.found.slopes[child, None, parents]
-        slopes, _ = _fit_slopes(*squares, self.centered[:, None, parents], start)
+        slopes, _ = _fit_slopes(squares, others, self.centered[:, None, parents], start)
         self.found.slopes[child, parents] = slopes[0]
 
     def _exponents(self) -> np.ndarray:
@@ -249,6 +253,7 @@ def _fit_with_scores(
     with the noise is taken from the values first. For a normal no noise remains.
     """
     aim, design = whole, np.column_stack([inner, outer])
+    fit = noise = np.zeros(0)
     for _ in range(3):
         fit = np.linalg.lstsq(design, aim, rcond=1e-10)[0]
         noise = whole - design @ fit
@@ -279,30 +284,37 @@ def _fit_slopes(
     Returns:
         The slopes, and log J.
     """
-    value, gradient, hessian = _log_spread(log_squares, log_slopes, parents, slopes)
+    here = _log_spread(log_squares, log_slopes, parents, slopes)
     for _ in range(12):
-        step = -np.linalg.solve(hessian, gradient[..., None])[..., 0]
-        step = np.clip(step, -2, 2)
-        for _ in range(6):
-            tried = _log_spread(log_squares, log_slopes, parents, slopes + step)
-            better = tried[0] <= value
-            step = np.where(better[:, None], step, step / 2)
+        step = np.clip(-np.linalg.solve(here.hessian, here.gradient[..., None])[..., 0], -2, 2)
+        for _ in range(HALVINGS):
+            there = _log_spread(log_squares, log_slopes, parents, slopes + step)
+            better = there.value <= here.value
             if better.all():
                 break
-        better = tried[0] <= value
+            step = np.where(better[:, None], step, step / 2)
+        there = _log_spread(log_squares, log_slopes, parents, slopes + step)
+        better = there.value <= here.value
         slopes = np.where(better[:, None], slopes + step, slopes)
-        value = np.where(better, tried[0], value)
-        gradient = np.where(better[:, None], tried[1], gradient)
-        hessian = np.where(better[:, None, None], tried[2], hessian)
-        if np.abs(gradient).max(initial=0) < 1e-6:
+        mask = lambda a, better=better: better.reshape(-1, *(1,) * (a.ndim - 1))  # noqa: E731
+        here = _Spread(*(np.where(mask(a), b, a) for a, b in zip(here, there, strict=True)))
+        if np.abs(here.gradient).max(initial=0) < 1e-6:
             break
-    return slopes, value
+    return slopes, here.value
+
+
+class _Spread(NamedTuple):
+    """Log J of each coordinate, with its gradient and Hessian in the slopes."""
+
+    value: np.ndarray
+    gradient: np.ndarray
+    hessian: np.ndarray
 
 
 def _log_spread(
     log_squares: np.ndarray, log_slopes: np.ndarray, parents: np.ndarray, slopes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute log J with its gradient and Hessian in the slopes, and a little ridge."""
+) -> _Spread:
+    """Compute log J and a little ridge."""
     rows, count = parents.shape[0], parents.shape[-1]
     exponent = 2 * (parents * slopes).sum(-1)
     value = (slopes**2).sum(-1) / rows
@@ -318,7 +330,7 @@ def _log_spread(
         value = value + top + np.log(total / rows)
         gradient = gradient + 2 * sign * mean
         hessian = hessian + 4 * (second - mean[:, :, None] * mean[:, None, :])
-    return value, gradient, hessian
+    return _Spread(value, gradient, hessian)
 
 
 def _in_units(found: Dependence, mean: np.ndarray, sd: np.ndarray) -> Dependence:
