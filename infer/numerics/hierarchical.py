@@ -29,6 +29,8 @@ from .dependence import MOST_PARENTS, Dependence, learn_dependence
 from .hamiltonian import HamiltonianTuning
 from .metric import Metric
 
+# With more, the arrays of size (coordinates, coordinates) take hundreds of megabytes.
+MOST_COORDINATES = 2000
 METRICS = ("euclidean", "hierarchical")
 MetricName = Literal["euclidean", "hierarchical"]
 
@@ -125,7 +127,18 @@ def check_metric(engine: str, metric: str, energy: str) -> None:
 
 
 def vary(tuning: HamiltonianTuning, size: int) -> HamiltonianTuning:
-    """Let the metric of a first tuning vary; no coordinate depends on another yet."""
+    """Let the metric of a first tuning vary; no coordinate depends on another yet.
+
+    Raises:
+        EngineError: There are too many coordinates.
+    """
+    if size > MOST_COORDINATES:
+        raise EngineError(
+            "NUTS",
+            f'metric="hierarchical" compares each coordinate with all others, and there are {size}',
+            f"Use it for at most {MOST_COORDINATES}, or declare priors in infer.model, so that the "
+            "centering of sites is learned.",
+        )
     dtype, wide = np.asarray(tuning.step_size).dtype, (size, min(MOST_PARENTS, size))
     none, flat = np.zeros(wide, dtype), np.zeros(size, dtype)
     metric = Hierarchical(tuning.metric, np.zeros(wide, np.int32), none, none, flat, flat)

@@ -12,7 +12,8 @@ MAX_NAMED = 5
 def advise_non_centered(density: LogDensity | None, engine: Engine | None) -> str:
     """Advise to non-center sites whose scale depends on other sites; "" if there are none.
 
-    Sites whose centering the engine learns need no advice; no engine learns none.
+    Sites whose centering the engine learns need no advice; no engine learns none. Of sites without
+    a prior it is not known on what their scale depends, so the metric should learn that.
     """
     if density is None:
         return ""
@@ -20,11 +21,21 @@ def advise_non_centered(density: LogDensity | None, engine: Engine | None) -> st
     learned = {site.name for site in density.latent if learns and site.learns_centering}
     names = tuple(name for name in find_funnel_sites(density) if name not in learned)
     if not names:
-        return ""
+        return _advise_hierarchical(density, engine)
     them = "it" if len(names) == 1 else "them"
     return (
         f"the scale of {join_names(names, MAX_NAMED)} depends on other sites: write {them} "
         "non-centered (centered=False, or LocScaleReparam in a NumPyro model)"
+    )
+
+
+def _advise_hierarchical(density: LogDensity, engine: Engine | None) -> str:
+    fits = getattr(engine, "metric", "") == "euclidean" and getattr(engine, "energy", "") == "value"
+    if not (density.without_prior and fits):
+        return ""
+    return (
+        "let warm-up learn which coordinates set the scale of others: "
+        f'{type(engine).__name__}(metric="hierarchical")'
     )
 
 

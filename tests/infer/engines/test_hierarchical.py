@@ -9,6 +9,7 @@ import pytest
 import bijectors as bj
 import infer
 from infer.output.data.origin import find_run
+from infer.output.remedy import advise_non_centered
 
 NUTS = infer.NUTS(metric="hierarchical")
 OPTIONS = {"chains": 4, "key": 1, "progress": False}
@@ -106,6 +107,19 @@ def test_each_of_several_data_sets_has_its_own_dependence():
     offset = both["sample_stats"].coords["metric_offset"][0, :, 1:]
     np.testing.assert_allclose(offset[0], 0, atol=0.02)
     np.testing.assert_allclose(offset[1], 5, atol=0.02)
+
+
+def test_too_many_coordinates_are_refused():
+    wide = infer.declared(lambda q: -0.5 * (q["x"] ** 2).sum(), {"x": bj.Real(shape=(2001,))})
+    with pytest.raises(infer.EngineError, match="there are 2001.*at most 2000"):
+        infer.start(wide, NUTS, **OPTIONS)
+
+
+def test_verdicts_propose_it_for_densities_without_priors():
+    density = infer.log_density(funnel())
+    assert 'NUTS(metric="hierarchical")' in advise_non_centered(density, infer.NUTS())
+    for engine in (NUTS, infer.HMC(), infer.NUTS(energy="path"), None):
+        assert not advise_non_centered(density, engine)
 
 
 def test_an_unknown_metric_is_refused():
