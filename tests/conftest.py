@@ -27,6 +27,8 @@ if not AS_RELEASED:
     contexts.install()
     os.environ["XLA_FLAGS"] = " ".join([*QUICK_TO_COMPILE, os.environ.get("XLA_FLAGS", "")])
 
+# Tests keep no programs in the folder of the user.
+os.environ["PUSHFORWARD_CACHE"] = "0"
 jax.config.update("jax_enable_x64", True)
 # Programs compiled by an earlier run, or by another worker of this one, are read from disk.
 if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):

@@ -54,7 +54,7 @@ def refuse_unless_deterministic(density: LogDensity, point: Array) -> float:
     """
     # JAX traces a new function again, so each of the two programs has seen the Python code run.
     runs = [jax.jit(lambda d, q: d.components(q).value).lower(density, point) for _ in range(2)]
-    once, again = (float(compile_as_kernels(run)(density, point)) for run in runs)
+    once, again = (float(compile_as_kernels(run).call(density, point)) for run in runs)
     if abs(once - again) > _rounding_of(np.asarray(once, point.dtype)):
         raise ModelError(
             "model", f"its log density was {once:.6g}, and {again:.6g} when run again", MEND

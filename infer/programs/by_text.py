@@ -41,9 +41,9 @@ def compile_by_text(function: Callable[..., Any], *arguments: Any) -> Callable[.
 def _compile_if_new(lowered: jax.stages.Lowered) -> Any:
     # With this option of JAX, the text omits the arrays that a function closes over.
     if getattr(jax.config, "jax_use_simplified_jaxpr_constants", True):
-        return compile_as_kernels(lowered)
+        return compile_as_kernels(lowered).call
     text = sha256(lowered.as_text().encode()).digest()
-    made = _kept[text] if text in _kept else compile_as_kernels(lowered)
+    made = _kept[text] if text in _kept else compile_as_kernels(lowered).call
     _kept[text] = made
     _kept.move_to_end(text)
     if len(_kept) > KEPT:

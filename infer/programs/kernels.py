@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jaxlib
 
+from .cached import Executable, compile_or_load
+
 # XLA calls an external library (YNNPACK) for sums and products unless this list is empty.
 WITHOUT_LIBRARY: dict[str, Any] = {"xla_cpu_experimental_ynn_fusion_type": ""}
 # With these versions of jaxlib the calls fail: 0.10.2 returns wrong sums of squared products (jax
@@ -15,9 +17,7 @@ IS_LIBRARY_SOUND = jaxlib.__version__ not in {"0.10.2", "0.11.0"}
 SINGLE_THREAD: dict[str, Any] = {"xla_cpu_multi_thread_eigen": False}
 
 
-def compile_as_kernels(
-    lowered: jax.stages.Lowered, has_transforms: bool = False
-) -> jax.stages.Compiled:
+def compile_as_kernels(lowered: jax.stages.Lowered, has_transforms: bool = False) -> Executable:
     """Compile a program as XLA does by default, but without the calls that fail.
 
     Args:
@@ -25,6 +25,6 @@ def compile_as_kernels(
         has_transforms: Whether it computes Fourier transforms.
     """
     if jax.default_backend() != "cpu":
-        return lowered.compile()
+        return compile_or_load(lowered, {})
     options = {} if IS_LIBRARY_SOUND else WITHOUT_LIBRARY
-    return lowered.compile(options | (SINGLE_THREAD if has_transforms else {}))
+    return compile_or_load(lowered, options | (SINGLE_THREAD if has_transforms else {}))

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool
 
 from ..types import signature_of
 from .by_name import explain_refusal, name_errors
+from .cached import Executable, compile_or_load
 from .forked import refuse_if_forked
 from .garbage import pause_collection
 from .kernels import WITHOUT_LIBRARY, compile_as_kernels
@@ -52,6 +53,7 @@ class CompiledProgram(NamedTuple):
         has_lapack_calls: Whether it calls LAPACK, or would without rewriting.
         trace_s: Seconds spent tracing and lowering.
         compile_s: Seconds spent waiting for XLA.
+        is_loaded: Whether an earlier process compiled it.
     """
 
     call: Callable[..., Any]
@@ -60,6 +62,7 @@ class CompiledProgram(NamedTuple):
     has_lapack_calls: bool
     trace_s: float
     compile_s: float
+    is_loaded: bool = False
 
 
 class Refusal(NamedTuple):
@@ -188,18 +191,19 @@ def _trace(
 
     def compile_kernels() -> CompiledProgram:
         own = _lower_as_kernels(program, found, arguments) if native else lowered
-        call = compile_as_kernels(own, found.has_transforms)
-        return CompiledProgram(call, False, (), found.has_lapack_calls, seconds, 0.0)
+        call, loaded = compile_as_kernels(own, found.has_transforms)
+        return CompiledProgram(call, False, (), found.has_lapack_calls, seconds, 0.0, loaded)
 
     def compile_form() -> Made:
         if not native:
             return compile_kernels()
         try:
-            call = _compile_native(lowered, form)
+            call, loaded = _compile_native(lowered, form)
         except jax.errors.JaxRuntimeError as error:
             refusal = Refusal(explain_refusal(error), found.has_lapack_calls)
             return refusal if form == "native" else compile_kernels()
-        return CompiledProgram(call, True, found.rewritten, found.has_lapack_calls, seconds, 0.0)
+        lapack = found.has_lapack_calls
+        return CompiledProgram(call, True, found.rewritten, lapack, seconds, 0.0, loaded)
 
     return compile_form
 
@@ -222,16 +226,16 @@ def _lower_as_kernels(
     return program.lower()
 
 
-def _compile_native(lowered: jax.stages.Lowered, form: Form) -> Callable[..., Any]:
+def _compile_native(lowered: jax.stages.Lowered, form: Form) -> Executable:
     options = FAST_COMPILE_OPTIONS if form == "fast_compile" else NATIVE_OPTIONS
     try:
-        made = lowered.compile(compiler_options=dict(options))
+        made = compile_or_load(lowered, options)
     except jax.errors.JaxRuntimeError as error:
         if "No such compile option" not in str(error):
             raise
         known: dict[str, Any] = {n: value for n, value in options.items() if n in GENERATION}
-        made = lowered.compile(compiler_options=known)
-    return lambda *arguments: made(*arguments)[0]
+        made = compile_or_load(lowered, known)
+    return made._replace(call=lambda *arguments: made.call(*arguments)[0])
 
 
 def _mark_as_native(program: jax.stages.Traced) -> jax.stages.Wrapped:

@@ -277,13 +277,14 @@ class Run:
     def _compiled(self) -> CompiledProgram:
         """Compile the loop; if it has no native form, make another plan."""
         made, is_new = compile_loop(self.engine, self.family, self.warmup, self.plan)
-        self.compilations += is_new
         if isinstance(made, Refusal):
+            self.compilations += is_new
             self.why_not_native = made.reason
             self.plan = plan_without_native(self.chains, self.plan, made.has_lapack_calls)
             self.warmup = self.warmup.regroup(self.plan.width)
             return self._compiled
         if is_new:
+            self.compilations += not made.is_loaded
             self.timing.trace += made.trace_s
             self.timing.compile += made.compile_s
         self.rewritten = made.rewritten

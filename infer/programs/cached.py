@@ -1,0 +1,195 @@
+"""Compiled programs, kept on disk so that later processes load them instead of compiling again.
+
+A file holds what JAX serializes of one executable. Its name is the hash of all that this depends
+on: the lowered program, the options, the versions, the device and the features of the processor.
+JAX's own cache of compilations would also keep the programs of the user. If the user has turned it
+on, it keeps ours too, and nothing is kept here: what JAX has loaded cannot be written again.
+"""
+
+import logging
+import os
+import platform
+import time
+from contextlib import suppress
+from functools import cache as remember
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jaxlib
+import platformdirs
+from jax.experimental.serialize_executable import deserialize_and_load, serialize
+
+VARIABLE = "PUSHFORWARD_CACHE"
+OFF = ("0", "off", "false", "no")
+# Bytes of all files together; the least recently used ones are deleted.
+LIMIT = 2**30
+# Programs that compile faster are not worth a file, which takes some milliseconds to load.
+SHORTEST_SECONDS = 0.05
+SUFFIX, DIGEST = ".executable", sha256().digest_size
+# Calls back into Python hold addresses of this process.
+CALLBACK = "callback"
+_log = logging.getLogger("infer")
+_chosen: list[Path | None] = []
+
+
+class Executable(NamedTuple):
+    """A compiled program, and whether it was loaded from disk."""
+
+    call: Any
+    is_loaded: bool
+
+
+def cache(where: bool | str | os.PathLike = True) -> Path | None:
+    """Choose whether compiled programs are kept on disk for later processes, and where.
+
+    By default they are, in the user's own cache folder, up to 1 GiB; the environment variable
+    PUSHFORWARD_CACHE=0 turns this off, and PUSHFORWARD_CACHE=/some/folder names another folder.
+    A program is loaded only if nothing that it was compiled from has changed: the model and the
+    shapes of its data, the versions of JAX, the device and the processor. Tracing is not saved.
+    The folder must belong to the user alone, since loading an executable runs it. The logger
+    "infer" says at level DEBUG what was loaded. JAX's settings are not touched; if JAX has a cache
+    of compilations (`jax_compilation_cache_dir`), that one is used instead.
+
+    Args:
+        where: False to turn it off, True for the default folder, or the path of a folder.
+
+    Returns:
+        The folder in use; None if it is off, or if the folder cannot be used, which is logged.
+    """
+    _chosen[:] = [_open(where)]
+    return _chosen[0]
+
+
+def _open(where: bool | str | os.PathLike) -> Path | None:
+    """Make the folder, private to the user; None if that fails."""
+    if where is False:
+        return None
+    folder = platformdirs.user_cache_path("pushforward") if where is True else Path(where)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError as error:
+        _log.warning("compiled programs are not kept on disk: %s", error)
+        return None
+    if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
+        _log.warning(
+            "compiled programs are not kept on disk: others may write to %s. Take that right from "
+            "them, or choose another folder by infer.cache(path).",
+            folder,
+        )
+        return None
+    return folder
+
+
+def _find_folder() -> Path | None:
+    """Return the chosen folder; that of the environment or the default one if none is chosen."""
+    if not _chosen:
+        named = os.environ.get(VARIABLE, "")
+        cache(False if named.lower() in OFF else named or True)
+    return _chosen[0]
+
+
+def compile_or_load(lowered: jax.stages.Lowered, options: dict[str, Any]) -> Executable:
+    """Compile a program, or load it if an earlier process compiled the same one.
+
+    Args:
+        lowered: The program.
+        options: XLA's options.
+
+    Raises:
+        jax.errors.JaxRuntimeError: XLA does not compile it.
+    """
+    path = _find_path(lowered, options)
+    if path is not None and (loaded := _load(path, lowered)) is not None:
+        return Executable(loaded, True)
+    began = time.perf_counter()
+    made = lowered.compile(options)
+    if path is not None and time.perf_counter() - began >= SHORTEST_SECONDS:
+        _save(path, made)
+    return Executable(made, False)
+
+
+def _find_path(lowered: jax.stages.Lowered, options: dict[str, Any]) -> Path | None:
+    """Return the file of a program; None if it cannot have one."""
+    folder = _find_folder()
+    # With the second option of JAX, the text omits the arrays that a function closes over. An
+    # executable is bound to its devices, and is loaded for all there are.
+    has_own = getattr(jax.config, "jax_compilation_cache_dir", None)
+    omits = getattr(jax.config, "jax_use_simplified_jaxpr_constants", True)
+    if folder is None or has_own or omits or jax.device_count() > 1:
+        return None
+    text, used = lowered.as_text(), _find_used(lowered)
+    if CALLBACK in text or used is None:
+        return None
+    parts = (text, used, repr(sorted(options.items())), *_describe_machine(),
+             os.environ.get("XLA_FLAGS", ""))  # fmt: skip
+    return folder / (sha256("\0".join(parts).encode()).hexdigest() + SUFFIX)
+
+
+def _find_used(lowered: jax.stages.Lowered) -> str | None:
+    """Return which arguments a program uses, which its text does not tell; None if unknown."""
+    found = getattr(getattr(lowered, "_lowering", None), "compile_args", {}).get("kept_var_idx")
+    return None if found is None else f"{sorted(found)} of {lowered.in_tree.num_leaves}"
+
+
+@remember
+def _describe_machine() -> tuple[str, ...]:
+    """Describe the versions, the device and the processor, for which an executable is made."""
+    device = jax.devices()[0]
+    versions = jax.__version__, jaxlib.__version__, device.client.platform_version
+    return (*versions, device.platform, device.device_kind, platform.machine(), _processor())
+
+
+def _processor() -> str:
+    """Return the features of the processor, or if they are not known the name of the machine."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.processor()} {platform.node()}"
+    kinds = ("model name", "flags", "Features", "CPU part")
+    return "".join(sorted({line for line in lines if line.startswith(kinds)}))
+
+
+def _load(path: Path, lowered: jax.stages.Lowered) -> Any:
+    """Load an executable; None if there is none, or the file is damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, payload = content[:DIGEST], content[DIGEST:]
+    if sha256(payload).digest() != digest:
+        _log.warning("a compiled program on disk is damaged and is compiled again: %s", path)
+        return None
+    try:
+        made = deserialize_and_load(payload, lowered.in_tree, lowered.out_tree)
+    except Exception as error:  # JAX raises what it likes, and compiling is always possible.
+        _log.debug("a compiled program is not loaded: %r", error)
+        return None
+    with suppress(OSError):
+        os.utime(path)
+    _log.debug("a compiled program was loaded: %s", path.name)
+    return made
+
+
+def _save(path: Path, made: jax.stages.Compiled) -> None:
+    """Write an executable beside its place and move it there, then delete the oldest ones."""
+    try:
+        payload = serialize(made)[0]
+        beside = path.with_suffix(f".{os.getpid()}")
+        beside.write_bytes(sha256(payload).digest() + payload)
+        beside.replace(path)
+        _delete_oldest(path.parent)
+    except Exception as error:  # As above; and the disk may be full.
+        _log.debug("a compiled program is not kept: %r", error)
+
+
+def _delete_oldest(folder: Path) -> None:
+    """Delete the least recently used executables beyond the limit."""
+    found = [(file.stat(), file) for file in folder.glob(f"*{SUFFIX}")]
+    total = 0
+    for stat, file in sorted(found, key=lambda pair: pair[0].st_mtime, reverse=True):
+        total += stat.st_size
+        if total > LIMIT:
+            file.unlink(missing_ok=True)

@@ -1,0 +1,146 @@
+"""Compiled programs are kept on disk, and loaded only if all that they depend on is the same."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+import infer
+from infer.programs import cached, native
+from infer.programs.cached import compile_or_load
+
+OPTIONS = {"xla_backend_optimization_level": 0}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder for programs, in a process without JAX's own cache."""
+    monkeypatch.setattr(cached, "_chosen", [])
+    monkeypatch.setattr(cached, "SHORTEST_SECONDS", 0.0)
+    jax_keeps = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    compilation_cache.reset_cache()
+    yield infer.cache(tmp_path / "programs")
+    jax.config.update("jax_compilation_cache_dir", jax_keeps)
+
+
+def lower(function, *arguments):
+    return jax.jit(function).lower(*arguments)
+
+
+def add(first, second):
+    return {"sum": first["x"] + 2 * second}
+
+
+X, Y = {"x": jnp.arange(3.0)}, jnp.ones(3)
+
+
+def files(folder):
+    return sorted(folder.glob("*.executable"))
+
+
+def test_a_program_that_was_compiled_before_is_loaded(folder):
+    assert not compile_or_load(lower(add, X, Y), OPTIONS).is_loaded
+    made, is_loaded = compile_or_load(lower(add, X, Y), OPTIONS)
+    assert is_loaded
+    np.testing.assert_array_equal(made(X, Y)["sum"], [2.0, 3.0, 4.0])
+
+
+def test_other_options_and_shapes_are_compiled(folder):
+    compile_or_load(lower(add, X, Y), OPTIONS)
+    assert not compile_or_load(lower(add, X, Y), {}).is_loaded
+    assert not compile_or_load(lower(add, {"x": jnp.ones(4)}, jnp.ones(4)), OPTIONS).is_loaded
+    assert len(files(folder)) == 3
+
+
+def test_programs_that_use_another_argument_are_told_apart(folder):
+    """Their texts are equal, since JAX removes the argument that is not used."""
+    first, second = lower(lambda a, b: a + 1, Y, 2 * Y), lower(lambda a, b: b + 1, Y, 2 * Y)
+    if first.as_text() != second.as_text():
+        pytest.skip("this version of JAX writes the arguments into the text")
+    compile_or_load(first, OPTIONS)
+    made, is_loaded = compile_or_load(second, OPTIONS)
+    assert not is_loaded
+    np.testing.assert_array_equal(made(Y, 2 * Y), 3.0)
+
+
+def test_another_processor_or_version_is_another_file(folder, monkeypatch):
+    compile_or_load(lower(add, X, Y), OPTIONS)
+    monkeypatch.setattr(cached, "_describe_machine", lambda: ("another",))
+    assert not compile_or_load(lower(add, X, Y), OPTIONS).is_loaded
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-1], lambda b: b[:99] + b"?" + b[100:], bytes.upper]
+)
+def test_a_damaged_file_is_compiled_again_and_mended(folder, damage):
+    compile_or_load(lower(add, X, Y), OPTIONS)
+    (path,) = files(folder)
+    path.write_bytes(damage(path.read_bytes()))
+    assert not compile_or_load(lower(add, X, Y), OPTIONS).is_loaded
+    assert compile_or_load(lower(add, X, Y), OPTIONS).is_loaded
+
+
+def test_the_least_recently_used_files_are_deleted(folder, monkeypatch):
+    compile_or_load(lower(add, X, Y), OPTIONS)
+    (first,) = files(folder)
+    os.utime(first, (1.0, 1.0))
+    monkeypatch.setattr(cached, "LIMIT", int(1.5 * first.stat().st_size))
+    compile_or_load(lower(add, {"x": jnp.ones(4)}, jnp.ones(4)), OPTIONS)
+    assert first not in files(folder)
+    assert len(files(folder)) == 1
+
+
+def test_the_cache_of_jax_goes_first(folder, tmp_path):
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "jax"))
+    compile_or_load(lower(add, X, Y), OPTIONS)
+    assert files(folder) == []
+
+
+def test_calls_of_python_functions_are_not_kept(folder):
+    def call(x):
+        return jax.pure_callback(lambda a: a, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
+
+    compile_or_load(lower(call, Y), OPTIONS)
+    assert files(folder) == []
+
+
+def test_a_folder_that_others_may_write_to_is_not_used(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(cached, "_chosen", [])
+    tmp_path.chmod(0o777)
+    assert infer.cache(tmp_path) is None
+    assert "others may write" in caplog.text
+
+
+@pytest.mark.parametrize(("value", "is_on"), [("0", False), ("off", False), ("here", True)])
+def test_the_environment_chooses_the_folder(tmp_path, monkeypatch, value, is_on):
+    monkeypatch.setattr(cached, "_chosen", [])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(cached.VARIABLE, value)
+    assert (cached._find_folder() is not None) == is_on
+
+
+def test_a_full_disk_is_no_error(folder, monkeypatch):
+    def fail(made):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(cached, "serialize", fail)
+    made, _ = compile_or_load(lower(add, X, Y), OPTIONS)
+    np.testing.assert_array_equal(made(X, Y)["sum"], [2.0, 3.0, 4.0])
+
+
+def test_a_sampler_that_was_compiled_before_is_loaded(folder, monkeypatch):
+    """And makes the same draws, in a process that has kept no program."""
+    model = infer.model(lambda site: site("x", dist.Normal(0.0, 1.0), shape=(2,)))
+    options = {"draws": 20, "warmup": 20, "chains": 1, "progress": False}
+    drawn = []
+    for expected in (1, 0):
+        monkeypatch.setattr(native, "_kept", type(native._kept)())
+        found = infer.sample(model, infer.HMC(), **options)
+        assert found.attrs["compilations"] == expected
+        drawn.append(found["posterior"]["x"].values)
+    np.testing.assert_array_equal(*drawn)
