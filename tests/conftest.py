@@ -46,19 +46,19 @@ def pytest_configure(config):
     # The process that only hands out tests to workers imports nothing.
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         return
-    from infer.programs import native
+    from infer.programs import marked
 
     if not AS_RELEASED:
-        native.NATIVE_OPTIONS.update(native.FAST_COMPILE)
+        marked.NATIVE_OPTIONS.update(marked.FAST_COMPILE)
     config.addinivalue_line("filterwarnings", "error::infer.ModelWarning")
 
 
 @pytest.fixture
 def compiled_as_released(monkeypatch):
     """Optimize native loops as users do, for tests whose runs take longer than compiling them."""
-    from infer.programs import native
+    from infer.programs import marked
 
-    monkeypatch.setattr(native, "NATIVE_OPTIONS", native.GENERATION | native.WITHOUT_LIBRARY)
+    monkeypatch.setattr(marked, "NATIVE_OPTIONS", marked.GENERATION | marked.WITHOUT_LIBRARY)
 
 
 def pytest_collection_modifyitems(items):

@@ -8,38 +8,19 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
-from jax.experimental.xla_metadata import set_xla_metadata
-from jaxtyping import Array, Bool
 
 from ..types import signature_of
 from .by_name import explain_refusal, name_errors
-from .cached import Executable, compile_or_load
 from .forked import refuse_if_forked
 from .garbage import pause_collection
-from .kernels import WITHOUT_LIBRARY, compile_as_kernels
-from .rewrite import Analysis, analyze, count_work, rewrite_as_loops, split_batches
+from .kernels import compile_as_kernels
+from .marked import compile_natively, mark_as_native
+from .rewrite import Analysis, analyze, count_work, split_batches
 
 # How a program is compiled: as one native function, on a CPU; kernel by kernel, as XLA does; or,
 # for rarely called programs, with the fastest compile.
 Form = Literal["native", "kernels", "fast_compile"]
 KEPT = 64
-# LLVM's level 3 takes up to 1.4 times as long as level 2, and its loops are no faster. A vector
-# width of 0 lets LLVM choose for the processor at hand, which may exceed XLA's 256 bits: with 512
-# on a Zen 5, loops took 0.7 to 1 of the time, and LLVM 0.85 to 1.
-GENERATION: dict[str, Any] = {
-    "xla_backend_optimization_level": 2,
-    "xla_cpu_prefer_vector_width": 0,
-}
-# XLA's calls to an external library for sums and products have no native form.
-NATIVE_OPTIONS: dict[str, Any] = GENERATION | WITHOUT_LIBRARY
-# LLVM's level 0 compiles in a third of the time, and XLA's preset in three quarters of that; the
-# program takes about five times as long: 10 ms more for 10^7 numbers.
-FAST_COMPILE: dict[str, Any] = {
-    "xla_backend_optimization_level": 0,
-    "xla_cpu_opt_preset": "CPU_OPT_PRESET_FAST_COMPILE",
-}
-FAST_COMPILE_OPTIONS: dict[str, Any] = NATIVE_OPTIONS | FAST_COMPILE
 FAST_COMPILE_WORK = 2**24
 
 
@@ -184,7 +165,7 @@ def _trace(
             return lambda: Refusal(why, found.has_lapack_calls)
         native = form == "native" or form == "fast_compile" and _is_cheap(program, found)
         if native:
-            lowered = _mark_as_native(program).lower(*arguments)
+            lowered = mark_as_native(program).lower(*arguments)
         else:
             lowered = _lower_as_kernels(program, found, arguments)
     seconds = time.perf_counter() - began
@@ -198,7 +179,7 @@ def _trace(
         if not native:
             return compile_kernels()
         try:
-            call, loaded = _compile_native(lowered, form)
+            call, loaded = compile_natively(lowered, form == "fast_compile")
         except jax.errors.JaxRuntimeError as error:
             refusal = Refusal(explain_refusal(error), found.has_lapack_calls)
             return refusal if form == "native" else compile_kernels()
@@ -224,44 +205,3 @@ def _lower_as_kernels(
     if found.has_large_batches and _on_cpu():
         return jax.jit(split_batches(program)).lower(*arguments)
     return program.lower()
-
-
-def _compile_native(lowered: jax.stages.Lowered, form: Form) -> Executable:
-    options = FAST_COMPILE_OPTIONS if form == "fast_compile" else NATIVE_OPTIONS
-    try:
-        made = compile_or_load(lowered, options)
-    except jax.errors.JaxRuntimeError as error:
-        if "No such compile option" not in str(error):
-            raise
-        known: dict[str, Any] = {n: value for n, value in options.items() if n in GENERATION}
-        made = compile_or_load(lowered, known)
-    return made._replace(call=lambda *arguments: made.call(*arguments)[0])
-
-
-def _mark_as_native(program: jax.stages.Traced) -> jax.stages.Wrapped:
-    """Return a function that calls a program with a mark: XLA compiles its loop as a whole.
-
-    Otherwise XLA's CPU runtime dispatches each small kernel of a loop body separately, which
-    costs more than the kernels of a small model themselves.
-    """
-    function = rewrite_as_loops(program)
-
-    # jaxlib 0.10 aborts the process if XLA finds an argument of such a call unused. Therefore one
-    # number of each is returned, and dropped by the caller (if dropped here, JAX would remove
-    # it). All are in one array, since each returned array costs microseconds.
-    def keep_alive(*arguments: Any) -> Any:
-        touched = [_touch(leaf) for leaf in jax.tree.leaves(arguments)]
-        return function(*arguments), jnp.concatenate(touched) if touched else ()
-
-    inner = jax.jit(keep_alive)
-
-    def call_marked(*arguments: Any) -> Any:
-        with set_xla_metadata(xla_cpu_small_call="true", inlineable="false"):
-            return inner(*arguments)
-
-    return jax.jit(call_marked)
-
-
-def _touch(leaf: Array) -> Bool[Array, "one"]:
-    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return (jax.random.key_data(leaf) if is_key else leaf).reshape(-1)[:1] != 0

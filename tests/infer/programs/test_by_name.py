@@ -113,7 +113,7 @@ def test_messages_of_xla_go_to_the_log_and_plain_words_to_the_user(monkeypatch, 
     def refuse(*_):
         raise jax.errors.JaxRuntimeError(said)
 
-    monkeypatch.setattr(native, "_compile_native", refuse)
+    monkeypatch.setattr(native, "compile_natively", refuse)
     with caplog.at_level(logging.DEBUG, "infer"):
         made, _ = compile_program(lambda x: jnp.log1p(x), (), (np.ones(3),), "native")
     assert isinstance(made, Refusal)

@@ -12,7 +12,7 @@ import pytest
 
 import bijectors as bj
 import infer
-from infer.programs import native
+from infer.programs import marked
 
 from .. import targets
 
@@ -105,8 +105,8 @@ import pickle, sys
 sys.path[:0] = {path!r}
 import jax
 jax.config.update("jax_enable_x64", True)
-from infer.programs import native
-native.NATIVE_OPTIONS.update({options!r})
+from infer.programs import marked
+marked.NATIVE_OPTIONS.update({options!r})
 from tests.infer.run.test_fingerprint import model, start
 state = pickle.load(open({file!r}, "rb"))
 pickle.dump(start(model(), state=state).advance(4).draws().positions, open({file!r}, "wb"))
@@ -117,7 +117,7 @@ def test_a_state_can_be_resumed_in_another_process(stopped, tmp_path):
     file = tmp_path / "state"
     file.write_bytes(pickle.dumps(stopped))
     path = [str(Path(__file__).parents[3])]
-    code = ELSEWHERE.format(path=path, file=str(file), options=native.NATIVE_OPTIONS)
+    code = ELSEWHERE.format(path=path, file=str(file), options=marked.NATIVE_OPTIONS)
     subprocess.run([sys.executable, "-c", code], check=True)
     straight = start(model()).advance(7)
     np.testing.assert_array_equal(pickle.loads(file.read_bytes()), straight.draws().positions)
