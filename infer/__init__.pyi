@@ -80,4 +80,5 @@ from .programs.cached import cache as cache
 from .run.choice import Choice as Choice, choose as choose
 from .run.run import Run as Run
 from .run.start import start as start
+from .run.tempered import Tempered as Tempered
 from .target import Target as Target

@@ -104,7 +104,7 @@ def solve_bridge(ours: np.ndarray, theirs: np.ndarray) -> Bridge:
     share = 0.5
     for _ in range(2):
         offset = np.log(share) - np.log1p(-share)
-        log_ratio = _find_root(ours, theirs, offset)
+        log_ratio = find_log_ratio(ours, theirs, offset)
         # The terms that the optimal bridge averages, up to constant factors.
         above = expit(theirs - log_ratio + offset)
         below = expit(log_ratio - ours - offset)
@@ -118,8 +118,13 @@ def solve_bridge(ours: np.ndarray, theirs: np.ndarray) -> Bridge:
     return Bridge(log_ratio, float(np.sqrt(relative)), ess, float(overlap))
 
 
-def _find_root(ours: np.ndarray, theirs: np.ndarray, offset: float) -> float:
-    """Find the log ratio r at which both sides of the optimal bridge have equal means.
+def find_log_ratio(ours: np.ndarray, theirs: np.ndarray, offset: float) -> float:
+    """Find the log of the ratio of two integrals by the optimal bridge, from draws of both.
+
+    Args:
+        ours: Log of the first density over the second at draws of the first.
+        theirs: The same at draws of the second.
+        offset: Log odds of the share of the first among all draws.
 
     With s = expit(offset), the share of our draws, the condition of Meng & Wong is
     mean(expit(theirs - r + offset)) / s = mean(expit(r - ours - offset)) / (1 - s). The left side

@@ -11,6 +11,7 @@ from ..density.chain_starts import Starts
 from ..engines.base import Engine, Tuning
 from ..models.model import Model
 from ..run.start import start
+from ..run.tempered import Tempered
 from ..store.tuning import read_tuning
 from .advance.goal import pursue_or_keep
 from .advance.interrupt import keep_run
@@ -25,13 +26,14 @@ from .predictive.requested import keep_requested, read_request
 from .result import make_result
 from .stored.run import finish_sample
 from .stored.storing import Options
+from .tempered import sample_tempered
 from .until_goal import choose_goal
 
 
 @check_arguments("infer.sample")
 def sample(
     model: Model | Sequence[Model],
-    engine: Engine | None = None,
+    engine: Engine | Tempered | None = None,
     *,
     chains: int = 4,
     draws: int | None = None,
@@ -115,6 +117,8 @@ def sample(
         Interrupted: A `KeyboardInterrupt` before every chain had a draw, or while the result was
             made. It keeps the run, and its `resume()` goes on with the call.
     """
+    if isinstance(engine, Tempered):
+        return sample_tempered(locals())
     goal = choose_goal(draws, until, chains)
     refuse_unless_sampler(engine)
     include = read_request(include, model)

@@ -18,7 +18,6 @@ from .warmup import Warmup
 # and fewer blocks cost less.
 BUFFER_BYTES = 64 * 2**20
 CHAIN_BYTES = 2 * 2**20
-LARGEST_CAPACITY = 1024
 
 
 def find_format(engine: Engine, family: Family, warmup: Warmup) -> RecordFormat:
@@ -30,14 +29,14 @@ def find_format(engine: Engine, family: Family, warmup: Warmup) -> RecordFormat:
 
 def prepare_loop(engine: Engine, family: Family, warmup: Warmup, plan: Plan) -> None:
     """Begin to compile the loop in a thread of its own; only shapes and types matter."""
-    prepare(run_block, *_signature(engine, family, warmup), plan.form)
+    prepare(run_block, *_signature(engine, family, warmup, plan), plan.form)
 
 
 def compile_loop(
     engine: Engine, family: Family, warmup: Warmup, plan: Plan
 ) -> tuple[CompiledProgram | Refusal, bool]:
     """Compile the loop, or find it among the programs compiled before; see `program`."""
-    return compile_program(run_block, *_signature(engine, family, warmup), plan.form)
+    return compile_program(run_block, *_signature(engine, family, warmup, plan), plan.form)
 
 
 def share(family: Family, warmup: Warmup) -> TargetAndTuning:
@@ -56,16 +55,16 @@ def take_own(family: Family, warmup: Warmup, group: Group) -> TargetAndTuning:
 
 
 def _signature(
-    engine: Engine, family: Family, warmup: Warmup
+    engine: Engine, family: Family, warmup: Warmup, plan: Plan
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return the static arguments of `run_block`, and examples of the others."""
     group, record = warmup.groups[0], find_format(engine, family, warmup).record
     own = take_own(family, warmup, group)
     arguments = (share(family, warmup), own, group.state, group.order(0, 0))
-    return (engine, _capacity(record, len(group.chains)), record), arguments
+    return (engine, _capacity(record, len(group.chains), plan.rows), record), arguments
 
 
-def _capacity(record: int, width: int) -> int:
+def _capacity(record: int, width: int, most: int) -> int:
     """Return how many rows fit the buffer: a power of two, so that few programs differ in it."""
     rows = min(BUFFER_BYTES // width, CHAIN_BYTES) // (8 * record)
-    return int(np.clip(2 ** int(np.log2(max(rows, 1))), 1, LARGEST_CAPACITY))
+    return int(np.clip(2 ** int(np.log2(max(rows, 1))), 1, most))

@@ -18,11 +18,13 @@ class Plan(NamedTuple):
             the number of devices or threads.
         threads: Programs called at the same time; does not affect draws.
         is_native: Whether to compile each program as one native CPU function.
+        rows: Largest number of draws of a chain in a block.
     """
 
     width: int
     threads: int
     is_native: bool
+    rows: int = 1024
 
     @property
     def form(self) -> Form:
@@ -90,7 +92,7 @@ def plan_without_native(chains: int, before: Plan, has_lapack_calls: bool) -> Pl
     wide = 1 if has_lapack_calls else max(2, chains // 8)
     width = max(w for w in range(1, wide + 1) if chains % w == 0)
     threads = max(1, min(_count_cores(), before.threads, chains // width))
-    return Plan(width, threads, is_native=False)
+    return before._replace(width=width, threads=threads, is_native=False)
 
 
 def _count_cores() -> int:

@@ -13,10 +13,12 @@ from .bridged import estimate_by_bridge
 from .estimate import Estimate
 from .normalized import list_assumptions, refuse_without_evidence
 from .sequential import estimate_by_smc, has_smc
+from .stones import estimate_by_stones, has_levels
 
-Method = Literal["bridge", "smc"]
+Method = Literal["bridge", "stepping_stone", "smc"]
 METHODS: dict[str, Callable[..., Estimate]] = {
     "bridge": estimate_by_bridge,
+    "stepping_stone": estimate_by_stones,
     "smc": estimate_by_smc,
 }
 
@@ -51,6 +53,8 @@ def evidence(model: Model, result: Any, method: Method | None = None, *, seed: i
     - "bridge": warp-III bridge sampling, from draws of any sampler. A normal is fitted to the first
       half of each chain, and the second half and as many draws of the normal give the estimate.
       The error counts the draws by their effective number. A mode without draws is not counted.
+    - "stepping_stone": from the levels between reference and posterior of `infer.Tempered`; modes
+      that its chains cross are all counted.
     - "smc": what `BlackJAX("tempered_smc")` estimated on its way from the prior to the posterior.
 
     Priors and likelihoods of distributions are normalized. A log density that you wrote yourself
@@ -60,7 +64,8 @@ def evidence(model: Model, result: Any, method: Method | None = None, *, seed: i
         model: The model that was sampled.
         result: What `infer.sample` returned, a `Run`, or ArviZ data read from a file; for "smc"
             also a list of results with different keys, whose spread gives the standard error.
-        method: By default "smc" for results of it, else "bridge".
+        method: By default "stepping_stone" for results of `infer.Tempered`, "smc" for those of
+            tempered SMC, else "bridge".
         seed: Seed of the normal's draws.
 
     Warns:
@@ -73,7 +78,8 @@ def evidence(model: Model, result: Any, method: Method | None = None, *, seed: i
         RunError: The result is of another model, has too few draws, or was made by another method.
 
     Source: Meng & Schilling (2002), Warp bridge sampling; Gronau et al. (2020), bridgesampling: an
-        R package for estimating normalizing constants.
+        R package for estimating normalizing constants; Xie et al. (2011), Improving marginal
+        likelihood estimation for Bayesian phylogenetic model selection.
     """
     if are_several(model):
         raise RunError(
@@ -83,8 +89,14 @@ def evidence(model: Model, result: Any, method: Method | None = None, *, seed: i
         )
     density = log_density(model)
     refuse_without_evidence(density)
-    chosen = method or ("smc" if has_smc(result) else "bridge")
+    chosen = method or _choose(result)
     if chosen not in METHODS:
         raise RunError("method", f"{method!r} is unknown", f"Choose from {', '.join(METHODS)}.")
     found = METHODS[chosen](density, result, seed)
     return Evidence(*found, list_assumptions(density))
+
+
+def _choose(result: Any) -> str:
+    if has_levels(result):
+        return "stepping_stone"
+    return "smc" if has_smc(result) else "bridge"

@@ -21,6 +21,7 @@ from ..fitted.optimum import Optimum
 from .datasets import find_in_datasets
 from .flat_vectors import find_in_flat_vectors
 from .moved import describe_moves
+from .round_trips import find_few_round_trips
 from .suspects import Numbers, lay_out_numbers
 from .tails import find_heavy_tails
 from .transitions import find_divergent, find_long, find_low_bfmi, find_stuck
@@ -87,7 +88,8 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
     result, run = run, find_run(run)
     recorded = read_recorded(run, result)
     judged = judge_recorded(run, recorded)
-    found, draws = [*judged.findings, *find_shortfall(result)], recorded.draws
+    more = (*find_shortfall(result), *find_few_round_trips(result))
+    found, draws = [*judged.findings, *more], recorded.draws
     if thorough and run.family.count == 1 and draws is not None and "lp" in draws.stats:
         found += find_unvisited_modes(run, recorded.data, draws)
     return Verdict(tuple(found), judged.not_checked)
