@@ -11,7 +11,6 @@ from ..density.chain_starts import Starts
 from ..engines.base import Engine, Tuning
 from ..models.model import Model
 from ..run.start import start
-from ..run.tempered import Tempered
 from ..store.tuning import read_tuning
 from .advance.goal import pursue_or_keep
 from .advance.interrupt import keep_run
@@ -26,7 +25,7 @@ from .predictive.requested import keep_requested, read_request
 from .result import make_result
 from .stored.run import finish_sample
 from .stored.storing import Options
-from .tempered import sample_tempered
+from .tempered import Tempered, sample_tempered
 from .until_goal import choose_goal
 
 
@@ -57,19 +56,17 @@ def sample(
     Several models must differ only in the numbers in their arrays, like one model on many data
     sets, `[model.with_data(y=y) for y in data]`, or one frozen at many values. A model made under
     `vmap`, whose arrays all have one more leading axis, counts as several. Each model has its own
-    chains, starts, step size and metric; one program serves them all, and none waits for
-    another's draws in sampling or within a window of warm-up.
+    chains, starts, step size and metric; one program serves them all.
 
     Args:
         model: What a front end returned, or several of them.
-        engine: A sampler; by default one is chosen, see `choose`. The attribute `engine_choice`
-            of the result gives the reason, as does the logger "infer" at level INFO.
+        engine: A sampler, or `Tempered`; by default one is chosen, see `choose`, and the attribute
+            `engine_choice` of the result gives the reason.
         chains: Number of chains of each model.
         draws: Number of draws per chain, the same for every chain; by default 1000.
         until: A target to reach and a budget, in place of `draws`. All chains then go on, equally
             long, until every number has the R-hat and the bulk and tail ESS that are asked for, or
-            the budget ends; checks are at 100 draws per chain or more, each after 1.5 to 4 times
-            as many draws as the last. The attribute `until` of the result says what was reached.
+            the budget ends. The attribute `until` of the result says what was reached.
         warmup: Warm-up draws per chain; by default the engine decides by the number of chains. HMC
             and NUTS stop early once the chains agree and the metric whitens their draws, and make
             at most twice as many if the chains need very different step sizes, or one was moved.
@@ -93,8 +90,7 @@ def sample(
         keep: Names of the latent and derived sites to store; by default all.
         drop: Names of sites not to store.
         thin: Of so many draws of a chain, the first is stored.
-        commit_seconds: Seconds between commits, 5 by default; more if commits would take over 2 %
-            of the time, and fewer if 16 MB of new draws wait for one before that.
+        commit_seconds: Seconds between commits, about 5 by default.
 
     Returns:
         ArviZ data; see `to_arviz`. For several models, all variables, statistics and data have
@@ -118,7 +114,7 @@ def sample(
             made. It keeps the run, and its `resume()` goes on with the call.
     """
     if isinstance(engine, Tempered):
-        return sample_tempered(locals())
+        return sample_tempered(engine, locals())
     goal = choose_goal(draws, until, chains)
     refuse_unless_sampler(engine)
     include = read_request(include, model)

@@ -12,6 +12,7 @@ from ..models.inputs.stacked import are_several
 from ..numerics.tempering import mean_rejections
 from ..run.progress import Progress
 from ..run.replicas import Replicas, take_top
+from ..run.tempered import Tempered
 from ..run.tempering import Tempering, begin_tempering
 from .advance.goal import FixedGoal
 from .advance.interrupt import keep_run
@@ -24,10 +25,11 @@ from .result import make_result
 _OTHERS = ("until", "tuning", "store", "keep", "drop", "commit_seconds")
 
 
-def sample_tempered(given: Mapping[str, Any]) -> Any:
+def sample_tempered(settings: Tempered, given: Mapping[str, Any]) -> Any:
     """Draw from the posterior by parallel tempering; see `infer.sample` and `infer.Tempered`.
 
     Args:
+        settings: The settings.
         given: The arguments of `infer.sample` by name.
 
     Raises:
@@ -40,7 +42,7 @@ def sample_tempered(given: Mapping[str, Any]) -> Any:
     warmup = None if given["warmup"] is None else as_whole("warmup", given["warmup"], 0)
     names = ("starts", "key", "group", "threads", "progress")
     made = begin_tempering(
-        given["model"], given["engine"], chains=chains, warmup=warmup,
+        given["model"], settings, chains=chains, warmup=warmup,
         **{name: given[name] for name in names},
     )  # fmt: skip
     finish = lambda: _finish(made, draws, include)  # noqa: E731

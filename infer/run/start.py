@@ -113,15 +113,12 @@ def start(
     """Make a run: survey the model, check it against the engine and find starting points.
 
     Args:
-        model: What a front end returned; or several that differ in the numbers in their arrays
-            alone, each of which gets its own chains, starts and tuning.
+        model: What a front end returned, or several models, as for `sample`.
         engine: The engine; by default `choose` picks a sampler, and `Run.reasons` says why.
         chains: Number of chains, of each model.
         warmup: Warm-up draws per chain; by default the engine's for so many chains. With 0 and no
             tuning, a sampler keeps its first guess of a step size.
-        starts: "uniform", "prior" or "initial", constrained values by name, a result that has
-            such values, or a list of these with one for each chain; see `sample`. By default
-            "uniform", unless the engine itself moves draws from the prior to the posterior.
+        starts: Where chains begin, as for `sample`.
         tuning: What an earlier run learned; with `warmup=0` it is used as it is.
         key: A seed or a JAX key.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.

@@ -38,10 +38,8 @@ class Verdict:
     """What is wrong with a result.
 
     Attributes:
-        findings: The problems, each of which prints as a few sentences with what to do; empty if
-            no problem was found.
-        not_checked: What was not looked for, and why, a sentence each. It is empty unless draws
-            come from a store.
+        findings: The problems, each with what to do; empty if no problem was found.
+        not_checked: What was not looked for in draws of a store, and why, a sentence each.
     """
 
     findings: tuple[Finding, ...]
@@ -59,19 +57,15 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
     Checks of draws: at least one divergent transition in a thousand, chains in which every
     transition diverges, trajectories cut short by the engine's limit, and steps far below the scale
     of the posterior. From 100 draws per chain on, also E-BFMI below 0.3, chains stuck at one point,
-    R-hat above 1.01, a bulk or tail ESS below 100 per chain, heavy tails, chains in different modes
-    (with rough weights), modes that scouts of warm-up were in and no chain, symmetries of the
-    posterior that the chains do not show, and necks of small scales that they did not enter. In
-    large posteriors a thousand quantities are screened coarsely, and R-hat and ESS are computed for
-    the worst ones. With more than 16 chains only an R-hat above 1.1 is reported, since the mean of
-    each chain is still noisy. For several data sets, the number of affected ones is reported.
-    Angles are judged by their cosines and sines; if they lie on both sides of pi, a finding says
-    that their plain means are meaningless. Chains that warm-up relocated come last, with both
-    places, then a target of `until=` that was not reached. If the draws are in a store, at most
-    10,000 per chain and two million numbers are read, evenly spaced; the attribute `not_checked`
-    says so, and what the stored sites cannot show.
-    A mode and an approximation come with their `findings`, which are returned. `explain_finding`
-    describes each kind of finding.
+    R-hat above 1.01 (1.1 with more than 16 chains), a bulk or tail ESS below 100 per chain, heavy
+    tails, chains in different modes (with rough weights), modes that scouts of warm-up were in and
+    no chain, symmetries of the posterior that the chains do not show, and necks of small scales
+    that they did not enter. In large posteriors a thousand quantities are screened coarsely, and
+    the worst ones are examined. For several data sets, the number of affected ones is reported.
+    Angles are judged by their cosines and sines. Relocated chains, a target of `until=` that was
+    not reached and few round trips of parallel tempering come last. Of draws in a store, 10,000 per
+    chain and two million numbers at most are read; `not_checked` says what they cannot show.
+    A mode and an approximation come with their own `findings`. `explain_finding` describes each.
 
     Args:
         run: A run of a sampler with draws, or what `infer.sample`, `infer.maximize` or `infer.fit`
@@ -88,8 +82,8 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
     result, run = run, find_run(run)
     recorded = read_recorded(run, result)
     judged = judge_recorded(run, recorded)
-    more = (*find_shortfall(result), *find_few_round_trips(result))
-    found, draws = [*judged.findings, *more], recorded.draws
+    found = [*judged.findings, *find_shortfall(result), *find_few_round_trips(result)]
+    draws = recorded.draws
     if thorough and run.family.count == 1 and draws is not None and "lp" in draws.stats:
         found += find_unvisited_modes(run, recorded.data, draws)
     return Verdict(tuple(found), judged.not_checked)
