@@ -56,7 +56,7 @@ class Tempered:
                 "Give infer.NUTS() or infer.HMC().",
             )
         if self.levels != "auto":
-            as_whole("Tempered(levels=)", self.levels, 1)
+            as_whole("Tempered(levels=)", self.levels, FEWEST_LEVELS)
         as_whole("Tempered(swap_every=)", self.swap_every, 1)
         if self.reference not in ("prior", "approximation"):
             raise EngineError(

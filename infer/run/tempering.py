@@ -123,7 +123,7 @@ class Tempering:
         self.windows, self.scouting = remaining, max(self.scouting - 1, 0)
 
     def _choose_powers(self, old: Replicas, remaining: tuple[int, ...]) -> np.ndarray:
-        if not remaining:
+        if not remaining or not (self.scouting or old.turns):
             return old.powers
         if self.scouting:
             last = self.scouting == 1

@@ -133,7 +133,7 @@ def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(infer.EngineError, match="Choose"):
         infer.Tempered(reference="posterior")
     with pytest.raises(infer.RunError, match="levels"):
-        infer.Tempered(levels=0)
+        infer.Tempered(levels=1)
 
 
 def share_above(result):
