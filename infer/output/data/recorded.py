@@ -15,7 +15,7 @@ from .versions import groups_of
 
 # Numbers of a stored posterior, and draws of a chain, that are read; of more, evenly spaced ones.
 MAX_NUMBERS, MAX_DRAWS = 2**21, 10_000
-# Draws per chain that are read in the flat vector, with gradients.
+# Draws per chain that are read in the flat vector.
 MAX_FLAT = 1000
 WITHOUT_ENERGIES = "E-BFMI was not computed, since consecutive draws are not stored."
 WITHOUT_SITES = "Modes, mirror images and narrow necks were not looked for"
@@ -26,8 +26,8 @@ class Recorded(NamedTuple):
 
     Attributes:
         data: ArviZ data, or its groups by name.
-        draws: The same draws in the flat vector, or evenly spaced ones of them; `None` if they are
-            not known.
+        draws: The same draws in the flat vector, or evenly spaced ones of them, without gradients
+            if they come from a store; `None` if they are not known.
         limits: What cannot be judged by them, a sentence each.
     """
 
@@ -150,12 +150,12 @@ def read_places(run: Run, result: Any, chains: np.ndarray, draws: np.ndarray) ->
 
 
 def _flatten(run: Run, groups: dict[str, xarray.Dataset]) -> Draws:
-    """Compute positions and gradients of evenly spaced draws."""
+    """Compute positions of evenly spaced draws, without gradients."""
     positions, few = _flatten_positions(run, groups)
     stats = groups.get("sample_stats", xarray.Dataset())
     by_draw = {str(n): a for n, a in stats.data_vars.items() if "draw" in a.dims}
     own = {name: array.isel(few).to_numpy() for name, array in by_draw.items()}
-    return Draws(positions, _compute_gradients(run, positions), own)
+    return Draws(positions, positions[..., :0], own)
 
 
 def _flatten_positions(
@@ -165,14 +165,6 @@ def _flatten_positions(
     posterior = groups["posterior"]
     few = {"draw": slice(None, None, -(-posterior.sizes["draw"] // MAX_FLAT))}
     return unconstrain_all(run.density, _read_values(run, posterior.isel(few))), few
-
-
-def _compute_gradients(run: Run, positions: np.ndarray) -> np.ndarray:
-    """Compute the gradients at positions (chains, draws, size); of no entry if there are none."""
-    if run.evaluate is None or run.density.minibatches:
-        return positions[..., :0]
-    points = run.evaluate(np.swapaxes(positions, 0, 1))
-    return np.swapaxes(points.gradients + points.unvalued_gradients, 0, 1)
 
 
 def _read_values(run: Run, posterior: xarray.Dataset) -> dict[str, np.ndarray]:

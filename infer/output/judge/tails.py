@@ -102,6 +102,23 @@ def _measure_decay(positions: np.ndarray, scores: np.ndarray) -> dict[int, float
 
     Source: Resnick (2007), Heavy-tail phenomena, theorem 2.5 (von Mises' condition).
     """
+    found = {}
+    for i, (low, middle, high) in _find_wide(positions).items():
+        x, g = positions[..., i], scores[..., i]
+        each = -(x.astype(np.float64) - middle) * g
+        decay = min(_bound_mean(each[x < low]), _bound_mean(each[x > high]))
+        # With a bound below one, the density has no integral, or too little is known.
+        found[i] = 1 / (decay - 1) if decay > 1 else 0.0
+    return found
+
+
+def has_wide_tails(positions: np.ndarray) -> bool:
+    """Return whether some coordinate's tails are so wide that their decay is measured."""
+    return bool(_find_wide(positions))
+
+
+def _find_wide(positions: np.ndarray) -> dict[int, tuple[float, float, float]]:
+    """Return the coordinates with wide tails: where the tails begin, with the median between."""
     size = positions.shape[-1]
     stride = -(-size // int(np.clip(MAX_ENTRIES // (positions.size // size), 1, MAX_NUMBERS)))
     few = sort_part(np.moveaxis(positions[..., ::stride], -1, 0))
@@ -109,14 +126,8 @@ def _measure_decay(positions: np.ndarray, scores: np.ndarray) -> dict[int, float
     low, left, middle, right, high = pick_quantiles(few, shares)
     with np.errstate(divide="ignore", invalid="ignore"):
         wide = np.fmax((middle - low) / (middle - left), (high - middle) / (right - middle))
-    found = {}
-    for i in np.flatnonzero(wide > WIDE):
-        x, g = positions[..., i * stride], scores[..., i * stride]
-        each = -(x.astype(np.float64) - middle[i]) * g
-        decay = min(_bound_mean(each[x < low[i]]), _bound_mean(each[x > high[i]]))
-        # With a bound below one, the density has no integral, or too little is known.
-        found[int(i) * stride] = 1 / (decay - 1) if decay > 1 else 0.0
-    return found
+    cuts = {int(i): (low[i], middle[i], high[i]) for i in np.flatnonzero(wide > WIDE)}
+    return {i * stride: own for i, own in cuts.items()}
 
 
 def _bound_mean(values: np.ndarray) -> float:
