@@ -26,7 +26,8 @@ TRIED = 3
 NEAR_BEST = 0.7
 # A location that is the sum of its parents, or has no offset, is preferred to others if the log of
 # the squared error is larger by no more than this, or by the second divided by the number of rows.
-NEARLY, SIMPLER = 0.7, 10.0
+# It is a sum only if the free coefficients are within the third of one.
+NEARLY, SIMPLER, NEAR_ONE = 0.7, 10.0, 0.25
 # Halvings of a step of Newton's method.
 HALVINGS = 5
 # Alternations of location and scale, at most, and the change of slopes at which they end.
@@ -206,7 +207,8 @@ class _Search:
             _fit_with_scores(inner, np.column_stack([values, weight]), whole, score),
         ]
         worst = fits[-1].error * np.exp(max(NEARLY, SIMPLER / len(weight)))
-        simplest = next(i for i, fit in enumerate(fits) if i == 2 or fit.error <= worst)
+        is_sum = np.abs(fits[1].outer / units - 1).max(initial=0.0) < NEAR_ONE
+        simplest = next(i for i in range(3) if i == 2 or (i or is_sum) and fits[i].error <= worst)
         outer = np.append(units, 0.0) if not simplest else np.append(fits[simplest].outer, 0.0)
         self.found.locations[child, parents] = outer[: len(parents)]
         self.found.offset[child] = outer[len(parents)]
