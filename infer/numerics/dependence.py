@@ -1,6 +1,7 @@
 """Learn, from draws and scores, coordinates whose location and scale depend on other coordinates.
 
-Some coordinates x depend on others, their parents v, which depend on none:
+Some coordinates x depend on others, their parents v, which depend on none, or on such as depend on
+none:
 
     x = a + L v + exp(b + S v) y,
 
@@ -15,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Parents of one coordinate.
-MOST_PARENTS = 4
+# Parents of one coordinate, and coordinates below one another.
+MOST_PARENTS, LEVELS = 4, 2
 # Nats of log J below which a dependence is not worth having, and, times the number of rows, below
 # which it may be noise: the largest of 2500 gains for a normal of 50 coordinates was 14 to 20.
 MIN_GAIN, GAIN_NOISE = 0.1, 25.0
@@ -53,7 +54,12 @@ class Dependence(NamedTuple):
     @property
     def dependent(self) -> np.ndarray:
         """Which coordinates have parents, shape (size,)."""
-        return ((self.slopes != 0) | (self.locations != 0)).any(1)
+        return self.links.any(1)
+
+    @property
+    def links(self) -> np.ndarray:
+        """Which coordinate, by row, has which parent, shape (size, size)."""
+        return (self.slopes != 0) | (self.locations != 0)
 
 
 def no_dependence(size: int) -> Dependence:
@@ -87,37 +93,47 @@ class _Search:
         mean, sd = draws.mean(0), draws.std(0)
         self.mean, self.sd = mean, np.where(sd > 0, sd, 1.0)
         # The location of the origin stays, so that an offset of zero means the same.
-        self.draws, self.scores = draws / self.sd, scores * self.sd
+        self.draws, self.own_scores = draws / self.sd, scores * self.sd
         self.centered = self.draws - mean / self.sd
         # The mean of y given the parents, which the metric of y allows for.
         self.within = np.broadcast_to(mean / self.sd, draws.shape).copy()
         self.threshold = max(MIN_GAIN, GAIN_NOISE / rows)
         self.found = no_dependence(size)
-        self.is_parent, self.is_child = np.zeros((2, size), bool)
+        self.scores = self.own_scores
 
     def run(self) -> None:
         for _ in range(MOST_PARENTS):
             changed = self._add_scales()
-            if not changed.any():
-                return
-            while changed.any():
+            for _ in self.is_child:
+                if not changed.any():
+                    break
                 self._refit(np.flatnonzero(changed))
                 changed = self._add_location()
+            self.scores = self._pull_scores()
+
+    @property
+    def is_child(self) -> np.ndarray:
+        """Which coordinates depend on others."""
+        return self.found.dependent
+
+    def _pull_scores(self) -> np.ndarray:
+        """Compute the scores when the coordinates y of those below are held, and not their x."""
+        pulled, location = self.own_scores, self.draws @ self.found.locations.T + self.found.offset
+        for _ in range(LEVELS):
+            of_scale = pulled * (self.draws - location) + 1
+            pulled = self.own_scores + of_scale @ self.found.slopes + pulled @ self.found.locations
+        return pulled
 
     def _add_scales(self) -> np.ndarray:
         """Give each coordinate at most one more parent of its scale; return which got one."""
-        gains, changed = self._gain_of_scales(), np.zeros(len(self.is_child), bool)
+        gains, changed = self._gain_of_scales(), np.zeros(len(self.draws[0]), bool)
         near = gains >= NEAR_BEST * gains.max(1, keepdims=True)
         for parent in np.argsort(-gains.sum(0), kind="stable"):
-            open_rows = (gains[:, parent] > 0) & near[:, parent] & ~self.is_parent
-            if self.is_child[parent] or not open_rows.any():
-                continue
-            self.is_parent[parent] = True
-            self.is_child |= open_rows
+            gainers = (gains[:, parent] > 0) & near[:, parent] & self._allowed()[:, parent]
             # Not zero, so that it counts as a parent; the fit that follows sets its value.
-            self.found.slopes[open_rows, parent] = 1e-6
-            gains[open_rows] = 0
-            changed |= open_rows
+            self.found.slopes[gainers, parent] = 1e-6
+            gains[gainers] = 0
+            changed |= gainers
         return changed
 
     def _gain_of_scales(self) -> np.ndarray:
@@ -135,27 +151,28 @@ class _Search:
         return np.where(gains > self.threshold, gains, 0.0)
 
     def _allowed(self) -> np.ndarray:
-        """Return which pairs (child, parent) keep every parent free of parents."""
-        free = (self._count() < MOST_PARENTS) & ~self.is_parent
-        return free[:, None] & ~self.is_child & ~np.eye(len(free), dtype=bool)
-
-    def _count(self) -> np.ndarray:
-        return ((self.found.slopes != 0) | (self.found.locations != 0)).sum(1)
+        """Return which pairs (child, parent) make no chain of more than `LEVELS` steps."""
+        links = self.found.links
+        above, below = links.any(1).astype(int), links.any(0).astype(int)
+        above, below = above + links[:, above > 0].any(1), below + links[below > 0].any(0)
+        fits = above + 1 + below[:, None] <= LEVELS
+        np.fill_diagonal(fits, False)
+        return fits & (links.sum(1) < MOST_PARENTS)[:, None]
 
     def _add_location(self) -> np.ndarray:
         """Let locations follow one more parent; return of which coordinates."""
-        children = np.flatnonzero(self.is_child)
-        gains = np.zeros((len(self.is_child),) * 2)
-        gains[children] = self._gain_of_locations(children)
-        allowed = (self._count() < MOST_PARENTS)[:, None] & (self.found.locations == 0)
+        is_child, links = self.is_child, self.found.links
+        gains = np.zeros_like(self.found.slopes)
+        gains[is_child] = self._gain_of_locations(np.flatnonzero(is_child))
+        # A coordinate that becomes a parent loses those that it has, so no row gets deeper.
+        allowed = (links.sum(1) < MOST_PARENTS)[:, None] & (self.found.locations == 0)
         np.fill_diagonal(allowed, False)
         gains = np.where(allowed & (gains > self.threshold), gains, 0.0)
-        # A coordinate that becomes a parent loses the parents that it has.
-        worth = gains.sum(0) - np.where(self.is_child, self._own_gains(), 0.0)
+        worth = gains.sum(0) - np.where(is_child, self._own_gains(), 0.0)
         parent = int(worth.argmax())
         if worth[parent] < 2 * self.threshold:
-            return np.zeros_like(self.is_child)
-        self._make_parent(parent)
+            return np.zeros_like(is_child)
+        self._reset(parent)
         changed = gains[:, parent] > 0
         self.found.locations[changed, parent] = 1e-6
         return changed
@@ -177,8 +194,7 @@ class _Search:
         before = np.log(self.draws.var(0)) + np.log((self.scores**2).mean(0))
         return before - np.log((residuals**2).mean(0)) - np.log((scores**2).mean(0))
 
-    def _make_parent(self, parent: int) -> None:
-        self.is_parent[parent], self.is_child[parent] = True, False
+    def _reset(self, parent: int) -> None:
         self.within[:, parent] = self.mean[parent] / self.sd[parent]
         for array in self.found:
             array[parent] = 0

@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Int
 
 from ..errors import EngineError
 from ..types import Vector
-from .dependence import MOST_PARENTS, Dependence, learn_dependence
+from .dependence import LEVELS, MOST_PARENTS, Dependence, learn_dependence
 from .hamiltonian import HamiltonianTuning
 from .metric import Metric
 
@@ -59,16 +59,21 @@ class Hierarchical(Metric):
         return self.base.to_model(whitened)
 
     def move(self, position: Vector, displacement: Vector) -> Vector:
-        y = self._to_coordinates(position, jnp) + displacement
-        log_scale, location = self._spread(y, jnp)
-        return location + jnp.exp(log_scale) * y
+        log_scale, location = self._spread(position, jnp)
+        x = y = (position - location) * jnp.exp(-log_scale) + displacement
+        # First those that depend on none are known, then those that depend on them, and so on.
+        for _ in range(LEVELS):
+            log_scale, location = self._spread(x, jnp)
+            x = location + jnp.exp(log_scale) * y
+        return x
 
     def to_whitened(self, gradient: Vector, position: Vector) -> Vector:
         log_scale, location = self._spread(position, jnp)
-        own, passed = self._share(position, gradient, log_scale, location, jnp)
-        parents = jnp.asarray(self.parents)
-        of_y = own.at[parents.reshape(-1)].add(passed.reshape(-1))
-        return self.base.to_whitened(of_y, position)
+        parents, pulled = jnp.asarray(self.parents).reshape(-1), gradient
+        for _ in range(LEVELS):
+            passed = self._pass_on(position - location, pulled)
+            pulled = gradient.at[parents].add(passed.reshape(-1))
+        return self.base.to_whitened(pulled * jnp.exp(log_scale), position)
 
     def log_volume(self, position: Any) -> Any:
         numpy = np if isinstance(position, np.ndarray) else jnp
@@ -87,30 +92,26 @@ class Hierarchical(Metric):
         return self.base.whiten(*self._rows_of(draws, scores))
 
     def _spread(self, values: Any, numpy: Any) -> tuple[Any, Any]:
-        """Compute log scale and location; parents have the same values in x and y."""
-        parents = numpy.asarray(self.parents)
-        known = values[..., parents]
+        """Compute log scale and location of each coordinate, from those of its parents."""
+        known = values[..., numpy.asarray(self.parents)]
         log_scale = self.log_scale + (known * self.slopes).sum(-1)
         return log_scale, self.offset + (known * self.locations).sum(-1)
 
-    def _to_coordinates(self, position: Any, numpy: Any) -> Any:
-        log_scale, location = self._spread(position, numpy)
-        return (position - location) * numpy.exp(-log_scale)
-
-    def _share(self, position, gradient, log_scale, location, numpy) -> tuple[Any, Any]:
-        """Return the gradient of each coordinate y by itself, and what its parents get of it."""
-        of_scale = gradient * (position - location) + 1
-        passed = of_scale[..., None] * self.slopes + gradient[..., None] * self.locations
-        return gradient * numpy.exp(log_scale), passed
+    def _pass_on(self, residual: Any, gradient: Any) -> Any:
+        """Return what the parents of each coordinate get of its gradient; the 1 is of log |det|."""
+        of_scale = gradient * residual + 1
+        return of_scale[..., None] * self.slopes + gradient[..., None] * self.locations
 
     def _rows_of(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Map draws and their scores to the coordinates y, in float64."""
         draws, scores = draws.astype(np.float64), scores.astype(np.float64)
         log_scale, location = self._spread(draws, np)
-        own, passed = self._share(draws, scores, log_scale, location, np)
-        for column in range(passed.shape[-1]):
-            np.add.at(own.T, self.parents[:, column], passed[..., column].T)
-        return (draws - location) * np.exp(-log_scale), own
+        pulled = scores
+        for _ in range(LEVELS):
+            passed, pulled = self._pass_on(draws - location, pulled), scores.copy()
+            for column in range(passed.shape[-1]):
+                np.add.at(pulled.T, self.parents[:, column], passed[..., column].T)
+        return (draws - location) * np.exp(-log_scale), pulled * np.exp(log_scale)
 
 
 def check_metric(engine: str, metric: str, energy: str) -> None:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infer.numerics.dependence import learn_dependence
+from infer.numerics.dependence import LEVELS, learn_dependence
 from infer.numerics.hierarchical import Hierarchical
 from infer.numerics.leapfrog import PhasePoint, energy, leapfrog, start_trajectory
 from infer.numerics.metric import Diagonal
@@ -15,9 +15,9 @@ from infer.numerics.metric import Diagonal
 SIZE = 4
 METRIC = Hierarchical(
     Diagonal(np.array([1.5, 0.7, 1.0, 0.8])),
-    np.array([[0, 0], [0, 3], [0, 0], [0, 0]], np.int32),
-    np.array([[0.0, 0.0], [0.5, -0.3], [0.8, 0.0], [0.0, 0.0]]),
-    np.array([[0.0, 0.0], [0.0, 1.0], [0.4, 0.0], [0.0, 0.0]]),
+    np.array([[0, 0], [0, 3], [0, 1], [0, 0]], np.int32),
+    np.array([[0.0, 0.0], [0.5, -0.3], [0.8, -0.2], [0.0, 0.0]]),
+    np.array([[0.0, 0.0], [0.0, 1.0], [0.4, 0.6], [0.0, 0.0]]),
     np.array([0.0, 0.3, -0.2, 0.0]),
     np.array([0.0, 0.1, -0.4, 0.0]),
 )
@@ -153,6 +153,38 @@ def test_effects_around_a_common_mean_are_found():
     np.testing.assert_allclose(found.slopes[2:, 1], 1, atol=0.05)
     np.testing.assert_allclose(found.locations[2:, 0], 1, rtol=1e-6)
     np.testing.assert_allclose(found.offset, 0, atol=1e-6)
+
+
+def levels(rows, rng):
+    """Twelve effects, three around each of four levels, which are around coordinate 0.
+
+    The scales are the exponentials of coordinates 1 and 2.
+    """
+    mean, wide, narrow = rng.normal(size=(3, rows)) * [[2.0], [1.0], [1.0]]
+    above, below = rng.normal(size=(rows, 4)), rng.normal(size=(rows, 12))
+    level = mean[:, None] + np.exp(wide)[:, None] * above
+    effect = np.repeat(level, 3, 1) + np.exp(narrow)[:, None] * below
+    pulls, pushes = below * np.exp(-narrow)[:, None], above * np.exp(-wide)[:, None]
+    scores = [
+        (-mean / 4 + pushes.sum(1))[:, None],
+        (-wide + (above**2 - 1).sum(1))[:, None],
+        (-narrow + (below**2 - 1).sum(1))[:, None],
+        pulls.reshape(rows, 4, 3).sum(2) - pushes,
+        -pulls,
+    ]
+    draws = np.column_stack([mean, wide, narrow, level, effect])
+    return draws, np.concatenate(scores, 1)
+
+
+def test_three_levels_are_found():
+    draws, scores = levels(400, np.random.default_rng(3))
+    found = learn_dependence(draws, scores)
+    np.testing.assert_allclose(found.slopes[3:7, 1], 1, atol=0.15)
+    np.testing.assert_allclose(found.locations[3:7, 0], 1, atol=0.1)
+    np.testing.assert_allclose(found.slopes[7:, 2], 1, atol=0.1)
+    np.testing.assert_allclose(found.locations[np.arange(7, 19), np.repeat(range(3, 7), 3)], 1)
+    deepest = np.linalg.matrix_power(found.links.astype(int), LEVELS + 1)
+    assert not deepest.any()
 
 
 def test_a_common_offset_is_found():
