@@ -128,7 +128,14 @@ def test_a_transition_with_any_such_metric_keeps_the_distribution(run):
     tuning = replace(run.tuning, metric=metric, step_size=np.asarray(0.2))
     starts = rng.normal(size=(1000, 10))
     found = infer.start(
-        normal, NUTS, chains=1000, starts={"x": starts}, tuning=tuning, warmup=0, key=3, progress=False
+        normal,
+        NUTS,
+        chains=1000,
+        starts={"x": starts},
+        tuning=tuning,
+        warmup=0,
+        key=3,
+        progress=False,
     ).advance(3)
     x = found.draws().positions[:, -1]
     assert np.abs(x - starts).mean() > 0.3
