@@ -43,7 +43,7 @@ Evaluate = Callable[[np.ndarray], Points]
 def evaluate_lanes(family: Family, positions: np.ndarray) -> Points:
     """Evaluate one point for each lane, shape (lanes, size), kernel by kernel."""
     own = family.rows(members_of_lanes(family, len(positions)))
-    here = call_compiled(_evaluate, family.shared, own, np.asarray(positions))
+    here = call_compiled(evaluate_batch, family.shared, own, np.asarray(positions))
     return Points(np.asarray(positions), *map(np.asarray, here))
 
 
@@ -52,8 +52,13 @@ def members_of_lanes(family: Family, lanes: int) -> np.ndarray:
     return np.repeat(np.arange(family.count), lanes // family.count)
 
 
-def _evaluate(shared: LogDensity, own: LogDensity, positions: Array) -> Components:
-    return jax.vmap(lambda own, q: eqx.combine(shared, own).components(q))(own, positions)
+def evaluate_batch(shared: LogDensity, own: LogDensity, positions: Array) -> Components:
+    """Evaluate one point for each lane, shape (lanes, size); a single one is no batch."""
+    one = lambda own, q: eqx.combine(shared, own).components(q)  # noqa: E731
+    if len(positions) > 1:
+        return jax.vmap(one)(own, positions)
+    alone = jax.tree.map(lambda a: a[0], (own, positions))
+    return jax.tree.map(lambda a: a[None], one(*alone))
 
 
 def evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) -> Points:

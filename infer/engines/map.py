@@ -23,10 +23,11 @@ from ..numerics.mode_search import (
     begin_search,
     next_point,
 )
+from ..numerics.namespace import Scalar, Vector, namespace_of
 from ..numerics.trace import make_trace, record
 from ..target import Components, Target
-from ..types import Scalar, Vector
-from .base import Engine, Examples, Needs, Tick, WarmupPlan
+from .asking import AskingEngine
+from .base import Examples, Needs, Tick, WarmupPlan
 
 SPACES = ("constrained", "unconstrained")
 # Nats from the mode, estimated in the Hessian's metric, at which a search has converged: a
@@ -88,7 +89,7 @@ class MAPState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MAP(Engine):
+class MAP(AskingEngine):
     """Maximum a posteriori, from several starts.
 
     Attributes:
@@ -185,9 +186,21 @@ class MAP(Engine):
             make_trace(here.value, 2),
         )
 
+    @property
+    def asks(self) -> bool:
+        return isinstance(self.optimizer, str)
+
+    def ask(self, state: SearchState) -> Vector:
+        return next_point(state.search)
+
+    def tell(
+        self, tuning: MAPTuning, state: SearchState, log_density: Scalar, gradient: Vector
+    ) -> tuple[SearchState, Tick]:
+        return _tell_search(tuning, state, log_density, gradient)
+
     def tick(self, key: Array, target: Target, tuning: MAPTuning, state: Any) -> tuple[Any, Tick]:
-        if isinstance(self.optimizer, str):
-            return _tick_search(target, tuning, state)
+        if self.asks:
+            return super().tick(key, target, tuning, state)
         if "minibatch" in target.offers:
             seen = target.at(jax.random.fold_in(key, state.n_steps))
             return self._tick_by_minibatch(seen, tuning, state)
@@ -249,15 +262,16 @@ class MAP(Engine):
         return optimizer.update(gradient, state.optimizer, state.position, **more)
 
 
-def _tick_search(target: Target, tuning: MAPTuning, state: SearchState) -> tuple[SearchState, Tick]:
-    log_density, gradient = target.evaluate(next_point(state.search))
-    limits = jnp.asarray(tuning.tolerance), jnp.asarray(tuning.max_steps)
-    is_cpu = jax.default_backend() == "cpu"
-    with set_xla_metadata(**AS_ONE_FUNCTION) if is_cpu else nullcontext():
-        search = jax.jit(advance)(state.search, -log_density, -gradient, *limits)
+def _tell_search(
+    tuning: MAPTuning, state: SearchState, log_density: Scalar, gradient: Vector
+) -> tuple[SearchState, Tick]:
+    xp = namespace_of(gradient)
+    search = _advance(state.search, -log_density, -gradient, tuning)
     steepness = measure_steepness(search.position, search.gradient)
-    recorded = record(state.trace, state.search.n_steps, jnp.stack([-search.loss, steepness]))
-    trace = jnp.where(search.n_steps > state.search.n_steps, recorded, state.trace)
+    trace = state.trace
+    if xp is jnp or search.n_steps > state.search.n_steps:
+        recorded = record(trace, state.search.n_steps, xp.stack([-search.loss, steepness]))
+        trace = xp.where(search.n_steps > state.search.n_steps, recorded, trace)
     stats = {
         "lp": -search.loss,
         "converged": (search.reason == CONVERGED) | (search.reason == ROUNDING),
@@ -269,6 +283,15 @@ def _tick_search(target: Target, tuning: MAPTuning, state: SearchState) -> tuple
     }
     tick = Tick(search.reason > 0, search.position, -search.gradient, stats)
     return SearchState(search, trace), tick
+
+
+def _advance(search: Search, loss: Scalar, gradient: Vector, tuning: MAPTuning) -> Search:
+    if isinstance(gradient, np.ndarray):
+        return advance(search, loss, gradient, tuning.tolerance, tuning.max_steps)
+    limits = jnp.asarray(tuning.tolerance), jnp.asarray(tuning.max_steps)
+    is_cpu = jax.default_backend() == "cpu"
+    with set_xla_metadata(**AS_ONE_FUNCTION) if is_cpu else nullcontext():
+        return jax.jit(advance)(search, loss, gradient, *limits)
 
 
 def _average(state: MAPState, tuning: MAPTuning) -> Vector:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from ..target import Target
-from ..types import Scalar, Vector
+from .namespace import Scalar, Vector
 
 
 @lru_cache(maxsize=64)
@@ -47,4 +47,4 @@ def choose_huge(like: Scalar) -> Scalar:
 
 def measure_steepness(position: Vector, gradient: Vector) -> Scalar:
     """Return the largest |gradient| times max(1, |position|)."""
-    return jnp.max(jnp.abs(gradient) * jnp.maximum(1.0, jnp.abs(position)))
+    return (abs(gradient) * abs(position).clip(1.0)).max()

@@ -4,13 +4,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.linalg import get_blas_funcs
 
-from ..types import Scalar, Vector
+from .namespace import Count, Flag, Scalar, Vector, choose, namespace_of, put_row, take_row
 
-# Pairs of steps and changes that are kept; Nocedal & Wright (2006), section 7.2, recommend 3 to 20,
-# and SciPy's L-BFGS-B keeps 10.
-PAIRS = 10
+# Pairs of steps and changes that are kept: as many as there are coordinates, between these numbers,
+# if all take 2^21 numbers at most. Nocedal & Wright (2006), section 7.2, recommend 3 to 20, and
+# SciPy's L-BFGS-B keeps 10; with 60 of them, a Newton step remembers all of its directions, and the
+# eight searches of benchmarks/search_constants.py take 2126 gradients, not 4494.
+FEWEST_PAIRS, MOST_PAIRS = 10, 60
+MOST_NUMBERS = 2**20
 
 
 class Memory(NamedTuple):
@@ -27,46 +32,55 @@ class Memory(NamedTuple):
     pairs: Float[Array, "2 pairs size"]
     weights: Float[Array, "pairs"]
     scale: Scalar
-    newest: Int[Array, ""]
+    newest: Count
 
 
 def empty_memory(gradient: Vector) -> Memory:
     """Make a memory without pairs, in whose metric a first step has a length of 1 at most."""
-    rows = jnp.zeros((2, PAIRS, gradient.shape[0]), gradient.dtype)
-    return Memory(rows, rows[0, :, 0], _first_scale(gradient), jnp.int32(PAIRS - 1))
+    pairs = count_pairs(gradient.shape[0])
+    rows = jnp.zeros((2, pairs, gradient.shape[0]), gradient.dtype)
+    return Memory(rows, rows[0, :, 0], _first_scale(gradient), jnp.int32(pairs - 1))
+
+
+def count_pairs(size: int) -> int:
+    """Return how many pairs are kept for vectors of a size."""
+    room = MOST_NUMBERS // max(size, 1)
+    return max(FEWEST_PAIRS, min(size, MOST_PAIRS, room))
 
 
 def _first_scale(gradient: Vector) -> Scalar:
-    length = jnp.linalg.norm(gradient)
-    return 1 / jnp.where(jnp.isfinite(length), jnp.maximum(length, 1.0), 1.0)
+    xp = namespace_of(gradient)
+    length = xp.linalg.norm(gradient)
+    return 1 / xp.where(xp.isfinite(length), xp.maximum(length, 1.0), 1.0)
 
 
-def forget(memory: Memory, gradient: Vector, is_forgotten: Bool[Array, ""]) -> Memory:
+def forget(memory: Memory, gradient: Vector, is_forgotten: Flag) -> Memory:
     """Make the memory an empty one, if it is to be forgotten; rows of no weight have no effect."""
+    xp = namespace_of(gradient)
     return memory._replace(
-        weights=jnp.where(is_forgotten, 0.0, memory.weights),
-        scale=jnp.where(is_forgotten, _first_scale(gradient), memory.scale),
+        weights=xp.where(is_forgotten, 0.0, memory.weights),
+        scale=xp.where(is_forgotten, _first_scale(gradient), memory.scale),
     )
 
 
-def remember(memory: Memory, step: Vector, change: Vector, is_taken: Bool[Array, ""]) -> Memory:
+def remember(memory: Memory, step: Vector, change: Vector, is_taken: Flag) -> Memory:
     """Replace the oldest pair, if the step was taken and the loss is convex along it.
 
     Source: Nocedal & Wright (2006), equation 7.20 for the scale.
     """
+    xp = namespace_of(step)
     product, square = step @ change, change @ change
-    floor = jnp.finfo(step.dtype).eps * memory.scale * square
-    is_kept = is_taken & jnp.isfinite(square) & (product > floor)
-    row = jnp.where(is_kept, (memory.newest + 1) % len(memory.weights), memory.newest)
-    # A row is written in place; selecting among all rows would copy them at every step.
-    old = jax.lax.dynamic_index_in_dim(memory.pairs, row, 1, keepdims=False)
-    new = jnp.where(is_kept, jnp.stack([step, change]), old)
-    weight = jnp.where(is_kept, 1 / jnp.where(is_kept, product, 1.0), memory.weights[row])
-    scale = product / jnp.where(is_kept, square, 1.0)
+    floor = xp.finfo(step.dtype).eps * memory.scale * square
+    is_kept = is_taken & xp.isfinite(square) & (product > floor)
+    row = xp.where(is_kept, (memory.newest + 1) % len(memory.weights), memory.newest)
+    old = take_row(memory.pairs, row, 1)
+    new = choose(is_kept, xp.stack([step, change]), old)
+    weight = xp.where(is_kept, 1 / xp.where(is_kept, product, 1.0), memory.weights[row])
+    scale = product / xp.where(is_kept, square, 1.0)
     return Memory(
-        jax.lax.dynamic_update_index_in_dim(memory.pairs, new, row, 1),
-        jax.lax.dynamic_update_index_in_dim(memory.weights, weight, row, 0),
-        jnp.where(is_kept, scale, memory.scale),
+        put_row(memory.pairs, new, row, 1),
+        put_row(memory.weights, weight, row, 0),
+        xp.where(is_kept, scale, memory.scale),
         row,
     )
 
@@ -74,26 +88,41 @@ def remember(memory: Memory, step: Vector, change: Vector, is_taken: Bool[Array,
 def multiply_inverse(memory: Memory, vector: Vector) -> Vector:
     """Multiply the approximate inverse Hessian of the loss by a vector.
 
-    Both loops are one, which goes from the newest pair to the oldest and back, because that
-    compiles faster.
-
     Source: Nocedal & Wright (2006), algorithm 7.4, the two-loop recursion.
     """
+    on_host = isinstance(vector, np.ndarray)
+    return (_multiply_on_host if on_host else _multiply_in_one_loop)(memory, vector)
+
+
+def _multiply_on_host(memory: Memory, vector: np.ndarray) -> np.ndarray:
+    (steps, changes), weights = memory.pairs, memory.weights
+    rows = (memory.newest - np.arange(len(weights))) % len(weights)
+    rows = rows[weights[rows] > 0]
+    shares, vector = np.zeros_like(weights), vector.copy()
+    dot, axpy = get_blas_funcs(("dot", "axpy"), (vector,))
+    for row in rows:
+        shares[row] = weights[row] * dot(steps[row], vector)
+        vector = axpy(changes[row], vector, a=-shares[row])
+    vector *= memory.scale
+    for row in rows[::-1]:
+        rest = shares[row] - weights[row] * dot(changes[row], vector)
+        vector = axpy(steps[row], vector, a=rest)
+    return vector
+
+
+def _multiply_in_one_loop(memory: Memory, vector: Vector) -> Vector:
+    """Go from the newest pair to the oldest and back in one loop, which compiles faster."""
     count = len(memory.weights)
 
     def visit(carry: tuple[Array, Array], k: Array) -> tuple[tuple[Array, Array], None]:
         vector, shares = carry
         goes_back = k >= count
         row = (memory.newest - jnp.where(goes_back, 2 * count - 1 - k, k)) % count
-        pair = jax.lax.dynamic_index_in_dim(memory.pairs, row, 1, keepdims=False)
+        pair = take_row(memory.pairs, row, 1)
         own, other = jnp.where(goes_back, pair[::-1], pair)
         vector = jnp.where(k == count, memory.scale, 1.0) * vector
         share = memory.weights[row] * (own @ vector)
-        return (vector + (shares[row] - share) * other, _put(shares, share, row)), None
+        return (vector + (shares[row] - share) * other, put_row(shares, share, row, 0)), None
 
     begun = vector, jnp.zeros_like(memory.weights)
     return jax.lax.scan(visit, begun, jnp.arange(2 * count, dtype=jnp.int32))[0][0]
-
-
-def _put(shares: Array, share: Array, row: Array) -> Array:
-    return jax.lax.dynamic_update_index_in_dim(shares, share, row, 0)

@@ -2,10 +2,7 @@
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
-
-from ..types import Scalar
+from .namespace import Count, Flag, Scalar, choose, namespace_of
 
 # Nocedal & Wright (2006), section 3.1, for quasi-Newton and Newton directions.
 DECREASE, CURVATURE = 1e-4, 0.9
@@ -43,22 +40,23 @@ class LineSearch(NamedTuple):
     length: Scalar
     low: End
     high: End
-    tries: Int[Array, ""]
+    tries: Count
 
 
 class Outcome(NamedTuple):
     """Whether the length that was tried is accepted, or the search failed; otherwise it goes on."""
 
-    accepted: Bool[Array, ""]
-    failed: Bool[Array, ""]
+    accepted: Flag
+    failed: Flag
 
 
 def begin_line(slope: Scalar, rounding: Scalar) -> LineSearch:
     """Begin with a length of 1."""
-    zero, one = jnp.zeros_like(slope), jnp.ones_like(slope)
-    infinite = jnp.full_like(slope, jnp.inf)
+    xp = namespace_of(slope)
+    zero, one = xp.zeros_like(slope), xp.ones_like(slope)
+    infinite = xp.full_like(slope, xp.inf)
     ends = End(zero, zero, slope), End(infinite, infinite, infinite)
-    return LineSearch(slope, rounding, one, *ends, jnp.int32(0))
+    return LineSearch(slope, rounding, one, *ends, xp.int32(0))
 
 
 def advance_line(search: LineSearch, value: Scalar, slope: Scalar) -> tuple[LineSearch, Outcome]:
@@ -72,8 +70,9 @@ def advance_line(search: LineSearch, value: Scalar, slope: Scalar) -> tuple[Line
     Source: Nocedal & Wright (2006), algorithms 3.5 and 3.6; the condition on slopes that takes the
         place of the decrease below the rounding of values is Hager & Zhang (2005), equation 4.1.
     """
+    xp = namespace_of(value)
     here = End(search.length, value, slope)
-    is_finite = jnp.isfinite(value) & jnp.isfinite(slope)
+    is_finite = xp.isfinite(value) & xp.isfinite(slope)
     is_lower = value <= DECREASE * here.length * search.slope
     is_equal = value <= search.rounding
     is_flat_enough = slope >= CURVATURE * search.slope
@@ -83,51 +82,51 @@ def advance_line(search: LineSearch, value: Scalar, slope: Scalar) -> tuple[Line
     is_last = search.tries + 1 >= MAX_TRIES
     accepted = accepted | (is_last & is_finite & is_lower & (here.length == search.low.length))
     is_long = ~is_finite | ~(is_lower | is_equal) | (slope >= 0)
-    low = _select(is_long, search.low, here)
-    high = _select(is_long, _without_nan(here), search.high)
-    length = jnp.where(search.tries + 2 >= MAX_TRIES, low.length, _choose_length(search, low, high))
+    low = choose(is_long, search.low, here)
+    high = choose(is_long, _without_nan(here), search.high)
+    length = xp.where(search.tries + 2 >= MAX_TRIES, low.length, _choose_length(search, low, high))
     is_stuck = (length == 0) | ((length == search.length) & (length != low.length))
     failed = ~accepted & (is_last | is_stuck)
     tried = LineSearch(search.slope, search.rounding, length, low, high, search.tries + 1)
     return tried, Outcome(accepted, failed)
 
 
-def _select(first: Array, one: End, other: End) -> End:
-    return End(*(jnp.where(first, a, b) for a, b in zip(one, other, strict=True)))
-
-
 def _without_nan(end: End) -> End:
-    return End(*(jnp.where(jnp.isnan(a), jnp.inf, a) for a in end))
+    xp = namespace_of(end.value)
+    return End(*(xp.where(xp.isnan(a), xp.inf, a) for a in end))
 
 
 def _choose_length(search: LineSearch, low: End, high: End) -> Scalar:
     """Interpolate in the bracket, or go further if there is none."""
+    xp = namespace_of(low.length)
     width = high.length - low.length
-    inside = jnp.clip(
+    inside = xp.clip(
         _interpolate(search.rounding, low, high),
         low.length + MARGIN * width,
         high.length - MARGIN * width,
     )
-    inside = jnp.where(jnp.isfinite(inside), inside, low.length + MARGIN * width)
+    inside = xp.where(xp.isfinite(inside), inside, low.length + MARGIN * width)
     grown = _extrapolate(search, low)
-    return jnp.where(jnp.isfinite(high.length), inside, grown)
+    return xp.where(xp.isfinite(high.length), inside, grown)
 
 
 def _interpolate(rounding: Scalar, low: End, high: End) -> Scalar:
     """Minimize the cubic through values and slopes, or the parabola through slopes alone."""
+    xp = namespace_of(rounding)
     width = high.length - low.length
     rise = high.slope - low.slope
     secant = low.length - low.slope * width / rise
     first = low.slope + high.slope - 3 * (high.value - low.value) / width
-    root = jnp.sqrt(jnp.maximum(first**2 - low.slope * high.slope, 0.0))
+    root = xp.sqrt(xp.maximum(first**2 - low.slope * high.slope, 0.0))
     cubic = high.length - width * (high.slope + root - first) / (rise + 2 * root)
-    is_resolved = jnp.abs(high.value - low.value) > 10 * rounding
-    return jnp.where(is_resolved, cubic, jnp.where(rise > 0, secant, low.length + 0.5 * width))
+    is_resolved = xp.abs(high.value - low.value) > 10 * rounding
+    return xp.where(is_resolved, cubic, xp.where(rise > 0, secant, low.length + 0.5 * width))
 
 
 def _extrapolate(search: LineSearch, low: End) -> Scalar:
     """Go to where the slope, continued in a straight line, vanishes."""
+    xp = namespace_of(low.length)
     bend = (low.slope - search.slope) / low.length
     zero = low.length - low.slope / bend
-    grown = jnp.clip(zero, LEAST_GROWTH * low.length, LARGEST_GROWTH * low.length)
-    return jnp.where(bend > 0, grown, LARGEST_GROWTH * low.length)
+    grown = xp.clip(zero, LEAST_GROWTH * low.length, LARGEST_GROWTH * low.length)
+    return xp.where(bend > 0, grown, LARGEST_GROWTH * low.length)

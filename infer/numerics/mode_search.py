@@ -5,15 +5,13 @@ present position, where its difference is a product with the Hessian. So a progr
 a loop contains the loss once, and searches side by side do not wait for each other.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
 
-from ..types import Scalar, Vector
 from .lbfgs import Memory, empty_memory, forget, multiply_inverse, remember
 from .line_search import LineSearch, advance_line, begin_line
+from .namespace import Count, Flag, Scalar, Vector, choose, namespace_of
 from .newton_cg import Newton, begin_newton, step_along, turn
 
 # Why a search ended; 0 while it goes on. After the first two, it has converged.
@@ -73,18 +71,18 @@ class Search(NamedTuple):
     direction: Vector
     line: LineSearch
     newton: Newton
-    is_solving: Bool[Array, ""]
+    is_solving: Flag
     radius: Scalar
     longest: Scalar
     decrement: Scalar
     near: Scalar
-    waited: Int[Array, ""]
-    patience: Int[Array, ""]
-    n_steps: Int[Array, ""]
-    n_gradients: Int[Array, ""]
-    is_last_resort: Bool[Array, ""]
-    is_final: Bool[Array, ""]
-    reason: Int[Array, ""]
+    waited: Count
+    patience: Count
+    n_steps: Count
+    n_gradients: Count
+    is_last_resort: Flag
+    is_final: Flag
+    reason: Count
 
 
 def begin_search(position: Vector, gradient: Vector) -> Search:
@@ -101,20 +99,29 @@ def begin_search(position: Vector, gradient: Vector) -> Search:
 
 def next_point(search: Search) -> Vector:
     """Return where the next loss and gradient are to be evaluated."""
-    along = jnp.where(search.is_solving, search.newton.direction, search.direction)
+    along = choose(search.is_solving, search.newton.direction, search.direction)
     return search.position + _length(search) * along
 
 
 def _length(search: Search) -> Scalar:
-    return jnp.where(search.is_solving, _spacing(search), search.line.length)
+    xp = namespace_of(search.position)
+    return xp.where(search.is_solving, _spacing(search), search.line.length)
 
 
 def _spacing(search: Search) -> Scalar:
-    """Return the spacing of a difference: no coordinate moves by more than root precision."""
-    scale = jnp.maximum(1.0, jnp.abs(search.position))
-    relative = jnp.max(jnp.abs(search.newton.direction) / scale)
-    root = jnp.sqrt(jnp.finfo(scale.dtype).eps)
-    return root / jnp.maximum(relative, jnp.finfo(scale.dtype).tiny)
+    """Return the spacing of a difference, by the cube root of the precision in the metric.
+
+    In the metric of L-BFGS the posterior has a width of about one, so that the third derivative
+    changes a product by such a share, and rounding by less. A coordinate moves by the fourth root
+    at most, and by the square root at least, if the metric says little.
+    """
+    xp = namespace_of(search.position)
+    scale = xp.maximum(1.0, xp.abs(search.position))
+    relative = xp.max(xp.abs(search.newton.direction) / scale)
+    precision, tiny = xp.finfo(scale.dtype).eps, xp.finfo(scale.dtype).tiny
+    least, most = (precision**power / xp.maximum(relative, tiny) for power in (1 / 2, 1 / 4))
+    length = xp.sqrt(xp.maximum(search.newton.direction_square, tiny))
+    return xp.clip(xp.cbrt(precision) / length, least, most)
 
 
 class Event(NamedTuple):
@@ -126,13 +133,13 @@ class Event(NamedTuple):
         is_settled: The slope along the step fell by half at least, as a quadratic loss predicts.
     """
 
-    is_step: Bool[Array, ""]
-    is_failed: Bool[Array, ""]
-    is_settled: Bool[Array, ""]
+    is_step: Flag
+    is_failed: Flag
+    is_settled: Flag
 
 
 def advance(
-    search: Search, loss: Scalar, gradient: Vector, tolerance: Scalar, max_steps: Int[Array, ""]
+    search: Search, loss: Scalar, gradient: Vector, tolerance: Scalar, max_steps: Count
 ) -> Search:
     """Take the loss and gradient at `next_point`.
 
@@ -147,28 +154,26 @@ def advance(
     Source: Nocedal & Wright (2006), algorithms 7.5 and 7.1, and Boyd & Vandenberghe (2004), section
         9.5.1, for the decrement; L-BFGS as a preconditioner follows Morales & Nocedal (2000).
     """
-    gradient = jnp.where(jnp.isfinite(gradient).all(), gradient, jnp.nan)
+    xp = namespace_of(gradient)
+    gradient = xp.where(xp.isfinite(gradient).all(), gradient, xp.nan)
     line, event = _judge_point(search, loss, gradient)
     change = gradient - search.gradient
     moved = step_along(search.newton, change / _spacing(search), search.radius)
-    is_first = search.n_gradients == 0
-    step = search.line.length * search.direction
-    memory = remember(search.memory, step, change, event.is_step & ~is_first)
-    memory = forget(memory, search.gradient, event.is_failed)
-    here = jnp.where(event.is_step, gradient, search.gradient)
-    inner = jnp.where(search.is_solving, moved.residual, here)
+    memory = forget(_learn(search, event, moved, change), search.gradient, event.is_failed)
+    here = choose(event.is_step, gradient, search.gradient)
+    inner = choose(search.is_solving, moved.residual, here)
     preconditioned = multiply_inverse(memory, inner)
     product = inner @ preconditioned
     newton = turn(moved, preconditioned, product, NEGLIGIBLE * tolerance, MOST_DIRECTIONS)
     search = search._replace(
-        position=jnp.where(event.is_step, next_point(search), search.position),
-        loss=jnp.where(event.is_step, loss, search.loss),
+        position=choose(event.is_step, next_point(search), search.position),
+        loss=choose(event.is_step, loss, search.loss),
         gradient=here,
         memory=memory,
-        line=_choose(search.is_solving, search.line, line),
+        line=choose(search.is_solving, search.line, line),
         newton=newton,
-        radius=jnp.where(event.is_step, _adapt_radius(search), search.radius),
-        n_steps=search.n_steps + event.is_step.astype(jnp.int32),
+        radius=choose(event.is_step, _adapt_radius(search), search.radius),
+        n_steps=search.n_steps + event.is_step.astype(xp.int32),
         n_gradients=search.n_gradients + 1,
     )
     is_solved = search.is_solving & search.newton.is_done
@@ -176,45 +181,60 @@ def advance(
     return _end(search, plan, event, is_solved, tolerance, max_steps)
 
 
+def _learn(search: Search, event: Event, moved: Newton, change: Vector) -> Memory:
+    """Remember the step that was taken, or the part of a Newton step along one direction."""
+    newton = search.newton
+    is_part = search.is_solving & moved.is_convex & ~newton.is_done
+    is_step = event.is_step & (search.n_gradients > 0)
+    step = choose(
+        search.is_solving, moved.step - newton.step, search.line.length * search.direction
+    )
+    change = choose(search.is_solving, moved.residual - newton.residual, change)
+    return remember(search.memory, step, change, is_step | is_part)
+
+
 def _judge_point(search: Search, loss: Scalar, gradient: Vector) -> tuple[LineSearch, Event]:
     """Judge the point that was evaluated as one of a line search; the start is always accepted."""
+    xp = namespace_of(search.position)
     slope = gradient @ search.direction
     line, outcome = advance_line(search.line, loss - search.loss, slope)
     is_start = search.n_gradients == 0
-    is_finite = jnp.isfinite(loss) & jnp.isfinite(slope)
-    is_step = ~search.is_solving & jnp.where(is_start, is_finite, outcome.accepted)
-    is_failed = ~search.is_solving & jnp.where(is_start, ~is_finite, outcome.failed)
-    return line, Event(is_step, is_failed, jnp.abs(slope) <= -SETTLED * search.line.slope)
+    is_finite = xp.isfinite(loss) & xp.isfinite(slope)
+    is_step = ~search.is_solving & xp.where(is_start, is_finite, outcome.accepted)
+    is_failed = ~search.is_solving & xp.where(is_start, ~is_finite, outcome.failed)
+    return line, Event(is_step, is_failed, xp.abs(slope) <= -SETTLED * search.line.slope)
 
 
 def _plan(search: Search, event: Event, preconditioned: Vector, product: Scalar) -> Search:
     """Choose what comes next: a line search, or another Hessian product."""
+    xp = namespace_of(search.position)
     quasi = 0.5 * product
     search = _schedule(search, event)
     is_due = (quasi <= search.near) | (search.waited >= search.patience)
     begins = (event.is_step & is_due) | event.is_failed
     is_solved = search.is_solving & search.newton.is_done
-    is_downhill = is_solved & (search.newton.slope < 0)
+    newton_slope = search.gradient @ search.newton.step
+    is_downhill = is_solved & (newton_slope < 0)
     has_direction = is_solved | (event.is_step & ~begins)
-    direction = jnp.where(is_downhill, search.newton.step, -preconditioned)
-    slope = jnp.where(is_downhill, search.newton.slope, -product)
+    direction = choose(is_downhill, search.newton.step, -preconditioned)
+    slope = xp.where(is_downhill, newton_slope, -product)
     line = begin_line(slope, _rounding(search.loss))
-    decrement = jnp.where(event.is_step, quasi, search.decrement)
-    first_radius = FIRST_RADIUS * jnp.maximum(1.0, jnp.sqrt(2 * quasi))
+    decrement = xp.where(event.is_step, quasi, search.decrement)
+    first_radius = FIRST_RADIUS * xp.maximum(1.0, xp.sqrt(2 * quasi))
     return search._replace(
-        direction=jnp.where(has_direction, direction, search.direction),
-        line=_choose(has_direction, line, search.line),
-        newton=_choose(
+        direction=choose(has_direction, direction, search.direction),
+        line=choose(has_direction, line, search.line),
+        newton=choose(
             begins, begin_newton(search.gradient, preconditioned, product), search.newton
         ),
         is_solving=begins | (search.is_solving & ~search.newton.is_done),
-        radius=jnp.where(begins & (search.radius == 0), first_radius, search.radius),
-        longest=jnp.where(
+        radius=xp.where(begins & (search.radius == 0), first_radius, search.radius),
+        longest=xp.where(
             has_direction,
-            jnp.where(is_solved, jnp.sqrt(search.newton.step_square), 0.0),
+            xp.where(is_solved, xp.sqrt(search.newton.step_square), 0.0),
             search.longest,
         ),
-        decrement=jnp.where(is_solved, search.newton.decrease, decrement),
+        decrement=xp.where(is_solved, search.newton.decrease, decrement),
     )
 
 
@@ -226,53 +246,52 @@ def _schedule(search: Search, event: Event) -> Search:
 
     Source: Morales & Nocedal (2002), section 3.
     """
+    xp = namespace_of(search.position)
     is_newton = event.is_step & (search.longest > 0)
     has_paid = is_newton & event.is_settled
     is_vain = is_newton & ~event.is_settled
-    waited = jnp.where(is_vain, 0, search.waited + event.is_step.astype(jnp.int32))
+    waited = xp.where(is_vain, 0, search.waited + event.is_step.astype(xp.int32))
     return search._replace(
-        near=jnp.where(is_vain, NEARER * jnp.minimum(search.near, search.decrement), search.near),
-        waited=jnp.where(has_paid, search.patience, waited),
-        patience=jnp.where(is_vain, LATER * search.patience, search.patience),
+        near=xp.where(is_vain, NEARER * xp.minimum(search.near, search.decrement), search.near),
+        waited=xp.where(has_paid, search.patience, waited),
+        patience=xp.where(is_vain, LATER * search.patience, search.patience),
     )
 
 
 def _end(
-    search: Search, plan: Search, event: Event, is_solved: Bool[Array, ""], tolerance: Scalar,
-    max_steps: Int[Array, ""],
+    search: Search, plan: Search, event: Event, is_solved: Flag, tolerance: Scalar,
+    max_steps: Count,
 ) -> Search:  # fmt: skip
     """Decide whether the search ends, and why."""
+    xp = namespace_of(search.position)
     newton = search.newton
     is_near = is_solved & newton.is_convex & newton.is_inside & (newton.decrease <= tolerance)
     # One more Newton step squares the error, unless it is that of rounding already.
     is_exact = is_near & (newton.decrease <= tolerance**2)
-    is_finite = jnp.isfinite(search.loss)
+    is_finite = xp.isfinite(search.loss)
     is_stalled = event.is_failed & (search.is_last_resort | ~is_finite)
-    is_far = jnp.max(jnp.abs(search.position)) > jnp.sqrt(jnp.finfo(search.loss.dtype).max)
+    is_far = xp.max(xp.abs(search.position)) > xp.sqrt(xp.finfo(search.loss.dtype).max)
     is_rounding = is_finite & (search.decrement <= 4 * _rounding(search.loss))
-    reason = jnp.where(is_stalled, jnp.where(is_rounding, ROUNDING, STALLED), 0)
-    reason = jnp.where(event.is_step & (search.n_steps >= max_steps), STEPS, reason)
-    reason = jnp.where(event.is_step & is_far, UNBOUNDED, reason)
+    reason = xp.where(is_stalled, xp.where(is_rounding, ROUNDING, STALLED), 0)
+    reason = xp.where(event.is_step & (search.n_steps >= max_steps), STEPS, reason)
+    reason = xp.where(event.is_step & is_far, UNBOUNDED, reason)
     is_settled = search.is_final & event.is_step & event.is_settled
-    reason = jnp.where(is_exact | is_settled, CONVERGED, reason)
+    reason = xp.where(is_exact | is_settled, CONVERGED, reason)
     return plan._replace(
         is_final=is_near | (search.is_final & ~event.is_step & ~event.is_failed),
         is_last_resort=~event.is_step & (search.is_last_resort | event.is_failed),
-        reason=reason.astype(jnp.int32),
+        reason=reason.astype(xp.int32),
     )
 
 
 def _adapt_radius(search: Search) -> Scalar:
     """Return the radius after a step: twice its length if it was not shortened, else its length."""
+    xp = namespace_of(search.position)
     length = search.line.length * search.longest
-    longer = jnp.where(search.line.length < 1, length, jnp.maximum(search.radius, 2 * length))
-    return jnp.where((search.radius > 0) & (length > 0), longer, search.radius)
+    longer = xp.where(search.line.length < 1, length, xp.maximum(search.radius, 2 * length))
+    return xp.where((search.radius > 0) & (length > 0), longer, search.radius)
 
 
 def _rounding(loss: Scalar) -> Scalar:
-    return 2 * jnp.finfo(loss.dtype).eps * jnp.maximum(1.0, jnp.abs(loss))
-
-
-def _choose(first: Bool[Array, ""], one: Any, other: Any) -> Any:
-    """Select between two pytrees of arrays, leaf by leaf."""
-    return jax.tree.map(lambda a, b: jnp.where(first, a, b), one, other)
+    xp = namespace_of(loss)
+    return 2 * xp.finfo(loss.dtype).eps * xp.maximum(1.0, xp.abs(loss))

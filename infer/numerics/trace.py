@@ -1,9 +1,13 @@
 """A trace of fixed length, of every step, then of every second, every fourth, and so on."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+
+from .namespace import Count
 
 LENGTH = 256
 
@@ -14,16 +18,30 @@ def make_trace(like: Array, columns: int) -> Float[Array, "columns length"]:
 
 
 def record(
-    trace: Float[Array, "columns length"], step: Int[Array, ""], values: Float[Array, "columns"]
-) -> Float[Array, "columns length"]:
+    trace: Float[Array | np.ndarray, "columns length"],
+    step: Count,
+    values: Float[Array | np.ndarray, "columns"],
+) -> Float[Array | np.ndarray, "columns length"]:
     """Record the values of a step, which must follow the last one recorded; traced.
 
     When the trace is full, every second step is dropped first, so the rest stay evenly spaced.
     """
+    if isinstance(trace, np.ndarray):
+        return _record_on_host(trace, int(step), values)
     stride = _stride(step)
     thinned = jax.lax.cond(stride > _stride(jnp.maximum(step - 1, 0)), _thin, jnp.array, trace)
     written = jax.lax.dynamic_update_index_in_dim(thinned, values, step // stride, 1)
     return jnp.where(step % stride == 0, written, thinned)
+
+
+def _record_on_host(trace: np.ndarray, step: int, values: Any) -> np.ndarray:
+    stride, before = (1 << (max(s, 0) // LENGTH).bit_length() for s in (step, step - 1))
+    trace = trace.copy()
+    if stride > before:
+        trace = np.concatenate([trace[:, ::2], np.zeros_like(trace[:, ::2])], 1)
+    if step % stride == 0:
+        trace[:, step // stride] = values
+    return trace
 
 
 def list_recorded_steps(count: int) -> np.ndarray:

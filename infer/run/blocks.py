@@ -12,6 +12,7 @@ from ..programs.native import CompiledProgram, Refusal, compile_program, prepare
 from .collect import Group
 from .devices import Plan
 from .loop import RecordFormat, TargetAndTuning, find_record_format, run_block
+from .stepped import compile_gradient, find_format_on_host, is_stepped, prepare_gradient
 from .warmup import Warmup
 
 # Bytes of the rows of all chains of a program, and of one chain. Each block sets its rows to zero,
@@ -24,11 +25,16 @@ def find_format(engine: Engine, family: Family, warmup: Warmup) -> RecordFormat:
     """Find how the engine's ticks are recorded."""
     tuning, states = warmup.split_tuning()[0], warmup.groups[0].state
     target = recenter(family, warmup.centering).member(0)
+    if is_stepped(engine, family, warmup.chains, len(warmup.groups[0].chains)):
+        return find_format_on_host(engine, tuning, states, target.size)
     return find_record_format(engine, target, tuning, states)
 
 
 def prepare_loop(engine: Engine, family: Family, warmup: Warmup, plan: Plan) -> None:
     """Begin to compile the loop in a thread of its own; only shapes and types matter."""
+    if is_stepped(engine, family, warmup.chains, plan.width):
+        prepare_gradient(_arguments(family, warmup))
+        return
     prepare(run_block, *_signature(engine, family, warmup, plan), plan.form)
 
 
@@ -36,6 +42,8 @@ def compile_loop(
     engine: Engine, family: Family, warmup: Warmup, plan: Plan
 ) -> tuple[CompiledProgram | Refusal, bool]:
     """Compile the loop, or find it among the programs compiled before; see `program`."""
+    if is_stepped(engine, family, warmup.chains, plan.width):
+        return compile_gradient(engine, _arguments(family, warmup))
     return compile_program(run_block, *_signature(engine, family, warmup, plan), plan.form)
 
 
@@ -58,10 +66,15 @@ def _signature(
     engine: Engine, family: Family, warmup: Warmup, plan: Plan
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return the static arguments of `run_block`, and examples of the others."""
-    group, record = warmup.groups[0], find_format(engine, family, warmup).record
+    record = find_format(engine, family, warmup).record
+    capacity = _capacity(record, len(warmup.groups[0].chains), plan.rows)
+    return (engine, capacity, record), _arguments(family, warmup)
+
+
+def _arguments(family: Family, warmup: Warmup) -> tuple[Any, ...]:
+    group = warmup.groups[0]
     own = take_own(family, warmup, group)
-    arguments = (share(family, warmup), own, group.state, group.order(0, 0))
-    return (engine, _capacity(record, len(group.chains), plan.rows), record), arguments
+    return share(family, warmup), own, group.state, group.order(0, 0)
 
 
 def _capacity(record: int, width: int, most: int) -> int:

@@ -77,7 +77,7 @@ def examine_ends(ends: Ends) -> tuple[np.ndarray, Findings]:
     high = ends.lp >= lp - tolerance(lp) if valued else np.full(len(ends.lp), True)
     if "minibatch" in ends.density.offers:
         return high, Findings(False, ())
-    probe = Probe.at(ends.density, ends.positions[ends.best])
+    probe = Probe.at(ends.density, ends.positions[ends.best], len(ends.lp))
     same = np.arange(len(ends.lp)) == ends.best
     same[high] |= find_same_mode(probe, lp, ends.positions[high])
     rise = find_rise(probe, lp) if ends.converged[ends.best] and valued else None
@@ -159,6 +159,9 @@ def _describe_unbounded(ends: Ends, probe: Probe) -> Finding | None:
     edges = _find_edges(ends)
     if not edges or not _rises_outward(ends, probe, edges):
         return _describe_rising(ends, probe)
+    rising = _mark_rising(ends, probe, edges)
+    steep = [site.name for site, place in _list_places(ends) if rising[place].any()]
+    edges = {name: edges[name] for name in steep or edges}
     other = (
         'MAP(space="unconstrained") adds the log-determinants of the maps, which may prevent this. '
         if not ends.density.jacobian
@@ -204,10 +207,14 @@ def _rises_outward(ends: Ends, probe: Probe, edges: Mapping[str, str]) -> bool:
 
     Where the values have underflowed the slope is NaN: the search went as far as numbers go.
     """
+    return bool(_mark_rising(ends, probe, edges).any()) or ends.reasons[ends.best] == UNBOUNDED
+
+
+def _mark_rising(ends: Ends, probe: Probe, edges: Mapping[str, str]) -> np.ndarray:
+    """Return towards which edges the log density rises steeply, shape (size,)."""
     _, gradients = probe.evaluate(probe.center[None])
     is_flat = gradients[0] * np.sign(probe.center) <= STEEP
-    is_rising = _mark_far(ends, probe, edges, EDGE) & ~is_flat
-    return bool(is_rising.any()) or ends.reasons[ends.best] == UNBOUNDED
+    return _mark_far(ends, probe, edges, EDGE) & ~is_flat
 
 
 def _mark_far(ends: Ends, probe: Probe, edges: Mapping[str, str], edge: float) -> np.ndarray:

@@ -7,14 +7,18 @@ import numpy as np
 from jaxtyping import Array
 
 from ...density.base import LogDensity
+from ...density.family import singleton
+from ...density.points import evaluate_lanes
 from ...programs.native import call_compiled, prepare
 from ...programs.slices import call_in_slices
+from ...run.stepped import is_costly
 
 # Points evaluated by one call of the program.
 ROWS = 16
 # Largest size for which the whole Hessian is computed, by two gradients a column. For larger
-# sizes, a subspace of this many vectors is examined.
-MAX_WHOLE = 64
+# sizes, a subspace of this many vectors is examined: of eight random vectors and their images, as
+# before, 64 vectors have powers of the Hessian up to the seventh alone.
+MAX_WHOLE, SUBSPACE = 64, 32
 # Nats, and share of the log density, by which the ends of searches for one mode may differ.
 NEAR, NEAR_SHARE = 1e-2, 1e-6
 # Points on the line from one end through another, where the other is at 1.
@@ -45,17 +49,20 @@ class Probe(NamedTuple):
         density: The log density.
         center: The point, shape (size,).
         steps: Half widths of the central differences along each coordinate, shape (size,).
+        is_stepped: Whether points are evaluated one by one, by the program of a single start.
     """
 
     density: LogDensity
     center: np.ndarray
     steps: np.ndarray
+    is_stepped: bool
 
     @classmethod
-    def at(cls, density: LogDensity, center: np.ndarray) -> "Probe":
+    def at(cls, density: LogDensity, center: np.ndarray, searches: int) -> "Probe":
         """Choose steps that balance rounding and truncation: cube root of the precision."""
         scale = np.maximum(1.0, np.abs(center))
-        return cls(density, center, np.cbrt(np.finfo(center.dtype).eps) * scale)
+        steps = np.cbrt(np.finfo(center.dtype).eps) * scale
+        return cls(density, center, steps, _is_stepped(density, searches))
 
     def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute values, shape (n,), and gradients, shape (n, size), at points of that shape."""
@@ -65,7 +72,10 @@ class Probe(NamedTuple):
 
         with np.errstate(over="ignore"):
             points = points.astype(self.center.dtype)
-        values, gradients = call_in_slices(call, points, ROWS)
+        if self.is_stepped:
+            values, gradients = _evaluate_one_by_one(self.density, points)
+        else:
+            values, gradients = call_in_slices(call, points, ROWS)
         return values.astype(float), gradients.astype(float)
 
     def multiply_hessian(self, directions: np.ndarray) -> np.ndarray:
@@ -80,10 +90,28 @@ class Probe(NamedTuple):
             return (up - down) / (2 * lengths[:, None])
 
 
-def prepare_probe(density: LogDensity) -> None:
-    """Start to compile the program that a probe calls."""
+def _is_stepped(density: LogDensity, searches: int) -> bool:
+    """Return whether a program for one point is compiled, or is worth it; see `run.stepped`."""
+    is_cpu = jax.default_backend() == "cpu"
+    return is_cpu and (searches == 1 or is_costly(singleton(density)))
+
+
+def prepare_probe(density: LogDensity, searches: int) -> None:
+    """Start to compile the program that a probe calls, unless there is one already."""
+    if _is_stepped(density, searches):
+        return
     blank = np.zeros((ROWS, density.size), jax.dtypes.canonicalize_dtype(float))
     prepare(_evaluate_in_turn, (), (density, blank), "fast_compile")
+
+
+def _evaluate_one_by_one(density: LogDensity, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Evaluate by the program of the starts, which is compiled already."""
+    family = singleton(density)
+    each = [evaluate_lanes(family, point[None]) for point in points]
+    values, gradients = (
+        [getattr(here, name)[0] for here in each] for name in ("log_densities", "gradients")
+    )
+    return np.array(values), np.array(gradients)
 
 
 def _evaluate_in_turn(density: LogDensity, points: Array) -> tuple[Array, Array]:
@@ -130,7 +158,7 @@ def find_rise(probe: Probe, lp: float) -> Rise | None:
     """Look for a direction in which the log density rises from a stationary point.
 
     The direction of largest curvature is tried: a rise that is returned was observed. For more
-    than 64 coordinates, the Hessian is projected on a Krylov subspace of 64 vectors, so a rise may
+    than 64 coordinates, the Hessian is projected on a Krylov subspace of 32 vectors, so a rise may
     be missed.
     """
     curvature, direction = _largest_curvature(probe)
@@ -165,21 +193,22 @@ def _largest_curvature(probe: Probe) -> tuple[float, np.ndarray]:
 
 
 def _largest_curvature_in_subspace(probe: Probe) -> tuple[float, np.ndarray]:
-    """Use a block Krylov subspace. Source: Golub & Van Loan (2013), section 10.3.6."""
-    block = np.random.default_rng(0).normal(size=(len(probe.center), ROWS // 2))
-    basis, images = np.empty((len(block), 0)), np.empty((len(block), 0))
-    while basis.shape[1] < MAX_WHOLE:
+    """Use the Krylov space of a random vector, with all its vectors orthogonalized twice.
+
+    Source: Golub & Van Loan (2013), sections 10.1 and 10.3.
+    """
+    vector = np.random.default_rng(0).normal(size=len(probe.center))
+    basis, images = np.empty((SUBSPACE, len(vector))), np.empty((SUBSPACE, len(vector)))
+    for k in range(SUBSPACE):
         for _ in range(2):
-            block = block - basis @ (basis.T @ block)
-        block = np.linalg.qr(np.nan_to_num(block))[0]
-        image = probe.multiply_hessian(block.T).T
-        basis, images = np.hstack([basis, block]), np.hstack([images, image])
-        block = image
-    inner = basis.T @ images
-    if not np.isfinite(inner).all():
-        return np.nan, np.zeros(len(basis))
+            vector = vector - (basis[:k] @ vector) @ basis[:k]
+        basis[k] = vector / max(np.linalg.norm(vector), np.finfo(float).tiny)
+        images[k] = vector = probe.multiply_hessian(basis[k : k + 1])[0]
+        if not np.isfinite(vector).all():
+            return np.nan, vector
+    inner = basis @ images.T
     values, vectors = np.linalg.eigh(0.5 * (inner + inner.T))
-    return float(values[-1]), basis @ vectors[:, -1]
+    return float(values[-1]), vectors[:, -1] @ basis
 
 
 def list_most_changed(density: LogDensity, direction: np.ndarray) -> tuple[str, ...]:

@@ -1,0 +1,133 @@
+"""Run the loop on the host, around a program for the gradient, so that this is compiled once.
+
+The program of a whole loop contains the density, and so takes longer to compile than the program
+that evaluates the starts. A loop on the host calls that one, and the rest of a tick, in NumPy,
+takes some 0.2 ms. This is worth it for a single chain, and for many if a gradient takes longer.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, TypeGuard
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from ..density.family import Family
+from ..density.points import evaluate_batch
+from ..engines.asking import AskingEngine
+from ..engines.base import Engine, Tick, Tuning
+from ..programs.native import CompiledProgram, compile_program, prepare
+from ..programs.rewrite import count_work
+from ..target import Components
+from ..types import ProgramSignature, signature_of
+from .loop import Block, Order, RecordFormat, TargetAndTuning
+from .packed import Packed, pack
+
+# Numbers that a costly gradient computes, which takes some milliseconds: see `count_work`.
+COSTLY = 2**21
+
+
+def is_stepped(engine: Engine, family: Family, chains: int, width: int) -> TypeGuard[AskingEngine]:
+    """Return whether the loops of `chains` chains in groups of a width are on the host.
+
+    So is that of a single chain, whatever its gradient costs, for it to end sooner than the program
+    of a loop would compile. Data play no part, so that a resumed run goes on in the same way.
+    """
+    asks = isinstance(engine, AskingEngine) and engine.asks and width == 1
+    return asks and jax.default_backend() == "cpu" and (chains == 1 or is_costly(family))
+
+
+def is_costly(family: Family) -> bool:
+    """Return whether a gradient takes some milliseconds, on a CPU."""
+    own = jax.tree.map(lambda a: a[:1], family.own)
+    return jax.default_backend() == "cpu" and _is_costly(signature_of((family.shared, own)))
+
+
+@lru_cache(maxsize=64)
+def _is_costly(signature: ProgramSignature) -> bool:
+    shared, own = signature.outline()
+    position = jax.ShapeDtypeStruct((1, shared.size), jax.dtypes.canonicalize_dtype(float))
+    with jax.threefry_partitionable(True):
+        program = jax.make_jaxpr(evaluate_batch)(shared, own, position)
+    return count_work(program) > COSTLY
+
+
+def prepare_gradient(arguments: tuple[Any, ...]) -> None:
+    """Begin to compile the gradient in a thread of its own; see `compile_gradient`."""
+    prepare(evaluate_batch, (), _outline_evaluation(arguments), "kernels")
+
+
+def compile_gradient(
+    engine: AskingEngine, arguments: tuple[Any, ...]
+) -> tuple[CompiledProgram, bool]:
+    """Compile the gradient, unless it is kept; return what is called as the program of a loop.
+
+    Args:
+        engine: The engine.
+        arguments: Examples of what `run_block` takes; only shapes and dtypes matter.
+
+    Returns:
+        The program, and whether it is new.
+    """
+    evaluation = _outline_evaluation(arguments)
+    made, is_new = compile_program(evaluate_batch, (), evaluation, "kernels")
+    assert isinstance(made, CompiledProgram)
+    return made._replace(call=partial(_run_block, engine, made.call)), is_new
+
+
+def find_format_on_host(
+    engine: AskingEngine, tuning: Tuning, states: Packed, size: int
+) -> RecordFormat:
+    """Find the format of an engine's records from one tick, with a log density of 0."""
+    state, blank = _copy_first(states), np.zeros(size, jax.dtypes.canonicalize_dtype(float))
+    with np.errstate(all="ignore"):
+        _, tick = engine.tell(tuning, state, blank[:1].sum(), blank)
+    dtypes = {name: np.asarray(stat).dtype for name, stat in tick.stats.items()}
+    return RecordFormat(tick.position.shape[-1], tick.gradient.shape[-1], dtypes)
+
+
+def _outline_evaluation(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    shared, own, *_ = arguments
+    position = np.zeros((1, shared.target.size), jax.dtypes.canonicalize_dtype(float))
+    return shared.target, own.target, position
+
+
+def _run_block(
+    engine: AskingEngine, evaluate: Callable[..., Components],
+    shared: TargetAndTuning, own: TargetAndTuning, packed: Packed, order: Order,
+) -> Block:  # fmt: skip
+    """Do as `run_block` does, for a chain alone, with NumPy."""
+    tuning = eqx.combine(shared.tuning, jax.tree.map(lambda a: a[0], own.tuning))
+    state, record, rows, ticks = _copy_first(packed), np.zeros(0), [], 0
+    while len(rows) < order.wanted[0] and ticks < order.limit:
+        with np.errstate(all="ignore"):
+            position = engine.ask(state)
+            here = evaluate(shared.target, own.target, position[None])
+            value, gradient = np.asarray(here.value)[0], np.asarray(here.gradient)[0]
+            state, tick = engine.tell(tuning, state, value, gradient)
+        record, ticks = _join_record(tick, position.dtype), ticks + 1
+        rows += [record] if tick.complete else []
+    joined, filled = np.array(rows).reshape(-1, len(record)), np.array([len(rows)], np.int32)
+    made = _pack_like(packed, state), joined[None], filled, np.int32(ticks)
+    return Block(*made)  # pyright: ignore[reportArgumentType]
+
+
+def _join_record(tick: Tick, dtype: Any) -> np.ndarray:
+    """Write a tick as a record; see `RecordFormat`."""
+    numbers = [np.asarray(tick.stats[name], dtype)[None] for name in sorted(tick.stats)]
+    return np.concatenate([tick.position, tick.gradient, *numbers])
+
+
+def _copy_first(packed: Packed) -> Any:
+    """Return the state of the only chain; its arrays may be changed."""
+    return jax.tree.map(lambda a: np.array(a[0]), packed.unpack())
+
+
+def _pack_like(packed: Packed, state: Any) -> Packed:
+    """Pack a state of one chain, with the dtypes that it had."""
+    kinds = [kind for _, kind in packed.outline]
+    leaves = [
+        np.asarray(a, kind)[None] for a, kind in zip(jax.tree.leaves(state), kinds, strict=True)
+    ]
+    return pack(jax.tree.unflatten(packed.structure, leaves), 1)
