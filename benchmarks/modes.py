@@ -195,9 +195,10 @@ def measure(name: str, who: str) -> dict:
 
 
 def run(name: str, who: str) -> dict:
-    made = subprocess.run(
-        [sys.executable, __file__, "--one", name, who], capture_output=True, text=True, check=False
-    )
+    # On few cores, threads of BLAS wait for those of XLA.
+    own = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, __file__, "--one", name, who]
+    made = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
     if made.returncode:
         raise SystemExit(made.stderr[-3000:])
     return json.loads(made.stdout.splitlines()[-1])
@@ -237,8 +238,8 @@ def compare(names: list[str], repeats: int) -> list[str]:
 HEAD = """# Searches for a mode
 
 `python benchmarks/modes.py`, one start each, the same tolerance in nats; medians of seconds, from a
-built model to the result. A cold search compiles. Ours also checks what it found (saddle, edge,
-rise); SciPy's does not.
+built model to the result, with one thread of BLAS. A cold search compiles. Ours also checks what it
+found (saddle, edge, rise); SciPy's does not.
 
 | posterior | who | cold, s | warm, s | log density reached | steps | gradients | says |
 | --- | --- | --- | --- | --- | --- | --- | --- |
