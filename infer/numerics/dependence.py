@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .log_spread import fit_slopes, log_spread
+
 # Parents of one coordinate, and coordinates below one another.
 MOST_PARENTS, LEVELS = 4, 2
 # Nats of log J below which a dependence is not worth having, and, times the number of rows, below
@@ -29,8 +31,6 @@ NEAR_BEST = 0.7
 # the squared error is larger by no more than this, or by the second divided by the number of rows.
 # It is a sum only if the free coefficients are within the third of one.
 NEARLY, SIMPLER, NEAR_ONE = 0.7, 10.0, 0.25
-# Halvings of a step of Newton's method.
-HALVINGS = 5
 # Alternations of location and scale, at most, and the change of slopes at which they end.
 SWEEPS, SETTLED = 12, 1e-3
 TINY = 1e-300
@@ -145,8 +145,8 @@ class _Search:
         gains, rows = np.zeros_like(link), np.arange(len(link))
         for parent in np.argsort(-link, 1)[:, :TRIED].T:
             start = np.zeros((len(link), 1))
-            before = _log_spread(*squares, self.centered[:, parent, None], start).value
-            after = _fit_slopes(*squares, self.centered[:, parent, None], start)[1]
+            before = log_spread(*squares, self.centered[:, parent, None], start).value
+            after = fit_slopes(*squares, self.centered[:, parent, None], start)[1]
             gains[rows, parent] = np.where(allowed[rows, parent], before - after, 0.0)
         return np.where(gains > self.threshold, gains, 0.0)
 
@@ -239,7 +239,7 @@ class _Search:
             np.log(a[:, None] ** 2 + TINY) for a in (residual, self.scores[:, child])
         )
         start = self.found.slopes[child, None, parents]
-        slopes, _ = _fit_slopes(squares, others, self.centered[:, None, parents], start)
+        slopes, _ = fit_slopes(squares, others, self.centered[:, None, parents], start)
         self.found.slopes[child, parents] = slopes[0]
 
     def _exponents(self) -> np.ndarray:
@@ -286,69 +286,6 @@ def _correlate(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     one, other = one - one.mean(0), other - other.mean(0)
     scale = np.sqrt((one**2).sum(0))[:, None] * np.sqrt((other**2).sum(0))
     return one.T @ other / (scale + TINY)
-
-
-def _fit_slopes(
-    log_squares: np.ndarray, log_slopes: np.ndarray, parents: np.ndarray, slopes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Minimize log J over the slopes of each coordinate, by Newton's method with halved steps.
-
-    Args:
-        log_squares: Log of the squared residuals, shape (rows, n).
-        log_slopes: Log of the squared scores, likewise.
-        parents: Values of the parents of each, shape (rows, n, k).
-        slopes: Where to begin, shape (n, k).
-
-    Returns:
-        The slopes, and log J.
-    """
-    here = _log_spread(log_squares, log_slopes, parents, slopes)
-    for _ in range(12):
-        step = np.clip(-np.linalg.solve(here.hessian, here.gradient[..., None])[..., 0], -2, 2)
-        for _ in range(HALVINGS):
-            there = _log_spread(log_squares, log_slopes, parents, slopes + step)
-            better = there.value <= here.value
-            if better.all():
-                break
-            step = np.where(better[:, None], step, step / 2)
-        there = _log_spread(log_squares, log_slopes, parents, slopes + step)
-        better = there.value <= here.value
-        slopes = np.where(better[:, None], slopes + step, slopes)
-        mask = lambda a, better=better: better.reshape(-1, *(1,) * (a.ndim - 1))  # noqa: E731
-        here = _Spread(*(np.where(mask(a), b, a) for a, b in zip(here, there, strict=True)))
-        if np.abs(here.gradient).max(initial=0) < 1e-6:
-            break
-    return slopes, here.value
-
-
-class _Spread(NamedTuple):
-    """Log J of each coordinate, with its gradient and Hessian in the slopes."""
-
-    value: np.ndarray
-    gradient: np.ndarray
-    hessian: np.ndarray
-
-
-def _log_spread(
-    log_squares: np.ndarray, log_slopes: np.ndarray, parents: np.ndarray, slopes: np.ndarray
-) -> _Spread:
-    """Compute log J and a little ridge."""
-    rows, count = parents.shape[0], parents.shape[-1]
-    exponent = 2 * (parents * slopes).sum(-1)
-    value = (slopes**2).sum(-1) / rows
-    gradient = 2 * slopes / rows
-    hessian = np.zeros((*slopes.shape, count)) + (2 / rows + 1e-9) * np.eye(count)
-    for sign, logs in ((-1, log_squares - exponent), (1, log_slopes + exponent)):
-        top = logs.max(0)
-        weights = np.exp(logs - top)
-        total = weights.sum(0)
-        weights /= total
-        mean = np.einsum("rn,rnk->nk", weights, parents)
-        second = np.einsum("rn,rnk,rnl->nkl", weights, parents, parents)
-        value = value + top + np.log(total / rows)
-        gradient = gradient + 2 * sign * mean
-        hessian = hessian + 4 * (second - mean[:, :, None] * mean[:, None, :])
-    return _Spread(value, gradient, hessian)
 
 
 def _in_units(found: Dependence, mean: np.ndarray, sd: np.ndarray) -> Dependence:

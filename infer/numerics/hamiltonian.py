@@ -13,7 +13,8 @@ from ..types import Scalar, Vector
 from .agreement import is_settled, shows_directions
 from .blas import one_blas_thread
 from .long_sum import two_sum
-from .metric import Metric, choose_rank, guess_metric
+from .low_rank import choose_rank
+from .metric import Metric, guess_metric
 from .shared_step import choose_shared_step, median_step, raise_for_divergences, tighten
 from .step_size import StepSize, average_log_steps, continue_search, restart
 

@@ -87,3 +87,10 @@ def _geometric_mean(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:
     fourth = turns * np.maximum(inner, 0.0) ** 0.25
     half = solve_triangular(factor, fourth, trans=1, lower=True, check_finite=False)
     return half @ half.T
+
+
+def choose_rank(size: int) -> int:
+    """Return the maximum number of directions to stretch if the user gives none."""
+    if size == 1:
+        return 0
+    return min(size, 64) if size <= 500 else 32 if size <= 2000 else 0

@@ -141,10 +141,3 @@ def guess_metric(gradients: Float[np.ndarray, "chains size"], rank: int) -> Metr
     return LowRank(
         diagonal, np.zeros((size, rank), gradients.dtype), np.zeros(rank, gradients.dtype)
     )
-
-
-def choose_rank(size: int) -> int:
-    """Return the maximum number of directions to stretch if the user gives none."""
-    if size == 1:
-        return 0
-    return min(size, 64) if size <= 500 else 32 if size <= 2000 else 0

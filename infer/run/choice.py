@@ -18,7 +18,7 @@ from ..engines.nuts import NUTS
 from ..errors import EngineError
 from ..models.inputs.names import join_names
 from ..models.model import Model
-from ..numerics.metric import choose_rank
+from ..numerics.low_rank import choose_rank
 from .fit_choice import plan_fit
 
 # Vectors of the length of the flat vector in the state of one chain of NUTS: eleven slots of three,

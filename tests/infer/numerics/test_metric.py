@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infer.numerics.low_rank import find_principal_stretches
-from infer.numerics.metric import Diagonal, LowRank, choose_rank, guess_metric
+from infer.numerics.low_rank import choose_rank, find_principal_stretches
+from infer.numerics.metric import Diagonal, LowRank, guess_metric
 from infer.numerics.stretch import stretch_at_once, stretch_by_blocks
 
 SIZE = 6
