@@ -32,8 +32,9 @@ def find_shortcomings(fit: Any) -> Iterator[Finding]:
     """
     # A normal distribution may describe most of the mass beside a peak without bound.
     problems = [p for p in fit.problems if p.kind != "unbounded_density" or not fit.converged]
-    yield from problems
     is_unbounded = any(p.kind == "unbounded_density" for p in problems)
+    # A density that grows without bound is why a fit does not settle.
+    yield from (p for p in problems if not is_unbounded or p.kind != "unsettled_fit")
     is_explained = is_unbounded or (problems and not fit.is_finite)
     is_named = any(p.kind == "unsettled_fit" for p in problems)
     # Engines without epochs have no losses, and say themselves why they have not converged.
