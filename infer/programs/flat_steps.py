@@ -82,8 +82,8 @@ def read(values: Mapping[int, Any], source: Source) -> Any:
 def flatten_program(program: Any) -> Steps:
     """List the steps of a closed jaxpr."""
     numbers, steps = count(), []
-    names: dict[Any, Source] = {variable: next(numbers) for variable in program.jaxpr.invars}
-    arguments = tuple(names.values())
+    arguments = tuple(next(numbers) for _ in program.jaxpr.invars)
+    names: dict[Any, Source] = dict(zip(program.jaxpr.invars, arguments, strict=True))
     results = _write_out(program, names, numbers, steps)
     return Steps(_keep_needed(steps, results), arguments, results)
 

@@ -15,6 +15,7 @@ from .forked import refuse_if_forked
 from .garbage import pause_collection
 from .kernels import compile_as_kernels
 from .marked import compile_natively, mark_as_native
+from .products import explain_ordinary_form
 from .rewrite import Analysis, analyze, count_work, split_batches
 
 # How a program is compiled: as one native function, on a CPU; kernel by kernel, as XLA does; or,
@@ -160,8 +161,7 @@ def _trace(
     with jax.threefry_partitionable(True), name_errors():
         program = jax.jit(function).trace(*arguments)
         found = analyze(program.jaxpr)
-        if form == "native" and found.missing:
-            why = f"no native form of {', '.join(found.missing)}"
+        if form == "native" and (why := explain_ordinary_form(program.jaxpr, found.missing)):
             return lambda: Refusal(why, found.has_lapack_calls)
         native = form == "native" or form == "fast_compile" and _is_cheap(program, found)
         if native:

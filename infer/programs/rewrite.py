@@ -63,7 +63,7 @@ class Analysis(NamedTuple):
 def analyze(program: Any) -> Analysis:
     """Find which primitives of a jaxpr must be rewritten, and which prevent a native form."""
     loops, others, has_large_batches = set(), set(), False
-    for equation in _equations(program):
+    for equation in list_equations(program):
         (loops if _choose_loop(equation) else others).add(equation.primitive.name)
         others |= {sealed.primitive.name for sealed in _sealed_equations(equation)}
         has_large_batches = has_large_batches or split_batch(equation) is not None
@@ -159,7 +159,7 @@ def _apply(equation: JaxprEqn, operands: list[Any], rule: Rewrite) -> Sequence[A
 
 def _rewrite_inner(program: Any, rule: Rewrite) -> Any:
     """Rewrite the body of a loop or branch, and leave the loop or branch itself."""
-    if not any(rule(equation) for equation in _equations(program)):
+    if not any(rule(equation) for equation in list_equations(program)):
         return program
     kinds = [
         jax.ShapeDtypeStruct(kind.shape, kind.dtype, weak_type=getattr(kind, "weak_type", False))
@@ -168,7 +168,7 @@ def _rewrite_inner(program: Any, rule: Rewrite) -> Any:
     return jax.make_jaxpr(lambda *arguments: _evaluate(program, arguments, rule))(*kinds)
 
 
-def _equations(program: Any, wanted: Sequence[bool] | None = None) -> Iterator[JaxprEqn]:
+def list_equations(program: Any, wanted: Sequence[bool] | None = None) -> Iterator[JaxprEqn]:
     """Yield the equations that the wanted results depend on, including those of inner programs."""
     jaxpr = getattr(program, "jaxpr", program)
     results = jaxpr.outvars if wanted is None else compress(jaxpr.outvars, wanted)
@@ -179,7 +179,7 @@ def _equations(program: Any, wanted: Sequence[bool] | None = None) -> Iterator[J
             used |= {atom for atom in equation.invars if not isinstance(atom, Literal)}
             yield equation
             for inner in _inner_programs(equation):
-                yield from _equations(inner, used_here if _is_call(equation) else None)
+                yield from list_equations(inner, used_here if _is_call(equation) else None)
 
 
 def _is_call(equation: JaxprEqn) -> bool:
@@ -201,7 +201,7 @@ def _sealed_equations(equation: JaxprEqn) -> Iterator[JaxprEqn]:
         for value in equation.params.values():
             for inner in value if isinstance(value, tuple) else (value,):
                 if isinstance(inner, Jaxpr | ClosedJaxpr):
-                    yield from _equations(inner)
+                    yield from list_equations(inner)
 
 
 def _solver_operands(params: dict[str, Any], operands: list[Any]) -> list[Any]:

@@ -89,7 +89,7 @@ EXAMPLES |= {
 def example(name):
     """Return an equation with a primitive, and its operands."""
     function, operands = EXAMPLES[name]
-    found = rewrite._equations(jax.make_jaxpr(function)(*operands))
+    found = rewrite.list_equations(jax.make_jaxpr(function)(*operands))
     (equation,) = [equation for equation in found if equation.primitive.name == name]
     return equation, operands
 
