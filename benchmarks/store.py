@@ -54,7 +54,7 @@ def models():
     y = (rng.uniform(size=1000) < 1 / (1 + np.exp(-x[:, 0]))).astype(int)
     scale = np.exp(rng.normal(size=SIZE))
     return {
-        "eight schools": (infer.model(schools, y=rng.normal(5, 10, 8)), 150_000),
+        "eight schools": (infer.model(schools, y=rng.normal(5, 10, 8)), 300_000),
         "logistic regression, 1000 rows": (infer.model(regression, x=x, y=y), 30_000),
         "normal of 500 coordinates": (infer.model(wide, scale=scale), 20_000),
     }
