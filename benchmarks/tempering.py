@@ -18,11 +18,13 @@ jax.config.update("jax_enable_x64", True)
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import numpyro.distributions as dist  # noqa: E402
-from scipy import stats  # noqa: E402
+import scipy.stats  # noqa: E402
 
 import bijectors as bj  # noqa: E402
 import infer  # noqa: E402
 from infer.output.data.versions import read_group  # noqa: E402
+
+stats: Any = scipy.stats
 
 
 class Modes(NamedTuple):

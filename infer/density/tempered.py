@@ -46,8 +46,9 @@ class Normal(eqx.Module):
 def make_normal(mean: np.ndarray, covariance: np.ndarray) -> Normal:
     """Make a normal of a mean and a regular covariance, on the host."""
     factor = np.linalg.cholesky(covariance)
-    parts = mean, factor, np.linalg.inv(factor), np.log(np.diag(factor)).sum()
-    return Normal(*(np.asarray(part, jnp.result_type(float)) for part in parts))
+    whitening, log_det = np.linalg.inv(factor), np.log(np.diag(factor)).sum()
+    convert = lambda part: np.asarray(part, jnp.result_type(float))  # noqa: E731
+    return Normal(convert(mean), convert(factor), convert(whitening), convert(log_det))
 
 
 class Ends(NamedTuple):
@@ -144,7 +145,7 @@ def _draw_reference(density: Tempered, keys: Array) -> Array:
         if normal is None:
             return density.draw_prior(wrap_key(key))
         white = jax.random.normal(wrap_key(key), (density.size,))
-        return normal.mean + jnp.asarray(normal.factor) @ white
+        return jnp.asarray(normal.mean) + jnp.asarray(normal.factor) @ white
 
     with jax.threefry_partitionable(True):
         return jax.vmap(one)(keys)

@@ -101,21 +101,39 @@ def solve_bridge(ours: np.ndarray, theirs: np.ndarray) -> Bridge:
         theirs: The same at independent draws of the second, shape (draws,).
     """
     # The share of our draws counts them by their effective number, which needs a first solution.
-    share = 0.5
-    for _ in range(2):
-        offset = np.log(share) - np.log1p(-share)
-        log_ratio = find_log_ratio(ours, theirs, offset)
-        # The terms that the optimal bridge averages, up to constant factors.
-        above = expit(theirs - log_ratio + offset)
-        below = expit(log_ratio - ours - offset)
-        ess = float(estimate_ess(below[None])[0])
-        share = ess / (ess + theirs.size)
+    first = _solve(ours, theirs, 0.5)
+    log_ratio, above, below, ess = _solve(ours, theirs, first.ess / (first.ess + theirs.size))
     if not above.any() or not below.any():
         # The densities do not overlap as far as these draws show.
         return Bridge(log_ratio, np.inf, ess, 0.0)
     relative = above.var() / above.mean() ** 2 / above.size + below.var() / below.mean() ** 2 / ess
     overlap = above.sum() ** 2 / (above**2).sum()
     return Bridge(log_ratio, float(np.sqrt(relative)), ess, float(overlap))
+
+
+class _Solution(NamedTuple):
+    """A bridge for one share of our draws.
+
+    Attributes:
+        log_ratio: Log of the ratio of the two integrals.
+        above: What the bridge averages at their draws, up to a factor.
+        below: The same at ours.
+        ess: Effective number of the latter.
+    """
+
+    log_ratio: float
+    above: np.ndarray
+    below: np.ndarray
+    ess: float
+
+
+def _solve(ours: np.ndarray, theirs: np.ndarray, share: float) -> _Solution:
+    """Solve the optimal bridge for a share of our draws among all."""
+    offset = float(np.log(share) - np.log1p(-share))
+    log_ratio = find_log_ratio(ours, theirs, offset)
+    below = expit(log_ratio - ours - offset)
+    above = expit(theirs - log_ratio + offset)
+    return _Solution(log_ratio, above, below, float(estimate_ess(below[None])[0]))
 
 
 def find_log_ratio(ours: np.ndarray, theirs: np.ndarray, offset: float) -> float:

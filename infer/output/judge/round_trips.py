@@ -16,8 +16,7 @@ FEWEST = 10
 
 def find_few_round_trips(data: Any) -> Iterator[Finding]:
     """Find out whether few independent points arrived at the chains of a tempered result."""
-    group = {} if isinstance(data, Run) else read_group(data, GROUP)
-    if "round_trips" not in group:
+    if isinstance(data, Run) or "round_trips" not in (group := read_group(data, GROUP)):
         return
     trips, barrier = np.asarray(group["round_trips"]), float(group.attrs["barrier"])
     if trips.min() < FEWEST:
