@@ -182,7 +182,7 @@ def report_evidence(seed: int) -> None:
     print(" stepping stones, prior | SMC |")
     print("| --- " * 6 + "|")
     for name, model, exact in known():
-        smc = infer.BlackJAX("tempered_smc")
+        smc = infer.BlackJAX("smc")
         runs = [
             infer.sample(model, smc, chains=1000, draws=1, key=seed + i, progress=False)
             for i in range(4)

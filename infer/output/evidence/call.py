@@ -55,7 +55,7 @@ def evidence(model: Model, result: Any, method: Method | None = None, *, seed: i
       The error counts the draws by their effective number. A mode without draws is not counted.
     - "stepping_stone": from the levels between reference and posterior of `infer.Tempered`; modes
       that its chains cross are all counted.
-    - "smc": what `BlackJAX("tempered_smc")` estimated on its way from the prior to the posterior.
+    - "smc": what `BlackJAX("smc")` estimated on its way from the prior to the posterior.
 
     Priors and likelihoods of distributions are normalized. A log density that you wrote yourself
     (`declared`, factors) must have all its constants.

@@ -33,7 +33,7 @@ def estimate_by_smc(density: LogDensity, results: Any, seed: int) -> Estimate:
         raise RunError(
             "result",
             f"it has no statistic {STATISTIC!r}",
-            'Sample with infer.BlackJAX("tempered_smc"), or choose method="bridge".',
+            'Sample with infer.BlackJAX("smc"), or choose method="bridge".',
         )
     logs = np.array([float(np.asarray(stats[STATISTIC])[0, -1]) for stats in each])
     ratios = np.exp(logs - logs.max())
