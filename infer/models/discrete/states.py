@@ -92,10 +92,10 @@ def _enter_sum(rows: Array, name: str, terms: Sequence[Term], account: Account) 
                 "Give it a distribution with a log density.",
             )
     others = [term.name for term in terms if term.name != name]
-    present = {term.role for term in terms}
-    ranked: tuple[Part, ...] = ("likelihood", "factor")
-    prior: Part = "prior"
-    role = next((role for role in ranked if role in present), prior)
+    # If masks leave no term, the sum is that of the prior alone.
+    present = {"prior", *(term.role for term in terms)}
+    ranked: tuple[Part, ...] = ("likelihood", "factor", "prior")
+    role: Part = next(role for role in ranked if role in present)
     account.terms.append(Term(others[0] if len(others) == 1 else name, role, rows))
 
 
