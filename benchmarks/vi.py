@@ -1,14 +1,17 @@
 """Compare our approximations with their peers on six posteriors, each in its own process, in turn.
 
-    python -m benchmarks.vi --out rows.jsonl [--peers-python PATH] [--repeats 3] [--only CASE ...]
+    python -m benchmarks.vi --out rows.jsonl --references FOLDER [--peers-python PATH]
+        [--repeats 3] [--only CASE ...] [--methods METHOD ...] [--limit 60]
     python -m benchmarks.vi --out rows.jsonl --table
 
 Prints the seconds from a written model to draws whose errors are no larger than those of
 `infer.fit(model)`, packages already imported. An error is that of a mean, in standard deviations,
 or of the logarithm of a standard deviation, the largest over all numbers of a posterior; the
-reference is a long run of NUTS. Peers that do not reach the errors are shown with their smallest
-errors and the time of their longest run. PATH is a Python with pymc and pymc-extras, if they are
-installed apart; without it, PyMC's methods are left out.
+reference is a long run of NUTS, kept in FOLDER. Peers that do not reach the errors are shown with
+their smallest errors and the time of their longest run. After `--limit` seconds a method gets no
+further doubling of its steps, and after four times as many and a minute its process is stopped.
+PATH is a Python with pymc and pymc-extras, if they are installed apart; without it, PyMC's methods
+are left out. The same command goes on after the last row of the file.
 """
 
 import argparse
@@ -17,7 +20,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -34,8 +36,6 @@ CASES = ("eight schools", "radon", "logistic", "correlated normal", "item respon
          "Gaussian process")  # fmt: skip
 # What 8000 draws leave unknown about the largest error.
 SLACK = 0.05
-# Seconds after which a method gets no further doubling of its steps.
-LIMIT = 60.0
 
 
 def make_reference(case: str, path: str) -> None:
@@ -64,7 +64,9 @@ def measure_errors(values: Any, reference: Any) -> tuple[float, float]:
     return found if np.isfinite(found).all() else (np.inf, np.inf)
 
 
-def run_one(case: str, method: str, seed: int, reference: str, aims: list[float]) -> dict:
+def run_one(
+    case: str, method: str, seed: int, reference: str, aims: list[float], limit: float
+) -> dict:
     """Run one method until it reaches the aims, or its steps or its time are spent."""
     if not method.startswith("PyMC"):
         import jax
@@ -80,42 +82,56 @@ def run_one(case: str, method: str, seed: int, reference: str, aims: list[float]
         if errors[0] <= aims[0] and errors[1] <= aims[1]:
             row["reached"], best = True, errors
             break
-        if time.perf_counter() - began > LIMIT:
+        if time.perf_counter() - began > limit:
             break
     return row | {"mean": best[0], "log_sd": best[1]}
 
 
-def run_in_process(python: str, arguments: list[str]) -> str:
+def run_in_process(python: str, arguments: list[str], timeout: float | None = None) -> str:
     """Run this file in a fresh process, and return the last line that it prints."""
     command = [python, "-W", "ignore", "-m", "benchmarks.vi", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"stopped after {error.timeout:.0f} s") from error
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
 
 
-def run_case(case: str, repeats: int, peers_python: str, out: Path) -> None:
+def run_case(case: str, asked: argparse.Namespace) -> None:
     """Run all methods on a case in turn; ours come first in each turn, and set the aims."""
-    with tempfile.TemporaryDirectory() as folder:
-        reference = f"{folder}/reference.npz"
-        run_in_process(sys.executable, ["--reference", case, reference])
-        for seed in range(repeats):
-            aims = [0.0, 0.0]
-            for method in METHODS:
-                is_pymc = method.startswith("PyMC")
-                if is_pymc and not peers_python:
-                    continue
-                python = peers_python if is_pymc else sys.executable
-                given = [case, method, str(seed), reference, json.dumps(aims)]
-                try:
-                    row = json.loads(run_in_process(python, ["--one", *given]))
-                except RuntimeError as problem:
-                    row = {"case": case, "method": method, "seed": seed, "failed": str(problem)}
-                if method == OURS[0] and "failed" not in row:
-                    aims = [row["mean"] + SLACK, row["log_sd"] + SLACK]
-                with out.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(row, flush=True)
+    reference = asked.references / f"{case.replace(' ', '_')}.npz"
+    if not reference.exists():
+        asked.references.mkdir(parents=True, exist_ok=True)
+        run_in_process(sys.executable, ["--reference", case, str(reference)])
+    lines = asked.out.read_text().splitlines() if asked.out.exists() else []
+    rows = {(r["method"], r["seed"]): r for r in map(json.loads, lines) if r["case"] == case}
+    for seed in range(asked.repeats):
+        for method in METHODS:
+            is_asked = method == OURS[0] or not asked.methods or method in asked.methods
+            has_python = asked.peers_python or not method.startswith("PyMC")
+            if not is_asked or not has_python or (method, seed) in rows:
+                continue
+            row = run_method(case, method, seed, str(reference), rows.get((OURS[0], seed)), asked)
+            rows[method, seed] = row
+            with asked.out.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print(row, flush=True)
+
+
+def run_method(
+    case: str, method: str, seed: int, reference: str, ours: dict | None, asked: argparse.Namespace
+) -> dict:
+    """Run one method in a process of its own; the aims are the errors of our default."""
+    is_known = ours is not None and "failed" not in ours
+    aims = [ours["mean"] + SLACK, ours["log_sd"] + SLACK] if is_known else [0.0, 0.0]
+    python = asked.peers_python if method.startswith("PyMC") else sys.executable
+    given = [case, method, str(seed), reference, json.dumps(aims), str(asked.limit)]
+    try:
+        return json.loads(run_in_process(python, ["--one", *given], 4 * asked.limit + 60))
+    except RuntimeError as problem:
+        return {"case": case, "method": method, "seed": seed, "failed": str(problem)}
 
 
 def print_table(rows: list[dict]) -> None:
@@ -157,20 +173,24 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=CASES)
+    parser.add_argument("--methods", nargs="*", choices=tuple(METHODS))
+    parser.add_argument("--references", type=Path)
+    parser.add_argument("--limit", type=float, default=60.0)
     parser.add_argument("--peers-python", default="")
     parser.add_argument("--reference", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=6, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.reference:
         make_reference(*asked.reference)
     elif asked.one:
-        case, method, seed, reference, aims = asked.one
-        print(json.dumps(run_one(case, method, int(seed), reference, json.loads(aims))))
+        case, method, seed, reference, aims, limit = asked.one
+        given = int(seed), reference, json.loads(aims), float(limit)
+        print(json.dumps(run_one(case, method, *given)))
     elif asked.table:
         print_table([json.loads(line) for line in asked.out.read_text().splitlines()])
     else:
         for case in asked.only:
-            run_case(case, asked.repeats, asked.peers_python, asked.out)
+            run_case(case, asked)
 
 
 if __name__ == "__main__":
