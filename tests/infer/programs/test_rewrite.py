@@ -308,6 +308,6 @@ def test_chains_that_call_lapack_are_batched_only_on_request():
     options = {"chains": 4, "warmup": 0, "threads": 2, "progress": False}
     alone = infer.start(model, infer.NUTS(step_size=0.1), **options).advance(1)
     assert alone.why_not_native == "no native form of lu, sort"
-    assert alone.plan == (1, 2, False)
+    assert alone.plan[:3] == (1, 2, False)
     batched = infer.start(model, infer.NUTS(step_size=0.1), group=2, **options).advance(1)
-    assert batched.plan == (2, 2, False)
+    assert batched.plan[:3] == (2, 2, False)
