@@ -136,16 +136,22 @@ def _evaluate_ends(density: Tempered, positions: Array) -> Ends:
 
 def draw_reference(density: Tempered, keys: np.ndarray) -> np.ndarray:
     """Draw from the reference, one point for each key, shape (keys, size)."""
-    return np.asarray(call_compiled(_draw_reference, density, keys))
+    normal = density.reference
+    drawn = (
+        call_compiled(_draw_prior, density, keys)
+        if normal is None
+        else call_compiled(_draw_normal, normal, keys)
+    )
+    return np.asarray(drawn)
 
 
-def _draw_reference(density: Tempered, keys: Array) -> Array:
-    def one(key: Array) -> Array:
-        normal = density.reference
-        if normal is None:
-            return density.draw_prior(wrap_key(key))
-        white = jax.random.normal(wrap_key(key), (density.size,))
-        return jnp.asarray(normal.mean) + jnp.asarray(normal.factor) @ white
-
+def _draw_prior(density: Tempered, keys: Array) -> Array:
     with jax.threefry_partitionable(True):
+        return jax.vmap(lambda key: density.draw_prior(wrap_key(key)))(keys)
+
+
+def _draw_normal(normal: Normal, keys: Array) -> Array:
+    mean, factor = jnp.asarray(normal.mean), jnp.asarray(normal.factor)
+    with jax.threefry_partitionable(True):
+        one = lambda key: mean + factor @ jax.random.normal(wrap_key(key), mean.shape, mean.dtype)  # noqa: E731
         return jax.vmap(one)(keys)
