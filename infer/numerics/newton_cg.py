@@ -19,6 +19,9 @@ SMALLEST_SHARE = 0.1
 # Weight of a decrease in that rule, relative to the one after it. With 0.5 a search ended sooner
 # than it should, because the decreases do not fall evenly.
 RECALL = 0.8
+# Share of what is not worth another direction below which the residual, in the metric, ends a step
+# at once: it has solved the equations, as after as many directions as there are coordinates.
+SOLVED = 1e-3
 
 
 class Newton(NamedTuple):
@@ -128,9 +131,8 @@ def turn(
     xp = namespace_of(preconditioned)
     share = SMALLEST_SHARE * xp.minimum(1.0, newton.decrease)
     little = xp.maximum(floor, share * newton.decrease)
-    is_done = (
-        newton.is_done | (newton.recent <= little) | (newton.directions >= most) | ~(product > 0)
-    )
+    has_gained = (newton.recent > little) & (0.5 * product > SOLVED * little)
+    is_done = newton.is_done | ~has_gained | (newton.directions >= most)
     return newton._replace(
         direction=-preconditioned,
         product=product,

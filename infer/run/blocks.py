@@ -25,14 +25,14 @@ def find_format(engine: Engine, family: Family, warmup: Warmup) -> RecordFormat:
     """Find how the engine's ticks are recorded."""
     tuning, states = warmup.split_tuning()[0], warmup.groups[0].state
     target = recenter(family, warmup.centering).member(0)
-    if is_stepped(engine, family, warmup.chains, len(warmup.groups[0].chains)):
+    if is_stepped(engine, family, len(warmup.groups[0].chains)):
         return find_format_on_host(engine, tuning, states, target.size)
     return find_record_format(engine, target, tuning, states)
 
 
 def prepare_loop(engine: Engine, family: Family, warmup: Warmup, plan: Plan) -> None:
     """Begin to compile the loop in a thread of its own; only shapes and types matter."""
-    if is_stepped(engine, family, warmup.chains, plan.width):
+    if is_stepped(engine, family, plan.width):
         prepare_gradient(_arguments(family, warmup))
         return
     prepare(run_block, *_signature(engine, family, warmup, plan), plan.form)
@@ -42,7 +42,7 @@ def compile_loop(
     engine: Engine, family: Family, warmup: Warmup, plan: Plan
 ) -> tuple[CompiledProgram | Refusal, bool]:
     """Compile the loop, or find it among the programs compiled before; see `program`."""
-    if is_stepped(engine, family, warmup.chains, plan.width):
+    if is_stepped(engine, family, plan.width):
         return compile_gradient(engine, _arguments(family, warmup))
     return compile_program(run_block, *_signature(engine, family, warmup, plan), plan.form)
 

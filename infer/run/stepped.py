@@ -2,7 +2,7 @@
 
 The program of a whole loop contains the density, and so takes longer to compile than the program
 that evaluates the starts. A loop on the host calls that one, and the rest of a tick, in NumPy,
-takes some 0.2 ms. This is worth it for a single chain, and for many if a gradient takes longer.
+takes 0.5 ms or more on busy cores. This is worth it if a gradient takes longer.
 """
 
 from collections.abc import Callable
@@ -28,14 +28,13 @@ from .packed import Packed, pack
 COSTLY = 2**21
 
 
-def is_stepped(engine: Engine, family: Family, chains: int, width: int) -> TypeGuard[AskingEngine]:
-    """Return whether the loops of `chains` chains in groups of a width are on the host.
+def is_stepped(engine: Engine, family: Family, width: int) -> TypeGuard[AskingEngine]:
+    """Return whether the loop of programs of `width` chains is on the host.
 
-    So is that of a single chain, whatever its gradient costs, for it to end sooner than the program
-    of a loop would compile. Data play no part, so that a resumed run goes on in the same way.
+    Data play no part, so that a resumed run goes on in the same way.
     """
     asks = isinstance(engine, AskingEngine) and engine.asks and width == 1
-    return asks and jax.default_backend() == "cpu" and (chains == 1 or is_costly(family))
+    return asks and is_costly(family)
 
 
 def is_costly(family: Family) -> bool:

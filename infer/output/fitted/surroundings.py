@@ -49,20 +49,20 @@ class Probe(NamedTuple):
         density: The log density.
         center: The point, shape (size,).
         steps: Half widths of the central differences along each coordinate, shape (size,).
-        is_stepped: Whether points are evaluated one by one, by the program of a single start.
+        is_costly: Whether points are evaluated one by one, by the program of `run.stepped`.
     """
 
     density: LogDensity
     center: np.ndarray
     steps: np.ndarray
-    is_stepped: bool
+    is_costly: bool
 
     @classmethod
-    def at(cls, density: LogDensity, center: np.ndarray, searches: int) -> "Probe":
+    def at(cls, density: LogDensity, center: np.ndarray) -> "Probe":
         """Choose steps that balance rounding and truncation: cube root of the precision."""
         scale = np.maximum(1.0, np.abs(center))
         steps = np.cbrt(np.finfo(center.dtype).eps) * scale
-        return cls(density, center, steps, _is_stepped(density, searches))
+        return cls(density, center, steps, is_costly(singleton(density)))
 
     def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute values, shape (n,), and gradients, shape (n, size), at points of that shape."""
@@ -72,7 +72,7 @@ class Probe(NamedTuple):
 
         with np.errstate(over="ignore"):
             points = points.astype(self.center.dtype)
-        if self.is_stepped:
+        if self.is_costly:
             values, gradients = _evaluate_one_by_one(self.density, points)
         else:
             values, gradients = call_in_slices(call, points, ROWS)
@@ -90,15 +90,9 @@ class Probe(NamedTuple):
             return (up - down) / (2 * lengths[:, None])
 
 
-def _is_stepped(density: LogDensity, searches: int) -> bool:
-    """Return whether a program for one point is compiled, or is worth it; see `run.stepped`."""
-    is_cpu = jax.default_backend() == "cpu"
-    return is_cpu and (searches == 1 or is_costly(singleton(density)))
-
-
-def prepare_probe(density: LogDensity, searches: int) -> None:
-    """Start to compile the program that a probe calls, unless there is one already."""
-    if _is_stepped(density, searches):
+def prepare_probe(density: LogDensity) -> None:
+    """Start to compile the program that a probe calls, unless it is that of `run.stepped`."""
+    if is_costly(singleton(density)):
         return
     blank = np.zeros((ROWS, density.size), jax.dtypes.canonicalize_dtype(float))
     prepare(_evaluate_in_turn, (), (density, blank), "fast_compile")
