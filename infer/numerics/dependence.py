@@ -59,7 +59,7 @@ class Dependence(NamedTuple):
     @property
     def links(self) -> np.ndarray:
         """Which coordinate, by row, has which parent, shape (size, size)."""
-        return (self.slopes != 0) | (self.locations != 0)
+        return np.logical_or(self.slopes, self.locations)
 
 
 def no_dependence(size: int) -> Dependence:
