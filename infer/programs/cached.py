@@ -129,9 +129,13 @@ def _find_path(lowered: jax.stages.Lowered, options: dict[str, Any]) -> Path | N
 
 
 def _find_used(lowered: jax.stages.Lowered) -> str | None:
-    """Return which arguments a program uses, which its text does not tell; None if unknown."""
+    """Return which arguments a program uses, and the types of all; None if that is unknown.
+
+    The text does not tell, since it has only those that are used.
+    """
     found = getattr(getattr(lowered, "_lowering", None), "compile_args", {}).get("kept_var_idx")
-    return None if found is None else f"{sorted(found)} of {lowered.in_tree.num_leaves}"
+    kinds = [f"{leaf.dtype}{leaf.shape}" for leaf in jax.tree.leaves(lowered.args_info)]
+    return None if found is None else f"{sorted(found)} of {kinds}"
 
 
 @remember

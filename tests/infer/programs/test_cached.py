@@ -68,6 +68,14 @@ def test_programs_that_use_another_argument_are_told_apart(folder):
     np.testing.assert_array_equal(made(Y, 2 * Y), 3.0)
 
 
+def test_the_types_of_unused_arguments_are_told_apart(folder):
+    """An executable checks them when it is called."""
+    compile_or_load(lower(lambda a, b: a + 1, Y, X["x"]), OPTIONS)
+    made, is_loaded = compile_or_load(lower(lambda a, b: a + 1, Y, jnp.ones(7, int)), OPTIONS)
+    assert not is_loaded
+    np.testing.assert_array_equal(made(Y, jnp.ones(7, int)), 2.0)
+
+
 def test_another_processor_or_version_is_another_file(folder, monkeypatch):
     compile_or_load(lower(add, X, Y), OPTIONS)
     monkeypatch.setattr(cached, "_describe_machine", lambda: ("another",))
