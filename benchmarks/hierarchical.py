@@ -144,12 +144,13 @@ MODELS: dict[str, Callable[[], infer.Model]] = {
 METRICS = ("euclidean", "hierarchical")
 
 
-def measure(model: infer.Model, metric: str, seed: int) -> tuple[float, int, float, int, list]:
+def measure(model: infer.Model, metric: Any, seed: int) -> tuple[float, int, float, int, list]:
     """Return the smallest ESS, gradients, the largest R-hat, divergences and tails of one run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = infer.sample(model, infer.NUTS(metric=metric), key=seed, progress=False)
-        ess, rhat = az.ess(result), az.rhat(result)
+        ess: Any = az.ess(result)
+        rhat: Any = az.rhat(result)
     stats, v = result["sample_stats"], result["posterior"].get("v")
     tails = [] if v is None else [round(float(t.mean()) / TAIL, 2) for t in (v < -6, v > 6)]
     return (
@@ -310,7 +311,7 @@ def compare_rivals() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--model", nargs="*", choices=MODELS, default=list(MODELS))
     parser.add_argument("--rivals", action="store_true")

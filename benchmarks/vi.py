@@ -124,8 +124,8 @@ def run_method(
     case: str, method: str, seed: int, reference: str, ours: dict | None, asked: argparse.Namespace
 ) -> dict:
     """Run one method in a process of its own; the aims are the errors of our default."""
-    is_known = ours is not None and "failed" not in ours
-    aims = [ours["mean"] + SLACK, ours["log_sd"] + SLACK] if is_known else [0.0, 0.0]
+    known = ours if ours is not None and "failed" not in ours else None
+    aims = [known["mean"] + SLACK, known["log_sd"] + SLACK] if known else [0.0, 0.0]
     python = asked.peers_python if method.startswith("PyMC") else sys.executable
     given = [case, method, str(seed), reference, json.dumps(aims), str(asked.limit)]
     try:

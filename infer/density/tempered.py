@@ -78,8 +78,10 @@ class Ends(NamedTuple):
         q, p = 1 - powers, powers
         log_densities = q * self.reference + p * self.posterior
         gradients = q[:, None] * self.reference_gradient + p[:, None] * self.posterior_gradient
-        own = [a.astype(positions.dtype) for a in (log_densities, gradients)]
-        return Points(positions, *own, np.zeros_like(positions))
+        kind = positions.dtype
+        return Points(
+            positions, log_densities.astype(kind), gradients.astype(kind), np.zeros_like(positions)
+        )
 
 
 class Tempered(LogDensity):

@@ -54,7 +54,7 @@ class Dependence(NamedTuple):
     @property
     def dependent(self) -> np.ndarray:
         """Which coordinates have parents, shape (size,)."""
-        return self.links.any(1)
+        return np.asarray(self.links.any(1))
 
     @property
     def links(self) -> np.ndarray:
