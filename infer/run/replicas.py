@@ -31,7 +31,7 @@ SWAPS, REFERENCE = 2**31 + 1, 2**31 + 2
 class Replicas(Run):
     """A run with the same number of chains on each level above the reference.
 
-    The points at the reference are drawn anew in every turn. Chain `c` of the level `i` is number
+    The points at the reference are drawn afresh in every turn. Chain `c` of the level `i` is number
     `(i - 1) * ladders + c`.
 
     Attributes:

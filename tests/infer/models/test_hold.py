@@ -1,4 +1,4 @@
-"""Conditioning and intervention: the textbook's densities, and nothing compiled anew."""
+"""Conditioning and intervention: the textbook's densities, and nothing compiled again."""
 
 import jax
 import jax.numpy as jnp
