@@ -142,6 +142,10 @@ def grade(row: dict, draws: str = "") -> str:
     return "bad" if mean > BAD_MEAN or log_sd > BAD_LOG_SD else "usable"
 
 
+def _format(number: float) -> str:
+    return f"{number:.2f}" if abs(number) < 1e4 else f"{number:.0e}"
+
+
 def print_table(rows: list[dict]) -> None:
     """Print a row for each fit, then the totals of each method."""
     print("| posterior | method | seed | mean | log sd | PSIS mean | PSIS log sd | k-hat | ESS "
@@ -150,7 +154,7 @@ def print_table(rows: list[dict]) -> None:
     keys = ("mean_error", "log_sd_error", "psis_mean_error", "psis_log_sd_error", "khat", "ess",
             "shift", "growth", "seconds")  # fmt: skip
     for row in rows:
-        shown = " | ".join("" if row[k] is None else f"{row[k]:.2f}" for k in keys)
+        shown = " | ".join("" if row[k] is None else _format(row[k]) for k in keys)
         said = "" if row["warned"] else ", silent"
         print(f"| {row['posterior']} | {row['method']} | {row['seed']} | {shown} "
               f"| {row['gradients']} | {row['nuts_gradients']} | {grade(row)}{said} "
