@@ -26,7 +26,7 @@ CASES = [
     (2, "affine", 0.2),
     pytest.param(10, "affine", 0.2, marks=pytest.mark.slow),
     pytest.param(50, "affine", 0.1, marks=pytest.mark.slow),
-    (2, "spline", 0.2),
+    pytest.param(2, "spline", 0.2, marks=pytest.mark.slow),
     pytest.param(10, "spline", 0.2, marks=pytest.mark.slow),
 ]
 

@@ -151,7 +151,6 @@ def normal_of(covariance, mean):
 
 RNG_SCALES = np.random.default_rng(1)
 SCALES = 10.0 ** RNG_SCALES.uniform(-3, 2, 40)
-SLOW = pytest.mark.slow
 NORMALS = {
     "independent": np.eye(100),
     "correlated": 0.5 * np.eye(100) + 0.5,
@@ -164,12 +163,9 @@ MEANS = {name: RNG_SCALES.normal(size=len(covariance)) for name, covariance in N
 @pytest.mark.usefixtures("compiled_as_released")
 @pytest.mark.parametrize(
     ("name", "x64"),
-    [
-        pytest.param(name, x64, marks=[] if (name, x64) == ("correlated", False) else SLOW)
-        for x64 in (False, True)
-        for name in NORMALS
-    ],
+    [(name, x64) for x64 in (False, True) for name in NORMALS],
 )
+@pytest.mark.slow
 def test_full_rank_converges_in_many_dimensions_and_at_any_scale(name, x64):
     covariance = NORMALS[name]
     sd = np.sqrt(np.diag(covariance))

@@ -25,7 +25,7 @@ from .tfp_models import (
 )
 
 # One for each class of joint distributions.
-QUICK = {"chain", "line", "principal_components", "switchpoint", "varying_intercepts"}
+QUICK = {"chain", "line", "principal_components", "switchpoint"}
 EVERY = pytest.mark.parametrize("name", mark_slow(EXAMPLES, QUICK))
 # On these maps the two libraries agree.
 AGREED = {"Identity", "Exp", "Logistic"}

@@ -29,7 +29,7 @@ def recover(name):
     "name",
     mark_slow(
         ["mixture", "switched", "hidden Markov", "mixed start", "occupancy"],
-        {"mixture", "hidden Markov"},
+        {"hidden Markov"},
     ),
 )
 def test_the_draws_have_the_probabilities_by_brute_force(name):

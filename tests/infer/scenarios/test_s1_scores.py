@@ -203,7 +203,7 @@ INTERVAL = bj.Interval(-4.0, 6.0)
     ("kind", "constraint"),
     [
         pytest.param(infer.NUTS, INTERVAL, id="NUTS-interval"),
-        pytest.param(infer.HMC, None, id="HMC-real"),
+        pytest.param(infer.HMC, None, id="HMC-real", marks=pytest.mark.slow),
         pytest.param(infer.NUTS, None, id="NUTS-real", marks=pytest.mark.slow),
         pytest.param(infer.HMC, INTERVAL, id="HMC-interval", marks=pytest.mark.slow),
     ],
