@@ -92,7 +92,7 @@ def group_data(family: Family) -> dict[str, xarray.Dataset]:
 def add_learned(groups: dict[str, xarray.Dataset], run: Run) -> dict[str, xarray.Dataset]:
     """Add to groups what warm-up learned, and its draws if the run was asked to keep them."""
     sets, stats = (SET,) if run.family.count > 1 else (), groups.get("sample_stats")
-    own = describe_metric(run, sets).coords | describe_centering(run, sets).coords
+    own = dict(describe_metric(run, sets).coords) | dict(describe_centering(run, sets).coords)
     learned = None if stats is None else stats.assign_coords(own)
     warmup = read_warmup(run)
     return (
