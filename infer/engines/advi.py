@@ -271,7 +271,7 @@ class ADVI(Approximator):
 
     def _move(
         self, tuning: ADVITuning, state: ADVIState, uphill: Any, usable: Bool[Array, ""]
-    ) -> tuple[Distribution, optax.OptState]:
+    ) -> tuple[Distribution, Any]:
         q = state.distribution
         # Optimizers of optax descend; the families' own leave the sign alone.
         own = self.optimizer is None
