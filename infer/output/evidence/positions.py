@@ -7,6 +7,7 @@ import numpy as np
 from ...density.base import LogDensity
 from ...errors import RunError
 from ...run.run import Run
+from ..data.arviz import SET
 from ..data.origin import find_run
 from ..data.recorded import has_left_memory
 from ..data.values import unconstrain_all
@@ -33,9 +34,15 @@ def read_positions(density: LogDensity, result: Any) -> np.ndarray:
 
     Raises:
         ModelError: The result lacks a site.
-        RunError: They are draws of another model's posterior.
+        RunError: They are draws of another model's posterior, or of several models.
     """
     run = result if isinstance(result, Run) else _find(result)
+    if _has_several(result) if run is None else run.family.count > 1:
+        raise RunError(
+            "result",
+            "it has the draws of several models",
+            "Give those of this one: result.sel(dataset=i).",
+        )
     if run is not None and not has_left_memory(run):
         drawn = run.draws()
         positions, lp = drawn.positions[..., : run.density.size], drawn.stats.get("lp")
@@ -45,6 +52,10 @@ def read_positions(density: LogDensity, result: Any) -> np.ndarray:
         lp = groups["sample_stats"].get("lp") if "sample_stats" in groups else None
     _refuse_others(density, positions, lp)
     return np.asarray(positions)
+
+
+def _has_several(result: Any) -> bool:
+    return SET in groups_of(result)["posterior"].dims
 
 
 def _find(result: Any) -> Run | None:

@@ -58,6 +58,16 @@ def test_draws_of_another_posterior_are_refused(result):
         infer.evidence(other, result)
 
 
+def test_draws_of_several_models_are_refused(result):
+    """Also if they hardly differ; otherwise they would count as draws of one posterior."""
+    groups = {name: group.expand_dims(dataset=2, axis=2)
+              for name, group in groups_of(result).items() if name == "posterior"}  # fmt: skip
+    both = as_arviz(groups, {})
+    with pytest.raises(infer.RunError, match=r"several models.*sel\(dataset=i\)"):
+        infer.evidence(MODEL, both)
+    infer.evidence(MODEL, as_arviz({"posterior": groups["posterior"].sel(dataset=1)}, {}))
+
+
 def test_draws_of_another_size_are_refused(result):
     other = infer.model(lambda site: site("x", dist.Normal(0, 1)))
     with pytest.raises(infer.RunError, match="2 free numbers, and the model has 1"):
