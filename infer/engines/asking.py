@@ -11,11 +11,11 @@ from .base import Engine, State, Tick, Tuning
 
 
 class AskingEngine(Engine):
-    """An engine that asks for the log density at one point per tick, and is told it.
+    """An engine that needs the log density at one point per tick, which others may compute.
 
-    `ask` and `tell` take arrays of JAX, traced, or of NumPy, which they may change in place. So a
-    run may evaluate the density by a program that exists already, and compile nothing for the
-    engine; see `run.stepped`.
+    `ask` returns the point, and `tell` takes the log density there. Both take arrays of JAX,
+    traced, or of NumPy, which they may change in place. So a run may evaluate the density by a
+    program that exists already, and compile nothing for the engine; see `run.stepped`.
     """
 
     @property

@@ -40,7 +40,7 @@ def run(result):
 def test_a_funnel_without_declared_structure_is_sampled(result):
     """With an ESS above 1500 one run in ten million is outside of these bounds by chance.
 
-    Of the moments, 5.3 standard errors; of the tails, whose probability is 0.02275.
+    They allow 5.3 standard errors. The probability of each tail is 0.02275.
     """
     v = result["posterior"]["v"].to_numpy()
     assert abs(v.mean()) < 5.3 * 3 / np.sqrt(1500)
