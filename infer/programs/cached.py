@@ -66,7 +66,8 @@ def _open(where: bool | str | os.PathLike) -> Path | None:
     """Make the folder, private to the user; None if that fails."""
     if where is False:
         return None
-    folder = platformdirs.user_cache_path("pushforward") if where is True else Path(where)
+    named = platformdirs.user_cache_path("pushforward") if where is True else Path(where)
+    folder = named.expanduser().absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()

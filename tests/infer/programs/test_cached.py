@@ -132,6 +132,14 @@ def test_the_environment_chooses_the_folder(tmp_path, monkeypatch, value, is_on)
     assert (cached._find_folder() is not None) == is_on
 
 
+def test_a_folder_stays_where_it_was_when_the_process_goes_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(cached, "_chosen", [])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert infer.cache("here") == tmp_path / "here"
+    assert infer.cache("~/there") == tmp_path / "there"
+
+
 def test_a_full_disk_is_no_error(folder, monkeypatch):
     def fail(made):
         raise OSError("no space left")
