@@ -68,8 +68,10 @@ from .output.predictive.calibrate import calibrate as calibrate
 from .output.predictive.calibration import Calibration as Calibration
 from .output.predictive.pointwise import log_likelihood as log_likelihood, log_prior as log_prior
 from .output.predictive.predict import predict as predict
+from .output.predictive.prediction_scores import PredictionScores as PredictionScores
 from .output.predictive.prior import sample_prior as sample_prior
 from .output.predictive.recover import recover as recover
+from .output.predictive.score_predictions import score_predictions as score_predictions
 from .output.predictive.trees import map_trees as map_trees, tree_of as tree_of
 from .output.report.file import report as report
 from .output.resume import resume as resume
