@@ -79,6 +79,7 @@ from .output.sample import sample as sample
 from .output.stored.opened import open as open
 from .output.tuned import save_tuning as save_tuning
 from .programs.cached import cache as cache
+from .programs.switch import native as native
 from .run.choice import Choice as Choice, choose as choose
 from .run.run import Run as Run
 from .run.start import start as start

@@ -15,6 +15,7 @@ from ...programs.forked import refuse_if_forked
 from ...run.devices import Plan, plan
 from ...run.fingerprint import Fingerprint, refuse_others
 from ...run.run import Run, Timing
+from ...run.self_check import refuse_unless_reproduced
 from ...run.start import prepare_family
 from ...store.commits import Record, Recovered, forget_after, recover
 from ...store.engines import make_engine
@@ -49,7 +50,7 @@ def finish_sample(run: Run, recorder: Recorder) -> Any:
     """
     with recorder.recording(run):
         goal = make_goal(run, recorder)
-        pursue_or_keep(run, goal).refuse_unless_reproduced()
+        refuse_unless_reproduced(pursue_or_keep(run, goal))
         recorder.finish(run)
         data = read_data(recorder.files)
         remember_run(data, run)
