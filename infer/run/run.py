@@ -220,7 +220,9 @@ class Run:
             )
         held = fewest - self.groups[0].dropped
         draws = self.format.unpack(join_records(self.groups, held))
-        return move_to_density(self.family, self.warmup.centering, draws)
+        # What approximates stays in the coordinates in which it was fitted.
+        centering = self.warmup.centering if self.engine.result == "draws" else None
+        return move_to_density(self.family, centering, draws)
 
     def fewest(self) -> int:
         """Return how many draws of the present window every chain has."""

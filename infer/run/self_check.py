@@ -60,11 +60,10 @@ def _read_newest(run: Any) -> Recorded | None:
         return None
     records = [_take_newest(own) for group in run.groups for own in group.rows]
     draws = run.format.unpack(np.stack(records))
-    draws = move_to_density(run.family, run.warmup.centering, draws)
-    positions = draws.positions[:, 0]
-    if "lp" not in draws.stats or positions.shape[1] != run.density.size:
+    if "lp" not in draws.stats or draws.positions.shape[-1] != run.density.size:
         return None
-    return Recorded(positions, draws.stats["lp"][:, 0], draws.gradients[:, 0])
+    draws = move_to_density(run.family, run.warmup.centering, draws)
+    return Recorded(draws.positions[:, 0], draws.stats["lp"][:, 0], draws.gradients[:, 0])
 
 
 def _take_newest(blocks: list[np.ndarray]) -> np.ndarray:

@@ -45,7 +45,7 @@ from .packed import Packed
 from .recentering import begin_centering
 from .refusals import choose_starts, refuse_unless_engine, refuse_unless_offered
 from .run import Run, RunState, Timing
-from .tuned import split_tuning
+from .tuned import has_only_degrees, split_tuning
 from .warmup import CHAINS_ENOUGH, Warmup
 
 _log = logging.getLogger("infer")
@@ -192,7 +192,8 @@ def _set_up(
         if engine.scope == "population"
         else plan(chains * count, group, threads)
     )
-    centering = begin_centering(members) if warmup.recenters else None
+    recenters = warmup.recenters or has_only_degrees(tuning)
+    centering = begin_centering(members) if recenters else None
     tuning, centering = split_tuning(tuning, centering)
     return _Setup(members, chosen, warmup, shared, wanted, root, tuning, centering)
 
