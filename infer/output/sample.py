@@ -14,8 +14,8 @@ from ..run.start import start
 from ..store.tuning import read_tuning
 from .advance.goal import pursue_or_keep
 from .advance.interrupt import keep_run
+from .data.members import prepare_each
 from .data.provenance import prepare_origin
-from .data.values import prepare_values
 from .data.versions import load_container
 from .fitted.warm_start import plan_warm_start
 from .judge.necks import prepare_necks
@@ -129,7 +129,7 @@ def sample(
     begun.apply(run)
     keep_requested(run, include)
     # While XLA is still compiling the loop.
-    prepare_values(run.density)
+    prepare_each(run.family)
     prepare_necks(run.density)
     prepare_origin(run)
     load_container()
