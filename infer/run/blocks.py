@@ -2,17 +2,16 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from ..density.family import Family, without_leaves
 from ..density.recentered import recenter
 from ..engines.base import Engine
 from ..programs.native import CompiledProgram, Refusal, compile_program, prepare
-from .collect import Group
 from .devices import Plan
-from .loop import RecordFormat, TargetAndTuning, find_record_format, run_block
+from .loop import RecordFormat, TargetAndTuning, find_record_format
 from .stepped import compile_gradient, find_format_on_host, is_stepped, prepare_gradient
+from .turns import Own, choose_program
 from .warmup import Warmup
 
 # Bytes of the rows of all chains of a program, and of one chain. Each block sets its rows to zero,
@@ -35,7 +34,7 @@ def prepare_loop(engine: Engine, family: Family, warmup: Warmup, plan: Plan) -> 
     if is_stepped(engine, family, plan.width):
         prepare_gradient(_arguments(family, warmup))
         return
-    prepare(run_block, *_signature(engine, family, warmup, plan), plan.form)
+    prepare(choose_program(plan), *_signature(engine, family, warmup, plan), plan.form)
 
 
 def compile_loop(
@@ -44,22 +43,14 @@ def compile_loop(
     """Compile the loop, or find it among the programs compiled before; see `program`."""
     if is_stepped(engine, family, plan.width):
         return compile_gradient(engine, _arguments(family, warmup))
-    return compile_program(run_block, *_signature(engine, family, warmup, plan), plan.form)
+    signature = _signature(engine, family, warmup, plan)
+    return compile_program(choose_program(plan), *signature, plan.form)
 
 
 def share(family: Family, warmup: Warmup) -> TargetAndTuning:
     """Return the arrays that all chains share."""
     tuning = warmup.tuning if family.count == 1 else without_leaves(warmup.tuning)
     return TargetAndTuning(recenter(family, warmup.centering).shared, tuning)
-
-
-def take_own(family: Family, warmup: Warmup, group: Group) -> TargetAndTuning:
-    """Return the arrays of a group's chains that they do not share with all others."""
-    family = recenter(family, warmup.centering)
-    if family.count == 1:
-        return TargetAndTuning(family.own, without_leaves(warmup.tuning))
-    members = np.asarray(group.chains) // (warmup.chains // family.count)
-    return TargetAndTuning(family.rows(members), jax.tree.map(lambda a: a[members], warmup.tuning))
 
 
 def _signature(
@@ -73,7 +64,7 @@ def _signature(
 
 def _arguments(family: Family, warmup: Warmup) -> tuple[Any, ...]:
     group = warmup.groups[0]
-    own = take_own(family, warmup, group)
+    own = Own(family, warmup).take(group)
     return share(family, warmup), own, group.state, group.order(0, 0)
 
 

@@ -19,12 +19,19 @@ class Plan(NamedTuple):
         threads: Programs called at the same time; does not affect draws.
         is_native: Whether to compile each program as one native CPU function.
         rows: Largest number of draws of a chain in a block.
+        turns: Groups that one call advances, one after the other; see `turns.py`.
     """
 
     width: int
     threads: int
     is_native: bool
     rows: int = 1024
+    turns: int = 1
+
+    @property
+    def chains(self) -> int:
+        """Number of chains that one call advances."""
+        return self.width * self.turns
 
     @property
     def form(self) -> Form:
@@ -92,7 +99,7 @@ def plan_without_native(chains: int, before: Plan, has_lapack_calls: bool) -> Pl
     wide = 1 if has_lapack_calls else max(2, chains // 8)
     width = max(w for w in range(1, wide + 1) if chains % w == 0)
     threads = max(1, min(_count_cores(), before.threads, chains // width))
-    return before._replace(width=width, threads=threads, is_native=False)
+    return before._replace(width=width, threads=threads, is_native=False, turns=1)
 
 
 def _count_cores() -> int:

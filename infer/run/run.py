@@ -19,7 +19,7 @@ from ..errors import RunError
 from ..numerics.blas import one_blas_thread
 from ..programs.native import CompiledProgram, Refusal
 from .alone import alone
-from .blocks import compile_loop, find_format, share, take_own
+from .blocks import Own, compile_loop, find_format, share
 from .collect import Group, collect, join_records
 from .coordinates import move_to_density
 from .devices import Plan
@@ -29,6 +29,7 @@ from .progress import Halted, Progress
 from .recentering import end_window_of
 from .self_check import check_first_draws, leave_native_form
 from .tuned import join_tuning
+from .turns import call_padded
 from .warmup import Warmup, begin_sampling, read_windows
 
 
@@ -157,7 +158,7 @@ class Run:
         """Everything that is needed to go on later; see `start(state=...)`."""
         groups, scouts = map(_copy_to_host, (self.warmup.groups, self.warmup.scouts))
         # Grouping makes new groups, which the run does not change when it goes on.
-        warmup = replace(self.warmup, groups=groups, scouts=scouts).regroup(self.plan.width)
+        warmup = replace(self.warmup, groups=groups, scouts=scouts).regroup(self.plan.chains)
         timing = replace(self.timing)
         return RunState(self._fingerprint, self.plan, warmup, timing, self.why_not_native, self.key)
 
@@ -235,14 +236,13 @@ class Run:
             check_first_draws(self, draws, bar)
             compiled = self.program or self._compile()
         # Compiling comes first, because it may regroup the chains.
-        warmup = self.warmup
-        shared, groups = share(self.family, warmup), warmup.active
+        warmup, chains = self.warmup, self.plan.chains
+        shared, own, groups = share(self.family, warmup), Own(self.family, warmup), warmup.active
         bar.enter(warmup, draws, self.plan.threads, self.format)
         began = time.perf_counter()
 
         def call(group: Group, order: Order) -> Block:
-            own = take_own(self.family, warmup, group)
-            return compiled.call(shared, own, group.state, order)
+            return call_padded(compiled, shared, own.take(group), group, order, chains)
 
         def watch(group: Group, fresh: int, seconds: float) -> bool:
             goes_on = bar.update(group, fresh, seconds)

@@ -24,7 +24,7 @@ def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
         draws: Number of draws that each chain is to have in the present window.
         bar: Notified after each block.
     """
-    before, after_block = run.warmup.regroup(run.plan.width), run.after_block
+    before, after_block = run.warmup.regroup(run.plan.chains), run.after_block
     run.is_unchecked, run.after_block = False, None
     try:
         run.collect(min(draws, run.fewest() + 1), bar)
@@ -40,7 +40,7 @@ def leave_native_form(run: Any, why: str, has_lapack_calls: bool) -> None:
     """Plan again without the native form, and group the chains as planned."""
     run.why_not_native, run.program = why, None
     run.plan = plan_without_native(run.chains, run.plan, has_lapack_calls)
-    run.warmup = run.warmup.regroup(run.plan.width)
+    run.warmup = run.warmup.regroup(run.plan.chains)
 
 
 def refuse_unless_reproduced(run: Any) -> None:

@@ -45,7 +45,9 @@ from .packed import Packed
 from .recentering import begin_centering
 from .refusals import choose_starts, refuse_unless_engine, refuse_unless_offered
 from .run import Run, RunState, Timing
+from .stepped import is_stepped
 from .tuned import has_only_degrees, split_tuning
+from .turns import call_together
 from .warmup import CHAINS_ENOUGH, Warmup
 
 _log = logging.getLogger("infer")
@@ -192,6 +194,8 @@ def _set_up(
         if engine.scope == "population"
         else plan(chains * count, group, threads)
     )
+    if not is_stepped(engine, members, shared.width):
+        shared = call_together(shared, chains * count, count)
     recenters = warmup.recenters or has_only_degrees(tuning)
     centering = begin_centering(members) if recenters else None
     tuning, centering = split_tuning(tuning, centering)
@@ -236,7 +240,7 @@ def _begin_warmup(
 ) -> Warmup:
     keys = derive_chain_keys(setup.root, len(setup.starts))[0]
     return Warmup(
-        make_groups(keys, states, setup.plan.width),
+        make_groups(keys, states, setup.plan.chains),
         make_tuning(setup.chosen.engine, setup.family, points, setup.tuning),
         setup.warmup.draws,
         setup.warmup.windows,
@@ -254,14 +258,14 @@ def _make_scouts(setup: _Setup, spare: Points | None) -> tuple[Group, ...]:
     if not spare or not is_long or count // setup.family.count >= CHAINS_ENOUGH:
         return ()
     keys = derive_chain_keys(setup.root, 2 * count)[0][count:]
-    return make_groups(keys, make_states(setup.chosen.engine, spare), setup.plan.width)
+    return make_groups(keys, make_states(setup.chosen.engine, spare), setup.plan.chains)
 
 
 def _resume(members: Family, chosen: _Chosen, state: RunState, progress: bool | None) -> Run:
     """Make a run that goes on from a state."""
     refuse_others(state.made_for, members, chosen.engine)
     # Grouping makes new groups, so that the run does not change those of the state.
-    warmup = state.warmup.regroup(state.plan.width)
+    warmup = state.warmup.regroup(state.plan.chains)
     return Run(
         members, chosen.engine, state.plan, warmup, replace(state.timing), state.why_not_native,
         reasons=chosen.reasons, progress=progress, key=state.key,
