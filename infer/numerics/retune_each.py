@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.linalg.lapack import dtrtrs
+from scipy.linalg import get_lapack_funcs
 
 from .agreement import MAX_RHAT, MAX_STRETCH
 from .blas import one_blas_thread
@@ -24,7 +24,7 @@ from .shared_step import (
     raise_for_divergences,
     tighten,
 )
-from .stray import bound_masses, relocation_gap
+from .stray import bound_whitened, relocation_gap
 
 # Larger draws and scores might overflow when they are whitened.
 LARGEST = 1e100
@@ -61,26 +61,13 @@ def find_stray(
     levels = stats["lp"].astype(np.float64)
     with one_blas_thread():
         whitened = _whiten(tuning.metric, _rows(draws), _rows(scores))
-    holds = bound_masses(_Whitened(*whitened), *(_flat(a) for a in (draws, scores, levels)))
+    positions, slopes = (a.reshape(-1, *draws.shape[2:]) for a in whitened)
+    holds = bound_whitened(positions, slopes, levels.reshape(-1, draws.shape[2]))
     lower, upper = (a.reshape(levels.shape[:2]) for a in holds)
     best = lower.argmax(1)[:, None]
     lowest = np.take_along_axis(levels.min(2), best, 1)
     gap = np.take_along_axis(lower, best, 1) - relocation_gap(draws.shape[-1])
     return ((levels.max(2) < lowest) & (upper < gap)).any(1)
-
-
-class _Whitened:
-    """Stands for the metric of each density; its draws are whitened already."""
-
-    def __init__(self, draws: np.ndarray, scores: np.ndarray) -> None:
-        self._whitened = _flat(draws), _flat(scores)
-
-    def whiten(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the draws and scores of all densities, whitened."""
-        return self._whitened
-
-    def log_volume(self, position: Any) -> None:
-        """Return that there are no other coordinates."""
 
 
 def retune_each(
@@ -120,11 +107,6 @@ def retune_each(
 def _rows(array: np.ndarray) -> np.ndarray:
     """Join chains and draws: shape (densities, rows, size), contiguous."""
     return np.ascontiguousarray(array.reshape(len(array), -1, array.shape[-1]))
-
-
-def _flat(array: np.ndarray) -> np.ndarray:
-    """Join densities and chains."""
-    return np.ascontiguousarray(array.reshape(-1, *array.shape[2:]))
 
 
 def _median_steps(steps: np.ndarray) -> np.ndarray:
@@ -238,7 +220,7 @@ def _find_stretches(draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, 
     """
     with np.errstate(over="ignore", invalid="ignore"):
         spread, steepness = (_sum_squares(_center(a)) for a in (draws, scores))
-    sound = np.isfinite(spread).all((1, 2)) & np.isfinite(steepness).all((1, 2))
+    sound = np.asarray(np.isfinite(spread).all((1, 2)) & np.isfinite(steepness).all((1, 2)))
     identity = np.eye(draws.shape[2])
     spread, steepness = (np.where(sound[:, None, None], a, identity) for a in (spread, steepness))
     ratios, vectors = np.linalg.eigh(_geometric_means(spread, steepness))
@@ -259,8 +241,8 @@ def _geometric_means(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:
     factor = np.linalg.cholesky(steepness + floor * np.eye(spread.shape[1]))
     inner, turns = np.linalg.eigh(factor.swapaxes(1, 2) @ spread @ factor)
     fourth = turns * np.maximum(inner, 0.0)[:, None] ** 0.25
-    half = np.empty_like(fourth)
+    (solve,), half = get_lapack_funcs(("trtrs",), (factor,)), np.empty_like(fourth)
     for i, (own, right) in enumerate(zip(factor, fourth, strict=True)):
         # As `solve_triangular` calls it, without its checks, which take ten times as long.
-        half[i] = dtrtrs(own.T, right, lower=0, trans=0)[0].T
+        half[i] = solve(own.T, right, lower=0, trans=0)[0].T
     return half.swapaxes(1, 2) @ half

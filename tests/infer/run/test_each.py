@@ -6,6 +6,8 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
+from infer.density import disagreement
+from infer.density.disagreement import Recorded
 from infer.density.family import make_family
 from infer.errors import ModelError, StartError
 from infer.output.data.members import constrain_each
@@ -92,6 +94,19 @@ def test_chains_called_together_have_the_draws_of_chains_called_alone(models, mo
     np.testing.assert_array_equal(together.draws().positions, alone.draws().positions)
     assert together.executed == alone.executed
     assert together.warmup.gradients == alone.warmup.gradients
+
+
+def test_a_new_program_is_compared_on_a_few_data_sets_only(models):
+    family = make_family(models * 7, jacobian=True)
+    lanes = np.arange(35.0 * CHAINS)[:, None]
+    own, found = disagreement._take_few(family, Recorded(lanes, lanes[:, 0], lanes))
+    assert own.count == 12
+    np.testing.assert_array_equal(found.log_densities[:4], [0, 1, 3 * CHAINS, 3 * CHAINS + 1])
+    for index in (0, 5, 11):
+        np.testing.assert_array_equal(
+            own.member(index).model.constants()["other"],
+            family.member(3 * index).model.constants()["other"],
+        )
 
 
 def test_values_of_many_data_sets_are_those_of_each(models):
