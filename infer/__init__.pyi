@@ -85,3 +85,4 @@ from .run.run import Run as Run
 from .run.start import start as start
 from .run.tempered import Tempered as Tempered
 from .target import Target as Target
+from .version import __version__ as __version__
