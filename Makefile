@@ -15,7 +15,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-re
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all test-quick test-oldest fuzz faults lint docs bench clean
+.PHONY: demo test test-all test-quick test-oldest fuzz faults lint docs bench package clean
 demo: $(STAMP)
 	$(BIN)/python examples/eight_schools.py
 
@@ -51,6 +51,21 @@ $(OLDEST).txt: pyproject.toml
 
 # Random models against plain JAX; FUZZ="--first 40 --last 80" checks a part of them.
 FUZZ ?=
+# Build sdist and wheel, install the wheel in an environment of its own, and use it from an empty folder.
+package:
+	set -e; folder=$$(mktemp -d); \
+	$(PYTHON) -m venv $$folder/tools; \
+	$$folder/tools/bin/python -m pip install --quiet build; \
+	$$folder/tools/bin/python -m build --outdir $$folder/dist .; \
+	$(PYTHON) -m venv $$folder/installed; \
+	$$folder/installed/bin/python -m pip install --quiet $$folder/dist/*.whl; \
+	mkdir $$folder/empty; \
+	sed -n '/^## Ten lines/,/^prints/p' README.md | sed '1,/^```python/d;/^```/,$$d' > $$folder/empty/ten_lines.py; \
+	cd $$folder/empty; \
+	../installed/bin/python -m infer; \
+	../installed/bin/python ten_lines.py; \
+	rm -rf $$folder
+
 fuzz: $(STAMP)
 	JAX_PLATFORMS=cpu $(BIN)/python -m tests.fuzz $(FUZZ)
 

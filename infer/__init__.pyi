@@ -68,8 +68,10 @@ from .output.predictive.calibrate import calibrate as calibrate
 from .output.predictive.calibration import Calibration as Calibration
 from .output.predictive.pointwise import log_likelihood as log_likelihood, log_prior as log_prior
 from .output.predictive.predict import predict as predict
+from .output.predictive.prediction_scores import PredictionScores as PredictionScores
 from .output.predictive.prior import sample_prior as sample_prior
 from .output.predictive.recover import recover as recover
+from .output.predictive.score_predictions import score_predictions as score_predictions
 from .output.predictive.trees import map_trees as map_trees, tree_of as tree_of
 from .output.report.file import report as report
 from .output.resume import resume as resume
@@ -77,8 +79,10 @@ from .output.sample import sample as sample
 from .output.stored.opened import open as open
 from .output.tuned import save_tuning as save_tuning
 from .programs.cached import cache as cache
+from .programs.switch import native as native
 from .run.choice import Choice as Choice, choose as choose
 from .run.run import Run as Run
 from .run.start import start as start
 from .run.tempered import Tempered as Tempered
 from .target import Target as Target
+from .version import __version__ as __version__

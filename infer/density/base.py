@@ -152,10 +152,7 @@ class LogDensity(Target):
     def parts(
         self, position: Vector, moments: Moments | None = None, key: Array | None = None
     ) -> Parts:
-        reader = FlatReader(position, self.model.rules, self.seen)
-        if moments is not None:
-            reader = MomentsReader(position, moments, self.model.rules, self.seen)
-        account, joint = self.model.run(reader), reader.joint
+        account, joint = self._read_with_moments(position, moments)
         correction = joint.log_det + joint.auxiliary if self.jacobian else 0 * joint.log_det
         parts = split_account(account, {site.name for site in self.latent}, correction)
         if moments is None or key is None:
@@ -284,6 +281,14 @@ class LogDensity(Target):
     def read(self, position: Vector) -> tuple[Account, Joint]:
         """Run the model at one point; return its account, and the sums over its maps."""
         reader = FlatReader(position, self.model.rules, self.seen)
+        return self.model.run(reader), reader.joint
+
+    def _read_with_moments(
+        self, position: Vector, moments: Moments | None
+    ) -> tuple[Account, Joint]:
+        if moments is None:
+            return self.read(position)
+        reader = MomentsReader(position, moments, self.model.rules, self.seen)
         return self.model.run(reader), reader.joint
 
 

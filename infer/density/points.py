@@ -70,6 +70,25 @@ def evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) ->
         return Points(positions, *map(np.asarray, here))
 
 
+def trace_attempts(
+    family: Family, positions: np.ndarray
+) -> tuple[jax.stages.Traced, tuple[Any, ...]]:
+    """Trace the program of `evaluate_attempts`, or find it among those that JAX has traced.
+
+    Args:
+        family: The log densities.
+        positions: One point for each lane, shape (lanes, size).
+
+    Returns:
+        The program, and its arguments, with each point in all of the attempts.
+    """
+    own = family.rows(members_of_lanes(family, len(positions)))
+    rows = np.broadcast_to(positions, (CANDIDATES, *positions.shape))
+    arguments = (family.shared, own, np.zeros(2, np.uint32), rows)
+    with jax.threefry_partitionable(True):
+        return jax.jit(_evaluate_in_turn).trace(*arguments), arguments
+
+
 def make_evaluator(family: Family, key: np.ndarray, wanted: Sequence[ChainStart]) -> Evaluate:
     """Return a function that evaluates more points by the program that evaluated the starts.
 

@@ -77,6 +77,10 @@ class Recentered(LogDensity):
         account, joint, _ = self.read_spreads(position)
         return account, joint
 
+    def _read_with_moments(self, position: Vector, moments: Any) -> tuple[Account, Joint]:
+        # Priors of sites that are not centered have no expectation in closed form.
+        return self.read(position)
+
     def read_spreads(self, position: Vector) -> "tuple[Account, Joint, list[_Spread]]":
         """Run the model at one point; also return the spread of the prior of each such site."""
         inner = FlatReader(position, self.model.rules, self.seen)
@@ -174,6 +178,19 @@ class Centering(NamedTuple):
     def of(self, member: int) -> np.ndarray:
         """Return the degrees of one member."""
         return self.degrees if self.degrees.ndim == 1 else self.degrees[member]
+
+
+def find_centering(density: LogDensity) -> Centering | None:
+    """Return how far sites are centered in the coordinates of a density; `None` for its own."""
+    if not isinstance(density, Recentered):
+        return None
+    return Centering(density.pieces, np.asarray(density.degrees))
+
+
+def in_own_coordinates(density: LogDensity) -> LogDensity:
+    """Return a density in the coordinates in which every degree is 1."""
+    is_other = isinstance(density, Recentered)
+    return LogDensity(**_fields_of(density)) if is_other else density
 
 
 def index_entries(pieces: Sequence[Piece]) -> np.ndarray:

@@ -5,6 +5,8 @@ import numpy as np
 # Degrees that are compared. A degree of 0.1 of a few entries of eight schools gained a tenth of the
 # ESS, and had several times as many divergences.
 GRID = np.array([0.0, *np.linspace(0.2, 1.0, 9)])
+# Steps of a bisection for a power.
+HALVINGS = 20
 
 
 def choose_degrees(
@@ -13,6 +15,7 @@ def choose_degrees(
     location: np.ndarray,
     log_scale: np.ndarray,
     degrees: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Choose the degree of each entry for which its coordinate looks most like a normal.
 
@@ -28,20 +31,51 @@ def choose_degrees(
         location: Location m of the prior at each draw, likewise.
         log_scale: Log of the scale s, likewise.
         degrees: The degrees d with which the draws were made, shape (entries,).
+        weights: Weight of each draw, shape (rows,), if they do not count alike.
 
     Returns:
         The degrees with the smallest J; the old one where no J is finite.
     """
     with np.errstate(all="ignore"):
         criteria = np.stack(
-            [np.log(_spread(y, scores, location, log_scale, degrees, c)) for c in GRID]
+            [np.log(_spread(y, scores, location, log_scale, degrees, c, weights)) for c in GRID]
         )
     criteria = np.where(np.isfinite(criteria), criteria, np.inf)
     best = GRID[criteria.argmin(0)]
     return np.where(np.isfinite(criteria).any(0), best, degrees).astype(degrees.dtype)
 
 
-def _spread(y, scores, location, log_scale, degrees, new) -> np.ndarray:
+def _spread(y, scores, location, log_scale, degrees, new, weights) -> np.ndarray:
     growth = np.exp((new - degrees) * log_scale)
     moved = growth * (y - degrees * location) + new * location
-    return moved.var(0) * (scores / growth).var(0)
+    return _variance(moved, weights) * _variance(scores / growth, weights)
+
+
+def _variance(rows: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    if weights is None:
+        return rows.var(0)
+    mean = np.average(rows, 0, weights)
+    return np.average((rows - mean) ** 2, 0, weights)
+
+
+def temper_ratios(log_ratios: np.ndarray, share: float) -> np.ndarray:
+    """Return importance weights, to the largest power up to one that keeps a share effective.
+
+    Args:
+        log_ratios: Logarithms of the importance ratios, shape (rows,).
+        share: Effective rows (sum w)^2 / sum w^2, relative to their number.
+    """
+    log_ratios = np.where(np.isfinite(log_ratios), log_ratios, -1e300)
+    log_ratios, low, high = log_ratios - log_ratios.max(), 0.0, 1.0
+    weights = np.exp(log_ratios)
+    if _is_effective(weights, share):
+        return weights
+    for _ in range(HALVINGS):
+        power = 0.5 * (low + high)
+        weights = np.exp(power * log_ratios)
+        low, high = (power, high) if _is_effective(weights, share) else (low, power)
+    return weights
+
+
+def _is_effective(weights: np.ndarray, share: float) -> bool:
+    return bool(weights.sum() ** 2 >= share * len(weights) * (weights**2).sum())

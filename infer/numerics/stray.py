@@ -99,12 +99,17 @@ def bound_masses(
     rows = (-1, draws.shape[-1])
     with one_blas_thread():
         whitened = metric.whiten(draws.reshape(rows), scores.reshape(rows))
+    if (volumes := metric.log_volume(draws)) is not None:
+        levels = levels + volumes
     positions, slopes = (a.reshape(draws.shape) for a in whitened)
+    return bound_whitened(positions, slopes, levels)
+
+
+def bound_whitened(positions: np.ndarray, slopes: np.ndarray, levels: np.ndarray) -> Bounds:
+    """Bound masses as `bound_masses` does, from whitened draws and scores."""
     with np.errstate(over="ignore", invalid="ignore"):
         spreads = _log(positions.var(1)) / 2
         widths = np.minimum(-_log((slopes**2).mean(1)) / 2, spreads)
-    if (volumes := metric.log_volume(draws)) is not None:
-        levels = levels + volumes
     lower, upper = (levels.mean(1) + logs.sum(-1) for logs in (widths, spreads))
     # Scores that are not finite give no lower bound.
     return Bounds(np.where(np.isnan(lower), -np.inf, lower), upper)

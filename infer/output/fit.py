@@ -25,7 +25,8 @@ from .data.versions import load_container
 from .fitted.approximation import Approximation, prepare_findings
 from .fitted.begun import begin_at, choose_starts, describe_beginnings, list_shared_problems
 from .fitted.binding import bind_engine
-from .fitted.reading import conclude_fits, read_approximations
+from .fitted.coordinates import begin_coordinates, describe_coordinates, prepare_coordinates
+from .fitted.reading import conclude_fits, find_fitted, read_approximations
 from .fitted.searches import Searches, read_searches
 from .kinds import as_approximator
 from .stored.storing import Storing, plan_storing_state
@@ -103,16 +104,18 @@ class _Call(NamedTuple):
     commit_seconds: float | None
 
 
-def _start(call: _Call, engine: Approximator, chains: tuple[Searches, Starts]) -> Run:
+def _start(
+    call: _Call, engine: Approximator, chains: tuple[Searches, Starts], coordinates: Any = None
+) -> Run:
     """Make the run of an engine, and begin to compile what its findings need."""
     searches, how = chains
     run = start(
         call.model, engine, chains=searches.number, warmup=call.epochs, starts=how, key=call.key,
-        progress=call.progress,
+        progress=call.progress, tuning=coordinates,
     )  # fmt: skip
     run.reasons = searches.reasons
     # While XLA is still compiling the loop.
-    prepare_findings(run.density, engine.choose_family(run.density.size))
+    prepare_findings(find_fitted(run).member(0), engine.choose_family(run.density.size))
     load_container()
     return run
 
@@ -124,24 +127,30 @@ def _run_to_end(call: _Call, run: Run, stored: Storing | None) -> Any:
 
 
 def _fit_by_plan(call: _Call, plan: FitPlan) -> Any:
-    """Search for modes, if that is planned, and fit from there."""
+    """Search for modes, if that is planned, and fit from there.
+
+    If the family has a full covariance, both are done in coordinates in which it is learned how far
+    sites are centered.
+    """
     engine = bind_engine(plan.engine, call.model, call.epochs)
     stored = plan_storing_state(call.store, engine.final_draws, call.commit_seconds)
     if plan.search is None:
         run = _start(call, engine, _plan_chains(call, engine))
         run.reasons = plan.reasons
         return _run_to_end(call, run, stored)
-    chains = _plan_chains(call, plan.search)
-    search = _start(call._replace(epochs=None), plan.search, chains)
+    chains, coordinates = _plan_chains(call, plan.search), begin_coordinates(call.model, engine)
+    search = _start(call._replace(epochs=None), plan.search, chains, coordinates)
 
     def fit_from(found: list[Fitted]) -> Any:
         starts = choose_starts(search, found, chains[1])
         with warnings.catch_warnings():
             # The run of the search has warned of the model.
             warnings.simplefilter("ignore", ModelWarning)
-            run = _start(call, engine, (Searches(1), starts))
+            run = _start(call, engine, (Searches(1), starts), coordinates)
         begin_at(run, found)
-        run.reasons = (*plan.reasons, *search.reasons, *describe_beginnings(found))
+        prepare_coordinates(run)
+        beginnings = (*describe_beginnings(found), *describe_coordinates(run))
+        run.reasons = (*plan.reasons, *search.reasons, *beginnings)
         run.problems = list_shared_problems(found)
         return _run_to_end(call, run, stored)
 

@@ -2,6 +2,7 @@
 
 from ..density.base import LogDensity
 from ..density.funnels import find_funnel_sites
+from ..density.recentered import find_centering
 from ..engines.base import Engine
 from ..models.inputs.names import join_names
 
@@ -12,13 +13,16 @@ MAX_NAMED = 5
 def advise_non_centered(density: LogDensity | None, engine: Engine | None) -> str:
     """Advise to non-center sites whose scale depends on other sites; "" if there are none.
 
-    Sites whose centering the engine learns need no advice; no engine learns none. Of sites without
+    Sites whose centering the engine learns, or a fit has learned, need no advice; no engine learns
+    none. Of sites without
     a prior it is not known on what their scale depends, so the metric should learn that.
     """
     if density is None:
         return ""
     learns = engine is not None and engine.plan_warmup(1).recenters
     learned = {site.name for site in density.latent if learns and site.learns_centering}
+    centering = find_centering(density)
+    learned |= set() if centering is None else {piece.name for piece in centering.pieces}
     names = tuple(name for name in find_funnel_sites(density) if name not in learned)
     if not names:
         return _advise_hierarchical(density, engine)

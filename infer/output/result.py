@@ -5,6 +5,7 @@ from typing import Any
 
 from ..errors import RunError, warn
 from ..run.run import Run
+from ..run.self_check import refuse_unless_reproduced
 from .advance.goal import Goal
 from .data.arviz import to_arviz
 from .data.origin import remember_run
@@ -25,7 +26,7 @@ def make_result(run: Run, goal: Goal, include: Sequence[str] = ()) -> Any:
         ModelError: The model's log density differs each time its Python code runs.
         RunError: The draws could not be converted to a result; its `run` keeps them.
     """
-    run.refuse_unless_reproduced()
+    refuse_unless_reproduced(run)
     data, found = _convert(run, include)
     data.attrs.update(goal.conclude(run, data))
     findings = (*found.findings, *find_shortfall(data))

@@ -84,7 +84,7 @@ def _open(where: bool | str | os.PathLike) -> Path | None:
     return folder
 
 
-def _find_folder() -> Path | None:
+def find_folder() -> Path | None:
     """Return the chosen folder; that of the environment or the default one if none is chosen."""
     if not _chosen:
         named = os.environ.get(VARIABLE, "")
@@ -114,7 +114,7 @@ def compile_or_load(lowered: jax.stages.Lowered, options: dict[str, Any]) -> Exe
 
 def _find_path(lowered: jax.stages.Lowered, options: dict[str, Any]) -> Path | None:
     """Return the file of a program; None if it cannot have one."""
-    folder = _find_folder()
+    folder = find_folder()
     # With the second option of JAX, the text omits the arrays that a function closes over. An
     # executable is bound to its devices, and is loaded for all there are.
     has_own = getattr(jax.config, "jax_compilation_cache_dir", None)

@@ -11,13 +11,13 @@ import jax
 
 from ..types import signature_of
 from .by_name import explain_refusal, name_errors
-from .divided import explain_division, in_turn, replicate_results
 from .forked import refuse_if_forked
 from .garbage import pause_collection
 from .kernels import compile_as_kernels
 from .marked import compile_natively, mark_as_native
 from .products import explain_ordinary_form
 from .rewrite import Analysis, analyze, count_work, split_batches
+from .switch import TURNED_OFF, is_native_allowed
 
 # How a program is compiled: as one native function, on a CPU; kernel by kernel, as XLA does; or,
 # for rarely called programs, with the fastest compile.
@@ -81,7 +81,7 @@ def prepare(
     key = _key(function, static, arguments, form)
     if key in _kept:
         return
-    compiling = _trace(partial(function, *static), arguments, form)
+    compiling = _trace(_bind(function, static), arguments, form)
     other = ThreadPoolExecutor(1)
     _keep(key, other.submit(compiling))
     other.shutdown(wait=False)
@@ -107,7 +107,7 @@ def compile_program(
     kept = _kept.get(key)
     new = kept is None or isinstance(kept, Future)
     if kept is None:
-        kept = _wait_for(_trace(partial(function, *static), arguments, form))
+        kept = _wait_for(_trace(_bind(function, static), arguments, form))
     made = _wait_for(kept.result) if isinstance(kept, Future) else kept
     _keep(key, made)
     return made, new
@@ -149,7 +149,11 @@ def _key(
     function: Callable[..., Any], static: tuple[Hashable, ...], arguments: tuple[Any, ...],
     form: Form,
 ) -> Hashable:  # fmt: skip
-    return function, static, signature_of(arguments), form
+    return function, static, signature_of(arguments), form, is_native_allowed()
+
+
+def _bind(function: Callable[..., Any], static: tuple[Hashable, ...]) -> Callable[..., Any]:
+    return partial(function, *static) if static else function
 
 
 @pause_collection()
@@ -160,14 +164,12 @@ def _trace(
     began = time.perf_counter()
     # Random bits must not depend on the user's setting of this option.
     with jax.threefry_partitionable(True), name_errors():
-        division = explain_division(arguments)
-        program = jax.jit(function, **replicate_results(arguments)).trace(*arguments)
+        # JAX keeps what it traced, for `disagreement.py`, if the function is the same object.
+        program = jax.jit(function).trace(*arguments)
         found = analyze(program.jaxpr)
-        why = division or explain_ordinary_form(program.jaxpr, found.missing)
-        if form == "native" and why:
+        if form == "native" and (why := _explain_ordinary_form(program, found)):
             return lambda: Refusal(why, found.has_lapack_calls)
-        cheap = form == "fast_compile" and not division and _is_cheap(program, found)
-        native = form == "native" or cheap
+        native = form == "native" or form == "fast_compile" and _is_cheap(program, found)
         if native:
             lowered = mark_as_native(program).lower(*arguments)
         else:
@@ -177,7 +179,6 @@ def _trace(
     def compile_kernels() -> CompiledProgram:
         own = _lower_as_kernels(program, found, arguments) if native else lowered
         call, loaded = compile_as_kernels(own, found.has_transforms)
-        call = in_turn(call, arguments) if division else call
         return CompiledProgram(call, False, (), found.has_lapack_calls, seconds, 0.0, loaded)
 
     def compile_form() -> Made:
@@ -194,9 +195,17 @@ def _trace(
     return compile_form
 
 
+def _explain_ordinary_form(program: jax.stages.Traced, found: Analysis) -> str | None:
+    """Return why a program is not compiled natively; None if that may be tried."""
+    if not is_native_allowed():
+        return TURNED_OFF
+    return explain_ordinary_form(program.jaxpr, found.missing)
+
+
 def _is_cheap(program: jax.stages.Traced, found: Analysis) -> bool:
     """Return whether a program does so little work that a fast compile pays off."""
-    return _on_cpu() and not found.missing and count_work(program.jaxpr) <= FAST_COMPILE_WORK
+    is_small = not found.missing and count_work(program.jaxpr) <= FAST_COMPILE_WORK
+    return _on_cpu() and is_native_allowed() and is_small
 
 
 def _on_cpu() -> bool:

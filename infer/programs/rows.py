@@ -263,12 +263,28 @@ def _dot(step: Step, axis: int) -> Array:
 
 
 def _gather(step: Step, axis: int) -> Array | None:
-    """The axes of `a[index]` that are not those of slices of `a` are those of the index."""
+    """The axes of `a[index]` that are not those of slices of `a` are those of the index.
+
+    Along an axis of a batch, each row of the index reads the same row of `a`.
+    """
     (operand, indices), numbers = step.operands, step.equation.params["dimension_numbers"]
-    if axis in numbers.offset_dims or numbers.operand_batching_dims:
+    if axis in numbers.offset_dims:
         return None
     own = sum(i not in numbers.offset_dims for i in range(axis))
-    return step.bind([operand.whole(), indices.part(own)])
+    batch = dict(
+        zip(numbers.start_indices_batching_dims, numbers.operand_batching_dims, strict=True)
+    )
+    source = operand.part(batch[own]) if own in batch else operand.whole()
+    return step.bind([source, indices.part(own)])
+
+
+def _convolve(step: Step, axis: int) -> Array | None:
+    """Images are independent."""
+    (images, kernel), params = step.operands, step.equation.params
+    numbers = params["dimension_numbers"]
+    if axis != numbers.out_spec[0] or params["batch_group_count"] != 1:
+        return None
+    return step.bind([images.part(numbers.lhs_spec[0]), kernel.whole()])
 
 
 def _solve(step: Step, axis: int) -> Array | None:
@@ -295,5 +311,6 @@ TABLE: Mapping[str, Callable[[Step, int], Array | None]] = {
     "iota": _iota,
     "dot_general": _dot,
     "gather": _gather,
+    "conv_general_dilated": _convolve,
     "triangular_solve": _solve,
 }

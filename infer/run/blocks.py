@@ -2,18 +2,16 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from ..density.family import Family, without_leaves
 from ..density.recentered import recenter
 from ..engines.base import Engine
 from ..programs.native import CompiledProgram, Refusal, compile_program, prepare
-from .collect import Group
-from .devices import Place, Plan
-from .loop import RecordFormat, TargetAndTuning, find_record_format, run_block
-from .placing import put
+from .devices import Plan
+from .loop import RecordFormat, TargetAndTuning, find_record_format
 from .stepped import compile_gradient, find_format_on_host, is_stepped, prepare_gradient
+from .turns import Own, choose_program
 from .warmup import Warmup
 
 # Bytes of the rows of all chains of a program, and of one chain. Each block sets its rows to zero,
@@ -31,23 +29,22 @@ def find_format(engine: Engine, family: Family, warmup: Warmup) -> RecordFormat:
     return find_record_format(engine, target, tuning, states)
 
 
-def prepare_loop(
-    engine: Engine, family: Family, warmup: Warmup, plan: Plan, place: Place = ()
-) -> None:
+def prepare_loop(engine: Engine, family: Family, warmup: Warmup, plan: Plan) -> None:
     """Begin to compile the loop in a thread of its own; only shapes and types matter."""
     if is_stepped(engine, family, plan.width):
-        prepare_gradient(_arguments(family, warmup, place))
+        prepare_gradient(_arguments(family, warmup))
         return
-    prepare(run_block, *_signature(engine, family, warmup, plan, place), plan.form)
+    prepare(choose_program(plan), *_signature(engine, family, warmup, plan), plan.form)
 
 
 def compile_loop(
-    engine: Engine, family: Family, warmup: Warmup, plan: Plan, place: Place = ()
+    engine: Engine, family: Family, warmup: Warmup, plan: Plan
 ) -> tuple[CompiledProgram | Refusal, bool]:
-    """Compile the loop for a place, or find it among the programs compiled before."""
+    """Compile the loop, or find it among the programs compiled before; see `program`."""
     if is_stepped(engine, family, plan.width):
-        return compile_gradient(engine, _arguments(family, warmup, place))
-    return compile_program(run_block, *_signature(engine, family, warmup, plan, place), plan.form)
+        return compile_gradient(engine, _arguments(family, warmup))
+    signature = _signature(engine, family, warmup, plan)
+    return compile_program(choose_program(plan), *signature, plan.form)
 
 
 def share(family: Family, warmup: Warmup) -> TargetAndTuning:
@@ -56,29 +53,19 @@ def share(family: Family, warmup: Warmup) -> TargetAndTuning:
     return TargetAndTuning(recenter(family, warmup.centering).shared, tuning)
 
 
-def take_own(family: Family, warmup: Warmup, group: Group) -> TargetAndTuning:
-    """Return the arrays of a group's chains that they do not share with all others."""
-    family = recenter(family, warmup.centering)
-    if family.count == 1:
-        return TargetAndTuning(family.own, without_leaves(warmup.tuning))
-    members = np.asarray(group.chains) // (warmup.chains // family.count)
-    return TargetAndTuning(family.rows(members), jax.tree.map(lambda a: a[members], warmup.tuning))
-
-
 def _signature(
-    engine: Engine, family: Family, warmup: Warmup, plan: Plan, place: Place
+    engine: Engine, family: Family, warmup: Warmup, plan: Plan
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return the static arguments of `run_block`, and examples of the others."""
     record = find_format(engine, family, warmup).record
     capacity = _capacity(record, len(warmup.groups[0].chains), plan.rows)
-    return (engine, capacity, record), _arguments(family, warmup, place)
+    return (engine, capacity, record), _arguments(family, warmup)
 
 
-def _arguments(family: Family, warmup: Warmup, place: Place) -> tuple[Any, ...]:
+def _arguments(family: Family, warmup: Warmup) -> tuple[Any, ...]:
     group = warmup.groups[0]
-    own = take_own(family, warmup, group)
-    arguments = share(family, warmup), own, group.state, group.order(0, 0)
-    return put(arguments, place) if place else arguments
+    own = Own(family, warmup).take(group)
+    return share(family, warmup), own, group.state, group.order(0, 0)
 
 
 def _capacity(record: int, width: int, most: int) -> int:

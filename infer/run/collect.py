@@ -76,7 +76,8 @@ class Group:
         """Store the result of a block; return the number of new draws."""
         filled, rows = np.asarray(block.filled), np.asarray(block.rows)
         self.state = block.state
-        self.executed = self.executed + int(block.ticks)
+        ticks = np.asarray(block.ticks)
+        self.executed = self.executed + ticks
         self.entering = np.zeros_like(self.entering)
         # A block that is more than half full is kept without a copy.
         full = 2 * int(filled.sum()) > rows.shape[0] * rows.shape[1]
@@ -84,7 +85,7 @@ class Group:
             own.append(mine[:count] if full else mine[:count].copy())
         # Last, so that another thread never counts draws that it does not find.
         self.drawn = self.drawn + filled
-        rate = int(block.ticks) / max(seconds, 1e-6)
+        rate = float(ticks.mean()) / max(seconds, 1e-6)
         self.limit = int(np.clip(rate * BLOCK_SECONDS, 1, MAX_TICKS))
         return int(filled.sum())
 
@@ -116,7 +117,7 @@ def regroup(groups: Sequence[Group], width: int) -> list[Group]:
     rows = [list(own) for group in groups for own in group.rows]
     return [
         Group(
-            range(begin, begin + width),
+            range(begin, min(begin + width, len(keys))),
             keys[begin : begin + width],
             jax.tree.map(lambda a, b=begin: a[b : b + width], states),
             drawn[begin : begin + width],

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array
@@ -11,6 +12,7 @@ from ..density.points import Points
 from ..density.recentered import Centering, Moved, Recentered, move, recenter
 from ..engines.base import Draws
 from ..programs.native import call_compiled, prepare
+from ..programs.parts import PARTS, call_in_parts, choose_part
 from ..programs.slices import call_in_slices, choose_rows
 
 
@@ -65,31 +67,56 @@ def move_all(
     family: Family, old: Centering, new: Centering, positions: np.ndarray, gradients: np.ndarray
 ) -> Moved:
     """Move points of shape (chains, draws, size) of all members to other coordinates."""
-    count, recentered = family.count, recenter(family, old)
-    parts = zip(np.split(positions, count), np.split(gradients, count), strict=True)
-    found = [_move_rows(recentered.member(i), new.of(i), *part) for i, part in enumerate(parts)]
-    return jax.tree.map(lambda *own: np.concatenate(own), *found)
-
-
-def _move_rows(density: Any, degrees: np.ndarray, *points: np.ndarray) -> Moved:
+    count, recentered, size = family.count, recenter(family, old), positions.shape[-1]
+    chains, draws = len(positions) // count, positions.shape[1]
     # The last bit may depend on the place in a slice; in the order of time, that place does not
     # depend on how many draws follow.
-    by_draw = [np.swapaxes(a, 0, 1) for a in points]
-    lead = by_draw[0].shape[:2]
-    flat = tuple(a.reshape(-1, a.shape[-1]) for a in by_draw)
-    call = lambda own: call_compiled(_move, density, degrees, *own, form="fast_compile")  # noqa: E731
+    by_draw = (a.reshape(count, chains, draws, size).swapaxes(1, 2) for a in (positions, gradients))
+    rows = tuple(a.reshape(count, draws * chains, size) for a in by_draw)
+    found = (_move_one if count == 1 else _move_each)(recentered, new, *rows)
+
+    def restore(a: np.ndarray) -> np.ndarray:
+        own = a.reshape(count, draws, chains, *a.shape[2:]).swapaxes(1, 2)
+        return own.reshape(count * chains, draws, *a.shape[2:])
+
+    return jax.tree.map(restore, found)
+
+
+def _move_one(family: Family, new: Centering, *rows: np.ndarray) -> Moved:
+    density, flat = family.member(0), tuple(a[0] for a in rows)
+    call = lambda own: call_compiled(_move, density, new.degrees, *own, form="fast_compile")  # noqa: E731
     found = call_in_slices(call, flat, choose_rows(density.size))
-    return jax.tree.map(lambda a: np.swapaxes(a.reshape(*lead, *a.shape[1:]), 0, 1), found)
+    return jax.tree.map(lambda a: a[None], found)
+
+
+def _move_each(family: Family, new: Centering, *rows: np.ndarray) -> Moved:
+    def call(members: np.ndarray, own: tuple[np.ndarray, ...]) -> Moved:
+        given = family.shared, family.rows(members), new.degrees[members], *own
+        return call_compiled(_move_parts, *given, form="fast_compile")
+
+    return call_in_parts(call, rows, choose_part(family.shared.size))
 
 
 def prepare_moves(family: Family, centering: Centering | None) -> None:
     """Begin to compile the program that moves points, if there are sites to move."""
     if centering is None:
         return
-    density = recenter(family, centering).member(0)
-    blank = np.zeros((choose_rows(density.size), density.size), centering.degrees.dtype)
-    prepare(_move, (), (density, centering.of(0), blank, blank), "fast_compile")
+    moved, size, dtype = recenter(family, centering), family.shared.size, centering.degrees.dtype
+    if family.count == 1:
+        blank = np.zeros((choose_rows(size), size), dtype)
+        prepare(_move, (), (moved.shared, centering.degrees, blank, blank), "fast_compile")
+        return
+    blank, members = np.zeros((PARTS, choose_part(size), size), dtype), np.zeros(PARTS, int)
+    own = moved.shared, moved.rows(members), centering.degrees[members], blank, blank
+    prepare(_move_parts, (), own, "fast_compile")
 
 
 def _move(density: Recentered, degrees: Array, positions: Array, gradients: Array) -> Moved:
     return jax.vmap(lambda q, g: move(density, degrees, q, g))(positions, gradients)
+
+
+def _move_parts(shared: Recentered, own: Recentered, *parts: Array) -> Moved:
+    def one(part: Any) -> Moved:
+        return _move(eqx.combine(shared, part[0]), *part[1:])
+
+    return jax.lax.map(one, (own, *parts))

@@ -19,7 +19,6 @@ from .collect import Group, regroup
 from .devices import Plan
 from .loop import SAMPLING
 from .packed import Packed, pack
-from .progress import Progress
 from .run import Run
 from .warmup import Warmup, begin_sampling, read_windows, split_by_dataset, stack_tunings
 
@@ -52,10 +51,6 @@ class Replicas(Run):
         """Number of turns of swaps in the present window."""
         return len(self.log_ratios)
 
-    def collect(self, draws: int, bar: Progress) -> None:
-        """Go on until every chain has `draws` draws in the present window."""
-        self._collect(draws, bar)
-
     def _keep_newest(self, group: Group) -> list[list[np.ndarray]]:
         """Keep the newest draws alone of chains below the top, once warm-up is done."""
         below = group.chains.stop <= self.chains - self.ladders
@@ -71,7 +66,7 @@ class Replicas(Run):
 
     def window_draws(self) -> list[Draws]:
         """Return the draws of the present window, level by level."""
-        return split_by_dataset(read_windows(self.warmup, self._format)[0], self.family.count)
+        return split_by_dataset(read_windows(self.warmup, self.format)[0], self.family.count)
 
     def learn(self, remaining: tuple[int, ...]) -> Tuning:
         """Return the tuning that each level has learned in the present window.

@@ -14,22 +14,22 @@ from ..counts import as_whole
 from ..density.base import LogDensity
 from ..density.family import Family
 from ..density.points import Evaluate
-from ..density.repeats import refuse_unless_reproduced
 from ..engines.base import Draws, Engine, Tuning
 from ..errors import RunError
 from ..numerics.blas import one_blas_thread
 from ..programs.native import CompiledProgram, Refusal
 from .alone import alone
-from .blocks import compile_loop, find_format
+from .blocks import Own, compile_loop, find_format, share
 from .collect import Group, collect, join_records
 from .coordinates import move_to_density
-from .devices import Plan, plan_without_native
+from .devices import Plan
 from .fingerprint import Fingerprint, fingerprint
-from .loop import SAMPLING, RecordFormat
-from .places import Places, make_caller
+from .loop import SAMPLING, Block, Order, RecordFormat
 from .progress import Halted, Progress
 from .recentering import end_window_of
+from .self_check import check_first_draws, leave_native_form
 from .tuned import join_tuning
+from .turns import call_padded
 from .warmup import Warmup, begin_sampling, read_windows
 
 
@@ -96,7 +96,8 @@ class Run:
         model_fingerprint: A hash of the models and their numbers; empty if not computed yet.
         after_block: Called with the run after each block, by one thread at a time.
         most_ahead: Draws by which a chain may be ahead of others; `None` sets no limit.
-        places: The data at each place of the plan, and what was done there.
+        program: The compiled loop; `None` if it is not needed yet.
+        is_unchecked: Whether it is new, and its numbers are still to be compared with others.
     """
 
     family: Family
@@ -115,7 +116,8 @@ class Run:
     model_fingerprint: str = ""
     after_block: Callable[["Run"], None] | None = None
     most_ahead: int | None = None
-    places: Places = field(default_factory=Places)
+    program: CompiledProgram | None = None
+    is_unchecked: bool = False
 
     def __repr__(self) -> str:
         is_sampling = self.warmup.window == SAMPLING
@@ -156,7 +158,7 @@ class Run:
         """Everything that is needed to go on later; see `start(state=...)`."""
         groups, scouts = map(_copy_to_host, (self.warmup.groups, self.warmup.scouts))
         # Grouping makes new groups, which the run does not change when it goes on.
-        warmup = replace(self.warmup, groups=groups, scouts=scouts).regroup(self.plan.width)
+        warmup = replace(self.warmup, groups=groups, scouts=scouts).regroup(self.plan.chains)
         timing = replace(self.timing)
         return RunState(self._fingerprint, self.plan, warmup, timing, self.why_not_native, self.key)
 
@@ -184,7 +186,7 @@ class Run:
             bar.later = draws
             self.warm_up(bar)
             if draws:
-                self._collect(self.fewest() + draws, bar)
+                self.collect(self.fewest() + draws, bar)
         return self
 
     @alone
@@ -193,8 +195,8 @@ class Run:
         bar = bar or Progress(shown=False)
         while self.warmup.window != SAMPLING:
             if self.warmup.windows:
-                self._collect(self.warmup.windows[0], bar)
-                windows = read_windows(self.warmup, self._format)
+                self.collect(self.warmup.windows[0], bar)
+                windows = read_windows(self.warmup, self.format)
                 self.warmup = end_window_of(self.engine, self.family, self.warmup, *windows)
             else:
                 self.warmup = begin_sampling(self.warmup)
@@ -218,37 +220,29 @@ class Run:
                 "Call advance(draws) with draws=1 or more.",
             )
         held = fewest - self.groups[0].dropped
-        draws = self._format.unpack(join_records(self.groups, held))
-        return move_to_density(self.family, self.warmup.centering, draws)
-
-    def refuse_unless_reproduced(self) -> None:
-        """Check that the programs of starts and chains compute the same density.
-
-        Raises:
-            ModelError: The log density changes whenever the model's Python code runs.
-        """
-        if self.evaluate is None or self.density.minibatches or not self.fewest():
-            return
-        newest = [_take_newest(own) for group in self.groups for own in group.rows]
-        draws = self._format.unpack(np.stack(newest))
-        draws = move_to_density(self.family, self.warmup.centering, draws)
-        positions = draws.positions[:, 0]
-        if "lp" in draws.stats and positions.shape[1] == self.density.size:
-            lp = draws.stats["lp"][:, 0]
-            refuse_unless_reproduced(self.family, positions, lp, self.evaluate)
+        draws = self.format.unpack(join_records(self.groups, held))
+        # What approximates stays in the coordinates in which it was fitted.
+        centering = self.warmup.centering if self.engine.result == "draws" else None
+        return move_to_density(self.family, centering, draws)
 
     def fewest(self) -> int:
         """Return how many draws of the present window every chain has."""
         return min(int(group.drawn.min()) for group in self.groups)
 
-    def _collect(self, draws: int, bar: Progress) -> None:
+    def collect(self, draws: int, bar: Progress) -> None:
         """Run blocks until every chain has `draws` draws in the present window."""
+        compiled = self.program or self._compile()
+        if self.is_unchecked:
+            check_first_draws(self, draws, bar)
+            compiled = self.program or self._compile()
         # Compiling comes first, because it may regroup the chains.
-        compiled, warmup = self._compiled, self.warmup
-        call = make_caller(self.engine, self.family, warmup, self.plan, compiled, self.places)
-        groups = warmup.active
-        bar.enter(warmup, draws, self.plan.threads, self._format)
+        warmup, chains = self.warmup, self.plan.chains
+        shared, own, groups = share(self.family, warmup), Own(self.family, warmup), warmup.active
+        bar.enter(warmup, draws, self.plan.threads, self.format)
         began = time.perf_counter()
+
+        def call(group: Group, order: Order) -> Block:
+            return call_padded(compiled, shared, own.take(group), group, order, chains)
 
         def watch(group: Group, fresh: int, seconds: float) -> bool:
             goes_on = bar.update(group, fresh, seconds)
@@ -270,32 +264,24 @@ class Run:
             raise Halted
 
     @cached_property
-    def _format(self) -> RecordFormat:
+    def format(self) -> RecordFormat:
         return find_format(self.engine, self.family, self.warmup)
 
-    @cached_property
-    def _compiled(self) -> CompiledProgram:
+    def _compile(self) -> CompiledProgram:
         """Compile the loop; if it has no native form, make another plan."""
-        first, *_ = self.plan.places or ((),)
-        made, is_new = compile_loop(self.engine, self.family, self.warmup, self.plan, first)
+        made, is_new = compile_loop(self.engine, self.family, self.warmup, self.plan)
         if isinstance(made, Refusal):
             self.compilations += is_new
-            self.why_not_native = made.reason
-            self.plan = plan_without_native(self.chains, self.plan, made.has_lapack_calls)
-            self.warmup = self.warmup.regroup(self.plan.width)
-            return self._compiled
+            leave_native_form(self, made.reason, made.has_lapack_calls)
+            return self._compile()
         if is_new:
             self.compilations += not made.is_loaded
             self.timing.trace += made.trace_s
             self.timing.compile += made.compile_s
-        self.rewritten = made.rewritten
+        self.program, self.rewritten = made, made.rewritten
+        self.is_unchecked = is_new and made.is_native
         return made
 
 
 def _copy_to_host(groups: Sequence[Group]) -> tuple[Group, ...]:
     return tuple(replace(g, state=jax.tree.map(np.asarray, g.state)) for g in groups)
-
-
-def _take_newest(blocks: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the last record of a chain, shape (1, record)."""
-    return next(block[-1:] for block in reversed(blocks) if len(block))

@@ -18,7 +18,7 @@ class TuningAtDegrees:
     It has the attributes of the tuning.
 
     Attributes:
-        tuning: The engine's tuning.
+        tuning: The engine's tuning; `None` if it begins without one.
         degrees: How far each entry was centered; of several log densities, stacked.
     """
 
@@ -29,6 +29,11 @@ class TuningAtDegrees:
         if name.startswith("__") or name == "tuning":
             raise AttributeError(name)
         return getattr(self.tuning, name)
+
+
+def has_only_degrees(tuning: Tuning | None) -> bool:
+    """Return whether an engine that learns no centering is to work in coordinates of degrees."""
+    return isinstance(tuning, TuningAtDegrees) and tuning.tuning is None
 
 
 def join_tuning(tuning: Tuning, centering: Centering | None) -> Tuning:

@@ -10,6 +10,7 @@ import numpy as np
 from ..density.points import Points
 from ..density.recentered import Centering
 from ..engines.base import Draws, Engine, Tuning
+from ..engines.together import end_each
 from .collect import Group, join_records, regroup, relocate
 from .loop import SAMPLING, RecordFormat
 from .pooling import keep_newest, pool
@@ -194,16 +195,14 @@ def _end_each(
     engine: Engine, warmup: Warmup, recent: Sequence[Draws], windows: tuple[int, ...]
 ) -> _End:
     """Let the engine end a window for each density; use the longest schedule that any asks for."""
-    split = zip(*(split_by_dataset(own, warmup.densities) for own in recent), strict=True)
-    pairs = zip(warmup.split_tuning(), split, strict=True)
-    ends = [engine.end_window(tuning, own, windows) for tuning, own in pairs]
-    stay = np.arange(len(recent[-1].positions) // len(ends))
-    relocations = [stay if end.relocation is None else end.relocation for end in ends]
-    return _End(
-        stack_tunings([end.tuning for end in ends]),
-        max((end.windows for end in ends), key=len),
-        np.concatenate([i * len(stay) + own for i, own in enumerate(relocations)]),
-    )
+    count, stay = warmup.densities, np.arange(len(recent[-1].positions) // warmup.densities)
+    if count == 1:
+        end = engine.end_window(warmup.tuning, recent, windows)
+        return _End(end.tuning, end.windows, stay if end.relocation is None else end.relocation)
+    split = [jax.tree.map(lambda a: a.reshape(count, -1, *a.shape[1:]), own) for own in recent]
+    tuning, each, moved = end_each(engine, warmup.tuning, split, windows)
+    relocations = [i * len(stay) + (stay if own is None else own) for i, own in enumerate(moved)]
+    return _End(tuning, max(each, key=len), np.concatenate(relocations))
 
 
 def _limit(warmup: Warmup, windows: tuple[int, ...]) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import bijectors as bj
 import infer
 from bijectors.errors import ExplainedError
 from infer.density.base import log_density
+from infer.programs.by_numpy import NoRuleError, evaluate_by_numpy
 from infer.programs.native import Refusal, compile_program
 
 from .families import SIZE
@@ -108,6 +109,7 @@ def _compare(case: Case) -> Outcome:
             ("value", "gradient"), own.call(density, points), expected, strict=True
         ):
             notes += _difference(case, f"{name}, {form}", np.asarray(a), b)
+    notes += _compare_numpy(case, density, points, expected)
     if case.sampled and np.isfinite(expected[0]).all() and np.isfinite(expected[1]).all():
         notes += _compare_draws(case, model)
     if notes:
@@ -115,6 +117,17 @@ def _compare(case: Case) -> Outcome:
     if RAW.search(why):
         return Outcome("raw", why)
     return Outcome("ok", f"not native: {why}" if why else "")
+
+
+def _compare_numpy(case: Case, density, points, expected) -> list[str]:
+    """Compare what NumPy makes of the traced density, which is what runs are checked with."""
+    traced = jax.jit(_in_turn).trace(density, points)
+    try:
+        found = evaluate_by_numpy(traced.jaxpr, (density, points))
+    except NoRuleError:
+        return []
+    pairs = zip(("value", "gradient"), found, expected, strict=True)
+    return [note for name, a, b in pairs for note in _difference(case, f"{name}, NumPy", a, b)]
 
 
 def _difference(case: Case, name: str, found: np.ndarray, expected: np.ndarray) -> list[str]:

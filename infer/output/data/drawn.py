@@ -7,7 +7,7 @@ import numpy as np
 
 from ...engines.base import Draws, Engine
 from ...run.run import Run
-from .values import constrain_all
+from .members import constrain_each
 
 
 class Drawn(NamedTuple):
@@ -25,12 +25,12 @@ class Drawn(NamedTuple):
 def read_draws(run: Run, draws: Draws) -> Drawn:
     """Map draws of a run to named values, and name their statistics as ArviZ does."""
     stats = name_stats(run.engine, draws.stats)
-    if run.family.count == 1:
-        return Drawn(constrain_all(run.density, draws.positions), stats)
-    parts = np.split(draws.positions, run.family.count)
-    each = [constrain_all(run.family.member(i), part) for i, part in enumerate(parts)]
-    values = {name: np.moveaxis(a, 0, 2) for name, a in stack_datasets(each).items()}
-    return Drawn(values, {n: split_by_dataset(a, run.family.count) for n, a in stats.items()})
+    count, positions = run.family.count, draws.positions
+    values = constrain_each(run.family, positions.reshape(count, -1, *positions.shape[1:]))
+    if count == 1:
+        return Drawn({name: a[0] for name, a in values.items()}, stats)
+    moved = {name: np.moveaxis(a, 0, 2) for name, a in values.items()}
+    return Drawn(moved, {n: split_by_dataset(a, count) for n, a in stats.items()})
 
 
 def read_warmup(run: Run) -> Drawn | None:

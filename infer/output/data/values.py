@@ -13,10 +13,11 @@ from ...programs.native import call_compiled, prepare
 from ...programs.slices import call_in_slices, choose_rows
 
 
-def prepare_values(density: LogDensity) -> None:
-    """Start to compile the programs of `constrain_all` and `compute_observed`."""
-    blank = np.zeros((choose_rows(density.size), density.size), jnp.result_type(float))
-    prepare(_constrain, (), (density, blank), "kernels")
+def prepare_values(density: LogDensity, is_single: bool = True) -> None:
+    """Start to compile the programs of `constrain_all`, if it is used, and `compute_observed`."""
+    if is_single:
+        blank = np.zeros((choose_rows(density.size), density.size), jnp.result_type(float))
+        prepare(constrain_rows, (), (density, blank), "kernels")
     if find_observed(density) is None:
         prepare(_observe, (), (density,), "kernels")
 
@@ -34,7 +35,7 @@ def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.nd
     names = [site.name for site in density.sites if site.role in ("latent", "derived")]
 
     def call(own: np.ndarray) -> list[Array]:
-        values = call_compiled(_constrain, density, own)
+        values = call_compiled(constrain_rows, density, own)
         return [values[name] for name in names]
 
     joined = call_in_slices(call, flat, rows)
@@ -42,7 +43,8 @@ def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.nd
     return {name: a.reshape(batch + a.shape[1:]) for name, a in pairs}
 
 
-def _constrain(density: LogDensity, positions: Array) -> dict[str, Array]:
+def constrain_rows(density: LogDensity, positions: Array) -> dict[str, Array]:
+    """Map positions of shape (rows, size) to values; traced."""
     return jax.vmap(density.constrain)(positions)
 
 

@@ -56,7 +56,9 @@ class Approximation:
     """An approximation of the posterior by a distribution in the unconstrained space.
 
     Attributes:
-        density: The log density it approximates.
+        density: The log density it approximates, in the coordinates of the fit: if those are
+            learned, sites are centered to the degrees that it has as `degrees`; see
+            docs/centering.md.
         distribution: The distribution, averaged over 50 epochs after the fit has settled; for
             normals it has `mean` and `scale`, standard deviations or a factor of the covariance.
         family: Name of the family, such as "mean_field" or "low_rank".

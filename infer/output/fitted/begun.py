@@ -13,6 +13,7 @@ from ...numerics.families.base import Distribution
 from ...run.packed import pack
 from ...run.run import Run
 from ..data.values import constrain_all
+from .reading import find_fitted
 
 # Problems of a search that a fit which begins there shares; the last one if it does not converge.
 SHARED = ("other_modes", "unbounded_density")
@@ -29,9 +30,9 @@ def choose_starts(run: Run, found: Sequence[Fitted], searches: Any) -> Any:
     """
     chains = run.chains // run.family.count
     firsts = assign_starts(run.family, chains, read_starts(searches))[::chains]
-    each = []
+    each, fitted = [], find_fitted(run)
     for index, one in enumerate(found):
-        density = run.family.member(index)
+        density = fitted.member(index)
         where = np.asarray(one.distribution.location)
         if one.converged:
             values = constrain_all(density, where[None])

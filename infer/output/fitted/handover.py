@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from ...density.base import LogDensity
 from ...density.family import singleton
+from ...density.recentered import find_centering, recenter
 from ...engines.base import Draws, Engine
 from ...engines.whitened import Whitened
 from ...errors import EngineError
@@ -18,6 +19,7 @@ from ...numerics.metric import Metric
 from ...programs.native import call_compiled
 from ...run.coordinates import densities_own, move_all
 from ...run.recentering import begin_centering, choose_centering
+from ...run.tuned import TuningAtDegrees, join_tuning
 from .ratios import BATCH
 
 # Draws whose scores give the metric; it is exact for a normal once they span the space.
@@ -30,7 +32,7 @@ def make_tuning_from(
     """Make the tuning of a sampler whose metric whitens the approximation.
 
     Args:
-        density: The log density to sample.
+        density: The log density that was fitted, in the coordinates of the fit.
         distribution: The approximation.
         positions: Draws of it, shape (draws, size).
         engine: The sampler.
@@ -45,8 +47,14 @@ def make_tuning_from(
             "Choose infer.NUTS() or infer.HMC(), or give only starts=fit.starts(chains).",
         )
     scores = np.asarray(call_compiled(_scores, distribution, positions, form="fast_compile"))
+    centering = find_centering(density)
+    if centering is not None and not _learns_centering(engine):
+        family, rows = singleton(density), (positions[None], scores[None])
+        moved = move_all(family, centering, densities_own(centering), *rows)
+        positions, scores, centering = moved.position[0], moved.gradient[0], None
     tuning = engine.first_tuning(density, positions, scores)
-    return eqx.tree_at(_metric, tuning, _metric(tuning).learn(positions, scores))
+    made = eqx.tree_at(_metric, tuning, _metric(tuning).learn(positions, scores))
+    return join_tuning(made, centering)
 
 
 class Handover(NamedTuple):
@@ -64,29 +72,38 @@ class Handover(NamedTuple):
 
 
 def hand_over(
-    density: LogDensity, distribution: Distribution, positions: np.ndarray, engine: Engine
-) -> Handover:
+    density: LogDensity, fitted: LogDensity, distribution: Distribution, positions: np.ndarray,
+    engine: Engine,
+) -> Handover:  # fmt: skip
     """Make the tuning of a sampler, in the coordinates that suit the draws if these are learned.
 
     Args:
         density: The log density to sample.
+        fitted: The one that was fitted, in the coordinates of the fit.
         distribution: The approximation.
         positions: Draws of it, shape (draws, size).
         engine: The sampler.
     """
-    tuning = make_tuning_from(density, distribution, positions, engine)
+    made = make_tuning_from(fitted, distribution, positions, engine)
+    tuning = made.tuning if isinstance(made, TuningAtDegrees) else made
     settled = np.ones_like(_shared(tuning).settled)
     tuning = eqx.tree_at(lambda tuning: _shared(tuning).settled, tuning, settled)
     family = singleton(density)
-    first = begin_centering(family) if engine.plan_warmup(1).recenters else None
+    first = begin_centering(family) if _learns_centering(engine) else None
     if first is None:
         return Handover(tuning)
-    scores = np.asarray(call_compiled(_posterior_scores, density, positions, form="fast_compile"))
-    own, rows = densities_own(first), (positions[None], scores[None])
+    own = find_centering(fitted) or densities_own(first)
+    here = recenter(family, own).member(0)
+    scores = np.asarray(call_compiled(_posterior_scores, here, positions, form="fast_compile"))
+    rows = positions[None], scores[None]
     new = choose_centering(family, own, Draws(*rows, {}))
     moved = move_all(family, own, new, *rows)
     learned = _metric(tuning).learn(moved.position[0], moved.gradient[0])
     return Handover(eqx.tree_at(_metric, tuning, learned), new.degrees, len(positions))
+
+
+def _learns_centering(engine: Engine) -> bool:
+    return engine.plan_warmup(1).recenters
 
 
 def _metric(tuning: Any) -> Metric:

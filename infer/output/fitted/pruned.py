@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ...density.base import LogDensity
+from ...density.recentered import find_centering
 from ...density.slices import find_slices
 from ...errors import RunError
 from ...models.protocol.site import Site
@@ -18,11 +19,12 @@ def find_signal(density: LogDensity, distribution: Distribution) -> Mapping[str,
     Source: Blundell et al. (2015), arXiv 1505.05424, section 5.2.
     """
     signal = np.abs(np.asarray(distribution.location)) / np.asarray(distribution.sd)
-    own = find_slices(density.latent)
+    own, centering = find_slices(density.latent), find_centering(density)
+    moved = () if centering is None else [piece.name for piece in centering.pieces]
     return {
         site.name: signal[own[site.name]].reshape(site.shape)
         for site in density.latent
-        if _is_on_real_line(site)
+        if _is_on_real_line(site) and site.name not in moved
     }
 
 

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 
 from ...density.base import LogDensity
+from ...density.family import Family
+from ...density.recentered import recenter
 from ...engines.approximating import Approximator, Ended, Fitted, Problem
 from ...engines.base import Draws
 from ...models.inputs.names import join_names
@@ -25,11 +27,16 @@ def read_approximations(run: Run) -> list[Approximation]:
     """Run a fit to its end, and return one result for each density."""
     found = conclude_fits(run)
     attributes = describe_run(run)
-    known = run.problems or ((),) * len(found)
+    known, family = run.problems or ((),) * len(found), find_fitted(run)
     return [
-        make_approximation(run, run.family.member(i), one, known[i], attributes)
+        make_approximation(run, family.member(i), one, known[i], attributes)
         for i, one in enumerate(found)
     ]
+
+
+def find_fitted(run: Run) -> Family:
+    """Return the log densities in the coordinates in which a run fits them."""
+    return recenter(run.family, run.warmup.centering)
 
 
 def conclude_fits(run: Run) -> list[Fitted]:
@@ -79,13 +86,12 @@ def _split_by_density(run: Run) -> list[Ended]:
     # On the host: slices of JAX arrays would compile a program for every leaf of the states.
     states = [jax.tree.map(np.asarray, group.state).unpack() for group in run.groups]
     states = jax.tree.map(lambda *own: np.concatenate(own), *states)
-    width = run.chains // run.family.count
+    width, family = run.chains // run.family.count, find_fitted(run)
     found = []
     for index, tuning in enumerate(tunings):
         own = slice(index * width, (index + 1) * width)
         mine, last = jax.tree.map(lambda a, own=own: a[own], (draws, states))
-        member = run.family.member(index)
-        found.append(Ended(member, Draws(*mine), tuning, last, call_compiled))
+        found.append(Ended(family.member(index), Draws(*mine), tuning, last, call_compiled))
     return found
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from ...density.base import LogDensity
 from ...density.chain_starts import Starts
 from ...density.family import make_family, singleton
+from ...density.recentered import in_own_coordinates
 from ...engines.base import Engine, Tuning
 from ...engines.whitened import Whitened
 from ...errors import FitWarning, StartError, warn
@@ -108,7 +109,7 @@ def plan_warm_start(
     doubts = [_find_doubt(fit, family.member(i), engine) for i, fit in enumerate(fits)]
     doubt = next(filter(None, doubts), "")
     made = [
-        hand_over(family.member(i), fit.distribution, fit.positions(DRAWS), engine)
+        hand_over(family.member(i), fit.density, fit.distribution, fit.positions(DRAWS), engine)
         for i, fit in enumerate(fits)
     ]
     return begun._replace(
@@ -141,7 +142,8 @@ def _find_doubt(fit: Approximation, density: LogDensity, engine: Engine) -> str:
         return "the fit has findings"
     if fit.departures is None:
         return "the fit was not audited"
-    own, here = (fingerprint(singleton(target), engine) for target in (fit.density, density))
+    fitted = in_own_coordinates(fit.density)
+    own, here = (fingerprint(singleton(target), engine) for target in (fitted, density))
     return "" if own == here else "the fit is of another model or of other data"
 
 

@@ -21,6 +21,7 @@ from ..fitted.optimum import Optimum
 from .datasets import find_in_datasets
 from .flat_vectors import find_in_flat_vectors
 from .moved import describe_moves
+from .native_form import find_wrong_native_form
 from .round_trips import find_few_round_trips
 from .suspects import Numbers, lay_out_numbers
 from .tails import find_heavy_tails
@@ -97,7 +98,8 @@ def judge_run(run: Run, data: Any) -> Verdict:
 def judge_recorded(run: Run, recorded: Recorded) -> Verdict:
     """Judge a run by draws from memory or from its store."""
     found = _judge(run.engine, recorded.data, run.density, run, recorded.draws)
-    return Verdict((*found, *describe_moves(run)), recorded.limits)
+    found = (*found, *describe_moves(run), *find_wrong_native_form(run))
+    return Verdict(found, recorded.limits)
 
 
 def judge_draws(engine: Engine, data: Any, density: LogDensity | None = None) -> Verdict:

@@ -1,6 +1,6 @@
 """Log densities of rows at each draw, in slices of draws, or of rows if a draw needs too much."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from math import prod
 from typing import Any, Literal, NamedTuple
@@ -146,37 +146,45 @@ def _fill_by_rows(
     if not into.size:
         return
     first = {n: as_jax_type(a[:1])[0] for n, a in flat.items()}
-    size = _choose_size(part, name, model, first, into.shape[1:])
+
+    def count_bytes(size: int) -> int:
+        traced = jax.make_jaxpr(partial(evaluate_rows, part, name, size))
+        return count_peak_bytes(traced(model, first, np.int32(0)))
+
+    size = choose_size(count_bytes, next(iter(into.shape[1:]), 1))
     for draw in range(len(into)):
         own = _convert({n: a[draw : draw + 1][0] for n, a in flat.items()})
-        for begin in _list_begins(into.shape[1:], size):
+        for begin in list_begins(into.shape[1:], size):
             rows = call_compiled(
-                _evaluate_rows, model, own, np.int32(begin), static=(part, name, size)
+                evaluate_rows, model, own, np.int32(begin), static=(part, name, size)
             )
             into[(draw, slice(begin, begin + size)) if rows.shape else draw] = rows
 
 
-def _choose_size(part: Part, name: str, model: Model, first: Values, shape: Shape) -> int:
+def choose_size(count_bytes: Callable[[int], int], rows: int) -> int:
     """Choose how many rows to compute at once, as many as need no more memory than is allowed.
 
     If fewer rows need as much, since they depend on all others, their number does not matter.
+
+    Args:
+        count_bytes: Returns the bytes that a number of rows needs.
+        rows: Number of all rows.
     """
-    size, before = max(next(iter(shape), 1), 1), np.inf
+    size, before = max(rows, 1), np.inf
     while True:
-        traced = jax.make_jaxpr(partial(_evaluate_rows, part, name, size))
-        needed = count_peak_bytes(traced(model, first, np.int32(0)))
+        needed = count_bytes(size)
         if needed <= slices.MAX_BYTES or size == 1 or needed > 0.9 * before:
             return size
         size, before = max(int(size * slices.MAX_BYTES / needed), 1), needed
 
 
-def _list_begins(shape: Shape, size: int) -> list[int]:
+def list_begins(shape: Shape, size: int) -> list[int]:
     """List where ranges of one size begin that cover all rows; the last two may overlap."""
     rows = next(iter(shape), 1)
     return [min(begin, rows - size) for begin in range(0, rows, size)]
 
 
-def _evaluate_rows(
+def evaluate_rows(
     part: Part, name: str, size: int, model: Model, values: dict[str, Array], begin: Array
 ) -> Array:
     """Compute some rows of one variable at one draw."""

@@ -11,13 +11,14 @@ from ...density.family import Family
 from ...engines.base import Draws
 from ...errors import RunError
 from ...models.inputs.names import join_names
+from ...programs.parts import choose_part
 from ...programs.slices import choose_rows
 from ...run.coordinates import move_to_density
 from ...run.run import Run
 from ...store.recorder import Contents
 from ..data.arviz import add_learned, group_data, group_draws
 from ..data.drawn import Drawn, name_stats, split_by_dataset
-from ..data.values import constrain_all
+from ..data.members import constrain_each
 from ..predictive.requested import PARTS
 from .included import compute_included, outline_included
 
@@ -65,7 +66,7 @@ def make_contents(run: Run, selection: Selection) -> Contents:
     """Return how the draws of a run become what readers see."""
     family, engine = run.family, run.engine
     names = [site.name for site in run.density.sites if site.role in ("latent", "derived")]
-    kept, rows = select_names(names, selection), choose_rows(run.density.size)
+    kept, rows = select_names(names, selection), _choose_rows(family)
 
     asked, chains = selection.include, run.chains // family.count
 
@@ -91,6 +92,11 @@ def make_contents(run: Run, selection: Selection) -> Contents:
     return Contents(lay_out, convert, step, selection.thin)
 
 
+def _choose_rows(family: Family) -> int:
+    size = family.shared.size
+    return choose_rows(size) if family.count == 1 else choose_part(size)
+
+
 def constrain_by_draw(family: Family, positions: np.ndarray) -> dict[str, np.ndarray]:
     """Constrain positions with the draws in the order of time, not chain by chain.
 
@@ -104,9 +110,8 @@ def constrain_by_draw(family: Family, positions: np.ndarray) -> dict[str, np.nda
     Returns:
         Arrays of shape (chains, draws, *site), or (chains, draws, data sets, *site).
     """
-    by_draw = np.split(np.swapaxes(positions, 0, 1), family.count, axis=1)
-    each = [constrain_all(family.member(i), own) for i, own in enumerate(by_draw)]
-    if family.count == 1:
-        return {name: np.swapaxes(a, 0, 1) for name, a in each[0].items()}
-    stacked = {name: np.stack([own[name] for own in each], axis=2) for name in each[0]}
-    return {name: np.swapaxes(a, 0, 1) for name, a in stacked.items()}
+    by_set = positions.reshape(family.count, -1, *positions.shape[1:])
+    values = constrain_each(family, by_set.swapaxes(1, 2))
+    # From (data sets, draws, chains, ...).
+    moved = {name: np.moveaxis(a, (2, 1), (0, 1)) for name, a in values.items()}
+    return {n: a[:, :, 0] for n, a in moved.items()} if family.count == 1 else moved

@@ -14,9 +14,10 @@ from ...models.model import Model
 from ...programs.forked import refuse_if_forked
 from ...run.devices import plan
 from ...run.fingerprint import Fingerprint, refuse_others
-from ...run.placing import choose_places
 from ...run.run import Run, Timing
+from ...run.self_check import refuse_unless_reproduced
 from ...run.start import prepare_family
+from ...run.turns import call_together
 from ...store.commits import Record, Recovered, forget_after, recover
 from ...store.engines import make_engine
 from ...store.files import open_files
@@ -50,7 +51,7 @@ def finish_sample(run: Run, recorder: Recorder) -> Any:
     """
     with recorder.recording(run):
         goal = make_goal(run, recorder)
-        pursue_or_keep(run, goal).refuse_unless_reproduced()
+        refuse_unless_reproduced(pursue_or_keep(run, goal))
         recorder.finish(run)
         data = read_data(recorder.files)
         remember_run(data, run)
@@ -136,11 +137,11 @@ def _read(
         refuse_others(Fingerprint(**about["made_for"]), family, engine)
     except RunError as error:
         raise RunError(where, error.found, OTHERS) from error
-    width, chains = about["plan"]["width"], about["chains"]
+    chains, shared = about["chains"], about["plan"]
+    how = plan(chains, shared["width"], threads)._replace(is_native=shared["is_native"])
+    how = call_together(how, chains, family.count)
     arrays, numbers = decode(found.state)
-    warmup = read_warmup(arrays, numbers, family, engine, chains, width)
-    how = plan(chains, width, threads, choose_places(family, None))
-    how = how._replace(is_native=about["plan"]["is_native"])
+    warmup = read_warmup(arrays, numbers, family, engine, chains, how.chains)
     return Run(
         family, engine, how, warmup, Timing(**about["timing"]), about["why_not_native"],
         reasons=tuple(about["reasons"]), progress=progress,

@@ -17,6 +17,7 @@ from infer.numerics.families.mean_field import IndependentNormal, MeanField, Sof
 from infer.numerics.training import Batches
 from infer.output.fitted.pruned import prune
 from infer.output.fitted.split import count_observations
+from infer.output.predictive.draw_source import find_draws
 
 RNG = np.random.default_rng(0)
 SIZE, ROWS, SEEN = 40, 200, 20
@@ -27,7 +28,7 @@ SITES = {"w": slice(0, SIZE)}
 
 def regression(site, x, y, noise):
     w = site("w", dist.Normal(0.5, 1.0), shape=(SIZE,))
-    with site.plate("row", ROWS, minibatch=SEEN) as rows:
+    with site.plate("row", len(y), minibatch=SEEN) as rows:
         site.observe("y", dist.Normal(x[rows] @ w, noise), y[rows])
 
 
@@ -106,6 +107,20 @@ def test_the_elbo_per_datum_is_split_into_likelihood_and_divergence(fits):
     # The last steps' ELBO is a little lower than that of their average.
     np.testing.assert_allclose(each.likelihood, likelihood / ROWS, atol=0.02)
     np.testing.assert_allclose(each.elbo, each.likelihood - each.divergence)
+
+
+def test_held_out_rows_are_scored_by_draws_that_are_made_as_they_are_needed(fits):
+    """Given the weights x w is normal, so the predictive density of a row is too."""
+    q, new = fits[0].distribution, RNG.normal(size=(3, SIZE)) / np.sqrt(SIZE)
+    held_out = model(0.3).with_data(x=np.tile(new, (10, 1)), y=np.tile([0.1, -0.2, 0.3], 10))
+    score = infer.score_predictions(held_out, fits[0], draws=4000, key=1)
+    normal = dist.Normal(new @ q.mean, np.sqrt(0.3**2 + new**2 @ q.scale**2))
+    exact = normal.log_prob(np.array([0.1, -0.2, 0.3]))
+    # The standard error of the largest is 0.01.
+    np.testing.assert_allclose(score.rows["y"].values, np.tile(exact, 10), atol=0.04)
+    draws = find_draws(fits[0], 9, 1, {"w": (SIZE,)})
+    fifth = draws.take(np.array([4]))["w"][0]
+    np.testing.assert_allclose(draws.take(np.arange(9))["w"][4], fifth, rtol=1e-12)
 
 
 def test_pruned_draws_are_zero_where_the_signal_is_lowest(fits):

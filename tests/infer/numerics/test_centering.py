@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from infer.numerics.centering import choose_degrees
+from infer.numerics.centering import choose_degrees, temper_ratios
 
 ROWS = 400
 
@@ -48,3 +48,28 @@ def test_draws_that_are_not_finite_change_nothing():
     arrays = draw(1.0, 0.3)
     arrays[0] = arrays[0] * np.nan
     assert choose_degrees(*arrays, np.array([0.3])) == 0.3
+
+
+def test_ratios_are_tempered_until_the_share_is_effective():
+    log_ratios = np.random.default_rng(0).normal(scale=5.0, size=400)
+    weights = temper_ratios(log_ratios, 0.25)
+    effective = weights.sum() ** 2 / (weights**2).sum()
+    np.testing.assert_allclose(effective, 100, rtol=1e-3)
+    power = np.diff(np.log(weights)) / np.diff(log_ratios)
+    np.testing.assert_allclose(power, power[0])
+    assert 0 < power[0] < 1
+
+
+def test_ratios_of_a_good_fit_are_importance_weights():
+    log_ratios = np.append(np.random.default_rng(0).normal(scale=0.5, size=400), [np.nan, -np.inf])
+    weights = temper_ratios(log_ratios + 1e4, 0.25)
+    expected = np.append(np.exp(log_ratios[:-2] - log_ratios[:-2].max()), [0.0, 0.0])
+    np.testing.assert_allclose(weights, expected, rtol=1e-9)
+
+
+def test_weights_count_as_repeated_draws():
+    y, scores, m, log_s = draw(1.0, 0.0, 50)
+    repeats = np.random.default_rng(1).integers(0, 4, 50)
+    rows = [np.repeat(a, repeats, axis=0) for a in (y, scores, m, log_s)]
+    one = choose_degrees(y, scores, m, log_s, np.zeros(1), repeats.astype(float))
+    np.testing.assert_array_equal(one, choose_degrees(*rows, np.zeros(1)))

@@ -129,7 +129,7 @@ def test_the_environment_chooses_the_folder(tmp_path, monkeypatch, value, is_on)
     monkeypatch.setattr(cached, "_chosen", [])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(cached.VARIABLE, value)
-    assert (cached._find_folder() is not None) == is_on
+    assert (cached.find_folder() is not None) == is_on
 
 
 def test_a_folder_stays_where_it_was_when_the_process_goes_elsewhere(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from jax.lax.linalg import triangular_solve
 
 from infer.programs import native
+from infer.programs.marked import compile_natively, mark_as_native
 from infer.programs.native import CompiledProgram, compile_program
 from infer.programs.rewrite import count_work
 
@@ -60,3 +61,10 @@ def test_programs_that_xla_refuses_natively_are_compiled_kernel_by_kernel(monkey
     assert isinstance(made, CompiledProgram)
     assert not made.is_native
     np.testing.assert_allclose(made.call(np.ones(3)), np.expm1(np.ones(3)), rtol=1e-6)
+
+
+def test_xla_still_knows_the_mark_of_the_native_form():
+    """If XLA drops it, the mark means nothing, and a sort compiles; see docs/native.md."""
+    program = jax.jit(jnp.sort).trace(np.ones(3))
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        compile_natively(mark_as_native(program).lower(np.ones(3)), is_fast=True)

@@ -32,6 +32,11 @@ BY_ROW = {
     "gather": lambda x: x[:, 0] + jnp.asarray(LEVEL)[GROUP],
     "gather of rows": lambda x: x * jnp.asarray(LOWER)[GROUP % 3],
     "gather by a list": lambda x: jnp.asarray(LOWER)[GROUP % 3, (GROUP + 1) % 3] * x[:, 0],
+    "gather of a batch": lambda x: jnp.take_along_axis(x, GROUP[:, None] % 3, 1)[:, 0],
+    "gather along both": lambda x: jnp.take_along_axis(x, X[:, 1:].argsort(1), 1),
+    "conv_general_dilated": lambda x: jax.vmap(
+        lambda own: jax.lax.conv(own[None, None], jnp.ones((2, 1, 2)), (1,), "VALID")[0, 1]
+    )(x),
     "concatenate cumsum": lambda x: jnp.cumsum(jnp.concatenate([x, 2 * x], 1), 1),
     "iota": lambda x: x[:, 0] * jnp.arange(N),
     "iota of columns": lambda x: x * jnp.arange(3.0),

@@ -6,7 +6,13 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
+from infer.density import disagreement
+from infer.density.disagreement import Recorded
+from infer.density.family import make_family
 from infer.errors import ModelError, StartError
+from infer.output.data.members import constrain_each
+from infer.output.data.values import constrain_all
+from infer.run import turns
 
 SETS, CHAINS = 5, 2
 # Far apart and with different spreads, so that no data set can use the tuning of another.
@@ -76,6 +82,43 @@ def test_chains_of_several_data_sets_share_a_program(models, data):
     apart = sample(models, draws=4, warmup=0)
     found, expected = batched.posterior["mean"], apart.posterior["mean"]
     np.testing.assert_allclose(found[:, :1], expected[:, :1], rtol=1e-4)
+
+
+def test_chains_called_together_have_the_draws_of_chains_called_alone(models, monkeypatch):
+    """Ten chains in calls of four, so that the last call has two and is filled up."""
+    options = {"chains": CHAINS, "warmup": 20, "key": 5, "progress": False}
+    alone = infer.start(models, infer.NUTS(), **options).advance(6)
+    monkeypatch.setattr(turns, "CALLS", 1)
+    together = infer.start(models, infer.NUTS(), threads=2, **options).advance(6)
+    assert (alone.plan.turns, together.plan.turns) == (1, 4)
+    np.testing.assert_array_equal(together.draws().positions, alone.draws().positions)
+    assert together.executed == alone.executed
+    assert together.warmup.gradients == alone.warmup.gradients
+
+
+def test_a_new_program_is_compared_on_a_few_data_sets_only(models):
+    family = make_family(models * 7, jacobian=True)
+    lanes = np.arange(35.0 * CHAINS)[:, None]
+    own, found = disagreement._take_few(family, Recorded(lanes, lanes[:, 0], lanes))
+    assert own.count == 12
+    np.testing.assert_array_equal(found.log_densities[:4], [0, 1, 3 * CHAINS, 3 * CHAINS + 1])
+    for index in (0, 5, 11):
+        np.testing.assert_array_equal(
+            own.member(index).model.constants()["other"],
+            family.member(3 * index).model.constants()["other"],
+        )
+
+
+def test_values_of_many_data_sets_are_those_of_each(models):
+    """Of 35 rows each, so that parts of 64 rows are filled up."""
+    family = make_family(models, jacobian=True)
+    positions = np.random.default_rng(0).normal(size=(SETS, 5, 7, 2))
+    found = constrain_each(family, positions)
+    for index in range(SETS):
+        alone = constrain_all(family.member(index), positions[index])
+        assert found.keys() == alone.keys()
+        for name, expected in alone.items():
+            np.testing.assert_array_equal(found[name][index], expected)
 
 
 def test_a_run_of_several_data_sets_can_be_resumed(models):

@@ -24,7 +24,7 @@ def start(seconds):
     model = infer.declared(log_density, {"x": bj.Real()})
     engine = infer.NUTS(step_size=1e-5)
     run = infer.start(model, engine, chains=1, warmup=0, progress=False)
-    assert run._compiled
+    assert run._compile()
     pause[0] = seconds
     return run
 

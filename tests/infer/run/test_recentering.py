@@ -9,8 +9,11 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
+from infer.density.family import make_family
 from infer.density.recentered import Piece, split_entries
 from infer.output.data.origin import find_run
+from infer.run.coordinates import move_all
+from infer.run.recentering import begin_centering
 
 OPTIONS = {"chains": 2, "draws": 200, "key": 1, "progress": False}
 NUTS = infer.NUTS()
@@ -46,6 +49,21 @@ def test_every_data_set_has_its_own_degrees_and_the_result_says_them():
     assert (degrees[0, 1] == 1).all()
     means = both["posterior"]["level"].mean(("chain", "draw"))[1]
     np.testing.assert_allclose(means, [2.0, 0.5, -1.0, 1.5], atol=0.01)
+
+
+def test_draws_of_many_data_sets_change_coordinates_like_those_of_each():
+    """Of 46 rows each, so that parts of 64 rows are filled up."""
+    rng, family = np.random.default_rng(0), make_family([model(), model(noise=0.01)], jacobian=True)
+    old = begin_centering(family)
+    new = old._replace(degrees=rng.choice([0.0, 0.3, 1.0], old.degrees.shape))
+    points = rng.normal(size=(2, 4, 23, 6))
+    found = move_all(family, old, new, *points)
+    for i, own in enumerate((slice(0, 2), slice(2, 4))):
+        apart = [c._replace(degrees=c.of(i)) for c in (old, new)]
+        for one, other in zip(
+            found, move_all(family.only(i), *apart, *points[:, own]), strict=True
+        ):
+            np.testing.assert_array_equal(one[own], other)
 
 
 def test_the_degree_of_a_scalar_site_is_a_scalar():

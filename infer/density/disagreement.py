@@ -1,0 +1,102 @@
+"""Compare what a native program computed with NumPy, and if in doubt with XLA's ordinary form."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from ..programs.by_numpy import NoRuleError, evaluate_by_numpy
+from .family import Family
+from .points import Points, evaluate_lanes, trace_attempts
+
+# Relative errors beyond rounding, by the size of a number in bytes.
+TOLERANCE = {8: 1e-6, 4: 1e-2}
+# Maximum number of members that are compared: NumPy takes a millisecond for each lane.
+MAX_MEMBERS = 16
+
+
+class Recorded(NamedTuple):
+    """What a program recorded at one draw of each lane.
+
+    Attributes:
+        positions: Shape (lanes, size).
+        log_densities: In nats, shape (lanes,).
+        gradients: Shape (lanes, size), or (lanes, 0) if they are not recorded.
+    """
+
+    positions: np.ndarray
+    log_densities: np.ndarray
+    gradients: np.ndarray
+
+
+def find_disagreement(family: Family, recorded: Recorded) -> str:
+    """Compare log densities and gradients with those of programs compiled in other ways.
+
+    NumPy evaluates the traced density, which takes milliseconds. If it disagrees, or has no rule
+    for an operation, XLA compiles the density in its ordinary form, which then decides.
+
+    Args:
+        family: The log densities.
+        recorded: What the native program found.
+
+    Returns:
+        What differs, in words; empty if nothing does.
+    """
+    family, recorded = _take_few(family, recorded)
+    expected = _evaluate_by_numpy(family, recorded.positions)
+    if expected is not None and not _describe_difference(recorded, expected):
+        return ""
+    return _describe_difference(recorded, evaluate_lanes(family, recorded.positions))
+
+
+def _take_few(family: Family, recorded: Recorded) -> tuple[Family, Recorded]:
+    """Take evenly spaced members of many, all of which have the same program."""
+    every = -(-family.count // MAX_MEMBERS)
+    if every == 1:
+        return family, recorded
+    few = np.arange(0, family.count, every)
+    lanes = np.arange(len(recorded.positions)).reshape(family.count, -1)[few].reshape(-1)
+    own = Family(family.shared, family.rows(few), len(few))
+    return own, Recorded(*(part[lanes] for part in recorded))
+
+
+def _evaluate_by_numpy(family: Family, positions: np.ndarray) -> Points | None:
+    """Evaluate one position for each lane; None if that takes operations without a rule."""
+    traced, (shared, own, key, rows) = trace_attempts(family, positions)
+    # The program maps over rows of positions; one is enough here.
+    try:
+        leaves = evaluate_by_numpy(traced.jaxpr, (shared, own, key, rows[:1]))
+    except NoRuleError:
+        return None
+    found = jax.tree.unflatten(jax.tree.structure(traced.out_info), leaves)
+    return Points(positions, *(part[0] for part in found))
+
+
+def _describe_difference(recorded: Recorded, expected: Points) -> str:
+    tolerance = TOLERANCE[expected.log_densities.dtype.itemsize]
+    values = recorded.log_densities, expected.log_densities
+    apart = _are_apart(*values, np.maximum(1, np.abs(values[1])) * tolerance)
+    if apart.any():
+        lane = int(np.argmax(apart))
+        return (
+            f"its log density at a draw is {values[0][lane]:.9g} instead of {values[1][lane]:.9g}"
+        )
+    if recorded.gradients.shape != expected.gradients.shape:
+        return ""
+    slopes = recorded.gradients, expected.gradients
+    largest = np.max(np.abs(slopes[1]), axis=-1, keepdims=True, initial=1)
+    apart = _are_apart(*slopes, largest * tolerance)
+    if apart.any():
+        place = tuple(np.argwhere(apart)[0])
+        return (
+            f"entry {place[1]} of its gradient at a draw is {slopes[0][place]:.9g} instead of "
+            f"{slopes[1][place]:.9g}"
+        )
+    return ""
+
+
+def _are_apart(found: np.ndarray, expected: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """Return which numbers differ by more than `most`; if not finite, all are equal."""
+    one_is_finite = np.isfinite(found) != np.isfinite(expected)
+    with np.errstate(invalid="ignore"):
+        return one_is_finite | (np.abs(found - expected) > most)

@@ -1,0 +1,95 @@
+"""End a window of warm-up for many densities: in batches if the engine whitens, else one by one."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ..numerics.hamiltonian import HamiltonianTuning
+from ..numerics.retune_each import find_regular, find_stray, retune_each
+from ..numerics.stray import MIN_DRAWS
+from .base import Draws, Engine, Tuning
+from .whitened import Whitened
+
+
+class EachEnd(NamedTuple):
+    """The end of a window, for several densities; see `WindowEnd`.
+
+    Attributes:
+        tuning: Tuning of each density, along a leading axis.
+        windows: Draws per chain in each window still to come, of each density.
+        relocation: Where chains continue, of each density; `None` leaves all its chains.
+    """
+
+    tuning: Tuning
+    windows: list[tuple[int, ...]]
+    relocation: list[np.ndarray | None]
+
+
+def end_each(
+    engine: Engine, tuning: Tuning, recent: Sequence[Draws], windows: tuple[int, ...]
+) -> EachEnd:
+    """Return what `engine.end_window` returns for each density, bit for bit.
+
+    Args:
+        engine: The engine.
+        tuning: Tuning of each density, along a leading axis.
+        recent: The last one or two windows, with arrays of shape (densities, chains, draws, ...).
+        windows: As in `Engine.end_window`.
+    """
+    count = len(recent[-1].positions)
+    made, planned = jax.tree.map(np.array, tuning), [windows] * count
+    relocation: list[np.ndarray | None] = [None] * count
+    is_regular = _find_regular(engine, tuning, recent, len(windows))
+    if is_regular.any():
+        own = np.flatnonzero(is_regular)
+        learned = _retune(_take(tuning, own), [_take(w, own) for w in recent], len(windows))
+        _put(made, own, learned)
+        done = recent[-1].positions.shape[2]
+        for i, settled in zip(own, learned.settled, strict=True):
+            planned[i] = _choose_windows(engine, settled, done, windows)
+    for i in np.flatnonzero(~is_regular):
+        end = engine.end_window(_take(tuning, i), [_take(w, i) for w in recent], windows)
+        _put(made, i, end.tuning)
+        planned[i], relocation[i] = end.windows, end.relocation
+    return EachEnd(made, planned, relocation)
+
+
+def _find_regular(
+    engine: Engine, tuning: Tuning, recent: Sequence[Draws], remaining: int
+) -> np.ndarray:
+    """Return for which densities a batch does what the engine does."""
+    last = recent[-1]
+    batched = isinstance(engine, Whitened) and type(engine).end_window is Whitened.end_window
+    if not batched or not isinstance(tuning, HamiltonianTuning):
+        return np.zeros(len(last.positions), bool)
+    draws, scores = zip(*(own[:2] for own in recent), strict=True)
+    found = find_regular(tuning, draws, scores)
+    if found.any() and remaining <= 1 and last.positions.shape[2] >= MIN_DRAWS:
+        own = np.flatnonzero(found)
+        found[own] = ~find_stray(_take(tuning, own), *_take(last, own))
+    return found
+
+
+def _retune(tuning: Tuning, recent: Sequence[Draws], remaining: int) -> HamiltonianTuning:
+    draws, scores = zip(*(own[:2] for own in recent), strict=True)
+    return retune_each(tuning, draws, scores, recent[-1].stats, remaining)
+
+
+def _choose_windows(
+    engine: Any, settled: bool, done: int, windows: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Do as `remaining_windows` does after a window without relocation."""
+    if not engine.stop_early:
+        return windows
+    return windows[-1:] if settled else windows or (done,)
+
+
+def _take(tree: Any, index: Any) -> Any:
+    return jax.tree.map(lambda a: np.asarray(a[index]), tree)
+
+
+def _put(tree: Any, index: Any, values: Any) -> None:
+    for into, own in zip(jax.tree.leaves(tree), jax.tree.leaves(values), strict=True):
+        into[index] = own

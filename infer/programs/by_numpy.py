@@ -1,0 +1,132 @@
+"""Evaluate a traced program with NumPy, without XLA, so that what XLA compiled can be compared."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import JaxprEqn, Literal
+
+from ..equations import CALLS
+from .numpy_rules import RULES
+
+# Number of equations that are evaluated at most; each takes some microseconds.
+MOST_EQUATIONS = 20_000
+# Primitives that make an array to be filled later.
+EMPTY = frozenset(("empty", "empty2"))
+
+
+class NoRuleError(Exception):
+    """The program has a primitive without a rule, or is too long."""
+
+
+def evaluate_by_numpy(program: Any, arguments: Any) -> list[np.ndarray]:
+    """Evaluate a closed jaxpr.
+
+    A scan is as long as its operands are, so that a program which maps over its arguments can be
+    evaluated at fewer of them.
+
+    Args:
+        program: The jaxpr.
+        arguments: A pytree of arrays.
+
+    Returns:
+        The flat results.
+
+    Raises:
+        NoRuleError: There is no rule for a primitive, or there are too many equations.
+    """
+    with np.errstate(all="ignore"):
+        return _Evaluation().run(program, [_as_numpy(leaf) for leaf in jax.tree.leaves(arguments)])
+
+
+def _as_numpy(leaf: Any) -> np.ndarray:
+    is_key = jax.dtypes.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+class _Evaluation:
+    """An evaluation under way, which counts its equations."""
+
+    def __init__(self) -> None:
+        self.equations = 0
+
+    def run(self, program: Any, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Evaluate a jaxpr, closed or not."""
+        jaxpr, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
+        values = dict(zip(jaxpr.constvars, map(_as_numpy, constants), strict=True))
+        values |= dict(zip(jaxpr.invars, arguments, strict=True))
+
+        def read(atom: Any) -> np.ndarray:
+            return _as_type(atom.aval, atom.val) if isinstance(atom, Literal) else values[atom]
+
+        for equation in jaxpr.eqns:
+            self.equations += 1
+            if self.equations > MOST_EQUATIONS:
+                raise NoRuleError("it has too many operations")
+            results = self._apply(equation, [read(atom) for atom in equation.invars])
+            values.update(zip(equation.outvars, results, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def _apply(self, equation: JaxprEqn, operands: list[np.ndarray]) -> Sequence[np.ndarray]:
+        name, params = equation.primitive.name, equation.params
+        if name in CALLS:
+            return self.run(params[CALLS[name]], operands)
+        if name == "scan":
+            return self._scan(params, operands)
+        if name == "while":
+            return self._loop(params, operands)
+        if name == "cond":
+            branch = np.clip(int(operands[0]), 0, len(params["branches"]) - 1)
+            return self.run(params["branches"][branch], operands[1:])
+        return _call_rule(equation, operands)
+
+    def _scan(self, params: dict[str, Any], operands: list[np.ndarray]) -> list[np.ndarray]:
+        constants, carried = params["num_consts"], params["num_carry"]
+        shared, carry = operands[:constants], operands[constants : constants + carried]
+        rows = operands[constants + carried :]
+        length = len(rows[0]) if rows else params["length"]
+        made: list[list[np.ndarray]] = []
+        for i in range(length)[:: -1 if params["reverse"] else 1]:
+            results = self.run(params["jaxpr"], [*shared, *carry, *(row[i] for row in rows)])
+            carry = results[:carried]
+            made.append(results[carried:])
+        made = made[::-1] if params["reverse"] else made
+        kinds = [out.aval for out in params["jaxpr"].jaxpr.outvars[carried:]]
+        stacked = [
+            np.stack(column) if made else np.zeros((0, *kind.shape), kind.dtype)
+            for kind, column in zip(kinds, zip(*made, strict=True) if made else kinds, strict=True)
+        ]
+        return [*carry, *stacked]
+
+    def _loop(self, params: dict[str, Any], operands: list[np.ndarray]) -> list[np.ndarray]:
+        of_condition, of_body = params["cond_nconsts"], params["body_nconsts"]
+        condition, body = operands[:of_condition], operands[of_condition : of_condition + of_body]
+        carry = operands[of_condition + of_body :]
+        while True:
+            (goes_on,) = self.run(params["cond_jaxpr"], [*condition, *carry])
+            if goes_on.ndim:
+                raise NoRuleError("a batch of loops")
+            if not goes_on:
+                return carry
+            carry = self.run(params["body_jaxpr"], [*body, *carry])
+
+
+def _call_rule(equation: JaxprEqn, operands: list[np.ndarray]) -> list[np.ndarray]:
+    """Apply the rule of a primitive; its results have the types that JAX found in advance."""
+    primitive = equation.primitive
+    kinds: list[Any] = [result.aval for result in equation.outvars]
+    if primitive.name in EMPTY:
+        return [np.zeros(kind.shape, kind.dtype) for kind in kinds]
+    rule = RULES.get(primitive.name)
+    if rule is None:
+        raise NoRuleError(f"no rule for {primitive.name}")
+    found = rule(*operands, **equation.params)
+    results = found if primitive.multiple_results else [found]
+    return [_as_type(kind, result) for kind, result in zip(kinds, results, strict=True)]
+
+
+def _as_type(kind: Any, result: Any) -> np.ndarray:
+    # Keys are kept as their bits.
+    is_plain = isinstance(getattr(kind, "dtype", None), np.dtype)
+    return np.asarray(result, kind.dtype) if is_plain else np.asarray(result)

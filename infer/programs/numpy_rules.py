@@ -1,0 +1,352 @@
+"""What the primitives of JAX compute, said once more with NumPy and SciPy."""
+
+from collections.abc import Callable
+from functools import partial
+from math import prod
+from typing import Any
+
+import jax
+import numpy as np
+from jax.lax import GatherScatterMode
+from scipy import special
+
+# Takes the parameters of an equation and its operands; returns its only result.
+Rule = Callable[..., Any]
+
+
+def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Divide; integers are rounded toward zero."""
+    if a.dtype.kind not in "iu":
+        return a / b
+    return np.trunc(a / b).astype(a.dtype)
+
+
+def _round(a: np.ndarray, rounding_method: Any = 0, **_: Any) -> np.ndarray:
+    """Round half to even, or half away from zero, which is method 0."""
+    if int(rounding_method):
+        return np.rint(a)
+    return np.copysign(np.floor(np.abs(a) + 0.5), a)
+
+
+def _shift_right_logical(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    unsigned = a.view(f"u{a.dtype.itemsize}")
+    return (unsigned >> b.astype(unsigned.dtype)).view(a.dtype)
+
+
+def _select(which: np.ndarray, *cases: np.ndarray) -> np.ndarray:
+    if len(cases) == 2:
+        return np.where(which.astype(bool), cases[1], cases[0])
+    return np.choose(which, cases)
+
+
+def _broadcast(a: np.ndarray, *, shape: Any, broadcast_dimensions: Any, **_: Any) -> np.ndarray:
+    places = dict(zip(broadcast_dimensions, a.shape, strict=True))
+    return np.broadcast_to(a.reshape([places.get(i, 1) for i in range(len(shape))]), shape)
+
+
+def _slice(a: np.ndarray, *, start_indices: Any, limit_indices: Any, strides: Any, **_: Any):
+    steps = strides or (1,) * a.ndim
+    return a[tuple(map(slice, start_indices, limit_indices, steps))]
+
+
+def _dynamic_slice(a: np.ndarray, *starts: Any, slice_sizes: Any, **_: Any) -> np.ndarray:
+    return a[_window(a.shape, starts, slice_sizes)]
+
+
+def _dynamic_update_slice(a: np.ndarray, new: np.ndarray, *starts: Any, **_: Any) -> np.ndarray:
+    made = a.copy()
+    made[_window(a.shape, starts, new.shape)] = new
+    return made
+
+
+def _window(shape: Any, starts: Any, sizes: Any) -> tuple[slice, ...]:
+    begins = [int(np.clip(s, 0, n - w)) for s, n, w in zip(starts, shape, sizes, strict=True)]
+    return tuple(slice(begin, begin + w) for begin, w in zip(begins, sizes, strict=True))
+
+
+def _pad(a: np.ndarray, value: np.ndarray, *, padding_config: Any, **_: Any) -> np.ndarray:
+    """Spread the entries, and put zeros or other values around them; negative padding cuts."""
+    spread = [n + max(n - 1, 0) * inside for n, (_, _, inside) in
+              zip(a.shape, padding_config, strict=True)]  # fmt: skip
+    made = np.full(spread, value, a.dtype)
+    made[tuple(slice(None, None, inside + 1) for _, _, inside in padding_config)] = a
+    grown = np.pad(
+        made, [(max(low, 0), max(high, 0)) for low, high, _ in padding_config],
+        constant_values=value,
+    )  # fmt: skip
+    cut = [slice(max(-low, 0), n - max(-high, 0)) for n, (low, high, _) in
+           zip(grown.shape, padding_config, strict=True)]  # fmt: skip
+    return grown[tuple(cut)]
+
+
+def _reshape(a: np.ndarray, *, new_sizes: Any, dimensions: Any = None, **_: Any) -> np.ndarray:
+    """Reshape, after reordering the axes if `dimensions` says so."""
+    return (a if dimensions is None else np.transpose(a, dimensions)).reshape(new_sizes)
+
+
+def _iota(*_: Any, dtype: Any, shape: Any, dimension: int, **__: Any) -> np.ndarray:
+    along = [1] * len(shape)
+    along[dimension] = shape[dimension]
+    return np.broadcast_to(np.arange(shape[dimension]).reshape(along).astype(dtype), shape)
+
+
+def _convert(a: np.ndarray, *, new_dtype: Any, **_: Any) -> np.ndarray:
+    # The imaginary part is dropped, as by JAX.
+    real = np.real(a) if a.dtype.kind == "c" and np.dtype(new_dtype).kind != "c" else a
+    return real.astype(new_dtype)
+
+
+def _reduce(function: Callable[..., Any], a: np.ndarray, *, axes: Any, **_: Any) -> np.ndarray:
+    return function(a, axis=tuple(axes))
+
+
+def _reduce_max(a: np.ndarray, *, axes: Any, **_: Any) -> np.ndarray:
+    return np.max(a, axis=tuple(axes), initial=_extreme(a.dtype, -1))
+
+
+def _reduce_min(a: np.ndarray, *, axes: Any, **_: Any) -> np.ndarray:
+    return np.min(a, axis=tuple(axes), initial=_extreme(a.dtype, 1))
+
+
+def _extreme(dtype: np.dtype, sign: int) -> Any:
+    if dtype.kind == "b":
+        return sign > 0
+    if dtype.kind in "iu":
+        return np.iinfo(dtype).max if sign > 0 else np.iinfo(dtype).min
+    return dtype.type(sign * np.inf)
+
+
+def _extremum(function: Callable[..., Any], a: np.ndarray, *, axes: Any, **_: Any) -> np.ndarray:
+    return function(a, axis=axes[0])
+
+
+def _cumulate(
+    function: Callable[..., Any], a: np.ndarray, *, axis: int, reverse: bool, **_: Any
+) -> np.ndarray:
+    if reverse:
+        return np.flip(function(np.flip(a, axis), axis=axis), axis)
+    return function(a, axis=axis)
+
+
+def _product(a: np.ndarray, b: np.ndarray, *, dimension_numbers: Any, **_: Any) -> np.ndarray:
+    """Compute a product of matrices, after moving batches first and sums last."""
+    (summed, summed_too), (batch, batch_too) = dimension_numbers
+    left, rows = _arrange(a, batch, summed)
+    right, columns = _arrange(b, batch_too, summed_too)
+    found = left @ np.swapaxes(right, -1, -2)
+    return found.reshape([a.shape[i] for i in batch] + rows + columns)
+
+
+def _arrange(a: np.ndarray, batch: Any, summed: Any) -> tuple[np.ndarray, list[int]]:
+    """Return an array as a batch of matrices with sums along their rows; and its other sizes."""
+    free = [i for i in range(a.ndim) if i not in batch and i not in summed]
+    sizes = [a.shape[i] for i in free]
+    moved = np.transpose(a, (*batch, *free, *summed))
+    lead = [a.shape[i] for i in batch]
+    return moved.reshape(*lead, prod(sizes), prod(a.shape[i] for i in summed)), sizes
+
+
+def _cholesky(a: np.ndarray, **_: Any) -> np.ndarray:
+    """Factor matrices; NaN for those that are not positive definite."""
+    made = np.full_like(a, np.nan)
+    for place in np.ndindex(a.shape[:-2]):
+        try:
+            made[place] = np.linalg.cholesky(a[place])
+        except np.linalg.LinAlgError:
+            continue
+    return np.tril(made)
+
+
+def _triangular_solve(
+    a: np.ndarray, b: np.ndarray, *, left_side: bool, lower: bool, transpose_a: bool,
+    conjugate_a: bool, unit_diagonal: bool, **_: Any,
+) -> np.ndarray:  # fmt: skip
+    """Solve with one triangle of a matrix, from the left or the right."""
+    part = np.tril(a, -unit_diagonal) if lower else np.triu(a, unit_diagonal)
+    part = part + np.eye(a.shape[-1], dtype=a.dtype) if unit_diagonal else part
+    part = part.conj() if conjugate_a else part
+    part = np.swapaxes(part, -1, -2) if transpose_a else part
+    if left_side:
+        return np.linalg.solve(part, b)
+    return np.swapaxes(np.linalg.solve(np.swapaxes(part, -1, -2), np.swapaxes(b, -1, -2)), -1, -2)
+
+
+def _gather(
+    a: np.ndarray, indices: np.ndarray, *, dimension_numbers: Any, slice_sizes: Any, mode: Any,
+    fill_value: Any, **_: Any,
+) -> np.ndarray:  # fmt: skip
+    places, inside = _locate(
+        a.shape, indices, dimension_numbers.offset_dims, dimension_numbers.collapsed_slice_dims,
+        dimension_numbers.start_index_map, dimension_numbers.operand_batching_dims,
+        dimension_numbers.start_indices_batching_dims, slice_sizes,
+        is_clipped=mode in (GatherScatterMode.CLIP, GatherScatterMode.PROMISE_IN_BOUNDS),
+    )  # fmt: skip
+    if fill_value is None:
+        fill_value = np.nan if a.dtype.kind in "fcV" else _extreme(a.dtype, -(a.dtype.kind == "i"))
+    return np.where(inside, a[places], np.asarray(fill_value, a.dtype))
+
+
+def _scatter(
+    combine: Any, a: np.ndarray, indices: np.ndarray, updates: np.ndarray, *,
+    dimension_numbers: Any, mode: Any, **_: Any,
+) -> np.ndarray:  # fmt: skip
+    inserted = dimension_numbers.inserted_window_dims
+    batching = dimension_numbers.operand_batching_dims
+    own = iter(updates.shape[i] for i in dimension_numbers.update_window_dims)
+    sizes = [1 if i in (*inserted, *batching) else next(own) for i in range(a.ndim)]
+    places, inside = _locate(
+        a.shape, indices, dimension_numbers.update_window_dims, inserted,
+        dimension_numbers.scatter_dims_to_operand_dims, batching,
+        dimension_numbers.scatter_indices_batching_dims, sizes,
+        is_clipped=mode == GatherScatterMode.CLIP,
+    )  # fmt: skip
+    made, kept = a.copy(), np.broadcast_to(inside, updates.shape)
+    where = tuple(np.broadcast_to(place, updates.shape)[kept] for place in places)
+    if combine is None:
+        made[where] = updates[kept]
+    else:
+        combine.at(made, where, updates[kept])
+    return made
+
+
+def _locate(
+    shape: Any, indices: np.ndarray, windows: Any, absent: Any, mapped: Any, batching: Any,
+    index_batching: Any, sizes: Any, *, is_clipped: bool,
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:  # fmt: skip
+    """Find which entries of an operand the windows of a gather or scatter consist of.
+
+    Args:
+        shape: Shape of the operand.
+        indices: Where each window begins, along the last axis.
+        windows: Axes of the result that run along a window.
+        absent: Axes of the operand that windows do not have.
+        mapped: Axis of the operand for each number of an index.
+        batching: Axes of the operand that run along with axes of the indices.
+        index_batching: Those axes of the indices.
+        sizes: Size of a window along each axis of the operand.
+        is_clipped: Whether windows are moved inside.
+
+    Returns:
+        Indices of entries along each axis of the operand, and whether the window is inside.
+    """
+    count = indices.ndim - 1 + len(windows)
+    others = [i for i in range(count) if i not in windows]
+    along = [i for i in range(len(shape)) if i not in (*absent, *batching)]
+    lead = indices.shape[:-1]
+    inside, places = np.ones([1] * count, bool), []
+    for axis, size in enumerate(shape):
+        start = np.zeros([1] * len(lead), np.int64)
+        if axis in mapped:
+            start = indices[..., list(mapped).index(axis)].astype(np.int64)
+        elif axis in batching:
+            own = index_batching[list(batching).index(axis)]
+            start = np.arange(lead[own]).reshape([-1 if i == own else 1 for i in range(len(lead))])
+        last = size - sizes[axis]
+        wide = np.ones(count, int)
+        wide[others] = start.shape
+        start = start.reshape(wide)
+        inside = inside & (is_clipped | ((start >= 0) & (start <= last)))
+        place = np.clip(start, 0, last)
+        if axis in along:
+            run = [1] * count
+            run[windows[along.index(axis)]] = sizes[axis]
+            place = place + np.arange(sizes[axis]).reshape(run)
+        places.append(place)
+    return tuple(places), inside
+
+
+def _platform_index(*, platforms: Any) -> int:
+    """Return which group of platforms has the present one; None stands for all others."""
+    backend = jax.default_backend()
+    named = [i for i, group in enumerate(platforms) if group and backend in group]
+    return (named or [i for i, group in enumerate(platforms) if group is None])[0]
+
+
+def _sort(*parts: np.ndarray, dimension: int, num_keys: int, **_: Any) -> list[np.ndarray]:
+    """Sort all parts by the first ones, along one dimension; NaN is last."""
+    keys = np.moveaxis(np.stack(parts[:num_keys][::-1]), dimension + 1, -1)
+    order = np.moveaxis(np.lexsort(keys, axis=-1), -1, dimension)
+    return [np.take_along_axis(part, order, dimension) for part in parts]
+
+
+def _same(a: np.ndarray, **_: Any) -> np.ndarray:
+    return a
+
+
+def _plain(function: Callable[..., Any]) -> Rule:
+    """Make the rule of a function that needs no parameter."""
+    return lambda *operands, **_: function(*operands)
+
+
+_PLAIN: dict[str, Callable[..., Any]] = {
+    "neg": np.negative, "sign": np.sign, "floor": np.floor, "ceil": np.ceil, "abs": np.abs,
+    "is_finite": np.isfinite, "exp": np.exp, "exp2": np.exp2, "log": np.log, "log1p": np.log1p,
+    "expm1": np.expm1, "sin": np.sin, "cos": np.cos, "tan": np.tan, "tanh": np.tanh,
+    "sinh": np.sinh, "cosh": np.cosh, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
+    "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "sqrt": np.sqrt,
+    "rsqrt": lambda a: 1 / np.sqrt(a), "cbrt": np.cbrt, "square": np.square,
+    "lgamma": special.gammaln, "digamma": special.digamma,
+    "polygamma": special.polygamma, "zeta": special.zeta, "erf": special.erf, "erfc": special.erfc,
+    "erf_inv": special.erfinv, "logistic": special.expit, "bessel_i0e": special.i0e,
+    "bessel_i1e": special.i1e, "igamma": special.gammainc, "igammac": special.gammaincc,
+    "regularized_incomplete_beta": special.betainc, "not": np.invert, "real": np.real,
+    "imag": np.imag, "conj": np.conj, "complex": lambda a, b: a + 1j * b,
+    "add": np.add, "add_any": np.add, "sub": np.subtract, "mul": np.multiply,
+    "div": _divide, "rem": np.fmod, "pow": np.power, "max": np.maximum,
+    "min": np.minimum, "atan2": np.arctan2, "nextafter": np.nextafter, "and": np.bitwise_and,
+    "or": np.bitwise_or, "xor": np.bitwise_xor, "eq": np.equal, "ne": np.not_equal,
+    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,
+    "shift_left": np.left_shift, "shift_right_logical": _shift_right_logical,
+    "shift_right_arithmetic": np.right_shift, "select_n": _select,
+    "clamp": lambda low, a, high: np.minimum(np.maximum(a, low), high),
+    "copy": np.asarray, "copy_p": np.asarray, "random_wrap": np.asarray,
+    "random_unwrap": np.asarray, "stop_gradient": np.asarray,
+}  # fmt: skip
+_NUMPY: dict[str, Rule] = {
+    "integer_pow": lambda a, *, y, **_: a**y if y >= 0 else 1 / a**-y,
+    "round": _round,
+    "reduce_precision": _same,
+    "convert_element_type": _convert,
+    "broadcast_in_dim": _broadcast,
+    "reshape": _reshape,
+    "squeeze": lambda a, *, dimensions, **_: np.squeeze(a, tuple(dimensions)),
+    "expand_dims": lambda a, *, dimensions, **_: np.expand_dims(a, tuple(dimensions)),
+    "transpose": lambda a, *, permutation, **_: np.transpose(a, permutation),
+    "rev": lambda a, *, dimensions, **_: np.flip(a, tuple(dimensions)),
+    "concatenate": lambda *parts, dimension, **_: np.concatenate(parts, dimension),
+    "pad": _pad,
+    "slice": _slice,
+    "dynamic_slice": _dynamic_slice,
+    "dynamic_update_slice": _dynamic_update_slice,
+    "gather": _gather,
+    "iota": _iota,
+    "platform_index": _platform_index,
+    "tile": lambda a, *, reps, **_: np.tile(a, reps),
+    "stack": lambda *parts, axis=0, **_: np.stack(parts, axis),
+    "split": lambda a, *, sizes, axis, **_: np.split(a, np.cumsum(sizes)[:-1], axis),
+    "unstack": lambda a, *, axis=0, **_: list(np.moveaxis(a, axis, 0)),
+    "sort": _sort,
+    "reduce_sum": partial(_reduce, np.sum),
+    "reduce_prod": partial(_reduce, np.prod),
+    "reduce_and": partial(_reduce, np.logical_and.reduce),
+    "reduce_or": partial(_reduce, np.logical_or.reduce),
+    "reduce_max": _reduce_max,
+    "reduce_min": _reduce_min,
+    "argmax": partial(_extremum, np.argmax),
+    "argmin": partial(_extremum, np.argmin),
+    "cumsum": partial(_cumulate, np.cumsum),
+    "cumprod": partial(_cumulate, np.cumprod),
+    "cummax": partial(_cumulate, np.maximum.accumulate),
+    "cummin": partial(_cumulate, np.minimum.accumulate),
+    "cumlogsumexp": partial(_cumulate, np.logaddexp.accumulate),
+    "dot_general": _product,
+    "cholesky": _cholesky,
+    "triangular_solve": _triangular_solve,
+    "scatter": partial(_scatter, None),
+    "scatter-add": partial(_scatter, np.add),
+    "scatter-sub": partial(_scatter, np.subtract),
+    "scatter-mul": partial(_scatter, np.multiply),
+    "scatter-min": partial(_scatter, np.minimum),
+    "scatter-max": partial(_scatter, np.maximum),
+}
+RULES: dict[str, Rule] = _NUMPY | {name: _plain(function) for name, function in _PLAIN.items()}

@@ -1,0 +1,71 @@
+"""Compare the log densities that the chains recorded with those of other programs."""
+
+from typing import Any
+
+import numpy as np
+
+from ..density import repeats
+from ..density.disagreement import Recorded, find_disagreement
+from .coordinates import move_to_density
+from .devices import plan_without_native
+from .progress import Progress
+
+# How `Run.why_not_native` begins if the native form was given up because of its numbers.
+WRONG_NUMBERS = "the native form computed wrong numbers: "
+
+
+def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
+    """Make one more draw with a new native program, and compare its numbers with other programs.
+
+    If they differ, the draw is forgotten, and the run goes on without the native form.
+
+    Args:
+        run: The run.
+        draws: Number of draws that each chain is to have in the present window.
+        bar: Notified after each block.
+    """
+    before, after_block = run.warmup.regroup(run.plan.chains), run.after_block
+    run.is_unchecked, run.after_block = False, None
+    try:
+        run.collect(min(draws, run.fewest() + 1), bar)
+    finally:
+        run.after_block = after_block
+    recorded = _read_newest(run)
+    if recorded and (found := find_disagreement(run.family, recorded)):
+        run.warmup = before
+        leave_native_form(run, WRONG_NUMBERS + found, has_lapack_calls=False)
+
+
+def leave_native_form(run: Any, why: str, has_lapack_calls: bool) -> None:
+    """Plan again without the native form, and group the chains as planned."""
+    run.why_not_native, run.program = why, None
+    run.plan = plan_without_native(run.chains, run.plan, has_lapack_calls)
+    run.warmup = run.warmup.regroup(run.plan.chains)
+
+
+def refuse_unless_reproduced(run: Any) -> None:
+    """Check that the programs of starts and chains compute the same density.
+
+    Raises:
+        ModelError: The log density changes whenever the model's Python code runs.
+    """
+    if run.evaluate is not None and (newest := _read_newest(run)):
+        positions, log_densities, _ = newest
+        repeats.refuse_unless_reproduced(run.family, positions, log_densities, run.evaluate)
+
+
+def _read_newest(run: Any) -> Recorded | None:
+    """Read the newest draw of each chain; None if its log density is not recorded, or estimated."""
+    if run.density.minibatches or not run.fewest():
+        return None
+    records = [_take_newest(own) for group in run.groups for own in group.rows]
+    draws = run.format.unpack(np.stack(records))
+    if "lp" not in draws.stats or draws.positions.shape[-1] != run.density.size:
+        return None
+    draws = move_to_density(run.family, run.warmup.centering, draws)
+    return Recorded(draws.positions[:, 0], draws.stats["lp"][:, 0], draws.gradients[:, 0])
+
+
+def _take_newest(blocks: list[np.ndarray]) -> np.ndarray:
+    """Return the last record of a chain, shape (1, record)."""
+    return next(block[-1:] for block in reversed(blocks) if len(block))

@@ -1,0 +1,97 @@
+"""NumPy computes the same as XLA, operation by operation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.scipy import linalg, special
+
+from infer.programs.by_numpy import NoRuleError, evaluate_by_numpy
+
+
+def elementwise(x):
+    y = x + 1.5
+    smooth = [jnp.exp(x), jnp.log1p(y), special.gammaln(y), special.digamma(y), special.erf(x)]
+    rounded = [jnp.round(9 * x), jnp.floor(9 * x), jnp.sign(x), 9 * x // 2, jnp.fmod(9 * x, 2)]
+    return smooth + rounded + [jax.nn.sigmoid(x), jnp.where(x > 0.2, x, y**-3), jnp.clip(x, 0, 0.3)]
+
+
+def moved(x):
+    table, index = jnp.outer(x, jnp.arange(4.0)), jnp.array([3, 1, 1, -1])
+    return (
+        table[index],
+        table[1:5:2, ::-1],
+        table.at[index, 2].add(x[:4]),
+        table.at[:, 1].set(x),
+        table.at[jnp.array([0, 9])].multiply(2.0, mode="drop"),
+        jnp.pad(x, (2, 1)),
+        jnp.sort(x)[::-1],
+        jnp.cumsum(x[::-1]),
+        lax.dynamic_slice(table, (5, 1), (3, 2)),
+        lax.pad(x, 0.5, [(-1, 2, 1)]),
+        jnp.concatenate([x, x[:1]]),
+    )
+
+
+def multiplied(x):
+    a = jnp.outer(x, x) + 3 * jnp.eye(6)
+    batch = jnp.stack([a, 2 * a])
+    factor = jnp.linalg.cholesky(a)
+    return (
+        a @ x,
+        jnp.einsum("bij,bjk->kbi", batch, batch),
+        factor,
+        linalg.solve_triangular(factor, x, lower=True),
+        linalg.solve_triangular(factor.T, x, trans=1),
+        linalg.cho_solve((factor, True), a),
+        jnp.prod(a[:2], axis=0),
+        a.max(0),
+        jnp.argmin(a, 1),
+    )
+
+
+def looped(x):
+    def step(carry, row):
+        return carry * 0.9 + row, jnp.sin(carry)
+
+    halved = lax.while_loop(lambda y: y.sum() > 0.1, lambda y: y / 2, jnp.abs(x))
+    chosen = lax.cond(x[0] > 0, jnp.sin, jnp.cos, x)
+    return lax.scan(step, 0.0, x), lax.scan(step, 0.0, x, reverse=True), halved, chosen
+
+
+FAMILIES = {"elementwise": elementwise, "moved": moved, "multiplied": multiplied, "looped": looped}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_numpy_computes_the_same_values_and_gradients(name):
+    function, x = FAMILIES[name], np.linspace(-0.4, 0.7, 6)
+
+    def total(x):
+        found = jax.tree.leaves(function(x))
+        return sum(jnp.sum(jnp.sin(a)) for a in found if jnp.issubdtype(a.dtype, jnp.floating))
+
+    both = function if name == "looped" else lambda x: (function(x), jax.grad(total)(x))
+    traced = jax.jit(both).trace(x)
+    found = evaluate_by_numpy(traced.jaxpr, (x,))
+    for ours, theirs in zip(found, jax.tree.leaves(jax.jit(both)(x)), strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_map_can_be_evaluated_at_fewer_rows():
+    traced = jax.jit(lambda x: lax.map(lambda row: row.sum(), x)).trace(np.ones((8, 3)))
+    (found,) = evaluate_by_numpy(traced.jaxpr, (np.arange(6.0).reshape(2, 3),))
+    np.testing.assert_array_equal(found, [3, 12])
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (lambda x: jnp.fft.fft(x).real, "no rule for fft"),
+        (lambda x: lax.fori_loop(0, 10**6, lambda _, y: y + 1, x), "too many operations"),
+    ],
+)
+def test_what_numpy_does_not_evaluate_is_said(function, why):
+    with pytest.raises(NoRuleError, match=why):
+        evaluate_by_numpy(jax.jit(function).trace(np.ones(4)).jaxpr, (np.ones(4),))

@@ -1,0 +1,110 @@
+"""A native program that computes wrong numbers is left at the first draw."""
+
+from collections import OrderedDict
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import bijectors as bj
+import infer
+from infer.output.judge.native_form import find_wrong_native_form
+from infer.programs import numpy_rules, rewrite, switch
+from infer.programs.native import CompiledProgram
+from infer.run import self_check
+from infer.run.run import Run
+
+GROUP = np.array([0, 0, 1, 2, 2, 2])
+
+
+def log_density(values, data):
+    levels = values["x"][data["group"]]
+    return -0.5 * jnp.sum((levels - data["mean"]) ** 2)
+
+
+def make(mean):
+    """Make a model whose gradient is a sum over groups, which the native form rewrites."""
+    data = {"group": GROUP, "mean": np.full(len(GROUP), mean)}
+    return infer.declared(log_density, {"x": bj.Real(shape=(3,))}, data=data)
+
+
+@pytest.fixture
+def new_programs(monkeypatch):
+    """Let every program be compiled anew, and none be kept for other tests."""
+    monkeypatch.setattr("infer.programs.native._kept", OrderedDict())
+    monkeypatch.setattr("infer.programs.cached._chosen", [None])
+    monkeypatch.setattr("infer.density.slopes._known", OrderedDict())
+
+
+@pytest.fixture
+def wrong_sums(monkeypatch, new_programs):
+    entry = rewrite.TABLE["scatter-add"]
+
+    def rule(equation):
+        loop = entry.rule(equation)
+        return loop and (lambda *operands: 1.1 * loop(*operands))
+
+    monkeypatch.setitem(rewrite.TABLE, "scatter-add", entry._replace(rule=rule))
+
+
+def test_a_wrong_rewrite_is_found_at_the_first_draw_and_left(wrong_sums):
+    # The gradients at the starts are wrong as well, which is noticed by differences.
+    with pytest.warns(infer.ModelWarning):
+        run = infer.start(make(1.0), infer.NUTS(), chains=2, warmup=0, progress=False)
+    run.advance(1)
+    assert not run.plan.is_native
+    (finding,) = find_wrong_native_form(run)
+    assert finding.kind == "wrong_native_form"
+    assert "the native form computed wrong numbers: entry 0 of its gradient" in finding.found
+    assert "infer.native(False)" in finding.advice
+
+
+@pytest.mark.slow
+def test_after_a_wrong_rewrite_the_draws_are_right(wrong_sums):
+    with pytest.warns(infer.ModelWarning), pytest.warns(infer.SamplingWarning, match="report it"):
+        result = infer.sample(make(1.0), key=1, warmup=60, draws=100, progress=False)
+    assert result.attrs["native_loop"] == 0
+    assert "wrong_native_form" in [own.kind for own in infer.verdict(result).findings]
+    # Six standard errors of 200 effective draws.
+    assert np.abs(result["posterior"]["x"].values.mean((0, 1)) - 1).max() < 6 / np.sqrt(200)
+
+
+def test_a_wrong_rule_of_numpy_does_not_end_the_native_form(monkeypatch, new_programs):
+    rules = numpy_rules.RULES | {"mul": lambda a, b, **_: 1.1 * a * b}
+    monkeypatch.setattr("infer.programs.by_numpy.RULES", rules)
+    run = infer.start(make(1.0), infer.NUTS(), chains=2, warmup=0, progress=False).advance(1)
+    assert run.plan.is_native
+    assert run.why_not_native is None
+
+
+def test_each_program_is_checked_once_and_all_draws_are_kept(monkeypatch, new_programs):
+    checked, find = [], self_check.find_disagreement
+    monkeypatch.setattr(
+        self_check, "find_disagreement", lambda *both: checked.append(both) or find(*both)
+    )
+    start = lambda mean: infer.start(  # noqa: E731
+        make(mean), infer.NUTS(), chains=2, warmup=0, progress=False, key=4
+    )
+    first = start(1.0).advance(5)
+    assert len(checked) == 1
+    again = start(1.0).advance(2).advance(3)
+    assert len(checked) == 1
+    np.testing.assert_array_equal(first.draws().positions, again.draws().positions)
+    start(2.0).advance(1)
+    assert len(checked) == 1
+
+
+def test_the_native_form_can_be_turned_off(monkeypatch):
+    monkeypatch.setattr(switch, "_chosen", [])
+    monkeypatch.setenv("PUSHFORWARD_NATIVE", "off")
+    assert not switch.is_native_allowed()
+    assert infer.native()
+    assert switch.is_native_allowed()
+    assert not infer.native(False)
+    monkeypatch.setattr(Run, "_compile", lambda run: pytest.fail("this test compiles nothing"))
+    from infer.run.blocks import compile_loop
+
+    run = infer.start(make(1.0), infer.NUTS(), chains=2, warmup=0, progress=False)
+    made, _ = compile_loop(run.engine, run.family, run.warmup, run.plan)
+    assert not isinstance(made, CompiledProgram)
+    assert made.reason == "it is turned off, by infer.native(False) or PUSHFORWARD_NATIVE"
