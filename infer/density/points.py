@@ -64,7 +64,7 @@ def evaluate_batch(shared: LogDensity, own: LogDensity, positions: Array) -> Com
 def evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) -> Points:
     """Evaluate positions of shape (attempts, lanes, size); each shape has one program."""
     own = family.rows(members_of_lanes(family, positions.shape[1]))
-    arguments = (family.shared, own, key, positions)
+    arguments = (family.shared, own, np.atleast_2d(key)[0], positions)
     with jax.threefry_partitionable(True):
         here = call_compiled(_evaluate_in_turn, *arguments, form="fast_compile")
         return Points(positions, *map(np.asarray, here))

@@ -42,7 +42,7 @@ def find_starts(
 
     Args:
         family: The log densities.
-        key: Key data, shape (2,).
+        key: Key data, shape (2,), or one for each member, shape (members, 2).
         wanted: Where each chain of each member starts, as `assign_starts` returns it.
 
     Returns:
@@ -114,7 +114,8 @@ def _take_second_best(tried: Points, merit: np.ndarray) -> Points | None:
 
 def _propose(family: Family, key: np.ndarray, attempts: range, lanes: int, how: str) -> Points:
     """Propose and evaluate a point for every attempt and lane: shape (attempts, lanes, ...)."""
-    of_lanes = threefry.fold_in(key, np.arange(lanes))
+    each = np.atleast_2d(key)[:, None]
+    of_lanes = threefry.fold_in(each, np.arange(lanes // len(each))).reshape(lanes, 2)
     keys = threefry.fold_in(of_lanes, np.array(attempts)[:, None])
     # The bits must not depend on the user's own setting.
     with jax.threefry_partitionable(True):

@@ -53,12 +53,36 @@ def read_key_data(seed: Any) -> np.ndarray:
     raise RunError("key", f"an array of shape {shape} and type {dtype} is not a key", _MEND)
 
 
-def derive_chain_keys(root: np.ndarray, chains: int) -> tuple[np.ndarray, np.ndarray]:
-    """Derive key data for all chains, shape (chains, 2), and for the starts, shape (2,).
+def read_keys(given: Any, models: int) -> np.ndarray:
+    """Convert a seed or a key to key data, shape (2,), or one for each model, shape (models, 2).
+
+    Raises:
+        RunError: They are not keys, or their number is not that of the models.
+    """
+    several = isinstance(given, list | tuple | range)
+    is_array = jnp.issubdtype(getattr(given, "dtype", float), jax.dtypes.prng_key)
+    if not several and not (is_array and np.ndim(given) == 1):
+        return read_key_data(given)
+    if len(given) != models:
+        found = f"{len(given)} keys are given for {models} models"
+        raise RunError("key", found, "Give one key for each model, or one for all.")
+    keys = np.stack([read_key_data(own) for own in given])
+    return keys[0] if models == 1 else keys
+
+
+def derive_chain_keys(
+    root: np.ndarray, chains: int, first: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Derive key data for all chains, shape (chains, 2), and for the starts.
 
     Args:
-        root: Key data of the run, from `read_key_data`.
-        chains: Number of chains.
+        root: Key data of the run, from `read_keys`: shape (2,), or (models, 2).
+        chains: Number of chains of all models.
+        first: Number of the first chain; if each model has a key, of its first chain.
+
+    Returns:
+        The keys of the chains, and that of the starts, of the shape of `root`.
     """
-    keys = fold_in(root, np.append(np.arange(chains), STARTS))
-    return keys[:-1], keys[-1]
+    each = chains // len(np.atleast_2d(root))
+    keys = fold_in(root[..., None, :], np.append(first + np.arange(each), STARTS))
+    return keys[..., :-1, :].reshape(chains, 2), keys[..., -1, :]

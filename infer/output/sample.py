@@ -78,7 +78,8 @@ def sample(
             warm-up short. For several models, a list has an item for each model. By default
             "uniform", unless the engine starts at the prior.
         tuning: The tuning of an earlier run (`Run.tuning`), or the path of one; see `save_tuning`.
-        key: A seed or a JAX key. Each draw depends only on the key, the chain and its index.
+        key: A seed or a JAX key; or a list, a range or an array with one for each model. Each draw
+            depends only on the key, the chain and its index.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
         threads: Programs called at the same time on a CPU; does not change the draws.
         progress: Whether to show progress; by default in a terminal or a notebook.

@@ -24,7 +24,7 @@ from ..density.unused import warn_of_unused
 from ..engines.base import Engine, Tuning, WarmupPlan
 from ..models.inputs.precision import on_device
 from ..models.model import Model
-from ..numerics.keys import derive_chain_keys, read_key_data
+from ..numerics.keys import derive_chain_keys, read_keys
 from ..programs.forked import refuse_if_forked
 from ..programs.garbage import pause_collection
 from .blocks import prepare_loop
@@ -122,7 +122,7 @@ def start(
             tuning, a sampler keeps its first guess of a step size.
         starts: Where chains begin, as for `sample`.
         tuning: What an earlier run learned; with `warmup=0` it is used as it is.
-        key: A seed or a JAX key.
+        key: A seed or a JAX key, or one for each model.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
         threads: Programs called at the same time on a CPU; changes no draw.
         progress: Whether to show progress; by default in a terminal or a notebook.
@@ -140,9 +140,9 @@ def start(
         as_whole("chains", chains, 1),
         None if warmup is None else as_whole("warmup", warmup, 0),
     )
-    root = read_key_data(key)
     refuse_unless_engine(engine)
     members = make_family(model, jacobian=engine is None or engine.needs.jacobian)
+    root = read_keys(key, members.count)
     chosen = _choose(members, numbers[0], state) if engine is None else _Chosen(engine)
     members = prepare_family(members, chosen.engine)
     if state is not None:
@@ -257,7 +257,8 @@ def _make_scouts(setup: _Setup, spare: Points | None) -> tuple[Group, ...]:
     is_long = 0 < needed <= sum(windows[-1:])
     if not spare or not is_long or count // setup.family.count >= CHAINS_ENOUGH:
         return ()
-    keys = derive_chain_keys(setup.root, 2 * count)[0][count:]
+    first = count if setup.root.ndim == 1 else count // len(setup.root)
+    keys = derive_chain_keys(setup.root, count, first)[0]
     return make_groups(keys, make_states(setup.chosen.engine, spare), setup.plan.chains)
 
 

@@ -13,6 +13,7 @@ from ...density.recentered import in_own_coordinates
 from ...engines.base import Engine, Tuning
 from ...engines.whitened import Whitened
 from ...errors import FitWarning, StartError, warn
+from ...numerics.keys import read_keys
 from ...run.choice import choose
 from ...run.fingerprint import fingerprint
 from ...run.run import Run
@@ -102,7 +103,8 @@ def plan_warm_start(
         if why := _find_why_unused(fit):
             warn(f"starts: the fit is not used, since {why}. {UNUSED}", FitWarning)
             return WarmStart(engine, None, tuning, (), (*reasons, f"the fit is not used: {why}"))
-    each = [fit.starts(chains, key) for fit in fits]
+    keys = np.broadcast_to(read_keys(key, len(fits)), (len(fits), 2))
+    each = [fit.starts(chains, own) for fit, own in zip(fits, keys, strict=True)]
     begun = WarmStart(engine, each if len(each) > 1 else each[0], tuning, (), reasons)
     if tuning is not None or not isinstance(engine, Whitened):
         return begun

@@ -92,7 +92,7 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
 
 def judge_run(run: Run, data: Any) -> Verdict:
     """Judge a run whose ArviZ data are already made, and whose draws are in memory."""
-    return judge_recorded(run, Recorded(data, run.draws()))
+    return judge_recorded(run, Recorded(data, run.draws() if run.family.count == 1 else None))
 
 
 def judge_recorded(run: Run, recorded: Recorded) -> Verdict:

@@ -9,7 +9,8 @@ import infer
 from infer.density import disagreement
 from infer.density.disagreement import Recorded
 from infer.density.family import make_family
-from infer.errors import ModelError, StartError
+from infer.errors import ModelError, RunError, StartError
+from infer.numerics.keys import read_keys
 from infer.output.data.members import constrain_each
 from infer.output.data.values import constrain_all
 from infer.run import turns
@@ -67,6 +68,24 @@ def test_the_first_data_set_is_sampled_as_if_it_were_alone(models):
     )
     theirs = together.posterior["mean"].sel(dataset=0)
     np.testing.assert_allclose(theirs, alone.posterior["mean"], rtol=1e-4)
+
+
+def test_a_data_set_with_a_key_of_its_own_does_not_depend_on_others(models):
+    """Bit for bit, without early stopping, which would go on until the last data set is done."""
+    engine = infer.NUTS(stop_early=False)
+    options = {"chains": CHAINS, "warmup": 40, "progress": False}
+    together = infer.start(models, engine, key=[7, 8, 9, 10, 11], **options).advance(20)
+    alone = infer.start(models[3], engine, key=10, **options).advance(20)
+    theirs = together.draws().positions[3 * CHAINS : 4 * CHAINS]
+    np.testing.assert_array_equal(theirs, alone.draws().positions)
+
+
+def test_as_many_keys_as_models_are_asked_for(models):
+    with pytest.raises(RunError, match="4 keys are given for 5 models"):
+        infer.sample(models, key=range(4))
+    keys = jax.random.split(jax.random.key(0), 3)
+    np.testing.assert_array_equal(read_keys(keys, 3), jax.random.key_data(keys))
+    np.testing.assert_array_equal(read_keys([5], 1), read_keys(5, 1))
 
 
 def test_statistics_and_data_have_the_dimension_of_data_sets(data):
