@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr
 from jaxtyping import Array
 
 from bijectors.base import Image
 
+from ..equations import find_dependent
 from ..models.priors.centering import FAMILIES
 from ..models.priors.prior import strip_axes
 from ..models.protocol.site import Declaration
@@ -62,18 +62,9 @@ def _find_funnel_sites(kind: ProgramSignature) -> tuple[str, ...]:
     density: LogDensity = kind.outline()
     position = jax.ShapeDtypeStruct((density.size,), jnp.result_type(float))
     traced, names = jax.make_jaxpr(_record_scales, return_shape=True)(density, position)
-    found = find_moving(traced)
+    found = find_dependent(traced.jaxpr, traced.jaxpr.invars[-1:])
     spread = {name for name, moves in zip(sorted(names), found, strict=True) if moves}
     return tuple(site.name for site in density.latent if site.name in spread)
-
-
-def find_moving(traced: ClosedJaxpr) -> list[bool]:
-    """Return which results of a program depend on its last argument."""
-    moving = {id(traced.jaxpr.invars[-1])}
-    for equation in traced.eqns:
-        if moving & set(map(id, equation.invars)):
-            moving |= set(map(id, equation.outvars))
-    return [id(result) in moving for result in traced.jaxpr.outvars]
 
 
 def read_spreads(density: LogDensity, position: Vector) -> dict[str, Spread]:

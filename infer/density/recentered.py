@@ -1,11 +1,12 @@
-"""A log density in coordinates in which some sites are centered to a degree; maps between them.
+"""A log density in coordinates in which some sites are centered to a degree.
 
 A value x whose prior has location m and scale s has coordinates y for each degree c from 0 to 1:
 
     x = m + s^(1 - c) * (y - c * m),
 
 non-centered for c = 0, and x itself for c = 1. For a log-normal prior x stands for the logarithm
-of the value. The degrees are an array, so that other degrees compile nothing.
+of the value. A multivariate normal has one degree for each vector, and the map of
+`PartialWhitening`. The degrees are an array, so that other degrees compile nothing.
 
 Source: Papaspiliopoulos, Roberts & Skoeld (2007), A general framework for the parametrization of
     hierarchical models, section 3; Gorinova, Moore & Hoffman (2020), Automatic reparameterization
@@ -14,12 +15,10 @@ Source: Papaspiliopoulos, Roberts & Skoeld (2007), A general framework for the p
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -27,16 +26,15 @@ from jaxtyping import Array, Float
 from bijectors.base import Image, Shape
 from bijectors.joint import Joint
 
-from ..models.priors.centering import partial_centering
+from ..models.priors.centering import PartialCentering, partial_centering
 from ..models.priors.prior import strip_axes
+from ..models.priors.whitening import PartialWhitening
 from ..models.protocol.account import Account
 from ..models.protocol.reader import DelegatingReader
 from ..models.protocol.site import Declaration
-from ..programs.garbage import pause_collection
-from ..types import ProgramSignature, Scalar, Vector, signature_of
+from ..types import Vector
 from .base import LogDensity
 from .family import Family
-from .funnels import find_moving
 from .readers import FlatReader
 
 
@@ -47,11 +45,13 @@ class Piece(NamedTuple):
         name: Name of the site.
         begin: Index of its first entry.
         shape: Shape of the site.
+        is_vector: Whether all entries along the last axis have the same degree.
     """
 
     name: str
     begin: int
     shape: Shape
+    is_vector: bool = False
 
     @property
     def size(self) -> int:
@@ -81,7 +81,7 @@ class Recentered(LogDensity):
         # Priors of sites that are not centered have no expectation in closed form.
         return self.read(position)
 
-    def read_spreads(self, position: Vector) -> "tuple[Account, Joint, list[_Spread]]":
+    def read_spreads(self, position: Vector) -> "tuple[Account, Joint, list[PriorSpread]]":
         """Run the model at one point; also return the spread of the prior of each such site."""
         inner = FlatReader(position, self.model.rules, self.seen)
         reader = _CenteringReader(inner, split_entries(self.pieces, self.degrees))
@@ -89,11 +89,16 @@ class Recentered(LogDensity):
         return account, inner.joint, [reader.spreads[piece.name] for piece in self.pieces]
 
 
-class _Spread(NamedTuple):
-    """Location and log scale of the prior of a site, each of the shape of the site."""
+class PriorSpread(NamedTuple):
+    """Where the prior of a site puts its values.
+
+    Attributes:
+        location: Location of each entry, of the shape of the site; for vectors a column.
+        scale: Log scale of each entry, likewise; for vectors the triangular factor.
+    """
 
     location: Array
-    log_scale: Array
+    scale: Array
 
 
 class _CenteringReader(DelegatingReader):
@@ -102,53 +107,35 @@ class _CenteringReader(DelegatingReader):
     def __init__(self, reader: FlatReader, degrees: dict[str, Array]) -> None:
         super().__init__(reader)
         self._degrees = degrees
-        self.spreads: dict[str, _Spread] = {}
+        self.spreads: dict[str, PriorSpread] = {}
 
     def take(self, declaration: Declaration) -> Image:
         name, shape = declaration.name, declaration.shape
         if name not in self._degrees or declaration.prior is None:
             return self.reader.take(declaration)
-        bijector = partial_centering(
-            strip_axes(declaration.prior.distribution), self._degrees[name]
-        )
-        self.spreads[name] = _Spread(
-            jnp.broadcast_to(jnp.asarray(bijector.location, float), shape),
-            jnp.broadcast_to(jnp.log(jnp.asarray(bijector.scale, float)), shape),
-        )
+        prior = strip_axes(declaration.prior.distribution)
+        bijector = partial_centering(prior, self._degrees[name])
+        self.spreads[name] = _spread_of(bijector, shape)
         return self.reader.take(replace(declaration, bijector=bijector))
 
 
-def find_pieces(density: LogDensity) -> tuple[Piece, ...]:
-    """Find the sites whose centering can be learned; traces the model at most once.
-
-    They declare so, and their location or scale depends on the vector.
-    """
-    if not any(site.learns_centering for site in density.latent):
-        return ()
-    return _find_pieces(signature_of(density))
-
-
-@lru_cache(maxsize=64)
-@pause_collection()
-def _find_pieces(kind: ProgramSignature) -> tuple[Piece, ...]:
-    density: LogDensity = kind.outline()
-    candidates = _list_candidates(density)
-    made = Recentered(**_fields_of(density), pieces=candidates)
-    position = jax.ShapeDtypeStruct((density.size,), jnp.result_type(float))
-    ones = jnp.ones(sum(piece.size for piece in candidates))
-    traced = jax.make_jaxpr(lambda d, q: replace(d, degrees=ones).read_spreads(q)[2])(
-        made, position
+def _spread_of(bijector: PartialCentering | PartialWhitening, shape: Shape) -> PriorSpread:
+    if isinstance(bijector, PartialWhitening):
+        return PriorSpread(bijector.location, bijector.factor)
+    return PriorSpread(
+        jnp.broadcast_to(jnp.asarray(bijector.location, float), shape),
+        jnp.broadcast_to(jnp.log(jnp.asarray(bijector.scale, float)), shape),
     )
-    moving = iter(find_moving(traced))
-    return tuple(own for own in candidates if any([next(moving), next(moving)]))
 
 
-def _list_candidates(density: LogDensity) -> tuple[Piece, ...]:
+def find_pieces(density: LogDensity) -> tuple[Piece, ...]:
+    """Find the sites whose centering can be learned: location or scale depends on the vector."""
     found, begin = [], 0
     for site in density.latent:
         # In the default coordinates the degree must be 1.
         if site.learns_centering and site.bijector in ("Identity", "Exp"):
-            found.append(Piece(site.name, begin, site.shape))
+            is_vector = site.prior == "MultivariateNormal"
+            found.append(Piece(site.name, begin, site.shape, is_vector))
         begin += prod(site.unconstrained_shape)
     return tuple(found)
 
@@ -193,6 +180,37 @@ def in_own_coordinates(density: LogDensity) -> LogDensity:
     return LogDensity(**_fields_of(density)) if is_other else density
 
 
+def mark_scalars(pieces: Sequence[Piece]) -> np.ndarray:
+    """Return which of all entries of sites belong to no vector."""
+    return np.concatenate([np.full(piece.size, not piece.is_vector) for piece in pieces])
+
+
+def find_entries(pieces: Sequence[Piece], piece: Piece) -> slice:
+    """Return where an array of all entries of sites has those of one of them."""
+    begin = sum(other.size for other in pieces[: pieces.index(piece)])
+    return slice(begin, begin + piece.size)
+
+
+def scalars_alone(centering: Centering) -> Centering:
+    """Leave vectors in the coordinates of the density."""
+    kept = tuple(piece for piece in centering.pieces if not piece.is_vector)
+    return Centering(kept, centering.degrees[..., mark_scalars(centering.pieces)])
+
+
+def complete_degrees(pieces: Sequence[Piece], degrees: np.ndarray) -> np.ndarray:
+    """Return the degrees of all entries of sites, given these, or only those of scalars.
+
+    Fits, and runs of earlier versions, learn only these: vectors are in the coordinates of the
+    density.
+    """
+    scalars = mark_scalars(pieces)
+    if degrees.shape[-1] in (len(scalars), 0) or degrees.shape[-1] != scalars.sum():
+        return degrees
+    whole = np.ones((*degrees.shape[:-1], len(scalars)), degrees.dtype)
+    whole[..., scalars] = degrees
+    return whole
+
+
 def index_entries(pieces: Sequence[Piece]) -> np.ndarray:
     """Return the indices of the entries of sites in the flat vector."""
     return np.concatenate([piece.begin + np.arange(piece.size) for piece in pieces])
@@ -219,45 +237,3 @@ def split_entries(pieces: Sequence[Piece], entries: Any) -> dict[str, Any]:
     lead = np.shape(entries)[:-1]
     # A tuple, because NumPy's method needs an argument if it is empty.
     return {p.name: a.reshape((*lead, *p.shape)) for p, a in zip(pieces, parts, strict=True)}
-
-
-class Moved(NamedTuple):
-    """A point in other coordinates, traced; or points on the host, with leading axes.
-
-    Attributes:
-        position: The same point, shape (size,).
-        gradient: Gradient of the log density of these coordinates.
-        log_det: What the log density of these coordinates exceeds that of the old ones by.
-        location: Location of the prior of each entry, shape (entries,).
-        log_scale: Log scale of the prior of each entry, likewise.
-    """
-
-    position: Any
-    gradient: Any
-    log_det: Any
-    location: Any
-    log_scale: Any
-
-
-def move(density: Recentered, degrees: Array, position: Vector, gradient: Vector) -> Moved:
-    """Move a point of the density to coordinates of other degrees; the values stay the same."""
-    there, _, spreads = _transport(density, degrees, position)
-    other = replace(density, degrees=degrees)
-    back = lambda q: _transport(other, jnp.asarray(density.degrees), q)[:2]  # noqa: E731
-    (_, log_det), pull = jax.vjp(back, there)
-    return Moved(there, pull((gradient, jnp.ones_like(log_det)))[0], log_det, *spreads)
-
-
-def _transport(
-    density: Recentered, degrees: Array, position: Vector
-) -> tuple[Vector, Scalar, _Spread]:
-    """Return a point in other coordinates, the log-determinant of this map, and all spreads."""
-    each = density.read_spreads(position)[2]
-    spreads = _Spread(*(jnp.concatenate([a.reshape(-1) for a in own]) for own in zip(*each)))  # noqa: B905
-    location, log_scale = (a.astype(position.dtype) for a in spreads)
-    where = index_entries(density.pieces)
-    old, new = jnp.asarray(density.degrees), jnp.asarray(degrees)
-    # A scale may underflow to 0, and entries whose degree stays must stay too.
-    growth = jnp.where(new == old, 0, (new - old) * log_scale)
-    entries = jnp.exp(growth) * (position[where] - old * location) + new * location
-    return position.at[where].set(entries), growth.sum(), _Spread(location, log_scale)

@@ -1,6 +1,6 @@
 """Find starting points at which the log density and its gradient are finite."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,10 +33,11 @@ MAX_TRIES = 100
 RADIUS = 2.0
 # Largest product of words of keys and coordinates that is drawn at once.
 SMALL = 2**16
+Place = Callable[[np.ndarray], np.ndarray]
 
 
 def find_starts(
-    family: Family, key: np.ndarray, wanted: Sequence[ChainStart]
+    family: Family, key: np.ndarray, wanted: Sequence[ChainStart], place: Place | None = None
 ) -> tuple[Points, Points | None]:
     """Find a usable start for every chain of every member, and a second one if possible.
 
@@ -44,6 +45,8 @@ def find_starts(
         family: The log densities.
         key: Key data, shape (2,), or one for each member, shape (members, 2).
         wanted: Where each chain of each member starts, as `assign_starts` returns it.
+        place: What to do with uniform proposals, shape (attempts, lanes, size), before they are
+            tried.
 
     Returns:
         The starts, and the second best of the eight that were tried (the start itself if no second
@@ -56,7 +59,7 @@ def find_starts(
     """
     if not needs_search(wanted):
         return evaluate_given(family, wanted), None
-    found, spare = _search_as_asked(family, len(wanted) // family.count, key, wanted)
+    found, spare = _search_as_asked(family, len(wanted) // family.count, key, wanted, place)
     found = insert_given(family, key, wanted, found)
     which = f"at the first of {MAX_TRIES} starts tried:"
     mend = "Give starting values, or weaker constraints; infer.explain(model) shows every term."
@@ -64,26 +67,26 @@ def find_starts(
 
 
 def _search_as_asked(
-    family: Family, chains: int, key: np.ndarray, wanted: Sequence[ChainStart]
+    family: Family, chains: int, key: np.ndarray, wanted: Sequence[ChainStart], place: Place | None
 ) -> tuple[Points, Points | None]:
     """Search a start for every chain, from the prior if it asks for that, else uniformly."""
     if "prior" not in wanted:
-        return search(family, chains, key, "uniform")
+        return search(family, chains, key, "uniform", place)
     found, spare = search(family, chains, key, "prior")
     if all(start == "prior" for start in wanted):
         return found, spare
     others = np.array([start != "prior" for start in wanted])
-    return select_lanes(others, search(family, chains, key, "uniform")[0], found), None
+    return select_lanes(others, search(family, chains, key, "uniform", place)[0], found), None
 
 
 def search(
-    family: Family, chains: int, key: np.ndarray, starts: str
+    family: Family, chains: int, key: np.ndarray, starts: str, place: Place | None = None
 ) -> tuple[Points, Points | None]:
     """Search as `find_starts` does; a lane without a usable point gets the first one tried."""
     # A usable draw from the prior is kept; some uniform starts lie where a chain gets stuck.
     candidates = CANDIDATES if starts == "uniform" else 1
     lanes = family.count * chains
-    tried = _propose(family, key, range(candidates), lanes, starts)
+    tried = _propose(family, key, range(candidates), lanes, starts, place)
     merit = np.where(are_usable(tried), tried.log_densities, -np.inf)
     found, second = _take_best(tried, merit), _take_second_best(tried, merit)
     for begin in range(candidates, MAX_TRIES, candidates):
@@ -91,7 +94,7 @@ def search(
         if not missing.any():
             break
         attempts = range(begin, min(begin + candidates, MAX_TRIES))
-        tried = _propose(family, key, attempts, lanes, starts)
+        tried = _propose(family, key, attempts, lanes, starts, place)
         again = _take_best(tried, are_usable(tried))
         better = missing & are_usable(again)
         found = select_lanes(better, again, found)
@@ -112,7 +115,9 @@ def _take_second_best(tried: Points, merit: np.ndarray) -> Points | None:
     return _take_best(tried, np.where(best, -np.inf, merit))
 
 
-def _propose(family: Family, key: np.ndarray, attempts: range, lanes: int, how: str) -> Points:
+def _propose(
+    family: Family, key: np.ndarray, attempts: range, lanes: int, how: str, place: Place | None
+) -> Points:
     """Propose and evaluate a point for every attempt and lane: shape (attempts, lanes, ...)."""
     each = np.atleast_2d(key)[:, None]
     of_lanes = threefry.fold_in(each, np.arange(lanes // len(each))).reshape(lanes, 2)
@@ -124,6 +129,7 @@ def _propose(family: Family, key: np.ndarray, attempts: range, lanes: int, how: 
             positions = np.asarray(call_compiled(_draw_priors, family.shared, own, keys))
         else:
             positions = _draw_uniform(keys, family.shared.size)
+            positions = positions if place is None else place(positions)
         return evaluate_attempts(family, key, positions)
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from ..errors import ModelError
 from ..types import ProgramSignature, signature_of
+from .dependent import list_spreads, settle_centering
 from .inputs.stacked import refuse_stacked
 from .origins import translate_errors_of
 from .priors.from_tfp import TfpDistribution
@@ -99,13 +100,15 @@ def _survey(
         refuse_repeated(account.dims)
         found.append((_sites(account, surveyor), surveyor))
         _check_terms(account.terms)
-        return account.log_density(), account.derived, account.observed
+        results = account.log_density(), account.derived, account.observed
+        return results, list_spreads(account)
 
     with translate_errors_of(model):
         # Data that the function closes over stay numbers.
         run = partial(abstract_run, model) if as_numbers else abstract_run
         program = jax.make_jaxpr(run)(*given)
-    return (*found[0], program)
+    sites, program = settle_centering(found[0][0], program)
+    return sites, found[0][1], program
 
 
 def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:

@@ -1,4 +1,4 @@
-"""Choose how far each entry is centered, from draws and scores made in any coordinates."""
+"""Choose how far entries and vectors are centered, from draws and their scores."""
 
 import numpy as np
 
@@ -79,3 +79,25 @@ def temper_ratios(log_ratios: np.ndarray, share: float) -> np.ndarray:
 
 def _is_effective(weights: np.ndarray, share: float) -> bool:
     return bool(weights.sum() ** 2 >= share * len(weights) * (weights**2).sum())
+
+
+def choose_ends(y: np.ndarray, scores: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """Choose for each vector whether it is whitened (0) or not (1).
+
+    The degree with the smallest maximum of J over the entries of the vector, for J as in
+    `choose_degrees`: the mean over the entries chose wrong for counts of a Gaussian process
+    (`benchmarks/results/whitening.md`).
+
+    Args:
+        y: The coordinates of the draws with degrees 0 and 1, shape (2, rows, *batch, n).
+        scores: Their scores, of the same shape.
+        degrees: The degrees with which the draws were made, shape (*batch, n).
+
+    Returns:
+        The degrees, shape (*batch, n); the old ones where no J is finite.
+    """
+    with np.errstate(all="ignore"):
+        criteria = np.log(y.var(1) * scores.var(1)).max(-1)
+    known = np.isfinite(criteria)
+    best = np.where(known, criteria, np.inf).argmin(0)
+    return np.where(known.any(0)[..., None], best[..., None], degrees).astype(degrees.dtype)

@@ -9,7 +9,9 @@ from jaxtyping import Array
 
 from ..density.family import Family
 from ..density.points import Points
-from ..density.recentered import Centering, Moved, Recentered, move, recenter
+from ..density.recentered import Centering, Recentered, mark_scalars, recenter
+from ..density.start import Place
+from ..density.transport import Moved, move
 from ..engines.base import Draws
 from ..programs.native import call_compiled, prepare
 from ..programs.parts import PARTS, call_in_parts, choose_part
@@ -26,6 +28,26 @@ def enter_coordinates(family: Family, centering: Centering | None, points: Point
     if centering is None:
         return points
     return move_points(family, densities_own(centering), centering, points)
+
+
+def place_whitened(family: Family, centering: Centering | None) -> Place | None:
+    """Return a function that takes uniform starts of multivariate normals as whitened.
+
+    Uniform values of a prior that is nearly singular are far from the posterior. Starts whose
+    factor is not finite stay. Without such sites the result is None.
+    """
+    if centering is None or mark_scalars(centering.pieces).all():
+        return None
+    own = densities_own(centering)
+    whitened = own._replace(degrees=own.degrees * mark_scalars(centering.pieces))
+
+    def place(positions: np.ndarray) -> np.ndarray:
+        by_lane = np.swapaxes(positions, 0, 1)
+        moved = move_all(family, whitened, own, by_lane, np.zeros_like(by_lane)).position
+        found = np.where(np.isfinite(moved).all(-1, keepdims=True), moved, by_lane)
+        return np.swapaxes(found, 0, 1)
+
+    return place
 
 
 def move_points(family: Family, old: Centering, new: Centering, points: Points) -> Points:

@@ -10,9 +10,16 @@ import numpy as np
 
 from ..density.family import Family
 from ..density.points import Points
-from ..density.recentered import Centering, find_pieces
+from ..density.recentered import (
+    Centering,
+    Piece,
+    find_entries,
+    find_pieces,
+    mark_scalars,
+    split_entries,
+)
 from ..engines.base import Draws, Engine
-from ..numerics.centering import choose_degrees
+from ..numerics.centering import choose_degrees, choose_ends
 from .chains import make_states
 from .collect import Group
 from .coordinates import densities_own, move_all, move_draws, move_points, move_to_density
@@ -74,14 +81,56 @@ def _is_known(warmup: Warmup) -> bool:
 
 def choose_centering(family: Family, old: Centering, draws: Draws) -> Centering:
     """Choose the degrees of each member from the draws of its chains."""
-    where, count = old.entries, family.count
+    new = old.degrees.copy()
+    scalars = mark_scalars(old.pieces)
+    if scalars.any():
+        new[..., scalars] = _choose_scalars(family, old, draws)
+    for piece in old.pieces:
+        if piece.is_vector:
+            new[..., find_entries(old.pieces, piece)] = _choose_ends(family, old, piece, draws)
+    return old._replace(degrees=new)
+
+
+def _choose_scalars(family: Family, old: Centering, draws: Draws) -> np.ndarray:
+    """Choose the degrees of all entries that belong to no vector."""
+    scalars, count = mark_scalars(old.pieces), family.count
+    where = old.entries[scalars]
     found = move_all(family, old, old, draws.positions, draws.gradients)
     y, scores = draws.positions[..., where], draws.gradients[..., where]
     arrays = (y, scores, found.location, found.log_scale)
     # Shape (members, 4, rows, entries).
     rows = [a.astype(np.float64).reshape(count, -1, len(where)) for a in arrays]
-    chosen = [choose_degrees(*own, degrees=old.of(i)) for i, own in enumerate(np.stack(rows, 1))]
-    return old._replace(degrees=chosen[0] if count == 1 else np.stack(chosen))
+    chosen = [
+        choose_degrees(*own, degrees=old.of(i)[scalars]) for i, own in enumerate(np.stack(rows, 1))
+    ]
+    return chosen[0] if count == 1 else np.stack(chosen)
+
+
+def _choose_ends(family: Family, old: Centering, piece: Piece, draws: Draws) -> np.ndarray:
+    """Choose for the vectors of one site whether they are whitened."""
+    count, here = family.count, slice(piece.begin, piece.begin + piece.size)
+    ends = [_move_to_end(family, old, piece, draws, end) for end in (0.0, 1.0)]
+    # Coordinates and scores, each of shape (members, 2, rows, *batch, n).
+    y, scores = (
+        np.stack([a[..., here].reshape(count, -1, *piece.shape) for a in own], 1, dtype=np.float64)
+        for own in zip(*ends, strict=True)
+    )
+    degrees = [split_entries(old.pieces, old.of(i))[piece.name] for i in range(count)]
+    chosen = [choose_ends(*own).ravel() for own in zip(y, scores, degrees, strict=True)]
+    return chosen[0] if count == 1 else np.stack(chosen)
+
+
+def _move_to_end(
+    family: Family, old: Centering, piece: Piece, draws: Draws, end: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return draws and their scores with one site moved to a degree."""
+    degrees = old.degrees.copy()
+    degrees[..., find_entries(old.pieces, piece)] = end
+    if np.array_equal(degrees, old.degrees):
+        return draws.positions, draws.gradients
+    new = old._replace(degrees=degrees)
+    found = move_all(family, old, new, draws.positions, draws.gradients)
+    return found.position, found.gradient
 
 
 def _carry_over(

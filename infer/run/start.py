@@ -38,7 +38,7 @@ from .chains import (
 )
 from .choice import choose_from, describe_machine, gather_facts
 from .collect import Group
-from .coordinates import enter_coordinates, prepare_moves
+from .coordinates import enter_coordinates, place_whitened, prepare_moves
 from .devices import Plan, plan, plan_population
 from .fingerprint import refuse_others
 from .packed import Packed
@@ -219,7 +219,8 @@ def _prepare_programs(setup: _Setup, outline: Warmup) -> None:
 def _find(setup: _Setup) -> _Found:
     """Find a start for each chain, and compare the gradients there with differences."""
     key = derive_chain_keys(setup.root, len(setup.starts))[1]
-    points, spare = find_starts(setup.family, key, setup.starts)
+    place = place_whitened(setup.family, setup.centering)
+    points, spare = find_starts(setup.family, key, setup.starts, place)
     evaluate = make_evaluator(setup.family, key, setup.starts)
     if setup.chosen.engine.needs.gradient:
         warn_of_wrong_gradients(setup.family, points, evaluate)

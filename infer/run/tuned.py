@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..density.recentered import Centering
+from ..density.recentered import Centering, complete_degrees, scalars_alone
 from ..engines.base import Tuning
 from ..errors import RunError
 from .coordinates import densities_own
@@ -57,6 +57,10 @@ def split_tuning(
     if tuning is None:
         return None, centering
     learned = tuning.degrees if isinstance(tuning, TuningAtDegrees) else None
+    if centering is not None and has_only_degrees(tuning):
+        centering = scalars_alone(centering)
+    elif centering is not None and learned is not None:
+        learned = complete_degrees(centering.pieces, learned)
     if learned is not None and (centering is None or learned.shape != centering.degrees.shape):
         here = 0 if centering is None else centering.degrees.size
         raise RunError(

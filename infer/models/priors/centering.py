@@ -1,17 +1,19 @@
 """Maps by the prior's own location and scale: non-centered and partly centered sites."""
 
+from typing import Any
+
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from bijectors.base import ArrayLike, Bijector, Elementwise, Image, Vectorwise, bijection, cast_like
+from bijectors.base import ArrayLike, Bijector, Elementwise, Image, bijection, cast_like
 from bijectors.maps.affine import Affine
 
 from ...errors import ModelError
+from .whitening import PartialWhitening, VectorNonCentering, as_columns
 
 # Location-scale families, each with its standard member.
 STANDARD = {
@@ -98,31 +100,6 @@ class PartialCentering(Elementwise):
         return [cast_like(own, like) for own in (self.location, self.scale, self.degree)]
 
 
-class VectorNonCentering(Vectorwise):
-    """x = location + factor @ y, for a multivariate normal; by-products as in `NonCentering`.
-
-    Attributes:
-        location: Shape (*batch, n, 1), a column, so that its rank is that of `factor`.
-        factor: Lower Cholesky factor of the covariance, shape (*batch, n, n).
-    """
-
-    location: Float[Array, "*batch n 1"]
-    factor: Float[Array, "*batch n n"]
-
-    @property
-    def parameter_ndims(self) -> int:
-        return 2
-
-    def image(self, y: Float[Array, "n"]) -> Image:
-        log_det = jnp.log(jnp.diagonal(self.factor)).sum()
-        value = self.location[:, 0] + self.factor @ y
-        return bijection(value, log_det, non_centered=y)
-
-    def inverse(self, x: Float[Array, "n"]) -> Float[Array, "n"]:
-        centered = x - self.location[:, 0]
-        return jax.scipy.linalg.solve_triangular(self.factor, centered, lower=True)
-
-
 def centering_map(d: dist.Distribution, centered: Centered, where: str) -> Bijector:
     """Return the map of a non-centered or partly centered site.
 
@@ -130,7 +107,8 @@ def centering_map(d: dist.Distribution, centered: Centered, where: str) -> Bijec
         d: The prior.
         centered: False for x = location + scale * y. A number c from 0 to 1, or one for each
             value, for x = location + scale^(1 - c) * (y - c * location): c = 0 is the same as
-            False, and c = 1 is the identity.
+            False, and c = 1 is the identity. For a multivariate normal one number, for the map
+            of `PartialWhitening`.
         where: Name of the site, for errors.
 
     Raises:
@@ -144,41 +122,63 @@ def centering_map(d: dist.Distribution, centered: Centered, where: str) -> Bijec
     if isinstance(centered, str):
         found = f"centered={centered!r} is no centering"
         raise ModelError(where, found, 'Give "auto", True, False, or a number from 0 to 1.')
-    if type(d) not in (FAMILIES if centered is False else STANDARD):
-        families = FAMILIES if centered is False else tuple(STANDARD)
+    families = FAMILIES if centered is False else (*STANDARD, dist.MultivariateNormal)
+    if type(d) not in families:
         raise ModelError(
             where,
             f"centered={centered!r} needs a location and a scale, and {type(d).__name__} has none",
             f"Use one of {', '.join(kind.__name__ for kind in families)}, or leave centered=True.",
         )
-    if isinstance(d, dist.MultivariateNormal):
-        return VectorNonCentering(jnp.asarray(d.loc)[..., None], jnp.asarray(d.scale_tril))
-    location, scale = d.loc, d.scale  # pyright: ignore[reportAttributeAccessIssue]
-    if isinstance(d, dist.LogNormal):
-        return LogNonCentering(Affine(location, scale))
     if centered is False:
-        return NonCentering(Affine(location, scale))
+        return _non_centering(d)
     if not isinstance(centered, Tracer) and not _are_degrees(np.asarray(centered)):
         found = f"centered={centered!r} is no degree of centering"
         raise ModelError(where, found, "Give numbers from 0 (False) to 1 (True).")
-    return PartialCentering(location, scale, jnp.asarray(centered, float))
+    degree = jnp.asarray(centered, float)
+    if isinstance(d, dist.MultivariateNormal) and degree.ndim:
+        found = f"centered= has shape {degree.shape} for a multivariate normal"
+        raise ModelError(where, found, "Give one number for all of its entries.")
+    return partial_centering(d, degree)
+
+
+def _non_centering(d: dist.Distribution) -> Bijector:
+    location, scale = read_spread(d)
+    if isinstance(d, dist.MultivariateNormal):
+        return VectorNonCentering(as_columns(location, scale), scale)
+    kind = LogNonCentering if isinstance(d, dist.LogNormal) else NonCentering
+    return kind(Affine(location, scale))
 
 
 def _are_degrees(numbers: np.ndarray) -> bool:
     return bool(np.all((numbers >= 0) & (numbers <= 1)))
 
 
+def read_spread(d: Any) -> tuple[Any, Any]:
+    """Return location and scale of a prior of `FAMILIES`.
+
+    The scale of a multivariate normal is the factor that its log density uses, lower triangular.
+    """
+    if isinstance(d, dist.MultivariateNormal):
+        return jnp.asarray(d.loc), jnp.asarray(d.scale_tril)
+    return d.loc, d.scale
+
+
 def may_learn_centering(d: dist.Distribution) -> bool:
     """Return whether a prior has a location or scale that is not known before the model runs."""
-    if type(d) not in (*STANDARD, dist.LogNormal):
-        return False
-    location, scale = d.loc, d.scale  # pyright: ignore[reportAttributeAccessIssue]
-    return isinstance(location, Tracer) or isinstance(scale, Tracer)
+    return type(d) in FAMILIES and any(isinstance(own, Tracer) for own in read_spread(d))
 
 
-def partial_centering(d: dist.Distribution, degree: Array) -> PartialCentering:
-    """Return the map of a site whose centering is learned, with a degree for each value."""
-    location, scale = d.loc, d.scale  # pyright: ignore[reportAttributeAccessIssue]
+def partial_centering(d: dist.Distribution, degree: Array) -> PartialCentering | PartialWhitening:
+    """Return the map of a site of this degree of centering.
+
+    Args:
+        d: The prior.
+        degree: One number, or one for each value; the same for all entries of a vector.
+    """
+    location, scale = read_spread(d)
+    if isinstance(d, dist.MultivariateNormal):
+        columns = as_columns(location, scale), as_columns(degree, scale)
+        return PartialWhitening(columns[0], scale, columns[1])
     return PartialCentering(location, scale, degree, isinstance(d, dist.LogNormal))
 
 

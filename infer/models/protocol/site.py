@@ -63,8 +63,8 @@ class Site(NamedTuple):
         why_no_log_det: Why its map has no log-determinant; empty if it has one.
         has_value: Whether the log density of its prior has a value; else only its score is known.
         remark: Consequences of a prior whose support is not the constraint.
-        learns_centering: Whether samplers may learn how far it is centered, if its location or
-            scale depends on other sites.
+        learns_centering: Whether samplers may learn how far it is centered: its location or scale
+            depends on other sites.
     """
 
     name: str

@@ -11,7 +11,8 @@ def describe_centering(run: Run, sets: tuple[str, ...]) -> xarray.Dataset:
     """Describe the learned degrees of centering, `centering_` and the name of each site.
 
     The sampler moves in the coordinates y of x = location + scale^(1 - c) * (y - c * location),
-    so c = 0 is non-centered and c = 1 is centered. The draws of the result are those of x.
+    so c = 0 is non-centered and c = 1 is centered; for a multivariate normal all entries of a
+    vector have the same degree. The draws of the result are those of x.
     They are coordinates for the reasons of `describe_metric`, repeated for every chain.
 
     Args:

@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from ...density.base import LogDensity
 from ...density.family import singleton
-from ...density.recentered import find_centering, recenter
+from ...density.recentered import complete_degrees, find_centering, recenter
 from ...engines.base import Draws, Engine
 from ...engines.whitened import Whitened
 from ...errors import EngineError
@@ -92,7 +92,9 @@ def hand_over(
     first = begin_centering(family) if _learns_centering(engine) else None
     if first is None:
         return Handover(tuning)
-    own = find_centering(fitted) or densities_own(first)
+    own, known = densities_own(first), find_centering(fitted)
+    if known is not None:
+        own = own._replace(degrees=complete_degrees(own.pieces, known.degrees))
     here = recenter(family, own).member(0)
     scores = np.asarray(call_compiled(_posterior_scores, here, positions, form="fast_compile"))
     rows = positions[None], scores[None]

@@ -11,7 +11,8 @@ import pytest
 
 import infer
 from infer.density.family import singleton
-from infer.density.recentered import Centering, find_pieces, move, recenter
+from infer.density.recentered import Centering, find_pieces, recenter
+from infer.density.transport import move
 
 RNG = np.random.default_rng(0)
 OLD, NEW = RNG.uniform(size=(2, 5))

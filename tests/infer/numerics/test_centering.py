@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from infer.numerics.centering import choose_degrees, temper_ratios
+from infer.numerics.centering import choose_degrees, choose_ends, temper_ratios
 
 ROWS = 400
 
@@ -73,3 +73,17 @@ def test_weights_count_as_repeated_draws():
     rows = [np.repeat(a, repeats, axis=0) for a in (y, scores, m, log_s)]
     one = choose_degrees(y, scores, m, log_s, np.zeros(1), repeats.astype(float))
     np.testing.assert_array_equal(one, choose_degrees(*rows, np.zeros(1)))
+
+
+@pytest.mark.parametrize(("noise", "best"), [(1e3, 0.0), (1e-3, 1.0)])
+def test_vectors_are_whitened_or_not_by_their_worst_entry(noise, best):
+    """One entry is known nearly exactly or not at all, and the other is standard normal."""
+    entries = [draw(noise, degree) for degree in (0.0, 1.0)]
+    y, scores = np.random.default_rng(1).normal(size=(2, 2, ROWS, 3, 2))
+    y[..., 0, 1], scores[..., 0, 1] = (np.stack([e[i][:, 0] for e in entries]) for i in (0, 1))
+    y[1, :, 1, 0] *= 2.0
+    y[0, :, 2] = np.nan
+    chosen = choose_ends(y, scores, np.full((3, 2), 0.3))
+    np.testing.assert_array_equal(chosen, [[best, best], [0.0, 0.0], [1.0, 1.0]])
+    unknown = choose_ends(y * np.nan, scores, np.full((3, 2), 0.3))
+    np.testing.assert_array_equal(unknown, 0.3)

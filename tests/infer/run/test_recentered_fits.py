@@ -10,7 +10,8 @@ import pytest
 
 import infer
 from infer.density.family import singleton
-from infer.density.recentered import Centering, find_pieces, in_own_coordinates, move, recenter
+from infer.density.recentered import Centering, find_pieces, in_own_coordinates, recenter
+from infer.density.transport import move
 from infer.output.fitted.handover import hand_over
 from infer.run.recentered_fits import DRAWS, _survey, _transport
 

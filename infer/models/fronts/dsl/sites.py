@@ -82,7 +82,8 @@ class Sites:
             centered: True for the value itself. False for the map location + scale * y, for a
                 prior that has both. A number c from 0 to 1, or one for each value, for the map in
                 between: location + scale^(1 - c) * (y - c * location). By default "auto": if
-                location or scale depends on other sites, HMC and NUTS learn c in warm-up.
+                location or scale (or covariance) depends on other sites, samplers learn c in
+                warm-up.
             constraint: A set to use instead of the prior's support: one of ours, a constraint of
                 NumPyro or a bijector of TFP. The prior is not renormalized over it.
             bijector: A map to use instead of the default, or the name of a registered one. It may
