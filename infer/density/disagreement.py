@@ -1,5 +1,6 @@
 """Compare what a native program computed with NumPy, and if in doubt with XLA's ordinary form."""
 
+import logging
 from typing import NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ from ..programs.by_numpy import NoRuleError, evaluate_by_numpy
 from .family import Family
 from .points import Points, evaluate_lanes, trace_attempts
 
+_log = logging.getLogger("infer")
 # Relative errors beyond rounding, by the size of a number in bytes.
 TOLERANCE = {8: 1e-6, 4: 1e-2}
 # Maximum number of members that are compared: NumPy takes a millisecond for each lane.
@@ -66,7 +68,11 @@ def _evaluate_by_numpy(family: Family, positions: np.ndarray) -> Points | None:
     # The program maps over rows of positions; one is enough here.
     try:
         leaves = evaluate_by_numpy(traced.jaxpr, (shared, own, key, rows[:1]))
-    except NoRuleError:
+    except NoRuleError as error:
+        _log.debug("NumPy does not check the native form: %s", error)
+        return None
+    except Exception as error:  # Another version of JAX may say the same with other parameters.
+        _log.info("NumPy fails to check the native form: %r", error)
         return None
     found = jax.tree.unflatten(jax.tree.structure(traced.out_info), leaves)
     return Points(positions, *(part[0] for part in found))

@@ -73,7 +73,7 @@ class _Evaluation:
         if name in CALLS:
             return self.run(params[CALLS[name]], operands)
         if name == "scan":
-            return self._scan(params, operands)
+            return self._scan(equation, operands)
         if name == "while":
             return self._loop(params, operands)
         if name == "cond":
@@ -81,23 +81,24 @@ class _Evaluation:
             return self.run(params["branches"][branch], operands[1:])
         return _call_rule(equation, operands)
 
-    def _scan(self, params: dict[str, Any], operands: list[np.ndarray]) -> list[np.ndarray]:
-        constants, carried = params["num_consts"], params["num_carry"]
-        shared, carry = operands[:constants], operands[constants : constants + carried]
-        rows = operands[constants + carried :]
+    def _scan(self, equation: JaxprEqn, operands: list[np.ndarray]) -> list[np.ndarray]:
+        params = equation.params
+        body, backward = params["jaxpr"], params["reverse"]
+        # Versions of JAX name the counts differently; rows and results have one axis more outside.
+        mapped = _count_wider(equation.invars, body.jaxpr.invars)
+        carried = len(equation.outvars) - _count_wider(equation.outvars, body.jaxpr.outvars)
+        first = len(operands) - mapped
+        shared, carry, rows = (
+            operands[: first - carried], operands[first - carried : first], operands[first:]
+        )  # fmt: skip
         length = len(rows[0]) if rows else params["length"]
         made: list[list[np.ndarray]] = []
-        for i in range(length)[:: -1 if params["reverse"] else 1]:
-            results = self.run(params["jaxpr"], [*shared, *carry, *(row[i] for row in rows)])
+        for i in reversed(range(length)) if backward else range(length):
+            results = self.run(body, [*shared, *carry, *(row[i] for row in rows)])
             carry = results[:carried]
             made.append(results[carried:])
-        made = made[::-1] if params["reverse"] else made
-        kinds = [out.aval for out in params["jaxpr"].jaxpr.outvars[carried:]]
-        stacked = [
-            np.stack(column) if made else np.zeros((0, *kind.shape), kind.dtype)
-            for kind, column in zip(kinds, zip(*made, strict=True) if made else kinds, strict=True)
-        ]
-        return [*carry, *stacked]
+        columns = zip(*(made[::-1] if backward else made), strict=True)
+        return [*carry, *(map(np.stack, columns) if made else _make_empty(equation, carried))]
 
     def _loop(self, params: dict[str, Any], operands: list[np.ndarray]) -> list[np.ndarray]:
         of_condition, of_body = params["cond_nconsts"], params["body_nconsts"]
@@ -110,6 +111,17 @@ class _Evaluation:
             if not goes_on:
                 return carry
             carry = self.run(params["body_jaxpr"], [*body, *carry])
+
+
+def _count_wider(outside: Sequence[Any], inside: Sequence[Any]) -> int:
+    """Count the arrays that have an axis more outside of the body of a scan."""
+    pairs = zip(outside, inside, strict=True)
+    return sum(one.aval.ndim > other.aval.ndim for one, other in pairs)
+
+
+def _make_empty(equation: JaxprEqn, carried: int) -> list[np.ndarray]:
+    kinds: list[Any] = [result.aval for result in equation.outvars[carried:]]
+    return [np.zeros((0, *kind.shape[1:]), kind.dtype) for kind in kinds]
 
 
 def _call_rule(equation: JaxprEqn, operands: list[np.ndarray]) -> list[np.ndarray]:

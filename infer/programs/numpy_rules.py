@@ -7,8 +7,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.lax import GatherScatterMode
 from scipy import special
+
+from .numpy_places import cut, dynamic_slice, dynamic_update_slice, extreme, gather, scatter
 
 # Takes the parameters of an equation and its operands; returns its only result.
 Rule = Callable[..., Any]
@@ -44,26 +45,6 @@ def _broadcast(a: np.ndarray, *, shape: Any, broadcast_dimensions: Any, **_: Any
     return np.broadcast_to(a.reshape([places.get(i, 1) for i in range(len(shape))]), shape)
 
 
-def _slice(a: np.ndarray, *, start_indices: Any, limit_indices: Any, strides: Any, **_: Any):
-    steps = strides or (1,) * a.ndim
-    return a[tuple(map(slice, start_indices, limit_indices, steps))]
-
-
-def _dynamic_slice(a: np.ndarray, *starts: Any, slice_sizes: Any, **_: Any) -> np.ndarray:
-    return a[_window(a.shape, starts, slice_sizes)]
-
-
-def _dynamic_update_slice(a: np.ndarray, new: np.ndarray, *starts: Any, **_: Any) -> np.ndarray:
-    made = a.copy()
-    made[_window(a.shape, starts, new.shape)] = new
-    return made
-
-
-def _window(shape: Any, starts: Any, sizes: Any) -> tuple[slice, ...]:
-    begins = [int(np.clip(s, 0, n - w)) for s, n, w in zip(starts, shape, sizes, strict=True)]
-    return tuple(slice(begin, begin + w) for begin, w in zip(begins, sizes, strict=True))
-
-
 def _pad(a: np.ndarray, value: np.ndarray, *, padding_config: Any, **_: Any) -> np.ndarray:
     """Spread the entries, and put zeros or other values around them; negative padding cuts."""
     spread = [n + max(n - 1, 0) * inside for n, (_, _, inside) in
@@ -74,9 +55,9 @@ def _pad(a: np.ndarray, value: np.ndarray, *, padding_config: Any, **_: Any) -> 
         made, [(max(low, 0), max(high, 0)) for low, high, _ in padding_config],
         constant_values=value,
     )  # fmt: skip
-    cut = [slice(max(-low, 0), n - max(-high, 0)) for n, (low, high, _) in
+    kept = [slice(max(-low, 0), n - max(-high, 0)) for n, (low, high, _) in
            zip(grown.shape, padding_config, strict=True)]  # fmt: skip
-    return grown[tuple(cut)]
+    return grown[tuple(kept)]
 
 
 def _reshape(a: np.ndarray, *, new_sizes: Any, dimensions: Any = None, **_: Any) -> np.ndarray:
@@ -101,19 +82,11 @@ def _reduce(function: Callable[..., Any], a: np.ndarray, *, axes: Any, **_: Any)
 
 
 def _reduce_max(a: np.ndarray, *, axes: Any, **_: Any) -> np.ndarray:
-    return np.max(a, axis=tuple(axes), initial=_extreme(a.dtype, -1))
+    return np.max(a, axis=tuple(axes), initial=extreme(a.dtype, -1))
 
 
 def _reduce_min(a: np.ndarray, *, axes: Any, **_: Any) -> np.ndarray:
-    return np.min(a, axis=tuple(axes), initial=_extreme(a.dtype, 1))
-
-
-def _extreme(dtype: np.dtype, sign: int) -> Any:
-    if dtype.kind == "b":
-        return sign > 0
-    if dtype.kind in "iu":
-        return np.iinfo(dtype).max if sign > 0 else np.iinfo(dtype).min
-    return dtype.type(sign * np.inf)
+    return np.min(a, axis=tuple(axes), initial=extreme(a.dtype, 1))
 
 
 def _extremum(function: Callable[..., Any], a: np.ndarray, *, axes: Any, **_: Any) -> np.ndarray:
@@ -171,90 +144,6 @@ def _triangular_solve(
     return np.swapaxes(np.linalg.solve(np.swapaxes(part, -1, -2), np.swapaxes(b, -1, -2)), -1, -2)
 
 
-def _gather(
-    a: np.ndarray, indices: np.ndarray, *, dimension_numbers: Any, slice_sizes: Any, mode: Any,
-    fill_value: Any, **_: Any,
-) -> np.ndarray:  # fmt: skip
-    places, inside = _locate(
-        a.shape, indices, dimension_numbers.offset_dims, dimension_numbers.collapsed_slice_dims,
-        dimension_numbers.start_index_map, dimension_numbers.operand_batching_dims,
-        dimension_numbers.start_indices_batching_dims, slice_sizes,
-        is_clipped=mode in (GatherScatterMode.CLIP, GatherScatterMode.PROMISE_IN_BOUNDS),
-    )  # fmt: skip
-    if fill_value is None:
-        fill_value = np.nan if a.dtype.kind in "fcV" else _extreme(a.dtype, -(a.dtype.kind == "i"))
-    return np.where(inside, a[places], np.asarray(fill_value, a.dtype))
-
-
-def _scatter(
-    combine: Any, a: np.ndarray, indices: np.ndarray, updates: np.ndarray, *,
-    dimension_numbers: Any, mode: Any, **_: Any,
-) -> np.ndarray:  # fmt: skip
-    inserted = dimension_numbers.inserted_window_dims
-    batching = dimension_numbers.operand_batching_dims
-    own = iter(updates.shape[i] for i in dimension_numbers.update_window_dims)
-    sizes = [1 if i in (*inserted, *batching) else next(own) for i in range(a.ndim)]
-    places, inside = _locate(
-        a.shape, indices, dimension_numbers.update_window_dims, inserted,
-        dimension_numbers.scatter_dims_to_operand_dims, batching,
-        dimension_numbers.scatter_indices_batching_dims, sizes,
-        is_clipped=mode == GatherScatterMode.CLIP,
-    )  # fmt: skip
-    made, kept = a.copy(), np.broadcast_to(inside, updates.shape)
-    where = tuple(np.broadcast_to(place, updates.shape)[kept] for place in places)
-    if combine is None:
-        made[where] = updates[kept]
-    else:
-        combine.at(made, where, updates[kept])
-    return made
-
-
-def _locate(
-    shape: Any, indices: np.ndarray, windows: Any, absent: Any, mapped: Any, batching: Any,
-    index_batching: Any, sizes: Any, *, is_clipped: bool,
-) -> tuple[tuple[np.ndarray, ...], np.ndarray]:  # fmt: skip
-    """Find which entries of an operand the windows of a gather or scatter consist of.
-
-    Args:
-        shape: Shape of the operand.
-        indices: Where each window begins, along the last axis.
-        windows: Axes of the result that run along a window.
-        absent: Axes of the operand that windows do not have.
-        mapped: Axis of the operand for each number of an index.
-        batching: Axes of the operand that run along with axes of the indices.
-        index_batching: Those axes of the indices.
-        sizes: Size of a window along each axis of the operand.
-        is_clipped: Whether windows are moved inside.
-
-    Returns:
-        Indices of entries along each axis of the operand, and whether the window is inside.
-    """
-    count = indices.ndim - 1 + len(windows)
-    others = [i for i in range(count) if i not in windows]
-    along = [i for i in range(len(shape)) if i not in (*absent, *batching)]
-    lead = indices.shape[:-1]
-    inside, places = np.ones([1] * count, bool), []
-    for axis, size in enumerate(shape):
-        start = np.zeros([1] * len(lead), np.int64)
-        if axis in mapped:
-            start = indices[..., list(mapped).index(axis)].astype(np.int64)
-        elif axis in batching:
-            own = index_batching[list(batching).index(axis)]
-            start = np.arange(lead[own]).reshape([-1 if i == own else 1 for i in range(len(lead))])
-        last = size - sizes[axis]
-        wide = np.ones(count, int)
-        wide[others] = start.shape
-        start = start.reshape(wide)
-        inside = inside & (is_clipped | ((start >= 0) & (start <= last)))
-        place = np.clip(start, 0, last)
-        if axis in along:
-            run = [1] * count
-            run[windows[along.index(axis)]] = sizes[axis]
-            place = place + np.arange(sizes[axis]).reshape(run)
-        places.append(place)
-    return tuple(places), inside
-
-
 def _platform_index(*, platforms: Any) -> int:
     """Return which group of platforms has the present one; None stands for all others."""
     backend = jax.default_backend()
@@ -267,6 +156,14 @@ def _sort(*parts: np.ndarray, dimension: int, num_keys: int, **_: Any) -> list[n
     keys = np.moveaxis(np.stack(parts[:num_keys][::-1]), dimension + 1, -1)
     order = np.moveaxis(np.lexsort(keys, axis=-1), -1, dimension)
     return [np.take_along_axis(part, order, dimension) for part in parts]
+
+
+def _polynomial(a: np.ndarray, *coefficients: np.ndarray, **_: Any) -> np.ndarray:
+    """Evaluate a polynomial, its coefficients in ascending order."""
+    found = np.zeros_like(a)
+    for coefficient in reversed(coefficients):
+        found = found * a + coefficient
+    return found
 
 
 def _same(a: np.ndarray, **_: Any) -> np.ndarray:
@@ -300,12 +197,14 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "shift_right_arithmetic": np.right_shift, "select_n": _select,
     "clamp": lambda low, a, high: np.minimum(np.maximum(a, low), high),
     "copy": np.asarray, "copy_p": np.asarray, "random_wrap": np.asarray,
-    "random_unwrap": np.asarray, "stop_gradient": np.asarray,
+    "random_unwrap": np.asarray, "stop_gradient": np.asarray, "reciprocal": np.reciprocal,
+    "log2": np.log2, "one_minus_square": lambda a: 1 - a * a,
 }  # fmt: skip
 _NUMPY: dict[str, Rule] = {
     "integer_pow": lambda a, *, y, **_: a**y if y >= 0 else 1 / a**-y,
     "round": _round,
     "reduce_precision": _same,
+    "bitcast_convert_type": lambda a, *, new_dtype, **_: np.ascontiguousarray(a).view(new_dtype),
     "convert_element_type": _convert,
     "broadcast_in_dim": _broadcast,
     "reshape": _reshape,
@@ -315,10 +214,10 @@ _NUMPY: dict[str, Rule] = {
     "rev": lambda a, *, dimensions, **_: np.flip(a, tuple(dimensions)),
     "concatenate": lambda *parts, dimension, **_: np.concatenate(parts, dimension),
     "pad": _pad,
-    "slice": _slice,
-    "dynamic_slice": _dynamic_slice,
-    "dynamic_update_slice": _dynamic_update_slice,
-    "gather": _gather,
+    "slice": cut,
+    "dynamic_slice": dynamic_slice,
+    "dynamic_update_slice": dynamic_update_slice,
+    "gather": gather,
     "iota": _iota,
     "platform_index": _platform_index,
     "tile": lambda a, *, reps, **_: np.tile(a, reps),
@@ -326,6 +225,8 @@ _NUMPY: dict[str, Rule] = {
     "split": lambda a, *, sizes, axis, **_: np.split(a, np.cumsum(sizes)[:-1], axis),
     "unstack": lambda a, *, axis=0, **_: list(np.moveaxis(a, axis, 0)),
     "sort": _sort,
+    "polynomial": _polynomial,
+    "optimization_barrier": lambda *parts, **_: list(parts),
     "reduce_sum": partial(_reduce, np.sum),
     "reduce_prod": partial(_reduce, np.prod),
     "reduce_and": partial(_reduce, np.logical_and.reduce),
@@ -342,11 +243,11 @@ _NUMPY: dict[str, Rule] = {
     "dot_general": _product,
     "cholesky": _cholesky,
     "triangular_solve": _triangular_solve,
-    "scatter": partial(_scatter, None),
-    "scatter-add": partial(_scatter, np.add),
-    "scatter-sub": partial(_scatter, np.subtract),
-    "scatter-mul": partial(_scatter, np.multiply),
-    "scatter-min": partial(_scatter, np.minimum),
-    "scatter-max": partial(_scatter, np.maximum),
+    "scatter": partial(scatter, None),
+    "scatter-add": partial(scatter, np.add),
+    "scatter-sub": partial(scatter, np.subtract),
+    "scatter-mul": partial(scatter, np.multiply),
+    "scatter-min": partial(scatter, np.minimum),
+    "scatter-max": partial(scatter, np.maximum),
 }
 RULES: dict[str, Rule] = _NUMPY | {name: _plain(function) for name, function in _PLAIN.items()}
