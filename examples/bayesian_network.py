@@ -39,7 +39,7 @@ def main(epochs: int = 400) -> None:
     prior = dist.MixtureSameFamily(dist.Categorical(jnp.array([0.5, 0.5])), parts)
     leaves = {"layers.*.*": infer.Leaf(prior)}
     model = infer.tree_model(net, log_likelihood, leaves, data=train, minibatch=100)
-    fit = infer.fit(model, starts=model.initial_values(), epochs=epochs, key=1)
+    fit = infer.fit(model, epochs=epochs, key=1)
     held_out = model.with_data(test)
     scores = infer.score_predictions(held_out, fit, draws=64)
     pruned = infer.score_predictions(held_out, fit.sample(64, key=2, prune=0.75))

@@ -27,7 +27,7 @@ from .fitted.begun import begin_at, choose_starts, describe_beginnings, list_sha
 from .fitted.binding import bind_engine
 from .fitted.coordinates import begin_coordinates, describe_coordinates, prepare_coordinates
 from .fitted.reading import conclude_fits, find_fitted, read_approximations
-from .fitted.searches import Searches, read_searches
+from .fitted.searches import Searches, choose_start, read_searches
 from .kinds import as_approximator
 from .stored.storing import Storing, plan_storing_state
 
@@ -64,7 +64,8 @@ def fit(
             default `choose(model, kind="fit")` picks ADVI with a family by the number of
             coordinates, which begins at the best of several modes; `reasons` of the result say so.
         starts: Where the mean, or each search for a mode, starts; as in `sample`. By default
-            "uniform", or where searches for modes ended.
+            where searches for modes ended; without searches, at the values of the tree that the
+            model was made from, or else "uniform".
         epochs: Maximum number of epochs, of 50 steps each, of an engine that has epochs.
         key: A seed or a JAX key.
         progress: Whether to show progress; by default in a terminal or a notebook.
@@ -171,5 +172,5 @@ def _plan_chains(call: _Call, engine: Approximator) -> tuple[Searches, Starts]:
     """Return the number of chains for each model, and where each one starts."""
     number, starts = engine.count_chains(), call.starts
     if number == 1:
-        return Searches(1), "uniform" if starts is None else starts
+        return Searches(1), choose_start(call.model) if starts is None else starts
     return read_searches(call.model, engine.needs.jacobian, number if starts is None else starts)

@@ -40,7 +40,8 @@ def plan_fit(density: LogDensity) -> FitPlan:
     size = density.size
     if "minibatch" in density.offers:
         why = "mean field: the model has a minibatch, so its gradients are noisy"
-        return FitPlan(ADVI(), None, (why,))
+        begun = "begun at a start: minibatches have no exact log density, so no mode can be sought"
+        return FitPlan(ADVI(), None, (why, begun))
     engine, search, why = _choose_by_size(size)
     if not density.has_value:
         from_start = "begun at a start: without a value of the log density, no mode can be sought"

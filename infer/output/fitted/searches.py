@@ -59,10 +59,22 @@ def read_searches(model: Any, jacobian: bool, starts: Any) -> tuple[Searches, An
     if starts is None or is_whole(starts) or isinstance(starts, bool | float):
         chosen = starts is None
         searches = choose_searches(density) if chosen else Searches(as_whole("starts", starts, 1))
-        own = {site.name for site in density.latent} <= density.model.initial_values().keys()
         more = ["uniform"] * (searches.number - 1)
-        return searches, ["initial", *more] if own else "uniform"
+        return searches, ["initial", *more] if _has_initial(density) else "uniform"
     starts = read_starts(starts)
     several = isinstance(starts, list) and are_several(model)
     count = count_chains(density, starts[0] if several and starts else starts)
     return Searches(count or SEARCHES), starts
+
+
+def choose_start(model: Any) -> str:
+    """Choose where a single search or fit starts: at the values of the user's tree, if it has any.
+
+    Args:
+        model: The model, or several of them.
+    """
+    return "initial" if _has_initial(make_family(model, jacobian=True).member(0)) else "uniform"
+
+
+def _has_initial(density: LogDensity) -> bool:
+    return {site.name for site in density.latent} <= density.model.initial_values().keys()

@@ -9,6 +9,7 @@ import pytest
 
 import bijectors as bj
 import infer
+from infer.output.fitted.searches import choose_start
 from infer.run.fit_choice import BEGUN, plan_fit
 
 SHAPE = 3.0
@@ -121,6 +122,22 @@ def test_without_exact_values_there_is_no_search():
     plan = plan_fit(infer.log_density(scored))
     assert plan.search is None
     assert plan.engine == infer.ADVI("full_rank")
+
+
+def make_tree():
+    return infer.tree_model({"x": 3.0}, lambda tree: -(tree["x"] ** 2), {"x": dist.Normal(0, 1)})
+
+
+def test_a_fit_without_searches_starts_at_the_values_of_a_tree_if_there_is_one():
+    assert [choose_start(model) for model in (make_tree(), [make_tree()] * 2)] == ["initial"] * 2
+    assert choose_start(make(0)) == "uniform"
+
+
+@pytest.mark.slow
+def test_a_fit_that_does_not_move_ends_at_the_values_of_the_tree():
+    with pytest.warns(infer.FitWarning):
+        still = infer.fit(make_tree(), infer.ADVI(learning_rate=1e-9), epochs=10, progress=False)
+    np.testing.assert_allclose(still.distribution.mean, [3.0], rtol=1e-6)
 
 
 def test_an_unknown_kind_of_choice_is_refused():
