@@ -208,6 +208,18 @@ def test_a_tree_s_data_come_in_minibatches():
     assert "minibatch" in infer.log_density(model.freeze("slope")).offers
 
 
+def test_a_tree_s_minibatch_larger_than_its_data_is_refused():
+    with pytest.raises(infer.ModelError, match="data: minibatch=8, but the plate has 7 rows"):
+        tree({"x": X, "y": Y}, 8)
+
+
+def test_all_rows_of_other_data_are_seen_if_they_are_fewer_than_a_minibatch():
+    few = tree({"x": X, "y": Y}).with_data({"x": X[:2], "y": Y[:2]})
+    assert "minibatch" not in infer.log_density(few).offers
+    whole = few.with_data({"x": X, "y": Y})
+    assert "minibatch" in infer.log_density(whole).offers
+
+
 def test_data_without_common_rows_are_refused():
     with pytest.raises(infer.ModelError, match=r"data\['data'\]\['x'\] has 7.*\['y'\] has 6"):
         infer.log_density(tree({"x": X, "y": Y[:6]}))

@@ -85,10 +85,10 @@ class TreeProgram(Program):
 
     def _seen(self, reader: Reader, data: dict[str, Any]) -> tuple[dict[str, Any], float]:
         """Return the rows of the data that a step sees, and how many rows each stands for."""
-        if self.minibatch is None:
+        size = 0 if self.minibatch is None else count_rows(data)
+        # Other data may have fewer rows than a minibatch of the first ones.
+        if self.minibatch is None or size <= self.minibatch:
             return data, 1.0
-        size = count_rows(data)
-        refuse_count("data", size, self.minibatch)
         rows = reader.rows(Minibatch("data", size, self.minibatch))
         return (data, 1.0) if rows is None else (take_rows(data, rows), size / rows.shape[0])
 
@@ -223,7 +223,7 @@ def tree_model(
         read: Readers of wrapper nodes (`Parameter`), tried before the built-in ones.
         minibatch: Number of rows of the data that each step of an engine sees: the arrays of
             `data` are indexed along their first axis, and the log likelihood is scaled up. See
-            `Sites.plate`.
+            `Sites.plate`. All rows of other data (`with_data`) that have no more rows than that.
         rows: Called as `rows(tree, data)`; returns the log likelihood of each row in nats, as an
             array or as arrays by name. Only `infer.log_likelihood` calls it; it is not needed if
             `log_likelihood` returns rows.
@@ -260,6 +260,8 @@ def tree_model(
         minibatch=minibatch,
         observations=observations,
     )
+    if minibatch is not None:
+        refuse_count("data", count_rows(program.data.tree()), minibatch)
     initial = program.initial_values()
     for name, declaration in program.declarations(labels, rules).items():
         if name in initial:
