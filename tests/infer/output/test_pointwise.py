@@ -90,7 +90,10 @@ def model(request):
 
 @pytest.fixture(scope="module")
 def result(model):
-    data = infer.sample(model, chains=2, draws=50, warmup=50, progress=False)
+    """Draws as a sampler would make them, which are the same for all front ends."""
+    rng = np.random.default_rng(7)
+    slope, noise = rng.normal(0.7, 0.2, (2, 50)), np.exp(rng.normal(-1.0, 0.3, (2, 50)))
+    data = as_posterior(slope=slope, noise=noise)
     return infer.log_prior(model, infer.log_likelihood(model, data))
 
 
@@ -142,8 +145,13 @@ def test_predictions_fit_the_observations_by_name(model, result):
     np.testing.assert_array_equal(read(made, "observed_data", "y"), Y)
 
 
-def test_an_extended_result_leads_to_its_run(result):
-    assert infer.verdict(result) is not None
+@pytest.mark.parametrize(
+    "front", [pytest.param(n, marks=[] if n == "model" else pytest.mark.slow) for n in FRONTS]
+)
+def test_an_extended_result_leads_to_its_run(front):
+    model = FRONTS[front]()
+    data = infer.sample(model, chains=2, draws=50, warmup=50, progress=False)
+    assert infer.verdict(infer.log_prior(model, infer.log_likelihood(model, data))) is not None
 
 
 def test_loo_of_a_conjugate_normal_is_the_closed_form():
