@@ -22,6 +22,7 @@ THEIRS = {
     "num_burnin_steps num_burn_in num_adaptation_steps warm_up adapt_steps",
     "chains": "num_chains n_chains nchains nchain",
     "threads": "cores n_jobs num_workers n_threads num_threads parallel_chains threads_per_chain",
+    "devices": "device mesh sharding",
     "key": "seed random_seed rng_key rng_seed rng random_state prng_key generator",
     "seed": "key random_seed rng_key rng_seed rng random_state prng_key",
     "progress": "progressbar progress_bar show_progress show_progress_bar verbose quiet",
@@ -70,7 +71,9 @@ _ENGINE = "It is a setting of the engine, as in infer.sample(model, infer.NUTS({
 _CALL = "infer.sample has it, as in infer.sample(model, {}=...)."
 HOMES = {
     **dict.fromkeys(("target_acceptance", "max_depth", "step_size", "rank"), _ENGINE),
-    **dict.fromkeys(("draws", "warmup", "chains", "threads", "progress", "starts", "key"), _CALL),
+    **dict.fromkeys(
+        ("draws", "warmup", "chains", "threads", "devices", "progress", "starts", "key"), _CALL
+    ),
     "trajectory_length": "HMC has it, as in infer.sample(model, infer.HMC({}=...)).",
     "learning_rate": "ADVI has it, as in infer.fit(model, infer.ADVI({}=...)).",
     "max_steps": 'MAP has it, as in infer.maximize(model, infer.MAP("constrained", {}=...)).',

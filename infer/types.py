@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 Scalar = Float[Array, ""]
@@ -19,17 +20,17 @@ class ProgramSignature(NamedTuple):
 
     Attributes:
         structure: Structure of the pytree, including everything static.
-        leaves: Shape, dtype and weak type of each leaf.
+        leaves: Shape, dtype and weak type of each leaf, and where it is unless that is the default.
         configuration: Values of the `CONFIGURATION` options of JAX.
     """
 
     structure: Any
-    leaves: tuple[tuple[tuple[int, ...], Any, bool], ...]
+    leaves: tuple[tuple[tuple[int, ...], Any, bool, Any], ...]
     configuration: tuple[Hashable, ...]
 
     def outline(self) -> Any:
         """Build the pytree with shapes and dtypes in place of arrays."""
-        leaves = [jax.ShapeDtypeStruct(s, t, weak_type=w) for s, t, w in self.leaves]
+        leaves = [jax.ShapeDtypeStruct(s, t, weak_type=w) for s, t, w, _ in self.leaves]
         return jax.tree.unflatten(self.structure, leaves)
 
 
@@ -40,9 +41,17 @@ def signature_of(tree: Any) -> ProgramSignature:
     return ProgramSignature(structure, tuple(map(_signature_of_leaf, leaves)), configuration)
 
 
-def _signature_of_leaf(leaf: Any) -> tuple[tuple[int, ...], Any, bool]:
+def _signature_of_leaf(leaf: Any) -> tuple[tuple[int, ...], Any, bool, Any]:
     if isinstance(leaf, np.ndarray) and jax.dtypes.canonicalize_dtype(leaf.dtype) == leaf.dtype:
         # Same as below, but ten times as fast; a run does this for fifty arrays in every window.
-        return leaf.shape, leaf.dtype, False
+        return leaf.shape, leaf.dtype, False, None
     kind = jax.typeof(leaf)
-    return kind.shape, kind.dtype, getattr(kind, "weak_type", False)
+    weak = getattr(kind, "weak_type", False)
+    return kind.shape, kind.dtype, weak, _find_sharding(leaf)
+
+
+def _find_sharding(leaf: Any) -> Any:
+    """Return the sharding of an array that was put elsewhere than the first device; else `None`."""
+    if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer) or not leaf.committed:
+        return None
+    return None if leaf.devices() == {jax.local_devices()[0]} else leaf.sharding

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from ..errors import ExplainedError, ModelError
+from ..models.inputs.sharded import refuse_rows_of_several
 from ..models.inputs.stacked import models_in
 from ..models.model import Model
 from ..models.survey import refuse_unless_model
@@ -112,6 +113,7 @@ def _signature_of(model: Model) -> tuple[Any, list[Any]]:
 def _share_or_stack(leaves: tuple[Any, ...]) -> tuple[Any, Any]:
     if all(leaf is leaves[0] for leaf in leaves):
         return leaves[0], None
+    refuse_rows_of_several(leaves)
     stacked = np.stack([np.asarray(leaf) for leaf in leaves])
     same = stacked.nbytes == 0 or bool((stacked == stacked[:1]).all())
     return (leaves[0], None) if same else (None, stacked)

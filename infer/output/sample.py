@@ -10,6 +10,7 @@ from ..calls import check_arguments
 from ..density.chain_starts import Starts
 from ..engines.base import Engine, Tuning
 from ..models.model import Model
+from ..run.placing import Devices
 from ..run.start import start
 from ..store.tuning import read_tuning
 from .advance.goal import pursue_or_keep
@@ -43,6 +44,7 @@ def sample(
     key: int | Array = 0,
     group: int | None = None,
     threads: int | None = None,
+    devices: Devices | None = None,
     progress: bool | None = None,
     include: str | Sequence[str] = (),
     store: Any = None,
@@ -82,6 +84,9 @@ def sample(
             depends only on the key, the chain and its index.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
         threads: Programs called at the same time on a CPU; does not change the draws.
+        devices: Devices over which chains are spread; by default all local ones of one kind, on a
+            CPU at most as many as cores. Or a `jax.sharding.Mesh` with axes "chains" and "rows", if
+            rows of the data are divided (see `data`). Does not change the draws for equal `group`.
         progress: Whether to show progress; by default in a terminal or a notebook.
         include: More groups of the result: "log_likelihood" and "log_prior", as by the functions
             of these names; "unconstrained_posterior", the positions of the sampler by site; and
@@ -125,7 +130,7 @@ def sample(
     begun = plan_warm_start(model, engine, starts, tuning, chains, warmup, key)
     run = start(
         model, begun.engine, chains=chains, warmup=warmup, starts=begun.starts, tuning=begun.tuning,
-        key=key, group=group, threads=threads, progress=progress,
+        key=key, group=group, threads=threads, devices=devices, progress=progress,
     )  # fmt: skip
     begun.apply(run)
     keep_requested(run, include)

@@ -11,6 +11,7 @@ import jax
 
 from ..types import signature_of
 from .by_name import explain_refusal, name_errors
+from .divided import explain_division, in_turn, replicate_results
 from .forked import refuse_if_forked
 from .garbage import pause_collection
 from .kernels import compile_as_kernels
@@ -165,11 +166,12 @@ def _trace(
     # Random bits must not depend on the user's setting of this option.
     with jax.threefry_partitionable(True), name_errors():
         # JAX keeps what it traced, for `disagreement.py`, if the function is the same object.
-        program = jax.jit(function).trace(*arguments)
-        found = analyze(program.jaxpr)
-        if form == "native" and (why := _explain_ordinary_form(program, found)):
+        program = jax.jit(function, **replicate_results(arguments)).trace(*arguments)
+        found, division = analyze(program.jaxpr), explain_division(arguments)
+        if form == "native" and (why := division or _explain_ordinary_form(program, found)):
             return lambda: Refusal(why, found.has_lapack_calls)
-        native = form == "native" or form == "fast_compile" and _is_cheap(program, found)
+        cheap = form == "fast_compile" and not division and _is_cheap(program, found)
+        native = form == "native" or cheap
         if native:
             lowered = mark_as_native(program).lower(*arguments)
         else:
@@ -179,6 +181,7 @@ def _trace(
     def compile_kernels() -> CompiledProgram:
         own = _lower_as_kernels(program, found, arguments) if native else lowered
         call, loaded = compile_as_kernels(own, found.has_transforms)
+        call = in_turn(call, arguments) if division else call
         return CompiledProgram(call, False, (), found.has_lapack_calls, seconds, 0.0, loaded)
 
     def compile_form() -> Made:

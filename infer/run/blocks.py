@@ -8,8 +8,9 @@ from ..density.family import Family, without_leaves
 from ..density.recentered import recenter
 from ..engines.base import Engine
 from ..programs.native import CompiledProgram, Refusal, compile_program, prepare
-from .devices import Plan
+from .devices import Place, Plan
 from .loop import RecordFormat, TargetAndTuning, find_record_format
+from .placing import put
 from .stepped import compile_gradient, find_format_on_host, is_stepped, prepare_gradient
 from .turns import Own, choose_program
 from .warmup import Warmup
@@ -29,21 +30,24 @@ def find_format(engine: Engine, family: Family, warmup: Warmup) -> RecordFormat:
     return find_record_format(engine, target, tuning, states)
 
 
-def prepare_loop(engine: Engine, family: Family, warmup: Warmup, plan: Plan) -> None:
+def prepare_loop(
+    engine: Engine, family: Family, warmup: Warmup, plan: Plan, place: Place = ()
+) -> None:
     """Begin to compile the loop in a thread of its own; only shapes and types matter."""
     if is_stepped(engine, family, plan.width):
-        prepare_gradient(_arguments(family, warmup))
+        prepare_gradient(_arguments(family, warmup, place))
         return
-    prepare(choose_program(plan), *_signature(engine, family, warmup, plan), plan.form)
+    signature = _signature(engine, family, warmup, plan, place)
+    prepare(choose_program(plan), *signature, plan.form)
 
 
 def compile_loop(
-    engine: Engine, family: Family, warmup: Warmup, plan: Plan
+    engine: Engine, family: Family, warmup: Warmup, plan: Plan, place: Place = ()
 ) -> tuple[CompiledProgram | Refusal, bool]:
-    """Compile the loop, or find it among the programs compiled before; see `program`."""
+    """Compile the loop for a place, or find it among the programs compiled before."""
     if is_stepped(engine, family, plan.width):
-        return compile_gradient(engine, _arguments(family, warmup))
-    signature = _signature(engine, family, warmup, plan)
+        return compile_gradient(engine, _arguments(family, warmup, place))
+    signature = _signature(engine, family, warmup, plan, place)
     return compile_program(choose_program(plan), *signature, plan.form)
 
 
@@ -54,18 +58,19 @@ def share(family: Family, warmup: Warmup) -> TargetAndTuning:
 
 
 def _signature(
-    engine: Engine, family: Family, warmup: Warmup, plan: Plan
+    engine: Engine, family: Family, warmup: Warmup, plan: Plan, place: Place
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return the static arguments of `run_block`, and examples of the others."""
     record = find_format(engine, family, warmup).record
     capacity = _capacity(record, len(warmup.groups[0].chains), plan.rows)
-    return (engine, capacity, record), _arguments(family, warmup)
+    return (engine, capacity, record), _arguments(family, warmup, place)
 
 
-def _arguments(family: Family, warmup: Warmup) -> tuple[Any, ...]:
+def _arguments(family: Family, warmup: Warmup, place: Place) -> tuple[Any, ...]:
     group = warmup.groups[0]
     own = Own(family, warmup).take(group)
-    return share(family, warmup), own, group.state, group.order(0, 0)
+    arguments = share(family, warmup), own, group.state, group.order(0, 0)
+    return put(arguments, place) if place else arguments
 
 
 def _capacity(record: int, width: int, most: int) -> int:

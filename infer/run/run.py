@@ -19,17 +19,17 @@ from ..errors import RunError
 from ..numerics.blas import one_blas_thread
 from ..programs.native import CompiledProgram, Refusal
 from .alone import alone
-from .blocks import Own, compile_loop, find_format, share
+from .blocks import compile_loop, find_format
 from .collect import Group, collect, join_records
 from .coordinates import move_to_density
 from .devices import Plan
 from .fingerprint import Fingerprint, fingerprint
-from .loop import SAMPLING, Block, Order, RecordFormat
+from .loop import SAMPLING, RecordFormat
+from .places import Places, make_caller
 from .progress import Halted, Progress
 from .recentering import end_window_of
 from .self_check import check_first_draws, leave_native_form
 from .tuned import join_tuning
-from .turns import call_padded
 from .warmup import Warmup, begin_sampling, read_windows
 
 
@@ -98,6 +98,7 @@ class Run:
         most_ahead: Draws by which a chain may be ahead of others; `None` sets no limit.
         program: The compiled loop; `None` if it is not needed yet.
         is_unchecked: Whether it is new, and its numbers are still to be compared with others.
+        places: The data at each place of the plan, and what was done there.
     """
 
     family: Family
@@ -118,6 +119,7 @@ class Run:
     most_ahead: int | None = None
     program: CompiledProgram | None = None
     is_unchecked: bool = False
+    places: Places = field(default_factory=Places)
 
     def __repr__(self) -> str:
         is_sampling = self.warmup.window == SAMPLING
@@ -236,13 +238,10 @@ class Run:
             check_first_draws(self, draws, bar)
             compiled = self.program or self._compile()
         # Compiling comes first, because it may regroup the chains.
-        warmup, chains = self.warmup, self.plan.chains
-        shared, own, groups = share(self.family, warmup), Own(self.family, warmup), warmup.active
+        warmup, groups = self.warmup, self.warmup.active
+        call = make_caller(self.engine, self.family, warmup, self.plan, compiled, self.places)
         bar.enter(warmup, draws, self.plan.threads, self.format)
         began = time.perf_counter()
-
-        def call(group: Group, order: Order) -> Block:
-            return call_padded(compiled, shared, own.take(group), group, order, chains)
 
         def watch(group: Group, fresh: int, seconds: float) -> bool:
             goes_on = bar.update(group, fresh, seconds)
@@ -269,7 +268,8 @@ class Run:
 
     def _compile(self) -> CompiledProgram:
         """Compile the loop; if it has no native form, make another plan."""
-        made, is_new = compile_loop(self.engine, self.family, self.warmup, self.plan)
+        first, *_ = self.plan.places or ((),)
+        made, is_new = compile_loop(self.engine, self.family, self.warmup, self.plan, first)
         if isinstance(made, Refusal):
             self.compilations += is_new
             leave_native_form(self, made.reason, made.has_lapack_calls)

@@ -25,9 +25,9 @@ from ..engines.base import Engine, Tuning, WarmupPlan
 from ..models.inputs.precision import on_device
 from ..models.model import Model
 from ..numerics.keys import derive_chain_keys, read_keys
+from ..programs.divided import explain_division
 from ..programs.forked import refuse_if_forked
 from ..programs.garbage import pause_collection
-from .blocks import prepare_loop
 from .chains import (
     make_groups,
     make_states,
@@ -39,9 +39,12 @@ from .chains import (
 from .choice import choose_from, describe_machine, gather_facts
 from .collect import Group
 from .coordinates import enter_coordinates, place_whitened, prepare_moves
-from .devices import Plan, plan, plan_population
+from .devices import Place, Plan, spread
 from .fingerprint import refuse_others
 from .packed import Packed
+from .places import Places, prepare_places
+from .placing import Devices, choose_places
+from .plans import plan_for
 from .recentering import begin_centering
 from .refusals import choose_starts, refuse_unless_engine, refuse_unless_offered
 from .run import Run, RunState, Timing
@@ -77,6 +80,7 @@ class _Setup(NamedTuple):
         root: Key data of the run.
         tuning: What an earlier run learned, if it was given.
         centering: How far sites are centered at first, if this is learned.
+        places: The data at each place of the plan.
     """
 
     family: Family
@@ -87,6 +91,7 @@ class _Setup(NamedTuple):
     root: np.ndarray
     tuning: Tuning | None
     centering: Centering | None
+    places: Places
 
 
 class _Found(NamedTuple):
@@ -109,8 +114,8 @@ def start(
     model: Model | Sequence[Model], engine: Engine | None = None, *,
     chains: int = 4, warmup: int | None = None,
     starts: Starts | None = None, tuning: Tuning | None = None, key: int | np.integer | Array = 0,
-    group: int | None = None, threads: int | None = None, progress: bool | None = None,
-    state: RunState | None = None,
+    group: int | None = None, threads: int | None = None, devices: Devices | None = None,
+    progress: bool | None = None, state: RunState | None = None,
 ) -> Run:  # fmt: skip
     """Make a run: survey the model, check it against the engine and find starting points.
 
@@ -125,6 +130,7 @@ def start(
         key: A seed or a JAX key, or one for each model.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
         threads: Programs called at the same time on a CPU; changes no draw.
+        devices: Devices to use, as for `sample`.
         progress: Whether to show progress; by default in a terminal or a notebook.
         state: Where an earlier run stopped; the run goes on from there, and of the other
             arguments only the model, the engine and `progress` are read.
@@ -147,7 +153,8 @@ def start(
     members = prepare_family(members, chosen.engine)
     if state is not None:
         return _resume(members, chosen, state, progress)
-    setup = _set_up(members, chosen, *numbers, starts, root, tuning, group, threads)
+    places = choose_places(members, devices)
+    setup = _set_up(members, chosen, *numbers, starts, root, tuning, group, threads, places)
     outline = _outline(setup)
     if needs_search(setup.starts):
         # If all starts are given, they are checked before anything compiles.
@@ -157,8 +164,9 @@ def start(
     begun = _begin(setup, found)
     timing = Timing(starts=time.perf_counter() - began)
     return Run(
-        members, chosen.engine, setup.plan, begun, timing, reasons=chosen.reasons,
-        progress=progress, evaluate=found.evaluate, key=root,
+        members, chosen.engine, setup.plan, begun, timing, explain_division(members.shared) or None,
+        reasons=chosen.reasons, progress=progress, evaluate=found.evaluate, key=root,
+        places=setup.places,
     )  # fmt: skip
 
 
@@ -184,22 +192,19 @@ def prepare_family(members: Family, engine: Engine) -> Family:
 def _set_up(
     members: Family, chosen: _Chosen, chains: int, draws: int | None, starts: Starts | None,
     root: np.ndarray, tuning: Tuning | None, group: int | None, threads: int | None,
+    where: tuple[Place, ...],
 ) -> _Setup:  # fmt: skip
     """Decide on everything else, and refuse numbers that do not fit together."""
     engine, count = chosen.engine, members.count
     wanted = assign_starts(members, chains, read_starts(choose_starts(engine, starts)))
     warmup = engine.plan_warmup(chains, draws)
-    shared = (
-        plan_population(chains, count, group, threads)
-        if engine.scope == "population"
-        else plan(chains * count, group, threads)
-    )
+    shared = plan_for(engine, chains, count, group, threads, where)
     if not is_stepped(engine, members, shared.width):
         shared = call_together(shared, chains * count, count)
     recenters = warmup.recenters or has_only_degrees(tuning)
     centering = begin_centering(members) if recenters else None
     tuning, centering = split_tuning(tuning, centering)
-    return _Setup(members, chosen, warmup, shared, wanted, root, tuning, centering)
+    return _Setup(members, chosen, warmup, shared, wanted, root, tuning, centering, Places())
 
 
 def _outline(setup: _Setup) -> Warmup:
@@ -211,7 +216,7 @@ def _outline(setup: _Setup) -> Warmup:
 def _prepare_programs(setup: _Setup, outline: Warmup) -> None:
     """Begin to compile the loop and the first states, while starts are sought."""
     engine, members = setup.chosen.engine, setup.family
-    prepare_loop(engine, members, outline, setup.plan)
+    prepare_places(engine, members, outline, setup.plan, setup.places)
     prepare_states(engine, outline_points(len(setup.starts), members.member(0).size))
     prepare_moves(members, setup.centering)
 
@@ -268,7 +273,8 @@ def _resume(members: Family, chosen: _Chosen, state: RunState, progress: bool | 
     refuse_others(state.made_for, members, chosen.engine)
     # Grouping makes new groups, so that the run does not change those of the state.
     warmup = state.warmup.regroup(state.plan.chains)
+    how = spread(state.plan, len(warmup.groups), state.plan.threads, choose_places(members, None))
     return Run(
-        members, chosen.engine, state.plan, warmup, replace(state.timing), state.why_not_native,
+        members, chosen.engine, how, warmup, replace(state.timing), state.why_not_native,
         reasons=chosen.reasons, progress=progress, key=state.key,
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Data of a model: named arguments, partitioned into leaves of the program and static values."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Number
 from typing import Any
 
@@ -13,6 +13,7 @@ from ...errors import ModelError
 from .foreign import refuse_foreign
 from .names import join_names
 from .partition import Partition, is_array_like, partition_input, restore_leaf
+from .sharded import divide_rows, find_row_devices, read_shard
 
 
 class Marked:
@@ -21,15 +22,29 @@ class Marked:
     Attributes:
         value: The value.
         is_leaf: Whether it is a leaf of the program.
+        devices: Devices over which its rows are divided; none if they are not.
     """
 
-    def __init__(self, value: Any, is_leaf: bool) -> None:
-        self.value, self.is_leaf = value, is_leaf
+    def __init__(self, value: Any, is_leaf: bool, devices: Sequence[Any] | None = None) -> None:
+        self.value, self.is_leaf, self.devices = value, is_leaf, devices
 
 
-def data(value: Any) -> Any:
-    """Make a whole number (or anything array-like) a leaf: changing it compiles nothing."""
-    return Marked(value, is_leaf=True)
+def data(value: Any, *, shard: str | None = None, devices: Sequence[Any] | None = None) -> Any:
+    """Make a whole number (or anything array-like) a leaf: changing it compiles nothing.
+
+    Args:
+        value: The value.
+        shard: "row" divides the rows, which are the first axis, equally over devices. The log
+            density and its gradient are summed over the devices by XLA's collectives, and no
+            device holds all rows; see the page "Several devices".
+        devices: Devices that share the rows, by default all devices of the default backend.
+
+    Raises:
+        ModelError: `shard` names no axis, or when the model is made, the value has no rows or
+            their number is not a multiple of that of the devices.
+    """
+    given = jax.devices() if devices is None else devices
+    return Marked(value, is_leaf=True, devices=given if read_shard(shard) else None)
 
 
 def static(value: Any) -> Any:
@@ -71,7 +86,7 @@ class Data(eqx.Module):
         marked = jax.tree.unflatten(self.parts.structure, marks)
         old = {n: m for n, m in marked.items() if isinstance(m, Marked) and m.value is not None}
         new = {
-            name: Marked(value, old[name].is_leaf)
+            name: Marked(value, old[name].is_leaf, old[name].devices)
             if name in old and value is not None and not isinstance(value, Marked)
             else value
             for name, value in named.items()
@@ -125,10 +140,13 @@ def refuse_unknown_data(
 
 def _partition(name: str, value: Any) -> tuple[Any, Any]:
     is_leaf = value.is_leaf if isinstance(value, Marked) else None
+    devices = value.devices if isinstance(value, Marked) else None
     value = value.value if isinstance(value, Marked) else value
     if _is_array(value):
         refuse_foreign(name, value)
         value = np.asarray(value)
+    if devices:
+        value = divide_rows(name, value, devices)
     mend = "Pass it without infer.static: it may then change without compiling."
     return partition_input(name, value, is_leaf, mend=mend)
 
@@ -145,7 +163,7 @@ def _is_row(value: Any) -> bool:
 
 
 def _mark(leaf: Any, static: Any) -> Marked:
-    return Marked(restore_leaf(leaf, static), is_leaf=leaf is not None)
+    return Marked(restore_leaf(leaf, static), leaf is not None, find_row_devices(leaf))
 
 
 def _on_host(array: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ import xarray
 from ...density.base import LogDensity
 from ...density.family import Family
 from ...models.protocol.site import Dims
+from ...run.places import describe_work
 from ...run.run import Run
 from .angles import mark_angles
 from .centering import describe_centering
@@ -133,6 +134,7 @@ def describe_run(run: Run) -> dict[str, Any]:
             "sampling_time": run.timing.sampling,
         }
         | seconds
+        | describe_work(run.plan, run.places)
     )
 
 

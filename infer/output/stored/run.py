@@ -14,6 +14,7 @@ from ...models.model import Model
 from ...programs.forked import refuse_if_forked
 from ...run.devices import plan
 from ...run.fingerprint import Fingerprint, refuse_others
+from ...run.placing import choose_places
 from ...run.run import Run, Timing
 from ...run.self_check import refuse_unless_reproduced
 from ...run.start import prepare_family
@@ -138,7 +139,8 @@ def _read(
     except RunError as error:
         raise RunError(where, error.found, OTHERS) from error
     chains, shared = about["chains"], about["plan"]
-    how = plan(chains, shared["width"], threads)._replace(is_native=shared["is_native"])
+    how = plan(chains, shared["width"], threads, choose_places(family, None))
+    how = how._replace(is_native=shared["is_native"])
     how = call_together(how, chains, family.count)
     arrays, numbers = decode(found.state)
     warmup = read_warmup(arrays, numbers, family, engine, chains, how.chains)

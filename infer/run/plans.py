@@ -1,0 +1,53 @@
+"""Plan for an engine: a population moves together, and searches for modes move alone."""
+
+from ..engines.asking import AskingEngine
+from ..engines.base import Engine
+from ..errors import RunError
+from .devices import Place, Plan, check_positive, plan, spread
+
+
+def plan_for(
+    engine: Engine, chains: int, count: int, width: int | None, threads: int | None,
+    places: tuple[Place, ...],
+) -> Plan:  # fmt: skip
+    """Plan for an engine.
+
+    Args:
+        engine: The engine.
+        chains: Number of chains of each density.
+        count: Number of densities.
+        width: Chains in one program, if the user chooses it.
+        threads: Programs called at the same time, if the user chooses it.
+        places: Where they may run.
+    """
+    if engine.scope == "population":
+        return plan_population(chains, count, width, threads, places)
+    # Searches end at different times, and a gradient of many rows is worth a call of its own.
+    is_single = isinstance(engine, AskingEngine) and any(len(place) > 1 for place in places)
+    width = 1 if is_single and width is None else width
+    return plan(chains * count, width, threads, places)
+
+
+def plan_population(
+    chains: int, count: int, width: int | None, threads: int | None, places: tuple[Place, ...] = ()
+) -> Plan:
+    """Plan for an engine that moves all chains of a density together: one program per density.
+
+    Args:
+        chains: Number of chains of each density.
+        count: Number of densities.
+        width: The width that the user requests; only `chains` is valid.
+        threads: Programs called at the same time.
+        places: Where they may run.
+
+    Raises:
+        RunError: Another width is requested.
+    """
+    width, threads = check_positive(group=width, threads=threads)
+    if width not in (None, chains):
+        raise RunError(
+            "group",
+            f"groups of {width} are requested, but this engine moves all {chains} chains together",
+            "Leave it out.",
+        )
+    return spread(Plan(chains, 1, is_native=False), count, threads, places)
