@@ -39,6 +39,13 @@ QUICK := $(addsuffix .py, \
 test-quick: $(STAMP)
 	$(PYTEST) -m "not slow" $(QUICK)
 
+# The front end for PyMC, in an environment of its own: PyMC is no part of `make test`.
+test-pymc:
+	$(MAKE) VENV=.venv-pymc EXTRAS=dev,bambi .test-pymc
+.PHONY: test-pymc .test-pymc
+.test-pymc: $(STAMP)
+	$(PYTEST) tests/infer/models/pymc tests/test_docs.py -k pymc
+
 # The tests with the oldest versions that pyproject.toml allows. Needs a Python as old, such as 3.11.
 OLDEST := .venv-oldest
 test-oldest: $(OLDEST).txt
@@ -105,4 +112,4 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(OLDEST) $(OLDEST).txt docs/_build .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-pymc $(OLDEST) $(OLDEST).txt docs/_build .pytest_cache .ruff_cache

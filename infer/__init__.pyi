@@ -3,6 +3,7 @@
 Read the house from the ground up: models, density, engines, run, output.
 """
 
+from . import pymc as pymc
 from .density.base import LogDensity as LogDensity, log_density as log_density
 from .density.check import check as check
 from .density.explain import explain as explain
@@ -31,6 +32,7 @@ from .errors import (
 from .models.fronts.declared import declared as declared
 from .models.fronts.dsl.model import model as model
 from .models.fronts.numpyro.model import from_numpyro as from_numpyro
+from .models.fronts.pymc.model import from_pymc as from_pymc
 from .models.fronts.tfp import from_tfp as from_tfp
 from .models.fronts.tree.leaf import Leaf as Leaf
 from .models.fronts.tree.model import tree_model as tree_model

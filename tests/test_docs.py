@@ -1,6 +1,7 @@
 """Every Python block of the docs and of the README runs, page by page, in order."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,16 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"```python\n(.*?)```", re.S)
 # The quickest pages, 2 s of CPU each; the others take 5 to 25, so `make test-all` runs them.
 QUICK = {"README", "adding_an_engine", "certificate", "findings", "live_runs"}
+# Pages about a library that `make test` does not install.
+NEEDS = {"pymc": ("pymc", "bambi")}
 
 
 def pages():
     for page in PAGES:
         marks = [] if page.stem in QUICK else [pytest.mark.slow]
+        lacking = [name for name in NEEDS.get(page.stem, ()) if find_spec(name) is None]
+        if lacking:
+            marks.append(pytest.mark.skip(reason=f"{lacking[0]} is not installed"))
         if BLOCK.search(page.read_text()):
             yield pytest.param(page, id=page.stem, marks=marks)
 

@@ -25,7 +25,7 @@ def load_tfp() -> ModuleType:
         # Users of this package cannot act on the warnings of TFP's import.
         warnings.simplefilter("ignore")
         try:
-            _restore_pytype_mappings()
+            restore_names()
             tfp = importlib.import_module(_NAME)
             _fix_pad(importlib.import_module(f"{_NAME}.bijectors.pad"))
         except ModuleNotFoundError as error:
@@ -41,7 +41,7 @@ def load_tfp() -> ModuleType:
     return tfp
 
 
-def _restore_pytype_mappings() -> None:
+def restore_names() -> None:
     """Restore a name that TFP reads while it is imported.
 
     JAX 0.7 removed `jax.interpreters.xla.pytype_aval_mappings`; the mapping itself remains in

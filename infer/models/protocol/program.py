@@ -17,6 +17,7 @@ from ..inputs.labels import Labels
 from ..inputs.names import match_names
 from .account import Account
 from .reader import Reader
+from .site import Dims
 from .table import Row
 
 
@@ -57,6 +58,10 @@ class Program(eqx.Module):
     def data_shapes(self) -> dict[str, Shape]:
         """Return the shapes of the data by name; nothing is copied."""
         return self.data.shapes()
+
+    def data_dims(self) -> Mapping[str, Dims]:
+        """Return the names of the axes of data, by name, as far as the user gave any."""
+        return {}
 
     def initial_values(self) -> dict[str, Array]:
         """Return the values that latent sites had when the program was made, if they had any."""

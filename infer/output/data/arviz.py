@@ -85,7 +85,8 @@ def group_data(family: Family) -> dict[str, xarray.Dataset]:
     members = [family.member(i) for i in range(family.count)]
     coords, sets = members[0].model.labels.coords, (SET,) if family.count > 1 else ()
     # Drawn sites are in another group; data of the same name have their own axes.
-    known = {s.name: s.dims for s in members[0].sites if s.role in ("frozen", "observed")}
+    known = dict(members[0].model.program.data_dims())
+    known |= {s.name: s.dims for s in members[0].sites if s.role in ("frozen", "observed")}
     each = _collect_data(members).items()
     return {name: make_dataset(known, coords, own, sets) for name, own in each if own}
 

@@ -1,0 +1,113 @@
+"""Distributions of PyMC as distributions of NumPyro: by their parameters, or by their graph."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax import Array
+from jax.core import Tracer
+from numpyro.distributions import constraints
+
+from bijectors.base import Shape
+
+from .library import library
+
+LogProb = Callable[[Array], Array]
+Sample = Callable[[Array], Array]
+
+# By the name of the RandomVariable of PyTensor or PyMC, with its parameters in order.
+_FAMILIES: dict[str, Callable[..., Any]] = {
+    "NormalRV": dist.Normal,
+    "StudentTRV": dist.StudentT,
+    "CauchyRV": dist.Cauchy,
+    "LaplaceRV": dist.Laplace,
+    "LogisticRV": dist.Logistic,
+    "GumbelRV": dist.Gumbel,
+    "LogNormalRV": dist.LogNormal,
+    "HalfNormalRV": lambda _, scale: dist.HalfNormal(scale),
+    "HalfCauchyRV": lambda _, scale: dist.HalfCauchy(scale),
+    "ExponentialRV": lambda scale: dist.Exponential(1 / scale),
+    "GammaRV": lambda shape, scale: dist.Gamma(shape, 1 / scale),
+    "InvGammaRV": dist.InverseGamma,
+    "BetaRV": dist.Beta,
+    "UniformRV": dist.Uniform,
+    "DirichletRV": dist.Dirichlet,
+    "BernoulliRV": dist.Bernoulli,
+    "CategoricalRV": dist.Categorical,
+    "DiscreteUniformRV": dist.DiscreteUniform,
+    "BinomialRV": lambda n, p: dist.Binomial(_as_whole(n), p),
+}
+
+
+class Family(NamedTuple):
+    """A distribution that NumPyro has too.
+
+    Attributes:
+        make: Makes it from the values of its parameters.
+        parameters: The parameters, as variables of PyTensor.
+    """
+
+    make: Callable[..., dist.Distribution]
+    parameters: tuple[Any, ...]
+
+    def at(self, parameters: Sequence[Any]) -> dist.Distribution:
+        """Return the distribution with these parameters."""
+        return self.make(*map(_as_float, parameters))
+
+
+def is_flat(variable: Any) -> bool:
+    """Return whether every value of a random variable has density one."""
+    return type(variable.owner.op).__name__ in ("FlatRV", "HalfFlatRV")
+
+
+def family_of(variable: Any) -> Family | None:
+    """Return the family of a random variable, if NumPyro has it too."""
+    op = variable.owner.op
+    name = type(op).__name__
+    if name not in _FAMILIES:
+        return None
+    parameters = tuple(op.dist_params(variable.owner))
+    if name in ("HalfNormalRV", "HalfCauchyRV") and not _is_zero(parameters[0]):
+        return None
+    return Family(_FAMILIES[name], parameters)
+
+
+def _is_zero(parameter: Any) -> bool:
+    find = library().pytensor.tensor.basic.get_underlying_scalar_constant_value
+    try:
+        return bool(find(parameter) == 0)
+    except library().pytensor.tensor.exceptions.NotScalarConstantError:
+        return False
+
+
+def _as_float(parameter: Any) -> Any:
+    # PyMC writes a mean of 0 as a whole number of eight bits.
+    if isinstance(parameter, Tracer):
+        return parameter.astype(float) if parameter.dtype.kind in "iub" else parameter
+    return np.asarray(parameter, jnp.result_type(float)) if np.ndim(parameter) else float(parameter)
+
+
+def _as_whole(parameter: Any) -> Any:
+    return parameter.astype(int) if hasattr(parameter, "astype") else int(parameter)
+
+
+class GraphDistribution(dist.Distribution):
+    """A distribution whose log density and draws are graphs of PyTensor."""
+
+    def __init__(
+        self, batch_shape: Shape, event_shape: Shape, log_prob: LogProb, sample: Sample
+    ) -> None:
+        self._log_prob, self._sample = log_prob, sample
+        super().__init__(batch_shape, event_shape, validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.independent(constraints.real, len(self.event_shape))
+
+    def log_prob(self, value: Any, intermediates: Any = None) -> Array:
+        return jnp.asarray(self._log_prob(value))
+
+    def sample(self, key: Any, sample_shape: Shape = ()) -> Array:
+        return self._sample(key)

@@ -1,0 +1,191 @@
+"""What `from_pymc` makes of a model of PyMC, and how `infer.pymc.sample` draws from it."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+pytest.importorskip("pymc", reason="PyMC is the extra `pymc`; `make test-pymc` installs it")
+
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+
+import infer
+from infer.output.data.versions import groups_of
+
+from .models import eight_schools, labels, missing, radon
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """The radon model, as a user of `pymc.sample` would call it."""
+    with radon() as model:
+        result = infer.pymc.sample(
+            300, tune=300, chains=2, random_seed=1, progressbar=False,
+            compute_convergence_checks=False, idata_kwargs={"log_likelihood": True},
+        )  # fmt: skip
+    return model, result
+
+
+def test_a_result_has_their_groups_dims_and_coords(drawn):
+    model, result = drawn
+    groups = groups_of(result)
+    assert set(groups) >= {"posterior", "sample_stats", "observed_data", "constant_data"}
+    assert set(groups["posterior"].data_vars) == {
+        v.name for v in model.free_RVs + model.deterministics
+    }
+    effect = groups["posterior"]["effect"]
+    assert effect.dims == ("chain", "draw", "county", "param")
+    assert effect.shape[:2] == (2, 300)
+    assert list(effect.coords["county"].values) == ["A", "B", "C", "D"]
+    assert {"floor", "county_index"} <= set(groups["constant_data"].data_vars)
+    assert groups["constant_data"]["floor"].dims == ("home",)
+    assert groups["observed_data"]["y"].dims == ("home",)
+    assert groups["log_likelihood"]["y"].dims == ("chain", "draw", "home")
+    assert {"lp", "diverging", "tree_depth"} <= set(groups["sample_stats"].data_vars)
+
+
+def test_a_seed_repeats_the_draws(drawn):
+    model, result = drawn
+    again = infer.pymc.sample(
+        300, tune=300, chains=2, random_seed=1, progressbar=False, model=model,
+        compute_convergence_checks=False, var_names=["sigma"],
+    )  # fmt: skip
+    assert list(again.posterior.data_vars) == ["sigma"]
+    np.testing.assert_array_equal(again.posterior["sigma"], result.posterior["sigma"])
+
+
+def test_predictions_are_draws_of_their_distribution(drawn):
+    """One standard error of the mean is 0.01 of the spread; 6 are a false alarm in 10^9."""
+    model, result = drawn
+    predicted = groups_of(infer.predict(infer.from_pymc(model), result, key=2))
+    error = predicted["posterior_predictive"]["y"] - groups_of(result)["posterior"]["fitted"]
+    scaled = error / groups_of(result)["posterior"]["sigma"]
+    assert abs(float(scaled.mean())) < 6 / np.sqrt(scaled.size)
+    assert abs(float((scaled**2).mean()) - 1) < 6 * np.sqrt(2 / scaled.size)
+
+
+def test_centering_is_learned_for_hierarchical_normals():
+    sites = infer.log_density(infer.from_pymc(eight_schools())).latent
+    assert {s.name: s.learns_centering for s in sites} == {
+        "mu": False, "tau": False, "theta": True,
+    }  # fmt: skip
+
+
+def test_missing_entries_are_sites():
+    model = infer.from_pymc(missing())
+    shapes = {s.name: (s.role, s.shape) for s in infer.log_density(model).sites}
+    assert shapes["y_unobserved"] == ("latent", (2,))
+    assert shapes["y"] == ("derived", (3, 2))
+
+
+def test_other_data_give_the_density_of_another_model():
+    model = infer.from_pymc(radon())
+    moved = model.with_data(log_radon=np.arange(8.0))
+    with (theirs := radon()):
+        pm.set_data({"log_radon": np.arange(8.0)})
+    again = infer.from_pymc(theirs)
+    point = np.linspace(-1, 1, infer.log_density(model).size)
+    found, expected = (infer.log_density(m)(jnp.asarray(point)) for m in (moved, again))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_data_of_another_length_change_the_shapes():
+    model = infer.from_pymc(radon())
+    longer = model.with_data(
+        floor=np.zeros(3), county_index=np.array([0, 1, 2]), log_radon=np.ones(3)
+    ).with_coords(home=range(3))
+    shapes = {s.name: s.shape for s in infer.log_density(longer).sites}
+    assert shapes["fitted"] == shapes["y"] == (3,)
+
+
+def test_discrete_variables_are_recovered_in_a_result():
+    result = infer.pymc.sample(
+        100, tune=100, chains=2, random_seed=1, progressbar=False, model=labels(),
+        compute_convergence_checks=False,
+    )  # fmt: skip
+    assert result.posterior["label"].shape == (2, 100, 4)
+
+
+def refused(model, error=infer.ModelError):
+    with pytest.raises(error) as caught:
+        infer.from_pymc(model)
+    return caught.value
+
+
+def test_a_minibatch_is_refused():
+    with pm.Model() as model:
+        mu = pm.Normal("mu")
+        pm.Normal("y", mu, 1, observed=pm.Minibatch(np.ones(10), batch_size=2), total_size=10)
+    found = refused(model)
+    assert found.where == "y"
+    assert "minibatch" in found.found
+
+
+def test_an_infinite_discrete_variable_is_refused():
+    with pm.Model() as model:
+        rate = pm.Exponential("rate", 1)
+        pm.Poisson("count", rate)
+    assert "PoissonRV" in refused(model).found
+
+
+def test_a_transform_without_translation_is_refused_by_name():
+    class Cube(pm.distributions.transforms.Transform):
+        name = "cube"
+
+        def forward(self, value, *inputs):
+            return value**3
+
+        def backward(self, value, *inputs):
+            return pt.sign(value) * pt.abs(value) ** (1 / 3)
+
+        def log_jac_det(self, value, *inputs):
+            return pt.log(pt.abs(value)) * (-2 / 3) - np.log(3)
+
+    with pm.Model() as model:
+        pm.Normal("x", transform=Cube(), initval=1.0)
+    assert "Cube" in refused(model).found
+
+
+class Doubled(Op):
+    """An Op with no JAX implementation."""
+
+    def make_node(self, x):
+        return Apply(self, [x], [x.type()])
+
+    def perform(self, node, inputs, outputs):
+        outputs[0][0] = 2 * inputs[0]
+
+
+def test_an_op_without_jax_is_refused_by_name():
+    with pm.Model() as model:
+        x = pm.Normal("x")
+        pm.Deterministic("twice", Doubled()(x))
+    found = refused(model)
+    assert found.where == "twice"
+    assert "Doubled" in found.found
+
+
+def test_an_unregistered_random_variable_is_refused():
+    with pm.Model() as model:
+        x = pm.Normal("x")
+        pm.Deterministic("noisy", x + pm.Normal.dist())
+    assert refused(model).where == "noisy"
+
+
+def test_something_else_is_refused():
+    assert "list" in refused([]).found
+
+
+def test_arguments_without_meaning_are_refused():
+    with pytest.raises(infer.CallError, match="step"):
+        infer.pymc.sample(model=eight_schools(), step=object())
+
+
+def test_reading_a_model_leaves_the_precision_of_jax():
+    import jax
+
+    with jax.enable_x64(False):
+        infer.from_pymc(eight_schools())
+    assert jax.config.jax_enable_x64
