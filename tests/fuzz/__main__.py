@@ -1,4 +1,4 @@
-"""Check random models: `python -m tests.fuzz [--first 0] [--last 330] [--timeout 120]`.
+"""Check random models: `python -m tests.fuzz [--first 0] [--last 1000] [--timeout 120]`.
 
 Every model is checked in its own process, forked before JAX has begun to compute, so that one that
 hangs or aborts is reported and the others go on. Prints a line for each model that fails, then a
@@ -55,7 +55,7 @@ def one(seed: int, timeout: float) -> tuple[str, str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--last", type=int, default=330)
+    parser.add_argument("--last", type=int, default=1000)
     parser.add_argument("--timeout", type=float, default=120)
     chosen = parser.parse_args()
     # A process forked from one that has started a backend may wait forever.
@@ -78,6 +78,8 @@ def main() -> None:
         total.update(counts)
         print(" ".join([f"{family:10s}", *(f"{counts[s]:8d}" for s in STATUSES)]))
     print(" ".join([f"{'all':10s}", *(f"{total[s]:8d}" for s in STATUSES)]))
+    other = sum(count for reason, count in reasons.items() if reason.startswith("not native"))
+    print(f"\nnative: {total['ok'] - other} of {total['ok']}")
     print("\nreasons of refusals, and of no native form")
     for reason, count in reasons.most_common():
         print(f"{count:4d}  {reason}")

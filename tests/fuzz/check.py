@@ -3,7 +3,9 @@
 import os
 import re
 import warnings
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +14,13 @@ import numpy as np
 import bijectors as bj
 import infer
 from bijectors.errors import ExplainedError
-from infer.density.base import log_density
+from infer.density.base import LogDensity, log_density
 from infer.programs.by_numpy import NoRuleError, evaluate_by_numpy
 from infer.programs.native import Refusal, compile_program
 
 from .families import SIZE
 from .model import Case, draw
+from .programs import Program, draw_program
 
 # Relative to the largest number; allows for rounding and for the loss in badly scaled sums.
 TOLERANCE = {"double": 1e-8, "single": 1e-3, "few": 0.05}
@@ -36,28 +39,73 @@ class Outcome(NamedTuple):
 
 
 def check(seed: int) -> tuple[str, Outcome]:
-    """Check one model; return its name and the outcome."""
+    """Check one model, of which every third is a program of the DSL; return name and outcome."""
+    warnings.simplefilter("ignore")
+    if seed % 3 == 2:
+        return check_program(draw_program(seed), has_draws=seed % 4 == 0)
     case = draw(seed)
     jax.config.update("jax_enable_x64", case.double)
-    warnings.simplefilter("ignore")
+    plain = jax.jit(case.log_density)
+    return case.name, _explain_errors(
+        lambda: _compare(case),
+        lambda: plain(jnp.asarray(_make_points(case)[0]), jnp.asarray(case.data)),
+    )
+
+
+def check_program(program: Program, has_draws: bool) -> tuple[str, Outcome]:
+    """Check one program of the DSL; return its name and the outcome."""
+    jax.config.update("jax_enable_x64", program.double)
+    density: list[LogDensity] = []
+
+    def compare() -> Outcome:
+        density.append(log_density(program.model))
+        return _compare_program(program, density[0], has_draws)
+
+    def plain() -> None:
+        jax.jit(jax.grad(partial(_sum_plainly, program, density[0])))(_points_of(density[0])[0])
+
+    return program.name, _explain_errors(compare, plain)
+
+
+def _explain_errors(compare: Callable[[], Outcome], plain: Callable[[], Any]) -> Outcome:
+    """Compare a model; an error must explain itself, unless JAX alone raises the same one."""
     try:
-        return case.name, _compare(case)
+        return compare()
     except ExplainedError as error:
-        return case.name, _refusal(str(error))
+        return _refusal(str(error))
     except Exception as error:
         line = _first_line(error)
-        if _without_us(case) == line:
-            return case.name, Outcome("refused", f"JAX alone does not compute it: {line}")
-        return case.name, Outcome("raw", line)
+        try:
+            plain()
+        except Exception as other:
+            if _first_line(other) == line:
+                return Outcome("refused", f"JAX alone does not compute it: {line}")
+        return Outcome("raw", line)
 
 
-def _without_us(case: Case) -> str:
-    """Return the error that JAX alone raises for the log density, or an empty string."""
-    try:
-        jax.jit(case.log_density)(jnp.asarray(_make_points(case)[0]), jnp.asarray(case.data))
-    except Exception as error:
-        return _first_line(error)
-    return ""
+def _points_of(density: LogDensity) -> np.ndarray:
+    dtype = jnp.result_type(float)
+    return (0.7 * np.random.default_rng(7).normal(size=(3, density.size))).astype(dtype)
+
+
+def _sum_plainly(program: Program, density: LogDensity, point):
+    """Sum the terms without a density of ours; only values and Jacobian are those of the maps."""
+    return program.expected(density.constrain(point)) + density.terms(point)["jacobian"]
+
+
+def _compare_program(program: Program, density: LogDensity, has_draws: bool) -> Outcome:
+    points = _points_of(density)
+    plain = jax.jit(jax.value_and_grad(partial(_sum_plainly, program, density)))
+    expected = tuple(map(np.array, zip(*map(plain, points), strict=True)))
+    kind = "double" if program.double else "single"
+    notes, why = _compare_forms(kind, density, points, expected)
+    if has_draws and np.isfinite(expected[0]).all():
+        run = infer.start(program.model, infer.NUTS(), key=3, warmup=20, progress=False)
+        draws = run.advance(5).draws()
+        few, stated = draws.positions[:, -1], draws.stats["lp"][:, -1]
+        found = np.array([plain(point)[0] for point in few])
+        notes += _difference(kind, "lp of draws", stated.astype(found.dtype), found)
+    return _conclude(notes, why)
 
 
 def _first_line(error: Exception) -> str:
@@ -97,21 +145,15 @@ def _compare(case: Case) -> Outcome:
     )
     points = _make_points(case)
     density = log_density(model)
-    why, notes = "", []
-    forms = {"native": _in_turn, "kernels": _at_once}
-    made = {form: compile_program(f, (), (density, points), form)[0] for form, f in forms.items()}
     expected = _plain(case, points)
-    for form, own in made.items():
-        if isinstance(own, Refusal):
-            why = own.reason
-            continue
-        for name, a, b in zip(
-            ("value", "gradient"), own.call(density, points), expected, strict=True
-        ):
-            notes += _difference(case, f"{name}, {form}", np.asarray(a), b)
-    notes += _compare_numpy(case, density, points, expected)
+    kind = "few" if case.digits == "few" else "double" if case.double else "single"
+    notes, why = _compare_forms(kind, density, points, expected)
     if case.sampled and np.isfinite(expected[0]).all() and np.isfinite(expected[1]).all():
-        notes += _compare_draws(case, model)
+        notes += _compare_draws(case, kind, model)
+    return _conclude(notes, why)
+
+
+def _conclude(notes: list[str], why: str) -> Outcome:
     if notes:
         return Outcome("wrong", "; ".join(notes))
     if RAW.search(why):
@@ -119,7 +161,21 @@ def _compare(case: Case) -> Outcome:
     return Outcome("ok", f"not native: {why}" if why else "")
 
 
-def _compare_numpy(case: Case, density, points, expected) -> list[str]:
+def _compare_forms(kind: str, density, points, expected) -> tuple[list[str], str]:
+    """Compare both forms and NumPy with what is expected; also say why there is no native form."""
+    why, notes = "", []
+    for form, function in {"native": _in_turn, "kernels": _at_once}.items():
+        made, _ = compile_program(function, (), (density, points), form)
+        if isinstance(made, Refusal):
+            why = made.reason
+            continue
+        pairs = zip(("value", "gradient"), made.call(density, points), expected, strict=True)
+        for name, a, b in pairs:
+            notes += _difference(kind, f"{name}, {form}", np.asarray(a), b)
+    return notes + _compare_numpy(kind, density, points, expected), why
+
+
+def _compare_numpy(kind: str, density, points, expected) -> list[str]:
     """Compare what NumPy makes of the traced density, which is what runs are checked with."""
     traced = jax.jit(_in_turn).trace(density, points)
     try:
@@ -127,11 +183,10 @@ def _compare_numpy(case: Case, density, points, expected) -> list[str]:
     except NoRuleError:
         return []
     pairs = zip(("value", "gradient"), found, expected, strict=True)
-    return [note for name, a, b in pairs for note in _difference(case, f"{name}, NumPy", a, b)]
+    return [note for name, a, b in pairs for note in _difference(kind, f"{name}, NumPy", a, b)]
 
 
-def _difference(case: Case, name: str, found: np.ndarray, expected: np.ndarray) -> list[str]:
-    kind = "few" if case.digits == "few" else "double" if case.double else "single"
+def _difference(kind: str, name: str, found: np.ndarray, expected: np.ndarray) -> list[str]:
     if found.dtype != expected.dtype or (np.isnan(found) != np.isnan(expected)).any():
         return [f"{name}: {found} for {expected}"]
     scale = max(1.0, np.nanmax(np.abs(np.where(np.isinf(expected), 0, expected))))
@@ -139,7 +194,7 @@ def _difference(case: Case, name: str, found: np.ndarray, expected: np.ndarray) 
     return [f"{name} off by {np.nanmax(apart):.1e}"] if np.nanmax(apart) > TOLERANCE[kind] else []
 
 
-def _compare_draws(case: Case, model) -> list[str]:
+def _compare_draws(case: Case, kind: str, model) -> list[str]:
     known = case.target is not None
     options = {"warmup": 100, "draws": 100} if known else {"warmup": 20, "draws": 10}
     result = infer.sample(model, key=3, progress=False, **options)
@@ -147,7 +202,7 @@ def _compare_draws(case: Case, model) -> list[str]:
     if not known:
         few = draws[:2, :3].reshape(-1, SIZE)
         stated = result["sample_stats"]["lp"].values[:2, :3].ravel().astype(few.dtype)
-        return _difference(case, "lp of draws", stated, _plain(case, few)[0])
+        return _difference(kind, "lp of draws", stated, _plain(case, few)[0])
     flat = draws.reshape(-1, SIZE)
     dtype = float if case.double else np.float32
     mean = np.concatenate([np.asarray(case.target(jnp.asarray(case.data, dtype))), np.zeros(2)])
