@@ -100,7 +100,7 @@ def count_gradients(loss, start) -> tuple[int, bool]:
     evaluate = jax.value_and_grad(loss)
 
     def advance(state):
-        here = evaluate(mode_search.next_point(state))
+        here = evaluate(state.next_point())
         return mode_search.advance(state, *here, jnp.asarray(TOLERANCE), jnp.int32(MAX_STEPS))
 
     begun = mode_search.begin_search(jnp.asarray(start), evaluate(jnp.asarray(start))[1])

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..numerics.keys import wrap_key
-from ..programs.native import call_compiled
+from ..programs.native import CompiledProgram, call_compiled, compile_program
 from ..programs.slices import call_in_slices
 from ..target import Components
 from .base import LogDensity
@@ -42,14 +42,40 @@ Evaluate = Callable[[np.ndarray], Points]
 
 def evaluate_lanes(family: Family, positions: np.ndarray) -> Points:
     """Evaluate one point for each lane, shape (lanes, size), kernel by kernel."""
+    return make_lane_evaluator(family, np.asarray(positions))(np.asarray(positions))
+
+
+def make_lane_evaluator(family: Family, positions: np.ndarray) -> Callable[[np.ndarray], Points]:
+    """Return a function that does as `evaluate_lanes`, for positions of this shape and dtype.
+
+    It is quick to call again and again.
+    """
     own = family.rows(members_of_lanes(family, len(positions)))
-    here = call_compiled(evaluate_batch, family.shared, own, np.asarray(positions))
+    leaves, structure = jax.tree.flatten((family.shared, own))
+    made, _ = compile_program(evaluate_leaves, (structure,), (leaves, positions), "kernels")
+    assert isinstance(made, CompiledProgram)
+    return lambda positions: _read_points(positions, made.call(leaves, positions))
+
+
+def _read_points(positions: np.ndarray, here: Components) -> Points:
     return Points(np.asarray(positions), *map(np.asarray, here))
 
 
 def members_of_lanes(family: Family, lanes: int) -> np.ndarray:
     """Return the member that each lane belongs to."""
     return np.repeat(np.arange(family.count), lanes // family.count)
+
+
+def evaluate_leaves(structure: Any, leaves: list[Array], positions: Array) -> Components:
+    """Evaluate as `evaluate_batch` does; to flatten a density takes longer than many a gradient.
+
+    Args:
+        structure: Structure of the first two arguments of `evaluate_batch`, as a pytree.
+        leaves: Their leaves.
+        positions: Shape (lanes, size).
+    """
+    shared, own = jax.tree.unflatten(structure, leaves)
+    return evaluate_batch(shared, own, positions)
 
 
 def evaluate_batch(shared: LogDensity, own: LogDensity, positions: Array) -> Components:

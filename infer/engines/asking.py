@@ -3,25 +3,31 @@
 from abc import abstractmethod
 from typing import Any
 
+import numpy as np
 from jaxtyping import Array
 
 from ..numerics.namespace import Scalar, Vector
-from ..target import Target
+from ..target import Components, Target
 from .base import Engine, State, Tick, Tuning
 
 
 class AskingEngine(Engine):
     """An engine that needs the log density at one point per tick, which others may compute.
 
-    `ask` returns the point, and `tell` takes the log density there. Both take arrays of JAX,
-    traced, or of NumPy, which they may change in place. So a run may evaluate the density by a
-    program that exists already, and compile nothing for the engine; see `run.stepped`.
+    `ask` returns the point, and `tell` takes the log density there. Both are traced, with the state
+    of `init`; or called on the host, with that of `begin`, whose arrays are those of NumPy and may
+    be changed in place. So a run may evaluate the density by a program that exists already, and
+    compile nothing for the engine; see `run.stepped`.
     """
 
     @property
     def asks(self) -> bool:
         """Whether this engine, with its settings, works in this way."""
         return True
+
+    @abstractmethod
+    def begin(self, position: np.ndarray, here: Components) -> State:
+        """Do as `init` does, on the host; the state has arrays or numbers of NumPy as leaves."""
 
     @abstractmethod
     def ask(self, state: State) -> Vector:

@@ -25,7 +25,6 @@ from ..numerics.mode_search import (
     Search,
     advance,
     begin_search,
-    next_point,
 )
 from ..target import Components, Target
 from ..types import Scalar, Vector
@@ -191,7 +190,7 @@ class DADVI(Approximator):
     ) -> tuple[DADVIState, Tick]:
         like = jnp.zeros((self.draws, target.size), state.loss.dtype)
         noise = draw_part(key, state.part, like)
-        own = evaluate_loss(target, next_point(state.search), noise)
+        own = evaluate_loss(target, state.search.next_point(), noise)
         loss, gradient = state.loss + own[0], state.gradient + own[1]
         part = state.part + 1
         count = part.astype(loss.dtype)

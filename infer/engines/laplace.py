@@ -29,7 +29,6 @@ from ..numerics.mode_search import (
     Search,
     advance,
     begin_search,
-    next_point,
 )
 from ..target import Components, Target
 from ..types import Scalar, Vector
@@ -123,7 +122,7 @@ class Laplace(Approximator):
     def tick(
         self, key: Array, target: Target, tuning: LaplaceTuning, state: Search
     ) -> tuple[Search, Tick]:
-        lp, gradient = target.evaluate(next_point(state))
+        lp, gradient = target.evaluate(state.next_point())
         tolerance, max_steps = jnp.asarray(tuning.tolerance), jnp.asarray(tuning.max_steps)
         search = advance(state, -lp, -gradient, tolerance, max_steps)
         stats = {"lp": -search.loss, "reason": search.reason, "n_gradients": search.n_gradients}

@@ -14,17 +14,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
 from ..numerics.descent import asks_for_value, choose_huge, make_loss, measure_steepness
-from ..numerics.mode_search import (
-    CONVERGED,
-    ROUNDING,
-    STEPS,
-    Search,
-    advance,
-    begin_search,
-    next_point,
-)
-from ..numerics.namespace import Scalar, Vector, namespace_of
-from ..numerics.trace import make_trace, record
+from ..numerics.host_search import HostSearch
+from ..numerics.mode_search import CONVERGED, ROUNDING, STEPS, Search, advance, begin_search
+from ..numerics.namespace import Scalar, Vector
+from ..numerics.trace import LENGTH, make_trace, record
 from ..target import Components, Target
 from .asking import AskingEngine
 from .base import Examples, Needs, Tick, WarmupPlan
@@ -52,12 +45,12 @@ class SearchState(NamedTuple):
     """One search by L-BFGS and Newton-CG between two gradients.
 
     Attributes:
-        search: The search for the minimum of minus the log density.
+        search: The search for the minimum of minus the log density; traced, or on the host.
         trace: As in `MAPState`.
     """
 
-    search: Search
-    trace: Float[Array, "2 steps"]
+    search: Any
+    trace: Float[Array | np.ndarray, "2 steps"]
 
     @property
     def n_steps(self) -> Any:
@@ -190,13 +183,19 @@ class MAP(AskingEngine):
     def asks(self) -> bool:
         return isinstance(self.optimizer, str)
 
+    def begin(self, position: np.ndarray, here: Components) -> SearchState:
+        trace = np.zeros((2, LENGTH), position.dtype)
+        return SearchState(HostSearch.begin(position, -np.asarray(here.gradient)), trace)
+
     def ask(self, state: SearchState) -> Vector:
-        return next_point(state.search)
+        return state.search.next_point()
 
     def tell(
         self, tuning: MAPTuning, state: SearchState, log_density: Scalar, gradient: Vector
     ) -> tuple[SearchState, Tick]:
-        return _tell_search(tuning, state, log_density, gradient)
+        on_host = isinstance(state.search, HostSearch)
+        tell = _tell_on_host if on_host else _tell_search
+        return tell(tuning, state, log_density, gradient)
 
     def tick(self, key: Array, target: Target, tuning: MAPTuning, state: Any) -> tuple[Any, Tick]:
         if self.asks:
@@ -265,13 +264,27 @@ class MAP(AskingEngine):
 def _tell_search(
     tuning: MAPTuning, state: SearchState, log_density: Scalar, gradient: Vector
 ) -> tuple[SearchState, Tick]:
-    xp = namespace_of(gradient)
     search = _advance(state.search, -log_density, -gradient, tuning)
     steepness = measure_steepness(search.position, search.gradient)
-    trace = state.trace
-    if xp is jnp or search.n_steps > state.search.n_steps:
-        recorded = record(trace, state.search.n_steps, xp.stack([-search.loss, steepness]))
-        trace = xp.where(search.n_steps > state.search.n_steps, recorded, trace)
+    recorded = record(state.trace, state.search.n_steps, jnp.stack([-search.loss, steepness]))
+    trace = jnp.where(search.n_steps > state.search.n_steps, recorded, state.trace)
+    return SearchState(search, trace), _report_search(search, steepness)
+
+
+def _tell_on_host(
+    tuning: MAPTuning, state: SearchState, log_density: Scalar, gradient: Vector
+) -> tuple[SearchState, Tick]:
+    search, trace, n_steps = state.search, state.trace, state.n_steps
+    search.advance(-log_density, -gradient, tuning.tolerance, tuning.max_steps)
+    steepness = search.loss
+    if search.n_steps > n_steps or search.reason:
+        steepness = measure_steepness(search.position, search.gradient)
+    if search.n_steps > n_steps:
+        trace = record(trace, n_steps, np.array([-search.loss, steepness]))
+    return SearchState(search, trace), _report_search(search, steepness)
+
+
+def _report_search(search: Search | HostSearch, steepness: Scalar) -> Tick:
     stats = {
         "lp": -search.loss,
         "converged": (search.reason == CONVERGED) | (search.reason == ROUNDING),
@@ -281,13 +294,10 @@ def _tell_search(
         "n_gradients": search.n_gradients,
         "steepness": steepness,
     }
-    tick = Tick(search.reason > 0, search.position, -search.gradient, stats)
-    return SearchState(search, trace), tick
+    return Tick(search.reason > 0, search.position, -search.gradient, stats)
 
 
 def _advance(search: Search, loss: Scalar, gradient: Vector, tuning: MAPTuning) -> Search:
-    if isinstance(gradient, np.ndarray):
-        return advance(search, loss, gradient, tuning.tolerance, tuning.max_steps)
     limits = jnp.asarray(tuning.tolerance), jnp.asarray(tuning.max_steps)
     is_cpu = jax.default_backend() == "cpu"
     with set_xla_metadata(**AS_ONE_FUNCTION) if is_cpu else nullcontext():

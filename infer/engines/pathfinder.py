@@ -11,7 +11,7 @@ from ..errors import EngineError
 from ..numerics.families.base import Family
 from ..numerics.families.low_rank import LowRank
 from ..numerics.local_normal import list_most_changed
-from ..numerics.mode_search import CONVERGED, ROUNDING, Search, advance, begin_search, next_point
+from ..numerics.mode_search import CONVERGED, ROUNDING, Search, advance, begin_search
 from ..numerics.path_normals import Best, find_best_normal
 from ..target import Components, Target
 from ..types import Vector
@@ -83,7 +83,7 @@ class Pathfinder(Approximator):
         return begin_search(position, -here.gradient)
 
     def tick(self, key: Any, target: Target, tuning: Tuning, state: Search) -> tuple[Search, Tick]:
-        lp, gradient = target.evaluate(next_point(state))
+        lp, gradient = target.evaluate(state.next_point())
         most = jnp.int32(np.iinfo(np.int32).max)
         search = advance(state, -lp, -gradient, jnp.asarray(tuning), most)
         # A path that has ended stays where it is.

@@ -4,11 +4,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
-from scipy.linalg import get_blas_funcs
 
-from .namespace import Count, Flag, Scalar, Vector, choose, namespace_of, put_row, take_row
+from .namespace import Count, Flag, Scalar, Vector, choose
 
 # Pairs of steps and changes that are kept: as many as there are coordinates, between these numbers,
 # if all take 2^21 numbers at most. Nocedal & Wright (2006), section 7.2, recommend 3 to 20, and
@@ -49,17 +47,15 @@ def count_pairs(size: int) -> int:
 
 
 def _first_scale(gradient: Vector) -> Scalar:
-    xp = namespace_of(gradient)
-    length = xp.linalg.norm(gradient)
-    return 1 / xp.where(xp.isfinite(length), xp.maximum(length, 1.0), 1.0)
+    length = jnp.linalg.norm(gradient)
+    return 1 / jnp.where(jnp.isfinite(length), jnp.maximum(length, 1.0), 1.0)
 
 
 def forget(memory: Memory, gradient: Vector, is_forgotten: Flag) -> Memory:
     """Make the memory an empty one, if it is to be forgotten; rows of no weight have no effect."""
-    xp = namespace_of(gradient)
     return memory._replace(
-        weights=xp.where(is_forgotten, 0.0, memory.weights),
-        scale=xp.where(is_forgotten, _first_scale(gradient), memory.scale),
+        weights=jnp.where(is_forgotten, 0.0, memory.weights),
+        scale=jnp.where(is_forgotten, _first_scale(gradient), memory.scale),
     )
 
 
@@ -68,19 +64,18 @@ def remember(memory: Memory, step: Vector, change: Vector, is_taken: Flag) -> Me
 
     Source: Nocedal & Wright (2006), equation 7.20 for the scale.
     """
-    xp = namespace_of(step)
     product, square = step @ change, change @ change
-    floor = xp.finfo(step.dtype).eps * memory.scale * square
-    is_kept = is_taken & xp.isfinite(square) & (product > floor)
-    row = xp.where(is_kept, (memory.newest + 1) % len(memory.weights), memory.newest)
-    old = take_row(memory.pairs, row, 1)
-    new = choose(is_kept, xp.stack([step, change]), old)
-    weight = xp.where(is_kept, 1 / xp.where(is_kept, product, 1.0), memory.weights[row])
-    scale = product / xp.where(is_kept, square, 1.0)
+    floor = jnp.finfo(step.dtype).eps * memory.scale * square
+    is_kept = is_taken & jnp.isfinite(square) & (product > floor)
+    row = jnp.where(is_kept, (memory.newest + 1) % len(memory.weights), memory.newest)
+    old = jax.lax.dynamic_index_in_dim(memory.pairs, row, 1, keepdims=False)
+    new = choose(is_kept, jnp.stack([step, change]), old)
+    weight = jnp.where(is_kept, 1 / jnp.where(is_kept, product, 1.0), memory.weights[row])
+    scale = product / jnp.where(is_kept, square, 1.0)
     return Memory(
-        put_row(memory.pairs, new, row, 1),
-        put_row(memory.weights, weight, row, 0),
-        xp.where(is_kept, scale, memory.scale),
+        jax.lax.dynamic_update_index_in_dim(memory.pairs, new, row, 1),
+        jax.lax.dynamic_update_index_in_dim(memory.weights, weight, row, 0),
+        jnp.where(is_kept, scale, memory.scale),
         row,
     )
 
@@ -90,39 +85,21 @@ def multiply_inverse(memory: Memory, vector: Vector) -> Vector:
 
     Source: Nocedal & Wright (2006), algorithm 7.4, the two-loop recursion.
     """
-    on_host = isinstance(vector, np.ndarray)
-    return (_multiply_on_host if on_host else _multiply_in_one_loop)(memory, vector)
-
-
-def _multiply_on_host(memory: Memory, vector: np.ndarray) -> np.ndarray:
-    (steps, changes), weights = memory.pairs, memory.weights
-    rows = (memory.newest - np.arange(len(weights))) % len(weights)
-    rows = rows[weights[rows] > 0]
-    shares, vector = np.zeros_like(weights), vector.copy()
-    dot, axpy = get_blas_funcs(("dot", "axpy"), (vector,))
-    for row in rows:
-        shares[row] = weights[row] * dot(steps[row], vector)
-        vector = axpy(changes[row], vector, a=-shares[row])
-    vector *= memory.scale
-    for row in rows[::-1]:
-        rest = shares[row] - weights[row] * dot(changes[row], vector)
-        vector = axpy(steps[row], vector, a=rest)
-    return vector
-
-
-def _multiply_in_one_loop(memory: Memory, vector: Vector) -> Vector:
-    """Go from the newest pair to the oldest and back in one loop, which compiles faster."""
+    # From the newest pair to the oldest and back in one loop, which compiles faster.
     count = len(memory.weights)
 
     def visit(carry: tuple[Array, Array], k: Array) -> tuple[tuple[Array, Array], None]:
         vector, shares = carry
         goes_back = k >= count
         row = (memory.newest - jnp.where(goes_back, 2 * count - 1 - k, k)) % count
-        pair = take_row(memory.pairs, row, 1)
+        pair = jax.lax.dynamic_index_in_dim(memory.pairs, row, 1, keepdims=False)
         own, other = jnp.where(goes_back, pair[::-1], pair)
         vector = jnp.where(k == count, memory.scale, 1.0) * vector
         share = memory.weights[row] * (own @ vector)
-        return (vector + (shares[row] - share) * other, put_row(shares, share, row, 0)), None
+        return (
+            vector + (shares[row] - share) * other,
+            jax.lax.dynamic_update_index_in_dim(shares, share, row, 0),
+        ), None
 
     begun = vector, jnp.zeros_like(memory.weights)
     return jax.lax.scan(visit, begun, jnp.arange(2 * count, dtype=jnp.int32))[0][0]

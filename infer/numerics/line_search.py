@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .namespace import Count, Flag, Scalar, choose, namespace_of
+from .namespace import Count, Flag, Scalar, branch, choose, namespace_of, only_if
 
 # Nocedal & Wright (2006), section 3.1, for quasi-Newton and Newton directions.
 DECREASE, CURVATURE = 1e-4, 0.9
@@ -52,11 +52,9 @@ class Outcome(NamedTuple):
 
 def begin_line(slope: Scalar, rounding: Scalar) -> LineSearch:
     """Begin with a length of 1."""
-    xp = namespace_of(slope)
-    zero, one = xp.zeros_like(slope), xp.ones_like(slope)
-    infinite = xp.full_like(slope, xp.inf)
+    zero, one, infinite = (slope.dtype.type(number) for number in (0.0, 1.0, float("inf")))
     ends = End(zero, zero, slope), End(infinite, infinite, infinite)
-    return LineSearch(slope, rounding, one, *ends, xp.int32(0))
+    return LineSearch(slope, rounding, one, *ends, namespace_of(slope).int32(0))
 
 
 def advance_line(search: LineSearch, value: Scalar, slope: Scalar) -> tuple[LineSearch, Outcome]:
@@ -82,13 +80,20 @@ def advance_line(search: LineSearch, value: Scalar, slope: Scalar) -> tuple[Line
     is_last = search.tries + 1 >= MAX_TRIES
     accepted = accepted | (is_last & is_finite & is_lower & (here.length == search.low.length))
     is_long = ~is_finite | ~(is_lower | is_equal) | (slope >= 0)
+    tried = only_if(~accepted, lambda: _narrow(search, here, is_long), search)
+    is_stuck = (tried.length == 0) | (
+        (tried.length == search.length) & (tried.length != tried.low.length)
+    )
+    return tried, Outcome(accepted, ~accepted & (is_last | is_stuck))
+
+
+def _narrow(search: LineSearch, here: End, is_long: Flag) -> LineSearch:
+    """Make the point that was tried an end of the bracket, and choose the next one."""
     low = choose(is_long, search.low, here)
-    high = choose(is_long, _without_nan(here), search.high)
-    length = xp.where(search.tries + 2 >= MAX_TRIES, low.length, _choose_length(search, low, high))
-    is_stuck = (length == 0) | ((length == search.length) & (length != low.length))
-    failed = ~accepted & (is_last | is_stuck)
-    tried = LineSearch(search.slope, search.rounding, length, low, high, search.tries + 1)
-    return tried, Outcome(accepted, failed)
+    high = branch(is_long, lambda: _without_nan(here), lambda: search.high)
+    is_repeated = search.tries + 2 >= MAX_TRIES
+    length = branch(is_repeated, lambda: low.length, lambda: _choose_length(search, low, high))
+    return LineSearch(search.slope, search.rounding, length, low, high, search.tries + 1)
 
 
 def _without_nan(end: End) -> End:
@@ -99,15 +104,19 @@ def _without_nan(end: End) -> End:
 def _choose_length(search: LineSearch, low: End, high: End) -> Scalar:
     """Interpolate in the bracket, or go further if there is none."""
     xp = namespace_of(low.length)
-    width = high.length - low.length
-    inside = xp.clip(
-        _interpolate(search.rounding, low, high),
-        low.length + MARGIN * width,
-        high.length - MARGIN * width,
+    return branch(
+        xp.isfinite(high.length),
+        lambda: _choose_inside(search.rounding, low, high),
+        lambda: _extrapolate(search, low),
     )
-    inside = xp.where(xp.isfinite(inside), inside, low.length + MARGIN * width)
-    grown = _extrapolate(search, low)
-    return xp.where(xp.isfinite(high.length), inside, grown)
+
+
+def _choose_inside(rounding: Scalar, low: End, high: End) -> Scalar:
+    """Interpolate, but not too close to an end of the bracket."""
+    xp = namespace_of(low.length)
+    margin = MARGIN * (high.length - low.length)
+    inside = xp.clip(_interpolate(rounding, low, high), low.length + margin, high.length - margin)
+    return choose(xp.isfinite(inside), inside, low.length + margin)
 
 
 def _interpolate(rounding: Scalar, low: End, high: End) -> Scalar:
@@ -120,7 +129,7 @@ def _interpolate(rounding: Scalar, low: End, high: End) -> Scalar:
     root = xp.sqrt(xp.maximum(first**2 - low.slope * high.slope, 0.0))
     cubic = high.length - width * (high.slope + root - first) / (rise + 2 * root)
     is_resolved = xp.abs(high.value - low.value) > 10 * rounding
-    return xp.where(is_resolved, cubic, xp.where(rise > 0, secant, low.length + 0.5 * width))
+    return choose(is_resolved, cubic, choose(rise > 0, secant, low.length + 0.5 * width))
 
 
 def _extrapolate(search: LineSearch, low: End) -> Scalar:
@@ -129,4 +138,4 @@ def _extrapolate(search: LineSearch, low: End) -> Scalar:
     bend = (low.slope - search.slope) / low.length
     zero = low.length - low.slope / bend
     grown = xp.clip(zero, LEAST_GROWTH * low.length, LARGEST_GROWTH * low.length)
-    return xp.where(bend > 0, grown, LARGEST_GROWTH * low.length)
+    return choose(bend > 0, grown, LARGEST_GROWTH * low.length)

@@ -5,7 +5,7 @@ present position, where its difference is a product with the Hessian. So a progr
 a loop contains the loss once, and searches side by side do not wait for each other.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -84,6 +84,12 @@ class Search(NamedTuple):
     is_final: Flag
     reason: Count
 
+    def next_point(self) -> Vector:
+        """Return where the next loss and gradient are to be evaluated."""
+        along = choose(self.is_solving, self.newton.direction, self.direction)
+        length = jnp.where(self.is_solving, choose_spacing(self), self.line.length)
+        return self.position + length * along
+
 
 def begin_search(position: Vector, gradient: Vector) -> Search:
     """Begin at a position; the first call of `advance` gets the loss and the gradient there."""
@@ -97,18 +103,7 @@ def begin_search(position: Vector, gradient: Vector) -> Search:
     )  # fmt: skip
 
 
-def next_point(search: Search) -> Vector:
-    """Return where the next loss and gradient are to be evaluated."""
-    along = choose(search.is_solving, search.newton.direction, search.direction)
-    return search.position + _length(search) * along
-
-
-def _length(search: Search) -> Scalar:
-    xp = namespace_of(search.position)
-    return xp.where(search.is_solving, _spacing(search), search.line.length)
-
-
-def _spacing(search: Search) -> Scalar:
+def choose_spacing(search: Any) -> Scalar:
     """Return the spacing of a difference, by the cube root of the precision in the metric.
 
     In the metric of L-BFGS the posterior has a width of about one, so that the third derivative
@@ -154,11 +149,10 @@ def advance(
     Source: Nocedal & Wright (2006), algorithms 7.5 and 7.1, and Boyd & Vandenberghe (2004), section
         9.5.1, for the decrement; L-BFGS as a preconditioner follows Morales & Nocedal (2000).
     """
-    xp = namespace_of(gradient)
-    gradient = xp.where(xp.isfinite(gradient).all(), gradient, xp.nan)
+    gradient = jnp.where(jnp.isfinite(gradient).all(), gradient, jnp.nan)
     line, event = _judge_point(search, loss, gradient)
     change = gradient - search.gradient
-    moved = step_along(search.newton, change / _spacing(search), search.radius)
+    moved = step_along(search.newton, change / choose_spacing(search), search.radius)
     memory = forget(_learn(search, event, moved, change), search.gradient, event.is_failed)
     here = choose(event.is_step, gradient, search.gradient)
     inner = choose(search.is_solving, moved.residual, here)
@@ -166,14 +160,14 @@ def advance(
     product = inner @ preconditioned
     newton = turn(moved, preconditioned, product, NEGLIGIBLE * tolerance, MOST_DIRECTIONS)
     search = search._replace(
-        position=choose(event.is_step, next_point(search), search.position),
+        position=choose(event.is_step, search.next_point(), search.position),
         loss=choose(event.is_step, loss, search.loss),
         gradient=here,
         memory=memory,
         line=choose(search.is_solving, search.line, line),
         newton=newton,
-        radius=choose(event.is_step, _adapt_radius(search), search.radius),
-        n_steps=search.n_steps + event.is_step.astype(xp.int32),
+        radius=choose(event.is_step, adapt_radius(search), search.radius),
+        n_steps=search.n_steps + event.is_step.astype(jnp.int32),
         n_gradients=search.n_gradients + 1,
     )
     is_solved = search.is_solving & search.newton.is_done
@@ -195,19 +189,17 @@ def _learn(search: Search, event: Event, moved: Newton, change: Vector) -> Memor
 
 def _judge_point(search: Search, loss: Scalar, gradient: Vector) -> tuple[LineSearch, Event]:
     """Judge the point that was evaluated as one of a line search; the start is always accepted."""
-    xp = namespace_of(search.position)
     slope = gradient @ search.direction
     line, outcome = advance_line(search.line, loss - search.loss, slope)
     is_start = search.n_gradients == 0
-    is_finite = xp.isfinite(loss) & xp.isfinite(slope)
-    is_step = ~search.is_solving & xp.where(is_start, is_finite, outcome.accepted)
-    is_failed = ~search.is_solving & xp.where(is_start, ~is_finite, outcome.failed)
-    return line, Event(is_step, is_failed, xp.abs(slope) <= -SETTLED * search.line.slope)
+    is_finite = jnp.isfinite(loss) & jnp.isfinite(slope)
+    is_step = ~search.is_solving & jnp.where(is_start, is_finite, outcome.accepted)
+    is_failed = ~search.is_solving & jnp.where(is_start, ~is_finite, outcome.failed)
+    return line, Event(is_step, is_failed, jnp.abs(slope) <= -SETTLED * search.line.slope)
 
 
 def _plan(search: Search, event: Event, preconditioned: Vector, product: Scalar) -> Search:
     """Choose what comes next: a line search, or another Hessian product."""
-    xp = namespace_of(search.position)
     quasi = 0.5 * product
     search = _schedule(search, event)
     is_due = (quasi <= search.near) | (search.waited >= search.patience)
@@ -217,10 +209,10 @@ def _plan(search: Search, event: Event, preconditioned: Vector, product: Scalar)
     is_downhill = is_solved & (newton_slope < 0)
     has_direction = is_solved | (event.is_step & ~begins)
     direction = choose(is_downhill, search.newton.step, -preconditioned)
-    slope = xp.where(is_downhill, newton_slope, -product)
-    line = begin_line(slope, _rounding(search.loss))
-    decrement = xp.where(event.is_step, quasi, search.decrement)
-    first_radius = FIRST_RADIUS * xp.maximum(1.0, xp.sqrt(2 * quasi))
+    slope = jnp.where(is_downhill, newton_slope, -product)
+    line = begin_line(slope, find_rounding(search.loss))
+    decrement = jnp.where(event.is_step, quasi, search.decrement)
+    first_radius = FIRST_RADIUS * jnp.maximum(1.0, jnp.sqrt(2 * quasi))
     return search._replace(
         direction=choose(has_direction, direction, search.direction),
         line=choose(has_direction, line, search.line),
@@ -228,13 +220,13 @@ def _plan(search: Search, event: Event, preconditioned: Vector, product: Scalar)
             begins, begin_newton(search.gradient, preconditioned, product), search.newton
         ),
         is_solving=begins | (search.is_solving & ~search.newton.is_done),
-        radius=xp.where(begins & (search.radius == 0), first_radius, search.radius),
-        longest=xp.where(
+        radius=jnp.where(begins & (search.radius == 0), first_radius, search.radius),
+        longest=jnp.where(
             has_direction,
-            xp.where(is_solved, xp.sqrt(search.newton.step_square), 0.0),
+            jnp.where(is_solved, jnp.sqrt(search.newton.step_square), 0.0),
             search.longest,
         ),
-        decrement=xp.where(is_solved, search.newton.decrease, decrement),
+        decrement=jnp.where(is_solved, search.newton.decrease, decrement),
     )
 
 
@@ -246,15 +238,14 @@ def _schedule(search: Search, event: Event) -> Search:
 
     Source: Morales & Nocedal (2002), section 3.
     """
-    xp = namespace_of(search.position)
     is_newton = event.is_step & (search.longest > 0)
     has_paid = is_newton & event.is_settled
     is_vain = is_newton & ~event.is_settled
-    waited = xp.where(is_vain, 0, search.waited + event.is_step.astype(xp.int32))
+    waited = jnp.where(is_vain, 0, search.waited + event.is_step.astype(jnp.int32))
     return search._replace(
-        near=xp.where(is_vain, NEARER * xp.minimum(search.near, search.decrement), search.near),
-        waited=xp.where(has_paid, search.patience, waited),
-        patience=xp.where(is_vain, LATER * search.patience, search.patience),
+        near=jnp.where(is_vain, NEARER * jnp.minimum(search.near, search.decrement), search.near),
+        waited=jnp.where(has_paid, search.patience, waited),
+        patience=jnp.where(is_vain, LATER * search.patience, search.patience),
     )
 
 
@@ -263,35 +254,35 @@ def _end(
     max_steps: Count,
 ) -> Search:  # fmt: skip
     """Decide whether the search ends, and why."""
-    xp = namespace_of(search.position)
     newton = search.newton
     is_near = is_solved & newton.is_convex & newton.is_inside & (newton.decrease <= tolerance)
     # One more Newton step squares the error, unless it is that of rounding already.
     is_exact = is_near & (newton.decrease <= tolerance**2)
-    is_finite = xp.isfinite(search.loss)
+    is_finite = jnp.isfinite(search.loss)
     is_stalled = event.is_failed & (search.is_last_resort | ~is_finite)
-    is_far = xp.max(xp.abs(search.position)) > xp.sqrt(xp.finfo(search.loss.dtype).max)
-    is_rounding = is_finite & (search.decrement <= 4 * _rounding(search.loss))
-    reason = xp.where(is_stalled, xp.where(is_rounding, ROUNDING, STALLED), 0)
-    reason = xp.where(event.is_step & (search.n_steps >= max_steps), STEPS, reason)
-    reason = xp.where(event.is_step & is_far, UNBOUNDED, reason)
+    is_far = jnp.max(jnp.abs(search.position)) > jnp.sqrt(jnp.finfo(search.loss.dtype).max)
+    is_rounding = is_finite & (search.decrement <= 4 * find_rounding(search.loss))
+    reason = jnp.where(is_stalled, jnp.where(is_rounding, ROUNDING, STALLED), 0)
+    reason = jnp.where(event.is_step & (search.n_steps >= max_steps), STEPS, reason)
+    reason = jnp.where(event.is_step & is_far, UNBOUNDED, reason)
     is_settled = search.is_final & event.is_step & event.is_settled
-    reason = xp.where(is_exact | is_settled, CONVERGED, reason)
+    reason = jnp.where(is_exact | is_settled, CONVERGED, reason)
     return plan._replace(
         is_final=is_near | (search.is_final & ~event.is_step & ~event.is_failed),
         is_last_resort=~event.is_step & (search.is_last_resort | event.is_failed),
-        reason=reason.astype(xp.int32),
+        reason=reason.astype(jnp.int32),
     )
 
 
-def _adapt_radius(search: Search) -> Scalar:
+def adapt_radius(search: Any) -> Scalar:
     """Return the radius after a step: twice its length if it was not shortened, else its length."""
     xp = namespace_of(search.position)
     length = search.line.length * search.longest
-    longer = xp.where(search.line.length < 1, length, xp.maximum(search.radius, 2 * length))
-    return xp.where((search.radius > 0) & (length > 0), longer, search.radius)
+    longer = choose(search.line.length < 1, length, xp.maximum(search.radius, 2 * length))
+    return choose((search.radius > 0) & (length > 0), longer, search.radius)
 
 
-def _rounding(loss: Scalar) -> Scalar:
+def find_rounding(loss: Scalar) -> Scalar:
+    """Return the difference of two losses that may be due to rounding."""
     xp = namespace_of(loss)
     return 2 * xp.finfo(loss.dtype).eps * xp.maximum(1.0, xp.abs(loss))

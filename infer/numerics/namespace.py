@@ -1,5 +1,6 @@
 """Write an algorithm once, for NumPy on the host and for JAX in a compiled loop."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,32 +17,31 @@ else:
     Count = Int[Array | np.ndarray, ""] | np.integer
     Flag = Bool[Array | np.ndarray, ""] | np.bool_
 
+# Arrays and numbers of NumPy, and flags, which Python computes from them.
+HOST = (np.ndarray, np.generic, bool)
+
 
 def namespace_of(array: Any) -> Any:
     """Return `numpy` for a number or an array of it, else `jax.numpy`."""
-    return np if isinstance(array, np.ndarray | np.generic) else jnp
+    return np if isinstance(array, HOST) else jnp
 
 
 def choose(first: Any, one: Any, other: Any) -> Any:
     """Select between two pytrees of arrays: on the host as a whole, else leaf by leaf."""
-    if isinstance(first, np.ndarray | np.generic):
+    if isinstance(first, HOST):
         return one if first else other
     return jax.tree.map(lambda a, b: jnp.where(first, a, b), one, other)
 
 
-def take_row(array: Any, row: Any, axis: int) -> Any:
-    """Return one row along an axis."""
-    if isinstance(array, np.ndarray):
-        return array[(slice(None),) * axis + (row,)]
-    return jax.lax.dynamic_index_in_dim(array, row, axis, keepdims=False)
+def branch(first: Any, one: Callable[[], Any], other: Callable[[], Any]) -> Any:
+    """Select between what two functions return; on the host only one of them is called."""
+    if isinstance(first, HOST):
+        return one() if first else other()
+    return choose(first, one(), other())
 
 
-def put_row(array: Any, value: Any, row: Any, axis: int) -> Any:
-    """Replace one row along an axis; on the host in place, so that the array is the caller's own.
-
-    Selecting among all rows would copy them.
-    """
-    if not isinstance(array, np.ndarray):
-        return jax.lax.dynamic_update_index_in_dim(array, value, row, axis)
-    array[(slice(None),) * axis + (row,)] = value
-    return array
+def only_if(first: Any, compute: Callable[[], Any], unused: Any) -> Any:
+    """Compute what is used only if a flag holds; otherwise the host returns `unused`."""
+    if isinstance(first, HOST) and not first:
+        return unused
+    return compute()

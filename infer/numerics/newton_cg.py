@@ -10,7 +10,7 @@ Source: Nazareth (1979), A relationship between the BFGS and conjugate gradient 
 
 from typing import NamedTuple
 
-from .namespace import Count, Flag, Scalar, Vector, namespace_of
+from .namespace import Count, Flag, Scalar, Vector, choose, namespace_of
 
 # Share of the decrease so far below which further conjugate directions are left to the next step.
 # The rule is that of Nash & Sofer (1990), Assessing a search direction within a truncated-Newton
@@ -91,10 +91,10 @@ def step_along(newton: Newton, image: Vector, radius: Scalar) -> Newton:
     curvature = newton.direction @ image
     # A gradient of zero has no direction.
     is_convex = (curvature > 0) | newton.is_done
-    full = newton.product / xp.where(curvature > 0, curvature, 1.0)
+    full = newton.product / choose(curvature > 0, curvature, 1.0)
     edge = _reach_edge(newton, radius)
     is_inside = is_convex & ((full < edge) | newton.is_done)
-    length = xp.where(is_inside, full, edge)
+    length = choose(is_inside, full, edge)
     decrease = length * newton.product - 0.5 * length**2 * curvature
     is_usable = xp.isfinite(decrease)
     length, decrease = (xp.where(is_usable, a, 0.0) for a in (length, decrease))

@@ -84,7 +84,7 @@ def maximize(
     run.reasons = searches.reasons
     # While XLA is still compiling the loop.
     if "minibatch" not in run.density.offers:
-        prepare_probe(run.density)
+        prepare_probe(run.density, searches.number)
     recorder = stored.begin(run, "maximize") if stored else None
     several = are_several(model)
     return keep_run("infer.maximize", run, lambda: finish_maximize(run, several, recorder))

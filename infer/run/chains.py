@@ -16,6 +16,7 @@ from ..target import Components
 from ..types import ProgramSignature, signature_of
 from .collect import Group, regroup
 from .packed import Packed, pack
+from .stepped import begin_on_host
 from .warmup import stack_tunings
 
 
@@ -41,8 +42,10 @@ def make_tuning(engine: Engine, family: Family, points: Points, learned: Tuning 
     return engine.reuse(learned, fresh)
 
 
-def make_states(engine: Engine, points: Points) -> Packed:
-    """Make the state of every chain, packed, along a leading axis."""
+def make_states(engine: Engine, points: Points, on_host: bool = False) -> Packed:
+    """Make the state of every chain, packed, along a leading axis; `on_host` as in `stepped`."""
+    if on_host:
+        return begin_on_host(engine, points)  # pyright: ignore[reportArgumentType]
     made = call_compiled(_init, *points, static=(engine,), form="fast_compile")
     return jax.tree.map(np.asarray, made)
 
@@ -52,8 +55,10 @@ def prepare_states(engine: Engine, points: Points) -> None:
     prepare(_init, (engine,), tuple(points), "fast_compile")
 
 
-def outline_states(engine: Engine, points: Points) -> Packed:
-    """Return zeros with the shapes and types of the states."""
+def outline_states(engine: Engine, points: Points, on_host: bool = False) -> Packed:
+    """Return states with the shapes and types of the others, whatever their numbers."""
+    if on_host:
+        return begin_on_host(engine, points)  # pyright: ignore[reportArgumentType]
     shapes = _outline(engine, signature_of(tuple(points)))
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
 

@@ -199,7 +199,7 @@ def _set_up(
     wanted = assign_starts(members, chains, read_starts(choose_starts(engine, starts)))
     warmup = engine.plan_warmup(chains, draws)
     shared = plan_for(engine, chains, count, group, threads, where)
-    if not is_stepped(engine, members, shared.width):
+    if not is_stepped(engine, members, len(wanted), shared.width):
         shared = call_together(shared, chains * count, count)
     recenters = warmup.recenters or has_only_degrees(tuning)
     centering = begin_centering(members) if recenters else None
@@ -210,14 +210,16 @@ def _set_up(
 def _outline(setup: _Setup) -> Warmup:
     """Make a warm-up with the right shapes and types; a tuning that does not fit is refused."""
     points = outline_points(len(setup.starts), setup.family.member(0).size)
-    return _begin_warmup(setup, points, outline_states(setup.chosen.engine, points))
+    states = outline_states(setup.chosen.engine, points, _is_stepped(setup))
+    return _begin_warmup(setup, points, states)
 
 
 def _prepare_programs(setup: _Setup, outline: Warmup) -> None:
     """Begin to compile the loop and the first states, while starts are sought."""
     engine, members = setup.chosen.engine, setup.family
     prepare_places(engine, members, outline, setup.plan, setup.places)
-    prepare_states(engine, outline_points(len(setup.starts), members.member(0).size))
+    if not _is_stepped(setup):
+        prepare_states(engine, outline_points(len(setup.starts), members.member(0).size))
     prepare_moves(members, setup.centering)
 
 
@@ -236,9 +238,13 @@ def _begin(setup: _Setup, found: _Found) -> Warmup:
     """Begin warm-up at the starts, with scouts if they may be of use."""
     enter = partial(enter_coordinates, setup.family, setup.centering)
     points, spare = enter(found.points), found.spare and enter(found.spare)
-    states = make_states(setup.chosen.engine, points)
+    states = make_states(setup.chosen.engine, points, _is_stepped(setup))
     made = _begin_warmup(setup, points, states, _make_scouts(setup, spare))
     return replace(made, spare=spare) if made.scouts and setup.centering else made
+
+
+def _is_stepped(setup: _Setup) -> bool:
+    return is_stepped(setup.chosen.engine, setup.family, len(setup.starts), setup.plan.width)
 
 
 def _begin_warmup(

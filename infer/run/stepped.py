@@ -1,8 +1,8 @@
 """Run the loop on the host, around a program for the gradient, so that this is compiled once.
 
 The program of a whole loop contains the density, and so takes longer to compile than the program
-that evaluates the starts. A loop on the host calls that one, and the rest of a tick, in NumPy,
-takes 0.5 ms or more on busy cores. This is worth it if a gradient takes longer.
+that evaluates the starts, by a second or more. A loop on the host calls that one, and the rest of a
+tick, in NumPy, takes 0.2 ms. This is worth it if a gradient takes longer, or for a chain alone.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from ..density.family import Family
-from ..density.points import evaluate_batch
+from ..density.points import Points, evaluate_batch, evaluate_leaves
 from ..engines.asking import AskingEngine
 from ..engines.base import Engine, Tick, Tuning
 from ..programs.native import CompiledProgram, compile_program, prepare
@@ -28,19 +28,24 @@ from .packed import Packed, pack
 COSTLY = 2**21
 
 
-def is_stepped(engine: Engine, family: Family, width: int) -> TypeGuard[AskingEngine]:
-    """Return whether the loop of programs of `width` chains is on the host.
+def is_stepped(engine: Engine, family: Family, chains: int, width: int) -> TypeGuard[AskingEngine]:
+    """Return whether the loop of programs of `width` chains, `chains` in all, is on the host.
 
     Data play no part, so that a resumed run goes on in the same way.
     """
     asks = isinstance(engine, AskingEngine) and engine.asks and width == 1
-    return asks and is_costly(family)
+    return asks and is_on_host(family, chains)
+
+
+def is_on_host(family: Family, chains: int) -> bool:
+    """Return whether points are evaluated one by one: for a chain alone, or a costly density."""
+    return jax.default_backend() == "cpu" and (chains == 1 or is_costly(family))
 
 
 def is_costly(family: Family) -> bool:
-    """Return whether a gradient takes some milliseconds, on a CPU."""
+    """Return whether a gradient takes some milliseconds on a CPU."""
     own = jax.tree.map(lambda a: a[:1], family.own)
-    return jax.default_backend() == "cpu" and _is_costly(signature_of((family.shared, own)))
+    return _is_costly(signature_of((family.shared, own)))
 
 
 @lru_cache(maxsize=64)
@@ -54,7 +59,7 @@ def _is_costly(signature: ProgramSignature) -> bool:
 
 def prepare_gradient(arguments: tuple[Any, ...]) -> None:
     """Begin to compile the gradient in a thread of its own; see `compile_gradient`."""
-    prepare(evaluate_batch, (), _outline_evaluation(arguments), "kernels")
+    prepare(evaluate_leaves, *_outline_evaluation(arguments), "kernels")
 
 
 def compile_gradient(
@@ -69,10 +74,16 @@ def compile_gradient(
     Returns:
         The program, and whether it is new.
     """
-    evaluation = _outline_evaluation(arguments)
-    made, is_new = compile_program(evaluate_batch, (), evaluation, "kernels")
+    made, is_new = compile_program(evaluate_leaves, *_outline_evaluation(arguments), "kernels")
     assert isinstance(made, CompiledProgram)
     return made._replace(call=partial(_run_block, engine, made.call)), is_new
+
+
+def begin_on_host(engine: AskingEngine, points: Points) -> Packed:
+    """Make the states of all chains without a compiled program, packed, along a leading axis."""
+    rows = zip(points.positions, *map(list, points[1:]), strict=True)
+    states = [engine.begin(position.copy(), Components(*here)) for position, *here in rows]
+    return pack(jax.tree.map(lambda *leaves: np.stack(leaves), *states), 1)
 
 
 def find_format_on_host(
@@ -86,10 +97,14 @@ def find_format_on_host(
     return RecordFormat(tick.position.shape[-1], tick.gradient.shape[-1], dtypes)
 
 
-def _outline_evaluation(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+def _outline_evaluation(
+    arguments: tuple[Any, ...],
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return the static arguments of `evaluate_leaves`, and examples of the others."""
     shared, own, *_ = arguments
+    leaves, structure = jax.tree.flatten((shared.target, own.target))
     position = np.zeros((1, shared.target.size), jax.dtypes.canonicalize_dtype(float))
-    return shared.target, own.target, position
+    return (structure,), (leaves, position)
 
 
 def _run_block(
@@ -98,29 +113,32 @@ def _run_block(
 ) -> Block:  # fmt: skip
     """Do as `run_block` does, for a chain alone, with NumPy."""
     tuning = eqx.combine(shared.tuning, jax.tree.map(lambda a: a[0], own.tuning))
-    state, record, rows, ticks = _copy_first(packed), np.zeros(0), [], 0
-    while len(rows) < order.wanted[0] and ticks < order.limit:
-        with np.errstate(all="ignore"):
-            position = engine.ask(state)
-            here = evaluate(shared.target, own.target, position[None])
+    leaves = jax.tree.leaves((shared.target, own.target))
+    state, rows, tick, ticks = _copy_first(packed), [], None, 0
+    with np.errstate(all="ignore"):
+        while len(rows) < order.wanted[0] and ticks < order.limit:
+            here = evaluate(leaves, engine.ask(state)[None])
             value, gradient = np.asarray(here.value)[0], np.asarray(here.gradient)[0]
             state, tick = engine.tell(tuning, state, value, gradient)
-        record, ticks = _join_record(tick, position.dtype), ticks + 1
-        rows += [record] if tick.complete else []
-    joined, filled = np.array(rows).reshape(-1, len(record)), np.array([len(rows)], np.int32)
+            rows += [_join_record(tick)] if tick.complete else []
+            ticks += 1
+    # The record of an unfinished tick has the width of the others.
+    joined = np.stack(rows or [_join_record(tick)])[: len(rows)]  # pyright: ignore[reportArgumentType]
+    filled = np.array([len(rows)], np.int32)
     made = _pack_like(packed, state), joined[None], filled, np.int32(ticks)
     return Block(*made)  # pyright: ignore[reportArgumentType]
 
 
-def _join_record(tick: Tick, dtype: Any) -> np.ndarray:
+def _join_record(tick: Tick) -> np.ndarray:
     """Write a tick as a record; see `RecordFormat`."""
+    dtype = tick.position.dtype
     numbers = [np.asarray(tick.stats[name], dtype)[None] for name in sorted(tick.stats)]
     return np.concatenate([tick.position, tick.gradient, *numbers])
 
 
 def _copy_first(packed: Packed) -> Any:
     """Return the state of the only chain; its arrays may be changed."""
-    return jax.tree.map(lambda a: np.array(a[0]), packed.unpack())
+    return jax.tree.map(lambda a: np.asarray(a)[0].copy(), packed.unpack())
 
 
 def _pack_like(packed: Packed, state: Any) -> Packed:

@@ -19,6 +19,7 @@ from ..run.collect import Group, regroup
 from ..run.loop import SAMPLING, RecordFormat
 from ..run.packed import Packed
 from ..run.recentering import begin_centering
+from ..run.stepped import is_stepped
 from ..run.warmup import Move, Warmup
 from .nested import flatten, rebuild
 
@@ -80,7 +81,7 @@ def read_warmup(
             it for these log densities.
     """
     points = outline_points(chains, family.member(0).size)
-    states = outline_states(engine, points)
+    states = outline_states(engine, points, is_stepped(engine, family, chains, width))
     tuning = rebuild("tuning", make_tuning(engine, family, points, None), arrays)
     windows = {name: tuple(numbers[name]) for name in WINDOWS}
     counts = {name: numbers[name] for name in COUNTS}

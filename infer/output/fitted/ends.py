@@ -77,7 +77,7 @@ def examine_ends(ends: Ends) -> tuple[np.ndarray, Findings]:
     high = ends.lp >= lp - tolerance(lp) if valued else np.full(len(ends.lp), True)
     if "minibatch" in ends.density.offers:
         return high, Findings(False, ())
-    probe = Probe.at(ends.density, ends.positions[ends.best])
+    probe = Probe.at(ends.density, ends.positions[ends.best], len(ends.lp))
     same = np.arange(len(ends.lp)) == ends.best
     same[high] |= find_same_mode(probe, lp, ends.positions[high])
     rise = find_rise(probe, lp) if ends.converged[ends.best] and valued else None

@@ -86,7 +86,7 @@ def cluster_ends(
     left, groups = order[converged[order] & np.isfinite(lp[order])], []
     first = None
     while len(left) and len(groups) < MAX_MODES:
-        probe = Probe.at(density, positions[left[0]])
+        probe = Probe.at(density, positions[left[0]], len(positions))
         first = probe if first is None else first
         same = find_same_mode(probe, float(lp[left[0]]), positions[left])
         same[0] = True

@@ -1,5 +1,6 @@
 """Examine a log density around where searches ended: is it a mode, and which ends share it?"""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -8,10 +9,10 @@ from jaxtyping import Array
 
 from ...density.base import LogDensity
 from ...density.family import singleton
-from ...density.points import evaluate_lanes
+from ...density.points import Points, make_lane_evaluator
 from ...programs.native import call_compiled, prepare
 from ...programs.slices import call_in_slices
-from ...run.stepped import is_costly
+from ...run.stepped import is_on_host
 
 # Points evaluated by one call of the program.
 ROWS = 16
@@ -49,20 +50,23 @@ class Probe(NamedTuple):
         density: The log density.
         center: The point, shape (size,).
         steps: Half widths of the central differences along each coordinate, shape (size,).
-        is_costly: Whether points are evaluated one by one, by the program of `run.stepped`.
+        alone: Evaluates one point, shape (1, size), by the program of `run.stepped`; None if that
+            program was not used.
     """
 
     density: LogDensity
     center: np.ndarray
     steps: np.ndarray
-    is_costly: bool
+    alone: Callable[[np.ndarray], Points] | None
 
     @classmethod
-    def at(cls, density: LogDensity, center: np.ndarray) -> "Probe":
+    def at(cls, density: LogDensity, center: np.ndarray, searches: int) -> "Probe":
         """Choose steps that balance rounding and truncation: cube root of the precision."""
         scale = np.maximum(1.0, np.abs(center))
         steps = np.cbrt(np.finfo(center.dtype).eps) * scale
-        return cls(density, center, steps, is_costly(singleton(density)))
+        own = singleton(density)
+        alone = make_lane_evaluator(own, center[None]) if is_on_host(own, searches) else None
+        return cls(density, center, steps, alone)
 
     def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute values, shape (n,), and gradients, shape (n, size), at points of that shape."""
@@ -72,8 +76,12 @@ class Probe(NamedTuple):
 
         with np.errstate(over="ignore"):
             points = points.astype(self.center.dtype)
-        if self.is_costly:
-            values, gradients = _evaluate_one_by_one(self.density, points)
+        if self.alone:
+            each = [self.alone(point[None]) for point in points]
+            values, gradients = (
+                np.stack([getattr(here, name)[0] for here in each])
+                for name in ("log_densities", "gradients")
+            )
         else:
             values, gradients = call_in_slices(call, points, ROWS)
         return values.astype(float), gradients.astype(float)
@@ -90,22 +98,12 @@ class Probe(NamedTuple):
             return (up - down) / (2 * lengths[:, None])
 
 
-def prepare_probe(density: LogDensity) -> None:
+def prepare_probe(density: LogDensity, searches: int) -> None:
     """Start to compile the program that a probe calls, unless it is that of `run.stepped`."""
-    if is_costly(singleton(density)):
+    if is_on_host(singleton(density), searches):
         return
     blank = np.zeros((ROWS, density.size), jax.dtypes.canonicalize_dtype(float))
     prepare(_evaluate_in_turn, (), (density, blank), "fast_compile")
-
-
-def _evaluate_one_by_one(density: LogDensity, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Evaluate by the program of the starts, which is compiled already."""
-    family = singleton(density)
-    each = [evaluate_lanes(family, point[None]) for point in points]
-    values, gradients = (
-        [getattr(here, name)[0] for here in each] for name in ("log_densities", "gradients")
-    )
-    return np.array(values), np.array(gradients)
 
 
 def _evaluate_in_turn(density: LogDensity, points: Array) -> tuple[Array, Array]:

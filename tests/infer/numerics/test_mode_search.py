@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from infer.numerics import mode_search
+from infer.numerics.host_memory import HostMemory
 from infer.numerics.lbfgs import FEWEST_PAIRS, empty_memory, multiply_inverse, remember
 from infer.numerics.newton_cg import begin_newton, step_along, turn
 
@@ -18,8 +19,10 @@ def test_the_memory_is_the_bfgs_update_of_its_last_pairs(count):
     hessian = matrix @ matrix.T + np.eye(6)
     steps = random.normal(size=(count, 6))
     memory, add = empty_memory(jnp.zeros(6)), jax.jit(remember)
+    on_host = HostMemory.empty(np.zeros(6))
     for step in steps:
         memory = add(memory, step, hessian @ step, True)
+        on_host.remember(step, hessian @ step)
     inverse = (steps[-1] @ hessian @ steps[-1]) / ((hessian @ steps[-1]) ** 2).sum() * np.eye(6)
     for step in steps[-FEWEST_PAIRS:]:
         change = hessian @ step
@@ -28,6 +31,7 @@ def test_the_memory_is_the_bfgs_update_of_its_last_pairs(count):
     vector = random.normal(size=6)
     found = jax.jit(multiply_inverse)(memory, vector)
     np.testing.assert_allclose(found, inverse @ vector, rtol=1e-9)
+    np.testing.assert_allclose(on_host.multiply(vector), inverse @ vector, rtol=1e-9)
 
 
 def test_a_step_against_the_curvature_is_not_remembered():
@@ -80,7 +84,7 @@ def search(loss, start, tolerance=1e-6, max_steps=500):
     evaluate = jax.value_and_grad(loss)
 
     def advance(state):
-        here = evaluate(mode_search.next_point(state))
+        here = evaluate(state.next_point())
         return mode_search.advance(state, *here, jnp.asarray(tolerance), jnp.int32(max_steps))
 
     @jax.jit
@@ -139,7 +143,7 @@ def test_a_search_never_goes_up():
     state = jax.jit(mode_search.begin_search)(start, evaluate(start)[1])
     losses = []
     while not state.reason:
-        here = evaluate(mode_search.next_point(state))
+        here = evaluate(state.next_point())
         state = advance(state, *here, jnp.asarray(1e-6), jnp.int32(200))
         losses.append(float(state.loss))
     assert np.isfinite(losses[0])

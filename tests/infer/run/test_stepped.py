@@ -1,4 +1,4 @@
-"""A search of a costly density runs on the host, around the program of its gradient."""
+"""A search alone runs on the host, around the program of its gradient, as of a costly density."""
 
 import numpy as np
 import pytest
@@ -21,20 +21,9 @@ MODEL = infer.declared(density, {"x": bj.Real(shape=(3,))})
 ENGINE = infer.MAP("constrained")
 
 
-@pytest.fixture
-def costly(monkeypatch):
-    """Let every density count as costly."""
-    monkeypatch.setattr(stepped, "is_costly", lambda family: True)
-
-
 @pytest.fixture(scope="module")
 def alone():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stepped, "is_costly", lambda family: True)
-        run = start(MODEL, ENGINE, chains=1, starts=START, progress=False).advance(1)
-        # Found while the patch holds.
-        assert run.draws()
-        return run
+    return start(MODEL, ENGINE, chains=1, starts=START, progress=False).advance(1)
 
 
 def test_a_search_on_the_host_ends_at_the_mode(alone):
@@ -59,7 +48,6 @@ def test_searches_in_a_loop_take_the_same_path(alone):
     assert abs(steps[0] - steps[1]) <= 5
 
 
-@pytest.mark.usefixtures("costly")
 def test_a_search_on_the_host_goes_on_bit_for_bit(alone):
     run = start(MODEL, ENGINE, chains=1, starts=START, progress=False)
     seen = []
