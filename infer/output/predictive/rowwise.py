@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from math import prod
+from math import ceil, prod
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -174,7 +174,8 @@ def choose_size(count_bytes: Callable[[int], int], rows: int) -> int:
     while True:
         needed = count_bytes(size)
         if needed <= slices.MAX_BYTES or size == 1 or needed > 0.9 * before:
-            return size
+            # Ranges of one size that cover all rows, the last two overlapping as little as can be.
+            return ceil(rows / ceil(rows / size)) if rows else size
         size, before = max(int(size * slices.MAX_BYTES / needed), 1), needed
 
 

@@ -1,6 +1,6 @@
 """Average the densities of rows over draws, a range of rows and a few draws at a time."""
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -16,6 +16,7 @@ from ...models.protocol.minibatch import Minibatch
 from ...programs.memory import count_peak_bytes
 from ...programs.native import call_compiled
 from ...programs.slices import choose_rows_for
+from ...types import ProgramSignature, signature_of
 from .draw_source import DrawSource, Values
 from .rowwise import Outline, choose_size, evaluate_rows, list_begins, select_rows
 
@@ -77,13 +78,19 @@ def split_rows(
     """
     first = _first(draws.take(np.zeros(1, int)))
 
-    def count_bytes(size: int) -> int:
-        own = partial(evaluate, rows._replace(size=size))
-        return count_peak_bytes(jax.make_jaxpr(own)(model, first, np.int32(0)))
-
+    signature = signature_of((model, first))
+    count_bytes = lambda size: _count_bytes(rows._replace(size=size), signature)  # noqa: E731
     size = min(batch_size, rows.size) if batch_size else choose_size(count_bytes, rows.size)
     taken = count_bytes(size) + sum(a.nbytes for a in first.values())
     return rows._replace(size=size), min(choose_rows_for(taken), draws.number)
+
+
+@lru_cache(maxsize=64)
+def _count_bytes(rows: RowRange, signature: ProgramSignature) -> int:
+    """Count the bytes that rows need at one draw, for models and values with this signature."""
+    model, first = signature.outline()
+    program = jax.make_jaxpr(partial(evaluate, rows))(model, first, np.int32(0))
+    return count_peak_bytes(program)
 
 
 def _first(values: Values) -> Values:
