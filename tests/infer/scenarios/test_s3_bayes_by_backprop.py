@@ -196,3 +196,22 @@ def test_s3_4_a_conjugate_regression_converges_to_the_best_mean_field():
     truth = np.linalg.solve(precision, x.T @ y)
     np.testing.assert_allclose((fit.distribution.mean - truth) / sd, 0, atol=0.01)
     np.testing.assert_allclose(fit.distribution.scale, 1 / np.sqrt(np.diag(precision)), rtol=0.01)
+
+
+@pytest.mark.slow
+def test_s3_5_digits_are_read_as_well_with_three_quarters_of_the_weights_pruned():
+    """The standard error of an accuracy of 0.9 on 397 digits is 0.015."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    pixels, digit = datasets.load_digits(return_X_y=True)
+    train, test = ({"x": pixels[own] / 16, "y": digit[own]} for own in (np.s_[:1400], np.s_[1400:]))
+    net = eqx.nn.MLP(64, 10, 32, 1, key=jax.random.key(0))
+    leaves = {"layers.*.*": infer.Leaf(scale_mixture(0.05))}
+    model = infer.tree_model(net, rows, leaves, data=train, minibatch=100)
+    fit = infer.fit(model, epochs=60, key=1, progress=False)
+    whole = infer.score_predictions(model.with_data(test), fit, draws=256)
+    pruned = infer.score_predictions(model.with_data(test), fit.sample(256, prune=0.75))
+    assert whole.accuracy > 0.88
+    assert pruned.accuracy > whole.accuracy - 0.01
+    # Uniform probabilities would have log 10 = 2.3.
+    assert -whole.log_density / whole.observations < 0.5
+    assert whole.calibration_error < 0.1
