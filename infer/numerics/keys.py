@@ -15,7 +15,8 @@ from .threefry import fold_in
 # JAX's name for the generator of all draws, whatever the user's configuration says; `threefry.py`
 # implements it on the host.
 GENERATOR = "threefry2x32"
-# Folded into the root key for the starts; no chain has this index.
+# Folded into the root key for the starts; no chain has this index. The index of a model is added
+# for its own key.
 STARTS = 2**31
 _MEND = "Give a whole number, or one key, such as jax.random.key(0)."
 
@@ -51,23 +52,6 @@ def read_key_data(seed: Any) -> np.ndarray:
     if shape == (2,) and dtype == np.uint32:
         return np.asarray(seed)
     raise RunError("key", f"an array of shape {shape} and type {dtype} is not a key", _MEND)
-
-
-def read_keys(given: Any, models: int) -> np.ndarray:
-    """Convert a seed or a key to key data, shape (2,), or one for each model, shape (models, 2).
-
-    Raises:
-        RunError: They are not keys, or their number is not that of the models.
-    """
-    several = isinstance(given, list | tuple | range)
-    is_array = jnp.issubdtype(getattr(given, "dtype", float), jax.dtypes.prng_key)
-    if not several and not (is_array and np.ndim(given) == 1):
-        return read_key_data(given)
-    if len(given) != models:
-        found = f"{len(given)} keys are given for {models} models"
-        raise RunError("key", found, "Give one key for each model, or one for all.")
-    keys = np.stack([read_key_data(own) for own in given])
-    return keys[0] if models == 1 else keys
 
 
 def derive_chain_keys(

@@ -12,6 +12,7 @@ from .advance.interrupt import keep_run
 from .fit import finish_fit
 from .maximize import finish_maximize
 from .stored.run import finish_sample, read_run
+from .stored.shards import is_sharded, resume_shards
 
 
 @check_arguments("infer.resume")
@@ -56,6 +57,8 @@ def resume(
             precision is another; the message names what differs.
     """
     draws = as_whole("draws", draws, 0)
+    if is_sharded(store):
+        return resume_shards(store, model, engine, draws, threads, progress)
     found = read_run(
         store, model, engine, draws=draws, threads=threads, progress=progress,
         seconds=commit_seconds,

@@ -25,6 +25,7 @@ from .kinds import refuse_unless_sampler
 from .predictive.requested import keep_requested, read_request
 from .result import make_result
 from .stored.run import finish_sample
+from .stored.shards import are_sharded, sample_shards
 from .stored.storing import Options
 from .tempered import Tempered, sample_tempered
 from .until_goal import choose_goal
@@ -41,7 +42,7 @@ def sample(
     warmup: int | None = None,
     starts: Starts | None = None,
     tuning: Tuning | str | os.PathLike | None = None,
-    key: int | Array = 0,
+    key: int | Array | Sequence[Any] = 0,
     group: int | None = None,
     threads: int | None = None,
     devices: Devices | None = None,
@@ -127,6 +128,11 @@ def sample(
     if isinstance(tuning, str | os.PathLike):
         tuning = read_tuning(tuning, model, engine, chains)
     storing = Options(store, keep, drop, thin, commit_seconds).check(model, goal, include)
+    if are_sharded(
+        storing, model, goal, starts=starts, tuning=tuning, group=group, devices=devices
+    ):
+        how = {"chains": chains, "warmup": warmup, "starts": starts}
+        return sample_shards(storing, model, engine, key, threads, progress, **how)
     begun = plan_warm_start(model, engine, starts, tuning, chains, warmup, key)
     run = start(
         model, begun.engine, chains=chains, warmup=warmup, starts=begun.starts, tuning=begun.tuning,

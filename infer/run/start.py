@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,7 +24,8 @@ from ..density.unused import warn_of_unused
 from ..engines.base import Engine, Tuning, WarmupPlan
 from ..models.inputs.precision import on_device
 from ..models.model import Model
-from ..numerics.keys import derive_chain_keys, read_keys
+from ..numerics.keys import derive_chain_keys
+from ..numerics.model_keys import read_keys
 from ..programs.divided import explain_division
 from ..programs.forked import refuse_if_forked
 from ..programs.garbage import pause_collection
@@ -113,7 +114,7 @@ class _Found(NamedTuple):
 def start(
     model: Model | Sequence[Model], engine: Engine | None = None, *,
     chains: int = 4, warmup: int | None = None,
-    starts: Starts | None = None, tuning: Tuning | None = None, key: int | np.integer | Array = 0,
+    starts: Starts | None = None, tuning: Tuning | None = None, key: int | Array | Sequence[Any] = 0,
     group: int | None = None, threads: int | None = None, devices: Devices | None = None,
     progress: bool | None = None, state: RunState | None = None,
 ) -> Run:  # fmt: skip

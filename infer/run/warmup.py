@@ -199,8 +199,7 @@ def _end_each(
     if count == 1:
         end = engine.end_window(warmup.tuning, recent, windows)
         return _End(end.tuning, end.windows, stay if end.relocation is None else end.relocation)
-    # An array without gradients has no numbers.
-    split = [jax.tree.map(lambda a: np.stack(np.split(a, count)), own) for own in recent]
+    split = [jax.tree.map(lambda a: a.reshape(count, *stay.shape, *a.shape[1:]), w) for w in recent]
     tuning, each, moved = end_each(engine, warmup.tuning, split, windows)
     relocations = [i * len(stay) + (stay if own is None else own) for i, own in enumerate(moved)]
     return _End(tuning, max(each, key=len), np.concatenate(relocations))

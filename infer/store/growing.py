@@ -45,34 +45,41 @@ def choose_chunk(
 
 
 class Growing:
-    """Groups of arrays, some of which grow along `draw`.
+    """Groups of arrays, some of which grow along `draw`, or along another dimension.
 
     Attributes:
         chunk: Draws in a chunk.
         arrays: Of each array that grows: its dtype, its shape in one chunk, and the axis of draws.
     """
 
-    def __init__(self, groups: Mapping[str, xarray.Dataset], growing: Sequence[str], chunk: int):
+    def __init__(
+        self,
+        groups: Mapping[str, xarray.Dataset],
+        growing: Sequence[str],
+        chunk: int,
+        along: str = DRAW,
+    ):
         """Lay out arrays as in an example.
 
         Args:
             groups: All groups, with one draw in those that grow.
             growing: Names of the groups that grow.
             chunk: Draws in a chunk.
+            along: The dimension that grows, if it is not that of draws.
         """
-        self.chunk = chunk
+        self.chunk, self._along = chunk, along
         self._groups, self._names = groups, growing
         self.arrays: dict[str, tuple[np.dtype, tuple[int, ...], int]] = {}
         for name in growing:
             for variable, array in groups[name].variables.items() if name in groups else ():
-                if DRAW in array.dims:
-                    axis = array.dims.index(DRAW)
+                if along in array.dims:
+                    axis = array.dims.index(along)
                     shape = (*array.shape[:axis], chunk, *array.shape[axis + 1 :])
                     self.arrays[f"{name}/{variable}"] = np.dtype(array.dtype), shape, axis
 
     @cached_property
     def _written(self) -> dict[str, bytes]:
-        return _write_by_xarray(self._groups, self._names, self.chunk)
+        return _write_by_xarray(self._groups, self._names, self.chunk, self._along)
 
     @cached_property
     def fixed(self) -> dict[str, bytes]:
@@ -145,7 +152,7 @@ def _encode(chunk: np.ndarray) -> bytes:
 
 
 def _write_by_xarray(
-    groups: Mapping[str, xarray.Dataset], growing: Sequence[str], chunk: int
+    groups: Mapping[str, xarray.Dataset], growing: Sequence[str], chunk: int, along: str
 ) -> dict[str, bytes]:
     """Let xarray write the example, so that it will understand what grows; return files by key."""
     refuse_without_zarr()
@@ -159,12 +166,12 @@ def _write_by_xarray(
     for name, group in groups.items():
         encoding = {
             str(n): {
-                "chunks": _chunk_shape(a, chunk),
+                "chunks": _chunk_shape(a, chunk, along),
                 "compressors": [Crc32cCodec()],
                 "filters": (),
             }
             for n, a in group.variables.items()
-            if DRAW in a.dims and name in growing
+            if along in a.dims and name in growing
         }
         with warnings.catch_warnings():
             # Zarr warns of strings, which its format does not specify yet; xarray reads them.
@@ -173,9 +180,9 @@ def _write_by_xarray(
     return {key: data.to_bytes() for key, data in written.items()}
 
 
-def _chunk_shape(array: xarray.Variable, chunk: int) -> tuple[int, ...]:
+def _chunk_shape(array: xarray.Variable, chunk: int, along: str) -> tuple[int, ...]:
     pairs = zip(array.dims, array.shape, strict=True)
-    return tuple(chunk if dim == DRAW else max(size, 1) for dim, size in pairs)
+    return tuple(chunk if dim == along else max(size, 1) for dim, size in pairs)
 
 
 def refuse_without_zarr() -> None:

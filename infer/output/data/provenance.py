@@ -30,7 +30,7 @@ def describe_origin(run: Run) -> dict[str, Any]:
         "device": device.device_kind,
         "platform": device.platform,
         "precision": str(jnp.result_type(float)),
-        "key": "" if run.key is None else ", ".join(map(str, run.key.reshape(-1).tolist())),
+        "key": "" if run.key is None else ", ".join(map(str, run.key.reshape(-1)[:2].tolist())),
         "compilations": run.compilations,
         "model_fingerprint": run.model_fingerprint or fingerprint_model(run.family),
     }

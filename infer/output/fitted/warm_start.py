@@ -13,7 +13,7 @@ from ...density.recentered import in_own_coordinates
 from ...engines.base import Engine, Tuning
 from ...engines.whitened import Whitened
 from ...errors import FitWarning, StartError, warn
-from ...numerics.keys import read_keys
+from ...numerics.model_keys import read_keys
 from ...run.choice import choose
 from ...run.fingerprint import fingerprint
 from ...run.run import Run

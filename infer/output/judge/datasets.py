@@ -17,12 +17,20 @@ from .unmixed import LARGEST_RHAT
 
 
 def find_in_datasets(
+    engine: Engine, stats: Mapping[str, np.ndarray], posterior: xarray.Dataset, fewest: int
+) -> Iterator[Finding]:
+    """Report how many data sets are affected; the arguments are those of `count_affected`."""
+    affected = count_affected(engine, stats, posterior, fewest)
+    yield from report_affected(affected, posterior.sizes[SET])
+
+
+def count_affected(
     engine: Engine,
     stats: Mapping[str, np.ndarray],
     posterior: xarray.Dataset,
     fewest: int,
-) -> Iterator[Finding]:
-    """Count the affected data sets.
+) -> dict[str, int]:
+    """Count the affected data sets, by what is wrong with them.
 
     Args:
         engine: The engine that made the draws.
@@ -40,11 +48,16 @@ def find_in_datasets(
             low = compute_bfmi(stats["energy"]) < SMALLEST_BFMI
             affected[f"E-BFMI is below {SMALLEST_BFMI}"] = low.any(0)
         affected[f"R-hat is above {LARGEST_RHAT}"] = _find_disagreeing(posterior)
-    counts = [f"{what} in {int(which.sum())}" for what, which in affected.items() if which.any()]
+    return {what: int(which.sum()) for what, which in affected.items() if which.any()}
+
+
+def report_affected(affected: Mapping[str, int], sets: int) -> Iterator[Finding]:
+    """Report how many of some data sets are affected, if any is."""
+    counts = [f"{what} in {count}" for what, count in affected.items()]
     if counts:
         yield Finding(
             "several_data_sets",
-            f"of {posterior.sizes[SET]} data sets, {', '.join(counts)}.",
+            f"of {sets} data sets, {', '.join(counts)}.",
             "The group sample_stats, arviz.rhat and arviz.ess show which ones.",
         )
 

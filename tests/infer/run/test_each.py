@@ -10,7 +10,7 @@ from infer.density import disagreement
 from infer.density.disagreement import Recorded
 from infer.density.family import make_family
 from infer.errors import ModelError, RunError, StartError
-from infer.numerics.keys import read_keys
+from infer.numerics.model_keys import read_keys
 from infer.output.data.members import constrain_each
 from infer.output.data.values import constrain_all
 from infer.run import turns
