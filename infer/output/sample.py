@@ -128,9 +128,7 @@ def sample(
     if isinstance(tuning, str | os.PathLike):
         tuning = read_tuning(tuning, model, engine, chains)
     storing = Options(store, keep, drop, thin, commit_seconds).check(model, goal, include)
-    if are_sharded(
-        storing, model, goal, starts=starts, tuning=tuning, group=group, devices=devices
-    ):
+    if are_sharded(storing, model, goal, starts, tuning, group, devices):
         how = {"chains": chains, "warmup": warmup, "starts": starts}
         return sample_shards(storing, model, engine, key, threads, progress, **how)
     begun = plan_warm_start(model, engine, starts, tuning, chains, warmup, key)

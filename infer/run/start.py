@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array
 
 from ..calls import check_arguments
 from ..counts import as_whole
@@ -114,7 +113,7 @@ class _Found(NamedTuple):
 def start(
     model: Model | Sequence[Model], engine: Engine | None = None, *,
     chains: int = 4, warmup: int | None = None,
-    starts: Starts | None = None, tuning: Tuning | None = None, key: int | Array | Sequence[Any] = 0,
+    starts: Starts | None = None, tuning: Tuning | None = None, key: Any = 0,
     group: int | None = None, threads: int | None = None, devices: Devices | None = None,
     progress: bool | None = None, state: RunState | None = None,
 ) -> Run:  # fmt: skip

@@ -50,19 +50,19 @@ SUMMED = (
 )  # fmt: skip
 
 
-def are_sharded(storing: Storing | None, model: Any, goal: Goal, **plain: Any) -> bool:
+def are_sharded(storing: Storing | None, model: Any, goal: Goal, *others: Any) -> bool:
     """Return whether a stored call samples its data sets shard by shard.
 
     Args:
         storing: Where the call stores its run, if it does.
         model: The model or the models.
         goal: What the run is to reach.
-        plain: Arguments that are not `None` only if they are for the chains of all data sets.
+        others: Other arguments of the call; a shard takes none, or a word.
     """
     if storing is None or storing.selection is None or not isinstance(goal, FixedGoal):
         return False
     is_whole = storing.selection.thin > 1 or storing.selection.include
-    given = [own for own in plain.values() if own is not None and not isinstance(own, str)]
+    given = [own for own in others if own is not None and not isinstance(own, str)]
     return not (is_whole or given) and len(models_in(model)) > LIMIT
 
 
