@@ -8,9 +8,10 @@ from ..density.family import Family, without_leaves
 from ..density.recentered import recenter
 from ..engines.base import Engine
 from ..programs.native import CompiledProgram, Refusal, compile_program, prepare
-from .devices import Place, Plan
+from .devices import Plan
 from .loop import RecordFormat, TargetAndTuning, find_record_format
 from .placing import put
+from .sharing import Place
 from .stepped import compile_gradient, find_format_on_host, is_stepped, prepare_gradient
 from .turns import Own, choose_program
 from .warmup import Warmup

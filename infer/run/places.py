@@ -19,9 +19,10 @@ from ..engines.base import Engine
 from ..programs.native import CompiledProgram
 from .blocks import compile_loop, prepare_loop, share
 from .collect import Group
-from .devices import Place, Plan
+from .devices import Plan
 from .loop import Block, Order
 from .placing import put
+from .sharing import Place
 from .turns import Own, call_padded
 from .warmup import Warmup
 

@@ -15,7 +15,7 @@ from ..errors import RunError
 from ..models.inputs.data import leaf_names
 from ..models.inputs.names import join_names
 from ..models.inputs.sharded import ROWS, find_row_devices, find_spec, refuse_uneven_rows
-from .devices import Place, count_cores
+from .sharing import Place, count_cores
 
 CHAINS = "chains"
 # What `devices=` takes.

@@ -3,7 +3,8 @@
 from ..engines.asking import AskingEngine
 from ..engines.base import Engine
 from ..errors import RunError
-from .devices import Place, Plan, check_positive, plan, spread
+from .devices import Plan, check_positive, plan
+from .sharing import Place, count_cores, limit
 
 
 def plan_for(
@@ -50,4 +51,18 @@ def plan_population(
             f"groups of {width} are requested, but this engine moves all {chains} chains together",
             "Leave it out.",
         )
-    return spread(Plan(chains, 1, is_native=False), count, threads, places)
+    threads, places = limit(count, threads, places)
+    return Plan(chains, threads, is_native=False, places=places)
+
+
+def plan_without_native(chains: int, before: Plan, has_lapack_calls: bool) -> Plan:
+    """Plan again if there is no native form: batch chains, so that they share each kernel.
+
+    Chains that call LAPACK gain nothing from a batch, which calls it for one after the other.
+    """
+    wide = 1 if has_lapack_calls else max(2, chains // 8)
+    width = max(w for w in range(1, wide + 1) if chains % w == 0)
+    most = max(count_cores(), len(before.places))
+    threads = max(1, min(most, before.threads, chains // width))
+    places = before.places[:threads]
+    return before._replace(width=width, threads=threads, is_native=False, turns=1, places=places)

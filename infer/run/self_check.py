@@ -7,7 +7,7 @@ import numpy as np
 from ..density import repeats
 from ..density.disagreement import Recorded, find_disagreement
 from .coordinates import move_to_density
-from .devices import plan_without_native
+from .plans import plan_without_native
 from .progress import Progress
 
 # How `Run.why_not_native` begins if the native form was given up because of its numbers.

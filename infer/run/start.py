@@ -39,7 +39,7 @@ from .chains import (
 from .choice import choose_from, describe_machine, gather_facts
 from .collect import Group
 from .coordinates import enter_coordinates, place_whitened, prepare_moves
-from .devices import Place, Plan, spread
+from .devices import Plan
 from .fingerprint import refuse_others
 from .packed import Packed
 from .places import Places, prepare_places
@@ -48,6 +48,7 @@ from .plans import plan_for
 from .recentering import begin_centering
 from .refusals import choose_starts, refuse_unless_engine, refuse_unless_offered
 from .run import Run, RunState, Timing
+from .sharing import Place, limit
 from .stepped import is_stepped
 from .tuned import has_only_degrees, split_tuning
 from .turns import call_together
@@ -279,7 +280,9 @@ def _resume(members: Family, chosen: _Chosen, state: RunState, progress: bool | 
     refuse_others(state.made_for, members, chosen.engine)
     # Grouping makes new groups, so that the run does not change those of the state.
     warmup = state.warmup.regroup(state.plan.chains)
-    how = spread(state.plan, len(warmup.groups), state.plan.threads, choose_places(members, None))
+    places = choose_places(members, None)
+    threads, places = limit(len(warmup.groups), state.plan.threads, places)
+    how = state.plan._replace(threads=threads, places=places)
     return Run(
         members, chosen.engine, how, warmup, replace(state.timing), state.why_not_native,
         reasons=chosen.reasons, progress=progress, key=state.key,

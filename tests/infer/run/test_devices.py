@@ -12,7 +12,8 @@ import pytest
 
 from infer.errors import RunError
 from infer.run import placing
-from infer.run.devices import Plan, plan, plan_without_native, spread
+from infer.run.devices import Plan, plan
+from infer.run.plans import plan_without_native
 
 # Largest relative change of a log density by another order of its sum.
 ROUNDING = 1e-12
@@ -142,7 +143,7 @@ def test_plan_for_several_places(name):
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_groups_without_a_native_form_do_not_depend_on_the_number_of_devices(devices):
     places = tuple((i,) for i in range(devices))
-    before = spread(Plan(1, 1, True), 32, None, places)
+    before = plan(32, None, None, places)
     assert plan_without_native(32, before, has_lapack_calls=False).width == 4
 
 
