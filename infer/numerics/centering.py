@@ -26,12 +26,12 @@ def choose_degrees(
         y_c = s^(c - d) (y_d - d m) + c m,    g_c = s^(d - c) g_d.
 
     Args:
-        y: The coordinates of the draws, shape (rows, entries).
+        y: The coordinates of the draws, shape (*members, rows, entries).
         scores: Their scores, of the same shape.
         location: Location m of the prior at each draw, likewise.
         log_scale: Log of the scale s, likewise.
-        degrees: The degrees d with which the draws were made, shape (entries,).
-        weights: Weight of each draw, shape (rows,), if they do not count alike.
+        degrees: The degrees d with which the draws were made, shape (*members, entries).
+        weights: Weight of each draw, shape (rows,), if they do not count alike; of one member.
 
     Returns:
         The degrees with the smallest J; the old one where no J is finite.
@@ -46,6 +46,7 @@ def choose_degrees(
 
 
 def _spread(y, scores, location, log_scale, degrees, new, weights) -> np.ndarray:
+    degrees = degrees[..., None, :]
     growth = np.exp((new - degrees) * log_scale)
     moved = growth * (y - degrees * location) + new * location
     return _variance(moved, weights) * _variance(scores / growth, weights)
@@ -53,7 +54,7 @@ def _spread(y, scores, location, log_scale, degrees, new, weights) -> np.ndarray
 
 def _variance(rows: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     if weights is None:
-        return rows.var(0)
+        return rows.var(-2)
     mean = np.average(rows, 0, weights)
     return np.average((rows - mean) ** 2, 0, weights)
 

@@ -98,12 +98,9 @@ def _choose_scalars(family: Family, old: Centering, draws: Draws) -> np.ndarray:
     found = move_all(family, old, old, draws.positions, draws.gradients)
     y, scores = draws.positions[..., where], draws.gradients[..., where]
     arrays = (y, scores, found.location, found.log_scale)
-    # Shape (members, 4, rows, entries).
     rows = [a.astype(np.float64).reshape(count, -1, len(where)) for a in arrays]
-    chosen = [
-        choose_degrees(*own, degrees=old.of(i)[scalars]) for i, own in enumerate(np.stack(rows, 1))
-    ]
-    return chosen[0] if count == 1 else np.stack(chosen)
+    degrees = old.degrees.reshape(count, -1)[:, scalars]
+    return choose_degrees(*rows, degrees=degrees).reshape(*old.degrees.shape[:-1], -1)
 
 
 def _choose_ends(family: Family, old: Centering, piece: Piece, draws: Draws) -> np.ndarray:

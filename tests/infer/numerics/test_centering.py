@@ -87,3 +87,13 @@ def test_vectors_are_whitened_or_not_by_their_worst_entry(noise, best):
     np.testing.assert_array_equal(chosen, [[best, best], [0.0, 0.0], [1.0, 1.0]])
     unknown = choose_ends(y * np.nan, scores, np.full((3, 2), 0.3))
     np.testing.assert_array_equal(unknown, 0.3)
+
+
+def test_many_members_choose_as_each_alone():
+    rng, degrees = np.random.default_rng(6), np.array([[0.0, 0.3], [1.0, 0.4], [0.2, 0.2]])
+    arrays = rng.normal(size=(4, 3, 200, 2))
+    arrays[0, 1, 5, 1] = np.inf
+    found = choose_degrees(*arrays, degrees=degrees)
+    alone = [choose_degrees(*arrays[:, i], degrees=degrees[i]) for i in range(3)]
+    np.testing.assert_array_equal(found, alone)
+    assert len(np.unique(found)) > 2
