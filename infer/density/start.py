@@ -1,39 +1,17 @@
 """Find starting points at which the log density and its gradient are finite."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
-from ..numerics import threefry
-from ..numerics.keys import wrap_key
-from ..programs.native import call_compiled
-from .base import LogDensity
 from .chain_starts import ChainStart, needs_search
 from .family import Family
 from .given import evaluate_given, insert_given
-from .points import (
-    CANDIDATES,
-    Points,
-    are_usable,
-    evaluate_attempts,
-    map_lanes,
-    members_of_lanes,
-    select_lanes,
-)
+from .points import CANDIDATES, Points, are_usable, select_lanes
+from .proposals import Place, propose
 from .unusable import refuse_unusable
 
 MAX_TRIES = 100
-# Stan's default: uniform on (-2, 2) in the unconstrained space.
-RADIUS = 2.0
-# Largest product of words of keys and coordinates that is drawn at once.
-SMALL = 2**16
-Place = Callable[[np.ndarray], np.ndarray]
 
 
 def find_starts(
@@ -45,8 +23,7 @@ def find_starts(
         family: The log densities.
         key: Key data, shape (2,), or one for each member, shape (members, 2).
         wanted: Where each chain of each member starts, as `assign_starts` returns it.
-        place: What to do with uniform proposals, shape (attempts, lanes, size), before they are
-            tried.
+        place: Moves uniform proposals before they are tried.
 
     Returns:
         The starts, and the second best of the eight that were tried (the start itself if no second
@@ -86,15 +63,15 @@ def search(
     # A usable draw from the prior is kept; some uniform starts lie where a chain gets stuck.
     candidates = CANDIDATES if starts == "uniform" else 1
     lanes = family.count * chains
-    tried = _propose(family, key, range(candidates), lanes, starts, place)
-    merit = np.where(are_usable(tried), tried.log_densities, -np.inf)
+    tried, offset = propose(family, key, range(candidates), lanes, starts, place)
+    merit = np.where(are_usable(tried), tried.log_densities + offset, -np.inf)
     found, second = _take_best(tried, merit), _take_second_best(tried, merit)
     for begin in range(candidates, MAX_TRIES, candidates):
         missing = ~are_usable(found)
         if not missing.any():
             break
         attempts = range(begin, min(begin + candidates, MAX_TRIES))
-        tried = _propose(family, key, attempts, lanes, starts, place)
+        tried, _ = propose(family, key, attempts, lanes, starts, place)
         again = _take_best(tried, are_usable(tried))
         better = missing & are_usable(again)
         found = select_lanes(better, again, found)
@@ -113,39 +90,3 @@ def _take_second_best(tried: Points, merit: np.ndarray) -> Points | None:
         return None
     best = np.arange(len(merit))[:, None] == merit.argmax(0)
     return _take_best(tried, np.where(best, -np.inf, merit))
-
-
-def _propose(
-    family: Family, key: np.ndarray, attempts: range, lanes: int, how: str, place: Place | None
-) -> Points:
-    """Propose and evaluate a point for every attempt and lane: shape (attempts, lanes, ...)."""
-    each = np.atleast_2d(key)[:, None]
-    of_lanes = threefry.fold_in(each, np.arange(lanes // len(each))).reshape(lanes, 2)
-    keys = threefry.fold_in(of_lanes, np.array(attempts)[:, None])
-    # The bits must not depend on the user's own setting.
-    with jax.threefry_partitionable(True):
-        if how == "prior":
-            own = family.rows(members_of_lanes(family, lanes))
-            positions = np.asarray(call_compiled(_draw_priors, family.shared, own, keys))
-        else:
-            positions = _draw_uniform(keys, family.shared.size)
-            positions = positions if place is None else place(positions)
-        return evaluate_attempts(family, key, positions)
-
-
-def _draw_uniform(keys: np.ndarray, size: int) -> np.ndarray:
-    """Draw a position for each attempt and lane, from keys of shape (attempts, lanes, 2)."""
-    draw = partial(
-        threefry.uniform, shape=(size,), dtype=jnp.result_type(float), low=-RADIUS, high=RADIUS
-    )
-    if keys.size * size < SMALL:
-        return draw(keys)
-    # One attempt at a time: intermediate arrays take several times as much memory.
-    return np.stack([draw(own) for own in keys])
-
-
-def _draw_priors(shared: LogDensity, own: LogDensity, keys: Any) -> Array:
-    def one(own: LogDensity, key: Array) -> Array:
-        return eqx.combine(shared, own).draw_prior(wrap_key(key))
-
-    return jax.lax.map(lambda keys: map_lanes(one, own, keys), keys)

@@ -9,8 +9,8 @@ from jaxtyping import Array
 
 from ..density.family import Family
 from ..density.points import Points
+from ..density.proposals import Place
 from ..density.recentered import Centering, Recentered, mark_scalars, recenter
-from ..density.start import Place
 from ..density.transport import Moved, move
 from ..engines.base import Draws
 from ..programs.native import call_compiled, prepare
@@ -33,7 +33,8 @@ def enter_coordinates(family: Family, centering: Centering | None, points: Point
 def place_whitened(family: Family, centering: Centering | None) -> Place | None:
     """Return a function that takes uniform starts of multivariate normals as whitened.
 
-    Uniform values of a prior that is nearly singular are far from the posterior. Starts whose
+    Uniform values of a prior that is nearly singular are far from the posterior, and among values
+    the density prefers small scales. So starts are compared by their whitened density. Those whose
     factor is not finite stay. Without such sites the result is None.
     """
     if centering is None or mark_scalars(centering.pieces).all():
@@ -41,11 +42,12 @@ def place_whitened(family: Family, centering: Centering | None) -> Place | None:
     own = densities_own(centering)
     whitened = own._replace(degrees=own.degrees * mark_scalars(centering.pieces))
 
-    def place(positions: np.ndarray) -> np.ndarray:
+    def place(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         by_lane = np.swapaxes(positions, 0, 1)
-        moved = move_all(family, whitened, own, by_lane, np.zeros_like(by_lane)).position
-        found = np.where(np.isfinite(moved).all(-1, keepdims=True), moved, by_lane)
-        return np.swapaxes(found, 0, 1)
+        moved = move_all(family, whitened, own, by_lane, np.zeros_like(by_lane))
+        usable = np.isfinite(moved.position).all(-1)
+        found = np.where(usable[..., None], moved.position, by_lane)
+        return np.swapaxes(found, 0, 1), np.where(usable, -moved.log_det, 0).T
 
     return place
 

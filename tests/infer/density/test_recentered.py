@@ -68,6 +68,8 @@ def test_the_degrees_of_the_density_itself_are_one(density, pieces):
     np.testing.assert_allclose(ours(POSITION), density(POSITION), rtol=1e-12)
 
 
+# The same for vectors and scalars is in test_whitened_sites.py.
+@pytest.mark.slow
 def test_a_moved_point_keeps_its_values_and_has_the_density_and_gradient_there(density, pieces):
     here, there = at(density, pieces, OLD), at(density, pieces, NEW)
     value, gradient = here.evaluate(POSITION)

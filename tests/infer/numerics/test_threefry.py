@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from infer.density import start
+from infer.density import proposals
 from infer.numerics import threefry
 from infer.numerics.keys import GENERATOR
 
@@ -49,8 +49,8 @@ def test_types_other_than_float32_and_float64_are_refused():
 
 def test_uniform_starts_do_not_depend_on_whether_they_are_drawn_at_once(monkeypatch):
     keys = threefry.fold_in(np.array([0, 7], np.uint32), np.arange(6).reshape(2, 3))
-    at_once = start._draw_uniform(keys, 5)
-    monkeypatch.setattr(start, "SMALL", 0)
-    np.testing.assert_array_equal(start._draw_uniform(keys, 5), at_once)
+    at_once = proposals.draw_uniform(keys, 5)
+    monkeypatch.setattr(proposals, "SMALL", 0)
+    np.testing.assert_array_equal(proposals.draw_uniform(keys, 5), at_once)
     assert at_once.shape == (2, 3, 5)
     assert np.unique(at_once).size == at_once.size

@@ -14,21 +14,29 @@ from infer.density.recentered import Piece, split_entries
 from infer.output.data.origin import find_run
 from infer.run.coordinates import move_all
 from infer.run.recentering import begin_centering
+from infer.run.tuned import TuningAtDegrees
+from infer.store.state import read_centering
 
 OPTIONS = {"chains": 2, "draws": 200, "key": 1, "progress": False}
 NUTS = infer.NUTS()
+FACTOR = np.array([[1.0, 0.0], [0.8, 0.6]])
 
 
-def levels(site, noise, y, centered="auto"):
+def levels(site, noise, y, z, centered="auto"):
+    """Four values with one degree each, and a pair with one for both."""
     mean = site("mean", dist.Normal(0.0, 5.0))
     spread = site("spread", dist.HalfNormal(5.0))
     level = site("level", dist.Normal(mean, spread), dims="group", centered=centered)
+    prior = dist.MultivariateNormal(mean, scale_tril=spread * FACTOR)
+    pair = site("pair", prior, dims="side", centered=centered)
     site.observe("y", dist.Normal(level, noise), y)
+    site.observe("z", dist.Normal(pair, noise), z)
 
 
 def model(noise=10.0, **given):
-    y = np.array([2.0, 0.5, -1.0, 1.5])
-    return infer.model(levels, noise=noise, y=y, **given, coords={"group": list("abcd")})
+    y, z = np.array([2.0, 0.5, -1.0, 1.5]), np.array([0.5, 1.0])
+    coords = {"group": list("abcd"), "side": list("lr")}
+    return infer.model(levels, noise=noise, y=y, z=z, **given, coords=coords)
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +55,12 @@ def test_every_data_set_has_its_own_degrees_and_the_result_says_them():
     assert degrees.dims == ("chain", "dataset", "group")
     assert (degrees[0, 0] < 0.5).all()
     assert (degrees[0, 1] == 1).all()
-    means = both["posterior"]["level"].mean(("chain", "draw"))[1]
-    np.testing.assert_allclose(means, [2.0, 0.5, -1.0, 1.5], atol=0.01)
+    whitened = both["sample_stats"].coords["centering_pair"]
+    assert whitened.dims == ("chain", "dataset", "side")
+    np.testing.assert_array_equal(whitened[0], [[0, 0], [1, 1]])
+    means = both["posterior"].isel(dataset=1).mean(("chain", "draw"))
+    np.testing.assert_allclose(means["level"], [2.0, 0.5, -1.0, 1.5], atol=0.01)
+    np.testing.assert_allclose(means["pair"], [0.5, 1.0], atol=0.01)
 
 
 def test_draws_of_many_data_sets_change_coordinates_like_those_of_each():
@@ -56,7 +68,7 @@ def test_draws_of_many_data_sets_change_coordinates_like_those_of_each():
     rng, family = np.random.default_rng(0), make_family([model(), model(noise=0.01)], jacobian=True)
     old = begin_centering(family)
     new = old._replace(degrees=rng.choice([0.0, 0.3, 1.0], old.degrees.shape))
-    points = rng.normal(size=(2, 4, 23, 6))
+    points = rng.normal(size=(2, 4, 23, 8))
     found = move_all(family, old, new, *points)
     for i, own in enumerate((slice(0, 2), slice(2, 4))):
         apart = [c._replace(degrees=c.of(i)) for c in (old, new)]
@@ -108,12 +120,13 @@ def test_a_run_stopped_in_warm_up_goes_on_bit_for_bit(run):
 
 def test_a_stored_run_has_the_same_draws(result, tmp_path):
     stored = infer.sample(model(), NUTS, store=tmp_path / "s.zarr", **OPTIONS)
-    for name in ("level", "spread"):
+    for name in ("level", "pair", "spread"):
         np.testing.assert_array_equal(stored["posterior"][name], result["posterior"][name])
     stats = stored["sample_stats"]
     np.testing.assert_array_equal(stats["lp"], result["sample_stats"]["lp"])
     degrees = find_run(result).warmup.centering.degrees
-    np.testing.assert_array_equal(stats.coords["centering_level"], [degrees] * 2)
+    np.testing.assert_array_equal(stats.coords["centering_level"], [degrees[:4]] * 2)
+    np.testing.assert_array_equal(stats.coords["centering_pair"], [degrees[4:]] * 2)
     more = infer.resume(tmp_path / "s.zarr", model(), draws=10, progress=False)
     whole = run_of(210)
     np.testing.assert_array_equal(more["posterior"]["level"], whole["posterior"]["level"])
@@ -126,30 +139,41 @@ def run_of(draws):
 
 
 def test_a_tuning_is_used_in_the_coordinates_in_which_it_was_learned(run, tmp_path):
-    warmup = replace(run.warmup, centering=run.warmup.centering._replace(degrees=np.full(4, 0.3)))
+    warmup = replace(run.warmup, centering=run.warmup.centering._replace(degrees=np.full(6, 0.3)))
     other = replace(run, warmup=warmup)
     infer.save_tuning(tmp_path / "tuning.npz", other)
     for tuning in (pickle.loads(pickle.dumps(other.tuning)), tmp_path / "tuning.npz"):
         again = infer.sample(model(), NUTS, **OPTIONS | {"draws": 1}, tuning=tuning, warmup=0)
         own = find_run(again)
-        np.testing.assert_array_equal(own.warmup.centering.degrees, np.full(4, 0.3))
+        np.testing.assert_array_equal(own.warmup.centering.degrees, np.full(6, 0.3))
         np.testing.assert_array_equal(own.tuning.step_size, run.tuning.step_size)
 
 
 def test_a_tuning_that_knows_of_no_centering_is_for_the_values_themselves(run):
     started = infer.start(model(), NUTS, **_without_draws(), tuning=run.warmup.tuning, warmup=0)
-    np.testing.assert_array_equal(started.warmup.centering.degrees, np.ones(4))
+    np.testing.assert_array_equal(started.warmup.centering.degrees, np.ones(6))
+
+
+def test_a_tuning_and_a_run_of_a_version_that_learned_no_vectors_leave_them_as_written(run):
+    degrees = np.full(4, 0.3)
+    tuned = infer.start(
+        model(), NUTS, **_without_draws(), tuning=TuningAtDegrees(run.warmup.tuning, degrees)
+    )
+    np.testing.assert_array_equal(tuned.warmup.centering.degrees, np.append(degrees, [1.0, 1.0]))
+    stored = read_centering({"centering": degrees}, run.family)
+    assert [piece.name for piece in stored.pieces] == ["level"]
+    np.testing.assert_array_equal(stored.degrees, degrees)
 
 
 def test_a_tuning_for_other_sites_is_refused(run, tmp_path):
     infer.save_tuning(tmp_path / "tuning.npz", run)
     centered = model(centered=infer.static(True))
     for tuning in (run.tuning, tmp_path / "tuning.npz"):
-        with pytest.raises(infer.RunError, match="4 entries, and here it is learned for 0"):
+        with pytest.raises(infer.RunError, match="6 entries, and here it is learned for 0"):
             infer.sample(centered, NUTS, **OPTIONS, tuning=tuning, warmup=0)
     frozen = model().freeze(mean=0.0, spread=1.0)
     with pytest.raises(
-        infer.RunError, match="centering of 4 entries, and here it is learned for 0"
+        infer.RunError, match="centering of 6 entries, and here it is learned for 0"
     ):
         infer.start(frozen, NUTS, **_without_draws(), tuning=run.tuning)
 
@@ -159,7 +183,7 @@ def test_warm_up_keeps_its_draws_in_the_coordinates_of_the_density(result):
     density = infer.log_density(model())
     for draw in (3, 40):
         at = kept["warmup_posterior"].isel(chain=0, draw=draw)
-        lp = density.of({name: at[name].to_numpy() for name in ("mean", "spread", "level")})
+        lp = density.of({name: at[name].to_numpy() for name in ("mean", "spread", "level", "pair")})
         stats = kept["warmup_sample_stats"].isel(chain=0, draw=draw)
         np.testing.assert_allclose(stats["lp"], lp, rtol=1e-10)
 

@@ -11,7 +11,8 @@ import bijectors as bj
 import infer
 from infer.density.family import singleton
 from infer.density.points import CANDIDATES, evaluate_lanes
-from infer.density.start import _propose, find_starts
+from infer.density.proposals import propose
+from infer.density.start import find_starts
 from infer.run import start as starting, warmup as steps
 
 SAMPLERS = pytest.mark.parametrize("engine", [infer.HMC(), infer.NUTS()], ids=["HMC", "NUTS"])
@@ -35,7 +36,7 @@ def begun(monkeypatch):
     """Make runs whose chains and scouts begin at given points."""
 
     def begin(chains, scouts, model=None, engine=NUTS, **options):
-        def points(family, _, begins):
+        def points(family, _, begins, place=None):
             lanes, dtype = len(begins), jnp.result_type(float)
             both = (np.resize(at, lanes)[:, None] * np.ones(3, dtype) for at in (chains, scouts))
             return tuple(evaluate_lanes(family, positions.astype(dtype)) for positions in both)
@@ -153,7 +154,7 @@ def interrupted(*_):
 def test_scouts_begin_at_the_second_best_of_the_starts():
     family, key = singleton(infer.log_density(two_modes(0.5))), np.array([0, 7], np.uint32)
     best, second = find_starts(family, key, ["uniform"] * 3)
-    tried = _propose(family, key, range(CANDIDATES), 3, "uniform").log_densities
+    tried = propose(family, key, range(CANDIDATES), 3, "uniform", None)[0].log_densities
     ordered = np.sort(tried, axis=0)
     np.testing.assert_array_equal(best.log_densities, ordered[-1])
     np.testing.assert_array_equal(second.log_densities, ordered[-2])
