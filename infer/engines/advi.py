@@ -1,5 +1,6 @@
 """Automatic differentiation variational inference: stochastic ascent of the ELBO, in any family."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,7 +14,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from ..numerics.elbo import estimate_elbo, has_parts, weigh_divergence
-from ..numerics.epoch import EpochSums, add_step, no_sums, summarize
+from ..numerics.epoch import EpochSums, add_parameters, add_step, no_sums, summarize
 from ..numerics.families.base import Distribution, Family
 from ..numerics.families.memory import refuse_large
 from ..numerics.families.named import find_family
@@ -209,8 +210,7 @@ class ADVI(Approximator):
         return replace(bound, **own)
 
     def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
-        draws = 2000 if draws is None else draws
-        return WarmupPlan(draws, (WINDOW,) * (draws // WINDOW))
+        return WarmupPlan(draws := 2000 if draws is None else draws, (WINDOW,) * (draws // WINDOW))
 
     def first_tuning(
         self, target: Target, positions: np.ndarray, gradients: np.ndarray
@@ -256,6 +256,13 @@ class ADVI(Approximator):
     def tick(
         self, key: Array, target: Target, tuning: ADVITuning, state: ADVIState
     ) -> tuple[ADVIState, Tick]:
+        # The steps of a tick divide an epoch.
+        every = math.gcd(self._steps, self._family.count_steps(state.distribution.size))
+        step = lambda _, state: self._step(key, target, tuning, state)  # noqa: E731
+        state = step(0, state) if every == 1 else jax.lax.fori_loop(0, every, step, state)
+        return self._end_tick(tuning, state, every)
+
+    def _step(self, key: Array, target: Target, tuning: ADVITuning, state: ADVIState) -> ADVIState:
         q = state.distribution
         rows, key = jax.random.fold_in(key, self._steps), jax.random.fold_in(key, state.ticks)
         local = jax.random.fold_in(key, 1) if self.noise == "local" else None
@@ -266,8 +273,8 @@ class ADVI(Approximator):
         # No step is taken if the density is not finite at one of the draws.
         q, optimizer = self._move(tuning, state, estimate.uphill, estimate.usable)
         own = estimate.elbo, estimate.usable, estimate.divergence, estimate.slope
-        sums = add_step(state.sums, q.pack(), *own)
-        return self._end_step(tuning, state._replace(distribution=q, optimizer=optimizer), sums)
+        rest = state.ticks + 1, state.epochs, state.trace
+        return ADVIState(q, optimizer, add_step(state.sums, *own), *rest)
 
     def _move(
         self, tuning: ADVITuning, state: ADVIState, uphill: Any, usable: Bool[Array, ""]
@@ -282,25 +289,22 @@ class ADVI(Approximator):
         optimizer = jax.tree.map(lambda a, b: jnp.where(usable, a, b), optimizer, state.optimizer)
         if not self._is_matching:
             return q.move(step), optimizer
-        match, move = lambda: q.match(step, uphill), lambda: q.move(step)
-        return jax.lax.cond(tuning.is_matching, match, move), optimizer
+        return q.match_or_move(jnp.asarray(tuning.is_matching), step, uphill), optimizer
 
-    def _end_step(
-        self, tuning: ADVITuning, state: ADVIState, sums: EpochSums
-    ) -> tuple[ADVIState, Tick]:
-        complete = state.ticks + 1 == self._steps
+    def _end_tick(self, tuning: ADVITuning, state: ADVIState, every: int) -> tuple[ADVIState, Tick]:
+        sums = add_parameters(state.sums, state.distribution.pack())
+        complete = state.ticks == self._steps
         stats = summarize(sums) | {
             "learning_rate": jnp.asarray(tuning.learning_rate),
             "skipped": self._steps - sums.steps,
         }
-        tick = Tick(
-            complete, sums.parameters / self._steps, jnp.zeros((0,), sums.elbo.dtype), stats
-        )
+        mean, none = sums.parameters / (self._steps // every), jnp.zeros((0,), sums.elbo.dtype)
+        tick = Tick(complete, mean, none, stats)
         row = jnp.stack([stats[name] for name in TRACED])
         trace = record(state.trace, state.epochs, row)
         empty = no_sums(sums.parameters, sums.slope.shape[0])
         done = (empty, jnp.int32(0), state.epochs + 1, trace)
-        going = (sums, state.ticks + 1, state.epochs, state.trace)
+        going = (sums, state.ticks, state.epochs, state.trace)
         rest = jax.tree.map(lambda a, b: jnp.where(complete, a, b), done, going)
         return ADVIState(state.distribution, state.optimizer, *rest), tick
 

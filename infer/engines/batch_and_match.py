@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
-from ..numerics.epoch import EpochSums, add_step, mean_elbo, no_sums
+from ..numerics.epoch import EpochSums, add_parameters, add_step, mean_elbo, no_sums
 from ..numerics.families.base import Family
 from ..numerics.families.full_rank import DenseNormal, FullRank
 from ..numerics.families.memory import refuse_large
@@ -161,7 +161,7 @@ class BatchAndMatch(Approximator):
         # Without rows nothing changes.
         noise, scores = (jnp.where(usable, a, 0) for a in (noise, scores))
         q = q.match_with_mean(noise, scores, jnp.asarray(tuning.learning_rate))
-        sums = add_step(state.sums, q.pack(), elbo, usable)
+        sums = add_parameters(add_step(state.sums, elbo, usable), q.pack())
         return self._end_step(state._replace(distribution=q), sums)
 
     def _end_step(self, state: MatchState, sums: EpochSums) -> tuple[MatchState, Tick]:

@@ -76,9 +76,10 @@ def _estimate_by_gradients(
     usable = jnp.isfinite(gradients).all()
     # The gradients need only the score of the target; without a value the ELBO is NaN.
     usable = usable & jnp.isfinite(elbo) if target.has_value else usable
-    uphill = q.ascent(noise, gradients, estimator, 1.0 if weight is None else weight)
-    _, pull = jax.vjp(q.forward, jnp.zeros_like(noise[0]))
-    (slope,) = pull(gradients.mean(0))
+    share = 1.0 if weight is None else weight
+    uphill = q.ascent(noise, gradients, estimator, share)
+    added = share * noise.mean(0) if estimator == "path" else jnp.zeros_like(noise[0])
+    slope = q.find_slope(gradients, uphill, added)
     return Estimate(elbo, jnp.full_like(elbo, jnp.nan), uphill, slope, usable)
 
 

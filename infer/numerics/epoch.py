@@ -14,7 +14,7 @@ class EpochSums(NamedTuple):
     The ELBO is summed as the difference from the first one of the epoch, to avoid cancellation.
 
     Attributes:
-        parameters: Sum of the parameters.
+        parameters: Sum of the parameters after some of the steps; see `add_parameters`.
         first: ELBO of the first step.
         elbo: Sum of differences from it.
         elbo_square: Sum of their squares.
@@ -41,17 +41,16 @@ def no_sums(parameters: Float[Array, "width"], size: int = 0) -> EpochSums:
 
 def add_step(
     sums: EpochSums,
-    parameters: Float[Array, "width"],
     elbo: Scalar,
     usable: Array,
     divergence: Scalar | float = jnp.nan,
     slope: Vector | float = 0.0,
 ) -> EpochSums:
-    """Add a step; one that is not usable left the parameters as they were."""
+    """Add what a step has estimated, if it was usable; the parameters are added apart."""
     first = jnp.where(usable & (sums.steps == 0), elbo, sums.first)
     elbo = jnp.where(usable, elbo - first, 0.0)
     return EpochSums(
-        sums.parameters + parameters,
+        sums.parameters,
         first,
         sums.elbo + elbo,
         sums.elbo_square + elbo**2,
@@ -59,6 +58,11 @@ def add_step(
         sums.slope + jnp.where(usable, slope, 0.0),
         sums.steps + usable.astype(jnp.int32),
     )
+
+
+def add_parameters(sums: EpochSums, parameters: Float[Array, "width"]) -> EpochSums:
+    """Add parameters to their sum."""
+    return sums._replace(parameters=sums.parameters + parameters)
 
 
 def mean_elbo(sums: EpochSums) -> tuple[Scalar, Scalar]:

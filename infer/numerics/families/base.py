@@ -73,6 +73,17 @@ class Distribution(eqx.Module):
                 weight below one.
         """
 
+    def find_slope(self, gradients: Noise, uphill: Any, added: Vector) -> Vector:
+        """Return the mean gradient of the log density, in the coordinates of the noise.
+
+        Args:
+            gradients: At draws, shape (draws, size).
+            uphill: What `ascent` made of them.
+            added: What it has added to the mean gradient, shape (size,).
+        """
+        _, pull = jax.vjp(self.forward, jnp.zeros_like(added))
+        return pull(gradients.mean(0))[0]
+
     @abstractmethod
     def limit(self, direction: Any, rate: Scalar | float) -> Any:
         """Scale a direction by the learning rate, and keep it within the trust region."""
@@ -93,13 +104,15 @@ class Distribution(eqx.Module):
         """Return an ascent as a pytree on whose entries any optimizer can act."""
         return step
 
-    def match(self, step: Any, uphill: Any) -> Self:
-        """Return the distribution after a step whose scale matches the scores, instead of `move`.
+    def match_or_move(self, is_matching: Bool[Array, ""], step: Any, uphill: Any) -> Self:
+        """Return the distribution after a step; its scale may match the scores instead.
 
         Only for families with `has_matching`.
 
         Args:
-            step: The step; only its change of the mean is taken.
+            is_matching: Whether only the step's change of the mean is taken, and the scale matches
+                the scores.
+            step: The step.
             uphill: What `ascent` returned, with a weight of one.
         """
         raise NotImplementedError
@@ -129,7 +142,7 @@ class Family(ABC):
     """Settings of a family, which is what users write; its instances are frozen dataclasses.
 
     Attributes:
-        has_matching: Whether its distributions can match scores; see `Distribution.match`.
+        has_matching: Whether its distributions can match scores; see `match_or_move`.
         example: Settings with which the tests of the contract make it.
     """
 
@@ -175,6 +188,13 @@ class Family(ABC):
     @abstractmethod
     def count_numbers(self, size: int) -> int:
         """Return how many numbers describe a distribution of vectors of this length."""
+
+    def count_steps(self, size: int) -> int:
+        """Return how many steps are taken before the parameters are recorded.
+
+        More than one if passing over the parameters costs as much as a step.
+        """
+        return 1
 
     def average(self, packed: np.ndarray, size: int) -> Distribution:
         """Average distributions, given by vectors of `pack`, shape (rows, width)."""

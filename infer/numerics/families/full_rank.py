@@ -18,6 +18,13 @@ from .base import Distribution, Family, Noise, normal_log_density, shorten, spli
 # factor's gradient has size / draws times the variance of its mean, and steps of twice the
 # inverse of that diverge.
 TEN = 10.0
+# Gradient of the mean, in nats per unit of the scale, below which a step of Adam shrinks with it.
+# For a normal this gradient is the distance from the optimum, so a mean at the optimum stays there,
+# whatever the rounding of its gradient. At the first rate of ADVI, small steps are Newton's.
+SMALL = 0.1
+# Steps between records of a factor, if it has more rows than this. To add a factor of 1000 rows to
+# sums, and to choose between old and new ones, takes four times as long as the products of a step.
+STEPS, MOST_RECORDED = 10, 250
 # Longest step of a factor, by its Frobenius norm.
 RADIUS = 0.5
 # How much the scores of one step count relative to the present covariance.
@@ -47,6 +54,30 @@ class DenseStep(NamedTuple):
 
     mean: Vector
     factor: Float[Array, "size size"]
+
+
+class Change(NamedTuple):
+    """What a step makes of a distribution: its factor becomes exp(growth) (factor + left @ right).
+
+    Attributes:
+        mean: The new mean.
+        left: Shape (size, rank).
+        right: Shape (rank, size).
+        growth: Shape ().
+        log_scale: The logarithm of the new factor's absolute determinant.
+    """
+
+    mean: Vector
+    left: Float[Array, "size rank"]
+    right: Float[Array, "rank size"]
+    growth: Scalar
+    log_scale: Scalar
+
+    def widen(self) -> "Change":
+        """Return the same change with twice the rank."""
+        rank = len(self.right)
+        left = jnp.pad(self.left, ((0, 0), (0, rank)))
+        return self._replace(left=left, right=jnp.pad(self.right, ((0, rank), (0, 0))))
 
 
 class DenseNormal(Distribution):
@@ -99,6 +130,10 @@ class DenseNormal(Distribution):
         growth = jnp.asarray(0.0 if is_path else weight, noise.dtype)
         return Step(pulled.mean(0), pulled.T / noise.shape[0], noise, growth)
 
+    def find_slope(self, gradients: Noise, uphill: Step, added: Vector) -> Vector:
+        # Without another product, which would also have the loop copy the factor.
+        return uphill.mean - added
+
     def densify(self, step: Step) -> DenseStep:
         eye = jnp.eye(self.size, dtype=step.mean.dtype)
         return DenseStep(step.mean, step.left @ step.right + step.growth * eye)
@@ -121,16 +156,27 @@ class DenseNormal(Distribution):
         if isinstance(step, DenseStep):
             mean = self.forward(step.mean)
             return make_normal(mean, self.factor + self.factor @ step.factor)
+        return self._apply(self._find_move(step))
+
+    def match_or_move(
+        self, is_matching: Bool[Array, ""], step: Step, uphill: Step
+    ) -> "DenseNormal":
+        # Only changes of low rank go through the branches, because a branch copies what it returns.
+        match, move = lambda: self._find_match(step, uphill), lambda: self._find_move(step).widen()
+        return self._apply(jax.lax.cond(is_matching, match, move))
+
+    def _find_move(self, step: Step) -> Change:
         core = exponential_slope(step.right @ step.left)
         mean, left = self._multiply(step.mean, step.left)
-        grown = self.factor + left @ (core @ step.right)
         trace = (step.left * step.right.T).sum()
-        growth = step.growth + trace / self.size
-        return DenseNormal(
-            mean, jnp.exp(step.growth) * grown, self.log_scale + self.size * growth
-        )  # fmt: skip
+        log_scale = self.log_scale + self.size * step.growth + trace
+        return Change(mean, left, core @ step.right, step.growth, log_scale)
 
-    def match(self, step: Step, uphill: Step) -> "DenseNormal":
+    def _apply(self, change: "Change") -> "DenseNormal":
+        factor = jnp.exp(change.growth) * (self.factor + change.left @ change.right)
+        return DenseNormal(change.mean, factor, change.log_scale)
+
+    def _find_match(self, step: Step, uphill: Step) -> Change:
         """Move the mean by the step, and match the covariance to the scores.
 
         The new covariance S solves S U S + S = V, with the covariances of the scores U and, added
@@ -144,7 +190,7 @@ class DenseNormal(Distribution):
         pulled = noise.shape[0] * uphill.left.T - (1 - uphill.growth) * noise
         share = jnp.sqrt(jnp.asarray(MATCHING / noise.shape[0], noise.dtype))
         centered = (share * (rows - rows.mean(0)) for rows in (noise, pulled))
-        return self._transform(step.mean, match_scores(*centered))
+        return self._find_transform(step.mean, match_scores(*centered))
 
     def match_with_mean(
         self, noise: Noise, gradients: Noise, rate: Scalar | float
@@ -169,13 +215,15 @@ class DenseNormal(Distribution):
         pulled = gradients @ self.factor
         found = match_scores(stack(noise), stack(pulled))
         step = share * (found.multiply(pulled.mean(0)) + noise.mean(0))
-        return self._transform(step, found)
+        return self._apply(self._find_transform(step, found))
 
-    def _transform(self, step: Vector, found: Match) -> "DenseNormal":
+    def _find_transform(self, step: Vector, found: Match) -> Change:
         """Move the mean by a step in units of the factor, and multiply the factor."""
         mean, products = self._multiply(step, found.columns)
         left, right = found.change(products)
-        return DenseNormal(mean, self.factor + left @ right, self.log_scale + found.log_det)
+        return Change(
+            mean, left, right, jnp.zeros_like(found.log_det), self.log_scale + found.log_det
+        )
 
     def _multiply(self, step: Vector, columns: Array) -> tuple[Vector, Array]:
         """Return the mean after a step, and the factor times columns, by one product."""
@@ -228,6 +276,9 @@ class FullRank(Family):
     def count_numbers(self, size: int) -> int:
         return size + size**2
 
+    def count_steps(self, size: int) -> int:
+        return STEPS if size > MOST_RECORDED else 1
+
     def average(self, packed: np.ndarray, size: int) -> DenseNormal:
         """Average means and covariances; factors differ by rotations. The factor is lower."""
         covariance = np.zeros((size, size))
@@ -243,7 +294,7 @@ class FullRank(Family):
         """Adam for the mean; the factor takes steps of its natural gradient as they are."""
         parts = Step("mean", "factor", "factor", "factor")  # pyright: ignore[reportArgumentType]
         return optax.multi_transform(
-            {"mean": optax.scale_by_adam(), "factor": optax.identity()}, parts
+            {"mean": optax.scale_by_adam(eps=SMALL), "factor": optax.identity()}, parts
         )  # fmt: skip
 
 

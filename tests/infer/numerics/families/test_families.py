@@ -13,7 +13,7 @@ import pytest
 import infer.numerics.families
 from infer import ADVI, EngineError, Flow, FullRank, LowRank
 from infer.numerics.families.base import Family
-from infer.numerics.families.full_rank import DenseNormal
+from infer.numerics.families.full_rank import Change, DenseNormal, Step
 from infer.numerics.families.memory import refuse_large
 from infer.numerics.families.named import FAMILIES
 from infer.store.engines import describe_engine, make_engine
@@ -200,7 +200,7 @@ def test_matching_finds_the_covariance_of_a_normal():
         def match(q, noise):
             scores = -jax.vmap(q.forward)(noise) @ precision
             uphill = q.ascent(noise, scores)
-            return q.match(q.limit(uphill, 0.0), uphill), None
+            return q.match_or_move(jnp.array(True), q.limit(uphill, 0.0), uphill), None
 
         q = jax.lax.scan(match, FullRank().begin(jnp.zeros(2), jnp.ones(())), noise)[0]
         return q, q.refresh(jnp.asarray(True))
@@ -208,3 +208,21 @@ def test_matching_finds_the_covariance_of_a_normal():
     q, refreshed = fit(jnp.asarray(np.random.default_rng(1).normal(size=(60, DRAWS, 2))))
     np.testing.assert_allclose(q.factor @ q.factor.T, covariance, rtol=1e-6)
     np.testing.assert_allclose(q.log_scale, refreshed.log_scale, rtol=1e-8)
+
+
+def test_rounding_does_not_move_a_mean_that_is_at_its_optimum():
+    rounding = Step(
+        jnp.full(3, 1e-7), jnp.zeros((3, 2)), jnp.zeros((2, 3)), jnp.zeros(())
+    )  # fmt: skip
+    optimizer = FullRank().optimizer()
+    direction, _ = optimizer.update(rounding, optimizer.init(rounding))
+    assert np.abs(direction.mean).max() < 1e-5
+
+
+def test_a_change_of_twice_the_rank_is_the_same_change():
+    rng = np.random.default_rng(0)
+    left, right = jnp.asarray(rng.normal(size=(4, 2))), jnp.asarray(rng.normal(size=(2, 4)))
+    change = Change(jnp.zeros(4), left, right, jnp.zeros(()), jnp.zeros(()))
+    wide = change.widen()
+    assert wide.left.shape == (4, 4)
+    np.testing.assert_allclose(wide.left @ wide.right, left @ right, rtol=1e-12)
