@@ -20,6 +20,7 @@ from ..errors import ModelError
 from ..models.abstract import run_abstractly
 from ..models.inputs.data import leaf_names
 from ..models.inputs.known import TABLE, Known
+from ..models.inputs.sharded import is_over_processes
 from ..models.model import Model
 
 # Maximum number of steps of a scan that are checked: one for each distinct row of its inputs.
@@ -73,7 +74,8 @@ def check_program(program: ClosedJaxpr, leaves: Sequence[Any], names: Sequence[s
 
 def _is_plain(leaf: Any) -> bool:
     dtype = getattr(leaf, "dtype", float)
-    return leaf is not None and not jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    is_key = leaf is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    return leaf is not None and not is_key and not is_over_processes(leaf)
 
 
 def _evaluate_known(

@@ -17,6 +17,7 @@ from ..engines.base import Engine
 from ..errors import RunError
 from ..models.inputs.names import join_names
 from ..models.inputs.precision import on_device
+from ..models.inputs.sharded import read_own_rows
 from ..target import Components
 from ..types import Vector
 
@@ -136,5 +137,5 @@ def hash_array(array: Any) -> str:
     """Hash type, shape and numbers of an array."""
     if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
         array = jax.random.key_data(array)
-    host = np.ascontiguousarray(array)
+    host = np.ascontiguousarray(read_own_rows(array))
     return hashlib.sha256(f"{host.dtype}{host.shape}".encode() + host.tobytes()).hexdigest()

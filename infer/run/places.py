@@ -21,7 +21,7 @@ from .blocks import compile_loop, prepare_loop, share
 from .collect import Group
 from .devices import Plan
 from .loop import Block, Order
-from .placing import put
+from .placing import agree, put
 from .sharing import Place
 from .turns import Own, call_padded
 from .warmup import Warmup
@@ -114,7 +114,8 @@ def make_caller(
             program, shared = find_program(place)
             moved = replace(group, state=put(group.state, place))
             began = time.perf_counter()
-            block = call_padded(program, shared, own.take(group), moved, order, plan.chains)
+            agreed = order._replace(limit=agree(order.limit))
+            block = call_padded(program, shared, own.take(group), moved, agreed, plan.chains)
             jax.block_until_ready(block)
             gradients = int(np.sum(np.asarray(block.ticks) * np.ones(len(group.chains), int)))
             done = places.work.get(place, Work()).add(gradients, time.perf_counter() - began)

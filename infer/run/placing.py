@@ -29,6 +29,15 @@ def put(tree: Any, place: Place) -> Any:
     return jax.device_put(tree, jax.tree.map(lambda leaf: _choose_sharding(leaf, devices), tree))
 
 
+def agree(number: Any) -> Any:
+    """Return what the first process gives: the length of a block depends on the clock of each."""
+    if jax.process_count() == 1:
+        return number
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.broadcast_one_to_all(np.asarray(number)))
+
+
 def _choose_sharding(leaf: Any, devices: list[Any]) -> Sharding:
     if len(devices) == 1:
         return SingleDeviceSharding(devices[0])

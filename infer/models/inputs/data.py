@@ -13,7 +13,7 @@ from ...errors import ModelError
 from .foreign import refuse_foreign
 from .names import join_names
 from .partition import Partition, is_array_like, partition_input, restore_leaf
-from .sharded import divide_rows, find_row_devices, read_shard
+from .sharded import divide_rows, find_row_devices, read_own_rows, read_shard
 
 
 class Marked:
@@ -168,7 +168,7 @@ def _mark(leaf: Any, static: Any) -> Marked:
 
 def _on_host(array: Any) -> np.ndarray:
     is_key = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(array) if is_key else array)
+    return read_own_rows(jax.random.key_data(array) if is_key else array)
 
 
 def _last(path: tuple) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ...errors import ModelError, warn_of_model
+from .sharded import read_own_rows
 
 # Largest acceptable rounding error, relative to the mean difference between neighbors.
 LARGEST_ROUNDING = 0.05
@@ -63,7 +64,7 @@ def refuse_nan(name: str, array: Any) -> None:
     """Raise if a concrete array holds NaN."""
     if isinstance(array, Tracer) or not jnp.issubdtype(jnp.result_type(array), jnp.inexact):
         return
-    bad = np.isnan(np.asarray(array))
+    bad = np.isnan(read_own_rows(array))
     if bad.any():
         raise ModelError(
             name,

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ...errors import ModelError
@@ -69,6 +70,19 @@ def refuse_rows_of_several(leaves: Sequence[Any]) -> None:
             "each has rows of its own that are divided over devices",
             "Divide only data that all models share, or call infer.sample for each model.",
         )
+
+
+def read_own_rows(array: Any) -> np.ndarray:
+    """Return an array on the host; if it is divided over processes, the rows of this one."""
+    if not isinstance(array, jax.Array) or not is_over_processes(array):
+        return np.asarray(array)
+    return np.concatenate([np.asarray(own.data) for own in array.addressable_shards])
+
+
+def is_over_processes(array: Any) -> bool:
+    """Return whether some of an array is only on devices of other processes."""
+    is_own = isinstance(array, Tracer) or not isinstance(array, jax.Array)
+    return not (is_own or array.is_fully_addressable or array.is_fully_replicated)
 
 
 def find_spec(leaf: Any) -> PartitionSpec | None:
