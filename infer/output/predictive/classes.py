@@ -90,7 +90,7 @@ def refuse_other_classes(
     """Raise if the probabilities of a row do not add up to one."""
     row = _find_unlike_one(log_probabilities)
     if row is not None:
-        total = np.exp(logsumexp(log_probabilities[:, row]))
+        total = np.exp(log_probabilities[:, row]).sum()
         raise ModelError(
             labels.name,
             f"the probabilities of the classes 0 to {labels.classes - 1} add up to {total:.4g} for "
@@ -110,23 +110,22 @@ def _list_candidates(rows: RowRange, model: Model) -> Iterator[Labels]:
 
 
 def _name_leaves(model: Model) -> Iterator[tuple[str, int]]:
-    """Name the arrays among the data as users do, with their indices among the leaves."""
+    """Name the arrays of real numbers in the data as users do, with the indices of their leaves."""
     data = model.program.data
-    indices = [i for i, leaf in enumerate(data.parts.leaves) if hasattr(leaf, "shape")]
+    indices = [i for i, leaf in enumerate(data.parts.leaves) if leaf is not None]
     for name, index in zip(data.leaf_names(), indices, strict=True):
-        yield name.removeprefix("data.").lstrip("."), index
+        # Neither complex numbers nor random keys are labels.
+        kind = getattr(getattr(data.parts.leaves[index], "dtype", None), "kind", "O")
+        if kind in "biuf":
+            yield name.removeprefix("data.").lstrip("."), index
 
 
 def _are_whole(values: np.ndarray) -> bool:
-    if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool):
-        return False
-    return bool(
-        np.isreal(values).all() and (values >= 0).all() and (values == values.astype(int)).all()
-    )
+    return bool((np.isfinite(values) & (values >= 0)).all() and (values == np.floor(values)).all())
 
 
 def _find_unlike_one(log_probabilities: Float[np.ndarray, "classes rows"]) -> int | None:
     """Return the first row whose probabilities do not add up to one; `None` if all do."""
-    totals = np.exp(logsumexp(log_probabilities, axis=0))
+    totals = np.exp(np.asarray(logsumexp(log_probabilities, axis=0)))
     unlike = np.flatnonzero(~(np.abs(totals - 1) <= TOLERANCE))
     return int(unlike[0]) if unlike.size else None

@@ -43,7 +43,9 @@ def make_model(y=LABEL):
 
 
 def make_tree(y=LABEL):
-    data = {"age": AGE, "x": X, "y": y}
+    # What can be no labels is passed over.
+    others = {"key": jax.random.key(0), "spin": 1j * AGE, "far": np.full(ROWS, np.inf)}
+    data = {"age": AGE, "x": X, "y": y} | others
     blank = {"w": jax.ShapeDtypeStruct((2, CLASSES), float)}
     return infer.tree_model(blank, log_likelihood, {"w": infer.Leaf(PRIOR)}, data=data)
 
@@ -124,7 +126,7 @@ def test_classes_that_the_data_lack_are_named():
 
 
 MISTAKES = {
-    "no such data": ({"labels": "z"}, "no data 'z'.*age, x, y"),
+    "no such data": ({"labels": "z"}, "no data 'z'.*age, far, x, y"),
     "no classes": ({"labels": "x"}, r"x: it has shape \(23, 2\)"),
     "too few classes": ({"labels": "y", "classes": 2}, "values from 0 to 2"),
     "a number alone": ({"classes": 3}, "without labels"),
