@@ -30,6 +30,7 @@ from .differentiating import naming_looping_term
 from .flatten import flatten_in_one_program
 from .labels import label_coordinate
 from .normal_prior import find_not_normal, normal_prior
+from .once import evaluate_once
 from .parted import MomentsReader, split_account
 from .readers import CheckedValues, ConstrainedReader, FlatReader, as_inexact
 from .refusals import (
@@ -141,13 +142,14 @@ class LogDensity(Target):
 
     def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
         with naming_looping_term(self):
-            return jax.value_and_grad(self._total)(position)
+            return evaluate_once(jax.value_and_grad(self._total), len(self.sites), position)
 
     def evaluate_from(self, position: Vector, reference: Scalar) -> tuple[Scalar, Vector]:
         if position.dtype != jnp.float32:
             return super().evaluate_from(position, reference)
         with naming_looping_term(self):
-            return jax.value_and_grad(self._minus_reference)(position, reference)
+            both = jax.value_and_grad(self._minus_reference)
+            return evaluate_once(both, len(self.sites), position, reference)
 
     def parts(
         self, position: Vector, moments: Moments | None = None, key: Array | None = None

@@ -9,9 +9,10 @@ from jax.extend.core import JaxprEqn, Literal
 
 from ..equations import CALLS
 from .numpy_rules import RULES
+from .rewrite import list_inner_programs
 
 # Number of equations that are evaluated at most; each takes some microseconds.
-MOST_EQUATIONS = 20_000
+MOST_EQUATIONS = 200_000
 # Primitives that make an array to be filled later.
 EMPTY = frozenset(("empty", "empty2"))
 
@@ -38,6 +39,17 @@ def evaluate_by_numpy(program: Any, arguments: Any) -> list[np.ndarray]:
     """
     with np.errstate(all="ignore"):
         return _Evaluation().run(program, [_as_numpy(leaf) for leaf in jax.tree.leaves(arguments)])
+
+
+def count_equations(program: Any) -> float:
+    """Count the equations of a jaxpr, times the lengths of its scans; the body of a loop once."""
+    jaxpr = getattr(program, "jaxpr", program)
+    return sum((_count_in(equation) for equation in jaxpr.eqns), 0.0)
+
+
+def _count_in(equation: JaxprEqn) -> float:
+    inner = [count_equations(own) for own in list_inner_programs(equation)]
+    return equation.params.get("length", 1) * sum(inner) if inner else 1.0
 
 
 def _as_numpy(leaf: Any) -> np.ndarray:

@@ -90,7 +90,7 @@ def count_work(program: Any) -> float:
 def _count_work_of(equation: JaxprEqn) -> float:
     if equation.primitive.name == "while":
         return inf
-    if inner := _inner_programs(equation):
+    if inner := list_inner_programs(equation):
         return equation.params.get("length", 1) * sum(map(count_work, inner), 0.0)
     results = sum(prod(getattr(result.aval, "shape", ())) for result in equation.outvars)
     return float(results * _count_terms(equation))
@@ -178,7 +178,7 @@ def list_equations(program: Any, wanted: Sequence[bool] | None = None) -> Iterat
         if any(used_here) or equation.effects:
             used |= {atom for atom in equation.invars if not isinstance(atom, Literal)}
             yield equation
-            for inner in _inner_programs(equation):
+            for inner in list_inner_programs(equation):
                 yield from list_equations(inner, used_here if _is_call(equation) else None)
 
 
@@ -186,7 +186,8 @@ def _is_call(equation: JaxprEqn) -> bool:
     return equation.primitive.name in CALLS
 
 
-def _inner_programs(equation: JaxprEqn) -> list[Any]:
+def list_inner_programs(equation: JaxprEqn) -> list[Any]:
+    """List the programs that an equation calls, repeats or chooses from."""
     name, params = equation.primitive.name, equation.params
     if name in CALLS:
         return [params[CALLS[name]]]
@@ -197,7 +198,7 @@ def _inner_programs(equation: JaxprEqn) -> list[Any]:
 
 def _sealed_equations(equation: JaxprEqn) -> Iterator[JaxprEqn]:
     """Yield the equations inside an equation that is no known call, loop or branch."""
-    if not _inner_programs(equation):
+    if not list_inner_programs(equation):
         for value in equation.params.values():
             for inner in value if isinstance(value, tuple) else (value,):
                 if isinstance(inner, Jaxpr | ClosedJaxpr):
