@@ -9,8 +9,9 @@ do not depend on other data sets. `blocks` is the time in which chains are advan
 that grows with the number of data sets: that of the whole call less blocks and the same for a
 sixteenth of the data sets, in a process where all is compiled. `cpu` is process time of all
 threads. Picked data sets are sampled again alone, with their keys, and compared bit for bit.
-NumPyro samples some of the data sets in a loop that compiles once, vectorized over its chains with
-as many draws of warm-up as it needs by default for so few draws (`--numpyro-warmup`, 100).
+NumPyro samples some of the data sets in a loop over `MCMC.run`, which compiles parts again for each
+(JAX's cache on disk, if one is set, makes that short), vectorized over its chains, with
+`--numpyro-warmup` (100) draws of warm-up.
 """
 
 import argparse
@@ -118,7 +119,7 @@ def count_equal(result: Any, models: list[Any], picked: np.ndarray, warmup: int)
 
 
 def time_numpyro(data: np.ndarray, warmup: int) -> float:
-    """Sample data sets one after the other; return the seconds of each, without compiling."""
+    """Sample data sets one after the other, after a first one; return the seconds of each."""
     sampler = MCMC(
         NUTS(numpyro_schools), num_warmup=warmup, num_samples=DRAWS, num_chains=CHAINS,
         chain_method="vectorized", progress_bar=False, jit_model_args=True,
@@ -180,7 +181,8 @@ def main() -> None:
     if theirs is not None:
         lines.append(
             f"NumPyro takes {1000 * theirs:.0f} ms a data set (mean of {asked.numpyro}, "
-            f"{asked.numpyro_warmup} + {DRAWS} draws, without compiling), so {asked.n} would take "
+            f"{asked.numpyro_warmup} + {DRAWS} draws, with what it compiles for each), so "
+            f"{asked.n} would take "
             f"{theirs * asked.n:.0f} s: {theirs * asked.n / made.wall:.1f} times as long."
         )
     page.write(asked.results, "Thousands of data sets in one call", __doc__, lines)
