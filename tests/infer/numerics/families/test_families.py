@@ -4,6 +4,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -214,7 +215,7 @@ def test_rounding_does_not_move_a_mean_that_is_at_its_optimum():
     rounding = Step(
         jnp.full(3, 1e-7), jnp.zeros((3, 2)), jnp.zeros((2, 3)), jnp.zeros(())
     )  # fmt: skip
-    optimizer = FullRank().optimizer()
+    optimizer: Any = FullRank().optimizer()
     direction, _ = optimizer.update(rounding, optimizer.init(rounding))
     assert np.abs(direction.mean).max() < 1e-5
 
