@@ -39,7 +39,9 @@ def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
 def leave_native_form(run: Any, why: str, has_lapack_calls: bool) -> None:
     """Plan again without the native form, and group the chains as planned."""
     run.why_not_native, run.program = why, None
-    run.plan = plan_without_native(run.chains, run.plan, has_lapack_calls)
+    # XLA compiles the searches of `MAP` as functions of their own, but no batches of them.
+    alone = has_lapack_calls or run.engine.result == "optimum"
+    run.plan = plan_without_native(run.chains, run.plan, alone)
     run.warmup = run.warmup.regroup(run.plan.chains)
 
 

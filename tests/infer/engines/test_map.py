@@ -448,3 +448,16 @@ def test_second_derivatives_that_are_not_finite_are_named():
     density = infer.log_density(model, jacobian=False)
     found = measure_curvature(density, np.zeros(2), "curvature")
     assert found.list_flat(density.labels()) == ("b",)
+
+
+@pytest.mark.slow
+def test_a_mode_is_found_without_a_native_form():
+    """XLA refuses batches of searches in the form in which it compiles a search."""
+
+    def ranks(site):
+        values = site("values", dist.Normal(jnp.zeros(2), 1.0))
+        site.factor("lowest", -((jnp.sort(values)[0] - 1.0) ** 2))
+
+    found = infer.maximize(infer.model(ranks), infer.MAP(space="constrained"), starts=2)
+    # Both are equal: -x^2 - (x - 1)^2 is highest at 1/2.
+    np.testing.assert_allclose(found.values["values"], 0.5, atol=1e-3)
