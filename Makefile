@@ -46,6 +46,13 @@ test-pymc:
 .test-pymc: $(STAMP)
 	$(PYTEST) tests/infer/models/pymc tests/test_docs.py -k pymc
 
+# The front end for Stan, likewise.
+test-stan:
+	$(MAKE) VENV=.venv-stan EXTRAS=dev,stan .test-stan
+.PHONY: test-stan .test-stan
+.test-stan: $(STAMP)
+	$(PYTEST) tests/infer/models/stan tests/test_docs.py -k stan
+
 # The tests with the oldest versions that pyproject.toml allows. Needs a Python as old, such as 3.11.
 OLDEST := .venv-oldest
 test-oldest: $(OLDEST).txt
@@ -112,4 +119,4 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-pymc $(OLDEST) $(OLDEST).txt docs/_build .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-pymc .venv-stan $(OLDEST) $(OLDEST).txt docs/_build .pytest_cache .ruff_cache

@@ -33,6 +33,7 @@ from .models.fronts.declared import declared as declared
 from .models.fronts.dsl.model import model as model
 from .models.fronts.numpyro.model import from_numpyro as from_numpyro
 from .models.fronts.pymc.model import from_pymc as from_pymc
+from .models.fronts.stan.model import from_stan as from_stan
 from .models.fronts.tfp import from_tfp as from_tfp
 from .models.fronts.tree.leaf import Leaf as Leaf
 from .models.fronts.tree.model import tree_model as tree_model

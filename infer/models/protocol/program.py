@@ -51,6 +51,11 @@ class Program(eqx.Module):
             ModelError: The program has no such data.
         """
 
+    @property
+    def drops_constants(self) -> bool:
+        """Whether the log density may lack constants, without which no evidence is known."""
+        return False
+
     def constants(self) -> dict[str, np.ndarray]:
         """Return named arrays of data, on the host."""
         return self.data.arrays()

@@ -12,6 +12,8 @@ from bijectors.base import Bijector, Constraint, Shape
 
 from ..priors.prior import Prior
 
+# Name of a latent site that is the flat vector itself, of which all other values are derived.
+FLAT_SITE = "unconstrained__"
 Role = Literal["latent", "frozen", "summed", "observed", "derived"]
 Part = Literal["prior", "likelihood", "factor"]
 Dims = tuple[str | None, ...]

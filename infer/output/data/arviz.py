@@ -15,6 +15,7 @@ from ...run.run import Run
 from .angles import mark_angles
 from .centering import describe_centering
 from .drawn import Drawn, read_draws, read_warmup, stack_datasets
+from .flat_site import GROUP, separate
 from .metric import describe_metric
 from .origin import refuse_unless_run
 from .provenance import describe_origin
@@ -73,11 +74,13 @@ def group_draws(family: Family, drawn: Drawn, prefix: str = "") -> dict[str, xar
     axes = {site.name: site.dims for site in density.sites}
     coords = density.model.labels.coords
     angles = [site.name for site in density.sites if site.constraint == "Circular"]
+    values, flat = separate(drawn.values)
     groups = {
-        f"{prefix}posterior": mark_angles(make_dataset(axes, coords, drawn.values, lead), angles),
+        f"{prefix}posterior": mark_angles(make_dataset(axes, coords, values, lead), angles),
         f"{prefix}sample_stats": make_dataset({}, {}, drawn.stats, lead),
     }
-    return {name: group for name, group in groups.items() if group.data_vars}
+    own = {} if prefix else {GROUP: make_dataset(axes, coords, flat, lead)}
+    return {name: group for name, group in {**groups, **own}.items() if group.data_vars}
 
 
 def group_data(family: Family) -> dict[str, xarray.Dataset]:

@@ -10,6 +10,7 @@ from ...errors import RunError
 from ...models.inputs.names import join_names
 from ...run.run import Run
 from .arviz import to_arviz
+from .flat_site import rejoin
 from .values import unconstrain_all
 from .versions import groups_of
 
@@ -79,7 +80,7 @@ def thin_draws(data: Any) -> tuple[dict[str, xarray.Dataset], tuple[str, ...]]:
     Returns:
         The groups, and a sentence that says so if draws are left out.
     """
-    groups = groups_of(data)
+    groups = _groups_with_flat_site(data)
     kept = {name: groups[name] for name in ("posterior", "sample_stats") if name in groups}
     posterior, limits = kept["posterior"], ()
     if _is_thinned(posterior) and "energy" in kept.get("sample_stats", ()):
@@ -98,6 +99,11 @@ def thin_draws(data: Any) -> tuple[dict[str, xarray.Dataset], tuple[str, ...]]:
         thinned["sample_stats"] = thinned["sample_stats"].assign(replaced)
     few = f"Of {draws} stored draws per chain, {count} evenly spaced ones were judged."
     return thinned, (*limits, few)
+
+
+def _groups_with_flat_site(data: Any) -> dict[str, xarray.Dataset]:
+    groups = groups_of(data)
+    return {**groups, "posterior": rejoin(groups)}
 
 
 def _is_thinned(posterior: xarray.Dataset) -> bool:
@@ -134,7 +140,7 @@ def read_places(run: Run, result: Any, chains: np.ndarray, draws: np.ndarray) ->
     """
     if result is run or not has_left_memory(run):
         return run.draws().positions[chains, draws, : run.density.size]
-    posterior = groups_of(result)["posterior"]
+    posterior = _groups_with_flat_site(result)["posterior"]
     missing = find_missing(run, posterior)
     if missing or posterior.sizes["draw"] < run.fewest():
         what = f"does not have {join_names(missing)}" if missing else "does not have all draws"

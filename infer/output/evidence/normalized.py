@@ -14,8 +14,15 @@ def refuse_without_evidence(density: LogDensity) -> None:
 
     Raises:
         EngineError: A prior is known by its score alone, or the model has a minibatch.
-        ModelError: A site has no prior, and no factor can be one.
+        ModelError: A site has no prior, and no factor can be one; or the model drops constants.
     """
+    if density.model.program.drops_constants:
+        raise ModelError(
+            "model",
+            "its log density lacks constants, so that the evidence is known up to a factor alone",
+            "In a Stan program, write target += normal_lpdf(y | mu, sigma) for y ~ normal(mu, "
+            "sigma), and so on.",
+        )
     if density.unvalued or "minibatch" in density.offers:
         why = "a prior is known by its score alone" if density.unvalued else "it has a minibatch"
         mend = "Give that site another prior." if density.unvalued else "Use all rows."

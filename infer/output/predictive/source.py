@@ -16,6 +16,7 @@ from ...models.model import Model
 from ...models.protocol.site import Dims
 from ...numerics.keys import make_key
 from ..data.arviz import SET
+from ..data.flat_site import rejoin
 from ..data.versions import groups_of
 from ..fitted.approximation import Approximation
 from ..fitted.optimum import Optimum
@@ -150,7 +151,7 @@ def read_draws(result: Any) -> dict[str, Any]:
     if is_by_name(result):
         return dict(result)
     try:
-        posterior = result["posterior"]
+        posterior = rejoin(result)
     except (KeyError, TypeError) as error:
         raise ModelError(
             "result",

@@ -1,0 +1,190 @@
+"""Stan programs as models: densities, quantities, engines and mistakes."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import infer
+
+from .programs import SCALE, SCHOOLS, SCHOOLS_DATA
+
+pytest.importorskip("stanli")
+pytest.importorskip("bridgestan")
+
+
+def schools(**named):
+    return infer.from_stan(SCHOOLS, SCHOOLS_DATA, **named)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return infer.sample(
+        schools(dims={"theta": "school"}, coords={"school": list("ABCDEFGH")}),
+        infer.NUTS(), draws=300, warmup=300, key=0, progress=False,
+    )  # fmt: skip
+
+
+def by_hand(q, jacobian):
+    """Compute the log density of eight schools, up to constants, as Stan's manual defines it."""
+    mu, log_tau, raw = q[0], q[1], q[2:]
+    tau, y, sigma = jnp.exp(log_tau), *(np.array(SCHOOLS_DATA[n]) for n in ("y", "sigma"))
+    own = -0.5 * (mu / 5) ** 2 - jnp.log1p((tau / 5) ** 2) - 0.5 * (raw**2).sum()
+    return own - 0.5 * (((y - mu - tau * raw) / sigma) ** 2).sum() + jacobian * log_tau
+
+
+@pytest.mark.parametrize("jacobian", [True, False])
+def test_density_and_two_derivatives_are_those_of_the_program(jacobian):
+    density = infer.log_density(schools(), jacobian=jacobian)
+    points = jnp.asarray(np.random.default_rng(1).uniform(-2, 2, (5, 10)))
+    found = jax.vmap(density.evaluate)(points)
+    expected = jax.vmap(jax.value_and_grad(lambda q: by_hand(q, jacobian)))(points)
+    np.testing.assert_allclose(np.ptp(found[0] - expected[0]), 0, atol=1e-10)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-10, atol=1e-10)
+    curved = jax.vmap(jax.hessian(density))(points)
+    exact = jax.vmap(jax.hessian(lambda q: by_hand(q, jacobian)))(points)
+    np.testing.assert_allclose(curved, exact, atol=1e-6)
+
+
+def test_a_gradient_calls_stan_once(monkeypatch):
+    from infer.models.fronts.stan.opened import Opened
+
+    density, calls = infer.log_density(schools()), []
+    evaluate = Opened.evaluate
+    monkeypatch.setattr(Opened, "evaluate", lambda *a: calls.append(len(a[1])) or evaluate(*a))
+    # The functions of the class are looked up when a program is traced.
+    jax.block_until_ready(jax.jit(density.evaluate)(jnp.zeros(10)))
+    assert len(calls) <= 1
+
+
+def test_quantities_have_names_shapes_and_dims_of_the_program(result):
+    posterior = result["posterior"]
+    assert set(posterior.data_vars) == {"mu", "tau", "theta_raw", "theta", "y_new", "log_lik"}
+    assert posterior["theta"].dims == ("chain", "draw", "school")
+    theta = posterior["mu"].values[..., None] + (
+        posterior["tau"].values[..., None] * posterior["theta_raw"].values
+    )
+    np.testing.assert_allclose(posterior["theta"].values, theta, rtol=1e-12)
+    np.testing.assert_array_equal(result["constant_data"]["y"].values, SCHOOLS_DATA["y"])
+
+
+def test_the_flat_vector_has_a_group_of_its_own(result):
+    flat = result["unconstrained_posterior"]["unconstrained__"]
+    assert flat.dims == ("chain", "draw", "unconstrained_coordinate")
+    names = list(flat.coords["unconstrained_coordinate"].values[:3])
+    assert names == ["mu", "tau", "theta_raw.1"]
+    np.testing.assert_allclose(np.exp(flat[..., 1]), result["posterior"]["tau"], rtol=1e-12)
+
+
+def test_draws_are_of_the_posterior(result):
+    # Means by quadrature over tau are 3.69 (tau) and 4.42 (mu); four standard errors at the
+    # smallest effective number of draws that is seen, 300: a false alarm in 8000 runs.
+    mu, tau = (result["posterior"][name].values for name in ("mu", "tau"))
+    assert abs(mu.mean() - 4.42) < 4 * 3.4 / np.sqrt(300)
+    assert abs(tau.mean() - 3.69) < 4 * 3.3 / np.sqrt(300)
+    assert "pure_callback" in result.attrs["why_not_native"]
+
+
+def test_generated_quantities_depend_on_seed_and_draw_alone(result):
+    density = infer.log_density(schools())
+    flat = result["unconstrained_posterior"]["unconstrained__"].values
+    again = jax.vmap(density.constrain)(flat[1, 7:9])
+    np.testing.assert_array_equal(again["y_new"], result["posterior"]["y_new"][1, 7:9])
+    other = jax.vmap(infer.log_density(schools(seed=1)).constrain)(flat[1, 7:9])
+    assert (other["y_new"] != again["y_new"]).all()
+    np.testing.assert_array_equal(other["theta"], again["theta"])
+
+
+def test_log_lik_is_the_log_likelihood_of_rows(result):
+    found = infer.log_likelihood(schools(), result)["log_likelihood"]["log_lik"]
+    np.testing.assert_allclose(found.values, result["posterior"]["log_lik"].values, rtol=1e-12)
+
+
+def test_modes_are_found_with_and_without_the_jacobian():
+    model = infer.from_stan(SCALE, {"y": 2.0})
+    # The Jacobian adds log(s), which the normal density subtracts.
+    for space in ("constrained", "unconstrained"):
+        terms = lambda s: -s - np.log(s) * (space == "constrained") - 2 / s**2  # noqa: B023, E731
+        grid = np.linspace(0.5, 3, 100_001)
+        expected = grid[np.argmax(terms(grid))]
+        found = infer.maximize(model, infer.MAP(space=space), starts=2)
+        assert abs(float(found.values["scale"]) - expected) < 1e-3, space
+
+
+def test_other_data_of_the_same_sizes_make_the_same_program():
+    model = infer.from_stan(SCALE, {"y": 2.0})
+    other = model.with_data(y=3.0)
+    assert jax.tree.structure(model) == jax.tree.structure(other)
+    positions = jnp.array([0.3])
+    both = [float(infer.log_density(m)(positions)) for m in (model, other)]
+    fresh = float(infer.log_density(infer.from_stan(SCALE, {"y": 3.0}))(positions))
+    assert both[0] != both[1]
+    assert both[1] == fresh
+    with pytest.raises(infer.ModelError, match="z: data are given for it"):
+        model.with_data(z=1.0)
+
+
+def test_initial_values_are_where_chains_begin():
+    model = infer.from_stan(SCALE, {"y": 2.0}, initial={"scale": 0.5})
+    np.testing.assert_allclose(model.initial_values()["unconstrained__"], np.log([0.5]))
+    with pytest.raises(infer.ModelError, match="initial: Stan says"):
+        infer.from_stan(SCALE, {"y": 2.0}, initial={"scale": -1.0})
+
+
+@pytest.mark.parametrize(
+    ("program", "data", "message"),
+    [
+        (SCALE.replace("real y;", "real y"), {"y": 1.0},
+         "syntax error in line 4, column 0, '}': .*Expected"),
+        (SCALE.replace("(y |", "(z |"), {"y": 1.0}, 'line 9.*Identifier "z" not in scope'),
+        (SCALE, {}, "y: the program declares it in its data block, but no value is given"),
+        (SCALE, {"y": 1.0, "Y": 2.0}, "Y: data are given for it, .*Leave it out"),
+        (SCALE, {"y": [1.0, 2.0]}, "y: "),
+        ("data { int N; vector[N] y; } parameters { real x; } model { }",
+         {"N": 3, "y": [1.0, 2.0]}, r"y: .* shape \(3\), and the data have shape \(2\)"),
+        ("data { int n; } parameters { real x; } model { }", {"n": 1.5}, "n: Stan says: int"),
+        ("data { real<lower=0> s; } parameters { real x; } model { }", {"s": -1.0},
+         "s: Stan says: .*greater than or equal"),
+        ("model { }", None, "it declares no parameters"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_refused_when_the_model_is_made(program, data, message):
+    with pytest.raises(infer.ModelError, match=message):
+        infer.from_stan(program, data)
+
+
+def test_messages_of_the_page_are_those_that_are_raised():
+    size = "data { int N; vector[N] y; } parameters { real x; } model { }"
+    mistakes = [
+        (SCALE.replace("real y;", "real y"), {"y": 1.0}),
+        (SCALE.replace("(y |", "(z |"), {"y": 1.0}),
+        (SCALE, {}),
+        (SCALE, {"y": 1.0, "Y": 2.0}),
+        (size, {"N": 3, "y": [1.0, 2.0]}),
+        ("model { }", None),
+    ]
+    page = Path(__file__).parents[4].joinpath("docs/stan.md").read_text().replace("\\|", "|")
+    for program, data in mistakes:
+        with pytest.raises(infer.ModelError) as caught:
+            infer.from_stan(program, data)
+        assert str(caught.value) in page
+
+
+def test_dims_of_other_axes_are_refused():
+    with pytest.raises(infer.ModelError, match="nu: dims name it, but the program has no such"):
+        schools(dims={"nu": "school"})
+    with pytest.raises(infer.ModelError, match="theta: .* name 2 axes of a value of shape"):
+        schools(dims={"theta": ("a", "b")})
+
+
+def test_a_density_that_stan_refuses_everywhere_is_warned_of():
+    program = 'parameters { real x; } model { reject("x is ", 1); }'
+    with pytest.warns(infer.ModelWarning, match="at 100 random points: .*x is"):
+        infer.from_stan(program)
+
+
+def test_the_evidence_of_a_program_that_drops_constants_is_refused(result):
+    with pytest.raises(infer.ModelError, match="constants"):
+        infer.evidence(schools(), result)

@@ -1,0 +1,92 @@
+"""The text of Stan programs is read in blocks; no Stan is needed."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import infer
+from infer.models.fronts.stan.given import read_data
+from infer.models.fronts.stan.names import gather
+from infer.models.fronts.stan.program_text import ProgramText
+
+from .programs import SCALE, SCHOOLS
+
+AWKWARD = """
+functions { real twice(real x) { return 2 * x; } }
+data { int<lower=1> N; array[N, 2] int<lower=0, upper=N> k; /* int M; */ matrix<lower=0>[N, 3] X;
+       vector<offset=1, multiplier=2>[N] v; }
+transformed data { real m = mean(v); print("model { data {"); }
+parameters { array[2] vector<lower=m>[N] b; }
+transformed parameters { vector[N] c = exp(b[1]); jacobian += sum(b[1]); }
+model { c ~ std_normal(); }
+"""
+
+
+def test_comments_and_strings_do_not_begin_blocks():
+    blocks = ProgramText(AWKWARD).blocks
+    assert list(blocks) == [
+        "functions", "data", "transformed data", "parameters", "transformed parameters", "model",
+    ]  # fmt: skip
+    assert blocks["model"] == "model { c ~ std_normal(); }"
+    assert "schools" in ProgramText(SCHOOLS).blocks["data"]
+
+
+def test_names_of_data_are_found_among_bounds_and_sizes():
+    assert ProgramText(AWKWARD).data_names == ("N", "k", "X", "v")
+    assert ProgramText(SCHOOLS).data_names == ("J", "y", "sigma")
+    assert ProgramText("parameters { real x; } model { }").data_names == ()
+
+
+def test_the_program_of_the_jacobian_keeps_what_parameters_need():
+    text = ProgramText(SCHOOLS).jacobian_program()
+    assert "real<lower=0> tau" in text
+    assert "theta = mu" not in text
+    assert "~" not in text
+    assert "jacobian += sum" in ProgramText(AWKWARD).jacobian_program()
+
+
+def test_transformed_parameters_that_change_the_density_are_refused():
+    text = "parameters { real x; } transformed parameters { target += x; } model { }"
+    with pytest.raises(infer.ModelError, match="transformed parameters: .*model block"):
+        ProgramText(text).jacobian_program()
+
+
+def test_constants_are_dropped_by_sampling_statements_alone():
+    assert ProgramText(SCHOOLS).drops_constants
+    assert not ProgramText(SCALE + "// y ~ normal(0, 1)").drops_constants
+    assert ProgramText("model { target += normal_lupdf(y | 0, 1); }").drops_constants
+
+
+def test_included_files_are_read_beside_the_program(tmp_path):
+    (tmp_path / "data.stan").write_text("data { real y; }\n")
+    path = tmp_path / "model.stan"
+    path.write_text("#include data.stan\nparameters { real x; }\nmodel { y ~ normal(x, 1); }\n")
+    assert ProgramText.read(path).data_names == ("y",)
+    path.write_text("#include other.stan\n")
+    with pytest.raises(infer.ModelError, match=r"other\.stan, which it includes"):
+        ProgramText.read(path)
+    with pytest.raises(infer.ModelError, match=r"nowhere\.stan cannot be read"):
+        ProgramText.read(tmp_path / "nowhere.stan")
+
+
+def test_the_first_index_varies_fastest():
+    names = [f"A.{i}.{j}.{k}" for k in (1, 2, 3) for j in (1, 2) for i in (1, 2)]
+    found = gather(["x", *names, "z.real", "g.1"], 14)
+    assert [own.name for own in found] == ["x", "A", "z.real", "g"]
+    assert [own.shape for own in found] == [(), (2, 2, 3), (), (1,)]
+    assert [own.is_generated for own in found] == [False, False, False, True]
+    flat = jnp.arange(15.0)
+    value = np.asarray(found[1].take(flat))
+    assert [value[1, 0, 0], value[0, 1, 0], value[0, 0, 1]] == [2, 3, 5]
+
+
+def test_data_of_other_types_are_refused_by_name(tmp_path):
+    with pytest.raises(infer.ModelError, match="y: its rows are not an array.*pad the rows"):
+        read_data({"y": [[1.0], [1.0, 2.0]]})
+    with pytest.raises(infer.ModelError, match="group: its values are of type"):
+        read_data({"group": ["a", "b"]})
+    with pytest.raises(infer.ModelError, match="y: the data hold 1 NaN"):
+        read_data({"y": [1.0, np.nan]})
+    with pytest.raises(infer.ModelError, match="data: they cannot be read"):
+        read_data(tmp_path / "none.json")
+    assert read_data({"flag": True})["flag"].dtype.kind == "i"
