@@ -8,6 +8,7 @@ import re
 import textwrap
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +19,8 @@ import bijectors as bj
 import infer
 from bijectors.errors import ExplainedError
 
+# What `mistakes_pymc.py` prints.
+PYMC = Path(__file__).with_name("mistakes_pymc.md")
 PREAMBLE = """# Errors
 
 Every error of Pushforward says where it is, what was found there, and how to mend it. Errors are
@@ -211,6 +214,8 @@ def main() -> None:
         title = mistake.__name__.replace("_", " ").replace("nan", "NaN").replace("numpy", "NumPy")
         print(f"\n## {number}. {title[0].upper()}{title[1:]}\n\n{inspect.getdoc(mistake)}\n")
         print(f"```py\n{code(mistake)}```\n\n```text\n{message(mistake)}\n```")
+    # PyMC need not be installed here.
+    print(f"\n{PYMC.read_text()}", end="")
 
 
 def code(mistake: Callable[[], None]) -> str:

@@ -29,7 +29,7 @@ from .contents import Variable
 from .density import Density
 from .library import library
 from .linked import Evaluation, Key
-from .priors import GraphDistribution, is_flat
+from .priors import is_flat, named
 
 
 class PymcProgram(Program):
@@ -140,7 +140,8 @@ class _Run:
         key = Key("value", one.name)
         log_prob = lambda value: self._values.at(key, value).of(Key("rows", one.name))  # noqa: E731
         sample = partial(self._density.draws.draw, one, self._values)
-        return Prior(GraphDistribution(batch, event, log_prob, sample), batch)
+        distribution = named(type(one.random.owner.op).__name__)(batch, event, log_prob, sample)
+        return Prior(distribution, batch)
 
     def _outputs(self, kind: str, name: str, count: int) -> list[Any]:
         return [self._values.of(Key(kind, name, i)) for i in range(count)]

@@ -1,6 +1,7 @@
 """Distributions of PyMC as distributions of NumPyro: by their parameters, or by their graph."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -34,6 +35,7 @@ _FAMILIES: dict[str, Callable[..., Any]] = {
     "BetaRV": dist.Beta,
     "UniformRV": dist.Uniform,
     "DirichletRV": dist.Dirichlet,
+    "MvNormalRV": lambda mean, factor: dist.MultivariateNormal(mean, scale_tril=factor),
     "BernoulliRV": dist.Bernoulli,
     "CategoricalRV": dist.Categorical,
     "DiscreteUniformRV": dist.DiscreteUniform,
@@ -71,6 +73,10 @@ def family_of(variable: Any) -> Family | None:
     parameters = tuple(op.dist_params(variable.owner))
     if name in ("HalfNormalRV", "HalfCauchyRV") and not _is_zero(parameters[0]):
         return None
+    if name == "MvNormalRV":
+        # PyTensor knows the factor of a product L L' without decomposing it.
+        mean, covariance = parameters
+        parameters = mean, library().pytensor.tensor.linalg.cholesky(covariance)
     return Family(_FAMILIES[name], parameters)
 
 
@@ -94,7 +100,10 @@ def _as_whole(parameter: Any) -> Any:
 
 
 class GraphDistribution(dist.Distribution):
-    """A distribution whose log density and draws are graphs of PyTensor."""
+    """A distribution whose log density and draws are graphs of PyTensor.
+
+    Tables show the name of the type, so each distribution of PyMC has one: see `named`.
+    """
 
     def __init__(
         self, batch_shape: Shape, event_shape: Shape, log_prob: LogProb, sample: Sample
@@ -111,3 +120,10 @@ class GraphDistribution(dist.Distribution):
 
     def sample(self, key: Any, sample_shape: Shape = ()) -> Array:
         return self._sample(key)
+
+
+@cache
+def named(variable_type: str) -> type[GraphDistribution]:
+    """Return the type of the distribution of a random variable, such as "WeibullRV"."""
+    name = variable_type.removeprefix("_").removesuffix("RV")
+    return type(name, (GraphDistribution,), {})

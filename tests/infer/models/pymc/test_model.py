@@ -1,5 +1,7 @@
 """What `from_pymc` makes of a model of PyMC, and how `infer.pymc.sample` draws from it."""
 
+from pathlib import Path
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,7 +16,8 @@ from pytensor.graph.op import Op
 import infer
 from infer.output.data.versions import groups_of
 
-from .models import eight_schools, labels, missing, radon
+from ....scripts import run_script
+from .models import autoregression, eight_schools, labels, latent_process, missing, radon
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,23 @@ def test_centering_is_learned_for_hierarchical_normals():
     assert {s.name: s.learns_centering for s in sites} == {
         "mu": False, "tau": False, "theta": True,
     }  # fmt: skip
+
+
+def test_whitening_is_learned_for_latent_processes():
+    sites = {s.name: s for s in infer.log_density(infer.from_pymc(latent_process())).latent}
+    assert sites["f"].learns_centering
+
+
+def test_a_table_names_distributions_as_they_do():
+    names = {s.name: s.prior for s in infer.log_density(infer.from_pymc(autoregression())).latent}
+    assert names == {"rho": "Uniform", "sigma": "HalfStudentT"}
+
+
+def test_initial_values_are_completed_by_those_of_the_model():
+    starts = infer.pymc._starts(eight_schools(), {"mu": 3.0})
+    assert starts["mu"] == 3.0
+    assert starts["tau"] > 0
+    assert starts["theta"].shape == (8,)
 
 
 def test_missing_entries_are_sites():
@@ -172,6 +192,12 @@ def test_an_unregistered_random_variable_is_refused():
         x = pm.Normal("x")
         pm.Deterministic("noisy", x + pm.Normal.dist())
     assert refused(model).where == "noisy"
+
+
+def test_the_mistakes_of_the_docs_are_as_their_command_prints_them(capsys):
+    folder = Path(__file__).parents[4] / "benchmarks"
+    run_script(folder / "mistakes_pymc.py")
+    assert capsys.readouterr().out == (folder / "mistakes_pymc.md").read_text()
 
 
 def test_something_else_is_refused():
