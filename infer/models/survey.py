@@ -26,8 +26,8 @@ def refuse_unless_model(model: Any, where: str = "model") -> None:
             where,
             f"a {type(model).__name__} is given, which is not what a front end returned",
             "Make a model of it: infer.model(f, y=y) of a function of `site`, "
-            "infer.from_numpyro(f, y) of one for NumPyro, infer.from_tfp, infer.tree_model or "
-            "infer.declared.",
+            "infer.from_numpyro(f, y) of one for NumPyro, infer.from_pymc of a pymc.Model, "
+            "infer.from_tfp, infer.tree_model or infer.declared.",
         )
     refuse_stacked(model, where)
 

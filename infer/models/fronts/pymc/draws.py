@@ -41,6 +41,7 @@ class _Graph:
 
     def __init__(self, contents: Contents, one: Variable) -> None:
         self._contents, self._one = contents, one
+        self._output = Key("draw", one.name)
 
     @cached_property
     def _linked(self) -> Linked:
@@ -57,15 +58,7 @@ class _Graph:
         inputs = {
             Key("generator", node.op.__class__.__name__, i): g for i, g in enumerate(generators)
         }
-        try:
-            return Linked(contents.inputs | inputs, {Key("draw", self._one.name): graph})
-        except ModelError as error:
-            raise ModelError(
-                self._one.name,
-                f"its distribution has no draws in JAX ({error.found})",
-                "Draw it by pymc.sample_posterior_predictive, or begin elsewhere: "
-                'starts="uniform".',
-            ) from error
+        return Linked(contents.inputs | inputs, {self._output: graph})
 
     def draw(self, given: Evaluation, key: Array) -> Array:
         own = [k for k in self._linked.inputs if k.kind == "generator"]
@@ -74,7 +67,14 @@ class _Graph:
         with warnings.catch_warnings():
             # PyTensor asks for its own precision, and gets JAX's.
             warnings.filterwarnings("ignore", "Explicitly requested dtype", UserWarning)
-            return Evaluation(self._linked, given.given | state).of(Key("draw", self._one.name))
+            try:
+                return Evaluation(self._linked, given.given | state).of(self._output)
+            except NotImplementedError as error:
+                raise ModelError(
+                    self._one.name,
+                    f"PyTensor has no draws of its distribution in JAX ({error})",
+                    "Draw it by pymc.sample_posterior_predictive or pymc.sample_prior_predictive.",
+                ) from error
 
 
 def _is_generator(variable: Any) -> bool:

@@ -17,7 +17,7 @@ from bijectors.sets.real import Real
 from bijectors.sets.simplex import Simplex
 from bijectors.sets.zero_sum import ZeroSum
 
-from ....errors import ModelError
+from ....errors import ModelError, warn_of_model
 from .library import library
 from .packed import PackedCholesky
 
@@ -93,6 +93,19 @@ def _ordered(transform: Any, variable: Any, name: str) -> Reach:
     return Reach(Ordered if transform.ascending else Descending)
 
 
+def _correlation(transform: Any, variable: Any, name: str) -> Reach:
+    if type(variable.owner.op).__name__ == "LKJCorrRV":
+        # Its logp is the density of L L', and its transform's log_jac_det that of L.
+        warn_of_model(
+            name,
+            "PyMC gives the Cholesky factor of a correlation matrix the density of the matrix, "
+            "without the Jacobian between the two; so for three and more variables neither its "
+            "draws nor ours have an LKJ distribution",
+            "Use pymc.LKJCholeskyCov.",
+        )
+    return Reach(CorrelationCholesky)
+
+
 def _zero_sum(transform: Any, variable: Any, name: str) -> Reach:
     axes: Sequence[int] = sorted(axis % variable.ndim for axis in transform.zerosum_axes)
     if list(axes) != list(range(variable.ndim - len(axes), variable.ndim)):
@@ -113,6 +126,6 @@ _TABLE: dict[str, Callable[[Any, Any, str], Reach]] = {
     "Ordered": _ordered,
     "ZeroSumTransform": _zero_sum,
     "CholeskyCovPacked": lambda *_: Reach(PackedCholesky),
-    "CholeskyCorrTransform": lambda *_: Reach(CorrelationCholesky),
+    "CholeskyCorrTransform": _correlation,
     "CholeskyCovTransform": lambda *_: Reach(PositiveDefinite),
 }

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,9 @@ AGREED = {"Identity", "Exp", "Logistic", "ExpDiagonal", "CumulatedExp", "Isometr
 def compared(make):
     """The two models, and 20 points of PyMC's unconstrained space."""
     theirs = make()
-    ours = infer.from_pymc(theirs)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "corr: PyMC gives", infer.ModelWarning)
+        ours = infer.from_pymc(theirs)
     rng = np.random.default_rng(3)
     shapes = {v.name: np.shape(a) for v, a in zip(theirs.value_vars, start(theirs), strict=True)}
     points = [

@@ -17,7 +17,16 @@ import infer
 from infer.output.data.versions import groups_of
 
 from ....scripts import run_script
-from .models import autoregression, eight_schools, labels, latent_process, missing, radon
+from .models import (
+    angles,
+    autoregression,
+    correlation,
+    eight_schools,
+    labels,
+    latent_process,
+    missing,
+    radon,
+)
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +207,18 @@ def test_the_mistakes_of_the_docs_are_as_their_command_prints_them(capsys):
     folder = Path(__file__).parents[4] / "benchmarks"
     run_script(folder / "mistakes_pymc.py")
     assert capsys.readouterr().out == (folder / "mistakes_pymc.md").read_text()
+
+
+@pytest.mark.skipif(pm.__version__ < "6", reason="PyMC 5 has correlations in its place")
+def test_a_cholesky_factor_with_the_density_of_its_matrix_is_reported():
+    with pytest.warns(infer.ModelWarning, match="corr: PyMC gives the Cholesky factor"):
+        infer.from_pymc(correlation())
+
+
+def test_draws_that_jax_does_not_have_are_refused_by_name():
+    model = infer.from_pymc(angles())
+    with pytest.raises(infer.ModelError, match="skew: PyTensor has no draws"):
+        infer.sample_prior(model, draws=2)
 
 
 def test_something_else_is_refused():
