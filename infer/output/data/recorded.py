@@ -8,6 +8,7 @@ import xarray
 from ...engines.base import Draws
 from ...errors import RunError
 from ...models.inputs.names import join_names
+from ...models.protocol.site import FLAT_SITE
 from ...run.run import Run
 from .arviz import to_arviz
 from .flat_site import rejoin
@@ -52,7 +53,8 @@ def read_recorded(run: Run, result: Any) -> Recorded:
     if missing := find_missing(run, groups["posterior"]):
         unseen = f"{WITHOUT_SITES}, since {join_names(missing)} is not stored."
         return Recorded(groups, None, (*limits, unseen))
-    return Recorded(groups, _flatten(run, groups), limits)
+    named = {**groups, "posterior": groups["posterior"].drop_vars(FLAT_SITE, errors="ignore")}
+    return Recorded(named, _flatten(run, groups), limits)
 
 
 def read_positions(run: Run, result: Any) -> np.ndarray:

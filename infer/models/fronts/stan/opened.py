@@ -2,7 +2,10 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -84,6 +87,8 @@ class Opened:
         return int.from_bytes(digest.digest()[:4], "little")
 
 
+# Folders of compiled programs, which are deleted at the end of the process.
+_folders: list[TemporaryDirectory] = []
 _opened: dict[tuple[Source, bytes], Opened] = {}
 
 
@@ -141,9 +146,20 @@ def _make(source: Source, text: str, data: dict[str, np.ndarray]) -> Any:
     try:
         if source.runner == "stanli":
             return load("stanli").bridgestan_model(stan_code=text, data=json, seed=source.seed)
-        return bridgestan.StanModel(source.library, json, seed=source.seed, warn=False)
+        library = source.library or _compile(bridgestan, text)
+        return bridgestan.StanModel(library, json, seed=source.seed, warn=False)
     except (RuntimeError, ValueError) as error:
         raise _explain(str(error).strip(), source.text, data) from error
+
+
+@cache
+def _compile(bridgestan: Any, text: str) -> str:
+    """Compile a program for calls from several threads; return the path of its library."""
+    folder = TemporaryDirectory(prefix="stan-", ignore_cleanup_errors=True)
+    _folders.append(folder)
+    path = Path(folder.name) / "model.stan"
+    path.write_text(text)
+    return str(bridgestan.compile_model(path, make_args=["STAN_THREADS=true"]))
 
 
 def _explain(message: str, text: str, data: dict[str, np.ndarray]) -> ModelError:

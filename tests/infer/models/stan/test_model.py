@@ -1,5 +1,6 @@
 """Stan programs as models: densities, quantities, engines and mistakes."""
 
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 import infer
+from infer.models.fronts.stan.callbacks import log_density
+from infer.models.fronts.stan.opened import _compile
 
 from .programs import SCALE, SCHOOLS, SCHOOLS_DATA
 
@@ -188,3 +191,64 @@ def test_a_density_that_stan_refuses_everywhere_is_warned_of():
 def test_the_evidence_of_a_program_that_drops_constants_is_refused(result):
     with pytest.raises(infer.ModelError, match="constants"):
         infer.evidence(schools(), result)
+
+
+def test_the_evidence_of_a_program_with_all_constants_is_its_integral():
+    model = infer.from_stan(SCALE, {"y": 2.0})
+    draws = infer.sample(model, infer.NUTS(), draws=400, warmup=200, key=3, progress=False)
+    scale = np.linspace(1e-3, 40, 400_001)
+    integrand = np.exp(-scale - 2 / scale**2) / (scale * np.sqrt(2 * np.pi))
+    found = infer.evidence(model, draws)
+    # A fixed key; five standard errors.
+    expected = np.log(integrand.sum() * (scale[1] - scale[0]))
+    assert abs(found.log_evidence - expected) < 5 * max(found.standard_error, 0.002)
+
+
+def test_models_of_several_data_sets_share_calls_of_stan():
+    model = infer.from_stan(SCALE, {"y": 2.0})
+    models = [model.with_data(y=y) for y in (2.0, 3.0, 2.0)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(m.program for m in models))
+    positions = jnp.array([[0.1], [0.2], [0.3]])
+    key = stacked.data.tree()["key"]
+    found = jax.vmap(partial(log_density, stacked.source))(key, positions)
+    expected = [log_density(m.program.source, m.program.data.tree()["key"], q)
+                for m, q in zip(models, positions, strict=True)]  # fmt: skip
+    np.testing.assert_array_equal(jnp.stack(found, 1), jnp.array(expected))
+
+
+@pytest.mark.filterwarnings("ignore::infer.SamplingWarning")
+@pytest.mark.slow
+def test_a_run_goes_on_from_its_store(tmp_path):
+    model = infer.from_stan(SCALE, {"y": 2.0})
+    named = {"warmup": 100, "key": 4, "progress": False}
+    infer.sample(model, infer.NUTS(), draws=100, store=tmp_path / "run", **named)
+    # As another process would, which reads the program again.
+    again = infer.from_stan(SCALE, {"y": 2.0})
+    resumed = infer.resume(tmp_path / "run", again, draws=100)
+    whole = infer.sample(model, infer.NUTS(), draws=200, **named)
+    for group in ("posterior", "unconstrained_posterior"):
+        for name, values in whole[group].data_vars.items():
+            np.testing.assert_array_equal(resumed[group][name].values, values.values)
+    with pytest.raises(infer.RunError, match="other values"):
+        infer.resume(tmp_path / "run", model.with_data(y=3.0), draws=100)
+
+
+def test_bridgestan_compiles_a_program_once_for_several_threads():
+    asked = []
+
+    def compile_model(path, make_args):
+        asked.append((path.read_text(), make_args))
+        return path.with_suffix(".so")
+
+    fake = type("Library", (), {"compile_model": staticmethod(compile_model)})
+    paths = [_compile(fake, SCALE) for _ in range(2)]
+    assert paths[0] == paths[1]
+    assert asked == [(SCALE, ["STAN_THREADS=true"])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", [infer.Laplace(), infer.ADVI()], ids=["Laplace", "ADVI"])
+def test_approximations_are_near_the_posterior(engine):
+    found = infer.fit(infer.from_stan(SCALE, {"y": 2.0}), engine, key=0, progress=False)
+    # The mean is 1.86; a normal in log(scale) is not the posterior, and the draws are 2000.
+    assert abs(float(found.sample(2000)["posterior"]["scale"].mean()) - 1.86) < 0.2
