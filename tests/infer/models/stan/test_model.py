@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -207,12 +208,12 @@ def test_the_evidence_of_a_program_with_all_constants_is_its_integral():
 def test_models_of_several_data_sets_share_calls_of_stan():
     model = infer.from_stan(SCALE, {"y": 2.0})
     models = [model.with_data(y=y) for y in (2.0, 3.0, 2.0)]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(m.program for m in models))
+    programs = [m.program for m in models]
+    source: Any = vars(programs[0])["source"]
+    keys = jnp.stack([own.data.tree()["key"] for own in programs])
     positions = jnp.array([[0.1], [0.2], [0.3]])
-    key = stacked.data.tree()["key"]
-    found = jax.vmap(partial(log_density, stacked.source))(key, positions)
-    expected = [log_density(m.program.source, m.program.data.tree()["key"], q)
-                for m, q in zip(models, positions, strict=True)]  # fmt: skip
+    found = jax.vmap(partial(log_density, source))(keys, positions)
+    expected = [log_density(source, k, q) for k, q in zip(keys, positions, strict=True)]
     np.testing.assert_array_equal(jnp.stack(found, 1), jnp.array(expected))
 
 
