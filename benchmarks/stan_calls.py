@@ -1,4 +1,4 @@
-"""Time a gradient of eight schools in Stan: by itself, and called through JAX.
+"""Time eight schools in Stan: a gradient by itself, called through JAX, and a whole run.
 
 python -m benchmarks.stan_calls
 """
@@ -46,6 +46,14 @@ def main() -> None:
         seconds = best(lambda start=start: run(start).block_until_ready()) / STEPS
         each = seconds / chains
         print(f"{chains} chains a call: {seconds * 1e6:.0f} µs a call, {each * 1e6:.0f} a gradient")
+    seconds: dict[int | None, list[float]] = {None: [], 4: []}
+    for group in (None, 4) * 3:
+        result = infer.sample(
+            model, infer.NUTS(), draws=300, warmup=200, key=1, group=group, progress=False
+        )
+        seconds[group].append(result.attrs["sampling_seconds"])
+    for group, each in seconds.items():
+        print(f"group={group}: {min(each):.2f} s for four chains of 300 draws")
 
 
 if __name__ == "__main__":
