@@ -23,6 +23,9 @@ def read_keys(given: Any, models: int) -> np.ndarray:
     is_array = jnp.issubdtype(getattr(given, "dtype", float), jax.dtypes.prng_key)
     if not several and not (is_array and np.ndim(given) == 1):
         return _derive_each(read_key_data(given), models)
+    if models == 1 != len(given):
+        # Says what a key is.
+        return read_key_data(given)
     if len(given) != models:
         found = f"{len(given)} keys are given for {models} models"
         raise RunError("key", found, "Give one key for each model, or one for all.")

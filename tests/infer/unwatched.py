@@ -98,7 +98,7 @@ KEYS = {
     "word": "a",
     "None": None,
     "truth": True,
-    "list": [1],
+    "list": [1, 2],
     "generator": np.random.default_rng(0),
     "keys": jax.random.split(jax.random.key(0)),
 }

@@ -85,7 +85,10 @@ def test_blocks_follow_correlations_within_a_block_alone(blocks):
 def test_a_fit_keeps_the_elbo_of_its_epochs(blocks):
     trace = blocks.trace
     assert len(trace.epoch) == len(trace.elbo) == len(trace.error)
-    np.testing.assert_allclose(trace.elbo[-1], -blocks.losses[-1])
+    # A long trace keeps every second epoch, or fewer.
+    stride = trace.epoch[-1] - trace.epoch[-2]
+    ended = np.isclose(-blocks.losses[-stride:], trace.elbo[-1], rtol=1e-7, atol=0)
+    assert ended.sum() == 1
     assert trace.elbo[-1] > trace.elbo[0]
 
 
