@@ -15,7 +15,8 @@ _BLOCK = re.compile(
     r"\b(functions|transformed\s+data|data|transformed\s+parameters|parameters|model"
     r"|generated\s+quantities)\s*\{"
 )
-_DECLARED = re.compile(r"([A-Za-z]\w*)\s*(?:=.*)?$", re.S)
+# One type may declare several names: int n, m;
+_DECLARED = re.compile(r"([A-Za-z]\w*(?:\s*,\s*[A-Za-z]\w*)*)\s*(?:=.*)?$", re.S)
 
 
 class ProgramText:
@@ -61,7 +62,7 @@ class ProgramText:
         body = _blank(self.blocks.get("data", "")).partition("{")[2].rpartition("}")[0]
         plain = _without_brackets(body)
         found = (_DECLARED.search(own.strip()) for own in plain.split(";") if own.strip())
-        return tuple(own[1] for own in found if own)
+        return tuple(name.strip() for own in found if own for name in own[1].split(","))
 
     @cached_property
     def drops_constants(self) -> bool:

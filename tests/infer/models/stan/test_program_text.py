@@ -37,6 +37,11 @@ def test_names_of_data_are_found_among_bounds_and_sizes():
     assert ProgramText("parameters { real x; } model { }").data_names == ()
 
 
+def test_one_type_may_declare_several_names():
+    text = "data { int<lower=0, upper=9> n, m; tuple(int, real) t; vector[n] a, b ,c; }"
+    assert ProgramText(text).data_names == ("n", "m", "t", "a", "b", "c")
+
+
 def test_the_program_of_the_jacobian_keeps_what_parameters_need():
     text = ProgramText(SCHOOLS).jacobian_program()
     assert "real<lower=0> tau" in text
