@@ -45,6 +45,7 @@ def library() -> Library:
         pymc, pytensor = importlib.import_module("pymc"), importlib.import_module("pytensor")
         dispatch = importlib.import_module("pytensor.link.jax.dispatch.basic")
         importlib.import_module("pytensor.link.jax.dispatch")
+        draws = importlib.import_module("pytensor.link.jax.dispatch.random")
     except ImportError as error:
         raise ModelError(
             "PyMC",
@@ -54,6 +55,7 @@ def library() -> Library:
     finally:
         jax.config.update("jax_enable_x64", before)
     _register_checks(dispatch.jax_funcify)
+    _register_categorical(draws.jax_sample_fn)
     # PyTensor takes some functions from TFP.
     restore_names()
     return Library(pymc, pytensor, dispatch.jax_funcify, dispatch.jax_typify)
@@ -69,6 +71,17 @@ def _register_checks(jax_funcify: Any) -> None:
     # PyMC 6 has it no longer.
     if hasattr(multivariate, "PosDefMatrix"):
         jax_funcify.register(multivariate.PosDefMatrix, lambda op, **_: _is_positive_definite)
+
+
+def _register_categorical(jax_sample_fn: Any) -> None:
+    """Register draws of categories; PyTensor's give p / (1 - p), not p, as odds of a category."""
+
+    def draw(key: Any, size: Any, dtype: Any, probabilities: Any) -> Any:
+        logits = jnp.log(jnp.asarray(probabilities))
+        return jax.random.categorical(key, logits, shape=size).astype(dtype)
+
+    basic = importlib.import_module("pytensor.tensor.random.basic")
+    jax_sample_fn.register(basic.CategoricalRV, lambda op, node: draw)
 
 
 def _is_positive_definite(matrix: Any) -> Any:

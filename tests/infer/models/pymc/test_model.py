@@ -78,6 +78,16 @@ def test_predictions_are_draws_of_their_distribution(drawn):
     assert abs(float((scaled**2).mean()) - 1) < 6 * np.sqrt(2 / scaled.size)
 
 
+def test_draws_of_categories_have_their_probabilities():
+    """Six standard errors are a false alarm in 10^9; those by odds are 12 beside the third."""
+    with pm.Model() as model:
+        pm.Normal("x")
+        pm.Categorical("c", p=[0.2, 0.3, 0.5], observed=np.zeros(4000, int))
+    drawn = groups_of(infer.sample_prior(infer.from_pymc(model), draws=1, key=0))
+    found = np.bincount(np.ravel(drawn["prior_predictive"]["c"]), minlength=3) / 4000
+    assert (abs(found - [0.2, 0.3, 0.5]) < 6 * np.sqrt(0.25 / 4000)).all()
+
+
 def test_centering_is_learned_for_hierarchical_normals():
     sites = infer.log_density(infer.from_pymc(eight_schools())).latent
     assert {s.name: s.learns_centering for s in sites} == {
