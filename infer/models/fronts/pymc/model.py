@@ -133,8 +133,7 @@ class _Run:
         family = self._density.families.get(one.name)
         if family is not None:
             parameters = self._outputs("parameter", one.name, len(family.parameters))
-            distribution = family.at(parameters)
-            return Prior(distribution, one.shape[: len(one.shape) - distribution.event_dim])
+            return family.at(parameters, one.shape)
         split = len(one.shape) - self._density.event_ndims[one.name]
         batch, event = one.shape[:split], one.shape[split:]
         key = Key("value", one.name)

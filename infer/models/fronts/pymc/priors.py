@@ -1,6 +1,6 @@
 """Distributions of PyMC as distributions of NumPyro: by their parameters, or by their graph."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from numpyro.distributions import constraints
 
 from bijectors.base import Shape
 
+from ...priors.prior import Prior
 from .library import library
 
 LogProb = Callable[[Array], Array]
@@ -43,20 +44,54 @@ _FAMILIES: dict[str, Callable[..., Any]] = {
 }
 
 
+def _are_probabilities(p: Array) -> Array:
+    return (p >= 0) & (p <= 1)
+
+
+# PyMC's checks of parameters, in those families whose density in NumPyro has a value nevertheless.
+_CHECKS: dict[str, Callable[..., Array]] = {
+    "GammaRV": lambda shape, scale: (shape > 0) & (scale > 0),
+    "InvGammaRV": lambda shape, scale: (shape > 0) & (scale > 0),
+    "BetaRV": lambda alpha, beta: (alpha > 0) & (beta > 0),
+    "DirichletRV": lambda shape: (shape > 0).all(-1),
+    "BernoulliRV": _are_probabilities,
+    "BinomialRV": lambda n, p: _are_probabilities(p) & (n >= 0),
+    "CategoricalRV": lambda p: _are_probabilities(p).all(-1) & jnp.isclose(p.sum(-1), 1),
+}
+
+
+class CheckedPrior(Prior):
+    """A prior whose density is zero where its parameters are out of their range."""
+
+    def __init__(self, distribution: dist.Distribution, batch_shape: Shape, holds: Array) -> None:
+        super().__init__(distribution, batch_shape)
+        self._holds = holds
+
+    def log_density(self, value: Array, by_products: Mapping[str, Array]) -> Array:
+        return jnp.where(self._holds, super().log_density(value, by_products), -jnp.inf)
+
+
 class Family(NamedTuple):
     """A distribution that NumPyro has too.
 
     Attributes:
-        make: Makes it from the values of its parameters.
+        name: Name of the RandomVariable.
         parameters: The parameters, as variables of PyTensor.
     """
 
-    make: Callable[..., dist.Distribution]
+    name: str
     parameters: tuple[Any, ...]
 
-    def at(self, parameters: Sequence[Any]) -> dist.Distribution:
-        """Return the distribution with these parameters."""
-        return self.make(*map(_as_float, parameters))
+    def at(self, parameters: Sequence[Any], shape: Shape) -> Prior:
+        """Return the prior of a value of some shape with these parameters."""
+        values = [_as_float(own) for own in parameters]
+        distribution = _FAMILIES[self.name](*values)
+        batch = shape[: len(shape) - distribution.event_dim]
+        check = _CHECKS.get(self.name)
+        # NumPyro itself checks what is known before the program runs.
+        if check is None or not any(isinstance(own, Tracer) for own in values):
+            return Prior(distribution, batch)
+        return CheckedPrior(distribution, batch, check(*map(jnp.asarray, values)))
 
 
 def is_flat(variable: Any) -> bool:
@@ -77,7 +112,7 @@ def family_of(variable: Any) -> Family | None:
         # PyTensor knows the factor of a product L L' without decomposing it.
         mean, covariance = parameters
         parameters = mean, library().pytensor.tensor.linalg.cholesky(covariance)
-    return Family(_FAMILIES[name], parameters)
+    return Family(name, parameters)
 
 
 def _is_zero(parameter: Any) -> bool:

@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("pymc", reason="PyMC is the extra `pymc`; `make test-pymc` installs it")
 
+import pymc as pm
+import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 
 import infer
@@ -118,3 +120,26 @@ def every_choice(point, discrete):
     for chosen in itertools.product(*ranges):
         parts = np.split(np.array(chosen), np.cumsum(sizes)[:-1])
         yield {n: p.reshape(np.shape(point[n])) for n, p in zip(names, parts, strict=True)}
+
+
+OUT_OF_RANGE = {
+    "Gamma": lambda a: pm.Gamma("x", a, 1),
+    "InverseGamma": lambda a: pm.InverseGamma("x", a, 1),
+    "Beta": lambda a: pm.Beta("x", 1, a),
+    "Dirichlet": lambda a: pm.Dirichlet("x", pt.stack([1, a])),
+    "Bernoulli": lambda a: pm.Bernoulli("x", a),
+    "Binomial": lambda a: pm.Binomial("x", 2, a),
+    "Categorical": lambda a: pm.Categorical("x", pt.stack([a, 0.3])),
+}
+
+
+@pytest.mark.parametrize("make", OUT_OF_RANGE.values(), ids=OUT_OF_RANGE)
+def test_the_density_is_zero_where_a_parameter_is_out_of_its_range(make):
+    with pm.Model() as theirs:
+        make(pm.Normal("a"))
+    ours = infer.log_density(infer.from_pymc(theirs))
+    density = jax.jit(jax.vmap(ours))
+    first = jnp.array([-0.7, 0.7])
+    found = density(jnp.stack([first, *[jnp.zeros(2)] * (ours.size - 1)], axis=1))
+    assert found[0] == -np.inf
+    assert np.isfinite(found[1])
