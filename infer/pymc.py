@@ -140,6 +140,9 @@ def _starts(model: Any, given: Any) -> Any:
     if given is None:
         return None
     make = library().pymc.initial_point.make_initial_point_fn
-    known = make(model=model, return_transformed=False)(0)
-    complete = lambda own: {**known, **(own or {})}  # noqa: E731
+    summed = {random.name for random in model.free_RVs if random.dtype.startswith(("int", "bool"))}
+    drawn = make(model=model, return_transformed=False)(0)
+    # Discrete variables are summed out, so that no chain has a value of them.
+    known = {name: value for name, value in drawn.items() if name not in summed}
+    complete = lambda own: known | {n: v for n, v in (own or {}).items() if n not in summed}  # noqa: E731
     return complete(given) if isinstance(given, Mapping) else [complete(one) for one in given]

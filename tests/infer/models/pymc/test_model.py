@@ -112,6 +112,11 @@ def test_initial_values_are_completed_by_those_of_the_model():
     assert starts["theta"].shape == (8,)
 
 
+def test_discrete_variables_have_no_initial_values():
+    starts = infer.pymc._starts(labels(), [{"label": np.ones(4, int)}, {}])
+    assert all("label" not in start and start for start in starts)
+
+
 def test_missing_entries_are_sites():
     model = infer.from_pymc(missing())
     shapes = {s.name: (s.role, s.shape) for s in infer.log_density(model).sites}
