@@ -47,7 +47,8 @@ class Contents:
         coords: Coordinates of the dimensions that have any.
 
     Raises:
-        ModelError: See `refusals.py` and `sets.py`; or a shape depends on a value.
+        ModelError: See `refusals.py` and `sets.py`; or a shape depends on a value, or data do not
+            have the shape of their variable.
     """
 
     def __init__(self, model: Any, shapes: Mapping[str, Shape]) -> None:
@@ -109,10 +110,22 @@ class Contents:
         shapes = self._find_shapes(randoms)
         for random, shape in zip(randoms, shapes, strict=True):
             is_observed = random in self.model.observed_RVs
+            if is_observed:
+                self._refuse_fixed(random.name, shape)
             is_discrete = not random.dtype.startswith("float")
             transform = self.model.rvs_to_transforms.get(random)
             reach = None if is_observed or is_discrete else reach_of(random.name, random, transform)
             yield Variable(random.name, random, shape, is_observed, is_discrete, reach)
+
+    def _refuse_fixed(self, name: str, shape: Shape) -> None:
+        """Raise if an observed array has another shape than before, but its variable has not."""
+        found = self.shapes.get(name, shape)
+        if name in self.data and found not in (shape, self.data[name].shape):
+            raise ModelError(
+                name,
+                f"the data have shape {found}, and the model declares it with shape {shape}",
+                "Observe pymc.Data, whose length may change, in the model of PyMC.",
+            )
 
     def _find_shapes(self, randoms: Sequence[Any]) -> list[Shape]:
         pytensor = library().pytensor

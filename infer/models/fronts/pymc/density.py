@@ -5,6 +5,7 @@ from typing import Any
 
 from bijectors.base import Shape
 
+from ....errors import ModelError
 from .contents import Contents, Variable
 from .draws import Draws
 from .library import library
@@ -35,11 +36,40 @@ class Density:
         """Begin an evaluation at some data."""
         return Evaluation(self._linked, {Key("data", name): a for name, a in data.items()})
 
+    def refuse_beyond(self, data: Mapping[str, Any]) -> None:
+        """Raise if an index that depends on data alone is out of range.
+
+        Raises:
+            ModelError: It is; the name is that of the variable that needs it.
+        """
+        at = self.evaluate(data)
+        for key, lookup in self._linked.lookups.items():
+            lookup.refuse_beyond(key.name, at.of(key))
+
     def with_shapes(self, shapes: Mapping[str, Shape]) -> "Density":
-        """Return the graphs for data of other shapes."""
-        if dict(shapes) == self.contents.shapes:
+        """Return the graphs for data of other shapes.
+
+        Raises:
+            ModelError: The shapes do not fit each other.
+        """
+        before, model = self.contents.shapes, self.contents.model
+        if dict(shapes) == before:
             return self
-        return Density(self.contents.model, shapes)
+        try:
+            # One row would be broadcast to those of other data, which PyMC does not allow.
+            several = _lengthen(before, shapes)
+            if several != dict(shapes):
+                Density(model, several)
+            return Density(model, shapes)
+        except ModelError:
+            raise
+        except ValueError as error:
+            changed = {name: shape for name, shape in shapes.items() if shape != before[name]}
+            raise ModelError(
+                "data",
+                f"the shapes {changed} do not fit the rest of the model: {error}",
+                "Give other data of the same length too.",
+            ) from error
 
     def _list_parts(self) -> dict[Key, Any]:
         """List parameters of families, bounds of sets, deterministics and potentials."""
@@ -67,6 +97,20 @@ class Density:
             if one.is_observed:
                 graphs[Key("observed", one.name)] = contents.observation(one)
         return dict(zip(graphs, contents.with_data(list(graphs.values())), strict=True))
+
+
+def _lengthen(before: Mapping[str, Shape], after: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Return shapes in which axes that became one long have a length of no other axis."""
+    other = 1 + max((n for shape in (*before.values(), *after.values()) for n in shape), default=1)
+    return {
+        name: tuple(
+            other if new == 1 and old != 1 else new
+            for new, old in zip(shape, before[name], strict=True)
+        )
+        if len(shape) == len(before[name])
+        else shape
+        for name, shape in after.items()
+    }
 
 
 def _find_families(variables: Sequence[Variable]) -> Iterator[tuple[str, Family]]:

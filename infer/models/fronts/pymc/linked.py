@@ -9,6 +9,7 @@ from ....errors import ModelError
 from .checks import spread_checks
 from .functions import function_of
 from .library import library
+from .lookups import Lookup, find_lookups
 
 
 class Key(NamedTuple):
@@ -39,6 +40,7 @@ class Linked:
     Attributes:
         inputs: Variables that are given a value, by key.
         outputs: Variables that can be asked for, by key.
+        lookups: Indices that depend on data alone, which can be asked for too.
 
     Raises:
         ModelError: An Op has no JAX implementation.
@@ -50,10 +52,20 @@ class Linked:
         self.outputs = dict(zip(outputs, graph.outputs, strict=True))
         order, steps = list(graph.toposort()), {}
         self._plans: dict[Key, tuple[_Step, ...]] = {}
+        lookups: list[tuple[str, Lookup]] = []
         for key, output in self.outputs.items():
             needed = _nodes_behind(output)
-            steps |= {node: _link(node, key.name) for node in needed - steps.keys()}
+            fresh = [node for node in order if node in needed and node not in steps]
+            steps |= {node: _link(node, key.name) for node in fresh}
             self._plans[key] = tuple(steps[node] for node in order if node in needed)
+            lookups += [(key.name, own) for node in fresh for own in find_lookups(node)]
+        data = {variable for key, variable in self.inputs.items() if key.kind == "data"}
+        self.lookups: dict[Key, Lookup] = {}
+        for place, (name, own) in enumerate(lookups):
+            if own.depends_only_on(data):
+                key, needed = Key("index", name, place), _nodes_behind(own.index)
+                self.lookups[key], self.outputs[key] = own, own.index
+                self._plans[key] = tuple(steps[node] for node in order if node in needed)
 
     def evaluate(self, key: Key, known: dict[Any, Any]) -> Any:
         """Compute one output, and remember every variable on the way.

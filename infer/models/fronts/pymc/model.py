@@ -64,8 +64,9 @@ class PymcProgram(Program):
         refuse_unknown_data(named, self.data.tree())
         data = self.data.replace({name: np.asarray(value) for name, value in named.items()})
         density: Density = self.graphs.value
-        graphs = StaticByIdentity(density.with_shapes(data.shapes()))
-        return replace(self, data=data, graphs=graphs)
+        fitting = density.with_shapes(data.shapes())
+        fitting.refuse_beyond(data.tree())
+        return replace(self, data=data, graphs=StaticByIdentity(fitting))
 
 
 class _Run:
@@ -180,5 +181,6 @@ def from_pymc(model: Any = None, /, *, rules: Rules = RULES) -> Model:
             "model.backend.model after model.build().",
         )
     density = Density(model, {})
+    density.refuse_beyond(density.contents.data)
     program = PymcProgram(graphs=StaticByIdentity(density), data=Data.of(density.contents.data))
     return Model(Labels(density.contents.coords), rules, program)

@@ -144,6 +144,46 @@ def test_data_of_another_length_change_the_shapes():
     assert shapes["fitted"] == shapes["y"] == (3,)
 
 
+def indexed(index):
+    with pm.Model() as model:
+        group = pm.Data("group", np.array(index))
+        effect = pm.Normal("effect", shape=(3, 2))
+        pm.Normal("y", effect[group, 1], observed=np.zeros(len(index)))
+    return model
+
+
+def test_indices_that_reach_beyond_their_axis_are_refused():
+    found = refused(indexed([0, 1, 3]))
+    assert found.where == "y"
+    assert "index 3 is out of range for an axis of length 3" in found.found
+    model = infer.from_pymc(indexed([0, -3, 2]))
+    with pytest.raises(infer.ModelError, match="index -4 is out of range"):
+        model.with_data(group=np.array([0, 1, -4]))
+
+
+def test_one_row_is_not_broadcast_to_those_of_other_data():
+    with pm.Model() as theirs:
+        x, slope = pm.Data("x", np.arange(3.0)), pm.Normal("slope")
+        seen = pm.Data("seen", np.zeros(3))
+        pm.Normal("y", slope * x, observed=seen)
+    model = infer.from_pymc(theirs)
+    for size in (1, 5):
+        with pytest.raises(infer.ModelError, match="do not fit the rest of the model"):
+            model.with_data(x=np.ones(size))
+    one = infer.log_density(model.with_data(x=np.ones(1), seen=np.zeros(1)))
+    assert {s.name: s.shape for s in one.sites}["y"] == (1,)
+
+
+def test_an_observed_array_keeps_its_shape_if_its_variable_does():
+    with pm.Model() as theirs:
+        pm.Normal("y", pm.Normal("mean"), observed=np.zeros(3))
+    for size in (1, 5):
+        with pytest.raises(
+            infer.ModelError, match=r"y: the data have shape \(\d,\), and the model"
+        ):
+            infer.from_pymc(theirs).with_data(y=np.zeros(size))
+
+
 def test_discrete_variables_are_recovered_in_a_result():
     result = infer.pymc.sample(
         100, tune=100, chains=2, random_seed=1, progressbar=False, model=labels(),
