@@ -38,7 +38,7 @@ def call_in_parts(call: Callable[[np.ndarray, Any], Any], arrays: Any, rows: int
     parts = jax.tree.map(lambda a: _cut(a, padded, rows), arrays)
     of = np.repeat(np.arange(members), each)
     found = call_in_slices(lambda own: call(*own), (of, parts), PARTS)
-    return jax.tree.map(lambda a: a.reshape(members, -1, *a.shape[2:])[:, :count], found)
+    return jax.tree.map(lambda a: a.reshape(members, each * rows, *a.shape[2:])[:, :count], found)
 
 
 def _cut(array: np.ndarray, padded: np.ndarray, rows: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from infer.programs.memory import count_peak_bytes
+from infer.programs.parts import call_in_parts
 from infer.programs.slices import (
     MAX_BYTES,
     MAX_NUMBERS,
@@ -36,6 +37,13 @@ def test_all_slices_have_one_shape():
 
     call_in_slices(call, np.zeros((9, 2)), 4)
     assert shapes == [(4, 2)] * 3
+
+
+def test_parts_give_the_rows_of_each_member_even_of_arrays_without_entries():
+    rows = np.arange(30.0).reshape(2, 5, 3)
+    found, none = call_in_parts(lambda of, own: (own + of[:, None, None], own[..., :0]), rows, 2)
+    np.testing.assert_array_equal(found, rows + np.arange(2)[:, None, None])
+    assert none.shape == (2, 5, 0)
 
 
 def test_slices_are_not_kept_until_they_are_joined():
