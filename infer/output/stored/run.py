@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...density.family import make_family
+from ...density.family import Family, make_family
 from ...density.points import make_evaluator
 from ...engines.approximating import Problem
 from ...engines.base import Engine
@@ -134,10 +134,7 @@ def _read(
     """Make the run of a commit; a model, an engine or data of another run are refused."""
     about = found.record.about
     family = prepare_family(make_family(model, jacobian=engine.needs.jacobian), engine)
-    try:
-        refuse_others(Fingerprint(**about["made_for"]), family, engine)
-    except RunError as error:
-        raise RunError(where, error.found, OTHERS) from error
+    refuse_other_runs(where, Fingerprint(**about["made_for"]), family, engine)
     chains, shared = about["chains"], about["plan"]
     how = plan(chains, shared["width"], threads, choose_places(family, None))
     how = how._replace(is_native=shared["is_native"])
@@ -151,6 +148,14 @@ def _read(
         evaluate=make_evaluator(family, np.zeros(2, np.uint32), ()),
         key=None if about["key"] is None else np.asarray(about["key"], np.uint32),
     )  # fmt: skip
+
+
+def refuse_other_runs(where: str, made_for: Fingerprint, family: Family, engine: Engine) -> None:
+    """Raise if a store has a run of another engine, another model or other data."""
+    try:
+        refuse_others(made_for, family, engine)
+    except RunError as error:
+        raise RunError(where, error.found, OTHERS) from error
 
 
 def tell_differences(

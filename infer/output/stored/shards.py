@@ -4,9 +4,11 @@ Each data set has its key, so the draws do not depend on the shard that it is in
 number of windows of warm-up if these may end early. The arrays of the store grow along `dataset`.
 """
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,11 +16,11 @@ import xarray
 
 from ...density.family import make_family
 from ...engines.base import Engine
-from ...errors import RunError, warn
+from ...errors import ExplainedError, RunError, warn
 from ...models.inputs.stacked import models_in
 from ...numerics.model_keys import read_keys
 from ...run.choice import choose
-from ...run.fingerprint import Fingerprint, fingerprint, refuse_others
+from ...run.fingerprint import Fingerprint, fingerprint
 from ...run.progress import Progress
 from ...run.run import Run
 from ...run.self_check import refuse_unless_reproduced
@@ -39,6 +41,7 @@ from ..judge.moved import describe_moves
 from ..judge.verdict import MIN_DRAWS
 from .contents import Selection, select_names
 from .opened import read_data
+from .run import refuse_other_runs, tell_differences
 from .storing import Storing
 
 # Number of data sets above which a stored call samples them shard by shard, and in a shard.
@@ -124,7 +127,9 @@ def resume_shards(
     about, models = dict(found.record.about), models_in(model)
     made = make_engine(about["engine"]) if engine is None else engine
     family = make_family(models, jacobian=made.needs.jacobian)
-    refuse_others(Fingerprint(**about["made_for"]), family, made)
+    refuse_other_runs(files.where, Fingerprint(**about["made_for"]), family, made)
+    tell_differences(files.where, found.damaged, found.record, about["versions"])
+    about["versions"] = list_versions()
     return _Sharded(files, models, made, about, threads, progress, record).finish()
 
 
@@ -172,10 +177,11 @@ class _Sharded:
         """Sample a shard; a data set that is alone in it is sampled twice, as one of several."""
         own = np.arange(begin, min(begin + SHARD, len(self.models)))
         chosen = own if len(own) > 1 else np.repeat(own, 2)
-        run = start(
-            [self.models[int(i)] for i in chosen], self.engine, key=list(self.keys[chosen]),
-            threads=self.threads, progress=self.progress, **self.about["options"],
-        )  # fmt: skip
+        with _numbering_models(begin):
+            run = start(
+                [self.models[int(i)] for i in chosen], self.engine, key=list(self.keys[chosen]),
+                threads=self.threads, progress=self.progress, **self.about["options"],
+            )  # fmt: skip
         with Progress(run.progress) as watch:
             pursue(run, FixedGoal(self.about["draws"]), watch)
         refuse_unless_reproduced(run)
@@ -215,6 +221,18 @@ class _Sharded:
     def _judge(self) -> list[str]:
         found = report_affected(self.about["affected"], self.about["done"])
         return [*found, *dict.fromkeys(self.about["texts"])]
+
+
+@contextmanager
+def _numbering_models(begin: int) -> Iterator[None]:
+    """Number models in errors by their places among all, if a shard begins at this one."""
+    try:
+        yield
+    except ExplainedError as error:
+        found = re.sub(
+            r"models\[(\d+)\]", lambda place: f"models[{begin + int(place[1])}]", error.found
+        )
+        raise type(error)(error.where, found, error.mend) from error
 
 
 def _wait(pending: Future[None] | None) -> None:

@@ -78,12 +78,27 @@ def test_a_call_that_was_stopped_goes_on_with_the_shards_that_are_missing(
     with pytest.raises(KeyboardInterrupt):
         sample(where)
     assert infer.open(where)["posterior"].sizes["dataset"] == SHARD
-    with pytest.raises(RunError, match="no such data|the data"):
+    with pytest.raises(RunError, match=r"run\.zarr: .* other values of mean\. Go on with"):
         resume(where, [targets.normal(mean=mean + 1) for mean in MEANS])
     assert_same(resume(where), straight)
     assert made == [0, 2, 2, 4]
     with pytest.raises(RunError, match="all draws"):
         resume(where, draws=10)
+
+
+def test_an_error_numbers_models_among_all_of_them(tmp_path):
+    given = [*models(3), targets.normal(mean=np.full(3, np.inf))]
+    with pytest.raises(infer.StartError, match=r"models\[3\]"):
+        infer.sample(given, ENGINE, chains=2, draws=4, store=str(tmp_path / "run.zarr"))
+
+
+def test_a_store_of_other_versions_warns(tmp_path, monkeypatch):
+    where = str(tmp_path / "run.zarr")
+    with monkeypatch.context() as other:
+        other.setattr(shards, "list_versions", lambda: {"jax": "0.0"})
+        sample(where, draws=4, warmup=0)
+    with pytest.warns(UserWarning, match=r"it was written with jax 0\.0"):
+        resume(where)
 
 
 def test_selected_sites_are_stored(tmp_path):
