@@ -70,13 +70,13 @@ class PredictionScores:
     def log_density_se(self) -> float:
         """Standard error of `log_density` in nats, from the spread of the rows.
 
+        NaN of a single row, or if a row has density zero.
+
         Source: Vehtari, Gelman & Gabry (2017), arXiv 1507.04544, equation 23.
         """
-        return (
-            float(np.sqrt(self.observations * self._each.var(ddof=1)))
-            if self.observations > 1
-            else np.nan
-        )
+        if self.observations < 2 or not np.isfinite(self._each).all():
+            return np.nan
+        return float(np.sqrt(self.observations * self._each.var(ddof=1)))
 
     @property
     def accuracy(self) -> float:
@@ -158,6 +158,8 @@ class PredictionScores:
             f"{self.log_density:.1f} ± {self.log_density_se:.1f} nats, "
             f"{self.log_density / self.observations:.3f} each"
         ]
+        if impossible := int(np.isneginf(self._each).sum()):
+            parts.append(f"{impossible} of them with density zero in every draw")
         if self.probabilities is not None:
             parts.append(f"accuracy {self.accuracy:.3f} ± {self.accuracy_se:.3f}")
             parts.append(f"calibration error {self.calibration_error:.3f}")

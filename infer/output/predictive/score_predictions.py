@@ -57,14 +57,16 @@ def score_predictions(
         The scores; `print` them, or call their `plot` for a reliability diagram.
 
     Raises:
-        ModelError: The model observes nothing, or gives its log likelihood as one number only; the
-            posterior does not fit it; or the probabilities of the classes do not add up to one.
+        ModelError: The model observes nothing, or no row, or gives its log likelihood as one number
+            only; the posterior does not fit it; or the probabilities of the classes do not add up
+            to one.
         RunError: A number of draws is given for a posterior that has its own.
     """
     refuse_unless_model(model)
     numbers = {"batch_size": batch_size, "classes": classes}
     batch_size, classes = (a if a is None else as_whole(n, a, 1) for n, a in numbers.items())
     outline = outline_part(model, PART)
+    _refuse_without_rows(outline)
     source = find_draws(posterior, draws, key, outline.sites)
     column = _choose_labels(model, outline, source, labels, classes, batch_size)
     if column is not None:
@@ -75,6 +77,13 @@ def score_predictions(
     return PredictionScores(
         make_dataset(outline.dims, model.labels.coords, scores, ()), source.number
     )
+
+
+def _refuse_without_rows(outline: Outline) -> None:
+    for name, rows in outline.rows.items():
+        if 0 in rows.shape:
+            mend = "Give the model on the data that are to be predicted: model.with_data(...)."
+            raise ModelError(name, f"it has shape {rows.shape}, so there is nothing to score", mend)
 
 
 def _choose_labels(

@@ -97,15 +97,22 @@ def test_memory_is_bounded_and_no_row_depends_on_the_slices(monkeypatch):
     assert len(needed) > 5
 
 
+RATE = {"rate": np.full((1, 2), 1.5)}
+
+
 @pytest.fixture(scope="module")
-def poisson():
+def poisson_model():
     """Counts are whole numbers from 0 on, and no classes; there is no label to be found."""
 
     def counts(site, y):
         site.observe("y", dist.Poisson(site("rate", dist.Gamma(2.0, 1.0))), y)
 
-    model = infer.model(counts, y=np.arange(4))
-    return infer.score_predictions(model, {"rate": np.full((1, 2), 1.5)})
+    return infer.model(counts, y=np.arange(4))
+
+
+@pytest.fixture(scope="module")
+def poisson(poisson_model):
+    return infer.score_predictions(poisson_model, RATE)
 
 
 def test_counts_are_no_classes(poisson):
@@ -139,6 +146,19 @@ MISTAKES = {
 def test_what_cannot_be_scored_is_refused(given, message):
     with pytest.raises((infer.ModelError, infer.RunError), match=message):
         infer.score_predictions(make_tree(), {"w": W}, **given)
+
+
+def test_data_without_rows_are_refused(poisson_model):
+    with pytest.raises(infer.ModelError, match=r"y: it has shape \(0,\).*nothing to score"):
+        infer.score_predictions(poisson_model.with_data(y=np.arange(0)), RATE)
+
+
+def test_a_row_of_density_zero_is_counted():
+    rows = make_dataset({}, {}, {"y": np.array([-1.0, -np.inf, -2.0])}, ())
+    found = PredictionScores(rows, 7)
+    assert found.log_density == -np.inf
+    assert np.isnan(found.log_density_se)
+    assert str(found).endswith("; 1 of them with density zero in every draw")
 
 
 def test_a_posterior_of_another_model_is_refused():
