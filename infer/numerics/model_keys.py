@@ -19,9 +19,7 @@ def read_keys(given: Any, models: int) -> np.ndarray:
     Raises:
         RunError: They are not keys, or their number is not that of the models.
     """
-    several = isinstance(given, list | tuple | range)
-    is_array = jnp.issubdtype(getattr(given, "dtype", float), jax.dtypes.prng_key)
-    if not several and not (is_array and np.ndim(given) == 1):
+    if not _are_several(given):
         return _derive_each(read_key_data(given), models)
     if models == 1 != len(given):
         # Says what a key is.
@@ -31,6 +29,17 @@ def read_keys(given: Any, models: int) -> np.ndarray:
         raise RunError("key", found, "Give one key for each model, or one for all.")
     keys = np.stack([read_key_data(own) for own in given])
     return keys[0] if models == 1 else keys
+
+
+def _are_several(given: Any) -> bool:
+    """Return whether these are keys: a list, or an array of keys, of key data or of seeds."""
+    if isinstance(given, list | tuple | range):
+        return True
+    dtype, shape = getattr(given, "dtype", np.dtype(float)), np.shape(given)
+    if dtype == np.uint32:
+        return len(shape) == 2
+    is_key = jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    return len(shape) == 1 and (is_key or jnp.issubdtype(dtype, np.signedinteger))
 
 
 def _derive_each(root: np.ndarray, models: int) -> np.ndarray:

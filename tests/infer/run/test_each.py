@@ -85,6 +85,8 @@ def test_as_many_keys_as_models_are_asked_for(models):
         infer.sample(models, key=range(4))
     keys = jax.random.split(jax.random.key(0), 3)
     np.testing.assert_array_equal(read_keys(keys, 3), jax.random.key_data(keys))
+    np.testing.assert_array_equal(read_keys(jax.random.key_data(keys), 3), read_keys(keys, 3))
+    np.testing.assert_array_equal(read_keys(np.arange(2), 2), read_keys(range(2), 2))
     np.testing.assert_array_equal(read_keys([5], 1), read_keys(5, 1))
 
 
