@@ -10,6 +10,7 @@ from .checks import spread_checks
 from .functions import function_of
 from .library import library
 from .lookups import Lookup, find_lookups
+from .refusals import refuse_unknown_inputs
 
 
 class Key(NamedTuple):
@@ -43,10 +44,13 @@ class Linked:
         lookups: Indices that depend on data alone, which can be asked for too.
 
     Raises:
-        ModelError: An Op has no JAX implementation.
+        ModelError: An Op has no JAX implementation; or an output depends on a random or shared
+            variable that is no input.
     """
 
     def __init__(self, inputs: Mapping[Key, Any], outputs: Mapping[Key, Any]) -> None:
+        for key, output in outputs.items():
+            refuse_unknown_inputs(key.name, output, set(inputs.values()))
         graph = _simplify(list(inputs.values()), list(outputs.values()))
         self.inputs = dict(zip(inputs, graph.inputs, strict=True))
         self.outputs = dict(zip(outputs, graph.outputs, strict=True))

@@ -1,6 +1,6 @@
 """What a model of PyMC may hold that has no meaning here, found before anything is computed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from ....errors import ModelError
@@ -43,6 +43,29 @@ def refuse_strangers(model: Any, randoms: Sequence[Any]) -> None:
                     "model, so its value is random",
                     "Declare that variable with a name in the model.",
                 )
+
+
+def refuse_unknown_inputs(name: str, graph: Any, known: Collection[Any]) -> None:
+    """Raise if a graph needs something whose value the model does not give.
+
+    Raises:
+        ModelError: A random variable without a name, or a shared variable that is no `pymc.Data`.
+    """
+    for variable in ancestors([graph]):
+        if variable.owner is not None or variable in known or hasattr(variable, "data"):
+            continue
+        if type(variable.type).__name__ == "RandomGeneratorType":
+            raise ModelError(
+                name,
+                "it depends on a random variable that has no name in the model, so its density is "
+                "random",
+                "Declare that variable with a name in the model.",
+            )
+        raise ModelError(
+            name,
+            f"it depends on the shared variable {variable}, which is no data of the model",
+            "Declare it by pymc.Data in the model.",
+        )
 
 
 def refuse_discrete(name: str, random: Any) -> None:

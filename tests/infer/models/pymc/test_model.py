@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("pymc", reason="PyMC is the extra `pymc`; `make test-pymc` installs it")
 
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
@@ -256,6 +257,15 @@ def test_an_unregistered_random_variable_is_refused():
         x = pm.Normal("x")
         pm.Deterministic("noisy", x + pm.Normal.dist())
     assert refused(model).where == "noisy"
+
+
+def test_parameters_that_the_model_does_not_know_are_refused():
+    with pm.Model() as model:
+        pm.Normal("y", pm.Normal("x"), pm.HalfNormal.dist(), observed=np.zeros(2))
+    assert "random variable that has no name" in refused(model).found
+    with pm.Model() as model:
+        pm.Normal("y", pm.Normal("x"), pytensor.shared(np.ones(2)), observed=np.zeros(2))
+    assert "pymc.Data" in refused(model).mend
 
 
 def test_the_mistakes_of_the_docs_are_as_their_command_prints_them(capsys):
