@@ -53,9 +53,21 @@ def find_lookups(node: Any) -> Iterator[Lookup]:
     axis = 0
     for index in indices:
         dtype = getattr(getattr(index, "type", None), "dtype", "")
-        length = indexed.type.shape[axis] if axis < indexed.type.ndim else None
-        if dtype.startswith(("int", "uint")) and length is not None:
-            yield Lookup(index, length)
+        if dtype.startswith(("int", "uint")):
+            length = _find_length(indexed, axis)
+            if length is not None:
+                yield Lookup(index, length)
         # A new axis indexes none; a mask indexes as many as it has.
         is_new = type(getattr(index, "type", None)).__name__ == "NoneTypeT"
         axis += 0 if is_new else index.type.ndim if dtype == "bool" else 1
+
+
+def _find_length(array: Any, axis: int) -> int | None:
+    """Return the length of an axis, if it is known before the program runs."""
+    length = array.type.shape[axis]
+    if length is not None:
+        return length
+    with library().pytensor.config.change_flags(cxx=""):
+        fold = library().pymc.pytensorf.constant_fold
+        (found,) = fold([array.shape[axis]], raise_not_constant=False)
+    return int(found) if isinstance(found, np.ndarray) else None

@@ -146,10 +146,11 @@ def test_data_of_another_length_change_the_shapes():
 
 
 def indexed(index):
-    with pm.Model() as model:
+    with pm.Model(coords={"kind": range(3), "side": range(2)}) as model:
         group = pm.Data("group", np.array(index))
-        effect = pm.Normal("effect", shape=(3, 2))
-        pm.Normal("y", effect[group, 1], observed=np.zeros(len(index)))
+        effect = pm.Normal("effect", dims=("kind", "side"))
+        shifted = effect + pm.Normal("mean")
+        pm.Normal("y", shifted[group, 1], observed=np.zeros(len(index)))
     return model
 
 
