@@ -113,7 +113,22 @@ class StanProgram(Program):
                 "they change the sizes of the program's parameters",
                 "Make another model of them by infer.from_stan.",
             )
-        return replace(self, data=Data.of({"key": key}))
+        return replace(self, data=Data.of({"key": key}), initial=self._move_initial(opened))
+
+    def _move_initial(self, opened: Opened) -> Array | None:
+        """Return the vector of the same initial values in a program whose bounds may be others."""
+        if self.initial is None:
+            return None
+        before, after = self._opened().density.model, opened.density.model
+        values = before.param_constrain(np.asarray(self.initial, np.float64))
+        try:
+            return jnp.asarray(after.param_unconstrain(values))
+        except RuntimeError as error:
+            raise ModelError(
+                "initial",
+                f"Stan says of the initial values under these data: {error}",
+                "Make another model by infer.from_stan, with other values.",
+            ) from error
 
 
 @check_arguments("infer.from_stan")

@@ -253,3 +253,13 @@ def test_approximations_are_near_the_posterior(engine):
     found = infer.fit(infer.from_stan(SCALE, {"y": 2.0}), engine, key=0, progress=False)
     # The mean is 1.86; a normal in log(scale) is not the posterior, and the draws are 2000.
     assert abs(float(found.sample(2000)["posterior"]["scale"].mean()) - 1.86) < 0.2
+
+
+def test_other_data_keep_the_initial_values():
+    program = "data { real u; } parameters { real<lower=u> x; } model { x ~ normal(0, 1); }"
+    model = infer.from_stan(program, {"u": 0.0}, initial={"x": 3.0})
+    for one, expected in ((model, 3.0), (model.with_data(u=1.0), 2.0)):
+        (found,) = one.initial_values().values()
+        np.testing.assert_allclose(found, [np.log(expected)], rtol=1e-6)
+    with pytest.raises(infer.ModelError, match="initial: Stan says"):
+        model.with_data(u=4.0)
