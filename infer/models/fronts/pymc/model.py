@@ -100,7 +100,7 @@ class _Run:
         assert one.reach is not None
         bounds = self._outputs("bound", one.name, len(one.reach.bounds))
         constraint = one.reach.make(*bounds)
-        prior = None if is_flat(one.random) else self._prior(one)
+        prior = None if is_flat(one.random, one.reach.is_default) else self._prior(one)
         learns = prior is not None and one.reach.is_default and prior.may_learn_centering()
         dims = self._dims(one.name, one.shape)
         declaration = Declaration(

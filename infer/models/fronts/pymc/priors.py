@@ -94,9 +94,10 @@ class Family(NamedTuple):
         return CheckedPrior(distribution, batch, check(*map(jnp.asarray, values)))
 
 
-def is_flat(variable: Any) -> bool:
-    """Return whether every value of a random variable has density one."""
-    return type(variable.owner.op).__name__ in ("FlatRV", "HalfFlatRV")
+def is_flat(variable: Any, has_own_set: bool) -> bool:
+    """Return whether every value of a random variable in its set has density one."""
+    kind = type(variable.owner.op).__name__
+    return kind == "FlatRV" or (kind == "HalfFlatRV" and has_own_set)
 
 
 def family_of(variable: Any) -> Family | None:

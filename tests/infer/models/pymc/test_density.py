@@ -143,3 +143,11 @@ def test_the_density_is_zero_where_a_parameter_is_out_of_its_range(make):
     found = density(jnp.stack([first, *[jnp.zeros(2)] * (ours.size - 1)], axis=1))
     assert found[0] == -np.inf
     assert np.isfinite(found[1])
+
+
+def test_a_half_flat_variable_has_no_density_below_zero():
+    interval = pm.distributions.transforms.Interval(-1, 2)
+    with pm.Model() as theirs:
+        pm.HalfFlat("x", default_transform=None, transform=interval, initval=1.0)
+    ours = infer.log_density(infer.from_pymc(theirs), jacobian=False)
+    assert [ours.of({"x": jnp.array(x)}) for x in (-0.5, 0.5)] == [-np.inf, 0]
