@@ -18,6 +18,8 @@ from .family import Family
 
 # Number of uniform starts tried for a chain, which takes the one of highest log density.
 CANDIDATES = 8
+# Maximum number of lanes that one program evaluates.
+MAX_LANES = 256
 
 
 class Points(NamedTuple):
@@ -88,12 +90,23 @@ def evaluate_batch(shared: LogDensity, own: LogDensity, positions: Array) -> Com
 
 
 def evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) -> Points:
-    """Evaluate positions of shape (attempts, lanes, size); each shape has one program."""
+    """Evaluate positions of shape (attempts, lanes, size); each shape has one program.
+
+    Many lanes are evaluated a slice at a time: a program of more work than that of a few lanes
+    might be compiled in another form, whose last bits differ.
+    """
     own = family.rows(members_of_lanes(family, positions.shape[1]))
-    arguments = (family.shared, own, np.atleast_2d(key)[0], positions)
+
+    def call(lanes: tuple[Any, np.ndarray]) -> Components:
+        own, by_lane = lanes
+        arguments = (family.shared, own, np.atleast_2d(key)[0], np.swapaxes(by_lane, 0, 1))
+        found = call_compiled(_evaluate_in_turn, *arguments, form="fast_compile")
+        return jax.tree.map(lambda a: np.swapaxes(np.asarray(a), 0, 1), found)
+
+    lanes = own, np.swapaxes(positions, 0, 1)
     with jax.threefry_partitionable(True):
-        here = call_compiled(_evaluate_in_turn, *arguments, form="fast_compile")
-        return Points(positions, *map(np.asarray, here))
+        here = call_in_slices(call, lanes, min(positions.shape[1], MAX_LANES))
+    return Points(positions, *(np.swapaxes(part, 0, 1) for part in here))
 
 
 def trace_attempts(

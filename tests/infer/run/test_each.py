@@ -6,7 +6,7 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
-from infer.density import disagreement
+from infer.density import disagreement, points
 from infer.density.disagreement import Recorded
 from infer.density.family import make_family
 from infer.errors import ModelError, RunError, StartError
@@ -174,3 +174,13 @@ def test_a_data_set_without_a_start_is_named(models):
     bad = models[0].with_data(spread=np.inf)
     with pytest.raises(StartError, match=r"of models\[1\]"):
         infer.sample([models[0], bad], chains=1, progress=False)
+
+
+def test_starts_are_evaluated_the_same_in_slices_of_lanes(models, monkeypatch):
+    family = make_family(models, jacobian=True)
+    positions = np.random.default_rng(0).normal(size=(points.CANDIDATES, 2 * SETS, 2))
+    key = np.zeros(2, np.uint32)
+    whole = points.evaluate_attempts(family, key, positions)
+    monkeypatch.setattr(points, "MAX_LANES", 4)
+    for one, other in zip(whole, points.evaluate_attempts(family, key, positions), strict=True):
+        np.testing.assert_array_equal(one, other)
