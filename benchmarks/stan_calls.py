@@ -43,9 +43,9 @@ def main() -> None:
             return jax.lax.fori_loop(0, STEPS, step, start)
 
         start = jnp.asarray(points[:chains])
-        seconds = best(lambda start=start: run(start).block_until_ready()) / STEPS
-        each = seconds / chains
-        print(f"{chains} chains a call: {seconds * 1e6:.0f} µs a call, {each * 1e6:.0f} a gradient")
+        call = best(lambda start=start: run(start).block_until_ready()) / STEPS
+        each = call / chains
+        print(f"{chains} chains a call: {call * 1e6:.0f} µs a call, {each * 1e6:.0f} a gradient")
     seconds: dict[int | None, list[float]] = {None: [], 4: []}
     for group in (None, 4) * 3:
         result = infer.sample(
