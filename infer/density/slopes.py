@@ -10,6 +10,7 @@ from ..errors import warn_of_model
 from ..models.inputs.names import join_names
 from ..types import ProgramSignature, signature_of
 from .base import LogDensity
+from .disagreement import Recorded, find_disagreement
 from .family import Family
 from .points import CANDIDATES, Evaluate, Points
 from .slices import find_slices
@@ -68,7 +69,8 @@ def warn_of_wrong_gradients(family: Family, starts: Points, evaluate: Evaluate) 
     """
     program = signature_of((family.shared, family.own))
     if program not in _known:
-        _known[program] = _find_wrong_slopes(family.member(0), starts, evaluate)
+        wrong = _find_wrong_slopes(family.member(0), starts, evaluate)
+        _known[program] = [] if wrong and _is_miscompiled(family, starts) else wrong
     _known.move_to_end(program)
     if len(_known) > MAX_REMEMBERED:
         _known.popitem(last=False)
@@ -79,6 +81,14 @@ def warn_of_wrong_gradients(family: Family, starts: Points, evaluate: Evaluate) 
             f"{wrong.by_step:.4g} by finite differences",
             _NEXT,
         )
+
+
+def _is_miscompiled(family: Family, starts: Points) -> bool:
+    """Return whether the program is wrong and not the model; the run then says so itself."""
+    if family.member(0).minibatches:
+        return False
+    recorded = Recorded(starts.positions, starts.log_densities, starts.gradients)
+    return bool(find_disagreement(family, recorded))
 
 
 def draw_directions(density: LogDensity, seed: int) -> np.ndarray:

@@ -1,14 +1,20 @@
 """Compare the log densities that the chains recorded with those of other programs."""
 
+from dataclasses import replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from ..density import repeats
 from ..density.disagreement import Recorded, find_disagreement
-from .coordinates import move_to_density
+from ..density.points import evaluate_lanes
+from ..programs.switch import native
+from .chains import make_states
+from .coordinates import enter_coordinates, move_to_density
 from .plans import plan_without_native
 from .progress import Progress
+from .warmup import Warmup
 
 # How `Run.why_not_native` begins if the native form was given up because of its numbers.
 WRONG_NUMBERS = "the native form computed wrong numbers: "
@@ -17,7 +23,9 @@ WRONG_NUMBERS = "the native form computed wrong numbers: "
 def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
     """Make one more draw with a new native program, and compare its numbers with other programs.
 
-    If they differ, the draw is forgotten, and the run goes on without the native form.
+    If they differ, the native form is turned off for the rest of the process, since other programs
+    may be wrong as well. The draws are forgotten, and the chains begin again at their positions,
+    with log densities and gradients that are computed without it.
 
     Args:
         run: The run.
@@ -32,8 +40,24 @@ def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
         run.after_block = after_block
     recorded = _read_newest(run)
     if recorded and (found := find_disagreement(run.family, recorded)):
-        run.warmup = before
+        native(False)
+        run.warmup = _begin_at(run, before, recorded.positions)
         leave_native_form(run, WRONG_NUMBERS + found, has_lapack_calls=False)
+
+
+def _begin_at(run: Any, warmup: Warmup, positions: np.ndarray) -> Warmup:
+    """Let each chain begin at a position of the log density's own coordinates."""
+    points = evaluate_lanes(run.family, positions)
+    states = make_states(run.engine, enter_coordinates(run.family, warmup.centering, points))
+    groups = tuple(
+        replace(
+            group,
+            state=jax.tree.map(lambda a, own=group.chains: a[own.start : own.stop], states),
+            entering=np.ones_like(group.entering),
+        )
+        for group in warmup.groups
+    )
+    return replace(warmup, groups=groups)
 
 
 def leave_native_form(run: Any, why: str, has_lapack_calls: bool) -> None:

@@ -13,7 +13,8 @@ def find_wrong_native_form(run: Run) -> Iterator[Finding]:
     if why.startswith(WRONG_NUMBERS):
         yield Finding(
             "wrong_native_form",
-            f"{why}. The run went on in the ordinary form, and its draws are right, but slower.",
-            "Please report it with the model and the versions of jax and jaxlib; until it is "
+            f"{why}. The run went on in the ordinary form, and its draws are right, but slower; "
+            "the native form is off for the rest of this process.",
+            "Please report it with the model and the output of python -m infer; until it is "
             "mended, infer.native(False) avoids the native form from the start.",
         )
