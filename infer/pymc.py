@@ -72,7 +72,7 @@ def sample(
             NUTS(target_acceptance=target_accept),
             draws=draws,
             warmup=tune,
-            chains=chains or 4,
+            chains=4 if chains is None else chains,
             threads=cores,
             key=key,
             progress=bool(progressbar),
