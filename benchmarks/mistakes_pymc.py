@@ -54,7 +54,7 @@ def an_op_without_jax():
 
 
 def a_variable_without_a_name():
-    """A variable made by `dist` is in no model, so it would be drawn anew at each evaluation."""
+    """A variable made by `dist` is in no model, so it would be drawn again at each evaluation."""
     with pm.Model() as model:
         mean = pm.Normal("mean")
         pm.Deterministic("noisy", mean + pm.Normal.dist(0.0, 1.0))

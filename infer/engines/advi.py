@@ -1,6 +1,5 @@
 """Automatic differentiation variational inference: stochastic ascent of the ELBO, in any family."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -210,7 +209,8 @@ class ADVI(Approximator):
         return replace(bound, **own)
 
     def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
-        return WarmupPlan(draws := 2000 if draws is None else draws, (WINDOW,) * (draws // WINDOW))
+        draws = 2000 if draws is None else draws
+        return WarmupPlan(draws, (WINDOW,) * (draws // WINDOW))
 
     def first_tuning(
         self, target: Target, positions: np.ndarray, gradients: np.ndarray
@@ -257,7 +257,7 @@ class ADVI(Approximator):
         self, key: Array, target: Target, tuning: ADVITuning, state: ADVIState
     ) -> tuple[ADVIState, Tick]:
         # The steps of a tick divide an epoch.
-        every = math.gcd(self._steps, self._family.count_steps(state.distribution.size))
+        every = int(np.gcd(self._steps, self._family.count_steps(state.distribution.size)))
         step = lambda _, state: self._step(key, target, tuning, state)  # noqa: E731
         state = step(0, state) if every == 1 else jax.lax.fori_loop(0, every, step, state)
         return self._end_tick(tuning, state, every)

@@ -82,7 +82,7 @@ class ProgramText:
         if re.search(r"\btarget\b|_lp\s*\(", transformed):
             raise ModelError(
                 "transformed parameters",
-                "they change the log density, so that it cannot be told from the Jacobian",
+                "they change the log density, so the Jacobian cannot be separated from it",
                 "Move these statements to the model block.",
             )
         # Terms of the user's own, by `jacobian +=`, belong to the Jacobian.
