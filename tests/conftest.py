@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import jax
@@ -70,3 +71,15 @@ def pytest_collection_finish():
     """Look for no garbage among what has been imported."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def native_form_stays_on():
+    """Fail the test that finds the native form wrong, or leaves it off for the tests after it."""
+    yield
+    switch = sys.modules.get("infer.programs.switch")
+    if switch is None:
+        return
+    left = switch._chosen.copy()
+    switch._chosen.clear()
+    assert left != [False], "the native form was turned off, by the test or by the self-check"

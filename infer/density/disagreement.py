@@ -15,6 +15,9 @@ ENOUGH_EQUATIONS = 20_000
 _log = logging.getLogger("infer")
 # Relative errors beyond rounding, by the size of a number in bytes.
 TOLERANCE = {8: 1e-6, 4: 1e-2}
+# Errors beyond this many times the rounding error that is seen at neighboring positions.
+TIMES_ROUNDING = 10
+NEIGHBORS = 4
 # Maximum number of members that are compared: NumPy takes a millisecond for each lane.
 MAX_MEMBERS = 16
 
@@ -33,11 +36,15 @@ class Recorded(NamedTuple):
     gradients: np.ndarray
 
 
+NO_ROUNDING = Recorded(*[np.zeros(())] * 3)
+
+
 def find_disagreement(family: Family, recorded: Recorded) -> str:
     """Compare log densities and gradients with those of programs compiled in other ways.
 
     NumPy evaluates the traced density, which takes milliseconds. If it disagrees, or has no rule
-    for an operation, XLA compiles the density in its ordinary form, which then decides.
+    for an operation, XLA compiles the density in its ordinary form, which then decides; its own
+    rounding error, which is large for an ill-conditioned matrix, is no disagreement.
 
     Args:
         family: The log densities.
@@ -52,7 +59,10 @@ def find_disagreement(family: Family, recorded: Recorded) -> str:
         lanes = len(expected.positions)
         if not _describe_difference(Recorded(*(part[:lanes] for part in recorded)), expected):
             return ""
-    return _describe_difference(recorded, evaluate_lanes(family, recorded.positions))
+    expected = evaluate_lanes(family, recorded.positions)
+    if not _describe_difference(recorded, expected):
+        return ""
+    return _describe_difference(recorded, expected, _measure_rounding(family, expected))
 
 
 def _take_few(family: Family, recorded: Recorded) -> tuple[Family, Recorded]:
@@ -85,10 +95,26 @@ def _evaluate_by_numpy(family: Family, positions: np.ndarray) -> Points | None:
     return Points(positions, *(part[0] for part in found))
 
 
-def _describe_difference(recorded: Recorded, expected: Points) -> str:
+def _measure_rounding(family: Family, at: Points) -> Recorded:
+    """Return how much log densities and gradients vary among positions that are nearly the same."""
+    eps, rng = np.finfo(at.positions.dtype).eps, np.random.default_rng(0)
+    values, slopes = np.zeros_like(at.log_densities), np.zeros_like(at.gradients)
+    for _ in range(NEIGHBORS):
+        nudge = 1 + eps * rng.integers(-8, 9, size=at.positions.shape)
+        near = evaluate_lanes(family, (at.positions * nudge).astype(at.positions.dtype))
+        with np.errstate(invalid="ignore"):
+            values = np.fmax(values, np.abs(near.log_densities - at.log_densities))
+            slopes = np.fmax(slopes, np.abs(near.gradients - at.gradients))
+    return Recorded(at.positions, values, slopes)
+
+
+def _describe_difference(
+    recorded: Recorded, expected: Points, rounding: Recorded = NO_ROUNDING
+) -> str:
     tolerance = TOLERANCE[expected.log_densities.dtype.itemsize]
     values = recorded.log_densities, expected.log_densities
-    apart = _are_apart(*values, np.maximum(1, np.abs(values[1])) * tolerance)
+    most = np.maximum(1, np.abs(values[1])) * tolerance
+    apart = _are_apart(*values, np.maximum(most, TIMES_ROUNDING * rounding.log_densities))
     if apart.any():
         lane = int(np.argmax(apart))
         return (
@@ -98,7 +124,8 @@ def _describe_difference(recorded: Recorded, expected: Points) -> str:
         return ""
     slopes = recorded.gradients, expected.gradients
     largest = np.max(np.abs(slopes[1]), axis=-1, keepdims=True, initial=1)
-    apart = _are_apart(*slopes, largest * tolerance)
+    most = np.maximum(largest * tolerance, TIMES_ROUNDING * rounding.gradients)
+    apart = _are_apart(*slopes, most)
     if apart.any():
         place = tuple(np.argwhere(apart)[0])
         return (

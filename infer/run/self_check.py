@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..density import repeats
@@ -23,14 +24,18 @@ WRONG_NUMBERS = "the native form computed wrong numbers: "
 def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
     """Make one more draw with a new native program, and compare its numbers with other programs.
 
-    If they differ, the native form is turned off for the rest of the process, since other programs
-    may be wrong as well. The draws are forgotten, and the chains begin again at their positions,
-    with log densities and gradients that are computed without it.
+    If they differ, and the model's Python code gives the same numbers each time, the native form is
+    turned off for the rest of the process, since other programs may be wrong as well. The draws are
+    forgotten, and the chains begin again at their positions, with log densities and gradients that
+    are computed without it.
 
     Args:
         run: The run.
         draws: Number of draws that each chain is to have in the present window.
         bar: Notified after each block.
+
+    Raises:
+        ModelError: The log density changes whenever the model's Python code runs.
     """
     before, after_block = run.warmup.regroup(run.plan.chains), run.after_block
     run.is_unchecked, run.after_block = False, None
@@ -40,6 +45,9 @@ def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
         run.after_block = after_block
     recorded = _read_newest(run)
     if recorded and (found := find_disagreement(run.family, recorded)):
+        repeats.refuse_unless_deterministic(
+            run.family.member(0), jnp.asarray(recorded.positions[0])
+        )
         native(False)
         run.warmup = _begin_at(run, before, recorded.positions)
         leave_native_form(run, WRONG_NUMBERS + found, has_lapack_calls=False)

@@ -15,6 +15,7 @@ from infer.density.chain_starts import assign_starts
 from infer.density.family import singleton
 from infer.density.points import make_evaluator
 from infer.density.start import find_starts
+from infer.programs.switch import is_native_allowed
 
 compiled = []
 jax.monitoring.register_event_duration_secs_listener(
@@ -153,6 +154,8 @@ def test_a_random_model_is_refused():
     message = "model: its log density was .* run again.*Draw random"
     with pytest.raises(infer.ModelError, match=message):
         infer.sample(infer.model(restless), infer.NUTS(), chains=2, draws=20, warmup=50)
+    # The model is wrong, and not the native form.
+    assert is_native_allowed()
 
 
 def test_a_deterministic_model_is_sampled_without_another_compilation():

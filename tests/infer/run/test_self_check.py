@@ -9,6 +9,9 @@ import pytest
 
 import bijectors as bj
 import infer
+from infer.density.disagreement import Recorded, find_disagreement
+from infer.density.family import singleton
+from infer.density.points import evaluate_lanes
 from infer.output.judge.native_form import find_wrong_native_form
 from infer.programs import numpy_rules, rewrite, switch
 from infer.programs.native import CompiledProgram
@@ -74,6 +77,16 @@ def test_after_a_wrong_rewrite_the_draws_are_right(wrong_sums):
     assert "wrong_native_form" in [own.kind for own in infer.verdict(result).findings]
     # Six standard errors of 200 effective draws.
     assert np.abs(result["posterior"]["x"].values.mean((0, 1)) - 1).max() < 6 / np.sqrt(200)
+
+
+def test_rounding_errors_of_the_ordinary_form_are_no_disagreement():
+    # Rounding a number near 5 changes the sine's argument by 1e-5.
+    fast = lambda values: jnp.sum(jnp.sin(1e10 * values["x"]))  # noqa: E731
+    family = singleton(infer.log_density(infer.declared(fast, {"x": bj.Real(shape=(3,))})))
+    at = evaluate_lanes(family, np.arange(6.0).reshape(2, 3))
+    off_by = lambda error: Recorded(at.positions, at.log_densities + error, at.gradients)  # noqa: E731
+    assert not find_disagreement(family, off_by(2e-5))
+    assert "its log density at a draw" in find_disagreement(family, off_by(2e-2))
 
 
 def test_a_wrong_rule_of_numpy_does_not_end_the_native_form(monkeypatch, new_programs):
