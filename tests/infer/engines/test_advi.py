@@ -118,6 +118,7 @@ def test_a_fit_that_stops_early_has_not_converged():
     assert not infer.fit(model, infer.ADVI(tolerance=1e-9), epochs=20).converged
 
 
+@pytest.mark.slow
 def test_the_fit_does_not_depend_on_the_scale_of_the_posterior():
     """Steps are in units of the approximation; the start is 100 standard deviations away."""
 

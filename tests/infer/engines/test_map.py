@@ -299,6 +299,7 @@ def test_given_values_start_one_search_each():
     assert (len(again.every_lp), again.n_steps) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_mode_starts_samplers_and_fits():
     """Its derived values are ignored."""
 

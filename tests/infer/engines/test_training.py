@@ -253,6 +253,7 @@ def test_the_turns_of_one_key_see_every_row(size, seen):
         assert turns.size == size
 
 
+@pytest.mark.slow
 def test_a_fit_whose_steps_are_lost_to_rounding_has_not_converged():
     """The maximum is at log 3; at 25 a step in single precision changes nothing."""
     far = infer.declared(lambda v: (3 * v["x"] - jnp.exp(v["x"])).sum(), {"x": bj.Real(shape=(2,))})

@@ -254,6 +254,7 @@ def test_a_fit_by_minibatches_is_that_of_all_the_data():
     assert fit.khat < 0.7
 
 
+@pytest.mark.slow
 def test_a_mode_by_minibatches_is_that_of_all_the_data():
     engine = infer.MAP("constrained", optimizer=optax.adam(0.02), max_steps=1500)
     model = infer.model(conjugate, x=XS, y=YS)

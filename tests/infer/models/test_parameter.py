@@ -100,6 +100,7 @@ def test_non_trainable_arrays_are_frozen():
     np.testing.assert_allclose(seen[-1]["b"], np.e)
 
 
+@pytest.mark.slow
 def test_redundant_wrappers_are_refused_by_samplers_but_not_for_constrained_modes():
     model = wrapped(
         jnp.ones(2), paramax.WeightNormalization(jnp.ones((2, 3))), {"scale": bj.Real()}

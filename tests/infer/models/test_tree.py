@@ -318,6 +318,7 @@ def test_a_log_likelihood_of_whole_numbers_is_refused():
         infer.log_density(model)
 
 
+@pytest.mark.slow
 def test_modules_of_flax_are_trees():
     nnx = pytest.importorskip("flax.nnx")
     net = nnx.Linear(2, 1, rngs=nnx.Rngs(0))

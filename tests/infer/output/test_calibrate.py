@@ -192,6 +192,7 @@ def declare(density=log_density, **functions):
     return infer.declared(density, SUPPORTS, data=DATA, **functions)
 
 
+@pytest.mark.slow
 def test_a_log_density_with_rows_and_a_simulator_is_calibrated():
     found = infer.calibrate(declare(rows=rows, simulate=simulate), **FEW)
     assert set(found.ranks) == {"slope", "noise", "log_prior", "log_likelihood"}

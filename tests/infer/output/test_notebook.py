@@ -75,6 +75,7 @@ def test_interrupted_sampling_returns_the_draws(kernel):
     assert "True" in printed(execute(kernel, code, interrupt=True))
 
 
+@pytest.mark.slow
 def test_progress_is_one_table_without_a_warning(kernel):
     execute(kernel, SETUP)
     messages = execute(kernel, "data = sample(draws=200)")

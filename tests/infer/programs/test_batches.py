@@ -101,6 +101,7 @@ for work in (call, sample):
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="LAPACK is called only on CPUs.")
+@pytest.mark.slow
 def test_programs_that_call_lapack_do_not_deadlock():
     """Without splitting, each half hung immediately on two cores."""
     alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}

@@ -300,6 +300,7 @@ def test_matrices_too_large_for_loops_are_left_to_lapack():
     assert (large.rewritten, large.missing, large.has_lapack_calls) == ((), ("cholesky",), True)
 
 
+@pytest.mark.slow
 def test_chains_that_call_lapack_are_batched_only_on_request():
     def log_density(values):
         return -0.5 * (values["x"] ** 2).sum() - jnp.linalg.slogdet(spread(values["x"]))[1]

@@ -50,6 +50,7 @@ def run(result):
     return find_run(result)
 
 
+@pytest.mark.slow
 def test_every_data_set_has_its_own_degrees_and_the_result_says_them():
     both = infer.sample([model(), model(noise=0.01)], NUTS, **OPTIONS)
     degrees = both["sample_stats"].coords["centering_level"]

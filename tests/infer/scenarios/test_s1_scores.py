@@ -230,6 +230,7 @@ def exact():
     return conjugate(PRIOR)
 
 
+@pytest.mark.slow
 def test_s1_3_a_prior_whose_value_is_zero_samples_the_likelihood():
     """As in scarlet2, the prior enters the leapfrog steps, but not the acceptance."""
 

@@ -37,7 +37,11 @@ def every_family() -> list[Family]:
     return [one.bind({"a": slice(0, 1), "b": slice(1, SIZE)}, False) for one in made]
 
 
-each_family = pytest.mark.parametrize("family", every_family(), ids=lambda family: family.name)
+# A flow takes longer to compile than all others together.
+SLOW = {"flow": pytest.mark.slow}
+each_family = pytest.mark.parametrize(
+    "family", [pytest.param(q, id=q.name, marks=SLOW.get(q.name, ())) for q in every_family()]
+)
 
 
 @functools.cache
