@@ -102,10 +102,15 @@ def _measure_rounding(family: Family, at: Points) -> Recorded:
     for _ in range(NEIGHBORS):
         nudge = 1 + eps * rng.integers(-8, 9, size=at.positions.shape)
         near = evaluate_lanes(family, (at.positions * nudge).astype(at.positions.dtype))
-        with np.errstate(invalid="ignore"):
-            values = np.fmax(values, np.abs(near.log_densities - at.log_densities))
-            slopes = np.fmax(slopes, np.abs(near.gradients - at.gradients))
+        values = np.fmax(values, _distance(near.log_densities, at.log_densities))
+        slopes = np.fmax(slopes, _distance(near.gradients, at.gradients))
     return Recorded(at.positions, values, slopes)
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return how far numbers are apart; infinitely far if one of them is not finite."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(a) == np.isfinite(b), np.abs(a - b), np.inf)
 
 
 def _describe_difference(
@@ -137,6 +142,4 @@ def _describe_difference(
 
 def _are_apart(found: np.ndarray, expected: np.ndarray, most: np.ndarray) -> np.ndarray:
     """Return which numbers differ by more than `most`; if not finite, all are equal."""
-    one_is_finite = np.isfinite(found) != np.isfinite(expected)
-    with np.errstate(invalid="ignore"):
-        return one_is_finite | (np.abs(found - expected) > most)
+    return _distance(found, expected) > most

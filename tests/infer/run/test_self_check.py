@@ -89,6 +89,17 @@ def test_rounding_errors_of_the_ordinary_form_are_no_disagreement():
     assert "its log density at a draw" in find_disagreement(family, off_by(2e-2))
 
 
+def test_a_density_that_rounding_makes_infinite_is_no_disagreement():
+    edge = lambda values: jnp.where(jnp.sin(1e10 * values["x"]) > 0, 0.0, -jnp.inf)  # noqa: E731
+    family = singleton(infer.log_density(infer.declared(edge, {"x": bj.Real()})))
+    # The sine of a multiple of pi is zero but for rounding.
+    at = evaluate_lanes(family, np.pi * 1e-10 * np.array([[4e10], [0.5]]))
+    finite = Recorded(at.positions, np.zeros(2), np.zeros((2, 1)))
+    assert not find_disagreement(family, finite)
+    infinite = finite._replace(log_densities=np.array([0.0, -np.inf]))
+    assert "is -inf instead of 0" in find_disagreement(family, infinite)
+
+
 def test_a_wrong_rule_of_numpy_does_not_end_the_native_form(monkeypatch, new_programs):
     rules = numpy_rules.RULES | {"mul": lambda a, b, **_: 1.1 * a * b}
     monkeypatch.setattr("infer.programs.by_numpy.RULES", rules)
