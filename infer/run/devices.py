@@ -21,6 +21,7 @@ class Plan(NamedTuple):
         rows: Largest number of draws of a chain in a block.
         turns: Groups that one call advances, one after the other; see `turns.py`.
         places: Where programs run; empty for the default device alone.
+        is_width_given: Whether the user chose the width.
     """
 
     width: int
@@ -29,6 +30,7 @@ class Plan(NamedTuple):
     rows: int = 1024
     turns: int = 1
     places: tuple[Place, ...] = ()
+    is_width_given: bool = False
 
     @property
     def chains(self) -> int:

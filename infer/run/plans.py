@@ -25,8 +25,8 @@ def plan_for(
         return plan_population(chains, count, width, threads, places)
     # Searches end at different times, and a gradient of many rows is worth a call of its own.
     is_single = isinstance(engine, AskingEngine) and any(len(place) > 1 for place in places)
-    width = 1 if is_single and width is None else width
-    return plan(chains * count, width, threads, places)
+    chosen = plan(chains * count, 1 if is_single and width is None else width, threads, places)
+    return chosen._replace(is_width_given=width is not None)
 
 
 def plan_population(
@@ -62,6 +62,7 @@ def plan_without_native(chains: int, before: Plan, has_lapack_calls: bool) -> Pl
     """
     wide = 1 if has_lapack_calls else max(2, chains // 8)
     width = max(w for w in range(1, wide + 1) if chains % w == 0)
+    width = before.width if before.is_width_given else width
     most = max(count_cores(), len(before.places))
     threads = max(1, min(most, before.threads, chains // width))
     places = before.places[:threads]

@@ -11,10 +11,11 @@ import jax
 import numpy as np
 import pytest
 
+import infer
 from infer.errors import RunError
 from infer.run import placing
 from infer.run.devices import Plan, plan
-from infer.run.plans import plan_without_native
+from infer.run.plans import plan_for, plan_without_native
 
 # Largest relative change of a log density by another order of its sum.
 ROUNDING = 1e-12
@@ -146,6 +147,12 @@ def test_groups_without_a_native_form_do_not_depend_on_the_number_of_devices(dev
     places = tuple((i,) for i in range(devices))
     before = plan(32, None, None, places)
     assert plan_without_native(32, before, has_lapack_calls=False).width == 4
+
+
+def test_a_width_that_the_user_chooses_is_kept_without_a_native_form():
+    chosen = [plan_for(infer.NUTS(), 32, 1, width, 2, ()) for width in (1, None)]
+    kept, free = (plan_without_native(32, one, has_lapack_calls=False).width for one in chosen)
+    assert (kept, free) == (1, 4)
 
 
 @pytest.mark.slow
