@@ -45,7 +45,7 @@ def check(seed: int) -> tuple[str, Outcome]:
         return check_program(draw_program(seed), has_draws=seed % 4 == 0)
     case = draw(seed)
     jax.config.update("jax_enable_x64", case.double)
-    plain = jax.jit(case.log_density)
+    plain = jax.jit(jax.value_and_grad(case.log_density))
     return case.name, _explain_errors(
         lambda: _compare(case),
         lambda: plain(jnp.asarray(_make_points(case)[0]), jnp.asarray(case.data)),
