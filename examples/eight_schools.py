@@ -41,12 +41,26 @@ def main() -> None:
         print(f"  {part:9s} {posterior.attrs[part + '_seconds']:6.2f} s")
     print(f"  {'total':9s} {whole:6.2f} s")
 
-    figure = Path(__file__).parent / "figures" / "eight_schools_ranks.png"
-    figure.parent.mkdir(exist_ok=True)
-    az.plot_rank(posterior, var_names=["mu", "tau"])
-    plt.savefig(figure, dpi=100)
-    print(f"Rank plot: {figure}")
     check(posterior, summary)
+    plot(posterior)
+
+
+def plot(posterior) -> None:
+    """Draw what each school reported, and what the schools know together."""
+    theta = posterior["posterior"]["theta"].stack(draws=("chain", "draw"))
+    low, middle, high = theta.quantile([0.05, 0.5, 0.95], "draws").values
+    rows = np.arange(len(SCHOOLS))
+    figure, axis = plt.subplots(layout="constrained")
+    axis.errorbar(EFFECT, rows - 0.15, xerr=1.645 * ERROR, fmt="o", alpha=0.5, label="reported")
+    axis.hlines(rows + 0.15, low, high, color="C1", linewidth=3, label="posterior, 90 %")
+    axis.plot(middle, rows + 0.15, "o", color="C1")
+    axis.axvline(float(posterior["posterior"]["mu"].mean()), color="C1", alpha=0.4)
+    axis.set(yticks=rows, yticklabels=SCHOOLS, xlabel="effect of coaching, points")
+    axis.invert_yaxis()
+    figure.legend(loc="outside upper center", ncols=2)
+    path = Path(__file__).with_suffix(".png")
+    figure.savefig(path, dpi=100)
+    print(f"Plot: {path.name}, beside the script")
 
 
 def check(posterior, summary) -> None:

@@ -1,0 +1,38 @@
+"""The site says what the results of the benchmarks say, and leaves out no public name."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .public_names import LISTED
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+LANDING = (ROOT / "docs" / "index.md").read_text()
+REFERENCE = (ROOT / "docs" / "api.md").read_text()
+# Each number of the first page: what it is there, and what its result says.
+NUMBERS = {
+    "5.0 ×": ("peers.md", r"\| cold, fastest peer / ours .* 5\.0 \|\n"),
+    "7.9 ×": ("peers.md", r"\| ESS / s, ours / NumPyro and BlackJAX .* 7\.9 \|\n"),
+    "3.8 ×": ("peers.md", r"\| ESS / s, ours / nutpie .* 3\.8 \|\n"),
+    "156 : 0.5": ("geometry.md", r"\| funnel \| 0\.5 \(2\) \| 148\.4 \(0\) \| 156\.1 \(0\)"),
+    "10,000": ("many_datasets.md", r"\| one call, compiling \| 10000 \| 126\.9 \|"),
+    "200 kills": ("faults.md", r"make 200 kills(.|\n)* 0 failed"),
+}
+
+
+def test_the_first_page_has_no_number_without_a_result():
+    assert re.findall(r"\[(.*)\]\{\.figure-of-merit\}", LANDING) == list(NUMBERS)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_number_of_the_first_page_is_that_of_its_result(number):
+    file, line = NUMBERS[number]
+    assert re.search(line, (RESULTS / file).read_text())
+
+
+def test_the_reference_has_every_public_name():
+    names = {re.search(r"\.(\w+)", line)[1] for line in LISTED.read_text().splitlines()}
+    documented = set(re.findall(r"\.\. (?:auto\w+|py:data):: (?:[\w.]+\.)?(\w+)", REFERENCE))
+    assert names <= documented, names - documented
