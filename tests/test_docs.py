@@ -14,7 +14,11 @@ BLOCK = re.compile(r"```python\n(.*?)```", re.S)
 # The quickest pages, 2 s of CPU each; the others take 5 to 25, so `make test-all` runs them.
 QUICK = {"README", "adding_an_engine", "certificate", "findings", "live_runs"}
 # Pages about a library that `make test` does not install.
-NEEDS = {"pymc": ("pymc", "bambi"), "stan": ("stanli", "bridgestan")}
+NEEDS = {
+    "pymc": ("pymc", "bambi"),
+    "coming_from_pymc": ("pymc",),
+    "stan": ("stanli", "bridgestan"),
+}
 
 
 def pages():
