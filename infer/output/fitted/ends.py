@@ -10,7 +10,8 @@ from ...models.inputs.names import join_names
 from ...models.protocol.site import Site
 from ...numerics.mode_search import ROUNDING, UNBOUNDED
 from ..finding import Finding
-from .surroundings import Probe, Rise, find_rise, find_same_mode, list_most_changed, tolerance
+from .rise import Rise, find_rise
+from .surroundings import Probe, find_same_mode, list_most_changed, tolerance
 
 # Absolute unconstrained value beyond which a value is at the edge of its set: exp(-16) is 1e-7.
 EDGE = 16.0
@@ -42,6 +43,7 @@ class Ends(NamedTuple):
         decrement: Estimated distance of each from its mode in nats, shape (searches,).
         best: Index of the one that is called the mode.
         values: Constrained values there, by name.
+        gradient: Gradient there, shape (size,).
     """
 
     density: LogDensity
@@ -53,6 +55,7 @@ class Ends(NamedTuple):
     decrement: np.ndarray
     best: int
     values: Mapping[str, np.ndarray]
+    gradient: np.ndarray | None = None
 
 
 class Findings(NamedTuple):
@@ -77,7 +80,7 @@ def examine_ends(ends: Ends) -> tuple[np.ndarray, Findings]:
     high = ends.lp >= lp - tolerance(lp) if valued else np.full(len(ends.lp), True)
     if "minibatch" in ends.density.offers:
         return high, Findings(False, ())
-    probe = Probe.at(ends.density, ends.positions[ends.best], len(ends.lp))
+    probe = Probe.at(ends.density, ends.positions[ends.best], len(ends.lp), ends.gradient)
     same = np.arange(len(ends.lp)) == ends.best
     same[high] |= find_same_mode(probe, lp, ends.positions[high])
     rise = find_rise(probe, lp) if ends.converged[ends.best] and valued else None

@@ -203,7 +203,8 @@ def _choose_optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own
     every = constrain_all(density, positions)
     values = {name: np.asarray(value[best]) for name, value in every.items()}
     reached = stats["converged"], stats["reason"], stats["decrement"]
-    ends = Ends(density, engine.max_steps, positions, lp, *reached, best, values)
+    there = draws.gradients[own, 0][best].astype(float)
+    ends = Ends(density, engine.max_steps, positions, lp, *reached, best, values, there)
     same, found = examine_ends(ends)
     reasons = np.array([REASONS[int(code)] for code in stats["reason"]])
     return Optimum(
