@@ -34,6 +34,14 @@ class Family(eqx.Module):
         """Take the own arrays of some members, along a leading axis."""
         return jax.tree.map(lambda a: a[members], self.own)
 
+    def leaves(self) -> list[tuple[Any, Any]]:
+        """List the leaves of the models: what all share, or a stack of what each has of its own.
+
+        In each pair the other one is `None`.
+        """
+        both = (jax.tree.leaves(d.model, lambda a: a is None) for d in (self.shared, self.own))
+        return [p for p in zip(*both, strict=True) if p[0] is not None or p[1] is not None]
+
     def only(self, index: int) -> "Family":
         """Return the family of one member alone."""
         return singleton(self.member(index))

@@ -52,6 +52,13 @@ def check_indices(model: Model) -> int:
     return check_program(run_abstractly(model).program, jax.tree.leaves(model), leaf_names(model))
 
 
+def has_indices_in(model: Model, leaves: Sequence[bool]) -> bool:
+    """Return whether indices depend on any of the given leaves of a model, in their order."""
+    jaxpr = run_abstractly(model).program.jaxpr
+    needed = _find_needed(jaxpr, (False,) * len(jaxpr.outvars))[1]
+    return any(need and given for need, given in zip(needed, leaves, strict=True))
+
+
 def check_program(program: ClosedJaxpr, leaves: Sequence[Any], names: Sequence[str]) -> int:
     """Check the indices of a traced program, some of whose arguments are known.
 

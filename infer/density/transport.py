@@ -41,6 +41,14 @@ def move(density: Recentered, degrees: Array, position: Vector, gradient: Vector
     return Moved(there, pull((gradient, jnp.ones_like(log_det)))[0], log_det, *spread)
 
 
+def move_position(density: Recentered, degrees: Array, position: Vector) -> Moved:
+    """Move a point as `move` does, but not its gradient; the spreads are left out, too."""
+    there = _transport(density, degrees, position)[0]
+    other = replace(density, degrees=degrees)
+    log_det = _transport(other, jnp.asarray(density.degrees), there)[1]
+    return Moved(there, None, log_det, None, None)
+
+
 def _transport(
     density: Recentered, degrees: Array, position: Vector
 ) -> tuple[Vector, Scalar, PriorSpread]:

@@ -115,15 +115,13 @@ class HMC(Hamiltonian):
             raise EngineError("HMC", f"max_steps is {self.max_steps}", "Give one or more.")
         self._check_shared_settings()
 
-    def first_tuning(
-        self, target: Target, positions: np.ndarray, gradients: np.ndarray
-    ) -> HMCTuning:
-        dtype = gradients.dtype
+    def _complete(self, shared: HamiltonianTuning, size: int) -> HMCTuning:
+        lead, dtype = np.shape(shared.step_size), np.asarray(shared.step_size).dtype
         return HMCTuning(
-            self._first_shared(gradients),
-            np.asarray(self.trajectory_length, dtype),
-            np.asarray(self.jitter, dtype),
-            np.asarray(self.max_steps, np.int32),
+            shared,
+            np.full(lead, self.trajectory_length, dtype),
+            np.full(lead, self.jitter, dtype),
+            np.full(lead, self.max_steps, np.int32),
         )
 
     def init(self, position: Vector, here: Components) -> HMCState:

@@ -5,7 +5,6 @@ from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Int
 
 from ..errors import EngineError
@@ -98,10 +97,7 @@ class NUTS(Hamiltonian):
         self._check_shared_settings()
         check_metric("NUTS", self.metric, self.energy)
 
-    def first_tuning(
-        self, target: Target, positions: np.ndarray, gradients: np.ndarray
-    ) -> HamiltonianTuning:
-        shared, size = self._first_shared(gradients), gradients.shape[1]
+    def _complete(self, shared: HamiltonianTuning, size: int) -> HamiltonianTuning:
         return vary(shared, size) if self.metric == "hierarchical" else shared
 
     def init(self, position: Vector, here: Components) -> NUTSState:

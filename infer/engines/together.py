@@ -1,6 +1,6 @@
-"""End a window of warm-up for many densities: in batches if the engine whitens, else one by one."""
+"""Tune many densities, at their starts and after windows: in batches if the engine whitens."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,8 +9,26 @@ import numpy as np
 from ..numerics.hamiltonian import HamiltonianTuning
 from ..numerics.retune_each import find_regular, find_stray, retune_each
 from ..numerics.stray import MIN_DRAWS
+from ..target import Target
 from .base import Draws, Engine, Tuning
-from .whitened import Whitened
+from .whitened import Hamiltonian, Whitened
+
+
+def first_each(
+    engine: Engine, member: Callable[[int], Target], positions: np.ndarray, gradients: np.ndarray
+) -> Tuning:
+    """Return what `engine.first_tuning` returns for each density, along a leading axis.
+
+    Args:
+        engine: The engine.
+        member: Returns a density, by its index.
+        positions: Starts of the chains, shape (densities, chains, size).
+        gradients: Gradients of the log density there.
+    """
+    if isinstance(engine, Hamiltonian) and type(engine).first_tuning is Hamiltonian.first_tuning:
+        return engine.first_tuning(member(0), positions, gradients)
+    each = map(engine.first_tuning, map(member, range(len(positions))), positions, gradients)
+    return jax.tree.map(lambda *a: np.stack(a), *each)
 
 
 class EachEnd(NamedTuple):

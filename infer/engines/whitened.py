@@ -97,10 +97,14 @@ class Hamiltonian(Whitened):
         check_energy(name, self.energy, self.quadrature)
         check_step_settings(name, self.target_acceptance, self.step_size, self.rank)
 
-    def _first_shared(self, gradients: np.ndarray) -> HamiltonianTuning:
-        return hamiltonian.first_tuning(
-            gradients, self.step_size, self.target_acceptance, self.rank
-        )
+    def first_tuning(self, target: Target, positions: np.ndarray, gradients: np.ndarray) -> Tuning:
+        """Make the first tuning; gradients, and then it, may have a leading axis of densities."""
+        settings = self.step_size, self.target_acceptance, self.rank
+        return self._complete(hamiltonian.first_tuning(gradients, *settings), gradients.shape[-1])
+
+    def _complete(self, shared: HamiltonianTuning, size: int) -> Tuning:
+        """Add to a first tuning what only this engine has."""
+        return shared
 
     def _first_point(self, position: Vector, here: Components) -> tuple[Scalar, PhasePoint]:
         """Return the reference of a chain that starts here, and its first point."""

@@ -48,16 +48,24 @@ class HamiltonianTuning(eqx.Module):
 def first_tuning(
     gradients: np.ndarray, step_size: float | None, target: float, rank: int | None
 ) -> HamiltonianTuning:
-    """Set the scales from the gradients, and search for a step size if none is given."""
-    dtype, size = gradients.dtype, gradients.shape[1]
+    """Set the scales from the gradients, and search for a step size if none is given.
+
+    Args:
+        gradients: Shape (*densities, chains, size); all of the tuning has these leading axes.
+        step_size: The step size, if it is given.
+        target: Mean acceptance that warm-up aims at.
+        rank: Maximum number of directions to stretch, if it is given.
+    """
+    (*lead, _, size), dtype = gradients.shape, gradients.dtype
     rank = choose_rank(size) if rank is None else min(rank, size)
+    no = np.zeros(lead, bool)
     return HamiltonianTuning(
-        np.asarray(0.1 if step_size is None else step_size, dtype),
-        np.asarray(target, dtype),
+        np.full(lead, 0.1 if step_size is None else step_size, dtype),
+        np.full(lead, target, dtype),
         guess_metric(gradients, rank),
-        np.asarray(step_size is None),
-        np.asarray(False),
-        np.asarray(False),
+        np.full(lead, step_size is None),
+        no,
+        no,
     )
 
 

@@ -49,11 +49,11 @@ class Hierarchical(Metric):
     """
 
     base: Metric
-    parents: Int[Array | np.ndarray, "size parents"]
-    slopes: Float[Array | np.ndarray, "size parents"]
-    locations: Float[Array | np.ndarray, "size parents"]
-    offset: Vector | Float[np.ndarray, "size"]
-    log_scale: Vector | Float[np.ndarray, "size"]
+    parents: Int[Array | np.ndarray, "*densities size parents"]
+    slopes: Float[Array | np.ndarray, "*densities size parents"]
+    locations: Float[Array | np.ndarray, "*densities size parents"]
+    offset: Float[Array | np.ndarray, "*densities size"]
+    log_scale: Float[Array | np.ndarray, "*densities size"]
 
     def to_model(self, whitened: Vector) -> Vector:
         return self.base.to_model(whitened)
@@ -140,8 +140,9 @@ def vary(tuning: HamiltonianTuning, size: int) -> HamiltonianTuning:
             f"Use it for at most {MOST_COORDINATES}, or declare priors in infer.model, so that the "
             "centering of sites is learned.",
         )
-    dtype, wide = np.asarray(tuning.step_size).dtype, (size, min(MOST_PARENTS, size))
-    none, flat = np.zeros(wide, dtype), np.zeros(size, dtype)
+    lead, dtype = np.shape(tuning.step_size), np.asarray(tuning.step_size).dtype
+    wide = (*lead, size, min(MOST_PARENTS, size))
+    none, flat = np.zeros(wide, dtype), np.zeros((*lead, size), dtype)
     metric = Hierarchical(tuning.metric, np.zeros(wide, np.int32), none, none, flat, flat)
     return replace(tuning, metric=metric)
 

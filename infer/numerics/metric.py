@@ -56,9 +56,12 @@ class Metric(eqx.Module):
 
 
 class Diagonal(Metric):
-    """L = diag(scale): one scale for each coordinate."""
+    """L = diag(scale): one scale for each coordinate.
 
-    scale: Vector | Float[np.ndarray, "size"]
+    On the host, the arrays of a metric may have a leading axis of densities.
+    """
+
+    scale: Float[Array | np.ndarray, "*densities size"]
 
     def to_model(self, whitened: Vector) -> Vector:
         return jnp.asarray(self.scale) * whitened
@@ -89,8 +92,8 @@ class LowRank(Metric):
     """
 
     diagonal: Diagonal
-    directions: Float[Array | np.ndarray, "size rank"]
-    excess: Float[Array | np.ndarray, "rank"]
+    directions: Float[Array | np.ndarray, "*densities size rank"]
+    excess: Float[Array | np.ndarray, "*densities rank"]
 
     def to_model(self, whitened: Vector) -> Vector:
         return self.diagonal.to_model(self._stretch(whitened))
@@ -123,7 +126,7 @@ class LowRank(Metric):
         return draws + shrunk @ directions.T, scores + stretched @ directions.T
 
 
-def guess_metric(gradients: Float[np.ndarray, "chains size"], rank: int) -> Metric:
+def guess_metric(gradients: Float[np.ndarray, "*densities chains size"], rank: int) -> Metric:
     """Guess scales from the gradients at the starts: variance 1 / |gradient|, median over chains.
 
     Args:
@@ -134,10 +137,8 @@ def guess_metric(gradients: Float[np.ndarray, "chains size"], rank: int) -> Metr
     """
     # Near a mode the gradient is almost zero and says nothing about the scale.
     magnitude = np.clip(np.abs(gradients.astype(np.float64)), 1e-4, 1e10)
-    diagonal = Diagonal(1 / np.sqrt(np.median(magnitude, 0)).astype(gradients.dtype))
+    diagonal = Diagonal(1 / np.sqrt(np.median(magnitude, -2)).astype(gradients.dtype))
     if not rank:
         return diagonal
-    size = gradients.shape[1]
-    return LowRank(
-        diagonal, np.zeros((size, rank), gradients.dtype), np.zeros(rank, gradients.dtype)
-    )
+    (*lead, _, size), dtype = gradients.shape, gradients.dtype
+    return LowRank(diagonal, np.zeros((*lead, size, rank), dtype), np.zeros((*lead, rank), dtype))

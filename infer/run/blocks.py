@@ -24,7 +24,7 @@ CHAIN_BYTES = 2 * 2**20
 
 def find_format(engine: Engine, family: Family, warmup: Warmup) -> RecordFormat:
     """Find how the engine's ticks are recorded."""
-    tuning, states = warmup.split_tuning()[0], warmup.groups[0].state
+    tuning, states = warmup.tuning_of(0), warmup.groups[0].state
     target = recenter(family, warmup.centering).member(0)
     if is_stepped(engine, family, warmup.chains, len(warmup.groups[0].chains)):
         return find_format_on_host(engine, tuning, states, target.size)

@@ -10,6 +10,7 @@ from jaxtyping import Array
 from ..density.family import Family
 from ..density.points import Points
 from ..engines.base import Engine, Tuning
+from ..engines.together import first_each
 from ..errors import RunError
 from ..programs.native import call_compiled, prepare
 from ..target import Components
@@ -17,7 +18,6 @@ from ..types import ProgramSignature, signature_of
 from .collect import Group, regroup
 from .packed import Packed, pack
 from .stepped import begin_on_host
-from .warmup import stack_tunings
 
 
 def outline_points(chains: int, size: int) -> Points:
@@ -33,13 +33,19 @@ def make_tuning(engine: Engine, family: Family, points: Points, learned: Tuning 
     Raises:
         RunError: `learned` is of another engine or another size.
     """
-    each = (np.split(a, family.count) for a in (points.positions, points.gradients))
-    pairs = enumerate(zip(*each, strict=True))
-    fresh = stack_tunings([engine.first_tuning(family.member(i), *pair) for i, pair in pairs])
+    fresh = _make_first(engine, family, points)
     if learned is None:
         return fresh
     _refuse_misfit(learned, fresh)
     return engine.reuse(learned, fresh)
+
+
+def _make_first(engine: Engine, family: Family, points: Points) -> Tuning:
+    if family.count == 1:
+        return engine.first_tuning(family.shared, points.positions, points.gradients)
+    starts = points.positions, points.gradients
+    each = (a.reshape(family.count, -1, a.shape[-1]) for a in starts)
+    return first_each(engine, family.member, *each)
 
 
 def make_states(engine: Engine, points: Points, on_host: bool = False) -> Packed:

@@ -89,20 +89,21 @@ class Group:
         self.limit = int(np.clip(rate * BLOCK_SECONDS, 1, MAX_TICKS))
         return int(filled.sum())
 
-    def join_records(self) -> list[np.ndarray]:
-        """Join the records of each chain; each has shape (draws, record)."""
-        return [_join(own) for own in self.rows]
-
 
 def join_records(groups: Sequence[Group], count: int | None = None) -> np.ndarray:
     """Join the records of all chains, or the first `count` of each: (chains, draws, record)."""
-    return np.stack([own[:count] for group in groups for own in group.join_records()])
-
-
-def _join(blocks: list[np.ndarray]) -> np.ndarray:
-    if len(blocks) == 1:
-        return blocks[0]
-    return np.concatenate(blocks) if blocks else np.zeros((0, 0))
+    rows = [own for group in groups for own in group.rows]
+    made = count if count is not None else sum(map(len, rows[0]))
+    record = rows[0][0].shape[-1] if rows[0] else 0
+    whole = np.empty((len(rows), made, record), rows[0][0].dtype if rows[0] else float)
+    for into, own in zip(whole, rows, strict=True):
+        begin = 0
+        for block in own:
+            end = min(begin + len(block), made)
+            into[begin:end] = block[: end - begin]
+            begin = end
+        assert begin == made, "a chain has fewer draws than others"
+    return whole
 
 
 def regroup(groups: Sequence[Group], width: int) -> list[Group]:

@@ -1,8 +1,5 @@
 """Move points and draws between the coordinates of the chains and those of the log densities."""
 
-from typing import Any
-
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array
@@ -11,10 +8,10 @@ from ..density.family import Family
 from ..density.points import Points
 from ..density.proposals import Place
 from ..density.recentered import Centering, Recentered, mark_scalars, recenter
-from ..density.transport import Moved, move
+from ..density.transport import Moved, move, move_position
 from ..engines.base import Draws
 from ..programs.native import call_compiled, prepare
-from ..programs.parts import PARTS, call_in_parts, choose_part
+from ..programs.parts import Members, call_each, choose_part, count_parts, prepare_call
 from ..programs.slices import call_in_slices, choose_rows
 
 
@@ -44,7 +41,7 @@ def place_whitened(family: Family, centering: Centering | None) -> Place | None:
 
     def place(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         by_lane = np.swapaxes(positions, 0, 1)
-        moved = move_all(family, whitened, own, by_lane, np.zeros_like(by_lane))
+        moved = move_all(family, whitened, own, by_lane)
         usable = np.isfinite(moved.position).all(-1)
         found = np.where(usable[..., None], moved.position, by_lane)
         return np.swapaxes(found, 0, 1), np.where(usable, -moved.log_det, 0).T
@@ -69,7 +66,7 @@ def move_to_density(family: Family, centering: Centering | None, draws: Draws) -
 def move_draws(family: Family, old: Centering, new: Centering, draws: Draws) -> Draws:
     """Move the draws of all chains of all members to other coordinates."""
     has_gradients = draws.gradients.shape == draws.positions.shape
-    gradients = draws.gradients if has_gradients else np.zeros_like(draws.positions)
+    gradients = draws.gradients if has_gradients else None
     found = move_all(family, old, new, draws.positions, gradients)
     lp = draws.stats["lp"] + found.log_det.astype(draws.stats["lp"].dtype)
     gradients = found.gradient if has_gradients else draws.gradients
@@ -84,20 +81,30 @@ def move_positions(
         return positions
     own, rows = densities_own(centering), positions[None]
     old, new = (own, centering) if into else (centering, own)
-    return move_all(family, old, new, rows, np.zeros_like(rows)).position[0]
+    return move_all(family, old, new, rows).position[0]
 
 
 def move_all(
-    family: Family, old: Centering, new: Centering, positions: np.ndarray, gradients: np.ndarray
-) -> Moved:
-    """Move points of shape (chains, draws, size) of all members to other coordinates."""
+    family: Family, old: Centering, new: Centering, positions: np.ndarray,
+    gradients: np.ndarray | None = None,
+) -> Moved:  # fmt: skip
+    """Move points of shape (chains, draws, size) of all members to other coordinates.
+
+    Args:
+        family: The log densities, in their own coordinates.
+        old: The coordinates of the points.
+        new: Those to move them to.
+        positions: The points.
+        gradients: Gradients of the log density there; without them, the result may have none.
+    """
     count, recentered, size = family.count, recenter(family, old), positions.shape[-1]
     chains, draws = len(positions) // count, positions.shape[1]
     # The last bit may depend on the place in a slice; in the order of time, that place does not
     # depend on how many draws follow.
-    by_draw = (a.reshape(count, chains, draws, size).swapaxes(1, 2) for a in (positions, gradients))
+    given = (positions,) if gradients is None else (positions, gradients)
+    by_draw = (a.reshape(count, chains, draws, size).swapaxes(1, 2) for a in given)
     rows = tuple(a.reshape(count, draws * chains, size) for a in by_draw)
-    found = (_move_one if count == 1 else _move_each)(recentered, new, *rows)
+    found = (_move_one if count == 1 else _move_each)(recentered, new, rows)
 
     def restore(a: np.ndarray) -> np.ndarray:
         own = a.reshape(count, draws, chains, *a.shape[2:]).swapaxes(1, 2)
@@ -106,19 +113,19 @@ def move_all(
     return jax.tree.map(restore, found)
 
 
-def _move_one(family: Family, new: Centering, *rows: np.ndarray) -> Moved:
-    density, flat = family.member(0), tuple(a[0] for a in rows)
+def _move_one(family: Family, new: Centering, rows: tuple[np.ndarray, ...]) -> Moved:
+    # One program serves draws with and without gradients.
+    density, flat = family.member(0), tuple(a[0] for a in (*rows, np.zeros_like(rows[0]))[:2])
     call = lambda own: call_compiled(_move, density, new.degrees, *own, form="fast_compile")  # noqa: E731
     found = call_in_slices(call, flat, choose_rows(density.size))
     return jax.tree.map(lambda a: a[None], found)
 
 
-def _move_each(family: Family, new: Centering, *rows: np.ndarray) -> Moved:
-    def call(members: np.ndarray, own: tuple[np.ndarray, ...]) -> Moved:
-        given = family.shared, family.rows(members), new.degrees[members], *own
-        return call_compiled(_move_parts, *given, form="fast_compile")
-
-    return call_in_parts(call, rows, choose_part(family.shared.size))
+def _move_each(family: Family, new: Centering, rows: tuple[np.ndarray, ...]) -> Moved:
+    size, function = family.shared.size, _move_rows if len(rows) > 1 else _move_positions
+    each = choose_part(size, rows[0].shape[1])
+    members = Members.of((family.shared, None), (family.own, new.degrees))
+    return call_each(function, members, each, count_parts(size, each), rows, "fast_compile")
 
 
 def prepare_moves(family: Family, centering: Centering | None) -> None:
@@ -130,17 +137,19 @@ def prepare_moves(family: Family, centering: Centering | None) -> None:
         blank = np.zeros((choose_rows(size), size), dtype)
         prepare(_move, (), (moved.shared, centering.degrees, blank, blank), "fast_compile")
         return
-    blank, members = np.zeros((PARTS, choose_part(size), size), dtype), np.zeros(PARTS, int)
-    own = moved.shared, moved.rows(members), centering.degrees[members], blank, blank
-    prepare(_move_parts, (), own, "fast_compile")
+    members, row = Members.of((moved.shared, None), (moved.own, centering.degrees)), np.zeros(size)
+    each, row = choose_part(size), row.astype(dtype)
+    for function, rows in ((_move_rows, (row, row)), (_move_positions, (row,))):
+        prepare_call(function, members, each, count_parts(size, each), rows, "fast_compile")
 
 
 def _move(density: Recentered, degrees: Array, positions: Array, gradients: Array) -> Moved:
     return jax.vmap(lambda q, g: move(density, degrees, q, g))(positions, gradients)
 
 
-def _move_parts(shared: Recentered, own: Recentered, *parts: Array) -> Moved:
-    def one(part: Any) -> Moved:
-        return _move(eqx.combine(shared, part[0]), *part[1:])
+def _move_rows(member: tuple[Recentered, Array], positions: Array, gradients: Array) -> Moved:
+    return _move(*member, positions, gradients)
 
-    return jax.lax.map(one, (own, *parts))
+
+def _move_positions(member: tuple[Recentered, Array], positions: Array) -> Moved:
+    return jax.vmap(lambda q: move_position(*member, q))(positions)

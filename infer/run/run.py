@@ -204,10 +204,11 @@ class Run:
                 self.warmup = begin_sampling(self.warmup)
         return self
 
-    def draws(self) -> Draws:
+    def draws(self, gradients: bool = True) -> Draws:
         """Return the draws made so far, the same number for every chain.
 
         A run with a store keeps only the last ones in memory; see `infer.open` for the others.
+        Without `gradients`, those of the log density may be left out, as shape (..., 0).
 
         Raises:
             RunError: Some chain has no draw yet.
@@ -223,6 +224,7 @@ class Run:
             )
         held = fewest - self.groups[0].dropped
         draws = self.format.unpack(join_records(self.groups, held))
+        draws = draws if gradients else draws._replace(gradients=draws.gradients[..., :0])
         # What approximates stays in the coordinates in which it was fitted.
         centering = self.warmup.centering if self.engine.result == "draws" else None
         return move_to_density(self.family, centering, draws)

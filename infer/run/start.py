@@ -14,7 +14,7 @@ from ..calls import check_arguments
 from ..counts import as_whole
 from ..density.chain_starts import ChainStart, Starts, assign_starts, needs_search, read_starts
 from ..density.family import Family, make_family
-from ..density.gathers import check_indices
+from ..density.gathers import check_indices, has_indices_in
 from ..density.points import Evaluate, Points, make_evaluator
 from ..density.recentered import Centering
 from ..density.slopes import warn_of_wrong_gradients
@@ -184,7 +184,8 @@ def prepare_family(members: Family, engine: Engine) -> Family:
     """Refuse what the engine cannot do and data that make no sense; put the data on the device."""
     density = members.member(0)
     refuse_unless_offered(density, engine)
-    for index in range(members.count):
+    is_own = [own is not None for _, own in members.leaves()]
+    for index in range(members.count if has_indices_in(density.model, is_own) else 1):
         check_indices(members.member(index).model)
     warn_of_unused(density.model)
     return Family(jax.tree.map(on_device, members.shared), members.own, members.count)

@@ -97,10 +97,13 @@ class Warmup:
 
     def split_tuning(self) -> list[Tuning]:
         """Return the tuning of each density."""
+        return [self.tuning_of(i) for i in range(self.densities)]
+
+    def tuning_of(self, density: int) -> Tuning:
+        """Return the tuning of one density."""
         if self.densities == 1:
-            return [self.tuning]
-        each = range(self.densities)
-        return [jax.tree.map(lambda a, i=i: np.asarray(a[i]), self.tuning) for i in each]
+            return self.tuning
+        return jax.tree.map(lambda a: np.asarray(a[density]), self.tuning)
 
     def regroup(self, width: int) -> "Warmup":
         """Deal chains and scouts into groups of `width`."""

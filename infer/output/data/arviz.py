@@ -7,19 +7,18 @@ from typing import Any
 import numpy as np
 import xarray
 
-from ...density.base import LogDensity
 from ...density.family import Family
 from ...models.protocol.site import Dims
 from ...run.places import describe_work
 from ...run.run import Run
 from .angles import mark_angles
 from .centering import describe_centering
-from .drawn import Drawn, read_draws, read_warmup, stack_datasets
+from .drawn import Drawn, read_draws, read_warmup
 from .flat_site import GROUP, separate
 from .metric import describe_metric
+from .model_data import collect_data
 from .origin import refuse_unless_run
 from .provenance import describe_origin
-from .values import compute_observed
 from .versions import as_arviz
 
 # Name of the dimension of several data sets.
@@ -43,7 +42,9 @@ def to_arviz(run: Run) -> Any:
         RunError: Some chain has no draw yet.
     """
     refuse_unless_run(run)
-    return make_arviz(run.family, read_draws(run, run.draws()), describe_run(run), run)
+    return make_arviz(
+        run.family, read_draws(run, run.draws(gradients=False)), describe_run(run), run
+    )
 
 
 def make_arviz(
@@ -85,12 +86,12 @@ def group_draws(family: Family, drawn: Drawn, prefix: str = "") -> dict[str, xar
 
 def group_data(family: Family) -> dict[str, xarray.Dataset]:
     """Gather the models' data into groups."""
-    members = [family.member(i) for i in range(family.count)]
-    coords, sets = members[0].model.labels.coords, (SET,) if family.count > 1 else ()
+    density, sets = family.member(0), (SET,) if family.count > 1 else ()
+    coords = density.model.labels.coords
     # Drawn sites are in another group; data of the same name have their own axes.
-    known = dict(members[0].model.program.data_dims())
-    known |= {s.name: s.dims for s in members[0].sites if s.role in ("frozen", "observed")}
-    each = _collect_data(members).items()
+    known = dict(density.model.program.data_dims())
+    known |= {s.name: s.dims for s in density.sites if s.role in ("frozen", "observed")}
+    each = collect_data(family).items()
     return {name: make_dataset(known, coords, own, sets) for name, own in each if own}
 
 
@@ -105,14 +106,6 @@ def add_learned(groups: dict[str, xarray.Dataset], run: Run) -> dict[str, xarray
         | ({} if learned is None else {"sample_stats": learned})
         | ({} if warmup is None else group_draws(run.family, warmup, "warmup_"))
     )
-
-
-def _collect_data(members: list[LogDensity]) -> dict[str, dict[str, np.ndarray]]:
-    """Sort the models' data into observed and constant, by the names of their sites."""
-    observed = stack_datasets([compute_observed(density) for density in members])
-    constants = stack_datasets([density.model.constants() for density in members])
-    rest = {name: a for name, a in constants.items() if name not in observed}
-    return {"observed_data": observed, "constant_data": rest}
 
 
 def describe_run(run: Run) -> dict[str, Any]:

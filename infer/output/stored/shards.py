@@ -241,7 +241,7 @@ def _wait(pending: Future[None] | None) -> None:
 
 
 def _read_shard(run: Run, own: np.ndarray, selection: Selection) -> _Shard:
-    drawn = read_draws(run, run.draws())
+    drawn = read_draws(run, run.draws(gradients=False))
     groups = add_learned({**group_draws(run.family, drawn), **group_data(run.family)}, run)
     names = select_names(list(drawn.values), selection)
     posterior, stats = groups["posterior"], name_stats(run.engine, drawn.stats)

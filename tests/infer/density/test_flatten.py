@@ -6,7 +6,10 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
-from infer.density.observed import find_observed
+from infer.density.family import make_family
+from infer.density.observed import find_observed, find_observed_each
+from infer.models.model import Model
+from infer.output.data.model_data import collect_data
 
 
 def model(site, y, counts):
@@ -77,3 +80,34 @@ def test_observed_values_that_a_model_computes_are_not_taken_from_its_data():
         site.observe("y", dist.Normal(0.0, site("sd", dist.HalfNormal(1.0))), y**2)
 
     assert find_observed(infer.log_density(infer.model(squares, y=np.arange(4.0)))) is None
+
+
+def scaled(site, y, scale):
+    site("x", dist.Normal(0.0, scale), shape=(2,))
+    site.observe("y", dist.Normal(0.0, scale), y)
+    site.observe("same", dist.Normal(0.0, scale), np.ones(2))
+
+
+@pytest.mark.parametrize("are_copies", [False, True])
+def test_data_of_many_models_are_those_of_each(are_copies, monkeypatch):
+    """If the constants of a model are not its own arrays, each model is asked for them."""
+    if are_copies:
+        constants = Model.constants
+        copied = lambda self: {n: np.array(a) for n, a in constants(self).items()}  # noqa: E731
+        monkeypatch.setattr(Model, "constants", copied)
+    first = infer.model(scaled, y=np.zeros(2), scale=np.ones(2))
+    models = [first.with_data(y=np.arange(2.0) + i) for i in range(3)]
+    family = make_family(models, jacobian=True)
+    found = collect_data(family)
+    for i, model in enumerate(models):
+        expected = find_observed(infer.log_density(model))
+        rest = {n: a for n, a in model.constants().items() if n not in expected}
+        for group, each in (("observed_data", expected), ("constant_data", rest)):
+            assert found[group].keys() == each.keys()
+            for name, array in each.items():
+                np.testing.assert_array_equal(found[group][name][i], array)
+                assert found[group][name].dtype == array.dtype
+    assert find_observed_each(family).keys() == {"y", "same"}
+    # The result is a copy.
+    found["observed_data"]["y"][:] = 7.0
+    np.testing.assert_array_equal(family.member(1).model.constants()["y"], [1.0, 2.0])

@@ -9,7 +9,7 @@ import pytest
 
 import bijectors as bj
 import infer
-from infer.density.gathers import check_indices
+from infer.density.gathers import check_indices, has_indices_in
 
 Y = np.zeros(4)
 GOOD, BAD = np.array([0, 2, 1, 2]), np.array([0, 3, 1, 2])
@@ -155,3 +155,18 @@ def test_checking_compiles_nothing_and_follows_new_data():
     with pytest.raises(infer.ModelError):
         check_indices(model.with_data(group=BAD))
     assert not [event for event in compiled if "compile" in event or "trace" in event]
+
+
+def test_only_data_that_hold_indices_are_checked_again_for_other_data_sets():
+    """The leaves are the groups and the data, in the order of their names."""
+    model = infer.model(grouped, group=GOOD, y=Y)
+    assert has_indices_in(model, [True, False])
+    assert not has_indices_in(model, [False, True])
+    several = [model, model.with_data(y=Y + 1), model.with_data(group=BAD)]
+    with pytest.raises(infer.ModelError, match="index 3"):
+        infer.start(several, infer.NUTS())
+
+
+def grouped(site, group, y):
+    level = site("level", dist.Normal(0, 1), shape=(3,))
+    site.observe("y", dist.Normal(level[group], 1.0), y)

@@ -6,7 +6,7 @@ import pytest
 
 import infer
 from infer.engines.base import Draws
-from infer.engines.together import end_each
+from infer.engines.together import end_each, first_each
 from infer.numerics import retune_each
 
 DENSITIES, CHAINS = 12, 4
@@ -67,6 +67,29 @@ def test_windows_of_many_densities_end_as_each_alone(engine, size, windows, monk
     for recent, given in (([first], tuning), ([first, second], learned)):
         found = end_each(engine, given, recent, windows)
         assert_same(found, end_one_by_one(engine, given, recent, windows))
+
+
+@pytest.mark.parametrize(
+    "engine", [infer.NUTS(rank=1), infer.NUTS(metric="hierarchical"), infer.HMC(step_size=0.5)]
+)
+def test_first_tunings_of_many_densities_are_those_of_each(engine):
+    starts = np.random.default_rng(0).normal(size=(2, DENSITIES, CHAINS, 3))
+    found = first_each(engine, lambda _: None, *starts)
+    each = [engine.first_tuning(None, *own) for own in starts.swapaxes(0, 1)]
+    expected = jax.tree.map(lambda *a: np.stack(a), *each)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype
+
+
+def test_an_engine_with_a_first_tuning_of_its_own_is_asked_for_each_density():
+    class Own(infer.NUTS):
+        def first_tuning(self, target, positions, gradients):
+            return np.array([target, positions.sum()])
+
+    found = first_each(Own(), float, np.ones((3, 2, 4)), np.ones((3, 2, 4)))
+    np.testing.assert_array_equal(found, [[0, 8], [1, 8], [2, 8]])
 
 
 def test_most_windows_end_in_a_batch(monkeypatch):

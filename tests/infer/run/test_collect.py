@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from infer.run.collect import Group, collect
+from infer.run.collect import Group, collect, join_records
 from infer.run.loop import Block
 
 DRAWS, FAR = 60, 5
@@ -36,4 +36,4 @@ def test_a_fast_group_waits_for_a_slow_one(threads):
     # A group that is as far ahead as it may be makes one more block of one draw.
     assert max(ahead) <= FAR + 1
     for group in made:
-        np.testing.assert_array_equal(group.join_records()[0][:, 0], np.arange(DRAWS))
+        np.testing.assert_array_equal(join_records([group])[0, :, 0], np.arange(DRAWS))

@@ -79,6 +79,13 @@ def test_draws_of_many_data_sets_change_coordinates_like_those_of_each():
             found, move_all(family.only(i), *apart, *points[:, own]), strict=True
         ):
             np.testing.assert_array_equal(one[own], other)
+    # Without gradients by another program, and a few rows in shorter parts.
+    alone, few = move_all(family, old, new, points[0]), points[:, :, :5]
+    assert alone.gradient is None
+    np.testing.assert_array_equal(alone.position, found.position)
+    np.testing.assert_array_equal(alone.log_det, found.log_det)
+    for one, other in zip(move_all(family, old, new, *few), found, strict=True):
+        np.testing.assert_array_equal(one, other[:, :5])
 
 
 def test_the_degree_of_a_scalar_site_is_a_scalar():
