@@ -123,7 +123,9 @@ def draw_program(seed: int) -> Program:
 
     parts = [f"{one.kind} ({one.place}, {one.centered})" for one in sites]
     name = f"programs: {', '.join(parts)}, {outcome}, {'double' if double else 'single'}"
-    return Program(name, double, infer.model(program, **data), expected)
+    with jax.enable_x64(double):
+        model = infer.model(program, **data)
+    return Program(name, double, model, expected)
 
 
 def _draw_site(rng: np.random.Generator, kinds: list[str]) -> _Site:
