@@ -14,6 +14,9 @@ class ExplainedError(ValueError):
         super().__init__(f"{where}: {found}. {mend}")
         self.where, self.found, self.mend = where, found, mend
 
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        return type(self), (self.where, self.found, self.mend)
+
 
 class BijectorError(ExplainedError):
     """A set, a map or a rule cannot be used as requested."""

@@ -2,7 +2,9 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from bijectors.errors import ExplainedError as ExplainedError
@@ -66,8 +68,26 @@ class Interrupted(KeyboardInterrupt):
         self.run, self.resume = run, resume
 
 
+# Warnings for another process to give, if this thread collects them.
+_collected: ContextVar[list[tuple[str, type[Warning]]]] = ContextVar("collected")
+
+
+@contextmanager
+def collecting_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
+    """Collect what this thread would warn of: messages and their categories."""
+    said: list[tuple[str, type[Warning]]] = []
+    token = _collected.set(said)
+    try:
+        yield said
+    finally:
+        _collected.reset(token)
+
+
 def warn(message: str, category: type[Warning] = SamplingWarning) -> None:
     """Warn at the line of the user's code that is running, skipping frames of the library."""
+    if (said := _collected.get(None)) is not None:
+        said.append((message, category))
+        return
     frame, level = sys._getframe(), 1
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _OWN:
         frame, level = frame.f_back, level + 1
