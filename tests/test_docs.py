@@ -15,6 +15,7 @@ BLOCK = re.compile(r"```python\n(.*?)```", re.S)
 QUICK = {"README", "adding_an_engine", "certificate", "findings", "live_runs"}
 # Pages about a library that `make test` does not install.
 NEEDS = {
+    "cluster": ("distributed",),
     "pymc": ("pymc", "bambi"),
     "coming_from_pymc": ("pymc",),
     "stan": ("stanli", "bridgestan"),

@@ -6,6 +6,7 @@ from typing import Any
 from ..calls import check_arguments
 from ..counts import as_whole
 from ..engines.base import Engine
+from ..errors import RunError
 from ..models.inputs.stacked import are_several
 from ..models.model import Model
 from .advance.interrupt import keep_run
@@ -25,6 +26,7 @@ def resume(
     threads: int | None = None,
     progress: bool | None = None,
     commit_seconds: float | None = None,
+    client: Any = None,
 ) -> Any:
     """Go on with a stored run where its last commit left it, in warm-up or in sampling.
 
@@ -44,6 +46,7 @@ def resume(
         threads: Programs called at the same time on a CPU; does not change the draws.
         progress: Whether to show a bar; by default if standard error is a terminal.
         commit_seconds: Seconds between commits; see `sample`.
+        client: A `dask.distributed.Client`, for a store of many data sets; see `sample`.
 
     Returns:
         What the call returns that began the run: that of `sample`, `fit` or `maximize`.
@@ -58,7 +61,10 @@ def resume(
     """
     draws = as_whole("draws", draws, 0)
     if is_sharded(store):
-        return resume_shards(store, model, engine, draws, threads, progress)
+        return resume_shards(store, model, engine, draws, threads, progress, client)
+    if client is not None:
+        found = "the store has no data sets that were shared out"
+        raise RunError("client", found, "Leave out client=; this process goes on with the run.")
     found = read_run(
         store, model, engine, draws=draws, threads=threads, progress=progress,
         seconds=commit_seconds,

@@ -53,6 +53,7 @@ def sample(
     drop: str | Sequence[str] | None = None,
     thin: int = 1,
     commit_seconds: float | None = None,
+    client: Any = None,
 ) -> Any:
     """Draw from the posterior of a model, or of each of many in one call.
 
@@ -98,6 +99,7 @@ def sample(
         drop: Names of sites not to store.
         thin: Of so many draws of a chain, the first is stored.
         commit_seconds: Seconds between commits, about 5 by default.
+        client: A `dask.distributed.Client`, whose workers sample several models into `store`.
 
     Returns:
         ArviZ data; see `to_arviz`. For several models, all variables, statistics and data have
@@ -128,9 +130,10 @@ def sample(
     if isinstance(tuning, str | os.PathLike):
         tuning = read_tuning(tuning, model, engine, chains)
     storing = Options(store, keep, drop, thin, commit_seconds).check(model, goal, include)
-    if are_sharded(storing, model, goal, starts, tuning, group, devices):
+    others = {"starts": starts, "tuning": tuning, "group": group, "devices": devices}
+    if are_sharded(storing, model, goal, client, others):
         how = {"chains": chains, "warmup": warmup, "starts": starts}
-        return sample_shards(storing, model, engine, key, threads, progress, **how)
+        return sample_shards(storing, model, engine, key, threads, progress, client, **how)
     begun = plan_warm_start(model, engine, starts, tuning, chains, warmup, key)
     run = start(
         model, begun.engine, chains=chains, warmup=warmup, starts=begun.starts, tuning=begun.tuning,

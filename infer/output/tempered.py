@@ -22,7 +22,7 @@ from .predictive.requested import WARMUP, read_request
 from .result import make_result
 
 # Arguments of `infer.sample` that parallel tempering does not take.
-_OTHERS = ("until", "tuning", "devices", "store", "keep", "drop", "commit_seconds")
+_OTHERS = ("until", "tuning", "devices", "store", "keep", "drop", "commit_seconds", "client")
 
 
 def sample_tempered(settings: Tempered, given: Mapping[str, Any]) -> Any:

@@ -16,7 +16,7 @@ such files follows from the state, so they are written again when a run continue
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -26,6 +26,8 @@ from .files import Files
 FORMAT, VERSION = "pushforward-run", 1
 # The folder of records and states.
 FOLDER = "run"
+# How the name of a file in it begins that is there while a cluster works for a call.
+CALL = "call-"
 # For each power of two, the states of this many of the newest commits divisible by it are kept.
 KEPT = 2
 
@@ -94,6 +96,11 @@ def record_key(commit: int) -> str:
     return f"{FOLDER}/{commit}.json"
 
 
+def is_record(name: str) -> bool:
+    """Return whether a file in the folder of records and states is the record of a commit."""
+    return _number(name) >= 0 and name.endswith(".json")
+
+
 def intent_key(commit: int) -> str:
     """Return the key of the announcement of a commit."""
     return f"{FOLDER}/{commit}.intent"
@@ -116,7 +123,8 @@ class Changes:
     Attributes:
         state: The bytes of the state.
         draws: Number of draws per chain that readers will see.
-        blocks: The chunks of each block that is now complete, in order.
+        blocks: The chunks of each block that is now complete, in order; the SHA-256 of a chunk that
+            was written before.
         files: The files that later commits may replace.
         metadata: Those of them that readers open first, written after all others.
         about: What the store is of, as plain values.
@@ -124,7 +132,7 @@ class Changes:
 
     state: bytes
     draws: int
-    blocks: list[dict[str, bytes]]
+    blocks: Sequence[Mapping[str, bytes | str]]
     files: dict[str, bytes]
     metadata: dict[str, bytes]
     about: dict[str, Any]
@@ -146,9 +154,13 @@ def commit(files: Files, before: Record | None, changes: Changes) -> Record:
     past = () if before is None else (*before.older, before.commit)
     kept = tuple(sorted(kept_commits(number).intersection(past)))
     replaced = changes.files | changes.metadata
-    new = {key: data for chunks in changes.blocks for key, data in chunks.items()}
+    given = {key: data for chunks in changes.blocks for key, data in chunks.items()}
+    new = {key: data for key, data in given.items() if isinstance(data, bytes)}
     # A chunk that is now complete replaces the one that was being filled.
-    announced = {key: digest(data) for key, data in (new | replaced).items()}
+    announced = {
+        key: data if isinstance(data, str) else digest(data)
+        for key, data in (given | replaced).items()
+    }
     lists = {
         block_key(len(made) + i): _dump({key: announced[key] for key in chunks})
         for i, chunks in enumerate(changes.blocks)

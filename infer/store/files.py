@@ -75,10 +75,16 @@ class Files(ABC):
 
 
 class LocalFiles(Files):
-    """A folder: files are written beside, synchronized and renamed."""
+    """A folder: files are written beside, synchronized and renamed.
 
-    def __init__(self, where: str):
+    Args:
+        where: Path of the folder.
+        writer: Part of the names of unfinished files, if several processes may write the same one.
+    """
+
+    def __init__(self, where: str, writer: str = ""):
         self.where, self.root = where, Path(where)
+        self._ending = writer + UNFINISHED
         # Folders with names that may not be durable, and those whose own names have been seen to.
         self._unsynchronized: set[Path] = set()
         self._made: set[Path] = set()
@@ -92,17 +98,20 @@ class LocalFiles(Files):
             for folder in {path.parent for path in paths}:
                 self._make(folder)
             # All at once: waiting for the disk takes longer than writing to it.
-            _call_at_once(lambda path: _write_durably(_beside(path), paths[path]), paths)
+            _call_at_once(lambda path: _write_durably(self._beside(path), paths[path]), paths)
             for files in groups:
                 own = [self.root / key for key in files]
                 for path in own:
-                    os.replace(_beside(path), path)
+                    os.replace(self._beside(path), path)
                 self._synchronize_names({path.parent for path in own})
         except BaseException:
             for path in paths:
                 with suppress(OSError):
-                    _beside(path).unlink(missing_ok=True)
+                    self._beside(path).unlink(missing_ok=True)
             raise
+
+    def _beside(self, path: Path) -> Path:
+        return path.with_name(path.name + self._ending)
 
     def _make(self, folder: Path) -> None:
         """Make a folder and those above it that are missing.
@@ -188,12 +197,12 @@ class UrlFiles(Files):
         return [str(path).rstrip("/").rpartition("/")[2] for path in found]
 
 
-def open_files(where: Any) -> Files:
-    """Return the files at a path or a URL."""
+def open_files(where: Any, writer: str = "") -> Files:
+    """Return the files at a path or a URL; `writer` as for `LocalFiles`."""
     where = os.fspath(where)
     if where.startswith("file://"):
-        return LocalFiles(where.removeprefix("file://"))
-    return UrlFiles(where.rstrip("/")) if "://" in where else LocalFiles(where)
+        return LocalFiles(where.removeprefix("file://"), writer)
+    return UrlFiles(where.rstrip("/")) if "://" in where else LocalFiles(where, writer)
 
 
 def _call_at_once(call: Callable[[Path], None], paths: Collection[Path]) -> None:
@@ -208,10 +217,6 @@ def _call_at_once(call: Callable[[Path], None], paths: Collection[Path]) -> None
         # No thread can begin once the main thread has ended and the interpreter exits.
         for path in paths:
             call(path)
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(path.name + UNFINISHED)
 
 
 def _write_durably(path: Path, data: bytes) -> None:

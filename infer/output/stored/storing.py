@@ -10,6 +10,7 @@ from ...models.inputs.stacked import models_in
 from ...models.model import Model
 from ...run.fingerprint import fingerprint
 from ...run.run import Run
+from ...store.commits import FOLDER, is_record
 from ...store.engines import describe_engine
 from ...store.files import Files, open_files
 from ...store.growing import refuse_without_zarr
@@ -134,13 +135,19 @@ def open_new(where: Any) -> Files:
     """
     refuse_without_zarr()
     files = open_files(where)
-    if files.list(""):
+    if _is_taken(files):
         raise RunError(
             files.where,
             "there is something at this path already",
             "Go on with a stored run by infer.resume(path, model), or give another path.",
         )
     return files
+
+
+def _is_taken(files: Files) -> bool:
+    """Return whether there is anything but what a call leaves that ends before its first commit."""
+    begun, others = files.list(FOLDER), set(files.list("")) - {FOLDER}
+    return any(map(is_record, begun)) or bool(others and not begun)
 
 
 def _as_names(where: str, given: Any) -> tuple[str, ...] | None:

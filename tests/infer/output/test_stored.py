@@ -144,6 +144,11 @@ def test_another_model_or_other_data_are_refused_by_name(stored, other, found):
         infer.resume(stored[1], other())
 
 
+def test_a_single_run_takes_no_cluster(stored):
+    with pytest.raises(infer.RunError, match="client: the store has no data sets"):
+        infer.resume(stored[1], model(), client=object())
+
+
 def test_another_engine_is_refused_by_name(stored):
     with pytest.raises(infer.RunError, match="HMC"):
         infer.resume(stored[1], model(), infer.NUTS())

@@ -1,13 +1,22 @@
-"""Data sets sampled into a store shard by shard have the draws of those sampled together."""
+"""Data sets sampled into a store shard by shard have the draws of those sampled together.
 
+By this process, or by the workers of a Dask cluster.
+"""
+
+import sys
+import threading
 import warnings
+from unittest.mock import Mock
 
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 
 import infer
 from infer.errors import RunError
-from infer.output.stored import shards
+from infer.output.stored import cluster, shard_task, shards
+from infer.output.stored.storing import open_new
+from infer.store.files import LocalFiles
 
 from .. import targets
 
@@ -21,11 +30,11 @@ def models(count=COUNT):
     return [targets.normal(mean=mean) for mean in MEANS[:count]]
 
 
-def sample(store=None, **options):
+def sample(store=None, given=None, **options):
     options = {"chains": 2, "warmup": 30, "draws": 100, "key": 4, "progress": False} | options
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", infer.SamplingWarning)
-        return infer.sample(models(), ENGINE, store=store, **options)
+        return infer.sample(given or models(), ENGINE, store=store, **options)
 
 
 def resume(where, given=None, **options):
@@ -66,15 +75,15 @@ def test_the_draws_are_those_of_all_data_sets_together(straight, tmp_path):
 def test_a_call_that_was_stopped_goes_on_with_the_shards_that_are_missing(
     straight, tmp_path, monkeypatch
 ):
-    where, made, sampled = str(tmp_path / "run.zarr"), [], shards._Sharded._sample
+    where, made, sampled = str(tmp_path / "run.zarr"), [], shards._Sharded._sample_here
 
-    def sample_until_stopped(self, begin):
-        made.append(begin)
+    def sample_until_stopped(self, part):
+        made.append(part.begin)
         if made == [0, 2]:
             raise KeyboardInterrupt
-        return sampled(self, begin)
+        return sampled(self, part)
 
-    monkeypatch.setattr(shards._Sharded, "_sample", sample_until_stopped)
+    monkeypatch.setattr(shards._Sharded, "_sample_here", sample_until_stopped)
     with pytest.raises(KeyboardInterrupt):
         sample(where)
     assert infer.open(where)["posterior"].sizes["dataset"] == SHARD
@@ -84,6 +93,21 @@ def test_a_call_that_was_stopped_goes_on_with_the_shards_that_are_missing(
     assert made == [0, 2, 2, 4]
     with pytest.raises(RunError, match="all draws"):
         resume(where, draws=10)
+
+
+def test_a_call_that_was_killed_in_its_first_commit_leaves_its_path_free(tmp_path, monkeypatch):
+    where, write = str(tmp_path / "run.zarr"), LocalFiles.write
+
+    def write_all_but_the_record(self, *groups):
+        write(self, *groups[:-1])
+        raise OSError("killed")
+
+    with monkeypatch.context() as killed:
+        killed.setattr(LocalFiles, "write", write_all_but_the_record)
+        with pytest.raises(OSError, match="killed"):
+            sample(where, draws=4, warmup=0)
+    assert (tmp_path / "run.zarr" / "run").exists()
+    assert sample(where, draws=4, warmup=0)["posterior"].sizes["dataset"] == COUNT
 
 
 def test_an_error_numbers_models_among_all_of_them(tmp_path):
@@ -104,3 +128,110 @@ def test_a_store_of_other_versions_warns(tmp_path, monkeypatch):
 def test_selected_sites_are_stored(tmp_path):
     stored = sample(str(tmp_path / "run.zarr"), keep=["x"], draws=4, warmup=0)
     assert list(stored["posterior"]) == ["x"]
+
+
+@pytest.fixture(scope="module")
+def client():
+    distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(processes=False, **options) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+def test_a_cluster_makes_the_draws_of_all_data_sets_together(client, straight, tmp_path):
+    where = str(tmp_path / "run.zarr")
+    assert_same(sample(where, client=client), straight)
+    assert_same(resume(where, client=client), straight)
+    assert not list((tmp_path / "run.zarr" / "run").glob("call-*"))
+
+
+def test_a_cluster_goes_on_with_the_shards_that_are_missing(
+    client, straight, tmp_path, monkeypatch
+):
+    where, sampled, made = str(tmp_path / "run.zarr"), shard_task.sample_shard, []
+
+    def fail_for_the_last(job, part):
+        made.append(part.begin)
+        if part.begin == 4:
+            raise MemoryError("no room")
+        return sampled(job, part)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(shard_task, "sample_shard", fail_for_the_last)
+        with pytest.raises(RunError, match=r"data sets from 4 on failed \(MemoryError: no room\)"):
+            sample(where, client=client, threads=2)
+    # Dask repeated the task that failed.
+    assert sorted(made) == [0, 2] + [4] * (1 + cluster.RETRIES)
+    assert_same(resume(where, client=client, threads=2), straight)
+
+
+def test_an_error_on_a_worker_is_that_of_the_call_and_leaves_no_store(client, tmp_path):
+    where, given = str(tmp_path / "run.zarr"), models(4)
+    given[1] = targets.normal(mean=np.full(3, np.inf))
+    with pytest.raises(infer.StartError, match=r"models\[1\]"):
+        sample(where, given, client=client, threads=2)
+    assert open_new(where)
+
+
+def test_a_worker_of_other_versions_is_refused(client, tmp_path, monkeypatch):
+    packages = shard_task.list_packages()
+    monkeypatch.setattr(cluster, "list_packages", lambda: packages | {"jax": "0.0"})
+    with pytest.raises(RunError, match=r"other versions than jax 0\.0 \(there "):
+        sample(str(tmp_path / "run.zarr"), client=client)
+
+
+def test_a_worker_that_does_not_see_the_store_is_refused(client, tmp_path, monkeypatch):
+    elsewhere = shard_task.open_files(str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(shard_task, "open_files", lambda *_: elsewhere)
+    with pytest.raises(RunError, match="does not see this store"):
+        sample(str(tmp_path / "run.zarr"), client=client)
+
+
+MISTAKES = {
+    "store": ({"store": None}, "a cluster writes draws into a store, and none is given"),
+    "until": ({"draws": None, "until": infer.Until(seconds=9)}, "until: it cannot be combined"),
+    "thin": ({"thin": 2}, "thin: it cannot be combined with client="),
+    "group": ({"group": 2}, "group: it cannot be combined with client="),
+    "one model": ({"given": models(1)}, "a cluster shares out data sets, and there is one"),
+    "client": ({"client": "tcp://localhost:8786"}, "it is a str. Give client=dask.distributed.Cl"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_explained_before_a_task_is_submitted(client, name, tmp_path, monkeypatch):
+    options, message = MISTAKES[name]
+    monkeypatch.setattr(client, "submit", Mock(side_effect=AssertionError))
+    given = {"store": str(tmp_path / "run.zarr"), "client": client} | options
+    with pytest.raises(RunError, match=message):
+        sample(**given)
+
+
+def test_a_closed_client_is_refused(client, tmp_path):
+    other = type(client)(client.scheduler.address)
+    other.close()
+    with pytest.raises(RunError, match="client: it is closed, not running"):
+        sample(str(tmp_path / "run.zarr"), client=other)
+
+
+def test_a_model_that_cannot_be_pickled_is_refused(client, tmp_path, monkeypatch):
+    lock = threading.Lock()
+
+    def program(site, y):
+        with lock:
+            site.observe("y", dist.Normal(site("x", dist.Normal(0, 1)), 1), y)
+
+    monkeypatch.setattr(client, "submit", Mock(side_effect=AssertionError))
+    model, where = infer.model(program, y=0.0), str(tmp_path / "run.zarr")
+    given = [model, model.with_data(y=1.0)]
+    for _ in range(2):
+        with pytest.raises(RunError, match=r"model: it cannot be sent .*lock"):
+            sample(where, given, client=client)
+
+
+def test_without_dask_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(RunError, match=r'pip install "pushforward\[cluster\]"'):
+        sample(str(tmp_path / "run.zarr"), client=object())
