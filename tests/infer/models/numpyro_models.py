@@ -220,6 +220,57 @@ def varying_covariances(y):
     numpyro.sample("y", dist.MultivariateNormal(axis[0], precision_matrix=precision), obs=y)
 
 
+def hidden_markov(words, states, vocabulary):
+    """The forward algorithm as a factor, in a scan without sites."""
+    start = numpyro.sample("start", dist.Dirichlet(jnp.ones(states)))
+    rows = dist.Dirichlet(2.0 * jnp.eye(states) + 1.0).to_event(1)
+    transition = numpyro.sample("transition", rows)
+    emission = numpyro.sample(
+        "emission", dist.Dirichlet(jnp.full((states, vocabulary), 0.7)).to_event(1)
+    )
+
+    def forward(reached, word):
+        moved = jax.nn.logsumexp(reached[:, None] + jnp.log(transition), axis=0)
+        return moved + jnp.log(emission[:, word]), None
+
+    first = jnp.log(start) + jnp.log(emission[:, words[0]])
+    last, _ = jax.lax.scan(forward, first, words[1:])
+    numpyro.factor("words", jax.nn.logsumexp(last))
+
+
+def holt_winters(y):
+    """Exponential smoothing: level and trend follow the data in a scan without latent sites."""
+    level_share = numpyro.sample("level_share", dist.Beta(2.0, 2.0))
+    trend_share = numpyro.sample("trend_share", dist.Beta(2.0, 2.0))
+    level = numpyro.sample("level", dist.Normal(0.0, 2.0))
+    trend = numpyro.sample("trend", dist.Normal(0.0, 1.0))
+    noise = numpyro.sample("noise", dist.HalfNormal(1.0))
+
+    def transition(carry, observed):
+        level, trend = carry
+        mean = level + trend
+        numpyro.sample("y", dist.Normal(mean, noise), obs=observed)
+        moved = level_share * observed + (1 - level_share) * mean
+        return (moved, trend_share * (moved - level) + (1 - trend_share) * trend), None
+
+    scan(transition, (level, trend), y)
+
+
+def lung_decline(patient, weeks, capacity=None):
+    """Lines of patients that vary around those of all: pulmonary fibrosis."""
+    mean_level = numpyro.sample("mu_a", dist.Normal(0.0, 10.0))
+    spread_level = numpyro.sample("sigma_a", dist.HalfNormal(3.0))
+    mean_slope = numpyro.sample("mu_b", dist.Normal(0.0, 3.0))
+    spread_slope = numpyro.sample("sigma_b", dist.HalfNormal(1.0))
+    with numpyro.plate("patient", 4):
+        level = numpyro.sample("a", dist.Normal(mean_level, spread_level))
+        slope = numpyro.sample("b", dist.Normal(mean_slope, spread_slope))
+    sigma = numpyro.sample("sigma", dist.HalfNormal(3.0))
+    with numpyro.plate("visit", patient.shape[0]):
+        mean = level[patient] + slope[patient] * weeks
+        numpyro.sample("capacity", dist.Normal(mean, sigma), obs=capacity)
+
+
 def recaptured(captures, animals):
     """Capture and recapture, which sums over who was alive: a discrete latent site."""
     survival = numpyro.sample("phi", dist.Uniform(0.0, 1.0))
@@ -263,5 +314,12 @@ EXAMPLES: dict[str, Example] = {
     "wind": Example(wind, (np.array([0.3, -0.2, 1.0, 3.0]),)),
     "neural_network": Example(neural_network, (X, Y, 4)),
     "imputation": Example(imputation, (Y, np.array([1, 4]), BINARY)),
+    "hidden_markov": Example(hidden_markov, (np.array([0, 1, 1, 2, 2, 2, 0, 1, 0, 2, 2, 1]), 2, 3)),
+    "holt_winters": Example(holt_winters, (0.3 * np.arange(7) + Y,)),
+    "lung_decline": Example(
+        lung_decline,
+        (np.arange(20) % 4, np.arange(20) // 4 / 4.0),
+        {"capacity": 25.0 + np.arange(20) % 4 - np.arange(20) / 10 + np.cos(9.0 * np.arange(20))},
+    ),
     "varying_covariances": Example(varying_covariances, (X[:, :2],)),
 }

@@ -29,6 +29,7 @@ ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
 COUNTY = np.array([0, 0, 1, 2, 2, 2])
 FLOOR = np.array([0.0, 1.0, 0.0, 0.0, 1.0, 0.0])
 RADON = RNG.normal(size=6)
+TEACHER = np.array([0, 1, 1, 0, 1, 0])
 POINTS = RNG.normal(size=(5, 2))
 DISASTERS = np.array([4.0, 5.0, 4.0, 0.0, 1.0, 4.0, 1.0, 0.0])
 YEARS = np.arange(8.0)
@@ -161,6 +162,39 @@ def principal_components():
     yield tfd.Normal(w @ z, d(0.5), name="x")
 
 
+def robust_regression():
+    """The tutorial "Modeling with JointDistribution": a line with Student's t noise."""
+    return tfd.JointDistributionSequentialAutoBatched(
+        [
+            tfd.HalfCauchy(d(0.0), d(5.0), name="df"),
+            tfd.Normal(d(0.0), d(1.0), name="b0"),
+            tfd.Normal(d(0.0), d(1.0), name="b1"),
+            lambda b1, b0, df: tfd.StudentT(df, b0 + b1 * YEARS / 4, d(0.5), name="likelihood"),
+        ]
+    )
+
+
+def radon():
+    """The tutorial "Variational inference on probabilistic graphical models": radon by county."""
+    spread = yield tfd.HalfNormal(d(1.0), name="county_scale")
+    intercept = yield tfd.Normal(d(0.0), d(1.0), name="intercept")
+    floor = yield tfd.Normal(d(0.0), d(1.0), name="floor_weight")
+    county = yield tfd.Sample(tfd.Normal(d(0.0), spread), 3, name="county_effect")
+    noise = yield tfd.HalfNormal(d(1.0), name="log_radon_scale")
+    mean = intercept + FLOOR * floor + county[COUNTY]
+    yield tfd.MultivariateNormalDiag(mean, noise * jnp.ones(6), name="log_radon")
+
+
+def mixed_effects():
+    """The tutorial "Linear Mixed Effects Models": crossed effects of students and instructors."""
+    intercept = yield tfd.Normal(d(3.0), d(1.0), name="intercept")
+    service = yield tfd.Normal(d(0.0), d(0.5), name="effect_service")
+    students = yield tfd.MultivariateNormalDiag(jnp.zeros(3), jnp.full(3, 0.3), name="students")
+    teachers = yield tfd.MultivariateNormalDiag(jnp.zeros(2), jnp.full(2, 0.6), name="instructors")
+    mean = intercept + service * FLOOR + students[COUNTY] + teachers[TEACHER]
+    yield tfd.MultivariateNormalDiag(mean, d(0.8) * jnp.ones(6), name="ratings")
+
+
 EXAMPLES = {
     "eight_schools": Example(eight_schools(), {"effects": EFFECTS}),
     "chain": Example(chain(), {"x": RNG.integers(0, 2, 12)}),
@@ -174,5 +208,13 @@ EXAMPLES = {
     "principal_components": Example(
         tfd.JointDistributionCoroutineAutoBatched(functools.partial(principal_components)),
         {"x": RNG.normal(size=(2, 5))},
+    ),
+    "robust_regression": Example(
+        robust_regression(), {"likelihood": YEARS / 4 + RNG.standard_t(3.0, 8)}
+    ),
+    "radon": Example(tfd.JointDistributionCoroutineAutoBatched(radon), {"log_radon": RADON + 1.0}),
+    "mixed_effects": Example(
+        tfd.JointDistributionCoroutineAutoBatched(mixed_effects),
+        {"ratings": 3.0 + RNG.normal(size=6)},
     ),
 }

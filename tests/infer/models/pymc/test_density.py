@@ -13,16 +13,13 @@ pytest.importorskip("pymc", reason="PyMC is the extra `pymc`; `make test-pymc` i
 
 import pymc as pm
 import pytensor.tensor as pt
-from pytensor.compile.mode import Mode
 
 import infer
-from infer.models.fronts.pymc.linked import Evaluation, Key, Linked
 
 from .models import CONTINUOUS, DISCRETE
+from .theirs import PLAIN, their_values
 
 EVERY = pytest.mark.parametrize("make", CONTINUOUS, ids=lambda make: make.__name__)
-# PyTensor's own code, without any compiler.
-PLAIN = Mode(linker="py", optimizer="fast_compile")
 # On these maps the two libraries agree, coordinate by coordinate.
 AGREED = {"Identity", "Exp", "Logistic", "ExpDiagonal", "CumulatedExp", "IsometricZeroSum",
           "ExpAbove", "ExpBelow"}  # fmt: skip
@@ -45,20 +42,6 @@ def compared(make):
 
 def start(model):
     return model.initial_point().values()
-
-
-def their_values(model):
-    """Their constrained values as a function of their unconstrained ones, by JAX."""
-    free = model.free_RVs
-    graphs = model.replace_rvs_by_values(free)
-    inputs = {Key("value", v.name): v for v in model.value_vars}
-    linked = Linked(inputs, {Key("free", v.name): g for v, g in zip(free, graphs, strict=True)})
-
-    def values(point):
-        at = Evaluation(linked, {Key("value", n): a for n, a in point.items()})
-        return {v.name: jnp.asarray(at.of(Key("free", v.name))) for v in free}
-
-    return values
 
 
 @EVERY
