@@ -13,11 +13,14 @@ from .engines.base import Engine as Engine
 from .engines.batch_and_match import BatchAndMatch as BatchAndMatch
 from .engines.blackjax import BlackJAX as BlackJAX
 from .engines.dadvi import DADVI as DADVI
+from .engines.differential_evolution import DEMetropolis as DEMetropolis
 from .engines.hmc import HMC as HMC
 from .engines.laplace import Laplace as Laplace
 from .engines.map import MAP as MAP
 from .engines.nuts import NUTS as NUTS
 from .engines.pathfinder import Pathfinder as Pathfinder
+from .engines.random_walk import RandomWalk as RandomWalk
+from .engines.slice import Slice as Slice
 from .errors import (
     CallError as CallError,
     EngineError as EngineError,

@@ -98,12 +98,16 @@ class Target(eqx.Module):
         """Whether the log density has a value; otherwise only its gradient is known."""
         return "value" in self.offers
 
+    def __call__(self, position: Vector) -> Scalar:
+        """Compute the log density in nats alone."""
+        return self.evaluate(position)[0]
+
     @abstractmethod
     def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
         """Compute the log density in nats and its gradient.
 
-        A non-finite result is passed on, not raised: engines report it as a divergence. The
-        log density is NaN if `has_value` is false; the gradient is still valid.
+        A non-finite result is passed on, not raised: engines report it as a divergence. What the
+        target does not offer is NaN, the log density or the gradient; the other is still valid.
         """
 
     def evaluate_from(self, position: Vector, reference: Scalar) -> tuple[Scalar, Vector]:

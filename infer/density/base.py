@@ -15,6 +15,7 @@ from bijectors.joint import Joint
 from ..calls import check_arguments
 from ..errors import ModelError
 from ..models.abstract import find_entries, run_abstractly
+from ..models.changes.differentiate import GradientMode, find_mode
 from ..models.changes.view import describe_view
 from ..models.model import Model
 from ..models.protocol.account import Account
@@ -26,7 +27,7 @@ from ..numerics.long_sum import long_sum, two_sum
 from ..programs.row_noise import RowNoise, draw_by_rows
 from ..target import Components, Moments, NormalPrior, Parts, Target
 from ..types import Scalar, Vector
-from .differentiating import naming_looping_term
+from .differentiating import naming_looping_term, value_and_gradient
 from .flatten import flatten_in_one_program
 from .labels import label_coordinate
 from .normal_prior import find_not_normal, normal_prior
@@ -52,6 +53,7 @@ class LogDensity(Target):
             constrained values.
         minibatches: Plates whose rows `at(key)` subsamples.
         seen: Rows that are seen of each plate, by its name; all rows of a plate that is not named.
+        gradient: How it is differentiated; `None` if it has no gradient.
     """
 
     model: Model
@@ -59,6 +61,7 @@ class LogDensity(Target):
     jacobian: bool = eqx.field(static=True)
     minibatches: tuple[Minibatch, ...] = eqx.field(static=True, default=())
     seen: dict[str, Array] = eqx.field(default_factory=dict)
+    gradient: GradientMode = eqx.field(static=True, default="reverse")
 
     def __repr__(self) -> str:
         return f"LogDensity({self.model!r}, jacobian={self.jacobian})"
@@ -70,7 +73,9 @@ class LogDensity(Target):
     @property
     def offers(self) -> frozenset[str]:
         partly = {"minibatch"} if self.minibatches else set()
-        whole = {"gradient"} if self.unvalued else {"value", "gradient"}
+        whole = ({"value"} if not self.unvalued else set()) | (
+            {"gradient"} if self.gradient else set()
+        )
         parted = set() if self.unvalued or self.without_prior else {"parts"}
         normal = {"normal_prior"} if parted and not find_not_normal(self.latent) else set()
         return frozenset(whole | partly | parted | normal)
@@ -142,13 +147,14 @@ class LogDensity(Target):
 
     def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
         with naming_looping_term(self):
-            return evaluate_once(jax.value_and_grad(self._total), len(self.sites), position)
+            both = value_and_gradient(self._total, self.gradient)
+            return evaluate_once(both, len(self.sites), position)
 
     def evaluate_from(self, position: Vector, reference: Scalar) -> tuple[Scalar, Vector]:
         if position.dtype != jnp.float32:
             return super().evaluate_from(position, reference)
         with naming_looping_term(self):
-            both = jax.value_and_grad(self._minus_reference)
+            both = value_and_gradient(self._minus_reference, self.gradient)
             return evaluate_once(both, len(self.sites), position, reference)
 
     def parts(
@@ -170,10 +176,13 @@ class LogDensity(Target):
             return jax.grad(lambda q: self._sum_terms(q, has_value=False)[0])(position)
 
     def components(self, position: Vector) -> Components:
+        if not self.gradient:
+            none = jnp.zeros_like(position)
+            return Components(self._total(position), none, none)
         if not self.unvalued:
             return super().components(position)
         with naming_looping_term(self):
-            value, gradient = jax.value_and_grad(self._valued_part)(position)
+            value, gradient = value_and_gradient(self._valued_part, self.gradient)(position)
         unvalued = self.unvalued_gradient(position)
         return Components(value, gradient + unvalued, unvalued)
 
@@ -308,7 +317,8 @@ def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
     sites = survey(model)
     if jacobian:
         refuse_without_log_det(sites)
-    density = LogDensity(model, sites, jacobian, run_abstractly(model).minibatches)
+    mode = find_mode(model.changes)
+    density = LogDensity(model, sites, jacobian, run_abstractly(model).minibatches, gradient=mode)
     if density.unvalued:
         refuse_dependent_scores(density, density.unvalued[0])
     return density

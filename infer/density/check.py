@@ -178,6 +178,8 @@ def _constrain(density: LogDensity, point: Vector) -> dict[str, Array]:
 
 def _ask_slopes(trial: Trial) -> str:
     density = trial.density
+    if not density.gradient:
+        return "none to compare"
     rows = draw_directions(density, trial.seed)
     by_gradient, by_steps = jax.tree.map(
         np.asarray, call_compiled(_slope_along, density, trial.point, rows)
@@ -224,7 +226,10 @@ def _ask_data(trial: Trial) -> str:
 
 def _ask_used(trial: Trial) -> str:
     """Raise if a site without a prior is in no term, so that it may be anywhere in its set."""
-    density = LogDensity(trial.model, trial.density.sites, jacobian=False)
+    mode = trial.density.gradient
+    if not mode:
+        return "not known without a gradient"
+    density = LogDensity(trial.model, trial.density.sites, jacobian=False, gradient=mode)
     gradients = call_compiled(_evaluate_gradients, density, trial.points.positions)
     moved: np.ndarray = np.any(np.asarray(gradients) != 0, axis=0)
     slices = find_slices(density.latent)

@@ -1,13 +1,14 @@
-"""Name the term of a log density that reverse mode cannot differentiate."""
+"""Differentiate a log density, and name the term that reverse mode cannot differentiate."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 
 from ..errors import ModelError
+from ..models.changes.differentiate import GradientMode
 from ..types import Scalar, Vector
 
 # How the message begins that JAX raises for such a loop.
@@ -22,6 +23,30 @@ class Terms(Protocol):
     def size(self) -> int: ...
 
     def terms(self, position: Vector) -> dict[str, Scalar]: ...
+
+
+def value_and_gradient(
+    function: Callable[..., Scalar], mode: GradientMode
+) -> Callable[..., tuple[Scalar, Vector]]:
+    """Return a function that computes a function of a vector, and its gradient.
+
+    Args:
+        function: Takes the vector, shape (size,), and maybe further arguments.
+        mode: "reverse", "forward", or `None`, for which the gradient is NaN.
+    """
+    if mode == "reverse":
+        return jax.value_and_grad(function)
+
+    def forward(position: Vector, *others: Any) -> tuple[Scalar, Vector]:
+        one = lambda q: function(q, *others)  # noqa: E731
+        along = lambda direction: jax.jvp(one, (position,), (direction,))  # noqa: E731
+        basis = jnp.eye(position.size, dtype=position.dtype)
+        return jax.vmap(along, out_axes=(None, 0))(basis)
+
+    def valued(position: Vector, *others: Any) -> tuple[Scalar, Vector]:
+        return function(position, *others), jnp.full_like(position, jnp.nan)
+
+    return forward if mode == "forward" else valued
 
 
 @contextmanager
@@ -42,7 +67,9 @@ def naming_looping_term(density: Terms) -> Iterator[None]:
             "jax.lax.fori_loop whose bounds are traced, and reverse mode needs to know the number "
             "of steps",
             "Use jax.lax.scan, or jax.lax.fori_loop with integer bounds; infer.static(n) "
-            "turns a data value into such an integer, and jnp.where in the body stops early.",
+            "turns a data value into such an integer, and jnp.where in the body stops early. Or "
+            'differentiate in forward mode, model.with_gradient("forward"), at the cost of one '
+            "evaluation for each coordinate; or use infer.Slice(), which needs no gradient.",
         ) from error
 
 

@@ -14,7 +14,7 @@ from ..models.abstract import account_of
 from ..programs.native import call_compiled
 from ..types import Vector
 from .base import LogDensity
-from .differentiating import naming_looping_term
+from .differentiating import naming_looping_term, value_and_gradient
 
 
 class Line(NamedTuple):
@@ -28,7 +28,7 @@ class Line(NamedTuple):
         log_det: Log-determinant of the site's map, in nats; `None` if there is no map, or the
             density leaves log-determinants out.
         gradient: Euclidean norm of the gradient of value plus log-determinant with respect to
-            the flat vector.
+            the flat vector; NaN if there is no gradient.
         trouble: What is not finite (for the total, in which terms); empty if everything is finite.
     """
 
@@ -130,17 +130,28 @@ def _sum_terms(density: LogDensity, position: Vector) -> list[Array]:
 
 def _evaluate(density: LogDensity, position: Vector):
     with naming_looping_term(density):
-        sums, pull = jax.vjp(lambda q: jnp.stack(_sum_terms(density, q)), position)
-        slopes = jax.lax.map(
-            lambda w: _summarize_gradient(pull(w)[0]), jnp.eye(len(sums), dtype=position.dtype)
-        )
+        slopes = _find_slopes(density, position)
     log_det = density.terms(position)["jacobian"] if density.jacobian else None
     parts = density.rows(position), density.log_dets(position), log_det
     return *parts, density.constrain(position), slopes
 
 
+def _find_slopes(density: LogDensity, position: Vector) -> _GradientSummary:
+    """Summarize the gradients of all terms, and of their sum, along a leading axis."""
+    sum_terms = lambda q: jnp.stack(_sum_terms(density, q))  # noqa: E731
+    if density.gradient == "forward":
+        return jax.vmap(_summarize_gradient)(jax.jacfwd(sum_terms)(position))
+    if not density.gradient:
+        unknown = jnp.full(len(_list_roles(density)) + 1, jnp.nan)
+        return _GradientSummary(unknown, jnp.full(len(unknown), -1))
+    sums, pull = jax.vjp(sum_terms, position)
+    weights = jnp.eye(len(sums), dtype=position.dtype)
+    return jax.lax.map(lambda w: _summarize_gradient(pull(w)[0]), weights)
+
+
 def _summarize_gradient_of(index: int, density: LogDensity, position: Vector) -> _GradientSummary:
-    return _summarize_gradient(jax.grad(lambda q: _sum_terms(density, q)[index])(position))
+    one = value_and_gradient(lambda q: _sum_terms(density, q)[index], density.gradient)
+    return _summarize_gradient(one(position)[1])
 
 
 def _summarize_gradient(gradient: Vector) -> _GradientSummary:

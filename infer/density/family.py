@@ -53,6 +53,12 @@ class Family(eqx.Module):
         return eqx.combine(self.shared, jax.tree.map(lambda a: a[index], self.own))
 
 
+def without_gradient(family: Family) -> Family:
+    """Return the same log densities, of which only values are computed."""
+    shared, own = (replace(each, gradient=None) for each in (family.shared, family.own))
+    return Family(shared, own, family.count)
+
+
 def singleton(density: LogDensity) -> Family:
     """Make a family of one."""
     return Family(density, without_leaves(density), 1)

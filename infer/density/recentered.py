@@ -14,7 +14,7 @@ Source: Papaspiliopoulos, Roberts & Skoeld (2007), A general framework for the p
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import prod
 from typing import Any, NamedTuple
 
@@ -141,8 +141,7 @@ def find_pieces(density: LogDensity) -> tuple[Piece, ...]:
 
 
 def _fields_of(density: LogDensity) -> dict[str, Any]:
-    names = ("model", "sites", "jacobian", "minibatches", "seen")
-    return {name: getattr(density, name) for name in names}
+    return {field.name: getattr(density, field.name) for field in fields(LogDensity)}
 
 
 class Centering(NamedTuple):

@@ -6,6 +6,7 @@ from bijectors.base import Shape
 
 from .inputs.names import join_names
 from .protocol.site import Site
+from .protocol.table import Row, Table
 
 # Maximum number of names of one kind in the short description of a model.
 MAX_NAMES = 8
@@ -27,6 +28,18 @@ def summarize(kind: str, sites: Iterable[Site], data: Mapping[str, Shape]) -> st
 
 def _with_shape(name: str, shape: Shape) -> str:
     return name + (f"[{', '.join(map(str, shape))}]" if shape else "")
+
+
+def tabulate(sites: Sequence[Site], others: Sequence[Row]) -> Table:
+    """Make the table of a model: a row for each site, then others, and what is odd about priors."""
+    remarks = tuple(f"{site.name}: {site.remark}" for site in sites if site.remark)
+    return Table((*map(_row, sites), *others), remarks)
+
+
+def _row(site: Site) -> Row:
+    role = "free" if site.role == "latent" else site.role
+    note = site.bijector + (", centering learned" if site.learns_centering else "")
+    return Row(site.name, role, site.shape, site.constraint, site.prior, note)
 
 
 def describe_sites(sites: Sequence[Site]) -> str:

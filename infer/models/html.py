@@ -31,6 +31,16 @@ def _number(number: Any) -> str:
     return f"{number:.{DIGITS}g}" if np.asarray(number).dtype.kind in "iufc" else str(number)
 
 
+def html_of_model(model: Any) -> str:
+    """Lay the table of a model out; of one that cannot run, what is printed of it."""
+    try:
+        table = model.table()
+    except Exception:  # noqa: BLE001 - a model that cannot run can still be shown
+        return html_table(repr(model), ())
+    heads, rows = table.cells()
+    return html_table(type(model).__name__, rows, table.remarks, heads)
+
+
 def html_table(
     title: str,
     rows: Sequence[Sequence[str]],

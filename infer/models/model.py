@@ -15,12 +15,13 @@ from bijectors.rule import Rules
 from .abstract import account_of, latent_names, run_abstractly, sites_of
 from .changes.change import Change
 from .changes.condition import Condition
+from .changes.differentiate import Differentiate, GradientMode
 from .changes.do import Do
 from .changes.freeze import Freeze, values_left_frozen, values_to_freeze
 from .changes.view import View
-from .describe import describe_sites, summarize
+from .describe import describe_sites, summarize, tabulate
 from .discrete.sum_out import run_summed
-from .html import html_table
+from .html import html_of_model
 from .inputs.data import Data
 from .inputs.labels import Labels
 from .inputs.stacked import count_stacked, refuse_stacked, shapes_of
@@ -28,8 +29,8 @@ from .priors.known_only import known_only
 from .protocol.account import Account
 from .protocol.program import Program
 from .protocol.reader import Reader
-from .protocol.site import Power, Site
-from .protocol.table import Row, Table
+from .protocol.site import Power
+from .protocol.table import Table
 
 
 @final
@@ -64,12 +65,7 @@ class Model(eqx.Module):
             return f"{name}(...)"
 
     def _repr_html_(self) -> str:
-        try:
-            table = self.table()
-        except Exception:  # noqa: BLE001 - as above
-            return html_table(repr(self), ())
-        heads, rows = table.cells()
-        return html_table(type(self).__name__, rows, table.remarks, heads)
+        return html_of_model(self)
 
     def run(self, reader: Reader) -> Account:
         """Run once: take every latent site from `reader` and account for every term."""
@@ -135,6 +131,13 @@ class Model(eqx.Module):
     def with_coords(self, **coords: Sequence[Any] | np.ndarray) -> "Model":
         """Return the same model with other coordinates of some dimensions."""
         return self.changed(labels=Labels({**self.labels.coords, **coords}))
+
+    def with_gradient(self, mode: GradientMode) -> "Model":
+        """Return the same model, differentiated by "reverse" or "forward" mode, or not (`None`).
+
+        Forward mode goes through a `while_loop`; it evaluates once for each free coordinate.
+        """
+        return self.with_change(Differentiate.checked(mode))
 
     def with_change(self, change: Change) -> "Model":
         """Return this model under one more change."""
@@ -239,9 +242,7 @@ class Model(eqx.Module):
 
     def table(self) -> Table:
         """Account for every quantity of the model: what it is, its shape, set, prior and map."""
-        sites = sites_of(self)
-        remarks = tuple(f"{site.name}: {site.remark}" for site in sites if site.remark)
-        return Table(tuple(map(_row, sites)) + self.program.more_rows(), remarks)
+        return tabulate(sites_of(self), self.program.more_rows())
 
     def describe(self) -> str:
         """Describe each latent site's set, map and prior, and in which space they live."""
@@ -262,9 +263,3 @@ class Model(eqx.Module):
         for change in changes:
             model = model.with_change(change.check_again(model))
         return model
-
-
-def _row(site: Site) -> Row:
-    role = "free" if site.role == "latent" else site.role
-    note = site.bijector + (", centering learned" if site.learns_centering else "")
-    return Row(site.name, role, site.shape, site.constraint, site.prior, note)

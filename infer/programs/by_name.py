@@ -15,7 +15,8 @@ NO_DERIVATIVE = "JAX cannot differentiate it, and the log density depends on it"
 NO_PARTIAL_DERIVATIVE = "JAX cannot differentiate it with respect to"
 GIVE_DERIVATIVE = (
     "Give its derivative with jax.custom_jvp or jax.custom_vjp, write it with other operations, or "
-    "pass what it depends on through jax.lax.stop_gradient if it has no derivative."
+    "pass what it depends on through jax.lax.stop_gradient if it has no derivative. Or sample "
+    "without a gradient: infer.sample(model.with_gradient(None))."
 )
 
 # JAX's message; name of the operation, or "" to take the first group; what was found; the mend.

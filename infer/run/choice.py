@@ -20,6 +20,7 @@ from ..models.inputs.names import join_names
 from ..models.model import Model
 from ..numerics.low_rank import choose_rank
 from .fit_choice import plan_fit
+from .without_gradient import choose_without_gradient
 
 # Vectors of the length of the flat vector in the state of one chain of NUTS: eleven slots of three,
 # two ends of three, and six more; twice, because a loop's state is copied. HMC has two points of
@@ -130,6 +131,9 @@ def choose_from(facts: Facts, hardware: Hardware, chains: int, sets: int = 1) ->
         EngineError: No sampler works for the density.
     """
     _refuse(facts)
+    if "gradient" not in facts.offers:
+        engine, reasons = choose_without_gradient(facts.size)
+        return Choice(engine, engine.plan_warmup(chains).draws, reasons)
     energy, why_energy = _choose_energy(facts)
     rank, why_rank = _choose_rank(facts)
     nuts, why_nuts = _nuts_fits(facts, hardware, chains * sets)
@@ -228,7 +232,8 @@ def _explain_warmup(warmup: int, default: int, chains: int) -> str:
 
 def gather_facts(density: LogDensity) -> Facts:
     """Gather the facts about a density; operations are counted only if the choice needs them."""
-    is_needed = density.size > 1 and not choose_rank(density.size)
+    has_gradient = "gradient" in density.offers
+    is_needed = has_gradient and density.size > 1 and not choose_rank(density.size)
     flops = count_gradient_flops(density) if is_needed else 0.0
     return Facts(density.size, density.offers, density.unvalued, flops)
 

@@ -7,6 +7,7 @@ from ..density.normal_prior import find_not_normal
 from ..engines.base import Engine, Needs
 from ..engines.contract import refuse_other_instance
 from ..errors import EngineError
+from .without_gradient import refuse_gradient_engine
 
 
 def refuse_unless_engine(engine: Any) -> None:
@@ -36,6 +37,8 @@ def refuse_unless_offered(density: LogDensity, engine: Engine) -> None:
         EngineError: Something is missing, or the flat vector is empty.
     """
     missing = engine.needs.missing(density.offers)
+    if "gradient" in missing:
+        refuse_gradient_engine(engine)
     if missing == {"value"}:
         _refuse_unvalued(density, engine)
     if missing == {"parts"}:

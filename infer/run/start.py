@@ -13,7 +13,7 @@ import numpy as np
 from ..calls import check_arguments
 from ..counts import as_whole
 from ..density.chain_starts import ChainStart, Starts, assign_starts, needs_search, read_starts
-from ..density.family import Family, make_family
+from ..density.family import Family, make_family, without_gradient
 from ..density.gathers import check_indices, has_indices_in
 from ..density.points import Evaluate, Points, make_evaluator
 from ..density.recentered import Centering
@@ -188,6 +188,7 @@ def prepare_family(members: Family, engine: Engine) -> Family:
     for index in range(members.count if has_indices_in(density.model, is_own) else 1):
         check_indices(members.member(index).model)
     warn_of_unused(density.model)
+    members = members if engine.needs.gradient else without_gradient(members)
     return Family(jax.tree.map(on_device, members.shared), members.own, members.count)
 
 

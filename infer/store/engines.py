@@ -8,16 +8,20 @@ from ..engines.base import Engine
 from ..engines.batch_and_match import BatchAndMatch
 from ..engines.blackjax import ALGORITHMS
 from ..engines.dadvi import DADVI
+from ..engines.differential_evolution import DEMetropolis
 from ..engines.hmc import HMC
 from ..engines.laplace import Laplace
 from ..engines.map import MAP
 from ..engines.nuts import NUTS
 from ..engines.pathfinder import Pathfinder
+from ..engines.random_walk import RandomWalk
+from ..engines.slice import Slice
 from ..errors import RunError
 from ..numerics.families.base import Family
 from ..numerics.families.named import KINDS
 
-OWN = (HMC, NUTS, ADVI, BatchAndMatch, DADVI, Laplace, MAP, Pathfinder)
+WITHOUT_GRADIENT = (RandomWalk, DEMetropolis, Slice)
+OWN = (HMC, NUTS, ADVI, BatchAndMatch, DADVI, Laplace, MAP, Pathfinder, *WITHOUT_GRADIENT)
 ENGINES = {kind.__name__: kind for kind in (*OWN, *ALGORITHMS.values())}
 
 

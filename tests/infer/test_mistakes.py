@@ -86,6 +86,22 @@ def test_a_name_of_a_dimension_is_refused():
     refuses(make, infer.ModelError, "a: a dimension has this name")
 
 
+def test_an_engine_that_needs_the_gradient_is_refused_without_one():
+    def make():
+        return infer.declared(lambda v: -jnp.abs(v["x"]), {"x": bj.Real()}, gradient=None)
+
+    refuses(
+        make, infer.EngineError, "NUTS: it needs the gradient", "gradient=None", "infer.Slice()"
+    )
+
+
+def test_an_unknown_way_to_differentiate_is_refused():
+    def make():
+        return infer.declared(lambda v: -v["x"], {"x": bj.Real()}, gradient="finite")
+
+    refuses(make, infer.ModelError, "gradient: it is 'finite'", '"forward"', "None")
+
+
 def test_a_missing_name_is_refused():
     model = infer.declared(lambda v: -(v["x"] ** 2) - v["y"] ** 2, {"x": bj.Real(), "y": bj.Real()})
     with pytest.raises(infer.ModelError, match=r"y: no value is given.*x, y"):

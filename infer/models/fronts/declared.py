@@ -14,6 +14,7 @@ from bijectors.table import RULES
 
 from ...calls import check_arguments
 from ...errors import ModelError
+from ..changes.differentiate import GradientMode
 from ..inputs.data import Data
 from ..inputs.foreign import as_array
 from ..inputs.labels import Labels
@@ -96,6 +97,7 @@ def declared(
     rules: Rules = RULES,
     rows: Callable[..., Any] | None = None,
     simulate: Callable[..., Any] | None = None,
+    gradient: GradientMode = "reverse",
 ) -> Model:
     """Make a model from a plain log density.
 
@@ -116,6 +118,10 @@ def declared(
         simulate: Called as `simulate(key, values, data)`; draws new data for `infer.predict` and
             `infer.calibrate`, and returns them by their names in `data`, `{"y": ...}`; or, for data
             that are no dictionary, all data with what is drawn in its place.
+        gradient: How JAX differentiates the log density: by "reverse" mode; by "forward" mode,
+            which goes through a `while_loop` and evaluates once for each free coordinate; or `None`
+            if it has no gradient, such as a `pure_callback` or steps. Engines that need none, such
+            as `infer.Slice`, sample it all the same.
 
     Raises:
         ModelError: The data hold NaN, or dims or bijectors name a value without a support.
@@ -148,7 +154,8 @@ def declared(
         data=Data.of({} if data is _NO_DATA else {"data": data}),
         observations=observations,
     )
-    return Model(Labels(coords), rules, program)
+    model = Model(Labels(coords), rules, program)
+    return model if gradient == "reverse" else model.with_gradient(gradient)
 
 
 def _a_set(name: str, found: Any) -> Constraint:

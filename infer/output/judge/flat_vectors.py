@@ -45,7 +45,7 @@ def _needs_gradients(density: LogDensity, positions: np.ndarray) -> bool:
 
 def compute_gradients(run: Run, positions: np.ndarray) -> np.ndarray:
     """Compute the gradients at positions (chains, draws, size); of no entry if there are none."""
-    if run.evaluate is None or run.density.minibatches:
+    if run.evaluate is None or run.density.minibatches or not run.density.gradient:
         return positions[..., :0]
     points = run.evaluate(np.swapaxes(positions, 0, 1))
     return np.swapaxes(points.gradients + points.unvalued_gradients, 0, 1)

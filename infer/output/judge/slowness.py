@@ -160,7 +160,7 @@ def _time_gradient(run: Run, position: np.ndarray) -> float:
 def _repeat_gradient(density: LogDensity, position: Vector, count: Array) -> Vector:
     # Each step depends on the last value and gradient, so that XLA removes neither.
     def step(_: Array, position: Vector) -> Vector:
-        value, gradient = density.evaluate(position)
+        value, gradient = density.evaluate(position) if density.gradient else (density(position), 0)
         return position + 1e-20 * jnp.clip(value + gradient, -1, 1)
 
     return jax.lax.fori_loop(0, count, step, position)

@@ -20,14 +20,13 @@ from infer.programs import native
 from infer.run import blocks, collect
 
 from .. import targets
-from ..engines.found import chains_of, engines_in_time, is_wrapped, named
+from ..engines.found import chains_of, engines_in_time, named
 
-# A single engine stands for those that wrap a library: the one with all features of the others; and
-# ADVI for the engines whose result is an approximation.
-STANDING = {"AdjustedMCLMC", "ADVI"}
-IN_TIME = engines_in_time(
-    slow=lambda e: (is_wrapped(e) or e.result == "approximation") and named(e) not in STANDING
-)
+# A single engine stands for those that wrap a library: the one with all features of the others;
+# ADVI for the engines whose result is an approximation, Slice for those without gradients, and NUTS
+# for HMC.
+STANDING = {"AdjustedMCLMC", "ADVI", "MAP", "NUTS", "Slice"}
+IN_TIME = engines_in_time(slow=lambda e: named(e) not in STANDING)
 ENGINES = pytest.mark.parametrize("engine", IN_TIME, ids=named)
 # HMC and NUTS share all of warm-up, so one of them stands for both in the quick tests.
 NUTS_ALONE = pytest.mark.parametrize(

@@ -128,9 +128,9 @@ def bits(tree):
 
 
 def is_slow(engine):
-    """Leave out those that wrap a library, and all whose result is an approximation but ADVI."""
+    """Leave out those that wrap a library, or need no gradient, and approximations but ADVI."""
     is_other = engine.result == "approximation" and named(engine) != "ADVI"
-    return is_wrapped(engine) or is_other
+    return is_wrapped(engine) or is_other or not engine.needs.gradient
 
 
 @pytest.mark.parametrize("engine", engines_in_time(slow=is_slow), ids=named)
