@@ -261,7 +261,13 @@ def max_rank(parameters: eqx.Module) -> int:
 
 
 def bijection(value: Array, log_det: Array, **by_products: Array) -> Image:
-    """Make the image of a one-to-one map, which has no auxiliary density."""
+    """Make the image of a one-to-one map, which has no auxiliary density.
+
+    Args:
+        value: The constrained value.
+        log_det: Log-determinant of the map there, in nats.
+        by_products: What the map computes on its way, which a prior may reuse.
+    """
     return Image(value, log_det, jnp.zeros_like(log_det), by_products)
 
 

@@ -18,6 +18,10 @@ class Joint:
     Values are taken in order, so a set may depend on values taken before it. A cursor lives
     within one traced evaluation and adds up the log densities that the maps report.
 
+    Args:
+        flat: The vector, shape (size,).
+        rules: The rules by which sets choose their maps.
+
     Attributes:
         log_det: Sum of the log-determinants so far, in nats.
         auxiliary: Sum of the auxiliary log densities so far, in nats.
@@ -59,7 +63,11 @@ class Joint:
 
 
 class Flattener:
-    """The inverse of `Joint`: takes constrained values and writes the flat vector."""
+    """The inverse of `Joint`: takes constrained values and writes the flat vector.
+
+    Args:
+        rules: The rules by which sets choose their maps.
+    """
 
     def __init__(self, rules: Rules = RULES) -> None:
         self._rules = rules

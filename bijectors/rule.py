@@ -59,5 +59,10 @@ Rules = tuple[Rule, ...]
 
 
 def cases(constraint: Constraint, *shapes: Shape) -> tuple[Case, ...]:
-    """Make a case of one set for each shape of a whole value."""
+    """Make a case of one set for each of some shapes of a whole value.
+
+    Args:
+        constraint: The set.
+        shapes: The shapes, each of a whole value with its batch axes.
+    """
     return tuple(Case(constraint, shape) for shape in shapes)

@@ -41,7 +41,11 @@ def unconstrained_shape(
 ) -> Shape:
     """Return the shape of the unconstrained value that maps to a value of shape `shape`.
 
-    By default, `shape` is the shape that the set declares.
+    Args:
+        constraint: The set.
+        shape: Shape of the whole value; by default, the shape that the set declares.
+        choice: Name of a rule, or a map; by default, the default rule of the set.
+        rules: The rules among which the map is chosen.
     """
     bijector, shape = _find_bijector(constraint, shape, choice, rules)
     return bijector.unconstrained_shape(shape)
@@ -56,6 +60,15 @@ def feasible_point(
     """Return a member of a set, central if the set has a center: the image of zero.
 
     For a redundant map, under which zero has no image, it is the image of ones.
+
+    Args:
+        constraint: The set.
+        shape: Shape of the whole value; by default, the shape that the set declares.
+        choice: Name of a rule, or a map; by default, the default rule of the set.
+        rules: The rules among which the map is chosen.
+
+    Returns:
+        The member, of shape `shape`.
     """
     bijector, shape = _find_bijector(constraint, shape, choice, rules)
     fill = jnp.ones if bijector.is_redundant else jnp.zeros
@@ -69,7 +82,18 @@ def coordinate_labels(
     choice: BijectorChoice = None,
     rules: Rules = RULES,
 ) -> list[str]:
-    """Name every unconstrained number of a value: "mu", "w[0]", "L[2,1]"."""
+    """Name every unconstrained number of a value: "mu", "w[0]", "L[2,1]".
+
+    Args:
+        name: Name of the value.
+        constraint: The set.
+        shape: Shape of the whole value; by default, the shape that the set declares.
+        choice: Name of a rule, or a map; by default, the default rule of the set.
+        rules: The rules among which the map is chosen.
+
+    Returns:
+        As many labels as the unconstrained value has numbers, in their order.
+    """
     bijector, shape = _find_bijector(constraint, shape, choice, rules)
     entries = bijector.find_entries(shape)
     return [f"{name}[{','.join(map(str, entry))}]" if entry else name for entry in entries]

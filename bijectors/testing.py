@@ -46,7 +46,12 @@ class Certificate(NamedTuple):
 
 
 def check_rule(rule: Rule, seed: int = 0) -> list[Certificate]:
-    """Check every case of one rule; see `check_bijector` for what is raised."""
+    """Check every case of one rule; see `check_bijector` for what is raised.
+
+    Args:
+        rule: The rule, with its cases.
+        seed: Seed of the points at which maps are checked.
+    """
     return [
         certificate
         for case in rule.cases

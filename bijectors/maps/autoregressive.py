@@ -38,6 +38,14 @@ class MaskedAutoregressive(Vectorwise):
     Source: Papamakarios, Pavlakou & Murray (2017), Masked Autoregressive Flow for Density
     Estimation, sections 3.1 and 3.2.
 
+    Args:
+        size: Length of the vectors.
+        transformer: T, a map of single numbers.
+        key: Draws the network's weights.
+        width: Number of units in each hidden layer of the network.
+        depth: Number of its hidden layers.
+        activation: Applied to each unit of a hidden layer.
+
     Attributes:
         conditioner: The maps of all numbers, each computed from the numbers before it.
     """

@@ -29,6 +29,13 @@ class Coupling(Vectorwise):
     Source: Dinh, Sohl-Dickstein & Bengio (2017), Density estimation using Real NVP,
     equations 4 to 8.
 
+    Args:
+        transformer: T, a map of single numbers.
+        key: Draws the network's weights.
+        width: Number of units in each hidden layer of the network.
+        depth: Number of its hidden layers.
+        activation: Applied to each unit of a hidden layer.
+
     Attributes:
         conditioner: The maps of the numbers of b, computed from a.
         size: Length of the vectors.

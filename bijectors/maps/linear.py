@@ -30,7 +30,7 @@ class Triangular(Vectorwise):
 
 
 class Permute(Vectorwise):
-    """x_i = y_{order_i}, with log-determinant 0."""
+    """x_i = y_j with j entry i of `order`, with log-determinant 0."""
 
     order: tuple[int, ...] = eqx.field(static=True)
 

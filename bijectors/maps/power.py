@@ -7,7 +7,7 @@ from ..base import ArrayLike, Elementwise, Image, bijection, cast_like
 
 
 class Power(Elementwise):
-    """x = y^p for y > 0, with log-determinant log|p| + (p - 1) log y."""
+    """x = y^p for y > 0 and the exponent p, with log-determinant log|p| + (p - 1) log y."""
 
     exponent: ArrayLike
 

@@ -48,7 +48,7 @@ def data(value: Any, *, shard: str | None = None, devices: Sequence[Any] | None 
 
 
 def static(value: Any) -> Any:
-    """Make a float or an array part of the program.
+    """Make `value`, a float or an array, part of the program.
 
     Python code may branch on it, NumPy's functions take it, and changing it compiles again.
     """

@@ -26,7 +26,7 @@ SET = "dataset"
 
 
 def to_arviz(run: Run) -> Any:
-    """Return the draws made so far in the format of the installed ArviZ.
+    """Return the draws that a run has made so far, in the format of the installed ArviZ.
 
     Groups: `posterior` (latent and derived sites), `sample_stats` (by ArviZ's names, and the
     inverse metric; see `describe_metric`), `observed_data` and `constant_data`, which includes the
