@@ -53,6 +53,13 @@ test-stan:
 .test-stan: $(STAMP)
 	$(PYTEST) tests/infer/models/stan tests/test_docs.py -k stan
 
+# The site: built, its links followed, and opened in Chromium or Chrome where one is installed.
+test-site:
+	$(MAKE) VENV=.venv-site EXTRAS=dev,docs .test-site
+.PHONY: test-site .test-site
+.test-site: $(STAMP)
+	$(PYTEST) tests/test_site.py tests/test_site_built.py
+
 # The tests with the oldest versions that pyproject.toml allows. Needs a Python as old, such as 3.11.
 OLDEST := .venv-oldest
 test-oldest: $(OLDEST).txt
@@ -119,4 +126,4 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-pymc .venv-stan $(OLDEST) $(OLDEST).txt docs/_build .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-pymc .venv-stan .venv-site $(OLDEST) $(OLDEST).txt docs/_build docs/findings docs/gallery .pytest_cache .ruff_cache

@@ -20,7 +20,6 @@ from sklearn.datasets import load_digits
 
 import infer
 
-PLOT = Path(__file__).parent / "figures" / "bayesian_network.png"
 TRAIN = 1400
 
 
@@ -50,9 +49,7 @@ def main(epochs: int = 400) -> None:
     print(f"log likelihood {each.likelihood:.2f}, divergence from the prior {each.divergence:.2f}")
     print(f"held out: {scores}")
     print(f"75% pruned: {pruned}")
-    PLOT.parent.mkdir(exist_ok=True)
-    figure.savefig(PLOT, dpi=100)
-    print(f"Plot: {PLOT}")
+    figure.savefig(Path(__file__).with_suffix(".png"), dpi=100)
 
 
 if __name__ == "__main__":

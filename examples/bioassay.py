@@ -46,7 +46,9 @@ def main(draws: int = 2000) -> None:
 
 def plot(draws, modes) -> None:
     """Draw the posterior of each method over the same axes."""
-    figure, axes = plt.subplots(1, 3, figsize=(12, 4), sharex=True, sharey=True)
+    figure, axes = plt.subplots(
+        1, 3, figsize=(9, 3.4), sharex=True, sharey=True, layout="constrained"
+    )
     for axis, (name, idata) in zip(axes, draws.items(), strict=True):
         values = [np.asarray(idata["posterior"][n]).ravel()[:4000] for n in ("intercept", "slope")]
         axis.plot(*values, ".", markersize=1.5, alpha=0.4)
@@ -55,10 +57,7 @@ def plot(draws, modes) -> None:
         axis.set(title=name, xlabel="intercept", xlim=(-4, 9), ylim=(0, 50))
     axes[0].set_ylabel("slope")
     axes[0].legend()
-    path = Path(__file__).parent / "figures" / "bioassay.png"
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=100, bbox_inches="tight")
-    print(f"Plot: {path}")
+    figure.savefig(Path(__file__).with_suffix(".png"), dpi=100)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,11 @@ Data: Efron, Hastie, Johnstone & Tibshirani (2004), Least angle regression; 442 
 bundled with scikit-learn. Prior: Zhang et al. (2022), R2-D2, arXiv 1609.00046.
 """
 
+from pathlib import Path
+
 import arviz as az
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import numpyro.distributions as dist
 from sklearn.datasets import load_diabetes
@@ -51,6 +54,22 @@ def main(draws: int = 1000, warmup: int | None = None) -> None:
     slope = posterior["posterior"]["slope"].mean(("chain", "draw"))
     strongest = str(slope["predictor"][int(abs(slope).argmax())].values)
     print(f"The strongest predictor is {strongest}.")
+    assert strongest in ("bmi", "s5")
+    plot(posterior["posterior"])
+
+
+def plot(posterior) -> None:
+    """Draw the slope of each predictor, and the share of the variance that all explain."""
+    figure, (slopes, share) = plt.subplots(1, 2, layout="constrained", width_ratios=[2, 1])
+    low, middle, high = np.quantile(posterior["slope"], [0.05, 0.5, 0.95], axis=(0, 1))
+    names = posterior["slope"]["predictor"].values
+    slopes.hlines(names, low, high, linewidth=3, alpha=0.6)
+    slopes.plot(middle, names, "o")
+    slopes.axvline(0.0, alpha=0.3)
+    slopes.set(xlabel="slope, in standard deviations")
+    share.hist(np.ravel(posterior["explained"]), 60, color="C1", alpha=0.6)
+    share.set(xlabel="share of the variance", yticks=[])
+    figure.savefig(Path(__file__).with_suffix(".png"))
 
 
 if __name__ == "__main__":

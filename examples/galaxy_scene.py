@@ -5,10 +5,12 @@ Two blended galaxies, blurred by a telescope, are then fitted and sampled togeth
 """
 
 from functools import partial
+from pathlib import Path
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import numpyro.distributions as dist
 import optax
@@ -153,6 +155,24 @@ def main(steps: int = 500, draws: int = 500) -> None:
         )
         print(f"galaxy {number}: {text}; true {true_flux[number].round(1)}")
     print(f"largest deviation: {abs((mean - true_flux) / error).max():.1f} standard deviations")
+    plot(truth, data, infer.map_trees(lambda scene: scene.images, model, posterior))
+
+
+def plot(truth, data, images) -> None:
+    """Draw what was observed, and of each galaxy the truth, the mean and the uncertainty."""
+    figure, axes = plt.subplot_mosaic(
+        "abcd;aefg", layout="constrained", width_ratios=[2.4, 1, 1, 1]
+    )
+    axes["a"].imshow(np.clip(np.moveaxis(np.asarray(data), 0, -1) / 4, 0, 1) ** 0.5)
+    axes["a"].set_title("observed")
+    for row, true, drawn in zip(("bcd", "efg"), truth.images, images, strict=True):
+        for name, image in zip(row, (true, drawn.mean((0, 1)), drawn.std((0, 1))), strict=True):
+            axes[name].imshow(image, vmin=0, vmax=0.2 if name in "dg" else 1)
+    for name, title in zip("bcd", ("truth", "mean", "deviation"), strict=True):
+        axes[name].set_title(title)
+    for axis in axes.values():
+        axis.set_axis_off()
+    figure.savefig(Path(__file__).with_suffix(".png"))
 
 
 if __name__ == "__main__":

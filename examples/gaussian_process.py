@@ -5,9 +5,12 @@ decay, and noise are fitted to synthetic data. The sum and product of kernels fo
 Williams (2006), Gaussian Processes for Machine Learning, 5.4.3.
 """
 
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import numpyro.distributions as dist
 import optax
@@ -79,6 +82,11 @@ class Process(eqx.Module):
         covariance = self.kernel(x[:, None], x) + self.noise**2 * jnp.eye(x.size)
         return dist.MultivariateNormal(0.0, covariance).log_prob(y)
 
+    def expect(self, x, y, at, part):
+        """Return the mean of the curve, or of a part of it, given what was observed."""
+        covariance = self.kernel(x[:, None], x) + self.noise**2 * jnp.eye(x.size)
+        return part(at[:, None], x) @ jnp.linalg.solve(covariance, y)
+
 
 LEAVES = {
     "**.variance": infer.Leaf(dist.HalfNormal(2.0)),
@@ -123,6 +131,32 @@ def main() -> None:
     found = infer.tree_of(part, optimum)
     print(f"the period is unchanged: {float(found.kernel.right.right.period)}")
     sweep(part, jnp.asarray(optimum.position))
+    posterior = infer.sample(part, draws=500, key=0, progress=False)
+    noise = np.ravel(posterior["posterior"]["noise"])
+    print(f"noise {noise.mean():.2f} ± {noise.std():.2f}, true 0.2")
+    assert abs(noise.mean() - 0.2) < 3 * noise.std()
+    plot(part, posterior)
+
+
+def plot(model, posterior) -> None:
+    """Draw the curve and its trend, beyond the data too."""
+    data, grid = synthetic(), np.linspace(0.0, 6.0, 200)
+
+    def parts(process):
+        kernels = (process.kernel, process.kernel.left)
+        return jnp.stack([process.expect(data["x"], data["y"], grid, part) for part in kernels])
+
+    curves = infer.map_trees(parts, model, posterior)
+    figure, axis = plt.subplots(layout="constrained")
+    for number, name in enumerate(("curve", "trend")):
+        low, middle, high = np.quantile(curves[:, :, number], [0.05, 0.5, 0.95], axis=(0, 1))
+        axis.fill_between(grid, low, high, color=f"C{number}", alpha=0.3)
+        axis.plot(grid, middle, color=f"C{number}", label=name)
+    truth = 0.2 * (grid - 2.5) ** 2 - 0.5 + 0.8 * np.sin(2 * np.pi * grid)
+    axis.plot(grid, truth, ":", color="C3", linewidth=1, label="truth")
+    axis.plot(data["x"], data["y"], "o", markersize=3, color="C2", label="data")
+    figure.legend(loc="outside upper center", ncols=4)
+    figure.savefig(Path(__file__).with_suffix(".png"))
 
 
 def sweep(model, position) -> None:

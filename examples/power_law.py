@@ -4,9 +4,12 @@ Data: semi-major axis and period of the eight planets (NASA planetary fact sheet
 Kepler's third law says period = axis^(3/2) in units of the Earth's.
 """
 
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import numpyro.distributions as dist
 
@@ -70,9 +73,26 @@ def main() -> None:
     posterior = infer.sample(model, infer.NUTS(), draws=1000, key=0, progress=False)
     power = np.asarray(posterior["posterior"]["law.power"])
     print(f"posterior: power {power.mean():.4f} ± {power.std():.4f}, Kepler's 1.5")
+    assert abs(power.mean() - 1.5) < 3 * power.std()
     # All draws at once, in the user's own type: what would be the period of a planet at 2.77 au?
     ceres = infer.map_trees(lambda orbits: orbits.law(2.77), model, posterior)
     print(f"period at 2.77 au: {ceres.mean():.0f} ± {ceres.std():.0f} days")
+    plot(model, posterior, power)
+
+
+def plot(model, posterior, power) -> None:
+    """Draw the periods, divided by Kepler's law, and the posterior of the power."""
+    grid = np.geomspace(0.3, 40.0, 60)
+    curves = infer.map_trees(lambda orbits: jax.vmap(orbits.law)(grid), model, posterior)
+    band = np.quantile(curves / (365.25 * grid**1.5), [0.05, 0.95], axis=(0, 1))
+    figure, (left, right) = plt.subplots(1, 2, layout="constrained")
+    left.fill_between(grid, *band, color="C1", alpha=0.4)
+    left.plot(AXIS, PERIOD / (365.25 * AXIS**1.5), "o")
+    left.set(xscale="log", xlabel="axis, au", ylabel="period / Kepler's law")
+    right.hist(power.ravel(), 60, color="C1", alpha=0.6)
+    right.axvline(1.5)
+    right.set(xlabel="power", yticks=[])
+    figure.savefig(Path(__file__).with_suffix(".png"))
 
 
 if __name__ == "__main__":
