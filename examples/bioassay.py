@@ -53,7 +53,14 @@ def plot(draws, modes) -> None:
         values = [np.asarray(idata["posterior"][n]).ravel()[:4000] for n in ("intercept", "slope")]
         axis.plot(*values, ".", markersize=1.5, alpha=0.4)
         for space, mode in modes.items():
-            axis.plot(mode.values["intercept"], mode.values["slope"], "+", label=f"MAP, {space}")
+            axis.plot(
+                mode.values["intercept"],
+                mode.values["slope"],
+                "+",
+                markersize=12,
+                markeredgewidth=2,
+                label=f"MAP, {space}",
+            )
         axis.set(title=name, xlabel="intercept", xlim=(-4, 9), ylim=(0, 50))
     axes[0].set_ylabel("slope")
     axes[0].legend()

@@ -82,10 +82,13 @@ class Process(eqx.Module):
         covariance = self.kernel(x[:, None], x) + self.noise**2 * jnp.eye(x.size)
         return dist.MultivariateNormal(0.0, covariance).log_prob(y)
 
-    def expect(self, x, y, at, part):
-        """Return the mean of the curve, or of a part of it, given what was observed."""
+    def condition(self, x, y, at, part):
+        """Return mean and variance of the curve, or of a part of it, given what was observed."""
         covariance = self.kernel(x[:, None], x) + self.noise**2 * jnp.eye(x.size)
-        return part(at[:, None], x) @ jnp.linalg.solve(covariance, y)
+        shared = part(at[:, None], x)
+        solved = jnp.linalg.solve(covariance, jnp.concatenate([y[:, None], shared.T], 1))
+        explained = (shared * solved[:, 1:].T).sum(1)
+        return shared @ solved[:, 0], jnp.maximum(part(at, at) - explained, 0.0)
 
 
 LEAVES = {
@@ -144,12 +147,14 @@ def plot(model, posterior) -> None:
 
     def parts(process):
         kernels = (process.kernel, process.kernel.left)
-        return jnp.stack([process.expect(data["x"], data["y"], grid, part) for part in kernels])
+        return [process.condition(data["x"], data["y"], grid, part) for part in kernels]
 
     curves = infer.map_trees(parts, model, posterior)
     figure, axis = plt.subplots(layout="constrained")
-    for number, name in enumerate(("curve", "trend")):
-        low, middle, high = np.quantile(curves[:, :, number], [0.05, 0.5, 0.95], axis=(0, 1))
+    rng = np.random.default_rng(0)
+    for number, (name, (mean, variance)) in enumerate(zip(("curve", "trend"), curves, strict=True)):
+        drawn = mean + np.sqrt(variance) * rng.normal(size=mean.shape)
+        low, middle, high = np.quantile(drawn, [0.05, 0.5, 0.95], axis=(0, 1))
         axis.fill_between(grid, low, high, color=f"C{number}", alpha=0.3)
         axis.plot(grid, middle, color=f"C{number}", label=name)
     truth = 0.2 * (grid - 2.5) ** 2 - 0.5 + 0.8 * np.sin(2 * np.pi * grid)

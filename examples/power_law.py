@@ -91,7 +91,7 @@ def plot(model, posterior, power) -> None:
     left.set(xscale="log", xlabel="axis, au", ylabel="period / Kepler's law")
     right.hist(power.ravel(), 60, color="C1", alpha=0.6)
     right.axvline(1.5)
-    right.set(xlabel="power", yticks=[])
+    right.set(xlabel="power", yticks=[], xticks=[1.494, 1.498, 1.502])
     figure.savefig(Path(__file__).with_suffix(".png"))
 
 
