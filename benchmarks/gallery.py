@@ -25,7 +25,7 @@ PICTURES = ROOT / "docs" / "pictures"
 
 def main(names: list[str]) -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
-    mpl.style.use(Path(__file__).with_name("site.mplstyle"))
+    plt.style.use(Path(__file__).with_name("site.mplstyle"))
     (PICTURES / "gallery").mkdir(exist_ok=True)
     for name in names or sorted(path.stem for path in (ROOT / "examples").glob("*.py")):
         began, printed = time.process_time(), io.StringIO()

@@ -25,7 +25,7 @@ SAMPLERS = {
 
 
 def main() -> None:
-    mpl.style.use(Path(__file__).with_name("site.mplstyle"))
+    plt.style.use(Path(__file__).with_name("site.mplstyle"))
     found = json.loads(RESULTS.read_text())
     figure, (cold, warm) = plt.subplots(1, 2, figsize=(8.4, 3.6), sharey=True)
     for sampler, (marker, color) in SAMPLERS.items():

@@ -163,7 +163,8 @@ def plot(truth, data, images) -> None:
     figure, axes = plt.subplot_mosaic(
         "abcd;aefg", layout="constrained", width_ratios=[2.4, 1, 1, 1]
     )
-    axes["a"].imshow(np.clip(np.moveaxis(np.asarray(data), 0, -1) / 4, 0, 1) ** 0.5)
+    colors = np.clip(np.moveaxis(np.asarray(data), 0, -1) / np.max(data), 0, 1)
+    axes["a"].imshow(np.sqrt(colors))
     axes["a"].set_title("observed")
     for row, true, drawn in zip(("bcd", "efg"), truth.images, images, strict=True):
         for name, image in zip(row, (true, drawn.mean((0, 1)), drawn.std((0, 1))), strict=True):

@@ -153,7 +153,7 @@ def plot(model, posterior) -> None:
     figure, axis = plt.subplots(layout="constrained")
     rng = np.random.default_rng(0)
     for number, (name, (mean, variance)) in enumerate(zip(("curve", "trend"), curves, strict=True)):
-        drawn = mean + np.sqrt(variance) * rng.normal(size=mean.shape)
+        drawn = mean + np.sqrt(variance) * rng.normal(size=(*mean.shape[:2], 1))
         low, middle, high = np.quantile(drawn, [0.05, 0.5, 0.95], axis=(0, 1))
         axis.fill_between(grid, low, high, color=f"C{number}", alpha=0.3)
         axis.plot(grid, middle, color=f"C{number}", label=name)
