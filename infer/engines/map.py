@@ -1,6 +1,5 @@
 """Find a mode; the one draw of a chain is the point at which its search ended."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -9,27 +8,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.experimental.xla_metadata import set_xla_metadata
 from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
 from ..numerics.descent import asks_for_value, choose_huge, make_loss, measure_steepness
 from ..numerics.host_search import HostSearch
-from ..numerics.mode_search import CONVERGED, ROUNDING, STEPS, Search, advance, begin_search
+from ..numerics.loop_search import advance_in_loop
+from ..numerics.mode_search import CONVERGED, ROUNDING, STEPS, Search, begin_search
 from ..numerics.namespace import Scalar, Vector
 from ..numerics.trace import LENGTH, make_trace, record
 from ..target import Components, Target
-from .asking import AskingEngine
+from .asking import AskingEngine, Best
 from .base import Examples, Needs, Tick, WarmupPlan
 
 SPACES = ("constrained", "unconstrained")
 # Nats from the mode, estimated in the Hessian's metric, at which a search has converged: a
 # thousandth of a standard deviation, and the least that single precision resolves.
 TOLERANCE, SINGLE_TOLERANCE = 1e-6, 1e-5
-# XLA fuses the scalars of a search into everything that follows, and would compile each many times,
-# unless they are a function of their own; and a native one, whatever the form of the program. The
-# loop of a normal takes 0.48 s of CPU to compile, not 0.63; that of a Gaussian process, 2.1, not 4.
-AS_ONE_FUNCTION = {"xla_cpu_small_call": "true", "inlineable": "false"}
 # If the target has no value, the steepness of the best position counts double after 20 steps.
 FORGOTTEN = 2.0 ** (1 / 20)
 
@@ -197,6 +192,16 @@ class MAP(AskingEngine):
         tell = _tell_on_host if on_host else _tell_search
         return tell(tuning, state, log_density, gradient)
 
+    def best(self, state: SearchState) -> Best:
+        own = state.search
+        return Best(own.position, np.asarray(-own.loss), -own.gradient, int(own.n_gradients))
+
+    def to_loop(self, state: SearchState) -> SearchState:
+        return state._replace(search=state.search.to_loop())
+
+    def to_host(self, state: SearchState) -> SearchState:
+        return state._replace(search=HostSearch.from_loop(state.search))
+
     def tick(self, key: Array, target: Target, tuning: MAPTuning, state: Any) -> tuple[Any, Tick]:
         if self.asks:
             return super().tick(key, target, tuning, state)
@@ -264,7 +269,8 @@ class MAP(AskingEngine):
 def _tell_search(
     tuning: MAPTuning, state: SearchState, log_density: Scalar, gradient: Vector
 ) -> tuple[SearchState, Tick]:
-    search = _advance(state.search, -log_density, -gradient, tuning)
+    limits = jnp.asarray(tuning.tolerance), jnp.asarray(tuning.max_steps)
+    search = advance_in_loop(state.search, -log_density, -gradient, *limits)
     steepness = measure_steepness(search.position, search.gradient)
     recorded = record(state.trace, state.search.n_steps, jnp.stack([-search.loss, steepness]))
     trace = jnp.where(search.n_steps > state.search.n_steps, recorded, state.trace)
@@ -295,13 +301,6 @@ def _report_search(search: Search | HostSearch, steepness: Scalar) -> Tick:
         "steepness": steepness,
     }
     return Tick(search.reason > 0, search.position, -search.gradient, stats)
-
-
-def _advance(search: Search, loss: Scalar, gradient: Vector, tuning: MAPTuning) -> Search:
-    limits = jnp.asarray(tuning.tolerance), jnp.asarray(tuning.max_steps)
-    is_cpu = jax.default_backend() == "cpu"
-    with set_xla_metadata(**AS_ONE_FUNCTION) if is_cpu else nullcontext():
-        return jax.jit(advance)(search, loss, gradient, *limits)
 
 
 def _average(state: MAPState, tuning: MAPTuning) -> Vector:

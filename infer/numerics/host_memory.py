@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from scipy.linalg import get_lapack_funcs
 
-from .lbfgs import count_pairs
+from .lbfgs import Memory, count_pairs
 from .namespace import Scalar
 
 
@@ -25,6 +25,7 @@ class HostMemory:
         scale: The approximation for vectors orthogonal to all rows, as a multiple of the identity.
         count: Number of pairs.
         newest: Index of the row that was written last.
+        weights: Those of `lbfgs.Memory`, if a compiled loop has gone on, and then `count` is 0.
     """
 
     pairs: Any
@@ -32,6 +33,7 @@ class HostMemory:
     scale: Any
     count: Any
     newest: Any
+    weights: Any
 
     @classmethod
     def empty(cls, gradient: np.ndarray) -> "HostMemory":
@@ -39,7 +41,24 @@ class HostMemory:
         pairs = count_pairs(len(gradient))
         rows = np.zeros((2, pairs, len(gradient)), gradient.dtype)
         inner = np.zeros((pairs, pairs), gradient.dtype)
-        return cls(rows, inner, _first_scale(gradient), np.int32(0), np.int32(-1))
+        none = np.zeros(pairs, gradient.dtype)
+        return cls(rows, inner, _first_scale(gradient), np.int32(0), np.int32(-1), none)
+
+    def to_loop(self) -> Memory:
+        """Return the memory for a compiled loop."""
+        weights = self.weights.copy()
+        if self.count:
+            weights[: self.count] = self._by_row(
+                1 / self.inner[: self.count, : self.count].diagonal()
+            )
+        newest = np.int32(self.newest % len(weights))
+        return Memory(self.pairs, weights, self.scale, newest)
+
+    @classmethod
+    def from_loop(cls, memory: Memory) -> "HostMemory":
+        """Keep the memory of a compiled loop; only `to_loop` may be called."""
+        inner = np.zeros((len(memory.weights),) * 2, memory.weights.dtype)
+        return cls(memory.pairs, inner, memory.scale, np.int32(0), memory.newest, memory.weights)
 
     def forget(self, gradient: np.ndarray) -> None:
         """Become empty."""

@@ -22,6 +22,7 @@ from .mode_search import (
     STALLED,
     STEPS,
     UNBOUNDED,
+    Search,
     adapt_radius,
     choose_spacing,
     find_rounding,
@@ -66,6 +67,16 @@ class HostSearch:
             zero, zero, infinite, number(NEAR), count,
             np.int32(FIRST_STEPS), count, count, np.False_, np.False_, count,
         )  # fmt: skip
+
+    def to_loop(self) -> Search:
+        """Return the search for `mode_search.advance`; numbers become those of the gradient."""
+        fields = {name: getattr(self, name) for name in Search._fields}
+        return Search(**fields | {"memory": self.memory.to_loop()})
+
+    @classmethod
+    def from_loop(cls, search: Search) -> "HostSearch":
+        """Keep a search of a compiled loop; only `to_loop` may be called."""
+        return cls(**search._asdict() | {"memory": HostMemory.from_loop(search.memory)})
 
     def next_point(self) -> np.ndarray:
         """Return where the next loss and gradient are to be evaluated."""

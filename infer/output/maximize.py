@@ -18,7 +18,7 @@ from ..store.recorder import Recorder
 from .advance.interrupt import advance_to, keep_run
 from .fitted.optimum import Optimum, read_optima
 from .fitted.searches import read_searches
-from .fitted.surroundings import prepare_probe
+from .fitted.surroundings import has_point_program, prepare_probe
 from .kinds import refuse_other_engines
 from .stored.storing import plan_storing_state
 
@@ -83,8 +83,8 @@ def maximize(
     )
     run.reasons = searches.reasons
     # While XLA is still compiling the loop.
-    if "minibatch" not in run.density.offers:
-        prepare_probe(run.density, searches.number)
+    if "minibatch" not in run.density.offers and not has_point_program(run):
+        prepare_probe(run.density)
     recorder = stored.begin(run, "maximize") if stored else None
     several = are_several(model)
     return keep_run("infer.maximize", run, lambda: finish_maximize(run, several, recorder))

@@ -26,7 +26,7 @@ def find_format(engine: Engine, family: Family, warmup: Warmup) -> RecordFormat:
     """Find how the engine's ticks are recorded."""
     tuning, states = warmup.tuning_of(0), warmup.groups[0].state
     target = recenter(family, warmup.centering).member(0)
-    if is_stepped(engine, family, warmup.chains, len(warmup.groups[0].chains)):
+    if is_stepped(engine, states):
         return find_format_on_host(engine, tuning, states, target.size)
     return find_record_format(engine, target, tuning, states)
 
@@ -35,7 +35,7 @@ def prepare_loop(
     engine: Engine, family: Family, warmup: Warmup, plan: Plan, place: Place = ()
 ) -> None:
     """Begin to compile the loop in a thread of its own; only shapes and types matter."""
-    if is_stepped(engine, family, warmup.chains, plan.width):
+    if is_stepped(engine, warmup.groups[0].state):
         prepare_gradient(_arguments(family, warmup, place))
         return
     signature = _signature(engine, family, warmup, plan, place)
@@ -46,7 +46,7 @@ def compile_loop(
     engine: Engine, family: Family, warmup: Warmup, plan: Plan, place: Place = ()
 ) -> tuple[CompiledProgram | Refusal, bool]:
     """Compile the loop for a place, or find it among the programs compiled before."""
-    if is_stepped(engine, family, warmup.chains, plan.width):
+    if is_stepped(engine, warmup.groups[0].state):
         return compile_gradient(engine, _arguments(family, warmup, place))
     signature = _signature(engine, family, warmup, plan, place)
     return compile_program(choose_program(plan), *signature, plan.form)

@@ -19,11 +19,13 @@ class Packed:
         parts: Arrays by the name of their dtype, shape (..., numbers).
         structure: Pytree structure of the state.
         outline: Shape and dtype name of each leaf, in order, without leading axes.
+        on_host: Whether NumPy advances the state; see `run.stepped`.
     """
 
     parts: dict[str, Any]
     structure: Any = field(metadata={"static": True})
     outline: tuple[tuple[tuple[int, ...], str], ...] = field(metadata={"static": True})
+    on_host: bool = field(default=False, metadata={"static": True})
 
     def unpack(self) -> State:
         """Return the state, with the leading axes of the parts."""
@@ -38,15 +40,16 @@ class Packed:
     def __reduce__(self) -> tuple[Any, ...]:
         # A pytree structure cannot be pickled.
         lead = next(iter(self.parts.values())).ndim - 1
-        return pack, (self.unpack(), lead)
+        return pack, (self.unpack(), lead, self.on_host)
 
 
-def pack(state: State, lead: int = 0) -> Packed:
+def pack(state: State, lead: int = 0, on_host: bool = False) -> Packed:
     """Pack a state.
 
     Args:
         state: A pytree of arrays, all NumPy or all JAX.
         lead: Number of leading axes to keep.
+        on_host: As in `Packed`.
     """
     leaves, structure = jax.tree.flatten(state)
     join = np.concatenate if isinstance(leaves[0], np.ndarray) else jnp.concatenate
@@ -55,4 +58,4 @@ def pack(state: State, lead: int = 0) -> Packed:
         flat.setdefault(str(leaf.dtype), []).append(leaf.reshape((*leaf.shape[:lead], -1)))
     parts = {kind: join(own, axis=-1) for kind, own in sorted(flat.items())}
     outline = tuple((tuple(leaf.shape[lead:]), str(leaf.dtype)) for leaf in leaves)
-    return Packed(parts, structure, outline)
+    return Packed(parts, structure, outline, on_host)

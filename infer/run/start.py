@@ -49,7 +49,7 @@ from .recentering import begin_centering
 from .refusals import choose_starts, refuse_unless_engine, refuse_unless_offered
 from .run import Run, RunState, Timing
 from .sharing import Place, limit
-from .stepped import is_stepped
+from .stepped import choose_host
 from .tuned import has_only_degrees, split_tuning
 from .turns import call_together
 from .warmup import CHAINS_ENOUGH, Warmup
@@ -82,6 +82,7 @@ class _Setup(NamedTuple):
         tuning: What an earlier run learned, if it was given.
         centering: How far sites are centered at first, if this is learned.
         places: The data at each place of the plan.
+        on_host: Whether NumPy advances the chains; see `stepped`.
     """
 
     family: Family
@@ -93,6 +94,7 @@ class _Setup(NamedTuple):
     tuning: Tuning | None
     centering: Centering | None
     places: Places
+    on_host: bool
 
 
 class _Found(NamedTuple):
@@ -202,18 +204,20 @@ def _set_up(
     wanted = assign_starts(members, chains, read_starts(choose_starts(engine, starts)))
     warmup = engine.plan_warmup(chains, draws)
     shared = plan_for(engine, chains, count, group, threads, where)
-    if not is_stepped(engine, members, len(wanted), shared.width):
-        shared = call_together(shared, chains * count, count)
+    on_host = choose_host(engine, members, len(wanted), shared.width)
+    shared = shared if on_host else call_together(shared, chains * count, count)
     recenters = warmup.recenters or has_only_degrees(tuning)
     centering = begin_centering(members) if recenters else None
     tuning, centering = split_tuning(tuning, centering)
-    return _Setup(members, chosen, warmup, shared, wanted, root, tuning, centering, Places())
+    return _Setup(
+        members, chosen, warmup, shared, wanted, root, tuning, centering, Places(), on_host
+    )
 
 
 def _outline(setup: _Setup) -> Warmup:
     """Make a warm-up with the right shapes and types; a tuning that does not fit is refused."""
     points = outline_points(len(setup.starts), setup.family.member(0).size)
-    states = outline_states(setup.chosen.engine, points, _is_stepped(setup))
+    states = outline_states(setup.chosen.engine, points, setup.on_host)
     return _begin_warmup(setup, points, states)
 
 
@@ -221,7 +225,7 @@ def _prepare_programs(setup: _Setup, outline: Warmup) -> None:
     """Begin to compile the loop and the first states, while starts are sought."""
     engine, members = setup.chosen.engine, setup.family
     prepare_places(engine, members, outline, setup.plan, setup.places)
-    if not _is_stepped(setup):
+    if not setup.on_host:
         prepare_states(engine, outline_points(len(setup.starts), members.member(0).size))
     prepare_moves(members, setup.centering)
 
@@ -241,13 +245,9 @@ def _begin(setup: _Setup, found: _Found) -> Warmup:
     """Begin warm-up at the starts, with scouts if they may be of use."""
     enter = partial(enter_coordinates, setup.family, setup.centering)
     points, spare = enter(found.points), found.spare and enter(found.spare)
-    states = make_states(setup.chosen.engine, points, _is_stepped(setup))
+    states = make_states(setup.chosen.engine, points, setup.on_host)
     made = _begin_warmup(setup, points, states, _make_scouts(setup, spare))
     return replace(made, spare=spare) if made.scouts and setup.centering else made
-
-
-def _is_stepped(setup: _Setup) -> bool:
-    return is_stepped(setup.chosen.engine, setup.family, len(setup.starts), setup.plan.width)
 
 
 def _begin_warmup(

@@ -2,10 +2,12 @@
 
 The program of a whole loop contains the density, and so takes longer to compile than the program
 that evaluates the starts, by a second or more. A loop on the host calls that one, and the rest of a
-tick, in NumPy, takes 0.2 ms. This is worth it if a gradient takes longer, or for a chain alone.
+tick, in NumPy, takes 0.1 ms. This is worth it if a gradient takes longer, or for a few chains
+whose program does not run again and again.
 """
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from functools import lru_cache, partial
 from typing import Any, TypeGuard
 
@@ -21,25 +23,44 @@ from ..programs.native import CompiledProgram, compile_program, prepare
 from ..programs.rewrite import count_work
 from ..target import Components
 from ..types import ProgramSignature, signature_of
+from .long_chains import LONG, go_on
 from .loop import Block, Order, RecordFormat, TargetAndTuning
 from .packed import Packed, pack
 
 # Numbers that a costly gradient computes, which takes some milliseconds: see `count_work`.
 COSTLY = 2**21
+# Chains that count as few, and runs of a program in this process after which the loop is compiled:
+# 16 chains of 100 ticks take 0.3 s on the host, and the loop of a small model 1 s to compile.
+FEW, REPEATED = 16, 2
+MAX_REMEMBERED = 64
+_runs: OrderedDict[Hashable, int] = OrderedDict()
 
 
-def is_stepped(engine: Engine, family: Family, chains: int, width: int) -> TypeGuard[AskingEngine]:
-    """Return whether the loop of programs of `width` chains, `chains` in all, is on the host.
+def choose_host(engine: Engine, family: Family, chains: int, width: int) -> bool:
+    """Return whether a new run of `chains` chains, `width` in a program, is stepped on the host.
 
-    Data play no part, so that a resumed run goes on in the same way.
+    Data play no part, but earlier runs do: the third one of the same program is compiled. What a
+    run began with stays with its states, so that a resumed run goes on in the same way.
     """
     asks = isinstance(engine, AskingEngine) and engine.asks and width == 1
-    return asks and is_on_host(family, chains)
+    if not asks or jax.default_backend() != "cpu":
+        return False
+    is_new = _count_run(engine, family) <= REPEATED
+    return (chains <= FEW and is_new) or is_costly(family)
 
 
-def is_on_host(family: Family, chains: int) -> bool:
-    """Return whether points are evaluated one by one: for a chain alone, or a costly density."""
-    return jax.default_backend() == "cpu" and (chains == 1 or is_costly(family))
+def _count_run(engine: Engine, family: Family) -> int:
+    """Count one more run of a program."""
+    key = engine, signature_of((family.shared, family.own))
+    _runs[key] = _runs.pop(key, 0) + 1
+    if len(_runs) > MAX_REMEMBERED:
+        _runs.popitem(last=False)
+    return _runs[key]
+
+
+def is_stepped(engine: Engine, states: Packed) -> TypeGuard[AskingEngine]:
+    """Return whether the loop is on the host, as the states of its chains show."""
+    return states.on_host and isinstance(engine, AskingEngine)
 
 
 def is_costly(family: Family) -> bool:
@@ -76,14 +97,19 @@ def compile_gradient(
     """
     made, is_new = compile_program(evaluate_leaves, *_outline_evaluation(arguments), "kernels")
     assert isinstance(made, CompiledProgram)
-    return made._replace(call=partial(_run_block, engine, made.call)), is_new
+    shared, own, states, _ = arguments
+    tuning = eqx.combine(shared.tuning, jax.tree.map(lambda a: a[0], own.tuning))
+    record = find_format_on_host(engine, tuning, states, shared.target.size).record
+    is_short = _is_costly(signature_of((shared.target, own.target)))
+    in_loop = None if is_short else partial(go_on, engine, record)
+    return made._replace(call=partial(_run_block, engine, made.call, in_loop)), is_new
 
 
 def begin_on_host(engine: AskingEngine, points: Points) -> Packed:
     """Make the states of all chains without a compiled program, packed, along a leading axis."""
     rows = zip(points.positions, *map(list, points[1:]), strict=True)
     states = [engine.begin(position.copy(), Components(*here)) for position, *here in rows]
-    return pack(jax.tree.map(lambda *leaves: np.stack(leaves), *states), 1)
+    return pack(jax.tree.map(lambda *leaves: np.stack(leaves), *states), 1, on_host=True)
 
 
 def find_format_on_host(
@@ -108,15 +134,18 @@ def _outline_evaluation(
 
 
 def _run_block(
-    engine: AskingEngine, evaluate: Callable[..., Components],
+    engine: AskingEngine, evaluate: Callable[..., Components], in_loop: Callable[..., Block] | None,
     shared: TargetAndTuning, own: TargetAndTuning, packed: Packed, order: Order,
 ) -> Block:  # fmt: skip
     """Do as `run_block` does, for a chain alone, with NumPy."""
     tuning = eqx.combine(shared.tuning, jax.tree.map(lambda a: a[0], own.tuning))
     leaves = jax.tree.leaves((shared.target, own.target))
     state, rows, tick, ticks = _copy_first(packed), [], None, 0
+    left = LONG - engine.best(state).n_gradients if in_loop else order.limit
+    if in_loop and left <= 0:
+        return in_loop(shared, own, packed, order)
     with np.errstate(all="ignore"):
-        while len(rows) < order.wanted[0] and ticks < order.limit:
+        while len(rows) < order.wanted[0] and ticks < min(order.limit, left):
             here = evaluate(leaves, engine.ask(state)[None])
             value, gradient = np.asarray(here.value)[0], np.asarray(here.gradient)[0]
             state, tick = engine.tell(tuning, state, value, gradient)
@@ -147,4 +176,4 @@ def _pack_like(packed: Packed, state: Any) -> Packed:
     leaves = [
         np.asarray(a, kind)[None] for a, kind in zip(jax.tree.leaves(state), kinds, strict=True)
     ]
-    return pack(jax.tree.unflatten(packed.structure, leaves), 1)
+    return pack(jax.tree.unflatten(packed.structure, leaves), 1, on_host=True)

@@ -19,7 +19,6 @@ from ..run.collect import Group, regroup
 from ..run.loop import SAMPLING, RecordFormat
 from ..run.packed import Packed
 from ..run.recentering import begin_centering
-from ..run.stepped import is_stepped
 from ..run.warmup import Move, Warmup
 from .nested import flatten, rebuild
 
@@ -37,6 +36,7 @@ def write_warmup(
     kept = _kept_columns(warmup.window, records)
     arrays = flatten("tuning", warmup.tuning)
     numbers: dict[str, Any] = {name: int(getattr(warmup, name)) for name in COUNTS}
+    numbers["on_host"] = warmup.groups[0].state.on_host
     numbers |= {name: list(getattr(warmup, name)) for name in WINDOWS}
     for part in ("groups", "scouts"):
         own, limits = _write_chains(getattr(warmup, part), kept)
@@ -81,7 +81,7 @@ def read_warmup(
             it for these log densities.
     """
     points = outline_points(chains, family.member(0).size)
-    states = outline_states(engine, points, is_stepped(engine, family, chains, width))
+    states = outline_states(engine, points, numbers.get("on_host", False))
     tuning = rebuild("tuning", make_tuning(engine, family, points, None), arrays)
     windows = {name: tuple(numbers[name]) for name in WINDOWS}
     counts = {name: numbers[name] for name in COUNTS}

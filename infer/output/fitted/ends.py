@@ -44,6 +44,7 @@ class Ends(NamedTuple):
         best: Index of the one that is called the mode.
         values: Constrained values there, by name.
         gradient: Gradient there, shape (size,).
+        on_host: Whether a program that evaluates one point is to be used around it.
     """
 
     density: LogDensity
@@ -56,6 +57,7 @@ class Ends(NamedTuple):
     best: int
     values: Mapping[str, np.ndarray]
     gradient: np.ndarray | None = None
+    on_host: bool = False
 
 
 class Findings(NamedTuple):
@@ -80,7 +82,7 @@ def examine_ends(ends: Ends) -> tuple[np.ndarray, Findings]:
     high = ends.lp >= lp - tolerance(lp) if valued else np.full(len(ends.lp), True)
     if "minibatch" in ends.density.offers:
         return high, Findings(False, ())
-    probe = Probe.at(ends.density, ends.positions[ends.best], len(ends.lp), ends.gradient)
+    probe = Probe.at(ends.density, ends.positions[ends.best], ends.on_host, ends.gradient)
     same = np.arange(len(ends.lp)) == ends.best
     same[high] |= find_same_mode(probe, lp, ends.positions[high])
     rise = find_rise(probe, lp) if ends.converged[ends.best] and valued else None

@@ -65,7 +65,7 @@ class Mode:
 
 
 def cluster_ends(
-    density: LogDensity, positions: np.ndarray, lp: np.ndarray, converged: np.ndarray
+    density: LogDensity, positions: np.ndarray, lp: np.ndarray, converged: np.ndarray, on_host: bool
 ) -> list[tuple[np.ndarray, float]]:
     """Group the ends of converged searches by place, the highest place first.
 
@@ -77,6 +77,7 @@ def cluster_ends(
         positions: Shape (searches, size).
         lp: Log densities there, shape (searches,).
         converged: Which searches converged, shape (searches,).
+        on_host: As in `Probe.at`.
 
     Returns:
         For each place the indices of its searches, the highest first, and its distance from the
@@ -86,7 +87,7 @@ def cluster_ends(
     left, groups = order[converged[order] & np.isfinite(lp[order])], []
     first = None
     while len(left) and len(groups) < MAX_MODES:
-        probe = Probe.at(density, positions[left[0]], len(positions))
+        probe = Probe.at(density, positions[left[0]], on_host)
         first = probe if first is None else first
         same = find_same_mode(probe, float(lp[left[0]]), positions[left])
         same[0] = True

@@ -20,6 +20,7 @@ from ..finding import Finding
 from .curvature import Curvature, invert_curvature, measure_curvature, measure_standard_errors
 from .ends import Ends, examine_ends
 from .mode import Mode, cluster_ends
+from .surroundings import has_point_program
 
 # Why a search ended, if its surroundings show it, by the kind of finding.
 SEEN = {
@@ -204,7 +205,8 @@ def _choose_optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own
     values = {name: np.asarray(value[best]) for name, value in every.items()}
     reached = stats["converged"], stats["reason"], stats["decrement"]
     there = draws.gradients[own, 0][best].astype(float)
-    ends = Ends(density, engine.max_steps, positions, lp, *reached, best, values, there)
+    around = there, has_point_program(run)
+    ends = Ends(density, engine.max_steps, positions, lp, *reached, best, values, *around)
     same, found = examine_ends(ends)
     reasons = np.array([REASONS[int(code)] for code in stats["reason"]])
     return Optimum(
@@ -244,7 +246,7 @@ def _list_modes(ends: Ends, every: dict[str, np.ndarray]) -> tuple[Mode, ...]:
     density, count = ends.density, len(ends.lp)
     if "minibatch" in density.offers or not density.has_value:
         return ()
-    groups = cluster_ends(density, ends.positions, ends.lp, ends.converged)
+    groups = cluster_ends(density, ends.positions, ends.lp, ends.converged, ends.on_host)
     return tuple(
         Mode(
             density,

@@ -12,7 +12,7 @@ from ...density.family import singleton
 from ...density.points import Points, make_lane_evaluator
 from ...programs.native import call_compiled, prepare
 from ...programs.slices import call_in_slices
-from ...run.stepped import is_on_host
+from ...run.run import Run
 
 # Points evaluated by one call of the program.
 ROWS = 16
@@ -32,8 +32,8 @@ class Probe(NamedTuple):
         density: The log density.
         center: The point, shape (size,).
         steps: Half widths of the central differences along each coordinate, shape (size,).
-        alone: Evaluates one point, shape (1, size), by the program of `run.stepped`; None if that
-            program was not used.
+        alone: Evaluates one point, shape (1, size), by the program that searches on the host call;
+            None if that program was not used.
         gradient: Gradient at the center, shape (size,); None if it is not known.
     """
 
@@ -45,14 +45,14 @@ class Probe(NamedTuple):
 
     @classmethod
     def at(
-        cls, density: LogDensity, center: np.ndarray, searches: int,
+        cls, density: LogDensity, center: np.ndarray, on_host: bool,
         gradient: np.ndarray | None = None,
     ) -> "Probe":  # fmt: skip
         """Choose steps that balance rounding and truncation: cube root of the precision."""
         scale = np.maximum(1.0, np.abs(center))
         steps = np.cbrt(np.finfo(center.dtype).eps) * scale
         own = singleton(density)
-        alone = make_lane_evaluator(own, center[None]) if is_on_host(own, searches) else None
+        alone = make_lane_evaluator(own, center[None]) if on_host else None
         return cls(density, center, steps, alone, gradient)
 
     def evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,10 +105,14 @@ class Probe(NamedTuple):
         return 1 / np.maximum(relative, np.finfo(float).tiny)
 
 
-def prepare_probe(density: LogDensity, searches: int) -> None:
-    """Start to compile the program that a probe calls, unless it is that of `run.stepped`."""
-    if is_on_host(singleton(density), searches):
-        return
+def has_point_program(run: Run) -> bool:
+    """Return whether a run has called a program that evaluates one point."""
+    is_alone = run.chains == 1 and jax.default_backend() == "cpu"
+    return is_alone or run.groups[0].state.on_host
+
+
+def prepare_probe(density: LogDensity) -> None:
+    """Start to compile the program that a probe calls, if it evaluates several points."""
     blank = np.zeros((ROWS, density.size), jax.dtypes.canonicalize_dtype(float))
     prepare(_evaluate_in_turn, (), (density, blank), "fast_compile")
 

@@ -32,6 +32,11 @@ def test_the_memory_is_the_bfgs_update_of_its_last_pairs(count):
     found = jax.jit(multiply_inverse)(memory, vector)
     np.testing.assert_allclose(found, inverse @ vector, rtol=1e-9)
     np.testing.assert_allclose(on_host.multiply(vector), inverse @ vector, rtol=1e-9)
+    moved = on_host.to_loop()
+    np.testing.assert_allclose(jax.jit(multiply_inverse)(moved, vector), found, rtol=1e-9)
+    again = HostMemory.from_loop(moved).to_loop()
+    for a, b in zip(jax.tree.leaves(moved), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_step_against_the_curvature_is_not_remembered():

@@ -1,4 +1,4 @@
-"""A search alone runs on the host, around the program of its gradient, as of a costly density."""
+"""A few searches run on the host, around the program of their gradient, as of a costly density."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 import bijectors as bj
 import infer
 from infer.density.family import make_family
-from infer.run import stepped
+from infer.run import collect, long_chains, stepped
 from infer.run.start import start
 
 START = {"x": np.array([-1.2, 1.0, -0.5])}
@@ -21,9 +21,17 @@ MODEL = infer.declared(density, {"x": bj.Real(shape=(3,))})
 ENGINE = infer.MAP("constrained")
 
 
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch):
+    """Let no run count as a repeated one."""
+    monkeypatch.setattr(stepped, "REPEATED", 10**9)
+
+
 @pytest.fixture(scope="module")
 def alone():
-    return start(MODEL, ENGINE, chains=1, starts=START, progress=False).advance(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stepped, "REPEATED", 10**9)
+        return start(MODEL, ENGINE, chains=1, starts=START, progress=False).advance(1)
 
 
 def test_a_search_on_the_host_ends_at_the_mode(alone):
@@ -38,14 +46,77 @@ def test_a_search_on_the_host_compiles_one_program_for_the_density(alone):
     assert alone.compilations == 0
 
 
-def test_searches_in_a_loop_take_the_same_path(alone):
-    """Up to rounding, which changes numbers of gradients by a few."""
-    both = start(MODEL, ENGINE, chains=2, starts=[START, START], progress=False).advance(1)
-    assert both.compilations > 0
-    draws, own = both.draws(), alone.draws()
+def check_path(run, alone):
+    """Check that a run took the same path, up to rounding, which changes a few gradients."""
+    draws, own = run.draws(), alone.draws()
     np.testing.assert_allclose(draws.positions[0], own.positions[0], atol=1e-4)
     steps = draws.stats["n_steps"][0, 0], own.stats["n_steps"][0, 0]
     assert abs(steps[0] - steps[1]) <= 5
+
+
+def test_searches_in_a_loop_take_the_same_path(alone, monkeypatch):
+    monkeypatch.setattr(stepped, "FEW", 0)
+    both = start(MODEL, ENGINE, chains=2, starts=[START, START], progress=False).advance(1)
+    assert both.compilations > 0
+    check_path(both, alone)
+
+
+@pytest.fixture
+def after_twenty(monkeypatch):
+    """Let a loop go on after 20 gradients; count its blocks."""
+    blocks, go_on = [], long_chains.go_on
+    monkeypatch.setattr(stepped, "LONG", 20)
+    monkeypatch.setattr(stepped, "go_on", lambda *a: blocks.append(1) or go_on(*a))
+    return blocks
+
+
+def test_a_long_search_goes_on_in_a_loop_along_the_same_path(alone, after_twenty):
+    run = start(MODEL, ENGINE, chains=1, starts=START, progress=False).advance(1)
+    assert after_twenty
+    check_path(run, alone)
+
+
+def test_blocks_of_a_long_search_change_no_bit(after_twenty, monkeypatch):
+    """With seven ticks to a block, a search that goes on in a loop changes its form many times."""
+    draws, numbers = [], []
+    for most in (10**6, 7):
+        monkeypatch.setattr(collect, "MAX_TICKS", most)
+        after_twenty.clear()
+        run = start(MODEL, ENGINE, chains=1, starts=START, progress=False).advance(1)
+        draws.append(run.draws())
+        numbers.append(len(after_twenty))
+    assert numbers[1] > numbers[0]
+    np.testing.assert_array_equal(draws[0].positions, draws[1].positions)
+    for name, stat in draws[0].stats.items():
+        np.testing.assert_array_equal(draws[1].stats[name], stat)
+
+
+def test_a_wrong_loop_is_noticed_and_compiled_in_another_form(alone, after_twenty, monkeypatch):
+    monkeypatch.setattr(long_chains, "_is_wrong", lambda *_: True)
+    turned_off = []
+    monkeypatch.setattr(long_chains, "native", turned_off.append)
+    native = long_chains.compile_program
+    monkeypatch.setattr(
+        long_chains,
+        "compile_program",
+        lambda f, static, a, form: (native(f, static, a, "native")[0], not turned_off),
+    )
+    run = start(MODEL, ENGINE, chains=1, starts=START, progress=False).advance(1)
+    assert turned_off == [False]
+    check_path(run, alone)
+
+
+def test_the_third_run_of_a_program_is_compiled(monkeypatch):
+    monkeypatch.setattr(stepped, "REPEATED", 2)
+    own = make_family(infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real()}), jacobian=True)
+    chosen = [stepped.choose_host(ENGINE, own, 1, 1) for _ in range(4)]
+    assert chosen == [True, True, False, False]
+
+
+def test_many_searches_are_compiled_at_once():
+    own = make_family(infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real()}), jacobian=True)
+    assert stepped.choose_host(ENGINE, own, stepped.FEW, 1)
+    assert not stepped.choose_host(ENGINE, own, stepped.FEW + 1, 1)
 
 
 def test_a_search_on_the_host_goes_on_bit_for_bit(alone):
