@@ -70,13 +70,16 @@ class HostSearch:
 
     def to_loop(self) -> Search:
         """Return the search for `mode_search.advance`; numbers become those of the gradient."""
-        fields = {name: getattr(self, name) for name in Search._fields}
-        return Search(**fields | {"memory": self.memory.to_loop()})
+        fields: dict[str, Any] = {name: getattr(self, name) for name in Search._fields}
+        fields["memory"] = self.memory.to_loop()
+        return Search(**fields)
 
     @classmethod
     def from_loop(cls, search: Search) -> "HostSearch":
         """Keep a search of a compiled loop; only `to_loop` may be called."""
-        return cls(**search._asdict() | {"memory": HostMemory.from_loop(search.memory)})
+        fields: dict[str, Any] = search._asdict()
+        fields["memory"] = HostMemory.from_loop(search.memory)
+        return cls(**fields)
 
     def next_point(self) -> np.ndarray:
         """Return where the next loss and gradient are to be evaluated."""

@@ -10,7 +10,7 @@ from ...models.inputs.names import join_names
 from ...models.protocol.site import Site
 from ...numerics.mode_search import ROUNDING, UNBOUNDED
 from ..finding import Finding
-from .rise import Rise, find_rise
+from .rise import Flat, Rise, find_bend, find_flat, find_rise
 from .surroundings import Probe, find_same_mode, list_most_changed, tolerance
 
 # Absolute unconstrained value beyond which a value is at the edge of its set: exp(-16) is 1e-7.
@@ -24,8 +24,11 @@ ROUNDED = 0.01
 STILL_RISING = 1.0
 # Nats per unconstrained unit towards an edge from which the log density counts as rising there.
 STEEP = 0.1
+# Unconstrained value from which it is tried whether the log density rises further out still, and
+# multiples of the position at which it is.
+REMOTE, OUTWARD = 1e4, np.array([2.0, 4.0, 8.0])
 # Kinds of findings after which an end is not a mode.
-RISING = ("saddle_point", "unbounded_density")
+RISING = ("saddle_point", "unbounded_density", "flat_density")
 # Maximum number of quantities and starts that are named.
 MAX_NAMED = 3
 
@@ -85,14 +88,18 @@ def examine_ends(ends: Ends) -> tuple[np.ndarray, Findings]:
     probe = Probe.at(ends.density, ends.positions[ends.best], ends.on_host, ends.gradient)
     same = np.arange(len(ends.lp)) == ends.best
     same[high] |= find_same_mode(probe, lp, ends.positions[high])
-    rise = find_rise(probe, lp) if ends.converged[ends.best] and valued else None
-    found = tuple(_find_problems(ends, probe, high, same, rise))
+    rise = flat = None
+    if ends.converged[ends.best] and valued:
+        bend = find_bend(probe)
+        rise, flat = find_rise(probe, lp, bend), find_flat(probe, lp, bend)
+    found = tuple(_find_problems(ends, probe, high, same, rise, flat))
     return same, Findings(any(own.kind in RISING for own in found), found)
 
 
 def _find_problems(
-    ends: Ends, probe: Probe, high: np.ndarray, same: np.ndarray, rise: Rise | None
-) -> Iterator[Finding]:
+    ends: Ends, probe: Probe, high: np.ndarray, same: np.ndarray,
+    rise: Rise | None, flat: Flat | None,
+) -> Iterator[Finding]:  # fmt: skip
     if not ends.converged[ends.best]:
         yield _describe_unbounded(ends, probe) or _describe_unfinished(ends)
         return
@@ -102,6 +109,9 @@ def _find_problems(
     inside = [i for i in others if not _find_edges(ends._replace(best=int(i)), NEAR_EDGE)]
     if edge and not (inside and edge.kind == "mode_at_boundary"):
         yield edge
+        return
+    if _is_remote(ends, probe) and (remote := _describe_rising(ends, probe)):
+        yield remote
         return
     if rise is not None:
         yield Finding(
@@ -124,12 +134,34 @@ def _find_problems(
             "A prior separates them, or an order (bijectors.Ordered) if components can be "
             "exchanged.",
         )
+    elif flat is not None:
+        yield _describe_flat(flat)
     elif same.sum() == 1 and len(same) > 1:
         yield Finding(
             "maximum_found_once",
             f"only 1 of {len(same)} searches ended there, so a higher mode may have been missed.",
             "Give more starts=.",
         )
+
+
+def _is_remote(ends: Ends, probe: Probe) -> bool:
+    """Return whether a search went far, or to where rounding hides that the log density rises."""
+    if not ends.density.has_value:
+        return False
+    is_near = ends.decrement[ends.best] <= ROUNDED and np.spacing(ends.lp[ends.best]) < STILL_RISING
+    is_rounded = ends.reasons[ends.best] == ROUNDING and not is_near
+    return bool(is_rounded or np.abs(probe.center).max() > REMOTE)
+
+
+def _describe_flat(flat: Flat) -> Finding:
+    where = "on both sides" if flat.is_everywhere else "on one side, however far one goes"
+    return Finding(
+        "flat_density",
+        f"the log density does not fall along {join_names(flat.along, MAX_NAMED)} {where}, so the "
+        "search ended at one of many points that are equally high, and there is no mode.",
+        "Give these sites proper priors, or remove them if nothing depends on them.",
+        flat.along,
+    )
 
 
 def _describe_unfinished(ends: Ends) -> Finding:
@@ -263,10 +295,19 @@ def _round_to_edge(value: Any, edge: float) -> str:
     return f"{np.copysign(np.inf, value)}" if abs(value) > np.exp(edge) else f"{value:.6g}"
 
 
+def _goes_on_rising(lp: float, values: np.ndarray) -> bool:
+    """Return whether values further and further out rise, unless numbers end there."""
+    is_higher = values[0] > lp + STILL_RISING or values[0] == np.inf
+    steps = np.diff(values[np.cumsum(~np.isfinite(values)) == 0])
+    return bool(is_higher and (steps > 0).all())
+
+
 def _describe_rising(ends: Ends, probe: Probe) -> Finding | None:
-    center, lp = probe.center, ends.lp[ends.best]
-    values, _ = probe.evaluate(2 * center[None])
-    if not values[0] > lp + STILL_RISING:
+    """Describe that the log density rises further out, unless there is a higher mode there."""
+    center, lp = probe.center.astype(float), ends.lp[ends.best]
+    with np.errstate(over="ignore"):
+        values, _ = probe.evaluate(OUTWARD[:, None] * center)
+    if not _goes_on_rising(lp, values):
         return None
     along = list_most_changed(ends.density, center)
     return Finding(

@@ -24,6 +24,7 @@ from .surroundings import has_point_program
 
 # Why a search ended, if its surroundings show it, by the kind of finding.
 SEEN = {
+    "flat_density": "flat",
     "saddle_point": "saddle",
     "unbounded_density": "unbounded",
     "mode_at_boundary": "boundary",
@@ -75,7 +76,8 @@ class Optimum:
             rounding of the log density, which counts as converged, with a finding if it is more
             than 0.01 nats; "steps", if it reached
             `max_steps`; "stalled", if no step raised the log density, as at a kink; "unbounded",
-            if there is no mode; "boundary", if the mode is at the edge of a set; or "saddle".
+            if there is no mode; "boundary", if the mode is at the edge of a set; "saddle"; or
+            "flat", if the log density does not fall in some direction.
         every_reason: Why each search ended, by itself; shape (starts,).
         every_decrement: Estimated distance of each end from its mode, in nats; NaN if the optimizer
             does not estimate it.

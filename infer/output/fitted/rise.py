@@ -1,10 +1,10 @@
-"""Look for a direction in which a log density rises from a stationary point, as from a saddle."""
+"""Look for a direction in which a log density rises from a stationary point, or does not fall."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from .surroundings import NEAR, Probe, list_most_changed
+from .surroundings import NEAR, Probe, list_most_changed, tolerance
 
 # Largest size for which the whole Hessian is computed, by one gradient a column. For larger sizes,
 # a subspace of at most this many vectors is examined.
@@ -17,6 +17,9 @@ BELIEVED = 20
 MISSED, EVERY = 0.01, 4
 # Nats that a direction of ascent should gain at the points tried, and the share required.
 GAINS, GAINED = np.array([1.0, 10.0, 100.0, 1000.0]), 0.3
+# Nats, twice what a move by a coordinate itself costs, up to which a direction may be flat; and how
+# far it is followed.
+SOFT, FAR = 1e-2, np.array([1e3, 1e6])
 
 
 class Rise(NamedTuple):
@@ -31,14 +34,42 @@ class Rise(NamedTuple):
     along: tuple[str, ...]
 
 
-def find_rise(probe: Probe, lp: float) -> Rise | None:
+class Flat(NamedTuple):
+    """A direction in which the log density does not fall.
+
+    Attributes:
+        is_everywhere: Whether it does not fall on either side.
+        along: As in `Rise`.
+    """
+
+    is_everywhere: bool
+    along: tuple[str, ...]
+
+
+class Bend(NamedTuple):
+    """How a log density bends at a point where it bends down least.
+
+    Attributes:
+        curvature: The largest curvature, relative to the scales of the coordinates; positive if the
+            log density rises on both sides, NaN if it is not finite.
+        direction: The direction of it, shape (size,).
+        softest: The direction of largest curvature if each coordinate moves in units of itself, or
+            of one, shape (size,).
+        softness: The curvature along that, in nats.
+    """
+
+    curvature: float
+    direction: np.ndarray
+    softest: np.ndarray
+    softness: float
+
+
+def find_rise(probe: Probe, lp: float, bend: Bend) -> Rise | None:
     """Look for a direction in which the log density rises from a stationary point.
 
-    The direction of largest curvature is tried: a rise that is returned was observed. For more
-    than 64 coordinates, the Hessian is projected on a Krylov subspace of at most 32 vectors, so a
-    rise may be missed if the Hessian is ill-conditioned.
+    The direction of largest curvature is tried: a rise that is returned was observed.
     """
-    curvature, direction = find_largest_curvature(probe)
+    curvature, direction = bend.curvature, bend.direction
     if not curvature > 0:
         return None
     resolution = max(NEAR, 1e3 * np.finfo(probe.center.dtype).eps * abs(lp))
@@ -52,61 +83,92 @@ def find_rise(probe: Probe, lp: float) -> Rise | None:
     return Rise(float(gains[seen].max()), list_most_changed(probe.density, direction))
 
 
-def find_largest_curvature(probe: Probe) -> tuple[float, np.ndarray]:
-    """Find the direction of largest curvature, relative to its coordinates' scales.
+def find_flat(probe: Probe, lp: float, bend: Bend) -> Flat | None:
+    """Look for a direction in which the log density does not fall, however far one goes.
 
-    Returns:
-        The curvature, positive if the log density rises on both sides, NaN if it is not finite; and
-        the direction, shape (size,).
+    The softest direction is followed a thousand and a million times as far as each coordinate is
+    from zero, or as one: flatness that is returned was observed.
+    """
+    if not np.abs(bend.softness) <= SOFT:
+        return None
+    offsets = np.concatenate([FAR, -FAR])[:, None] * bend.softest
+    values, _ = probe.evaluate(probe.center + offsets)
+    with np.errstate(all="ignore"):
+        is_level = (np.abs(values - lp) <= tolerance(lp)).reshape(2, -1).all(1)
+    if not is_level.any():
+        return None
+    return Flat(bool(is_level.all()), list_most_changed(probe.density, bend.softest))
+
+
+def find_bend(probe: Probe) -> Bend:
+    """Find the directions in which the log density bends down least.
+
+    For more than 64 coordinates, the Hessian is projected on a Krylov subspace of at most 32
+    vectors, which may miss one if the Hessian is ill-conditioned.
     """
     size = len(probe.center)
     if size > MAX_WHOLE:
         return _project_on_subspace(probe)
     ahead = probe.multiply_one_sided(np.eye(size))
-    largest = _decompose(ahead)
-    if largest[0] < -BELIEVED * np.cbrt(np.finfo(probe.center.dtype).eps):
-        return largest
+    found = _decompose(probe, ahead)
+    if found.curvature < -BELIEVED * np.cbrt(np.finfo(probe.center.dtype).eps):
+        return found
     behind = probe.multiply_one_sided(np.eye(size), -1)
     with np.errstate(all="ignore"):
-        return _decompose(0.5 * (ahead + behind))
+        return _decompose(probe, 0.5 * (ahead + behind))
 
 
-def _decompose(hessian: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the largest eigenvalue and eigenvector of a Hessian in units of its diagonal.
+def _decompose(probe: Probe, hessian: np.ndarray) -> Bend:
+    """Find the largest eigenvalues of a Hessian in units of its diagonal, and of the coordinates.
 
     Scaled to equal curvature in every coordinate, a stiff one does not hide a soft one.
     """
     with np.errstate(over="ignore"):
         hessian = 0.5 * (hessian + hessian.T)
+    own = _units(probe)
     if not np.isfinite(hessian).all():
-        return np.nan, np.zeros(len(hessian))
+        return Bend(np.nan, np.zeros(len(hessian)), own, np.nan)
     diagonal = np.abs(np.diagonal(hessian))
     scale = 1 / np.sqrt(np.maximum(diagonal, 1e-12 * diagonal.max() + np.finfo(float).tiny))
     values, vectors = np.linalg.eigh(scale[:, None] * hessian * scale)
-    return float(values[-1]), scale * vectors[:, -1]
+    with np.errstate(over="ignore"):
+        scaled = own[:, None] * hessian * own
+    soft, ways = np.linalg.eigh(scaled) if np.isfinite(scaled).all() else (values, vectors)
+    return Bend(float(values[-1]), scale * vectors[:, -1], own * ways[:, -1], float(soft[-1]))
 
 
-def _project_on_subspace(probe: Probe) -> tuple[float, np.ndarray]:
+def _units(probe: Probe) -> np.ndarray:
+    return np.maximum(1.0, np.abs(probe.center))
+
+
+def _project_on_subspace(probe: Probe) -> Bend:
     """Use the Krylov space of a random vector, with all its vectors orthogonalized twice.
 
     Source: Golub & Van Loan (2013), sections 10.1 and 10.3.
     """
-    vector = np.random.default_rng(0).normal(size=len(probe.center))
-    basis, images = np.empty((SUBSPACE, len(vector))), np.empty((SUBSPACE, len(vector)))
-    values, vectors = np.zeros(0), np.zeros((0, 0))
-    for k in range(SUBSPACE):
+    size, precision = len(probe.center), np.finfo(probe.center.dtype).eps
+    vector = np.random.default_rng(0).normal(size=size)
+    basis, images, inner = np.empty((0, size)), np.empty((0, size)), np.empty((0, 0))
+    while len(basis) < SUBSPACE:
+        rest = vector
         for _ in range(2):
-            vector = vector - (basis[:k] @ vector) @ basis[:k]
-        basis[k] = vector / max(np.linalg.norm(vector), np.finfo(float).tiny)
-        images[k] = vector = probe.multiply_one_sided(basis[k : k + 1])[0]
+            rest = rest - (basis @ rest) @ basis
+        if np.linalg.norm(rest) <= np.sqrt(precision) * np.linalg.norm(vector):
+            # The space is invariant, so that it has a direction of every curvature.
+            break
+        basis = np.vstack([basis, rest / np.linalg.norm(rest)])
+        vector = probe.multiply_one_sided(basis[-1:])[0]
         if not np.isfinite(vector).all():
-            return np.nan, vector
-        if (k + 1) % EVERY == 0:
-            inner = basis[: k + 1] @ images[: k + 1].T
-            values, vectors = np.linalg.eigh(0.5 * (inner + inner.T))
-            if _is_surely_concave(values, len(vector)):
-                break
-    return float(values[-1]), vectors[:, -1] @ basis[: len(values)]
+            return Bend(np.nan, vector, vector, np.nan)
+        images = np.vstack([images, vector])
+        inner = 0.5 * (basis @ images.T + images @ basis.T)
+        if len(basis) % EVERY == 0 and _is_surely_concave(np.linalg.eigvalsh(inner), size):
+            break
+    values, vectors = np.linalg.eigh(inner)
+    direction = vectors[:, -1] @ basis
+    stretch = 1 / np.max(np.abs(direction) / _units(probe))
+    largest = float(values[-1])
+    return Bend(largest, direction, stretch * direction, largest * stretch**2)
 
 
 def _is_surely_concave(values: np.ndarray, size: int) -> bool:

@@ -184,6 +184,23 @@ def test_an_improper_density_on_the_line_is_reported():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("growth", "kind", "reason"),
+    [
+        (lambda x: jnp.exp(x).sum(), "unbounded_density", "unbounded"),
+        (lambda x: jnp.log1p(x**4).sum(), "unbounded_density", "unbounded"),
+        (lambda x: jnp.arctan(x).sum(), "flat_density", "flat"),
+        (lambda x: -0.5 * x[0] ** 2, "flat_density", "flat"),
+    ],
+    ids=["exponential", "logarithmic", "to a limit", "flat"],
+)
+def test_a_density_without_a_mode_is_not_called_converged(growth, kind, reason):
+    model = infer.declared(lambda v: growth(v["x"]), {"x": bj.Real(shape=(2,))})
+    found = maximize(model, starts={"x": np.full(2, 0.7)})
+    assert [one.kind for one in found.findings] == [kind]
+    assert (found.reason, found.converged) == (reason, False)
+
+
 def test_modes_of_equal_height_are_distinguished():
     """The modes are equally high, so they are distinguished by position."""
     model = infer.declared(
