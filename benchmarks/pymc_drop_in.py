@@ -23,6 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .peers.suite import SUITE
 
 MODELS = ("eight schools", "radon", "logistic", "volatility", "Gaussian process")
@@ -52,9 +54,9 @@ def run_here(way: str, name: str, seed: int, draws: int) -> dict[str, float]:
         else:
             found = pm.sample(draws, nuts_sampler=way, **options)
     seconds = time.perf_counter() - began
-    sizes = az.ess(found["posterior"][list(case.sites)])
-    sizes = sizes["posterior"] if "posterior" in getattr(sizes, "children", {}) else sizes
-    least = min(float(sizes[site].min()) for site in case.sites)
+    values = [np.asarray(found["posterior"][site]) for site in case.sites]
+    columns = np.concatenate([v.reshape(*v.shape[:2], -1) for v in values], -1)
+    least = min(float(az.ess(columns[..., i])) for i in range(columns.shape[-1]))
     return {"seconds": seconds, "ess": least, "draws": draws}
 
 

@@ -90,7 +90,8 @@ def _fit(made, formula: Formula, seed: int, draws: int):
 
 
 def _page(make) -> str:
-    return " ".join((make.__doc__ or "").split()).partition(":")[0].rstrip(".")
+    """Return the title that the docstring of a model puts in quotation marks."""
+    return " ".join((make.__doc__ or "").split()).split('"')[1]
 
 
 CASES = [

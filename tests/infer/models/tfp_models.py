@@ -31,7 +31,7 @@ FLOOR = np.array([0.0, 1.0, 0.0, 0.0, 1.0, 0.0])
 RADON = RNG.normal(size=6)
 TEACHER = np.array([0, 1, 1, 0, 1, 0])
 POINTS = RNG.normal(size=(5, 2))
-DISASTERS = np.array([4.0, 5.0, 4.0, 0.0, 1.0, 4.0, 1.0, 0.0])
+DISASTERS = np.array([14.0, 12.0, 15.0, 13.0, 1.0, 0.0, 2.0, 1.0])
 YEARS = np.arange(8.0)
 INDEX = np.linspace(-1.0, 1.0, 6)[:, None]
 

@@ -53,7 +53,8 @@ def _bound(erfcx: Function) -> Function:
     def bounded(x: Any) -> Any:
         x = jnp.asarray(x)
         lowest = -np.sqrt(np.log(float(jnp.finfo(x.dtype).max)) - 2)
-        return erfcx(jnp.maximum(x, lowest))
+        # Entry by entry: in jax 0.12 the second derivative of erfcx of an array raises.
+        return jnp.vectorize(erfcx)(jnp.maximum(x, lowest))
 
     return bounded
 

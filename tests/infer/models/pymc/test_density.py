@@ -16,7 +16,7 @@ import pytensor.tensor as pt
 
 import infer
 
-from .models import CONTINUOUS, DISCRETE
+from .models import CONTINUOUS, DISCRETE, censored
 from .theirs import PLAIN, their_values
 
 EVERY = pytest.mark.parametrize("make", CONTINUOUS, ids=lambda make: make.__name__)
@@ -134,3 +134,13 @@ def test_a_half_flat_variable_has_no_density_below_zero():
         pm.HalfFlat("x", default_transform=None, transform=interval, initval=1.0)
     ours = infer.log_density(infer.from_pymc(theirs), jacobian=False)
     assert [ours.of({"x": jnp.array(x)}) for x in (-0.5, 0.5)] == [-np.inf, 0]
+
+
+def test_second_derivatives_of_a_censored_model_are_slopes_of_its_gradient():
+    """They pass through erfcx, whose own in jax 0.12 raises for arrays."""
+    density = infer.log_density(infer.from_pymc(censored()))
+    at, step = jnp.linspace(-0.3, 0.4, density.size), 1e-5 * jnp.eye(density.size)
+    curvature = jax.jit(jax.hessian(density))(at)
+    gradients = jax.jit(jax.vmap(jax.grad(density)))(jnp.concatenate([at + step, at - step]))
+    slopes = (gradients[: density.size] - gradients[density.size :]) / 2e-5
+    np.testing.assert_allclose(curvature, slopes, rtol=1e-7, atol=1e-7)
