@@ -82,8 +82,7 @@ def _means(home: Home, density: infer.LogDensity, seed: int, draws: int) -> dict
         warnings.simplefilter("always")
         found: Any = infer.sample(home.model, draws=draws, chains=CHAINS, key=seed, progress=False)
     ended = time.perf_counter()
-    ours = {site.name: found["posterior"][site.name].values for site in density.latent}
-    compared = compare_means(density, ours, theirs.values)
+    compared = compare_means(density, _latent_draws(found, density), theirs.values)
     worst = int(np.argmax(np.abs(compared.z)))
     return {
         "draws": draws,
@@ -97,6 +96,15 @@ def _means(home: Home, density: infer.LogDensity, seed: int, draws: int) -> dict
         "divergences": [int(found["sample_stats"]["diverging"].sum()), theirs.divergences],
         "seconds": [ended - between, between - began],
         "warned": sorted({str(w.message).split(":")[0] for w in heard if _is_ours(w)}),
+    }
+
+
+def _latent_draws(found: Any, density: infer.LogDensity) -> dict[str, np.ndarray]:
+    """Read the draws of latent sites; the flat vector of a Stan program has its own group."""
+    groups = (found["posterior"], found.get("unconstrained_posterior", {}))
+    return {
+        site.name: next(group[site.name].values for group in groups if site.name in group)
+        for site in density.latent
     }
 
 
