@@ -41,26 +41,24 @@ def gallery_pages():
     names = [path.stem for path in EXAMPLES.glob("*.py")]
     names = [name for name in names if (PICTURES / f"{name}.png").exists()]
     names.sort(key=lambda name: (RANK.get(name, len(RANK)), name))
-    told = {name: docstring(name) for name in names}
-    cards = "\n".join(card(name, *told[name]) for name in names)
-    yield "index", GALLERY.format(cards=cards, names="\n".join(names))
+    told = {name: read_example(name) for name in names}
+    cards = "\n".join(CARD.format(name=name, **told[name]) for name in names)
+    entries = "\n".join(f"{told[name]['title']} <{name}>" for name in names)
+    yield "index", GALLERY.format(cards=cards, entries=entries)
     for name in names:
-        yield name, EXAMPLE.format(name=name, title=told[name][0], text=told[name][1])
+        yield name, EXAMPLE.format(name=name, **told[name])
 
 
-def docstring(name):
-    """Return the title of an example, which is its first sentence, and what else it says."""
-    text = ast.get_docstring(ast.parse((EXAMPLES / f"{name}.py").read_text()))
-    title, _, rest = text.partition("\n\n")
-    return title.replace("\n", " ").rstrip("."), rest
+def read_example(name):
+    """Return what the first lines of an example say, and the number of the line after them.
 
-
-def card(name, title, text):
-    """Return the card of an example: its picture and its title."""
-    return (
-        f":::{{grid-item-card}}\n:link: {name}\n:link-type: doc\n"
-        f":img-top: ../pictures/gallery/{name}.png\n:img-alt: {title}\n\n{title}\n:::\n"
-    )
+    The first line is a title, a colon, and what the example shows.
+    """
+    tree = ast.parse((EXAMPLES / f"{name}.py").read_text())
+    first, _, text = ast.get_docstring(tree).partition("\n\n")
+    title, _, shown = " ".join(first.split()).rstrip(".").partition(": ")
+    shown, line = shown[:1].upper() + shown[1:], tree.body[0].end_lineno + 2
+    return {"title": title, "shown": shown, "text": text, "line": line}
 
 
 def finding_pages():
@@ -89,6 +87,16 @@ def relinked(text, kinds):
     return re.sub(r"\]\((\w+)\.md", relink, text)
 
 
+CARD = """:::{{grid-item-card}} {title}
+:link: {name}
+:link-type: doc
+:img-top: ../pictures/gallery/{name}.png
+:img-alt: {shown}
+
+{shown}
+:::
+"""
+
 GALLERY = """# Gallery
 
 Each example is one script in `examples/`, with real or simulated data and a check that its answer
@@ -105,24 +113,29 @@ pictures.
 ```{{toctree}}
 :hidden:
 
-{names}
+{entries}
 ```
 """
 
 EXAMPLE = """# {title}
 
-![{title}](../pictures/gallery/{name}.png)
+{shown}.
+
+![{title}: {shown}](../pictures/gallery/{name}.png)
 
 {text}
 
 ```{{literalinclude}} ../../examples/{name}.py
 :language: python
+:class: example
+:lines: {line}-
 ```
 
 It prints
 
 ```{{literalinclude}} ../pictures/gallery/{name}.txt
 :language: text
+:class: example
 ```
 
 {{download}}`{name}.py <../../examples/{name}.py>`

@@ -1,4 +1,4 @@
-"""Classify handwritten digits by a small network with uncertain weights: Bayes by Backprop.
+"""Handwritten digits: a small network with uncertain weights (Bayes by Backprop).
 
 The prior of each weight is a mixture of a wide and a narrow normal. The approximation is a
 normal with a mean and a scale for each weight, trained by minibatches. Predictions average over

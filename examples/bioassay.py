@@ -1,4 +1,4 @@
-"""A bioassay by MAP, ADVI and NUTS, side by side: what each says about a skewed posterior.
+"""A bioassay: MAP, ADVI and NUTS side by side, and what each says of a skewed posterior.
 
 Data: Racine, Grieve, Fluehler & Smith (1986), as in Gelman et al., Bayesian Data Analysis,
 3.7: deaths among five animals at each of four doses.

@@ -1,4 +1,4 @@
-"""Which of two models of the strength of pines? Their evidences, compared with the exact ones.
+"""The strength of pines: which of two models? Evidences, compared with the exact ones.
 
 Strength is a line in the density of the wood, or in the density without its resin. With these
 priors the evidence of each has a closed form, which the estimate from draws of the posterior

@@ -1,4 +1,4 @@
-"""A scene of galaxies, whose images have a constraint and a prior known by its score alone.
+"""A scene of galaxies: images with a constraint, and a prior known by its score alone.
 
 The score is learned from examples by denoising (Vincent 2011), on the logarithm of the pixels.
 Two blended galaxies, blurred by a telescope, are then fitted and sampled together.

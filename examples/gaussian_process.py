@@ -1,4 +1,4 @@
-"""A Gaussian process with an algebra of kernels, whose parts are frozen and freed in turn.
+"""A Gaussian process: an algebra of kernels, whose parts are frozen and freed in turn.
 
 The kernels are small equinox modules that know nothing about inference. A trend, a cycle that may
 decay, and noise are fitted to synthetic data. The sum and product of kernels follow Rasmussen &

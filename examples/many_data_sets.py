@@ -1,4 +1,4 @@
-"""Two hundred patients in one call: how fast each one absorbs a drug and gets rid of it.
+"""Two hundred patients: how fast each absorbs a drug and gets rid of it, in one call.
 
 Each patient is a data set of eight blood samples, with a posterior of its own, its own chains and
 its own diagnostics. The program is compiled once. Since the patients are simulated from the prior,

@@ -1,7 +1,7 @@
-"""A logistic regression of 200,000 rows, fitted from 500 at a time.
+"""A large regression: 50,000 rows, fitted from 1000 at a time.
 
-Each step of the fit sees 500 rows, drawn at random, a four hundredth of the data. With so many rows
-the posterior is a normal around the mode. Newton's method on all rows finds both, to compare with.
+Each step of the fit sees 1000 rows, drawn at random, a fiftieth of the data. With so many rows the
+posterior is a normal around the mode. Newton's method on all rows finds both, to compare with.
 
 Data: simulated.
 """
@@ -15,13 +15,13 @@ from scipy.special import expit
 
 import infer
 
-ROWS, COLUMNS = 200_000, 8
+ROWS, COLUMNS = 50_000, 8
 PRIOR = 2.0
 
 
 def regression(site, x, y):
     slope = site("slope", dist.Normal(0.0, PRIOR), dims="column")
-    with site.plate("row", x.shape[0], minibatch=500) as rows:
+    with site.plate("row", x.shape[0], minibatch=1000) as rows:
         site.observe("y", dist.Bernoulli(logits=x[rows] @ slope), y[rows])
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     x, y = simulate(np.random.default_rng(0))
     mode, covariance = newton(x, y)
     model = infer.model(regression, x=x, y=y, coords={"column": np.arange(COLUMNS)})
-    fit = infer.fit(model, infer.ADVI("full_rank"), epochs=200, key=0, progress=False)
+    fit = infer.fit(model, infer.ADVI("full_rank"), key=0, progress=False)
     print(fit)
     slope = fit.sample(4000, key=1)["posterior"]["slope"].values.reshape(-1, COLUMNS)
     sd = np.sqrt(np.diag(covariance))
@@ -55,7 +55,7 @@ def main() -> None:
     scale = slope.std(0) / sd
     print(f"means differ by {off.max():.2f} standard deviations at most")
     print(f"standard deviations are {scale.min():.2f} to {scale.max():.2f} times those of Newton")
-    assert off.max() < 0.5
+    assert off.max() < 0.2
     assert scale.min() > 0.8
     assert scale.max() < 1.25
     plot(fit, slope, mode, covariance)

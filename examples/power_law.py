@@ -1,4 +1,4 @@
-"""A power law fitted in log space, with checks; the module knows nothing of sets or priors.
+"""A power law: fitted in log space, by a module that knows nothing of sets or priors.
 
 Data: semi-major axis and period of the eight planets (NASA planetary fact sheet), for which
 Kepler's third law says period = axis^(3/2) in units of the Earth's.

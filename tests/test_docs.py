@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"```python\n(.*?)```", re.S)
 # The quickest pages, 2 s of CPU each; the others take 5 to 25, so `make test-all` runs them.
-QUICK = {"README", "adding_an_engine", "certificate", "findings", "live_runs"}
+QUICK = {"README", "adding_an_engine", "findings"}
 # Pages about a library that `make test` does not install.
 NEEDS = {
     "cluster": ("distributed",),
