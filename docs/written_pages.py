@@ -41,12 +41,12 @@ def gallery_pages():
     names = [path.stem for path in EXAMPLES.glob("*.py")]
     names = [name for name in names if (PICTURES / f"{name}.png").exists()]
     names.sort(key=lambda name: (RANK.get(name, len(RANK)), name))
-    told = {name: read_example(name) for name in names}
-    cards = "\n".join(CARD.format(name=name, **told[name]) for name in names)
-    entries = "\n".join(f"{told[name]['title']} <{name}>" for name in names)
+    examples = {name: read_example(name) for name in names}
+    cards = "\n".join(CARD.format(name=name, **examples[name]) for name in names)
+    entries = "\n".join(f"{examples[name]['title']} <{name}>" for name in names)
     yield "index", GALLERY.format(cards=cards, entries=entries)
     for name in names:
-        yield name, EXAMPLE.format(name=name, **told[name])
+        yield name, EXAMPLE.format(name=name, **examples[name])
 
 
 def read_example(name):
@@ -67,7 +67,7 @@ def finding_pages():
     rows = "\n".join(f"| []({kind}.md) | {first_sentence(text)} |" for kind, text in pages.items())
     yield "index", FINDINGS.format(rows=rows, kinds="\n".join(pages))
     for kind, text in pages.items():
-        yield kind, f"({kind})=\n{relinked(text, pages).replace('## ', '# ', 1)}\n"
+        yield kind, f"({kind})=\n{relink(text, pages).replace('## ', '# ', 1)}\n"
 
 
 def first_sentence(text):
@@ -77,14 +77,14 @@ def first_sentence(text):
     return re.match(r".*?[.:](?=\s|$)", line)[0].rstrip(":.") + "."
 
 
-def relinked(text, kinds):
+def relink(text, kinds):
     """Turn the links of one long page into links of a page in a folder."""
 
-    def relink(link):
+    def point(link):
         return f"]({'' if link[1] in kinds else '../'}{link[1]}.md"
 
     text = re.sub(r"\]\(#(\w+)", r"](\1.md", text)
-    return re.sub(r"\]\((\w+)\.md", relink, text)
+    return re.sub(r"\]\((\w+)\.md", point, text)
 
 
 CARD = """:::{{grid-item-card}} {title}
