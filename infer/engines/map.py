@@ -14,6 +14,7 @@ from ..errors import EngineError
 from ..numerics.descent import asks_for_value, choose_huge, make_loss, measure_steepness
 from ..numerics.host_search import HostSearch
 from ..numerics.loop_search import advance_in_loop
+from ..numerics.minimizers import as_transformation, has_ended, is_exact, is_optimizer
 from ..numerics.mode_search import CONVERGED, ROUNDING, STEPS, Search, begin_search
 from ..numerics.namespace import Scalar, Vector
 from ..numerics.trace import LENGTH, make_trace, record
@@ -84,8 +85,9 @@ class MAP(AskingEngine):
         space: "constrained" maximizes the density of the constrained values, without the
             maps' log-determinants; "unconstrained" that of the flat vector, with them.
             The modes differ, so there is no default.
-        optimizer: "lbfgs", for L-BFGS that Newton steps by conjugate gradients finish; or any
-            optax optimizer, such as `optax.adam(0.05)`.
+        optimizer: "lbfgs", for L-BFGS that Newton steps by conjugate gradients finish; any optax
+            optimizer, such as `optax.adam(0.05)`; or any minimizer of optimistix, such as
+            `optimistix.BFGS(rtol=1e-8, atol=1e-8)`, whose own rule may end the search as well.
         tolerance: With "lbfgs", a search ends when the mode is at most so many nats higher than
             the point it has reached, by the Newton decrement: half the squared length of the
             gradient in the metric of the Hessian. The default is 1e-6 nats, 0.0014 standard
@@ -112,7 +114,7 @@ class MAP(AskingEngine):
 
     # An empty value is refused with an explanation.
     space: Literal["constrained", "unconstrained"] = ""  # pyright: ignore[reportAssignmentType]
-    optimizer: str | optax.GradientTransformation = "lbfgs"
+    optimizer: Any = "lbfgs"
     tolerance: float | None = field(default=None, compare=False)
     max_steps: int = field(default=2000, compare=False)
     result: ClassVar[Literal["draws", "optimum", "approximation"]] = "optimum"
@@ -134,7 +136,7 @@ class MAP(AskingEngine):
             raise EngineError("MAP", f"space is {self.space!r}", f"Choose one of {SPACES}.")
         if self.max_steps < 1:
             raise EngineError("MAP", f"max_steps is {self.max_steps}", "Give one or more.")
-        if isinstance(self.optimizer, str) and self.optimizer != "lbfgs":
+        if self.optimizer != "lbfgs" and not is_optimizer(self.optimizer):
             raise EngineError(
                 "MAP",
                 f"optimizer is {self.optimizer!r}",
@@ -145,7 +147,7 @@ class MAP(AskingEngine):
     def needs(self) -> Needs:
         return Needs(
             value=isinstance(self.optimizer, str) or asks_for_value(self.optimizer),
-            exact=isinstance(self.optimizer, str),
+            exact=is_exact(self.optimizer),
             jacobian=self.space == "unconstrained",
         )
 
@@ -166,7 +168,7 @@ class MAP(AskingEngine):
         unknown = jnp.full_like(here.value, -jnp.inf)
         return MAPState(
             position,
-            optax.with_extra_args_support(self.optimizer).init(position),
+            as_transformation(self.optimizer).init(position),
             position,
             unknown,
             here.gradient,
@@ -222,7 +224,8 @@ class MAP(AskingEngine):
         )
         steepness = measure_steepness(state.position, gradient)
         # If the density is not finite the loss is flat, but this is not a mode.
-        converged = (steepness <= tuning.tolerance) & (value < choose_huge(value))
+        ended = (steepness <= tuning.tolerance) | has_ended(state.optimizer)
+        converged = ended & (value < choose_huge(value))
         state = _keep_best(
             _record(state, -value, steepness), -value > state.merit, -value, -gradient
         )
@@ -262,7 +265,7 @@ class MAP(AskingEngine):
         return float(np.sqrt(np.finfo(dtype).eps))
 
     def _update(self, gradient: Vector, state: MAPState, **more: Any) -> tuple[Any, Any]:
-        optimizer = optax.with_extra_args_support(self.optimizer)  # pyright: ignore[reportArgumentType]
+        optimizer = as_transformation(self.optimizer)
         return optimizer.update(gradient, state.optimizer, state.position, **more)
 
 

@@ -2,22 +2,23 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from ..target import Target
+from .minimizers import as_transformation
 from .namespace import Scalar, Vector
 
 
 @lru_cache(maxsize=64)
-def asks_for_value(optimizer: optax.GradientTransformation) -> bool:
+def asks_for_value(optimizer: Any) -> bool:
     """Return whether an optimizer cannot take a step from a gradient alone."""
     here = jnp.zeros(1)
-    optimizer = optax.with_extra_args_support(optimizer)
+    own = as_transformation(optimizer)
     try:
-        jax.eval_shape(lambda: optimizer.update(here, optimizer.init(here), here))
+        jax.eval_shape(lambda: own.update(here, own.init(here), here))
     except TypeError:
         return True
     return False

@@ -84,6 +84,23 @@ def test_the_trace_records_the_steps_of_adam():
     assert found.every_lp[found.start] == found.lp
 
 
+@pytest.mark.parametrize("name", ["BFGS", "NonlinearCG"])
+def test_a_minimizer_of_optimistix_finds_the_mode(name):
+    """Its own rule ends the search: with a tolerance of 0, that of MAP never does."""
+    optimistix = pytest.importorskip("optimistix")
+    solver = getattr(optimistix, name)(rtol=1e-4, atol=1e-4)
+    engine = infer.MAP("constrained", solver, tolerance=0.0)
+    found = infer.maximize(gamma(), engine, starts={"x": 3.0})
+    assert found.reason == "converged"
+    assert found.n_steps < 100
+    np.testing.assert_allclose(found.values["x"], 1.0, atol=1e-2)
+
+
+def test_what_is_no_optimizer_is_refused():
+    with pytest.raises(infer.EngineError, match="optimizer is 3"):
+        infer.MAP("constrained", 3)
+
+
 def test_a_line_search_backtracks_if_the_density_is_not_finite():
     model = infer.declared(
         lambda v: jnp.sum(jnp.log(1 - v["x"] ** 2) + 5 * v["x"]), {"x": bj.Real(shape=(2,))}
