@@ -21,7 +21,7 @@ NUMBERS = {
     "7.9 ×": ("peers.md", r"\| ESS / s, ours / NumPyro and BlackJAX .* 7\.9 \|\n"),
     "3.8 ×": ("peers.md", r"\| ESS / s, ours / nutpie .* 3\.8 \|\n"),
     "156 : 0.5": ("geometry.md", r"\| funnel \| 0\.5 \(2\) \| 148\.4 \(0\) \| 156\.1 \(0\)"),
-    "10,000": ("many_datasets.md", r"\| one call, compiling \| 10000 \| 126\.9 \|"),
+    "10,000": ("many_datasets.md", r"\| one call, compiling \| 10000 \|"),
     "200 kills": ("faults.md", r"make 200 kills(.|\n)* 0 failed"),
 }
 
@@ -33,7 +33,9 @@ def test_the_first_page_has_no_number_without_a_result():
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_number_of_the_first_page_is_that_of_its_result(number):
     file, line = NUMBERS[number]
-    assert re.search(line, (RESULTS / file).read_text())
+    assert re.search(line, (RESULTS / file).read_text()), (
+        f"{file} says otherwise: write its number into docs/index.md"
+    )
 
 
 def test_the_reference_has_every_public_name():
