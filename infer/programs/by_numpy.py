@@ -145,6 +145,8 @@ def _call_rule(equation: JaxprEqn, operands: list[np.ndarray]) -> list[np.ndarra
     rule = RULES.get(primitive.name)
     if rule is None:
         raise NoRuleError(f"no rule for {primitive.name}")
+    if primitive.name == "scatter" and equation.params["update_jaxpr"] is not None:
+        raise NoRuleError("no rule for x.at[i].apply")
     found = rule(*operands, **equation.params)
     results = found if primitive.multiple_results else [found]
     return [_as_type(kind, result) for kind, result in zip(kinds, results, strict=True)]

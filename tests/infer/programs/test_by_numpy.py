@@ -89,6 +89,7 @@ def test_a_map_can_be_evaluated_at_fewer_rows():
     ("function", "why"),
     [
         (lambda x: jnp.fft.fft(x).real, "no rule for fft"),
+        (lambda x: x.at[jnp.array([0, 2])].apply(jnp.sin), "no rule for x.at"),
         (lambda x: lax.fori_loop(0, 10**6, lambda _, y: y + 1, x), "too many operations"),
     ],
 )
