@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..errors import EngineError
-from ..numerics.hamiltonian import pool_rows
+from ..numerics.retune import pool_rows
 from ..types import Scalar, Vector
 from .base import Examples
 from .proposing import Proposal, Proposing

@@ -7,11 +7,15 @@ import jax
 import numpy as np
 
 from ..numerics.hamiltonian import HamiltonianTuning
-from ..numerics.retune_each import find_regular, find_stray, retune_each
-from ..numerics.stray import MIN_DRAWS
+from ..numerics.metric import Diagonal, LowRank
+from ..numerics.retune import retune
+from ..numerics.stray import find_stray
 from ..target import Target
 from .base import Draws, Engine, Tuning
 from .whitened import Hamiltonian, Whitened
+
+# Larger draws and scores might overflow when they are whitened.
+LARGEST = 1e100
 
 
 def first_each(
@@ -77,22 +81,25 @@ def end_each(
 def _find_regular(
     engine: Engine, tuning: Tuning, recent: Sequence[Draws], remaining: int
 ) -> np.ndarray:
-    """Return for which densities a batch does what the engine does."""
-    last = recent[-1]
+    """Return which densities can be tuned together: no chain is relocated, all rows are finite."""
+    count, last = len(recent[-1].positions), recent[-1]
     batched = isinstance(engine, Whitened) and type(engine).end_window is Whitened.end_window
-    if not batched or not isinstance(tuning, HamiltonianTuning):
-        return np.zeros(len(last.positions), bool)
-    draws, scores = zip(*(own[:2] for own in recent), strict=True)
-    found = find_regular(tuning, draws, scores)
-    if found.any() and remaining <= 1 and last.positions.shape[2] >= MIN_DRAWS:
-        own = np.flatnonzero(found)
-        found[own] = ~find_stray(_take(tuning, own), *_take(last, own))
-    return found
+    is_plain = isinstance(tuning, HamiltonianTuning) and type(tuning.metric) in (Diagonal, LowRank)
+    if not batched or not is_plain:
+        return np.zeros(count, bool)
+    each = [a for window in recent for a in window[:2]]
+    regular = np.all([(np.abs(a) < LARGEST).all((1, 2, 3)) for a in each], axis=0)
+    own = np.flatnonzero(regular)
+    if own.size:
+        draws, scores, stats = _take(last, own)
+        found = find_stray(_take(tuning.metric, own), draws, scores, stats, remaining)
+        regular[own] = ~found.any(-1)
+    return regular
 
 
 def _retune(tuning: Tuning, recent: Sequence[Draws], remaining: int) -> HamiltonianTuning:
     draws, scores = zip(*(own[:2] for own in recent), strict=True)
-    return retune_each(tuning, draws, scores, recent[-1].stats, remaining)
+    return retune(tuning, draws, scores, recent[-1].stats, remaining)
 
 
 def _choose_windows(

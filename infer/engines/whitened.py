@@ -21,6 +21,7 @@ from ..numerics.line_integral import (
     start_chain,
 )
 from ..numerics.metric import Metric
+from ..numerics.retune import retune
 from ..numerics.stray import SCOUT_DRAWS, relocate_chains
 from ..numerics.windows import choose_warmup_draws, plan_windows
 from ..target import Components, Target
@@ -68,10 +69,13 @@ class Whitened(Engine):
         self, tuning: Tuning, recent: Sequence[Draws], windows: tuple[int, ...]
     ) -> WindowEnd:
         before, last, remaining = _shared(tuning), recent[-1], len(windows)
-        draws, scores = [w.positions for w in recent], [w.gradients for w in recent]
         relocation = relocate_chains(before.metric, *last, remaining)
         stays = relocation == np.arange(len(relocation))
-        learned = hamiltonian.retune(before, draws, scores, last.stats, remaining, stays)
+        # All of them are the window itself, which is then not copied.
+        kept = recent if stays.all() else [_select(window, stays) for window in recent]
+        draws, scores = [w.positions for w in kept], [w.gradients for w in kept]
+        moved = not stays.all()
+        learned = retune(before, draws, scores, kept[-1].stats, remaining, moved)
         if self.stop_early:
             windows = hamiltonian.remaining_windows(learned, last.positions.shape[1], windows)
         return WindowEnd(_with_shared(tuning, learned), windows, relocation)
@@ -129,6 +133,11 @@ class Hamiltonian(Whitened):
             return {"lp": reference + log_density}
         sums = path.error.sum(), path.loop.sum()
         return name_path_statistics(self.quadrature, log_density, *sums)
+
+
+def _select(window: Draws, chains: np.ndarray) -> Draws:
+    stats = {name: a[chains] for name, a in window.stats.items()}
+    return Draws(window.positions[chains], window.gradients[chains], stats)
 
 
 def _shared(tuning: Any) -> HamiltonianTuning:

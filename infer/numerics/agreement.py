@@ -1,5 +1,7 @@
 """Decide whether the metric has settled: the chains agree, and it whitens their draws."""
 
+from typing import Any
+
 import numpy as np
 
 from .fisher_scale import fisher_scale
@@ -14,60 +16,69 @@ MAX_STRETCH = 1.5
 
 
 def is_settled(
-    metric: Metric, draws: np.ndarray, scores: np.ndarray, is_known: bool = False
-) -> bool:
+    metric: Metric, draws: np.ndarray, scores: np.ndarray, is_known: Any = False
+) -> np.ndarray:
     """Return whether chains agree in a window and their whitened draws look standard normal.
 
     Args:
         metric: The metric with which the draws were made.
-        draws: Shape (chains, draws, size).
+        draws: Shape (*densities, chains, draws, size).
         scores: Gradients of the log density at the draws, of the same shape.
         is_known: Whether the metric was not learned from few draws, so that scales alone judge it.
     """
-    if draws.shape[0] < 2 or draws.shape[1] < 4:
-        return False
-    if not (np.isfinite(draws).all() and np.isfinite(scores).all()):
-        return False
-    if largest_rhat(draws) >= MAX_RHAT:
-        return False
-    return _is_whitened(metric, draws, scores, is_known)
+    axes = (-3, -2, -1)
+    enough = np.isfinite(draws).all(axes) & np.isfinite(scores).all(axes)
+    if draws.shape[-3] < 2 or draws.shape[-2] < 4 or not enough.any():
+        return np.zeros_like(enough)
+    enough &= largest_rhat(draws) < MAX_RHAT
+    return _is_whitened(metric, draws, scores, is_known, enough) if enough.any() else enough
 
 
-def largest_rhat(draws: np.ndarray) -> float:
+def largest_rhat(draws: np.ndarray) -> np.ndarray:
     """Compute the largest split R-hat of all coordinates; 0 if none varies."""
-    return float(np.nanmax(split_rhat(draws), initial=0.0))
+    with np.errstate(invalid="ignore"):
+        return np.nanmax(split_rhat(draws), axis=-1, initial=0.0)
 
 
 def split_rhat(draws: np.ndarray) -> np.ndarray:
     """Compute the split R-hat of each coordinate; NaN if it does not vary.
 
     Args:
-        draws: Shape (chains, draws, size).
+        draws: Shape (*densities, chains, draws, size).
 
     Source: Gelman et al. (2013), Bayesian Data Analysis, equation 11.4, on halved chains.
     """
-    half = draws.shape[1] // 2
-    parts = np.concatenate([draws[:, :half], draws[:, half : 2 * half]]).astype(np.float64)
-    within = parts.var(1, ddof=1).mean(0)
-    between = half * parts.mean(1).var(0, ddof=1)
+    half = draws.shape[-2] // 2
+    halves = draws[..., :half, :], draws[..., half : 2 * half, :]
+    parts = np.concatenate(halves, axis=-3).astype(np.float64)
+    within = parts.var(-2, ddof=1).mean(-2)
+    between = half * parts.mean(-2).var(-2, ddof=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.sqrt((half - 1) / half + between / (half * within))
 
 
 def shows_directions(draws: np.ndarray) -> bool:
-    """Return whether draws of shape (chains, draws, size) are enough to see all directions."""
-    return draws.shape[0] * draws.shape[1] >= 2 * draws.shape[2]
+    """Return whether draws of shape (*, chains, draws, size) are enough to see all directions."""
+    chains, made, size = draws.shape[-3:]
+    return chains * made >= 2 * size
 
 
-def _is_whitened(metric: Metric, draws: np.ndarray, scores: np.ndarray, is_known: bool) -> bool:
-    size = draws.shape[-1]
-    rows, slopes = metric.whiten(draws.reshape(-1, size), scores.reshape(-1, size))
-    scale = fisher_scale(rows, slopes, np.ones(size))
-    if np.abs(np.log(scale)).max(initial=0.0) > np.log(MAX_STRETCH):
-        return False
-    if is_known or not metric.rank:
-        return True
+def join_chains(draws: np.ndarray) -> np.ndarray:
+    """Join chains and draws: shape (*densities, rows, size)."""
+    return draws.reshape(*draws.shape[:-3], -1, draws.shape[-1])
+
+
+def _is_whitened(
+    metric: Metric, draws: np.ndarray, scores: np.ndarray, is_known: Any, enough: np.ndarray
+) -> np.ndarray:
+    rows, slopes = metric.whiten(join_chains(draws), join_chains(scores))
+    scale = fisher_scale(rows, slopes, np.ones((*rows.shape[:-2], rows.shape[-1])))
+    far = np.abs(np.log(scale)).max(-1, initial=0.0) > np.log(MAX_STRETCH)
+    enough = enough & ~far
+    if not metric.rank or not (enough & ~np.asarray(is_known)).any():
+        return enough
     if not shows_directions(draws):
-        return False
-    directions, _ = find_principal_stretches(rows / scale, slopes * scale, metric.rank)
-    return directions.shape[1] == 0
+        return enough & is_known
+    scale = scale[..., None, :]
+    _, stretch = find_principal_stretches(rows / scale, slopes * scale, metric.rank)
+    return enough & (is_known | (stretch == 1).all(-1))

@@ -1,6 +1,5 @@
-"""Shared parts of HMC and NUTS: the tuning, how warm-up learns it, and drawing the momentum."""
+"""Shared parts of HMC and NUTS: the tuning, what a chain does with it, and drawing the momentum."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -10,12 +9,9 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from ..types import Scalar, Vector
-from .agreement import is_settled, shows_directions
-from .blas import one_blas_thread
 from .long_sum import two_sum
 from .low_rank import choose_rank
 from .metric import Metric, guess_metric
-from .shared_step import choose_shared_step, median_step, raise_for_divergences, tighten
 from .step_size import StepSize, average_log_steps, continue_search, restart
 
 # A point of phase space or the candidate of a tree: both have a log density and a path.
@@ -91,49 +87,6 @@ def shift_reference(reference: Scalar, point: Referenced) -> tuple[Scalar, Refer
     return total, point._replace(log_density=remainder)
 
 
-def retune(
-    tuning: HamiltonianTuning,
-    draws: Sequence[np.ndarray],
-    scores: Sequence[np.ndarray],
-    stats: Mapping[str, np.ndarray],
-    remaining: int,
-    stays: np.ndarray,
-) -> HamiltonianTuning:
-    """Pool what all chains learned in a window, in float64, in the order of the chains.
-
-    Args:
-        tuning: The tuning used in the window that has ended.
-        draws: Draws of the last windows, each of shape (chains, draws, size).
-        scores: Gradients of the log density at the draws.
-        stats: Statistics of the last window, each of shape (chains, draws).
-        remaining: Number of windows still to come. The last window learns only the step size, and
-            aims at a higher acceptance if it is repeated.
-        stays: Which chains keep their positions, shape (chains,); the others are not used.
-    """
-    dtype = np.asarray(tuning.step_size).dtype
-    metric, target = tuning.metric, np.asarray(tuning.target_acceptance)
-    draws, scores = [w[stays] for w in draws], [w[stays] for w in scores]
-    steps, relocated = stats["step_size_bar"][stays, -1], np.asarray(not stays.all())
-    if not remaining:
-        no = np.asarray(False)
-        step_size, agree = choose_shared_step(steps, draws[-1].shape[1])
-        target, step_size = target if agree else tighten(target), np.asarray(step_size, dtype)
-        return HamiltonianTuning(step_size, target, metric, no, np.asarray(agree), relocated)
-    # The first window may be made with the metric of a fit or of an earlier run that settled.
-    is_known = bool(tuning.settled) and len(draws) == 1 and not tuning.relocated
-    with one_blas_thread():
-        # Just before the last window there is no window to skip.
-        enough = remaining > 1 and is_settled(metric, draws[-1], scores[-1], is_known)
-        is_kept = is_known and enough and not shows_directions(draws[-1])
-        learned = metric if is_kept else metric.learn(pool_rows(draws), pool_rows(scores))
-    if "diverging" in stats and (remaining == 1 or enough):
-        target = raise_for_divergences(target, stats["diverging"][stays])
-    step_size = np.asarray(median_step(steps), dtype)
-    # The first learned metric changes the units of the step size; later ones hardly do.
-    searching = np.asarray(len(draws) == 1)
-    return HamiltonianTuning(step_size, target, learned, searching, np.asarray(enough), relocated)
-
-
 def remaining_windows(
     tuning: HamiltonianTuning, done: int, windows: tuple[int, ...]
 ) -> tuple[int, ...]:
@@ -153,11 +106,6 @@ def remaining_windows(
     if tuning.settled:
         return windows[-1:]
     return windows or (done,)
-
-
-def pool_rows(windows: Sequence[np.ndarray]) -> np.ndarray:
-    """Concatenate the rows of all chains of all windows, in order."""
-    return np.concatenate([window.reshape(-1, window.shape[-1]) for window in windows])
 
 
 def idle_step(like: Scalar) -> StepSize:

@@ -1,7 +1,7 @@
 """Find the directions in which standardized draws differ most from a standard normal."""
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg import get_lapack_funcs
 
 # Directions stretched or shrunk by less than sqrt(2) are left unchanged.
 SMALLEST_RATIO = 2.0
@@ -22,22 +22,28 @@ def find_principal_stretches(
     target whose draws span the space.
 
     Args:
-        draws: Standardized draws, shape (rows, size).
-        scores: Gradients with respect to the standardized position, shape (rows, size).
+        draws: Standardized draws, shape (*densities, rows, size).
+        scores: Gradients with respect to the standardized position, of the same shape.
         most: Maximum number of directions to return, the most stretched first.
 
     Returns:
-        Orthonormal directions, shape (size, count), and their stretches, shape (count,): the
-        square roots of their variances.
+        Orthonormal directions, shape (*densities, size, most), and their stretches, shape
+        (*densities, most): the square roots of their variances. If there are fewer directions, the
+        others are zero, with a stretch of 1.
 
     Source: Seyboldt, Carlson & Carpenter (2026), arXiv 2603.18845, the low-rank metric.
     """
-    size = draws.shape[1]
     finite = np.isfinite(draws).all(-1) & np.isfinite(scores).all(-1)
-    if finite.sum() < MIN_ROWS:
-        return _no_directions(size)
-    spread, steepness = (_center(a[finite]) for a in (draws, scores))
-    if size <= 2 * min(len(spread), MAX_ROWS):
+    if not finite.all():
+        if draws.ndim > 2:
+            each = [find_principal_stretches(*own, most) for own in zip(draws, scores)]  # noqa: B905
+            return np.stack([own[0] for own in each]), np.stack([own[1] for own in each])
+        draws, scores = draws[finite], scores[finite]
+    rows, size = draws.shape[-2:]
+    if rows < MIN_ROWS:
+        return np.zeros((*draws.shape[:-2], size, most)), np.ones((*draws.shape[:-2], most))
+    spread, steepness = _center(draws), _center(scores)
+    if size <= 2 * min(rows, MAX_ROWS):
         return _find_stretches(spread, steepness, most)
     basis = _basis(spread, steepness)
     directions, stretch = _find_stretches(spread @ basis, steepness @ basis, most)
@@ -45,48 +51,62 @@ def find_principal_stretches(
 
 
 def _center(rows: np.ndarray) -> np.ndarray:
-    return rows.astype(np.float64) - rows.mean(0, dtype=np.float64)
+    return rows.astype(np.float64) - rows.mean(-2, dtype=np.float64, keepdims=True)
 
 
 def _basis(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:
     """Build an orthonormal basis of the space spanned by the rows of both."""
-    thinned = slice(None, None, -(-len(spread) // MAX_ROWS))
-    return np.linalg.qr(np.concatenate([spread[thinned], steepness[thinned]]).T)[0]
+    every = -(-spread.shape[-2] // MAX_ROWS)
+    thinned = [own[..., ::every, :] for own in (spread, steepness)]
+    return np.linalg.qr(np.concatenate(thinned, -2).swapaxes(-1, -2))[0]
 
 
 def _find_stretches(
     spread: np.ndarray, steepness: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find directions and stretches from centered rows in a space of few dimensions."""
+    size = spread.shape[-1]
     with np.errstate(over="ignore", invalid="ignore"):
         squares = _sum_squares(spread), _sum_squares(steepness)
-    if not all(np.isfinite(own).all() for own in squares):
-        return _no_directions(spread.shape[1])
+    sound = np.all([np.isfinite(own).all((-2, -1)) for own in squares], axis=0)
+    squares = [np.where(sound[..., None, None], own, np.eye(size)) for own in squares]
     ratios, vectors = np.linalg.eigh(_geometric_mean(*squares))
-    if ratios[0] <= 0:
-        return _no_directions(spread.shape[1])
-    order = np.argsort(-np.abs(np.log(ratios)))[:most]
-    kept = order[np.abs(np.log(ratios[order])) > np.log(SMALLEST_RATIO)]
-    return vectors[:, kept], np.sqrt(ratios[kept])
-
-
-def _no_directions(size: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.zeros((size, 0)), np.zeros(0)
+    sound = (sound & (ratios[..., 0] > 0))[..., None]
+    distances = np.abs(np.log(np.where(sound, ratios, 1.0)))
+    order = np.argsort(-distances, axis=-1)[..., :most]
+    kept = sound & (np.take_along_axis(distances, order, -1) > np.log(SMALLEST_RATIO))
+    stretch = np.sqrt(np.where(kept, np.take_along_axis(ratios, order, -1), 1.0))
+    chosen = np.take_along_axis(vectors, order[..., None, :], -1)
+    directions = np.where(kept[..., None, :], chosen, 0.0)
+    missing = [(0, 0)] * (stretch.ndim - 1) + [(0, most - stretch.shape[-1])]
+    return (
+        np.pad(directions, [(0, 0), *missing]),
+        np.pad(stretch, missing, constant_values=1.0),
+    )
 
 
 def _sum_squares(rows: np.ndarray) -> np.ndarray:
-    return rows.T @ rows + REGULARIZER * np.eye(rows.shape[1])
+    return rows.swapaxes(-1, -2) @ rows + REGULARIZER * np.eye(rows.shape[-1])
 
 
 def _geometric_mean(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:
     """Compute A # B^-1 = L^-T (L^T A L)^1/2 L^-1 for positive definite A and B = L L^T."""
     # Relative to the trace: eigenvalues below this are rounding errors.
-    floor = 1e-12 * np.trace(steepness) * np.eye(len(steepness))
-    factor = np.linalg.cholesky(steepness + floor)
-    inner, turns = np.linalg.eigh(factor.T @ spread @ factor)
-    fourth = turns * np.maximum(inner, 0.0) ** 0.25
-    half = solve_triangular(factor, fourth, trans=1, lower=True, check_finite=False)
-    return half @ half.T
+    floor = 1e-12 * np.trace(steepness, axis1=-2, axis2=-1)[..., None, None]
+    factor = np.linalg.cholesky(steepness + floor * np.eye(steepness.shape[-1]))
+    inner, turns = np.linalg.eigh(factor.swapaxes(-1, -2) @ spread @ factor)
+    fourth = turns * np.maximum(inner, 0.0)[..., None, :] ** 0.25
+    half = _solve(factor, fourth)
+    return half.swapaxes(-1, -2) @ half
+
+
+def _solve(factors: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the transpose of L^-T R for each lower triangular L and each R."""
+    (solve,), found = get_lapack_funcs(("trtrs",), (factors,)), np.empty_like(right)
+    for i in np.ndindex(factors.shape[:-2]):
+        # As `solve_triangular` calls it, without its checks, which take ten times as long.
+        found[i] = solve(factors[i].T, right[i], lower=0, trans=0)[0].T
+    return found
 
 
 def choose_rank(size: int) -> int:

@@ -41,8 +41,8 @@ class Metric(eqx.Module):
         """Learn a metric of the same kind, in float64 on the host.
 
         Args:
-            draws: Shape (rows, size).
-            scores: Gradients of the log density at the draws, shape (rows, size).
+            draws: Shape (rows, size), with the leading axes of the metric.
+            scores: Gradients of the log density at the draws, of the same shape.
         """
 
     @property
@@ -52,7 +52,7 @@ class Metric(eqx.Module):
 
     @abstractmethod
     def whiten(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Map draws and scores, each of shape (rows, size), to the whitened space, in float64."""
+        """Map draws and scores, as in `learn`, to the whitened space, in float64."""
 
 
 class Diagonal(Metric):
@@ -78,7 +78,7 @@ class Diagonal(Metric):
         return 0
 
     def whiten(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        scale = np.asarray(self.scale, np.float64)
+        scale = np.asarray(self.scale, np.float64)[..., None, :]
         return draws / scale, scores * scale
 
 
@@ -106,24 +106,22 @@ class LowRank(Metric):
 
     def learn(self, draws: np.ndarray, scores: np.ndarray) -> "LowRank":
         diagonal = self.diagonal.learn(draws, scores)
-        scale = np.asarray(diagonal.scale, np.float64)
-        found, stretch = find_principal_stretches(draws / scale, scores * scale, self.rank)
-        directions = np.zeros(self.directions.shape, self.directions.dtype)
-        excess = np.zeros(self.excess.shape, self.excess.dtype)
-        directions[:, : len(stretch)], excess[: len(stretch)] = found, stretch - 1
-        return LowRank(diagonal, directions, excess)
+        found, stretch = find_principal_stretches(*diagonal.whiten(draws, scores), self.rank)
+        dtype = self.excess.dtype
+        return LowRank(diagonal, found.astype(dtype), (stretch - 1).astype(dtype))
 
     @property
     def rank(self) -> int:
-        return self.excess.shape[0]
+        return self.excess.shape[-1]
 
     def whiten(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         draws, scores = self.diagonal.whiten(draws, scores)
-        excess = np.asarray(self.excess, np.float64)
+        excess = np.asarray(self.excess, np.float64)[..., None, :]
         directions = np.asarray(self.directions, np.float64)
+        back = directions.swapaxes(-1, -2)
         shrunk = (draws @ directions) * (-excess / (1 + excess))
         stretched = (scores @ directions) * excess
-        return draws + shrunk @ directions.T, scores + stretched @ directions.T
+        return draws + shrunk @ back, scores + stretched @ back
 
 
 def guess_metric(gradients: Float[np.ndarray, "*densities chains size"], rank: int) -> Metric:

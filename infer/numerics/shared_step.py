@@ -18,12 +18,16 @@ MIN_DRAWS = 20
 HIGHEST_TARGET = 0.95
 
 
-def median_step(steps: np.ndarray) -> float:
-    """Compute the median step size, which one stuck chain hardly changes."""
-    return float(np.exp(np.median(np.log(steps.astype(np.float64)))))
+def median_step(steps: np.ndarray) -> np.ndarray:
+    """Compute the median step size of the chains, which one stuck chain hardly changes.
+
+    Args:
+        steps: Shape (*densities, chains).
+    """
+    return np.exp(np.median(np.log(steps.astype(np.float64)), axis=-1))
 
 
-def choose_shared_step(steps: np.ndarray, draws: int) -> tuple[float, bool]:
+def choose_shared_step(steps: np.ndarray, draws: int) -> tuple[np.ndarray, np.ndarray]:
     """Choose one step size for all chains, and return whether it suits each of them.
 
     A chain in the neck of a funnel that takes steps much longer than it learned diverges and gets
@@ -31,32 +35,31 @@ def choose_shared_step(steps: np.ndarray, draws: int) -> tuple[float, bool]:
     unless that would cost the others more than it can gain.
 
     Args:
-        steps: Averaged step size of each chain, shape (chains,).
+        steps: Averaged step size of each chain, shape (*densities, chains).
         draws: Number of draws from which each step size was learned.
     """
-    shortest, median = float(steps.min()), median_step(steps)
-    agree = draws < MIN_DRAWS or shortest >= SHORTEST_STEP * median
-    return (median if agree or shortest < STUCK_STEP * median else shortest), agree
+    shortest, median = steps.min(-1).astype(np.float64), median_step(steps)
+    agree = (draws < MIN_DRAWS) | (shortest >= SHORTEST_STEP * median)
+    return np.where(agree | (shortest < STUCK_STEP * median), median, shortest), agree
 
 
 def raise_for_divergences(target: np.ndarray, diverging: np.ndarray) -> np.ndarray:
     """Raise the target acceptance if draws diverge, since chains get stuck if steps are too long.
 
     Args:
-        target: Target acceptance of the window.
-        diverging: Which draws of the window diverged, shape (chains, draws); only its second half
-            counts.
+        target: Target acceptance of the window, shape (*densities,).
+        diverging: Which draws of the window diverged, shape (*densities, chains, draws); only its
+            second half counts.
     """
-    late = diverging[:, diverging.shape[1] // 2 :]
-    if late.sum() < MIN_DIVERGENT:
-        return target
-    halvings = sum(late.mean() > share for share in DIVERGENT_SHARES)
-    for _ in range(halvings):
-        target = tighten(target)
+    late = diverging[..., diverging.shape[-1] // 2 :]
+    many, share = late.sum((-2, -1)) >= MIN_DIVERGENT, late.mean((-2, -1))
+    for limit in DIVERGENT_SHARES:
+        target = np.where(many & (share > limit), tighten(target), target)
     return target
 
 
 def tighten(target: np.ndarray) -> np.ndarray:
     """Halve the distance of the target acceptance to 1, but to no less than 0.05."""
-    halved = max(float(target), min(1 - (1 - float(target)) / 2, HIGHEST_TARGET))
-    return np.asarray(halved, target.dtype)
+    exact = target.astype(np.float64)
+    halved = np.maximum(exact, np.minimum(1 - (1 - exact) / 2, HIGHEST_TARGET))
+    return halved.astype(target.dtype)

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from ..types import Vector
 from .blas import one_blas_thread
-from .hamiltonian import pool_rows
+from .retune import pool_rows
 
 # A longer vector gets standard deviations alone: a product with the matrix would cost more than
 # many a log density, and the covariance would need thousands of draws.

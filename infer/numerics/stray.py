@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .agreement import join_chains
 from .blas import one_blas_thread
 from .metric import Metric
 
@@ -16,7 +17,7 @@ SCOUT_DRAWS = 30
 
 
 class Bounds(NamedTuple):
-    """Bounds on the posterior mass of each chain's region, each of shape (chains,).
+    """Bounds on the posterior mass of each chain's region, each of shape (*densities, chains).
 
     They are log masses in nats, up to a constant shared by all chains: size / 2 log(2 pi e) plus
     the log-determinant of the metric's map.
@@ -55,17 +56,31 @@ def relocate_chains(
     Returns:
         The index of a chain for each chain, shape (chains,).
     """
-    stay = np.arange(len(draws))
-    if remaining > 1 or "lp" not in stats or draws.shape[1] < MIN_DRAWS:
-        return stay
-    levels = stats["lp"].astype(np.float64)
-    holds = bound_masses(metric, draws, scores, levels)
-    best = int(np.argmax(holds.lower))
-    below = levels.max(1) < levels[best].min()
-    stray = below & (holds.upper < holds.lower[best] - relocation_gap(draws.shape[2]))
+    stay, stray = np.arange(len(draws)), find_stray(metric, draws, scores, stats, remaining)
     found = stay[~stray]
     # Each stray chain takes the position of the next chain that is not, which spreads them evenly.
     return np.where(stray, found[np.searchsorted(found, stay) % len(found)], stay)
+
+
+def find_stray(
+    metric: Metric,
+    draws: np.ndarray,
+    scores: np.ndarray,
+    stats: Mapping[str, np.ndarray],
+    remaining: int,
+) -> np.ndarray:
+    """Return which chains `relocate_chains` moves, shape (*densities, chains).
+
+    The arguments are those of `relocate_chains`, and may have leading axes of densities.
+    """
+    if remaining > 1 or "lp" not in stats or draws.shape[-2] < MIN_DRAWS:
+        return np.zeros(draws.shape[:-2], bool)
+    levels = stats["lp"].astype(np.float64)
+    lower, upper = bound_masses(metric, draws, scores, levels)
+    best = lower.argmax(-1)[..., None]
+    lowest = np.take_along_axis(levels.min(-1), best, -1)
+    gap = np.take_along_axis(lower, best, -1) - relocation_gap(draws.shape[-1])
+    return (levels.max(-1) < lowest) & (upper < gap)
 
 
 def relocation_gap(size: int) -> float:
@@ -88,29 +103,23 @@ def bound_masses(
 
     Args:
         metric: The metric with which the draws were made.
-        draws: Shape (chains, draws, size).
+        draws: Shape (*densities, chains, draws, size).
         scores: Gradients of the log density at the draws, of the same shape.
-        levels: Log densities in nats, float64, shape (chains, draws).
+        levels: Log densities in nats, float64, shape (*densities, chains, draws).
 
     Source: Stam (1959), Some inequalities satisfied by the quantities of information of Fisher and
         Shannon; for vectors Dembo, Cover & Thomas (1991), Information theoretic inequalities, its
         isoperimetric inequality for entropies.
     """
-    rows = (-1, draws.shape[-1])
     with one_blas_thread():
-        whitened = metric.whiten(draws.reshape(rows), scores.reshape(rows))
+        whitened = metric.whiten(join_chains(draws), join_chains(scores))
     if (volumes := metric.log_volume(draws)) is not None:
         levels = levels + volumes
     positions, slopes = (a.reshape(draws.shape) for a in whitened)
-    return bound_whitened(positions, slopes, levels)
-
-
-def bound_whitened(positions: np.ndarray, slopes: np.ndarray, levels: np.ndarray) -> Bounds:
-    """Bound masses as `bound_masses` does, from whitened draws and scores."""
     with np.errstate(over="ignore", invalid="ignore"):
-        spreads = _log(positions.var(1)) / 2
-        widths = np.minimum(-_log((slopes**2).mean(1)) / 2, spreads)
-    lower, upper = (levels.mean(1) + logs.sum(-1) for logs in (widths, spreads))
+        spreads = _log(positions.var(-2)) / 2
+        widths = np.minimum(-_log((slopes**2).mean(-2)) / 2, spreads)
+    lower, upper = (levels.mean(-1) + logs.sum(-1) for logs in (widths, spreads))
     # Scores that are not finite give no lower bound.
     return Bounds(np.where(np.isnan(lower), -np.inf, lower), upper)
 

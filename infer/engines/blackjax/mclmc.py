@@ -17,9 +17,9 @@ from jaxtyping import Array, Bool, Int
 
 from ...errors import EngineError
 from ...numerics import microcanonical
-from ...numerics.hamiltonian import pool_rows
 from ...numerics.metric import Metric, guess_metric
 from ...numerics.microcanonical import EnergyStep
+from ...numerics.retune import pool_rows
 from ...numerics.windows import plan_windows
 from ...target import Components, Target
 from ...types import Scalar, Vector

@@ -7,7 +7,7 @@ import pytest
 import infer
 from infer.engines.base import Draws
 from infer.engines.together import end_each, first_each
-from infer.numerics import retune_each
+from infer.numerics.retune import retune
 
 DENSITIES, CHAINS = 12, 4
 
@@ -94,9 +94,8 @@ def test_an_engine_with_a_first_tuning_of_its_own_is_asked_for_each_density():
 
 def test_most_windows_end_in_a_batch(monkeypatch):
     taken = []
-    retune = retune_each.retune_each
     monkeypatch.setattr(
-        "infer.engines.together.retune_each",
+        "infer.engines.together.retune",
         lambda tuning, *others: taken.append(len(tuning.settled)) or retune(tuning, *others),
     )
     window = make_window(np.random.default_rng(0), 5, 20, np.ones((DENSITIES, 1, 1, 5)))

@@ -7,8 +7,9 @@ import pytest
 import infer
 from infer.numerics import agreement
 from infer.numerics.agreement import is_settled, largest_rhat
-from infer.numerics.hamiltonian import first_tuning, retune
+from infer.numerics.hamiltonian import first_tuning
 from infer.numerics.metric import Diagonal, LowRank
+from infer.numerics.retune import retune
 
 from .. import targets
 
@@ -78,7 +79,7 @@ def test_few_draws_do_not_replace_a_known_metric_that_whitens_them():
     fresh = first_tuning(np.ones((4, 200)), None, 0.8, 2)
     for is_known in (True, False):
         tuning = eqx.tree_at(lambda t: t.settled, fresh, np.asarray(is_known))
-        learned = retune(tuning, [draws], [-draws], stats, 2, np.ones(4, bool))
+        learned = retune(tuning, [draws], [-draws], stats, 2)
         assert (learned.metric is tuning.metric) == is_known
         assert learned.settled == is_known
 
