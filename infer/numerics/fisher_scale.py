@@ -24,7 +24,7 @@ def fisher_scale(draws: np.ndarray, scores: np.ndarray, previous: np.ndarray) ->
         draws, scores = draws[finite], scores[finite]
     if draws.shape[-2] < 3:
         return previous
-    spread, steepness = (a.astype(np.float64).var(-2) for a in (draws, scores))
+    spread, steepness = (a.astype(np.float64, order="C").var(-2) for a in (draws, scores))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         scale = (spread / steepness) ** 0.25
     return np.where(np.isfinite(scale) & (scale > 0), np.clip(scale, 1e-10, 1e10), previous)

@@ -51,7 +51,9 @@ def find_principal_stretches(
 
 
 def _center(rows: np.ndarray) -> np.ndarray:
-    return rows.astype(np.float64) - rows.mean(-2, dtype=np.float64, keepdims=True)
+    # Last bits depend on the order in the memory.
+    rows = rows.astype(np.float64, order="C")
+    return rows - rows.mean(-2, keepdims=True)
 
 
 def _basis(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:

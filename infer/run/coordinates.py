@@ -14,6 +14,9 @@ from ..programs.native import call_compiled, prepare
 from ..programs.parts import Members, call_each, choose_part, count_parts, prepare_call
 from ..programs.slices import call_in_slices, choose_rows
 
+# Data sets from which on a program for the few rows of a start is worth compiling.
+MANY = 64
+
 
 def densities_own(centering: Centering) -> Centering:
     """Return the centering of the log densities' own coordinates."""
@@ -122,8 +125,9 @@ def _move_one(family: Family, new: Centering, rows: tuple[np.ndarray, ...]) -> M
 
 
 def _move_each(family: Family, new: Centering, rows: tuple[np.ndarray, ...]) -> Moved:
-    size, function = family.shared.size, _move_rows if len(rows) > 1 else _move_positions
-    each = choose_part(size, rows[0].shape[1])
+    size, needed = family.shared.size, rows[0].shape[1]
+    each = choose_part(size, needed if family.count >= MANY else None)
+    function = _move_rows if len(rows) > 1 else _move_positions
     members = Members.of((family.shared, None), (family.own, new.degrees))
     return call_each(function, members, each, count_parts(size, each), rows, "fast_compile")
 
@@ -137,9 +141,12 @@ def prepare_moves(family: Family, centering: Centering | None) -> None:
         blank = np.zeros((choose_rows(size), size), dtype)
         prepare(_move, (), (moved.shared, centering.degrees, blank, blank), "fast_compile")
         return
-    members, row = Members.of((moved.shared, None), (moved.own, centering.degrees)), np.zeros(size)
-    each, row = choose_part(size), row.astype(dtype)
-    for function, rows in ((_move_rows, (row, row)), (_move_positions, (row,))):
+    members = Members.of((moved.shared, None), (moved.own, centering.degrees))
+    row, whole = np.zeros(size, dtype), choose_part(size)
+    short = [(_move_rows, choose_part(size, 1), (row, row))] if family.count >= MANY else []
+    for function, each, rows in (
+        *short, (_move_rows, whole, (row, row)), (_move_positions, whole, (row,))
+    ):  # fmt: skip
         prepare_call(function, members, each, count_parts(size, each), rows, "fast_compile")
 
 

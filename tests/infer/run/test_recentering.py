@@ -12,6 +12,7 @@ import infer
 from infer.density.family import make_family
 from infer.density.recentered import Piece, split_entries
 from infer.output.data.origin import find_run
+from infer.run import coordinates
 from infer.run.coordinates import move_all
 from infer.run.recentering import begin_centering
 from infer.run.tuned import TuningAtDegrees
@@ -65,7 +66,7 @@ def test_every_data_set_has_its_own_degrees_and_the_result_says_them():
     np.testing.assert_allclose(means["pair"], [0.5, 1.0], atol=0.01)
 
 
-def test_draws_of_many_data_sets_change_coordinates_like_those_of_each():
+def test_draws_of_many_data_sets_change_coordinates_like_those_of_each(monkeypatch):
     """Of 46 rows each, so that parts of 64 rows are filled up; vectors may round apart."""
     rng, kept = np.random.default_rng(0), {"whitened": infer.static(True)}
     family = make_family([model(**kept), model(noise=0.01, **kept)], jacobian=True)
@@ -80,6 +81,7 @@ def test_draws_of_many_data_sets_change_coordinates_like_those_of_each():
         ):
             np.testing.assert_array_equal(one[own], other)
     # Without gradients by another program, and a few rows in shorter parts.
+    monkeypatch.setattr(coordinates, "MANY", 2)
     alone, few = move_all(family, old, new, points[0]), points[:, :, :5]
     assert alone.gradient is None
     np.testing.assert_array_equal(alone.position, found.position)
