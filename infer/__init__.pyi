@@ -87,6 +87,7 @@ from .output.tuned import save_tuning as save_tuning
 from .programs.cached import cache as cache
 from .programs.switch import native as native
 from .run.choice import Choice as Choice, choose as choose
+from .run.ladder import Ladder as Ladder
 from .run.run import Run as Run
 from .run.start import start as start
 from .run.tempered import Tempered as Tempered

@@ -22,6 +22,7 @@ from .fitted.warm_start import plan_warm_start
 from .judge.necks import prepare_necks
 from .judge.until import Until
 from .kinds import refuse_unless_sampler
+from .ladder import Ladder, sample_ladder
 from .predictive.requested import keep_requested, read_request
 from .result import make_result
 from .stored.run import finish_sample
@@ -34,7 +35,7 @@ from .until_goal import choose_goal
 @check_arguments("infer.sample")
 def sample(
     model: Model | Sequence[Model],
-    engine: Engine | Tempered | None = None,
+    engine: Engine | Tempered | Ladder | None = None,
     *,
     chains: int = 4,
     draws: int | None = None,
@@ -64,8 +65,8 @@ def sample(
 
     Args:
         model: What a front end returned, or several of them.
-        engine: A sampler, or `Tempered`; by default one is chosen, see `choose`, and the attribute
-            `engine_choice` of the result gives the reason.
+        engine: A sampler, `Tempered` or `Ladder`; by default one is chosen, see `choose`, and the
+            attribute `engine_choice` of the result gives the reason.
         chains: Number of chains of each model.
         draws: Number of draws per chain, the same for every chain; by default 1000.
         until: A target to reach and a budget, in place of `draws`. All chains then go on, equally
@@ -124,6 +125,8 @@ def sample(
     """
     if isinstance(engine, Tempered):
         return sample_tempered(engine, locals())
+    if isinstance(engine, Ladder):
+        return sample_ladder(engine, locals())
     goal = choose_goal(draws, until, chains)
     refuse_unless_sampler(engine)
     include = read_request(include, model)

@@ -37,6 +37,16 @@ def smooth_weights(log_ratios: np.ndarray) -> np.ndarray:
     return weights / weights.sum()
 
 
+def smooth_ratios(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return what `smooth_weights` and `pareto_k` return; if all are finite, smooth them once."""
+    ratios = np.asarray(log_ratios, np.float64)
+    if not np.isfinite(ratios).all():
+        return smooth_weights(ratios), pareto_k(ratios)
+    log_weights, k = _smooth(ratios)
+    weights = np.exp(log_weights - log_weights.max())
+    return weights / weights.sum(), k
+
+
 def _smooth(ratios: np.ndarray) -> tuple[np.ndarray, float]:
     """Return log weights up to a constant, and k."""
     zero = np.isneginf(ratios)

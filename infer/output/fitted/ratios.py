@@ -63,16 +63,21 @@ class Ratios:
     def resample(self, draws: int, rng: np.random.Generator) -> np.ndarray:
         """Choose draws by their Pareto smoothed weights; return indices, shape (draws,).
 
-        They are chosen systematically: a draw of weight w among weights of sum one is chosen
-        floor(draws * w) times, or once more. The order is random.
-
-        Source: Vehtari et al. (2024), Pareto smoothed importance sampling; for systematic
-            resampling, Kitagawa (1996), Monte Carlo filter and smoother, appendix.
+        Source: Vehtari et al. (2024), Pareto smoothed importance sampling.
         """
-        weights = smooth_weights(self.log_ratios)
-        places = (rng.uniform() + np.arange(draws)) / draws
-        chosen = np.searchsorted(np.cumsum(weights) / weights.sum(), places)
-        return rng.permutation(np.minimum(chosen, weights.size - 1))
+        return choose_by_weight(smooth_weights(self.log_ratios), draws, rng)
+
+
+def choose_by_weight(weights: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Choose systematically by weights; return indices in random order, shape (draws,).
+
+    A draw of weight w among weights of sum one is chosen floor(draws * w) times, or once more.
+
+    Source: Kitagawa (1996), Monte Carlo filter and smoother, appendix.
+    """
+    places = (rng.uniform() + np.arange(draws)) / draws
+    chosen = np.searchsorted(np.cumsum(weights) / weights.sum(), places)
+    return rng.permutation(np.minimum(chosen, weights.size - 1))
 
 
 def is_affordable(density: LogDensity) -> bool:

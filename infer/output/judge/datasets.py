@@ -30,7 +30,18 @@ def count_affected(
     posterior: xarray.Dataset,
     fewest: int,
 ) -> dict[str, int]:
-    """Count the affected data sets, by what is wrong with them.
+    """Count the affected data sets, by what is wrong with them; see `find_affected`."""
+    affected = find_affected(engine, stats, posterior, fewest)
+    return {what: int(which.sum()) for what, which in affected.items() if which.any()}
+
+
+def find_affected(
+    engine: Engine,
+    stats: Mapping[str, np.ndarray],
+    posterior: xarray.Dataset,
+    fewest: int,
+) -> dict[str, np.ndarray]:
+    """Find which data sets are affected, by what is wrong with them, each of shape (sets,).
 
     Args:
         engine: The engine that made the draws.
@@ -48,7 +59,8 @@ def count_affected(
             low = compute_bfmi(stats["energy"]) < SMALLEST_BFMI
             affected[f"E-BFMI is below {SMALLEST_BFMI}"] = low.any(0)
         affected[f"R-hat is above {LARGEST_RHAT}"] = _find_disagreeing(posterior)
-    return {what: int(which.sum()) for what, which in affected.items() if which.any()}
+    whole = np.zeros(posterior.sizes[SET], bool)
+    return {what: whole | which for what, which in affected.items()}
 
 
 def report_affected(affected: Mapping[str, int], sets: int) -> Iterator[Finding]:
