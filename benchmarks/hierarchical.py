@@ -1,6 +1,6 @@
 """Compare metrics on log densities without declared structure, in effective draws per gradient.
 
-    python benchmarks/hierarchical.py [--seeds 2] [--model funnel ...] [--rivals]
+    python benchmarks/hierarchical.py [--seeds 2] [--draws 1000] [--model funnel ...] [--rivals]
 
 Every model is an `infer.declared` log density, written centered where it is hierarchical, and is
 sampled by NUTS at defaults (4 chains of 1000 draws, float64) with either metric. Prints the median
@@ -30,6 +30,7 @@ import numpy as np
 
 import infer
 from bijectors import Positive, Real
+from infer.numerics.hierarchical import MetricName
 
 jax.config.update("jax_enable_x64", True)
 ERROR = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
@@ -141,14 +142,16 @@ MODELS: dict[str, Callable[[], infer.Model]] = {
     "correlated normal": correlated,
     "logistic": logistic,
 }
-METRICS = ("euclidean", "hierarchical")
+METRICS: tuple[MetricName, ...] = ("euclidean", "hierarchical")
 
 
-def measure(model: infer.Model, metric: Any, seed: int) -> tuple[float, int, float, int, list]:
+def measure(
+    model: infer.Model, engine: infer.Engine, seed: int, draws: int = 1000
+) -> tuple[float, int, float, int, list]:
     """Return the smallest ESS, gradients, the largest R-hat, divergences and tails of one run."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        result = infer.sample(model, infer.NUTS(metric=metric), key=seed, progress=False)
+        result = infer.sample(model, engine, draws=draws, key=seed, progress=False)
         ess: Any = az.ess(result)
         rhat: Any = az.rhat(result)
     stats, v = result["sample_stats"], result["posterior"].get("v")
@@ -162,9 +165,10 @@ def measure(model: infer.Model, metric: Any, seed: int) -> tuple[float, int, flo
     )
 
 
-def report(name: str, seeds: int) -> None:
+def report(name: str, seeds: int, draws: int) -> None:
     for metric in METRICS:
-        rows = [measure(MODELS[name](), metric, seed) for seed in range(1, seeds + 1)]
+        engine = infer.NUTS(metric=metric)
+        rows = [measure(MODELS[name](), engine, seed, draws) for seed in range(1, seeds + 1)]
         ess, gradients, rhat, diverging, tails = zip(*rows, strict=True)
         rate = statistics.median(1000 * e / g for e, g in zip(ess, gradients, strict=True))
         print(
@@ -313,6 +317,7 @@ def compare_rivals() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--draws", type=int, default=1000, help="draws per chain")
     parser.add_argument("--model", nargs="*", choices=MODELS, default=list(MODELS))
     parser.add_argument("--rivals", action="store_true")
     options = parser.parse_args()
@@ -320,7 +325,7 @@ def main() -> None:
         compare_rivals()
         return
     for name in options.model:
-        report(name, options.seeds)
+        report(name, options.seeds, options.draws)
 
 
 if __name__ == "__main__":
