@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import equinox as eqx
@@ -31,7 +32,7 @@ from .differentiating import naming_looping_term, value_and_gradient
 from .flatten import flatten_in_one_program
 from .labels import label_coordinate
 from .normal_prior import find_not_normal, normal_prior
-from .once import evaluate_once
+from .once import compute_once, compute_values, evaluate_once, join_rows
 from .parted import MomentsReader, split_account
 from .readers import CheckedValues, ConstrainedReader, FlatReader, as_inexact
 from .refusals import (
@@ -68,7 +69,7 @@ class LogDensity(Target):
 
     @property
     def size(self) -> int:
-        return sum(int(np.prod(site.unconstrained_shape)) for site in self.latent)
+        return sum(prod(site.unconstrained_shape) for site in self.latent)
 
     @property
     def offers(self) -> frozenset[str]:
@@ -143,19 +144,17 @@ class LogDensity(Target):
                 "its prior is known by its score alone, so the log density has no value",
                 "Use evaluate for the gradient, or components for the part with a value.",
             )
-        return self._total(position)
+        return compute_once(type(self)._total_and_values, 0, self, position)
 
     def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
         with naming_looping_term(self):
-            both = value_and_gradient(self._total, self.gradient)
-            return evaluate_once(both, len(self.sites), position)
+            return evaluate_once(type(self)._total_and_values, self, position)
 
     def evaluate_from(self, position: Vector, reference: Scalar) -> tuple[Scalar, Vector]:
         if position.dtype != jnp.float32:
             return super().evaluate_from(position, reference)
         with naming_looping_term(self):
-            both = value_and_gradient(self._minus_reference, self.gradient)
-            return evaluate_once(both, len(self.sites), position, reference)
+            return evaluate_once(type(self)._minus_reference, self, position, reference)
 
     def parts(
         self, position: Vector, moments: Moments | None = None, key: Array | None = None
@@ -178,7 +177,7 @@ class LogDensity(Target):
     def components(self, position: Vector) -> Components:
         if not self.gradient:
             none = jnp.zeros_like(position)
-            return Components(self._total(position), none, none)
+            return Components(self(position), none, none)
         if not self.unvalued:
             return super().components(position)
         with naming_looping_term(self):
@@ -223,7 +222,7 @@ class LogDensity(Target):
 
     def constrain(self, position: Vector) -> dict[str, Array]:
         """Map one point to its constrained and derived values, by name."""
-        return self.read(position)[0].values()
+        return compute_values(LogDensity._total_and_values, self, position)
 
     def observed(self) -> dict[str, Array]:
         """Return the observed data, by name."""
@@ -262,21 +261,22 @@ class LogDensity(Target):
         found, coords = find_entries(self.model), self.model.labels.coords
         return [label_coordinate(s, entry, coords) for s in self.latent for entry in found[s.name]]
 
-    def _total(self, position: Vector) -> Scalar:
+    def _total_and_values(self, position: Vector) -> tuple[Scalar, dict[str, Array]]:
         account, joint = self.read(position)
         log_density = account.log_density().astype(position.dtype)
-        return log_density + joint.log_det + joint.auxiliary if self.jacobian else log_density
+        own = (joint.log_det, joint.auxiliary) if self.jacobian else ()
+        return sum(own, log_density), account.values()
 
-    def _minus_reference(self, position: Vector, reference: Scalar) -> Scalar:
+    def _minus_reference(self, position: Vector, reference: Scalar) -> tuple[Scalar]:
         """Compute log density minus reference, with the digits that a plain sum would round off."""
         account, joint = self.read(position)
-        sums = [long_sum(term.rows.astype(position.dtype)) for term in account.terms]
+        rows = join_rows(self, [term.rows.astype(position.dtype) for term in account.terms])
         own = [joint.log_det, joint.auxiliary] if self.jacobian else []
         total, remainder = -reference, jnp.zeros_like(reference)
-        for whole, rest in [*sums, *((each, 0.0) for each in own)]:
+        for whole, rest in [*map(long_sum, rows), *((each, 0.0) for each in own)]:
             total, lost = two_sum(total, whole)
             remainder = remainder + rest + lost
-        return total + remainder
+        return (total + remainder,)
 
     def _valued_part(self, position: Vector) -> Scalar:
         """Compute the log density of the terms that have a value."""

@@ -93,9 +93,9 @@ def _is_miscompiled(family: Family, starts: Points) -> bool:
 
 def draw_directions(density: LogDensity, seed: int) -> np.ndarray:
     """Draw a direction of length one within each site."""
-    rng, rows = np.random.default_rng(seed), []
+    rng, rows, size = np.random.default_rng(seed), [], density.size
     for own in find_slices(density.latent).values():
-        row = np.zeros(density.size)
+        row = np.zeros(size)
         row[own] = rng.normal(size=own.stop - own.start)
         rows.append(row / max(np.linalg.norm(row), 1e-300))
     return np.stack(rows)

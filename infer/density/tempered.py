@@ -100,15 +100,15 @@ class Tempered(LogDensity):
         if self.reference is None:
             prior, likelihood = self.parts(position)
             return prior, prior + likelihood
-        return self.reference.log_density(position), LogDensity._total(self, position)
+        return self.reference.log_density(position), super()._total_and_values(position)[0]
 
-    def _total(self, position: Vector) -> Scalar:
+    def _total_and_values(self, position: Vector) -> tuple[Scalar, dict[str, Array]]:
         reference, posterior = self.ends(position)
         power = jnp.asarray(self.power, position.dtype)
-        return (1 - power) * reference + power * posterior
+        return (1 - power) * reference + power * posterior, {}
 
-    def _minus_reference(self, position: Vector, reference: Scalar) -> Scalar:
-        return self._total(position) - reference
+    def _minus_reference(self, position: Vector, reference: Scalar) -> tuple[Scalar]:
+        return (self._total_and_values(position)[0] - reference,)
 
 
 def temper(density: LogDensity, powers: np.ndarray, reference: Normal | None) -> Family:

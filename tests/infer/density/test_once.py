@@ -1,32 +1,83 @@
-"""Densities of many sites are evaluated once for all that use them."""
+"""Densities of many sites are traced once, and evaluated once for all that use them."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import pytest
 
 import infer
 from infer.density.once import MANY_SITES, evaluate_once
 
 
-def test_a_density_of_many_sites_has_the_same_value_and_gradient():
-    def program(site):
+class Many:
+    """A model of many sites that counts its runs."""
+
+    runs = 0
+
+    def __call__(self, site, y):
+        self.runs += 1
         values = [site(f"x{i}", dist.Normal(0.1 * i, 1.0)) for i in range(MANY_SITES)]
-        site.factor("sum", -0.5 * jnp.stack(values).sum() ** 2)
+        site.observe("y", dist.Normal(jnp.stack(values), 0.5), y)
 
-    density = infer.log_density(infer.model(program))
-    q = np.linspace(-1, 1, MANY_SITES)
-    traced = jax.make_jaxpr(density.evaluate)(q)
-    assert "cond" in [equation.primitive.name for equation in traced.eqns]
+
+@pytest.fixture
+def many():
+    return Many()
+
+
+def test_a_density_of_many_sites_has_the_same_value_and_gradient(many):
+    density = infer.log_density(infer.model(many, y=np.zeros(MANY_SITES)))
+    q = jnp.linspace(-1, 1, MANY_SITES)
     value, gradient = jax.jit(density.evaluate)(q)
-    apart = q - 0.1 * np.arange(MANY_SITES)
-    expected = -0.5 * (apart**2 + np.log(2 * np.pi)).sum() - 0.5 * q.sum() ** 2
-    np.testing.assert_allclose(value, expected, rtol=1e-12)
-    np.testing.assert_allclose(gradient, -apart - q.sum(), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(value, density._total_and_values(q)[0], rtol=1e-12)
+    apart = np.asarray(q) - 0.1 * np.arange(MANY_SITES)
+    np.testing.assert_allclose(gradient, -apart - 4 * q, rtol=1e-12)
 
 
-def test_outside_of_all_numbers_nothing_is_finite():
-    both = jax.value_and_grad(lambda q: -(q**2).sum())
-    value, gradient = evaluate_once(both, MANY_SITES, jnp.array([1.0, jnp.inf]))
-    assert np.isnan(value)
-    assert np.isnan(gradient).all()
+def test_a_density_of_many_sites_is_traced_once_for_all_its_uses(many):
+    density = infer.log_density(infer.model(many, y=np.zeros(MANY_SITES)))
+    q = np.zeros(MANY_SITES)
+    jax.make_jaxpr(density.evaluate)(q)
+    runs = many.runs
+    jax.make_jaxpr(lambda q: density.components(2 * q))(q)
+    jax.make_jaxpr(lambda q: jax.vmap(density.evaluate)(q[None]))(q)
+    jax.make_jaxpr(density.constrain)(q)
+    other = infer.log_density(density.model.with_data(y=np.ones(MANY_SITES)))
+    jax.make_jaxpr(other.evaluate)(q)
+    assert many.runs == runs
+
+
+def test_data_are_arguments_of_the_traced_density(many):
+    y = np.linspace(0, 1, MANY_SITES)
+    densities = [infer.log_density(infer.model(many, y=own)) for own in (y, 2 * y)]
+    q = jnp.zeros(MANY_SITES)
+    expected = -2 * ((2 * y) ** 2 - y**2).sum()
+    np.testing.assert_allclose(densities[1](q) - densities[0](q), expected, rtol=1e-10)
+
+
+def test_at_a_position_that_is_not_finite_neither_is_the_result(many):
+    density = infer.log_density(infer.model(many, y=np.zeros(MANY_SITES)))
+    position = jnp.array([1.0, jnp.inf])
+    value, gradient = evaluate_once(lambda _, q: (q.sum() * 0,), density, position)
+    assert jnp.isnan(value)
+    assert jnp.isnan(gradient).all()
+
+
+def test_its_values_are_those_that_are_written(many):
+    density = infer.log_density(infer.model(many, y=np.zeros(MANY_SITES)))
+    q = np.linspace(-1, 1, MANY_SITES)
+    values = density.constrain(jnp.asarray(q))
+    assert list(values) == [f"x{i}" for i in range(MANY_SITES)]
+    np.testing.assert_array_equal(np.stack(list(values.values())), q)
+
+
+def test_in_single_precision_the_log_density_less_a_reference_is_computed_by_few_equations(many):
+    density = infer.log_density(infer.model(many, y=np.zeros(MANY_SITES, np.float32)))
+    q = jnp.linspace(-1, 1, MANY_SITES, dtype=jnp.float32)
+    reference = density(q)
+    program = jax.make_jaxpr(lambda q: density._minus_reference(q, reference)[0])(q)
+    few = jax.make_jaxpr(lambda q: density.evaluate_from(q, reference)[0])(q)
+    branch = few.eqns[-1].params["branches"][1]
+    assert len(branch.eqns) < len(program.eqns) / 4
+    np.testing.assert_allclose(jax.jit(density.evaluate_from)(q, reference)[0], 0, atol=1e-5)
