@@ -180,7 +180,7 @@ ESS of a mean, largest R-hat, divergences, and wall time with compiling on a bus
 
 
 _TITLE = "# Everyone's models"
-_PAGE = """Public models of NumPyro, TFP, PyMC, Bambi and Stan run here unchanged. They follow
+_PAGE = """Sixty public models of NumPyro, TFP, PyMC, Bambi and Stan run here unchanged. They follow
 the libraries' documentation and examples, and posteriordb, on data small enough to read; they are
 in `tests/infer/models`. `python -m benchmarks.everyones_models --table` writes this page.
 
