@@ -116,7 +116,9 @@ def test_statistics_say_which_method_made_a_draw(models, result):
     assert np.isfinite(stats["energy"].isel(dataset=1)).all()
     assert not stats["diverging"].isel(dataset=0).any()
     point = [float(result["posterior"][n][0, 7, 4]) for n in "xyz"]
-    np.testing.assert_allclose(stats["lp"][0, 7, 4], density(jnp.array(point)), rtol=1e-12)
+    # Log gammas of two million, which are 2.7e7, cancel in the t distribution.
+    rounding = 10 * 2.7e7 * np.finfo(float).eps
+    np.testing.assert_allclose(stats["lp"][0, 7, 4], density(jnp.array(point)), atol=rounding)
 
 
 def test_the_verdict_is_about_the_data_sets_that_were_sampled(result):
