@@ -64,7 +64,8 @@ def as_transformation(optimizer: Any) -> optax.GradientTransformationExtraArgs:
         is_done = ended & (result == optimistix.RESULTS.successful)
         return position - params, Minimizing(jax.tree.map(jnp.asarray, after), is_done)
 
-    return optax.GradientTransformationExtraArgs(begin, update)
+    # optax calls them with these arguments alone.
+    return optax.GradientTransformationExtraArgs(begin, update)  # pyright: ignore[reportArgumentType]
 
 
 def has_ended(state: Any) -> Flag:
