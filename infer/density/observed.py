@@ -8,6 +8,7 @@ import numpy as np
 from jax.extend.core import Literal
 
 from ..models.abstract import run_abstractly
+from ..models.inputs.sharded import is_over_processes
 from .base import LogDensity
 from .family import Family
 
@@ -36,6 +37,9 @@ def _find(density: LogDensity, leaves: Sequence[Any]) -> dict[str, tuple[Any, An
     """Find which leaf, or which constant of the program, is each site's data; and their dtype."""
     if density.seen:
         return None
+    if any(is_over_processes(leaf) for leaf in jax.tree.leaves(density.model)):
+        # No process has all rows.
+        return {}
     program = run_abstractly(density.model).program
     known = dict(zip(program.jaxpr.invars, leaves, strict=True))
     known |= dict(zip(program.jaxpr.constvars, program.consts, strict=True))

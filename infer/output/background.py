@@ -40,6 +40,9 @@ def sample_in_background(
     """
     refuse_unless_run(run)
     refuse_unless_sampler(run.engine)
+    if run.places.processes.count > 1:
+        found = "several processes share it, and a handle would stop it at other times on each"
+        raise RunError("run", found, "Call run.advance(draws) on all of them.")
     goal = choose_goal(draws, until, run.chains // run.family.count)
     if isinstance(goal, FixedGoal):
         goal = FixedGoal(count_made(run) + goal.draws)

@@ -9,6 +9,7 @@ from ..engines.base import Engine
 from ..errors import RunError
 from ..models.inputs.stacked import are_several
 from ..models.model import Model
+from ..run.placing import Devices
 from .advance.interrupt import keep_run
 from .fit import finish_fit
 from .maximize import finish_maximize
@@ -26,6 +27,7 @@ def resume(
     threads: int | None = None,
     progress: bool | None = None,
     commit_seconds: float | None = None,
+    devices: Devices | None = None,
     client: Any = None,
 ) -> Any:
     """Go on with a stored run where its last commit left it, in warm-up or in sampling.
@@ -46,6 +48,7 @@ def resume(
         threads: Programs called at the same time on a CPU; does not change the draws.
         progress: Whether to show a bar; by default if standard error is a terminal.
         commit_seconds: Seconds between commits; see `sample`.
+        devices: Devices over which chains are spread, as for `sample`.
         client: A `dask.distributed.Client`, for a store of many data sets; see `sample`.
 
     Returns:
@@ -67,7 +70,7 @@ def resume(
         raise RunError("client", found, "Leave out client=; this process goes on with the run.")
     found = read_run(
         store, model, engine, draws=draws, threads=threads, progress=progress,
-        seconds=commit_seconds,
+        seconds=commit_seconds, devices=devices,
     )  # fmt: skip
     several, call = are_several(model), found.about["call"]
     run, recorder = found.run, found.recorder

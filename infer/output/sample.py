@@ -87,9 +87,9 @@ def sample(
             depends only on the key, the chain and its index.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.
         threads: Programs called at the same time on a CPU; does not change the draws.
-        devices: Devices over which chains are spread; by default all local ones of one kind, on a
-            CPU at most as many as cores. Or a `jax.sharding.Mesh` with axes "chains" and "rows", if
-            rows of the data are divided (see `data`). Does not change the draws for equal `group`.
+        devices: Devices over which chains are spread, of all processes or of this one; by default
+            local ones of one kind, on a CPU at most as many as cores. Or a `jax.sharding.Mesh` with
+            axes "chains" and "rows", if rows are divided. Changes no draw for equal `group`.
         progress: Whether to show progress; by default in a terminal or a notebook.
         include: More groups of the result: "log_likelihood" and "log_prior", as by the functions
             of these names; "unconstrained_posterior", the positions of the sampler by site; and

@@ -39,6 +39,9 @@ class UntilGoal(Goal):
 
     def next_draws(self, run: Run) -> int | None:
         made = count_made(run)
+        if run.places.processes.count > 1:
+            found = "checks take the time of each process, and several share this run"
+            raise RunError("until", found, "Give the number of draws.")
         if self._is_out_of_time(run):
             self._refuse_empty(run, made)
             return None

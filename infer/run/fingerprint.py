@@ -17,9 +17,10 @@ from ..engines.base import Engine
 from ..errors import RunError
 from ..models.inputs.names import join_names
 from ..models.inputs.precision import on_device
-from ..models.inputs.sharded import read_own_rows
+from ..models.inputs.sharded import is_over_processes, read_own_rows
 from ..target import Components
 from ..types import Vector
+from .processes import gather
 
 # The memory address of an object, as Python prints it.
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -134,8 +135,11 @@ def _constants(traced: Any) -> Iterator[Any]:
 
 
 def hash_array(array: Any) -> str:
-    """Hash type, shape and numbers of an array."""
+    """Hash type, shape and numbers of an array; all processes call this if it is over them."""
     if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
         array = jax.random.key_data(array)
     host = np.ascontiguousarray(read_own_rows(array))
-    return hashlib.sha256(f"{host.dtype}{host.shape}".encode() + host.tobytes()).hexdigest()
+    own = hashlib.sha256(f"{host.dtype}{host.shape}".encode() + host.tobytes()).hexdigest()
+    if not is_over_processes(array):
+        return own
+    return hashlib.sha256(b"".join(gather(own.encode()))).hexdigest()

@@ -22,6 +22,7 @@ from .collect import Group
 from .devices import Plan
 from .loop import Block, Order
 from .placing import agree, put
+from .processes import Processes
 from .sharing import Place
 from .turns import Own, call_padded
 from .warmup import Warmup
@@ -52,10 +53,12 @@ class Places:
     Attributes:
         families: The log densities, with their arrays at the place.
         work: What was done there.
+        processes: The processes that share the chains.
     """
 
     families: dict[Place, Family] = field(default_factory=dict, repr=False)
     work: dict[Place, Work] = field(default_factory=dict)
+    processes: Processes = Processes()
 
     def family_at(self, place: Place, family: Family) -> Family:
         """Return the log densities with their shared arrays at a place."""
@@ -114,7 +117,7 @@ def make_caller(
             program, shared = find_program(place)
             moved = replace(group, state=put(group.state, place))
             began = time.perf_counter()
-            agreed = order._replace(limit=agree(order.limit))
+            agreed = order._replace(limit=agree(order.limit, place))
             block = call_padded(program, shared, own.take(group), moved, agreed, plan.chains)
             jax.block_until_ready(block)
             gradients = int(np.sum(np.asarray(block.ticks) * np.ones(len(group.chains), int)))

@@ -15,6 +15,7 @@ from ..errors import RunError
 from ..models.inputs.data import leaf_names
 from ..models.inputs.names import join_names
 from ..models.inputs.sharded import ROWS, find_row_devices, find_spec, refuse_uneven_rows
+from .processes import is_own
 from .sharing import Place, count_cores
 
 CHAINS = "chains"
@@ -29,13 +30,19 @@ def put(tree: Any, place: Place) -> Any:
     return jax.device_put(tree, jax.tree.map(lambda leaf: _choose_sharding(leaf, devices), tree))
 
 
-def agree(number: Any) -> Any:
-    """Return what the first process gives: the length of a block depends on the clock of each."""
-    if jax.process_count() == 1:
+def agree(number: Any, place: Place) -> Any:
+    """Return what the first process gives, if several run a place: their clocks differ."""
+    if jax.process_count() == 1 or is_own(place):
         return number
     from jax.experimental import multihost_utils
 
     return np.asarray(multihost_utils.broadcast_one_to_all(np.asarray(number)))
+
+
+def are_elsewhere(devices: Devices | None) -> bool:
+    """Return whether some of the devices that the user gave belong to other processes."""
+    given = devices.devices.flat if isinstance(devices, Mesh) else devices or ()
+    return any(getattr(own, "process_index", 0) != jax.process_index() for own in given)
 
 
 def _choose_sharding(leaf: Any, devices: list[Any]) -> Sharding:

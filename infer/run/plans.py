@@ -4,7 +4,9 @@ from ..engines.asking import AskingEngine
 from ..engines.base import Engine
 from ..errors import RunError
 from .devices import Plan, check_positive, plan
-from .sharing import Place, count_cores, limit
+from .places import Places
+from .processes import find_processes, is_own
+from .sharing import Place, count_cores, leave_out_default, limit
 
 
 def plan_for(
@@ -27,6 +29,20 @@ def plan_for(
     is_single = isinstance(engine, AskingEngine) and any(len(place) > 1 for place in places)
     chosen = plan(chains * count, 1 if is_single and width is None else width, threads, places)
     return chosen._replace(is_width_given=width is not None)
+
+
+def share_processes(made: Plan, places: tuple[Place, ...]) -> tuple[Plan, Places]:
+    """Return the part of a plan that this process runs, with the processes that share the chains.
+
+    Args:
+        made: The plan for all processes together.
+        places: Where the chains may run, on all of them.
+    """
+    processes = find_processes(places)
+    if processes.count == 1 or processes.are_together:
+        return made, Places(processes=processes)
+    own = tuple(place for place in made.places if is_own(place))
+    return made._replace(places=leave_out_default(own)), Places(processes=processes)
 
 
 def plan_population(

@@ -240,7 +240,8 @@ class Run:
             check_first_draws(self, draws, bar)
             compiled = self.program or self._compile()
         # Compiling comes first, because it may regroup the chains.
-        warmup, groups = self.warmup, self.warmup.active
+        warmup, processes = self.warmup, self.places.processes
+        groups, before = processes.choose(warmup.active), [own.drawn for own in warmup.active]
         call = make_caller(self.engine, self.family, warmup, self.plan, compiled, self.places)
         bar.enter(warmup, draws, self.plan.threads, self.format)
         began = time.perf_counter()
@@ -263,6 +264,7 @@ class Run:
             self.timing.warmup += 0.0 if warmup.window == SAMPLING else spent
         if any((group.drawn < draws).any() for group in groups):
             raise Halted
+        processes.exchange(warmup.active, before, (warmup.tuning, warmup.windows))
 
     @cached_property
     def format(self) -> RecordFormat:

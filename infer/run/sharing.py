@@ -31,7 +31,12 @@ def limit(
         threads = min(threads, len(places))
     threads = min(threads, groups)
     places = places[:threads]
-    return threads, () if places == ((jax.local_devices()[0].id,),) else places
+    return threads, leave_out_default(places)
+
+
+def leave_out_default(places: tuple[Place, ...]) -> tuple[Place, ...]:
+    """Return the places of a run; none if it is the default device alone."""
+    return () if places == ((jax.local_devices()[0].id,),) else places
 
 
 def count_cores() -> int:

@@ -44,7 +44,7 @@ from .fingerprint import refuse_others
 from .packed import Packed
 from .places import Places, prepare_places
 from .placing import Devices, choose_places
-from .plans import plan_for
+from .plans import plan_for, share_processes
 from .recentering import begin_centering
 from .refusals import choose_starts, refuse_unless_engine, refuse_unless_offered
 from .run import Run, RunState, Timing
@@ -158,6 +158,8 @@ def start(
         return _resume(members, chosen, state, progress)
     places = choose_places(members, devices)
     setup = _set_up(members, chosen, *numbers, starts, root, tuning, group, threads, places)
+    alike = repr(chosen.engine), len(setup.starts), setup.plan.width, setup.warmup.windows, root
+    setup.places.processes.refuse_unlike((alike, members), "they were given different arguments")
     outline = _outline(setup)
     if needs_search(setup.starts):
         # If all starts are given, they are checked before anything compiles.
@@ -206,12 +208,11 @@ def _set_up(
     shared = plan_for(engine, chains, count, group, threads, where)
     on_host = choose_host(engine, members, len(wanted), shared.width)
     shared = shared if on_host else call_together(shared, chains * count, count)
+    shared, places = share_processes(shared, where)
     recenters = warmup.recenters or has_only_degrees(tuning)
     centering = begin_centering(members) if recenters else None
     tuning, centering = split_tuning(tuning, centering)
-    return _Setup(
-        members, chosen, warmup, shared, wanted, root, tuning, centering, Places(), on_host
-    )
+    return _Setup(members, chosen, warmup, shared, wanted, root, tuning, centering, places, on_host)
 
 
 def _outline(setup: _Setup) -> Warmup:

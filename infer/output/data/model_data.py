@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from ...density.family import Family
 from ...density.observed import find_observed_each
+from ...models.inputs.sharded import is_over_processes
 from .drawn import stack_datasets
 from .values import compute_observed
 
@@ -14,8 +16,11 @@ def collect_data(family: Family) -> dict[str, dict[str, np.ndarray]]:
     """Sort the models' data into observed and constant, by the names of their sites.
 
     Returns:
-        The groups; arrays of several models have a leading axis of data sets.
+        The groups; arrays of several models have a leading axis of data sets. They are empty if
+        rows are divided over processes, none of which has them all.
     """
+    if any(map(is_over_processes, jax.tree.leaves(family.shared))):
+        return {}
     observed, constants = _collect_observed(family), _collect_constants(family)
     rest = {name: a for name, a in constants.items() if name not in observed}
     return {"observed_data": observed, "constant_data": rest}

@@ -14,7 +14,8 @@ from ...models.model import Model
 from ...programs.forked import refuse_if_forked
 from ...run.devices import plan
 from ...run.fingerprint import Fingerprint, refuse_others
-from ...run.placing import choose_places
+from ...run.placing import Devices, choose_places
+from ...run.plans import share_processes
 from ...run.run import Run, Timing
 from ...run.self_check import refuse_unless_reproduced
 from ...run.start import prepare_family
@@ -34,6 +35,7 @@ from ..data.recorded import read_recorded
 from ..judge.until import find_shortfall
 from ..judge.verdict import judge_recorded
 from .contents import Selection, make_contents
+from .followed import follow_sample, let_others_begin, locking_first
 from .opened import read_data
 from .recorded_goal import make_goal
 
@@ -50,7 +52,11 @@ def finish_sample(run: Run, recorder: Recorder) -> Any:
         run: The run.
         recorder: Commits the run to its store.
     """
+    processes = run.places.processes
+    if processes.index:
+        return follow_sample(run, recorder)
     with recorder.recording(run):
+        let_others_begin(processes, lambda: recorder.finish(run))
         goal = make_goal(run, recorder)
         refuse_unless_reproduced(pursue_or_keep(run, goal))
         recorder.finish(run)
@@ -66,6 +72,7 @@ def finish_sample(run: Run, recorder: Recorder) -> Any:
         }
         data.attrs.update(attributes)
         recorder.finish(run, attributes)
+    processes.meet()
     for finding in findings:
         warn(finding)
     return data
@@ -88,6 +95,7 @@ class Resumed(NamedTuple):
 def read_run(
     where: Any, model: Model | Sequence[Model], engine: Engine | None, *,
     draws: int, threads: int | None, progress: bool | None, seconds: float | None,
+    devices: Devices | None = None,
 ) -> Resumed:  # fmt: skip
     """Read a run from a store, and check that it belongs to the model.
 
@@ -99,21 +107,22 @@ def read_run(
         threads: Programs called at the same time.
         progress: Whether to show a bar.
         seconds: Seconds between commits.
+        devices: Devices over which chains are spread, as for `sample`.
     """
     refuse_if_forked()
     files = open_files(where)
-    held = files.lock()
-    try:
+    with locking_first(files, model, devices):
         found = recover(files)
         about = dict(found.record.about)
         made = make_engine(about["engine"]) if engine is None else engine
-        run = _read(found, files.where, model, made, threads, progress)
+        run = _read(found, files.where, model, made, threads, progress, devices)
         about |= _add_draws(about, run, draws)
         tell_differences(files.where, found.damaged, found.record, about["versions"])
         about["versions"] = list_versions()
-        committed = forget_after(files, found.record)
-    finally:
-        held.close()
+        # Others may still be reading.
+        run.places.processes.meet()
+        is_first = run.places.processes.index == 0
+        committed = forget_after(files, found.record) if is_first else found.record
     chosen = about["selection"]
     contents = None if chosen is None else make_contents(run, Selection(**chosen))
     recorder = Recorder(files, run, about, contents, describe_run, committed, seconds)
@@ -129,14 +138,15 @@ def _add_draws(about: dict[str, Any], run: Run, draws: int) -> dict[str, Any]:
 
 def _read(
     found: Recovered, where: str, model: Any, engine: Engine, threads: int | None,
-    progress: bool | None,
+    progress: bool | None, devices: Devices | None,
 ) -> Run:  # fmt: skip
     """Make the run of a commit; a model, an engine or data of another run are refused."""
     about = found.record.about
     family = prepare_family(make_family(model, jacobian=engine.needs.jacobian), engine)
     refuse_other_runs(where, Fingerprint(**about["made_for"]), family, engine)
     chains, shared = about["chains"], about["plan"]
-    how = plan(chains, shared["width"], threads, choose_places(family, None))
+    places = choose_places(family, devices)
+    how, at = share_processes(plan(chains, shared["width"], threads, places), places)
     how = how._replace(is_native=shared["is_native"])
     how = call_together(how, chains, family.count)
     arrays, numbers = decode(found.state)
@@ -147,6 +157,7 @@ def _read(
         problems=tuple(tuple(Problem(*p) for p in each) for each in about.get("problems", ())),
         evaluate=make_evaluator(family, np.zeros(2, np.uint32), ()),
         key=None if about["key"] is None else np.asarray(about["key"], np.uint32),
+        places=at,
     )  # fmt: skip
 
 

@@ -1,20 +1,111 @@
-"""Print draws of a run whose rows are divided over two processes, as JSON; start it twice.
+"""Print draws of runs on several processes, as JSON; start it once for each of them.
 
-python -m tests.infer.run.on_processes PORT INDEX
+python -m tests.infer.run.on_processes PORT INDEX COUNT PART [STORE]
 """
 
 import json
+import os
+import signal
 import sys
+from typing import Any
 
 import jax
 
+import infer
+from infer.run import processes
+
 from . import on_devices
 
-if __name__ == "__main__":
-    port, index = sys.argv[1:]
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.config.update("jax_enable_x64", True)
-    jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(index))
+# Of sampling; each exchange after 50 makes a store whole.
+DRAWS = 150
+# Exchanges after which a process kills itself.
+FATAL = 5
+
+
+def begin() -> tuple[infer.Model, dict[str, Any]]:
+    """Make a model whose chains are spread over all devices, with the arguments of its run."""
+    model = infer.model(on_devices.logistic, x=on_devices.X, y=on_devices.Y)
+    return model, {"devices": jax.devices()}
+
+
+def sample(model: infer.Model, **how: Any) -> Any:
+    """Sample a model."""
+    given = {"chains": 5, "warmup": 100, "draws": DRAWS, "key": 1, "progress": False}
+    return infer.sample(model, infer.NUTS(), **given | how)
+
+
+def describe(made: Any) -> dict[str, Any]:
+    """Return draws and verdict of a result."""
+    stats = {n: made.sample_stats[n].values.tolist() for n in ("lp", "step_size", "n_steps")}
+    return {
+        "draws": made.posterior["slope"].values.tolist(), "stats": stats,
+        "verdict": made.attrs["verdict"],
+    }  # fmt: skip
+
+
+def chains(store: str | None) -> dict[str, Any]:
+    """Spread chains over processes."""
+    model, how = begin()
+    return describe(sample(model, **how, store=store))
+
+
+def resumed(store: str | None) -> dict[str, Any]:
+    """Go on with a run whose chains were spread over processes."""
+    model, how = begin()
+    return describe(infer.resume(store, model, progress=False, **how))
+
+
+def killed(store: str | None) -> dict[str, Any]:
+    """Spread chains over processes, the last of which is killed."""
+    met, exchange = [], processes.Processes.exchange
+
+    def exchange_or_die(self: Any, *given: Any) -> None:
+        met.append(1)
+        if self.index == self.count - 1 and len(met) == FATAL:
+            os.kill(os.getpid(), signal.SIGKILL)
+        exchange(self, *given)
+
+    processes.Processes.exchange = exchange_or_die
+    return chains(store)
+
+
+def rows(store: str | None) -> dict[str, Any]:
+    """Divide rows over processes."""
     run = on_devices.begin(on_devices.divided(), None)
-    draws = on_devices.draws_of(run)
-    print(json.dumps({"places": run.plan.places, "draws": draws}))
+    made = sample(on_devices.divided(), chains=2, draws=60, store=store)
+    again = None
+    if store is not None:
+        again = describe(infer.resume(store, on_devices.divided(), draws=40, progress=False))
+    return describe(made) | {
+        "places": run.plan.places,
+        "run": on_devices.draws_of(run),
+        "again": again,
+        "groups": sorted(map(str, made.keys() if hasattr(made, "keys") else made.groups)),
+    }
+
+
+def mistakes(store: str | None) -> dict[str, Any]:
+    """Collect the messages of errors."""
+    model, how = begin()
+    other = model.with_data(x=on_devices.X, y=1 - on_devices.Y)
+    mine = (model, other)[jax.process_index()]
+    first = [device for device in jax.devices() if device.process_index == 0]
+    message = on_devices.message_of
+    alone = infer.start(model, infer.NUTS(), progress=False, **how)
+    return {
+        "other data": message(lambda: sample(mine, **how)),
+        "one process": message(lambda: sample(model, devices=first)),
+        "until": message(lambda: sample(model, draws=None, until=infer.Until(seconds=9), **how)),
+        "background": message(lambda: infer.sample_in_background(alone, 10)),
+    }
+
+
+PARTS = {own.__name__: own for own in (chains, resumed, killed, rows, mistakes)}
+
+if __name__ == "__main__":
+    port, index, count, part, *store = sys.argv[1:]
+    jax.config.update("jax_enable_x64", True)
+    if int(count) > 1:
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        jax.distributed.initialize(f"127.0.0.1:{port}", int(count), int(index))
+    print(json.dumps(PARTS[part](*store or [None])))

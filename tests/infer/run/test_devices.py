@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from unittest.mock import Mock
@@ -181,16 +180,3 @@ def test_modes_and_fits_of_divided_rows_are_those_of_one_device(slowly):
 def test_a_result_says_what_each_device_did(slowly):
     told = {"devices", "device_blocks", "device_gradients", "device_seconds"}
     assert told <= set(slowly["attributes"])
-
-
-@pytest.mark.slow
-def test_rows_over_two_processes_have_the_draws_of_one_device_but_for_rounding(found):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "tests.infer.run.on_processes", port]
-    both = [subprocess.Popen([*command, i], stdout=subprocess.PIPE, text=True) for i in "01"]
-    told = [json.loads(own.communicate(timeout=200)[0].splitlines()[-1]) for own in both]
-    assert told[0] == told[1]
-    assert len(told[0]["places"][0]) == 2
-    np.testing.assert_allclose(told[0]["draws"], found["chains"]["one"], atol=ENLARGED)

@@ -1,0 +1,198 @@
+"""Processes that share the chains or the rows of a run have its draws, and go on with its store."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from threading import Barrier, Thread, current_thread
+from unittest.mock import Mock
+
+import jax
+import numpy as np
+import pytest
+
+from infer.errors import RunError
+from infer.run import processes
+from infer.run.chains import make_groups
+from infer.run.processes import Processes
+
+from . import on_devices
+
+# Largest change of a draw by another order of the sum over rows, enlarged by trajectories.
+ENLARGED = 1e-8
+
+
+def make_chains(count):
+    states = {"position": np.zeros((count, 2))}
+    return make_groups(np.zeros((count, 2), np.uint32), states, 1)
+
+
+def advance(group, draws):
+    """Let the chain of a group have draws that hold its index."""
+    group.rows[0].append(np.full((draws, 3), float(group.chains.start)))
+    group.state = jax.tree.map(lambda a: a + group.chains.start, group.state)
+    group.drawn = group.drawn + draws
+    group.executed = group.executed + 7
+
+
+def call_on_two(monkeypatch, call):
+    """Call a function in two threads that take the part of processes; return what each raised."""
+    given, barrier, errors = [None, None], Barrier(2), [None, None]
+
+    def run(index):
+        try:
+            call(index)
+        except RunError as error:
+            errors[index] = str(error)
+
+    def gather(data):
+        index = threads.index(current_thread())
+        given[index] = data
+        barrier.wait(10)
+        every = list(given)
+        barrier.wait(10)
+        return every
+
+    threads = [Thread(target=run, args=(index,)) for index in range(2)]
+    monkeypatch.setattr(processes, "gather", gather)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
+
+
+def test_after_an_exchange_all_processes_have_the_same_chains(monkeypatch):
+    each = [make_chains(3), make_chains(3)]
+
+    def call(index):
+        shared = Processes(2, index)
+        for draws in (4, 2):
+            before = [group.drawn for group in each[index]]
+            for group in shared.choose(each[index]):
+                advance(group, draws)
+            shared.exchange(each[index], before, (np.ones(2), 100))
+
+    assert call_on_two(monkeypatch, call) == [None, None]
+    for groups in each:
+        for chain, group in enumerate(groups):
+            assert (np.concatenate(group.rows[0]) == chain).all()
+            assert group.drawn == 6
+            assert group.executed == 14
+            np.testing.assert_array_equal(jax.tree.leaves(group.state)[0], 2 * chain)
+
+
+def test_processes_that_learn_different_tunings_are_refused(monkeypatch):
+    each = [make_chains(2), make_chains(2)]
+
+    def call(index):
+        before = [group.drawn for group in each[index]]
+        Processes(2, index).exchange(each[index], before, np.full(2, 1.0 + index * 1e-16 * 4))
+
+    for error in call_on_two(monkeypatch, call):
+        assert "processes: they have learned different tunings. All must run" in error
+
+
+def find(monkeypatch, places, owners=(0, 0, 1, 1), index=1):
+    devices = [Mock(id=i, process_index=owner) for i, owner in enumerate(owners)]
+    monkeypatch.setattr(jax, "devices", lambda: devices)
+    monkeypatch.setattr(jax, "process_count", lambda: max(owners) + 1)
+    monkeypatch.setattr(jax, "process_index", lambda: index)
+    return processes.find_processes(places)
+
+
+@pytest.mark.parametrize(
+    ("places", "found"),
+    [
+        ((), Processes()),
+        (((2,), (3,)), Processes()),
+        (((0,), (1,), (2,), (3,)), Processes(2, 1)),
+        (((0, 1), (2, 3)), Processes(2, 1)),
+        (((0, 2), (1, 3)), Processes(2, 1, are_together=True)),
+    ],
+)
+def test_places_tell_whether_processes_share_chains_or_rows(monkeypatch, places, found):
+    assert find(monkeypatch, places) == found
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        (((0,), (1,)), "none of them belongs to process 1. Give jax.devices(), or jax.local"),
+        (((0, 1), (1, 2)), "some places are on one process and some on several"),
+    ],
+)
+def test_places_that_cannot_be_shared_are_refused(monkeypatch, places, message):
+    with pytest.raises(RunError, match=re.escape(message)):
+        find(monkeypatch, places)
+
+
+def begin_processes(part, *store, count=2):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "tests.infer.run.on_processes", port]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    cache = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    return [
+        subprocess.Popen(
+            [*command, str(i), str(count), part, *store], env=os.environ | cache, **options
+        )
+        for i in range(count)
+    ]
+
+
+def run_processes(part, *store, count=2):
+    both = begin_processes(part, *store, count=count)
+    return [json.loads(own.communicate(timeout=200)[0].splitlines()[-1]) for own in both]
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """The run of one process."""
+    return run_processes("chains", count=1)[0]
+
+
+@pytest.mark.slow
+def test_chains_over_two_processes_have_the_draws_of_one(alone, tmp_path):
+    assert run_processes("chains") == [alone, alone]
+    assert run_processes("chains", str(tmp_path / "run.zarr")) == [alone, alone]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_after_a_process_was_killed(alone, tmp_path):
+    where = tmp_path / "run.zarr"
+    first, second = begin_processes("killed", str(where))
+    with contextlib.ExitStack() as stack:
+        stack.callback(first.kill)
+        assert second.wait(timeout=200) < 0
+    first.wait()
+    shutil.copytree(where, tmp_path / "copy.zarr")
+    assert run_processes("resumed", str(where)) == [alone, alone]
+    # And on one process.
+    assert run_processes("resumed", str(tmp_path / "copy.zarr"), count=1) == [alone]
+
+
+@pytest.mark.slow
+def test_rows_over_two_processes_have_the_draws_of_one_but_for_rounding(tmp_path):
+    model = on_devices.infer.model(on_devices.logistic, x=on_devices.X, y=on_devices.Y)
+    one = on_devices.draws_of(on_devices.begin(model, None))
+    told = run_processes("rows", str(tmp_path / "run.zarr"))
+    assert told[0] == told[1]
+    assert len(told[0]["places"][0]) == 2
+    np.testing.assert_allclose(told[0]["run"], one, atol=ENLARGED)
+    assert np.shape(told[0]["again"]["draws"])[1] == np.shape(told[0]["draws"])[1] + 40
+    assert not {"observed_data", "constant_data"} & set(told[0]["groups"])
+
+
+@pytest.mark.slow
+def test_a_mistake_on_several_processes_is_explained():
+    first, second = run_processes("mistakes")
+    assert "they were given different arguments" in first["other data"]
+    assert "none of them belongs to process 1" in second["one process"]
+    assert "checks take the time of each process" in first["until"]
+    assert "several processes share it" in first["background"]
