@@ -48,7 +48,13 @@ class Storing(NamedTuple):
         Args:
             run: The run, at its beginning.
             call: "sample", "fit" or "maximize".
+
+        Raises:
+            RunError: Rows of the data are divided over processes.
         """
+        if run.places.processes.are_together:
+            found = "a run whose rows are divided over processes cannot be stored"
+            raise RunError("store", found, "Leave it out, or divide rows within each process.")
         chosen = self.selection
         about = {
             "call": call,

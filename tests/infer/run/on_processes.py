@@ -72,14 +72,12 @@ def killed(store: str | None) -> dict[str, Any]:
 def rows(store: str | None) -> dict[str, Any]:
     """Divide rows over processes."""
     run = on_devices.begin(on_devices.divided(), None)
-    made = sample(on_devices.divided(), chains=2, draws=60, store=store)
-    again = None
-    if store is not None:
-        again = describe(infer.resume(store, on_devices.divided(), draws=40, progress=False))
+    made = sample(on_devices.divided(), chains=2, draws=60)
+    model = on_devices.divided()
     return describe(made) | {
         "places": run.plan.places,
         "run": on_devices.draws_of(run),
-        "again": again,
+        "stored": on_devices.message_of(lambda: sample(model, chains=2, store=store)),
         "groups": sorted(map(str, made.keys() if hasattr(made, "keys") else made.groups)),
     }
 
