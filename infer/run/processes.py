@@ -7,7 +7,8 @@ so all that the host decides from them, such as the end of a window, is decided 
 import hashlib
 import pickle
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +18,8 @@ from ..models.inputs.sharded import is_over_processes
 from .collect import Group
 
 
-class Processes(NamedTuple):
+@dataclass(frozen=True)
+class Processes:
     """The processes that share the chains of a run.
 
     Attributes:
