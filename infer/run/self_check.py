@@ -90,7 +90,7 @@ def refuse_unless_reproduced(run: Any) -> None:
 
 def _read_newest(run: Any) -> Recorded | None:
     """Read the newest draw of each chain; None if its log density is not recorded, or estimated."""
-    if run.density.minibatches or not run.fewest():
+    if run.density.minibatches or not run.density.has_value or not run.fewest():
         return None
     records = [_take_newest(own) for group in run.groups for own in group.rows]
     draws = run.format.unpack(np.stack(records))
