@@ -14,6 +14,7 @@ from .engines.batch_and_match import BatchAndMatch as BatchAndMatch
 from .engines.blackjax import BlackJAX as BlackJAX
 from .engines.dadvi import DADVI as DADVI
 from .engines.differential_evolution import DEMetropolis as DEMetropolis
+from .engines.gibbs import Gibbs as Gibbs
 from .engines.hmc import HMC as HMC
 from .engines.laplace import Laplace as Laplace
 from .engines.map import MAP as MAP

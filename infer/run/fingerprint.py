@@ -14,6 +14,7 @@ from jax.tree_util import keystr
 from ..density.base import LogDensity
 from ..density.family import Family
 from ..engines.base import Engine
+from ..engines.gibbs import Gibbs
 from ..errors import RunError
 from ..models.inputs.names import join_names
 from ..models.inputs.precision import on_device
@@ -103,7 +104,8 @@ def _describe(family: Family, engine: Engine) -> str:
         if f.compare and isinstance(getattr(engine, f.name), str | int | float | None)
     }
     settings = ", ".join(f"{name}={value!r}" for name, value in plain.items())
-    return f"{type(engine).__name__}({settings}) on sites {sites}"
+    whole = repr(engine) if isinstance(engine, Gibbs) else f"{type(engine).__name__}({settings})"
+    return f"{whole} on sites {sites}"
 
 
 def _name_arrays(family: Family, here: Fingerprint, places: list[str]) -> list[str]:

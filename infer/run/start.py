@@ -28,6 +28,7 @@ from ..numerics.model_keys import read_keys
 from ..programs.divided import explain_division
 from ..programs.forked import refuse_if_forked
 from ..programs.garbage import pause_collection
+from .bound import bind_sites
 from .chains import (
     make_groups,
     make_states,
@@ -152,7 +153,11 @@ def start(
     refuse_unless_engine(engine)
     members = make_family(model, jacobian=engine is None or engine.needs.jacobian)
     root = read_keys(key, members.count)
-    chosen = _choose(members, numbers[0], state) if engine is None else _Chosen(engine)
+    chosen = (
+        _choose(members, numbers[0], state)
+        if engine is None
+        else _Chosen(bind_sites(engine, members))
+    )
     members = prepare_family(members, chosen.engine)
     if state is not None:
         return _resume(members, chosen, state, progress)

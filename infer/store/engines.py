@@ -9,6 +9,7 @@ from ..engines.batch_and_match import BatchAndMatch
 from ..engines.blackjax import ALGORITHMS
 from ..engines.dadvi import DADVI
 from ..engines.differential_evolution import DEMetropolis
+from ..engines.gibbs import Gibbs
 from ..engines.hmc import HMC
 from ..engines.laplace import Laplace
 from ..engines.map import MAP
@@ -21,7 +22,7 @@ from ..numerics.families.base import Family
 from ..numerics.families.named import KINDS
 
 WITHOUT_GRADIENT = (RandomWalk, DEMetropolis, Slice)
-OWN = (HMC, NUTS, ADVI, BatchAndMatch, DADVI, Laplace, MAP, Pathfinder, *WITHOUT_GRADIENT)
+OWN = (HMC, NUTS, ADVI, BatchAndMatch, DADVI, Laplace, MAP, Pathfinder, *WITHOUT_GRADIENT, Gibbs)
 ENGINES = {kind.__name__: kind for kind in (*OWN, *ALGORITHMS.values())}
 
 

@@ -219,7 +219,8 @@ def _find_part(family: Any) -> Family:
         raise EngineError(
             "Blocks",
             f"the family of a block is {family!r}",
-            'Choose "mean_field" or "full_rank", or give settings such as infer.LowRank(rank=10).',
+            'Choose "mean_field" or "full_rank", or give settings such as infer.LowRank(rank=10). '
+            "Engines for blocks of sites go to infer.Gibbs.",
         )
     return found
 

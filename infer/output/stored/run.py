@@ -12,6 +12,7 @@ from ...engines.base import Engine
 from ...errors import RunError, warn
 from ...models.model import Model
 from ...programs.forked import refuse_if_forked
+from ...run.bound import bind_sites
 from ...run.devices import plan
 from ...run.fingerprint import Fingerprint, refuse_others
 from ...run.placing import Devices, choose_places
@@ -142,7 +143,9 @@ def _read(
 ) -> Run:  # fmt: skip
     """Make the run of a commit; a model, an engine or data of another run are refused."""
     about = found.record.about
-    family = prepare_family(make_family(model, jacobian=engine.needs.jacobian), engine)
+    members = make_family(model, jacobian=engine.needs.jacobian)
+    engine = bind_sites(engine, members)
+    family = prepare_family(members, engine)
     refuse_other_runs(where, Fingerprint(**about["made_for"]), family, engine)
     chains, shared = about["chains"], about["plan"]
     places = choose_places(family, devices)
