@@ -153,11 +153,8 @@ def start(
     refuse_unless_engine(engine)
     members = make_family(model, jacobian=engine is None or engine.needs.jacobian)
     root = read_keys(key, members.count)
-    chosen = (
-        _choose(members, numbers[0], state)
-        if engine is None
-        else _Chosen(bind_sites(engine, members))
-    )
+    bound = engine and _Chosen(bind_sites(engine, members))
+    chosen = bound or _choose(members, numbers[0], state)
     members = prepare_family(members, chosen.engine)
     if state is not None:
         return _resume(members, chosen, state, progress)
