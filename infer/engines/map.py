@@ -140,7 +140,10 @@ class MAP(AskingEngine):
             raise EngineError(
                 "MAP",
                 f"optimizer is {self.optimizer!r}",
-                'Choose "lbfgs", or give an optax optimizer such as optax.adam(0.05).',
+                'Choose "lbfgs", or give an optax optimizer such as optax.adam(0.05), or a '
+                "minimizer of optimistix that takes vectors and has no arrays among its settings. "
+                "Its root finders and solvers of least squares would look for a log density of "
+                "zero.",
             )
 
     @property

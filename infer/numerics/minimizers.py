@@ -1,7 +1,9 @@
 """Minimizers of optimistix as optimizers of optax, so that a search takes either."""
 
+import sys
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -13,7 +15,7 @@ class Minimizing(NamedTuple):
     """The state of a minimizer of optimistix.
 
     Attributes:
-        state: Its own state; a pytree of arrays.
+        state: The arrays of its own state; a pytree.
         is_done: Whether its own rule has ended the search, with success.
     """
 
@@ -22,8 +24,14 @@ class Minimizing(NamedTuple):
 
 
 def is_optimizer(optimizer: Any) -> bool:
-    """Return whether an object is an optimizer of optax or a minimizer of optimistix."""
-    return isinstance(optimizer, optax.GradientTransformation) or _is_minimizer(optimizer)
+    """Return whether an object is an optimizer of optax or a minimizer of optimistix.
+
+    A minimizer whose settings are arrays is none, since programs are kept by their optimizer.
+    """
+    is_plain = not any(map(eqx.is_array, jax.tree.leaves(optimizer)))
+    return isinstance(optimizer, optax.GradientTransformation) or (
+        is_plain and _is_minimizer(optimizer)
+    )
 
 
 def is_exact(optimizer: Any) -> bool:
@@ -32,8 +40,15 @@ def is_exact(optimizer: Any) -> bool:
 
 
 def _is_minimizer(optimizer: Any) -> bool:
-    """Return whether an object has the methods of an `optimistix.AbstractMinimiser`."""
-    return all(hasattr(optimizer, name) for name in ("step", "terminate", "postprocess"))
+    """Return whether an object is a minimizer of optimistix that takes a vector.
+
+    Root finders and solvers of least squares have the same methods, but would look for a log
+    density of zero. If there is such an object, optimistix has been imported.
+    """
+    known = sys.modules.get("optimistix")
+    if known is None or isinstance(optimizer, known.GoldenSearch):
+        return False
+    return isinstance(optimizer, known.AbstractMinimiser)
 
 
 def as_transformation(optimizer: Any) -> optax.GradientTransformationExtraArgs:
@@ -44,11 +59,13 @@ def as_transformation(optimizer: Any) -> optax.GradientTransformationExtraArgs:
     if not _is_minimizer(optimizer):
         return optax.with_extra_args_support(optimizer)
 
-    def begin(position: Vector) -> Minimizing:
+    def make_state(position: Vector) -> Any:
         shape = jax.ShapeDtypeStruct((), position.dtype)
         blank = lambda _, __: (jnp.zeros((), position.dtype), None)  # noqa: E731
-        state = optimizer.init(blank, position, None, {}, shape, None, frozenset())
-        return Minimizing(jax.tree.map(jnp.asarray, state), jnp.asarray(False))
+        return optimizer.init(blank, position, None, {}, shape, None, frozenset())
+
+    def begin(position: Vector) -> Minimizing:
+        return Minimizing(_take_arrays(make_state(position)), jnp.asarray(False))
 
     def update(
         updates: Vector, state: Minimizing, params: Vector, *, value_fn: Any, **_: Any
@@ -58,14 +75,20 @@ def as_transformation(optimizer: Any) -> optax.GradientTransformationExtraArgs:
         def loss(position: Vector, _: None) -> tuple[Any, None]:
             return value_fn(position), None
 
-        own = loss, params, None, {}, state.state, frozenset()
-        position, after, _ = optimizer.step(*own)
+        # What is no array, such as a program of L-BFGS, is the same in every state.
+        others = eqx.filter(make_state(params), eqx.is_array, inverse=True)
+        before = eqx.combine(state.state, others)
+        position, after, _ = optimizer.step(loss, params, None, {}, before, frozenset())
         ended, result = optimizer.terminate(loss, position, None, {}, after, frozenset())
         is_done = ended & (result == optimistix.RESULTS.successful)
-        return position - params, Minimizing(jax.tree.map(jnp.asarray, after), is_done)
+        return position - params, Minimizing(_take_arrays(after), is_done)
 
     # optax calls them with these arguments alone.
     return optax.GradientTransformationExtraArgs(begin, update)  # pyright: ignore[reportArgumentType]
+
+
+def _take_arrays(state: Any) -> Any:
+    return jax.tree.map(jnp.asarray, eqx.filter(state, eqx.is_array))
 
 
 def has_ended(state: Any) -> Flag:

@@ -84,7 +84,9 @@ def test_the_trace_records_the_steps_of_adam():
     assert found.every_lp[found.start] == found.lp
 
 
-@pytest.mark.parametrize("name", ["BFGS", "NonlinearCG"])
+@pytest.mark.parametrize(
+    "name", ["BFGS", "NonlinearCG", pytest.param("LBFGS", marks=pytest.mark.slow)]
+)
 def test_a_minimizer_of_optimistix_finds_the_mode(name):
     """Its own rule ends the search: with a tolerance of 0, that of MAP never does."""
     optimistix = pytest.importorskip("optimistix")
@@ -99,6 +101,19 @@ def test_a_minimizer_of_optimistix_finds_the_mode(name):
 def test_what_is_no_optimizer_is_refused():
     with pytest.raises(infer.EngineError, match="optimizer is 3"):
         infer.MAP("constrained", 3)
+
+
+@pytest.mark.parametrize("name", ["Newton", "LevenbergMarquardt", "GoldenSearch"])
+def test_what_looks_for_a_root_or_takes_a_number_is_refused(name):
+    optimistix = pytest.importorskip("optimistix")
+    with pytest.raises(infer.EngineError, match="would look for a log density of zero"):
+        infer.MAP("constrained", getattr(optimistix, name)(rtol=1e-4, atol=1e-4))
+
+
+def test_a_minimizer_that_cannot_be_hashed_is_refused():
+    optimistix = pytest.importorskip("optimistix")
+    with pytest.raises(infer.EngineError, match="no arrays among its settings"):
+        infer.MAP("constrained", optimistix.GradientDescent(0.1, rtol=1e-4, atol=1e-4))
 
 
 def test_a_line_search_backtracks_if_the_density_is_not_finite():
