@@ -17,6 +17,7 @@ from ..numerics.keys import wrap_key
 from ..programs.native import call_compiled
 from ..types import Scalar, Vector
 from .base import LogDensity
+from .differentiating import value_and_gradient
 from .family import Family, singleton, without_leaves
 from .points import Points
 
@@ -128,10 +129,12 @@ def evaluate_ends(density: Tempered, positions: np.ndarray) -> Ends:
 
 def _evaluate_ends(density: Tempered, positions: Array) -> Ends:
     def one(position: Array) -> Ends:
-        reference, pull_reference = jax.vjp(lambda q: density.ends(q)[0], position)
-        posterior, pull_posterior = jax.vjp(lambda q: density.ends(q)[1], position)
-        one = jnp.ones((), position.dtype)
-        return Ends(reference, posterior, pull_reference(one)[0], pull_posterior(one)[0])
+        both = [
+            value_and_gradient(lambda q, end=end: density.ends(q)[end], density.gradient)(position)
+            for end in (0, 1)
+        ]
+        values, gradients = zip(*both, strict=True)
+        return Ends(*values, *gradients)
 
     return jax.vmap(one)(positions)
 

@@ -9,7 +9,7 @@ import pytest
 import bijectors as bj
 import infer
 from infer.density.base import log_density
-from infer.density.tempered import evaluate_ends, make_normal, temper
+from infer.density.tempered import _evaluate_ends, evaluate_ends, make_normal, temper
 from infer.output.data.versions import read_group
 from infer.run.tempering import plan_rounds
 
@@ -93,6 +93,17 @@ def test_the_log_density_of_a_power_is_a_mixture_of_the_ends():
     points = ends.at(x, np.array([0.25]))
     np.testing.assert_allclose(points.gradients[0], gradient)
     np.testing.assert_allclose(points.log_densities, [value])
+
+
+def test_both_ends_go_through_a_loop_in_forward_mode():
+    def halve(values):
+        return -jax.lax.while_loop(lambda x: x > 1, lambda x: x / 2, values["x"] ** 2)
+
+    model = infer.declared(halve, {"x": bj.Real()}, gradient="forward")
+    normal = make_normal(np.zeros(1), np.eye(1))
+    density = temper(log_density(model), np.array([0.5]), normal).member(0)
+    ends = jax.eval_shape(_evaluate_ends, density, jnp.ones((3, 1)))
+    assert ends.posterior_gradient.shape == (3, 1)
 
 
 def test_rounds_double_and_end_in_a_window_for_the_step_sizes():
