@@ -85,7 +85,12 @@ class Gibbs(Engine):
     segments: tuple[Segments, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        given = self.blocks.items() if isinstance(self.blocks, Mapping) else self.blocks
+        is_given = isinstance(self.blocks, Mapping)
+        given = self.blocks.items() if is_given else self.blocks
+        if not is_given and not isinstance(given, tuple):
+            raise EngineError(
+                "Gibbs", f"blocks is {given!r}", 'Give a dict, such as {"z": infer.Slice()}.'
+            )
         pairs = tuple((_as_names(sites), engine) for sites, engine in given)
         object.__setattr__(self, "blocks", pairs)
         for label, engine in self._list_engines():
@@ -299,7 +304,14 @@ def _where(condition: Bool[Array, ""], new: Any, old: Any) -> Any:
 
 
 def _as_names(sites: Any) -> tuple[str, ...]:
-    return (sites,) if isinstance(sites, str) else tuple(sites)
+    names = sites if isinstance(sites, tuple) and sites else (sites,)
+    if not all(isinstance(name, str) for name in names):
+        raise EngineError(
+            "Gibbs",
+            f"a block is named {sites!r}",
+            'Give the name of a site, such as "z", or a tuple of names.',
+        )
+    return names
 
 
 def _refuse_unfit(label: str, engine: Any) -> None:

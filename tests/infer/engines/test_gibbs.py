@@ -82,6 +82,13 @@ def test_blocks_that_do_not_fit_the_sites_are_refused():
     refuses(lambda: infer.Gibbs({"a": walk, ("a", "b"): walk}, walk), "'a' is in two blocks")
 
 
+def test_blocks_that_are_not_named_are_refused():
+    walk = infer.RandomWalk()
+    refuses(lambda: infer.Gibbs(walk), "blocks is RandomWalk", "Give a dict")
+    refuses(lambda: infer.Gibbs({3: walk}), "a block is named 3")
+    refuses(lambda: infer.Gibbs({(): walk}, walk), "a block is named ()")
+
+
 def test_engines_that_cannot_move_a_block_are_refused():
     refuses(lambda: infer.Gibbs({"a": infer.ADVI()}), "ADVI cannot move the block 'a'", "Slice()")
     refuses(lambda: infer.Gibbs({"a": "slice"}), "the engine of 'a' is 'slice'")
