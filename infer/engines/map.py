@@ -14,7 +14,7 @@ from ..errors import EngineError
 from ..numerics.descent import asks_for_value, choose_huge, make_loss, measure_steepness
 from ..numerics.host_search import HostSearch
 from ..numerics.loop_search import advance_in_loop
-from ..numerics.minimizers import as_transformation, has_ended, is_exact, is_optimizer
+from ..numerics.minimizers import OTHERS, as_transformation, has_ended, is_exact, is_optimizer
 from ..numerics.mode_search import CONVERGED, ROUNDING, STEPS, Search, begin_search
 from ..numerics.namespace import Scalar, Vector
 from ..numerics.trace import LENGTH, make_trace, record
@@ -140,10 +140,7 @@ class MAP(AskingEngine):
             raise EngineError(
                 "MAP",
                 f"optimizer is {self.optimizer!r}",
-                'Choose "lbfgs", or give an optax optimizer such as optax.adam(0.05), or a '
-                "minimizer of optimistix that takes vectors and has no arrays among its settings. "
-                "Its root finders and solvers of least squares would look for a log density of "
-                "zero.",
+                f'Choose "lbfgs", or give an optax optimizer such as optax.adam(0.05). {OTHERS}',
             )
 
     @property

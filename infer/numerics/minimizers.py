@@ -10,6 +10,12 @@ import optax
 
 from .namespace import Flag, Vector
 
+# What is said of objects that are no optimizers.
+OTHERS = (
+    "A minimizer of optimistix must take vectors and have no arrays among its settings; its root "
+    "finders and solvers of least squares would look for a log density of zero."
+)
+
 
 class Minimizing(NamedTuple):
     """The state of a minimizer of optimistix.
