@@ -110,6 +110,10 @@ class Target(eqx.Module):
         target does not offer is NaN, the log density or the gradient; the other is still valid.
         """
 
+    def value_from(self, position: Vector, reference: Scalar) -> Scalar:
+        """Compute what `evaluate_from` does, without the gradient."""
+        return self(position) - reference
+
     def evaluate_from(self, position: Vector, reference: Scalar) -> tuple[Scalar, Vector]:
         """Compute the log density minus a reference in nats, and the gradient.
 

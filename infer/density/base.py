@@ -150,6 +150,11 @@ class LogDensity(Target):
         with naming_looping_term(self):
             return evaluate_once(type(self)._total_and_values, self, position)
 
+    def value_from(self, position: Vector, reference: Scalar) -> Scalar:
+        if position.dtype != jnp.float32 or self.unvalued:
+            return super().value_from(position, reference)
+        return compute_once(type(self)._minus_reference, 0, self, position, reference)
+
     def evaluate_from(self, position: Vector, reference: Scalar) -> tuple[Scalar, Vector]:
         if position.dtype != jnp.float32:
             return super().evaluate_from(position, reference)

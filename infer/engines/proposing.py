@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from ..errors import EngineError
+from ..numerics.long_sum import two_sum
 from ..numerics.shared_step import median_step
 from ..numerics.step_size import StepSize, average_log_steps, restart
 from ..numerics.windows import choose_warmup_draws, plan_windows
@@ -40,13 +41,15 @@ class ProposalState(NamedTuple):
 
     Attributes:
         position: Where it is.
-        log_density: Log density there, in nats.
+        reference: The reference from which log densities are measured, in nats.
+        log_density: Log density there, relative to the reference.
         step: What the chain has learned of its step size.
         taken: Proposals since the last draw.
         accepted: Sum of their acceptance probabilities.
     """
 
     position: Vector
+    reference: Scalar
     log_density: Scalar
     step: StepSize
     taken: Int[Array, ""]
@@ -133,7 +136,8 @@ class Proposing(Engine):
     def init(self, position: Vector, here: Components) -> ProposalState:
         no, value = jnp.asarray(False), here.value
         step = restart(jnp.ones_like(value), searching=no, adapting=no)
-        return ProposalState(position, value, step, jnp.int32(0), jnp.zeros_like(value))
+        none = jnp.zeros_like(value)
+        return ProposalState(position, value, 0 * value, step, jnp.int32(0), none)
 
     def enter(
         self, tuning: ProposalTuning, state: ProposalState, warming: Bool[Array, ""]
@@ -148,7 +152,7 @@ class Proposing(Engine):
         own_key, accept_key = jax.random.split(jax.random.fold_in(key, state.taken))
         step_size, old = jnp.exp(state.step.log_step), state.log_density
         made = self._propose(own_key, tuning.moves, step_size, state.position)
-        new = target(made.position)
+        new = target.value_from(made.position, state.reference)
         # NaN is no density, and an infinite one would never be left.
         log_ratio = jnp.where(new < jnp.inf, new - old + made.log_ratio, -jnp.inf)
         acceptance = jnp.exp(jnp.minimum(log_ratio, 0))
@@ -156,9 +160,10 @@ class Proposing(Engine):
         step = _learn_step(state.step, acceptance, jnp.asarray(tuning.target_acceptance), made)
         position = jnp.where(moves, made.position, state.position)
         log_density = jnp.where(moves, new, old)
+        total, remainder = two_sum(state.reference, log_density)
         taken, accepted = state.taken + 1, state.accepted + acceptance
         stats = {
-            "lp": log_density,
+            "lp": total,
             "acceptance_rate": accepted / taken.astype(accepted.dtype),
             "n_steps": taken,
             "step_size": step_size,
@@ -167,7 +172,8 @@ class Proposing(Engine):
         complete = taken >= jnp.asarray(tuning.steps)
         tick = Tick(complete, position, jnp.zeros((0,), position.dtype), stats)
         taken, accepted = jax.tree.map(lambda a: jnp.where(complete, 0, a), (taken, accepted))
-        return ProposalState(position, log_density, step, taken, accepted), tick
+        # Where the chain is, is the new reference, so that near it no digits are lost.
+        return ProposalState(position, total, remainder, step, taken, accepted), tick
 
     def end_window(
         self, tuning: ProposalTuning, recent: Sequence[Draws], windows: tuple[int, ...]

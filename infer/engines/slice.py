@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
+from ..numerics.long_sum import two_sum
 from ..numerics.spread import first_factor, learn_factor, take_direction
 from ..numerics.windows import choose_warmup_draws, plan_windows
 from ..target import Components, Target
@@ -43,8 +44,9 @@ class SliceState(NamedTuple):
 
     Attributes:
         position: Where it is.
-        log_density: Log density there, in nats.
-        level: Log density that points of the slice exceed.
+        reference: The reference from which log densities are measured, in nats.
+        log_density: Log density there, relative to the reference.
+        level: Log density that points of the slice exceed, relative to the reference.
         left: Left end of the interval, at most 0, in units of the direction.
         right: Right end, at least 0.
         spare: How often each end may still move out, shape (2,).
@@ -54,6 +56,7 @@ class SliceState(NamedTuple):
     """
 
     position: Vector
+    reference: Scalar
     log_density: Scalar
     level: Scalar
     left: Scalar
@@ -113,10 +116,10 @@ class Slice(Engine):
         return SliceTuning(learned.factor, fresh.width, fresh.most_steps)
 
     def init(self, position: Vector, here: Components) -> SliceState:
-        none, value = jnp.int32(0), here.value
+        none, zero = jnp.int32(0), 0 * here.value
         spare = jnp.zeros(2, jnp.int32)
         return SliceState(
-            position, value, value, 0 * value, 0 * value, spare, jnp.int32(BEGIN), none, none
+            position, here.value, zero, zero, zero, zero, spare, jnp.int32(BEGIN), none, none
         )
 
     def tick(
@@ -130,7 +133,7 @@ class Slice(Engine):
         place = jnp.where(begun.phase == RIGHT, begun.right, place)
         direction = take_direction(jnp.asarray(tuning.factor), state.axis)
         there = state.position + place * direction
-        log_density = target(there)
+        log_density = target.value_from(there, state.reference)
         # NaN lies on no slice, and an infinite density would never be left.
         is_on = (log_density > begun.level) & (log_density < jnp.inf)
         after = _step_out(begun, width, is_on)
@@ -142,10 +145,14 @@ class Slice(Engine):
             taken=state.taken + 1,
         )
         complete = after.axis == state.position.size
-        stats = {"lp": after.log_density, "n_steps": after.taken}
+        total, remainder = two_sum(after.reference, after.log_density)
+        stats = {"lp": total, "n_steps": after.taken}
         tick = Tick(complete, after.position, jnp.zeros((0,), place.dtype), stats)
         axis, taken = (jnp.where(complete, 0, a) for a in (after.axis, after.taken))
-        return after._replace(axis=axis, taken=taken), tick
+        # Every draw is the new reference, so that near it no digits are lost.
+        reference = jnp.where(complete, total, after.reference)
+        own = jnp.where(complete, remainder, after.log_density)
+        return after._replace(reference=reference, log_density=own, axis=axis, taken=taken), tick
 
     def end_window(
         self, tuning: SliceTuning, recent: Sequence[Draws], windows: tuple[int, ...]

@@ -61,6 +61,9 @@ class Conditional(Target):
     def __call__(self, position: Vector) -> Scalar:
         return self.whole(self._complete(position))
 
+    def value_from(self, position: Vector, reference: Scalar) -> Scalar:
+        return self.whole.value_from(self._complete(position), reference)
+
     def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
         log_density, gradient = self.whole.evaluate(self._complete(position))
         return log_density, take_entries(gradient, self.segments)

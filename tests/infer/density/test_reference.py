@@ -1,5 +1,8 @@
 """Relative to a reference, a log density in single precision keeps its significant digits."""
 
+from dataclasses import replace
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +10,8 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
+from infer.engines.slice import INSIDE
+from infer.target import Components
 
 ROWS = 300_000
 RNG = np.random.default_rng(0)
@@ -50,3 +55,39 @@ def test_the_difference_is_plain_in_double_precision(density):
     reference, _ = jax.jit(density.evaluate)(np.array([2.5]))
     value, _ = jax.jit(density.evaluate_from)(np.array([2.503]), reference)
     np.testing.assert_allclose(value, exact(2.503) - exact(2.5), rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def start(density):
+    """The start of chains, and its log density relative to a reference."""
+    target = replace(density, gradient=None)
+    reference = jax.jit(target)(at(0))
+    return target, at(0), reference, target.value_from(at(0), reference)
+
+
+def test_metropolis_accepts_by_the_accurate_difference(start):
+    target, position, reference, relative = start
+    engine = infer.RandomWalk()
+    tuning = engine.first_tuning(target, np.asarray(position)[None], np.zeros((1, 0)))
+    state = engine.init(position, Components(reference, position, position))
+    tuning = eqx.tree_at(lambda t: t.step_size, tuning, np.float32(0.002))
+    state = engine.enter(tuning, state, jnp.asarray(False))
+    state = state._replace(log_density=relative)
+    for key in jax.random.split(jax.random.key(0), 4):
+        own, _ = jax.random.split(jax.random.fold_in(key, 0))
+        there = engine._propose(own, tuning.moves, jnp.float32(0.002), position).position
+        expected = min(1, np.exp(exact(there.item()) - exact(0)))
+        _, tick = engine.tick(key, target, tuning, state)
+        assert abs(tick.stats["acceptance_rate"] - expected) < 0.05
+
+
+@pytest.mark.parametrize("offset", [-0.2, 0.2])
+def test_a_slice_ends_at_the_accurate_difference(start, offset):
+    target, position, reference, relative = start
+    engine, place = infer.Slice(), np.float32(0.002)
+    tuning = engine.first_tuning(target, np.asarray(position)[None], np.zeros((1, 0)))
+    state = engine.init(position, Components(reference, position, position))
+    level = relative + np.float32(exact(place) - exact(0) + offset)
+    state = state._replace(level=level, left=place, right=place, phase=jnp.int32(INSIDE))
+    after, _ = engine.tick(jax.random.key(0), target, tuning, state)
+    assert (after.position[0] == place) == (offset < 0)
