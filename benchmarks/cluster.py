@@ -86,7 +86,7 @@ def main(n: int = 1000, runs: int = 20, repeats: int = 3, draws: int = 200) -> d
     from distributed import Client, LocalCluster  # pyright: ignore[reportMissingImports]
 
     models, rng = make_models(simulate(n)), np.random.default_rng(0)
-    alone, spread, same = [], [], 0
+    alone, spread, same, expected = [], [], 0, None
     with (
         tempfile.TemporaryDirectory() as folder,
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,

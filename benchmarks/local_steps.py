@@ -57,7 +57,7 @@ class Macro(NamedTuple):
         low: Least energy of the present attempt.
         high: Largest.
         level: The present attempt takes 2^level leapfrog steps.
-        index: Leapfrog steps taken in it.
+        taken: Leapfrog steps taken in it.
         least: Least level seen from the start.
         chosen: Level of the macro step.
         stage: Whether the attempt seeks a level, makes a finer one or looks back from the end.
@@ -72,7 +72,7 @@ class Macro(NamedTuple):
     low: Scalar
     high: Scalar
     level: Array
-    index: Array
+    taken: Array
     least: Array
     chosen: Array
     stage: Array
@@ -94,7 +94,7 @@ def attempt(
     """Begin another attempt."""
     return macro._replace(
         origin=origin, point=origin, origin_energy=start_energy, low=start_energy,
-        high=start_energy, level=jnp.int32(level), index=jnp.int32(0), stage=jnp.int32(stage),
+        high=start_energy, level=jnp.int32(level), taken=jnp.int32(0), stage=jnp.int32(stage),
     )  # fmt: skip
 
 
@@ -111,11 +111,11 @@ def advance(
     here = jnp.where(here < jnp.inf, here, jnp.inf)
     low, high = jnp.minimum(macro.low, here), jnp.maximum(macro.high, here)
     fits = high - low <= tolerance
-    index = macro.index + 1
-    full = index == jnp.left_shift(1, macro.level)
+    taken = macro.taken + 1
+    full = taken == jnp.left_shift(1, macro.level)
     first = (macro.stage == SEEKING) & (macro.level == 0)
     coarse = jnp.where(first, jnp.exp(-(high - low)), macro.coarse)
-    macro = macro._replace(point=point, low=low, high=high, index=index, coarse=coarse)
+    macro = macro._replace(point=point, low=low, high=high, taken=taken, coarse=coarse)
     no, one = jnp.asarray(False), jnp.zeros_like(here)
     never = jnp.full_like(here, -jnp.inf)
 

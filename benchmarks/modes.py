@@ -182,11 +182,12 @@ def search_scipy(model, start, height=None):
 def measure(name: str, who: str, height: float | None) -> dict:
     import jax
 
-    single = PROBLEMS[name] is regression
+    make: Any = PROBLEMS[name]
+    single = make is regression
     jax.config.update("jax_enable_x64", not single)
     warnings.simplefilter("ignore")
-    problem = PROBLEMS[name]()
-    search = search_ours(*problem) if who == "ours" else search_scipy(*problem, height)
+    model, start = make()
+    search = search_ours(model, start) if who == "ours" else search_scipy(model, start, height)
     seconds: list[float] = []
     found: Any = None
     for _ in range(1 + (FEW if single else WARM)):

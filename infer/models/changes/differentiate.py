@@ -45,6 +45,8 @@ class Differentiate(Change):
 
 def find_mode(changes: Sequence[Change]) -> GradientMode:
     """Return the mode of the outermost change that says one; "reverse" if there is none."""
-    modes: list[GradientMode] = ["reverse"]
-    modes += [change.mode for change in changes if isinstance(change, Differentiate)]
-    return modes[-1]
+    mode: GradientMode = "reverse"
+    for change in changes:
+        if isinstance(change, Differentiate):
+            mode = change.mode
+    return mode
