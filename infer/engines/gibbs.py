@@ -21,9 +21,10 @@ from ..numerics.conditional import (
     take_entries,
 )
 from ..numerics.dependent_leaves import find_dependent_leaves
+from ..numerics.long_sum import two_sum
 from ..numerics.windows import plan_windows
 from ..target import Components, Target
-from ..types import Vector
+from ..types import Scalar, Vector
 from .base import Draws, Engine, Examples, Needs, State, Tick, Tuning, WarmupPlan, WindowEnd
 from .random_walk import RandomWalk
 
@@ -41,6 +42,7 @@ class GibbsState(NamedTuple):
 
     Attributes:
         position: Where all blocks are.
+        reference: The reference from which the blocks measure log densities, in nats.
         states: State of each block's engine.
         stats: Statistics of each block's newest draw.
         block: Index of the block whose turn it is.
@@ -48,6 +50,7 @@ class GibbsState(NamedTuple):
     """
 
     position: Vector
+    reference: Scalar
     states: tuple[State, ...]
     stats: tuple[dict[str, Array], ...]
     block: Int[Array, ""]
@@ -142,7 +145,7 @@ class Gibbs(Engine):
         self, target: Target, positions: np.ndarray, gradients: np.ndarray
     ) -> GibbsTuning:
         def make(engine: Engine, segments: Segments) -> Tuning:
-            own = Conditional(target, positions[0], segments)
+            own = Conditional(target, positions[0], np.zeros((), positions.dtype), segments)
             each = (take_entries(a, segments) for a in (positions, gradients))
             return engine.first_tuning(own, *each)
 
@@ -153,12 +156,13 @@ class Gibbs(Engine):
         return GibbsTuning(tuple(engine.reuse(a, b) for (_, engine, _), a, b in each))
 
     def init(self, position: Vector, here: Components) -> GibbsState:
-        states = tuple(_begin(engine, own, position, here) for _, engine, own in self._parts)
+        relative = here._replace(value=0 * here.value)
+        states = tuple(_begin(engine, own, position, relative) for _, engine, own in self._parts)
         stats = tuple(
             {name: jnp.zeros((), kind) for name, kind in _statistics(e, own, position.dtype)}
             for _, e, own in self._parts
         )
-        return GibbsState(position, states, stats, jnp.int32(0), jnp.asarray(False))
+        return GibbsState(position, here.value, states, stats, jnp.int32(0), jnp.asarray(False))
 
     def enter(self, tuning: GibbsTuning, state: GibbsState, warming: Bool[Array, ""]) -> GibbsState:
         each = zip(self._parts, tuning.blocks, state.states, strict=True)
@@ -186,13 +190,16 @@ class Gibbs(Engine):
     ) -> GibbsState:
         """Advance one block by a tick of its engine."""
         _, engine, segments = self._parts[index]
-        given = Conditional(target, state.position, segments)
+        given = Conditional(target, state.position, state.reference, segments)
         own, tick = engine.tick(key, given, tuning.blocks[index], state.states[index])
         moved = put_entries(state.position, segments, tick.position)
         newest = {name: tick.stats[name] for name in state.stats[index]}
+        if "energy" in newest:
+            newest["energy"] = newest["energy"] - state.reference
         complete = tick.complete
         return GibbsState(
             jnp.where(complete, moved, state.position),
+            state.reference,
             _put_at(state.states, index, own),
             _put_at(state.stats, index, _where(complete, newest, state.stats[index])),
             jnp.where(complete, (index + 1) % len(self._parts), state.block).astype(jnp.int32),
@@ -201,7 +208,9 @@ class Gibbs(Engine):
 
     def _refresh(self, target: Target, state: GibbsState) -> tuple[GibbsState, Tick]:
         """Tell the next block where the others are; with the first one's turn, a draw is made."""
-        here = target.components(state.position)
+        value, gradient = target.evaluate_from(state.position, state.reference)
+        total, remainder = two_sum(state.reference, value)
+        here = Components(remainder, gradient, jnp.zeros_like(gradient))
         states = list(state.states)
         for index, (_, engine, segments) in enumerate(self._parts):
             fresh = _begin(engine, segments, state.position, here)
@@ -212,8 +221,8 @@ class Gibbs(Engine):
             pairs = zip(moving, jax.tree.leaves(fresh), leaves, strict=True)
             chosen = [jnp.where(is_due, new, old) if own else old for own, new, old in pairs]
             states[index] = jax.tree.unflatten(structure, chosen)
-        after = state._replace(states=tuple(states), is_stale=jnp.asarray(False))
-        return after, self._report(after, here, state.block == 0)
+        after = state._replace(reference=total, states=tuple(states), is_stale=jnp.asarray(False))
+        return after, self._report(after, here._replace(value=total), state.block == 0)
 
     def _report(self, state: GibbsState, here: Components, complete: Bool[Array, ""]) -> Tick:
         stats: dict[str, Array] = {

@@ -44,10 +44,12 @@ class Conditional(Target):
         whole: The log density of all entries.
         position: Where the others are; its own entries are not read.
         segments: Where the entries are.
+        reference: What is subtracted from the log density of all entries, in nats.
     """
 
     whole: Target
     position: Float[Array | np.ndarray, "entries"]
+    reference: Scalar | np.ndarray
     segments: Segments = eqx.field(static=True)
 
     @property
@@ -59,17 +61,11 @@ class Conditional(Target):
         return self.whole.offers & {"value", "gradient"}
 
     def __call__(self, position: Vector) -> Scalar:
-        return self.whole(self._complete(position))
-
-    def value_from(self, position: Vector, reference: Scalar) -> Scalar:
-        return self.whole.value_from(self._complete(position), reference)
+        return self.whole.value_from(self._complete(position), self.reference)
 
     def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
-        log_density, gradient = self.whole.evaluate(self._complete(position))
-        return log_density, take_entries(gradient, self.segments)
-
-    def evaluate_from(self, position: Vector, reference: Scalar) -> tuple[Scalar, Vector]:
-        log_density, gradient = self.whole.evaluate_from(self._complete(position), reference)
+        whole = self._complete(position)
+        log_density, gradient = self.whole.evaluate_from(whole, self.reference)
         return log_density, take_entries(gradient, self.segments)
 
     def _complete(self, position: Vector) -> Float[Array, "entries"]:

@@ -91,3 +91,13 @@ def test_a_slice_ends_at_the_accurate_difference(start, offset):
     state = state._replace(level=level, left=place, right=place, phase=jnp.int32(INSIDE))
     after, _ = engine.tick(jax.random.key(0), target, tuning, state)
     assert (after.position[0] == place) == (offset < 0)
+
+
+def test_a_block_begins_at_the_accurate_difference(start):
+    target, position, reference, relative = start
+    engine = infer.Gibbs({"slope": infer.RandomWalk()}).bind({"slope": slice(0, 1)})
+    state = engine.init(position, Components(reference, position, position))
+    after, _ = engine._refresh(target, state)
+    assert abs(relative) > 0.1
+    own = after.states[0]
+    np.testing.assert_allclose(own.reference + own.log_density, relative, atol=0.05)
