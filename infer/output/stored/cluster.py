@@ -160,12 +160,18 @@ class _Tasks:
         self._waiting = as_completed()
         self.threads = 0
 
-    def __iter__(self) -> Iterator[list[Reply]]:
-        """Yield the replies that have come, until there are no tasks left."""
+    def __iter__(self) -> Iterator[dict[int, Reply]]:
+        """Yield the replies that have come, by their first data set, until there are none left.
+
+        After a failure, only the tasks that are with the cluster already are waited for.
+        """
         self._submit()
+        has_failed = False
         while self._waiting.count():
-            replies = [self._read(future) for future in self._waiting.next_batch(block=True)]
-            self._submit()
+            replies = dict(map(_read, self._waiting.next_batch(block=True)))
+            has_failed |= any(reply.error is not None for reply in replies.values())
+            if not has_failed:
+                self._submit()
             yield replies
 
     def _submit(self) -> None:
@@ -177,19 +183,6 @@ class _Tasks:
             task = self.client.submit(run_shard, self._call, part, key=name, retries=RETRIES)
             self._waiting.add(task)
 
-    def _read(self, future: Any) -> Reply:
-        try:
-            return future.result()
-        except Exception as error:
-            begin = future.key.rpartition("-")[2]
-            raise RunError(
-                "client",
-                f"the task of the data sets from {begin} on failed ({type(error).__name__}: "
-                f"{error})",
-                "What was committed is safe. When the cluster is well, go on from there: "
-                "infer.resume(store, models, client=client).",
-            ) from error
-
     def cancel(self) -> None:
         """Cancel what is still with the cluster."""
         self.client.cancel([*self._waiting.futures, self._call])
@@ -199,32 +192,46 @@ def _keep(payload: bytes) -> bytes:
     return payload
 
 
+def _read(future: Any) -> tuple[int, Reply]:
+    """Return the number of the first data set of a task, and its reply."""
+    begin = int(future.key.rpartition("-")[2])
+    try:
+        return begin, future.result()
+    except Exception as error:
+        failed = RunError(
+            "client",
+            f"the task of the data sets from {begin} on failed ({type(error).__name__}: {error})",
+            "What was committed is safe. When the cluster is well, go on from there: "
+            "infer.resume(store, models, client=client).",
+        )
+        failed.__cause__ = error
+        return begin, Reply(None, error=failed)
+
+
 def _in_order(tasks: _Tasks, begin: int, bar: Any) -> Iterator[list[Shard]]:
-    """Yield shards in the order of data sets, as many as there are; give each warning once."""
-    early: dict[int, Shard] = {}
+    """Yield shards in the order of data sets, as many as there are; give each warning once.
+
+    Raises:
+        ExplainedError: A task failed, once all shards before its own have been yielded.
+    """
+    early: dict[int, Reply] = {}
     said: dict[Any, None] = {}
     if not tasks.client.nthreads():
         _log.warning("the cluster has no workers yet; the call waits for them")
     for replies in tasks:
         bar.set_description(f"{tasks.threads} threads", refresh=False)
-        for reply in replies:
-            shard = _open(reply)
-            early[shard.begin] = shard
-            bar.update(shard.sets)
-            for warning in reply.said:
-                if warning not in said:
-                    warn(*warning)
-                said[warning] = None
+        early |= replies
+        bar.update(sum(reply.shard.sets for reply in replies.values() if reply.shard))
+        for warning in (own for reply in replies.values() for own in reply.said):
+            if warning not in said:
+                warn(*warning)
+            said[warning] = None
         ready = []
-        while begin in early:
-            ready.append(early.pop(begin))
-            begin += ready[-1].sets
+        while begin in early and (shard := early[begin].shard):
+            ready.append(shard)
+            del early[begin]
+            begin += shard.sets
         if ready:
             yield ready
-
-
-def _open(reply: Reply) -> Shard:
-    if reply.error is not None:
-        raise reply.error
-    assert reply.shard is not None
-    return reply.shard
+        if begin in early and (error := early[begin].error):
+            raise error

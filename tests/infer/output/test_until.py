@@ -16,6 +16,7 @@ from infer.output.judge import scalars
 from infer.output.judge.scalars import Mixing, Scalars
 from infer.output.judge.until import Until, advise, find_shortfall
 from infer.output.until_goal import UntilGoal, choose_goal
+from infer.run.places import Places
 from infer.run.run import Timing
 
 from .. import targets
@@ -52,7 +53,7 @@ class Series:
 
     def __init__(self, seconds_per_draw=0.0, warmup=0.0, **values):
         self.values, self.made, self.each = values, 0, seconds_per_draw
-        self.timing = Timing(warmup=warmup)
+        self.timing, self.places = Timing(warmup=warmup), Places()
 
     def advance_to(self, draws):
         self.timing.sampling += (draws - self.made) * self.each
