@@ -61,11 +61,12 @@ class Conditional(Target):
         return self.whole.offers & {"value", "gradient"}
 
     def __call__(self, position: Vector) -> Scalar:
-        return self.whole.value_from(self._complete(position), self.reference)
+        return self.whole.value_from(self._complete(position), jnp.asarray(self.reference))
 
     def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
         whole = self._complete(position)
-        log_density, gradient = self.whole.evaluate_from(whole, self.reference)
+        reference = jnp.asarray(self.reference)
+        log_density, gradient = self.whole.evaluate_from(whole, reference)
         return log_density, take_entries(gradient, self.segments)
 
     def _complete(self, position: Vector) -> Float[Array, "entries"]:
