@@ -60,6 +60,17 @@ def join_rows(density: Any, rows: list[Array]) -> list[Array]:
     return [jnp.concatenate([own.reshape(-1) for own in rows])] if has_many_sites(density) else rows
 
 
+def forget_traces() -> None:
+    """Forget all programs, so that the Python code of models runs again."""
+    _stack.cache_clear()
+    _trace.cache_clear()
+
+
+def find_trace(method: Method, density: Any, *arguments: Any) -> ClosedJaxpr:
+    """Return the program that a method was traced to, for all of its results."""
+    return _trace(method, signature_of((density, arguments)))[0]
+
+
 @lru_cache(maxsize=64)
 def _stack(method: Method, part: int, signature: ProgramSignature) -> tuple[ClosedJaxpr, Any]:
     """Return the program of one result, in which what is equal is stacked, and its structure."""
@@ -74,7 +85,8 @@ def _stack(method: Method, part: int, signature: ProgramSignature) -> tuple[Clos
 def _trace(method: Method, signature: ProgramSignature) -> tuple[ClosedJaxpr, tuple[Any, ...]]:
     """Trace a method for all of its results, which takes milliseconds for each site."""
     density, arguments = signature.outline()
-    return jax.make_jaxpr(method, return_shape=True)(density, *arguments)
+    # JAX would not trace the same function again.
+    return jax.make_jaxpr(lambda *own: method(*own), return_shape=True)(density, *arguments)
 
 
 def evaluate_once(

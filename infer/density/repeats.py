@@ -5,18 +5,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import Literal
 from jaxtyping import Array
 
 from ..errors import ModelError
 from ..programs.kernels import compile_as_kernels
+from ..programs.rewrite import list_inner_programs
 from .base import LogDensity
 from .family import Family
+from .once import find_trace, forget_traces, has_many_sites
 from .points import Evaluate
 
 # Difference between two programs, in nats, that may be rounding and changes no draw.
 SMALL = 0.05
 # Rounding error of one log density, in units of its last place.
 ROUNDING = 1e3
+# Sites up to which a program that was traced once is traced again, at 3 ms each.
+MOST_SITES = 300
 MEND = "Draw random numbers beforehand and pass them as data; read no state from outside."
 
 
@@ -40,7 +45,7 @@ def refuse_unless_reproduced(
     found = evaluate(positions[None]).log_densities[0]
     both = np.isfinite(found) & np.isfinite(recorded)
     apart = both & (np.abs(found - recorded) > np.maximum(SMALL, _rounding_of(found)))
-    if apart.any():
+    if apart.any() or _is_traced_otherwise(family.member(0), positions[0]):
         lane = int(np.argmax(apart))
         member = family.member(lane * family.count // len(positions))
         refuse_unless_deterministic(member, jnp.asarray(positions[lane]))
@@ -52,14 +57,39 @@ def refuse_unless_deterministic(density: LogDensity, point: Array) -> float:
     Raises:
         ModelError: The log density differs the second time.
     """
-    # JAX traces a new function again, so each of the two programs has seen the Python code run.
-    runs = [jax.jit(lambda d, q: d.components(q).value).lower(density, point) for _ in range(2)]
+    runs = [_lower_anew(density, point) for _ in range(2)]
     once, again = (float(compile_as_kernels(run).call(density, point)) for run in runs)
     if abs(once - again) > _rounding_of(np.asarray(once, point.dtype)):
         raise ModelError(
             "model", f"its log density was {once:.6g}, and {again:.6g} when run again", MEND
         )
     return once
+
+
+def _lower_anew(density: LogDensity, point: Array) -> Any:
+    # JAX traces a new function again, so each program has seen the Python code run.
+    forget_traces()
+    return jax.jit(lambda d, q: d.components(q).value).lower(density, point)
+
+
+def _is_traced_otherwise(density: LogDensity, position: np.ndarray) -> bool:
+    """Return whether a density that all programs share has other constants if traced again."""
+    if not has_many_sites(density) or len(density.sites) > MOST_SITES:
+        return False
+    method, point = type(density)._total_and_values, jnp.asarray(position)
+    again = jax.make_jaxpr(lambda *own: method(*own))(density, point)
+    return _list_constants(find_trace(method, density, point)) != _list_constants(again)
+
+
+def _list_constants(program: Any) -> list[bytes]:
+    """List the constants of a program and of those inside it."""
+    jaxpr, found = getattr(program, "jaxpr", program), [*getattr(program, "consts", ())]
+    for equation in jaxpr.eqns:
+        found += [atom.val for atom in equation.invars if isinstance(atom, Literal)]
+    inner = [own for equation in jaxpr.eqns for own in list_inner_programs(equation)]
+    is_key = lambda a: jax.dtypes.issubdtype(getattr(a, "dtype", None), jax.dtypes.extended)  # noqa: E731
+    own = [np.asarray(jax.random.key_data(a) if is_key(a) else a).tobytes() for a in found]
+    return own + [each for program in inner for each in _list_constants(program)]
 
 
 def _rounding_of(log_density: np.ndarray) -> Any:

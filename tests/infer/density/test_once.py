@@ -1,5 +1,7 @@
 """Densities of many sites are traced once, and evaluated once for all that use them."""
 
+from unittest.mock import Mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,9 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
+from infer.density.family import singleton
 from infer.density.once import MANY_SITES, evaluate_once
+from infer.density.repeats import refuse_unless_reproduced
 
 
 class Many:
@@ -62,6 +66,22 @@ def test_at_a_position_that_is_not_finite_neither_is_the_result(many):
     value, gradient = evaluate_once(lambda _, q: (q.sum() * 0,), density, position)
     assert jnp.isnan(value)
     assert jnp.isnan(gradient).all()
+
+
+def test_a_density_of_many_sites_that_differs_each_time_is_refused_although_it_is_traced_once():
+    rng = np.random.default_rng(0)
+
+    def changing(site):
+        shift = rng.normal()
+        for i in range(MANY_SITES):
+            site(f"x{i}", dist.Normal(shift, 1.0))
+
+    density, position = infer.log_density(infer.model(changing)), np.zeros(MANY_SITES)
+    same = np.full(1, density(jnp.asarray(position)))
+    with pytest.raises(infer.ModelError, match="when run again"):
+        refuse_unless_reproduced(
+            singleton(density), position[None], same, lambda _: Mock(log_densities=same[None])
+        )
 
 
 def test_its_values_are_those_that_are_written(many):
