@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.interpreters.batching import fancy_primitive_batchers
 from jaxtyping import Array
 
 from .batches import LAPACK
@@ -120,7 +121,10 @@ class _Signatures:
         if piece is not None and operation.operands[0] in self._apart:
             return "piece", operation.operands, piece[1:]
         params = operation.equation.params
-        if operation.equation.primitive.name in ALONE or _holds_program(params):
+        primitive = operation.equation.primitive
+        if primitive.name in ALONE or primitive not in fancy_primitive_batchers:
+            return alone
+        if _holds_program(params):
             return alone
         of_operands = tuple(self._of[v] for v in operation.operands)
         key = key_of(operation.equation, of_operands)
@@ -294,7 +298,8 @@ def _put_in_row(values: _Values, operation: Operation) -> Sequence[Array]:
         while end < len(numbers) and values.shape_of(numbers[end]) == shape:
             end += 1
         whole = jnp.moveaxis(values.stack(numbers[begin:end]), 0, axis)
-        pieces.append(whole.reshape(*shape[:axis], -1, *shape[axis + 1 :]))
+        length = (end - begin) * shape[axis]
+        pieces.append(whole.reshape(*shape[:axis], length, *shape[axis + 1 :]))
         begin = end
     return [jnp.concatenate(pieces, axis)]
 

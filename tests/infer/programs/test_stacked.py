@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
-from jax.extend.core import jaxpr_as_fun
+from jax.extend.core import Primitive, jaxpr_as_fun
 
 from infer.programs.by_numpy import evaluate_by_numpy
 from infer.programs.stacked import FEWEST, stack_equal
@@ -61,8 +61,12 @@ def branches(q, y):
     return sum(one(q[i]) * jax.nn.relu(q[i]) for i in range(COUNT))
 
 
+def empty(q, y):
+    return jnp.concatenate([q[i] * jnp.ones((2, 0)) for i in range(COUNT)]), q[:2]
+
+
 FUNCTIONS = [
-    independent, hierarchical, series, interleaved, vectors, repeated, shared_later, branches
+    independent, hierarchical, series, interleaved, vectors, repeated, shared_later, branches, empty
 ]  # fmt: skip
 
 
@@ -138,6 +142,15 @@ def test_a_random_program_computes_the_same():
 def _combine(kind, a, b):
     choices = (lambda: a + b, lambda: a * 0.5 - b, lambda: jnp.sin(a), lambda: jnp.maximum(a, 0.3))
     return (*choices, lambda: jnp.where(a < b, a, b))[kind]()
+
+
+def test_a_primitive_without_a_rule_for_batches_is_left_alone():
+    double = Primitive("double")
+    double.def_abstract_eval(lambda x: x)
+    both = lambda x: [double.bind(x[i]) * jnp.sin(x[i]) for i in range(COUNT)]  # noqa: E731
+    stacked = stack_equal(jax.make_jaxpr(both)(np.ones(COUNT)))
+    names = [equation.primitive.name for equation in stacked.eqns]
+    assert (names.count("double"), names.count("sin")) == (COUNT, 1)
 
 
 def test_a_program_with_effects_is_left_alone():
