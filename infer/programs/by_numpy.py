@@ -53,8 +53,11 @@ def _count_in(equation: JaxprEqn) -> float:
 
 
 def _as_numpy(leaf: Any) -> np.ndarray:
-    is_key = jax.dtypes.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key)
 
 
 class _Evaluation:
@@ -147,6 +150,9 @@ def _call_rule(equation: JaxprEqn, operands: list[np.ndarray]) -> list[np.ndarra
         raise NoRuleError(f"no rule for {primitive.name}")
     if primitive.name == "scatter" and equation.params["update_jaxpr"] is not None:
         raise NoRuleError("no rule for x.at[i].apply")
+    inputs: list[Any] = [operand.aval for operand in equation.invars]
+    if any(map(_is_key, inputs)) and not primitive.name.startswith("random_"):
+        raise NoRuleError(f"no rule for {primitive.name} of keys")
     found = rule(*operands, **equation.params)
     results = found if primitive.multiple_results else [found]
     return [_as_type(kind, result) for kind, result in zip(kinds, results, strict=True)]

@@ -7,6 +7,7 @@ import pytest
 from jax import lax
 from jax.scipy import linalg, special
 
+from infer.programs import by_numpy
 from infer.programs.by_numpy import NoRuleError, evaluate_by_numpy
 
 
@@ -91,8 +92,13 @@ def test_a_map_can_be_evaluated_at_fewer_rows():
         (lambda x: jnp.fft.fft(x).real, "no rule for fft"),
         (lambda x: x.at[jnp.array([0, 2])].apply(jnp.sin), "no rule for x.at"),
         (lambda x: lax.fori_loop(0, 10**6, lambda _, y: y + 1, x), "too many operations"),
+        (
+            lambda x: x * jnp.stack([jax.random.wrap_key_data(jnp.zeros(2, jnp.uint32))] * 4).size,
+            "keys",
+        ),
     ],
 )
-def test_what_numpy_does_not_evaluate_is_said(function, why):
+def test_what_numpy_does_not_evaluate_is_said(function, why, monkeypatch):
+    monkeypatch.setattr(by_numpy, "MOST_EQUATIONS", 1000)
     with pytest.raises(NoRuleError, match=why):
         evaluate_by_numpy(jax.jit(function).trace(np.ones(4)).jaxpr, (np.ones(4),))
