@@ -12,6 +12,7 @@ from ..engines.base import Engine
 from ..errors import RunError, warn
 from ..models.inputs.stacked import models_in
 from ..numerics.model_keys import read_keys
+from ..run.devices import check_positive
 from ..run.ladder import Ladder
 from ..run.progress import Progress
 from ..run.run import Run
@@ -31,7 +32,9 @@ from .judge.verdict import MIN_DRAWS
 GROUP = "ladder"
 FEWEST_CANDIDATES = 2000
 # Arguments of `infer.sample` that a ladder does not take.
-_OTHERS = ("until", "starts", "tuning", "devices", "store", "keep", "drop", "commit_seconds")
+_OTHERS = (
+    "until", "starts", "tuning", "devices", "store", "keep", "drop", "commit_seconds", "client",
+)  # fmt: skip
 
 
 def sample_ladder(settings: Ladder, given: Mapping[str, Any]) -> Any:
@@ -46,6 +49,9 @@ def sample_ladder(settings: Ladder, given: Mapping[str, Any]) -> Any:
         EngineError: The density lacks what Laplace's method needs.
     """
     _refuse(given)
+    check_positive(group=given["group"], threads=given["threads"])
+    if given["warmup"] is not None:
+        as_whole("warmup", given["warmup"], 0)
     models = models_in(given["model"])
     draws = as_whole("draws", 1000 if given["draws"] is None else given["draws"], 1)
     chains = as_whole("chains", given["chains"], 1)
@@ -56,6 +62,7 @@ def sample_ladder(settings: Ladder, given: Mapping[str, Any]) -> Any:
     keys = read_keys(given["key"], len(models))
     shared = {name: given[name] for name in ("threads", "progress")}
     search = search_modes(models, keys, asked, **shared)
+    refuse_unless_reproduced(search)
     answers = answer_by_normals(search, keys, asked)
     options = shared | {name: given[name] for name in ("chains", "warmup", "group")}
     rest = np.array([i for i, reason in enumerate(answers.reasons) if reason], int)

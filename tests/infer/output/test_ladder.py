@@ -135,11 +135,14 @@ def test_the_verdict_is_about_the_data_sets_that_were_sampled(result):
         ({"store": "x.zarr"}, "store: infer.Ladder.. does not take it"),
         ({"thin": 2}, "thin: infer.Ladder"),
         ({"include": "log_likelihood"}, "include: infer.Ladder"),
+        ({"client": object()}, "client: infer.Ladder"),
+        ({"group": 0}, "group: 0 was given"),
+        ({"warmup": -1}, "warmup: -1 was given"),
     ],
 )
 def test_arguments_that_do_not_go_with_a_ladder_are_refused(models, options, words):
     with pytest.raises(infer.RunError, match=words):
-        infer.sample(models, infer.Ladder(), **options)
+        infer.sample([models[0], models[4]], infer.Ladder(), **options)
 
 
 def test_a_single_model_and_wrong_settings_are_refused(models):
