@@ -14,8 +14,9 @@ from ..target import Target
 from .base import Draws, Engine, Tuning
 from .whitened import Hamiltonian, Whitened
 
-# Larger draws and scores might overflow when they are whitened.
-LARGEST = 1e100
+# Larger draws and scores might overflow when they are whitened. No number of single precision is: a
+# float of Python would be cast to it, and overflow.
+LARGEST = np.float64(1e100)
 
 
 def first_each(

@@ -1,5 +1,7 @@
 """Windows of many densities end as each one's alone would, bit for bit."""
 
+import warnings
+
 import jax
 import numpy as np
 import pytest
@@ -132,3 +134,15 @@ def test_settled_metrics_skip_to_the_last_window_one_by_one():
     found = end_each(engine, tuning, [window], (300, 400, 15))
     assert_same(found, end_one_by_one(engine, tuning, [window], (300, 400, 15)))
     assert [len(own) for own in found.windows] == [3, 1] * (DENSITIES // 2)
+
+
+def test_numbers_of_single_precision_are_tuned_without_a_warning():
+    rng, size = np.random.default_rng(6), 2
+    window = make_window(rng, size, 20, np.ones((DENSITIES, 1, 1, size)))
+    window = jax.tree.map(lambda a: a.astype(np.float32) if a.dtype == float else a, window)
+    engine = infer.NUTS()
+    tuning = first_tuning(engine, window.gradients[:, :, :1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = end_each(engine, tuning, [window], (15,))
+    assert_same(found, end_one_by_one(engine, tuning, [window], (15,)))
