@@ -14,7 +14,7 @@ from uuid import uuid4
 import jax
 
 from ...errors import ExplainedError, RunError, collecting_warnings
-from ...programs.switch import native
+from ...programs.switch import is_native_allowed, native
 from ...store.commits import digest
 from ...store.files import Files, open_files
 from ..data.provenance import find_version
@@ -85,8 +85,8 @@ def _run(call: Call, part: Part) -> Shard:
     for name, value in call.settings.items():
         if getattr(jax.config, name) != value:
             jax.config.update(name, value)
-    if not call.is_native:
-        native(False)
+    if is_native_allowed() != call.is_native:
+        native(call.is_native)
     # Two processes may write the same shard, if one only seems to be lost.
     files = open_files(call.where, f".{uuid4().hex}")
     _refuse_unless_going_on(files, call.name)

@@ -16,6 +16,7 @@ import infer
 from infer.errors import RunError
 from infer.output.stored import cluster, shard_task, shards
 from infer.output.stored.storing import open_new
+from infer.programs import switch
 from infer.store.files import LocalFiles
 
 from .. import targets
@@ -174,6 +175,17 @@ def test_an_error_on_a_worker_is_that_of_the_call_and_leaves_no_store(client, tm
     with pytest.raises(infer.StartError, match=r"models\[1\]"):
         sample(where, given, client=client, threads=2)
     assert open_new(where)
+
+
+@pytest.mark.parametrize("is_native", [False, True])
+def test_a_worker_follows_each_call_in_whether_programs_are_native(is_native, monkeypatch):
+    """A worker that an earlier call turned the native form off in, or on, changes it."""
+    monkeypatch.setattr(switch, "_chosen", [not is_native])
+    monkeypatch.setattr(shard_task, "open_files", Mock(side_effect=OSError("read later")))
+    call = Mock(settings={}, versions={}, is_native=is_native)
+    with pytest.raises(OSError, match="read later"):
+        shard_task._run(call, Mock())
+    assert switch.is_native_allowed() is is_native
 
 
 def test_a_worker_of_other_versions_is_refused(client, tmp_path, monkeypatch):
