@@ -313,7 +313,7 @@ def _where(condition: Bool[Array, ""], new: Any, old: Any) -> Any:
 
 
 def _as_names(sites: Any) -> tuple[str, ...]:
-    names = sites if isinstance(sites, tuple) and sites else (sites,)
+    names: tuple[Any, ...] = sites if isinstance(sites, tuple) and sites else (sites,)
     if not all(isinstance(name, str) for name in names):
         raise EngineError(
             "Gibbs",

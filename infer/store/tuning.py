@@ -7,6 +7,7 @@ from typing import Any
 from ..density.family import make_family
 from ..engines.base import Engine, Tuning
 from ..errors import RunError
+from ..run.bound import bind_sites
 from ..run.chains import make_tuning, outline_points
 from ..run.choice import choose
 from ..run.run import Run
@@ -43,6 +44,7 @@ def read_tuning(where: Any, model: Any, engine: Engine | None, chains: int) -> T
     """
     engine = choose(model, chains=chains).engine if engine is None else engine
     family = make_family(model, jacobian=engine.needs.jacobian)
+    engine = bind_sites(engine, family)
     points = outline_points(chains * family.count, family.member(0).size)
     outline = make_tuning(engine, family, points, None)
     try:

@@ -12,6 +12,7 @@ import pytest
 import bijectors as bj
 import infer
 from infer.numerics.dependent_leaves import find_dependent_leaves
+from infer.store.tuning import read_tuning
 
 from .test_samplers import z_score
 
@@ -60,12 +61,25 @@ def test_a_draw_of_blocks_reports_the_log_density_where_all_of_them_are(drawn):
     assert not infer.verdict(drawn).findings
 
 
-def test_each_block_reports_its_own_statistics():
-    engine = infer.Gibbs({"a": infer.Slice()}, rest=infer.RandomWalk(steps=2))
-    run = infer.start(MODEL, engine, chains=1, warmup=0, progress=False).advance(3)
+TWO = infer.Gibbs({"a": infer.Slice()}, rest=infer.RandomWalk(steps=2))
+
+
+@pytest.fixture(scope="module")
+def run():
+    return infer.start(MODEL, TWO, chains=1, warmup=0, progress=False).advance(3)
+
+
+def test_each_block_reports_its_own_statistics(run):
     stats = run.draws().stats
     assert (stats["n_steps_rest"] == 2).all()
     np.testing.assert_array_equal(stats["n_steps"], stats["n_steps_a"] + 2)
+
+
+def test_a_tuning_of_blocks_is_read_from_a_file(run, tmp_path):
+    infer.save_tuning(tmp_path / "tuning", run)
+    read, learned = read_tuning(tmp_path / "tuning", MODEL, TWO, 1), run.tuning
+    assert jax.tree.structure(read) == jax.tree.structure(learned)
+    jax.tree.map(np.testing.assert_array_equal, read, learned)
 
 
 def refuses(make, *words):
