@@ -126,6 +126,7 @@ def _make_result(settings: Ladder, search: Run, answers: Answers, sampled: _Samp
     laplace, nuts = len(answers.answered), 0 if sampled is None else len(sampled.which)
     attributes = describe_run(run) | {
         "engine": repr(settings), "laplace_data_sets": laplace, "sampled_data_sets": nuts,
+        "relocated_chains": "" if sampled is None else _number_relocated(sampled),
         "search_gradients": int(search.draws().stats["n_gradients"].sum()),
     }  # fmt: skip
     made = make_arviz(search.family, drawn, attributes)
@@ -177,6 +178,14 @@ def _join(normal: Drawn, answers: Answers, sampled: _Sampled | None) -> Drawn:
         {name: join(normal.values[name], a) for name, a in sampled.drawn.values.items()},
         {name: join(normal.stats.get(name), a) for name, a in sampled.drawn.stats.items()},
     )
+
+
+def _number_relocated(sampled: _Sampled) -> str:
+    """Number the chains that warm-up relocated among those of all data sets."""
+    each = sampled.run.chains // sampled.run.family.count
+    moved = (divmod(chain, each) for chain in sampled.run.warmup.relocated)
+    own = [sampled.which[k] * each + i for k, i in moved if k < len(sampled.which)]
+    return ", ".join(map(str, own))
 
 
 def _judge(engine: Engine, made: Any, sampled: _Sampled) -> dict[str, np.ndarray]:

@@ -34,6 +34,9 @@ class Ladder:
     - the candidates are worth fewer independent draws than 100 for each chain, or than half of the
       draws that are asked for.
 
+    ArviZ's ESS takes the chosen draws of Laplace's method for independent ones; errors of estimates
+    from them are those of `importance_ess` draws, if these are fewer.
+
     A mode that no search finds stays unknown, as it does to chains of NUTS. The group `ladder` of
     the result has, for each data set, the method that answered (`rung`), why it was not Laplace's
     (`reason`), `khat`, the number of independent draws that the candidates are worth

@@ -1,6 +1,7 @@
 """A ladder answers by Laplace's method if that can be trusted, and samples the other data sets."""
 
 from functools import partial
+from unittest.mock import Mock
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +18,7 @@ from infer.numerics.mode_normals import (
     make_normals,
     share_one_mode,
 )
+from infer.output import ladder
 from infer.output.data.pareto import pareto_k, smooth_ratios, smooth_weights
 
 CHAINS, DRAWS = 2, 300
@@ -108,6 +110,13 @@ def test_all_or_one_may_be_sampled(models, result):
     expected = result["posterior"]["z"][:, :, 2]
     for found in (every, one):
         np.testing.assert_array_equal(found["posterior"]["z"][:, :, 1], expected)
+
+
+def test_relocated_chains_are_numbered_among_those_of_all_data_sets():
+    """Of one data set that was sampled twice, and of two."""
+    for which, expected in ((np.array([3]), "7"), (np.array([2, 4]), "5, 8")):
+        run = Mock(chains=4, family=Mock(count=2), warmup=Mock(relocated=(1, 2)))
+        assert ladder._number_relocated(ladder._Sampled(which, run, Mock())) == expected
 
 
 def test_statistics_say_which_method_made_a_draw(models, result):
