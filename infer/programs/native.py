@@ -19,6 +19,7 @@ from .marked import compile_natively, mark_as_native
 from .products import explain_ordinary_form
 from .rewrite import Analysis, analyze, count_work, split_batches
 from .switch import TURNED_OFF, is_native_allowed
+from .threaded import count_divided
 
 # How a program is compiled: as one native function, on a CPU; kernel by kernel, as XLA does; or,
 # for rarely called programs, with the fastest compile.
@@ -172,10 +173,11 @@ def _trace(
             return lambda: Refusal(why, found.has_lapack_calls)
         cheap = form == "fast_compile" and not division and _is_cheap(program, found)
         native = form == "native" or cheap
-        if native:
-            lowered = mark_as_native(program).lower(*arguments)
-        else:
-            lowered = _lower_as_kernels(program, found, arguments)
+        marked = mark_as_native(program).trace(*arguments) if native else None
+        if marked and cheap and count_divided(marked.jaxpr):
+            # XLA would refuse it after the compile, with a line on stderr.
+            native, marked = False, None
+        lowered = marked.lower() if marked else _lower_as_kernels(program, found, arguments)
     seconds = time.perf_counter() - began
 
     def compile_kernels() -> CompiledProgram:
