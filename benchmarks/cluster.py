@@ -89,7 +89,11 @@ def main(n: int = 1000, runs: int = 20, repeats: int = 3, draws: int = 200) -> d
     alone, spread, same, expected = [], [], 0, None
     with (
         tempfile.TemporaryDirectory() as folder,
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address=None,  # pyright: ignore[reportArgumentType]
+        ) as cluster,
         Client(cluster) as client,
     ):
         for i in range(repeats + 1):

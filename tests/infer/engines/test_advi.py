@@ -131,6 +131,7 @@ def test_the_fit_does_not_depend_on_the_scale_of_the_posterior():
     np.testing.assert_allclose(fit.distribution.scale, 1e-2, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_a_fit_that_skipped_all_steps_has_not_converged():
     half = infer.declared(
         lambda v: jnp.where((v["x"] > 0).all(), -v["x"].sum(), -jnp.inf),

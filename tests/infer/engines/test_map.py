@@ -192,7 +192,10 @@ SLOW = pytest.mark.slow
 
 @pytest.mark.parametrize(
     ("centered", "x64"),
-    [(True, True), (False, False), *(pytest.param(a, not a, marks=SLOW) for a in (True, False))],
+    [
+        (False, False),
+        *(pytest.param(*both, marks=SLOW) for both in ((True, True), (True, False), (False, True))),
+    ],
 )
 def test_an_unbounded_density_is_reported(centered, x64):
     jax.config.update("jax_enable_x64", x64)

@@ -253,4 +253,8 @@ def test_a_scan_is_explained_at_constrained_values():
     np.testing.assert_allclose(table.line_of("scale").log_det, POSITION[5:].sum(), rtol=1e-6)
     np.testing.assert_allclose(table.total.value + table.total.log_det, density(POSITION))
     assert table.line_of("y").shape == (4,)
+
+
+@pytest.mark.slow
+def test_a_scan_passes_every_check():
     assert all(finding.passed for finding in infer.check(model()))

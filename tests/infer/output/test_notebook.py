@@ -88,6 +88,7 @@ def test_progress_is_one_table_without_a_warning(kernel):
     assert "<table>" in last["text/html"]
 
 
+@pytest.mark.slow
 def test_a_background_run_shows_its_state(kernel):
     execute(kernel, SETUP)
     code = """
