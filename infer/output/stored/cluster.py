@@ -131,12 +131,10 @@ def _pack(job: Job, files: Files, name: str, first: int) -> bytes:
     import cloudpickle  # A requirement of Dask.
 
     where = str(files.root.absolute()) if isinstance(files, LocalFiles) else files.where
-    call = Call(
-        job._replace(threads=job.threads or 1, progress=False), where, name,
-        {key: getattr(jax.config, key) for key in SETTINGS}, is_native_allowed(), list_packages(),
-        first,
-    )  # fmt: skip
+    settings = {key: getattr(jax.config, key) for key in SETTINGS}
     try:
+        own = cloudpickle.dumps(job._replace(threads=job.threads or 1, progress=False))
+        call = Call(own, where, name, settings, is_native_allowed(), list_packages(), first)
         return cloudpickle.dumps(call)
     except Exception as error:
         raise RunError(

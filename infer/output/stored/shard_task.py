@@ -27,7 +27,7 @@ class Call(NamedTuple):
     """What a worker must know of a call.
 
     Attributes:
-        job: What all shards have in common.
+        job: What all shards have in common, pickled: it may be read only under the settings.
         where: Absolute path or URL of the store.
         name: Key of a file that is in the store while the call is going on.
         settings: Settings of JAX, by name.
@@ -36,7 +36,7 @@ class Call(NamedTuple):
         first: Number of the first data set that is missing; its shard says how arrays are laid out.
     """
 
-    job: Job
+    job: bytes
     where: str
     name: str
     settings: dict[str, Any]
@@ -74,8 +74,8 @@ def run_shard(payload: bytes, part: Part) -> Reply:
         return Reply(None, error=error)
 
 
-@lru_cache(2)
-def _load(payload: bytes) -> Call:
+@lru_cache(4)
+def _load(payload: bytes) -> Any:
     """Unpickle once in each process, so that all its shards share one compiled program."""
     return pickle.loads(payload)
 
@@ -90,11 +90,12 @@ def _run(call: Call, part: Part) -> Shard:
     # Two processes may write the same shard, if one only seems to be lost.
     files = open_files(call.where, f".{uuid4().hex}")
     _refuse_unless_going_on(files, call.name)
-    shard = sample_shard(call.job, part)
+    job: Job = _load(call.job)
+    shard = sample_shard(job, part)
     if shard.begin != call.first:
         shard = shard._replace(growing=None)
     _refuse_unless_going_on(files, call.name)
-    if shard.sets < call.job.size:
+    if shard.sets < job.size:
         return shard
     chunks = {key: data for key, data in shard.chunks.items() if isinstance(data, bytes)}
     files.write(chunks)

@@ -3,11 +3,14 @@
 By this process, or by the workers of a Dask cluster.
 """
 
+import pickle
 import sys
 import threading
 import warnings
 from unittest.mock import Mock
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
@@ -186,6 +189,21 @@ def test_a_worker_follows_each_call_in_whether_programs_are_native(is_native, mo
     with pytest.raises(OSError, match="read later"):
         shard_task._run(call, Mock())
     assert switch.is_native_allowed() is is_native
+
+
+def test_a_worker_unpickles_arrays_in_the_precision_of_the_call(monkeypatch):
+    """In single precision, JAX makes arrays of single precision of pickled doubles."""
+    packed, seen = pickle.dumps(jnp.full(3, 0.1)), Mock(side_effect=OSError("seen"))
+    monkeypatch.setattr(shard_task, "open_files", Mock())
+    monkeypatch.setattr(shard_task, "sample_shard", seen)
+    call = Mock(job=packed, settings={"jax_enable_x64": True}, versions={}, is_native=True)
+    jax.config.update("jax_enable_x64", False)
+    try:
+        with pytest.raises(OSError, match="seen"):
+            shard_task._run(call, Mock())
+    finally:
+        jax.config.update("jax_enable_x64", True)
+    np.testing.assert_array_equal(seen.call_args[0][0], np.full(3, 0.1))
 
 
 def test_a_worker_of_other_versions_is_refused(client, tmp_path, monkeypatch):
