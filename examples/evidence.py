@@ -37,7 +37,7 @@ WITHOUT_RESIN = np.array([
     34.2, 25.7, 26.4, 20.0, 23.9, 30.7, 32.6, 32.5, 20.8, 23.1, 29.8, 38.1, 21.3, 28.5, 29.2, 31.4,
     25.9, 21.4, 29.8, 30.6, 22.6, 30.3, 23.8, 18.4, 29.4, 28.2,
 ])  # fmt: skip
-# Of the normal priors: mean, and precision in units of that of the noise.
+# Mean of the normal priors, and their precision divided by that of the noise.
 LINE, PRECISION = np.array([3000.0, 185.0]), np.array([0.06, 6.0])
 SHAPE, RATE = 3.0, 2 * 300.0**2
 

@@ -230,6 +230,13 @@ class Gibbs(Engine):
             for (label, _, _), own in zip(self._parts, state.stats, strict=True)
             for name, number in own.items()
         }
+        if len(stats) < sum(map(len, state.stats)):
+            labels = ", ".join(repr(label) for label, _, _ in self._parts)
+            raise EngineError(
+                "Gibbs",
+                f"statistics of two of the blocks {labels} have the same name",
+                "Rename a site: one block's name ends with that of another.",
+            )
         counts = [own["n_steps"] for own in state.stats if "n_steps" in own]
         stats |= {"lp": here.value, "n_steps": sum(counts, jnp.int32(0))}
         if diverging := [own["diverging"] for own in state.stats if "diverging" in own]:

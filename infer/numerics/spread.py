@@ -46,7 +46,7 @@ def learn_factor(windows: Sequence[np.ndarray], before: np.ndarray) -> np.ndarra
 
     Args:
         windows: Draws, each of shape (chains, draws, size).
-        before: The factor in use; a coordinate that has not moved keeps its scale.
+        before: The present factor, which gives the scale of a coordinate that has not moved.
     """
     rows = pool_rows(windows).astype(np.float64)
     known = np.sqrt((before.astype(np.float64) ** 2).sum(-1)) if before.ndim == 2 else before

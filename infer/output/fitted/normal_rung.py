@@ -52,7 +52,7 @@ class Asked(NamedTuple):
 
     @property
     def limit(self) -> float:
-        """The largest k-hat that can be told from so many candidates."""
+        """The largest k-hat for which this number of candidates is enough."""
         return min(self.max_khat, 1 - 1 / np.log10(self.candidates))
 
     @property

@@ -103,6 +103,15 @@ def test_blocks_that_are_not_named_are_refused():
     refuses(lambda: infer.Gibbs({(): walk}, walk), "a block is named ()")
 
 
+def test_blocks_whose_statistics_have_the_same_name_are_refused():
+    """RandomWalk reports step_size and step_size_bar, so step_size_bar_z could be of both."""
+    sites = {"z": bj.Real(), "bar_z": bj.Real()}
+    model = infer.declared(lambda values: -(values["z"] ** 2) - values["bar_z"] ** 2, sites)
+    blocks = infer.Gibbs({name: infer.RandomWalk() for name in sites})
+    with pytest.raises(infer.EngineError, match="'z', 'bar_z' have the same name"):
+        infer.start(model, blocks, chains=1, warmup=0, progress=False).advance(1)
+
+
 def test_engines_that_cannot_move_a_block_are_refused():
     refuses(lambda: infer.Gibbs({"a": infer.ADVI()}), "ADVI cannot move the block 'a'", "Slice()")
     refuses(lambda: infer.Gibbs({"a": "slice"}), "the engine of 'a' is 'slice'")

@@ -16,7 +16,7 @@ from infer.run import processes
 
 from . import on_devices
 
-# Of sampling; each exchange after 50 makes a store whole.
+# Draws of sampling. With a store, processes exchange theirs after each 50.
 DRAWS = 150
 # Exchanges after which a process kills itself.
 FATAL = 5

@@ -1,4 +1,4 @@
-"""Stan programs for posteriors of posteriordb, written anew, on data small enough to read."""
+"""Stan programs for posteriors of posteriordb, written for these tests, with little data."""
 
 from typing import Any, NamedTuple
 
