@@ -18,6 +18,7 @@ from ..errors import ModelError
 from ..models.abstract import find_entries, run_abstractly
 from ..models.changes.differentiate import GradientMode, find_mode
 from ..models.changes.view import describe_view
+from ..models.inputs.plates import divide_plates
 from ..models.model import Model
 from ..models.protocol.account import Account
 from ..models.protocol.minibatch import Minibatch
@@ -323,7 +324,9 @@ def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
     if jacobian:
         refuse_without_log_det(sites)
     mode = find_mode(model.changes)
-    density = LogDensity(model, sites, jacobian, run_abstractly(model).minibatches, gradient=mode)
+    found = run_abstractly(model)
+    model = divide_plates(model, found.divided)
+    density = LogDensity(model, sites, jacobian, found.minibatches, gradient=mode)
     if density.unvalued:
         refuse_dependent_scores(density, density.unvalued[0])
     return density

@@ -10,6 +10,8 @@ import jax
 import numpy as np
 
 from ..errors import ExplainedError, ModelError
+from ..models.abstract import run_abstractly
+from ..models.inputs.plates import refuse_plates_of_several
 from ..models.inputs.sharded import refuse_rows_of_several
 from ..models.inputs.stacked import models_in
 from ..models.model import Model
@@ -91,6 +93,7 @@ def make_family(models: Model | Sequence[Model], *, jacobian: bool) -> Family:
     first = log_density(models[0], jacobian=jacobian)
     if len(models) == 1:
         return singleton(first)
+    refuse_plates_of_several(run_abstractly(models[0]).divided)
     structure, kinds = _signature_of(models[0])
     for index, model in enumerate(models):
         if _signature_of(model) != (structure, kinds):

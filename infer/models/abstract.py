@@ -32,12 +32,14 @@ class AbstractRun(NamedTuple):
     Attributes:
         sites: What the model declares.
         minibatches: Plates of which a step sees a minibatch.
+        divided: Sizes of the plates whose rows are divided over devices, by name.
         program: The run as a jaxpr, from the leaves of the model to its log density, its derived
             and its observed values. The latent sites are behind barriers.
     """
 
     sites: tuple[Site, ...]
     minibatches: tuple[Minibatch, ...]
+    divided: Mapping[str, int]
     program: ClosedJaxpr
 
 
@@ -50,7 +52,7 @@ def run_abstractly(model: Runnable) -> AbstractRun:
 def _run_abstractly(model: ProgramSignature) -> AbstractRun:
     sites, surveyor, program = _survey(model.outline())
     refuse_clashes({site.name: site.dims or (None,) * len(site.shape) for site in sites})
-    return AbstractRun(sites, tuple(surveyor.minibatches.values()), program)
+    return AbstractRun(sites, tuple(surveyor.minibatches.values()), surveyor.divided, program)
 
 
 def sites_of(model: Runnable) -> tuple[Site, ...]:
@@ -98,6 +100,7 @@ def _survey(
         surveyor = Surveyor(model.rules)
         account = model.run(surveyor)
         refuse_repeated(account.dims)
+        surveyor.divided = account.divided
         found.append((_sites(account, surveyor), surveyor))
         _check_terms(account.terms)
         results = account.log_density(), account.derived, account.observed

@@ -109,6 +109,9 @@ def _survey_step(
             "a plate inside a scan has a minibatch",
             "Use all rows in every step: minibatch=None.",
         )
+    for name in inner.divided:
+        mend = "Divide only data of plates outside of scans."
+        raise ModelError(name, "a plate inside a scan has shard=True", mend)
     return [surveyor.repeated(d) for d in inner.declarations], reserved
 
 

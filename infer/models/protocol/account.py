@@ -31,6 +31,7 @@ class Account:
         summed: Discrete sites that are summed out, by name.
         draws: Draw some of these sites from a key, given the values of all others.
         simulated: Names of the likelihood terms whose data are all drawn by a simulator.
+        divided: Sizes of the plates whose rows are divided over devices, by name.
     """
 
     declarations: list[Declaration] = field(default_factory=list)
@@ -46,6 +47,7 @@ class Account:
     summed: dict[str, Any] = field(default_factory=dict)
     draws: list[Callable[[Array], Mapping[str, Array]]] = field(default_factory=list)
     simulated: frozenset[str] = frozenset()
+    divided: dict[str, int] = field(default_factory=dict)
 
     def names(self) -> set[str]:
         """Return the names that are taken."""

@@ -28,6 +28,7 @@ class Surveyor(Reader):
         refusals: Why each map has no log-determinant; empty if it has one.
         entries: For each site, lists the entry that each of its unconstrained numbers belongs to.
         minibatches: Plates of which a step sees a minibatch, by name.
+        divided: Sizes of the plates whose rows are divided over devices, by name.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -37,6 +38,7 @@ class Surveyor(Reader):
         self.refusals: dict[str, str] = {}
         self.entries: dict[str, Callable[[], list[tuple[int, ...]]]] = {}
         self.minibatches: dict[str, Minibatch] = {}
+        self.divided: dict[str, int] = {}
 
     def take(self, declaration: Declaration) -> Image:
         d = declaration

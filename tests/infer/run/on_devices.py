@@ -1,6 +1,7 @@
 """Print what runs on several CPU devices give, as JSON; a process of its own has the devices."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,22 @@ def divided(devices: Any = None) -> infer.Model:
         name: infer.data(a, shard="row", devices=devices) for name, a in {"x": X, "y": Y}.items()
     }
     return infer.model(logistic, **own)
+
+
+def varying(site, x, y):
+    """Give each row a level and a positive rate of its own."""
+    slope = site("slope", dist.Normal(0, 1), shape=(COLUMNS,))
+    with site.plate("rows", len(x), shard=True) as rows:
+        level = site("level", dist.Normal(0, 1))
+        rate = site("rate", dist.LogNormal(0, 0.5))
+        site.observe("y", dist.Normal(level + x[rows] @ slope, rate), y[rows])
+
+
+def whole_plate(site, x, y):
+    """Declare the same without dividing anything."""
+    undivided = site.plate
+    site.plate = lambda name, size, shard: undivided(name, size)
+    varying(site, x, y)
 
 
 def begin(model: infer.Model, devices: Any, **options: Any) -> infer.Run:
@@ -92,6 +109,28 @@ def rows() -> dict[str, Any]:
     }
 
 
+def plates() -> dict[str, Any]:
+    """Divide the rows of a plate over devices, some of whose sites are latent."""
+    model, whole = (infer.model(own, x=X, y=Y) for own in (varying, whole_plate))
+    one, two = infer.log_density(whole), infer.log_density(model)
+    q = jnp.linspace(-1, 1, one.size)
+    program = jax.jit(lambda density, q: density.evaluate(q))
+    compiled = program.lower(two, q).compile()
+    text = compiled.as_text() or ""
+    half = infer.log_density(
+        infer.model(varying, x=X, y=infer.data(Y, shard="row", devices=jax.devices()[:2]))
+    )
+    return {
+        "density": [float(program(one, q)[0]), float(compiled(two, q)[0])],
+        "gradient": [program(one, q)[1].tolist(), compiled(two, q)[1].tolist()],
+        "shards": [list(a.addressable_shards[0].data.shape) for a in jax.tree.leaves(two)],
+        "whole columns": len(re.findall(rf"= f64\[{ROWS},{COLUMNS}\]", text)),
+        "exponentials": re.findall(r"= f64\[([\d,]*)\]\S* exponential\(", text),
+        "devices beside marked data": [len(a.devices()) for a in jax.tree.leaves(half)],
+        "uneven": message_of(lambda: infer.log_density(model.with_data(x=X[1:], y=Y[1:]))),
+    }
+
+
 def mistakes() -> dict[str, str]:
     """Collect the messages of errors."""
     model, devices = infer.model(logistic, x=X, y=Y), jax.devices()
@@ -119,6 +158,8 @@ def slow() -> dict[str, Any]:
     mesh = Mesh(np.array(devices).reshape(2, 2), ("chains", "rows"))
     pair = model, divided(devices[:2])
     fits = [infer.fit(m, infer.ADVI("mean_field"), key=1) for m in pair]
+    plates = [infer.model(own, x=X, y=Y) for own in (whole_plate, varying)]
+    sampled = infer.sample(plates[1], draws=10, warmup=20, progress=False)
     modes = [infer.maximize(m, infer.MAP("unconstrained"), starts=2) for m in pair]
     return {
         "wide one": draws_of(begin(model, devices[:1], group=2)),
@@ -126,13 +167,18 @@ def slow() -> dict[str, Any]:
         "four": draws_of(begin(model, devices)),
         "one": draws_of(begin(model, devices[:1])),
         "mesh": draws_of(begin(divided(), mesh, group=2)),
+        "plates": [draws_of(begin(own, None, group=2, warmup=0)) for own in plates],
+        "drawn and given": [
+            *sampled.posterior.sizes.values(),
+            *sampled.constant_data.sizes.values(),
+        ],
         "fits": [fit.positions(2).tolist() for fit in fits],
         "modes": [mode.values["slope"].tolist() for mode in modes],
         "attributes": sorted(infer.sample(model, draws=10, warmup=20, progress=False).attrs),
     }
 
 
-PARTS = {"chains": chains, "rows": rows, "mistakes": mistakes, "slow": slow}
+PARTS = {"chains": chains, "rows": rows, "plates": plates, "mistakes": mistakes, "slow": slow}
 
 if __name__ == "__main__":
     jax.config.update("jax_num_cpu_devices", 4)

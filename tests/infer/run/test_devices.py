@@ -16,6 +16,8 @@ from infer.run import placing
 from infer.run.devices import Plan, plan
 from infer.run.plans import plan_for, plan_without_native
 
+from . import on_devices
+
 # Largest relative change of a log density by another order of its sum.
 ROUNDING = 1e-12
 # Largest change of a draw after 40 trajectories, each of which enlarges rounding errors.
@@ -35,7 +37,7 @@ def run_on_devices(*parts):
 
 @pytest.fixture(scope="module")
 def found():
-    return run_on_devices("chains", "rows", "mistakes")
+    return run_on_devices("chains", "rows", "plates", "mistakes")
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,24 @@ def test_a_run_says_why_divided_rows_have_no_native_loop(found):
 
 def test_new_data_are_divided_as_the_old_ones_were(found):
     assert found["rows"]["devices of new data"] == [2, 2]
+
+
+def test_a_divided_plate_divides_its_data_and_what_is_computed_for_each_row(found):
+    told = found["plates"]
+    assert told["shards"] == [[16, 3], [16]]
+    assert told["whole columns"] == 0
+    # The scales of the latent rates, which are sites of the plate.
+    assert set(told["exponentials"]) == {"16"}
+    for name in ("density", "gradient"):
+        np.testing.assert_allclose(*told[name], rtol=ROUNDING, atol=ROUNDING, err_msg=name)
+
+
+def test_a_divided_plate_uses_the_devices_of_data_that_are_divided_already(found):
+    assert found["plates"]["devices beside marked data"] == [2, 2]
+
+
+def test_a_divided_plate_whose_rows_do_not_divide_is_refused(found):
+    assert "rows: its 63 rows cannot be divided equally over 4" in found["plates"]["uneven"]
 
 
 MESSAGES = {
@@ -167,6 +187,13 @@ def test_chains_on_four_devices_have_the_draws_of_one_device(slowly):
 @pytest.mark.slow
 def test_a_mesh_of_chains_and_rows_has_the_draws_of_one_device_but_for_rounding(slowly):
     np.testing.assert_allclose(slowly["mesh"], slowly["one"], atol=ENLARGED)
+
+
+@pytest.mark.slow
+def test_a_divided_plate_with_latent_sites_has_the_draws_of_one_device_but_for_rounding(slowly):
+    one, two = slowly["plates"]
+    np.testing.assert_allclose(two, one, atol=ENLARGED)
+    assert on_devices.ROWS in slowly["drawn and given"]
 
 
 @pytest.mark.slow

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
 from ....counts import Count, as_whole
 from ....errors import ModelError
+from ...protocol.account import Account
 from ...protocol.layout import Plate, Plates
 from ...protocol.minibatch import Minibatch, refuse_count
 from ...protocol.reader import Reader
@@ -23,6 +25,35 @@ def make_plate(name: str, size: int, count: Count | None, reader: Reader) -> Pla
     is_full = count == size
     rows = None if is_full else reader.rows(Minibatch(name, size, int(count)))
     return Plate(name, size, None if is_full else int(count), rows)
+
+
+def divide_plate(plate: Plate, account: Account) -> None:
+    """Record that the rows of a plate are divided over devices.
+
+    Raises:
+        ModelError: It has a minibatch, or another size than a plate of this name before.
+    """
+    if plate.minibatch is not None:
+        raise ModelError(
+            plate.name,
+            "the plate has shard=True and a minibatch",
+            "Divide rows whose terms are all summed at each step, or see some of them at a time.",
+        )
+    if account.divided.setdefault(plate.name, plate.size) != plate.size:
+        raise ModelError(
+            plate.name,
+            f"the plate has {plate.size} rows here, and {account.divided[plate.name]} at an "
+            "earlier plate of the same name that is divided, too",
+            "Give the plates two names.",
+        )
+
+
+def index_rows(plate: Plate, is_divided: bool) -> Any:
+    """Return what indexes data by the rows of a plate that are seen."""
+    if is_divided:
+        # XLA would copy all rows to every device to take them by their numbers.
+        return slice(None)
+    return jnp.arange(plate.size) if plate.rows is None else plate.rows
 
 
 def plate_size(name: str, size: Any) -> int:

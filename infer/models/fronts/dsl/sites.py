@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import jax.numpy as jnp
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array
 
@@ -34,7 +33,7 @@ from ...protocol.missing import read_gaps
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Part, Term
 from ...scan import find_axis, refuse_minibatch, scan
-from .axes import make_plate, name_axes, plate_size
+from .axes import divide_plate, index_rows, make_plate, name_axes, plate_size
 from .claims import join_name, refuse_taken, refuse_transformed
 from .discrete import refuse_options, take_summed
 from .observed import broadcast_to_value
@@ -216,8 +215,9 @@ class Sites:
     @check_arguments("site.plate")
     @contextmanager
     def plate(
-        self, name: str, size: Count | None = None, *, minibatch: Count | None = None
-    ) -> Iterator[Array]:
+        self, name: str, size: Count | None = None, *, minibatch: Count | None = None,
+        shard: bool = False,
+    ) -> Iterator[Any]:  # fmt: skip
         """Repeat the sites declared inside, independently, along the dimension `name`.
 
         A plate is the rightmost batch axis of its sites, an inner plate the axis to its left.
@@ -229,12 +229,15 @@ class Sites:
                 at each step, without replacement, and their terms are multiplied by
                 size / minibatch. ADVI and MAP with a first-order optimizer accept such a model,
                 samplers do not.
+            shard: Whether to divide its rows over all devices: data whose first axis is as long as
+                the plate, and what is computed from them. See the page "Several devices".
 
         Yields:
-            Indices of the rows, shape (size,) or (minibatch,), with which to index data.
+            Indices of the rows, shape (size,) or (minibatch,), with which to index data; a slice
+            of all rows with `shard`.
 
         Raises:
-            ModelError: The plate has no size, or a minibatch does not fit it.
+            ModelError: The plate has no size, or a minibatch or its division does not fit it.
         """
         if size is None and name not in self._coords:
             raise ModelError(
@@ -244,10 +247,12 @@ class Sites:
             )
         size = len(self._coords[name]) if size is None else plate_size(name, size)
         plate = make_plate(name, size, minibatch, self._reader)
+        if shard:
+            divide_plate(plate, self._account)
         outer = self._plates
         self._plates = (*outer, plate)
         try:
-            yield jnp.arange(size) if plate.rows is None else plate.rows
+            yield index_rows(plate, shard)
         finally:
             self._plates = outer
 
