@@ -8,6 +8,7 @@ from .density.base import LogDensity as LogDensity, log_density as log_density
 from .density.check import check as check
 from .density.explain import explain as explain
 from .density.explanation import Explanation as Explanation
+from .density.jitter import Jitter as Jitter
 from .engines.advi import ADVI as ADVI
 from .engines.base import Engine as Engine
 from .engines.batch_and_match import BatchAndMatch as BatchAndMatch

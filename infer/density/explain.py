@@ -27,8 +27,8 @@ def explain(
     Args:
         model: What a front end returned, or a view of it.
         at: The point: constrained values by name, a flat vector, "initial" for the values that
-            the model was made with, or "uniform" or "prior" for a start as `sample` would find
-            it (the first one tried, if none is usable).
+            the model was made with, "mean" or "median" of the priors, or "uniform" or "prior" for
+            a start as `sample` would find it (the first one tried, if none is usable).
         jacobian: Whether to add the maps' log-determinants, as `log_density` does.
         seed: Seed of the search for a start.
 
@@ -47,7 +47,9 @@ def _read_point(density: LogDensity, at: Any, seed: int) -> Vector:
     if isinstance(at, Mapping):
         return density.unconstrain(at)
     if isinstance(at, str):
-        assign_starts(singleton(density), 1, read_starts(at))
+        (start,) = assign_starts(singleton(density), 1, read_starts(at))
+        if isinstance(start, Mapping):
+            return density.unconstrain(start)
         if at == "initial":
             return density.unconstrain(density.model.initial_values())
         found, _ = search(singleton(density), 1, np.array([0, seed], np.uint32), at)

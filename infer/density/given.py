@@ -46,7 +46,7 @@ def insert_given(
     Raises:
         StartError: They are not usable. (The model's own initial values are skipped instead.)
     """
-    asked = np.array([start not in ("uniform", "prior") for start in wanted])
+    asked = np.array([isinstance(start, Mapping) or start == "initial" for start in wanted])
     if not asked.any():
         return found
     positions = _flatten_given(family, wanted, found.positions)

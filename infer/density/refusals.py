@@ -47,10 +47,13 @@ def refuse_dependent_scores(target: Target, site: str) -> None:
         ) from error
 
 
-def refuse_misnamed(given: Mapping[str, Any], latent: Sequence[Site]) -> None:
-    """Raise if values are missing, unknown, or of another shape than their site."""
+def refuse_misnamed(
+    given: Mapping[str, Any], latent: Sequence[Site], *, partial: bool = False
+) -> None:
+    """Raise if values are missing (unless `partial`), unknown, or not of their site's shape."""
     shapes = {site.name: site.shape for site in latent}
-    for name in sorted(shapes.keys() ^ given.keys()):
+    wrong = given.keys() - shapes.keys() if partial else shapes.keys() ^ given.keys()
+    for name in sorted(wrong):
         missing = name in shapes
         raise ModelError(
             name,

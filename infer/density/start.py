@@ -7,6 +7,7 @@ import numpy as np
 from .chain_starts import ChainStart, needs_search
 from .family import Family
 from .given import evaluate_given, insert_given
+from .near import place_near
 from .points import CANDIDATES, Points, are_usable, select_lanes
 from .proposals import Place, propose
 from .unusable import refuse_unusable
@@ -36,7 +37,8 @@ def find_starts(
     """
     if not needs_search(wanted):
         return evaluate_given(family, wanted), None
-    found, spare = _search_as_asked(family, len(wanted) // family.count, key, wanted, place)
+    near = place_near(family, wanted, place)
+    found, spare = _search_as_asked(family, len(wanted) // family.count, key, wanted, near)
     found = insert_given(family, key, wanted, found)
     which = f"at the first of {MAX_TRIES} starts tried:"
     mend = "Give starting values, or weaker constraints; infer.explain(model) shows every term."

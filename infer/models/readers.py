@@ -51,7 +51,7 @@ class PriorDraws(Reader):
     def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         self._count += 1
         keys = jax.random.split(jax.random.fold_in(self._key, self._count), length)
-        return _write_steps(self.flattener, repeated, keys, lambda k: PriorDraws(k, self._rules))
+        return write_steps(self.flattener, repeated, keys, lambda k: PriorDraws(k, self._rules))
 
 
 class Values(Reader):
@@ -67,7 +67,7 @@ class Values(Reader):
 
     def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         own = {site.name: self._values[site.name] for site in repeated}
-        return _write_steps(self.flattener, repeated, own, lambda v: Values(v, self._rules))
+        return write_steps(self.flattener, repeated, own, lambda v: Values(v, self._rules))
 
 
 class KnownValues(Reader):
@@ -88,10 +88,17 @@ class KnownValues(Reader):
         return Steps(own, KnownValues, lambda _: None, lambda *_: None)
 
 
-def _write_steps(
+def write_steps(
     flattener: Flattener, repeated: Sequence[Repeated], xs: Any, reader: Callable[[Any], Reader]
 ) -> Steps:
-    """Let each step write its own flat vector, and join the pieces of each site."""
+    """Let each step write its own flat vector, and join the pieces of each site.
+
+    Args:
+        flattener: Takes the pieces.
+        repeated: The sites of a step.
+        xs: What each step is given, along a leading axis of steps.
+        reader: Makes the reader of a step, which has a `flattener`, from its row of `xs`.
+    """
 
     def close(rows: Array, _: list[Declaration]) -> None:
         ends = np.cumsum([site.size for site in repeated])[:-1]

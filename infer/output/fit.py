@@ -27,7 +27,7 @@ from .fitted.begun import begin_at, choose_starts, describe_beginnings, list_sha
 from .fitted.binding import bind_engine
 from .fitted.coordinates import begin_coordinates, describe_coordinates, prepare_coordinates
 from .fitted.reading import conclude_fits, find_fitted, read_approximations
-from .fitted.searches import Searches, choose_start, read_searches
+from .fitted.searches import Searches, read_searches, read_start
 from .kinds import as_approximator
 from .stored.storing import Storing, plan_storing_state
 
@@ -172,5 +172,5 @@ def _plan_chains(call: _Call, engine: Approximator) -> tuple[Searches, Starts]:
     """Return the number of chains for each model, and where each one starts."""
     number, starts = engine.count_chains(), call.starts
     if number == 1:
-        return Searches(1), choose_start(call.model) if starts is None else starts
+        return Searches(1), read_start(call.model, starts)
     return read_searches(call.model, engine.needs.jacobian, number if starts is None else starts)

@@ -75,13 +75,14 @@ def sample(
         warmup: Warm-up draws per chain; by default the engine decides by the number of chains. HMC
             and NUTS stop early once the chains agree and the metric whitens their draws, and make
             at most twice as many if the chains need very different step sizes, or one was moved.
-        starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", or "initial" (the
-            values that the model was made with, such as those of a tree, or "uniform" if the log
-            density is not finite there); constrained values by name, each of a site's shape or
-            with a leading axis of chains; a result that has values, such as an `Optimum`; a list
-            with one of these for each chain; or an `Approximation`, whose draws and metric make
-            warm-up short. For several models, a list has an item for each model. By default
-            "uniform", unless the engine starts at the prior.
+        starts: "uniform" (on (-2, 2) of the unconstrained space), "prior", "mean" or "median" (of
+            each prior, given the sites before it), "initial" (the values that the model was made
+            with, such as those of a tree, or "uniform" if the log density is not finite there);
+            `Jitter(around, radius)`; constrained values by name, each of a site's shape or with a
+            leading axis of chains (sites not named are "uniform"); a result that has values, such
+            as an `Optimum`; a list with one of these for each chain; or an `Approximation`, whose
+            draws and metric make warm-up short. For several models, a list has an item for each
+            model. By default "uniform", unless the engine starts at the prior.
         tuning: The tuning of an earlier run (`Run.tuning`), or the path of one; see `save_tuning`.
         key: A seed or a JAX key; or a list, a range or an array with one for each model. Each draw
             depends only on the key, the chain and its index.

@@ -86,6 +86,15 @@ class TfpDistribution(dist.Distribution):
         draw = jnp.asarray(self.distribution.sample(sample_shape, seed=key))
         return draw.astype(float) if jnp.issubdtype(draw.dtype, jnp.floating) else draw
 
+    @property
+    def mean(self) -> Array:
+        """Its mean; TFP raises NotImplementedError if it has no formula."""
+        return jnp.asarray(self.distribution.mean())
+
+    def icdf(self, q: Any) -> Array:
+        """Its quantile function, where TFP has a formula."""
+        return jnp.asarray(self.distribution.quantile(q))
+
     def log_prob(self, value: Any, intermediates: Any = None) -> Array:
         value, own = jnp.asarray(value), self.distribution.dtype
         if jnp.issubdtype(own, jnp.floating):

@@ -1,5 +1,6 @@
 """Choose the number of searches for a mode by what a gradient costs, and where they start."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ from ...counts import as_whole, is_whole
 from ...density.base import LogDensity
 from ...density.chain_starts import count_chains, read_starts
 from ...density.family import make_family
+from ...density.jitter import OnInitial
 from ...models.inputs.stacked import are_several
 from ...run.choice import count_gradient_flops
 
@@ -61,7 +63,7 @@ def read_searches(model: Any, jacobian: bool, starts: Any) -> tuple[Searches, An
         searches = choose_searches(density) if chosen else Searches(as_whole("starts", starts, 1))
         more = ["uniform"] * (searches.number - 1)
         return searches, ["initial", *more] if _has_initial(density) else "uniform"
-    starts = read_starts(starts)
+    starts = prefer_initial(density, read_starts(starts))
     several = isinstance(starts, list) and are_several(model)
     count = count_chains(density, starts[0] if several and starts else starts)
     return Searches(count or SEARCHES), starts
@@ -74,6 +76,21 @@ def choose_start(model: Any) -> str:
         model: The model, or several of them.
     """
     return "initial" if _has_initial(make_family(model, jacobian=True).member(0)) else "uniform"
+
+
+def read_start(model: Any, starts: Any) -> Any:
+    """Read where a single search or fit starts, by default where `choose_start` says."""
+    if starts is None:
+        return choose_start(model)
+    return prefer_initial(make_family(model, jacobian=True).member(0), read_starts(starts))
+
+
+def prefer_initial(density: LogDensity, starts: Any) -> Any:
+    """Let the sites that starts do not name begin at the values of the user's tree, if any."""
+    if isinstance(starts, list):
+        return [prefer_initial(density, own) for own in starts]
+    is_partial = isinstance(starts, Mapping) and {s.name for s in density.latent} - starts.keys()
+    return OnInitial(starts) if is_partial and _has_initial(density) else starts
 
 
 def _has_initial(density: LogDensity) -> bool:
