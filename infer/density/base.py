@@ -33,7 +33,7 @@ from .differentiating import naming_looping_term, value_and_gradient
 from .flatten import flatten_in_one_program
 from .labels import label_coordinate
 from .normal_prior import find_not_normal, normal_prior
-from .once import compute_once, compute_values, evaluate_once, join_rows
+from .once import SiteStack, compute_once, compute_stacks, compute_values, evaluate_once, join_rows
 from .parted import MomentsReader, split_account
 from .readers import CheckedValues, ConstrainedReader, FlatReader, as_inexact
 from .refusals import (
@@ -229,6 +229,10 @@ class LogDensity(Target):
     def constrain(self, position: Vector) -> dict[str, Array]:
         """Map one point to its constrained and derived values, by name."""
         return compute_values(LogDensity._total_and_values, self, position)
+
+    def constrain_in_stacks(self, position: Vector) -> list[SiteStack]:
+        """Map one point as `constrain` does, to few arrays."""
+        return compute_stacks(LogDensity._total_and_values, self, position)
 
     def observed(self) -> dict[str, Array]:
         """Return the observed data, by name."""

@@ -1,6 +1,7 @@
 """Trace and evaluate a log density of many sites once, and do the same for equal sites at once."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array
 
-from ..programs.stacked import stack_equal
+from ..programs.stacked import stack_equal, stack_results
 from ..types import ProgramSignature, Scalar, Vector, signature_of
 from .differentiating import value_and_gradient
 
@@ -55,6 +56,31 @@ def compute_values(method: Method, density: Any, position: Vector) -> dict[str, 
     return {site.name: found[site.name] for site in density.sites if site.name in found}
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SiteStack:
+    """Values of sites of one shape and type; a pytree.
+
+    Attributes:
+        names: Names of the sites, in the order of the model.
+        values: Shape (sites, *site).
+    """
+
+    names: tuple[str, ...] = field(metadata={"static": True})
+    values: Any
+
+
+def compute_stacks(method: Method, density: Any, position: Vector) -> list[SiteStack]:
+    """Compute what `compute_values` does; with many sites, in as few arrays as there are shapes."""
+    if not has_many_sites(density):
+        values = density.read(position)[0].values()
+        return [SiteStack((name,), jnp.asarray(a)[None]) for name, a in values.items()]
+    given = density, (position,)
+    program, names = _stack_values(method, signature_of(given))
+    stacks = jaxpr_as_fun(program)(*jax.tree.leaves(given))
+    return [SiteStack(*own) for own in zip(names, stacks, strict=True)]
+
+
 def join_rows(density: Any, rows: list[Array]) -> list[Array]:
     """Join the rows of all terms if there are many sites, so that one sum is compiled."""
     return [jnp.concatenate([own.reshape(-1) for own in rows])] if has_many_sites(density) else rows
@@ -63,6 +89,7 @@ def join_rows(density: Any, rows: list[Array]) -> list[Array]:
 def forget_traces() -> None:
     """Forget all programs, so that the Python code of models runs again."""
     _stack.cache_clear()
+    _stack_values.cache_clear()
     _trace.cache_clear()
 
 
@@ -74,11 +101,30 @@ def find_trace(method: Method, density: Any, *arguments: Any) -> ClosedJaxpr:
 @lru_cache(maxsize=64)
 def _stack(method: Method, part: int, signature: ProgramSignature) -> tuple[ClosedJaxpr, Any]:
     """Return the program of one result, in which what is equal is stacked, and its structure."""
+    alone, outline = _trace_part(method, part, signature)
+    return stack_equal(alone), jax.tree.structure(outline)
+
+
+@lru_cache(maxsize=64)
+def _stack_values(
+    method: Method, signature: ProgramSignature
+) -> tuple[ClosedJaxpr, list[tuple[str, ...]]]:
+    """Return the program of the values, with a stack for each shape and type, and their names."""
+    alone, outline = _trace_part(method, 1, signature)
+    index = {name: i for i, name in enumerate(sorted(outline))}
+    groups: dict[Any, list[str]] = {}
+    for name in (site.name for site in signature.outline()[0].sites if site.name in outline):
+        groups.setdefault((outline[name].shape, outline[name].dtype), []).append(name)
+    program = stack_results(alone, [[index[name] for name in own] for own in groups.values()])
+    return program, list(map(tuple, groups.values()))
+
+
+def _trace_part(method: Method, part: int, signature: ProgramSignature) -> tuple[ClosedJaxpr, Any]:
+    """Return the program of one result, and its outline."""
     program, outline = _trace(method, signature)
     counts = [len(jax.tree.leaves(own)) for own in outline]
     wanted = program.jaxpr.outvars[sum(counts[:part]) : sum(counts[: part + 1])]
-    alone = ClosedJaxpr(program.jaxpr.replace(outvars=wanted), program.consts)
-    return stack_equal(alone), jax.tree.structure(outline[part])
+    return ClosedJaxpr(program.jaxpr.replace(outvars=wanted), program.consts), outline[part]
 
 
 @lru_cache(maxsize=64)

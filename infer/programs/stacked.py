@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
 from jax.interpreters.batching import fancy_primitive_batchers
 from jaxtyping import Array
 
@@ -39,14 +39,41 @@ def stack_equal(program: ClosedJaxpr) -> ClosedJaxpr:
     """
     if program.effects:
         return program
+    stacked = _trace(program, [])
+    return stacked if len(stacked.eqns) < len(program.eqns) else program
+
+
+def stack_results(program: ClosedJaxpr, groups: Sequence[Sequence[int]]) -> ClosedJaxpr:
+    """Return a program that does the same, and returns each group of results as one stack.
+
+    XLA takes seconds to minutes for a program of a thousand results.
+
+    Args:
+        program: The program.
+        groups: Indices of the results in each stack, all of one shape and type.
+    """
+    if not program.effects:
+        return _trace(program, groups)
+
+    def stack_all(*arguments: Any) -> list[Array]:
+        results = jaxpr_as_fun(program)(*arguments)
+        return [jnp.stack([results[i] for i in own]) for own in groups]
+
+    return jax.make_jaxpr(stack_all)(*_kinds_of(program))
+
+
+def _trace(program: ClosedJaxpr, groups: Sequence[Sequence[int]]) -> ClosedJaxpr:
+    """Trace the program again, with stacks; without groups it returns each result alone."""
     numbered = join_chains(number(program), FEWEST)
-    steps = _plan(numbered)
-    kinds = [
+    evaluate = partial(_evaluate, numbered, _plan(numbered), groups)
+    return jax.make_jaxpr(evaluate)(*_kinds_of(program))
+
+
+def _kinds_of(program: ClosedJaxpr) -> list[jax.ShapeDtypeStruct]:
+    return [
         jax.ShapeDtypeStruct(kind.shape, kind.dtype, weak_type=getattr(kind, "weak_type", False))
         for kind in program.in_avals
     ]
-    stacked = jax.make_jaxpr(partial(_evaluate, numbered, steps))(*kinds)
-    return stacked if len(stacked.eqns) < len(program.eqns) else program
 
 
 class _Step(NamedTuple):
@@ -150,8 +177,10 @@ def _piece_of(operation: Operation) -> tuple[int, int, tuple[int, ...]] | None:
     return begin[0], end[0] - begin[0], whole[1:]
 
 
-def _evaluate(numbered: Numbered, steps: Sequence[_Step], *arguments: Any) -> list[Array]:
-    """Evaluate a program step by step."""
+def _evaluate(
+    numbered: Numbered, steps: Sequence[_Step], groups: Sequence[Sequence[int]], *arguments: Any
+) -> list[Array]:
+    """Evaluate a program step by step; return its results, or a stack of each group of them."""
     values = _Values(numbered, arguments)
     for step in steps:
         first = step.operations[0]
@@ -166,6 +195,8 @@ def _evaluate(numbered: Numbered, steps: Sequence[_Step], *arguments: Any) -> li
             continue
         results = _EVALUATE_ALONE[first.kind](values, first)
         values.known |= dict(zip(first.results, results, strict=True))
+    if groups:
+        return [values.stack([numbered.results[i] for i in own]) for own in groups]
     return [values.read(own) for own in numbered.results]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from ...density.family import Family
 from ...programs.parts import Members, call_each, choose_part, count_parts, prepare_call
-from .values import constrain_all, constrain_rows, prepare_values
+from .values import constrain_all, constrain_rows, prepare_values, split_stacks
 
 
 def prepare_each(family: Family) -> None:
@@ -27,5 +27,5 @@ def constrain_each(family: Family, positions: np.ndarray) -> dict[str, np.ndarra
     rows, each = positions.reshape(batch[0], -1, size), choose_part(size)
     members = Members.of(family.shared, family.own)
     found = call_each(constrain_rows, members, each, count_parts(size, each), (rows,))
-    names = [site.name for site in family.shared.sites if site.role in ("latent", "derived")]
-    return {name: found[name].reshape(batch + found[name].shape[2:]) for name in names}
+    values = split_stacks(family.shared, found, 2)
+    return {name: a.reshape(batch + a.shape[2:]) for name, a in values.items()}

@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from ...density.base import LogDensity
 from ...density.observed import find_observed
+from ...density.once import SiteStack
 from ...programs.native import call_compiled, prepare
 from ...programs.slices import call_in_slices, choose_rows
 
@@ -31,21 +32,24 @@ def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.nd
     batch, size = positions.shape[:-1], positions.shape[-1]
     flat = positions.reshape(-1, size)
     # Slices have a fixed size, so that another number of draws compiles nothing.
-    rows = choose_rows(size)
-    names = [site.name for site in density.sites if site.role in ("latent", "derived")]
-
-    def call(own: np.ndarray) -> list[Array]:
-        values = call_compiled(constrain_rows, density, own)
-        return [values[name] for name in names]
-
-    joined = call_in_slices(call, flat, rows)
-    pairs = zip(names, joined, strict=True)
-    return {name: a.reshape(batch + a.shape[1:]) for name, a in pairs}
+    call = lambda own: call_compiled(constrain_rows, density, own)  # noqa: E731
+    values = split_stacks(density, call_in_slices(call, flat, choose_rows(size)), 1)
+    return {name: a.reshape(batch + a.shape[1:]) for name, a in values.items()}
 
 
-def constrain_rows(density: LogDensity, positions: Array) -> dict[str, Array]:
-    """Map positions of shape (rows, size) to values; traced."""
-    return jax.vmap(density.constrain)(positions)
+def constrain_rows(density: LogDensity, positions: Array) -> list[SiteStack]:
+    """Map positions of shape (rows, size) to values of shape (rows, sites, *site); traced."""
+    return jax.vmap(density.constrain_in_stacks)(positions)
+
+
+def split_stacks(density: LogDensity, stacks: list[SiteStack], axis: int) -> dict[str, np.ndarray]:
+    """Return latent and derived values by name; the sites are along an axis of the stacks."""
+    values = {}
+    for stack in stacks:
+        each = np.ascontiguousarray(np.moveaxis(stack.values, axis, 0))
+        values |= dict(zip(stack.names, each, strict=True))
+    sites = (site for site in density.sites if site.role in ("latent", "derived"))
+    return {site.name: values[site.name] for site in sites}
 
 
 def unconstrain_all(density: LogDensity, values: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -7,11 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+from jax.extend.core import jaxpr_as_fun
 
 import infer
 from infer.density.family import singleton
 from infer.density.once import MANY_SITES, evaluate_once
 from infer.density.repeats import refuse_unless_reproduced
+from infer.output.data.values import constrain_all, constrain_rows
+from infer.programs.stacked import stack_results
 
 
 class Many:
@@ -101,3 +104,30 @@ def test_in_single_precision_the_log_density_less_a_reference_is_computed_by_few
     branch = few.eqns[-1].params["branches"][1]
     assert len(branch.eqns) < len(program.eqns) / 4
     np.testing.assert_allclose(jax.jit(density.evaluate_from)(q, reference)[0], 0, atol=1e-5)
+
+
+def test_draws_of_many_sites_are_mapped_to_values_by_a_program_of_few_results():
+    def mixed(site):
+        for i in range(MANY_SITES):
+            site(f"x{i}", dist.HalfNormal(1.0 + i))
+        pair = site("pair", dist.Normal(0.0, 1.0), shape=(2,))
+        site.derive("sign", jnp.sign(pair).astype(jnp.int32))
+        site.derive("sum", pair.sum())
+
+    density = infer.log_density(infer.model(mixed))
+    q = np.random.default_rng(0).normal(size=(2, 3, density.size))
+    stacks = jax.eval_shape(constrain_rows, density, q[0])
+    assert sorted(len(own.names) for own in stacks) == [1, 1, MANY_SITES + 1]
+    for name, values in constrain_all(density, q).items():
+        expected = [[density.constrain(jnp.asarray(one))[name] for one in chain] for chain in q]
+        assert values.dtype == np.asarray(expected).dtype
+        np.testing.assert_allclose(values, expected, rtol=1e-14)
+
+
+def test_results_of_a_program_with_effects_are_stacked_too():
+    def printing(x):
+        jax.debug.print("{}", x)
+        return x, 2 * x, 3 * x
+
+    program = stack_results(jax.make_jaxpr(printing)(1.0), [[0, 2], [1]])
+    np.testing.assert_array_equal(np.concatenate(jaxpr_as_fun(program)(5.0)), [5, 15, 10])
