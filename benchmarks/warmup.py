@@ -23,7 +23,8 @@ jax.config.update("jax_enable_x64", True)
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import infer
-from benchmarks.peers.samplers import ours, quality
+from benchmarks.peers.in_jax import ours
+from benchmarks.peers.samplers import quality
 from benchmarks.peers.suite import SUITE
 
 DIAGONAL = infer.NUTS(rank=0, stop_early=False)

@@ -1,10 +1,14 @@
 """Compare our sampler and its peers on nine models, each run in its own process, in turn.
 
     python -m benchmarks.peers [--repeats 5] [--models radon ...] [--samplers ours nutpie ...]
+        [--kept benchmarks/results/peers.json] [--peers-python PATH]
 
-Writes benchmarks/results/peers.json as it goes, then peers.md and peers.png beside it. All run
-four chains in float64 on the machine's cores with their own defaults (ours in float32 as one more
-row). Columns:
+Writes the file of `--kept` as it goes, then .md and .png beside it. All run four chains in float64
+on the machine's cores with their own defaults (ours in float32 as one more row). PATH is a Python
+with the peers that do not share our environment (PyMC, nutpie, stanli, walnutpie, owalnuts); they
+run there as whole processes. Of NumPyro there is no ChEES; BlackJAX's runs with four chains, fewer
+than it is made for. Adjusted MCLMC keeps every 10th of its transitions, walnutpie ends once its
+chains agree and reports no gradients, and PyMC compiles in each run. Columns:
 
 - cold: seconds from a written model to a smallest bulk ESS of 1000, packages already imported:
   compiling, warm-up, and sampling, rescaled to that ESS
@@ -42,6 +46,10 @@ RESULTS = Path(__file__).parents[1] / "results"
 DRAWS = 1000
 CORES = 2
 JAX_PEERS = ("NumPyro vectorized", "NumPyro parallel", "BlackJAX")
+MORE_PEERS = ("BlackJAX, ChEES", "BlackJAX, adjusted MCLMC")
+STAN_PEERS = ("stanli", "walnutpie")
+# These may be installed apart.
+COMPILED = ("nutpie", "PyMC", "owalnuts", *STAN_PEERS)
 
 Found = dict[str, dict[str, list[dict[str, float]]]]
 
@@ -69,7 +77,17 @@ class Target(NamedTuple):
 
 
 TARGETS = (
-    Target("cold, fastest peer / ours", "cold to 1000", (*JAX_PEERS, "nutpie"), False, 2, 3),
+    Target(
+        "cold, fastest of NumPyro, BlackJAX and nutpie / ours", "cold to 1000",
+        (*JAX_PEERS, "nutpie"), False, 3, 6.5,
+    ),
+    Target("cold, stanli / ours", "cold to 1000", ("stanli",), False, 1),
+    Target("cold, walnutpie / ours", "cold to 1000", ("walnutpie",), False, 1),
+    Target("cold, owalnuts / ours", "cold to 1000", ("owalnuts",), False, 1),
+    Target("cold, PyMC / ours", "cold to 1000", ("PyMC",), False, 1),
+    Target("ESS / s, ours / stanli and walnutpie", "ESS / s", STAN_PEERS, True, 2),
+    Target("ESS / s, ours / owalnuts", "ESS / s", ("owalnuts",), True, 1),
+    Target("ESS / s, ours / ChEES and adjusted MCLMC", "ESS / s", MORE_PEERS, True, 1),
     Target("ESS / s, ours / NumPyro and BlackJAX", "ESS / s", JAX_PEERS, True, 3, 6),
     Target("ESS / s, ours / nutpie", "ESS / s", ("nutpie",), True, 1.3, 2),
     Target("compile, NumPyro vectorized / ours", "compile", JAX_PEERS[:1], False, 3),
@@ -85,11 +103,11 @@ TARGETS = (
 )  # fmt: skip
 
 
-def run_in_process(sampler: str, name: str, seed: int) -> dict[str, float]:
+def run_in_process(python: str, sampler: str, name: str, seed: int) -> dict[str, float]:
     """Measure in a fresh process; a sampler that fails reports nothing."""
     devices = CORES if sampler == "NumPyro parallel" else 1
     flags = f"--xla_force_host_platform_device_count={devices}"
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.peers"]
+    command = [python, "-W", "ignore", "-m", "benchmarks.peers"]
     command += ["--one", sampler, name, str(seed)]
     with tempfile.TemporaryDirectory() as empty:
         # So that no process finds on disk what an earlier one compiled.
@@ -111,17 +129,20 @@ def one(sampler: str, name: str, seed: int) -> dict[str, float]:
     return measure(sampler, name, seed, DRAWS)
 
 
-def gather(models: list[str], samplers: list[str], repeats: int, kept: Path) -> Found:
+def gather(asked: argparse.Namespace) -> Found:
     """Run every sampler on every model in turn, `repeats` times; save each run in a file."""
+    samplers, kept = asked.samplers, asked.kept
     found: Found = json.loads(kept.read_text()) if kept.exists() else {}
-    for seed in range(repeats):
-        for name in models:
+    for seed in range(asked.repeats):
+        for name in asked.models:
             own = found.setdefault(name, {})
             # Each round begins with another sampler.
             turn = seed % len(samplers)
             for sampler in ["gradient", *samplers[turn:], *samplers[:turn]]:
                 if len(own.setdefault(sampler, [])) <= seed:
-                    own[sampler].append(run_in_process(sampler, name, seed))
+                    apart = asked.peers_python if sampler in COMPILED else ""
+                    run = run_in_process(apart or sys.executable, sampler, name, seed)
+                    own[sampler].append(run)
                     kept.write_text(json.dumps(found, indent=1))
                     print(seed, name, sampler, own[sampler][-1], flush=True)
     return found
@@ -133,9 +154,9 @@ def median(runs: list[dict[str, float]], column: str) -> float:
 
 
 def leapfrog(run: dict[str, float]) -> float:
-    """Compute seconds per leapfrog step, or NaN if sampling took no measurable time."""
+    """Compute seconds per leapfrog step, or NaN if their time or their number is unknown."""
     sampling = run["warm"] - run["warmup"]
-    return sampling / run["sampled"] if sampling > 0 else float("nan")
+    return sampling / run["sampled"] if sampling > 0 and run["sampled"] else float("nan")
 
 
 def columns(runs: list[dict[str, float]], gradient: float) -> dict[str, float]:
@@ -145,7 +166,7 @@ def columns(runs: list[dict[str, float]], gradient: float) -> dict[str, float]:
         | {
             "compile": run["cold"] - run["warm"],
             "ESS / s": run["ess"] / run["warm"],
-            "ESS / grad": 1000 * run["ess"] / (run["sampled"] + run["warmed"]),
+            "ESS / grad": 1000 * run["ess"] / ((run["sampled"] + run["warmed"]) or np.nan),
             "leapfrog": leapfrog(run),
             "share": gradient / CORES / leapfrog(run),
         }
@@ -197,6 +218,8 @@ def ratios(found: Found) -> str:
     lines.append("| --- |" + " --: |" * (len(found) + 1))
     for target in TARGETS:
         each = [_ratio(target, samplers) for samplers in found.values()]
+        if np.isnan(each).all():
+            continue
         mean = float(np.exp(np.nanmean(np.log(each))))
         least = [target.least if target.on in ("", name) else 0.0 for name in found]
         cells = [_marked(r, aim) for r, aim in zip(each, least, strict=True)]
@@ -253,7 +276,7 @@ def plot(found: Found, file: Path) -> None:
     figure.savefig(file, dpi=120)
 
 
-def report(found: Found) -> str:
+def report(found: Found, picture: str) -> str:
     import jax
 
     machine = f"{CORES} cores, {platform.machine()}, Python {platform.python_version()}"
@@ -261,7 +284,7 @@ def report(found: Found) -> str:
     head = f"# Ours and the peers\n\n{days(found)}, {machine}, jax {jax.__version__}; "
     head += f"medians over {repeats} of each. `python -m benchmarks.peers` prints this page.\n"
     text = (__doc__ or "").split("Columns:")[1].strip()
-    return f"{head}\n{text}\n\n{ratios(found)}\n\n{table(found)}\n\n![plot](peers.png)\n"
+    return f"{head}\n{text}\n\n{ratios(found)}\n\n{table(found)}\n\n![plot]({picture})\n"
 
 
 def main() -> None:
@@ -270,16 +293,18 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(SUITE))
     parser.add_argument("--samplers", nargs="*", default=available())
     parser.add_argument("--kept", type=Path, default=RESULTS / "peers.json")
+    parser.add_argument("--peers-python", default="")
     parser.add_argument("--one", nargs=3, metavar=("SAMPLER", "MODEL", "SEED"))
     asked = parser.parse_args()
     if asked.one:
         sampler, name, seed = asked.one
         print(json.dumps(one(sampler, name, int(seed))))
         return
-    found = gather(asked.models, asked.samplers, asked.repeats, asked.kept)
-    page = report(found)
+    found = gather(asked)
+    picture = asked.kept.with_suffix(".png")
+    page = report(found, picture.name)
     asked.kept.with_suffix(".md").write_text(page)
-    plot(found, asked.kept.with_suffix(".png"))
+    plot(found, picture)
     print(page)
 
 

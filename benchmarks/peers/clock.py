@@ -1,8 +1,8 @@
 """Measure the wall time of a block of code, and the part in which JAX traced or compiled."""
 
+import sys
 import time
-
-import jax
+from typing import Any
 
 COMPILE = "/jax/core/compile/"
 
@@ -11,7 +11,8 @@ class Clock:
     """Times what runs inside it.
 
     In a second run, some samplers trace and compile parts again. That is not part of the cost of
-    a compiled sampler, so it is measured separately, from the events that JAX reports.
+    a compiled sampler, so it is measured separately, from the events that JAX reports. A process
+    that has not imported JAX is not made to.
 
     Attributes:
         found: Seconds of wall time, and the part of them in which JAX traced or compiled.
@@ -21,13 +22,16 @@ class Clock:
 
     def __enter__(self) -> "Clock":
         self._spans: list[tuple[float, float]] = []
-        jax.monitoring.register_event_time_span_listener(self._heard)
+        self._jax: Any = sys.modules.get("jax")
+        if self._jax is not None:
+            self._jax.monitoring.register_event_time_span_listener(self._heard)
         self._began = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         seconds = time.perf_counter() - self._began
-        jax.monitoring.unregister_event_time_span_listener(self._heard)
+        if self._jax is not None:
+            self._jax.monitoring.unregister_event_time_span_listener(self._heard)
         self.found = seconds, covered(self._spans)
 
     def _heard(self, event: str, start_time: float, end_time: float, **_: object) -> None:

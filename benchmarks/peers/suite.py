@@ -1,13 +1,28 @@
-"""The nine models, written once in NumPyro and once in PyMC, with their data.
+"""The nine models, written in NumPyro, PyMC and Stan, with their data.
 
-Ours, NumPyro and BlackJAX take the NumPyro program; nutpie takes the PyMC one. Both have the same
-priors, the same parametrization and the same names.
+Ours, NumPyro and BlackJAX take the NumPyro program; PyMC, nutpie and owalnuts take the PyMC one,
+and stanli and walnutpie the Stan one. All have the same priors, the same parametrization and the
+same names.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from .stan_programs import PROGRAMS
+
+
+class Stan(NamedTuple):
+    """A Stan program.
+
+    Attributes:
+        code: Its text.
+        data: Makes its data, or names a JSON file that holds them.
+    """
+
+    code: str
+    data: Callable[[], Mapping[str, Any]] | str
 
 
 class Case(NamedTuple):
@@ -18,12 +33,16 @@ class Case(NamedTuple):
         numpyro: The NumPyro program, called with the data by name.
         pymc: Fills a PyMC model's context, called with the data by name.
         sites: Latent sites whose effective sample sizes are compared.
+        declare: Makes our model, if it is not read from the NumPyro program.
+        stan: The Stan program, if there is one.
     """
 
     data: Callable[[], Mapping[str, Any]]
     numpyro: Callable[..., None]
     pymc: Callable[..., None]
     sites: tuple[str, ...]
+    declare: Callable[[], Any] | None = None
+    stan: Stan | None = None
 
 
 def schools_data():
@@ -274,7 +293,7 @@ def horseshoe_pymc(x, y):
     pm.Normal("y", x @ (z * lam * tau), sigma, observed=y)
 
 
-SUITE: dict[str, Case] = {
+_CASES = {
     "eight schools": Case(schools_data, schools_numpyro, schools_pymc, ("mu", "tau", "z")),
     "radon": Case(radon_data, radon_numpyro, radon_pymc, ("mu", "tau", "a", "b", "sigma")),
     "logistic": Case(logistic_data, logistic_numpyro, logistic_pymc, ("a", "b")),
@@ -291,3 +310,14 @@ SUITE: dict[str, Case] = {
         horseshoe_data, horseshoe_numpyro, horseshoe_pymc, ("tau", "lam", "z", "sigma")
     ),
 }
+
+
+def _with_stan(name: str, case: Case) -> Case:
+    def data() -> dict[str, Any]:
+        arrays = dict(case.data())
+        return arrays | {f"rows_{key}": len(array) for key, array in arrays.items()}
+
+    return case._replace(stan=Stan(PROGRAMS[name], data))
+
+
+SUITE: dict[str, Case] = {name: _with_stan(name, case) for name, case in _CASES.items()}
