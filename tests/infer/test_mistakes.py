@@ -102,10 +102,10 @@ def test_an_unknown_way_to_differentiate_is_refused():
     refuses(make, infer.ModelError, "gradient: it is 'finite'", '"forward"', "None")
 
 
-def test_a_missing_name_is_refused():
+def test_a_missing_name_of_a_point_is_refused():
     model = infer.declared(lambda v: -(v["x"] ** 2) - v["y"] ** 2, {"x": bj.Real(), "y": bj.Real()})
     with pytest.raises(infer.ModelError, match=r"y: no value is given.*x, y"):
-        infer.start(model, infer.NUTS(), chains=1, starts={"x": 0.0})
+        infer.explain(model, at={"x": 0.0})
 
 
 def test_a_name_that_is_not_a_site_is_refused():
