@@ -1,9 +1,12 @@
 """Equations of traced programs: which call another program once, and what depends on what."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
+from operator import or_
+from types import MappingProxyType
 from typing import Any
 
-from jax.extend.core import Jaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 # Names of their primitives, with the parameter that holds the called program. What such an
 # equation computes is what that program computes, as long as nothing is differentiated later.
@@ -22,12 +25,79 @@ CALLS = {
 
 
 def find_dependent(jaxpr: Jaxpr, sources: Iterable[Any]) -> list[bool]:
-    """Return which results of a program depend on some of its variables.
+    """Return which results of a program depend on some of its variables."""
+    marks = dict.fromkeys(sources, 1)
+    found = find_sources(jaxpr, [0] * len(jaxpr.invars), marks)
+    pairs = zip(jaxpr.outvars, found, strict=True)
+    return [bool(own) or (not isinstance(v, Literal) and v in marks) for v, own in pairs]
 
-    An equation that holds a program is taken to use all its inputs for all its results.
+
+def find_sources(
+    program: Any, given: Sequence[int], marks: Mapping[Any, int] = MappingProxyType({})
+) -> list[int]:
+    """Find which sources each result of a program is computed from; sources are bits of integers.
+
+    The steps of a scan and the branches of a `cond` are followed. Of any other equation that holds
+    a program, each result is taken to depend on all inputs.
+
+    Args:
+        program: A traced program.
+        given: The sources of each of its arguments.
+        marks: Variables that are sources themselves: what is computed from one of them counts as
+            computed from its own bits alone.
     """
-    moving = set(map(id, sources))
+    jaxpr = getattr(program, "jaxpr", program)
+    found: dict[Any, int] = dict(zip(jaxpr.invars, given, strict=True))
+
+    def read(atom: Any) -> int:
+        return 0 if isinstance(atom, Literal) else marks.get(atom, found.get(atom, 0))
+
     for equation in jaxpr.eqns:
-        if moving & set(map(id, equation.invars)):
-            moving |= set(map(id, equation.outvars))
-    return [id(result) in moving for result in jaxpr.outvars]
+        own = [read(atom) for atom in equation.invars]
+        if any(own):
+            found.update(zip(equation.outvars, _follow(equation, own), strict=True))
+            # An equation may write to a reference whatever it is given.
+            found.update((v, _join(own)) for v in equation.invars if is_reference(v))
+    return [0 if isinstance(atom, Literal) else found.get(atom, 0) for atom in jaxpr.outvars]
+
+
+def is_reference(atom: Any) -> bool:
+    """Return whether an operand is a `jax.Ref`, whose numbers an equation may change."""
+    return hasattr(atom.aval, "inner_aval")
+
+
+def _follow(equation: JaxprEqn, given: Sequence[int]) -> Sequence[int]:
+    name, params = equation.primitive.name, equation.params
+    if name in CALLS:
+        return find_sources(params[CALLS[name]], given)
+    if name == "cond":
+        branches = [find_sources(branch, given[1:]) for branch in params["branches"]]
+        return [given[0] | _join(own) for own in zip(*branches, strict=True)]
+    if name == "scan":
+        return _follow_steps(equation, given)
+    return [_join(given)] * len(equation.outvars)
+
+
+def _follow_steps(equation: JaxprEqn, given: Sequence[int]) -> Sequence[int]:
+    """Add what the carry of a scan is computed from step by step, until a step adds nothing."""
+    step = equation.params["jaxpr"]
+    carried, first = count_carried(equation, step)
+    carry = list(given[first : first + carried])
+    while True:
+        found = find_sources(step, [*given[:first], *carry, *given[first + carried :]])
+        after = [old | new for old, new in zip(carry, found[:carried], strict=True)]
+        if after == carry:
+            return [*carry, *found[carried:]]
+        carry = after
+
+
+def count_carried(equation: JaxprEqn, step: ClosedJaxpr) -> tuple[int, int]:
+    """Count the carries of a scan, and the constants before them."""
+    ranks: Callable[[Sequence[Any]], list[int]] = lambda atoms: [a.aval.ndim for a in atoms]  # noqa: E731
+    rows = lambda outer, own: sum(a > b for a, b in zip(ranks(outer), ranks(own), strict=True))  # noqa: E731
+    carried = len(equation.outvars) - rows(equation.outvars, step.jaxpr.outvars)
+    return carried, len(equation.invars) - carried - rows(equation.invars, step.jaxpr.invars)
+
+
+def _join(sources: Iterable[int]) -> int:
+    return reduce(or_, sources, 0)

@@ -13,7 +13,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 from ..equations import CALLS
 from ..errors import warn_of_model
 from ..models.abstract import run_abstractly
-from ..models.inputs.data import Data, leaf_names
+from ..models.inputs.data import name_arguments
 from ..models.inputs.labels import Labels
 from ..models.inputs.names import join_names
 from ..models.model import Model
@@ -77,29 +77,13 @@ def _idle(model: Model) -> list[str]:
     """List the arguments none of whose numbers reach a result of the model's program."""
     jaxpr = run_abstractly(model).program.jaxpr
     used = find_used_inputs(jaxpr, [True] * len(jaxpr.outvars))
-    numbers = [
-        is_data and variable.aval.size > 0
-        for is_data, variable in zip(_mark_data(model), jaxpr.invars, strict=True)
+    pairs = [
+        (name, use)
+        for name, use, variable in zip(name_arguments(model), used, jaxpr.invars, strict=True)
+        if name is not None and variable.aval.size > 0
     ]
-    named = zip(leaf_names(model), used, numbers, strict=True)
-    pairs = [(_argument_of(name), use) for name, use, counts in named if counts]
     busy = {name for name, use in pairs if use}
     return list(dict.fromkeys(name for name, _ in pairs if name not in busy))
-
-
-def _argument_of(path: str) -> str:
-    """Return the argument at the head of a path; for "data.y" of a declared model it is y."""
-    first, _, rest = path.partition(".")
-    return rest.partition(".")[0] if first == "data" and rest else first
-
-
-def _mark_data(model: Model) -> list[bool]:
-    nodes = jax.tree.leaves(model, is_leaf=_is_data)
-    return [_is_data(node) for node in nodes for _ in jax.tree.leaves(node)]
-
-
-def _is_data(node: Any) -> bool:
-    return isinstance(node, Data)
 
 
 def find_used_inputs(jaxpr: Any, wanted: Sequence[bool]) -> list[bool]:
@@ -131,11 +115,8 @@ def _is_variable(atom: Any) -> bool:
 def _is_same_with_other_sizes(model: Model, argument: str) -> bool:
     """Return whether the program stays the same if the arrays of an argument change size."""
     leaves, structure = jax.tree.flatten(model)
-    named = zip(leaves, leaf_names(model), _mark_data(model), strict=True)
-    other = [
-        _lengthen(leaf) if is_data and _argument_of(name) == argument else leaf
-        for leaf, name, is_data in named
-    ]
+    named = zip(leaves, name_arguments(model), strict=True)
+    other = [_lengthen(leaf) if name == argument else leaf for leaf, name in named]
     # `replace` makes the model again, since a model remembers the shapes it was made with.
     return _has_same_program(model, replace(jax.tree.unflatten(structure, other)))
 

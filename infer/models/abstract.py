@@ -15,7 +15,7 @@ from .dependent import list_spreads, settle_centering
 from .inputs.stacked import refuse_stacked
 from .origins import translate_errors_of
 from .priors.from_tfp import TfpDistribution
-from .priors.prior import strip_axes
+from .priors.prior import Prior, strip_axes
 from .protocol.account import Account
 from .protocol.clashes import refuse_clashes
 from .protocol.layout import refuse_repeated
@@ -125,7 +125,7 @@ def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
             d.shape,
             surveyor.unconstrained_shapes[d.name],
             d.dims,
-            _prior_name(d),
+            name_of_prior(d.prior),
             surveyor.refusals[d.name],
             d.name not in unvalued,
             "" if d.prior is None else d.prior.remark,
@@ -149,14 +149,15 @@ def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
 
 def _unmapped(role: Role, d: Declaration) -> Site:
     return Site(
-        d.name, role, type(d.constraint).__name__, "", d.shape, (0,), d.dims, _prior_name(d)
+        d.name, role, type(d.constraint).__name__, "", d.shape, (0,), d.dims, name_of_prior(d.prior)
     )
 
 
-def _prior_name(declaration: Declaration) -> str:
-    if declaration.prior is None:
+def name_of_prior(prior: Prior | None) -> str:
+    """Return the name of the type of a distribution; "flat" if there is none."""
+    if prior is None:
         return "flat"
-    bare = strip_axes(declaration.prior.distribution)
+    bare = strip_axes(prior.distribution)
     own = bare.distribution if isinstance(bare, TfpDistribution) else bare
     return type(own).__name__.lstrip("_")
 

@@ -21,6 +21,7 @@ from .changes.freeze import Freeze, values_left_frozen, values_to_freeze
 from .changes.view import View
 from .describe import describe_sites, summarize, tabulate
 from .discrete.sum_out import run_summed
+from .graph.drawing import Graph, draw_graph
 from .html import html_of_model
 from .inputs.data import Data
 from .inputs.labels import Labels
@@ -243,6 +244,10 @@ class Model(eqx.Module):
     def table(self) -> Table:
         """Account for every quantity of the model: what it is, its shape, set, prior and map."""
         return tabulate(sites_of(self), self.program.more_rows())
+
+    def graph(self) -> Graph:
+        """Draw what depends on what: sites, derived values, factors, data, and plates as boxes."""
+        return draw_graph(self)
 
     def describe(self) -> str:
         """Describe each latent site's set, map and prior, and in which space they live."""

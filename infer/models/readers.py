@@ -85,7 +85,7 @@ class KnownValues(Reader):
     def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         # It is not known here which of them the scan declares; it reads those that it asks for.
         own = {name: a for name, a in self._values.items() if a.shape[:1] == (length,)}
-        return Steps(own, KnownValues, lambda _: None, lambda *_: None)
+        return Steps(own, type(self), lambda _: None, lambda *_: None)
 
 
 def write_steps(

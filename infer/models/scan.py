@@ -91,7 +91,7 @@ def _survey_step(
     """Find what one step declares, by running it abstractly."""
     reserved = frozenset(account.names())
     surveyor, inner = Surveyor(rules), Account(reserved=reserved)
-    reader = ObservationSurveyor(surveyor, set())
+    reader = ObservationSurveyor(surveyor)
 
     def first(carry: Any, xs: Any) -> Any:
         return step(make_site(reader, inner), carry, jax.tree.map(lambda a: a[0], xs))

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.extend.core import Literal
+
+from ..equations import find_dependent
 
 
 def find_dependent_leaves(function: Callable[..., Any], *arguments: Any) -> list[bool]:
@@ -15,8 +16,4 @@ def find_dependent_leaves(function: Callable[..., Any], *arguments: Any) -> list
         arguments: Arrays, or their shapes and types.
     """
     program = jax.make_jaxpr(function)(*arguments).jaxpr
-    reached = set(program.invars)
-    for equation in program.eqns:
-        if any(not isinstance(v, Literal) and v in reached for v in equation.invars):
-            reached.update(equation.outvars)
-    return [not isinstance(v, Literal) and v in reached for v in program.outvars]
+    return find_dependent(program, program.invars)

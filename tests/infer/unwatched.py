@@ -352,6 +352,7 @@ CALLS = {
     "predict": lambda model: infer.predict(model, {"x": np.zeros((1, 2))}),
     "calibrate": infer.calibrate,
     "table": lambda model: model.table(),
+    "graph": lambda model: model.graph(),
     "freeze": lambda model: model.freeze(x=1.0),
     "condition": lambda model: model.condition(x=1.0),
     "view": lambda model: model.view("prior"),

@@ -54,7 +54,7 @@ class Freeze(Change):
                 undecided.append(declaration.name)
 
         # Observations that are still to be predicted must not keep a model from being frozen.
-        surveyor = ObservationSurveyor(Surveyor(model.rules), set())
+        surveyor = ObservationSurveyor(Surveyor(model.rules))
         reader = _FrozenReader(surveyor, values, check)
         # Data and values that the function closes over stay numbers, which can be compared.
         with translate_errors_of(model):

@@ -53,9 +53,11 @@ class Chain:
 
     Attributes:
         declaration: The site, with an axis of steps in front.
+        dtype: Type of a value, as its prior draws it.
     """
 
     declaration: Declaration
+    dtype: Any
 
     @property
     def shape(self) -> Shape:

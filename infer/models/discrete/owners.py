@@ -5,7 +5,7 @@ two of them. Which entry a term belongs to is found from the program itself: the
 its owner, goes through the program's equations in the place of the numbers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,7 +14,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 
-from ...equations import CALLS
+from ...equations import CALLS, count_carried, is_reference
 from ..inputs.known import TABLE
 
 # Owners that are no entry: a number that depends on none, and one that depends on several.
@@ -96,7 +96,7 @@ def _follow_equation(
     equation: JaxprEqn, owners: list[Owners], known: list[np.ndarray | None]
 ) -> tuple[Sequence[Owners], Sequence[np.ndarray | None]]:
     name, params = equation.primitive.name, equation.params
-    if any(map(_is_reference, equation.invars)):
+    if any(map(is_reference, equation.invars)):
         return _follow_reference(equation, owners), [None] * len(equation.outvars)
     if name in CALLS:
         return _follow(params[CALLS[name]], owners, known)
@@ -137,11 +137,6 @@ def _follow_simple(
     return None
 
 
-def _is_reference(atom: Any) -> bool:
-    """Return whether an operand is a `jax.Ref`, whose numbers an equation may change."""
-    return hasattr(_aval_of(atom), "inner_aval")
-
-
 def _follow_reference(equation: JaxprEqn, owners: Sequence[Owners]) -> list[Owners]:
     """Let all that an equation reads from references depend on all of its operands."""
     given = [own for own in owners if own is not None]
@@ -152,7 +147,7 @@ def _follow_reference(equation: JaxprEqn, owners: Sequence[Owners]) -> list[Owne
 def _list_written(equation: JaxprEqn, owners: Sequence[Owners]) -> dict[Any, Owners]:
     """Return the owners of the references that an equation may write to."""
     given = [own for own in owners if own is not None]
-    references = [atom for atom in equation.invars if _is_reference(atom)] if given else []
+    references = [atom for atom in equation.invars if is_reference(atom)] if given else []
     return {atom: np.full(_aval_of(atom).shape, _joined(given)) for atom in references}
 
 
@@ -280,7 +275,7 @@ def _combine_given(owners: Sequence[Owners], atom: Any) -> Owners:
 def _follow_steps(equation: JaxprEqn, owners: list[Owners]) -> list[Owners]:
     """Follow the owners through all steps of a scan: what one step adds, until it adds nothing."""
     inner = equation.params["jaxpr"]
-    carried, first = _count_carried(equation, inner)
+    carried, first = count_carried(equation, inner)
     rows = [None if o is None else _reduce(o, (0,)) for o in owners[first + carried :]]
     given, nothing = owners[:first], [None] * len(inner.in_avals)
     carry = list(owners[first : first + carried])
@@ -296,14 +291,6 @@ def _follow_steps(equation: JaxprEqn, owners: list[Owners]) -> list[Owners]:
         None if o is None else np.broadcast_to(o, _aval_of(atom).shape) for o, atom in outputs
     ]
     return [*carry, *stacked]
-
-
-def _count_carried(equation: JaxprEqn, inner: ClosedJaxpr) -> tuple[int, int]:
-    """Count the carries of a scan, and the constants before them."""
-    ranks: Callable[[Sequence[Any]], list[int]] = lambda atoms: [_aval_of(a).ndim for a in atoms]  # noqa: E731
-    rows = lambda outer, own: sum(a > b for a, b in zip(ranks(outer), ranks(own), strict=True))  # noqa: E731
-    carried = len(equation.outvars) - rows(equation.outvars, inner.jaxpr.outvars)
-    return carried, len(equation.invars) - carried - rows(equation.invars, inner.jaxpr.invars)
 
 
 def _is_same(one: Owners, other: Owners) -> bool:

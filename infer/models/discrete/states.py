@@ -79,7 +79,7 @@ def sum_states(
 def _make_chain(site: Finite, scanned: Scanned) -> Chain:
     own = site.declaration
     shape, dims = (scanned.length, *own.shape), (scanned.dim, *own.dims)
-    return Chain(replace(own, shape=shape, dims=dims))
+    return Chain(replace(own, shape=shape, dims=dims), site.dtype)
 
 
 def _enter_sum(rows: Array, name: str, terms: Sequence[Term], account: Account) -> None:

@@ -127,6 +127,24 @@ def leaf_names(tree: Any) -> list[str]:
     return [name for names in named for name in names]
 
 
+def name_arguments(tree: Any) -> list[str | None]:
+    """Name the argument that each leaf of a model is data of; `None` for the other leaves."""
+    nodes = jax.tree.leaves(tree, is_leaf=_is_data)
+    is_data = [_is_data(node) for node in nodes for _ in jax.tree.leaves(node)]
+    named = zip(leaf_names(tree), is_data, strict=True)
+    return [_argument_of(name) if own else None for name, own in named]
+
+
+def _argument_of(path: str) -> str:
+    """Return the argument at the head of a path; for "data.y" of a declared model it is y."""
+    first, _, rest = path.partition(".")
+    return rest.partition(".")[0] if first == "data" and rest else first
+
+
+def _is_data(node: Any) -> bool:
+    return isinstance(node, Data)
+
+
 def refuse_unknown_data(
     named: Mapping[str, Any], known: Collection[str], kind: str = "data"
 ) -> None:

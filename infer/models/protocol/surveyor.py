@@ -88,19 +88,19 @@ class ObservationSurveyor(DelegatingReader):
     """Draws the observations that have no data yet, and records which ones can be drawn.
 
     Attributes:
-        names: Names of the observations.
+        priors: The distribution of each observation, by name.
     """
 
-    def __init__(self, reader: Reader, names: set[str]) -> None:
+    def __init__(self, reader: Reader, priors: dict[str, Prior] | None = None) -> None:
         super().__init__(reader)
-        self.names = names
+        self.priors = {} if priors is None else priors
 
     def observe(self, name: str, prior: Prior, value: Array | None) -> Array | None:
-        self.names.add(name)
+        self.priors[name] = prior
         return prior.sample(jax.random.key(0)) if value is None else value
 
     def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
-        wrap = lambda reader, _: ObservationSurveyor(reader, self.names)  # noqa: E731
+        wrap = lambda reader, _: ObservationSurveyor(reader, self.priors)  # noqa: E731
         return wrap_steps(self.reader.steps(repeated, length, reverse), None, wrap)
 
 

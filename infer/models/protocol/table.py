@@ -1,6 +1,7 @@
 """A printable table of every quantity of a model."""
 
 from collections import Counter
+from collections.abc import Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -35,10 +36,7 @@ class Table(NamedTuple):
 
     def __str__(self) -> str:
         heads, rows = self.cells()
-        cells = [heads, *rows]
-        widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
-        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
-        return "\n".join([*lines, self._totals(), *self.remarks])
+        return "\n".join([*align([heads, *rows]), self._totals(), *self.remarks])
 
     def cells(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return the heads of the columns, and the text of each row."""
@@ -56,6 +54,12 @@ class Table(NamedTuple):
             count[row.role] += 1
             numbers[row.role] += 0 if row.shape is None else prod(row.shape)
         return "; ".join(f"{count[role]} {role} ({numbers[role]})" for role in count)
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Write rows of text as lines whose columns are aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def _text(shape: Shape | None) -> str:

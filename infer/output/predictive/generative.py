@@ -25,7 +25,7 @@ def refuse_unless_generative(model: Model) -> bool:
             be drawn or has missing entries. The message names it.
     """
     refuse_unless_model(model)
-    reader = ObservationSurveyor(Surveyor(model.rules), set())
+    reader = ObservationSurveyor(Surveyor(model.rules))
     account = account_of(model, reader)
     if find_undivided(account) and account.simulated:
         _refuse_views(account)
@@ -41,7 +41,7 @@ def refuse_unless_generative(model: Model) -> bool:
                 "it is a factor, from which nothing can be drawn",
                 "Declare it as a prior or as an observation.",
             )
-        is_drawn = term.name in reader.names or term.name in account.simulated
+        is_drawn = term.name in reader.priors or term.name in account.simulated
         if term.role == "likelihood" and not is_drawn:
             raise generative_error(
                 term.name,

@@ -1,0 +1,1 @@
+"""A model drawn as a graph: what depends on what."""
