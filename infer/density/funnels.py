@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from bijectors.base import Image
+from bijectors.garbage import pause_collection
 
 from ..equations import find_dependent
 from ..models.priors.centering import FAMILIES
 from ..models.priors.prior import strip_axes
 from ..models.protocol.site import Declaration
-from ..programs.garbage import pause_collection
 from ..types import ProgramSignature, Vector, signature_of
 from .base import LogDensity
 from .readers import FlatReader

@@ -7,7 +7,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
@@ -330,6 +329,8 @@ def _keep_best(
 
 
 def _move(state: MAPState, updates: Any, optimizer: Any) -> MAPState:
+    import optax
+
     position = jnp.asarray(optax.apply_updates(state.position, updates))
     return state._replace(position=position, optimizer=optimizer)
 

@@ -2,10 +2,15 @@
 
 from typing import Any
 
-from ..engines.approximating import Approximator
 from ..engines.base import Engine
 from ..errors import EngineError
 from ..run.refusals import refuse_unless_engine
+
+# Results that are not draws, and keep their findings.
+FITTED = (
+    "infer.output.fitted.approximation.Approximation",
+    "infer.output.fitted.optimum.Optimum",
+)
 
 
 def refuse_unless_sampler(engine: Engine | None) -> None:
@@ -30,12 +35,14 @@ def refuse_other_engines(engine: Any, kind: type[Engine], call: str) -> None:
         )
 
 
-def as_approximator(engine: Any, epochs: int | None) -> Approximator:
+def as_approximator(engine: Any, epochs: int | None) -> Any:
     """Return an engine that can hand over an approximation.
 
     Raises:
         EngineError: It cannot, or it has no epochs and their number is given.
     """
+    from ..engines.approximating import Approximator
+
     refuse_unless_engine(engine)
     name = type(engine).__name__
     if not isinstance(engine, Approximator):

@@ -10,8 +10,10 @@ from ..calls import check_arguments
 from ..density.chain_starts import Starts
 from ..engines.base import Engine, Tuning
 from ..models.model import Model
+from ..run.ladder import Ladder
 from ..run.placing import Devices
 from ..run.start import start
+from ..run.tempered import Tempered
 from ..store.tuning import read_tuning
 from .advance.goal import pursue_or_keep
 from .advance.interrupt import keep_run
@@ -22,13 +24,9 @@ from .fitted.warm_start import plan_warm_start
 from .judge.necks import prepare_necks
 from .judge.until import Until
 from .kinds import refuse_unless_sampler
-from .ladder import Ladder, sample_ladder
 from .predictive.requested import keep_requested, read_request
 from .result import make_result
-from .stored.run import finish_sample
-from .stored.shards import are_sharded, sample_shards
-from .stored.storing import Options
-from .tempered import Tempered, sample_tempered
+from .stored.options import Options
 from .until_goal import choose_goal
 
 
@@ -124,9 +122,14 @@ def sample(
         Interrupted: A `KeyboardInterrupt` before every chain had a draw, or while the result was
             made. It keeps the run, and its `resume()` goes on with the call.
     """
+    # What few calls need is imported by those.
     if isinstance(engine, Tempered):
+        from .tempered import sample_tempered
+
         return sample_tempered(engine, locals())
     if isinstance(engine, Ladder):
+        from .ladder import sample_ladder
+
         return sample_ladder(engine, locals())
     goal = choose_goal(draws, until, chains)
     refuse_unless_sampler(engine)
@@ -135,9 +138,12 @@ def sample(
         tuning = read_tuning(tuning, model, engine, chains)
     storing = Options(store, keep, drop, thin, commit_seconds).check(model, goal, include)
     others = {"starts": starts, "tuning": tuning, "group": group, "devices": devices}
-    if are_sharded(storing, model, goal, client, others):
-        how = {"chains": chains, "warmup": warmup, "starts": starts}
-        return sample_shards(storing, model, engine, key, threads, progress, client, **how)
+    if storing or client is not None:
+        from .stored.shards import are_sharded, sample_shards
+
+        if are_sharded(storing, model, goal, client, others):
+            how = {"chains": chains, "warmup": warmup, "starts": starts}
+            return sample_shards(storing, model, engine, key, threads, progress, client, **how)
     begun = plan_warm_start(model, engine, starts, tuning, chains, warmup, key)
     run = start(
         model, begun.engine, chains=chains, warmup=warmup, starts=begun.starts, tuning=begun.tuning,
@@ -151,6 +157,8 @@ def sample(
     prepare_origin(run)
     load_container()
     if storing:
+        from .stored.run import finish_sample
+
         recorder = storing.begin(run, "sample")
         return keep_run("infer.sample", run, lambda: finish_sample(run, recorder))
     finish = lambda: make_result(pursue_or_keep(run, goal), goal, include)  # noqa: E731

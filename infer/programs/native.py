@@ -9,11 +9,12 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
+from bijectors.garbage import pause_collection
+
 from ..types import signature_of
 from .by_name import explain_refusal, name_errors
 from .divided import explain_division, in_turn, replicate_results
 from .forked import refuse_if_forked
-from .garbage import pause_collection
 from .kernels import compile_as_kernels
 from .marked import compile_natively, mark_as_native
 from .products import explain_ordinary_form

@@ -19,7 +19,6 @@ from ..errors import EngineError
 from ..models.inputs.names import join_names
 from ..models.model import Model
 from ..numerics.low_rank import choose_rank
-from .fit_choice import plan_fit
 from .without_gradient import choose_without_gradient
 
 # Vectors of the length of the flat vector in the state of one chain of NUTS: eleven slots of three,
@@ -113,6 +112,8 @@ def choose(
     chains = as_whole("chains", chains, 1)
     members = make_family(model, jacobian=True)
     if kind == "fit":
+        from .fit_choice import plan_fit
+
         made = plan_fit(members.member(0))
         return Choice(made.engine, made.engine.plan_warmup(1).draws, made.reasons, made.search)
     return choose_from(gather_facts(members.member(0)), describe_machine(), chains, members.count)

@@ -14,13 +14,13 @@ from jax.tree_util import keystr
 from ..density.base import LogDensity
 from ..density.family import Family
 from ..engines.base import Engine
-from ..engines.gibbs import Gibbs
 from ..errors import RunError
 from ..models.inputs.names import join_names
 from ..models.inputs.precision import on_device
 from ..models.inputs.sharded import is_over_processes, read_own_rows
 from ..target import Components
 from ..types import Vector
+from .bound import is_gibbs
 from .processes import gather
 
 # The memory address of an object, as Python prints it.
@@ -104,7 +104,7 @@ def _describe(family: Family, engine: Engine) -> str:
         if f.compare and isinstance(getattr(engine, f.name), str | int | float | None)
     }
     settings = ", ".join(f"{name}={value!r}" for name, value in plain.items())
-    whole = repr(engine) if isinstance(engine, Gibbs) else f"{type(engine).__name__}({settings})"
+    whole = repr(engine) if is_gibbs(engine) else f"{type(engine).__name__}({settings})"
     return f"{whole} on sites {sites}"
 
 

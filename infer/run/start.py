@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from bijectors.garbage import pause_collection
+
 from ..calls import check_arguments
 from ..counts import as_whole
 from ..density.chain_starts import ChainStart, Starts, assign_starts, needs_search, read_starts
@@ -27,7 +29,6 @@ from ..numerics.keys import derive_chain_keys
 from ..numerics.model_keys import read_keys
 from ..programs.divided import explain_division
 from ..programs.forked import refuse_if_forked
-from ..programs.garbage import pause_collection
 from .bound import bind_sites
 from .chains import (
     make_groups,

@@ -1,7 +1,6 @@
 """What samples a log density that has no gradient: the choice, and the refusal of other engines."""
 
 from ..engines.base import Engine
-from ..engines.slice import Slice
 from ..errors import EngineError
 
 
@@ -11,6 +10,8 @@ def choose_without_gradient(size: int) -> tuple[Engine, tuple[str, ...]]:
     Args:
         size: Length of the flat vector.
     """
+    from ..engines.slice import Slice
+
     return Slice(), (
         "slice sampling: the model has no gradient (gradient=None), and this engine needs neither "
         "that nor a step size",

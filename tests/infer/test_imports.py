@@ -14,14 +14,15 @@ STEPS = """
 import json, sys
 import jax, numpyro
 print_new, known = [], set(sys.modules)
-def note():
+def note(whole=False):
     global known
     found, known = set(sys.modules) - known, set(sys.modules)
-    print_new.append(sorted({name.split(".")[0] for name in found}))
+    print_new.append(sorted(found if whole else {name.split(".")[0] for name in found}))
 import bijectors; note()
 import infer; note()
 infer.model, infer.from_numpyro, infer.HMC, infer.NUTS; note()
-infer.sample, infer.fit, infer.maximize; note()
+infer.sample; note(whole=True)
+infer.fit, infer.maximize; note()
 print(json.dumps([print_new, sorted(known)]))
 """
 
@@ -31,7 +32,7 @@ def brought():
     """Modules that each step of a program brings, beyond those of jax and numpyro."""
     done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=True)
     steps, known = json.loads(done.stdout)
-    return dict(zip(("bijectors", "infer", "model", "call"), steps, strict=True)), known
+    return dict(zip(("bijectors", "infer", "model", "sample", "call"), steps, strict=True)), known
 
 
 def test_bijectors_need_jax_and_equinox_alone(brought):
@@ -53,6 +54,15 @@ def test_the_face_alone_imports_nothing_else(brought):
 def test_a_model_and_a_sampler_bring_neither_results_nor_optimizers(brought):
     new = set(brought[0]["model"])
     assert not new & {"arviz", "xarray", "pandas", "matplotlib", "optax", "scipy", "zarr"}
+
+
+def test_a_call_of_sample_brings_neither_fits_nor_stores_nor_other_engines(brought):
+    new = brought[0]["sample"]
+    heavy = ("optax", "zarr", "blackjax", "infer.numerics.families", "infer.output.stored.run")
+    assert "infer.output.sample" in new
+    assert not [name for name in new if name.startswith(heavy)]
+    engines = {name.split(".")[2] for name in new if name.startswith("infer.engines.")}
+    assert engines <= {"asking", "base", "hmc", "together"}
 
 
 def test_arviz_and_matplotlib_are_imported_when_a_result_is_made(brought):

@@ -13,15 +13,15 @@ from ...density.recentered import in_own_coordinates
 from ...engines.base import Engine, Tuning
 from ...engines.whitened import Whitened
 from ...errors import FitWarning, StartError, warn
+from ...loaded import is_of_class
 from ...numerics.model_keys import read_keys
 from ...run.choice import choose
 from ...run.fingerprint import fingerprint
 from ...run.run import Run
 from ...run.tuned import TuningAtDegrees
 from ...run.warmup import stack_tunings
-from .approximation import Approximation
-from .handover import DRAWS, hand_over
 
+APPROXIMATION = "infer.output.fitted.approximation.Approximation"
 # Draws per chain from which chains can judge the metric of a doubtful fit: in windows of 50, the
 # split R-hat of 242 coordinates of an item response model was at most 1.05.
 JUDGING_DRAWS = 40
@@ -87,8 +87,10 @@ def plan_warm_start(
     """
     is_list = isinstance(starts, Sequence) and not isinstance(starts, str)
     fits: list[Any] = list(starts) if is_list else [starts]
-    if not fits or not all(isinstance(fit, Approximation) for fit in fits):
+    if not fits or not all(is_of_class(fit, APPROXIMATION) for fit in fits):
         return WarmStart(engine, starts, tuning)
+    from .handover import DRAWS, hand_over
+
     family = make_family(model, jacobian=True)
     if len(fits) != family.count:
         raise StartError(
@@ -131,14 +133,14 @@ def _join(tunings: list[Any], degrees: list[np.ndarray | None]) -> Any:
     return TuningAtDegrees(tuning, np.stack(known) if len(known) > 1 else known[0])
 
 
-def _find_why_unused(fit: Approximation) -> str:
+def _find_why_unused(fit: Any) -> str:
     """Say why no chain should start at draws of a fit; empty if they may."""
     if not fit.is_finite:
         return "its parameters are not finite"
     return next((AWAY[f.kind] for f in fit.findings if f.kind in AWAY), "")
 
 
-def _find_doubt(fit: Approximation, density: LogDensity, engine: Engine) -> str:
+def _find_doubt(fit: Any, density: LogDensity, engine: Engine) -> str:
     """Say why the chains should judge the metric of a fit; empty if that is needless."""
     if fit.findings or not fit.converged:
         return "the fit has findings"

@@ -9,6 +9,7 @@ import numpy as np
 from ...calls import check_arguments
 from ...density.base import LogDensity
 from ...engines.base import Draws, Engine
+from ...loaded import is_of_class
 from ...run.run import Run
 from ..data.angles import find_wrapped_angles
 from ..data.arviz import SET
@@ -16,8 +17,7 @@ from ..data.origin import find_run
 from ..data.recorded import Recorded, read_recorded
 from ..data.versions import read_group
 from ..finding import Finding
-from ..fitted.approximation import Approximation
-from ..fitted.optimum import Optimum
+from ..kinds import FITTED
 from .datasets import find_in_datasets
 from .flat_vectors import find_in_flat_vectors
 from .moved import describe_moves
@@ -28,7 +28,6 @@ from .tails import find_heavy_tails
 from .transitions import find_divergent, find_long, find_low_bfmi, find_stuck
 from .unmixed import MANY_CHAINS, find_unmixed, find_unmixed_of_many
 from .until import find_shortfall
-from .unvisited import find_unvisited_modes
 
 # Minimum number of draws per chain; with fewer, R-hat, ESS and E-BFMI are noise.
 MIN_DRAWS = 100
@@ -78,7 +77,7 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
         RunError: There is no draw yet, or the run of a result is not known, as for one that was
             read from a file.
     """
-    if isinstance(run, Approximation | Optimum):
+    if any(is_of_class(run, name) for name in FITTED):
         return Verdict(run.findings)
     result, run = run, find_run(run)
     recorded = read_recorded(run, result)
@@ -86,6 +85,8 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
     found = [*judged.findings, *find_shortfall(result), *find_few_round_trips(result)]
     draws = recorded.draws
     if thorough and run.family.count == 1 and draws is not None and "lp" in draws.stats:
+        from .unvisited import find_unvisited_modes
+
         found += find_unvisited_modes(run, recorded.data, draws)
     return Verdict(tuple(found), judged.not_checked)
 

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from ...counts import as_whole
 from ...errors import ModelError, RunError
+from ...loaded import is_of_class
 from ...models.inputs.names import join_names
 from ...models.inputs.stacked import are_several, models_in
 from ...models.model import Model
@@ -18,8 +19,7 @@ from ...numerics.keys import make_key
 from ..data.arviz import SET
 from ..data.flat_site import rejoin
 from ..data.versions import groups_of
-from ..fitted.approximation import Approximation
-from ..fitted.optimum import Optimum
+from ..kinds import FITTED
 from .site_draws import read_lazily, select_set
 
 # Default number of draws of an approximation, or of predictions at a mode.
@@ -70,7 +70,8 @@ def read_source(found: Any, draws: int | None, key: int | Array) -> Source:
         RunError: A number of draws is given for draws that exist already.
     """
     several = isinstance(found, Sequence) and not isinstance(found, str) and len(found) > 0
-    fitted = isinstance(found[0] if several else found, Approximation | Optimum)
+    first = found[0] if several else found
+    fitted = any(is_of_class(first, name) for name in FITTED)
     if not fitted:
         _refuse_draws(draws)
         return _read_groups(found)
@@ -114,7 +115,7 @@ def _refuse_draws(draws: int | None) -> None:
 
 
 def _read_fitted(found: Any, count: int, key: int | Array) -> Source:
-    if isinstance(found, Approximation):
+    if is_of_class(found, FITTED[0]):
         return _read_groups(found.sample(count, key))
     values = {
         name: np.broadcast_to(value, (1, count, *np.shape(value)))
@@ -139,7 +140,7 @@ def _read_groups(found: Any) -> Source:
 
 def read_values(result: Any) -> Mapping[str, Any]:
     """Read values by name from an `Optimum`, from ArviZ data, or as they are."""
-    if isinstance(result, Optimum):
+    if is_of_class(result, FITTED[1]):
         return result.values
     if is_by_name(result):
         return result

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ...counts import as_whole
 from ...density.base import log_density
 from ...errors import RunError
 from ...models.inputs.stacked import models_in
@@ -73,47 +72,29 @@ class Storing(NamedTuple):
         return Recorder(self.files, run, about, contents, describe_run, seconds=self.seconds)
 
 
-class Options(NamedTuple):
-    """The arguments of `sample` that say where and how its run is stored."""
+def plan_storing_draws(
+    store: Any, model: Model | Sequence[Model], goal: Goal, selected: tuple[Any, ...],
+    seconds: float | None,
+) -> Storing:  # fmt: skip
+    """Check where and how a run of `sample` is to be stored, before anything else is done.
 
-    store: Any = None
-    keep: Any = None
-    drop: Any = None
-    thin: Any = 1
-    commit_seconds: Any = None
+    Args:
+        store: Path or URL of the store.
+        model: The model, or several.
+        goal: What the run is to reach.
+        selected: Sites to keep and to drop, `thin`, and the groups of `include`.
+        seconds: Seconds between commits.
 
-    def check(
-        self, model: Model | Sequence[Model], goal: Goal, include: Sequence[str]
-    ) -> Storing | None:
-        """Check them before anything else is done; `None` if nothing is to be stored.
-
-        Raises:
-            RunError: Zarr is not installed, there is something at that path already, a site is
-                unknown, or options of stores are given without one.
-        """
-        thin = as_whole("thin", self.thin, 1)
-        if self.store is None:
-            self._refuse_any(thin)
-            return None
-        selection = Selection(
-            _as_names("keep", self.keep), _as_names("drop", self.drop) or (), thin, tuple(include)
-        )
-        sites = log_density(models_in(model)[0]).sites
-        select_names([s.name for s in sites if s.role in ("latent", "derived")], selection)
-        until = goal.save() if isinstance(goal, UntilGoal) else None
-        return Storing(
-            open_new(self.store), _count_draws(goal), selection, self.commit_seconds, until
-        )
-
-    def _refuse_any(self, thin: int) -> None:
-        options = {"keep": self.keep, "drop": self.drop, "commit_seconds": self.commit_seconds}
-        given = [name for name, value in options.items() if value is not None]
-        if given or thin > 1:
-            raise RunError(
-                (*given, "thin")[0],
-                "it says what is stored, or when, and no store is given",
-                'Give store="run.zarr", or select from the result.',
-            )
+    Raises:
+        RunError: Zarr is not installed, there is something at that path already, or a site is
+            unknown.
+    """
+    keep, drop, thin, include = selected
+    selection = Selection(keep, drop, thin, tuple(include))
+    sites = log_density(models_in(model)[0]).sites
+    select_names([s.name for s in sites if s.role in ("latent", "derived")], selection)
+    until = goal.save() if isinstance(goal, UntilGoal) else None
+    return Storing(open_new(store), _count_draws(goal), selection, seconds, until)
 
 
 def _count_draws(goal: Goal) -> int:
@@ -154,12 +135,3 @@ def _is_taken(files: Files) -> bool:
     """Return whether there is anything but what a call leaves that ends before its first commit."""
     begun, others = files.list(FOLDER), set(files.list("")) - {FOLDER}
     return any(map(is_record, begun)) or bool(others and not begun)
-
-
-def _as_names(where: str, given: Any) -> tuple[str, ...] | None:
-    if given is None:
-        return None
-    names = (given,) if isinstance(given, str) else tuple(given)
-    if not all(isinstance(name, str) for name in names):
-        raise RunError(where, f"it is {given!r}", 'Give names of sites, such as ["mu", "tau"].')
-    return names

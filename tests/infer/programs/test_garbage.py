@@ -6,7 +6,7 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
-from infer.programs.garbage import pause_collection
+from bijectors.garbage import pause_collection
 
 
 def test_collection_is_off_inside_and_on_again_after_an_error():

@@ -1,4 +1,4 @@
-"""Postpone garbage collection while a run is built."""
+"""Postpone garbage collection while modules are imported and programs are traced."""
 
 import gc
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 def pause_collection() -> Iterator[None]:
     """Disable garbage collection inside the block, in all threads.
 
-    Tracing creates many objects, few of them garbage and none large, but they trigger collections
-    that traverse everything ever imported, at some 0.2 s each.
+    Tracing and importing create many objects, few of them garbage and none large, but they trigger
+    collections that traverse everything ever imported, at up to 0.2 s each.
     """
     enabled = gc.isenabled()
     gc.disable()
