@@ -177,12 +177,13 @@ def report_modes(seed: int) -> None:
 def report_evidence(seed: int) -> None:
     """Print a table of evidences by all methods."""
     print("\n## Evidence\n")
-    print("Log evidences in nats with their standard errors. SMC: four runs of 1000 particles.\n")
+    print("Log evidences in nats with their standard errors. SMC: four runs of 1000 particles.")
+    print("Nested slice sampling: one run of 1200 live points.\n")
     print("| model | exact | bridge, from NUTS | stepping stones, fitted normal |", end="")
-    print(" stepping stones, prior | SMC |")
-    print("| --- " * 6 + "|")
+    print(" stepping stones, prior | SMC | nested slices |")
+    print("| --- " * 7 + "|")
     for name, model, exact in known():
-        smc = infer.BlackJAX("smc")
+        smc, nested = infer.BlackJAX("smc"), infer.BlackJAX("nested_slice")
         runs = [
             infer.sample(model, smc, chains=1000, draws=1, key=seed + i, progress=False)
             for i in range(4)
@@ -194,6 +195,7 @@ def report_evidence(seed: int) -> None:
                 model, infer.Tempered(reference="prior"), draws=2000, key=seed, progress=False
             ),
             runs,
+            infer.sample(model, nested, chains=1200, draws=1, key=seed, progress=False),
         ]
         found = [infer.evidence(model, result) for result in results]
         cells = [f"{own.log_evidence:.3f} ± {own.standard_error:.3f}" for own in found]

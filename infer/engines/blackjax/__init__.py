@@ -13,6 +13,7 @@ from .elliptical import EllipticalSlice
 from .library import library
 from .mala import MALA
 from .mclmc import MCLMC
+from .nested import NestedSlice
 from .stochastic_gradient import SGHMC, SGLD
 from .tempered import TemperedSMC
 
@@ -23,6 +24,7 @@ ALGORITHMS: dict[str, type[Engine]] = {
     "elliptical_slice": EllipticalSlice,
     "mala": MALA,
     "mclmc": MCLMC,
+    "nested_slice": NestedSlice,
     "sghmc": SGHMC,
     "sgld": SGLD,
     "smc": TemperedSMC,

@@ -12,14 +12,15 @@ from ...models.model import Model
 from .bridged import estimate_by_bridge
 from .estimate import Estimate
 from .normalized import list_assumptions, refuse_without_evidence
-from .sequential import estimate_by_smc, has_smc
+from .sequential import estimate_by_nested, estimate_by_smc, has_nested, has_smc
 from .stones import estimate_by_stones, has_levels
 
-Method = Literal["bridge", "stepping_stone", "smc"]
+Method = Literal["bridge", "stepping_stone", "smc", "nested"]
 METHODS: dict[str, Callable[..., Estimate]] = {
     "bridge": estimate_by_bridge,
     "stepping_stone": estimate_by_stones,
     "smc": estimate_by_smc,
+    "nested": estimate_by_nested,
 }
 
 
@@ -56,6 +57,8 @@ def evidence(model: Model, result: Any, method: Method | None = None, *, seed: i
     - "stepping_stone": from the levels between reference and posterior of `infer.Tempered`; modes
       that its chains cross are all counted.
     - "smc": what `BlackJAX("smc")` estimated on its way from the prior to the posterior.
+    - "nested": what `BlackJAX("nested_slice")` estimated on that way. Its error is that of the
+      volumes; it does not know of a mode that no live point found.
 
     Priors and likelihoods of distributions are normalized. A log density that you wrote yourself
     (`declared`, factors) must have all its constants.
@@ -63,9 +66,10 @@ def evidence(model: Model, result: Any, method: Method | None = None, *, seed: i
     Args:
         model: The model that was sampled.
         result: What `infer.sample` returned, a `Run`, or ArviZ data read from a file; for "smc"
-            also a list of results with different keys, whose spread gives the standard error.
+            and "nested" also a list of results with different keys, whose spread gives the
+            standard error of "smc".
         method: By default "stepping_stone" for results of `infer.Tempered`, "smc" for those of
-            tempered SMC, else "bridge".
+            tempered SMC, "nested" for those of nested sampling, else "bridge".
         seed: Seed of the normal's draws.
 
     Warns:
@@ -99,4 +103,6 @@ def evidence(model: Model, result: Any, method: Method | None = None, *, seed: i
 def _choose(result: Any) -> str:
     if has_levels(result):
         return "stepping_stone"
+    if has_nested(result):
+        return "nested"
     return "smc" if has_smc(result) else "bridge"

@@ -37,18 +37,20 @@ SETTINGS = {
     "elliptical_slice": {},
     "mala": {},
     "mclmc": {"energy_variance": 1e-5},
+    "nested_slice": {},
     "sghmc": {"step_size": 0.2, "friction": 0.5},
     "sgld": {"step_size": 0.1},
     "smc": {},
 }
 DRAWS = {"barker": 20_000, "elliptical_slice": 10_000, "mala": 10_000, "sgld": 10_000}
+PRIOR_TO_POSTERIOR = {"smc", "nested_slice"}
 EXACT = sorted(SETTINGS.keys() - {"mclmc", "sghmc", "sgld"})
 PRECISION = np.linalg.inv(targets.COVARIANCE)
 
 
 def drawn(name, model=None, draws=None, key=2, **options):
     engine = infer.BlackJAX(name, **SETTINGS[name])
-    chains = {"chees": 16, "smc": 500}.get(name, 4)
+    chains = {"chees": 16, "smc": 500, "nested_slice": 500}.get(name, 4)
     options = {"chains": chains, "key": key, "progress": False} | options
     model = targets.fitting(engine) if model is None else model
     return infer.start(model, engine, **options).advance(draws or DRAWS.get(name, 2000))
@@ -78,14 +80,14 @@ def test_every_algorithm_of_the_table_is_found_and_tested():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*EXACT, "mclmc"])
 def test_moments_of_a_normal(name):
-    run = drawn(name, draws=50 if name == "smc" else None)
+    run = drawn(name, draws=50 if name in PRIOR_TO_POSTERIOR else None)
     positions = run.draws().positions
     slack = 0.02 if name == "mclmc" else 0.0
     assert z_scores(positions, targets.MEAN, targets.COVARIANCE, slack).max() < 5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(EXACT) - {"elliptical_slice", "smc"}))
+@pytest.mark.parametrize("name", sorted(set(EXACT) - {"elliptical_slice"} - PRIOR_TO_POSTERIOR))
 def test_moments_on_constrained_sets(name):
     run = drawn(name, targets.constrained(), draws=8000 if name in DRAWS else 3000)
     values = infer.to_arviz(run)["posterior"]
@@ -204,6 +206,61 @@ def test_smc_finds_the_evidence():
     assert (stats["stages"] > 1).all()
 
 
+def nested(factor, key, chains=400, draws=1):
+    """Run nested sampling on a standard normal `x` with a log likelihood `factor(x)`."""
+
+    def one(site):
+        site.factor("y", factor(site("x", dist.Normal(0, 1))))
+
+    engine = infer.BlackJAX("nested_slice")
+    run = infer.start(infer.model(one), engine, chains=chains, key=key, progress=False)
+    return run.advance(draws)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", [0, 1])
+def test_nested_sampling_finds_evidence_and_posterior(key):
+    """Likelihood N(2 | x, 0.1): evidence N(2 | 0, sqrt(1.01)), within 4 of its own errors."""
+    run = nested(lambda x: dist.Normal(x, 0.1).log_prob(2.0), key)
+    stats, x = run.draws().stats, run.draws().positions[:, 0, 0]
+    error = stats["log_marginal_likelihood_error"][0, 0]
+    # Skilling's error: the information, 3.77 nats here, over the number of live points.
+    assert error == pytest.approx(np.sqrt(3.77 / 400), rel=0.1)
+    exact = dist.Normal(0, np.sqrt(1.01)).log_prob(2.0)
+    assert abs(stats["log_marginal_likelihood"][0, 0] - exact) < 4 * error
+    assert abs(x.mean() - 2 / 1.01) < 4 * 0.1 / np.sqrt(len(np.unique(x)))
+    assert x.std() == pytest.approx(0.0995, rel=0.2)
+
+
+@pytest.mark.slow
+def test_nested_sampling_counts_points_of_equal_likelihood():
+    """Half the prior has likelihood 1, the other half 1 + x: evidence 1 + 1 / sqrt(2 pi)."""
+    run = nested(lambda x: jnp.log1p(jnp.maximum(x, 0.0)), key=0, chains=1000)
+    stats = run.draws().stats
+    exact = np.log1p(1 / np.sqrt(2 * np.pi))
+    error = stats["log_marginal_likelihood_error"][0, 0]
+    assert abs(stats["log_marginal_likelihood"][0, 0] - exact) < 4 * error < 0.1
+
+
+def test_a_plateau_takes_the_volume_of_its_points_from_the_prior():
+    """In two stages as in one: the product of (1 - 1 / n) over n = 100 ... 71, in the log mean."""
+    from infer.engines.blackjax.nested import Climb, weigh_shells
+
+    zero = jnp.float64(0)
+    start = Climb(zero, -jnp.inf, jnp.zeros(3), -jnp.inf, zero, jnp.eye(1), 0, 0, False)
+    plateau = jnp.zeros(15)
+    first = weigh_shells(plateau, 100, start)
+    then = start._replace(log_volume=first.log_volume, contour=zero, uncounted=jnp.float64(15))
+    second = weigh_shells(plateau, 100, then)
+    whole = weigh_shells(jnp.zeros(30), 100, start)
+    assert second.log_volume == pytest.approx(-np.sum(1 / np.arange(100, 70, -1)))
+    np.testing.assert_allclose(
+        np.concatenate([first.log_weights, second.log_weights]), whole.log_weights, rtol=1e-12
+    )
+    above = weigh_shells(plateau + 1, 100, then)
+    assert above.log_volume - first.log_volume == pytest.approx(first.log_volume)
+
+
 def test_particles_of_equal_weight_stay_and_others_are_resampled():
     """So at the posterior each draw of a chain continues from the one before."""
     key = jax.random.key(0)
@@ -314,6 +371,8 @@ def test_microcanonical_samplers_refuse_one_coordinate(name):
 def test_populations_of_too_few_chains_are_refused():
     with pytest.raises(infer.EngineError, match="chains, and there are only 4"):
         infer.start(targets.parted(), infer.BlackJAX("smc"))
+    with pytest.raises(infer.EngineError, match="only 4 for 3 coordinates"):
+        infer.start(targets.parted(), infer.BlackJAX("nested_slice"))
     with pytest.raises(infer.EngineError, match="there is only one"):
         infer.start(targets.normal(), infer.BlackJAX("chees"), chains=1)
 

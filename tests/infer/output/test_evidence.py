@@ -111,6 +111,20 @@ def test_the_spread_of_runs_of_smc_is_their_error():
     assert np.isnan(infer.evidence(MODEL, group(1.0)).standard_error)
 
 
+def test_runs_of_nested_sampling_have_their_own_errors():
+    def group(value, error):
+        stats = {"log_marginal_likelihood": np.full((50, 1), value)}
+        stats["log_marginal_likelihood_error"] = np.full((50, 1), error)
+        return as_arviz({"sample_stats": make_dataset({}, {}, stats)}, {})
+
+    one = infer.evidence(MODEL, group(-3.0, 0.1))
+    assert (one.log_evidence, one.standard_error) == pytest.approx((-3.0, 0.1))
+    both = infer.evidence(MODEL, [group(-3.0, 0.3), group(-2.0, 0.4)])
+    assert (both.log_evidence, both.standard_error) == pytest.approx((-2.5, 0.25))
+    with pytest.raises(infer.RunError, match="nested_slice"):
+        infer.evidence(MODEL, as_arviz({"sample_stats": make_dataset({}, {}, {})}, {}), "nested")
+
+
 @pytest.mark.slow
 def test_a_truncated_prior_is_told_and_off_by_the_logarithm_of_its_mass():
     def half(site):
