@@ -39,8 +39,11 @@ def share_processes(made: Plan, places: tuple[Place, ...]) -> tuple[Plan, Places
         places: Where the chains may run, on all of them.
     """
     processes = find_processes(places)
-    if processes.count == 1 or processes.are_together:
-        return made, Places(processes=processes)
+    if processes.count == 1:
+        return made, Places()
+    if processes.are_together:
+        # Threads would give the groups to the places in another order on each process.
+        return made._replace(threads=1), Places(processes=processes)
     own = tuple(place for place in made.places if is_own(place))
     return made._replace(places=leave_out_default(own)), Places(processes=processes)
 

@@ -15,6 +15,7 @@ from ..errors import RunError
 from ..models.inputs.names import join_names
 from ..run.blocks import find_format
 from ..run.loop import SAMPLING
+from ..run.placing import agree
 from ..run.run import Run
 from .commits import Changes, Record, commit
 from .files import Files
@@ -150,7 +151,10 @@ class Recorder:
         if self._pending is not None and (self._pending.done() or ready > MAX_BYTES):
             self._finish_pending()
         is_due = time.monotonic() >= self._due or ready > DUE_BYTES
-        if self._pending is None and is_due:
+        # All processes that run a place convert its draws together, by the clock of the first one.
+        place = next(iter(run.plan.places), ())
+        if agree(self._pending is None and is_due, place):
+            self._finish_pending()
             self._begin_commit(run)
 
     def _begin_commit(self, run: Run) -> None:

@@ -58,8 +58,9 @@ def make_goal(run: Run, recorder: Recorder) -> Goal:
     """Make the goal of a stored run, as its store describes it."""
     saved = recorder.about.get("until")
     if saved is None:
-        is_alone = run.places.processes.count == 1
-        return (FixedGoal if is_alone else Stretches)(recorder.about["draws"])
+        processes = run.places.processes
+        exchanges = processes.count > 1 and not processes.are_together
+        return (Stretches if exchanges else FixedGoal)(recorder.about["draws"])
 
     def read(run: Run) -> xarray.Dataset:
         recorder.finish(run)

@@ -36,7 +36,7 @@ from ..data.recorded import read_recorded
 from ..judge.until import find_shortfall
 from ..judge.verdict import judge_recorded
 from .contents import Selection, make_contents
-from .followed import follow_sample, let_others_begin, locking_first
+from .followed import FollowedFiles, begin_together, follow_sample, locking_first
 from .opened import read_data
 from .recorded_goal import make_goal
 
@@ -54,13 +54,15 @@ def finish_sample(run: Run, recorder: Recorder) -> Any:
         recorder: Commits the run to its store.
     """
     processes = run.places.processes
-    if processes.index:
+    if processes.index and not processes.are_together:
         return follow_sample(run, recorder)
     with recorder.recording(run):
-        let_others_begin(processes, lambda: recorder.finish(run))
+        begin_together(run, recorder)
         goal = make_goal(run, recorder)
         refuse_unless_reproduced(pursue_or_keep(run, goal))
         recorder.finish(run)
+        if processes.are_together:
+            processes.meet()
         data = read_data(recorder.files)
         remember_run(data, run)
         attributes = goal.conclude(run, data)
@@ -121,9 +123,10 @@ def read_run(
         tell_differences(files.where, found.damaged, found.record, about["versions"])
         about["versions"] = list_versions()
         # Others may still be reading.
-        run.places.processes.meet()
-        is_first = run.places.processes.index == 0
-        committed = forget_after(files, found.record) if is_first else found.record
+        processes = run.places.processes
+        processes.meet()
+        files = FollowedFiles(files) if processes.index else files
+        committed = forget_after(files, found.record)
     chosen = about["selection"]
     contents = None if chosen is None else make_contents(run, Selection(**chosen))
     recorder = Recorder(files, run, about, contents, describe_run, committed, seconds)

@@ -19,6 +19,7 @@ from ..data.arviz import describe_run
 from ..data.provenance import list_versions
 from ..until_goal import UntilGoal
 from .contents import Selection, make_contents, select_names
+from .followed import choose_files
 
 # Draws per chain for which a store is laid out if only seconds limit them.
 LIKELY_DRAWS = 10_000
@@ -47,13 +48,7 @@ class Storing(NamedTuple):
         Args:
             run: The run, at its beginning.
             call: "sample", "fit" or "maximize".
-
-        Raises:
-            RunError: Rows of the data are divided over processes.
         """
-        if run.places.processes.are_together:
-            found = "a run whose rows are divided over processes cannot be stored"
-            raise RunError("store", found, "Leave it out, or divide rows within each process.")
         chosen = self.selection
         about = {
             "call": call,
@@ -69,7 +64,8 @@ class Storing(NamedTuple):
             "versions": list_versions(),
         }
         contents = None if chosen is None else make_contents(run, chosen)
-        return Recorder(self.files, run, about, contents, describe_run, seconds=self.seconds)
+        files = choose_files(self.files, run.places.processes)
+        return Recorder(files, run, about, contents, describe_run, seconds=self.seconds)
 
 
 def plan_storing_draws(

@@ -12,7 +12,8 @@ from typing import Any
 import jax
 
 import infer
-from infer.run import processes
+from infer.run import collect, processes
+from infer.store import recorder
 
 from . import on_devices
 
@@ -20,6 +21,8 @@ from . import on_devices
 DRAWS = 150
 # Exchanges after which a process kills itself.
 FATAL = 5
+# A run whose rows are divided.
+ROWS: dict[str, Any] = {"chains": 2, "draws": 60}
 
 
 def begin() -> tuple[infer.Model, dict[str, Any]]:
@@ -72,14 +75,45 @@ def killed(store: str | None) -> dict[str, Any]:
 def rows(store: str | None) -> dict[str, Any]:
     """Divide rows over processes."""
     run = on_devices.begin(on_devices.divided(), None)
-    made = sample(on_devices.divided(), chains=2, draws=60)
-    model = on_devices.divided()
+    made = sample(on_devices.divided(), **ROWS)
     return describe(made) | {
         "places": run.plan.places,
         "run": on_devices.draws_of(run),
-        "stored": on_devices.message_of(lambda: sample(model, chains=2, store=store)),
         "groups": sorted(map(str, made.keys() if hasattr(made, "keys") else made.groups)),
     }
+
+
+def rows_stored(store: str | None) -> dict[str, Any]:
+    """Divide rows over processes, and store the run."""
+    return describe(sample(on_devices.divided(), **ROWS, store=store, commit_seconds=0.0))
+
+
+def modes_stored(store: str | None) -> dict[str, Any]:
+    """Search for the mode on rows that are divided over processes, store it, and go on."""
+    model = on_devices.divided()
+    found = infer.maximize(model, infer.MAP("unconstrained"), starts=2, store=store)
+    again = infer.resume(store, model)
+    return {"mode": found.values["slope"].tolist(), "again": again.values["slope"].tolist()}
+
+
+def rows_killed(store: str | None) -> dict[str, Any]:
+    """Divide rows over processes, the last of which is killed when some draws are committed."""
+    after_block = recorder.Recorder.after_block
+    # Blocks of a few ticks, and a commit after almost each of them.
+    collect.BLOCK_SECONDS, recorder.LARGEST_SHARE = 0.001, 1.0
+
+    def commit_or_die(self: Any, run: infer.Run) -> None:
+        after_block(self, run)
+        if jax.process_index() and self.record is not None and self.record.draws > 10:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    recorder.Recorder.after_block = commit_or_die
+    return rows_stored(store)
+
+
+def rows_resumed(store: str | None) -> dict[str, Any]:
+    """Go on with a run whose rows were divided over processes."""
+    return describe(infer.resume(store, on_devices.divided(), progress=False))
 
 
 def mistakes(store: str | None) -> dict[str, Any]:
@@ -98,7 +132,13 @@ def mistakes(store: str | None) -> dict[str, Any]:
     }
 
 
-PARTS = {own.__name__: own for own in (chains, resumed, killed, rows, mistakes)}
+PARTS = {
+    own.__name__: own
+    for own in (
+        chains, resumed, killed, rows, rows_stored, rows_killed, rows_resumed, modes_stored,
+        mistakes,
+    )
+}  # fmt: skip
 
 if __name__ == "__main__":
     port, index, count, part, *store = sys.argv[1:]

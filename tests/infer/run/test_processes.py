@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 
 from infer.errors import RunError
+from infer.output.stored.opened import read_newest
 from infer.run import processes
 from infer.run.chains import make_groups
 from infer.run.processes import Processes
+from infer.store.files import open_files
 
 from . import on_devices
 
@@ -182,15 +184,40 @@ def test_a_run_goes_on_after_a_process_was_killed(alone, tmp_path):
 
 
 @pytest.mark.slow
-def test_rows_over_two_processes_have_the_draws_of_one_but_for_rounding(tmp_path):
+def test_rows_over_two_processes_have_the_draws_of_one_but_for_rounding():
     model = on_devices.infer.model(on_devices.logistic, x=on_devices.X, y=on_devices.Y)
     one = on_devices.draws_of(on_devices.begin(model, None))
-    told = run_processes("rows", str(tmp_path / "run.zarr"))
+    told = run_processes("rows")
     assert told[0] == told[1]
     assert len(told[0]["places"][0]) == 2
     np.testing.assert_allclose(told[0]["run"], one, atol=ENLARGED)
-    assert "store: a run whose rows are divided over processes" in told[0]["stored"]
     assert not {"observed_data", "constant_data"} & set(told[0]["groups"])
+
+
+@pytest.mark.slow
+def test_a_run_of_divided_rows_goes_on_after_a_process_was_killed(tmp_path):
+    undisturbed = run_processes("rows_stored", str(tmp_path / "whole.zarr"))
+    where = str(tmp_path / "run.zarr")
+    first, second = begin_processes("rows_killed", where)
+    with contextlib.ExitStack() as stack:
+        stack.callback(first.kill)
+        assert second.wait(timeout=200) < 0
+    first.wait()
+    begun = read_newest(open_files(where))
+    assert 0 < begun.draws < begun.about["draws"]
+    told = run_processes("rows_resumed", where)
+    assert told == undisturbed
+    assert told[0] == told[1]
+
+
+@pytest.mark.slow
+def test_a_search_for_the_mode_of_divided_rows_is_stored(tmp_path):
+    model = on_devices.infer.model(on_devices.logistic, x=on_devices.X, y=on_devices.Y)
+    one = on_devices.infer.maximize(model, on_devices.infer.MAP("unconstrained"), starts=2)
+    first, second = run_processes("modes_stored", str(tmp_path / "mode.zarr"))
+    assert first == second
+    assert first["mode"] == first["again"]
+    np.testing.assert_allclose(first["mode"], one.values["slope"], rtol=1e-6)
 
 
 @pytest.mark.slow
