@@ -16,6 +16,7 @@ from .given import refuse_other_names, write_json
 from .library import load
 from .names import Quantity, gather
 from .program_text import ProgramText
+from .shapes import refuse_other_shapes
 
 Runner = Literal["stanli", "bridgestan"]
 _SYNTAX = re.compile(r"(\w+) error in .*?, line (\d+), column (\d+)")
@@ -104,6 +105,7 @@ def open_program(source: Source, data: dict[str, np.ndarray]) -> tuple[Opened, n
     text = ProgramText(source.text)
     if source.text:
         refuse_other_names(data, text.data_names)
+        refuse_other_shapes(text, data)
     key = sha256(write_json(data).encode()).digest()[:8]
     if (source, key) not in _opened:
         _opened[source, key] = _open(source, text, data)
@@ -148,6 +150,8 @@ def _make(source: Source, text: str, data: dict[str, np.ndarray]) -> Any:
             return load("stanli").bridgestan_model(stan_code=text, data=json, seed=source.seed)
         library = source.library or _compile(bridgestan, text)
         return bridgestan.StanModel(library, json, seed=source.seed, warn=False)
+    except ModelError:
+        raise
     except (RuntimeError, ValueError) as error:
         raise _explain(str(error).strip(), source.text, data) from error
 
@@ -159,14 +163,25 @@ def _compile(bridgestan: Any, text: str) -> str:
     _folders.append(folder)
     path = Path(folder.name) / "model.stan"
     path.write_text(text)
-    return str(bridgestan.compile_model(path, make_args=["STAN_THREADS=true"]))
+    try:
+        return str(bridgestan.compile_model(path, make_args=["STAN_THREADS=true"]))
+    except (RuntimeError, ValueError) as error:
+        if _SYNTAX.search(str(error)):
+            raise
+        raise ModelError(
+            "BridgeStan",
+            f"it cannot compile the program: {str(error).strip().splitlines()[-1].rstrip('.')}",
+            "It needs a C++ compiler, and its sources in the folder that the environment variable "
+            'BRIDGESTAN names. runner="stanli" needs neither.',
+        ) from error
 
 
 def _explain(message: str, text: str, data: dict[str, np.ndarray]) -> ModelError:
     """Say where a program or its data are wrong, in Stan's words."""
     if found := _SYNTAX.search(message):
         kind, line, column = found[1].lower(), int(found[2]), found[3]
-        said = message.splitlines()[-1].strip().rstrip(".")
+        # What follows the excerpt of the program.
+        said = " ".join(message.rpartition("\n\n")[2].split()).rstrip(".?")
         code = text.splitlines()[line - 1].strip() if text else ""
         return ModelError(
             "Stan program",
@@ -183,7 +198,9 @@ def _explain(message: str, text: str, data: dict[str, np.ndarray]) -> ModelError
     found = _VARIABLE.search(message)
     where = next(filter(None, found.groups())) if found else "Stan program"
     mend = (
-        f"Give other data for {where!r}, or change how the program declares it."
+        f"Give whole numbers, such as {where}={data[where].flat[0]:.0f}."
+        if where in data and "non-int" in message
+        else f"Give other data for {where!r}, or change how the program declares it."
         if where in data
         else "Change what the program does there; the interpreter lacks a few parts of Stan."
     )

@@ -38,7 +38,7 @@ class ProgramText:
         """
         if isinstance(given, str) and ("\n" in given or "{" in given):
             return cls(_include(given, Path()))
-        path = Path(given)
+        path = _as_path(given)
         try:
             return cls(_include(path.read_text(), path.parent))
         except OSError as error:
@@ -59,10 +59,15 @@ class ProgramText:
     @cached_property
     def data_names(self) -> tuple[str, ...]:
         """Names that the data block declares."""
-        body = _blank(self.blocks.get("data", "")).partition("{")[2].rpartition("}")[0]
-        plain = _without_brackets(body)
-        found = (_DECLARED.search(own.strip()) for own in plain.split(";") if own.strip())
+        plain = (_without_brackets(own) for own in self.data_statements)
+        found = (_DECLARED.search(own) for own in plain)
         return tuple(name.strip() for own in found if own for name in own[1].split(","))
+
+    @cached_property
+    def data_statements(self) -> tuple[str, ...]:
+        """Declarations of the data block, without comments."""
+        body = _blank(self.blocks.get("data", "")).partition("{")[2].rpartition("}")[0]
+        return tuple(own.strip() for own in body.split(";") if own.strip())
 
     @cached_property
     def drops_constants(self) -> bool:
@@ -95,6 +100,16 @@ class ProgramText:
         while found := _BLOCK.search(blank, place):
             place = _closing(blank, found.end())
             yield " ".join(found[1].split()), found.start(), place
+
+
+def _as_path(given: str | os.PathLike) -> Path:
+    if isinstance(given, str | os.PathLike) and given:
+        return Path(given)
+    raise ModelError(
+        "Stan program",
+        "it is empty" if isinstance(given, str) else f"it is a {type(given).__name__}",
+        "Give the path of a .stan file, or the text of a program; then its data.",
+    )
 
 
 def _blank(text: str) -> str:

@@ -8,6 +8,7 @@ import infer
 from infer.models.fronts.stan.given import read_data
 from infer.models.fronts.stan.names import gather
 from infer.models.fronts.stan.program_text import ProgramText
+from infer.models.fronts.stan.shapes import refuse_other_shapes
 
 from .programs import SCALE, SCHOOLS
 
@@ -40,6 +41,41 @@ def test_names_of_data_are_found_among_bounds_and_sizes():
 def test_one_type_may_declare_several_names():
     text = "data { int<lower=0, upper=9> n, m; tuple(int, real) t; vector[n] a, b ,c; }"
     assert ProgramText(text).data_names == ("n", "m", "t", "a", "b", "c")
+
+
+SHAPED = """
+data { int<lower=1> N, K; matrix<lower=0>[N, K + 1] X; array[N] vector<lower=0>[K] y;
+       array[2 * N, K] int z; cov_matrix[K] S; real r; vector[rows(X)] u; array[0] real none; }
+parameters { real x; } model { }
+"""
+FITTING = {
+    "N": 3, "K": 2, "X": np.ones((3, 3)), "y": np.ones((3, 2)), "z": np.ones((6, 2)),
+    "S": np.eye(2), "r": 1.0, "u": np.ones(7), "none": np.ones(0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("X", (3, 2), r"X: .* shape \(3, 3\), .* shape \(3, 2\)"),
+        ("X", (9,), r"shape \(3, 3\), .* shape \(9\)"),
+        ("y", (2, 3), r"y: .* shape \(3, 2\), .* \(2, 3\). Give its transpose, y.T"),
+        ("z", (2, 6), r"shape \(6, 2\), .* \(2, 6\)"),
+        ("S", (4,), r"shape \(2, 2\), .* \(4\)"),
+        ("r", (2,), r"r: .* shape \(\), .* \(2\)"),
+        ("none", (1,), r"shape \(0\), .* \(1\)"),
+    ],
+)
+def test_data_of_another_shape_are_refused(name, shape, message):
+    text, data = ProgramText(SHAPED), read_data(FITTING)
+    refuse_other_shapes(text, data)
+    with pytest.raises(infer.ModelError, match=message):
+        refuse_other_shapes(text, data | {name: np.ones(shape)})
+
+
+def test_axes_of_size_one_and_unknown_sizes_are_allowed():
+    data = read_data(FITTING | {"r": [1.0], "X": np.ones((1, 3, 3)), "u": np.ones(5)})
+    refuse_other_shapes(ProgramText(SHAPED), data)
 
 
 def test_the_program_of_the_jacobian_keeps_what_parameters_need():
