@@ -3,15 +3,17 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import jax
 import numpy as np
 
+from .calls import suggest_argument
 from .engines.nuts import NUTS
 from .errors import CallError, SamplingWarning
 from .models.fronts.pymc.library import library
-from .models.fronts.pymc.model import from_pymc
+from .models.fronts.pymc.model import from_pymc, read_context
 from .models.inputs.names import join_names
 from .output.data.origin import pass_run_on
 from .output.data.versions import as_arviz, groups_of, read_group
@@ -61,7 +63,7 @@ def sample(
         ModelError: See `infer.from_pymc`.
     """
     _refuse_others(ignored, idata_kwargs or {})
-    own = library().pymc.modelcontext(model)
+    own = read_context(model)
     wants_rows = bool((idata_kwargs or {}).get("log_likelihood"))
     with _precision(), warnings.catch_warnings():
         if not compute_convergence_checks:
@@ -100,11 +102,15 @@ def _keep(result: Any, names: Sequence[str]) -> Any:
 
 
 def _refuse_others(given: Mapping[str, Any], of_result: Mapping[str, Any]) -> None:
+    theirs = signature(library().pymc.sample).parameters
     for name in sorted(given.keys() - IGNORED):
+        if name not in theirs:
+            mend = suggest_argument(name, [own for own in theirs if own != "kwargs"])
+            raise CallError("infer.pymc.sample", f"it takes no argument {name!r}", mend)
         raise CallError(
             "infer.pymc.sample",
             f"{name}= has no meaning here",
-            "Leave it away; infer.sample(infer.from_pymc(model), engine) has all engines.",
+            "Leave it out; infer.sample(infer.from_pymc(model), engine) has all engines.",
         )
     for name in sorted(of_result.keys() - {"log_likelihood"}):
         raise CallError(

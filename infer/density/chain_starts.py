@@ -193,7 +193,7 @@ def _refuse_without_initial(density: LogDensity, word: str) -> None:
         raise StartError(
             min(missing),
             'starts="initial" means the values that the model was made with, and it has none here',
-            "Give values by name; only a model made from a tree has initial values.",
+            "Give values by name; only trees and Stan programs with initial= have initial values.",
         )
 
 

@@ -27,7 +27,7 @@ def refuse_unless_model(model: Any, where: str = "model") -> None:
             f"a {type(model).__name__} is given, which is not what a front end returned",
             "Make a model of it: infer.model(f, y=y) of a function of `site`, "
             "infer.from_numpyro(f, y) of one for NumPyro, infer.from_pymc of a pymc.Model, "
-            "infer.from_tfp, infer.tree_model or infer.declared.",
+            "infer.from_stan, infer.from_tfp, infer.tree_model or infer.declared.",
         )
     refuse_stacked(model, where)
 
@@ -55,5 +55,6 @@ def _raise_nothing_to_infer(frozen: list[str]) -> None:
     raise ModelError(
         "model",
         "it has no latent site, so there is nothing to infer",
-        'Declare one, such as site("mu", dist.Normal(0, 1)).',
+        "Declare a continuous value that is not observed; in infer.model, by "
+        'site("mu", dist.Normal(0, 1)).',
     )

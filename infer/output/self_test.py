@@ -27,7 +27,8 @@ from .sample import sample
 
 LIBRARIES = (
     "pushforward", "jax", "jaxlib", "equinox", "jaxtyping", "numpyro", "optax", "arviz", "xarray",
-    "numpy", "scipy", "blackjax", "tensorflow-probability", "zarr", "pymc",
+    "numpy", "scipy", "blackjax", "tensorflow-probability", "zarr", "pymc", "bambi", "stanli",
+    "bridgestan",
 )  # fmt: skip
 VARIABLES = ("XLA_FLAGS", "JAX_", "PUSHFORWARD_")
 # Means and standard deviations of x and of log s under the posterior of the test.

@@ -21,9 +21,11 @@ def refuse_unless_engine(engine: Any) -> None:
         refuse_other_instance(engine, Needs)
     if engine is None or isinstance(engine, Engine):
         return
+    simple = isinstance(engine, str | int | float | type)
+    found = repr(engine) if simple else f"a {type(engine).__name__}"
     raise EngineError(
         "engine",
-        f"{engine!r} is given, which is not an engine",
+        f"{found} is given, which is not an engine",
         f"Make one: infer.{engine.__name__}(...)."
         if isinstance(engine, type) and issubclass(engine, Engine)
         else "Give infer.NUTS() or another engine, and numbers by name, such as draws=1000.",

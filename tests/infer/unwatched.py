@@ -90,6 +90,23 @@ for name, call, *words in (
     mistake(f"engine is a {name}", call, "EngineError", *words)
 
 
+for name, call, *words in (
+    ("kernel of BlackJAX", lambda: infer.sample(DECLARED, object()), "engine: a object is given"),
+    ("name in BlackJAX", lambda: infer.BlackJAX("nuts"), "'nuts' is unknown. Use our own, infer.N"),
+):
+    mistake(f"engine is a {name}", call, "EngineError", *words)
+for name, call, *words in (
+    ("class", lambda: infer.declared(abs, {"x": bj.Real}), "x: its support is the class Real", "("),
+    ("number", lambda: infer.declared(abs, {"x": 0.0}), "infer.tree_model(position, f"),
+):
+    mistake(f"support is a {name}", call, "ModelError", *words)
+for name, call in {
+    "declared": lambda: infer.declared(abs, {"x": bj.Real()}, dims=["x"]),
+    "from_numpyro": lambda: infer.from_numpyro(no_model, 1.0, dims=["x"]),
+}.items():
+    mistake(f"dims of {name}", call, "ModelError", "dims: they are a list", 'dims={"theta"')
+
+
 # Keys, counts and shapes.
 
 POSTERIOR = {"mu": np.zeros((1, 2))}

@@ -46,10 +46,11 @@ def BlackJAX(algorithm: str, **settings: Any) -> Engine:  # noqa: N802
             default is missing, or BlackJAX is not installed.
     """
     if algorithm not in ALGORITHMS:
+        ours = {"nuts": "NUTS()", "hmc": "HMC()", "pathfinder": "Pathfinder()"}.get(algorithm)
         raise EngineError(
             "BlackJAX",
             f"the algorithm {algorithm!r} is unknown",
-            f"Choose one of {_list(ALGORITHMS)}.",
+            f"Use our own, infer.{ours}." if ours else f"Choose one of {_list(ALGORITHMS)}.",
         )
     kind = ALGORITHMS[algorithm]
     known = {f.name: f.default is MISSING for f in fields(kind)}  # pyright: ignore[reportArgumentType]

@@ -22,7 +22,7 @@ from ..inputs.mistakes import refuse_unfit
 from ..model import Model
 from ..priors.sets import is_set, set_of
 from ..protocol.account import Account
-from ..protocol.layout import as_dims, lay_out
+from ..protocol.layout import lay_out, read_dims
 from ..protocol.observations import Observations
 from ..protocol.program import Program
 from ..protocol.reader import Reader
@@ -134,14 +134,14 @@ def declared(
     if not isinstance(supports, Mapping):
         mend = 'Give a set for each value by name: {"sigma": bijectors.Positive()}.'
         raise ModelError("supports", f"they are a {type(supports).__name__}", mend)
-    named_dims = {name: as_dims(names) for name, names in (dims or {}).items()}
+    named_dims = read_dims(dims)
     choices = bijectors or {}
     for what, names in (("dims", named_dims), ("bijectors", choices)):
         if unknown := names.keys() - supports.keys():
             mend = "Declare its support, or drop the name."
             raise ModelError(min(unknown), f"{what} name it, but no support does", mend)
     # Constraints and distributions of NumPyro are callable too.
-    neither = lambda s: not is_set(s) and not hasattr(s, "log_prob")  # noqa: E731
+    neither = lambda s: not (is_set(s) or hasattr(s, "log_prob") or isinstance(s, type))  # noqa: E731
     dependent = {n: s for n, s in supports.items() if callable(s) and neither(s)}
     program = DeclaredProgram(
         log_density=log_density,
@@ -168,9 +168,13 @@ def _a_set(name: str, found: Any) -> Constraint:
             "Give a set such as bijectors.Real(), and add the log_prob to the log density; for "
             "priors, use infer.model.",
         )
+    if isinstance(found, type) and issubclass(found, Constraint):
+        found = found.__name__
+        raise ModelError(name, f"its support is the class {found}", f"Make one: {found}(...).")
     raise ModelError(
         name,
         f"its support is {found!r}, not a set",
         "Give a set of bijectors, such as bijectors.Positive(), or a function that "
-        "returns one from the values declared before.",
+        "returns one from the values declared before; for a position to start from, "
+        'infer.tree_model(position, f, {"**": bijectors.Real()}).',
     )

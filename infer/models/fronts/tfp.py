@@ -26,7 +26,7 @@ from ..model import Model
 from ..priors.from_tfp import as_numpyro, is_a, is_joint
 from ..priors.prior import Prior
 from ..protocol.account import Account
-from ..protocol.layout import as_dims, lay_out
+from ..protocol.layout import lay_out, read_dims
 from ..protocol.program import Program
 from ..protocol.reader import Reader
 from ..protocol.site import Declaration, Dims, Term
@@ -222,6 +222,9 @@ def from_tfp(
             hold NaN.
     """
     load_tfp()
+    if not isinstance(observed, Mapping | None):
+        mend = 'Give values by the names of the parts: observed={"y": y}.'
+        raise ModelError("observed", f"they are a {type(observed).__name__}", mend)
     observed = dict(observed or {})
     if is_a(joint, "JointDistributionPinned"):
         twice = joint.pins.keys() & observed.keys()
@@ -238,7 +241,7 @@ def from_tfp(
     program = TfpProgram(
         joint=StaticByIdentity(joint),
         observed=tuple(observed),
-        dims=tuple((name, as_dims(names)) for name, names in (dims or {}).items()),
+        dims=tuple(read_dims(dims).items()),
         data=Data.of(observed | data),
     )
     return Model(Labels(coords), rules, program)

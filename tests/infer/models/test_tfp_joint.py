@@ -136,6 +136,11 @@ def test_a_pinned_joint_distribution_is_the_same_model(name):
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
+def test_observed_values_need_names():
+    with pytest.raises(infer.ModelError, match=r"observed: they are a list.*by the names"):
+        infer.from_tfp(tfd.JointDistributionSequential([tfd.Normal(0.0, 1.0)]), observed=[1.0])
+
+
 def test_the_likelihood_has_a_row_for_each_observation():
     for name, shape in {"eight_schools": (8,), "gaussian_mixture": (5,), "chain": (12,)}.items():
         density, _, observed = made(name)

@@ -102,7 +102,7 @@ def test_a_leaf_is_selected_by_path_glob_where_or_predicate(selector):
 
 MISTAKES = [
     ({"slop": bj.Real()}, r"'slop': it selects no leaf of the tree.*slope, offset, noise"),
-    ({"name": bj.Real()}, r"name: it is a str, which cannot be inferred"),
+    ({"name": bj.Real()}, r"name: it is of type str, which cannot be inferred"),
     ({"slope": dist.Normal(jnp.zeros(3), 1.0)}, r"slope: the leaf has shape \(2,\).*\(3,\)"),
     ({"offset": bj.Simplex()}, r"offset: the leaf has shape \(\), which does not fit Simplex"),
     ({"slope": 3.0}, r"slope: the prior is a float, not a distribution"),

@@ -16,7 +16,7 @@ from ...inputs.data import Data, refuse_unknown_data
 from ...inputs.labels import Labels
 from ...model import Model
 from ...protocol.account import Account
-from ...protocol.layout import as_dims
+from ...protocol.layout import read_dims
 from ...protocol.program import Program
 from ...protocol.reader import Reader
 from ...protocol.site import Dims
@@ -95,7 +95,7 @@ def from_numpyro(
         )
     program = NumPyroProgram(
         function=model,
-        dims=tuple((n.replace("/", "."), as_dims(names)) for n, names in (dims or {}).items()),
+        dims=tuple((n.replace("/", "."), names) for n, names in read_dims(dims).items()),
         data=Data.of(_by_name(model, args, kwargs)),
     )
     return Model(Labels(coords), rules, program)

@@ -32,6 +32,25 @@ class Density:
         outputs = self._list_parts() | self._list_rows()
         self._linked = Linked(self.contents.inputs, outputs)
 
+    @classmethod
+    def of(cls, model: Any) -> "Density":
+        """Make the graphs of a model, on its own data.
+
+        Raises:
+            ModelError: PyMC cannot make its log density, or it has no meaning here.
+        """
+        try:
+            return cls(model, {})
+        except ModelError:
+            raise
+        except (NotImplementedError, TypeError, ValueError) as error:
+            said = " ".join(str(error).split()).rstrip(".")
+            raise ModelError(
+                _find_without_density(model),
+                f"PyMC has no log density of it: {said}",
+                "Change the model until model.compile_logp() works.",
+            ) from error
+
     def evaluate(self, data: Mapping[str, Any]) -> Evaluation:
         """Begin an evaluation at some data."""
         return Evaluation(self._linked, {Key("data", name): a for name, a in data.items()})
@@ -111,6 +130,17 @@ def _lengthen(before: Mapping[str, Shape], after: Mapping[str, Shape]) -> dict[s
         else shape
         for name, shape in after.items()
     }
+
+
+def _find_without_density(model: Any) -> str:
+    """Name the first variable whose log density PyMC cannot make."""
+    logp = library().pymc.logp
+    for random in model.basic_RVs:
+        try:
+            logp(random, model.rvs_to_values[random])
+        except (NotImplementedError, TypeError, ValueError):
+            return str(random.name)
+    return "model"
 
 
 def _find_families(variables: Sequence[Variable]) -> Iterator[tuple[str, Family]]:

@@ -7,7 +7,6 @@ not selected by zero, which gives NaN if that slope is infinite.
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -23,15 +22,8 @@ def function_of(node: Any) -> Function:
         NotImplementedError: PyTensor has none.
     """
     kind = type(getattr(node.op, "scalar_op", None)).__name__
-    if kind == "Cast":
-        return _cast_to(node.outputs[0].dtype)
     function = library().jax_funcify(node.op, node=node, storage_map={})
     return _FLATTENED[kind](function) if kind in _FLATTENED else function
-
-
-def _cast_to(dtype: str) -> Function:
-    """Return a cast to JAX's precision of a type; PyTensor's warns of each in single precision."""
-    return lambda x: jnp.asarray(x).astype(jax.dtypes.canonicalize_dtype(dtype))
 
 
 def _level_at(pole: float, beside: float) -> Callable[[Function], Function]:

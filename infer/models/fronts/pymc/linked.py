@@ -1,5 +1,6 @@
 """A graph of PyTensor as JAX functions, one for each node, evaluated output by output."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -79,7 +80,9 @@ class Linked:
             known: Values of the inputs, by variable; what is computed is added.
         """
         # Strict promotion is for the user's own code.
-        with jax.numpy_dtype_promotion("standard"):
+        with jax.numpy_dtype_promotion("standard"), warnings.catch_warnings():
+            # Graphs ask for double precision, and get JAX's.
+            warnings.filterwarnings("ignore", "Explicitly requested dtype")
             for step in self._plans[key]:
                 if step.outputs[0] not in known:
                     found = step.function(*(_value(v, known) for v in step.inputs))

@@ -151,6 +151,22 @@ class _Run:
         return lay_out(name, shape, (), own, (), self._coords).dims
 
 
+def read_context(model: Any) -> Any:
+    """Return the model that is given, or that of the context.
+
+    Raises:
+        ModelError: Neither is there.
+    """
+    try:
+        return library().pymc.modelcontext(None) if model is None else model
+    except TypeError as error:
+        raise ModelError(
+            "model",
+            "none is given, and no `with model:` is around the call",
+            "Give the pymc.Model, or call inside its context.",
+        ) from error
+
+
 @check_arguments("infer.from_pymc")
 def from_pymc(model: Any = None, /, *, rules: Rules = RULES) -> Model:
     """Make a model from a model of PyMC.
@@ -170,17 +186,15 @@ def from_pymc(model: Any = None, /, *, rules: Rules = RULES) -> Model:
             transform without a translation, an Op without a JAX implementation, or a discrete
             variable with infinitely many values.
     """
-    pymc = library().pymc
-    if model is None:
-        model = pymc.modelcontext(None)
-    if not isinstance(model, pymc.Model):
+    model = read_context(model)
+    if not isinstance(model, library().pymc.Model):
         raise ModelError(
             "model",
             f"a {type(model).__name__} is not a pymc.Model",
             "Give the object that `with pymc.Model() as model:` makes; of a model of Bambi, "
             "model.backend.model after model.build().",
         )
-    density = Density(model, {})
+    density = Density.of(model)
     density.refuse_beyond(density.contents.data)
     program = PymcProgram(graphs=StaticByIdentity(density), data=Data.of(density.contents.data))
     return Model(Labels(density.contents.coords), rules, program)

@@ -22,6 +22,9 @@ def read_data(given: Mapping[str, Any] | str | os.PathLike | None) -> dict[str, 
     """
     if given is None:
         return {}
+    if hasattr(given, "columns"):
+        mend = "Give its columns by name, with the sizes that the program declares."
+        raise ModelError("data", f"they are a {type(given).__name__}", mend)
     named = given if isinstance(given, Mapping) else _read_json(given)
     return {str(name): _as_array(str(name), value) for name, value in named.items()}
 
@@ -48,14 +51,22 @@ def refuse_other_names(given: Collection[str], declared: Collection[str]) -> Non
 
 def write_json(data: Mapping[str, np.ndarray]) -> str:
     """Write data as JSON, as Stan reads it; the text is the same for equal data."""
-    return json.dumps({name: data[name].tolist() for name in sorted(data)})
+    return json.dumps({name: _as_lists(data[name]) for name in sorted(data)})
+
+
+def _as_lists(array: np.ndarray) -> Any:
+    if np.isfinite(array).all():
+        return array.tolist()
+    # JSON has no word for these numbers; Stan reads the strings "Infinity" and "-Infinity".
+    signs = np.char.replace(array.astype(str), "inf", "Infinity").astype(object)
+    return np.where(np.isfinite(array), array, signs).tolist()
 
 
 def _read_json(given: str | os.PathLike) -> dict[str, Any]:
     is_text = isinstance(given, str) and given.lstrip().startswith("{")
     try:
         found = json.loads(str(given) if is_text else Path(given).read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise ModelError(
             "data",
             f"they cannot be read: {error}",

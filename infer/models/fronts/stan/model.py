@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from ...inputs.labels import Labels
 from ...inputs.names import join_names
 from ...model import Model
 from ...protocol.account import Account
-from ...protocol.layout import as_dims, lay_out
+from ...protocol.layout import lay_out, read_dims
 from ...protocol.program import Program
 from ...protocol.reader import Reader
 from ...protocol.site import FLAT_SITE, Declaration, Dims, Term
@@ -173,7 +173,7 @@ def from_stan(
     """
     source = _read_source(program, runner, seed)
     opened, key = open_program(source, read_data(data))
-    named_dims = {name: as_dims(names) for name, names in (dims or {}).items()}
+    named_dims = read_dims(dims)
     _refuse_unknown(named_dims, opened)
     stan = StanProgram(
         source=source,
@@ -189,8 +189,10 @@ def from_stan(
 
 
 def _read_source(program: str | os.PathLike, runner: Runner, seed: int) -> Source:
-    is_path = not isinstance(program, str) or not ("\n" in program or "{" in program)
-    if is_path and Path(program).suffix in (".so", ".dll", ".dylib"):
+    if runner not in get_args(Runner):
+        mend = f"Give one of {join_names(get_args(Runner))}."
+        raise ModelError("runner", f"there is no runner {runner!r}", mend)
+    if str(program).endswith((".so", ".dll", ".dylib")):
         return Source("", str(Path(program).absolute()), "bridgestan", seed)
     text = ProgramText.read(program).text
     return Source(text, "", runner, seed)

@@ -190,7 +190,7 @@ def _leaves(part: Any) -> list[Any]:
 def tree_model(
     tree: Any,
     log_likelihood: Callable[..., Any],
-    leaves: Mapping[Selector, Any] | Sequence[tuple[Selector, Any]],
+    leaves: Mapping[str, Any] | Mapping[Selector, Any] | Sequence[tuple[Selector, Any]],
     *,
     data: Any = _NO_DATA,
     rest: Any = None,

@@ -154,7 +154,7 @@ def _select(flat: FlatTree, selector: Selector, spec: Spec, text: str) -> list[i
         leaf = flat.leaves[selected[0]]
         raise ModelError(
             leaf.name,
-            f"it is a {type(leaf.constrained).__name__}, which cannot be inferred",
+            f"it is of type {type(leaf.constrained).__name__}, which cannot be inferred",
             'Only leaves of floats can; for others give "data", "static" or nothing.',
         )
     raise ModelError(

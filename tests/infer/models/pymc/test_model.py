@@ -1,7 +1,9 @@
 """What `from_pymc` makes of a model of PyMC, and how `infer.pymc.sample` draws from it."""
 
+import warnings
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -267,6 +269,18 @@ def test_parameters_that_the_model_does_not_know_are_refused():
     with pm.Model() as model:
         pm.Normal("y", pm.Normal("x"), pytensor.shared(np.ones(2)), observed=np.zeros(2))
     assert "pymc.Data" in refused(model).mend
+
+
+def test_single_precision_makes_no_warnings():
+    """PyTensor's sums ask for double precision."""
+    with jax.enable_x64(False), warnings.catch_warnings(action="error"):
+        density = infer.log_density(infer.from_pymc(autoregression()))
+        density(jnp.zeros(density.size))
+
+
+def test_an_argument_that_pymc_does_not_have_is_corrected():
+    with pytest.raises(infer.CallError, match=r"no argument 'drws'. Did you mean draws"):
+        infer.pymc.sample(drws=10)
 
 
 def test_the_mistakes_of_the_docs_are_as_their_command_prints_them(capsys):
