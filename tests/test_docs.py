@@ -49,6 +49,13 @@ def test_the_blocks_of_a_page_run(page, tmp_path):
     run_script(script)
 
 
+def test_every_front_end_has_five_mistakes():
+    text = (ROOT / "docs" / "errors.md").read_text()
+    counts = {part.split("\n")[0]: part.count("\n### ") for part in text.split("\n## ")[1:]}
+    assert len(counts) == 9
+    assert min(counts.values()) >= 5, counts
+
+
 @pytest.mark.parametrize(
     ("script", "page"), [("translations", "translations"), ("mistakes", "errors")]
 )

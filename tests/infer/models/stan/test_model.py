@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pandas import DataFrame
 
 import infer
 from infer.models.fronts.stan.callbacks import log_density
 from infer.models.fronts.stan.opened import _compile
 
+from ....scripts import run_script
 from .programs import SCALE, SCHOOLS, SCHOOLS_DATA
 
 pytest.importorskip("stanli")
@@ -174,6 +176,48 @@ def test_messages_of_the_page_are_those_that_are_raised():
         with pytest.raises(infer.ModelError) as caught:
             infer.from_stan(program, data)
         assert str(caught.value) in page
+
+
+def test_the_mistakes_of_the_docs_are_as_their_command_prints_them(capsys):
+    folder = Path(__file__).parents[4] / "benchmarks"
+    run_script(folder / "mistakes_stan.py")
+    assert capsys.readouterr().out == (folder / "mistakes_stan.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: infer.from_stan({"y": 1.0}, SCALE), "Stan program: it is a dict"),
+        (lambda: infer.from_stan(""), "Stan program: it is empty"),
+        (lambda: infer.from_stan(SCALE, [1.0]), "data: they cannot be read"),
+        (lambda: infer.from_stan(SCALE, DataFrame({"y": [1.0]})), "data: they are a DataFrame"),
+        (lambda: infer.from_stan(SCALE, {"y": 1.0}, runner="cmdstan"), "runner: .*'cmdstan'"),
+        (lambda: infer.from_stan(SCALE, {"y": 1.0}, dims=["x"]), "dims: they are a list"),
+    ],
+)
+def test_what_is_no_program_and_no_data_is_refused(call, message):
+    with pytest.raises(infer.ModelError, match=message):
+        call()
+
+
+def test_infinite_data_are_read():
+    program = """
+    data { vector[2] bound; }
+    parameters { real x; }
+    model { target += normal_lpdf(x | fmax(bound[1], 1) + (bound[2] > 1e300), 1); }
+    """
+    model = infer.from_stan(program, {"bound": [-np.inf, np.inf]})
+    at = infer.log_density(model)
+    assert float(at(jnp.array([2.0])) - at(jnp.array([1.0]))) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_bridgestan_without_its_sources_says_what_it_needs():
+    def compile_model(path, make_args):
+        raise ValueError("Failed to download BridgeStan.")
+
+    fake = type("Library", (), {"compile_model": staticmethod(compile_model)})
+    with pytest.raises(infer.ModelError, match=r"Failed to download.*BRIDGESTAN.*stanli"):
+        _compile(fake, SCALE + "// never compiled")
 
 
 def test_dims_of_other_axes_are_refused():

@@ -1,0 +1,1 @@
+"""Deliberate mistakes, a file for each front end."""
