@@ -118,7 +118,7 @@ def _survey_step(
 def _partition_account(account: Account) -> tuple[_Step, dict[str, Constraint]]:
     """Return the arrays of a step's account, which a scan stacks, and the rest of its sets."""
     sets = {
-        d.name: eqx.partition(_broadcast_bounds(d), eqx.is_array_like) for d in account.declarations
+        d.name: eqx.partition(broadcast_bounds(d), eqx.is_array_like) for d in account.declarations
     }
     step = _Step(
         {name: image.value for name, image in account.images.items()},
@@ -130,7 +130,7 @@ def _partition_account(account: Account) -> tuple[_Step, dict[str, Constraint]]:
     return step, {name: rest for name, (_, rest) in sets.items()}
 
 
-def _broadcast_bounds(declaration: Declaration) -> Constraint:
+def broadcast_bounds(declaration: Declaration) -> Constraint:
     """Broadcast the bounds of a set of numbers to the shape of the site, so that they stack."""
     if declaration.constraint.event_ndims:
         return declaration.constraint
@@ -166,12 +166,12 @@ def _enter(
     return whole
 
 
-def refuse_minibatch(plates: Plates) -> None:
-    """Raise if a scan is inside a plate with a minibatch."""
+def refuse_minibatch(where: str, plates: Plates) -> None:
+    """Raise if a scan or a cond is inside a plate with a minibatch."""
     for plate in (plate for plate in plates if plate.minibatch is not None):
         raise ModelError(
             plate.name,
-            "a scan is inside this plate, which has a minibatch",
+            f"a {where} is inside this plate, which has a minibatch",
             "Use all rows in every step: minibatch=None.",
         )
 

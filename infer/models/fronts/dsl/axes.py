@@ -56,8 +56,16 @@ def index_rows(plate: Plate, is_divided: bool) -> Any:
     return jnp.arange(plate.size) if plate.rows is None else plate.rows
 
 
-def plate_size(name: str, size: Any) -> int:
-    """Return the size of a plate as a whole number, or refuse it."""
+def plate_size(name: str, size: Any, coords: Mapping[str, np.ndarray]) -> int:
+    """Return the size of a plate as a whole number, by default that of its coords, or refuse it."""
+    if size is None and name not in coords:
+        raise ModelError(
+            name,
+            "the plate has no size, and there are no coords of this name",
+            f"Give plate({name!r}, size), or coords={{{name!r}: [...]}}.",
+        )
+    if size is None:
+        return len(coords[name])
     mend = (
         "It must be known when the program is compiled: take it from the shape of an array, or "
         "pass a whole number or infer.static(n) to the model."

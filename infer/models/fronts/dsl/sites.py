@@ -1,6 +1,6 @@
 """The `site` argument of a model function, each call of which declares one quantity."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,16 +32,17 @@ from ...protocol.layout import (
 from ...protocol.missing import read_gaps
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Part, Term
-from ...scan import find_axis, refuse_minibatch, scan
+from ...scan import refuse_minibatch
 from .axes import divide_plate, index_rows, make_plate, name_axes, plate_size
 from .claims import join_name, refuse_taken, refuse_transformed
+from .control_flow import ControlFlow, Flow
 from .discrete import refuse_options, take_summed
 from .observed import broadcast_to_value
 
 Names = str | Sequence[str | None] | None
 
 
-class Sites:
+class Sites(ControlFlow):
     """The `site` argument of a model function: each call declares one quantity."""
 
     def __init__(
@@ -239,13 +240,7 @@ class Sites:
         Raises:
             ModelError: The plate has no size, or a minibatch or its division does not fit it.
         """
-        if size is None and name not in self._coords:
-            raise ModelError(
-                name,
-                "the plate has no size, and there are no coords of this name",
-                f"Give plate({name!r}, size), or coords={{{name!r}: [...]}}.",
-            )
-        size = len(self._coords[name]) if size is None else plate_size(name, size)
+        size = plate_size(name, size, self._coords)
         plate = make_plate(name, size, minibatch, self._reader)
         if shard:
             divide_plate(plate, self._account)
@@ -268,44 +263,11 @@ class Sites:
         inner = f"{self._prefix}{prefix}."
         return self._make_site(self._reader, self._account, inner, self._trace)
 
-    @check_arguments("site.scan")
-    def scan(
-        self,
-        step: Callable[["Sites", Any, Any], tuple[Any, Any]],
-        carry: Any,
-        xs: Any = None,
-        *,
-        length: int | None = None,
-        reverse: bool = False,
-        dim: str | None = None,
-    ) -> tuple[Any, Any]:
-        """Declare sites step by step along a series, as `jax.lax.scan` runs.
-
-        The sites that the steps declare under one name are one site of the model, with an axis of
-        steps in front. Their priors, sets and maps may depend on the carry, so `centered=False`
-        works, and so do observations, derived sites, factors and plates.
-
-        Args:
-            step: Called as `step(site, carry, x)`; returns the next carry and an output.
-            carry: Carry of the first step.
-            xs: Arrays whose rows are passed to the steps, or `None`.
-            length: Number of steps, if there are no arrays.
-            reverse: Whether to start with the last row.
-            dim: Name of the axis of steps.
-
-        Returns:
-            The last carry, and the outputs along a leading axis.
-
-        Raises:
-            ModelError: The arrays have different first axes, or a plate has a minibatch.
-        """
-        refuse_minibatch(self._plates)
-        refuse_transformed("scan", self._trace)
+    def _begin(self, where: str) -> Flow:
+        refuse_minibatch(where, self._plates)
+        refuse_transformed(where, self._trace)
         make_site = lambda reader, account: self._make_site(reader, account, self._prefix, None)  # noqa: E731
-        axis = find_axis(xs, length, dim, self._coords)
-        return scan(
-            step, (carry, xs), axis, reverse, make_site, self._reader, self._account, self._rules
-        )
+        return Flow(make_site, self._reader, self._account, self._rules, self._coords)
 
     def _make_site(self, reader: Reader, account: Account, prefix: str, trace: Any) -> "Sites":
         return Sites(reader, self._labels, account, self._rules, prefix, self._plates, trace)

@@ -1,6 +1,7 @@
-"""Names of the axes of a value that no plate names."""
+"""Names of sites, and of the axes of their values that no plate names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bijectors.base import Shape
 
@@ -20,3 +21,11 @@ def fill_names(name: str, names: list, dims: Sequence[str | None], shape: Shape)
         )
     named = dict(zip(axes, dims, strict=False))
     return [named.get(i) or old for i, old in enumerate(names)]
+
+
+def own_name(msg: Mapping[str, Any]) -> str:
+    """Return a site's name, with "." between scopes, as ours have, instead of NumPyro's "/".
+
+    ArviZ separates its groups by "/".
+    """
+    return msg["name"].replace("/", ".")

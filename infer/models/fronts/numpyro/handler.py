@@ -1,7 +1,8 @@
 """A handler of NumPyro that answers the messages of a model from a reader."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 import numpyro.distributions as dist
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array
+from numpyro.contrib.control_flow.cond import cond_wrapper
 from numpyro.distributions import constraints
 from numpyro.distributions.distribution import Delta, Unit
 from numpyro.primitives import Messenger
@@ -20,6 +22,7 @@ from bijectors.sets.discrete import Discrete
 from bijectors.translate.numpyro import from_numpyro
 
 from ....errors import ModelError
+from ...branches import switch
 from ...discrete.sum_out import take_discrete
 from ...inputs.labels import Labels
 from ...inputs.precision import check_precision, refuse_nan
@@ -31,7 +34,9 @@ from ...protocol.missing import refuse_discrete
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Dims, Term
 from ...scan import scan
-from .axes import fill_names
+from .axes import fill_names, own_name
+from .branches import run_branches
+from .claims import refuse_mutable, refuse_random, refuse_taken, refuse_transformed
 from .distributions import refuse_misfit, refuse_scaled, without_masks
 from .scan import HasStates, Message, bare, find_series, spread, substitute_series
 from .states import Step, name_series, run_with_states
@@ -65,7 +70,7 @@ class Interpreter(Messenger):
             "param": self._param,
             "plate": self._plate,
             "prng_key": self._prng_key,
-            "mutable": self._mutable,
+            "mutable": refuse_mutable,
             "control_flow": self._control_flow,
         }.get(msg["type"])
         if handle is not None:
@@ -232,22 +237,13 @@ class Interpreter(Messenger):
         if self._gives_keys:
             msg["value"] = jax.random.key(0)
         elif msg["kwargs"]["rng_key"] is None:
-            raise ModelError(
-                "model",
-                "it needs a random key, so its density would be random",
-                "Fix the key with numpyro.handlers.seed(model, rng_seed=0), or draw the random "
-                "numbers before and pass them as data.",
-            )
-
-    def _mutable(self, msg: Message) -> None:
-        raise ModelError(
-            own_name(msg),
-            "numpyro.mutable carries a state from one run of the model to the next",
-            "Pass the state as an argument of the model.",
-        )
+            refuse_random()
 
     def _control_flow(self, msg: Message) -> None:
         """Take the values of every latent site of a scan for all its steps, before it runs."""
+        if msg["fn"] is cond_wrapper:
+            msg["value"] = run_branches(msg, self._run_branches)
+            return
         try:
             series = find_series(msg)
         except HasStates:
@@ -272,13 +268,30 @@ class Interpreter(Messenger):
                 return step(carry, x)
 
         make_site = lambda reader, account: (reader, account)  # noqa: E731
+        with self._naming() as account:
+            return scan(
+                run, (carry, xs), (length, None), reverse, make_site,
+                self._reader, account, self._rules,
+            )  # fmt: skip
+
+    def _run_branches(self, index: Array, branches: Sequence[Callable[[], Any]]) -> Any:
+        """Run a cond as `site.cond` does, under the handlers around it."""
+
+        def run(branch: Callable[[], Any], reader: Reader, account: Account) -> Any:
+            with self._inside(reader, account):
+                return branch()
+
+        with self._naming() as account:
+            runs = [partial(run, branch) for branch in branches]
+            return switch(index, runs, self._reader, account, self._rules, "cond")
+
+    @contextmanager
+    def _naming(self) -> Iterator[Account]:
+        """Name the axes of what is declared inside a scan or a cond, as the user asked."""
         before, account = set(self.account.dims), self.account
-        found = scan(
-            run, (carry, xs), (length, None), reverse, make_site, self._reader, account, self._rules
-        )
+        yield account
         for name, dim, size in name_series(account, before, self._given_dims):
             self._check_size(name, dim, size)
-        return found
 
     @contextmanager
     def _inside(self, reader: Reader, account: Account) -> Iterator[None]:
@@ -293,20 +306,8 @@ class Interpreter(Messenger):
             self._is_inside_step = False
 
     def _claim(self, name: str) -> str:
-        if name in self.account.names() or not name:
-            raise ModelError(
-                name or repr(name),
-                "the name is declared twice" if name else "a name must not be empty",
-                'Give every site its own name; numpyro.handlers.scope(prefix="...") gives copies '
-                "different names. In a scan, use it inside the function that is repeated.",
-            )
-        if get_opaque_trace_state() != self._trace:
-            raise ModelError(
-                name,
-                "the site is declared inside a function that JAX transforms, such as one given "
-                "to lax.cond, lax.scan, vmap or jit",
-                "Declare it outside, in a plate, or use numpyro.contrib.control_flow.scan.",
-            )
+        refuse_taken(name, self.account.names())
+        refuse_transformed(name, self._trace)
         return name
 
     def _enter(self, msg: Message, name: str, role: Any, rows: Any) -> None:
@@ -339,11 +340,3 @@ class Interpreter(Messenger):
                 + ("in coords" if dim in self._coords else "at an earlier site"),
                 "Give plates of different sizes different names, and every entry a coordinate.",
             )
-
-
-def own_name(msg: Message) -> str:
-    """Return a site's name, with "." between scopes, as ours have, instead of NumPyro's "/".
-
-    ArviZ separates its groups by "/".
-    """
-    return msg["name"].replace("/", ".")

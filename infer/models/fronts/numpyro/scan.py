@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax.core import Tracer
 from jaxtyping import Array
-from numpyro.contrib.control_flow.scan import scan_wrapper
 from numpyro.distributions.distribution import (
     Delta,
     ExpandedDistribution,
@@ -48,10 +47,10 @@ class Series(NamedTuple):
 
 
 def find_series(flow: Message) -> list[Series]:
-    """Find the latent sites of a control flow by running it once abstractly.
+    """Find the latent sites of a scan by running it once abstractly.
 
     Raises:
-        ModelError: It is a `cond` with latent sites, or a support is computed inside.
+        ModelError: A support is computed inside.
         BijectorError: A latent site is discrete, or its support has no translation.
         HasStates: A site of a scan is to be enumerated.
     """
@@ -62,7 +61,7 @@ def find_series(flow: Message) -> list[Series]:
     def note(site: Message) -> Array | None:
         if not _is_open(site) or _is_exact(site):
             return _exact_value(site)
-        if flow["fn"] is scan_wrapper and site["infer"].get("enumerate") == "parallel":
+        if site["infer"].get("enumerate") == "parallel":
             raise HasStates
         found[site["name"]] = _series(flow, site, draws, around)
         return jnp.zeros(spread(site).shape())
@@ -128,12 +127,6 @@ def _with(flow: Message, substitute: Callable | None = None, **kwargs: Any) -> d
 
 def _series(flow: Message, site: Message, draws: "_JointDraws", around: list[scope]) -> Series:
     name, fn = site["name"], spread(site)
-    if flow["fn"] is not scan_wrapper:
-        raise ModelError(
-            name,
-            "a latent site is declared inside cond, whose branches may declare different sites",
-            "Declare it before the cond, and use its value in the branches.",
-        )
     constraint = Prior(fn, ()).constraint(name)
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(constraint)):
         raise ModelError(
