@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ..programs.by_numpy import NoRuleError, count_equations, evaluate_by_numpy
+from ..programs.by_numpy import MOST_EQUATIONS, NoRuleError, count_equations, evaluate_by_numpy
 from .family import Family
 from .points import Points, evaluate_lanes, trace_attempts
 
@@ -77,10 +77,12 @@ def _take_few(family: Family, recorded: Recorded) -> tuple[Family, Recorded]:
 
 
 def _evaluate_by_numpy(family: Family, positions: np.ndarray) -> Points | None:
-    """Evaluate the first lanes, as many as time permits; None if an operation has no rule."""
+    """Evaluate the first lanes, as many as time permits; None if it takes too long or cannot be."""
     traced, (shared, own, key, rows) = trace_attempts(family, positions)
     # The program maps over rows of positions and over lanes; fewer are enough here.
     each = count_equations(traced.jaxpr) / rows[..., 0].size
+    if each > MOST_EQUATIONS:
+        return None
     lanes = int(np.clip(ENOUGH_EQUATIONS / each, 1, len(positions)))
     positions, own = positions[:lanes], jax.tree.map(lambda a: a[:lanes], own)
     try:

@@ -11,8 +11,8 @@ from ..equations import CALLS
 from .numpy_rules import RULES
 from .rewrite import list_inner_programs
 
-# Number of equations that are evaluated at most; each takes some microseconds.
-MOST_EQUATIONS = 200_000
+# Number of equations that are evaluated at most; each takes some ten microseconds.
+MOST_EQUATIONS = 50_000
 # Primitives that make an array to be filled later.
 EMPTY = frozenset(("empty", "empty2"))
 

@@ -1,6 +1,7 @@
 """A native program that computes wrong numbers is left at the first draw."""
 
 from collections import OrderedDict
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -139,3 +140,15 @@ def test_the_native_form_can_be_turned_off(monkeypatch):
     made, _ = compile_loop(run.engine, run.family, run.warmup, run.plan)
     assert not isinstance(made, CompiledProgram)
     assert made.reason == "it is turned off, by infer.native(False) or PUSHFORWARD_NATIVE"
+
+
+def test_a_density_of_too_many_operations_is_compared_without_numpy(monkeypatch):
+    monkeypatch.setattr("infer.density.disagreement.MOST_EQUATIONS", 1)
+    by_numpy = Mock()
+    monkeypatch.setattr("infer.density.disagreement.evaluate_by_numpy", by_numpy)
+    family = singleton(infer.log_density(make(1.0)))
+    at = evaluate_lanes(family, np.arange(6.0).reshape(2, 3))
+    assert not find_disagreement(family, Recorded(*at[:3]))
+    wrong = Recorded(at.positions, at.log_densities, 1.1 * at.gradients)
+    assert "of its gradient" in find_disagreement(family, wrong)
+    assert not by_numpy.called
