@@ -58,7 +58,8 @@ class NUTS(Hamiltonian):
         step_size: First step size in whitened units; by default warm-up searches for it.
         rank: Maximum number of directions that the metric stretches, besides a scale for each
             coordinate; 0 makes the metric diagonal. By default 64; 32 if there are more than 500
-            coordinates, and 0 if there are more than 2000.
+            coordinates, and 0 if there are more than 200,000. With more than 2000, only those are
+            stretched that shorten trajectories by more than they cost.
         stop_early: Whether warm-up may skip to its last window once the chains agree and the
             metric whitens them, unless chains from other starts end elsewhere; and repeat that
             window while the step sizes of the chains disagree.

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .fisher_scale import fisher_scale
-from .low_rank import find_principal_stretches
+from .low_rank import LARGE, find_principal_stretches
 from .metric import Metric
 
 # Upper limit for the split R-hat of a window; the means of its half chains are still noisy.
@@ -77,7 +77,8 @@ def _is_whitened(
     enough = enough & ~far
     if not metric.rank or not (enough & ~np.asarray(is_known)).any():
         return enough
-    if not shows_directions(draws):
+    # The draws of a large target never span the space; what they show must be enough.
+    if not shows_directions(draws) and draws.shape[-1] <= LARGE:
         return enough & is_known
     scale = scale[..., None, :]
     _, stretch = find_principal_stretches(rows / scale, slopes * scale, metric.rank)

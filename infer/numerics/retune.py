@@ -9,8 +9,13 @@ import numpy as np
 from .agreement import is_settled, join_chains, shows_directions
 from .blas import one_blas_thread
 from .hamiltonian import HamiltonianTuning
+from .low_rank import LARGE
 from .metric import Metric
 from .shared_step import choose_shared_step, median_step, raise_for_divergences, tighten
+
+# Maximum number of numbers in the pooled rows of a large target: 128 MiB, which are copied a few
+# times.
+MAX_NUMBERS = 2**24
 
 
 def retune(
@@ -74,5 +79,11 @@ def _keep(metric: Metric, learned: Metric, is_kept: np.ndarray) -> Metric:
 
 
 def pool_rows(windows: Sequence[np.ndarray]) -> np.ndarray:
-    """Join the rows of all chains of all windows, in order: shape (*densities, rows, size)."""
-    return np.concatenate([join_chains(window) for window in windows], axis=-2)
+    """Join the rows of all chains of all windows, in order: shape (*densities, rows, size).
+
+    Those of a large target are thinned to `MAX_NUMBERS`, so that memory is bounded.
+    """
+    rows = [join_chains(window) for window in windows]
+    size, count = rows[0].shape[-1], sum(own.shape[-2] for own in rows)
+    every = max(-(-count * size // MAX_NUMBERS), 1) if size > LARGE else 1
+    return np.concatenate([own[..., ::every, :] for own in rows], axis=-2)

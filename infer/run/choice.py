@@ -27,7 +27,7 @@ from .without_gradient import choose_without_gradient
 NUTS_VECTORS, HMC_VECTORS = 90, 16
 # Share of the memory that the chains' states may take; the rest is for the model and the draws.
 MEMORY_SHARE = 0.5
-# Rank of the metric if by size alone it would be 0: as for 2000 coordinates.
+# Rank of the metric if by size alone it would be 0.
 LARGE_RANK = 32
 # The largest share that a low-rank metric may add to the operations of a gradient. When it added a
 # third, effective draws per 1000 gradients doubled from 6.8 to 13.0, but so did the time of a

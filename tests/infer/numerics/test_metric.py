@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from infer.numerics.low_rank import choose_rank, find_principal_stretches
+from infer.numerics.low_rank import LARGE, choose_rank, find_principal_stretches
 from infer.numerics.metric import Diagonal, LowRank, guess_metric
+from infer.numerics.retune import MAX_NUMBERS, pool_rows
 from infer.numerics.stretch import stretch_at_once, stretch_by_blocks
 
 SIZE = 6
@@ -120,6 +121,44 @@ def test_nothing_is_stretched_for_few_or_constant_rows():
     assert (find_principal_stretches(still, still, 3)[1] == 1).all()
 
 
-@pytest.mark.parametrize(("size", "rank"), [(1, 0), (10, 10), (400, 64), (1000, 32), (5000, 0)])
+@pytest.mark.parametrize(
+    ("size", "rank"), [(1, 0), (10, 10), (400, 64), (1000, 32), (10**5, 32), (10**6, 0)]
+)
 def test_default_rank_is_smaller_for_large_targets(size, rank):
     assert choose_rank(size) == rank
+
+
+def few_directions(rng, rows, standard_deviations):
+    """Draw rows of a large normal with a few stretched directions, and their scores."""
+    basis = np.linalg.qr(rng.normal(size=(LARGE + 100, len(standard_deviations))))[0]
+    draws = rng.normal(size=(rows, LARGE + 100))
+    draws += draws @ basis * (standard_deviations - 1) @ basis.T
+    return draws, -draws + draws @ basis * (1 - standard_deviations**-2) @ basis.T, basis
+
+
+def test_a_few_directions_of_a_large_normal_are_found_exactly():
+    sds = np.array([20.0, 10.0, 0.1, 5.0])
+    draws, scores, basis = few_directions(np.random.default_rng(6), 300, sds)
+    directions, stretch = find_principal_stretches(draws, scores, 32)
+    agreement = np.abs(directions[:, :4].T @ basis)
+    np.testing.assert_allclose(agreement.max(1), 1, atol=1e-5)
+    np.testing.assert_allclose(stretch[:4], sds[agreement.argmax(1)], rtol=1e-3)
+    assert (stretch[4:] == 1).all()
+
+
+def test_no_direction_of_a_broad_spectrum_is_stretched_in_a_large_normal():
+    rng = np.random.default_rng(7)
+    variances = np.geomspace(1 / 16, 16, LARGE + 100)
+    draws = rng.normal(size=(300, len(variances))) * np.sqrt(variances)
+    assert (find_principal_stretches(draws, -draws / variances, 32)[1] == 1).all()
+
+
+def test_nothing_is_stretched_if_a_large_target_has_no_variance_or_too_much():
+    rows = np.random.default_rng(8).normal(size=(50, LARGE + 1))
+    for draws, scores in ((0 * rows, 0 * rows), (rows, 1e200 * rows), (rows, np.nan * rows)):
+        assert (find_principal_stretches(draws, scores, 5)[1] == 1).all()
+
+
+def test_rows_of_a_large_target_are_thinned():
+    rows = np.broadcast_to(np.arange(9.0)[None, :, None], (2, 9, MAX_NUMBERS // 6))
+    np.testing.assert_array_equal(pool_rows([rows])[:, 0], [0, 3, 6, 0, 3, 6])

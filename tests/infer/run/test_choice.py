@@ -9,6 +9,7 @@ import pytest
 
 import bijectors as bj
 import infer
+from infer.numerics.low_rank import HUGE
 from infer.run.choice import (
     HMC_VECTORS,
     MEMORY_SHARE,
@@ -64,13 +65,13 @@ def test_hmc_is_chosen_if_the_trees_of_nuts_do_not_fit_into_memory():
 
 
 def test_an_expensive_gradient_justifies_a_low_rank_metric_in_many_coordinates():
-    cheap = FACTS._replace(size=3000, gradient_flops=3e5)
+    cheap = FACTS._replace(size=HUGE + 1, gradient_flops=2e7)
     assert choose_from(cheap, MACHINE, 4).engine == infer.NUTS()
-    assert choose_from(cheap._replace(gradient_flops=1e8), MACHINE, 4).engine == infer.NUTS(rank=32)
+    assert choose_from(cheap._replace(gradient_flops=1e9), MACHINE, 4).engine == infer.NUTS(rank=32)
 
 
 def test_the_operations_of_a_gradient_are_counted_only_if_the_choice_needs_them():
-    rows, size = 30, 2500
+    rows, size = 3, HUGE + 1
 
     def regression(site, x):
         b = site("b", dist.Normal(0.0, 1.0), shape=(x.shape[1],))
