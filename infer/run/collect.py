@@ -116,6 +116,7 @@ def regroup(groups: Sequence[Group], width: int) -> list[Group]:
         np.concatenate([getattr(g, n) for g in groups]) for n in named
     )
     rows = [list(own) for group in groups for own in group.rows]
+    limit = min(group.limit for group in groups)
     return [
         Group(
             range(begin, min(begin + width, len(keys))),
@@ -125,7 +126,7 @@ def regroup(groups: Sequence[Group], width: int) -> list[Group]:
             rows[begin : begin + width],
             executed[begin : begin + width],
             entering[begin : begin + width],
-            min(group.limit for group in groups),
+            limit,
             groups[0].dropped,
         )
         for begin in range(0, len(keys), width)
