@@ -21,7 +21,11 @@ import numpy as np
 os.environ.update(PUSHFORWARD_CACHE="0", EAGER_IMPORT="1")
 
 CHAINS, WARMUP, DRAWS = 4, 1000, 1000
-ENUMERATE = {"enumerate": "parallel"}
+
+
+def enumerate_states() -> dict:
+    """Return the annotation of a site; NumPyro writes into it, so each site has its own."""
+    return {"enumerate": "parallel"}
 
 
 def models() -> dict:
@@ -43,7 +47,7 @@ def models() -> dict:
         mean = sample("mean", dist.Normal(location, 0.5).to_event(1))
         scale = sample("scale", dist.HalfNormal(1.0))
         with numpyro.plate("row", len(y)):
-            kind = sample("kind", dist.Categorical(share), infer=ENUMERATE)
+            kind = sample("kind", dist.Categorical(share), infer=enumerate_states())
             sample("y", dist.Normal(mean[kind], scale), obs=y)
 
     def hmm(y):
@@ -52,7 +56,9 @@ def models() -> dict:
         mean = sample("mean", dist.Normal(location, 0.5).to_event(1))
 
         def step(before, y):
-            state = sample("state", dist.Categorical(Vindex(change)[before]), infer=ENUMERATE)
+            state = sample(
+                "state", dist.Categorical(Vindex(change)[before]), infer=enumerate_states()
+            )
             sample("y", dist.Normal(mean[state], 0.7), obs=y)
             return state, None
 
@@ -66,7 +72,7 @@ def models() -> dict:
             known, alive = carry
             with numpyro.plate("animal", seen.shape[0], dim=-1):
                 lives = clamp_probs(known * survival * alive + (1 - known))
-                alive = sample("alive", dist.Bernoulli(lives), infer=ENUMERATE)
+                alive = sample("alive", dist.Bernoulli(lives), infer=enumerate_states())
                 seen_now = dist.Bernoulli(clamp_probs(detection * alive)).mask(known)
                 sample("seen", seen_now, obs=seen)
             return (known | (seen == 1), alive), None
@@ -79,7 +85,7 @@ def models() -> dict:
             confusion = sample("confusion", dist.Dirichlet(jnp.ones(3)))
         share = sample("share", dist.Dirichlet(jnp.ones(3)))
         with numpyro.plate("item", label.shape[0], dim=-2):
-            truth = sample("truth", dist.Categorical(share), infer=ENUMERATE)
+            truth = sample("truth", dist.Categorical(share), infer=enumerate_states())
             with numpyro.plate("position", label.shape[1]):
                 own = Vindex(confusion)[jnp.arange(label.shape[1]), truth, :]
                 sample("label", dist.Categorical(own), obs=label)
@@ -88,7 +94,7 @@ def models() -> dict:
         early = sample("early", dist.Gamma(2.0, 1.0))
         late = sample("late", dist.Gamma(2.0, 1.0))
         last = len(count) - 1
-        at = sample("at", dist.DiscreteUniform(0, last), infer=ENUMERATE)
+        at = sample("at", dist.DiscreteUniform(0, last), infer=enumerate_states())
         with numpyro.plate("time", len(count)):
             rate = jnp.where(jnp.arange(len(count)) < at, early, late)
             sample("count", dist.Poisson(rate), obs=count)
