@@ -66,7 +66,7 @@ def _find_unused(model: ProgramSignature) -> tuple[list[str], list[str], list[st
     """
     whole = model.outline()
     dims = {dim for site in run_abstractly(whole).sites for dim in site.dims if dim is not None}
-    coords = [name for name in whole.labels.coords if name not in dims]
+    coords = [name for name in whole.labels.given if name not in dims]
     bare = replace(whole, changes=())
     data = _idle(whole) and _idle(bare)
     data = [name for name in data if _is_same_with_other_sizes(bare, name)]
@@ -127,8 +127,9 @@ def _lengthen(leaf: Any) -> Any:
 
 
 def _is_same_without_coords(model: Model, dim: str) -> bool:
-    kept = {name: values for name, values in model.labels.coords.items() if name != dim}
-    return _has_same_program(model, replace(model, labels=Labels(kept)))
+    given = {name: values for name, values in model.labels.given.items() if name != dim}
+    labels = Labels(given, model.labels.of_columns)
+    return _has_same_program(model, replace(model, labels=labels))
 
 
 def _has_same_program(model: Model, other: Model) -> bool:

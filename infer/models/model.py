@@ -23,6 +23,7 @@ from .describe import describe_sites, summarize, tabulate
 from .discrete.sum_out import run_summed
 from .graph.drawing import Graph, draw_graph
 from .html import html_of_model
+from .inputs.coded import code_new_columns
 from .inputs.data import Data
 from .inputs.labels import Labels
 from .inputs.stacked import count_stacked, refuse_stacked, shapes_of
@@ -122,6 +123,7 @@ class Model(eqx.Module):
         Raises:
             ModelError: The model has no such data, or a value does not fit any more.
         """
+        args, named = code_new_columns(args, named, self.labels)
         whole = self.changed(program=self.program.with_data(*args, **named), changes=())
         return whole._with_all(self.changes)
 
@@ -129,9 +131,9 @@ class Model(eqx.Module):
         """Return the same model with another table of maps, such as one of `bijectors.prefer`."""
         return self.changed(rules=rules, changes=())._with_all(self.changes)
 
-    def with_coords(self, **coords: Sequence[Any] | np.ndarray) -> "Model":
+    def with_coords(self, **coords: Any) -> "Model":
         """Return the same model with other coordinates of some dimensions."""
-        return self.changed(labels=Labels({**self.labels.coords, **coords}))
+        return self.changed(labels=self.labels.replace(coords))
 
     def with_gradient(self, mode: GradientMode) -> "Model":
         """Return the same model, differentiated by "reverse" or "forward" mode, or not (`None`).

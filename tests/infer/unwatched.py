@@ -515,15 +515,40 @@ DATA = {
     "rows of two lengths": ([[1.0, 2.0], [3.0]], ("different lengths", "row of each entry")),
     "dates": (np.array(["2020-01-01"], "datetime64[D]"), ("dates", "numpy.timedelta64")),
     "records": (np.zeros(2, [("a", float)]), ("records", "a=x['a']")),
-    "a series of words": (TABLE["b"], ("strings, such as 'u'", "pandas.factorize(x)")),
-    "categories": (TABLE["b"].astype("category"), ("categories", "pandas.factorize(x)")),
-    "a table": (TABLE, ("DataFrame", "column 'b'", "x=table['a'].to_numpy()", "factorize")),
+    "a mixed column": (pd.Series([1.0, "u"]), ("1.0 (float) and 'u' (str)", "x.astype(str)")),
+    "numbers as strings": (pd.Series(["1", "2"]), ("read as numbers", "x.astype(float)")),
+    "a gap in a column": (pd.Series([1, None], dtype="Int64"), ("1 of its 2", "dropna(subset=")),
+    "a missing category": (pd.Series(["u", None], dtype="category"), ("index 1", "missing=")),
+    "a column of dates": (pd.Series(pd.date_range("2020", periods=2)), ("dates", ".dt.days")),
+    "a table": (TABLE, ("DataFrame", "column 'b'", 'infer.model(f, a=table["a"])')),
 }
 for name, (value, words) in DATA.items():
     call = lambda value=value: infer.model(branching_on_data, n=value)  # noqa: E731
     mistake(f"{name} for data", call, "ModelError", "n: ", *words)
     call = lambda value=value: sampled(lambda site: site.observe("y", HALF, value))  # noqa: E731
     mistake(f"{name} observed", call, "ModelError", "y: ")
+for name, value in {"words": TABLE["b"], "categories": TABLE["b"].astype("category")}.items():
+    mistake(
+        f"a column of {name} observed",
+        lambda value=value: sampled(lambda site: site.observe("y", HALF, value)),
+        "ModelError",
+        "y: its value is a column of labels, such as 'u'",
+        "as data",
+    )
+mistake(
+    "labels that the model does not know",
+    lambda: infer.model(branching_on_data, n=TABLE["b"]).with_data(n=pd.Series(["w"])),
+    "ModelError",
+    "n: it holds 'w', which is no label of dimension 'n'",
+    "Its labels are u, v",
+)
+mistake(
+    "the labels of a dimension in another order",
+    lambda: infer.model(branching_on_data, n=TABLE["b"], coords={"group": ["v", "u"]}),
+    "ModelError",
+    "n: its labels are those of dimension 'group'",
+    "coords={'group': column}",
+)
 mistake(
     "a column of an array",
     lambda: sampled(lambda site, n: site.observe("y", HALF, n["a"]), n=TABLE[["a"]]),

@@ -15,6 +15,7 @@ from bijectors.table import RULES
 from ...calls import check_arguments
 from ...errors import ModelError
 from ..changes.differentiate import GradientMode
+from ..inputs.coded import code_columns
 from ..inputs.data import Data
 from ..inputs.foreign import as_array
 from ..inputs.labels import Labels
@@ -92,7 +93,7 @@ def declared(
     *,
     data: Any = _NO_DATA,
     dims: Mapping[str, str | Sequence[str | None]] | None = None,
-    coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+    coords: Mapping[str, Any] | None = None,
     bijectors: Mapping[str, Bijector | str] | None = None,
     rules: Rules = RULES,
     rows: Callable[..., Any] | None = None,
@@ -143,6 +144,7 @@ def declared(
     # Constraints and distributions of NumPyro are callable too.
     neither = lambda s: not (is_set(s) or hasattr(s, "log_prob") or isinstance(s, type))  # noqa: E731
     dependent = {n: s for n, s in supports.items() if callable(s) and neither(s)}
+    named, labels = code_columns({} if data is _NO_DATA else {"data": data}, Labels(coords))
     program = DeclaredProgram(
         log_density=log_density,
         names=tuple(supports),
@@ -151,10 +153,10 @@ def declared(
         dims=tuple(named_dims.items()),
         maps={n: c for n, c in choices.items() if isinstance(c, Bijector)},
         map_names=tuple((n, c) for n, c in choices.items() if isinstance(c, str)),
-        data=Data.of({} if data is _NO_DATA else {"data": data}),
+        data=Data.of(named),
         observations=observations,
     )
-    model = Model(Labels(coords), rules, program)
+    model = Model(labels, rules, program)
     return model if gradient == "reverse" else model.with_gradient(gradient)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 from numpyro.distributions.distribution import Independent
 
@@ -18,6 +17,7 @@ from bijectors.translate.tfp_import import load_tfp
 
 from ...calls import check_arguments
 from ...errors import ModelError
+from ..inputs.coded import code_columns
 from ..inputs.data import Data, refuse_unknown_data
 from ..inputs.labels import Labels
 from ..inputs.names import join_names
@@ -194,7 +194,7 @@ def from_tfp(
     /,
     *,
     observed: Mapping[str, Any] | None = None,
-    coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+    coords: Mapping[str, Any] | None = None,
     dims: Mapping[str, Names] | None = None,
     rules: Rules = RULES,
     **data: Any,
@@ -238,13 +238,14 @@ def from_tfp(
         _refuse_data(data)
         # TFP finds the names once, and keeps them: not inside a program.
         joint._flat_resolve_names()
+    named, labels = code_columns(observed | data, Labels(coords))
     program = TfpProgram(
         joint=StaticByIdentity(joint),
         observed=tuple(observed),
         dims=tuple(read_dims(dims).items()),
-        data=Data.of(observed | data),
+        data=Data.of(named),
     )
-    return Model(Labels(coords), rules, program)
+    return Model(labels, rules, program)
 
 
 def _refuse_other(joint: Any) -> None:

@@ -73,7 +73,7 @@ class Data(eqx.Module):
         Raises:
             ModelError: An array holds NaN, or a value is neither array-like nor hashable.
         """
-        paths, structure = jax.tree_util.tree_flatten_with_path(dict(named), is_leaf=_is_array)
+        paths, structure = jax.tree_util.tree_flatten_with_path(dict(named), is_leaf=is_array)
         pairs = [_partition(name_path(path), value) for path, value in paths]
         return cls(Partition.join(pairs, structure))
 
@@ -160,7 +160,7 @@ def _partition(name: str, value: Any) -> tuple[Any, Any]:
     is_leaf = value.is_leaf if isinstance(value, Marked) else None
     devices = value.devices if isinstance(value, Marked) else None
     value = value.value if isinstance(value, Marked) else value
-    if _is_array(value):
+    if is_array(value):
         refuse_foreign(name, value)
         value = np.asarray(value)
     if devices:
@@ -169,7 +169,7 @@ def _partition(name: str, value: Any) -> tuple[Any, Any]:
     return partition_input(name, value, is_leaf, mend=mend)
 
 
-def _is_array(value: Any) -> bool:
+def is_array(value: Any) -> bool:
     """Return whether a value becomes one array: a list of numbers, a table, a series."""
     if isinstance(value, list):
         return bool(value) and all(isinstance(v, Number) or _is_row(v) for v in value)
@@ -177,7 +177,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _is_row(value: Any) -> bool:
-    return _is_array(value) or hasattr(value, "__array__")
+    return is_array(value) or hasattr(value, "__array__")
 
 
 def _mark(leaf: Any, static: Any) -> Marked:

@@ -9,6 +9,7 @@ from jax.core import Tracer
 from jaxtyping import Array
 
 from ...errors import ModelError
+from .columns import without_column
 
 _CODES = (
     "Replace them by whole numbers: codes, names = pandas.factorize(x), or "
@@ -44,7 +45,7 @@ def as_array(where: str, value: Any, what: str = "its value") -> Array:
         ModelError: It holds no numbers.
     """
     try:
-        return jnp.asarray(value)
+        return jnp.asarray(without_column(where, value, what))
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
         raise
     except (TypeError, ValueError) as error:

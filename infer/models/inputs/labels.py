@@ -1,11 +1,12 @@
 """Coordinates of named dimensions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ...errors import ModelError
+from .columns import Coded, is_column, read_column
 
 
 class Labels:
@@ -14,13 +15,30 @@ class Labels:
     Two are equal if they name the same dimensions with equally many coordinates each, so models
     that differ only in the coordinates share one program.
 
+    Args:
+        given: What the user gives for each dimension: a sequence of labels, or a column, of which
+            the labels are the coordinates if it holds categories, or strings that repeat.
+        of_columns: Labels of columns among the data, by the names of the data. They are the
+            coordinates of a dimension of that name for which none are given.
+
+    Attributes:
+        given: The coordinates that the user gave, by dimension.
+        of_columns: Those of columns among the data.
+        coords: Both.
+
     Raises:
         ModelError: The coordinates of a dimension are not a sequence.
     """
 
-    def __init__(self, coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None) -> None:
-        self.coords = {name: _as_vector(name, values) for name, values in (coords or {}).items()}
-        self._sizes = frozenset((name, len(values)) for name, values in self.coords.items())
+    def __init__(
+        self,
+        given: Mapping[str, Any] | None = None,
+        of_columns: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        self.given = {name: _as_vector(name, values) for name, values in (given or {}).items()}
+        self.of_columns = dict(of_columns or {})
+        self.coords = self.of_columns | self.given
+        self._sizes = frozenset((n, len(own), n in self.given) for n, own in self.coords.items())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Labels) and self._sizes == other._sizes
@@ -28,13 +46,27 @@ class Labels:
     def __hash__(self) -> int:
         return hash(self._sizes)
 
+    def replace(self, given: Mapping[str, Any]) -> "Labels":
+        """Return the same labels with others of some dimensions."""
+        return Labels({**self.given, **given}, self.of_columns)
+
 
 def _as_vector(dim: str, values: Any) -> np.ndarray:
-    array = np.asarray(values)
+    where = f"coords[{dim!r}]"
+    array = _read_labels(where, values) if is_column(values) else np.asarray(values)
     if array.ndim != 1:
         raise ModelError(
-            f"coords[{dim!r}]",
+            where,
             f"{values!r} has {array.ndim} axes",
             "Give a label for each entry along the dimension, such as range(3).",
         )
     return array
+
+
+def _read_labels(where: str, column: Any) -> np.ndarray:
+    """Return the labels of a column: its categories, its entries, or strings that repeat once."""
+    found = read_column(where, column, as_labels=True)
+    if not isinstance(found, Coded):
+        return found
+    is_each_once = len(found.codes) == len(found.labels) and not found.are_categories
+    return found.labels[found.codes] if is_each_once else found.labels

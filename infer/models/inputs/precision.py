@@ -8,6 +8,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ...errors import ModelError, warn_of_model
+from .columns import without_column
 from .sharded import read_own_rows
 
 # Largest acceptable rounding error, relative to the mean difference between neighbors.
@@ -58,6 +59,21 @@ def check_precision(name: str, value: Any) -> None:
         _refuse_wrapping(name, given, np.iinfo(kept))
     elif np.issubdtype(kept, np.inexact):
         _check_floats(name, given, kept)
+
+
+def read_observed(name: str, value: Any) -> Any:
+    """Return what a site observed, a column as an array, after checking it.
+
+    Raises:
+        ModelError: It holds NaN, labels or gaps, or numbers outside the range of JAX's dtype.
+
+    Warns:
+        ModelWarning: As `check_precision` does.
+    """
+    value = without_column(name, value, "its value")
+    refuse_nan(name, value)
+    check_precision(name, value)
+    return value
 
 
 def refuse_nan(name: str, array: Any) -> None:

@@ -88,7 +88,8 @@ LEAVES = {
     "half precision": np.ones(2, jnp.bfloat16),
     "a random key": jax.random.key(0),
     "a series": pd.Series([1.0, 2.0]),
-    "a table": pd.DataFrame({"a": [1.0, 2.0]}),
+    "a table": pd.DataFrame({"a": [1.0, 2.0], "b": [1, 2]}),
+    "a nullable column": pd.Series([1, 2], dtype="Int64"),
     "a marked whole number": infer.data(3),
 }
 STATICS = {

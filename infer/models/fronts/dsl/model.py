@@ -1,16 +1,16 @@
 """The native front end: a model is a function that declares its sites one by one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
-import numpy as np
 
 from bijectors.rule import Rules
 from bijectors.table import RULES
 
 from ....calls import check_arguments
+from ...inputs.coded import code_columns
 from ...inputs.data import Data, refuse_unknown_data
 from ...inputs.labels import Labels
 from ...inputs.mistakes import refuse_unfit
@@ -54,7 +54,7 @@ def model(
     function: Callable[..., Any],
     /,
     *,
-    coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+    coords: Mapping[str, Any] | None = None,
     rules: Rules = RULES,
     **data: Any,
 ) -> Model:
@@ -62,14 +62,15 @@ def model(
 
     Args:
         function: Called as `function(site, **data)`; see `Sites` for what `site` does.
-        coords: Values of each named dimension.
+        coords: Values of each named dimension, or a column that has them as labels.
         rules: Table of maps, your own rules first.
-        data: Arrays and floats, which may change without compiling anything, and whole
-            numbers, strings and callables, which are part of the program.
+        data: Arrays, floats and columns of tables, which may change without compiling anything;
+            whole numbers, strings and callables, which are part of the program.
 
     Raises:
         ModelError: The data hold NaN.
     """
     called = f"f({', '.join(['site', *data])})"
     refuse_unfit("model", function, (None,), data, called, _NUMPYRO_MEND)
-    return Model(Labels(coords), rules, DslProgram(function=function, data=Data.of(data)))
+    named, labels = code_columns(data, Labels(coords))
+    return Model(labels, rules, DslProgram(function=function, data=Data.of(named)))

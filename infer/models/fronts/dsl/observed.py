@@ -11,7 +11,7 @@ from jaxtyping import Array
 from bijectors.base import Shape
 
 from ....errors import ModelError
-from ...inputs.precision import check_precision, refuse_nan
+from ...inputs.precision import read_observed
 from ...priors.prior import Prior
 from ...priors.score import refuse_unvalued
 from ...protocol.layout import Plates, can_spread, lay_out, refuse_hidden
@@ -36,9 +36,8 @@ def broadcast_to_value(
     if value is None:
         laid = lay_out(name, own, event, dims, plates, coords)
         return Prior(distribution, laid.batch_shape)
-    refuse_nan(name, value)
-    check_precision(name, value)
-    return Prior(distribution, _observed_batch(name, jnp.asarray(value), own, event, plates))
+    shown = jnp.asarray(read_observed(name, value))
+    return Prior(distribution, _observed_batch(name, shown, own, event, plates))
 
 
 def _observed_batch(name: str, value: Array, own: Shape, event: Shape, plates: Plates) -> Shape:

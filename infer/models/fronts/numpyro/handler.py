@@ -25,7 +25,7 @@ from ....errors import ModelError
 from ...branches import switch
 from ...discrete.sum_out import take_discrete
 from ...inputs.labels import Labels
-from ...inputs.precision import check_precision, refuse_nan
+from ...inputs.precision import read_observed
 from ...priors.centering import AUTO, is_auto
 from ...priors.prior import Prior
 from ...priors.score import is_valued, refuse_unvalued
@@ -153,8 +153,7 @@ class Interpreter(Messenger):
 
     def _observed(self, msg: Message, name: str) -> None:
         self._claim(name)
-        refuse_nan(name, msg["value"])
-        check_precision(name, msg["value"])
+        msg["value"] = read_observed(name, msg["value"])
         refuse_unvalued(name, msg["fn"])
         fn, value = msg["fn"], jnp.asarray(msg["value"])
         refuse_misfit(name, value, fn, self._run_in_full)

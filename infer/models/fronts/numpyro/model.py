@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
-import numpy as np
 
 from bijectors.rule import Rules
 from bijectors.table import RULES
 
 from ....errors import ModelError
+from ...inputs.coded import code_columns
 from ...inputs.data import Data, refuse_unknown_data
 from ...inputs.labels import Labels
 from ...model import Model
@@ -63,7 +63,7 @@ def from_numpyro(
     model: Any,
     /,
     *args: Any,
-    coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+    coords: Mapping[str, Any] | None = None,
     dims: Mapping[str, Names] | None = None,
     rules: Rules = RULES,
     **kwargs: Any,
@@ -93,12 +93,13 @@ def from_numpyro(
             f"{type(model).__name__} is not a function",
             "Give the function that calls numpyro.sample.",
         )
+    named, labels = code_columns(_by_name(model, args, kwargs), Labels(coords))
     program = NumPyroProgram(
         function=model,
         dims=tuple((n.replace("/", "."), names) for n, names in read_dims(dims).items()),
-        data=Data.of(_by_name(model, args, kwargs)),
+        data=Data.of(named),
     )
-    return Model(Labels(coords), rules, program)
+    return Model(labels, rules, program)
 
 
 def _signature(model: Callable[..., Any]) -> inspect.Signature:

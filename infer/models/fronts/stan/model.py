@@ -136,7 +136,7 @@ def from_stan(
     program: str | os.PathLike,
     data: Mapping[str, Any] | str | os.PathLike | None = None,
     *,
-    coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+    coords: Mapping[str, Any] | None = None,
     dims: Mapping[str, str | Sequence[str | None]] | None = None,
     initial: Mapping[str, Any] | None = None,
     runner: Runner = "stanli",

@@ -13,6 +13,7 @@ from jax.core import Tracer
 from bijectors.base import Constraint, Shape
 
 from ....errors import ModelError
+from ...inputs.columns import is_column, without_column
 from ...inputs.data import Marked
 from ...inputs.foreign import holds_numbers
 from ...inputs.names import match_names
@@ -188,9 +189,21 @@ def _tree_leaf(name: str, value: Any, parameter: Parameter | None) -> TreeLeaf:
     role = None
     if isinstance(value, Marked):
         role, value = "data" if value.is_leaf else "static", value.value
-    if parameter is None and is_array_like(value) and holds_numbers(value):
+    if parameter is None and is_column(value):
+        value = _read_column(name, value, role == "data")
+    elif parameter is None and is_array_like(value) and holds_numbers(value):
         value = np.asarray(value)
     return TreeLeaf(name, value, parameter, role=role)
+
+
+def _read_column(name: str, value: Any, is_data: bool) -> Any:
+    """Return a column of numbers as an array; others are returned to the user as they are."""
+    try:
+        return without_column(name, value)
+    except ModelError:
+        if is_data:
+            raise
+        return value
 
 
 def _wrappers_named_in_parts(whole: Any, wrappers: WrapperIndex, globs: Sequence[str]) -> list[Any]:

@@ -16,6 +16,7 @@ from bijectors.table import RULES
 from ....calls import check_arguments
 from ....errors import ModelError
 from ...changes.freeze import Freeze, is_inside
+from ...inputs.coded import code_columns
 from ...inputs.data import Data
 from ...inputs.foreign import as_array
 from ...inputs.labels import Labels
@@ -194,7 +195,7 @@ def tree_model(
     *,
     data: Any = _NO_DATA,
     rest: Any = None,
-    coords: Mapping[str, Sequence[Any] | np.ndarray] | None = None,
+    coords: Mapping[str, Any] | None = None,
     rules: Rules = RULES,
     read: Read | Sequence[Read] = (),
     minibatch: int | None = None,
@@ -247,7 +248,7 @@ def tree_model(
     globs = [selector for selector, _ in pairs if isinstance(selector, str)]
     flat = flatten(tree, [read] if callable(read) else read, globs)
     roles = assign_roles(flat, pairs, rest)
-    labels = Labels(coords)
+    named, labels = code_columns({} if data is _NO_DATA else {"data": data}, Labels(coords))
     program = TreeProgram(
         log_likelihood=log_likelihood,
         sites=tuple(roles.sites),
@@ -255,7 +256,7 @@ def tree_model(
         rest=Partition.join(roles.pairs, flat.structure),
         known=tuple(roles.data),
         paths=tuple(leaf.name for leaf in flat.leaves),
-        data=Data.of({} if data is _NO_DATA else {"data": data}),
+        data=Data.of(named),
         rows=tuple(roles.rows),
         minibatch=minibatch,
         observations=observations,
