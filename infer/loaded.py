@@ -13,4 +13,5 @@ def is_of_class(value: Any, name: str) -> bool:
     """
     module, _, own = name.rpartition(".")
     loaded = sys.modules.get(module)
-    return loaded is not None and isinstance(value, getattr(loaded, own))
+    # A module that another thread is importing may not have its classes yet.
+    return isinstance(value, getattr(loaded, own, ()))
