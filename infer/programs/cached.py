@@ -1,7 +1,8 @@
 """Compiled programs, kept on disk so that later processes load them instead of compiling again.
 
 A file holds what JAX serializes of one executable. Its name is the hash of all that this depends
-on: the lowered program, the options, the versions, the device and the features of the processor.
+on: the program (as traced if `recalled` can say it exactly, otherwise as lowered), the options, the
+versions, the device and the features of the processor.
 JAX's own cache of compilations would also keep the programs of the user. If the user has turned it
 on, it keeps ours too, and nothing is kept here: what JAX has loaded cannot be written again.
 """
@@ -26,7 +27,7 @@ OFF = ("0", "off", "false", "no")
 # Bytes of all files together; the least recently used ones are deleted.
 LIMIT = 2**30
 # Programs that compile faster are not worth a file, which takes some milliseconds to load.
-SHORTEST_SECONDS = 0.05
+SHORTEST_SECONDS = 0.02
 SUFFIX, DIGEST = ".executable", sha256().digest_size
 # Calls back into Python hold addresses of this process.
 CALLBACK = "callback"
@@ -92,19 +93,39 @@ def find_folder() -> Path | None:
     return _chosen[0]
 
 
-def compile_or_load(lowered: jax.stages.Lowered, options: dict[str, Any]) -> Executable:
+def load_described(described: str | None, options: dict[str, Any], trees: Any) -> Any:
+    """Load an executable by what was traced; None if there is none.
+
+    Args:
+        described: Says what is compiled, as for `compile_or_load`.
+        options: XLA's options.
+        trees: The structures of the arguments, (positional, by name), and of the results.
+    """
+    path = None if described is None else _name_file((described,), options)
+    return None if path is None else _load(path, *trees)
+
+
+def compile_or_load(
+    lowered: jax.stages.Lowered, options: dict[str, Any], described: str | None = None
+) -> Executable:
     """Compile a program, or load it if an earlier process compiled the same one.
 
     Args:
         lowered: The program.
         options: XLA's options.
+        described: Says exactly what was traced and how it is lowered; `load_described` has found no
+            file of that name. None if that cannot be said: the lowered program then names the file.
 
     Raises:
         jax.errors.JaxRuntimeError: XLA does not compile it.
     """
-    path = _find_path(lowered, options)
-    if path is not None and (loaded := _load(path, lowered)) is not None:
-        return Executable(loaded, True)
+    if described is None:
+        path = _find_path(lowered, options)
+        trees = lowered.in_tree, lowered.out_tree
+        if path is not None and (loaded := _load(path, *trees)) is not None:
+            return Executable(loaded, True)
+    else:
+        path = _name_file((described,), options)
     began = time.perf_counter()
     made = lowered.compile(options)
     if path is not None and time.perf_counter() - began >= SHORTEST_SECONDS:
@@ -114,17 +135,25 @@ def compile_or_load(lowered: jax.stages.Lowered, options: dict[str, Any]) -> Exe
 
 def _find_path(lowered: jax.stages.Lowered, options: dict[str, Any]) -> Path | None:
     """Return the file of a program; None if it cannot have one."""
-    folder = find_folder()
-    # With the second option of JAX, the text omits the arrays that a function closes over. An
-    # executable is bound to its devices, and is loaded for all there are.
-    has_own = getattr(jax.config, "jax_compilation_cache_dir", None)
-    omits = getattr(jax.config, "jax_use_simplified_jaxpr_constants", True)
-    if folder is None or has_own or omits or jax.device_count() > 1:
+    # With this option of JAX, the text omits the arrays that a function closes over.
+    if getattr(jax.config, "jax_use_simplified_jaxpr_constants", True) or not is_on():
         return None
     text, used = lowered.as_text(), _find_used(lowered)
-    if CALLBACK in text or used is None:
+    return None if CALLBACK in text or used is None else _name_file((text, used), options)
+
+
+def is_on() -> bool:
+    """Return whether programs are kept: an executable is bound to its device and loaded for all."""
+    has_own = getattr(jax.config, "jax_compilation_cache_dir", None)
+    return find_folder() is not None and not has_own and jax.device_count() == 1
+
+
+def _name_file(program: tuple[str, ...], options: dict[str, Any]) -> Path | None:
+    """Return the file of a program; None if none is kept."""
+    folder = find_folder()
+    if folder is None or not is_on():
         return None
-    parts = (text, used, repr(sorted(options.items())), *_describe_machine(),
+    parts = (*program, repr(sorted(options.items())), *_describe_machine(),
              os.environ.get("XLA_FLAGS", ""))  # fmt: skip
     return folder / (sha256("\0".join(parts).encode()).hexdigest() + SUFFIX)
 
@@ -157,7 +186,7 @@ def _processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(kinds)}))
 
 
-def _load(path: Path, lowered: jax.stages.Lowered) -> Any:
+def _load(path: Path, in_tree: Any, out_tree: Any) -> Any:
     """Load an executable; None if there is none, or the file is damaged."""
     try:
         content = path.read_bytes()
@@ -168,7 +197,7 @@ def _load(path: Path, lowered: jax.stages.Lowered) -> Any:
         _log.warning("a compiled program on disk is damaged and is compiled again: %s", path)
         return None
     try:
-        made = deserialize_and_load(payload, lowered.in_tree, lowered.out_tree)
+        made = deserialize_and_load(payload, in_tree, out_tree)
     except Exception as error:  # JAX raises what it likes, and compiling is always possible.
         _log.debug("a compiled program is not loaded: %r", error)
         return None

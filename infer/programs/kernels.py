@@ -17,14 +17,22 @@ IS_LIBRARY_SOUND = jaxlib.__version__ not in {"0.10.2", "0.11.0"}
 SINGLE_THREAD: dict[str, Any] = {"xla_cpu_multi_thread_eigen": False}
 
 
-def compile_as_kernels(lowered: jax.stages.Lowered, has_transforms: bool = False) -> Executable:
+def choose_options(has_transforms: bool = False) -> dict[str, Any]:
+    """Return XLA's options for a program that is compiled kernel by kernel."""
+    if jax.default_backend() != "cpu":
+        return {}
+    options = {} if IS_LIBRARY_SOUND else WITHOUT_LIBRARY
+    return options | (SINGLE_THREAD if has_transforms else {})
+
+
+def compile_as_kernels(
+    lowered: jax.stages.Lowered, has_transforms: bool = False, described: str | None = None
+) -> Executable:
     """Compile a program as XLA does by default, but without the calls that fail.
 
     Args:
         lowered: The program.
         has_transforms: Whether it computes Fourier transforms.
+        described: Says what is compiled; see `compile_or_load`.
     """
-    if jax.default_backend() != "cpu":
-        return compile_or_load(lowered, {})
-    options = {} if IS_LIBRARY_SOUND else WITHOUT_LIBRARY
-    return compile_or_load(lowered, options | (SINGLE_THREAD if has_transforms else {}))
+    return compile_or_load(lowered, choose_options(has_transforms), described)

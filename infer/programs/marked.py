@@ -29,19 +29,22 @@ FAST_COMPILE: dict[str, Any] = {
 FAST_COMPILE_OPTIONS: dict[str, Any] = NATIVE_OPTIONS | FAST_COMPILE
 
 
-def compile_natively(lowered: jax.stages.Lowered, is_fast: bool) -> Executable:
+def compile_natively(
+    lowered: jax.stages.Lowered, is_fast: bool, described: str | None = None
+) -> Executable:
     """Compile a program that was marked, and drop what only keeps its arguments alive.
 
     Args:
         lowered: The program.
         is_fast: Whether the compile is to be fast, rather than the program.
+        described: Says what is compiled; see `compile_or_load`.
 
     Raises:
         jax.errors.JaxRuntimeError: It has no native form.
     """
     options = FAST_COMPILE_OPTIONS if is_fast else NATIVE_OPTIONS
     try:
-        made = compile_or_load(lowered, options)
+        made = compile_or_load(lowered, options, described)
     except jax.errors.JaxRuntimeError as error:
         if "No such compile option" not in str(error):
             raise

@@ -15,18 +15,18 @@ from ..types import signature_of
 from .by_name import explain_refusal, name_errors
 from .divided import explain_division, in_turn, replicate_results
 from .forked import refuse_if_forked
+from .forms import explain_form, is_cheap, lower_as_kernels
 from .kernels import compile_as_kernels
 from .marked import compile_natively, mark_as_native
-from .products import explain_ordinary_form
-from .rewrite import Analysis, analyze, count_work, split_batches
-from .switch import TURNED_OFF, is_native_allowed
+from .recalled import describe_trace, recall
+from .rewrite import analyze
+from .switch import is_native_allowed
 from .threaded import count_divided
 
 # How a program is compiled: as one native function, on a CPU; kernel by kernel, as XLA does; or,
 # for rarely called programs, with the fastest compile.
 Form = Literal["native", "kernels", "fast_compile"]
 KEPT = 64
-FAST_COMPILE_WORK = 2**24
 
 
 class CompiledProgram(NamedTuple):
@@ -170,58 +170,36 @@ def _trace(
         # JAX keeps what it traced, for `disagreement.py`, if the function is the same object.
         program = jax.jit(function, **replicate_results(arguments)).trace(*arguments)
         found, division = analyze(program.jaxpr), explain_division(arguments)
-        if form == "native" and (why := division or _explain_ordinary_form(program, found)):
+        if form == "native" and (why := division or explain_form(program, found)):
             return lambda: Refusal(why, found.has_lapack_calls)
-        cheap = form == "fast_compile" and not division and _is_cheap(program, found)
+        cheap = form == "fast_compile" and not division and is_cheap(program, found)
         native = form == "native" or cheap
+        lapack, transforms = found.has_lapack_calls, found.has_transforms
+        described = describe_trace(program, form)
+        if kept := recall(described, program, form, native, transforms):
+            rewritten, seconds = found.rewritten * kept[1], time.perf_counter() - began
+            return lambda: CompiledProgram(*kept, rewritten, lapack, seconds, 0.0, True)
         marked = mark_as_native(program).trace(*arguments) if native else None
         if marked and cheap and count_divided(marked.jaxpr):
             # XLA would refuse it after the compile, with a line on stderr.
             native, marked = False, None
-        lowered = marked.lower() if marked else _lower_as_kernels(program, found, arguments)
+        lowered = marked.lower() if marked else lower_as_kernels(program, found, arguments)
     seconds = time.perf_counter() - began
 
     def compile_kernels() -> CompiledProgram:
-        own = _lower_as_kernels(program, found, arguments) if native else lowered
-        call, loaded = compile_as_kernels(own, found.has_transforms)
+        own = lower_as_kernels(program, found, arguments) if native else lowered
+        call, loaded = compile_as_kernels(own, transforms, described)
         call = in_turn(call, arguments) if division else call
-        return CompiledProgram(call, False, (), found.has_lapack_calls, seconds, 0.0, loaded)
+        return CompiledProgram(call, False, (), lapack, seconds, 0.0, loaded)
 
     def compile_form() -> Made:
         if not native:
             return compile_kernels()
         try:
-            call, loaded = compile_natively(lowered, form == "fast_compile")
+            call, loaded = compile_natively(lowered, form == "fast_compile", described)
         except jax.errors.JaxRuntimeError as error:
-            refusal = Refusal(explain_refusal(error), found.has_lapack_calls)
+            refusal = Refusal(explain_refusal(error), lapack)
             return refusal if form == "native" else compile_kernels()
-        lapack = found.has_lapack_calls
         return CompiledProgram(call, True, found.rewritten, lapack, seconds, 0.0, loaded)
 
     return compile_form
-
-
-def _explain_ordinary_form(program: jax.stages.Traced, found: Analysis) -> str | None:
-    """Return why a program is not compiled natively; None if that may be tried."""
-    if not is_native_allowed():
-        return TURNED_OFF
-    return explain_ordinary_form(program.jaxpr, found.missing)
-
-
-def _is_cheap(program: jax.stages.Traced, found: Analysis) -> bool:
-    """Return whether a program does so little work that a fast compile pays off."""
-    is_small = not found.missing and count_work(program.jaxpr) <= FAST_COMPILE_WORK
-    return _on_cpu() and is_native_allowed() and is_small
-
-
-def _on_cpu() -> bool:
-    return jax.default_backend() == "cpu"
-
-
-def _lower_as_kernels(
-    program: jax.stages.Traced, found: Analysis, arguments: tuple[Any, ...]
-) -> jax.stages.Lowered:
-    """Lower a program as traced, unless it might deadlock on XLA's threads."""
-    if found.has_large_batches and _on_cpu():
-        return jax.jit(split_batches(program)).lower(*arguments)
-    return program.lower()

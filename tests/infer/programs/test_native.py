@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.lax.linalg import triangular_solve
 
-from infer.programs import native
+from infer.programs import forms, native
 from infer.programs.marked import compile_natively, mark_as_native
 from infer.programs.native import CompiledProgram, compile_program
 from infer.programs.rewrite import count_work
@@ -33,7 +33,7 @@ def test_work_is_counted_without_compiling(function, arguments, numbers):
 
 @pytest.mark.parametrize("count", [5, 100])
 def test_only_programs_with_little_work_get_the_fast_compile(count, monkeypatch):
-    monkeypatch.setattr(native, "FAST_COMPILE_WORK", 100)
+    monkeypatch.setattr(forms, "FAST_COMPILE_WORK", 100)
 
     def function(x):
         return jnp.cumsum(jnp.sin(x[0]) * jnp.ones(count))[:3]
