@@ -56,8 +56,7 @@ SECTIONS = (
     ),
     (
         "Functions for NumPyro",
-        "Models by `infer.from_numpyro`. One more import is\n"
-        "`from numpyro.contrib.control_flow import cond`.",
+        "Models by `infer.from_numpyro`.",
         numpyro,
     ),
     (

@@ -1,11 +1,9 @@
 """Mistakes in functions for NumPyro."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from numpyro.contrib.control_flow import cond
 
 import infer
 
@@ -20,17 +18,15 @@ def a_function_for_numpyro():
     infer.model(model, y=np.zeros(3))
 
 
-def a_site_in_a_branch():
-    """Which sites there are may not depend on their values."""
+def a_plate_of_another_size():
+    """The plate says how many rows there are, and the data have fewer."""
 
-    def draw_near(mean):
-        return numpyro.sample("y", dist.Normal(mean, 1.0))
+    def model(y=None):
+        mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
+        with numpyro.plate("rows", 4):
+            numpyro.sample("y", dist.Normal(mean, 1.0), obs=y)
 
-    def model():
-        x = jnp.asarray(numpyro.sample("x", dist.Normal(0.0, 1.0)))
-        cond(x > 0, draw_near, draw_near, x)  # pyright: ignore[reportArgumentType]
-
-    infer.sample(infer.from_numpyro(model))
+    infer.sample(infer.from_numpyro(model, y=np.zeros(3)))
 
 
 def a_site_in_a_loop_of_jax():
@@ -67,7 +63,7 @@ def a_random_number():
 
 MISTAKES = (
     a_function_for_numpyro,
-    a_site_in_a_branch,
+    a_plate_of_another_size,
     a_site_in_a_loop_of_jax,
     an_observation_forgotten,
     a_random_number,

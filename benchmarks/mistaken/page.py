@@ -8,6 +8,8 @@ from functools import partial
 
 from bijectors.errors import ExplainedError
 
+# As wide as the text of the site.
+WIDTH = 88
 Mistake = Callable[[], object]
 PROPER = {
     word.lower(): word for word in ("BlackJAX", "Bambi", "JAX", "NaN", "NumPy", "NumPyro", "PyMC")
@@ -40,7 +42,7 @@ def message(mistake: Mistake) -> str:
     except ExplainedError as error:
         text = f"{type(error).__name__}: {error}"
         text = re.sub(r"\w+\.py, line \d+: `(.*?)`", partial(_place, mistake), text)
-        return textwrap.fill(text, 100)
+        return textwrap.fill(text, WIDTH)
     raise AssertionError(f"{mistake.__name__} was not refused")
 
 

@@ -23,7 +23,8 @@ from ..inputs.mistakes import refuse_unfit
 from ..model import Model
 from ..priors.sets import is_set, set_of
 from ..protocol.account import Account
-from ..protocol.layout import lay_out, read_dims
+from ..protocol.dims_by_site import read_dims
+from ..protocol.layout import lay_out
 from ..protocol.observations import Observations
 from ..protocol.program import Program
 from ..protocol.reader import Reader

@@ -26,7 +26,8 @@ from ..model import Model
 from ..priors.from_tfp import as_numpyro, is_a, is_joint
 from ..priors.prior import Prior
 from ..protocol.account import Account
-from ..protocol.layout import lay_out, read_dims
+from ..protocol.dims_by_site import read_dims
+from ..protocol.layout import lay_out
 from ..protocol.program import Program
 from ..protocol.reader import Reader
 from ..protocol.site import Declaration, Dims, Term

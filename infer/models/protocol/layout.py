@@ -57,18 +57,6 @@ def as_dims(dims: str | Sequence[str | None] | None) -> Dims:
     return tuple(names)
 
 
-def read_dims(given: Mapping[str, str | Sequence[str | None]] | None) -> dict[str, Dims]:
-    """Read the names of axes that a front end is given for several sites.
-
-    Raises:
-        ModelError: They are not given by site, or are no names.
-    """
-    if not isinstance(given, Mapping | None):
-        mend = 'Give names for each site: dims={"theta": "school"}.'
-        raise ModelError("dims", f"they are a {type(given).__name__}", mend)
-    return {name: as_dims(names) for name, names in (given or {}).items()}
-
-
 def refuse_repeated(dims: Mapping[str, Dims]) -> None:
     """Raise if two axes of a site have the same name, which results could not tell apart."""
     for site, names in dims.items():

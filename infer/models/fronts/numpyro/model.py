@@ -16,7 +16,7 @@ from ...inputs.data import Data, refuse_unknown_data
 from ...inputs.labels import Labels
 from ...model import Model
 from ...protocol.account import Account
-from ...protocol.layout import read_dims
+from ...protocol.dims_by_site import read_dims
 from ...protocol.program import Program
 from ...protocol.reader import Reader
 from ...protocol.site import Dims

@@ -22,7 +22,8 @@ from ...inputs.labels import Labels
 from ...inputs.names import join_names
 from ...model import Model
 from ...protocol.account import Account
-from ...protocol.layout import lay_out, read_dims
+from ...protocol.dims_by_site import read_dims
+from ...protocol.layout import lay_out
 from ...protocol.program import Program
 from ...protocol.reader import Reader
 from ...protocol.site import FLAT_SITE, Declaration, Dims, Term
