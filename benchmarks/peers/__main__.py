@@ -252,6 +252,7 @@ def plot(found: Found, file: Path) -> None:
 
     figure, panels = plt.subplots(1, 2, figsize=(12, 5), sharey=True)
     names = list(found)
+    samplers = [s for s in SAMPLERS if any(s in found[n] for n in names)]
     for panel, column, title in zip(
         panels,
         ("cold to 1000", "ESS / s"),
@@ -261,7 +262,7 @@ def plot(found: Found, file: Path) -> None:
         ),
         strict=True,
     ):
-        for i, sampler in enumerate(SAMPLERS):
+        for i, sampler in enumerate(samplers):
             values = [
                 columns(found[n].get(sampler, []), median(found[n]["gradient"], "seconds"))[column]
                 for n in names
