@@ -286,7 +286,8 @@ class LogDensity(Target):
         for whole, rest in [*map(long_sum, rows), *((each, 0.0) for each in own)]:
             total, lost = two_sum(total, whole)
             remainder = remainder + rest + lost
-        return (total + remainder,)
+        # The remainder of an infinite sum is NaN.
+        return (jnp.where(jnp.isfinite(total), total + remainder, total),)
 
     def _valued_part(self, position: Vector) -> Scalar:
         """Compute the log density of the terms that have a value."""

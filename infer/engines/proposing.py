@@ -14,10 +14,10 @@ from ..errors import EngineError
 from ..numerics.long_sum import two_sum
 from ..numerics.shared_step import median_step
 from ..numerics.step_size import StepSize, average_log_steps, restart
-from ..numerics.windows import choose_warmup_draws, plan_windows
 from ..target import Components, Target
 from ..types import Scalar, Vector
-from .base import Draws, Engine, Examples, Needs, Tick, WarmupPlan, WindowEnd
+from .base import Draws, Examples, Tick, WindowEnd
+from .without_gradient import WithoutGradient
 
 
 class ProposalTuning(eqx.Module):
@@ -46,6 +46,7 @@ class ProposalState(NamedTuple):
         step: What the chain has learned of its step size.
         taken: Proposals since the last draw.
         accepted: Sum of their acceptance probabilities.
+        undefined: How many of them had a log density of NaN.
     """
 
     position: Vector
@@ -54,6 +55,7 @@ class ProposalState(NamedTuple):
     step: StepSize
     taken: Int[Array, ""]
     accepted: Scalar
+    undefined: Int[Array, ""]
 
 
 class Proposal(NamedTuple):
@@ -70,7 +72,7 @@ class Proposal(NamedTuple):
     is_scaled: Bool[Array, ""]
 
 
-class Proposing(Engine):
+class Proposing(WithoutGradient):
     """A Metropolis-Hastings engine that evaluates the log density once per tick, and no gradient.
 
     Attributes:
@@ -90,14 +92,6 @@ class Proposing(Engine):
             )
         if self.steps is not None and self.steps < 1:
             raise EngineError(name, f"steps is {self.steps}", "Give a whole number of at least 1.")
-
-    @property
-    def needs(self) -> Needs:
-        return Needs(gradient=False)
-
-    def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
-        draws = choose_warmup_draws(chains) if draws is None else draws
-        return WarmupPlan(draws, plan_windows(draws))
 
     @abstractmethod
     def _first_step(self, size: int) -> float:
@@ -136,8 +130,8 @@ class Proposing(Engine):
     def init(self, position: Vector, here: Components) -> ProposalState:
         no, value = jnp.asarray(False), here.value
         step = restart(jnp.ones_like(value), searching=no, adapting=no)
-        none = jnp.zeros_like(value)
-        return ProposalState(position, value, 0 * value, step, jnp.int32(0), none)
+        none, zero = jnp.zeros_like(value), jnp.int32(0)
+        return ProposalState(position, value, 0 * value, step, zero, none, zero)
 
     def enter(
         self, tuning: ProposalTuning, state: ProposalState, warming: Bool[Array, ""]
@@ -162,18 +156,21 @@ class Proposing(Engine):
         log_density = jnp.where(moves, new, old)
         total, remainder = two_sum(state.reference, log_density)
         taken, accepted = state.taken + 1, state.accepted + acceptance
+        undefined = state.undefined + jnp.isnan(new)
         stats = {
             "lp": total,
             "acceptance_rate": accepted / taken.astype(accepted.dtype),
             "n_steps": taken,
+            "n_nan": undefined,
             "step_size": step_size,
             "step_size_bar": jnp.exp(step.log_average),
         }
         complete = taken >= jnp.asarray(tuning.steps)
         tick = Tick(complete, position, jnp.zeros((0,), position.dtype), stats)
-        taken, accepted = jax.tree.map(lambda a: jnp.where(complete, 0, a), (taken, accepted))
+        counts = (taken, accepted, undefined)
+        counts = jax.tree.map(lambda a: jnp.where(complete, 0, a), counts)
         # Where the chain is, is the new reference, so that near it no digits are lost.
-        return ProposalState(position, total, remainder, step, taken, accepted), tick
+        return ProposalState(position, total, remainder, step, *counts), tick
 
     def end_window(
         self, tuning: ProposalTuning, recent: Sequence[Draws], windows: tuple[int, ...]

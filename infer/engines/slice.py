@@ -13,10 +13,10 @@ from jaxtyping import Array, Bool, Float, Int
 from ..errors import EngineError
 from ..numerics.long_sum import two_sum
 from ..numerics.spread import first_factor, learn_factor, take_direction
-from ..numerics.windows import choose_warmup_draws, plan_windows
 from ..target import Components, Target
 from ..types import Scalar, Vector
-from .base import Draws, Engine, Examples, Needs, Tick, WarmupPlan, WindowEnd
+from .base import Draws, Examples, Tick, WindowEnd
+from .without_gradient import WithoutGradient
 
 # What the next tick evaluates: the left end of the interval, its right end, or a point inside. At
 # `BEGIN` it draws an interval first, and evaluates its left end.
@@ -53,6 +53,7 @@ class SliceState(NamedTuple):
         phase: What the next tick evaluates.
         axis: Index of the direction.
         taken: Evaluations since the last draw.
+        undefined: How many of them gave NaN.
     """
 
     position: Vector
@@ -65,10 +66,11 @@ class SliceState(NamedTuple):
     phase: Int[Array, ""]
     axis: Int[Array, ""]
     taken: Int[Array, ""]
+    undefined: Int[Array, ""]
 
 
 @dataclass(frozen=True)
-class Slice(Engine):
+class Slice(WithoutGradient):
     """Slice sampling with stepping out and shrinkage; a tick is one evaluation, without a gradient.
 
     A draw updates the position along each column of a factor of the covariance, which all chains
@@ -94,14 +96,6 @@ class Slice(Engine):
                 "Slice", f"most_steps is {self.most_steps}", "Give a whole number of at least 1."
             )
 
-    @property
-    def needs(self) -> Needs:
-        return Needs(gradient=False)
-
-    def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
-        draws = choose_warmup_draws(chains) if draws is None else draws
-        return WarmupPlan(draws, plan_windows(draws))
-
     def first_tuning(
         self, target: Target, positions: np.ndarray, gradients: np.ndarray
     ) -> SliceTuning:
@@ -119,7 +113,7 @@ class Slice(Engine):
         none, zero = jnp.int32(0), 0 * here.value
         spare = jnp.zeros(2, jnp.int32)
         return SliceState(
-            position, here.value, zero, zero, zero, zero, spare, jnp.int32(BEGIN), none, none
+            position, here.value, zero, zero, zero, zero, spare, jnp.int32(BEGIN), none, none, none
         )
 
     def tick(
@@ -143,16 +137,19 @@ class Slice(Engine):
             position=jnp.where(is_taken, there, state.position),
             log_density=jnp.where(is_taken, log_density, state.log_density),
             taken=state.taken + 1,
+            undefined=state.undefined + jnp.isnan(log_density),
         )
         complete = after.axis == state.position.size
         total, remainder = two_sum(after.reference, after.log_density)
-        stats = {"lp": total, "n_steps": after.taken}
+        stats = {"lp": total, "n_steps": after.taken, "n_nan": after.undefined}
         tick = Tick(complete, after.position, jnp.zeros((0,), place.dtype), stats)
-        axis, taken = (jnp.where(complete, 0, a) for a in (after.axis, after.taken))
+        counts = (after.axis, after.taken, after.undefined)
+        axis, taken, undefined = (jnp.where(complete, 0, a) for a in counts)
         # Every draw is the new reference, so that near it no digits are lost.
         reference = jnp.where(complete, total, after.reference)
         own = jnp.where(complete, remainder, after.log_density)
-        return after._replace(reference=reference, log_density=own, axis=axis, taken=taken), tick
+        after = after._replace(reference=reference, log_density=own, axis=axis, taken=taken)
+        return after._replace(undefined=undefined), tick
 
     def end_window(
         self, tuning: SliceTuning, recent: Sequence[Draws], windows: tuple[int, ...]

@@ -45,6 +45,8 @@ class Slowness:
         at_limit: Share of the draws whose trajectory was cut short by the engine's limit.
         why_not_native: Why there is no native loop, or None if there is one.
         advice: What may help if trajectories were cut short.
+        has_gradients: Whether the engine evaluated gradients; if not, "gradients" above are log
+            densities, and steps are evaluations.
     """
 
     seconds: dict[str, float]
@@ -57,6 +59,7 @@ class Slowness:
     at_limit: float
     why_not_native: str | None
     advice: str = ""
+    has_gradients: bool = True
 
     @property
     def gradient_share(self) -> float:
@@ -74,16 +77,18 @@ class Slowness:
         parts = ", ".join(f"{n} {s:.2f} s ({s / whole:.0%})" for n, s in self.seconds.items())
         draws = sum(count for _, count in self.histogram)
         shares = ", ".join(f"up to {n}: {count / draws:.0%}" for n, count in self.histogram)
+        unit = "gradients" if self.has_gradients else "log densities"
+        steps = "leapfrog steps" if self.has_gradients else "evaluations"
         lines = [
             f"{whole:.2f} s: {parts}",
-            f"gradients: {self.sampled} in sampling, {self.warmed} in warm-up; one takes "
+            f"{unit}: {self.sampled} in sampling, {self.warmed} in warm-up; one takes "
             f"{1e6 * self.gradient_seconds:.1f} µs in a tight loop, which is "
             f"{self.gradient_share:.0%} of the sampling time",
-            f"leapfrog steps per draw: {shares}",
+            f"{steps} per draw: {shares}",
         ]
         if self.waste > 1.01:
             lines.append(
-                f"chains of one program waited for the slowest: {self.waste:.2f} gradients were "
+                f"chains of one program waited for the slowest: {self.waste:.2f} {unit} were "
                 "executed for each one used"
             )
         if self.why_not_native:
@@ -100,8 +105,10 @@ class Slowness:
 def why_slow(run: Any) -> Slowness:
     """Report where the time of a run went; times the gradient, which takes a fifth of a second.
 
+    For an engine without gradients, it times the log density.
+
     Args:
-        run: A run of HMC or NUTS with draws, or what `infer.sample` returned.
+        run: A run of a sampler with draws, or what `infer.sample` returned.
 
     Raises:
         RunError: There is no draw yet, or the run of a result is not known, as for one that was
@@ -124,6 +131,7 @@ def why_slow(run: Any) -> Slowness:
         at_limit,
         run.why_not_native,
         _advise(run) if at_limit > OFTEN else "",
+        run.engine.needs.gradient,
     )
 
 
@@ -141,12 +149,12 @@ def find_cut_short(engine: Engine, stats: Mapping[str, np.ndarray]) -> np.ndarra
 
 
 def _time_gradient(run: Run, position: np.ndarray) -> float:
-    count = 100
+    count, repeat = 100, _repeat_gradient if run.engine.needs.gradient else _repeat_value
     while True:
         arguments = (run.density, position, np.int32(count))
-        made, _ = compile_program(_repeat_gradient, (), arguments, run.plan.form)
+        made, _ = compile_program(repeat, (), arguments, run.plan.form)
         if isinstance(made, Refusal):
-            made, _ = compile_program(_repeat_gradient, (), arguments, "kernels")
+            made, _ = compile_program(repeat, (), arguments, "kernels")
         assert isinstance(made, CompiledProgram)
         jax.block_until_ready(made.call(*arguments))
         began = time.perf_counter()
@@ -163,4 +171,9 @@ def _repeat_gradient(density: LogDensity, position: Vector, count: Array) -> Vec
         value, gradient = density.evaluate(position) if density.gradient else (density(position), 0)
         return position + 1e-20 * jnp.clip(value + gradient, -1, 1)
 
+    return jax.lax.fori_loop(0, count, step, position)
+
+
+def _repeat_value(density: LogDensity, position: Vector, count: Array) -> Vector:
+    step = lambda _, position: position + 1e-20 * jnp.clip(density(position), -1, 1)  # noqa: E731
     return jax.lax.fori_loop(0, count, step, position)

@@ -26,6 +26,7 @@ from .round_trips import find_few_round_trips
 from .suspects import Numbers, lay_out_numbers
 from .tails import find_heavy_tails
 from .transitions import find_divergent, find_long, find_low_bfmi, find_stuck
+from .undefined import find_undefined
 from .unmixed import MANY_CHAINS, find_unmixed, find_unmixed_of_many
 from .until import find_shortfall
 
@@ -55,16 +56,17 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
     """Judge the draws of a run, a mode or an approximation; the calls warn of the same problems.
 
     Checks of draws: at least one divergent transition in a thousand, chains in which every
-    transition diverges, trajectories cut short by the engine's limit, and steps far below the scale
-    of the posterior. From 100 draws per chain on, also E-BFMI below 0.3, chains stuck at one point,
-    R-hat above 1.01 (1.1 with more than 16 chains), a bulk or tail ESS below 100 per chain, heavy
-    tails, chains in different modes (with rough weights), modes that scouts of warm-up were in and
-    no chain, symmetries of the posterior that the chains do not show, and necks of small scales
-    that they did not enter. In large posteriors a thousand quantities are screened coarsely, and
-    the worst ones are examined. For several data sets, the number of affected ones is reported.
-    Angles are judged by their cosines and sines. Relocated chains, a target of `until=` that was
-    not reached and few round trips of parallel tempering come last. Of draws in a store, 10,000 per
-    chain and two million numbers at most are read; `not_checked` says what they cannot show.
+    transition diverges, trajectories cut short by the engine's limit, steps far below the scale of
+    the posterior, and proposals with a log density of NaN. From 100 draws per chain on, also E-BFMI
+    below 0.3, chains stuck at one point, R-hat above 1.01 (1.1 with more than 16 chains), a bulk or
+    tail ESS below 100 per chain, heavy tails, chains in different modes (with rough weights), modes
+    that scouts of warm-up were in and no chain, symmetries of the posterior that the chains do not
+    show, and necks of small scales that they did not enter. In large posteriors a thousand
+    quantities are screened coarsely, and the worst ones are examined. For several data sets, the
+    number of affected ones is reported. Angles are judged by their cosines and sines. Relocated
+    chains, a target of `until=` that was not reached and few round trips of parallel tempering come
+    last. Of draws in a store, 10,000 per chain and two million numbers at most are read;
+    `not_checked` says what they cannot show.
     A mode and an approximation come with their own `findings`. `explain_finding` describes each.
 
     Args:
@@ -127,6 +129,7 @@ def _judge(
         numbers = lay_out_numbers(posterior) if enough else None
         yield from find_divergent(engine, stats, density, numbers)
         yield from find_long(engine, stats, density)
+        yield from find_undefined(stats)
         if numbers is not None:
             yield from find_low_bfmi(engine, stats, density)
             yield from _find_in_numbers(stats, numbers)

@@ -9,6 +9,7 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
+import bijectors as bj
 import infer
 from infer.engines.slice import INSIDE
 from infer.target import Components
@@ -49,6 +50,20 @@ def test_a_difference_is_accurate_although_the_log_density_is_rounded(density):
     np.testing.assert_allclose(there - here, exact(FAR) - exact(NEAR), atol=0.05)
     plain = jax.jit(jax.grad(lambda q: density(q)))(at(FAR))
     np.testing.assert_allclose(gradient, plain, rtol=1e-5)
+
+
+def test_a_density_of_zero_is_told_from_one_that_is_not_a_number():
+    """Outside of its support: the logarithm of 0 and of -1."""
+
+    def log_density(values, outside):
+        return jnp.where(values["x"] > 0, -0.5 * values["x"] ** 2, jnp.log(outside))
+
+    for outside, expected in ((0.0, -np.inf), (-1.0, np.nan)):
+        model = infer.declared(log_density, {"x": bj.Real()}, data=outside)
+        density = infer.log_density(model)
+        found = jax.jit(density.value_from)(at(-1.0), jnp.float32(3.0))
+        np.testing.assert_array_equal(found, np.float32(expected))
+        np.testing.assert_allclose(density.value_from(at(2.0), jnp.float32(3.0)), -5.0, rtol=1e-6)
 
 
 def test_the_difference_is_plain_in_double_precision(density):

@@ -4,6 +4,8 @@ Keys are fixed. Each moment is compared within 5 Monte Carlo standard errors: fo
 moments a false alarm would, with random keys, come once in 70,000 runs.
 """
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +43,33 @@ def test_engines_without_gradients_reach_moments_on_constrained_sets(drawn):
 def test_engines_without_gradients_find_no_problem_in_an_easy_posterior(drawn):
     assert not infer.verdict(drawn).findings
     assert (drawn["sample_stats"]["n_steps"] >= 6).all()
+
+
+def test_why_a_run_without_gradients_is_slow_speaks_of_log_densities(drawn):
+    text = str(infer.why_slow(drawn))
+    assert "log densities: " in text
+    assert "evaluations per draw: " in text
+    assert "gradient" not in text
+    assert "leapfrog" not in text
+
+
+@pytest.mark.parametrize("engine", [infer.Gibbs({"x": infer.Slice()}), infer.RandomWalk()])
+def test_proposals_with_a_log_density_of_nan_are_counted_and_reported(engine):
+    """Minus infinity is a rejection, and NaN a mistake."""
+
+    def log_density(values, outside):
+        return jnp.where(values["x"] > 0, -0.5 * values["x"] ** 2, jnp.log(outside))
+
+    for outside in (-1.0, 0.0):
+        model = infer.declared(log_density, {"x": bj.Real()}, data=outside, gradient=None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", infer.SamplingWarning)
+            run = infer.sample(model, engine, draws=50, starts={"x": 1.0}, progress=False)
+        kinds = [finding.kind for finding in infer.verdict(run).findings]
+        (name,) = (n for n in run["sample_stats"] if n.startswith("n_nan"))
+        is_nan = outside < 0
+        assert ("undefined_log_density" in kinds) is is_nan
+        assert bool((run["sample_stats"][name] > 0).any()) is is_nan
 
 
 @pytest.mark.slow
