@@ -156,7 +156,7 @@ class Proposing(WithoutGradient):
         log_density = jnp.where(moves, new, old)
         total, remainder = two_sum(state.reference, log_density)
         taken, accepted = state.taken + 1, state.accepted + acceptance
-        undefined = state.undefined + jnp.isnan(new)
+        undefined = state.undefined + jnp.isnan(new).astype(jnp.int32)
         stats = {
             "lp": total,
             "acceptance_rate": accepted / taken.astype(accepted.dtype),

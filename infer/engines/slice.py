@@ -137,7 +137,7 @@ class Slice(WithoutGradient):
             position=jnp.where(is_taken, there, state.position),
             log_density=jnp.where(is_taken, log_density, state.log_density),
             taken=state.taken + 1,
-            undefined=state.undefined + jnp.isnan(log_density),
+            undefined=state.undefined + jnp.isnan(log_density).astype(jnp.int32),
         )
         complete = after.axis == state.position.size
         total, remainder = two_sum(after.reference, after.log_density)
