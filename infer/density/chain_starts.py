@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ModelError, StartError
 from ..models.inputs.names import join_names
+from ..models.inputs.units import refuse_units
 from ..models.protocol.site import FLAT_SITE
 from .base import LogDensity
 from .family import Family, naming_member
@@ -209,6 +210,8 @@ def _split_by_chain(
     derived = {site.name for site in density.sites if site.role == "derived"}
     if (others := derived & values.keys()) and shapes.keys() - values.keys():
         _refuse_derived(min(others), list(shapes))
+    for name, value in values.items():
+        refuse_units(name, value, "the start")
     arrays = {n: np.asarray(value) for n, value in values.items() if n not in derived}
     each = [
         {

@@ -14,6 +14,7 @@ from .foreign import refuse_foreign
 from .names import join_names
 from .partition import Partition, is_array_like, partition_input, restore_leaf
 from .sharded import divide_rows, find_row_devices, read_own_rows, read_shard
+from .units import has_units, refuse_units
 
 
 class Marked:
@@ -160,6 +161,7 @@ def _partition(name: str, value: Any) -> tuple[Any, Any]:
     is_leaf = value.is_leaf if isinstance(value, Marked) else None
     devices = value.devices if isinstance(value, Marked) else None
     value = value.value if isinstance(value, Marked) else value
+    refuse_units(name, value)
     if is_array(value):
         refuse_foreign(name, value)
         value = np.asarray(value)
@@ -173,7 +175,7 @@ def is_array(value: Any) -> bool:
     """Return whether a value becomes one array: a list of numbers, a table, a series."""
     if isinstance(value, list):
         return bool(value) and all(isinstance(v, Number) or _is_row(v) for v in value)
-    return is_array_like(value)
+    return is_array_like(value) or has_units(value)
 
 
 def _is_row(value: Any) -> bool:

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from ...errors import ModelError
 from .columns import without_column
+from .units import refuse_units
 
 _CODES = (
     "Replace them by whole numbers: codes, names = pandas.factorize(x), or "
@@ -44,6 +45,7 @@ def as_array(where: str, value: Any, what: str = "its value") -> Array:
     Raises:
         ModelError: It holds no numbers.
     """
+    refuse_units(where, value, what)
     try:
         return jnp.asarray(without_column(where, value, what))
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):

@@ -12,6 +12,7 @@ from jax.core import Tracer
 from ...errors import ModelError
 from .foreign import holds_numbers, refuse_foreign
 from .precision import on_device, refuse_nan
+from .units import refuse_units
 
 
 class StaticArray:
@@ -143,6 +144,7 @@ def partition_input(
     Raises:
         ModelError: It holds NaN or, as a leaf, no numbers; or it is static, and traced or a key.
     """
+    refuse_units(name, value)
     is_foreign = isinstance(value, np.ndarray | np.generic) and not isinstance(value, str | bytes)
     if is_leaf or (is_leaf is None and is_foreign and not keeps_objects):
         refuse_foreign(name, value)

@@ -10,6 +10,7 @@ from jax.core import Tracer
 from ...errors import ModelError, warn_of_model
 from .columns import without_column
 from .sharded import read_own_rows
+from .units import refuse_units
 
 # Largest acceptable rounding error, relative to the mean difference between neighbors.
 LARGEST_ROUNDING = 0.05
@@ -70,6 +71,7 @@ def read_observed(name: str, value: Any) -> Any:
     Warns:
         ModelWarning: As `check_precision` does.
     """
+    refuse_units(name, value, "its value")
     value = without_column(name, value, "its value")
     refuse_nan(name, value)
     check_precision(name, value)

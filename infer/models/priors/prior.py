@@ -13,6 +13,7 @@ from bijectors.base import Bijector, Constraint, Shape
 from bijectors.translate.numpyro import from_numpyro
 
 from ...errors import ModelError
+from ..inputs.units import refuse_units
 from .centering import (
     FAMILIES,
     Centered,
@@ -114,6 +115,8 @@ class Prior:
 
 def prior_of(distribution: object, where: str) -> dist.Distribution:
     """Return a distribution of NumPyro or TFP as one of NumPyro; refuse anything else."""
+    for name, value in getattr(distribution, "__dict__", {}).items():
+        refuse_units(where, value, f"{name} of its prior")
     if isinstance(distribution, dist.Distribution):
         return distribution
     if is_of_tfp(distribution):

@@ -12,6 +12,7 @@ from bijectors.translate.tfp_bijector import bijector_from_tfp
 from bijectors.translate.tfp_reach import image_of_reals
 
 from ...errors import ModelError
+from ..inputs.units import refuse_units
 from .from_tfp import is_a, is_of_tfp
 
 
@@ -32,6 +33,8 @@ def set_of(given: Any, where: str) -> Constraint:
         ModelError: It is none of these.
         BijectorError: It has no translation.
     """
+    for name, value in getattr(given, "__dict__", {}).items():
+        refuse_units(where, value, f"{name} of its set")
     if isinstance(given, Constraint):
         return given
     if isinstance(given, constraints.Constraint):

@@ -27,7 +27,7 @@ from ...discrete.sum_out import take_discrete
 from ...inputs.labels import Labels
 from ...inputs.precision import read_observed
 from ...priors.centering import AUTO, is_auto
-from ...priors.prior import Prior
+from ...priors.prior import Prior, prior_of
 from ...priors.score import is_valued, refuse_unvalued
 from ...protocol.account import Account
 from ...protocol.missing import refuse_discrete
@@ -120,7 +120,7 @@ class Interpreter(Messenger):
         fn = spread(msg)
         fn = without_masks(fn) if self._fills_gaps(name) else fn
         batch, event = tuple(fn.batch_shape), tuple(fn.event_shape)
-        prior = Prior(fn, batch)
+        prior = Prior(prior_of(fn, name), batch)
         constraint = prior.constraint(name)
         if self._fills_gaps(name):
             refuse_discrete(name.removesuffix("_unobserved"), constraint)
@@ -158,7 +158,7 @@ class Interpreter(Messenger):
         fn, value = msg["fn"], jnp.asarray(msg["value"])
         refuse_misfit(name, value, fn, self._run_in_full)
         whole = np.broadcast_shapes(value.shape, tuple(fn.shape()))
-        prior = Prior(fn, whole[: len(whole) - fn.event_dim])
+        prior = Prior(prior_of(fn, name), whole[: len(whole) - fn.event_dim])
         msg["value"] = value = jnp.asarray(self._reader.observe(name, prior, value))
         self.account.observed[name] = value
         self.account.dims[name] = self._axes(name, msg, value.shape, fn.event_dim)
