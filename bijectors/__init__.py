@@ -4,9 +4,9 @@
 and has a row for each map.
 """
 
-from .garbage import pause_collection
+from .garbage import pause_collection as _pause_collection
 
-with pause_collection():
+with _pause_collection():
     from .base import (
         Constraint as Constraint,
         Elementwise as Elementwise,

@@ -46,8 +46,9 @@ def as_array(where: str, value: Any, what: str = "its value") -> Array:
         ModelError: It holds no numbers.
     """
     refuse_units(where, value, what)
+    bare = without_column(where, value, what)
     try:
-        return jnp.asarray(without_column(where, value, what))
+        return jnp.asarray(bare)
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
         raise
     except (TypeError, ValueError) as error:
