@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import jax
+
 from ..errors import ExplainedError, ModelError
 from ..models.inputs.mistakes import line_of
 
@@ -80,6 +82,14 @@ KNOWN_ERRORS: tuple[tuple[str, str, str, str], ...] = (
         GIVE_DERIVATIVE,
     ),
 )
+LEAK = (
+    "it uses an array that was computed in an earlier call of it and kept, by functools.cache, an "
+    "attribute or a global variable. JAX keeps no numbers while it traces a function"
+)
+KEEP_NUMBERS = (
+    "Compute what is kept with NumPy, or under `with jax.ensure_compile_time_eval():`, or compute "
+    "it before and pass it to the model as data."
+)
 CALLBACKS = {"Pure": "pure_callback", "IO": "io_callback"}
 
 
@@ -106,6 +116,17 @@ def name_errors() -> Iterator[None]:
                 found = "an assertion of JAX fails without a message while JAX differentiates it"
                 raise ModelError("model", f"{found}{line.place}", GIVE_DERIVATIVE) from error
         raise
+
+
+def refuse_leaks(program: jax.stages.Traced) -> None:
+    """Refuse a program that uses an array of an earlier trace, which no longer has a value.
+
+    Raises:
+        ModelError: It does; JAX says only that the number of inputs is another.
+    """
+    # JAX then makes inputs of all arrays that the program closes over.
+    if len(program.jaxpr.in_avals) > program.in_tree.num_leaves:
+        raise ModelError("model", LEAK, KEEP_NUMBERS)
 
 
 def explain_refusal(error: Exception) -> str:

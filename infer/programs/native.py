@@ -12,7 +12,7 @@ import jax
 from bijectors.garbage import pause_collection
 
 from ..types import signature_of
-from .by_name import explain_refusal, name_errors
+from .by_name import explain_refusal, name_errors, refuse_leaks
 from .divided import explain_division, in_turn, replicate_results
 from .forked import refuse_if_forked
 from .forms import explain_form, is_cheap, lower_as_kernels
@@ -169,6 +169,7 @@ def _trace(
     with jax.threefry_partitionable(True), name_errors():
         # JAX keeps what it traced, for `disagreement.py`, if the function is the same object.
         program = jax.jit(function, **replicate_results(arguments)).trace(*arguments)
+        refuse_leaks(program)
         found, division = analyze(program.jaxpr), explain_division(arguments)
         if form == "native" and (why := division or explain_form(program, found)):
             return lambda: Refusal(why, found.has_lapack_calls)

@@ -1,10 +1,12 @@
 """Errors name the operations that JAX cannot trace or XLA cannot compile natively."""
 
+import functools
 import logging
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 from jax.experimental import io_callback
 from jax.extend.core import Primitive
@@ -125,3 +127,14 @@ def test_messages_of_xla_go_to_the_log_and_plain_words_to_the_user(monkeypatch, 
 def test_an_operation_that_xla_refuses_is_named():
     error = RuntimeError("UNIMPLEMENTED: Unhandled opcode for elemental IR emission: scatter")
     assert explain_refusal(error) == "no native form of scatter"
+
+
+def test_an_array_kept_from_an_earlier_trace_is_refused():
+    """JAX says that a program was compiled for another number of inputs."""
+    keep = functools.cache(lambda: jnp.array(np.array([0.1, 0.2])))
+
+    def model(site):
+        site("x", dist.Normal(keep(), 1.0))
+
+    with pytest.raises(infer.ModelError, match=r"kept, by functools\.cache.* with NumPy"):
+        infer.sample_prior(infer.model(model), draws=3)

@@ -7,6 +7,7 @@ not selected by zero, which gives NaN if that slope is infinite.
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -22,7 +23,9 @@ def function_of(node: Any) -> Function:
         NotImplementedError: PyTensor has none.
     """
     kind = type(getattr(node.op, "scalar_op", None)).__name__
-    function = library().jax_funcify(node.op, node=node, storage_map={})
+    # Constants of an inner graph, as of a scan, stay numbers even while a program is traced.
+    with jax.ensure_compile_time_eval():
+        function = library().jax_funcify(node.op, node=node, storage_map={})
     return _FLATTENED[kind](function) if kind in _FLATTENED else function
 
 

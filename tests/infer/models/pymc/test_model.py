@@ -271,6 +271,13 @@ def test_parameters_that_the_model_does_not_know_are_refused():
     assert "pymc.Data" in refused(model).mend
 
 
+def test_constants_of_an_inner_graph_stay_numbers_when_it_is_first_drawn_in_a_program():
+    with pm.Model() as model:
+        pm.AR("x", [0.1, 0.2], init_dist=pm.Normal.dist(0, 1), steps=5)
+    prior = infer.sample_prior(infer.from_pymc(model), draws=2)
+    assert prior["prior"]["x"].shape == (1, 2, 7)
+
+
 def test_single_precision_makes_no_warnings():
     """PyTensor's sums ask for double precision."""
     with jax.enable_x64(False), warnings.catch_warnings(action="error"):
