@@ -44,10 +44,11 @@ def describe_program(program: Any) -> str | None:
 @cache
 def _is_own_primitive(primitive: Any) -> bool:
     """Return whether a primitive is one of JAX, which computes the same in every process."""
-    name = primitive.name
+    name = primitive.name.replace("-", "_")
     if "callback" in name or "ffi" in name:
         return False
-    jax_modules = (own for key, own in sys.modules.items() if key.startswith("jax._src."))
+    # Copied, as other threads may import modules meanwhile.
+    jax_modules = [own for key, own in list(sys.modules.items()) if key.startswith("jax._src.")]
     return any(getattr(own, f"{name}_p", None) is primitive for own in jax_modules)
 
 
@@ -121,11 +122,12 @@ class _Description:
 
         def declare(variable: Any) -> str:
             numbers[variable] = len(numbers)
-            return f"{numbers[variable]}:{_describe_type(variable.aval)}"
+            return f"{numbers[variable]}:{self._describe_type(variable.aval)}"
 
         def read(atom: Any) -> str:
             if isinstance(atom, Literal):
-                return f"{self._describe_array(np.asarray(atom.val))}:{_describe_type(atom.aval)}"
+                value = self._describe_array(np.asarray(atom.val))
+                return f"{value}:{self._describe_type(atom.aval)}"
             return str(numbers[atom])
 
         constants = list(map(self.describe, getattr(program, "consts", ())))
@@ -156,11 +158,12 @@ class _Description:
             self._alive.append(context)
         return self._known[id(context)]
 
-
-def _describe_type(aval: Any) -> str:
-    if type(aval).__name__ != "ShapedArray":
-        raise _NotDescribedError(type(aval))
-    return f"{aval.dtype}{aval.shape}{'~' if aval.weak_type else ''}"
+    def _describe_type(self, aval: Any) -> str:
+        if type(aval).__name__ != "ShapedArray":
+            raise _NotDescribedError(type(aval))
+        # The type of a key says what generates random numbers, which users can define.
+        generator = self.describe(getattr(aval.dtype, "_impl", None))
+        return f"{aval.dtype}{generator}{aval.shape}{'~' if aval.weak_type else ''}"
 
 
 def _is_concrete(value: Any) -> bool:

@@ -17,8 +17,8 @@ from .described import describe_program
 from .kernels import choose_options
 from .marked import FAST_COMPILE_OPTIONS, NATIVE_OPTIONS
 
-# Folders whose code changes programs between the trace and XLA.
-FOLDERS = ("programs", "numerics")
+# What changes programs between the trace and XLA.
+SOURCES = ("programs/**/*.py", "numerics/**/*.py", "equations.py")
 
 
 def describe_trace(program: jax.stages.Traced, form: str) -> str | None:
@@ -28,11 +28,12 @@ def describe_trace(program: jax.stages.Traced, form: str) -> str | None:
         program: The program.
         form: How it is compiled.
     """
-    described = describe_program(program.jaxpr) if is_on() else None
-    if described is None:
+    sources = _hash_sources() if is_on() else None
+    described = describe_program(program.jaxpr) if sources else None
+    if not described or not sources:
         return None
     wide = jax.dtypes.canonicalize_dtype(float)
-    return "\0".join((described, form, f"{wide}", _describe_settings(), _hash_sources()))
+    return "\0".join((described, form, f"{wide}", _describe_settings(), sources))
 
 
 def recall(
@@ -48,10 +49,11 @@ def recall(
         transforms: Whether it computes Fourier transforms.
     """
     if natively:
-        trees = program.in_tree, jax.tree.structure((program.out_info, 0))
+        # The other result only keeps arguments alive.
+        other = 0 if program.in_tree.num_leaves else ()
+        trees = program.in_tree, jax.tree.structure((program.out_info, other))
         options = FAST_COMPILE_OPTIONS if form == "fast_compile" else NATIVE_OPTIONS
         if call := load_described(described, options, trees):
-            # The other result only keeps arguments alive.
             return (lambda *arguments: call(*arguments)[0]), True
     if form == "native":
         return None
@@ -65,7 +67,10 @@ def _describe_settings() -> str:
 
 
 @cache
-def _hash_sources() -> str:
+def _hash_sources() -> str | None:
+    """Return a hash of the files; None if some are missing, as in a program packed as one."""
     here = Path(__file__).parents[1]
-    files = [path for name in FOLDERS for path in sorted((here / name).rglob("*.py"))]
-    return sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+    found = [sorted(here.glob(pattern)) for pattern in SOURCES]
+    if not all(found):
+        return None
+    return sha256(b"\0".join(path.read_bytes() for path in sum(found, []))).hexdigest()

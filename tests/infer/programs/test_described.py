@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import ModuleType
 
 import jax
 import jax.extend.core
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 from jax.experimental.xla_metadata import set_xla_metadata
+from jax.extend.random import define_prng_impl, threefry_prng_impl
 
 import infer
-from infer.programs import cached, native
+from infer.programs import cached, native, recalled
 from infer.programs.described import describe_program
 
 X = jax.ShapeDtypeStruct((3,), np.float64)
@@ -51,6 +53,8 @@ OTHERS = {
     "random numbers": lambda x: x + jax.random.normal(jax.random.key(1), (3,)),
     "another generator": lambda x: x + jax.random.normal(jax.random.key(1, impl="rbg"), (3,)),
     "both results": lambda x: (x, x),
+    "added by index": lambda x: x.at[np.array([0, 9])].add(1.0, mode="drop"),
+    "added elsewhere": lambda x: x.at[np.array([0, 9])].add(1.0, mode="clip"),
 }
 
 
@@ -85,6 +89,29 @@ def test_what_another_process_may_do_differently_is_not_described():
     assert describe(derived) is not None
 
 
+def test_keys_of_a_generator_that_is_not_of_jax_are_not_described():
+    own = threefry_prng_impl
+    named = {name: getattr(own, name) for name in ("key_shape", "seed", "split", "fold_in", "name")}
+    other = define_prng_impl(**named, random_bits=lambda *a: own.random_bits(*a) + 1, tag="fry")
+    keys = jax.random.key(1), jax.random.wrap_key_data(jnp.zeros(2, jnp.uint32), impl=other)
+    found = [describe(lambda key: jax.random.bits(key, (3,)), key) for key in keys]
+    assert found[0] is not None
+    assert found[1] is None
+
+
+def test_modules_may_be_imported_while_operations_are_looked_up(monkeypatch):
+    class Importing(ModuleType):
+        def __getattr__(self, name):
+            monkeypatch.setitem(sys.modules, f"imported_for_{name}", self)
+            raise AttributeError(name)
+
+    monkeypatch.setitem(sys.modules, "jax._src.importing", Importing("importing"))
+    monkeypatch.setitem(sys.modules, "jax._src.importing_too", Importing("importing_too"))
+    own = jax.extend.core.Primitive("not_of_jax")
+    own.def_abstract_eval(lambda x: x)
+    assert describe(own.bind) is None
+
+
 def test_a_description_is_the_same_in_another_process():
     code = (
         "import jax; jax.config.update('jax_enable_x64', True)\n"
@@ -111,6 +138,10 @@ def double(x):
     return {"twice": 2.0 * x["x"]}
 
 
+def count_up():
+    return jnp.arange(3.0)
+
+
 def compile_anew(monkeypatch, form):
     monkeypatch.setattr(native, "_kept", type(native._kept)())
     return native.compile_program(double, (), ({"x": jnp.arange(3.0)},), form)[0]
@@ -124,6 +155,23 @@ def test_a_program_is_recalled_without_lowering(folder, monkeypatch, form):
     assert (first.is_loaded, again.is_loaded) == (False, True)
     assert (again.is_native, again.rewritten) == (first.is_native, first.rewritten)
     np.testing.assert_array_equal(again.call({"x": jnp.arange(3.0)})["twice"], [0.0, 2.0, 4.0])
+
+
+@pytest.mark.parametrize("form", ["native", "kernels", "fast_compile"])
+def test_a_program_without_arguments_is_recalled(folder, monkeypatch, form):
+    for is_loaded in (False, True):
+        monkeypatch.setattr(native, "_kept", type(native._kept)())
+        made = native.compile_program(count_up, (), (), form)[0]
+        assert made.is_loaded == is_loaded
+        np.testing.assert_array_equal(made.call(), [0.0, 1.0, 2.0])
+
+
+def test_without_sources_no_program_is_recalled_by_its_trace(folder, monkeypatch):
+    assert recalled.describe_trace(jax.jit(double).trace({"x": X}), "kernels")
+    monkeypatch.setattr(recalled, "SOURCES", (*recalled.SOURCES, "elsewhere/*.py"))
+    recalled._hash_sources.cache_clear()
+    assert recalled.describe_trace(jax.jit(double).trace({"x": X}), "kernels") is None
+    recalled._hash_sources.cache_clear()
 
 
 @pytest.mark.parametrize("part", ["_describe_settings", "_hash_sources"])
