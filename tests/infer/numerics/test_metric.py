@@ -159,6 +159,13 @@ def test_nothing_is_stretched_if_a_large_target_has_no_variance_or_too_much():
         assert (find_principal_stretches(draws, scores, 5)[1] == 1).all()
 
 
-def test_rows_of_a_large_target_are_thinned():
+def test_rows_of_a_large_target_are_thinned(monkeypatch):
+    monkeypatch.setattr("infer.numerics.retune.FEWEST_ROWS", 1)
     rows = np.broadcast_to(np.arange(9.0)[None, :, None], (2, 9, MAX_NUMBERS // 6))
     np.testing.assert_array_equal(pool_rows([rows])[:, 0], [0, 3, 6, 0, 3, 6])
+
+
+def test_enough_rows_of_a_huge_target_are_kept(monkeypatch):
+    monkeypatch.setattr("infer.numerics.retune.MAX_NUMBERS", LARGE + 1)
+    rows = np.broadcast_to(np.arange(150.0)[:, None], (2, 150, LARGE + 1))
+    assert len(pool_rows([rows, rows])) == 100
