@@ -74,6 +74,7 @@ def test_a_value_whose_set_depends_on_other_sites_is_kept_where_it_fits():
         find({"above": 9.0})
 
 
+@pytest.mark.slow
 def test_values_of_one_series_of_a_scan_leave_the_other_free():
     series = np.array([0.1, 0.2, 0.3, 0.4])
     positions, values = find({"x": series}, WALK)
@@ -100,6 +101,7 @@ def test_the_mean_of_a_hierarchical_prior_is_that_given_its_parents():
         np.testing.assert_allclose(values[name], [expected] * CHAINS, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_median_with_a_formula_is_exact_and_one_of_draws_lies_near_and_inside():
     _, values = find("median")
     np.testing.assert_allclose(values["spread"], 2.0 * 0.6744897501960817, rtol=1e-6)
@@ -108,6 +110,7 @@ def test_a_median_with_a_formula_is_exact_and_one_of_draws_lies_near_and_inside(
     np.testing.assert_allclose(values["shares"][0], [0.2, 0.3, 0.5], atol=0.1)
 
 
+@pytest.mark.slow
 def test_medians_inside_a_scan_follow_the_series():
     _, values = find("median", WALK)
     np.testing.assert_allclose(values["x"][0], 0.5 * 0.9 ** np.arange(1, 5), rtol=1e-6)
@@ -130,6 +133,7 @@ def test_jitter_around_some_values_moves_only_those():
     assert (np.abs(near) < 2).all()
 
 
+@pytest.mark.slow
 def test_a_list_mixes_all_kinds():
     whole = {
         "low": 0.1,
@@ -213,6 +217,7 @@ def test_values_of_derived_sites_alone_are_refused():
     assert find({"double": 1.0, "x": 0.5, "y": 0.25}, density)[0].tolist() == [[0.5, 0.25]] * CHAINS
 
 
+@pytest.mark.slow
 def test_a_search_for_each_start_that_is_left_to_chance():
     model, engine = infer.from_numpyro(theirs), infer.MAP("unconstrained")
     assert len(infer.maximize(model, engine, starts={"a": 0.5}).every_lp) == 16

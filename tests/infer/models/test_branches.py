@@ -78,6 +78,7 @@ def test_log_density_and_gradient_are_those_of_a_declared_density(centered):
         np.testing.assert_allclose(own, other, rtol=1e-12)
 
 
+@pytest.mark.slow
 @SIDES
 def test_values_and_terms_are_those_of_the_branch(worlds, z):
     density, position = infer.log_density(worlds), jnp.array([z, -0.4, 0.7])
@@ -116,6 +117,7 @@ def test_draws_follow_the_branch(worlds):
     np.testing.assert_allclose((again - 10 * z[0][:, None])[1::2].std(), np.sqrt(0.5), rtol=0.13)
 
 
+@pytest.mark.slow
 @SIDES
 def test_changes_of_a_model_reach_its_branches(worlds, z):
     values = {"z": jnp.asarray(z), "scale": jnp.asarray(0.7), "x": jnp.asarray(0.4)}
@@ -143,6 +145,7 @@ def test_a_branch_that_is_not_taken_spoils_no_gradient():
     np.testing.assert_allclose(found, [0.5, -0.5 + 2.0], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_switch_in_plates_scopes_and_other_branches():
     """The set of `x` depends on the branch, and one branch has branches of its own."""
     y = np.arange(4.0).reshape(2, 2)

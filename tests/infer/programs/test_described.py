@@ -112,6 +112,7 @@ def test_modules_may_be_imported_while_operations_are_looked_up(monkeypatch):
     assert describe(own.bind) is None
 
 
+@pytest.mark.slow
 def test_a_description_is_the_same_in_another_process():
     code = (
         "import jax; jax.config.update('jax_enable_x64', True)\n"
