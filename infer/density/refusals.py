@@ -57,7 +57,7 @@ def refuse_misnamed(
         missing = name in shapes
         raise ModelError(
             name,
-            "no value is given for it" if missing else "a value is given, but it is no site",
+            "no value is given for it" if missing else "a value is given, but it is no latent site",
             f"The latent sites are {', '.join(shapes)}.",
         )
     for name, value in given.items():

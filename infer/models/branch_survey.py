@@ -14,6 +14,7 @@ from bijectors.base import Bijector, Image
 from bijectors.rule import Rules
 
 from ..errors import ModelError
+from .inputs.foreign import as_array
 from .priors.prior import Prior
 from .protocol.account import Account
 from .protocol.reader import DelegatingReader, Reader
@@ -71,11 +72,13 @@ class _Recorder(DelegatingReader):
         )
 
 
-def survey_branch(branch: Branch, rules: Rules, reserved: frozenset[str]) -> BranchSurvey:
+def survey_branch(
+    branch: Branch, rules: Rules, reserved: frozenset[str], where: str
+) -> BranchSurvey:
     """Find what a branch declares, by running it abstractly."""
     surveyor, account = Surveyor(rules), Account(reserved=reserved)
     recorder = _Recorder(ObservationSurveyor(surveyor))
-    output = jax.eval_shape(lambda: branch(recorder, account))
+    output = jax.eval_shape(lambda: _read_output(where, branch(recorder, account)))
     for name in account.summed:
         raise ModelError(
             name,
@@ -95,6 +98,11 @@ def survey_branch(branch: Branch, rules: Rules, reserved: frozenset[str]) -> Bra
             "Open the plate before, and declare the branches inside it.",
         )
     return BranchSurvey(recorder.sites, account, output)
+
+
+def _read_output(where: str, output: Any) -> Any:
+    """Return the output of a branch as arrays."""
+    return jax.tree.map(lambda leaf: as_array(where, leaf, "what a branch returns"), output)
 
 
 def join_sites(surveys: Sequence[BranchSurvey]) -> dict[str, list[Found]]:
@@ -194,6 +202,19 @@ def refuse_missing(name: str, is_in_all: bool, what: str, mend: str) -> None:
     """Raise if some branches do not declare what all of them must declare."""
     if not is_in_all:
         raise ModelError(name, f"it is {what}, and some branches do not declare it", mend)
+
+
+def refuse_uncallable(where: str, branches: Any) -> None:
+    """Raise if there is no branch, or one is no function."""
+    is_list = isinstance(branches, Sequence) and not isinstance(branches, str)
+    wrong = [own for own in branches if not callable(own)] if is_list else [branches]
+    if wrong or not branches:
+        found = f"a {type(wrong[0]).__name__}" if wrong else "no branch"
+        raise ModelError(
+            where,
+            f"{found} is given for its branches",
+            "Give functions, each called as branch(site, *operands).",
+        )
 
 
 def refuse_outputs(outputs: Sequence[Any], where: str) -> None:

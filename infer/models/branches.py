@@ -69,7 +69,7 @@ def switch(
         ModelError: The branches declare a site differently, or one that they must share is missing.
     """
     reserved = frozenset(account.names())
-    surveys = [survey_branch(branch, rules, reserved) for branch in branches]
+    surveys = [survey_branch(branch, rules, reserved, where) for branch in branches]
     flow = _Flow(index, branches, surveys, reserved)
     sites = join_sites(surveys)
     refuse_outputs([own.output for own in surveys], where)

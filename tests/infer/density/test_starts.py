@@ -248,3 +248,12 @@ def test_sites_of_a_tree_that_are_not_named_keep_their_values_in_a_search():
     assert isinstance(start, Mapping)
     assert {n: float(v) for n, v in start.items()} == {"a": 1.0, "b": 40.0}
     assert isinstance(assign_starts(singleton(density), 1, {"a": 1.0})[0], Near)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [("a", "it holds strings, such as 'a'"), (None, "it is None")]
+)
+def test_a_start_that_holds_no_numbers_is_refused(value, words):
+    model = infer.model(lambda site: site("x", dist.Normal(0.0, 1.0)))
+    with pytest.raises(infer.ModelError, match=f"x: {words}"):
+        infer.start(model, starts={"x": value})

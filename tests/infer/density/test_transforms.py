@@ -110,7 +110,7 @@ def test_concrete_values_are_checked_under_a_trace(nested):
     ("values", "message"),
     [
         ({"scale": 2.0}, "level: no value is given"),
-        (VALUES | {"other": 1.0}, "other: a value is given, but it is no site"),
+        (VALUES | {"other": 1.0}, "other: a value is given, but it is no latent site"),
         (VALUES | {"level": np.ones(3)}, r"level: the value has shape \(3,\)"),
     ],
 )

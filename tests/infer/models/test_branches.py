@@ -271,6 +271,20 @@ def test_branches_that_do_not_fit_are_refused():
     refused(both(normal("a"), normal("b")), swapped, "a: two branches declare it and 'b'")
 
 
+@pytest.mark.parametrize(
+    ("branches", "words"),
+    [
+        ([], "no branch is given"),
+        (nothing, "a function is given for its branches"),
+        ([nothing, 2.0], r"a float is given for its branches.*branch\(site, \*operands\)"),
+        ([nothing, lambda site: "text"], "what a branch returns holds strings, such as 'text'"),
+    ],
+)
+def test_what_is_no_branch_is_refused(branches, words):
+    with pytest.raises(infer.ModelError, match=f"switch: {words}"):
+        infer.log_density(infer.model(lambda site: site.switch(0, branches)))
+
+
 TRANSFORMED = {
     "cond": lambda f: jax.lax.cond(True, f, lambda x: x, 0.0),
     "switch": lambda f: jax.lax.switch(0, [f, lambda x: x], 0.0),

@@ -10,6 +10,7 @@ from jaxtyping import Array
 from bijectors.rule import Rules
 
 from ....calls import check_arguments
+from ...branch_survey import refuse_uncallable
 from ...branches import read_index, read_predicate, switch
 from ...protocol.account import Account
 from ...protocol.reader import Reader
@@ -113,5 +114,6 @@ class ControlFlow(ABC):
 def _branch(
     flow: Flow, where: str, index: Array, branches: Sequence[Branch], operands: tuple[Any, ...]
 ) -> Any:
+    refuse_uncallable(where, branches)
     runs = [lambda *own, run=branch: run(flow.make_site(*own), *operands) for branch in branches]
     return switch(index, runs, flow.reader, flow.account, flow.rules, where)
