@@ -19,6 +19,16 @@ def test_collection_is_off_inside_and_on_again_after_an_error():
     assert gc.isenabled()
 
 
+def test_collection_is_off_until_the_last_of_several_threads_leaves():
+    first, second = pause_collection(), pause_collection()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not gc.isenabled()
+    second.__exit__(None, None, None)
+    assert gc.isenabled()
+
+
 def test_collection_that_the_user_turned_off_stays_off():
     gc.disable()
     try:
