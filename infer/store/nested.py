@@ -53,7 +53,8 @@ def _match(name: str, leaf: Any, arrays: Mapping[str, np.ndarray]) -> np.ndarray
     raise RunError(
         name,
         f"it is {what}, where {wanted[0]}{list(wanted[1])} is needed",
-        "Use the engine and a model of the size of the run that wrote the file.",
+        "Use the engine and a model of the size of the run that wrote the file, and if those are "
+        "the same, the version of the library that did.",
     )
 
 

@@ -61,7 +61,8 @@ def read_tuning(where: Any, model: Any, engine: Engine | None, chains: int) -> T
         raise RunError(
             f"tuning={os.fspath(where)!r}",
             f"it is of {about.get('engine', 'another engine')}: {error.where}: {error.found}",
-            "Give the tuning of a run of the same engine on a model of the same size.",
+            "Give the tuning of a run of the same engine, with the same `rank`, and a model of "
+            "the same size.",
         ) from error
 
 

@@ -309,8 +309,10 @@ def test_a_saved_tuning_is_used_on_new_data(stored, straight, tmp_path):
     other = model(mean=targets.MEAN + 1)
     one = infer.sample(other, infer.HMC(), tuning=path, **options)
     same(one, infer.sample(other, infer.HMC(), tuning=stored[1], **options))
-    with pytest.raises(infer.RunError, match="the same engine on a model of the same size"):
+    with pytest.raises(infer.RunError, match="and a model of the same size"):
         infer.sample(targets.constrained(), infer.HMC(), tuning=path, **options)
+    with pytest.raises(infer.RunError, match="of the same engine, with the same `rank`"):
+        infer.sample(other, infer.HMC(rank=0), tuning=path, **options)
     path.write_bytes(b"damaged")
     with pytest.raises(infer.RunError, match="no tuning can be read"):
         infer.sample(other, infer.HMC(), tuning=path, **options)
