@@ -11,7 +11,7 @@ import pytest
 import xarray
 from jax.scipy import stats
 from numpyro import handlers
-from numpyro.contrib.control_flow import cond
+from numpyro.contrib.control_flow import cond, scan
 from numpyro.infer.util import log_density as their_log_density
 
 import bijectors as bj
@@ -374,3 +374,42 @@ def test_branches_of_numpyro_may_differ_in_families_sites_and_names():
         truth = stats.norm.logpdf(z) + stats.expon.logpdf(0.7) + rows.sum()
         values = {"z": jnp.asarray(z), "in.s": jnp.asarray(0.7), "in.x": jnp.asarray(x)}
         np.testing.assert_allclose(density.of(values), truth, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_a_cond_of_numpyro_may_be_in_a_scan_and_a_scan_in_a_cond():
+    def inside(y):
+        def step(carry, y):
+            w: Any = numpyro.sample("w", dist.Normal(0.0, 1.0))
+            near = lambda c: numpyro.sample("x", dist.Normal(c, 1.0))  # noqa: E731
+            far = lambda c: numpyro.sample("x", dist.Normal(c, 2.0))  # noqa: E731
+            x = cond(w > 0, near, far, carry)
+            numpyro.sample("y", dist.Normal(x, 1.0), obs=y)
+            return x, None
+
+        scan(step, jnp.zeros(()), y)
+
+    def around(y):
+        z: Any = numpyro.sample("z", dist.Normal(0.0, 1.0))
+
+        def branch(scale):
+            def step(carry, y):
+                x = numpyro.sample("x", dist.Normal(carry, scale))
+                numpyro.sample("y", dist.Normal(x, 1.0), obs=y)
+                return x, None
+
+            return lambda zero: scan(step, zero, y)[0]
+
+        cond(z > 0, branch(1.0), branch(2.0), jnp.zeros(()))
+
+    x, before = np.array([0.4, -0.3, 0.2]), np.array([0.0, 0.4, -0.3])
+    w = np.array([0.5, -0.5, 0.1])
+    data = stats.norm.logpdf(Y, x).sum()
+    steps = stats.norm.logpdf(w) + stats.norm.logpdf(x, before, np.where(w > 0, 1.0, 2.0))
+    whole = stats.norm.logpdf(x, before, 2.0).sum() + stats.norm.logpdf(-0.5)
+    cases = [(inside, {"w": w, "x": x}, steps.sum()), (around, {"z": -0.5, "x": x}, whole)]
+    for function, values, truth in cases:
+        model = infer.from_numpyro(handlers.seed(function, 0), Y)
+        density = infer.log_density(model, jacobian=False)
+        arrays = {name: jnp.asarray(value) for name, value in values.items()}
+        np.testing.assert_allclose(density.of(arrays), truth + data, rtol=1e-12)
