@@ -311,6 +311,26 @@ def test_sites_inside_other_transformations_are_refused(name):
         infer.log_density(theirs)
 
 
+def test_plates_inside_vmap_are_refused_at_their_sites():
+    def ours(site):
+        def group(mean):
+            with site.plate("row", 2):
+                return site("x", dist.Normal(mean, 1.0))
+
+        jax.vmap(group)(jnp.zeros(3))
+
+    def theirs():
+        def group(mean):
+            with numpyro.plate("row", 2):
+                return numpyro.sample("x", dist.Normal(mean, 1.0))
+
+        jax.vmap(group)(jnp.zeros(3))
+
+    for model in (infer.model(ours), infer.from_numpyro(theirs)):
+        with pytest.raises(infer.ModelError, match=r"x: .*plate in place of .*vmap"):
+            infer.log_density(model)
+
+
 def clusters(y):
     """The example of NumPyro's documentation of `cond`, with data and a derived value."""
     cluster: Any = numpyro.sample("cluster", dist.Normal())
