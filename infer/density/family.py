@@ -124,6 +124,13 @@ def naming_member(family: Family, index: int) -> Iterator[None]:
 
 def _signature_of(model: Model) -> tuple[Any, list[Any]]:
     leaves, structure = jax.tree.flatten(model)
+    kinds = [getattr(leaf, "dtype", None) for leaf in leaves]
+    if any(jax.dtypes.issubdtype(kind, jax.dtypes.prng_key) for kind in kinds):
+        raise ModelError(
+            "models",
+            "their data hold a PRNG key, and several models are joined as arrays of numbers",
+            "Give each jax.random.key_data(key), and call jax.random.wrap_key_data in the model.",
+        )
     return structure, [(np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves]
 
 

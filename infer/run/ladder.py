@@ -1,6 +1,7 @@
 """The settings of a ladder of methods for many data sets, and what they refuse."""
 
 from dataclasses import dataclass
+from numbers import Real
 
 from ..counts import as_whole
 from ..engines.base import Engine
@@ -69,9 +70,10 @@ class Ladder:
         as_whole("Ladder(searches=)", self.searches, 2)
         if self.candidates is not None:
             as_whole("Ladder(candidates=)", self.candidates, FEWEST_CANDIDATES)
-        if not 0 < self.max_khat <= LARGEST_KHAT:
+        is_number = isinstance(self.max_khat, Real)
+        if not (is_number and 0 < self.max_khat <= LARGEST_KHAT):
             raise EngineError(
                 "Ladder",
-                f"max_khat is {self.max_khat}",
+                f"max_khat is {self.max_khat!r}",
                 f"Give a number above 0, up to {LARGEST_KHAT}.",
             )

@@ -111,3 +111,12 @@ def test_data_of_many_models_are_those_of_each(are_copies, monkeypatch):
     # The result is a copy.
     found["observed_data"]["y"][:] = 7.0
     np.testing.assert_array_equal(family.member(1).model.constants()["y"], [1.0, 2.0])
+
+
+def test_keys_as_data_of_many_models_are_refused():
+    def noisy(site, key):
+        site("x", dist.Normal(jax.random.normal(key), 1.0))
+
+    models = [infer.model(noisy, key=jax.random.key(i)) for i in range(2)]
+    with pytest.raises(infer.ModelError, match="a PRNG key.*key_data.*wrap_key_data"):
+        make_family(models, jacobian=True)

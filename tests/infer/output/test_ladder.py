@@ -159,8 +159,9 @@ def test_a_single_model_and_wrong_settings_are_refused(models):
         infer.sample(models[0], infer.Ladder())
     with pytest.raises(infer.EngineError, match="engine of its last rung"):
         infer.Ladder(infer.Laplace())
-    with pytest.raises(infer.EngineError, match="max_khat is 0.9"):
-        infer.Ladder(max_khat=0.9)
+    for wrong in (0.9, "0.5", None):
+        with pytest.raises(infer.EngineError, match=f"max_khat is {wrong!r}.*number above 0"):
+            infer.Ladder(max_khat=wrong)  # pyright: ignore[reportArgumentType]
     with pytest.raises(infer.RunError, match="searches"):
         infer.Ladder(searches=1)
 
