@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 import pytest
 from scipy import stats
@@ -131,6 +132,62 @@ def test_a_support_may_depend_on_earlier_values():
     logistic = 0.3 + stats.logistic.logpdf(-0.8)
     expected = stats.halfnorm.logpdf(high) + 0.3 - np.log(high) + logistic
     np.testing.assert_allclose(d(position), expected, rtol=1e-12)
+
+
+def chain_of_supports(sample):
+    """Each site lies within bounds that the sites before it give."""
+    a = sample("a", dist.HalfNormal(2.0))
+    b = sample("b", dist.Uniform(0.0, a))
+    c = sample("c", dist.TruncatedNormal(b, 1.5, low=b, high=a + b))
+    d = sample("d", dist.TruncatedNormal(0.0, 2.0, high=-c))
+    e = sample("e", dist.Pareto(c, 2.0))
+    sample("f", dist.DoublyTruncatedPowerLaw(-0.5, a, a + e))
+    sample("g", dist.DoublyTruncatedPowerLaw(jnp.asarray(-1.0), -d, e - d))
+
+
+def density_of_chain(v):
+    a, b, c, d, e, f, g = (v[name] for name in "abcdefg")
+    width = 2 * (np.sqrt(a + e) - np.sqrt(a))
+    return (
+        stats.halfnorm.logpdf(a, 0, 2)
+        - np.log(a)
+        + stats.truncnorm.logpdf(c, 0, a / 1.5, b, 1.5)
+        + stats.truncnorm.logpdf(d, -np.inf, -c / 2, 0, 2)
+        + stats.pareto.logpdf(e, 2.0, scale=c)
+        - 0.5 * np.log(f * width**2)
+        - np.log(g * np.log((e - d) / -d))
+    )
+
+
+@pytest.mark.parametrize("front", ["dsl", "numpyro"])
+def test_gradients_include_how_supports_move(front):
+    """In NumPyro 0.22 the slopes of a truncated power law in its bounds are wrong."""
+    model = (
+        infer.model(chain_of_supports)
+        if front == "dsl"
+        else infer.from_numpyro(lambda: chain_of_supports(numpyro.sample))
+    )
+    density = infer.log_density(model)
+    together = lambda y: jnp.stack(list(density.constrain(y).values()))  # noqa: E731
+    jacobian, constrain = jax.jit(jax.jacfwd(together)), jax.jit(density.constrain)
+    both = jax.jit(jax.value_and_grad(density))
+
+    def by_hand(y):
+        log_det = np.linalg.slogdet(jacobian(y))[1]
+        return density_of_chain(jax.device_get(constrain(y))) + log_det
+
+    for y in np.random.default_rng(1).normal(0, 0.8, (3, 7)):
+        value, gradient = both(y)
+        steps = 1e-5 * np.eye(7)
+        slopes = [(by_hand(y + step) - by_hand(y - step)) / 2e-5 for step in steps]
+        np.testing.assert_allclose(value, by_hand(y), rtol=1e-10)
+        np.testing.assert_allclose(gradient, slopes, rtol=1e-5, atol=1e-6)
+
+
+def test_an_observation_outside_a_power_law_has_density_zero():
+    law = dist.DoublyTruncatedPowerLaw(-0.5, 1.0, 2.0)
+    model = infer.model(lambda site: site.observe("x", law, site("y", dist.Normal()) + 5.0))
+    assert infer.log_density(model)(jnp.zeros(1)) == -jnp.inf
 
 
 def test_a_bijector_may_be_chosen_at_a_site():
