@@ -4,18 +4,23 @@ Read the house from the ground up: models, density, engines, run, output. Each p
 in `__init__.pyi` and imported at its first use, so that a program loads the parts that it calls.
 """
 
+from threading import RLock
 from typing import Any
 
 import lazy_loader
 
 _import, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
+# Threads that import modules of a circle at once may see one before its names.
+_one_at_a_time = RLock()
+
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         return _import(name)  # Raises.
     # JAX and `bijectors`, which any name needs.
-    from bijectors.garbage import pause_collection
+    with _one_at_a_time:
+        from bijectors.garbage import pause_collection
 
-    with pause_collection():
+    with _one_at_a_time, pause_collection():
         return _import(name)

@@ -82,3 +82,16 @@ def test_each_name_of_the_face_is_there():
     assert sorted(names) == sorted(infer.__all__)
     named = [name for name in names if name != "__version__"]
     assert [getattr(infer, name).__name__.removeprefix("infer.") for name in named] == named
+
+
+@pytest.mark.slow
+def test_threads_may_use_public_names_first_at_the_same_time():
+    code = (
+        "import infer, threading\n"
+        "failed = []\n"
+        "threading.excepthook = failed.append\n"
+        "ts = [threading.Thread(target=getattr, args=(infer, n)) for n in infer.__all__]\n"
+        "[t.start() for t in ts]; [t.join() for t in ts]\n"
+        "assert not failed, failed[0].exc_value"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
