@@ -20,18 +20,14 @@ from .batches import LAPACK, split_batch
 LARGEST_MATRIX = 128
 # XLA's native code for a product is fast if its sums are short and run along rows.
 LONGEST_SUM, LONGEST_SUM_ACROSS = 32, 8
+# Scans of fewer steps are left as they are.
+LONG_SCAN = 32
 
 # Other primitives that call external functions, and those that XLA lowers to a scatter.
 NEITHER_NATIVE = frozenset(
     ("approx_top_k", "fft", "sort", "top_k", "select_and_scatter", "select_and_scatter_add")
-    + (
-        "buffer_callback",
-        "debug_callback",
-        "debug_print",
-        "ffi_call",
-        "io_callback",
-        "pure_callback",
-    )
+    + ("buffer_callback", "debug_callback", "debug_print", "ffi_call")
+    + ("io_callback", "pure_callback")
 )
 
 CONTROL = {"while": ("cond_jaxpr", "body_jaxpr"), "scan": ("jaxpr",), "cond": ("branches",)}
@@ -107,7 +103,7 @@ def _count_terms(equation: JaxprEqn) -> int:
 
 def rewrite_as_loops(traced: jax.stages.Traced) -> Callable[..., Any]:
     """Return a function that computes the same, with loops for the primitives of the table."""
-    return _replay(traced, _choose_loop)
+    return _replay(traced, _choose_native)
 
 
 def split_batches(traced: jax.stages.Traced) -> Callable[..., Any]:
@@ -217,6 +213,25 @@ def _choose_loop(equation: JaxprEqn) -> Loop:
     entry = TABLE.get(equation.primitive.name)
     known = entry is not None and equation.params.keys() <= entry.params
     return entry.rule(equation) if entry and known else None
+
+
+def _choose_native(equation: JaxprEqn) -> Loop:
+    """Choose as above, and let long scans read rows that are stored."""
+    is_scan = equation.primitive.name == "scan" and equation.params["length"] >= LONG_SCAN
+    return partial(_scan_stored, equation) if is_scan else _choose_loop(equation)
+
+
+def _scan_stored(equation: JaxprEqn, *operands: Array) -> Sequence[Array]:
+    """Scan rows that are stored before.
+
+    XLA moves an array of equal numbers, such as the gradient of a sum, into the body: each step of
+    a native function would fill all of it to read one row.
+    """
+    params, store = equation.params, jax.lax.optimization_barrier
+    pairs = zip(operands, params["jaxpr"].in_avals, strict=True)
+    stored = [own if own.shape == of_step.shape else store(own) for own, of_step in pairs]
+    inner = _rewrite_inner(params["jaxpr"], _choose_native)
+    return equation.primitive.bind(*stored, **(params | {"jaxpr": inner}))
 
 
 def _operand_types(equation: JaxprEqn) -> list[Any]:
