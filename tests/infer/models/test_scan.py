@@ -96,6 +96,18 @@ def test_a_set_may_depend_on_the_carry():
     values = density.constrain(jnp.array([0.1, -0.2, 0.3]))["top"]
     np.testing.assert_allclose(values, np.cumsum(np.exp([0.1, -0.2, 0.3])), rtol=1e-12)
     np.testing.assert_allclose(density.unconstrain({"top": values}), [0.1, -0.2, 0.3], rtol=1e-8)
+    both = jax.jit(jax.value_and_grad(density))
+
+    def by_hand(y):
+        top = np.cumsum(np.exp(y))
+        floor = np.append(0.0, top[:-1])
+        return np.sum(stats.norm.logpdf(top) - stats.norm.logsf(floor) + y)
+
+    for y in np.random.default_rng(2).normal(0, 0.7, (3, 3)):
+        value, gradient = both(y)
+        slopes = [(by_hand(y + e) - by_hand(y - e)) / 2e-5 for e in 1e-5 * np.eye(3)]
+        np.testing.assert_allclose(value, by_hand(y), rtol=1e-10)
+        np.testing.assert_allclose(gradient, slopes, rtol=1e-6, atol=1e-7)
     with pytest.raises(infer.ModelError, match="top: the value"):
         density.unconstrain({"top": values[::-1]})
 

@@ -86,6 +86,22 @@ def varying_intercepts():
     yield tfd.Independent(tfd.Normal(mean, stddev_y[..., None]), 1, name="radon")
 
 
+def moving_supports():
+    """Each site lies within bounds that the sites before it give; one is scaled below zero."""
+    return tfd.JointDistributionNamed(
+        dict(
+            width=tfd.HalfNormal(d(2.0)),
+            part=lambda width: tfd.Uniform(d(0.0), width),
+            between=lambda part, width: tfd.TruncatedNormal(part, d(1.5), part, part + width),
+            above=lambda between: tfd.Pareto(d(2.0), between),
+            below=lambda part: tfd.TransformedDistribution(
+                tfd.Gamma(d(2.0), d(3.0)), tfp.bijectors.Scale(-part)
+            ),
+            y=lambda above, below: tfd.Normal(above + below, d(1.0)),
+        )
+    )
+
+
 def gaussian_mixture():
     """The tutorial "Bayesian Gaussian Mixture Model and Hamiltonian MCMC".
 
@@ -201,6 +217,7 @@ EXAMPLES = {
     "varying_intercepts": Example(
         tfd.JointDistributionCoroutine(varying_intercepts), {"radon": RADON}
     ),
+    "moving_supports": Example(moving_supports(), {"y": np.asarray(0.4)}),
     "gaussian_mixture": Example(gaussian_mixture(), {"s": POINTS}),
     "gaussian_process": Example(gaussian_process(), {"observations": RNG.normal(size=6)}),
     "switchpoint": Example(switchpoint(), {"disasters": DISASTERS}),
