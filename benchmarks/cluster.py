@@ -12,6 +12,9 @@ compared, bit for bit, with that of one process without a cluster, and so are th
 
 Time: seconds of a call that stores its draws, by one process with two threads and by the cluster,
 in turn; the median of so many repeats after a first call of each, which imports and compiles.
+`cpu` is processor time in a repeated call, of all threads of this process, and of the workers if
+they sample; it says more than seconds do while others use the machine. `compiled` is how many
+programs the repeated calls compiled.
 """
 
 import argparse
@@ -62,6 +65,18 @@ def is_same(found: Any, expected: Any) -> bool:
     )
 
 
+def measure(models: list[Any], where: str, draws: int, **how: Any) -> tuple[Any, list[float]]:
+    """Sample; return what is stored, the seconds, the processor time, and what was compiled."""
+
+    def count() -> float:
+        own = how["client"].run(time.process_time).values() if "client" in how else ()
+        return sum(own) + time.process_time()
+
+    before = count()
+    made, seconds = sample(models, where, draws, **how)
+    return made, [seconds, count() - before, made.attrs["compilations"]]
+
+
 def kill_one(client: Any, rng: np.random.Generator) -> None:
     """Kill one worker process."""
     pids = sorted(client.run(os.getpid, on_error="ignore").values())
@@ -97,15 +112,16 @@ def main(n: int = 1000, runs: int = 20, repeats: int = 3, draws: int = 200) -> d
         Client(cluster) as client,
     ):
         for i in range(repeats + 1):
-            expected, seconds = sample(models, f"{folder}/alone-{i}", draws, threads=2)
-            alone.append(seconds)
-            found, seconds = sample(models, f"{folder}/spread-{i}", draws, client=client)
-            spread.append(seconds)
+            expected, measured = measure(models, f"{folder}/alone-{i}", draws, threads=2)
+            alone.append(measured)
+            found, measured = measure(models, f"{folder}/spread-{i}", draws, client=client)
+            spread.append(measured)
+            print("seconds, cpu, compiled:", alone[-1], measured, flush=True)
             assert is_same(found, expected)
         longest = []
         for i in range(runs):
             client.wait_for_workers(2)
-            after = rng.uniform(0, statistics.median(spread))
+            after = rng.uniform(0, statistics.median(own[0] for own in spread))
             found, seconds = sample_and_kill(
                 client, models, f"{folder}/killed-{i}", draws, after, rng
             )
@@ -117,21 +133,30 @@ def main(n: int = 1000, runs: int = 20, repeats: int = 3, draws: int = 200) -> d
     return {"alone": alone, "spread": spread, "killed": longest, "same": same}
 
 
-def _line(name: str, seconds: list[float], n: int) -> str:
-    again = statistics.median(seconds[1:])
-    return f"| {name} | {seconds[0]:.1f} | {again:.1f} | {1e3 * again / n:.2f} |"
+def _line(name: str, measured: list[list[float]], n: int) -> str:
+    again, cpu, _ = _median(measured)
+    compiled = sum(own[2] for own in measured[1:])
+    return (
+        f"| {name} | {measured[0][0]:.1f} | {again:.1f} | {1e3 * again / n:.2f} | {cpu:.1f} | "
+        f"{compiled:.0f} |"
+    )
+
+
+def _median(measured: list[list[float]]) -> list[float]:
+    return [statistics.median(own) for own in zip(*measured[1:], strict=True)]
 
 
 def describe(n: int, found: dict[str, Any]) -> list[str]:
     """Write the figures as lines of a page."""
-    alone, spread = (statistics.median(found[name][1:]) for name in ("alone", "spread"))
+    alone, spread = (_median(found[name]) for name in ("alone", "spread"))
     lines = [
-        "| call | first, s | again, s | ms a data set |",
-        "| --- | --: | --: | --: |",
+        "| call | first, s | again, s | ms a data set | cpu, s | compiled |",
+        "| --- | --: | --: | --: | --: | --: |",
         _line("one process, two threads", found["alone"], n),
         _line("two workers", found["spread"], n),
         "",
-        f"{n} data sets. The cluster takes {spread / alone - 1:+.1%} time.",
+        f"{n} data sets. The cluster takes {spread[0] / alone[0] - 1:+.1%} time and "
+        f"{spread[1] / alone[1] - 1:+.1%} processor time.",
     ]
     if killed := found["killed"]:
         lines.append(

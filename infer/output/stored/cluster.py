@@ -6,7 +6,8 @@ before it.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 from uuid import uuid4
@@ -156,6 +157,8 @@ class _Tasks:
         # had it are lost.
         self._call = client.submit(_keep, payload, key=f"pushforward-{self._name}")
         self._waiting = as_completed()
+        # Which worker each task that is with the cluster was meant for, by its first data set.
+        self._meant: dict[int, str] = {}
         self.threads = 0
 
     def __iter__(self) -> Iterator[dict[int, Reply]]:
@@ -167,6 +170,8 @@ class _Tasks:
         has_failed = False
         while self._waiting.count():
             replies = dict(map(_read, self._waiting.next_batch(block=True)))
+            for begin in replies:
+                self._meant.pop(begin, None)
             has_failed |= any(reply.error is not None for reply in replies.values())
             if not has_failed:
                 self._submit()
@@ -174,12 +179,23 @@ class _Tasks:
 
     def _submit(self) -> None:
         """Give tasks to the cluster, which may have grown: enough to keep all its threads busy."""
-        self.threads = sum(self.client.nthreads().values())
+        threads = self.client.nthreads()
+        self.threads = sum(threads.values())
         room = max(LEAST, AHEAD * self.threads) - self._waiting.count()
         for part in islice(self._parts, max(room, 0)):
-            name = f"pushforward-{self._name}-{part.begin}"
-            task = self.client.submit(run_shard, self._call, part, key=name, retries=RETRIES)
+            how: dict[str, Any] = {"key": f"pushforward-{self._name}-{part.begin}"}
+            if worker := self._find_least_busy(threads):
+                # Dask alone would often send all to the worker that has the call. It may still
+                # move a task to a worker that is idle, or if this one is lost.
+                how |= {"workers": [worker], "allow_other_workers": True}
+                self._meant[part.begin] = worker
+            task = self.client.submit(run_shard, self._call, part, retries=RETRIES, **how)
             self._waiting.add(task)
+
+    def _find_least_busy(self, threads: Mapping[str, int]) -> str | None:
+        """Return the address of the worker with the fewest tasks for each of its threads."""
+        tasks, able = Counter(self._meant.values()), [own for own in threads if threads[own]]
+        return min(able, key=lambda own: tasks[own] / threads[own], default=None)
 
     def cancel(self) -> None:
         """Cancel what is still with the cluster."""

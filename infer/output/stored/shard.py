@@ -34,7 +34,8 @@ class Job(NamedTuple):
 
     Attributes:
         shared: The log density, with the arrays that all data sets share.
-        example: The log density, with the other arrays, those of one data set.
+        structure: The log density, with zeros for the other arrays, so that a worker finds the
+            programs of an earlier call whose data sets were others.
         engine: The sampler.
         size: Number of data sets in a shard; the last one may have fewer.
         draws: Draws of each chain.
@@ -45,7 +46,7 @@ class Job(NamedTuple):
     """
 
     shared: LogDensity
-    example: LogDensity
+    structure: LogDensity
     engine: Engine
     size: int
     draws: int
@@ -109,7 +110,7 @@ def sample_shard(job: Job, part: Part) -> Shard:
 
 def _take_model(job: Job, part: Part, index: int) -> Any:
     own = [np.asarray(array[index]) for array in part.own]
-    structure = jax.tree.structure(job.example)
+    structure = jax.tree.structure(job.structure)
     return eqx.combine(job.shared, jax.tree.unflatten(structure, own)).model
 
 

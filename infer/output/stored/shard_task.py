@@ -8,6 +8,7 @@ import pickle
 import platform
 from collections.abc import Sequence
 from functools import lru_cache
+from threading import Lock
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -18,9 +19,12 @@ from ...programs.switch import is_native_allowed, native
 from ...store.commits import digest
 from ...store.files import Files, open_files
 from ..data.provenance import find_version
+from .allocator import reusing_memory
 from .shard import Job, Part, Shard, sample_shard
 
 LIBRARIES = ("pushforward", "jax", "jaxlib", "numpy")
+# Threads that unpickled a job at the same time would have two, and compile twice.
+_loading = Lock()
 
 
 class Call(NamedTuple):
@@ -68,16 +72,21 @@ def list_packages() -> dict[str, str]:
 def run_shard(payload: bytes, part: Part) -> Reply:
     """Sample a shard and write its chunks; this is what a worker runs."""
     try:
-        with collecting_warnings() as said:
-            return Reply(_run(_load(payload), part), said)
+        with collecting_warnings() as said, reusing_memory():
+            return Reply(_run(pickle.loads(payload), part), said)
     except ExplainedError as error:
         return Reply(None, error=error)
 
 
+def _load(job: bytes) -> Job:
+    """Unpickle once in each process, so that shards and later calls share compiled programs."""
+    with _loading:
+        return _load_once(job)
+
+
 @lru_cache(4)
-def _load(payload: bytes) -> Any:
-    """Unpickle once in each process, so that all its shards share one compiled program."""
-    return pickle.loads(payload)
+def _load_once(job: bytes) -> Job:
+    return pickle.loads(job)
 
 
 def _run(call: Call, part: Part) -> Shard:
@@ -90,7 +99,7 @@ def _run(call: Call, part: Part) -> Shard:
     # Two processes may write the same shard, if one only seems to be lost.
     files = open_files(call.where, f".{uuid4().hex}")
     _refuse_unless_going_on(files, call.name)
-    job: Job = _load(call.job)
+    job = _load(call.job)
     shard = sample_shard(job, part)
     if shard.begin != call.first:
         shard = shard._replace(growing=None)

@@ -157,7 +157,7 @@ class _Sharded:
         self.record = record
         self.growing: Growing | None = None
         self.job = Job(
-            family.shared, jax.tree.map(lambda a: a[0], family.own), engine, about["shards"],
+            family.shared, jax.tree.map(lambda _: 0, family.own), engine, about["shards"],
             about["draws"], Selection(**about["selection"]), about["options"], threads, progress,
         )  # fmt: skip
         self.cluster = None if client is None else Cluster(client, files, self.job, about["done"])

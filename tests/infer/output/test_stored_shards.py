@@ -6,7 +6,10 @@ By this process, or by the workers of a Dask cluster.
 import pickle
 import sys
 import threading
+import time
 import warnings
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import Mock
 
 import jax
@@ -17,7 +20,7 @@ import pytest
 
 import infer
 from infer.errors import RunError
-from infer.output.stored import cluster, shard_task, shards
+from infer.output.stored import cluster, shard, shard_task, shards
 from infer.output.stored.storing import open_new
 from infer.programs import switch
 from infer.store.files import LocalFiles
@@ -170,6 +173,50 @@ def test_a_cluster_goes_on_with_the_shards_that_are_missing(
     # Dask repeated the task that failed.
     assert sorted(made) == [0, 2] + [4] * (1 + cluster.RETRIES)
     assert_same(resume(where, client=client, threads=2), straight)
+
+
+def test_a_call_with_other_data_sends_the_same_job(client, tmp_path, monkeypatch):
+    """Workers know what they have compiled by these bytes."""
+    import cloudpickle
+
+    pack = Mock(side_effect=RunError("here", "stopped", "Go on."))
+    monkeypatch.setattr(cluster, "_pack", pack)
+    for given in (models()[:4], models()[1:]):
+        with pytest.raises(RunError, match="stopped"):
+            sample(str(tmp_path / "run.zarr"), given, client=client)
+    first, second = (cloudpickle.dumps(call.args[0]) for call in pack.call_args_list)
+    assert first == second
+
+
+def test_threads_of_a_worker_share_one_job(monkeypatch):
+    monkeypatch.setattr(shard_task.pickle, "loads", lambda _: time.sleep(0.05) or object())
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(shard_task._load, [b"job of two threads"] * 2)
+    assert first is second
+
+
+def _tell_worker(_, part):
+    from distributed import get_worker  # pyright: ignore[reportMissingImports]
+
+    return shard_task.Reply(None, said=((get_worker().address, UserWarning),))
+
+
+def test_shards_are_spread_evenly_over_workers(monkeypatch):
+    """All tasks need the call, which one worker has; without hints, that one gets all of them."""
+    distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    import dask  # pyright: ignore[reportMissingImports]
+
+    monkeypatch.setattr(cluster, "run_shard", _tell_worker)
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    parts = iter([shard.Part(begin, [], np.zeros((1, 2))) for begin in range(4)])
+    with (
+        dask.config.set({"distributed.scheduler.work-stealing": False}),
+        distributed.LocalCluster(processes=False, **options) as local,
+        distributed.Client(local) as client,
+    ):
+        tasks = cluster._Tasks(client, b"", "even", parts)
+        replies = [reply for some in tasks for reply in some.values()]
+    assert sorted(Counter(reply.said[0][0] for reply in replies).values()) == [2, 2]
 
 
 def test_an_error_on_a_worker_is_that_of_the_call_and_leaves_no_store(client, tmp_path):
