@@ -74,6 +74,16 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(autouse=True)
+def no_search_is_a_repeated_one():
+    """Forget how often searches for modes ran, since the third one of a model is compiled.
+
+    Its last digits differ, and a test must not depend on the tests before it in its process.
+    """
+    if stepped := sys.modules.get("infer.run.stepped"):
+        stepped._runs.clear()
+
+
+@pytest.fixture(autouse=True)
 def native_form_stays_on():
     """Fail the test that finds the native form wrong, or leaves it off for the tests after it."""
     yield

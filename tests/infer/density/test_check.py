@@ -59,7 +59,7 @@ def blind(v):
 
 
 BROKEN = {
-    "sites": (lambda: infer.model(no_site), "no latent site", "Declare one"),
+    "sites": (lambda: infer.model(no_site), "no latent site", "Declare a continuous value"),
     "gathers": (
         lambda: infer.model(indexed, group=np.array([0, 3])),
         "group: the index 3 is out of range",
