@@ -210,6 +210,7 @@ def test_an_unbounded_density_is_reported(centered, x64):
     assert 'MAP(space="unconstrained")' in found.findings[0]
 
 
+@pytest.mark.slow
 def test_an_improper_density_on_the_line_is_reported():
     model = infer.declared(lambda v: v["x"].sum(), {"x": bj.Real(shape=(2,))})
     found = maximize(model, starts=2)

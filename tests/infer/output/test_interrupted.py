@@ -114,6 +114,7 @@ print("returned", 100 < data.posterior.sizes["draw"] < 10**7)
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_an_interactive_python_keeps_what_there_is():
     root = os.path.join(os.path.dirname(__file__), *[".."] * 3)
     process = subprocess.run(

@@ -113,6 +113,7 @@ pickle.dump(start(model(), state=state).advance(4).draws().positions, open({file
 """
 
 
+@pytest.mark.slow
 def test_a_state_can_be_resumed_in_another_process(stopped, tmp_path):
     file = tmp_path / "state"
     file.write_bytes(pickle.dumps(stopped))
