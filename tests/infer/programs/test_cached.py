@@ -7,25 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 import infer
 from infer.programs import cached, native
 from infer.programs.cached import compile_or_load
 
 OPTIONS = {"xla_backend_optimization_level": 0}
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder for programs, in a process without JAX's own cache."""
-    monkeypatch.setattr(cached, "_chosen", [])
-    monkeypatch.setattr(cached, "SHORTEST_SECONDS", 0.0)
-    jax_keeps = jax.config.jax_compilation_cache_dir
-    jax.config.update("jax_compilation_cache_dir", None)
-    compilation_cache.reset_cache()
-    yield infer.cache(tmp_path / "programs")
-    jax.config.update("jax_compilation_cache_dir", jax_keeps)
 
 
 def lower(function, *arguments):

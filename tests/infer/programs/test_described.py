@@ -9,12 +9,10 @@ import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.random import define_prng_impl, threefry_prng_impl
 
-import infer
-from infer.programs import cached, native, recalled
+from infer.programs import native, recalled
 from infer.programs.described import describe_program
 
 X = jax.ShapeDtypeStruct((3,), np.float64)
@@ -121,18 +119,6 @@ def test_a_description_is_the_same_in_another_process():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str([describe(f) for f in OTHERS.values()])
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder for programs, in a process without JAX's own cache."""
-    monkeypatch.setattr(cached, "_chosen", [])
-    monkeypatch.setattr(cached, "SHORTEST_SECONDS", 0.0)
-    jax_keeps = jax.config.jax_compilation_cache_dir
-    jax.config.update("jax_compilation_cache_dir", None)
-    compilation_cache.reset_cache()
-    yield infer.cache(tmp_path / "programs")
-    jax.config.update("jax_compilation_cache_dir", jax_keeps)
 
 
 def double(x):
