@@ -32,7 +32,7 @@ def nutpie(case: Case) -> Sampler:
 
 
 def pymc(case: Case) -> Sampler:
-    """Return PyMC's own sampler, which cannot be told from its model: each run compiles."""
+    """Return PyMC's own sampler, which compiles the model again in each run."""
     import pymc as pm
 
     data = case.data()

@@ -197,7 +197,7 @@ def _time(of: Outcome | None) -> str:
 
 def _qualities(found: dict, names: list[str], methods: list[str]) -> list[str]:
     lines = ["## The default runs: R-hat, smallest bulk ESS, thousands of gradients\n"]
-    lines += ["Of gradients, those after warm-up, and those of warm-up where they are known.\n"]
+    lines += ["Gradients after warm-up, plus those of warm-up where they are known.\n"]
     lines += ["| posterior | " + " | ".join(methods) + " |", "| --- |" + " --: |" * len(methods)]
     for name in names:
         cells = [_quality(found[name, method]) for method in methods]
