@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from .__main__ import answers_in_time
 from .check import noise
 from .families import FAMILIES
 from .model import draw
@@ -22,6 +23,24 @@ def test_a_line_written_by_a_compiler_is_detected():
     line = "E1128 11:08:54 execution_engine.cc:54] LLVM compilation error: Symbols not found"
     assert noise(f"hello\n{line}\n") == line
     assert not noise("hello")
+
+
+@pytest.mark.parametrize(("body", "answers"), [("pass", True), ("time.sleep(9)", False)])
+def test_a_child_that_waits_without_computing_hangs(body, answers):
+    code = f"import time; {body}; print(1)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert answers_in_time(child.pid, child.stdout.fileno(), 2.0) == answers
+        child.kill()
+
+
+def test_a_child_that_computes_for_too_long_hangs():
+    with subprocess.Popen(
+        [sys.executable, "-c", "while True: pass"], stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert not answers_in_time(child.pid, child.stdout.fileno(), 0.5)
+        child.kill()
 
 
 def test_programs_are_reproducible_and_differ():
