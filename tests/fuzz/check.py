@@ -95,15 +95,14 @@ def _sum_plainly(program: Program, density: LogDensity, point):
 
 def _compare_program(program: Program, density: LogDensity, has_draws: bool) -> Outcome:
     points = _points_of(density)
-    plain = jax.jit(jax.value_and_grad(partial(_sum_plainly, program, density)))
-    expected = tuple(map(np.array, zip(*map(plain, points), strict=True)))
+    plain = jax.value_and_grad(partial(_sum_plainly, program, density))
     kind = "double" if program.double else "single"
-    notes, why = _compare_forms(kind, density, points, expected)
+    notes, why, expected = _compare_with_plain(kind, density, points, plain)
     if has_draws and np.isfinite(expected[0]).all():
         run = infer.start(program.model, infer.NUTS(), key=3, warmup=20, progress=False)
         draws = run.advance(5).draws()
         few, stated = draws.positions[:, -1], draws.stats["lp"][:, -1]
-        found = np.array([plain(point)[0] for point in few])
+        found = _evaluate(jax.jit(plain), few)[0]
         notes += _difference(kind, "lp of draws", stated.astype(found.dtype), found)
     return _conclude(notes, why)
 
@@ -121,12 +120,16 @@ def _make_points(case: Case) -> np.ndarray:
     return np.random.default_rng(7).normal(size=(3, SIZE)).astype(dtype)
 
 
-def _plain(case: Case, points: np.ndarray):
-    """Compute value and gradient at each point with JAX alone."""
+def _plain(case: Case):
+    """Return value and gradient at a point with JAX alone."""
     data = jnp.asarray(case.data)
-    compiled = jax.jit(jax.value_and_grad(case.log_density))
-    found = [compiled(jnp.asarray(point), data) for point in points]
-    return np.array([value for value, _ in found]), np.array([slope for _, slope in found])
+    return lambda point: jax.value_and_grad(case.log_density)(point, data)
+
+
+def _evaluate(plain, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return values and gradients at points."""
+    values, slopes = zip(*(plain(jnp.asarray(point)) for point in points), strict=True)
+    return np.array(values), np.array(slopes)
 
 
 def _in_turn(density, points):
@@ -145,9 +148,8 @@ def _compare(case: Case) -> Outcome:
     )
     points = _make_points(case)
     density = log_density(model)
-    expected = _plain(case, points)
     kind = "few" if case.digits == "few" else "double" if case.double else "single"
-    notes, why = _compare_forms(kind, density, points, expected)
+    notes, why, expected = _compare_with_plain(kind, density, points, _plain(case))
     if case.sampled and np.isfinite(expected[0]).all() and np.isfinite(expected[1]).all():
         notes += _compare_draws(case, kind, model)
     return _conclude(notes, why)
@@ -161,29 +163,50 @@ def _conclude(notes: list[str], why: str) -> Outcome:
     return Outcome("ok", f"not native: {why}" if why else "")
 
 
-def _compare_forms(kind: str, density, points, expected) -> tuple[list[str], str]:
-    """Compare both forms and NumPy with what is expected; also say why there is no native form."""
+def _compare_with_plain(kind: str, density, points, plain):
+    """Compare a density with JAX alone; return differences, why not native, and what is expected.
+
+    JAX's compiled form can be wrong: XLA may compute a number twice with other last bits, and then
+    a derivative that asks whether the two are equal, like that of a scatter's minimum, is lost. So
+    if something differs from it, agreement with what JAX computes step by step is as good.
+    """
+    expected = _evaluate(jax.jit(plain), points)
+    notes, why = _compare_forms(kind, density, points, [expected])
+    if notes:
+        notes, why = _compare_forms(kind, density, points, [expected, _evaluate(plain, points)])
+    return notes, why, expected
+
+
+def _compare_forms(kind: str, density, points, references) -> tuple[list[str], str]:
+    """Compare both forms and NumPy with either reference; also say why there is no native form."""
     why, notes = "", []
     for form, function in {"native": _in_turn, "kernels": _at_once}.items():
         made, _ = compile_program(function, (), (density, points), form)
         if isinstance(made, Refusal):
             why = made.reason
             continue
-        pairs = zip(("value", "gradient"), made.call(density, points), expected, strict=True)
-        for name, a, b in pairs:
-            notes += _difference(kind, f"{name}, {form}", np.asarray(a), b)
-    return notes + _compare_numpy(kind, density, points, expected), why
+        notes += _compare_pair(kind, form, made.call(density, points), references)
+    return notes + _compare_numpy(kind, density, points, references), why
 
 
-def _compare_numpy(kind: str, density, points, expected) -> list[str]:
+def _compare_pair(kind: str, form: str, found, references) -> list[str]:
+    """Compare values and gradients with the references; return the fewest differences."""
+    differences = []
+    for expected in references:
+        pairs = zip(("value", "gradient"), found, expected, strict=True)
+        each = [_difference(kind, f"{name}, {form}", np.asarray(a), b) for name, a, b in pairs]
+        differences.append(sum(each, []))
+    return min(differences, key=len)
+
+
+def _compare_numpy(kind: str, density, points, references) -> list[str]:
     """Compare what NumPy makes of the traced density, which is what runs are checked with."""
     traced = jax.jit(_in_turn).trace(density, points)
     try:
         found = evaluate_by_numpy(traced.jaxpr, (density, points))
     except NoRuleError:
         return []
-    pairs = zip(("value", "gradient"), found, expected, strict=True)
-    return [note for name, a, b in pairs for note in _difference(kind, f"{name}, NumPy", a, b)]
+    return _compare_pair(kind, "NumPy", found, references)
 
 
 def _difference(kind: str, name: str, found: np.ndarray, expected: np.ndarray) -> list[str]:
@@ -202,7 +225,7 @@ def _compare_draws(case: Case, kind: str, model) -> list[str]:
     if not known:
         few = draws[:2, :3].reshape(-1, SIZE)
         stated = result["sample_stats"]["lp"].values[:2, :3].ravel().astype(few.dtype)
-        return _difference(kind, "lp of draws", stated, _plain(case, few)[0])
+        return _difference(kind, "lp of draws", stated, _evaluate(jax.jit(_plain(case)), few)[0])
     flat = draws.reshape(-1, SIZE)
     dtype = float if case.double else np.float32
     mean = np.concatenate([np.asarray(case.target(jnp.asarray(case.data, dtype))), np.zeros(2)])
