@@ -8,7 +8,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from bijectors.joint import Joint
@@ -35,7 +34,7 @@ from .labels import label_coordinate
 from .normal_prior import find_not_normal, normal_prior
 from .once import SiteStack, compute_once, compute_stacks, compute_values, evaluate_once, join_rows
 from .parted import MomentsReader, split_account
-from .readers import CheckedValues, ConstrainedReader, FlatReader, as_inexact
+from .readers import CheckedValues, ConstrainedReader, FlatReader, as_arrays, as_inexact
 from .refusals import (
     refuse_dependent_scores,
     refuse_misnamed,
@@ -248,7 +247,7 @@ class LogDensity(Target):
         Raises:
             ModelError: A site is missing, unknown, of another shape, or outside its set.
         """
-        given = {n: v if isinstance(v, jax.Array) else np.asarray(v) for n, v in values.items()}
+        given = as_arrays(values)
         refuse_misnamed(given, self.latent)
         arrays = {s.name: as_inexact(given[s.name]) for s in self.latent}
         flat = flatten_in_one_program(self.model, arrays)

@@ -1,6 +1,7 @@
 """Readers that run a model at a flat vector, or at constrained values."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from bijectors.base import Image
 from bijectors.joint import Flattener, Joint
 from bijectors.rule import Rules
 
+from ..models.inputs.units import refuse_units
 from ..models.protocol.minibatch import Minibatch
 from ..models.protocol.reader import Reader
 from ..models.protocol.site import Declaration
@@ -85,6 +87,13 @@ class CheckedValues(Values):
     def take(self, declaration: Declaration) -> Image:
         refuse_outside(declaration, self._values[declaration.name])
         return super().take(declaration)
+
+
+def as_arrays(values: Mapping[str, Any]) -> dict[str, np.ndarray | Array]:
+    """Convert values of sites to arrays; refuse those with units."""
+    for name, value in values.items():
+        refuse_units(name, value, "its value")
+    return {n: v if isinstance(v, jax.Array) else np.asarray(v) for n, v in values.items()}
 
 
 def as_inexact(value: np.ndarray | Array) -> Array:

@@ -18,6 +18,7 @@ from ..counts import Count, as_whole
 from ..errors import ModelError
 from .discrete.chain import Step
 from .discrete.states import Scanned, StateReader, sum_states
+from .inputs.units import refuse_units_inside
 from .protocol.account import Account
 from .protocol.layout import Plates
 from .protocol.reader import Reader
@@ -89,6 +90,7 @@ def _survey_step(
     rules: Rules,
 ) -> tuple[list[Repeated], frozenset[str]]:
     """Find what one step declares, by running it abstractly."""
+    refuse_units_inside("scan", (carry, xs))
     reserved = frozenset(account.names())
     surveyor, inner = Surveyor(rules), Account(reserved=reserved)
     reader = ObservationSurveyor(surveyor)

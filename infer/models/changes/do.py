@@ -12,6 +12,7 @@ from bijectors.base import Image
 from ...errors import ModelError
 from ..inputs.names import join_names
 from ..inputs.precision import on_device
+from ..inputs.units import refuse_units
 from ..origins import translate_errors_of
 from ..priors.prior import Prior
 from ..protocol.account import Account
@@ -39,6 +40,8 @@ class Do(Change):
         Raises:
             ModelError: No such site, a value of another shape, or a site of a scan.
         """
+        for name, value in values.items():
+            refuse_units(name, value, "its value")
         made = cls({name: on_device(value, name) for name, value in values.items()})
         with translate_errors_of(model):
             jax.eval_shape(lambda: made.run(model.run, Surveyor(model.rules)).log_density())

@@ -14,6 +14,7 @@ from bijectors.base import Image
 from ...errors import ModelError
 from ..inputs.names import join_names
 from ..inputs.precision import on_device
+from ..inputs.units import refuse_units
 from ..origins import translate_errors_of
 from ..protocol.account import Account
 from ..protocol.reader import DelegatingReader, Reader, wrap_steps
@@ -226,6 +227,7 @@ def select_sites(selector: Any, names: Sequence[str], select: Select) -> list[st
 
 def as_value(name: str, value: Any) -> Array:
     """Return a value as a float array; a traced one stays as it is."""
+    refuse_units(name, value, "its value")
     array = value if isinstance(value, jax.Array) else np.asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.number):
         raise ModelError(

@@ -25,6 +25,7 @@ from ..inputs.partition import StaticByIdentity
 from ..model import Model
 from ..priors.from_tfp import as_numpyro, is_a, is_joint
 from ..priors.prior import Prior
+from ..priors.units import refuse_parameters_with_units
 from ..protocol.account import Account
 from ..protocol.dims_by_site import read_dims
 from ..protocol.layout import lay_out
@@ -104,6 +105,7 @@ class _Walk:
                 )
 
     def _value(self, joint: Any, name: str, part: Any) -> Any:
+        refuse_parameters_with_units(name, part, "distribution")
         if is_joint(part):
             self._observe_inside(part, name)
             return self.through(part, f"{name}.")

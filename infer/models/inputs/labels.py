@@ -7,6 +7,7 @@ import numpy as np
 
 from ...errors import ModelError
 from .columns import Coded, is_column, read_column
+from .units import refuse_units
 
 
 class Labels:
@@ -53,6 +54,7 @@ class Labels:
 
 def _as_vector(dim: str, values: Any) -> np.ndarray:
     where = f"coords[{dim!r}]"
+    refuse_units(where, values)
     array = _read_labels(where, values) if is_column(values) else np.asarray(values)
     if array.ndim != 1:
         raise ModelError(

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+
 from ...errors import ModelError
 
 # How a value with units becomes a number in a unit, by an attribute that such values have: unxt's
@@ -45,6 +47,12 @@ def refuse_units(where: str, value: Any, what: str = "it") -> None:
         f"{what} has the unit {unit!r}, which arrays cannot keep",
         f"Give numbers, in the unit that the whole model is written in: {mend.format(unit)}.",
     )
+
+
+def refuse_units_inside(where: str, tree: Any) -> None:
+    """Raise if a value anywhere in a pytree has units; see `refuse_units`."""
+    for leaf in jax.tree.leaves(tree, is_leaf=has_units):
+        refuse_units(where, leaf, "a value given to it")
 
 
 def _fields(kind: type) -> Any:

@@ -13,7 +13,6 @@ from bijectors.base import Bijector, Constraint, Shape
 from bijectors.translate.numpyro import from_numpyro
 
 from ...errors import ModelError
-from ..inputs.units import refuse_units
 from .centering import (
     FAMILIES,
     Centered,
@@ -24,7 +23,9 @@ from .centering import (
 )
 from .from_tfp import TfpDistribution, as_numpyro, is_of_tfp
 from .mismatch import describe_mismatch, may_leave_support
+from .power_law import with_right_slopes
 from .score import is_valued
+from .units import refuse_parameters_with_units
 
 
 class Prior:
@@ -84,8 +85,7 @@ class Prior:
             formula = _formula(type(bare), name)
             if formula is not None:
                 return formula(bare, by_product, value)
-        own = _FORMULAE.get((type(bare), ""))
-        return jnp.asarray(self.distribution.log_prob(value) if own is None else own(bare, value))
+        return jnp.asarray(self.distribution.log_prob(value))
 
     def _rows(self, log_density: Array) -> Array:
         extra = range(len(self.batch_shape), log_density.ndim)
@@ -116,10 +116,9 @@ class Prior:
 
 def prior_of(distribution: object, where: str) -> dist.Distribution:
     """Return a distribution of NumPyro or TFP as one of NumPyro; refuse anything else."""
-    for name, value in getattr(distribution, "__dict__", {}).items():
-        refuse_units(where, value, f"{name} of its prior")
+    refuse_parameters_with_units(where, distribution, "prior")
     if isinstance(distribution, dist.Distribution):
-        return distribution
+        return with_right_slopes(distribution)
     if is_of_tfp(distribution):
         return as_numpyro(distribution, where)
     if isinstance(distribution, Constraint):
@@ -215,23 +214,6 @@ def _scaled(d, left: Array, right: Array, log_power: Array) -> Array:
     return log_norm + log_power - 0.5 * trace(product)
 
 
-def _power_law(d, value: Array) -> Array:
-    """Integrate x^alpha from low to high as low^(1 + alpha) log(high / low) (e^u - 1) / u.
-
-    NumPyro 0.22 gives wrong derivatives with respect to low and high.
-    """
-    log_ratio = jnp.log(d.high) - jnp.log(d.low)
-    u = (1 + d.alpha) * log_ratio
-    # log((e^u - 1) / u) = u / 2 + u^2 / 24 - u^4 / 2880 + u^6 / 181440 - ...
-    is_small = jnp.abs(u) < 0.03
-    size = jnp.abs(jnp.where(is_small, 1.0, u))
-    near = u / 2 + u**2 / 24 - u**4 / 2880
-    far = (u + size) / 2 + jnp.log(-jnp.expm1(-size) / size)
-    log_integral = jnp.log(log_ratio) + jnp.where(is_small, near, far)
-    rows = d.alpha * jnp.log(value) - (1 + d.alpha) * jnp.log(d.low) - log_integral
-    return jnp.where((value >= d.low) & (value <= d.high), rows, -jnp.inf)
-
-
 # (distribution, by-product of the map, or none) -> log density that is computed in log space.
 _FORMULAE: dict[tuple[type, str], Callable] = {
     (dist.LogNormal, "log"): _log_normal,
@@ -243,7 +225,6 @@ _FORMULAE: dict[tuple[type, str], Callable] = {
     (dist.LKJ, "log_diagonal"): _lkj,
     (dist.Wishart, "log_diagonal"): _wishart,
     (dist.WishartCholesky, "log_diagonal"): _wishart_cholesky,
-    (dist.DoublyTruncatedPowerLaw, ""): _power_law,
 }
 
 

@@ -12,8 +12,8 @@ from bijectors.translate.tfp_bijector import bijector_from_tfp
 from bijectors.translate.tfp_reach import image_of_reals
 
 from ...errors import ModelError
-from ..inputs.units import refuse_units
 from .from_tfp import is_a, is_of_tfp
+from .units import refuse_parameters_with_units
 
 
 def is_set(given: Any) -> bool:
@@ -33,8 +33,7 @@ def set_of(given: Any, where: str) -> Constraint:
         ModelError: It is none of these.
         BijectorError: It has no translation.
     """
-    for name, value in getattr(given, "__dict__", {}).items():
-        refuse_units(where, value, f"{name} of its set")
+    refuse_parameters_with_units(where, given, "set")
     if isinstance(given, Constraint):
         return given
     if isinstance(given, constraints.Constraint):

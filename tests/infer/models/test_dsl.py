@@ -11,6 +11,8 @@ from scipy import stats
 import bijectors as bj
 import infer
 
+from ...cases import mark_slow
+
 SCHOOLS = ["Choate", "Deerfield", "Phillips"]
 Y, SIGMA = np.array([28.0, 8.0, -3.0]), np.array([15.0, 10.0, 16.0])
 
@@ -182,6 +184,42 @@ def test_gradients_include_how_supports_move(front):
         slopes = [(by_hand(y + step) - by_hand(y - step)) / 2e-5 for step in steps]
         np.testing.assert_allclose(value, by_hand(y), rtol=1e-10)
         np.testing.assert_allclose(gradient, slopes, rtol=1e-5, atol=1e-6)
+
+
+POWER_LAWS = {
+    "masked": lambda law: law.mask(jnp.asarray(True)),
+    "of rows": lambda law: law.expand([2]).mask(jnp.ones(2, bool)).to_event(1),
+    "mixture": lambda law: dist.MixtureGeneral(
+        dist.Categorical(probs=jnp.ones(2) / 2), [law, law], support=law.support
+    ),
+}
+
+
+@pytest.mark.parametrize("front", ["dsl", "numpyro"])
+@pytest.mark.parametrize("name", mark_slow(POWER_LAWS, {"mixture"}))
+def test_slopes_of_power_laws_inside_other_distributions_are_right(name, front):
+    """The density is x^(-1/2) / (2 (2 - sqrt(low))); in low, NumPyro 0.22 has another slope."""
+    rows = 2 if name == "of rows" else 1
+    seen = jnp.full(rows, 2.0) if rows == 2 else jnp.asarray(2.0)
+
+    def law(low):
+        return POWER_LAWS[name](dist.DoublyTruncatedPowerLaw(-0.5, low, 4.0))
+
+    def ours(site):
+        low = site.param("low", bj.Interval(0.5, 1.5))
+        site.observe("x", law(low), seen)
+
+    def theirs():
+        constraint = dist.constraints.interval(0.5, 1.5)
+        low = numpyro.param("low", 1.0, constraint=constraint)
+        numpyro.sample("x", law(low), obs=seen)
+
+    model = infer.model(ours) if front == "dsl" else infer.from_numpyro(theirs)
+    density = infer.log_density(model, jacobian=False)
+    value, (slope,) = jax.jit(density.evaluate)(jnp.zeros(1))
+    np.testing.assert_allclose(value, -rows * np.log(2 * np.sqrt(2)), rtol=1e-12)
+    # At zero, the interval's map has the slope 1/4.
+    np.testing.assert_allclose(slope, rows / 8, rtol=1e-12)
 
 
 def test_an_observation_outside_a_power_law_has_density_zero():

@@ -7,6 +7,7 @@ import pytest
 
 import bijectors as bj
 import infer
+from bijectors.translate.tfp_import import load_tfp
 
 
 class LikeAstropy(np.ndarray):
@@ -76,6 +77,71 @@ def test_priors_bounds_and_observations_with_units_are_refused(mend):
         numpyro.sample("mu", dist.Normal(value, 1.0))
 
     refuses(lambda: infer.log_density(infer.from_numpyro(theirs)), "mu", mend)
+
+
+def normal_pair(site):
+    mu = site("mu", dist.Normal())
+    site("pair", dist.Normal(mu, 1.0).expand([2]))
+
+
+@both
+def test_values_that_sites_are_held_at_have_no_units(mend):
+    value = QUANTITIES[mend]
+    model, name = infer.model(normal_pair), "mu" if value.shape == () else "pair"
+    for change in (model.freeze, model.condition, model.do):
+        refuses(lambda change=change: change({name: value}), name, mend)
+    given = {"mu": 0.0, "pair": np.zeros(2), name: value}
+    refuses(lambda: infer.log_density(model).unconstrain(given), name, mend)
+
+
+@both
+def test_terms_steps_leaves_and_coords_with_units_are_refused(mend):
+    value = QUANTITIES[mend]
+    many = [value, value] if value.shape == () else value
+
+    def steps(site):
+        site.scan(lambda site, mu, _: (site("mu", dist.Normal(mu, 1.0)), None), value, length=2)
+
+    def term():
+        numpyro.factor("mu", value)
+
+    def derived():
+        numpyro.deterministic("mu", value)
+
+    refuses(lambda: infer.log_density(infer.model(steps)), "scan", mend)
+    for theirs in (term, derived):
+        refuses(lambda f=theirs: infer.log_density(infer.from_numpyro(f)), "mu", mend)
+    tree = {"mu": value}
+    refuses(lambda: infer.tree_model(tree, lambda t: t["mu"].sum(), {"**": bj.Real()}), "mu", mend)
+    coords = {"row": many}
+    refuses(lambda: infer.model(normal_pair, coords=coords), r"coords\['row'\]", mend)
+
+
+def test_parameters_inside_other_distributions_with_units_are_refused():
+    value = np.ones(2).view(LikeAstropy)
+    several = dist.Normal(value, np.ones(2))
+    wrapped = [
+        several.to_event(1),
+        several.mask(True),
+        dist.MixtureSameFamily(dist.Categorical(probs=np.ones(2) / 2), several),
+        dist.MixtureGeneral(dist.Categorical(probs=np.ones(2) / 2), [dist.Normal(), several]),
+        dist.TransformedDistribution(dist.Normal(), dist.transforms.AffineTransform(value, 2.0)),
+    ]
+    for prior in wrapped:
+        model = infer.model(lambda site, prior=prior: site("mu", prior))
+        refuses(lambda m=model: infer.log_density(m), "mu", 'x.to_value("km / s")')
+
+
+@both
+def test_joint_distributions_of_tfp_have_no_units(mend):
+    tfd, value = load_tfp().distributions, QUANTITIES[mend]
+    plain = {"mu": tfd.Normal(0.0, 1.0), "y": lambda mu: tfd.Normal(mu, 1.0)}
+    seen = tfd.JointDistributionNamed(plain)
+    refuses(lambda: infer.from_tfp(seen, observed={"y": value}), "y", mend)
+    for part in (tfd.Normal(value, 1.0), tfd.Sample(tfd.Normal(value, 1.0), 2)):
+        joint = tfd.JointDistributionNamed(plain | {"mu": part})
+        model = infer.from_tfp(joint, observed={"y": 0.0})
+        refuses(lambda m=model: infer.log_density(m), "mu", mend)
 
 
 @both

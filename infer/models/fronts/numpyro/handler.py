@@ -26,9 +26,12 @@ from ...branches import switch
 from ...discrete.sum_out import take_discrete
 from ...inputs.labels import Labels
 from ...inputs.precision import read_observed
+from ...inputs.units import refuse_units_inside
 from ...priors.centering import AUTO, is_auto
+from ...priors.power_law import with_right_slopes
 from ...priors.prior import Prior, prior_of
 from ...priors.score import is_valued, refuse_unvalued
+from ...priors.units import refuse_parameters_with_units
 from ...protocol.account import Account
 from ...protocol.missing import refuse_discrete
 from ...protocol.reader import Reader
@@ -102,11 +105,13 @@ class Interpreter(Messenger):
         return account
 
     def _sample(self, msg: Message) -> None:
+        msg["fn"] = with_right_slopes(msg["fn"])
         name, stripped = own_name(msg), bare(msg["fn"])
         if name in self._scanned:
             self._enter(msg, name, "prior", msg["fn"].log_prob(msg["value"]))
         elif isinstance(stripped, Unit):
             self._claim(name)
+            refuse_parameters_with_units(name, msg["fn"], "term")
             self._enter(msg, name, "factor", msg["fn"].log_prob(msg["value"]))
         elif msg["is_observed"]:
             self._observed(msg, name)
@@ -177,6 +182,7 @@ class Interpreter(Messenger):
 
     def _deterministic(self, msg: Message) -> None:
         name = self._claim(own_name(msg))
+        refuse_units_inside(name, msg["value"])
         if jax.tree.structure(msg["value"]) != jax.tree.structure(0):
             raise ModelError(
                 name,
@@ -243,6 +249,7 @@ class Interpreter(Messenger):
         if msg["fn"] is cond_wrapper:
             msg["value"] = run_branches(msg, self._run_branches)
             return
+        refuse_units_inside("scan", msg["args"])
         try:
             series = find_series(msg)
         except HasStates:

@@ -18,6 +18,7 @@ from ...discrete.sum_out import take_discrete
 from ...inputs.data import Data, refuse_unknown_data
 from ...inputs.labels import Labels
 from ...inputs.partition import StaticByIdentity
+from ...inputs.units import refuse_units
 from ...model import Model
 from ...priors.prior import Prior
 from ...protocol.account import Account
@@ -62,6 +63,8 @@ class PymcProgram(Program):
             ModelError: The model has no such data, or cannot have data of this shape.
         """
         refuse_unknown_data(named, self.data.tree())
+        for name, value in named.items():
+            refuse_units(name, value)
         data = self.data.replace({name: np.asarray(value) for name, value in named.items()})
         density: Density = self.graphs.value
         fitting = density.with_shapes(data.shapes())

@@ -12,6 +12,7 @@ import numpy as np
 from ....errors import ModelError
 from ...inputs.names import join_names
 from ...inputs.precision import refuse_nan
+from ...inputs.units import refuse_units
 
 
 def read_data(given: Mapping[str, Any] | str | os.PathLike | None) -> dict[str, np.ndarray]:
@@ -78,6 +79,7 @@ def _read_json(given: str | os.PathLike) -> dict[str, Any]:
 
 
 def _as_array(name: str, value: Any) -> np.ndarray:
+    refuse_units(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -18,6 +18,7 @@ from ...inputs.data import Marked
 from ...inputs.foreign import holds_numbers
 from ...inputs.names import match_names
 from ...inputs.partition import is_array_like, refuse_traced
+from ...inputs.units import refuse_units
 from .objects import ObjectNode, expose, rebuild
 from .parameter import READERS, Parameter, Read, spread_frozen
 
@@ -189,6 +190,8 @@ def _tree_leaf(name: str, value: Any, parameter: Parameter | None) -> TreeLeaf:
     role = None
     if isinstance(value, Marked):
         role, value = "data" if value.is_leaf else "static", value.value
+    if parameter is None:
+        refuse_units(name, value)
     if parameter is None and is_column(value):
         value = _read_column(name, value, role == "data")
     elif parameter is None and is_array_like(value) and holds_numbers(value):
