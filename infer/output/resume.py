@@ -9,6 +9,7 @@ from ..engines.base import Engine
 from ..errors import RunError
 from ..models.inputs.stacked import are_several
 from ..models.model import Model
+from ..run.ladder import Ladder
 from ..run.placing import Devices
 from .advance.interrupt import keep_run
 from .fit import finish_fit
@@ -21,7 +22,7 @@ from .stored.shards import is_sharded, resume_shards
 def resume(
     store: Any,
     model: Model | Sequence[Model],
-    engine: Engine | None = None,
+    engine: Engine | Ladder | None = None,
     *,
     draws: int = 0,
     threads: int | None = None,
@@ -68,6 +69,9 @@ def resume(
     if client is not None:
         found = "the store has no data sets that were shared out"
         raise RunError("client", found, "Leave out client=; this process goes on with the run.")
+    if isinstance(engine, Ladder):
+        found = "it is a ladder, and the store holds a run of an engine"
+        raise RunError("engine", found, "Leave it out: the store has its settings.")
     found = read_run(
         store, model, engine, draws=draws, threads=threads, progress=progress,
         seconds=commit_seconds, devices=devices,

@@ -43,6 +43,11 @@ class Ladder:
     (`reason`), `khat`, the number of independent draws that the candidates are worth
     (`importance_ess`) and what is wrong with its draws (`finding`).
 
+    With `store=`, data sets are taken 256 at a time, or 16 by a cluster for at most 512 of them,
+    and each such shard is committed. Those that are sampled make as many windows of warm-up as the
+    others of their shard need, unless the engine has `stop_early=False`. A stored result has all
+    statistics of the engine, whether or not it was needed.
+
     Attributes:
         engine: Samples the data sets on which Laplace's method fails: NUTS or HMC.
         searches: Number of searches for modes, from starts of their own.

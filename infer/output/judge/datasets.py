@@ -15,6 +15,11 @@ from .suspects import MAX_NUMBERS
 from .transitions import DIVERGENT, SMALLEST_BFMI, compute_bfmi
 from .unmixed import LARGEST_RHAT
 
+# What is looked for, in the order in which it is reported.
+DIVERGED, CUT_SHORT = "transitions diverged", "trajectories were cut short"
+LOW_BFMI, HIGH_RHAT = f"E-BFMI is below {SMALLEST_BFMI}", f"R-hat is above {LARGEST_RHAT}"
+CHECKS = (DIVERGED, CUT_SHORT, LOW_BFMI, HIGH_RHAT)
+
 
 def find_in_datasets(
     engine: Engine, stats: Mapping[str, np.ndarray], posterior: xarray.Dataset, fewest: int
@@ -51,21 +56,21 @@ def find_affected(
     """
     none = np.zeros((1, 1, 1), bool)
     affected = {
-        "transitions diverged": stats.get("diverging", none).mean((0, 1)) >= DIVERGENT,
-        "trajectories were cut short": (none + find_cut_short(engine, stats)).mean((0, 1)) > OFTEN,
+        DIVERGED: stats.get("diverging", none).mean((0, 1)) >= DIVERGENT,
+        CUT_SHORT: (none + find_cut_short(engine, stats)).mean((0, 1)) > OFTEN,
     }
     if posterior.sizes["draw"] >= fewest:
         if "energy" in stats:
             low = compute_bfmi(stats["energy"]) < SMALLEST_BFMI
-            affected[f"E-BFMI is below {SMALLEST_BFMI}"] = low.any(0)
-        affected[f"R-hat is above {LARGEST_RHAT}"] = _find_disagreeing(posterior)
+            affected[LOW_BFMI] = low.any(0)
+        affected[HIGH_RHAT] = _find_disagreeing(posterior)
     whole = np.zeros(posterior.sizes[SET], bool)
     return {what: whole | which for what, which in affected.items()}
 
 
 def report_affected(affected: Mapping[str, int], sets: int) -> Iterator[Finding]:
     """Report how many of some data sets are affected, if any is."""
-    counts = [f"{what} in {count}" for what, count in affected.items()]
+    counts = [f"{what} in {affected[what]}" for what in CHECKS if affected.get(what)]
     if counts:
         yield Finding(
             "several_data_sets",

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import numpy as np
 import xarray
 
 from ...calls import check_arguments
@@ -12,9 +13,11 @@ from ...store.commits import FOLDER, Record, read_records, read_sound
 from ...store.engines import ENGINES, make_engine
 from ...store.files import Files, open_files
 from ...store.growing import METADATA, refuse_without_zarr
+from ..data.arviz import SET
 from ..data.recorded import WITHOUT_SITES, thin_draws
-from ..data.versions import as_arviz
+from ..data.versions import as_arviz, groups_of
 from ..judge.verdict import Verdict, judge_draws
+from ..rungs import GROUP, LAPLACE
 
 # How often metadata are read again that do not fit the newest record: a writer replaces both.
 TRIES, WAIT_SECONDS = 20, 0.05
@@ -56,7 +59,7 @@ def open(store: Any) -> Any:  # noqa: A001
     # A run that has ended was judged with its model.
     if "verdict" not in data.attrs and record.about["engine"]["name"] in ENGINES:
         engine = make_engine(record.about["engine"] | {"missing": []})
-        found = judge_stored(data, engine)
+        found = judge_stored(_select_sampled(data) if "ladder" in record.about else data, engine)
         data.attrs["verdict"] = "\n".join(found.findings)
         data.attrs["verdict_not_checked"] = " ".join(found.not_checked)
     return data
@@ -98,8 +101,18 @@ def read_newest(files: Files) -> Record:
     )
 
 
+def _select_sampled(data: Any) -> Any:
+    """Select the data sets that a ladder has sampled; Laplace's method has its own tests."""
+    groups = groups_of(data)
+    own = np.flatnonzero(groups[GROUP]["rung"].to_numpy() != LAPLACE)
+    kept = {name: group.isel({SET: own}) for name, group in groups.items() if SET in group.dims}
+    return as_arviz(groups | kept, data.attrs)
+
+
 def judge_stored(data: Any, engine: Engine) -> Verdict:
     """Judge the draws of a store without their model."""
     thinned, limits = thin_draws(data)
+    if not thinned["posterior"].sizes.get(SET, 1):
+        return Verdict((), limits)
     without = f"{WITHOUT_SITES}, which takes the model: infer.verdict(infer.resume(path, model))."
     return Verdict(judge_draws(engine, thinned).findings, (*limits, without))

@@ -13,6 +13,7 @@ import xarray
 from ...density.base import LogDensity
 from ...engines.base import Engine
 from ...errors import ExplainedError
+from ...run.ladder import Ladder
 from ...run.progress import Progress
 from ...run.run import Run
 from ...run.self_check import refuse_unless_reproduced
@@ -23,10 +24,14 @@ from ..data.angles import find_wrapped_angles
 from ..data.arviz import SET, add_learned, describe_run, group_data, group_draws
 from ..data.drawn import name_stats, read_draws
 from ..data.metric import DIRECTION
-from ..judge.datasets import count_affected
+from ..judge.datasets import find_affected
 from ..judge.moved import describe_moves
 from ..judge.verdict import MIN_DRAWS
+from ..rungs import GROUP, climb, count_rungs, fill_stats, outline_stats
 from .contents import Selection, select_names
+
+# Characters of a text in the group of a ladder: arrays of a store have entries of one size.
+TEXT = 160
 
 
 class Job(NamedTuple):
@@ -36,18 +41,18 @@ class Job(NamedTuple):
         shared: The log density, with the arrays that all data sets share.
         structure: The log density, with zeros for the other arrays, so that a worker finds the
             programs of an earlier call whose data sets were others.
-        engine: The sampler.
+        engine: The sampler, or a ladder.
         size: Number of data sets in a shard; the last one may have fewer.
         draws: Draws of each chain.
         selection: What is stored of them.
-        options: Arguments of `start` in plain values.
+        options: Arguments of `start`, or of `climb`, in plain values.
         threads: Programs called at the same time.
         progress: Whether to show progress.
     """
 
     shared: LogDensity
     structure: LogDensity
-    engine: Engine
+    engine: Engine | Ladder
     size: int
     draws: int
     selection: Selection
@@ -92,20 +97,43 @@ class Shard(NamedTuple):
     texts: list[str]
 
 
+class _Made(NamedTuple):
+    """The draws of a shard.
+
+    Attributes:
+        sites: Names of the sites with values.
+        groups: Groups of the result; a data set that is alone in its shard is in them twice.
+        attributes: Description of the run.
+        relocated: Chains that warm-up relocated, numbered among those of the shard.
+        affected: Which data sets are affected, by what is wrong with them, each of shape (sets,).
+        texts: Other findings.
+    """
+
+    sites: list[str]
+    groups: dict[str, xarray.Dataset]
+    attributes: dict[str, Any]
+    relocated: Sequence[int]
+    affected: Mapping[str, np.ndarray]
+    texts: list[str]
+
+
 def sample_shard(job: Job, part: Part) -> Shard:
     """Sample a shard; a data set that is alone in it is sampled twice, as one of several."""
     sets = len(part.keys)
     members = np.arange(sets) if sets > 1 else np.zeros(2, int)
+    models, keys = [_take_model(job, part, int(i)) for i in members], part.keys[members]
+    own = part.begin + np.arange(sets)
+    if isinstance(job.engine, Ladder):
+        return _encode(_climb(job, job.engine, models, keys, part.begin), own, job)
     with _numbering_models(part.begin):
         run = start(
-            [_take_model(job, part, int(i)) for i in members], job.engine,
-            key=list(part.keys[members]), threads=job.threads, progress=job.progress,
+            models, job.engine, key=list(keys), threads=job.threads, progress=job.progress,
             **job.options,
         )  # fmt: skip
     with Progress(run.progress) as watch:
         pursue(run, FixedGoal(job.draws), watch)
     refuse_unless_reproduced(run)
-    return _encode(run, part.begin + np.arange(sets), job)
+    return _encode(_read(run, own), own, job)
 
 
 def _take_model(job: Job, part: Part, index: int) -> Any:
@@ -126,27 +154,56 @@ def _numbering_models(begin: int) -> Iterator[None]:
         raise type(error)(error.where, found, error.mend) from error
 
 
-def _encode(run: Run, own: np.ndarray, job: Job) -> Shard:
+def _read(run: Run, own: np.ndarray) -> _Made:
+    """Read the draws of a run of the data sets with these numbers."""
     drawn = read_draws(run, run.draws(gradients=False))
     groups = add_learned({**group_draws(run.family, drawn), **group_data(run.family)}, run)
-    names = select_names(list(drawn.values), job.selection)
     posterior, stats = groups["posterior"], name_stats(run.engine, drawn.stats)
-    few = {name: a[:, :, : len(own)] for name, a in stats.items()}
-    judged = posterior.isel({SET: slice(len(own))})
-    affected = count_affected(run.engine, few, judged, MIN_DRAWS)
+    affected = find_affected(run.engine, stats, posterior, MIN_DRAWS)
     place = f"Of the data sets {own[0]} to {own[-1]}: "
     texts = [*map(str, find_wrapped_angles(posterior)), *(place + t for t in describe_moves(run))]
+    wide = {name: _widen(run, group) for name, group in groups.items()}
+    return _Made(list(drawn.values), wide, describe_run(run), run.warmup.relocated, affected, texts)
+
+
+def _climb(job: Job, ladder: Ladder, models: list[Any], keys: np.ndarray, begin: int) -> _Made:
+    """Draw by a ladder; a shard on which Laplace's method never fails has all statistics, too."""
+    how = {"threads": job.threads, "progress": job.progress, **job.options}
+    with _numbering_models(begin):
+        made = climb(ladder, models, keys, job.draws, **how)
+    names = outline_stats(ladder.engine, made.family.member(0))
+    groups = made.group(made.drawn._replace(stats=fill_stats(made.drawn.stats, names)))
+    groups[GROUP] = groups[GROUP].map(_fix_width)
+    sites = list(made.drawn.values)
+    return _Made(sites, groups, made.attributes, made.relocated, made.affected, [])
+
+
+def _fix_width(array: xarray.DataArray) -> xarray.DataArray:
+    if array.dtype.kind != "U":
+        return array
+    assert array.dtype.itemsize <= np.dtype(f"U{TEXT}").itemsize, "a text is too long"
+    return array.astype(f"U{TEXT}")
+
+
+def _encode(made: _Made, own: np.ndarray, job: Job) -> Shard:
+    """Encode the draws of the data sets with these numbers."""
+    groups, sets = made.groups, len(own)
+    posterior = groups["posterior"]
+    names = select_names(made.sites, job.selection)
     groups["posterior"] = posterior[_with_parts(posterior, names)]
     numbered = {
-        name: _widen(run, group.isel({SET: slice(len(own))})).assign_coords({SET: own})
+        name: group.isel({SET: slice(sets)}).assign_coords({SET: own})
         for name, group in groups.items()
         if SET in group.dims
     }
     growing, chunks = _make_chunks(groups | numbered, int(own[0]), job.size)
-    first = int(own[0]) * (run.chains // run.family.count)
-    moved = ", ".join(str(first + chain) for chain in run.warmup.relocated)
-    attributes = describe_run(run) | {"relocated_chains": moved}
-    return Shard(int(own[0]), len(own), growing, chunks, attributes, affected, texts)
+    each = job.options["chains"]
+    moved = [int(own[0]) * each + chain for chain in made.relocated if chain < sets * each]
+    affected = {what: int(bad[:sets].sum()) for what, bad in made.affected.items()}
+    attributes = made.attributes | {"relocated_chains": ", ".join(map(str, moved))}
+    if GROUP in numbered:
+        attributes |= count_rungs(numbered[GROUP])
+    return Shard(int(own[0]), sets, growing, chunks, attributes, affected, made.texts)
 
 
 def _make_chunks(

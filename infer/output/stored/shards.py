@@ -4,7 +4,6 @@ Each data set has its key, so the draws do not depend on the shard that it is in
 number of windows of warm-up if these may end early. The arrays of the store grow along `dataset`.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -20,9 +19,9 @@ from ...models.inputs.stacked import models_in
 from ...numerics.model_keys import read_keys
 from ...run.choice import choose
 from ...run.fingerprint import Fingerprint, fingerprint
+from ...run.ladder import Ladder
 from ...run.start import prepare_family
 from ...store.commits import Changes, Record, commit, forget_after, read_records, recover
-from ...store.engines import describe_engine, make_engine
 from ...store.files import Files, open_files
 from ...store.growing import Growing
 from ...store.nested import encode
@@ -33,6 +32,7 @@ from .cluster import Cluster, refuse_unless_client, refuse_unlike_shards
 from .contents import Selection
 from .opened import read_data
 from .run import refuse_other_runs, tell_differences
+from .samplers import describe_sampler, engine_of, make_sampler
 from .shard import Job, Part, Shard, sample_shard
 from .storing import Storing
 
@@ -44,6 +44,8 @@ SMALL_SHARD = 16
 SUMMED = (
     "warmup_gradients", "compilations", "sampling_time", "starts_seconds", "trace_seconds",
     "compile_seconds", "warmup_seconds", "sampling_seconds",
+    # Of a ladder alone.
+    "search_gradients", "laplace_data_sets", "sampled_data_sets",
 )  # fmt: skip
 
 
@@ -67,15 +69,32 @@ def are_sharded(
         given += ["thin"] * (storing.selection.thin > 1)
         given += ["include"] * bool(storing.selection.include)
     given += ["until"] * (not isinstance(goal, FixedGoal))
+    sets = len(models_in(model))
+    refuse_unsuited_client(client, storing, sets, given)
+    return client is not None or (storing is not None and not given and sets > LIMIT)
+
+
+def refuse_unsuited_client(
+    client: Any, storing: Storing | None, sets: int, given: Sequence[str] = ()
+) -> None:
+    """Raise if there is a client, and it or the call cannot be used for shards.
+
+    Args:
+        client: A client of a cluster, if there is one.
+        storing: Where the call stores its run, if it does.
+        sets: Number of data sets.
+        given: Names of arguments that a cluster does not take.
+
+    Raises:
+        RunError: It cannot.
+    """
     if client is not None:
         refuse_unless_client(client)
-        refuse_unlike_shards(storing is not None, len(models_in(model)), given)
-        return True
-    return storing is not None and not given and len(models_in(model)) > LIMIT
+        refuse_unlike_shards(storing is not None, sets, given)
 
 
 def sample_shards(
-    storing: Any, model: Any, engine: Engine | None, key: Any, threads: int | None,
+    storing: Any, model: Any, engine: Engine | Ladder | None, key: Any, threads: int | None,
     progress: bool | None, client: Any, **options: Any,
 ) -> Any:  # fmt: skip
     """Sample many data sets into a new store, and return what is stored, with its verdict.
@@ -83,30 +102,37 @@ def sample_shards(
     Args:
         storing: A `Storing`: the store, the number of draws, and what is stored of them.
         model: The models.
-        engine: The sampler; by default it is chosen for a shard of them.
+        engine: The sampler or a ladder; by default a sampler is chosen for a shard of them.
         key: As for `sample`.
         threads: Programs called at the same time.
         progress: Whether to show progress.
         client: A client of the cluster that samples them, if this process does not.
-        options: Arguments of `start` in plain values.
+        options: Arguments of `start`, or of `climb`, in plain values.
     """
     models = models_in(model)
-    chosen = engine or choose(models[:SHARD], chains=options["chains"]).engine
+    sampler = engine or choose(models[:SHARD], chains=options["chains"]).engine
+    chosen = engine_of(sampler)
     family = make_family(models, jacobian=chosen.needs.jacobian)
     if client is not None:
         # What a worker would refuse.
         prepare_family(make_family(models[:SHARD], jacobian=chosen.needs.jacobian), chosen)
+    keys = read_keys(key, len(models))
     about = {
-        "call": "sample", "shards": SHARD if len(models) > LIMIT else SMALL_SHARD,
+        "call": "sample", "shards": _choose_size(len(models), client),
         "draws": storing.draws, "until": None,
-        "selection": storing.selection._asdict(), "engine": describe_engine(chosen),
-        "options": options, "key": read_keys(key, len(models)).tolist(),
+        "selection": storing.selection._asdict(), **describe_sampler(sampler),
+        "options": options, "key": keys.tolist(),
         "made_for": fingerprint(family, chosen)._asdict(), "versions": list_versions(),
         "done": 0, "affected": {}, "texts": [], "attributes": {},
         "whole": {"model_fingerprint": fingerprint_model(family)},
     }  # fmt: skip
-    about["whole"]["key"] = ", ".join(map(str, about["key"][0]))
-    return _Sharded(storing.files, family, chosen, about, threads, progress, client).finish()
+    about["whole"]["key"] = ", ".join(map(str, keys[0].tolist()))
+    return _Sharded(storing.files, family, sampler, about, threads, progress, client).finish()
+
+
+def _choose_size(sets: int, client: Any) -> int:
+    """Choose the number of data sets in a shard: a cluster shares out few of them as well."""
+    return SMALL_SHARD if client is not None and sets <= LIMIT else SHARD
 
 
 def is_sharded(where: Any) -> bool:
@@ -116,7 +142,7 @@ def is_sharded(where: Any) -> bool:
 
 
 def resume_shards(
-    where: Any, model: Any, engine: Engine | None, draws: int, threads: int | None,
+    where: Any, model: Any, engine: Engine | Ladder | None, draws: int, threads: int | None,
     progress: bool | None, client: Any,
 ) -> Any:  # fmt: skip
     """Sample the data sets that a store does not have yet, and return what is stored.
@@ -138,19 +164,20 @@ def resume_shards(
     finally:
         held.close()
     about, models = dict(found.record.about), models_in(model)
-    made = make_engine(about["engine"]) if engine is None else engine
-    family = make_family(models, jacobian=made.needs.jacobian)
-    refuse_other_runs(files.where, Fingerprint(**about["made_for"]), family, made)
+    sampler = make_sampler(files.where, about, engine)
+    chosen = engine_of(sampler)
+    family = make_family(models, jacobian=chosen.needs.jacobian)
+    refuse_other_runs(files.where, Fingerprint(**about["made_for"]), family, chosen)
     tell_differences(files.where, found.damaged, found.record, about["versions"])
     about["versions"] = list_versions()
-    return _Sharded(files, family, made, about, threads, progress, client, record).finish()
+    return _Sharded(files, family, sampler, about, threads, progress, client, record).finish()
 
 
 class _Sharded:
     """A stored call of many data sets."""
 
     def __init__(
-        self, files: Files, family: Family, engine: Engine, about: dict[str, Any],
+        self, files: Files, family: Family, engine: Engine | Ladder, about: dict[str, Any],
         threads: int | None, progress: bool | None, client: Any, record: Record | None = None,
     ) -> None:  # fmt: skip
         self.files, self.family, self.about = files, family, about
@@ -217,18 +244,25 @@ class _Sharded:
 
     def _count(self, shard: Shard) -> None:
         before = self.about["attributes"]
-        summed = {n: before.get(n, 0) + shard.attributes[n] for n in SUMMED}
-        moved = [own.get("relocated_chains") for own in (before, shard.attributes)]
+        own = shard.attributes
+        summed = {n: before.get(n, 0) + own[n] for n in SUMMED if n in own}
+        moved = [each.get("relocated_chains") for each in (before, own)]
         summed["relocated_chains"] = ", ".join(filter(None, moved))
         self.about |= {
             "done": shard.begin + shard.sets,
-            "affected": dict(Counter(self.about["affected"]) + Counter(shard.affected)),
+            "affected": self.about["affected"]
+            | {
+                what: self.about["affected"].get(what, 0) + count
+                for what, count in shard.affected.items()
+            },
             "texts": [*self.about["texts"], *shard.texts],
-            "attributes": {**shard.attributes, **summed, **self.about["whole"]},
+            "attributes": {**own, **summed, **self.about["whole"]},
         }
 
     def _judge(self) -> list[str]:
-        found = report_affected(self.about["affected"], self.about["done"])
+        # Laplace's method has passed tests of its own.
+        judged = self.about["attributes"].get("sampled_data_sets", self.about["done"])
+        found = report_affected(self.about["affected"], judged)
         return [*found, *dict.fromkeys(self.about["texts"])]
 
 

@@ -1,6 +1,7 @@
 """A ladder answers by Laplace's method if that can be trusted, and samples the other data sets."""
 
 from functools import partial
+from typing import Any
 from unittest.mock import Mock
 
 import jax.numpy as jnp
@@ -18,13 +19,14 @@ from infer.numerics.mode_normals import (
     make_normals,
     share_one_mode,
 )
-from infer.output import ladder
+from infer.output import rungs
 from infer.output.data.pareto import pareto_k, smooth_ratios, smooth_weights
+from infer.output.stored import shards
 
 CHAINS, DRAWS = 2, 300
 NUTS = infer.NUTS(stop_early=False)
 LADDER = infer.Ladder(NUTS)
-OPTIONS = {"chains": CHAINS, "draws": DRAWS, "warmup": 40, "progress": False}
+OPTIONS: Any = {"chains": CHAINS, "draws": DRAWS, "warmup": 40, "progress": False}
 # What is planted in each data set: two modes, a bend, and tails of a t distribution.
 SPLIT = np.array([0.0, 4.0, 1e-3, 2e-3, 3e-3])
 BEND = np.array([0.2, 0.0, 10.0, 0.01, 0.02])
@@ -114,9 +116,73 @@ def test_all_or_one_may_be_sampled(models, result):
 
 def test_relocated_chains_are_numbered_among_those_of_all_data_sets():
     """Of one data set that was sampled twice, and of two."""
-    for which, expected in ((np.array([3]), "7"), (np.array([2, 4]), "5, 8")):
+    for which, expected in ((np.array([3]), (7,)), (np.array([2, 4]), (5, 8))):
         run = Mock(chains=4, family=Mock(count=2), warmup=Mock(relocated=(1, 2)))
-        assert ladder._number_relocated(ladder._Sampled(which, run, Mock())) == expected
+        assert rungs._number_relocated(rungs._Sampled(which, run, Mock())) == expected
+
+
+def assert_same(found, expected):
+    """All arrays and the verdict are the same, but for coordinates of one data set alone."""
+    for group in ("posterior", "sample_stats", "ladder", "constant_data", "observed_data"):
+        for name, array in (expected[group].data_vars if group in expected else {}).items():
+            np.testing.assert_array_equal(found[group][name], array, err_msg=str(name))
+    for name in ("verdict", "laplace_data_sets", "sampled_data_sets", "relocated_chains"):
+        assert found.attrs[name] == expected.attrs[name]
+
+
+@pytest.mark.filterwarnings("ignore::infer.SamplingWarning")
+def test_a_stopped_ladder_goes_on_from_its_store(models, result, tmp_path, monkeypatch):
+    """Laplace's method answers for one of two, then for one of two, then for the last one alone."""
+    where, sampled = str(tmp_path / "run.zarr"), shards._Sharded._sample_here
+    monkeypatch.setattr(shards, "SHARD", 2)
+
+    def sample_until_stopped(self, part):
+        if part.begin == 4:
+            raise KeyboardInterrupt
+        return sampled(self, part)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(shards._Sharded, "_sample_here", sample_until_stopped)
+        with pytest.raises(KeyboardInterrupt):
+            infer.sample(models, LADDER, key=range(5), store=where, **OPTIONS)
+    begun = infer.open(where)
+    assert begun["posterior"].sizes["dataset"] == 4
+    assert begun.attrs["verdict"] == result.attrs["verdict"]
+    with pytest.raises(infer.RunError, match="run.zarr: it holds a run of Ladder.*searches=3"):
+        infer.resume(where, models, infer.Ladder(NUTS, searches=3))
+    finished = infer.resume(where, models, LADDER, progress=False)
+    assert_same(finished, result)
+    assert_same(infer.open(where), result)
+    assert finished.attrs["engine"] == result.attrs["engine"]
+    assert finished.attrs["search_gradients"] > result.attrs["search_gradients"]
+
+
+def test_a_stored_ladder_has_the_statistics_of_its_engine_if_laplace_never_fails(
+    models, result, tmp_path
+):
+    where = str(tmp_path / "run.zarr")
+    stored = infer.sample([models[0], models[4]], LADDER, key=[0, 4], store=where, **OPTIONS)
+    own = result["sample_stats"].isel(dataset=[0, 4])
+    assert set(stored["sample_stats"]) == set(own)
+    for name, array in own.items():
+        np.testing.assert_array_equal(stored["sample_stats"][name], array)
+        assert stored["sample_stats"][name].dtype == array.dtype
+    assert stored.attrs["verdict"] == infer.open(where).attrs["verdict"] == ""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::infer.SamplingWarning")
+def test_a_cluster_climbs_as_one_process_does(models, result, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    monkeypatch.setattr(shards, "SMALL_SHARD", 2)
+    options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(processes=False, **options) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        where = str(tmp_path / "run.zarr")
+        found = infer.sample(models, LADDER, key=range(5), store=where, client=client, **OPTIONS)
+    assert_same(found, result)
 
 
 def test_statistics_say_which_method_made_a_draw(models, result):
@@ -141,10 +207,11 @@ def test_the_verdict_is_about_the_data_sets_that_were_sampled(result):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"store": "x.zarr"}, "store: infer.Ladder.. does not take it"),
+        ({"until": infer.Until(ess=9)}, "until: infer.Ladder.. does not take it"),
         ({"thin": 2}, "thin: infer.Ladder"),
         ({"include": "log_likelihood"}, "include: infer.Ladder"),
-        ({"client": object()}, "client: infer.Ladder"),
+        ({"client": object()}, "client: it is a object"),
+        ({"keep": "x"}, "keep: it says what is stored"),
         ({"group": 0}, "group: 0 was given"),
         ({"warmup": -1}, "warmup: -1 was given"),
     ],
