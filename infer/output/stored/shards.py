@@ -4,6 +4,7 @@ Each data set has its key, so the draws do not depend on the shard that it is in
 number of windows of warm-up if these may end early. The arrays of the store grow along `dataset`.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -121,7 +122,7 @@ def sample_shards(
         "call": "sample", "shards": _choose_size(len(models), client),
         "draws": storing.draws, "until": None,
         "selection": storing.selection._asdict(), **describe_sampler(sampler),
-        "options": options, "key": keys.tolist(),
+        "options": options, "key": _encode_keys(keys),
         "made_for": fingerprint(family, chosen)._asdict(), "versions": list_versions(),
         "done": 0, "affected": {}, "texts": [], "attributes": {},
         "whole": {"model_fingerprint": fingerprint_model(family)},
@@ -218,7 +219,7 @@ class _Sharded:
         return sample_shard(self.job, part)
 
     def _list_parts(self) -> Iterator[Part]:
-        keys, size = np.asarray(self.about["key"], np.uint32), self.job.size
+        keys, size = _decode_keys(self.about["key"]), self.job.size
         own = jax.tree.leaves(self.family.own)
         for begin in range(self.about["done"], self.family.count, size):
             rows = slice(begin, begin + size)
@@ -264,6 +265,21 @@ class _Sharded:
         judged = self.about["attributes"].get("sampled_data_sets", self.about["done"])
         found = report_affected(self.about["affected"], judged)
         return [*found, *dict.fromkeys(self.about["texts"])]
+
+
+def _encode_keys(keys: np.ndarray) -> str:
+    """Encode key data as text, since each commit writes that of all data sets.
+
+    For 10^6 of them JSON takes 0.03 s of processor time, and 0.26 s for lists of numbers.
+    """
+    return b64encode(keys.astype("<u4").tobytes()).decode()
+
+
+def _decode_keys(encoded: str | list[list[int]]) -> np.ndarray:
+    """Decode key data; older stores have lists of numbers."""
+    if isinstance(encoded, list):
+        return np.asarray(encoded, np.uint32)
+    return np.frombuffer(b64decode(encoded), "<u4").astype(np.uint32).reshape(-1, 2)
 
 
 def _read_bytes(shards: Iterable[Shard]) -> dict[str, bytes]:

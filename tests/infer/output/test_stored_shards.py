@@ -132,6 +132,13 @@ def test_a_store_of_other_versions_warns(tmp_path, monkeypatch):
         resume(where)
 
 
+def test_keys_are_stored_as_text_and_those_of_older_stores_are_read():
+    keys = np.array([[0, 7], [2**32 - 1, 1]], np.uint32)
+    for encoded in (shards._encode_keys(keys), keys.tolist()):
+        np.testing.assert_array_equal(shards._decode_keys(encoded), keys)
+        assert shards._decode_keys(encoded).dtype == np.uint32
+
+
 def test_selected_sites_are_stored(tmp_path):
     stored = sample(str(tmp_path / "run.zarr"), keep=["x"], draws=4, warmup=0)
     assert list(stored["posterior"]) == ["x"]
