@@ -47,9 +47,18 @@ def _is_own_primitive(primitive: Any) -> bool:
     name = primitive.name.replace("-", "_")
     if "callback" in name or "ffi" in name:
         return False
+    if any(getattr(own, f"{name}_p", None) is primitive for own in _list_modules()):
+        return True
+    # It may be of a module that was imported since.
+    _list_modules.cache_clear()
+    return any(getattr(own, f"{name}_p", None) is primitive for own in _list_modules())
+
+
+@cache
+def _list_modules() -> list[Any]:
+    """Return JAX's modules; there are two thousand of others."""
     # Copied, as other threads may import modules meanwhile.
-    jax_modules = [own for key, own in list(sys.modules.items()) if key.startswith("jax._src.")]
-    return any(getattr(own, f"{name}_p", None) is primitive for own in jax_modules)
+    return [own for key, own in list(sys.modules.items()) if key.startswith("jax._src.")]
 
 
 class _Description:
