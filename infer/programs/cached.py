@@ -93,16 +93,15 @@ def find_folder() -> Path | None:
     return _chosen[0]
 
 
-def load_described(described: str | None, options: dict[str, Any], trees: Any) -> Any:
-    """Load an executable by what was traced; None if there is none.
+def find_described(described: str | None, options: dict[str, Any]) -> Path | None:
+    """Return the file of what was traced; None if there is none.
 
     Args:
         described: Says what is compiled, as for `compile_or_load`.
         options: XLA's options.
-        trees: The structures of the arguments, (positional, by name), and of the results.
     """
     path = None if described is None else _name_file((described,), options)
-    return None if path is None else _load(path, *trees)
+    return path if path is not None and path.is_file() else None
 
 
 def compile_or_load(
@@ -113,8 +112,8 @@ def compile_or_load(
     Args:
         lowered: The program.
         options: XLA's options.
-        described: Says exactly what was traced and how it is lowered; `load_described` has found no
-            file of that name. None if that cannot be said: the lowered program then names the file.
+        described: Says exactly what was traced and how it is lowered; there is no such file, or it
+            cannot be loaded. None if that cannot be said: the lowered program then names the file.
 
     Raises:
         jax.errors.JaxRuntimeError: XLA does not compile it.
@@ -122,7 +121,7 @@ def compile_or_load(
     if described is None:
         path = _find_path(lowered, options)
         trees = lowered.in_tree, lowered.out_tree
-        if path is not None and (loaded := _load(path, *trees)) is not None:
+        if path is not None and (loaded := load(path, *trees)) is not None:
             return Executable(loaded, True)
     else:
         path = _name_file((described,), options)
@@ -186,8 +185,14 @@ def _processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(kinds)}))
 
 
-def _load(path: Path, in_tree: Any, out_tree: Any) -> Any:
-    """Load an executable; None if there is none, or the file is damaged."""
+def load(path: Path, in_tree: Any, out_tree: Any) -> Any:
+    """Load an executable; None if there is none, or the file is damaged.
+
+    Args:
+        path: Its file.
+        in_tree: The structure of the arguments, (positional, by name).
+        out_tree: That of the results.
+    """
     try:
         content = path.read_bytes()
     except OSError:

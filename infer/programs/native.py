@@ -18,8 +18,8 @@ from .forked import refuse_if_forked
 from .forms import explain_form, is_cheap, lower_as_kernels
 from .kernels import compile_as_kernels
 from .marked import compile_natively, mark_as_native
-from .recalled import describe_trace, recall
-from .rewrite import analyze
+from .recalled import Recalled, describe_trace, recall
+from .rewrite import Analysis, analyze
 from .switch import is_native_allowed
 from .threaded import count_divided
 
@@ -65,7 +65,7 @@ class Refusal(NamedTuple):
 
 Made = CompiledProgram | Refusal
 
-_kept: OrderedDict[Hashable, Made | Future[Made]] = OrderedDict()
+_kept: OrderedDict[Hashable, Made | Future[Made | None]] = OrderedDict()
 
 
 def prepare(
@@ -107,11 +107,13 @@ def compile_program(
     """
     refuse_if_forked()
     key = _key(function, static, arguments, form)
-    kept = _kept.get(key)
+    kept, bound = _kept.get(key), _bind(function, static)
     new = kept is None or isinstance(kept, Future)
     if kept is None:
-        kept = _wait_for(_trace(_bind(function, static), arguments, form))
+        kept = _wait_for(_trace(bound, arguments, form))
     made = _wait_for(kept.result) if isinstance(kept, Future) else kept
+    made = made or _wait_for(_trace(bound, arguments, form, recalls=False))
+    assert made is not None
     _keep(key, made)
     return made, new
 
@@ -133,7 +135,7 @@ def call_compiled(
     return made.call(*arguments)
 
 
-def _keep(key: Hashable, made: Made | Future[Made]) -> None:
+def _keep(key: Hashable, made: Made | Future[Made | None]) -> None:
     """Keep a program, or one being compiled, and drop the least recently used one."""
     _kept[key] = made
     _kept.move_to_end(key)
@@ -141,7 +143,7 @@ def _keep(key: Hashable, made: Made | Future[Made]) -> None:
         _kept.popitem(last=False)
 
 
-def _wait_for(finish: Callable[[], Made]) -> Made:
+def _wait_for(finish: Callable[[], Made | None]) -> Made | None:
     began = time.perf_counter()
     made = finish()
     seconds = time.perf_counter() - began
@@ -161,9 +163,12 @@ def _bind(function: Callable[..., Any], static: tuple[Hashable, ...]) -> Callabl
 
 @pause_collection()
 def _trace(
-    function: Callable[..., Any], arguments: tuple[Any, ...], form: Form
-) -> Callable[[], Made]:
-    """Trace and lower a program now; return a function that compiles it, in any thread."""
+    function: Callable[..., Any], arguments: tuple[Any, ...], form: Form, recalls: bool = True
+) -> Callable[[], Made | None]:
+    """Trace and lower a program now; return a function that compiles it, in any thread.
+
+    If `recalls` and an earlier process compiled it, that loads it, and returns None if it fails.
+    """
     began = time.perf_counter()
     # Random bits must not depend on the user's setting of this option.
     with jax.threefry_partitionable(True), name_errors():
@@ -177,9 +182,8 @@ def _trace(
         native = form == "native" or cheap
         lapack, transforms = found.has_lapack_calls, found.has_transforms
         described = describe_trace(program, form)
-        if kept := recall(described, program, form, native, transforms):
-            rewritten, seconds = found.rewritten * kept[1], time.perf_counter() - began
-            return lambda: CompiledProgram(*kept, rewritten, lapack, seconds, 0.0, True)
+        if recalls and (load := recall(described, program, form, native, transforms)):
+            return partial(_load, load, found, time.perf_counter() - began)
         marked = mark_as_native(program).trace(*arguments) if native else None
         if marked and cheap and count_divided(marked.jaxpr):
             # XLA would refuse it after the compile, with a line on stderr.
@@ -204,3 +208,11 @@ def _trace(
         return CompiledProgram(call, True, found.rewritten, lapack, seconds, 0.0, loaded)
 
     return compile_form
+
+
+def _load(load: Callable[[], Recalled | None], found: Analysis, trace_s: float) -> Made | None:
+    """Load a program that an earlier process compiled; None if that fails."""
+    if kept := load():
+        rewritten = found.rewritten * kept.is_native
+        return CompiledProgram(*kept, rewritten, found.has_lapack_calls, trace_s, 0.0, True)
+    return None

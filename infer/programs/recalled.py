@@ -5,20 +5,27 @@ source of the files that rewrite programs, besides what `cached` adds.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-from .cached import is_on, load_described
+from .cached import find_described, is_on, load
 from .described import describe_program
 from .kernels import choose_options
 from .marked import FAST_COMPILE_OPTIONS, NATIVE_OPTIONS
 
 # What changes programs between the trace and XLA.
 SOURCES = ("programs/**/*.py", "numerics/**/*.py", "equations.py")
+
+
+class Recalled(NamedTuple):
+    """An executable of an earlier process, and whether it is native."""
+
+    call: Callable[..., Any]
+    is_native: bool
 
 
 def describe_trace(program: jax.stages.Traced, form: str) -> str | None:
@@ -38,8 +45,8 @@ def describe_trace(program: jax.stages.Traced, form: str) -> str | None:
 
 def recall(
     described: str | None, program: jax.stages.Traced, form: str, natively: bool, transforms: bool
-) -> tuple[Callable[..., Any], bool] | None:
-    """Return the executable that an earlier process made, and whether it is native; or None.
+) -> Callable[[], Recalled | None] | None:
+    """Return what loads the executable that an earlier process made, in any thread; or None.
 
     Args:
         described: What `describe_trace` returned.
@@ -47,19 +54,32 @@ def recall(
         form: How it is compiled.
         natively: Whether its native form comes first.
         transforms: Whether it computes Fourier transforms.
+
+    Returns:
+        None if there is no file; otherwise a function, which returns None if the file is damaged.
     """
     if natively:
         # The other result only keeps arguments alive.
         other = 0 if program.in_tree.num_leaves else ()
         trees = program.in_tree, jax.tree.structure((program.out_info, other))
         options = FAST_COMPILE_OPTIONS if form == "fast_compile" else NATIVE_OPTIONS
-        if call := load_described(described, options, trees):
-            return (lambda *arguments: call(*arguments)[0]), True
+        if path := find_described(described, options):
+            return partial(_load_native, path, trees)
     if form == "native":
         return None
     trees = program.in_tree, jax.tree.structure(program.out_info)
-    call = load_described(described, choose_options(transforms), trees)
-    return None if call is None else (call, False)
+    path = find_described(described, choose_options(transforms))
+    return None if path is None else partial(_load_kernels, path, trees)
+
+
+def _load_native(path: Path, trees: tuple[Any, Any]) -> Recalled | None:
+    call = load(path, *trees)
+    return call and Recalled(lambda *arguments: call(*arguments)[0], True)
+
+
+def _load_kernels(path: Path, trees: tuple[Any, Any]) -> Recalled | None:
+    call = load(path, *trees)
+    return call and Recalled(call, False)
 
 
 def _describe_settings() -> str:

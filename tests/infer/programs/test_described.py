@@ -153,6 +153,19 @@ def test_a_program_without_arguments_is_recalled(folder, monkeypatch, form):
         np.testing.assert_array_equal(made.call(), [0.0, 1.0, 2.0])
 
 
+def test_a_damaged_program_is_compiled_again_after_its_thread(folder, monkeypatch):
+    compile_anew(monkeypatch, "kernels")
+    for is_loaded in (False, True):
+        (file,) = folder.glob("*.executable")
+        file.write_bytes(file.read_bytes() + b" " * (not is_loaded))
+        monkeypatch.setattr(native, "_kept", type(native._kept)())
+        asked = double, (), ({"x": jnp.arange(3.0)},), "kernels"
+        native.prepare(*asked)
+        made, is_new = native.compile_program(*asked)
+        assert (is_new, made.is_loaded) == (True, is_loaded)
+        np.testing.assert_array_equal(made.call(*asked[2])["twice"], [0.0, 2.0, 4.0])
+
+
 def test_without_sources_no_program_is_recalled_by_its_trace(folder, monkeypatch):
     assert recalled.describe_trace(jax.jit(double).trace({"x": X}), "kernels")
     monkeypatch.setattr(recalled, "SOURCES", (*recalled.SOURCES, "elsewhere/*.py"))
