@@ -138,13 +138,14 @@ def count_chains(density: LogDensity, starts: Any) -> int | None:
         The number; None if they are found by chance, so that any number makes sense.
     """
     if isinstance(starts, str):
-        return 1 if starts in ("mean", "median") else None
+        return 1 if starts in ("mean", "median", "initial") else None
     if isinstance(starts, list):
         return len(starts)
-    if isinstance(starts, Jitter | OnInitial):
-        own = starts.around if isinstance(starts, Jitter) else starts.values
-        given = count_chains(density, own) if isinstance(own, list | Mapping) else None
-        return None if given == 1 else given
+    if isinstance(starts, OnInitial):
+        return count_chains(density, starts.values) or 1
+    if isinstance(starts, Jitter):
+        given = 1 if starts.around is None else count_chains(density, starts.around)
+        return None if given == 1 and starts.radius else given
     shapes = {site.name: site.shape for site in density.latent}
     arrays = ((np.shape(value), shapes.get(name)) for name, value in starts.items())
     count = max([1, *(a[0] for a, shape in arrays if a and a[1:] == shape)])

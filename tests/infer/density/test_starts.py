@@ -12,11 +12,11 @@ from numpyro.infer import init_to_median
 
 import bijectors as bj
 import infer
-from infer.density.chain_starts import assign_starts, read_starts
+from infer.density.chain_starts import assign_starts, count_chains, read_starts
 from infer.density.family import make_family, singleton
-from infer.density.jitter import Near
+from infer.density.jitter import Near, OnInitial
 from infer.density.start import find_starts
-from infer.output.fitted.searches import read_start
+from infer.output.fitted.searches import read_searches, read_start
 
 KEY = np.array([0, 1], np.uint32)
 CHAINS = 3
@@ -43,6 +43,9 @@ def walk(site):
 MODEL = infer.model(function, y=np.array([0.5, 1.5]))
 DENSITY = infer.log_density(MODEL)
 WALK = infer.log_density(infer.model(walk))
+TREE = infer.log_density(
+    infer.tree_model({"x": 2.0}, lambda tree: -((tree["x"] - 0.5) ** 2) / 2, {"x": dist.Normal()})
+)
 
 
 def find(starts, density=DENSITY, chains=CHAINS):
@@ -215,6 +218,34 @@ def test_values_of_derived_sites_alone_are_refused():
     with pytest.raises(infer.ModelError, match="double: a chain cannot start at it"):
         find({"double": 1.0}, density)
     assert find({"double": 1.0, "x": 0.5, "y": 0.25}, density)[0].tolist() == [[0.5, 0.25]] * CHAINS
+
+
+VALUES = {"x": np.array(0.5)}
+
+
+@pytest.mark.parametrize(
+    ("starts", "count"),
+    [
+        ("initial", 1),
+        ("mean", 1),
+        (VALUES, 1),
+        (OnInitial({}), 1),
+        (infer.Jitter(radius=0.0), 1),
+        (infer.Jitter("initial", 0.0), 1),
+        (infer.Jitter("initial", 0.5), None),
+        (infer.Jitter(["initial"] * 3, 0.5), 3),
+        ("uniform", None),
+        (["initial", "uniform"], 2),
+    ],
+    ids=str,
+)
+def test_starts_that_coincide_count_as_one(starts, count):
+    assert count_chains(TREE, starts) == count
+
+
+def test_one_search_is_made_at_the_initial_values():
+    searches, starts = read_searches(TREE.model, True, "initial")
+    assert (searches.number, starts) == (1, "initial")
 
 
 @pytest.mark.slow
