@@ -12,6 +12,7 @@ from ..engines.map import MAP
 from ..errors import warn_of_findings
 from ..models.inputs.stacked import are_several
 from ..models.model import Model
+from ..run.progress import Progress
 from ..run.run import Run
 from ..run.start import start
 from ..store.recorder import Recorder
@@ -27,13 +28,13 @@ from .stored.storing import plan_storing_state
 def maximize(
     model: Model, engine: MAP | None = ..., *,
     starts: int | Starts | None = ..., key: int | Array = ..., threads: int | None = ...,
-    store: Any = ..., commit_seconds: float | None = ...,
+    progress: bool | None = ..., store: Any = ..., commit_seconds: float | None = ...,
 ) -> Optimum: ...  # fmt: skip
 @overload
 def maximize(
     model: Sequence[Model], engine: MAP | None = ..., *,
     starts: int | Starts | None = ..., key: int | Array = ..., threads: int | None = ...,
-    store: Any = ..., commit_seconds: float | None = ...,
+    progress: bool | None = ..., store: Any = ..., commit_seconds: float | None = ...,
 ) -> list[Optimum]: ...  # fmt: skip
 @check_arguments("infer.maximize")
 def maximize(
@@ -43,6 +44,7 @@ def maximize(
     starts: int | Starts | None = None,
     key: int | Array = 0,
     threads: int | None = None,
+    progress: bool | None = None,
     store: Any = None,
     commit_seconds: float | None = None,
 ) -> Optimum | list[Optimum]:
@@ -54,10 +56,11 @@ def maximize(
         starts: Number of starts, which are uniform, except that the first is at the values that
             the model was made with, if it has them, as a tree does. By default 16, or as many as
             should take about ten seconds, if gradients are expensive; `reasons` of the result
-            says so. Or where the searches start, as in `sample`: one for given values, one for
-            each item of a list, or 16 for "uniform" and "prior".
+            says so. Or where the searches start, as in `sample`: one for given values, "initial",
+            "mean" and "median", one for each item of a list, or 16 for "uniform" and "prior".
         key: A seed or a JAX key.
         threads: Programs called at the same time on a CPU.
+        progress: Whether to show progress; by default in a terminal or a notebook.
         store: Path or URL of a new store, to which the state is committed; see `resume`.
         commit_seconds: Seconds between commits; see `sample`.
 
@@ -79,8 +82,9 @@ def maximize(
     searches, how = read_searches(model, engine.needs.jacobian, starts)
     stored = plan_storing_state(store, 1, commit_seconds)
     run = start(
-        model, engine, chains=searches.number, starts=how, key=key, threads=threads, progress=False
-    )
+        model, engine, chains=searches.number, starts=how, key=key, threads=threads,
+        progress=progress,
+    )  # fmt: skip
     run.reasons = searches.reasons
     # While XLA is still compiling the loop.
     if "minibatch" not in run.density.offers and not has_point_program(run):
@@ -95,6 +99,8 @@ def finish_maximize(
 ) -> Optimum | list[Optimum]:
     """Run searches to their end, return what they found, and warn of its problems."""
     with recorder.recording(run) if recorder else nullcontext():
-        found = read_optima(advance_to(run, 1))
+        with Progress(run.progress, unit="searches") as watch:
+            advance_to(run, 1, watch)
+        found = read_optima(run)
     warn_of_findings([one.findings for one in found])
     return found if several else found[0]

@@ -25,14 +25,18 @@ class Progress:
             otherwise the logger "infer" gets a line at level INFO at the beginning of each
             phase, and one every 5 s at most.
         halt: Called after each block; the run stops there if it returns True.
+        unit: What is counted: "draws", or "searches" for modes.
 
     Attributes:
         status: What the chains have done so far.
         later: Draws per chain that are planned after warm-up.
     """
 
-    def __init__(self, shown: bool | None = None, halt: Callable[[], bool] = lambda: False) -> None:
-        self.status, self.later = Status(), 0
+    def __init__(
+        self, shown: bool | None = None, halt: Callable[[], bool] = lambda: False,
+        unit: str = "draws",
+    ) -> None:  # fmt: skip
+        self.status, self.later = Status(unit), 0
         self._view, self._halt = choose_view(shown), halt
         self._began = time.monotonic()
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from .collect import Group
@@ -50,19 +51,21 @@ class Status:
     """Counts of each chain in the present phase, which is warm-up or sampling.
 
     Attributes:
-        phase: "starting", "warm-up" or "sampling".
+        unit: What is counted: "draws", or "searches" for modes, of which a chain makes one.
+        phase: "starting", "warm-up", "sampling" or "searching".
         draws: Draws of each chain, shape (chains,).
         planned: Draws that each chain is to have at the end of the phase.
         before: Draws per chain that were made before the phase.
         later: Draws per chain that are planned after the phase.
         divergences: Divergent transitions of each chain, shape (chains,).
-        steps: Leapfrog steps of each chain, shape (chains,).
+        steps: Leapfrog steps of each chain, or steps of its search so far, shape (chains,).
         counted: Draws of each chain that these two counts are of, shape (chains,).
         step_size: Latest step size of each chain, shape (chains,); NaN if it is not known.
         names: Statistics that the engine reports.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "draws") -> None:
+        self.unit = unit
         self.phase, self.planned, self.before, self.later, self._window = "starting", 0, 0, 0, -1
         self.names: frozenset[str] = frozenset()
         self._start_counts(0)
@@ -87,7 +90,8 @@ class Status:
             records: Layout of the records.
         """
         is_sampling = warmup.window == SAMPLING
-        phase = "sampling" if is_sampling else "warm-up"
+        last = "searching" if self.unit == "searches" else "sampling"
+        phase = last if is_sampling else "warm-up"
         self._active, self._target, self._threads = warmup.active, target, threads
         self.planned = target if is_sampling else warmup.draws + sum(warmup.windows)
         self.before, self.later = (warmup.draws, 0) if is_sampling else (0, later)
@@ -122,6 +126,9 @@ class Status:
 
     def _count(self, group: Group, records: RecordFormat, blocks: slice) -> None:
         """Count divergences and leapfrog steps in some blocks of each chain of a group."""
+        if self.unit == "searches":
+            self.steps[_rows(group)] = jax.tree.map(np.asarray, group.state).unpack().n_steps
+            return
         for chain, own in zip(group.chains, group.rows, strict=True):
             for rows in own[blocks]:
                 stats = records.unpack(rows[None]).stats
@@ -177,6 +184,8 @@ class Status:
     def columns(self) -> list[Column]:
         """List what there is to say about each chain."""
         counted = np.where(self.counted, self.counted, np.nan)
+        if self.unit == "searches":
+            return [Column("steps", ".0f", np.maximum, self.steps)]
         found = [Column("draws", ".0f", np.minimum, self.draws)]
         if "diverging" in self.names:
             found += [Column("divergences", ".0f", np.maximum, self.divergences)]

@@ -13,7 +13,7 @@ from .status import Status, align
 
 # Seconds between two updates of a view, and between two lines of the log.
 VIEW_SECONDS, LOG_SECONDS = 0.2, 5.0
-BAR = "{desc}{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} draws{postfix}"
+BAR = "{desc}{percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} UNIT{postfix}"
 _log = logging.getLogger("infer")
 
 
@@ -60,8 +60,8 @@ class LogView(View):
 
     def show(self, status: Status, rest: str) -> None:
         left = status.total - status.made
-        counts = f"{left} draws to go, {status.divergences.sum()} divergences"
-        _log.info("%s: %s", status.phase, ", ".join(filter(None, (counts, rest))))
+        counts = [f"{left} {status.unit} to go", *write_divergences(status), rest]
+        _log.info("%s: %s", status.phase, ", ".join(filter(None, counts)))
 
     def close(self, status: Status, ended: str) -> None:
         return
@@ -76,8 +76,8 @@ class TerminalView(View):
 
     def show(self, status: Status, rest: str) -> None:
         is_terminal = sys.stderr.isatty()
-        counts = [] if is_terminal else [f"{status.divergences.sum()} divergences"]
-        bar = self._bar(0, BAR)
+        counts = [] if is_terminal else write_divergences(status)
+        bar = self._bar(0, BAR.replace("UNIT", status.unit))
         bar.total, bar.n = status.total, status.made
         bar.set_description(status.phase, refresh=False)
         bar.set_postfix_str(", ".join(filter(None, [*counts, rest])))
@@ -120,8 +120,8 @@ class Page:
     """A status as notebooks show it."""
 
     def __init__(self, status: Status, rest: str) -> None:
-        draws = f"{status.made}/{status.total} draws"
-        self._head = ", ".join(filter(None, (f"{status.phase}: {draws}", rest)))
+        made = f"{status.made}/{status.total} {status.unit}"
+        self._head = ", ".join(filter(None, (f"{status.phase}: {made}", rest)))
         self._done, self._total, self._table = status.made, status.total, status.table()
 
     def __repr__(self) -> str:
@@ -149,6 +149,11 @@ def is_notebook() -> bool:
     """Return whether a kernel of IPython runs this process, without importing IPython."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None
+
+
+def write_divergences(status: Status) -> list[str]:
+    """Write the number of divergences of all chains, if draws can diverge."""
+    return [f"{status.divergences.sum()} divergences"] if status.unit == "draws" else []
 
 
 def write_time_left(status: Status) -> str:

@@ -14,6 +14,8 @@ import types
 import numpy as np
 import pytest
 
+import bijectors as bj
+import infer
 from infer.run import views
 from infer.run.collect import Group
 from infer.run.loop import SAMPLING, RecordFormat
@@ -176,6 +178,19 @@ def test_progress_shown_in_a_file_is_one_line_that_ends_full(capsys):
     assert "warm-up:   0%|" in shown
     assert re.search(r"sampling: 100%\|█+\| 50/50 draws, 2 divergences, done in 00:0\d\s*$", shown)
     assert shown.count("\n") == 1
+
+
+def test_searches_are_counted_with_their_steps(capsys):
+    model = infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real()})
+    infer.maximize(model, infer.MAP("constrained"), starts=2, progress=True)
+    shown = capsys.readouterr().err
+    assert re.search(r"searching: 100%\|█+\| 2/2 searches, done in 00:\d\d\s*$", shown)
+    with Progress(shown=False, unit="searches") as watch:
+        run = infer.start(model, infer.MAP("constrained"), chains=2, starts={"x": np.ones(2)})
+        run.advance(1, watch)
+    titles, *rows = watch.status.table()
+    assert titles == ["chain", "steps"]
+    assert all(int(steps) > 0 for _, steps in rows)
 
 
 def test_hidden_progress_prints_and_logs_nothing(capsys, caplog):
