@@ -4,9 +4,11 @@ from typing import Any
 
 import jax
 
+from .divided import replicate_results
 from .products import explain_ordinary_form
-from .rewrite import Analysis, count_work, split_batches
+from .rewrite import Analysis, mark_extremes, split_batches
 from .switch import TURNED_OFF, is_native_allowed
+from .work import count_work
 
 # Numbers that a program may compute for the fastest compile to pay off.
 FAST_COMPILE_WORK = 2**24
@@ -32,7 +34,11 @@ def _on_cpu() -> bool:
 def lower_as_kernels(
     program: jax.stages.Traced, found: Analysis, arguments: tuple[Any, ...]
 ) -> jax.stages.Lowered:
-    """Lower a program as traced, unless it might deadlock on XLA's threads."""
+    """Lower a program as traced, unless it might deadlock on XLA's threads, or lose a gradient."""
     if found.has_large_batches and _on_cpu():
-        return jax.jit(split_batches(program)).lower(*arguments)
-    return program.lower()
+        rewritten = split_batches(program)
+    elif found.has_extremes:
+        rewritten = mark_extremes(program)
+    else:
+        return program.lower()
+    return jax.jit(rewritten, **replicate_results(arguments)).lower(*arguments)

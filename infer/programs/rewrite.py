@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import compress
-from math import inf, prod
+from math import prod
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +15,7 @@ from ..equations import CALLS
 from ..numerics.matrices import cholesky_in_loop, product_in_loop, triangular_solve_in_loop
 from ..numerics.scatter import scatter_in_loop
 from .batches import LAPACK, split_batch
+from .extremes import find_extremes, mark_extreme
 
 # Larger matrices lose more time in these loops than the native form saves.
 LARGEST_MATRIX = 128
@@ -47,6 +48,7 @@ class Analysis(NamedTuple):
         has_large_batches: Whether it has batches of matrices that jaxlib distributes over XLA's
             threads, and waits for.
         has_transforms: Whether it has Fourier transforms, which XLA may distribute likewise.
+        has_extremes: Whether it compares entries with their own maximum or minimum.
     """
 
     rewritten: tuple[str, ...]
@@ -54,6 +56,7 @@ class Analysis(NamedTuple):
     has_lapack_calls: bool
     has_large_batches: bool
     has_transforms: bool
+    has_extremes: bool
 
 
 def analyze(program: Any) -> Analysis:
@@ -71,34 +74,8 @@ def analyze(program: Any) -> Analysis:
         has_lapack_calls,
         has_large_batches,
         has_transforms="fft" in others,
+        has_extremes=has_extremes(getattr(program, "jaxpr", program)),
     )
-
-
-def count_work(program: Any) -> float:
-    """Count the numbers that a jaxpr computes, times the lengths of its loops.
-
-    A sum of products counts once per product, and a while loop counts as infinite.
-    """
-    jaxpr = getattr(program, "jaxpr", program)
-    return sum((_count_work_of(equation) for equation in jaxpr.eqns), 0.0)
-
-
-def _count_work_of(equation: JaxprEqn) -> float:
-    if equation.primitive.name == "while":
-        return inf
-    if inner := list_inner_programs(equation):
-        return equation.params.get("length", 1) * sum(map(count_work, inner), 0.0)
-    results = sum(prod(getattr(result.aval, "shape", ())) for result in equation.outvars)
-    return float(results * _count_terms(equation))
-
-
-def _count_terms(equation: JaxprEqn) -> int:
-    """Count the products that are summed for each result."""
-    name = equation.primitive.name
-    if name == "dot_general":
-        (summed, _), _ = equation.params["dimension_numbers"]
-        return prod(_operand_types(equation)[0].shape[axis] for axis in summed)
-    return _operand_types(equation)[0].shape[-1] if name in LAPACK else 1
 
 
 def rewrite_as_loops(traced: jax.stages.Traced) -> Callable[..., Any]:
@@ -109,6 +86,11 @@ def rewrite_as_loops(traced: jax.stages.Traced) -> Callable[..., Any]:
 def split_batches(traced: jax.stages.Traced) -> Callable[..., Any]:
     """Return a function that computes the same, without waiting for threads of XLA."""
     return _replay(traced, split_batch)
+
+
+def mark_extremes(traced: jax.stages.Traced) -> Callable[..., Any]:
+    """Return a function that computes the same, and finds extremes by their places."""
+    return _replay(traced, lambda _: None)
 
 
 def _replay(traced: jax.stages.Traced, rule: Rewrite) -> Callable[..., Any]:
@@ -130,9 +112,14 @@ def _evaluate(program: Any, arguments: Sequence[Any], rule: Rewrite) -> list[Any
     def read(atom: Any) -> Any:
         return atom.val if isinstance(atom, Literal) else values[atom]
 
+    extremes = find_extremes(jaxpr)
     for equation in jaxpr.eqns:
         with equation.ctx.manager:
-            results = _apply(equation, [read(atom) for atom in equation.invars], rule)
+            if equation.primitive.name == "eq" and equation.outvars[0] in extremes:
+                extreme = extremes[equation.outvars[0]]
+                results = [mark_extreme(read(extreme.entries), extreme)]
+            else:
+                results = _apply(equation, [read(atom) for atom in equation.invars], rule)
         values.update(zip(equation.outvars, results, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
 
@@ -155,7 +142,7 @@ def _apply(equation: JaxprEqn, operands: list[Any], rule: Rewrite) -> Sequence[A
 
 def _rewrite_inner(program: Any, rule: Rewrite) -> Any:
     """Rewrite the body of a loop or branch, and leave the loop or branch itself."""
-    if not any(rule(equation) for equation in list_equations(program)):
+    if not (any(map(rule, list_equations(program))) or has_extremes(program)):
         return program
     kinds = [
         jax.ShapeDtypeStruct(kind.shape, kind.dtype, weak_type=getattr(kind, "weak_type", False))
@@ -190,6 +177,13 @@ def list_inner_programs(equation: JaxprEqn) -> list[Any]:
     if name in CONTROL:
         return jax.tree.leaves([params[own] for own in CONTROL[name]])
     return [params["jaxprs"].solve] if name == "custom_linear_solve" else []
+
+
+def has_extremes(program: Any) -> bool:
+    """Return whether a jaxpr, or one inside it, compares entries with their own extreme."""
+    jaxpr = getattr(program, "jaxpr", program)
+    inner = (own for equation in jaxpr.eqns for own in list_inner_programs(equation))
+    return bool(find_extremes(jaxpr)) or any(map(has_extremes, inner))
 
 
 def _sealed_equations(equation: JaxprEqn) -> Iterator[JaxprEqn]:
@@ -234,14 +228,14 @@ def _scan_stored(equation: JaxprEqn, *operands: Array) -> Sequence[Array]:
     return equation.primitive.bind(*stored, **(params | {"jaxpr": inner}))
 
 
-def _operand_types(equation: JaxprEqn) -> list[Any]:
+def operand_types(equation: JaxprEqn) -> list[Any]:
     """Return shapes and dtypes of the operands."""
     return [atom.aval for atom in equation.invars]
 
 
 def _scatter(equation: JaxprEqn) -> Loop:
     """Rewrite a scatter, whether or not its indices are promised to be sorted or unique."""
-    operand, _, updates = _operand_types(equation)
+    operand, _, updates = operand_types(equation)
     if not operand.ndim or not updates.size:
         return None
     params = equation.params
@@ -277,12 +271,12 @@ def _triangular_solve(equation: JaxprEqn) -> Loop:
 
 
 def _is_small(equation: JaxprEqn) -> bool:
-    kind = _operand_types(equation)[0]
+    kind = operand_types(equation)[0]
     return jnp.issubdtype(kind.dtype, jnp.floating) and 0 < kind.shape[-1] <= LARGEST_MATRIX
 
 
 def _product(equation: JaxprEqn) -> Loop:
-    left, right = _operand_types(equation)
+    left, right = operand_types(equation)
     params = equation.params
     dimensions = (summed, summed_too), (batch, _) = params["dimension_numbers"]
     kinds = {left.dtype, right.dtype, params["preferred_element_type"] or left.dtype}

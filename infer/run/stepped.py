@@ -20,7 +20,7 @@ from ..density.points import Points, evaluate_batch, evaluate_leaves
 from ..engines.asking import AskingEngine
 from ..engines.base import Engine, Tick, Tuning
 from ..programs.native import CompiledProgram, compile_program, prepare
-from ..programs.rewrite import count_work
+from ..programs.work import count_work
 from ..target import Components
 from ..types import ProgramSignature, signature_of
 from .long_chains import LONG, go_on

@@ -12,7 +12,7 @@ from jax.lax.linalg import triangular_solve
 from infer.programs import forms, native
 from infer.programs.marked import compile_natively, mark_as_native
 from infer.programs.native import CompiledProgram, compile_program
-from infer.programs.rewrite import count_work
+from infer.programs.work import count_work
 
 
 @pytest.mark.parametrize(
