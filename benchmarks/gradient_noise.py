@@ -1,6 +1,6 @@
 """Print by what factor noise of each row lowers the variance of gradients, for networks on digits.
 
-    python benchmarks/gradient_noise.py
+    python -m benchmarks.gradient_noise
 
 One minibatch of 100 digits, networks of two hidden layers with prior N(0, 1), and the approximation
 that has all means at the network's own weights and standard deviations as given. Variances are
@@ -16,11 +16,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from bayes_by_backprop import PRIORS, load, log_likelihood
 
 import infer
 from infer.numerics.elbo import estimate_elbo
 from infer.numerics.families.mean_field import MeanField
+
+from .bayes_by_backprop import PRIORS, load, log_likelihood
 
 DRAWS = 200
 
