@@ -22,6 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ..bytecode import compile_packages
 from ..peers.draws import Draws, Sampler
 from .posteriors import Posterior, names
 from .report import has_reached, last_of, write
@@ -190,6 +191,7 @@ def main() -> None:
     if asked.table:
         print(write(last_of(read_rows(asked.rows)), REASONS, DRAWS))
         return
+    compile_packages()
     chosen = asked.only or (QUICK if asked.quick else names(asked.posteriors))
     for seed in range(asked.repeats):
         for name in chosen:
