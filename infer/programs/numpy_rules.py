@@ -34,6 +34,13 @@ def _shift_right_logical(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (unsigned >> b.astype(unsigned.dtype)).view(a.dtype)
 
 
+def _bitcast(a: np.ndarray, *, new_dtype: Any, **_: Any) -> np.ndarray:
+    """Read bits as another type; numbers of half its size are read along a new last axis."""
+    old, new = a.dtype.itemsize, np.dtype(new_dtype).itemsize
+    found = np.ascontiguousarray(a[..., None] if old >= new else a).view(new_dtype)
+    return found[..., 0] if old <= new else found
+
+
 def _select(which: np.ndarray, *cases: np.ndarray) -> np.ndarray:
     if len(cases) == 2:
         return np.where(which.astype(bool), cases[1], cases[0])
@@ -204,7 +211,7 @@ _NUMPY: dict[str, Rule] = {
     "integer_pow": lambda a, *, y, **_: a**y if y >= 0 else 1 / a**-y,
     "round": _round,
     "reduce_precision": _same,
-    "bitcast_convert_type": lambda a, *, new_dtype, **_: np.ascontiguousarray(a).view(new_dtype),
+    "bitcast_convert_type": _bitcast,
     "convert_element_type": _convert,
     "broadcast_in_dim": _broadcast,
     "reshape": _reshape,

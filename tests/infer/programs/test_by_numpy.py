@@ -32,6 +32,8 @@ def moved(x):
         lax.dynamic_slice(table, (5, 1), (3, 2)),
         lax.pad(x, 0.5, [(-1, 2, 1)]),
         jnp.concatenate([x, x[:1]]),
+        lax.bitcast_convert_type(x[0], jnp.int64),
+        lax.bitcast_convert_type(lax.bitcast_convert_type(x, jnp.uint32), float),
     )
 
 
@@ -76,7 +78,7 @@ def test_numpy_computes_the_same_values_and_gradients(name):
     traced = jax.jit(both).trace(x)
     found = evaluate_by_numpy(traced.jaxpr, (x,))
     for ours, theirs in zip(found, jax.tree.leaves(jax.jit(both)(x)), strict=True):
-        assert ours.dtype == theirs.dtype
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
