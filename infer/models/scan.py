@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -46,7 +47,7 @@ def scan(
     step: Callable[..., Any], arguments: tuple[Any, Any], axis: Axis, reverse: bool,
     make_site: MakeSite, reader: Reader, account: Account, rules: Rules,
 ) -> tuple[Any, Any]:  # fmt: skip
-    """Run the steps by `jax.lax.scan`; see `Sites.scan`."""
+    """Run the steps by `jax.lax.scan`, or by `jax.vmap` without a carry; see `Sites.scan`."""
     (carry, xs), (length, _) = arguments, axis
     repeated, reserved = _survey_step(step, carry, xs, make_site, account, rules)
     steps = reader.steps(repeated, length, reverse)
@@ -64,8 +65,14 @@ def scan(
         carry, *rest = run(carry, given, {})
         return carry, tuple(rest)
 
-    last, (outputs, reports, arrays) = jax.lax.scan(body, carry, (steps.xs, xs), length, reverse)
-    inner, rest = found[-1]
+    if jax.tree.leaves(carry):
+        last, rest = jax.lax.scan(body, carry, (steps.xs, xs), length, reverse)
+    else:  # Steps that hand nothing on run all at once.
+        last, rest = jax.vmap(partial(body, carry), axis_size=length, out_axes=(None, 0))(
+            (steps.xs, xs)
+        )
+    outputs, reports, arrays = rest
+    inner, sets = found[-1]
     if inner.summed:
 
         def run_state(carry: Any, given: tuple[Any, Any], state: Mapping[str, Array]) -> Step:
@@ -76,7 +83,7 @@ def scan(
 
         scanned = Scanned(run_state, carry, (steps.xs, xs), length, reverse, axis[1])
         last, outputs = sum_states(scanned, last, outputs, inner, account, reader)
-    whole = _enter(account, inner, arrays, rest, axis)
+    whole = _enter(account, inner, arrays, sets, axis)
     steps.close(reports, whole)
     return last, outputs
 

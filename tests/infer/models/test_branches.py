@@ -327,7 +327,7 @@ def test_plates_inside_vmap_are_refused_at_their_sites():
         jax.vmap(group)(jnp.zeros(3))
 
     for model in (infer.model(ours), infer.from_numpyro(theirs)):
-        with pytest.raises(infer.ModelError, match=r"x: .*plate in place of .*vmap"):
+        with pytest.raises(infer.ModelError, match=r"x: .*plate .*in place of .*vmap"):
             infer.log_density(model)
 
 

@@ -1,5 +1,7 @@
 """Sites inside a scan have the log density of the unrolled loop, for every reader."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -270,3 +272,51 @@ def test_a_scan_is_explained_at_constrained_values():
 @pytest.mark.slow
 def test_a_scan_passes_every_check():
     assert all(finding.passed for finding in infer.check(model()))
+
+
+SCORES = np.arange(12.0).reshape(3, 4) / 10
+
+
+def classes(site, score):
+    spread = site("spread", dist.HalfNormal(1.0))
+
+    def one_class(site, score):
+        level = site("level", dist.Normal(0.0, spread), centered=False)
+        with site.plate("pupil", 4):
+            effort = site("effort", dist.Gamma(2.0, 1.0 + level**2))
+            site.observe("score", dist.Normal(effort, 0.5), score)
+        return level
+
+    site.derive("best", site.vmap(one_class, score, dim="class").max())
+
+
+def classes_of_arrays(site, score):
+    spread = site("spread", dist.HalfNormal(1.0))
+    level = site("level", dist.Normal(0.0, spread), dims="class", centered=False)
+    rate = 1.0 + level[:, None] ** 2
+    effort = site("effort", dist.Gamma(2.0, rate), dims=("class", "pupil"))
+    site.observe("score", dist.Normal(effort, 0.5), score, dims=("class", "pupil"))
+    site.derive("best", level.max())
+
+
+def test_a_sub_model_with_a_plate_runs_for_every_row_at_once():
+    coords = {"class": range(3), "pupil": range(4)}
+    both = [
+        infer.log_density(infer.model(function, score=SCORES, coords=coords))
+        for function in (classes, classes_of_arrays)
+    ]
+    described = [[(s.name, s.shape, s.dims) for s in density.latent] for density in both]
+    assert described[0] == described[1]
+    position = jnp.asarray(np.random.default_rng(0).normal(size=16))
+    found, expected = (jax.jit(density.evaluate)(position) for density in both)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-12), found, expected)
+    assert "scan" not in str(jax.make_jaxpr(both[0])(position))
+
+
+def test_rows_of_a_sub_model_are_drawn_each_for_itself():
+    prior = infer.sample_prior(infer.model(classes, score=SCORES), draws=200, key=0)
+    level = np.asarray(prior["prior"]["level"]).reshape(-1, 3)
+    scaled = level / np.asarray(prior["prior"]["spread"]).reshape(-1, 1)
+    # Standard errors are 0.07; correlations beyond 5 of them come once in a million tests.
+    np.testing.assert_allclose(np.corrcoef(scaled.T), np.eye(3), atol=0.35)
+    assert prior["prior_predictive"]["score"].shape[-2:] == (3, 4)

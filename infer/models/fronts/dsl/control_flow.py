@@ -81,6 +81,27 @@ class ControlFlow(ABC):
         make, reader, account, rules, _ = flow
         return scan(step, (carry, xs), axis, reverse, make, reader, account, rules)
 
+    @check_arguments("site.vmap")
+    def vmap(self, function: Callable[..., Any], *xs: Any, dim: str | None = None) -> Any:
+        """Declare the sites of a sub-model for every row of arrays at once, as `jax.vmap` runs.
+
+        As in a scan, the sites that it declares under one name are one site of the model, with an
+        axis of rows in front of those of plates inside the sub-model.
+
+        Args:
+            function: Called as `function(site, *rows)`.
+            xs: Arrays, or pytrees of arrays, with the same first axis.
+            dim: Name of that axis.
+
+        Returns:
+            The outputs along a leading axis.
+
+        Raises:
+            ModelError: The arrays have different first axes, or a plate has a minibatch.
+        """
+        step = lambda site, _, rows: (None, function(site, *rows))  # noqa: E731
+        return self.scan(step, None, xs, dim=dim)[1]
+
     @check_arguments("site.cond")
     def cond(
         self, predicate: Any, true_branch: Branch, false_branch: Branch, *operands: Any

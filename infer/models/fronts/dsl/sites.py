@@ -133,7 +133,10 @@ class Sites(ControlFlow):
         shape: Sizes | None = None,
         bijector: Bijector | str | None = None,
     ) -> Array:
-        """Declare a latent site with a constraint and no prior (a flat one)."""
+        """Declare a latent site with a constraint and no prior (a flat one).
+
+        The other arguments are those of a site with a prior; `shape` is its batch shape.
+        """
         name = self._claim(name)
         constraint = set_of(constraint, name)
         whole = constraint.declared_shape
@@ -197,7 +200,7 @@ class Sites(ControlFlow):
 
     @check_arguments("site.derive")
     def derive(self, name: str, value: Any, *, dims: Names = None) -> Array:
-        """Record a quantity computed from others in the results."""
+        """Record a quantity computed from others in the results; `dims` name its axes."""
         name = self._claim(name)
         return self._record(self._account.derived, name, as_array(name, value), dims)
 
