@@ -72,6 +72,7 @@ def plot(fit, slope, mode, covariance) -> None:
     ellipse = mode[1:3, None] + np.linalg.cholesky(covariance[1:3, 1:3]) @ circle
     right.plot(*ellipse, color="C1", label="90 %, all rows")
     right.set(xlabel="slope 1", ylabel="slope 2")
+    right.locator_params(axis="x", nbins=4)
     right.legend()
     figure.savefig(Path(__file__).with_suffix(".png"))
 
