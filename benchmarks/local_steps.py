@@ -41,6 +41,7 @@ from infer.engines.base import Tick
 from infer.engines.nuts import UNIFORMS, NUTSState, _begin_if_done, _forget_trial, _stats
 from infer.numerics import hamiltonian, no_u_turn
 from infer.numerics.leapfrog import PhasePoint, energy
+from infer.types import Scratch
 
 Scalar = Any
 SEEKING, REFINING, LOOKING_BACK = range(3)
@@ -265,8 +266,8 @@ class LocalNUTS(infer.NUTS):
         offset = jnp.where(lost, -jnp.inf, ratios[side])
         leaf = end._replace(log_volume=end.log_volume + offset)
         # The side is drawn already.
-        joined = lambda: no_u_turn.join(tree, own.slots, leaf, uniforms[1:3])  # noqa: E731
-        tree, slots = jax.lax.cond(ended, joined, lambda: (tree, own.slots))
+        joined = lambda: no_u_turn.join(tree, own.slots.memory, leaf, uniforms[1:3])  # noqa: E731
+        tree, slots = jax.lax.cond(ended, joined, lambda: (tree, own.slots.memory))
         complete = ended & tree.done & ~searching
         tree = tree._replace(diverging=tree.diverging & ~irreversible)
         steps = jnp.maximum(tree.n_steps, 1).astype(step_size.dtype)
@@ -283,7 +284,7 @@ class LocalNUTS(infer.NUTS):
         }
         tick = Tick(complete, tree.chosen.position, tree.chosen.gradient, stats)
         tree = _forget_trial(searching, tree, start)
-        own = NUTSState(tree, slots, step, step_size, reference, ticks)
+        own = NUTSState(tree, Scratch(slots), step, step_size, reference, ticks)
         moved = LocalState(own, macro, ended, energies, ratios, coarse, gradients, irreversible)
         return moved, tick
 

@@ -15,6 +15,15 @@ Vector = Float[Array, "size"]
 CONFIGURATION = ("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_dtype_promotion")
 
 
+class Scratch(NamedTuple):
+    """Memory in a state that is not read after a draw is complete until it is written again.
+
+    A chain that has all its draws need not keep it. In NUTS it is most of the state.
+    """
+
+    memory: Array
+
+
 class ProgramSignature(NamedTuple):
     """Everything about a pytree that a compiled program depends on; hashable.
 

@@ -16,9 +16,9 @@ from ..numerics.line_integral import Energy, QuadratureName, restart_path
 from ..numerics.metric import Metric
 from ..numerics.no_u_turn import Candidate, Tree
 from ..numerics.step_size import StepSize
-from ..numerics.turns import Slots, make_slots
+from ..numerics.turns import make_slots
 from ..target import Components, Target
-from ..types import Scalar, Vector
+from ..types import Scalar, Scratch, Vector
 from .base import Examples, Tick
 from .whitened import Hamiltonian
 
@@ -32,7 +32,7 @@ class NUTSState(NamedTuple):
 
     Attributes:
         tree: The trajectory; once it is complete, its choice is the start of the next one.
-        slots: Memory of the growing subtree.
+        slots: Memory of the growing subtree, `turns.Slots`.
         step: What the chain has learned of its step size.
         step_size: Of the current trajectory.
         reference: The reference from which log densities and energies are measured, in nats.
@@ -40,7 +40,7 @@ class NUTSState(NamedTuple):
     """
 
     tree: Tree
-    slots: Slots
+    slots: Scratch
     step: StepSize
     step_size: Scalar
     reference: Scalar
@@ -104,7 +104,7 @@ class NUTS(Hamiltonian):
     def init(self, position: Vector, here: Components) -> NUTSState:
         reference, point = self._first_point(position, here)
         tree = no_u_turn.begin(point)._replace(done=jnp.asarray(True))
-        slots = make_slots(self.max_depth, point.position)
+        slots = Scratch(make_slots(self.max_depth, point.position))
         one = jnp.ones_like(reference)
         return NUTSState(tree, slots, hamiltonian.idle_step(one), one, reference, jnp.int32(0))
 
@@ -117,7 +117,7 @@ class NUTS(Hamiltonian):
         start, reference, step_size = state.tree.chosen, state.reference, state.step_size
         tree, end, sign = no_u_turn.find_growing_end(state.tree, uniforms[0])
         point = self._advance(target, reference, end, sign * step_size, tuning.metric)
-        tree, slots = no_u_turn.join(tree, state.slots, point, uniforms[1:])
+        tree, slots = no_u_turn.join(tree, state.slots.memory, point, uniforms[1:])
         searching = state.step.searching
         complete = tree.done & ~searching
         acceptance = tree.acceptance_sum / tree.n_steps.astype(step_size.dtype)
@@ -129,7 +129,7 @@ class NUTS(Hamiltonian):
         )
         tick = Tick(complete, tree.chosen.position, tree.chosen.gradient, stats)
         tree = _forget_trial(searching, tree, start)
-        return NUTSState(tree, slots, step, step_size, reference, ticks), tick
+        return NUTSState(tree, Scratch(slots), step, step_size, reference, ticks), tick
 
 
 def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:

@@ -71,10 +71,11 @@ def _has_turned_at_once(slots, last, closing, momentum, total) -> Bool[Array, ""
 
 
 def _find_turns(slots: Slots, momentum: Vector, total: Vector, has_halves: Array) -> Array:
-    start, cumulated, before = slots[:-1, 0], slots[:-1, 1], slots[:-1, 2]
-    whole = total - cumulated + start
-    # The right half of the sub-subtree in one slot begins in the next slot.
-    next_start, right, left_end = (jnp.roll(a, -1, 0) for a in (start, whole, before))
+    start, whole = slots[:-1, 0], total - slots[:-1, 1] + slots[:-1, 0]
+    # The right half of the sub-subtree in one slot begins in the next slot. The last slot has no
+    # halves: it is followed by the row that is not used.
+    next_start, left_end = slots[1:, 0], slots[1:, 2]
+    right = total - slots[1:, 1] + next_start
     left = whole - right
     halves = is_turning(left + next_start, start, next_start) | is_turning(
         right + left_end, left_end, momentum

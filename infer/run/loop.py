@@ -1,6 +1,6 @@
 """The one sampling loop: tick one chain or a group of chains, and write each draw to a row."""
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -15,6 +15,7 @@ from ..numerics.keys import GENERATOR, wrap_key
 from ..programs.by_name import name_errors
 from ..target import Target
 from ..types import ProgramSignature, signature_of
+from .batched import choose_stride, keep_idle, stack, unstack
 from .packed import Packed, pack
 
 # Window 0 is sampling, so that ending warm-up early does not change the keys of the draws.
@@ -156,9 +157,9 @@ def run_block(
     is_single = order.keys.shape[0] == 1 and engine.scope == "chain"
     vectorize = _for_single_chain if is_single else _over_chains
     begin = vectorize(_begin, engine, shared)
-    start = begin(own, state, order.keys, order.entering, order.window)
+    start, keys = begin(own, state, order.keys, order.entering, order.window)
     tick = vectorize(_tick_one, engine, shared)
-    rows = jnp.zeros((order.keys.shape[0], capacity + 1, record), _float_type(start[0]))
+    rows = jnp.zeros((order.keys.shape[0], capacity + 1, record), _float_type(start))
 
     def must_go_on(carry) -> Array:
         _, _, filled, ticks = carry
@@ -167,17 +168,23 @@ def run_block(
 
     def body(carry):
         (state, keys), rows, filled, ticks = carry
+        state = state if is_single else unstack(state, start)
         ticked, rows, complete = tick(own, state, keys, order.drawn + filled, rows, filled)
         if not is_single:
             # A single chain is never idle here, and its state needs no second copy.
-            active = filled < order.wanted
-            ticked = jax.tree.map(partial(_where_chain, active), ticked, state)
+            active = (filled < order.wanted) & (filled < capacity)
+            ticked = stack(keep_idle(active, ticked, state))
             complete = complete & active
         return (ticked, keys), rows, filled + complete.astype(filled.dtype), ticks + 1
 
+    def several(carry):
+        return jax.lax.fori_loop(0, choose_stride(), lambda _, own: body(own), carry)
+
     filled = jnp.zeros_like(jnp.asarray(order.drawn))
-    carry = (start, rows, filled, jnp.int32(0))
-    (ticked, _), rows, filled, ticks = jax.lax.while_loop(must_go_on, body, carry)
+    carry = ((start if is_single else stack(start), keys), rows, filled, jnp.int32(0))
+    ticking = body if is_single else several
+    (ticked, _), rows, filled, ticks = jax.lax.while_loop(must_go_on, ticking, carry)
+    ticked = ticked if is_single else unstack(ticked, start)
     return Block(vectorize(pack)(ticked), rows, filled, ticks)
 
 
@@ -188,10 +195,6 @@ def _begin(engine, shared, own, state, key_data, entering, window):
     state = state.unpack()
     at_entry = engine.enter(eqx.combine(shared.tuning, own.tuning), state, warming)
     return jax.tree.map(lambda a, b: jnp.where(entering, a, b), at_entry, state), window_key
-
-
-def _where_chain(active: Array, new: Array, old: Array) -> Array:
-    return jnp.where(active.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
 
 
 def _tick_one(engine, shared, own, state, key_data, draw, rows, filled):

@@ -1,12 +1,16 @@
 """Executed gradients are counted correctly, and chains of one program do not wait for a draw."""
 
+from collections import OrderedDict
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import bijectors as bj
 import infer
-from infer.run import collect
+from infer.programs import native
+from infer.run import blocks, collect, loop
 
 from .. import targets
 
@@ -56,6 +60,20 @@ def test_a_single_chain_wastes_no_gradient():
     assert run.executed == steps.sum()
     again = infer.start(targets.normal(), infer.NUTS(), state=run.state, progress=False)
     assert again.executed == steps.sum()
+
+
+def test_chains_that_tick_several_times_at_once_make_the_draws_of_single_ones(monkeypatch):
+    """As on an accelerator; here every chain is full and idle after each draw."""
+    options = {"chains": 2, "warmup": 0, "key": 3, "progress": False}
+    model, engine = targets.normal(), infer.NUTS(step_size=0.3)
+    alone = infer.start(model, engine, **options).advance(10)
+    monkeypatch.setattr(loop, "choose_stride", lambda: jnp.int32(3))
+    monkeypatch.setattr(blocks, "CHAIN_BYTES", 1)
+    monkeypatch.setattr(native, "_kept", OrderedDict())
+    together = infer.start(model, engine, group=2, **options).advance(10)
+    assert together.executed % 3 == 0
+    for made in zip(together.draws().positions, alone.draws().positions, strict=True):
+        np.testing.assert_allclose(*made, rtol=1e-8)
 
 
 def test_the_cost_of_waiting_is_reported():
