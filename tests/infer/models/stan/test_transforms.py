@@ -48,6 +48,14 @@ def refer(log_dets):
     return np.asarray(log_dets - log_dets[0])
 
 
+def differentiate(function, q):
+    """Differentiate by central differences of order eight; their error is about 1e-12."""
+    weights = np.array([4 / 5, -1 / 5, 4 / 105, -1 / 280])
+    steps = 0.02 * np.arange(1, 5)[:, None, None] * np.eye(q.size)
+    ahead, behind = (jax.vmap(jax.vmap(function))(q + own) for own in (steps, -steps))
+    return jnp.tensordot(weights, ahead - behind, 1).T / 0.02
+
+
 @pytest.mark.parametrize(("declared", "constraint", "shape", "choice"), EQUAL)
 def test_map_is_that_of_stan(declared, constraint, shape, choice):
     density, points = stan_of(declared)
@@ -64,10 +72,7 @@ def test_map_is_that_of_stan(declared, constraint, shape, choice):
 
 @pytest.mark.parametrize(("declared", "constraint", "shape"), OTHERWISE)
 def test_maps_of_other_coordinates_agree_about_volume(declared, constraint, shape):
-    """If ours undoes Stan's, the determinant of both together is the difference of the two.
-
-    The derivatives of Stan's values are central differences.
-    """
+    """If ours undoes Stan's, the determinant of both together is the difference of the two."""
     density, points = stan_of(declared)
     bijector = bijector_for(constraint, shape, None, RULES, "x")
 
@@ -75,16 +80,14 @@ def test_maps_of_other_coordinates_agree_about_volume(declared, constraint, shap
         x = density.constrain(q)["x"]
         y = bijector.inverse(x)
         image = bijector.image(y)
-        return y.reshape(-1), (x, image.value, image.log_det + image.auxiliary)
+        return y.reshape(-1), x, image.value, image.log_det + image.auxiliary
 
-    def compare(q):
-        slopes, found = jax.jacfwd(across, has_aux=True)(q)
-        return jnp.linalg.slogdet(slopes)[1], *found
-
-    ratios, theirs, back, log_dets = jax.vmap(compare)(points)
+    _, theirs, back, log_dets = jax.vmap(across)(points)
+    slopes = jax.vmap(lambda q: differentiate(lambda q: across(q)[0], q))(points)
+    ratios = jnp.linalg.slogdet(slopes)[1]
     np.testing.assert_allclose(back, theirs, rtol=1e-9, atol=1e-9)
     expected = jax.vmap(density)(points) - log_dets
-    np.testing.assert_allclose(refer(ratios), refer(expected), atol=1e-7)
+    np.testing.assert_allclose(refer(ratios), refer(expected), atol=1e-10)
 
 
 def test_unit_vectors_are_equal_and_lengths_have_densities_of_their_own():
