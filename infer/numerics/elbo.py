@@ -70,7 +70,7 @@ def _estimate_by_gradients(
     target: Target, q: Distribution, noise: Noise, estimator: str, weight: Scalar | None
 ) -> Estimate:
     """Estimate the ELBO from values and gradients of the log density at draws."""
-    positions = jax.vmap(q.forward)(noise)
+    positions = q.forward_rows(noise)
     values, gradients = _evaluate(target, weight, positions)
     elbo = values.mean() - jax.vmap(q.log_density_of_noise)(noise).mean()
     usable = jnp.isfinite(gradients).all()

@@ -6,7 +6,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..types import Scalar, Vector
-from .small_matrices import invert_positive, matrix_root, root_of_identity_plus
+from .native_call import call_natively
+from .small_matrices import (
+    Inverse,
+    Square,
+    invert_positive,
+    matrix_root,
+    root_of_identity_plus,
+)
 
 # Larger scores, by their Frobenius norm, are scaled down, for the sake of single precision; such a
 # step still divides standard deviations by up to thirty.
@@ -73,8 +80,14 @@ def match_scores(spread: Rows, scores: Rows) -> Match:
     scores = scores + (scores @ spread.T) @ widen
     # In the coordinates of the root of V, S = I - scores^T K^-2 scores, and K K^-1 scores scores^T
     # K^-1 = K - I, so that the Gram matrix of the root is K^-1.
-    inverse, log_det = invert_positive(0.5 * eye + matrix_root(scores @ scores.T + 0.25 * eye))
+    inverse, log_det = call_natively(_invert_root, scores @ scores.T)
     shrink = inverse @ scores
     shrinking = root_of_identity_plus(inverse)
     narrow = shrinking.core @ shrink
     return Match(spread, widen, shrink, narrow, widening.log_det - 0.5 * log_det)
+
+
+def _invert_root(gram: Square) -> Inverse:
+    """Return the inverse of K = I / 2 + (gram + I / 4)^(1/2)."""
+    eye = jnp.eye(len(gram), dtype=gram.dtype)
+    return invert_positive(0.5 * eye + matrix_root(gram + 0.25 * eye))

@@ -1,5 +1,6 @@
 """Inverses and square roots of small matrices, and of the identity plus a matrix of low rank."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -122,7 +123,19 @@ def exponential_slope(matrix: Square) -> Square:
     """Compute (e^M - I) M^-1 by its series, for a matrix of norm at most one half.
 
     With it, exp(U V) = I + U phi(V U) V for a matrix U V of low rank. The remainder is below
-    0.5^11 / 12! = 10^-12.
+    0.5^12 / 13! = 4e-14. Twelve terms take five products.
+
+    Source: Paterson & Stockmeyer (1973), as Higham (2008), Functions of Matrices, section 4.2.
     """
     eye = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
-    return jax.lax.fori_loop(0, 10, lambda i, s: eye + matrix @ s / (11 - i), eye)
+    square = matrix @ matrix
+    cube = square @ matrix
+
+    def add_terms(first: int) -> Square:
+        one, two, three = (1 / math.factorial(k + 1) for k in range(first, first + 3))
+        return one * eye + two * matrix + three * square
+
+    found = add_terms(9)
+    for first in (6, 3, 0):
+        found = add_terms(first) + cube @ found
+    return found

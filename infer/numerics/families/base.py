@@ -50,6 +50,10 @@ class Distribution(eqx.Module):
     def forward(self, noise: Vector) -> Vector:
         """Map standard normal noise to a draw."""
 
+    def forward_rows(self, noise: Noise) -> Noise:
+        """Map rows of noise to draws, shape (draws, size)."""
+        return jax.vmap(self.forward)(noise)
+
     @abstractmethod
     def inverse(self, position: Vector) -> Vector:
         """Map a position to the noise that makes it."""

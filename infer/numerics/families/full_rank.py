@@ -115,6 +115,12 @@ class DenseNormal(Distribution):
     def forward(self, noise: Vector) -> Vector:
         return self.mean + self.factor @ noise
 
+    def forward_rows(self, noise: Noise) -> Noise:
+        # XLA would merge the second transpose into the product, which on a CPU then takes twice as
+        # long: 1.05, not 0.52 ms for 1000 rows and 16 draws in single precision.
+        columns = jax.lax.optimization_barrier(self.factor @ noise.T)
+        return self.mean + columns.T
+
     def inverse(self, position: Vector) -> Vector:
         return jnp.linalg.solve(self.factor, position - self.mean)
 
@@ -166,11 +172,16 @@ class DenseNormal(Distribution):
         return self._apply(jax.lax.cond(is_matching, match, move))
 
     def _find_move(self, step: Step) -> Change:
-        core = exponential_slope(step.right @ step.left)
-        mean, left = self._multiply(step.mean, step.left)
+        left, right = step.left, step.right
+        # The smaller one of the two products.
+        if self.size < len(right):
+            left = exponential_slope(left @ right) @ left
+        else:
+            right = exponential_slope(right @ left) @ right
+        mean, products = self._multiply(step.mean, left)
         trace = (step.left * step.right.T).sum()
         log_scale = self.log_scale + self.size * step.growth + trace
-        return Change(mean, left, core @ step.right, step.growth, log_scale)
+        return Change(mean, products, right, step.growth, log_scale)
 
     def _apply(self, change: "Change") -> "DenseNormal":
         factor = jnp.exp(change.growth) * (self.factor + change.left @ change.right)
@@ -226,9 +237,11 @@ class DenseNormal(Distribution):
         )
 
     def _multiply(self, step: Vector, columns: Array) -> tuple[Vector, Array]:
-        """Return the mean after a step, and the factor times columns, by one product."""
-        products = self.factor @ jnp.concatenate([step[:, None], columns], 1)
-        return self.mean + products[:, 0], products[:, 1:]
+        """Return the mean after a step, and the factor times columns.
+
+        The products are not one, because XLA multiplies faster by 16 columns than by 17.
+        """
+        return self.mean + self.factor @ step, self.factor @ columns
 
     def refresh(self, is_due: Bool[Array, ""]) -> "DenseNormal":
         keep, compute = lambda: self.log_scale, lambda: log_abs_det(self.factor)

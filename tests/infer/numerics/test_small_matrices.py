@@ -1,0 +1,26 @@
+"""Functions of small matrices equal those of SciPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.linalg import expm
+
+from infer.numerics.families.full_rank import FullRank
+from infer.numerics.small_matrices import exponential_slope
+
+
+def test_the_slope_of_the_exponential_is_exact_within_the_trust_region():
+    matrix = np.random.default_rng(0).normal(size=(5, 5))
+    matrix *= 0.5 / np.linalg.norm(matrix)
+    slope = jax.jit(exponential_slope)(matrix)
+    np.testing.assert_allclose(slope @ matrix, expm(matrix) - np.eye(5), atol=1e-13)
+
+
+def test_rows_of_noise_go_where_each_one_does():
+    rng = np.random.default_rng(1)
+    q = FullRank().begin(jnp.asarray(rng.normal(size=4)), jnp.asarray(rng.normal(size=(4, 4))))
+    noise = rng.normal(size=(3, 4))
+    expected = np.asarray(q.location) + noise @ np.asarray(q.scale).T
+    np.testing.assert_allclose(
+        jax.jit(lambda noise: q.forward_rows(noise))(noise), expected, rtol=1e-12
+    )
