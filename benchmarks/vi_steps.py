@@ -88,7 +88,7 @@ def main():
             engine, model = infer.ADVI("full_rank", batch=DRAWS), make(size)
             # The first one compiles.
             fit = infer.fit(model, engine, progress=False)
-            steps, products = [], [measure()]
+            steps, products, epochs = [], [measure()], 0
             for _ in range(FITS):
                 step, epochs = time_steps(model, engine)
                 steps.append(step)
