@@ -74,7 +74,7 @@ def _about(setting: dict[str, Any]) -> str:
     if on_cpu:
         head = (
             "**No accelerator was at hand: this page is a small run on a CPU with "
-            f"{setting['cores']} cores, and says only that the script works.**\n\n{head}"
+            f"{setting['cores']} cores, and its times say nothing of an accelerator.**\n\n{head}"
         )
     memory = "; here, of the process, code of XLA included" if on_cpu else ""
     return head + ABOUT_ROWS.format(draws=setting["draws"], memory=memory).strip() + "\n"
@@ -148,4 +148,4 @@ COUNTS = (
 def _change(labels: Stored, name: str) -> str:
     found = [labels[label].get(name, 1) for label in ("before", "after") if label in labels]
     said = [f"{n / 2**20:.1f}" if name == "copied" else str(n) for n in found]
-    return " → ".join(said)
+    return " → ".join(said) if len(said) > 1 else f"{said[0]} {next(iter(labels))}"
