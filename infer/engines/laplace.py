@@ -1,7 +1,7 @@
 """Laplace's method: the normal distribution around a mode, by the curvature of the log density."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from ..numerics.families.base import Family
 from ..numerics.families.full_rank import FullRank
 from ..numerics.families.low_rank import LowRank
 from ..numerics.families.mean_field import MeanField
+from ..numerics.host_search import HostSearch
 from ..numerics.local_normal import (
     LocalNormal,
     approximate_dense,
@@ -20,6 +21,7 @@ from ..numerics.local_normal import (
     approximate_low_rank,
     list_most_changed,
 )
+from ..numerics.loop_search import advance_in_loop
 from ..numerics.mode_masses import WeighedMode, share_masses, weigh_modes
 from ..numerics.mode_search import (
     CONVERGED,
@@ -27,12 +29,12 @@ from ..numerics.mode_search import (
     ROUNDING,
     UNBOUNDED,
     Search,
-    advance,
     begin_search,
 )
+from ..numerics.namespace import Scalar, Vector
 from ..target import Components, Target
-from ..types import Scalar, Vector
 from .approximating import Approximator, Ended, Fitted, Problem
+from .asking import AskingEngine, Best
 from .base import Examples, Tick, WarmupPlan
 
 COVARIANCES = ("dense", "low_rank", "diagonal")
@@ -55,7 +57,7 @@ class LaplaceTuning(eqx.Module):
 
 
 @dataclass(frozen=True)
-class Laplace(Approximator):
+class Laplace(Approximator, AskingEngine):
     """A normal distribution at the mode, with the inverse of minus the Hessian as its covariance.
 
     The mode is that of the flat unconstrained vector, with the log-determinants of the maps. Of
@@ -119,14 +121,32 @@ class Laplace(Approximator):
     def init(self, position: Vector, here: Components) -> Search:
         return begin_search(position, -here.gradient)
 
-    def tick(
-        self, key: Array, target: Target, tuning: LaplaceTuning, state: Search
-    ) -> tuple[Search, Tick]:
-        lp, gradient = target.evaluate(state.next_point())
-        tolerance, max_steps = jnp.asarray(tuning.tolerance), jnp.asarray(tuning.max_steps)
-        search = advance(state, -lp, -gradient, tolerance, max_steps)
-        stats = {"lp": -search.loss, "reason": search.reason, "n_gradients": search.n_gradients}
-        return search, Tick(search.reason > 0, search.position, -search.gradient, stats)
+    def begin(self, position: np.ndarray, here: Components) -> HostSearch:
+        return HostSearch.begin(position, -np.asarray(here.gradient))
+
+    def ask(self, state: Search | HostSearch) -> Vector:
+        return state.next_point()
+
+    def tell(
+        self, tuning: LaplaceTuning, state: Any, log_density: Scalar, gradient: Vector
+    ) -> tuple[Any, Tick]:
+        if isinstance(state, HostSearch):
+            state.advance(-log_density, -gradient, tuning.tolerance, tuning.max_steps)
+        else:
+            limits = jnp.asarray(tuning.tolerance), jnp.asarray(tuning.max_steps)
+            state = advance_in_loop(state, -log_density, -gradient, *limits)
+        stats = {"lp": -state.loss, "reason": state.reason, "n_gradients": state.n_gradients}
+        return state, Tick(state.reason > 0, state.position, -state.gradient, stats)
+
+    def best(self, state: Any) -> Best:
+        lp, gradient = np.asarray(-state.loss), -state.gradient
+        return Best(state.position, lp, gradient, int(state.n_gradients))
+
+    def to_loop(self, state: HostSearch) -> Search:
+        return state.to_loop()
+
+    def to_host(self, state: Search) -> HostSearch:
+        return HostSearch.from_loop(state)
 
     def conclude(self, ended: Ended) -> Fitted:
         ends, stats = ended.draws.positions[:, 0], ended.draws.stats

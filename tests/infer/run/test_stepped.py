@@ -46,11 +46,11 @@ def test_a_search_on_the_host_compiles_one_program_for_the_density(alone):
     assert alone.compilations == 0
 
 
-def check_path(run, alone):
+def check_path(run, alone, count="n_steps"):
     """Check that a run took the same path, up to rounding, which changes a few gradients."""
     draws, own = run.draws(), alone.draws()
     np.testing.assert_allclose(draws.positions[0], own.positions[0], atol=1e-4)
-    steps = draws.stats["n_steps"][0, 0], own.stats["n_steps"][0, 0]
+    steps = draws.stats[count][0, 0], own.stats[count][0, 0]
     assert abs(steps[0] - steps[1]) <= 5
 
 
@@ -145,3 +145,9 @@ def test_a_gradient_is_costly_by_the_numbers_that_it_computes(size, is_costly):
         data=np.zeros((size, size)),
     )
     assert stepped.is_costly(make_family(quadratic, jacobian=True)) is is_costly
+
+
+def test_the_searches_of_laplace_run_on_the_host_too(alone):
+    run = start(MODEL, infer.Laplace(), chains=1, starts=START, progress=False).advance(1)
+    assert run.compilations == 0
+    check_path(run, alone, "n_gradients")
