@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ..target import Target
@@ -69,8 +70,9 @@ def audit(target: Target, approximation: Reparameterized, key: Array) -> Audit:
 
     There the approximation is standard normal, whatever its family. If the target is too, the
     chains stay distributed as they began. Otherwise their mean and spread drift to those of the
-    target. The first 10 transitions only adapt the step size. Chains do not cross between modes
-    that are far apart, so a mode that the approximation misses stays unseen.
+    target. A transition of no length evaluates where the chains begin, so that the program
+    contains the target once; the next 10 only adapt the step size. Chains do not cross between
+    modes that are far apart, so a mode that the approximation misses stays unseen.
 
     Args:
         target: It must have a value.
@@ -81,27 +83,31 @@ def audit(target: Target, approximation: Reparameterized, key: Array) -> Audit:
     """
     size, steps = target.size, count_steps(target.size)
     evaluate = jax.vmap(lambda noise: _evaluate(target, approximation, noise))
-    start, *keys = jax.random.split(key, 1 + BURN_IN + KEPT)
+    keys = jax.random.split(key, 1 + BURN_IN + KEPT)
     dtype = approximation.forward(jnp.zeros(size)).dtype
-    noise = jax.random.normal(start, (CHAINS, size), dtype)
+    noise = jax.random.normal(keys[0], (CHAINS, size), dtype)
     first = jnp.asarray(_first_step(size), dtype)
 
-    def advance(carry: tuple[_Chains, Scalar], inputs: tuple[Array, Array]) -> Any:
-        (chains, step), (own, learning) = carry, inputs
-        chains, accepted = _transition(evaluate, chains, own, step, steps)
+    def advance(carry: tuple[_Chains, Scalar], inputs: tuple[Array, Array, Array]) -> Any:
+        (chains, step), (own, share, learning) = carry, inputs
+        chains, accepted = _transition(evaluate, chains, own, share * step, steps)
         acceptance = accepted.mean()
         change = jnp.exp(learning * (acceptance - TARGET_ACCEPTANCE))
         positions = jax.vmap(approximation.forward)(chains.noise)
         return (chains, jnp.minimum(step * change, LONGEST_STEP)), (positions, acceptance)
 
-    learning = jnp.where(jnp.arange(BURN_IN + KEPT) < BURN_IN, 1.0, 0.0).astype(dtype)
-    begun = _Chains(noise, *evaluate(noise)[::-1])
+    number = np.arange(1 + BURN_IN + KEPT)
+    shares = jnp.asarray(number > 0, dtype)
+    learning = jnp.asarray((number > 0) & (number <= BURN_IN), dtype)
+    # Any proposal is accepted from an impossible value.
+    begun = _Chains(noise, jnp.zeros_like(noise), jnp.full((CHAINS,), -jnp.inf, dtype))
     (_, step), (positions, acceptance) = jax.lax.scan(
-        advance, (begun, first), (jnp.stack(keys), learning)
+        advance, (begun, first), (keys, shares, learning)
     )
-    kept = positions[BURN_IN:].reshape(-1, size)
-    gradients = CHAINS * ((BURN_IN + KEPT) * steps + 1)
-    return Audit(kept.mean(0), kept.std(0), acceptance[BURN_IN:].mean(), step / first, gradients)
+    kept = positions[1 + BURN_IN :].reshape(-1, size)
+    acceptance = acceptance[1 + BURN_IN :].mean()
+    gradients = CHAINS * len(number) * steps
+    return Audit(kept.mean(0), kept.std(0), acceptance, step / first, gradients)
 
 
 def _first_step(size: int) -> float:

@@ -12,6 +12,7 @@ from infer.numerics.audit import audit, count_steps
 from infer.numerics.families.full_rank import make_normal
 from infer.programs.native import call_compiled
 
+from ..engines.test_contract import Counted, count
 from ..targets import COVARIANCE, MEAN, normal
 
 FACTOR = np.linalg.cholesky(COVARIANCE)
@@ -78,3 +79,9 @@ def test_chains_leave_values_that_are_impossible():
 @pytest.mark.parametrize(("size", "steps"), [(1, 2), (3, 2), (100, 4), (1000, 6), (10_000, 12)])
 def test_trajectories_grow_slowly_with_the_dimension(size, steps):
     assert count_steps(size) == steps
+
+
+def test_the_program_of_an_audit_contains_the_target_once():
+    approximation = make_normal(jnp.zeros(3), jnp.eye(3))
+    program = jax.make_jaxpr(lambda key: audit(Counted(), approximation, key))(jax.random.key(0))
+    assert count(program.jaxpr, "the_models_gradient") == 1
