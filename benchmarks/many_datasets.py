@@ -1,6 +1,7 @@
 """Sample thousands of data sets of eight-schools size in one call.
 
-    python -m benchmarks.many_datasets [--n 10000] [--numpyro 20] [--picked 20] [--store PATH]
+    python -m benchmarks.many_datasets [--n 10000] [--numpyro 20] [--picked 20] [--store]
+        [--stored 625 2500 5000]
 
 Writes benchmarks/results/many_datasets.md. Every data set is eight means with known standard
 errors, around a mean and a spread that have priors, as in eight schools; the numbers are simulated.
@@ -8,13 +9,16 @@ One call makes 4 chains of 200 draws for each, after `--warmup` draws (40) of wa
 do not depend on other data sets. `blocks` is the time in which chains are advanced, `host` the rest
 that grows with the number of data sets: that of the whole call less blocks and the same for a
 sixteenth of the data sets, in a process where all is compiled. `cpu` is process time of all
-threads. Picked data sets are sampled again alone, with their keys, and compared bit for bit.
+threads, `memory` the largest so far. With `--stored`, so many data sets are sampled with `store=`
+first, each number in a process of its own. Picked data sets are sampled again alone, with their
+keys, and compared bit for bit.
 NumPyro samples some of the data sets in a loop over `MCMC.run`, which compiles parts again for each
 (JAX's cache on disk, if one is set, makes that short), vectorized over its chains, with
 `--numpyro-warmup` (100) draws of warm-up.
 """
 
 import argparse
+import multiprocessing
 import os
 import resource
 import sys
@@ -132,6 +136,23 @@ def time_numpyro(data: np.ndarray, warmup: int) -> float:
     return (time.perf_counter() - began) / len(data)
 
 
+def measure_stored(count: int, warmup: int) -> str:
+    """Sample data sets into a store, and write the line of the table."""
+    models = make_models(simulate(count))
+    with tempfile.TemporaryDirectory() as folder:
+        made = Measured(lambda: sample(models, range(count), warmup, f"{folder}/all.zarr"))
+        return made.line("stored, compiling", count)
+
+
+def measure_apart(counts: list[int], warmup: int) -> list[str]:
+    """Measure each number of data sets in a new process, which has its own largest memory."""
+    lines = []
+    for count in counts:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            lines.append(pool.apply(measure_stored, (count, warmup)))
+    return lines
+
+
 def describe(result: Any, count: int) -> list[str]:
     stats, attrs = result.sample_stats, result.attrs
     gradients = float(stats["n_steps"].sum()) / count
@@ -151,8 +172,10 @@ def main() -> None:
     parser.add_argument("--numpyro-warmup", type=int, default=100)
     parser.add_argument("--picked", type=int, default=20)
     parser.add_argument("--store", action="store_true", help="store the draws, in a new folder")
+    parser.add_argument("--stored", type=int, nargs="*", default=[], help="numbers of data sets")
     parser.add_argument("--results", type=Path, default=RESULTS)
     asked = parser.parse_args()
+    stored = measure_apart(asked.stored, asked.warmup)
     data = simulate(asked.n)
     made = Measured(lambda: None)
     began = time.perf_counter()
@@ -173,6 +196,7 @@ def main() -> None:
         "| --- |" + " --: |" * 7,
         made.line("one call, compiling" + (", stored" if asked.store else ""), asked.n, host),
         again.line("again, a sixteenth", few),
+        *stored,
         "",
         f"Making the models took {making:.1f} s more. {equal} of {asked.picked} picked data sets "
         "have the draws of a run of their own, bit for bit.",
