@@ -79,8 +79,8 @@ class Group:
         ticks = np.asarray(block.ticks)
         self.executed = self.executed + ticks
         self.entering = np.zeros_like(self.entering)
-        # A block that is more than half full is kept without a copy.
-        full = 2 * int(filled.sum()) > rows.shape[0] * rows.shape[1]
+        # A block that is nearly full is kept without a copy; of others the rest would stay, too.
+        full = 8 * int(filled.sum()) > 7 * rows.shape[0] * rows.shape[1]
         for own, mine, count in zip(self.rows, rows, filled, strict=True):
             own.append(mine[:count] if full else mine[:count].copy())
         # Last, so that another thread never counts draws that it does not find.

@@ -19,6 +19,14 @@ def groups(count):
     return [one(i) for i in range(count)]
 
 
+def test_a_block_that_is_partly_empty_is_not_kept_as_it_is():
+    """The empty rows would stay in memory as long as the draws."""
+    for filled, is_kept in ((4, False), (8, True)):
+        (group,), rows = groups(1), np.ones((1, 8, 3))
+        group.absorb(Block(None, rows, np.full(1, filled), np.int32(filled)), 1.0)
+        assert np.shares_memory(group.rows[0][0], rows) == is_kept
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_a_fast_group_waits_for_a_slow_one(threads):
     made, ahead = groups(3), []
