@@ -36,6 +36,11 @@ class Family(eqx.Module):
         """Take the own arrays of some members, along a leading axis."""
         return jax.tree.map(lambda a: a[members], self.own)
 
+    def some(self, few: slice) -> "Family":
+        """Return the family of some members, two at least."""
+        own = jax.tree.map(lambda a: a[few], self.own)
+        return Family(self.shared, own, len(range(self.count)[few]))
+
     def leaves(self) -> list[tuple[Any, Any]]:
         """List the leaves of the models: what all share, or a stack of what each has of its own.
 

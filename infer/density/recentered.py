@@ -165,6 +165,10 @@ class Centering(NamedTuple):
         """Return the degrees of one member."""
         return self.degrees if self.degrees.ndim == 1 else self.degrees[member]
 
+    def some(self, few: slice) -> "Centering":
+        """Return that of some of several members."""
+        return self._replace(degrees=self.degrees[few])
+
 
 def find_centering(density: LogDensity) -> Centering | None:
     """Return how far sites are centered in the coordinates of a density; `None` for its own."""

@@ -17,6 +17,8 @@ from .whitened import Hamiltonian, Whitened
 # Larger draws and scores might overflow when they are whitened. No number of single precision is: a
 # float of Python would be cast to it, and overflow.
 LARGEST = np.float64(1e100)
+# Coordinates of draws that are tuned at a time, whose temporary copies fit into a cache.
+CACHED = 2**17
 
 
 def first_each(
@@ -65,8 +67,10 @@ def end_each(
     made, planned = jax.tree.map(np.array, tuning), [windows] * count
     relocation: list[np.ndarray | None] = [None] * count
     is_regular = _find_regular(engine, tuning, recent, len(windows))
-    if is_regular.any():
-        own = np.flatnonzero(is_regular)
+    regular = np.flatnonzero(is_regular)
+    some = max(CACHED // max(recent[-1].positions[0].size, 1), 1)
+    for begin in range(0, len(regular), some):
+        own = regular[begin : begin + some]
         learned = _retune(_take(tuning, own), [_take(w, own) for w in recent], len(windows))
         _put(made, own, learned)
         done = recent[-1].positions.shape[2]

@@ -4,6 +4,7 @@ A call for each member would take longer than its rows.
 """
 
 from collections.abc import Callable, Hashable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -11,12 +12,17 @@ import jax
 import numpy as np
 
 from .native import CompiledProgram, Form, compile_program, prepare
-from .slices import call_in_slices, choose_rows
+from .slices import call_in_slices, choose_rows, join_slices
 
 # Parts of the largest size in a call, all of which together have as many rows as a slice.
 PARTS = 16
 # Rows of the smallest size. The last bit may depend on the place of a row in a vector register.
 FEWEST = 16
+# Members from which on a program for the few rows of a start is worth compiling.
+MANY = 64
+# Numbers that are worked on at a time: what is made of them fits into a cache, and in memory that
+# was used before. Memory that a process has never used costs a second or two a gigabyte.
+CACHED = 2**19
 
 
 def choose_part(numbers: int, needed: int | None = None) -> int:
@@ -47,6 +53,10 @@ class Members(NamedTuple):
     structure: Hashable
     shared: list[Any]
     own: list[Any]
+
+    def some(self, few: slice) -> "Members":
+        """Return some of the members."""
+        return self._replace(own=[leaf[few] for leaf in self.own])
 
     @classmethod
     def of(cls, shared: Any, own: Any) -> "Members":
@@ -141,3 +151,20 @@ def call_in_parts(
 
     found = call_in_slices(call_some, np.arange(members * each), parts)
     return jax.tree.map(lambda a: a.reshape(members, each * rows, *a.shape[2:])[:, :count], found)
+
+
+def work_in_turn(work: Callable[[slice], Any], members: int, numbers: int) -> Any:
+    """Do something for some members at a time, and join what it returns for each of them.
+
+    Args:
+        work: Maps a range of members to a pytree of arrays with as many entries.
+        members: Number of members.
+        numbers: Numbers that each of them has.
+    """
+    # At least `MANY`, so that they use the same programs as all together.
+    turns = max(members // max(CACHED // max(numbers, 1), MANY), 1)
+    if turns == 1:
+        return work(slice(0, members))
+    ends = [members * i // turns for i in range(turns + 1)]
+    own = (slice(*pair) for pair in pairwise(ends))
+    return join_slices(((few.start, work(few)) for few in own), members)

@@ -3,7 +3,7 @@
 Memory on the device stays bounded, since results go to the host slice by slice.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, pairwise
 from typing import Any
 
@@ -38,9 +38,13 @@ def call_in_slices(call: Callable[[Any], Any], arrays: Any, rows: int, into: Any
     count = len(jax.tree.leaves(arrays)[0])
     # The next slice is computed while one goes to the host; the device might not hold all of them.
     ahead = pairwise(chain(map(call, _slices(arrays, count, rows)), (None,)))
-    whole = into
-    for begin, (results, _) in zip(range(0, count, rows), ahead, strict=True):
-        own = jax.tree.map(np.asarray, results)
+    made = (jax.tree.map(np.asarray, results) for results, _ in ahead)
+    return join_slices(zip(range(0, count, rows), made, strict=True), count, into)
+
+
+def join_slices(slices: Iterable[tuple[int, Any]], count: int, whole: Any = None) -> Any:
+    """Join results, each with its place among `count` rows, in `whole` if it is given."""
+    for begin, own in slices:
         whole = _make_room(own, count) if whole is None else whole
         jax.tree.map(lambda into, part: _put(into, part, begin), whole, own)  # noqa: B023
     return whole

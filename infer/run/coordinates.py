@@ -1,5 +1,7 @@
 """Move points and draws between the coordinates of the chains and those of the log densities."""
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 from jaxtyping import Array
@@ -11,11 +13,16 @@ from ..density.recentered import Centering, Recentered, mark_scalars, recenter
 from ..density.transport import Moved, move, move_position
 from ..engines.base import Draws
 from ..programs.native import call_compiled, prepare
-from ..programs.parts import Members, call_each, choose_part, count_parts, prepare_call
+from ..programs.parts import (
+    MANY,
+    Members,
+    call_each,
+    choose_part,
+    count_parts,
+    prepare_call,
+    work_in_turn,
+)
 from ..programs.slices import call_in_slices, choose_rows
-
-# Data sets from which on a program for the few rows of a start is worth compiling.
-MANY = 64
 
 
 def densities_own(centering: Centering) -> Centering:
@@ -105,31 +112,45 @@ def move_all(
     # The last bit may depend on the place in a slice; in the order of time, that place does not
     # depend on how many draws follow.
     given = (positions,) if gradients is None else (positions, gradients)
-    by_draw = (a.reshape(count, chains, draws, size).swapaxes(1, 2) for a in given)
-    rows = tuple(a.reshape(count, draws * chains, size) for a in by_draw)
-    found = (_move_one if count == 1 else _move_each)(recentered, new, rows)
+    by_draw = [a.reshape(count, chains, draws, size).swapaxes(1, 2) for a in given]
+    each = (draws * chains, size)
+    call = _call_one(recentered, new) if count == 1 else _call_each(recentered, new, *each)
 
-    def restore(a: np.ndarray) -> np.ndarray:
-        own = a.reshape(count, draws, chains, *a.shape[2:]).swapaxes(1, 2)
-        return own.reshape(count * chains, draws, *a.shape[2:])
+    def move_some(few: slice) -> Moved:
+        rows = tuple(a[few].reshape(-1, *each) for a in by_draw)
+        apart = lambda a: a.reshape(-1, draws, chains, *a.shape[2:]).swapaxes(1, 2)  # noqa: E731
+        return jax.tree.map(apart, call(few, rows))
 
-    return jax.tree.map(restore, found)
+    found = work_in_turn(move_some, count, draws * chains * size)
+    return jax.tree.map(lambda a: a.reshape(count * chains, draws, *a.shape[3:]), found)
 
 
-def _move_one(family: Family, new: Centering, rows: tuple[np.ndarray, ...]) -> Moved:
-    # One program serves draws with and without gradients.
-    density, flat = family.member(0), tuple(a[0] for a in (*rows, np.zeros_like(rows[0]))[:2])
+Call = Callable[[slice, tuple[np.ndarray, ...]], Moved]
+
+
+def _call_one(family: Family, new: Centering) -> Call:
+    density = family.member(0)
     call = lambda own: call_compiled(_move, density, new.degrees, *own, form="fast_compile")  # noqa: E731
-    found = call_in_slices(call, flat, choose_rows(density.size))
-    return jax.tree.map(lambda a: a[None], found)
+
+    def call_all(_: slice, rows: tuple[np.ndarray, ...]) -> Moved:
+        # One program serves draws with and without gradients.
+        flat = tuple(a[0] for a in (*rows, np.zeros_like(rows[0]))[:2])
+        found = call_in_slices(call, flat, choose_rows(density.size))
+        return jax.tree.map(lambda a: a[None], found)
+
+    return call_all
 
 
-def _move_each(family: Family, new: Centering, rows: tuple[np.ndarray, ...]) -> Moved:
-    size, needed = family.shared.size, rows[0].shape[1]
+def _call_each(family: Family, new: Centering, needed: int, size: int) -> Call:
     each = choose_part(size, needed if family.count >= MANY else None)
-    function = _move_rows if len(rows) > 1 else _move_positions
     members = Members.of((family.shared, None), (family.own, new.degrees))
-    return call_each(function, members, each, count_parts(size, each), rows, "fast_compile")
+
+    def call_some(few: slice, rows: tuple[np.ndarray, ...]) -> Moved:
+        function = _move_rows if len(rows) > 1 else _move_positions
+        parts = count_parts(size, each)
+        return call_each(function, members.some(few), each, parts, rows, "fast_compile")
+
+    return call_some
 
 
 def prepare_moves(family: Family, centering: Centering | None) -> None:

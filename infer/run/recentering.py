@@ -20,6 +20,7 @@ from ..density.recentered import (
 )
 from ..engines.base import Draws, Engine
 from ..numerics.centering import choose_degrees, choose_ends
+from ..programs.parts import work_in_turn
 from .chains import make_states
 from .collect import Group
 from .coordinates import densities_own, move_all, move_draws, move_points, move_to_density
@@ -84,11 +85,25 @@ def choose_centering(family: Family, old: Centering, draws: Draws) -> Centering:
     new = old.degrees.copy()
     scalars = mark_scalars(old.pieces)
     if scalars.any():
-        new[..., scalars] = _choose_scalars(family, old, draws)
+        new[..., scalars] = _choose_scalars_of_all(family, old, draws)
     for piece in old.pieces:
         if piece.is_vector:
             new[..., find_entries(old.pieces, piece)] = _choose_ends(family, old, piece, draws)
     return old._replace(degrees=new)
+
+
+def _choose_scalars_of_all(family: Family, old: Centering, draws: Draws) -> np.ndarray:
+    """Do as `_choose_scalars`, for some members at a time."""
+    if family.count == 1:
+        return _choose_scalars(family, old, draws)
+    chains = len(draws.positions) // family.count
+
+    def choose_some(few: slice) -> np.ndarray:
+        own = slice(few.start * chains, few.stop * chains)
+        here = draws._replace(positions=draws.positions[own], gradients=draws.gradients[own])
+        return _choose_scalars(family.some(few), old.some(few), here)
+
+    return work_in_turn(choose_some, family.count, draws.positions[:chains].size)
 
 
 def _choose_scalars(family: Family, old: Centering, draws: Draws) -> np.ndarray:

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from infer.programs import parts
 from infer.programs.memory import count_peak_bytes
-from infer.programs.parts import call_in_parts
+from infer.programs.parts import call_in_parts, work_in_turn
 from infer.programs.slices import (
     MAX_BYTES,
     MAX_NUMBERS,
@@ -44,6 +45,22 @@ def test_parts_give_the_rows_of_each_member_even_of_arrays_without_entries():
     found, none = call_in_parts(lambda of, own: (own + of[:, None, None], own[..., :0]), rows, 2)
     np.testing.assert_array_equal(found, rows + np.arange(2)[:, None, None])
     assert none.shape == (2, 5, 0)
+
+
+def test_members_are_worked_on_in_turn_whatever_the_limit(monkeypatch):
+    monkeypatch.setattr(parts, "MANY", 2)
+    rows, sizes = np.arange(63.0).reshape(7, 9), []
+
+    def work(few):
+        sizes.append(few.stop - few.start)
+        return {"twice": 2 * rows[few], "first": rows[few, 0]}
+
+    for limit in (1, 30, 1000):
+        monkeypatch.setattr(parts, "CACHED", limit)
+        found = work_in_turn(work, 7, 9)
+        np.testing.assert_array_equal(found["twice"], 2 * rows)
+        np.testing.assert_array_equal(found["first"], rows[:, 0])
+    assert sizes == [2, 2, 3, 3, 4, 7]
 
 
 def test_slices_are_not_kept_until_they_are_joined():

@@ -3,6 +3,7 @@
 import pickle
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -11,10 +12,12 @@ import pytest
 import infer
 from infer.density.family import make_family
 from infer.density.recentered import Piece, split_entries
+from infer.engines.base import Draws
 from infer.output.data.origin import find_run
+from infer.programs import parts
 from infer.run import coordinates
-from infer.run.coordinates import move_all
-from infer.run.recentering import begin_centering
+from infer.run.coordinates import move_all, move_draws
+from infer.run.recentering import begin_centering, choose_centering
 from infer.run.tuned import TuningAtDegrees
 from infer.store.state import read_centering
 
@@ -88,6 +91,21 @@ def test_draws_of_many_data_sets_change_coordinates_like_those_of_each(monkeypat
     np.testing.assert_array_equal(alone.log_det, found.log_det)
     for one, other in zip(move_all(family, old, new, *few), found, strict=True):
         np.testing.assert_array_equal(one, other[:, :5])
+
+
+def test_members_learn_alike_if_some_are_worked_on_at_a_time(monkeypatch):
+    kept = {"whitened": infer.static(True)}
+    family = make_family([model(noise=n, **kept) for n in (1.0, 10.0, 0.01, 5.0)], jacobian=True)
+    draws = Draws(*np.random.default_rng(0).normal(size=(2, 8, 23, 8)), {"lp": np.zeros((8, 23))})
+    old = begin_centering(family)
+    whole = choose_centering(family, old, draws)
+    moved = move_draws(family, old, whole, draws)
+    assert len(np.unique(whole.degrees, axis=0)) == 3
+    monkeypatch.setattr(parts, "CACHED", 1)
+    monkeypatch.setattr(parts, "MANY", 2)
+    found = choose_centering(family, old, draws)
+    np.testing.assert_array_equal(found.degrees, whole.degrees)
+    jax.tree.map(np.testing.assert_array_equal, move_draws(family, old, found, draws), moved)
 
 
 def test_the_degree_of_a_scalar_site_is_a_scalar():
