@@ -18,7 +18,7 @@ from ..run.self_check import refuse_unless_reproduced
 from ..run.start import start
 from .advance.goal import FixedGoal, pursue
 from .data.arviz import SET, describe_run, group_data, group_draws
-from .data.drawn import Drawn, name_stats, read_draws
+from .data.drawn import Drawn, name_stats, read_all_draws
 from .data.members import constrain_each
 from .fitted.normal_rung import Answers, Asked, answer_by_normals, search_modes
 from .judge.datasets import find_affected
@@ -167,7 +167,7 @@ def _sample(
     with Progress(run.progress) as watch:
         pursue(run, FixedGoal(draws), watch)
     refuse_unless_reproduced(run)
-    drawn = read_draws(run, run.draws(gradients=False))
+    drawn = read_all_draws(run)
     few = (
         {name: a[:, :, : len(which)] for name, a in part.items()}
         for part in (drawn.values, name_stats(engine, drawn.stats))

@@ -90,9 +90,11 @@ class Group:
         return int(filled.sum())
 
 
-def join_records(groups: Sequence[Group], count: int | None = None) -> np.ndarray:
-    """Join the records of all chains, or the first `count` of each: (chains, draws, record)."""
-    rows = [own for group in groups for own in group.rows]
+def join_records(
+    groups: Sequence[Group], count: int | None = None, chains: slice = slice(None)
+) -> np.ndarray:
+    """Join the records of chains, or the first `count` of each: (chains, draws, record)."""
+    rows = [own for group in groups for own in group.rows][chains]
     made = count if count is not None else sum(map(len, rows[0]))
     record = rows[0][0].shape[-1] if rows[0] else 0
     whole = np.empty((len(rows), made, record), rows[0][0].dtype if rows[0] else float)

@@ -204,11 +204,12 @@ class Run:
                 self.warmup = begin_sampling(self.warmup)
         return self
 
-    def draws(self, gradients: bool = True) -> Draws:
+    def draws(self, gradients: bool = True, few: slice | None = None) -> Draws:
         """Return the draws made so far, the same number for every chain.
 
         A run with a store keeps only the last ones in memory; see `infer.open` for the others.
-        Without `gradients`, those of the log density may be left out, as shape (..., 0).
+        Without `gradients`, those of the log density may be left out, as shape (..., 0). `few` are
+        the densities, two at least, of which they are returned; by default all.
 
         Raises:
             RunError: Some chain has no draw yet.
@@ -223,11 +224,15 @@ class Run:
                 "Call advance(draws) with draws=1 or more.",
             )
         held = fewest - self.groups[0].dropped
-        draws = self.format.unpack(join_records(self.groups, held))
-        draws = draws if gradients else draws._replace(gradients=draws.gradients[..., :0])
         # What approximates stays in the coordinates in which it was fitted.
         centering = self.warmup.centering if self.engine.result == "draws" else None
-        return move_to_density(self.family, centering, draws)
+        family, each = self.family, self.chains // self.family.count
+        chains = slice(None) if few is None else slice(few.start * each, few.stop * each)
+        if few is not None:
+            family, centering = family.some(few), centering and centering.some(few)
+        draws = self.format.unpack(join_records(self.groups, held, chains))
+        draws = draws if gradients else draws._replace(gradients=draws.gradients[..., :0])
+        return move_to_density(family, centering, draws)
 
     def fewest(self) -> int:
         """Return how many draws of the present window every chain has."""

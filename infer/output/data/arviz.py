@@ -13,7 +13,7 @@ from ...run.places import describe_work
 from ...run.run import Run
 from .angles import mark_angles
 from .centering import describe_centering
-from .drawn import Drawn, read_draws, read_warmup
+from .drawn import Drawn, read_all_draws, read_warmup
 from .flat_site import GROUP, separate
 from .metric import describe_metric
 from .model_data import collect_data
@@ -42,9 +42,7 @@ def to_arviz(run: Run) -> Any:
         RunError: Some chain has no draw yet.
     """
     refuse_unless_run(run)
-    return make_arviz(
-        run.family, read_draws(run, run.draws(gradients=False)), describe_run(run), run
-    )
+    return make_arviz(run.family, read_all_draws(run), describe_run(run), run)
 
 
 def make_arviz(

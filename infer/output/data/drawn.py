@@ -1,11 +1,14 @@
 """Values and statistics of a run's draws, with axes of chains, draws and data sets."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from ...density.family import Family
 from ...engines.base import Draws, Engine
+from ...programs.parts import work_in_turn
 from ...run.run import Run
 from .members import constrain_each
 
@@ -22,15 +25,50 @@ class Drawn(NamedTuple):
     stats: Mapping[str, np.ndarray]
 
 
+def read_all_draws(run: Run) -> Drawn:
+    """Do as `read_draws` with all draws of a run; if it has many data sets, with some at a time.
+
+    Raises:
+        RunError: Some chain has no draw yet.
+    """
+    count = run.family.count
+    if count == 1:
+        return read_draws(run, run.draws(gradients=False))
+    held = _hold(run)
+
+    def read_some(few: slice) -> Drawn:
+        return _name_each(run, run.family.some(few), held.draws(gradients=False, few=few))
+
+    numbers = held.fewest() * (run.chains // count) * run.format.record
+    return _by_chain(work_in_turn(read_some, count, numbers))
+
+
+def _hold(run: Run) -> Run:
+    """Return a run with the draws of this moment, to which a thread that advances it adds none."""
+    groups = tuple(
+        replace(own, drawn=own.drawn, rows=[list(blocks) for blocks in own.rows])
+        for own in run.groups
+    )
+    return replace(run, warmup=replace(run.warmup, groups=groups))
+
+
 def read_draws(run: Run, draws: Draws) -> Drawn:
     """Map draws of a run to named values, and name their statistics as ArviZ does."""
+    return _by_chain(_name_each(run, run.family, draws))
+
+
+def _name_each(run: Run, family: Family, draws: Draws) -> Drawn:
+    """Name values and statistics, which have a leading axis of data sets."""
+    apart = lambda a: a.reshape(family.count, -1, *a.shape[1:])  # noqa: E731
+    values = constrain_each(family, apart(draws.positions))
     stats = name_stats(run.engine, draws.stats)
-    count, positions = run.family.count, draws.positions
-    values = constrain_each(run.family, positions.reshape(count, -1, *positions.shape[1:]))
-    if count == 1:
-        return Drawn({name: a[0] for name, a in values.items()}, stats)
-    moved = {name: np.moveaxis(a, 0, 2) for name, a in values.items()}
-    return Drawn(moved, {n: split_by_dataset(a, count) for n, a in stats.items()})
+    return Drawn(values, {name: apart(a) for name, a in stats.items()})
+
+
+def _by_chain(drawn: Drawn) -> Drawn:
+    """Move the axis of data sets behind those of chains and draws; leave it out if it has one."""
+    last = lambda a: a[0] if len(a) == 1 else np.moveaxis(a, 0, 2)  # noqa: E731
+    return Drawn(*({name: last(a) for name, a in part.items()} for part in drawn))
 
 
 def read_warmup(run: Run) -> Drawn | None:

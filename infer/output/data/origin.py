@@ -1,6 +1,7 @@
 """The run that a result came from, as long as the result exists in memory."""
 
 import weakref
+from itertools import accumulate
 from typing import Any
 
 from ...errors import RunError
@@ -15,7 +16,7 @@ _runs: dict[int, Run] = {}
 def remember_run(result: Any, run: Run) -> None:
     """Let `find_run` find the run of a result, until the result is deleted."""
     blocks = (block for group in run.groups for own in group.rows for block in own)
-    if sum(block.nbytes for block in blocks) > MAX_BYTES:
+    if any(total > MAX_BYTES for total in accumulate(block.nbytes for block in blocks)):
         return
     _runs[id(result)] = run
     weakref.finalize(result, _runs.pop, id(result), None).atexit = False

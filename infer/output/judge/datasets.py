@@ -7,6 +7,7 @@ import xarray
 
 from ...engines.base import Engine
 from ...numerics.agreement import split_rhat
+from ...programs.parts import work_in_turn
 from ..data.angles import replace_angles
 from ..data.arviz import SET
 from ..finding import Finding
@@ -85,9 +86,12 @@ def _find_disagreeing(posterior: xarray.Dataset) -> np.ndarray:
     arrays = [array.transpose("chain", "draw", SET, ...) for array in plain]
     entries = int(np.prod(arrays[0].shape[:3]))
     stride = -(-sum(array.size for array in arrays) // (MAX_NUMBERS * entries))
-    high = []
-    for array in arrays:
-        numbers = np.asarray(array).reshape(*array.shape[:3], -1)[..., ::stride]
+    apart = [np.asarray(a).reshape(*a.shape[:3], -1)[..., ::stride] for a in arrays]
+
+    def judge_some(few: slice) -> np.ndarray:
+        numbers = np.concatenate([a[:, :, few] for a in apart], -1)
         rhat = split_rhat(numbers.reshape(*numbers.shape[:2], -1)).reshape(numbers.shape[2:])
-        high.append((rhat > LARGEST_RHAT).any(-1))
-    return np.any(high, 0)
+        return np.any(rhat > LARGEST_RHAT, -1)
+
+    numbers = sum(a[:, :, 0].size for a in apart)
+    return work_in_turn(judge_some, posterior.sizes[SET], numbers)

@@ -22,7 +22,7 @@ from ...store.growing import Growing
 from ..advance.goal import FixedGoal, pursue
 from ..data.angles import find_wrapped_angles
 from ..data.arviz import SET, add_learned, describe_run, group_data, group_draws
-from ..data.drawn import name_stats, read_draws
+from ..data.drawn import name_stats, read_all_draws
 from ..data.metric import DIRECTION
 from ..judge.datasets import find_affected
 from ..judge.moved import describe_moves
@@ -156,7 +156,7 @@ def _numbering_models(begin: int) -> Iterator[None]:
 
 def _read(run: Run, own: np.ndarray) -> _Made:
     """Read the draws of a run of the data sets with these numbers."""
-    drawn = read_draws(run, run.draws(gradients=False))
+    drawn = read_all_draws(run)
     groups = add_learned({**group_draws(run.family, drawn), **group_data(run.family)}, run)
     posterior, stats = groups["posterior"], name_stats(run.engine, drawn.stats)
     affected = find_affected(run.engine, stats, posterior, MIN_DRAWS)

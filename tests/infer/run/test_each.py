@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+import xarray
 
 import infer
 from infer.density import disagreement, points
@@ -13,6 +14,7 @@ from infer.errors import ModelError, RunError, StartError
 from infer.numerics.model_keys import read_keys
 from infer.output.data.members import constrain_each
 from infer.output.data.values import constrain_all
+from infer.programs import parts
 from infer.run import turns
 
 SETS, CHAINS = 5, 2
@@ -140,6 +142,18 @@ def test_values_of_many_data_sets_are_those_of_each(models):
         assert found.keys() == alone.keys()
         for name, expected in alone.items():
             np.testing.assert_array_equal(found[name][index], expected)
+
+
+def test_the_result_does_not_depend_on_how_many_data_sets_are_converted_at_a_time(
+    models, data, monkeypatch
+):
+    monkeypatch.setattr(parts, "CACHED", 1)
+    monkeypatch.setattr(parts, "MANY", 2)
+    monkeypatch.setattr("infer.engines.together.CACHED", 1)
+    found = sample(models)
+    for group in ("posterior", "sample_stats"):
+        xarray.testing.assert_identical(found[group], data[group])
+    assert found.attrs["verdict"] == data.attrs["verdict"]
 
 
 def test_a_run_of_several_data_sets_can_be_resumed(models):
