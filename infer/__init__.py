@@ -9,8 +9,6 @@ from typing import Any
 
 import lazy_loader
 
-from . import leaving  # noqa: F401  # pyright: ignore[reportUnusedImport]
-
 _import, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 # Threads that import modules of a circle at once may see one before its names.
