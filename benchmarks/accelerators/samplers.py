@@ -212,7 +212,7 @@ def blackjax_nuts(problem: Problem, chunk: int) -> Sampler:
     warmup = _choose_warmup(problem.chains)
 
     def warm(key, starts):
-        run = lambda key, start: adaptation.run(key, start, warmup)[0]  # noqa: E731
+        run = lambda key, start: tuple(adaptation.run(key, start, warmup)[0])  # noqa: E731
         return jax.vmap(run)(jax.random.split(key, problem.chains), starts)
 
     def draw(key, carry):
