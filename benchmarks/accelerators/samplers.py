@@ -288,8 +288,8 @@ class Laps:
     """BlackJAX's LAPS: an ensemble that is corrected only at the end, in one call.
 
     It is called twice, since it compiles inside the call: the second call counts, less the time in
-    which it traces again and finds the programs of the first. Its draws are those of the second
-    half of its second phase, after its step size is fixed.
+    which it traces again and finds the programs of the first. It has a draw of each chain, the last
+    one, and its chains begin at points of their own.
     """
 
     def __init__(self, problem: Problem, chunk: int) -> None:
@@ -316,18 +316,14 @@ class Laps:
         import blackjax.adaptation.laps as library
 
         problem = self._problem
-        groups = count_superchains(problem.chains)
         size = problem.points.shape[1]
         mesh = jax.sharding.Mesh(jax.devices()[:1], "chains")
         found: Any = library.laps(
             problem.log_density, lambda key: jax.random.uniform(key, (size,), minval=-2, maxval=2),
             size, *LAPS_STEPS, problem.chains, mesh, jax.random.key(seed),
-            all_chains_info=lambda position: position, superchain_size=problem.chains // groups,
         )  # fmt: skip
-        info, gradients, *_ = found
-        positions = np.asarray(info["phase_2"]["all_chains_info"])
-        made = positions[len(positions) // 2 :].swapaxes(0, 1)
-        self.used = self.executed = made.shape[0] * made.shape[1] * gradients * 15
+        made = np.asarray(found[-1].position)[:, None]
+        self.used = self.executed = len(made)
         return made
 
 
