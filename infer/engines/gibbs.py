@@ -32,9 +32,9 @@ REST = "rest"
 
 
 class GibbsTuning(eqx.Module):
-    """The tuning of each block; traced."""
+    """The tuning of each block, by the names of its sites; traced."""
 
-    blocks: tuple[Tuning, ...]
+    blocks: dict[str, Tuning]
 
 
 class GibbsState(NamedTuple):
@@ -149,11 +149,11 @@ class Gibbs(Engine):
             each = (take_entries(a, segments) for a in (positions, gradients))
             return engine.first_tuning(own, *each)
 
-        return GibbsTuning(tuple(make(engine, own) for _, engine, own in self._parts))
+        return GibbsTuning({label: make(engine, own) for label, engine, own in self._parts})
 
     def reuse(self, learned: GibbsTuning, fresh: GibbsTuning) -> GibbsTuning:
-        each = zip(self._parts, learned.blocks, fresh.blocks, strict=True)
-        return GibbsTuning(tuple(engine.reuse(a, b) for (_, engine, _), a, b in each))
+        each = {own: engine.reuse for own, engine, _ in self._parts}
+        return GibbsTuning({n: f(learned.blocks[n], fresh.blocks[n]) for n, f in each.items()})
 
     def init(self, position: Vector, here: Components) -> GibbsState:
         relative = here._replace(value=0 * here.value)
@@ -165,8 +165,9 @@ class Gibbs(Engine):
         return GibbsState(position, here.value, states, stats, jnp.int32(0), jnp.asarray(False))
 
     def enter(self, tuning: GibbsTuning, state: GibbsState, warming: Bool[Array, ""]) -> GibbsState:
-        each = zip(self._parts, tuning.blocks, state.states, strict=True)
-        return state._replace(states=tuple(e.enter(t, s, warming) for (_, e, _), t, s in each))
+        each = zip(self._parts, state.states, strict=True)
+        states = (e.enter(tuning.blocks[own], s, warming) for (own, e, _), s in each)
+        return state._replace(states=tuple(states))
 
     def tick(
         self, key: Array, target: Target, tuning: GibbsTuning, state: GibbsState
@@ -189,9 +190,9 @@ class Gibbs(Engine):
         self, index: int, key: Array, target: Target, tuning: GibbsTuning, state: GibbsState
     ) -> GibbsState:
         """Advance one block by a tick of its engine."""
-        _, engine, segments = self._parts[index]
+        label, engine, segments = self._parts[index]
         given = Conditional(target, state.position, state.reference, segments)
-        own, tick = engine.tick(key, given, tuning.blocks[index], state.states[index])
+        own, tick = engine.tick(key, given, tuning.blocks[label], state.states[index])
         moved = put_entries(state.position, segments, tick.position)
         newest = {name: tick.stats[name] for name in state.stats[index]}
         if "energy" in newest:
@@ -247,12 +248,14 @@ class Gibbs(Engine):
     def end_window(
         self, tuning: GibbsTuning, recent: Sequence[Draws], windows: tuple[int, ...]
     ) -> WindowEnd:
-        ends = [
-            engine.end_window(own, [_take_block(w, label, segments) for w in recent], windows)
-            for (label, engine, segments), own in zip(self._parts, tuning.blocks, strict=True)
-        ]
-        longest = max((end.windows for end in ends), key=sum)
-        return WindowEnd(GibbsTuning(tuple(end.tuning for end in ends)), longest)
+        ends = {
+            label: engine.end_window(
+                tuning.blocks[label], [_take_block(w, label, segments) for w in recent], windows
+            )
+            for label, engine, segments in self._parts
+        }
+        longest = max((end.windows for end in ends.values()), key=sum)
+        return WindowEnd(GibbsTuning({own: end.tuning for own, end in ends.items()}), longest)
 
     def _list_engines(self) -> list[tuple[str, Any]]:
         named = [("+".join(names), engine) for names, engine in self.blocks]

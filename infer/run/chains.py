@@ -5,6 +5,7 @@ from functools import lru_cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import keystr
 from jaxtyping import Array
 
 from ..density.family import Family
@@ -91,9 +92,11 @@ def _refuse_misfit(tuning: Tuning, fresh: Tuning) -> None:
     """Raise if the tuning of an earlier run is of another engine or another size."""
     shapes = [jax.tree.map(np.shape, t) for t in (tuning, fresh)]
     if shapes[0] != shapes[1]:
-        found = ", ".join(str(np.shape(leaf)) for leaf in jax.tree.leaves(tuning))
+        paths = jax.tree.leaves_with_path(tuning)
+        found = ", ".join(f"{keystr(path)} {np.shape(leaf)}" for path, leaf in paths)
         raise RunError(
             "tuning",
             f"it is a {type(tuning).__name__} of shapes {found}",
-            "Give the tuning of a run of the same engine on a model of the same size.",
+            "Give the tuning of a run of the same engine, with the same blocks if it has any, on a "
+            "model of the same size.",
         )

@@ -82,6 +82,27 @@ def test_a_tuning_of_blocks_is_read_from_a_file(run, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, read, learned)
 
 
+WALKS = {name: infer.RandomWalk() for name in "acb"}
+
+
+@pytest.mark.slow
+def test_a_tuning_of_blocks_is_matched_by_the_names_of_their_sites(tmp_path):
+    """All of these blocks have tunings of the same shapes."""
+    run = infer.start(MODEL, infer.Gibbs(WALKS), chains=1, warmup=20, progress=False)
+    run.warm_up()
+    learned, other = run.tuning, infer.Gibbs({name: WALKS[name] for name in "cba"})
+    infer.save_tuning(tmp_path / "tuning", run)
+    for given in (learned, read_tuning(tmp_path / "tuning", MODEL, other, 1)):
+        taken = infer.start(MODEL, other, chains=1, warmup=0, tuning=given, progress=False).tuning
+        for name in WALKS:
+            jax.tree.map(np.testing.assert_array_equal, taken.blocks[name], learned.blocks[name])
+    pairs = infer.Gibbs({("a", "b"): infer.RandomWalk()}, rest=infer.RandomWalk())
+    swapped = infer.Gibbs({("b", "a"): infer.RandomWalk()}, rest=infer.RandomWalk())
+    of_pairs = infer.start(MODEL, pairs, chains=1, warmup=0, progress=False).tuning
+    with pytest.raises(infer.RunError, match=r"blocks\['a\+b'\].*same blocks"):
+        infer.start(MODEL, swapped, chains=1, warmup=0, tuning=of_pairs, progress=False)
+
+
 def refuses(make, *words):
     with pytest.raises(infer.EngineError) as caught:
         infer.start(MODEL, make(), chains=1)
