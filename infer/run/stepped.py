@@ -40,13 +40,15 @@ def choose_host(engine: Engine, family: Family, chains: int, width: int) -> bool
     """Return whether a new run of `chains` chains, `width` in a program, is stepped on the host.
 
     Data play no part, but earlier runs do: the third one of the same program is compiled. What a
-    run began with stays with its states, so that a resumed run goes on in the same way.
+    run began with stays with its states, so that a resumed run goes on in the same way. Several
+    data sets are not stepped for being few: no last bit of one may depend on how many others there
+    are.
     """
     asks = isinstance(engine, AskingEngine) and engine.asks and width == 1
     if not asks or jax.default_backend() != "cpu":
         return False
     is_new = _count_run(engine, family) <= REPEATED
-    return (chains <= FEW and is_new) or is_costly(family)
+    return (family.count == 1 and chains <= FEW and is_new) or is_costly(family)
 
 
 def _count_run(engine: Engine, family: Family) -> int:
