@@ -1,9 +1,10 @@
-"""Find where a gradient asks which entries are the largest, and answer by their places.
+"""Find where a gradient asks which entries are the largest, and answer by their places as well.
 
 The derivative of a maximum marks the entries that equal it, and divides by their number. XLA may
 compute the entries twice, with other last bits: then no entry equals the maximum, and the gradient
 lacks a term or is 0 / 0. JAX 0.10 and 0.12 both do so on CPUs, compiled, for the minimum of some
-sines over the first axis. An index cannot differ so.
+sines over the first axis. An index cannot differ so: the entry with the index of the maximum is
+marked, whether or not it is equal, beside those that are.
 """
 
 from typing import Any, NamedTuple
@@ -18,17 +19,22 @@ KEEP_VALUES = {"broadcast_in_dim", "reshape", "stop_gradient"}
 
 
 class Extreme(NamedTuple):
-    """A comparison of entries with their own maximum or minimum.
+    """A maximum or minimum, or an array that repeats it.
 
     Attributes:
-        entries: The entries.
+        entries: What it is the extreme of.
         name: Of the primitive that reduces them.
         axes: The axes that are reduced.
+        places: For each axis of the array, the axis of the entries that it stands for; None for an
+            axis along which the extreme is the same.
+        side: Which operand of a comparison with the entries they are, 0 or 1.
     """
 
     entries: Var
     name: str
     axes: tuple[int, ...]
+    places: tuple[int | None, ...]
+    side: int = 0
 
 
 def find_extremes(jaxpr: Jaxpr) -> dict[Var, Extreme]:
@@ -37,32 +43,79 @@ def find_extremes(jaxpr: Jaxpr) -> dict[Var, Extreme]:
     found: dict[Var, Extreme] = {}
     for equation in jaxpr.eqns:
         name, operands = equation.primitive.name, equation.invars
-        entries: Any = operands[0] if operands else None
-        if name in FIND and jnp.issubdtype(entries.aval.dtype, jnp.floating):
-            reduced[equation.outvars[0]] = Extreme(entries, name, equation.params["axes"])
+        if name in FIND and _has_numbers(_kind(operands[0])):
+            reduced[equation.outvars[0]] = _begin(equation)
         elif name in KEEP_VALUES and _is_in(operands[0], reduced):
-            reduced[equation.outvars[0]] = reduced[operands[0]]
+            if moved := _follow(equation, reduced[operands[0]]):
+                reduced[equation.outvars[0]] = moved
         elif name == "eq" and (extreme := _compared(equation, reduced)):
             found[equation.outvars[0]] = extreme
     return found
+
+
+def mark_extreme(one: Array, other: Array, extreme: Extreme) -> Bool[Array, "..."]:
+    """Mark where entries and their extreme are equal, and always one of the entries.
+
+    If an entry along the axes is NaN, so is the extreme, and nothing is marked.
+
+    Args:
+        one: The first operand of the comparison.
+        other: The second.
+        extreme: What is compared, and which operand is the entries.
+    """
+    entries = (one, other)[extreme.side]
+    count = len(extreme.axes)
+    moved = jnp.moveaxis(entries, extreme.axes, range(-count, 0))
+    flat = moved.reshape(*moved.shape[: moved.ndim - count], -1)
+    place = FIND[extreme.name](flat, flat.ndim - 1, jnp.int32)
+    first = place[..., None] == jnp.arange(flat.shape[-1], dtype=jnp.int32)
+    at_place = jnp.moveaxis(first.reshape(moved.shape), range(-count, 0), extreme.axes)
+    return (at_place & ~jnp.isnan(entries)) | (one == other)
+
+
+def _has_numbers(kind: Any) -> bool:
+    return jnp.issubdtype(kind.dtype, jnp.floating) and 0 not in kind.shape
 
 
 def _is_in(atom: Any, reduced: dict[Any, Extreme]) -> bool:
     return isinstance(atom, Var) and atom in reduced
 
 
+def _begin(equation: JaxprEqn) -> Extreme:
+    entries: Any = equation.invars[0]
+    axes = tuple(equation.params["axes"])
+    kept = tuple(axis for axis in range(entries.aval.ndim) if axis not in axes)
+    return Extreme(entries, equation.primitive.name, axes, kept)
+
+
+def _follow(equation: JaxprEqn, extreme: Extreme) -> Extreme | None:
+    """Follow an extreme through an operation that repeats it; None if its axes are mixed."""
+    name, params = equation.primitive.name, equation.params
+    before, after = _kind(equation.invars[0]), _kind(equation.outvars[0])
+    if name == "stop_gradient":
+        return extreme
+    if name == "broadcast_in_dim":
+        sources = dict(zip(params["broadcast_dimensions"], extreme.places, strict=True))
+        return extreme._replace(places=tuple(map(sources.get, range(after.ndim))))
+    long = [place for n, place in zip(before.shape, extreme.places, strict=True) if n != 1]
+    if [n for n in before.shape if n != 1] != [n for n in after.shape if n != 1]:
+        return None
+    return extreme._replace(places=tuple(None if n == 1 else long.pop(0) for n in after.shape))
+
+
 def _compared(equation: JaxprEqn, reduced: dict[Any, Extreme]) -> Extreme | None:
-    for one, other in (equation.invars, equation.invars[::-1]):
-        if _is_in(other, reduced) and reduced[other].entries is one:
-            return reduced[other]
+    """Return the extreme that entries are compared with, if each meets that of its own row."""
+    for side, entries in enumerate(equation.invars):
+        other, kind = equation.invars[1 - side], _kind(entries)
+        if _is_in(other, reduced) and reduced[other].entries is entries:
+            extreme = reduced[other]
+            meets = (
+                place == axis or kind.shape[axis] == 1 or (place is None and axis in extreme.axes)
+                for axis, place in enumerate(extreme.places)
+            )
+            return extreme._replace(side=side) if all(meets) else None
     return None
 
 
-def mark_extreme(entries: Array, extreme: Extreme) -> Bool[Array, "..."]:
-    """Mark the first of the largest or smallest entries along the axes, as `eq` marks all."""
-    count = len(extreme.axes)
-    moved = jnp.moveaxis(entries, extreme.axes, range(-count, 0))
-    flat = moved.reshape(*moved.shape[: moved.ndim - count], -1)
-    place = FIND[extreme.name](flat, flat.ndim - 1, jnp.int32)
-    marks = place[..., None] == jnp.arange(flat.shape[-1], dtype=jnp.int32)
-    return jnp.moveaxis(marks.reshape(moved.shape), range(-count, 0), extreme.axes)
+def _kind(atom: Any) -> Any:
+    return atom.aval

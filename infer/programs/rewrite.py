@@ -116,8 +116,8 @@ def _evaluate(program: Any, arguments: Sequence[Any], rule: Rewrite) -> list[Any
     for equation in jaxpr.eqns:
         with equation.ctx.manager:
             if equation.primitive.name == "eq" and equation.outvars[0] in extremes:
-                extreme = extremes[equation.outvars[0]]
-                results = [mark_extreme(read(extreme.entries), extreme)]
+                one, other = map(read, equation.invars)
+                results = [mark_extreme(one, other, extremes[equation.outvars[0]])]
             else:
                 results = _apply(equation, [read(atom) for atom in equation.invars], rule)
         values.update(zip(equation.outvars, results, strict=True))
