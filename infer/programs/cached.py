@@ -101,7 +101,7 @@ def find_described(described: str | None, options: dict[str, Any]) -> Path | Non
         options: XLA's options.
     """
     path = None if described is None else _name_file((described,), options)
-    return path if path is not None and path.is_file() else None
+    return path if path is not None and os.path.isfile(path) else None
 
 
 def compile_or_load(

@@ -111,7 +111,12 @@ def compile_program(
     new = kept is None or isinstance(kept, Future)
     if kept is None:
         kept = _wait_for(_trace(bound, arguments, form))
-    made = _wait_for(kept.result) if isinstance(kept, Future) else kept
+    try:
+        made = _wait_for(kept.result) if isinstance(kept, Future) else kept
+    except BaseException:
+        # The cause, such as a full memory, may be gone at the next call.
+        _kept.pop(key, None)
+        raise
     made = made or _wait_for(_trace(bound, arguments, form, recalls=False))
     assert made is not None
     _keep(key, made)

@@ -13,14 +13,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from ..engines.base import State
+from ..engines.base import Engine, State
 from ..types import Scratch
 
 STRIDE = 8
 
 
-def choose_stride() -> Int[Array, ""]:
-    """Return the number of ticks before the next question whether to go on."""
+def choose_stride(engine: Engine) -> Int[Array, ""]:
+    """Return the number of ticks before the next question whether to go on.
+
+    The chains of a population end together, and a tick of SMC is a whole stage.
+    """
+    if engine.scope == "population":
+        return jnp.int32(1)
     return jax.lax.platform_dependent(cpu=lambda: jnp.int32(1), default=lambda: jnp.int32(STRIDE))
 
 

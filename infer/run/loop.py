@@ -178,7 +178,8 @@ def run_block(
         return (ticked, keys), rows, filled + complete.astype(filled.dtype), ticks + 1
 
     def several(carry):
-        return jax.lax.fori_loop(0, choose_stride(), lambda _, own: body(own), carry)
+        stride = jnp.minimum(choose_stride(engine), order.limit - carry[3])
+        return jax.lax.fori_loop(0, stride, lambda _, own: body(own), carry)
 
     filled = jnp.zeros_like(jnp.asarray(order.drawn))
     carry = ((start if is_single else stack(start), keys), rows, filled, jnp.int32(0))

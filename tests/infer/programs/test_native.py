@@ -68,3 +68,18 @@ def test_xla_still_knows_the_mark_of_the_native_form():
     program = jax.jit(jnp.sort).trace(np.ones(3))
     with pytest.raises(jax.errors.JaxRuntimeError):
         compile_natively(mark_as_native(program).lower(np.ones(3)), is_fast=True)
+
+
+def test_a_failure_in_the_thread_is_not_kept(monkeypatch):
+    arguments = (np.ones(7),)
+    monkeypatch.setattr(native, "_trace", lambda *_: raise_memory_error)
+    native.prepare(jnp.sinh, (), arguments, "kernels")
+    monkeypatch.undo()
+    with pytest.raises(MemoryError):
+        native.compile_program(jnp.sinh, (), arguments, "kernels")
+    made, _ = native.compile_program(jnp.sinh, (), arguments, "kernels")
+    assert isinstance(made, native.CompiledProgram)
+
+
+def raise_memory_error():
+    raise MemoryError

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from infer.run.batched import stack, unstack
+import infer
+from infer.run.batched import choose_stride, stack, unstack
 
 
 def test_unstacking_undoes_stacking():
@@ -15,3 +16,7 @@ def test_unstacking_undoes_stacking():
     stacks = stack(state)
     assert [a.shape for a in stacks] == [(2, 3), (1, 3, 2), (1, 3), (1, 3)]
     jax.tree.map(np.testing.assert_array_equal, unstack(stacks, state), state)
+
+
+def test_chains_of_a_population_are_asked_after_each_tick():
+    assert choose_stride(infer.BlackJAX("smc")) == 1

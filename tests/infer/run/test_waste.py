@@ -67,11 +67,11 @@ def test_chains_that_tick_several_times_at_once_make_the_draws_of_single_ones(mo
     options = {"chains": 2, "warmup": 0, "key": 3, "progress": False}
     model, engine = targets.normal(), infer.NUTS(step_size=0.3)
     alone = infer.start(model, engine, **options).advance(10)
-    monkeypatch.setattr(loop, "choose_stride", lambda: jnp.int32(3))
+    monkeypatch.setattr(loop, "choose_stride", lambda engine: jnp.int32(3))
     monkeypatch.setattr(blocks, "CHAIN_BYTES", 1)
     monkeypatch.setattr(native, "_kept", OrderedDict())
     together = infer.start(model, engine, group=2, **options).advance(10)
-    assert together.executed % 3 == 0
+    assert together.executed > alone.executed
     for made in zip(together.draws().positions, alone.draws().positions, strict=True):
         np.testing.assert_allclose(*made, rtol=1e-8)
 
