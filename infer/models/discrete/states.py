@@ -58,7 +58,8 @@ def sum_states(
     refuse_several(inner.summed)
     ((name, site),) = inner.summed.items()
     run = lambda carry, x, state: scanned.run(carry, x, {name: state})  # noqa: E731
-    carry = jax.tree.map(lambda first, a: jnp.asarray(first, a.dtype), scanned.carry, last)
+    as_last = lambda first, a: jnp.asarray(first, jnp.result_type(a))  # noqa: E731
+    carry = jax.tree.map(as_last, scanned.carry, last)
     summed = sum_chain(run, carry, scanned.xs, scanned.length, scanned.reverse, site)
     (moved_outputs, moved_derived), moved = summed.depends.others, summed.depends.terms
     _enter_sum(summed.rows, name, [t for t in inner.terms if moved[t.name]], account)
