@@ -112,6 +112,13 @@ def _survey_step(
             f"its step returns a {type(output).__name__}",
             "Return a pair (carry, output), as for jax.lax.scan; the output may be None.",
         )
+    before, after = jax.tree.structure(carry), jax.tree.structure(output[0])
+    if before != after:
+        raise ModelError(
+            "scan",
+            f"its first carry has the structure {before}, and its step returns one of {after}",
+            "Give a first carry of the structure that the step returns, such as 0.0 for a number.",
+        )
     for name in surveyor.minibatches:
         raise ModelError(
             name,

@@ -1,13 +1,36 @@
 """What `site.vmap` and a `site.scan` without a carry refuse, and in whose name."""
 
+import re
+
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import pytest
 from scipy import stats
 
 import infer
 
 X = np.arange(3.0)
+
+
+def refuses(function, *words, **data):
+    with pytest.raises(infer.ModelError) as caught:
+        infer.log_density(infer.model(function, **data))
+    for word in words:
+        assert re.search(word, str(caught.value)), (word, str(caught.value))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("depends", [False, True])
+def test_a_carry_that_changes_its_structure_is_refused(depends):
+    def function(site):
+        def step(site, carry, x):
+            z = site("z", dist.Normal(0.0 if carry is None else carry, 1.0))
+            return z if depends else 5.0, z
+
+        site.scan(step, None, X)
+
+    refuses(function, "^scan: its first carry .*None.*", r"such as 0\.0")
 
 
 def test_a_carry_of_a_number_that_never_changes_is_beside_summed_states():
