@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -29,8 +28,25 @@ from .protocol.surveyor import ObservationSurveyor, Surveyor
 
 # Makes the `site` of one step from a reader and an account.
 MakeSite = Callable[[Reader, Account], Any]
-# Number of steps, and the name of their axis.
-Axis = tuple[int, str | None]
+
+
+class Axis(NamedTuple):
+    """The steps of a scan, or the rows of `site.vmap`.
+
+    Attributes:
+        length: Their number.
+        dim: Name of their axis.
+        at_once: Whether they are rows, which run all at once.
+    """
+
+    length: int
+    dim: str | None
+    at_once: bool = False
+
+    @property
+    def where(self) -> str:
+        """What errors call the call."""
+        return "site.vmap" if self.at_once else "scan"
 
 
 class _Step(NamedTuple):
@@ -47,9 +63,9 @@ def scan(
     step: Callable[..., Any], arguments: tuple[Any, Any], axis: Axis, reverse: bool,
     make_site: MakeSite, reader: Reader, account: Account, rules: Rules,
 ) -> tuple[Any, Any]:  # fmt: skip
-    """Run the steps by `jax.lax.scan`, or by `jax.vmap` without a carry; see `Sites.scan`."""
-    (carry, xs), (length, _) = arguments, axis
-    repeated, reserved = _survey_step(step, carry, xs, make_site, account, rules)
+    """Run the steps by `jax.lax.scan`, or rows by `jax.vmap`; see `Sites.scan` and `Sites.vmap`."""
+    (carry, xs), length = arguments, axis.length
+    repeated, reserved = _survey_step(step, carry, xs, axis.where, make_site, account, rules)
     steps = reader.steps(repeated, length, reverse)
     found: list[tuple[Account, dict[str, Constraint]]] = []
 
@@ -65,12 +81,10 @@ def scan(
         carry, *rest = run(carry, given, {})
         return carry, tuple(rest)
 
-    if jax.tree.leaves(carry):
+    if axis.at_once:
+        last, rest = carry, _run_rows(lambda given: body(carry, given)[1], (steps.xs, xs), length)
+    else:
         last, rest = jax.lax.scan(body, carry, (steps.xs, xs), length, reverse)
-    else:  # Steps that hand nothing on run all at once.
-        last, rest = jax.vmap(partial(body, carry), axis_size=length, out_axes=(None, 0))(
-            (steps.xs, xs)
-        )
     outputs, reports, arrays = rest
     inner, sets = found[-1]
     if inner.summed:
@@ -81,23 +95,36 @@ def scan(
             sites = (named, report)
             return Step(carry, own.rows, sites, (output, own.derived))
 
-        scanned = Scanned(run_state, carry, (steps.xs, xs), length, reverse, axis[1])
+        scanned = Scanned(run_state, carry, (steps.xs, xs), length, reverse, axis.dim)
         last, outputs = sum_states(scanned, last, outputs, inner, account, reader)
     whole = _enter(account, inner, arrays, sets, axis)
     steps.close(reports, whole)
     return last, outputs
 
 
+def _run_rows(run: Callable[[Any], Any], rows: Any, length: int) -> Any:
+    try:
+        return jax.vmap(run, axis_size=length)(rows)
+    except NotImplementedError as error:
+        raise ModelError(
+            "site.vmap",
+            f"its function cannot run for all rows at once: {error}",
+            "Run it row by row: site.scan(lambda site, _, row: (None, function(site, row)), "
+            "None, xs).",
+        ) from error
+
+
 def _survey_step(
     step: Callable[..., Any],
     carry: Any,
     xs: Any,
+    where: str,
     make_site: MakeSite,
     account: Account,
     rules: Rules,
 ) -> tuple[list[Repeated], frozenset[str]]:
     """Find what one step declares, by running it abstractly."""
-    refuse_units_inside("scan", (carry, xs))
+    refuse_units_inside(where, (carry, xs))
     reserved = frozenset(account.names())
     surveyor, inner = Surveyor(rules), Account(reserved=reserved)
     reader = ObservationSurveyor(surveyor)
@@ -122,12 +149,12 @@ def _survey_step(
     for name in surveyor.minibatches:
         raise ModelError(
             name,
-            "a plate inside a scan has a minibatch",
-            "Use all rows in every step: minibatch=None.",
+            f"a plate inside a {where} has a minibatch",
+            "Use all its rows: minibatch=None.",
         )
     for name in inner.divided:
-        mend = "Divide only data of plates outside of scans."
-        raise ModelError(name, "a plate inside a scan has shard=True", mend)
+        mend = f"Divide only data of plates outside of a {where}."
+        raise ModelError(name, f"a plate inside a {where} has shard=True", mend)
     return [surveyor.repeated(d) for d in inner.declarations], reserved
 
 
@@ -162,7 +189,7 @@ def _enter(
     axis: Axis,
 ) -> list[Declaration]:
     """Enter the sites and terms of all steps, with the axis of steps in front of every array."""
-    length, dim = axis
+    length, dim, _ = axis
     whole = [
         replace(
             d,
@@ -183,43 +210,51 @@ def _enter(
 
 
 def refuse_minibatch(where: str, plates: Plates) -> None:
-    """Raise if a scan or a cond is inside a plate with a minibatch."""
+    """Raise if a scan, a `site.vmap` or a cond is inside a plate with a minibatch."""
     for plate in (plate for plate in plates if plate.minibatch is not None):
         raise ModelError(
             plate.name,
             f"a {where} is inside this plate, which has a minibatch",
-            "Use all rows in every step: minibatch=None.",
+            "Use all its rows: minibatch=None.",
         )
 
 
 def find_axis(
-    xs: Any, length: Count | None, dim: str | None, coords: Mapping[str, np.ndarray]
+    xs: Any,
+    length: Count | None,
+    dim: str | None,
+    coords: Mapping[str, np.ndarray],
+    at_once: bool = False,
 ) -> Axis:
-    """Return the axis of steps of a scan.
+    """Return the axis of the steps of a scan, or of the rows of `site.vmap`.
 
     Raises:
         ModelError: The arrays have different first axes, there is neither array nor length, or
             the coords of the dimension have another length.
     """
     length = None if length is None else as_whole("scan", length, 0, error=ModelError)
-    steps = _count_steps(xs, length)
-    if dim is not None and dim in coords and len(coords[dim]) != steps:
+    axis = Axis(_count_steps(xs, length, at_once), dim, at_once)
+    if dim is not None and dim in coords and len(coords[dim]) != axis.length:
+        has = "it has {} rows" if at_once else "the scan has {} steps"
         raise ModelError(
-            "scan",
-            f"dimension {dim!r} has {len(coords[dim])} coords, but the scan has {steps} steps",
+            axis.where,
+            f"dimension {dim!r} has {len(coords[dim])} coords, but {has.format(axis.length)}",
             "Make the coords as long as the axis they name.",
         )
-    return steps, dim
+    return axis
 
 
-def _count_steps(xs: Any, length: int | None) -> int:
+def _count_steps(xs: Any, length: int | None, at_once: bool) -> int:
     sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(xs)} | (
         set() if length is None else {(length,)}
     )
     if len(sizes) != 1 or () in sizes:
+        found, mend = f"its arrays have first axes {sorted(sizes)}", "Give arrays with the same"
+        if at_once:
+            raise ModelError("site.vmap", found, f"{mend} first axis, that of the rows.")
         raise ModelError(
             "scan",
-            f"its arrays have first axes {sorted(sizes)}, and length is {length}",
-            "Give arrays with the same first axis, or length= if there are none.",
+            f"{found}, and length is {length}",
+            f"{mend} first axis, or length= if there are none.",
         )
     return math.prod(sizes.pop())

@@ -102,8 +102,8 @@ class _SettingReader(DelegatingReader):
         if inside:
             raise ModelError(
                 inside[0],
-                "do sets a site that a scan declares step by step",
-                "Give the scan its values as data, in xs.",
+                "do sets a site that a scan declares in every step, or site.vmap for every row",
+                "Give site.scan or site.vmap its values as data, in xs.",
             )
         wrap = lambda reader, _: _SettingReader(reader, self._values)  # noqa: E731
         return wrap_steps(self.reader.steps(repeated, length, reverse), None, wrap)

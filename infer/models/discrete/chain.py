@@ -269,6 +269,6 @@ def refuse_several(sites: Mapping[str, Finite]) -> None:
         counts = " * ".join(str(site.count) for site in sites.values())
         raise ModelError(
             list(sites)[1],
-            f"each step of the scan declares {join_names(sites)}, which are to be summed out",
+            f"each step or row declares {join_names(sites)}, which are to be summed out",
             f"Declare one site with {counts} values, and compute the others from it.",
         )

@@ -94,7 +94,8 @@ def read_gaps(name: str, mask: object, prior: Prior, plates: Plates) -> Gaps | N
         raise ModelError(
             name,
             "which entries are missing is traced, so their number is not known",
-            "Pass the mask to the model as infer.static(mask).",
+            "Pass the mask to the model as infer.static(mask). In a scan or site.vmap, the same "
+            "entries are missing in all steps or rows; where they differ, write a plate of rows.",
         )
     found = np.asarray(mask)
     if found.dtype != bool or not can_spread(found.shape, prior.batch_shape):

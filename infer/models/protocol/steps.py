@@ -50,11 +50,11 @@ class Steps(NamedTuple):
 
 
 def refuse_lengths(values: Mapping[str, Array], length: int) -> None:
-    """Raise if a series of values does not have one entry for each step of a scan."""
+    """Raise if values do not have one entry for each step of a scan, or row of `site.vmap`."""
     for name, value in values.items():
         if value.shape[:1] != (length,):
             raise ModelError(
                 name,
-                f"its value has shape {value.shape}, but the scan has {length} steps",
-                "Give one entry for each step, along the first axis.",
+                f"its value has shape {value.shape}, but the site has {length} steps or rows",
+                "Give one entry for each step, or row of site.vmap, along the first axis.",
             )

@@ -2,6 +2,7 @@
 
 import re
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -31,6 +32,97 @@ def test_a_carry_that_changes_its_structure_is_refused(depends):
         site.scan(step, None, X)
 
     refuses(function, "^scan: its first carry .*None.*", r"such as 0\.0")
+
+
+def take_sine(x):
+    """Call NumPy, which JAX does not know how to run for all rows at once."""
+    return jax.pure_callback(np.sin, jax.ShapeDtypeStruct((), x.dtype), x)
+
+
+def test_a_scan_without_a_carry_runs_step_by_step():
+    def function(site):
+        step = lambda site, carry, x: (carry, site("z", dist.Normal(take_sine(x), 1.0)))  # noqa: E731
+        site.scan(step, None, jnp.asarray(X))
+
+    density = infer.log_density(infer.model(function))
+    truth = stats.norm.logpdf(0.5, np.sin(X)).sum()
+    np.testing.assert_allclose(density(jnp.full(3, 0.5)), truth, rtol=1e-12)
+
+
+def test_a_function_that_cannot_run_for_all_rows_at_once_is_refused():
+    def function(site):
+        site.vmap(lambda site, x: site("z", dist.Normal(take_sine(x), 1.0)), jnp.asarray(X))
+
+    refuses(function, "^site.vmap: its function .*at once: .*vmap", r"site\.scan\(lambda")
+
+
+def declare(site, x):
+    return site("z", dist.Normal(x, 1.0))
+
+
+def by_rows(*xs, row=declare, **options):
+    return lambda site: site.vmap(row, *xs, **options)
+
+
+def in_a_minibatch(site):
+    with site.plate("group", 4, minibatch=2):
+        site.vmap(declare, X)
+
+
+def with_plate(**options):
+    def row(site, x):
+        with site.plate("inner", 4, **options):
+            site("z", dist.Normal(x, 1.0))
+
+    return by_rows(X, row=row)
+
+
+class Quantity(np.ndarray):
+    """A value with a unit, as those of astropy."""
+
+    unit = "km/s"
+
+    def to_value(self, unit):
+        return np.asarray(self)
+
+
+REFUSED = {
+    "no arrays": (by_rows(row=lambda site: declare(site, 0.0)), r"first axes \[\]"),
+    "two axes": (by_rows(X, X[:2], row=lambda site, x, _: declare(site, x)), r"\(2,\), \(3,\)"),
+    "coords": (by_rows(X, dim="t"), "'t' has 2 coords, but it has 3 rows"),
+    "units": (by_rows(X.view(Quantity)), "a value given to it has the unit"),
+    "outside minibatch": (in_a_minibatch, "^group: a site.vmap is inside .*all its rows"),
+    "inside minibatch": (with_plate(minibatch=2), "^inner: a plate inside a site.vmap"),
+    "divided": (with_plate(shard=True), "^inner: a plate inside a site.vmap"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_rows_are_refused_in_their_own_words(name):
+    function, words = REFUSED[name]
+    with pytest.raises(infer.ModelError, match=words) as caught:
+        infer.log_density(infer.model(function, coords={"t": [1, 2]}))
+    assert "site.vmap" in str(caught.value)
+    assert not re.search(r"\bscan\b|steps?\b|length", str(caught.value))
+
+
+def test_changes_of_rows_name_them():
+    model = infer.model(by_rows(X))
+    with pytest.raises(infer.ModelError, match=r"z: its value has shape \(2,\).*row of site\.vmap"):
+        model.freeze(z=X[:2])
+    with pytest.raises(infer.ModelError, match=r"z: do sets a site .*site\.vmap its values"):
+        infer.log_density(model.do(z=X))
+
+
+def test_missing_entries_that_differ_between_rows_are_refused():
+    def function(site, y, gaps):
+        mu = site("mu", dist.Normal(0.0, 1.0))
+        row = lambda site, y, gap: site.observe("y", dist.Normal(mu, 1.0), y, missing=gap)  # noqa: E731
+        site.vmap(row, y, gaps)
+
+    gaps = infer.static(np.array([[True, False], [False, False], [False, True]]))
+    words = r"y: .*same entries are missing in all steps or rows.*write a plate of rows"
+    refuses(function, words, y=np.zeros((3, 2)), gaps=gaps)
 
 
 def test_a_carry_of_a_number_that_never_changes_is_beside_summed_states():

@@ -14,7 +14,7 @@ from ...branch_survey import refuse_uncallable
 from ...branches import read_index, read_predicate, switch
 from ...protocol.account import Account
 from ...protocol.reader import Reader
-from ...scan import MakeSite, find_axis, scan
+from ...scan import Axis, MakeSite, find_axis, scan
 
 # Called as branch(site, *operands).
 Branch = Callable[..., Any]
@@ -74,12 +74,12 @@ class ControlFlow(ABC):
             The last carry, and the outputs along a leading axis.
 
         Raises:
-            ModelError: The arrays have different first axes, or a plate has a minibatch.
+            ModelError: The arrays have different first axes, the carry changes its structure, or a
+                plate has a minibatch.
         """
         flow = self._begin("scan")
         axis = find_axis(xs, length, dim, flow.coords)
-        make, reader, account, rules, _ = flow
-        return scan(step, (carry, xs), axis, reverse, make, reader, account, rules)
+        return _scan(flow, step, (carry, xs), axis, reverse)
 
     @check_arguments("site.vmap")
     def vmap(self, function: Callable[..., Any], *xs: Any, dim: str | None = None) -> Any:
@@ -89,7 +89,7 @@ class ControlFlow(ABC):
         axis of rows in front of those of plates inside the sub-model.
 
         Args:
-            function: Called as `function(site, *rows)`.
+            function: Called as `function(site, *rows)`; what it calls must run under `jax.vmap`.
             xs: Arrays, or pytrees of arrays, with the same first axis.
             dim: Name of that axis.
 
@@ -97,10 +97,13 @@ class ControlFlow(ABC):
             The outputs along a leading axis.
 
         Raises:
-            ModelError: The arrays have different first axes, or a plate has a minibatch.
+            ModelError: The arrays have different first axes, the function cannot run for all rows
+                at once, or a plate has a minibatch.
         """
+        flow = self._begin("site.vmap")
+        axis = find_axis(xs, None, dim, flow.coords, at_once=True)
         step = lambda site, _, rows: (None, function(site, *rows))  # noqa: E731
-        return self.scan(step, None, xs, dim=dim)[1]
+        return _scan(flow, step, (None, xs), axis)[1]
 
     @check_arguments("site.cond")
     def cond(
@@ -130,6 +133,17 @@ class ControlFlow(ABC):
             ModelError: The branches declare a site differently, or return different arrays.
         """
         return _branch(self._begin("switch"), "switch", read_index(index), branches, operands)
+
+
+def _scan(
+    flow: Flow,
+    step: Callable[..., Any],
+    arguments: tuple[Any, Any],
+    axis: Axis,
+    reverse: bool = False,
+) -> tuple[Any, Any]:
+    make, reader, account, rules, _ = flow
+    return scan(step, arguments, axis, reverse, make, reader, account, rules)
 
 
 def _branch(

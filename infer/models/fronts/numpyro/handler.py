@@ -36,7 +36,7 @@ from ...protocol.account import Account
 from ...protocol.missing import refuse_discrete
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Dims, Term
-from ...scan import scan
+from ...scan import Axis, scan
 from .axes import fill_names, own_name
 from .branches import run_branches
 from .claims import refuse_mutable, refuse_random, refuse_taken, refuse_transformed
@@ -276,7 +276,7 @@ class Interpreter(Messenger):
         make_site = lambda reader, account: (reader, account)  # noqa: E731
         with self._naming() as account:
             return scan(
-                run, (carry, xs), (length, None), reverse, make_site,
+                run, (carry, xs), Axis(length, None), reverse, make_site,
                 self._reader, account, self._rules,
             )  # fmt: skip
 
