@@ -82,6 +82,7 @@ def _call_cluster(client: Any, workers: int, sets: int, where: str) -> Point:
     point: Point = {"workers": workers, "sets": sets}
     used = lambda: sum(client.run(time.process_time).values())  # noqa: E731
     before = used()
+    stream: Any
     with get_task_stream(client) as stream, clock(point):
         sample(models, where, DRAWS, client=client)
     point["workers_cpu"] = used() - before

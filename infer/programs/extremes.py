@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Jaxpr, JaxprEqn, Var
+from jax.extend.core import Jaxpr, Var
 from jaxtyping import Array, Bool
 
 FIND = {"reduce_max": jax.lax.argmax, "reduce_min": jax.lax.argmin}
-KEEP_VALUES = {"broadcast_in_dim", "reshape", "stop_gradient"}
 
 
 class Extreme(NamedTuple):
@@ -43,9 +42,9 @@ def find_extremes(jaxpr: Jaxpr) -> dict[Var, Extreme]:
     found: dict[Var, Extreme] = {}
     for equation in jaxpr.eqns:
         name, operands = equation.primitive.name, equation.invars
-        if name in FIND and _has_numbers(_kind(operands[0])):
+        if name in FIND and _has_numbers(operands[0].aval):
             reduced[equation.outvars[0]] = _begin(equation)
-        elif name in KEEP_VALUES and _is_in(operands[0], reduced):
+        elif name in ("broadcast_in_dim", "reshape") and _is_in(operands[0], reduced):
             if moved := _follow(equation, reduced[operands[0]]):
                 reduced[equation.outvars[0]] = moved
         elif name == "eq" and (extreme := _compared(equation, reduced)):
@@ -81,21 +80,17 @@ def _is_in(atom: Any, reduced: dict[Any, Extreme]) -> bool:
     return isinstance(atom, Var) and atom in reduced
 
 
-def _begin(equation: JaxprEqn) -> Extreme:
-    entries: Any = equation.invars[0]
-    axes = tuple(equation.params["axes"])
+def _begin(equation: Any) -> Extreme:
+    entries, axes = equation.invars[0], tuple(equation.params["axes"])
     kept = tuple(axis for axis in range(entries.aval.ndim) if axis not in axes)
     return Extreme(entries, equation.primitive.name, axes, kept)
 
 
-def _follow(equation: JaxprEqn, extreme: Extreme) -> Extreme | None:
+def _follow(equation: Any, extreme: Extreme) -> Extreme | None:
     """Follow an extreme through an operation that repeats it; None if its axes are mixed."""
-    name, params = equation.primitive.name, equation.params
-    before, after = _kind(equation.invars[0]), _kind(equation.outvars[0])
-    if name == "stop_gradient":
-        return extreme
-    if name == "broadcast_in_dim":
-        sources = dict(zip(params["broadcast_dimensions"], extreme.places, strict=True))
+    before, after = equation.invars[0].aval, equation.outvars[0].aval
+    if equation.primitive.name == "broadcast_in_dim":
+        sources = dict(zip(equation.params["broadcast_dimensions"], extreme.places, strict=True))
         return extreme._replace(places=tuple(map(sources.get, range(after.ndim))))
     long = [place for n, place in zip(before.shape, extreme.places, strict=True) if n != 1]
     if [n for n in before.shape if n != 1] != [n for n in after.shape if n != 1]:
@@ -103,10 +98,10 @@ def _follow(equation: JaxprEqn, extreme: Extreme) -> Extreme | None:
     return extreme._replace(places=tuple(None if n == 1 else long.pop(0) for n in after.shape))
 
 
-def _compared(equation: JaxprEqn, reduced: dict[Any, Extreme]) -> Extreme | None:
+def _compared(equation: Any, reduced: dict[Any, Extreme]) -> Extreme | None:
     """Return the extreme that entries are compared with, if each meets that of its own row."""
     for side, entries in enumerate(equation.invars):
-        other, kind = equation.invars[1 - side], _kind(entries)
+        other, kind = equation.invars[1 - side], entries.aval
         if _is_in(other, reduced) and reduced[other].entries is entries:
             extreme = reduced[other]
             meets = (
@@ -115,7 +110,3 @@ def _compared(equation: JaxprEqn, reduced: dict[Any, Extreme]) -> Extreme | None
             )
             return extreme._replace(side=side) if all(meets) else None
     return None
-
-
-def _kind(atom: Any) -> Any:
-    return atom.aval

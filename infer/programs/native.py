@@ -86,7 +86,9 @@ def prepare(
         return
     compiling = _trace(_bind(function, static), arguments, form)
     other = ThreadPoolExecutor(1)
-    _keep(key, other.submit(compiling))
+    _keep(key, future := other.submit(compiling))
+    # The cause of a failure, such as a full memory, may be gone at the next call.
+    future.add_done_callback(lambda done: _kept.pop(key) if done.exception() else None)
     other.shutdown(wait=False)
 
 
@@ -111,12 +113,7 @@ def compile_program(
     new = kept is None or isinstance(kept, Future)
     if kept is None:
         kept = _wait_for(_trace(bound, arguments, form))
-    try:
-        made = _wait_for(kept.result) if isinstance(kept, Future) else kept
-    except BaseException:
-        # The cause, such as a full memory, may be gone at the next call.
-        _kept.pop(key, None)
-        raise
+    made = _wait_for(kept.result) if isinstance(kept, Future) else kept
     made = made or _wait_for(_trace(bound, arguments, form, recalls=False))
     assert made is not None
     _keep(key, made)

@@ -7,6 +7,7 @@ answer to whether a loop goes on, so it asks only after some ticks. `benchmarks/
 counts what a tick launches.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,13 +21,20 @@ STRIDE = 8
 
 
 def choose_stride(engine: Engine) -> Int[Array, ""]:
-    """Return the number of ticks before the next question whether to go on.
-
-    The chains of a population end together, and a tick of SMC is a whole stage.
-    """
-    if engine.scope == "population":
+    """Return the number of ticks before the next question whether to go on."""
+    if engine.scope == "population":  # Its chains end together, and a tick of SMC is a whole stage.
         return jnp.int32(1)
     return jax.lax.platform_dependent(cpu=lambda: jnp.int32(1), default=lambda: jnp.int32(STRIDE))
+
+
+def repeat(body: Callable[[Any], Any], engine: Engine, limit: Any) -> Callable[[Any], Any]:
+    """Repeat the body of a loop several times, until the last part of its carry is the limit."""
+
+    def several(carry: Any) -> Any:
+        stride = jnp.minimum(choose_stride(engine), limit - carry[-1])
+        return jax.lax.fori_loop(0, stride, lambda _, own: body(own), carry)
+
+    return several
 
 
 def keep_idle(active: Bool[Array, "group"], new: State, old: State) -> State:

@@ -15,7 +15,7 @@ from ..numerics.keys import GENERATOR, wrap_key
 from ..programs.by_name import name_errors
 from ..target import Target
 from ..types import ProgramSignature, signature_of
-from .batched import choose_stride, keep_idle, stack, unstack
+from .batched import keep_idle, repeat, stack, unstack
 from .packed import Packed, pack
 
 # Window 0 is sampling, so that ending warm-up early does not change the keys of the draws.
@@ -177,13 +177,9 @@ def run_block(
             complete = complete & active
         return (ticked, keys), rows, filled + complete.astype(filled.dtype), ticks + 1
 
-    def several(carry):
-        stride = jnp.minimum(choose_stride(engine), order.limit - carry[3])
-        return jax.lax.fori_loop(0, stride, lambda _, own: body(own), carry)
-
     filled = jnp.zeros_like(jnp.asarray(order.drawn))
     carry = ((start if is_single else stack(start), keys), rows, filled, jnp.int32(0))
-    ticking = body if is_single else several
+    ticking = body if is_single else repeat(body, engine, order.limit)
     (ticked, _), rows, filled, ticks = jax.lax.while_loop(must_go_on, ticking, carry)
     ticked = ticked if is_single else unstack(ticked, start)
     return Block(vectorize(pack)(ticked), rows, filled, ticks)

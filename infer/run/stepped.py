@@ -40,9 +40,8 @@ def choose_host(engine: Engine, family: Family, chains: int, width: int) -> bool
     """Return whether a new run of `chains` chains, `width` in a program, is stepped on the host.
 
     Data play no part, but earlier runs do: the third one of the same program is compiled. What a
-    run began with stays with its states, so that a resumed run goes on in the same way. Several
-    data sets are not stepped for being few: no last bit of one may depend on how many others there
-    are.
+    run began with stays with its states, so that a resumed run goes on in the same way. No last bit
+    of several data sets may depend on how many they are.
     """
     asks = isinstance(engine, AskingEngine) and engine.asks and width == 1
     if not asks or jax.default_backend() != "cpu":

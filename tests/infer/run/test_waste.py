@@ -10,7 +10,7 @@ import pytest
 import bijectors as bj
 import infer
 from infer.programs import native
-from infer.run import blocks, collect, loop
+from infer.run import batched, blocks, collect
 
 from .. import targets
 
@@ -67,7 +67,7 @@ def test_chains_that_tick_several_times_at_once_make_the_draws_of_single_ones(mo
     options = {"chains": 2, "warmup": 0, "key": 3, "progress": False}
     model, engine = targets.normal(), infer.NUTS(step_size=0.3)
     alone = infer.start(model, engine, **options).advance(10)
-    monkeypatch.setattr(loop, "choose_stride", lambda engine: jnp.int32(3))
+    monkeypatch.setattr(batched, "choose_stride", lambda engine: jnp.int32(3))
     monkeypatch.setattr(blocks, "CHAIN_BYTES", 1)
     monkeypatch.setattr(native, "_kept", OrderedDict())
     together = infer.start(model, engine, group=2, **options).advance(10)
