@@ -50,7 +50,9 @@ class Surveyor(Reader):
         self.refusals[d.name] = each.why_no_log_det
         self.entries[d.name] = partial(bijector.find_entries, d.shape)
         # The barrier keeps readers of the program from taking the zeros for known numbers.
-        return bijector.image(jax.lax.optimization_barrier(jnp.zeros(shape)))
+        image = bijector.image(jax.lax.optimization_barrier(jnp.zeros(shape)))
+        _refuse_misfit(d, image)
+        return image
 
     def repeated(self, declaration: Declaration) -> Repeated:
         """Return what was recorded of a site that a step of a scan declares."""
@@ -102,6 +104,20 @@ class ObservationSurveyor(DelegatingReader):
     def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         wrap = lambda reader, _: ObservationSurveyor(reader, self.priors)  # noqa: E731
         return wrap_steps(self.reader.steps(repeated, length, reverse), None, wrap)
+
+
+def _refuse_misfit(declaration: Declaration, image: Image) -> None:
+    """Raise if bounds, or parameters of the map, have axes that the site lacks."""
+    value, log_det = image.value.shape, image.log_det.shape
+    if log_det or value != declaration.shape:
+        batch = log_det or value[: len(value) - declaration.constraint.event_ndims]
+        raise ModelError(
+            declaration.name,
+            f"its shape is {declaration.shape}, but its map gives a value of shape {value} and a "
+            f"log-determinant of shape {log_det}",
+            "Bounds, or parameters of the map, that are arrays need a site of their shape: give "
+            f"shape={batch}.",
+        )
 
 
 def _at_every_step(entries: Callable, length: int) -> list[tuple[int, ...]]:

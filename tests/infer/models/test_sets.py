@@ -71,3 +71,29 @@ def test_sets_without_a_translation_are_refused_by_name():
         infer.tree_model({"scale": np.ones(2)}, log_likelihood, leaves)
     with pytest.raises(infer.ModelError, match="x: its set is 'positive'. Give a set"):
         infer.log_density(infer.model(lambda site: site.param("x", "positive")))
+
+
+HIGH = np.array([1.0, 2.0, 3.0])
+WIDER = {
+    "interval": lambda site: site.param("z", bj.Interval(0.0, HIGH)),
+    "greater": lambda site: site.param("z", bj.GreaterThan(HIGH)),
+    "tfp": lambda site: site.param("z", tfb.Power(HIGH)),
+    "constraint": lambda site: site("z", dist.Normal(), constraint=bj.Interval(0.0, HIGH)),
+    "map": lambda site: site("z", dist.Normal(), bijector=bj.Affine(0.0, HIGH)),
+    "degree": lambda site: site("z", dist.Normal(), centered=HIGH / 4),
+}
+
+
+@pytest.mark.parametrize("function", WIDER.values(), ids=WIDER)
+def test_a_site_narrower_than_its_bounds_or_its_map_is_refused(function):
+    with pytest.raises(infer.ModelError, match=r"z: its shape is \(\), .* give shape=\(3,\)"):
+        infer.log_density(infer.model(function))
+
+
+def test_a_declared_value_narrower_than_its_bounds_is_refused():
+    for_shape = lambda **own: infer.declared(  # noqa: E731
+        lambda v: v["z"].sum(), {"z": bj.Interval(0.0, HIGH, **own)}
+    )
+    with pytest.raises(infer.ModelError, match=r"z: its shape is \(\), .* give shape=\(3,\)"):
+        infer.log_density(for_shape())
+    assert infer.log_density(for_shape(shape=(3,))).size == 3
