@@ -22,6 +22,7 @@ from ..inputs.labels import Labels
 from ..inputs.mistakes import refuse_unfit
 from ..model import Model
 from ..priors.sets import is_set, set_of
+from ..priors.units import refuse_parameters_with_units
 from ..protocol.account import Account
 from ..protocol.dims_by_site import read_dims
 from ..protocol.layout import lay_out
@@ -126,7 +127,8 @@ def declared(
             as `infer.Slice`, sample it all the same.
 
     Raises:
-        ModelError: The data hold NaN, or dims or bijectors name a value without a support.
+        ModelError: The data hold NaN, dims or bijectors name a value without a support, or a
+            number has units.
     """
     given = () if data is _NO_DATA else (data,)
     called = "log_density(values, data)" if given else "log_density(values)"
@@ -146,6 +148,8 @@ def declared(
     neither = lambda s: not (is_set(s) or hasattr(s, "log_prob") or isinstance(s, type))  # noqa: E731
     dependent = {n: s for n, s in supports.items() if callable(s) and neither(s)}
     named, labels = code_columns({} if data is _NO_DATA else {"data": data}, Labels(coords))
+    for name, choice in choices.items():
+        refuse_parameters_with_units(name, choice, "map")
     program = DeclaredProgram(
         log_density=log_density,
         names=tuple(supports),

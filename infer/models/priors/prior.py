@@ -13,6 +13,7 @@ from bijectors.base import Bijector, Constraint, Shape
 from bijectors.translate.numpyro import from_numpyro
 
 from ...errors import ModelError
+from ..inputs.units import refuse_units
 from .centering import (
     FAMILIES,
     Centered,
@@ -97,8 +98,10 @@ class Prior:
         """Return the map that is given, or that of a non-centered or partly centered site.
 
         Raises:
-            ModelError: Both are given, or the prior cannot be centered so; see `centering_map`.
+            ModelError: Both are given, the degree of centering has units, or the prior cannot be
+                centered so; see `centering_map`.
         """
+        refuse_units(where, centered, "centered=")
         if centered is True or is_auto(centered):
             return bijector
         if bijector is not None:

@@ -11,6 +11,7 @@ from jaxtyping import Array
 from bijectors.base import Bijector, Constraint, Shape
 
 from ..priors.prior import Prior
+from ..priors.units import refuse_parameters_with_units
 
 # Name of a latent site that is the flat vector itself, of which all other values are derived.
 FLAT_SITE = "unconstrained__"
@@ -31,6 +32,9 @@ class Declaration:
         prior: Its distribution, or `None` for a site with only a constraint.
         bijector: A map to use instead of the default, or the name of a registered one.
         learns_centering: Whether samplers may learn how far the site is centered.
+
+    Raises:
+        ModelError: A parameter of the map has units.
     """
 
     name: str
@@ -40,6 +44,9 @@ class Declaration:
     prior: Prior | None = None
     bijector: Bijector | str | None = None
     learns_centering: bool = False
+
+    def __post_init__(self) -> None:
+        refuse_parameters_with_units(self.name, self.bijector, "map")
 
     def holds(self, value: Array) -> bool | None:
         """Return whether a value lies in the set; `None` if it or the set is traced."""

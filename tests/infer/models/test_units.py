@@ -1,5 +1,6 @@
 """Values with units are refused wherever a model takes numbers, and nothing strips them."""
 
+import equinox as eqx
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -27,6 +28,9 @@ class LikePint:
     shape = ()
     dtype = np.dtype(float)
 
+    def to(self, unit):
+        return self
+
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.magnitude)
 
@@ -52,7 +56,8 @@ def seen(site, x):
 def test_data_with_units_are_refused(mend):
     value = QUANTITIES[mend]
     refuses(lambda: infer.model(seen, x=value), "x", mend)
-    refuses(lambda: infer.model(seen, x=[value, value]), "x", mend)
+    for entries in ([value, value], [1.0, value], [[1.0], [2.0, value]]):
+        refuses(lambda x=entries: infer.model(seen, x=x), "x", mend)
     refuses(lambda: infer.model(seen, x=np.ones(2)).with_data(x=value), "x", mend)
     support = {"mu": bj.Real()}
     refuses(
@@ -148,3 +153,99 @@ def test_joint_distributions_of_tfp_have_no_units(mend):
 def test_starts_with_units_are_refused(mend):
     model = infer.model(lambda site: site("mu", dist.Normal()))
     refuses(lambda: infer.start(model, infer.HMC(), starts={"mu": QUANTITIES[mend]}), "mu", mend)
+
+
+@both
+def test_maps_and_degrees_of_centering_with_units_are_refused(mend):
+    value = QUANTITIES[mend]
+    # The types of the parameters are checked in tests, so that one that is no array fails first.
+    if isinstance(value, np.ndarray):
+        wide = bj.Affine(value, 2.0)
+        functions = [
+            lambda site: site("mu", dist.Normal(), bijector=wide),
+            lambda site: site.param("mu", bj.Real(), bijector=wide),
+        ]
+        for function in functions:
+            refuses(lambda f=function: infer.log_density(infer.model(f)), "mu", mend)
+        maps = {"mu": wide}
+        refuses(
+            lambda: infer.declared(lambda v: v["mu"], {"mu": bj.Real()}, bijectors=maps), "mu", mend
+        )
+    model = infer.model(lambda site: site("mu", dist.Normal(np.zeros(2)), centered=value))
+    refuses(lambda: infer.log_density(model), "mu", mend)
+    leaves = {"mu": infer.Leaf(scale=value)}  # pyright: ignore[reportArgumentType]
+    refuses(lambda: infer.tree_model({"mu": np.ones(2)}, lambda t: 0.0, leaves), "mu", mend)
+
+
+def scaled(value):
+    with numpyro.handlers.scale(scale=value):
+        numpyro.sample("mu", dist.Normal(np.zeros(2)))
+
+
+def substituted(value):
+    with numpyro.handlers.substitute(data={"mu": value}):
+        numpyro.sample("mu", dist.Normal(np.zeros(2)))
+
+
+NUMPYRO = {
+    "param": lambda value: numpyro.param("mu", value),
+    "callable": lambda value: numpyro.param("mu", lambda _: value),
+    "constraint": lambda value: numpyro.param(
+        "mu", np.ones(2), constraint=dist.constraints.interval(0.0, value)
+    ),
+    "delta": lambda value: numpyro.sample("mu", dist.Delta(value)),
+    "scale": scaled,
+    "substitute": substituted,
+}
+
+
+@pytest.mark.parametrize("function", NUMPYRO.values(), ids=NUMPYRO)
+def test_numbers_of_numpyro_with_units_are_refused(function):
+    value = np.ones(2).view(LikeAstropy)
+
+    def theirs():
+        function(value)
+        numpyro.sample("other", dist.Normal())
+
+    refuses(lambda: infer.log_density(infer.from_numpyro(theirs)), "mu", 'x.to_value("km / s")')
+
+
+class Band(eqx.Module):
+    """A user's own object, of which a remark, called as units are, is part of the program."""
+
+    center: np.ndarray
+    unit: str = eqx.field(static=True)
+
+    @property
+    def magnitude(self):
+        return -2.5 * self.center
+
+    def to(self, device):
+        return self
+
+
+class Star:
+    """A user's own object, which no method converts to another unit."""
+
+    units, magnitude = "mag", 2.0
+
+
+class Unitless(np.ndarray):
+    """An array of a library with units that has none."""
+
+    unit = units = None
+
+    def to_value(self, unit):
+        return np.asarray(self)
+
+
+def test_what_only_resembles_a_value_with_units_is_taken():
+    band = Band(np.ones(2), "m")
+
+    def steps(site, star):
+        site.scan(lambda site, band, _: (band, site("mu", dist.Normal())), band, length=2)
+        site("other", dist.Normal(star.magnitude, 1.0))
+
+    assert infer.log_density(infer.model(steps, star=infer.static(Star()))).size == 3
+    for x in (np.ones(2).view(Unitless), [1.0, np.ones(()).view(Unitless)]):
+        assert infer.log_density(infer.model(seen, x=x)).size == 1

@@ -19,11 +19,11 @@ from numpyro.primitives import Messenger
 from bijectors.base import Shape
 from bijectors.rule import Rules
 from bijectors.sets.discrete import Discrete
-from bijectors.translate.numpyro import from_numpyro
 
 from ....errors import ModelError
 from ...branches import switch
 from ...discrete.sum_out import take_discrete
+from ...inputs.foreign import as_array
 from ...inputs.labels import Labels
 from ...inputs.precision import read_observed
 from ...inputs.units import refuse_units_inside
@@ -31,6 +31,7 @@ from ...priors.centering import AUTO, is_auto
 from ...priors.power_law import with_right_slopes
 from ...priors.prior import Prior, prior_of
 from ...priors.score import is_valued, refuse_unvalued
+from ...priors.sets import set_of
 from ...priors.units import refuse_parameters_with_units
 from ...protocol.account import Account
 from ...protocol.missing import refuse_discrete
@@ -41,6 +42,7 @@ from .axes import fill_names, own_name
 from .branches import run_branches
 from .claims import refuse_mutable, refuse_random, refuse_taken, refuse_transformed
 from .distributions import refuse_misfit, refuse_scaled, without_masks
+from .parameters import find_initial_shape
 from .scan import HasStates, Message, bare, find_series, spread, substitute_series
 from .states import Step, name_series, run_with_states
 
@@ -173,7 +175,8 @@ class Interpreter(Messenger):
         """Enter a site that is not observed, but whose value is known."""
         self._claim(name)
         fn = spread(msg)
-        value = jnp.asarray(fn.sample(None) if msg["value"] is None else msg["value"])
+        refuse_parameters_with_units(name, fn, "prior")
+        value = as_array(name, fn.sample(None) if msg["value"] is None else msg["value"])
         self._derive(msg, name, value, fn.event_dim)
         if is_valued(fn):
             # If only a score is known, this constant has no value, and is not needed.
@@ -210,26 +213,15 @@ class Interpreter(Messenger):
             )
         event_ndims = msg["kwargs"].get("event_dim")
         if msg["value"] is not None:
-            value = jnp.asarray(msg["value"])
+            value = as_array(name, msg["value"])
             self._derive(msg, name, value, value.ndim if event_ndims is None else event_ndims)
             return value
-        shape = self._initial_shape(msg, name)
-        constraint = from_numpyro(msg["kwargs"].get("constraint", constraints.real), name)
+        self._gives_keys = True
+        shape = find_initial_shape(msg, name)
+        self._gives_keys = False
+        constraint = set_of(msg["kwargs"].get("constraint", constraints.real), name)
         dims = self._axes(name, msg, shape, len(shape) if event_ndims is None else event_ndims)
         return self.account.take(self._reader, Declaration(name, constraint, shape, dims)).value
-
-    def _initial_shape(self, msg: Message, name: str) -> Shape:
-        self._gives_keys = True
-        initial = jax.eval_shape(lambda: msg["fn"](*msg["args"], **msg["kwargs"]))
-        self._gives_keys = False
-        if not isinstance(initial, jax.ShapeDtypeStruct):
-            raise ModelError(
-                name,
-                "the value of numpyro.param is not an array, but the weights of a module or None",
-                "Declare each weight by numpyro.sample with a prior, or fix them all with "
-                f"numpyro.handlers.substitute(model, data={{{name!r}: weights}}).",
-            )
-        return initial.shape
 
     def _plate(self, msg: Message) -> None:
         """Use all rows of a subsampled plate, unless its indices were given."""
@@ -318,7 +310,7 @@ class Interpreter(Messenger):
 
     def _enter(self, msg: Message, name: str, role: Any, rows: Any) -> None:
         rows = jnp.asarray(rows)
-        rows = rows if msg["scale"] is None else msg["scale"] * rows
+        rows = rows if msg["scale"] is None else as_array(name, msg["scale"], "its scale") * rows
         whole = not jnp.issubdtype(rows.dtype, jnp.inexact)
         rows = rows.astype(float) if whole else rows
         self.account.terms.append(Term(name, role, rows, is_valued(msg["fn"])))

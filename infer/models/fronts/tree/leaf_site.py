@@ -21,8 +21,10 @@ from ....errors import ModelError
 from ...inputs.names import join_names
 from ...inputs.partition import Partition
 from ...inputs.precision import on_device
+from ...inputs.units import refuse_units
 from ...priors.prior import Prior, prior_of
 from ...priors.sets import set_of
+from ...priors.units import refuse_parameters_with_units
 from ...protocol.layout import as_dims, can_spread, lay_out
 from ...protocol.site import Declaration, Dims
 from .flatten import TreeLeaf
@@ -77,9 +79,11 @@ class LeafSite(eqx.Module):
             shares: An earlier site that has the same prior object, whose arrays serve both.
 
         Raises:
-            ModelError: The prior is not a distribution.
+            ModelError: The prior is not a distribution, or its map or its scale has units.
         """
         value = place.constrained
+        refuse_parameters_with_units(place.name, leaf.bijector, "map")
+        refuse_units(place.name, leaf.scale, "scale=")
         if leaf.prior is not None and not is_function(leaf.prior):
             prior_of(leaf.prior, place.name)
         inverse = None if place.parameter is None else place.parameter.inverse
