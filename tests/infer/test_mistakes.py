@@ -245,4 +245,4 @@ def test_meaningless_numbers_are_refused():
 
 def test_an_argument_of_another_call_is_said_to_be_that_of_sample():
     with pytest.raises(infer.CallError, match=r"infer.sample has it, as in infer.sample"):
-        infer.maximize(None, progress=False)
+        infer.maximize(None, warmup=100)
