@@ -6,7 +6,6 @@ from unittest.mock import Mock
 
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 import pytest
 from scipy.stats import multivariate_normal, multivariate_t
 
@@ -24,8 +23,8 @@ from infer.output.data.pareto import pareto_k, smooth_ratios, smooth_weights
 from infer.output.stored import shards
 
 CHAINS, DRAWS = 2, 300
-NUTS = infer.NUTS(stop_early=False)
-LADDER = infer.Ladder(NUTS)
+HMC = infer.HMC(stop_early=False)
+LADDER = infer.Ladder(HMC)
 OPTIONS: Any = {"chains": CHAINS, "draws": DRAWS, "warmup": 40, "progress": False}
 # What is planted in each data set: two modes, a bend, and tails of a t distribution.
 SPLIT = np.array([0.0, 4.0, 1e-3, 2e-3, 3e-3])
@@ -38,7 +37,8 @@ def log_density(values, data):
     """Means: x is about 0, y about the bend times the mean of x^2, z about 1."""
     x, y, z = values["x"], values["y"], values["z"]
     halves = [-0.5 * (x - data["split"]) ** 2, -0.5 * (x + data["split"]) ** 2]
-    tail = dist.StudentT(data["freedom"], 1.0, 2.0).log_prob(z)
+    # Without its constant, in which log gammas of millions cancel.
+    tail = -(data["freedom"] + 1) / 2 * jnp.log1p((z - 1) ** 2 / (4 * data["freedom"]))
     return jnp.logaddexp(*halves) - 0.5 * (y - data["bend"] * x**2) ** 2 + tail
 
 
@@ -59,7 +59,7 @@ def result(models):
 
 def test_data_sets_on_which_laplace_fails_are_sampled_and_the_others_are_not(result):
     found = result["ladder"]
-    assert list(found["rung"].values) == ["Laplace", "NUTS", "NUTS", "Laplace", "Laplace"]
+    assert list(found["rung"].values) == ["Laplace", "HMC", "HMC", "Laplace", "Laplace"]
     reasons = list(found["reason"].values)
     assert reasons[0] == reasons[3] == reasons[4] == ""
     assert "several modes" in reasons[1]
@@ -85,7 +85,7 @@ def test_draws_of_laplace_follow_the_posterior_and_not_the_normal(models):
 
 
 def test_sampled_data_sets_have_the_draws_of_a_call_of_their_own(models, result):
-    own = infer.start([models[i] for i in PLANTED], NUTS, key=PLANTED, chains=CHAINS, warmup=40)
+    own = infer.start([models[i] for i in PLANTED], HMC, key=PLANTED, chains=CHAINS, warmup=40)
     positions = own.advance(DRAWS).draws().positions.reshape(2, CHAINS, DRAWS, 3)
     for k, name in enumerate("xyz"):
         theirs = result["posterior"][name].isel(dataset=PLANTED)
@@ -103,12 +103,13 @@ def test_a_data_set_does_not_depend_on_the_others_and_all_may_be_answered(models
     np.testing.assert_array_equal(again["sample_stats"]["lp"], expected)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::infer.SamplingWarning")
 def test_all_or_one_may_be_sampled(models, result):
     every = infer.sample([models[1], models[2]], LADDER, key=[1, 2], **OPTIONS)
-    assert list(every["ladder"]["rung"].values) == ["NUTS", "NUTS"]
+    assert list(every["ladder"]["rung"].values) == ["HMC", "HMC"]
     one = infer.sample([models[0], models[2]], LADDER, key=[0, 2], **OPTIONS)
-    assert list(one["ladder"]["rung"].values) == ["Laplace", "NUTS"]
+    assert list(one["ladder"]["rung"].values) == ["Laplace", "HMC"]
     expected = result["posterior"]["z"][:, :, 2]
     for found in (every, one):
         np.testing.assert_array_equal(found["posterior"]["z"][:, :, 1], expected)
@@ -130,6 +131,7 @@ def assert_same(found, expected):
         assert found.attrs[name] == expected.attrs[name]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::infer.SamplingWarning")
 def test_a_stopped_ladder_goes_on_from_its_store(models, result, tmp_path, monkeypatch):
     """Laplace's method answers for one of two, then for one of two, then for the last one alone."""
@@ -149,7 +151,7 @@ def test_a_stopped_ladder_goes_on_from_its_store(models, result, tmp_path, monke
     assert begun["posterior"].sizes["dataset"] == 4
     assert begun.attrs["verdict"] == result.attrs["verdict"]
     with pytest.raises(infer.RunError, match="run.zarr: it holds a run of Ladder.*searches=3"):
-        infer.resume(where, models, infer.Ladder(NUTS, searches=3))
+        infer.resume(where, models, infer.Ladder(HMC, searches=3))
     finished = infer.resume(where, models, LADDER, progress=False)
     assert_same(finished, result)
     assert_same(infer.open(where), result)
@@ -191,9 +193,7 @@ def test_statistics_say_which_method_made_a_draw(models, result):
     assert np.isfinite(stats["energy"].isel(dataset=1)).all()
     assert not stats["diverging"].isel(dataset=0).any()
     point = [float(result["posterior"][n][0, 7, 4]) for n in "xyz"]
-    # Log gammas of two million, which are 2.7e7, cancel in the t distribution.
-    rounding = 10 * 2.7e7 * np.finfo(float).eps
-    np.testing.assert_allclose(stats["lp"][0, 7, 4], density(jnp.array(point)), atol=rounding)
+    np.testing.assert_allclose(stats["lp"][0, 7, 4], density(jnp.array(point)), rtol=1e-9)
 
 
 def test_the_verdict_is_about_the_data_sets_that_were_sampled(result):
