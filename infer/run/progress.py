@@ -47,10 +47,10 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        how = "done in" if kind is None else "stopped after"
-        self._view.close(
-            self.status, f"{how} {tqdm.format_interval(time.monotonic() - self._began)}"
-        )
+        took = tqdm.format_interval(time.monotonic() - self._began)
+        # If nothing was left to do, there is nothing to show.
+        if self.status.phase != "starting":
+            self._view.close(self.status, f"{'stopped after' if kind else 'done in'} {took}")
 
     def enter(self, warmup: Warmup, target: int, threads: int, records: RecordFormat) -> None:
         """Begin a window, or go on with it; see `Status.enter`."""

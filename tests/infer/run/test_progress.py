@@ -16,6 +16,7 @@ import pytest
 
 import bijectors as bj
 import infer
+from infer.output.advance.interrupt import advance_to
 from infer.run import views
 from infer.run.collect import Group
 from infer.run.loop import SAMPLING, RecordFormat
@@ -191,6 +192,10 @@ def test_searches_are_counted_with_their_steps(capsys):
     titles, *rows = watch.status.table()
     assert titles == ["chain", "steps"]
     assert all(int(steps) > 0 for _, steps in rows)
+    # With nothing left to do, as for a stored run that has ended.
+    with Progress(shown=True, unit="searches") as watch:
+        advance_to(run, 1, watch)
+    assert capsys.readouterr().err == ""
 
 
 def test_hidden_progress_prints_and_logs_nothing(capsys, caplog):
