@@ -43,7 +43,8 @@ def resume(
         model: The model that was stored, or the models, with the same data. Models are Python
             code, and nothing that a store holds is ever run, so it is given again.
         engine: The engine, if it is not one of this library's or has settings that are Python
-            objects, such as an optimizer; others are made from the store.
+            objects, such as an optimizer; others are made from the store. Its settings must be
+            those of the run.
         draws: Draws per chain to add to those that were planned; for a run with `until=`, to
             those that it has, in place of the target.
         threads: Programs called at the same time on a CPU; does not change the draws.

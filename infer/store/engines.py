@@ -3,6 +3,8 @@
 from dataclasses import fields
 from typing import Any
 
+import numpy as np
+
 from ..engines.advi import ADVI
 from ..engines.base import Engine
 from ..engines.batch_and_match import BatchAndMatch
@@ -34,6 +36,11 @@ def describe_engine(engine: Engine) -> dict[str, Any]:
     return {"name": type(engine).__name__, "settings": plain, "missing": missing}
 
 
+def can_make(described: dict[str, Any]) -> bool:
+    """Return whether the engine that was described can be made from its description."""
+    return described["name"] in ENGINES and not described["missing"]
+
+
 def make_engine(described: dict[str, Any]) -> Engine:
     """Make the engine that was described.
 
@@ -41,7 +48,7 @@ def make_engine(described: dict[str, Any]) -> Engine:
         RunError: It is not one of this library's, or has settings that cannot be stored.
     """
     name, missing = described["name"], described["missing"]
-    if name not in ENGINES or missing:
+    if not can_make(described):
         why = (
             f"the settings {', '.join(missing)} of its {name} are Python objects"
             if name in ENGINES
@@ -49,6 +56,18 @@ def make_engine(described: dict[str, Any]) -> Engine:
         )
         raise RunError("engine", f"{why}, which are not stored", "Give it again: engine=...")
     return ENGINES[name](**{n: _from_plain(v) for n, v in described["settings"].items()})
+
+
+def find_other_settings(settings: dict[str, Any], given: Any) -> list[str]:
+    """Name the stored settings that an engine or a ladder does not have.
+
+    Args:
+        settings: The settings in plain values, by name.
+        given: The engine or the ladder.
+    """
+    own = {name: _as_plain(getattr(given, name, None)) for name in settings}
+    # An array is never a plain value.
+    return [n for n, value in settings.items() if np.ndim(own[n]) or bool(own[n] != value)]
 
 
 def _as_plain(value: Any) -> Any:

@@ -39,6 +39,7 @@ from .contents import Selection, make_contents
 from .followed import FollowedFiles, begin_together, follow_sample, locking_first
 from .opened import read_data
 from .recorded_goal import make_goal
+from .samplers import refuse_other_settings
 
 OTHERS = (
     "Go on with the engine, the model, the data and the precision of the stored run; for another "
@@ -150,6 +151,7 @@ def _read(
     engine = bind_sites(engine, members)
     family = prepare_family(members, engine)
     refuse_other_runs(where, Fingerprint(**about["made_for"]), family, engine)
+    refuse_other_settings(where, about["engine"], engine)
     chains, shared = about["chains"], about["plan"]
     places = choose_places(family, devices)
     how, at = share_processes(plan(chains, shared["width"], threads, places), places)

@@ -6,7 +6,7 @@ from typing import Any
 from ...engines.base import Engine
 from ...errors import RunError
 from ...run.ladder import Ladder
-from ...store.engines import describe_engine, make_engine
+from ...store.engines import can_make, describe_engine, find_other_settings, make_engine
 
 
 def engine_of(sampler: Engine | Ladder) -> Engine:
@@ -31,20 +31,48 @@ def make_sampler(
     Args:
         where: Path or URL of the store.
         about: What the store is of.
-        given: The engine, if it cannot be made from the store, or the same ladder again.
+        given: The engine, if it cannot be made from the store, or the same engine or ladder again.
 
     Raises:
-        RunError: A ladder is given, and the store is not of one with its settings; or the engine
-            cannot be made from the store, and is not given.
+        RunError: The store is not of the engine or the ladder that is given, with its settings; or
+            the engine cannot be made from the store, and is not given.
     """
-    engine = engine_of(given) if given is not None else make_engine(about["engine"])
-    settings = about.get("ladder")
-    stored = engine if settings is None else Ladder(engine, **settings)
-    if isinstance(given, Ladder) and given != stored:
-        made_by = about["engine"]["name"] if settings is None else f"Ladder({settings})"
-        raise RunError(
-            where,
-            f"it holds a run of {made_by}, and {given!r} is given",
-            "Leave the engine out: the store has its settings.",
-        )
-    return stored
+    settings, described = about.get("ladder"), about["engine"]
+    if isinstance(given, Ladder):
+        if settings is None:
+            raise _explain(where, described["name"], repr(given), described)
+        _refuse_others(where, "Ladder", settings, given, described)
+    engine = make_engine(described) if given is None else engine_of(given)
+    refuse_other_settings(where, described, engine)
+    return engine if settings is None else Ladder(engine, **settings)
+
+
+def refuse_other_settings(where: str, described: dict[str, Any], engine: Engine) -> None:
+    """Raise if a store has a run of another engine, or of one with other settings.
+
+    A fingerprint leaves out the settings on which no program depends, such as `target_acceptance`.
+    Settings that are not stored cannot be compared.
+    """
+    if type(engine).__name__ != described["name"]:
+        raise _explain(where, described["name"], repr(engine), described)
+    _refuse_others(where, described["name"], described["settings"], engine, described)
+
+
+def _refuse_others(
+    where: str, name: str, settings: dict[str, Any], given: Any, described: dict[str, Any]
+) -> None:
+    others = find_other_settings(settings, given)
+    if others:
+        stored = ", ".join(f"{n}={settings[n]!r}" for n in others)
+        own = ", ".join(f"{n}={getattr(given, n, None)!r}" for n in others)
+        raise _explain(where, f"{name} with {stored}", own, described)
+
+
+def _explain(where: str, stored: str, given: str, described: dict[str, Any]) -> RunError:
+    """Explain what a store holds, and what is given instead."""
+    mend = (
+        "Leave the engine out: the store has its settings."
+        if can_make(described)
+        else "Give the engine of that run again, with the same settings."
+    )
+    return RunError(where, f"it holds a run of {stored}, and {given} is given", mend)

@@ -1,5 +1,7 @@
 """A ladder answers by Laplace's method if that can be trusted, and samples the other data sets."""
 
+import json
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from unittest.mock import Mock
@@ -21,6 +23,7 @@ from infer.numerics.mode_normals import (
 from infer.output import rungs
 from infer.output.data.pareto import pareto_k, smooth_ratios, smooth_weights
 from infer.output.stored import shards
+from infer.output.stored.samplers import describe_sampler, make_sampler
 
 CHAINS, DRAWS = 2, 300
 HMC = infer.HMC(stop_early=False)
@@ -157,6 +160,27 @@ def test_a_stopped_ladder_goes_on_from_its_store(models, result, tmp_path, monke
     assert_same(infer.open(where), result)
     assert finished.attrs["engine"] == result.attrs["engine"]
     assert finished.attrs["search_gradients"] > result.attrs["search_gradients"]
+
+
+def test_a_stored_ladder_goes_on_with_its_own_settings():
+    """Those on which no program depends, such as the target of a step size, are compared too."""
+    about = json.loads(json.dumps(describe_sampler(LADDER)))
+    for given in (None, LADDER, HMC):
+        assert repr(make_sampler("run.zarr", about, given)) == repr(LADDER)
+    others = {
+        "Ladder with searches=8, and searches=3 is given": infer.Ladder(HMC, searches=3),
+        "HMC with target_acceptance=0.8, and target_acceptance=0.9 is": replace(
+            LADDER, engine=replace(HMC, target_acceptance=0.9)
+        ),
+        "HMC with stop_early=False, and stop_early=True is given": infer.HMC(),
+        "HMC, and NUTS.* is given. Leave the engine out": infer.NUTS(),
+    }
+    for words, given in others.items():
+        with pytest.raises(infer.RunError, match=f"run.zarr: it holds a run of {words}"):
+            make_sampler("run.zarr", about, given)
+    del about["ladder"]
+    with pytest.raises(infer.RunError, match="a run of HMC, and Ladder"):
+        make_sampler("run.zarr", about, LADDER)
 
 
 def test_a_stored_ladder_has_the_statistics_of_its_engine_if_laplace_never_fails(

@@ -5,6 +5,7 @@ import threading
 import warnings
 
 import numpy as np
+import optax
 import pytest
 import xarray
 
@@ -12,8 +13,10 @@ import bijectors as bj
 import infer
 from infer.output.data import recorded
 from infer.output.data.origin import find_run
+from infer.output.stored.samplers import refuse_other_settings
 from infer.run import collect
 from infer.store import recorder
+from infer.store.engines import describe_engine
 
 from .. import targets
 from ..store.logged import Changes, put
@@ -152,6 +155,20 @@ def test_a_single_run_takes_no_cluster(stored):
 def test_another_engine_is_refused_by_name(stored):
     with pytest.raises(infer.RunError, match="HMC"):
         infer.resume(stored[1], model(), infer.NUTS())
+
+
+def test_another_setting_is_refused_even_if_only_warmup_uses_it(stored):
+    with pytest.raises(infer.RunError, match="=0.8, and target_acceptance=0.9 is.*Leave the eng"):
+        infer.resume(stored[1], model(), infer.HMC(target_acceptance=0.9))
+
+
+def test_only_the_stored_settings_of_an_engine_are_compared():
+    """An optimizer is a Python object, of which a store knows nothing."""
+    described = describe_engine(infer.MAP("unconstrained", optax.adam(0.1), max_steps=9))
+    same_steps, others = (infer.MAP("unconstrained", optax.adam(0.2), max_steps=n) for n in (9, 8))
+    refuse_other_settings("run.zarr", described, same_steps)
+    with pytest.raises(infer.RunError, match="max_steps=9, and max_steps=8 is.*Give the engine of"):
+        refuse_other_settings("run.zarr", described, others)
 
 
 def test_other_versions_are_told(stored, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 By this process, or by the workers of a Dask cluster.
 """
 
+import dataclasses
 import pickle
 import sys
 import threading
@@ -96,7 +97,10 @@ def test_a_call_that_was_stopped_goes_on_with_the_shards_that_are_missing(
     assert infer.open(where)["posterior"].sizes["dataset"] == SHARD
     with pytest.raises(RunError, match=r"run\.zarr: .* other values of mean\. Go on with"):
         resume(where, [targets.normal(mean=mean + 1) for mean in MEANS])
-    assert_same(resume(where), straight)
+    other = dataclasses.replace(ENGINE, target_acceptance=0.9)
+    with pytest.raises(RunError, match=r"target_acceptance=0\.8, and target_acceptance=0\.9 is"):
+        resume(where, engine=other)
+    assert_same(resume(where, engine=ENGINE), straight)
     assert made == [0, 2, 2, 4]
     with pytest.raises(RunError, match="all draws"):
         resume(where, draws=10)
