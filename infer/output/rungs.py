@@ -34,6 +34,9 @@ SUMMED = (
     "warmup_seconds", "sampling_seconds",
 )  # fmt: skip
 
+# Attributes about all data sets, of which the search has all.
+OF_ALL = ("key", "model_fingerprint")
+
 
 class Climbed(NamedTuple):
     """What a ladder made for some data sets.
@@ -183,7 +186,11 @@ def _describe_runs(settings: Ladder, search: Run, sampled: _Sampled | None) -> d
     if sampled is None:
         return first | own
     second = describe_run(sampled.run)
-    return second | {name: first[name] + second[name] for name in SUMMED} | own
+    # One that is alone was sampled twice, with the same draws.
+    count = second["warmup_gradients"] * len(sampled.which) // sampled.run.family.count
+    joint = {name: first[name] + second[name] for name in SUMMED}
+    whole = {name: first[name] for name in OF_ALL}
+    return second | joint | whole | own | {"warmup_gradients": count}
 
 
 def _read_answers(family: Family, answers: Answers) -> Drawn:

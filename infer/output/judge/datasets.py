@@ -75,7 +75,7 @@ def report_affected(affected: Mapping[str, int], sets: int) -> Iterator[Finding]
     if counts:
         yield Finding(
             "several_data_sets",
-            f"of {sets} data sets, {', '.join(counts)}.",
+            f"of {sets} data set{'s' * (sets != 1)}, {', '.join(counts)}.",
             "The group sample_stats, arviz.rhat and arviz.ess show which ones.",
         )
 

@@ -32,6 +32,8 @@ from .contents import Selection, select_names
 
 # Characters of a text in the group of a ladder: arrays of a store have entries of one size.
 TEXT = 160
+# Attributes that count what all data sets took.
+COUNTED = ("warmup_gradients", "search_gradients")
 
 
 class Job(NamedTuple):
@@ -200,7 +202,10 @@ def _encode(made: _Made, own: np.ndarray, job: Job) -> Shard:
     each = job.options["chains"]
     moved = [int(own[0]) * each + chain for chain in made.relocated if chain < sets * each]
     affected = {what: int(bad[:sets].sum()) for what, bad in made.affected.items()}
-    attributes = made.attributes | {"relocated_chains": ", ".join(map(str, moved))}
+    # A data set that is alone was sampled twice, with the same draws.
+    members = posterior.sizes[SET]
+    counts = {n: made.attributes[n] * sets // members for n in COUNTED if n in made.attributes}
+    attributes = made.attributes | counts | {"relocated_chains": ", ".join(map(str, moved))}
     if GROUP in numbered:
         attributes |= count_rungs(numbered[GROUP])
     return Shard(int(own[0]), sets, growing, chunks, attributes, affected, made.texts)

@@ -48,6 +48,8 @@ SUMMED = (
     # Of a ladder alone.
     "search_gradients", "laplace_data_sets", "sampled_data_sets",
 )  # fmt: skip
+# Attributes of which a call has the largest of its shards.
+LARGEST = ("warmup_draws", "warmup_planned")
 
 
 def are_sharded(
@@ -247,6 +249,9 @@ class _Sharded:
         before = self.about["attributes"]
         own = shard.attributes
         summed = {n: before.get(n, 0) + own[n] for n in SUMMED if n in own}
+        largest = {n: max(before.get(n, 0), own[n]) for n in LARGEST}
+        # As in memory, a ladder describes the runs of its sampler, once there is one.
+        is_idle = own.get("sampled_data_sets") == 0 and before.get("sampled_data_sets")
         moved = [each.get("relocated_chains") for each in (before, own)]
         summed["relocated_chains"] = ", ".join(filter(None, moved))
         self.about |= {
@@ -257,7 +262,12 @@ class _Sharded:
                 for what, count in shard.affected.items()
             },
             "texts": [*self.about["texts"], *shard.texts],
-            "attributes": {**own, **summed, **self.about["whole"]},
+            "attributes": {
+                **(before if is_idle else own),
+                **summed,
+                **largest,
+                **self.about["whole"],
+            },
         }
 
     def _judge(self) -> list[str]:

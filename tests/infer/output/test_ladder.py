@@ -13,6 +13,7 @@ from scipy.stats import multivariate_normal, multivariate_t
 
 import bijectors as bj
 import infer
+from infer.density.family import make_family
 from infer.numerics.mode_normals import (
     FREEDOM as T_FREEDOM,
     choose_ends,
@@ -20,10 +21,14 @@ from infer.numerics.mode_normals import (
     make_normals,
     share_one_mode,
 )
+from infer.numerics.model_keys import read_keys
 from infer.output import rungs
 from infer.output.data.pareto import pareto_k, smooth_ratios, smooth_weights
+from infer.output.data.provenance import fingerprint_model
+from infer.output.judge.datasets import HIGH_RHAT, report_affected
 from infer.output.stored import shards
 from infer.output.stored.samplers import describe_sampler, make_sampler
+from infer.output.stored.shard import Shard
 
 CHAINS, DRAWS = 2, 300
 HMC = infer.HMC(stop_early=False)
@@ -72,6 +77,13 @@ def test_data_sets_on_which_laplace_fails_are_sampled_and_the_others_are_not(res
     assert (found["importance_ess"][[0, 3, 4]] > 100 * CHAINS).all()
 
 
+def test_attributes_name_all_data_sets_and_not_those_that_were_sampled(models, result):
+    assert result.attrs["key"] == ", ".join(map(str, read_keys(range(5), 5)[0].tolist()))
+    assert result.attrs["model_fingerprint"] == fingerprint_model(
+        make_family(models, jacobian=True)
+    )
+
+
 def test_draws_of_laplace_follow_the_posterior_and_not_the_normal(models):
     """The mean of y is the bend, 0.2, and 0 for the normal at the mode.
 
@@ -113,6 +125,9 @@ def test_all_or_one_may_be_sampled(models, result):
     assert list(every["ladder"]["rung"].values) == ["HMC", "HMC"]
     one = infer.sample([models[0], models[2]], LADDER, key=[0, 2], **OPTIONS)
     assert list(one["ladder"]["rung"].values) == ["Laplace", "HMC"]
+    other = infer.sample([models[0], models[1]], LADDER, key=[0, 1], **OPTIONS)
+    gradients = [own.attrs["warmup_gradients"] for own in (one, other)]
+    assert every.attrs["warmup_gradients"] == sum(gradients)
     expected = result["posterior"]["z"][:, :, 2]
     for found in (every, one):
         np.testing.assert_array_equal(found["posterior"]["z"][:, :, 1], expected)
@@ -130,8 +145,12 @@ def assert_same(found, expected):
     for group in ("posterior", "sample_stats", "ladder", "constant_data", "observed_data"):
         for name, array in (expected[group].data_vars if group in expected else {}).items():
             np.testing.assert_array_equal(found[group][name], array, err_msg=str(name))
-    for name in ("verdict", "laplace_data_sets", "sampled_data_sets", "relocated_chains"):
-        assert found.attrs[name] == expected.attrs[name]
+    theirs = {n: a for n, a in expected.attrs.items() if not is_of_a_call(n)}
+    assert {name: found.attrs.get(name) for name in theirs} == theirs
+
+
+def is_of_a_call(attribute):
+    return attribute in ("created_at", "compilations", "sampling_time") or "seconds" in attribute
 
 
 @pytest.mark.slow
@@ -158,8 +177,6 @@ def test_a_stopped_ladder_goes_on_from_its_store(models, result, tmp_path, monke
     finished = infer.resume(where, models, LADDER, progress=False)
     assert_same(finished, result)
     assert_same(infer.open(where), result)
-    assert finished.attrs["engine"] == result.attrs["engine"]
-    assert finished.attrs["search_gradients"] > result.attrs["search_gradients"]
 
 
 def test_a_stored_ladder_goes_on_with_its_own_settings():
@@ -181,6 +198,25 @@ def test_a_stored_ladder_goes_on_with_its_own_settings():
     del about["ladder"]
     with pytest.raises(infer.RunError, match="a run of HMC, and Ladder"):
         make_sampler("run.zarr", about, LADDER)
+
+
+def test_attributes_of_a_stored_ladder_are_those_of_its_sampler():
+    """The second shard samples; Laplace's method answers for the others, so nothing warms up."""
+    call = Mock(
+        about={"done": 0, "affected": {}, "texts": [], "attributes": {}, "whole": {"key": 7}}
+    )
+    for begin, sampled in ((0, 0), (2, 1), (4, 0)):
+        counts = {"warmup_draws": 40 * sampled, "warmup_planned": 50 * sampled}
+        counts |= {"sampled_data_sets": sampled, "native_loop": sampled, "key": begin}
+        shards._Sharded._count(call, Shard(begin, 2, None, {}, counts, {}, []))
+    found = call.about["attributes"]
+    assert (found["warmup_draws"], found["warmup_planned"], found["native_loop"]) == (40, 50, 1)
+    assert (found["sampled_data_sets"], found["key"]) == (1, 7)
+
+
+def test_one_data_set_is_not_written_as_several():
+    (finding,) = report_affected({HIGH_RHAT: 1}, 1)
+    assert str(finding).startswith("of 1 data set, R-hat")
 
 
 def test_a_stored_ladder_has_the_statistics_of_its_engine_if_laplace_never_fails(

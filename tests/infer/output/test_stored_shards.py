@@ -58,7 +58,7 @@ def assert_same(found, expected):
                 theirs = np.asarray(found[group].variables[name])
                 np.testing.assert_array_equal(theirs, np.asarray(values), err_msg=str(name))
     assert found.attrs["verdict"] == expected.attrs["verdict"]
-    for name in ("model_fingerprint", "key"):
+    for name in ("model_fingerprint", "key", "warmup_gradients", "warmup_draws"):
         assert found.attrs[name] == expected.attrs[name]
 
 
