@@ -116,6 +116,7 @@ def fit(points: list[Point]) -> Model:
         "byte": _fit(choose(points, "bytes")[:-1], "bytes"),
         "chain": _fit(choose(points, "chains")[::2], "chains", "cpu", "sets"),
         "rows": _fit(choose(points, "rows", devices=1)[::2], "rows"),
+        "divided": _fit(choose(points, "rows", devices=2)[::2], "rows"),
         "sum": _fit(choose(points, "sum"), "bytes"),
     }
     again = _fit_cluster(points, lines)
@@ -124,7 +125,8 @@ def fit(points: list[Point]) -> Model:
     rest = first["seconds"] - _simulate(compiled, first).seconds
     cold = replace(compiled, begin=again.begin + max(rest, 0), ready=start["seconds"])
     (gradient, row), (latency, byte) = lines["rows"], lines["sum"]
-    rows = Rows(gradient, row, latency, 1 / byte)
+    fixed, each = lines["divided"]
+    rows = Rows(gradient, row, latency, 1 / byte, (fixed - latency, 2 * each))
     make, stack = lines["make"][1], lines["stack"][1]
     worker = _fit_workers(choose(points, "cluster", workers=1))
     return Model(again, cold, worker, lines["chain"], make, stack, rows, lines["byte"], lines)
@@ -221,10 +223,11 @@ def _check_line(model: Model, name: str, point: Point, size: str, value: str, wh
 
 
 def _check_rows(points: list[Point], model: Model) -> Iterator[Check]:
-    one = choose(points, "rows", devices=1)
-    for point in (*one[1::2], *choose(points, "rows", devices=2)):
+    one, two = (choose(points, "rows", devices=devices) for devices in (1, 2))
+    for point in (*one[1::2], *two[1::2]):
         says = model.rows.seconds(point["rows"], point["devices"], 4 * (COLUMNS + 1))
-        what = f"a gradient of {point['rows']:,} rows on {point['devices']} devices"
+        where = "one device" if point["devices"] == 1 else f"{point['devices']} devices"
+        what = f"a gradient of {point['rows']:,} rows on {where}"
         yield Check(what, point["seconds"], says)
 
 
@@ -266,7 +269,8 @@ def write_costs(model: Model) -> list[str]:
         ("writing durably", model.byte[0], "write"),
         ("the same", model.byte[1], "byte"),
         ("a gradient", rows.gradient, "gradient"),
-        ("the same", rows.row, "row on its device"),
+        ("the same", rows.row, "row on its device, alone"),
+        ("the same", 2 * model.lines["divided"][1], "row on each of two devices at the same time"),
         ("a sum over two devices", rows.latency, "sum"),
         ("the same", 1 / rows.bytes, "byte"),
     ]
@@ -363,7 +367,7 @@ def write_rows(model: Model) -> list[str]:
                        ("H100, by a network", chip)):  # fmt: skip
         for devices in (1, 8, DEVICES):
             each = kind.seconds(ROWS, devices, summed)
-            alone = kind.gradient + kind.row * ROWS / devices
+            alone = kind.on_devices(ROWS, devices)
             lines.append(
                 f"| {devices} {name} | {1e3 * each:,.3g} | {1e3 * (each - alone):.2g} | "
                 f"{kind.seconds(ROWS, 1, summed) / each:.1f} | {each * 10_000 / 60:,.2g} |"

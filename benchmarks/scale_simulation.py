@@ -172,6 +172,8 @@ class Rows:
     Attributes:
         gradient: Seconds of a gradient without rows.
         row: Seconds of a row on one device.
+        together: The same two, where devices that share a memory work at the same time; by default
+            as alone.
         latency: Seconds of a sum over two devices, whatever its size.
         bytes: Bytes a second that a device sends and receives.
     """
@@ -180,6 +182,13 @@ class Rows:
     row: float
     latency: float = 0.0
     bytes: float = np.inf
+    together: tuple[float, float] | None = None
+
+    def on_devices(self, rows: float, devices: int) -> float:
+        """Return the seconds of a gradient without the sum over devices."""
+        alone = self.gradient, self.row
+        fixed, each = alone if devices == 1 else self.together or alone
+        return fixed + each * rows / devices
 
     def seconds(self, rows: float, devices: int, summed: float) -> float:
         """Return the seconds of a gradient.
@@ -193,9 +202,8 @@ class Rows:
             devices: Number of devices.
             summed: Bytes of the value and gradient.
         """
-        alone = self.gradient + self.row * rows / devices
         sent = 2 * (devices - 1) / devices * summed / self.bytes
-        return alone + self.latency * np.log2(devices) + sent
+        return self.on_devices(rows, devices) + self.latency * np.log2(devices) + sent
 
 
 def fit_line(sizes: list[float], seconds: list[float]) -> tuple[float, float]:
