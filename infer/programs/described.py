@@ -161,7 +161,9 @@ class _Description:
 
     def _describe_context(self, context: Any) -> str:
         if id(context) not in self._known:
-            slots = [name for name in type(context).__slots__ if not name.startswith("__")]
+            # The configs are the other slots once more, with objects that cannot be described.
+            unread = {"configs", "__weakref__"}
+            slots = [name for name in type(context).__slots__ if name not in unread]
             own = [f"{name}={self.describe(getattr(context, name, None))}" for name in slots]
             self._known[id(context)] = "; ".join(own)
             self._alive.append(context)
