@@ -38,9 +38,9 @@ class Budget:
     def begin_row(self) -> float | None:
         """Begin a row; return the seconds of the device that it may take, or `None` to skip it.
 
-        The device serves one row at a time, so an equal share for every row that has not begun is
-        what it has for each. What a row does not use goes to those after it. A row may take
-        twice its share, since most take less.
+        The device runs one row at a time, so the time left is shared equally among the rows that
+        have not begun. What a row does not use is left for later ones. A row may take twice its
+        share, since most take less.
         """
         share = self.left / max(self.rows, 1)
         self.rows -= 1

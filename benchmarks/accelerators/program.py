@@ -17,7 +17,7 @@ from infer.run.turns import Own
 from .loop_body import LoopBody, count_loop_body
 from .models import CASES
 
-# XLA compiles for a GPU that is not there if it is told these facts of it. The numbers are
+# With this description of a GPU, XLA compiles for it on a machine that has none. The numbers are
 # NVIDIA's for an H200; the names are those of XLA's `GpuTargetConfigProto`.
 H200 = """
 gpu_device_info {

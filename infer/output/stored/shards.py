@@ -45,7 +45,7 @@ SMALL_SHARD = 16
 SUMMED = (
     "warmup_gradients", "compilations", "sampling_time", "starts_seconds", "trace_seconds",
     "compile_seconds", "warmup_seconds", "sampling_seconds",
-    # Of a ladder alone.
+    # Only ladders have these.
     "search_gradients", "laplace_data_sets", "sampled_data_sets",
 )  # fmt: skip
 # Attributes of which a call has the largest of its shards.
