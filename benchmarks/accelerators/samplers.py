@@ -138,7 +138,9 @@ class Ours:
     def draw(self) -> np.ndarray:
         self.run.advance(self._chunk)
         draws = self.run.draws(gradients=False)
-        self.used, self.executed = int(draws.stats["n_steps"].sum()), self.run.executed
+        self.used = int(draws.stats["n_steps"].sum())
+        # A tick of ChEES is a whole trajectory, and no chain waits for another.
+        self.executed = self.run.executed if self.run.engine.scope == "chain" else self.used
         return draws.positions[:, -self._chunk :]
 
 
