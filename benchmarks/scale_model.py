@@ -9,13 +9,12 @@ benchmarks/results/scale_model.md. The data sets are of eight-schools size, thos
 `benchmarks/many_datasets.py`, with 4 chains of 40 + 200 draws; the rows are those of a logistic
 regression of 10 columns in single precision. Workers and devices have one core each.
 
-Costs are fitted to points that were measured at two sizes or more, so that
-fixed costs are separated from the cost of each data set, chain, row or byte. Each size is the best of some repeats, since
-other work on the machine only adds time. The other points are held out: the model has not seen
-them, and the second table compares them with what it predicts. Predictions beyond are a simulation
-(`benchmarks/scale_simulation.py`) with the measured costs, and with assumptions about what cannot
-be measured here, which are listed.
-"""
+Costs are fitted to points that were measured at two sizes or more, so that fixed costs are
+separated from the cost of each data set, chain, row or byte. Each size is the best of some repeats,
+since other work on the machine only adds time. The other points are held out: the model has not
+seen them, and the second table compares them with what it predicts. Predictions beyond are a
+simulation (`benchmarks/scale_simulation.py`) with the measured costs, and with assumptions about
+what cannot be measured here, which are listed. """
 
 import argparse
 import json
