@@ -14,7 +14,8 @@ separated from the cost of each data set, chain, row or byte. Each size is the b
 since other work on the machine only adds time. The other points are held out: the model has not
 seen them, and the second table compares them with what it predicts. Predictions beyond are a
 simulation (`benchmarks/scale_simulation.py`) with the measured costs, and with assumptions about
-what cannot be measured here, which are listed. """
+what cannot be measured here, which are listed.
+"""
 
 import argparse
 import json
