@@ -61,12 +61,14 @@ class SMCState(NamedTuple):
     Attributes:
         position: The current position.
         weight: Its normalized weight.
+        steps: Leapfrog steps since the last draw.
         warming: Whether moves at the posterior still learn.
         population: What it shares with the others.
     """
 
     position: Vector
     weight: Scalar
+    steps: Int[Array, ""]
     warming: Bool[Array, ""]
     population: Population
 
@@ -138,7 +140,8 @@ class TemperedSMC(Engine):
         zero = jnp.zeros_like(here.value)
         log_step = jnp.full_like(zero, np.log(FIRST_STEP))
         population = Population(zero, log_step, jnp.ones_like(position), zero, jnp.int32(0))
-        return SMCState(position, jnp.ones_like(zero), jnp.asarray(False), population)
+        one, none = jnp.ones_like(zero), jnp.int32(0)
+        return SMCState(position, one, none, jnp.asarray(False), population)
 
     def enter(self, tuning: SMCTuning, state: SMCState, warming: Bool[Array, ""]) -> SMCState:
         return state._replace(warming=warming)
@@ -176,17 +179,19 @@ class TemperedSMC(Engine):
         own = jax.lax.axis_index(CHAINS)
         position = moved.particles[own].astype(state.position.dtype)
         log_density, gradient = target.evaluate(position)
+        taken = state.steps + self.moves * steps
         stats = {
             "lp": log_density,
             "acceptance_rate": moves.acceptance_rate[own].mean(),
             "diverging": moves.is_divergent[own].any(),
             "log_marginal_likelihood": population.evidence,
-            "n_steps": self.moves * steps,
+            "n_steps": taken,
             "stages": population.stages,
             "step_size": jnp.exp(now.log_step),
         }
         weight = moved.weights[own].astype(state.weight.dtype)
-        return SMCState(position, weight, warming, population), Tick(
+        left = jnp.where(arrived, 0, taken)
+        return SMCState(position, weight, left, warming, population), Tick(
             arrived, position, gradient, stats
         )
 

@@ -281,6 +281,19 @@ def test_the_stages_of_one_draw_use_different_random_numbers():
 
 
 @pytest.mark.slow
+def test_smc_counts_the_steps_of_all_stages_of_a_draw():
+    engine = infer.BlackJAX("smc")
+    tuning, state, order = prepare(engine)
+    keys = jax.random.wrap_key_data(jnp.asarray(order.keys))
+    tick = jax.jit(jax.vmap(engine.tick, in_axes=(0, None, None, 0), axis_name=CHAINS))
+    later = state._replace(steps=jnp.full(16, 100, jnp.int32))
+    (_, first), (after, second) = (tick(keys, Counted(), tuning, own) for own in (state, later))
+    np.testing.assert_array_equal(second.stats["n_steps"], first.stats["n_steps"] + 100)
+    kept = np.where(second.complete, 0, second.stats["n_steps"])
+    np.testing.assert_array_equal(after.steps, kept)
+
+
+@pytest.mark.slow
 def test_all_chains_of_chees_move_in_step():
     stats = drawn("chees", draws=20).draws().stats
     for name in ("n_steps", "step_size", "trajectory_length"):
