@@ -3,16 +3,10 @@
 The collection comes with a checker that takes this file as its adapter:
 
     python check.py public --adapter benchmarks/posteriordb.py:sample
-    python check.py public --adapter benchmarks/posteriordb.py:sample_at_defaults --json 0.json
-
-The second samples at plain defaults. `python benchmarks/posteriordb.py 0.json 1.json ...` counts
-its checks that passed, and prints a table of the others, with the findings of the verdict.
 """
 
-import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,19 +48,6 @@ def sample(log_prob, supports, data, seed, info=None) -> dict[str, np.ndarray]:
     engine = infer.NUTS(target_acceptance=0.95)
     model = model_of(log_prob, supports, data)
     idata = infer.sample(model, engine, draws=2000, key=seed, progress=False)
-    return _read(idata, supports, info)
-
-
-def sample_at_defaults(log_prob, supports, data, seed, info=None) -> dict[str, np.ndarray]:
-    """Draw by `infer.sample(model, key=seed)`, 4 chains of 1000; note what the verdict finds."""
-    model = model_of(log_prob, supports, data)
-    idata = infer.sample(model, key=seed, progress=False)
-    if info is not None:
-        info["findings"] = [finding.kind for finding in infer.verdict(idata).findings]
-    return _read(idata, supports, info)
-
-
-def _read(idata: Any, supports: dict[str, tuple], info: dict[str, Any] | None):
     if info is not None:
         stats = idata["sample_stats"]
         info.update(
@@ -75,28 +56,3 @@ def _read(idata: Any, supports: dict[str, tuple], info: dict[str, Any] | None):
             **{k: idata.attrs[k] for k in ("native_loop", "why_not_native")},
         )
     return {name: np.asarray(idata["posterior"][name]) for name in supports}
-
-
-def summarize(files: list[Path]) -> None:
-    """Count the checks that passed, and print those that did not; one file for each seed."""
-    each = [(file.stem, run) for file in files for run in json.loads(file.read_text())]
-    checked = [(seed, run) for seed, run in each if run["verdict"] != "SKIP"]
-    failed = [(seed, run) for seed, run in checked if run["verdict"] != "PASS"]
-    passed = len(checked) - len(failed)
-    silent = sum(run["verdict"] == "FAIL" and not run["info"]["findings"] for _, run in failed)
-    print(f"{passed} of {len(checked)} checks passed ({passed / len(checked):.1%}); of the others")
-    print(f"{silent} have no finding.\n")
-    print("| posterior | seed | ESS | R-hat | z (critical) | findings |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for seed, run in sorted(failed, key=lambda own: own[1]["name"]):
-        worst = run.get("worst", dict.fromkeys(("ess", "rhat", "z"), np.nan))
-        found = ", ".join(run.get("info", {}).get("findings", [])) or run.get("why", "none")
-        limit = run.get("z_critical", np.nan)
-        print(
-            f"| {run['name']} | {seed} | {worst['ess']:.0f} | {worst['rhat']:.3f} "
-            f"| {worst['z']:.1f} ({limit:.1f}) | {found} |"
-        )
-
-
-if __name__ == "__main__":
-    summarize([Path(name) for name in sys.argv[1:]])
