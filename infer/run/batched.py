@@ -27,14 +27,13 @@ def choose_stride(engine: Engine) -> Int[Array, ""]:
     return jax.lax.platform_dependent(cpu=lambda: jnp.int32(1), default=lambda: jnp.int32(STRIDE))
 
 
-def repeat(body: Callable[[Any], Any], engine: Engine, limit: Any) -> Callable[[Any], Any]:
-    """Repeat the body of a loop several times, until the last part of its carry is the limit."""
+def repeat(body: Callable[[Any], Any], engine: Engine) -> Callable[[Any], Any]:
+    """Repeat the body of a loop several times, which may overrun the limit of a block.
 
-    def several(carry: Any) -> Any:
-        stride = jnp.minimum(choose_stride(engine), limit - carry[-1])
-        return jax.lax.fori_loop(0, stride, lambda _, own: body(own), carry)
-
-    return several
+    The number is a constant, since otherwise XLA asks the host before each of them.
+    """
+    stride = choose_stride(engine)
+    return lambda carry: jax.lax.fori_loop(0, stride, lambda _, own: body(own), carry)
 
 
 def keep_idle(active: Bool[Array, "group"], new: State, old: State) -> State:

@@ -30,7 +30,7 @@ class Order(NamedTuple):
         window: Index of the window that the draws belong to; folded into the keys.
         drawn: Number of draws of this window made so far, shape (group,).
         wanted: Number of draws of this window still to make, shape (group,).
-        limit: Maximum number of ticks before returning; does not affect draws.
+        limit: Number of ticks after which to return; does not affect draws.
         entering: Whether the window begins here, shape (group,).
     """
 
@@ -179,7 +179,7 @@ def run_block(
 
     filled = jnp.zeros_like(jnp.asarray(order.drawn))
     carry = ((start if is_single else stack(start), keys), rows, filled, jnp.int32(0))
-    ticking = body if is_single else repeat(body, engine, order.limit)
+    ticking = body if is_single else repeat(body, engine)
     (ticked, _), rows, filled, ticks = jax.lax.while_loop(must_go_on, ticking, carry)
     ticked = ticked if is_single else unstack(ticked, start)
     return Block(vectorize(pack)(ticked), rows, filled, ticks)

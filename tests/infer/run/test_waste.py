@@ -71,7 +71,7 @@ def test_chains_that_tick_several_times_at_once_make_the_draws_of_single_ones(mo
     monkeypatch.setattr(blocks, "CHAIN_BYTES", 1)
     monkeypatch.setattr(native, "_kept", OrderedDict())
     together = infer.start(model, engine, group=2, **options).advance(10)
-    assert together.executed > alone.executed
+    assert together.executed % 3 == 0
     for made in zip(together.draws().positions, alone.draws().positions, strict=True):
         np.testing.assert_allclose(*made, rtol=1e-8)
 
