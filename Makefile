@@ -15,7 +15,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-re
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: demo test test-all test-quick test-oldest fuzz faults lint docs bench package clean
+.PHONY: demo test test-all test-quick test-oldest fuzz faults lint docs bench package extras clean
 demo: $(STAMP)
 	$(BIN)/python examples/eight_schools.py
 
@@ -70,8 +70,6 @@ $(OLDEST).txt: pyproject.toml
 	  project = tomllib.load(open("$<", "rb"))["project"]; \
 	  print(*(bound.replace(">=", "==") for bound in project["dependencies"]), sep="\n")' > $@
 
-# Random models against plain JAX; FUZZ="--first 40 --last 80" checks a part of them.
-FUZZ ?=
 # Build sdist and wheel, install the wheel in an environment of its own, and use it from an empty folder.
 package:
 	set -e; folder=$$(mktemp -d); \
@@ -87,6 +85,16 @@ package:
 	../installed/bin/python ten_lines.py; \
 	rm -rf $$folder
 
+# Find versions for every extra on every Python that pyproject.toml names; nothing is installed.
+extras:
+	set -e; folder=$$(mktemp -d); \
+	$(PYTHON) -m venv $$folder; \
+	$$folder/bin/python -m pip install --quiet uv; \
+	$$folder/bin/python -m tests.extras; \
+	rm -rf $$folder
+
+# Random models against plain JAX; FUZZ="--first 40 --last 80" checks a part of them.
+FUZZ ?=
 fuzz: $(STAMP)
 	JAX_PLATFORMS=cpu $(BIN)/python -m tests.fuzz $(FUZZ)
 
