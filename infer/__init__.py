@@ -16,9 +16,10 @@ _one_at_a_time = RLock()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        return _import(name)  # Raises.
-    # JAX and `bijectors`, which any name needs.
+    # An unknown name raises, and the version needs no JAX.
+    if name not in __all__ or name == "__version__":
+        return _import(name)
+    # JAX and `bijectors`, which any other name needs.
     with _one_at_a_time:
         from bijectors.garbage import pause_collection
 

@@ -35,6 +35,12 @@ def brought():
     return dict(zip(("bijectors", "infer", "model", "sample", "call"), steps, strict=True)), known
 
 
+def test_the_version_alone_imports_no_jax():
+    code = "import sys, infer; print(infer.__version__, 'jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [infer.__version__, "False"]
+
+
 def test_bijectors_need_jax_and_equinox_alone(brought):
     ours = {name for name in brought[0]["bijectors"] if name not in sys.stdlib_module_names}
     assert ours <= {
