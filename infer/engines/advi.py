@@ -22,7 +22,7 @@ from ..numerics.trace import make_trace, record
 from ..numerics.training import Batches, choose_noise, choose_settings, is_training, refuse_settings
 from ..target import Components, Target
 from ..types import Scalar, Vector
-from .approximating import Approximator, Ended, Fitted, average_epochs, find_problems
+from .approximating import Approximator, Ended, Fitted, Unit, average_epochs, find_problems
 from .base import Draws, Examples, Needs, Tick, WarmupPlan, WindowEnd
 
 # Statistics that the trace keeps.
@@ -129,7 +129,7 @@ class ADVI(Approximator):
 
     # Epochs averaged after the fit has settled; the error of the mean falls with their square root.
     final_draws: ClassVar[int] = 50
-    has_epochs: ClassVar[bool] = True
+    unit: ClassVar[Unit] = "epochs"
     without_value: ClassVar[str] = "ADVI()"
     examples: ClassVar[Examples] = Examples(invalid={"batch": 0})
     family: str | Family = "mean_field"

@@ -21,6 +21,9 @@ from ..numerics.training import Batches
 from ..target import Target
 from .base import Draws, Engine, State, Tuning
 
+# What a draw of an engine is that makes an approximation.
+Unit = Literal["draws", "searches", "points", "epochs"]
+
 
 class Ended(NamedTuple):
     """Where the chains of one density ended; all arrays are on the host.
@@ -111,12 +114,14 @@ class Approximator(Engine):
 
     Attributes:
         final_draws: Draws per chain after warm-up.
-        has_epochs: Whether a draw is an epoch of steps, whose number users may limit.
+        unit: What progress counts as its draws: "searches" for modes, whose states have the number
+            of their steps as `n_steps`; "points" of paths; or "epochs", whose number users may
+            limit.
     """
 
     result: ClassVar[Literal["draws", "optimum", "approximation"]] = "approximation"
     final_draws: ClassVar[int] = 1
-    has_epochs: ClassVar[bool] = False
+    unit: ClassVar[Unit] = "draws"
 
     @abstractmethod
     def choose_family(self, size: int) -> Family:

@@ -19,7 +19,7 @@ from ..numerics.stationarity import measure_movement
 from ..numerics.trace import make_trace, record
 from ..target import Components, Target
 from ..types import Scalar, Vector
-from .approximating import Approximator, Ended, Fitted, average_epochs
+from .approximating import Approximator, Ended, Fitted, Unit, average_epochs
 from .base import Draws, Examples, Needs, Tick, WarmupPlan, WindowEnd
 
 FAMILY = FullRank()
@@ -92,7 +92,7 @@ class BatchAndMatch(Approximator):
 
     # Epochs averaged after the fit has settled; the error of the mean falls with their square root.
     final_draws: ClassVar[int] = 50
-    has_epochs: ClassVar[bool] = True
+    unit: ClassVar[Unit] = "epochs"
     without_value: ClassVar[str] = "BatchAndMatch()"
     examples: ClassVar[Examples] = Examples(invalid={"batch": 1})
     batch: int = 16

@@ -28,7 +28,7 @@ from ..numerics.mode_search import (
 )
 from ..target import Components, Target
 from ..types import Scalar, Vector
-from .approximating import Approximator, Ended, Fitted, Problem
+from .approximating import Approximator, Ended, Fitted, Problem, Unit
 from .base import Draws, Examples, Tick, WarmupPlan, WindowEnd
 
 # Coordinates up to which the covariance is that of the linear response by default.
@@ -85,6 +85,11 @@ class DADVIState(NamedTuple):
     part: Int[Array, ""]
     key_data: UInt32[Array, "words"]
 
+    @property
+    def n_steps(self) -> Array:
+        """Steps of the search."""
+        return self.search.n_steps
+
 
 @dataclass(frozen=True)
 class DADVI(Approximator):
@@ -115,6 +120,7 @@ class DADVI(Approximator):
         draws, since those with exact moments have smaller ones than the formula for plain draws.
     """
 
+    unit: ClassVar[Unit] = "searches"
     examples: ClassVar[Examples] = Examples(invalid={"draws": 3})
     family: str | Family = "mean_field"
     draws: int = 30

@@ -33,7 +33,7 @@ from ..numerics.mode_search import (
 )
 from ..numerics.namespace import Scalar, Vector
 from ..target import Components, Target
-from .approximating import Approximator, Ended, Fitted, Problem
+from .approximating import Approximator, Ended, Fitted, Problem, Unit
 from .asking import AskingEngine, Best
 from .base import Examples, Tick, WarmupPlan
 
@@ -85,6 +85,7 @@ class Laplace(Approximator, AskingEngine):
     searches: int | None = field(default=None, compare=False)
     tolerance: float | None = field(default=None, compare=False)
     max_steps: int = field(default=2000, compare=False)
+    unit: ClassVar[Unit] = "searches"
     examples: ClassVar[Examples] = Examples(invalid={"covariance": "full", "rank": 0})
 
     def __post_init__(self) -> None:

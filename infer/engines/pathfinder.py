@@ -15,7 +15,7 @@ from ..numerics.mode_search import CONVERGED, ROUNDING, Search, advance, begin_s
 from ..numerics.path_normals import Best, find_best_normal
 from ..target import Components, Target
 from ..types import Vector
-from .approximating import Approximator, Ended, Fitted, Problem
+from .approximating import Approximator, Ended, Fitted, Problem, Unit
 from .base import Examples, Tick, Tuning, WarmupPlan
 
 # Nats from the mode at which a path ends.
@@ -51,6 +51,7 @@ class Pathfinder(Approximator):
     steps: int = field(default=100, compare=False)
     pairs: int = 10
     draws: int = field(default=50, compare=False)
+    unit: ClassVar[Unit] = "points"
     examples: ClassVar[Examples] = Examples(invalid={"paths": 0, "pairs": 0})
 
     def __post_init__(self) -> None:

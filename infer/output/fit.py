@@ -69,7 +69,8 @@ def fit(
         epochs: Maximum number of epochs, of 50 steps each, of an engine that has epochs.
         key: A seed or a JAX key.
         progress: Whether to show progress; by default in a terminal or a notebook.
-        store: Path or URL of a new store, to which the state is committed; see `resume`.
+        store: Path or URL of a new store, to which the state is committed; see `resume`. The
+            searches of the default engine are not, and begin again if they are cut off.
         commit_seconds: Seconds between commits; see `sample`.
 
     Returns:

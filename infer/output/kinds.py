@@ -51,7 +51,7 @@ def as_approximator(engine: Any, epochs: int | None) -> Any:
             "infer.fit works only with engines that make approximations",
             "Give infer.ADVI(...), or call infer.sample(model, ...) for draws of the posterior.",
         )
-    if epochs is not None and not engine.has_epochs:
+    if epochs is not None and engine.unit != "epochs":
         raise EngineError(
             name, f"epochs={epochs} is given, but it has no epochs", "Leave out epochs=."
         )

@@ -25,7 +25,7 @@ class Progress:
             otherwise the logger "infer" gets a line at level INFO at the beginning of each
             phase, and one every 5 s at most.
         halt: Called after each block; the run stops there if it returns True.
-        unit: What is counted: "draws", or "searches" for modes.
+        unit: What is counted; see `Status`.
 
     Attributes:
         status: What the chains have done so far.

@@ -12,6 +12,13 @@ from .warmup import Warmup
 
 # With more chains, the table has a line for their median and one for the worst of them.
 MOST_LINES = 8
+# What warm-up and what comes after it are called, by what is counted.
+PHASES = {
+    "draws": ("warm-up", "sampling"),
+    "searches": ("searching", "searching"),
+    "points": ("searching", "searching"),
+    "epochs": ("fitting", "averaging"),
+}
 # The cost of a draw in the windows before the present one counts this much: the metric changes.
 MEMORY = 0.25
 
@@ -51,8 +58,9 @@ class Status:
     """Counts of each chain in the present phase, which is warm-up or sampling.
 
     Attributes:
-        unit: What is counted: "draws", or "searches" for modes, of which a chain makes one.
-        phase: "starting", "warm-up", "sampling" or "searching".
+        unit: What is counted: "draws"; or "searches" for modes, "points" of paths or "epochs" of a
+            fit, each of which is called a draw in the rest of this class.
+        phase: "starting", or one of `PHASES`.
         draws: Draws of each chain, shape (chains,).
         planned: Draws that each chain is to have at the end of the phase.
         before: Draws per chain that were made before the phase.
@@ -90,8 +98,7 @@ class Status:
             records: Layout of the records.
         """
         is_sampling = warmup.window == SAMPLING
-        last = "searching" if self.unit == "searches" else "sampling"
-        phase = last if is_sampling else "warm-up"
+        phase = PHASES[self.unit][is_sampling]
         self._active, self._target, self._threads = warmup.active, target, threads
         self.planned = target if is_sampling else warmup.draws + sum(warmup.windows)
         self.before, self.later = (warmup.draws, 0) if is_sampling else (0, later)
@@ -155,7 +162,7 @@ class Status:
     @property
     def is_shrinkable(self) -> bool:
         """Whether warm-up may still end earlier than planned."""
-        return self.phase == "warm-up" and self.planned > self._horizon
+        return self._window != SAMPLING and self.planned > self._horizon
 
     @property
     def _horizon(self) -> int:
@@ -186,7 +193,7 @@ class Status:
         counted = np.where(self.counted, self.counted, np.nan)
         if self.unit == "searches":
             return [Column("steps", ".0f", np.maximum, self.steps)]
-        found = [Column("draws", ".0f", np.minimum, self.draws)]
+        found = [Column(self.unit, ".0f", np.minimum, self.draws)]
         if "diverging" in self.names:
             found += [Column("divergences", ".0f", np.maximum, self.divergences)]
         if "step_size" in self.names:

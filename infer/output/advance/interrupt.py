@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from ...engines.approximating import Approximator
 from ...errors import Interrupted
 from ...run.loop import SAMPLING
 from ...run.progress import Progress
@@ -38,7 +39,14 @@ _ADVICE = (
 
 
 def _describe_phase(run: Run) -> str:
-    warmup = run.warmup
+    warmup, engine = run.warmup, run.engine
+    unit = engine.unit if isinstance(engine, Approximator) else "draws"
+    if unit == "epochs":
+        planned = warmup.draws + sum(warmup.windows) + engine.final_draws
+        made = run.fewest() + warmup.draws
+        return f"after {made} of up to {planned} epochs"
+    if engine.result == "optimum" or unit in ("searches", "points"):
+        return "while it searched for modes"
     if warmup.window == SAMPLING:
         return f"after warm-up, with {run.fewest()} draws per chain"
     made = warmup.draws + run.fewest()

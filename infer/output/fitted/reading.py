@@ -13,6 +13,7 @@ from ...engines.approximating import Approximator, Ended, Fitted, Problem
 from ...engines.base import Draws
 from ...models.inputs.names import join_names
 from ...programs.native import call_compiled
+from ...run.progress import Progress
 from ...run.run import Run
 from ..advance.interrupt import advance_to
 from ..data.arviz import describe_run
@@ -46,7 +47,8 @@ def conclude_fits(run: Run) -> list[Fitted]:
     """
     engine = run.engine
     assert isinstance(engine, Approximator)
-    advance_to(run, engine.final_draws)
+    with Progress(run.progress, unit=engine.unit) as watch:
+        advance_to(run, engine.final_draws, watch)
     return [engine.conclude(ended) for ended in _split_by_density(run)]
 
 

@@ -1,5 +1,8 @@
 """What `infer.fit` chooses by itself, and that it begins where the searches for modes ended."""
 
+import contextlib
+import io
+import re
 import warnings
 
 import jax.numpy as jnp
@@ -29,10 +32,27 @@ def make(kind):
 
 
 @pytest.fixture(scope="module")
-def fits():
-    with warnings.catch_warnings():
+def watched():
+    """Return fits of three models, and what they showed of their progress."""
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()) as shown:
         warnings.simplefilter("ignore", infer.FitWarning)
-        return infer.fit([make(kind) for kind in range(3)], progress=False)
+        made = infer.fit([make(kind) for kind in range(3)], progress=True)
+    return made, shown.getvalue()
+
+
+@pytest.fixture(scope="module")
+def fits(watched):
+    return watched[0]
+
+
+def test_progress_counts_searches_and_then_epochs(watched):
+    fits, shown = watched
+    searching, fitting = [bar.split("\r")[-1] for bar in shown.strip().split("\n")]
+    assert re.match(r"searching: 100%\|#+\| 48/48 searches, done in", searching)
+    epochs = 3 * (fits[0].attributes["warmup_draws"] + 50)
+    assert re.match(rf"averaging: 100%\|#+\| {epochs}/{epochs} epochs, done in", fitting)
+    assert "fitting:   0%|" in shown
+    assert "draws" not in shown
 
 
 def test_the_fit_is_the_normal_of_largest_elbo_not_that_of_laplace(fits):

@@ -80,12 +80,16 @@ def test_interrupted_searches_and_fits_go_on_as_well():
         targets.normal(), infer.MAP("unconstrained"), starts=2, threads=1
     )
     error = interrupted(1, maximize)
+    assert "infer.maximize was interrupted while it searched for modes" in str(error)
     np.testing.assert_array_equal(error.resume().values["x"], maximize().values["x"])
     fit = lambda: infer.fit(targets.normal(), epochs=4, progress=False)  # noqa: E731
     error = interrupted(2, fit)
+    assert "infer.fit was interrupted while it searched for modes" in str(error)
     with pytest.warns(infer.FitWarning):
         resumed, straight = error.resume(), fit()
     assert resumed.elbo == straight.elbo
+    error = interrupted(2, lambda: infer.fit(targets.normal(), infer.ADVI(), epochs=20))
+    assert re.match(r"infer.fit was interrupted after \d+ of up to 70 epochs", str(error))
 
 
 # What somebody types who interrupts warm-up, then sampling; the timer presses Ctrl-C.

@@ -150,7 +150,7 @@ def call(engine, model, *, seed, draws, step_size):
     if engine.result == "optimum":
         return infer.maximize(model, engine, starts=2, key=seed)
     if engine.result == "approximation":
-        epochs = 20 if engine.has_epochs else None
+        epochs = 20 if engine.unit == "epochs" else None
         return infer.fit(model, engine, key=seed, epochs=epochs).sample(4)
     if hasattr(engine, "step_size"):
         engine = dataclasses.replace(engine, step_size=step_size)
