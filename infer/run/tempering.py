@@ -199,7 +199,8 @@ def begin_tempering(
             "Give 100 or more, or leave it out.",
         )
     engine, root = settings.engine, read_key_data(key)
-    density = prepare_family(make_family(model, jacobian=True), engine).member(0)
+    own = prepare_family(make_family(model, jacobian=True), engine)
+    density = own.member(0)
     settings.refuse_unless_offered(density)
     levels = FIRST_LEVELS if settings.levels == "auto" else settings.levels
     size, fitted = density.size, settings.reference == "approximation"
@@ -217,7 +218,8 @@ def begin_tempering(
     make = partial(_make, density, settings, root, chains, group, threads, progress)
     family = temper(density, powers[1:], reference)
     how = ("prior" if "parts" in density.offers else "uniform") if starts is None else starts
-    wanted = assign_starts(family, chains, read_starts(how))
+    # A list has a start for each chain of the posterior; the chains of each level begin there.
+    wanted = assign_starts(own, chains, read_starts(how)) * family.count
     points = find_starts(family, derive_chain_keys(root, len(wanted))[1], wanted)[0]
     replicas = make(reference, powers, points, None, 1, windows[0])
     return Tempering(settings, density, replicas, make, reference, windows, len(scouting))

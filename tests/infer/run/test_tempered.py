@@ -11,7 +11,7 @@ import infer
 from infer.density.base import log_density
 from infer.density.tempered import _evaluate_ends, evaluate_ends, make_normal, temper
 from infer.output.data.versions import read_group
-from infer.run.tempering import plan_rounds
+from infer.run.tempering import begin_tempering, plan_rounds
 
 SHARE, APART = 0.7, 20.0
 
@@ -104,6 +104,17 @@ def test_both_ends_go_through_a_loop_in_forward_mode():
     density = temper(log_density(model), np.array([0.5]), normal).member(0)
     ends = jax.eval_shape(_evaluate_ends, density, jnp.ones((3, 1)))
     assert ends.posterior_gradient.shape == (3, 1)
+
+
+def test_a_list_of_starts_has_one_for_each_chain_of_every_level():
+    starts = [{"x": np.array([place])} for place in (-10.0, 10.0)]
+    made = begin_tempering(
+        MODES, SETTINGS, chains=2, warmup=48, starts=starts, key=0, group=None, threads=None,
+        progress=False,
+    )  # fmt: skip
+    states = [jax.tree.map(np.asarray, group.state).unpack() for group in made.replicas.groups]
+    begun = np.concatenate([np.ravel(state.tree.chosen.position) for state in states])
+    np.testing.assert_array_equal(begun, [-10.0, 10.0] * SETTINGS.levels)
 
 
 def test_rounds_double_and_end_in_a_window_for_the_step_sizes():
