@@ -118,7 +118,9 @@ def move_all(
 
     def move_some(few: slice) -> Moved:
         rows = tuple(a[few].reshape(-1, *each) for a in by_draw)
-        apart = lambda a: a.reshape(-1, draws, chains, *a.shape[2:]).swapaxes(1, 2)  # noqa: E731
+        # Of what has no entries, NumPy cannot tell a length.
+        shape = (few.stop - few.start, draws, chains)
+        apart = lambda a: a.reshape(*shape, *a.shape[2:]).swapaxes(1, 2)  # noqa: E731
         return jax.tree.map(apart, call(few, rows))
 
     found = work_in_turn(move_some, count, draws * chains * size)

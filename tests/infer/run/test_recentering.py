@@ -93,6 +93,23 @@ def test_draws_of_many_data_sets_change_coordinates_like_those_of_each(monkeypat
         np.testing.assert_array_equal(one, other[:, :5])
 
 
+def lone_pair(site):
+    spread = site("spread", dist.HalfNormal(5.0))
+    site("pair", dist.MultivariateNormal(0.0, scale_tril=spread * FACTOR))
+
+
+def test_points_are_moved_if_only_vectors_are_learned():
+    family = make_family(infer.model(lone_pair), jacobian=True)
+    old = begin_centering(family)
+    new = old._replace(degrees=np.ones_like(old.degrees))
+    points = np.random.default_rng(0).normal(size=(2, 5, 3))
+    found = move_all(family, old, new, points)
+    spread = jax.jit(jax.vmap(jax.vmap(family.member(0).constrain)))(points)["spread"]
+    expected = spread[..., None] * (points[..., 1:] @ FACTOR.T)
+    np.testing.assert_allclose(found.position[..., 1:], expected, rtol=1e-12)
+    np.testing.assert_allclose(found.log_det, -np.log(0.6 * spread**2), rtol=1e-12)
+
+
 def test_members_learn_alike_if_some_are_worked_on_at_a_time(monkeypatch):
     kept = {"whitened": infer.static(True)}
     family = make_family([model(noise=n, **kept) for n in (1.0, 10.0, 0.01, 5.0)], jacobian=True)
