@@ -1,13 +1,17 @@
 """Time searches for a mode, ours and SciPy's L-BFGS-B, in alternating processes.
 
-    python benchmarks/modes.py [--repeats 3] [--only NAME ...]
+    python -m benchmarks.modes --out rows.jsonl [--repeats 3] [--only NAME ...] [--page]
+
+What is in the file of rows already is not measured again. `--page` writes results/modes.md.
 
 Both start at the same point and maximize the same log density, with a tolerance of 1e-6 nats (1e-5
-in single precision): ours by the Newton decrement, SciPy's until a step gains less than that. A
-process is cold once: its first search includes compiling, of `infer.maximize` or of `jax.jit` of
-value and gradient. Then it searches again from there, warm; our third search of a cheap density
-compiles its loop, and those after it have it. SciPy often stops far below the mode, so it is also
-timed to within 1e-4 nats of the height that ours reached. Writes medians to results/modes.md.
+in single precision): ours by the Newton decrement, SciPy's L-BFGS-B until a step gains less than
+that. Often this is far below the mode, so SciPy's also searches without a stopping rule, to within
+1e-4 nats of the height that ours reached ("as high"). Ours also checks what it found (saddle, edge,
+rise). Seconds are of the processor, all threads together, from a built model to the result. A cold
+search is the first of a process and compiles: `infer.maximize`, or `jax.jit` of value and gradient.
+Searches after it are warm; our third search of a cheap density compiles its loop, as its column
+shows. Warm is the median of searches 2 to 7, of the regression 2 and 3.
 """
 
 import argparse
@@ -23,14 +27,25 @@ from typing import Any
 
 import numpy as np
 
+from . import page
+
 # Compiling is part of what is measured; imports are not.
 os.environ.update(PUSHFORWARD_CACHE="0", EAGER_IMPORT="1")
 
-RESULTS = Path(__file__).parent / "results" / "modes.md"
+PAGE = Path(__file__).parent / "results" / "modes.md"
 # Searches of a process after its first, and of the large regression.
 WARM, FEW = 6, 2
 # Nats from our height at which SciPy has reached it.
 AS_HIGH = 1e-4
+HEAD = (
+    "| posterior | who | cold, s | third, s | warm, s | log density | steps | gradients | says |",
+    "| --- | --- |" + " ---: |" * 6 + " --- |",
+)
+RATIOS = (
+    "| posterior | cold | warm | cold, as high | warm, as high |",
+    "| --- |" + " ---: |" * 4,
+)
+WHO = ("ours", "SciPy", "SciPy, as high")
 
 
 def regression():
@@ -179,7 +194,7 @@ def search_scipy(model, start, height=None):
     return search
 
 
-def measure(name: str, who: str, height: float | None) -> dict:
+def search_in_turn(name: str, who: str, height: float | None) -> dict:
     import jax
 
     make: Any = PROBLEMS[name]
@@ -187,13 +202,13 @@ def measure(name: str, who: str, height: float | None) -> dict:
     jax.config.update("jax_enable_x64", not single)
     warnings.simplefilter("ignore")
     model, start = make()
-    search = search_ours(model, start) if who == "ours" else search_scipy(model, start, height)
+    search = search_ours(model, start) if who == WHO[0] else search_scipy(model, start, height)
     seconds: list[float] = []
     found: Any = None
     for _ in range(1 + (FEW if single else WARM)):
-        began = time.perf_counter()
+        began = time.process_time()
         found = search()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
     lp, steps, gradients, reason = found
     return {
         "cold": seconds[0], "third": seconds[2], "warm": statistics.median(seconds[1:]),
@@ -202,83 +217,76 @@ def measure(name: str, who: str, height: float | None) -> dict:
 
 
 def run(name: str, who: str, height: float | None = None) -> dict:
+    """Search in a fresh process, and return its row."""
     # On few cores, threads of BLAS wait for those of XLA.
     own = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--one", name, who, json.dumps([height])]
+    own.pop("JAX_COMPILATION_CACHE_DIR", None)
+    given = ["--one", name, who, json.dumps([height])]
+    command = [sys.executable, "-m", "benchmarks.modes", *given]
     made = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
     if made.returncode:
         raise SystemExit(made.stderr[-3000:])
-    return json.loads(made.stdout.splitlines()[-1])
+    return {"name": name, "who": who, **json.loads(made.stdout.splitlines()[-1])}
 
 
-def compare(names: list[str], repeats: int) -> list[str]:
-    """Measure both in turn, and return the rows of a table."""
-    rows, ratios = [], []
-    for name in names:
-        made = {"ours": [], "scipy": []}
-        for _ in range(repeats):
-            for who, own in made.items():
-                own.append(run(name, who))
-        middle = {
-            (who, key): statistics.median(one[key] for one in own)
-            for who, own in made.items()
-            for key in ("cold", "third", "warm")
-        }
-        ratios.append([middle["ours", key] / middle["scipy", key] for key in ("cold", "warm")])
-        as_high = run(name, "scipy", made["ours"][-1]["lp"])
-        ratios[-1].append(middle["ours", "warm"] / as_high["warm"])
-        for who, own in made.items():
-            last = own[-1]
-            rows.append(
-                f"| {name} | {who} | {middle[who, 'cold']:.3g} | {middle[who, 'third']:.3g} | "
-                f"{middle[who, 'warm']:.3g} | {last['lp']:.8g} | {last['steps']} | "
-                f"{last['gradients']} | {last['reason']} |"
+def add_rows(names: list[str], repeats: int, file: Path) -> None:
+    """Measure in turn what the file of rows does not have yet."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    rows = {(row["name"], row["who"], row["repeat"]): row for row in map(json.loads, lines)}
+    for name, repeat, who in ((n, r, w) for n in names for r in range(repeats) for w in WHO):
+        if (name, who, repeat) not in rows:
+            height = rows[name, WHO[0], repeat]["lp"] if who == WHO[2] else None
+            rows[name, who, repeat] = row = run(name, who, height) | {"repeat": repeat}
+            print(row, flush=True)
+            with file.open("a") as opened:
+                opened.write(json.dumps(row) + "\n")
+
+
+def make_table(rows: list[dict]) -> list[str]:
+    """Return medians over the repeats, and ratios of ours to SciPy's."""
+    lines, ratios = [*HEAD], [*RATIOS]
+    logs = []
+    for name in (name for name in PROBLEMS if any(row["name"] == name for row in rows)):
+        middle = {}
+        for who in WHO:
+            own = [row for row in rows if (row["name"], row["who"]) == (name, who)]
+            cold, third, warm = (
+                statistics.median(row[key] for row in own) for key in ("cold", "third", "warm")
             )
-            print(rows[-1], flush=True)
-        rows.append(
-            f"| {name} | scipy, as high | | | {as_high['warm']:.3g} | {as_high['lp']:.8g} | "
-            f"{as_high['steps']} | {as_high['gradients']} | |"
-        )
-        print(rows[-1], flush=True)
-    cold, warm, high = np.exp(np.log(ratios).mean(0))
-    rows.append("")
-    rows.append(
-        f"Ours over SciPy's, geometric means: cold {cold:.2f}, warm {warm:.2f}, warm and as "
-        f"high {high:.2f}; each: "
-        + "; ".join(f"{c:.2f}, {w:.2f}, {h:.2f}" for c, w, h in ratios)
-        + "."
-    )
-    return rows
-
-
-HEAD = """# Searches for a mode
-
-`python benchmarks/modes.py`, one start each, the same tolerance in nats; medians of seconds, from a
-built model to the result, with one thread of BLAS. A cold search compiles. Ours also checks what it
-found (saddle, edge, rise); SciPy's does not. The third search of a cheap density compiles its loop;
-warm is the median of searches 2 to 7, of the regression 2 and 3. "As high"
-is SciPy's L-BFGS-B without a stopping rule, to within 1e-4 nats of the height that ours reached.
-
-| posterior | who | cold, s | third, s | warm, s | log density | steps | gradients | says |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
-"""
+            middle[who], last = (cold, warm), own[-1]
+            says = last["reason"] if who == WHO[0] else ""
+            lines.append(
+                f"| {name} | {who} | {cold:.3g} | {third:.3g} | {warm:.3g} | {last['lp']:.8g} | "
+                f"{last['steps']} | {last['gradients']} | {says} |"
+            )
+        ours, *peers = (np.array(middle[who]) for who in WHO)
+        own = np.concatenate([ours / peer for peer in peers])
+        logs.append(np.log(own))
+        ratios.append(f"| {name} | " + " | ".join(f"{x:.2f}" for x in own) + " |")
+    mean = np.exp(np.mean(logs, axis=0))
+    ratios.append("| geometric mean | " + " | ".join(f"{x:.2f}" for x in mean) + " |")
+    return [*lines, "\n## Ours over SciPy's\n", *ratios]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, help="the file of rows")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=list(PROBLEMS))
-    parser.add_argument("--one", nargs=3)
-    options = parser.parse_args()
-    if options.one:
-        name, who, height = options.one
-        print(json.dumps(measure(name, who, json.loads(height)[0])))
+    parser.add_argument("--page", action="store_true", help="write the page of results")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.one:
+        name, who, height = asked.one
+        print(json.dumps(search_in_turn(name, who, json.loads(height)[0])))
         return
-    names = [name for name in PROBLEMS if any(own in name for own in options.only)]
-    rows = compare(names, options.repeats)
-    print(rows[-1])
-    if set(names) == set(PROBLEMS):
-        RESULTS.write_text(HEAD + "\n".join(rows) + "\n", encoding="utf-8")
+    names = [name for name in PROBLEMS if any(own in name for own in asked.only)]
+    add_rows(names, asked.repeats, asked.out)
+    rows = [json.loads(line) for line in asked.out.read_text().splitlines()]
+    table = make_table(rows)
+    print("\n".join(table))
+    if asked.page:
+        page.write(PAGE, "Searches for a mode", __doc__, table)
 
 
 if __name__ == "__main__":
