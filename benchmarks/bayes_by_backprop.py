@@ -16,8 +16,9 @@ It takes as many steps. Scores are those of 256 draws on the other 397 digits: e
 likelihood per digit in nats, expected calibration error, and the error with the 75 % of the weights
 of the lowest |mean| / sd set to zero. The standard error of an error of 0.015 is 0.006.
 The first table has means over seeds; of the rates of the loop it takes the one with the highest
-ELBO, which needs no held-out digits. `--longer` adds a loop of more steps, at the last rate, to
-show what a loop tends to. Seconds are those of the clock, on a machine that others use as well.
+ELBO, which needs no held-out digits. `--longer` adds a fit and a loop of more steps, the loop at
+the last rate, to show what they tend to. Seconds are those of the clock, on a machine that others
+use as well.
 """
 
 import argparse
@@ -195,15 +196,18 @@ def measure(units: int, prior: str, seed: int, by: str, fit: Callable, epochs: i
     return Row(units, prior, seed, by, elbo, *score(task, mean, sd, test), seconds)
 
 
-def fit_longer(task: Task, rate: float, factor: int) -> tuple[Any, Any, float]:
-    return fit_by_hand(task._replace(epochs=factor * (task.epochs + LAST) - LAST), rate)
+def fit_longer(task: Task, fit: Callable, factor: int) -> tuple[Any, Any, float]:
+    return fit(task._replace(epochs=factor * (task.epochs + LAST) - LAST))
 
 
 def list_ways(rates: Any, from_mode: bool, longer: int) -> dict[str, Callable]:
     ways: dict[str, Any] = {"infer.fit": fit_by_package}
     if longer:
         name = f"a loop of {longer} times the steps, Adam {rates[-1]:g}"
-        ways[name] = partial(fit_longer, rate=rates[-1], factor=longer)
+        loop = partial(fit_by_hand, rate=rates[-1])
+        ways[name] = partial(fit_longer, fit=loop, factor=longer)
+        name = f"infer.fit of {longer} times the steps"
+        ways[name] = partial(fit_longer, fit=fit_by_package, factor=longer)
     if from_mode:
         ways["infer.fit from a mode"] = partial(fit_by_package, mode=True)
         ways["the same, no warm-up"] = partial(fit_by_package, mode=True, kl_warmup=0)
@@ -254,7 +258,7 @@ def main() -> None:
     parser.add_argument("--rates", nargs="*", type=float, help="of the loop")
     parser.add_argument("--from-mode", action="store_true", help="also begin at a mode")
     parser.add_argument(
-        "--longer", type=int, default=0, help="also a loop of so many times the steps"
+        "--longer", type=int, default=0, help="also a fit and a loop of so many times the steps"
     )
     parser.add_argument("--quick", action="store_true", help="16 units and 50 epochs")
     parser.add_argument("--out", type=Path, help="the file of rows")
