@@ -5,19 +5,22 @@
     python -m benchmarks.vi --out rows.jsonl --page
 
 PATH is a Python with pymc and pymc-extras, if they are installed apart; without it, PyMC's methods
-are left out. The same command goes on after the last row of the file. FOLDER keeps the references,
-long runs of NUTS. `--page` writes results/vi_peers.md.
+are left out. For PyMC, set `PYTENSOR_FLAGS=base_compiledir=FOLDER` to an empty folder and run its
+methods with `--only funnel` first. The same command goes on after the last row of the file. FOLDER
+of `--references` keeps long runs of NUTS. `--page` writes results/vi_peers.md.
 
 Seconds are those from a written model to 8000 draws, compiling included and imports not: processor
-time of all threads, and of compilers that a method calls, which counts alike on a busy machine. In
-parentheses are the largest error of a mean, in standard deviations, and of the logarithm of a
-standard deviation. A method has arrived if both are no larger than those of `infer.fit(model)`, the
-first line, by more than 0.05, which is what 8000 draws leave unknown. ">" marks one that did not
-arrive, with its smallest errors and the time of its longest run: stochastic ascents of peers have
-no stop rule, so they get 1000, 2000, 4000, ... steps until they arrive or have spent `--limit`
-seconds. The ratio is the geometric mean over posteriors of a method's seconds to ours; with ">" it
-is a lower bound of what it would take. No normal describes the logarithm of the scale of the eight
-schools: ours warns of it, and only resampled draws are good.
+time of all threads, and of compilers that a method calls, which counts alike on a busy machine. Our
+cache of programs and JAX's are off; PyTensor's has what other posteriors and earlier methods left
+there. In parentheses are the largest error of a mean, in standard deviations, and of the logarithm
+of a standard deviation. A method has arrived if both are no larger than those of
+`infer.fit(model)`, the first line, by more than 0.05, which is what 8000 draws leave unknown. ">"
+marks one that did not arrive, with its smallest errors and the time of its longest run: stochastic
+ascents of peers have no stop rule, so they get 1000, 2000, 4000, ... steps (PyMC's ten times as
+many) until they arrive or have spent `--limit` seconds. The ratio is the geometric mean of a
+method's seconds to ours, over the posteriors it was measured on; with ">" it is a lower bound of
+what it would take. No normal describes the logarithm of the scale of the eight schools: ours warns
+of it, and only resampled draws are good.
 """
 
 import argparse
@@ -166,6 +169,22 @@ def make_table(rows: list[dict]) -> list[str]:
     return lines
 
 
+def summarize(rows: list[dict]) -> list[str]:
+    """Say which runs of peers arrived, and which of the others took less time than ours."""
+    ours = {(r["case"], r["seed"]): r for r in rows if r["method"] == OURS[0]}
+    peers = [r for r in rows if r["method"] not in OURS and "failed" not in r]
+    told: dict[bool, list[str]] = {True: [], False: []}
+    for row in peers:
+        ratio = row["seconds"] / ours[row["case"], row["seed"]]["seconds"]
+        if row["reached"] or ratio < 1:
+            told[row["reached"]].append(f"{row['method']} on {row['case']} ({ratio:.1f})")
+    arrived, faster = ("; ".join(told[key]) or "none" for key in (True, False))
+    return [
+        f"\nOf {len(peers)} runs of peers, {len(told[True])} arrived: {arrived}. In parentheses is "
+        f"the ratio of its seconds to ours. Of the others, less time than ours took: {faster}."
+    ]
+
+
 def describe(rows: list[dict]) -> str:
     """Describe the runs of one method on one case."""
     if not rows:
@@ -203,7 +222,13 @@ def main() -> None:
         rows = [json.loads(line) for line in asked.out.read_text().splitlines()]
         repeats = 1 + max(row["seed"] for row in rows)
         how = f"Ran with `--repeats {repeats} --limit {asked.limit:g}`.\n"
-        page.write(PAGE, "Approximations of peers", __doc__, [how, *make_table(rows)], "vi")
+        page.write(
+            PAGE,
+            "Approximations of peers",
+            __doc__,
+            [how, *make_table(rows), *summarize(rows)],
+            "vi",
+        )
     else:
         for case in asked.only:
             run_case(case, asked)
