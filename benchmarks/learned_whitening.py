@@ -3,13 +3,13 @@
     python -m benchmarks.learned_whitening [--case "GP of posteriordb, counts" ...] [--seeds 2]
 
 Every model is sampled by NUTS (4 chains of 300 draws, float64) with its multivariate site whitened
-(centered=False), as it is (True), and learned ("auto"). Prints, for each, the median over the seeds
-of the smallest bulk ESS per 1000 gradients of sampling, in parentheses the divergent draws of all
-seeds; then how much of the better the learned one has, and the mean degree.
+(centered=False), as it is (True), and learned ("auto"). Prints, for each, the geometric mean over
+the seeds of the smallest bulk ESS per 1000 gradients of sampling, in parentheses the divergent
+draws of all seeds; then how much of the better the learned one has, with its standard error, which
+takes two seeds or more, and the mean degree.
 """
 
 import argparse
-import statistics
 import warnings
 from typing import Any, NamedTuple
 
@@ -126,6 +126,16 @@ def measure(model: infer.Model, seed: int) -> Measured:
     )
 
 
+def compare(logs: dict[str, np.ndarray]) -> str:
+    """Compare learned with the better of the others, from logarithms of rates by seed."""
+    better = max(("whitened", "as it is"), key=lambda way: logs[way].mean())
+    pair = logs["learned"], logs[better]
+    ratio = float(np.exp(pair[0].mean() - pair[1].mean()))
+    seeds = len(pair[0])
+    error = np.sqrt(sum(own.var(ddof=1) for own in pair) / seeds) if seeds > 1 else np.nan
+    return f"{ratio:5.2f} ± {ratio * error:.2f} of the better"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--case", nargs="+", default=list(CASES), choices=CASES)
@@ -134,18 +144,15 @@ def main() -> None:
     warnings.simplefilter("ignore")
     for name in chosen.case:
         function, given = CASES[name]
-        cells, rates, degree = [], {}, np.nan
+        cells, logs, degree = [], {}, np.nan
         for way, centered in WAYS.items():
             model = infer.model(function, way=infer.static(centered), **given)
             runs = [measure(model, seed) for seed in range(chosen.seeds)]
-            rates[way] = statistics.median(run.rate for run in runs)
-            cells.append(f"{rates[way]:7.2f} ({sum(run.divergent for run in runs)})")
-            degree = statistics.mean(run.degree for run in runs)
-        ratio = rates["learned"] / max(rates["whitened"], rates["as it is"])
-        print(
-            f"{name:30s} {'  '.join(cells)}  {ratio:5.2f} of the better, degree {degree:.2f}",
-            flush=True,
-        )
+            logs[way] = np.log([run.rate for run in runs])
+            rate, divergent = np.exp(logs[way].mean()), sum(run.divergent for run in runs)
+            cells.append(f"{rate:7.2f} ({divergent})")
+            degree = float(np.mean([run.degree for run in runs]))
+        print(f"{name:30s} {'  '.join(cells)}  {compare(logs)}, degree {degree:.2f}", flush=True)
 
 
 if __name__ == "__main__":
