@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,47 +29,9 @@ from .places import Places, make_caller
 from .progress import Halted, Progress
 from .recentering import end_window_of
 from .self_check import check_first_draws, leave_native_form
+from .state import RunState, Timing
 from .tuned import join_tuning
 from .warmup import Warmup, begin_sampling, read_windows
-
-
-@dataclass
-class Timing:
-    """Seconds of wall time that each part of a run took; `compile` is the time waited for XLA.
-
-    XLA compiles in a thread of its own during the search for starts, which counts as `starts`.
-    """
-
-    starts: float = 0.0
-    trace: float = 0.0
-    compile: float = 0.0
-    warmup: float = 0.0
-    sampling: float = 0.0
-
-
-class RunState(NamedTuple):
-    """Everything a stopped run needs to go on, bit for bit; every array is on the host.
-
-    Attributes:
-        made_for: Engine, sites, program and data; others are refused.
-        plan: How the chains share the machine.
-        warmup: What warm-up knows, and the chains with their records in the present window.
-        timing: How long each part took.
-        why_not_native: Why there is no native form, if there is none.
-        key: Key data of the run, shape (2,).
-    """
-
-    made_for: Fingerprint
-    plan: Plan
-    warmup: Warmup
-    timing: Timing
-    why_not_native: str | None
-    key: np.ndarray | None = None
-
-    @property
-    def tuning(self) -> Tuning:
-        """The tuning in use."""
-        return join_tuning(self.warmup.tuning, self.warmup.centering)
 
 
 @dataclass

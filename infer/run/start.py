@@ -42,15 +42,15 @@ from .choice import choose_from, describe_machine, gather_facts
 from .collect import Group
 from .coordinates import enter_coordinates, place_whitened, prepare_moves
 from .devices import Plan
-from .fingerprint import refuse_others
 from .packed import Packed
 from .places import Places, prepare_places
 from .placing import Devices, choose_places
 from .plans import plan_for, share_processes
 from .recentering import begin_centering
 from .refusals import choose_starts, refuse_unless_engine, refuse_unless_offered
-from .run import Run, RunState, Timing
+from .run import Run
 from .sharing import Place, limit
+from .state import RunState, Timing, refuse_incomplete, refuse_unfit
 from .stepped import choose_host
 from .tuned import has_only_degrees, split_tuning
 from .turns import call_together
@@ -144,7 +144,7 @@ def start(
         ModelError: The model cannot be used; the message names the site.
         StartError: No finite starting point was found; the message names the term.
         EngineError: The engine needs what the density does not offer.
-        RunError: The numbers do not fit together.
+        RunError: The numbers do not fit together, or `state` is of another run or version.
     """
     refuse_if_forked()
     numbers = (
@@ -152,6 +152,8 @@ def start(
         None if warmup is None else as_whole("warmup", warmup, 0),
     )
     refuse_unless_engine(engine)
+    if state is not None:
+        refuse_incomplete(state)
     members = make_family(model, jacobian=engine is None or engine.needs.jacobian)
     root = read_keys(key, members.count)
     bound = engine and _Chosen(bind_sites(engine, members))
@@ -283,7 +285,7 @@ def _make_scouts(setup: _Setup, spare: Points | None) -> tuple[Group, ...]:
 
 def _resume(members: Family, chosen: _Chosen, state: RunState, progress: bool | None) -> Run:
     """Make a run that goes on from a state."""
-    refuse_others(state.made_for, members, chosen.engine)
+    refuse_unfit(state, members, chosen.engine)
     # Grouping makes new groups, so that the run does not change those of the state.
     warmup = state.warmup.regroup(state.plan.chains)
     places = choose_places(members, None)

@@ -17,9 +17,10 @@ from ...run.devices import plan
 from ...run.fingerprint import Fingerprint, refuse_others
 from ...run.placing import Devices, choose_places
 from ...run.plans import share_processes
-from ...run.run import Run, Timing
+from ...run.run import Run
 from ...run.self_check import refuse_unless_reproduced
 from ...run.start import prepare_family
+from ...run.state import Timing
 from ...run.turns import call_together
 from ...store.commits import Record, Recovered, forget_after, recover
 from ...store.engines import make_engine

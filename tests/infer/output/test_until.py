@@ -17,7 +17,7 @@ from infer.output.judge.scalars import Mixing, Scalars
 from infer.output.judge.until import Until, advise, find_shortfall
 from infer.output.until_goal import UntilGoal, choose_goal
 from infer.run.places import Places
-from infer.run.run import Timing
+from infer.run.state import Timing
 
 from .. import targets
 

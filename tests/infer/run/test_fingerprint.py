@@ -1,10 +1,13 @@
 """A state can be resumed only with the engine, program and data that it was made for."""
 
+import copy
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -13,6 +16,7 @@ import pytest
 import bijectors as bj
 import infer
 from infer.programs import marked
+from infer.run.packed import pack
 
 from .. import targets
 
@@ -98,6 +102,56 @@ def test_arrays_that_the_program_never_reads_may_differ():
 
     state = start(model_of({"slope": 0.0}), warmup=0).advance(1).state
     start(model_of({"slope": 1.0}), state=state)
+
+
+def test_what_another_version_pickled_is_refused(stopped):
+    other = pickle.dumps(stopped).replace(b"infer.run.devices", b"infer.run.planner")
+    with pytest.raises(
+        infer.RunError, match=r"another version .*made it: .*start\(model, engine\)"
+    ):
+        pickle.loads(other)
+
+
+OTHERS = {
+    "no 'groups'": lambda state: without(state, "groups"),
+    "Tuning has other parts": lambda state: with_warmup(
+        state, tuning=jax.tree.map(lambda a: np.append(a, a), state.warmup.tuning)
+    ),
+    "its chains have other parts": lambda state: with_warmup(
+        state, groups=tuple(replace(g, state=pack({"a": np.zeros(2)})) for g in state.warmup.groups)
+    ),
+}
+
+
+def with_warmup(state, **changes):
+    return state._replace(warmup=replace(state.warmup, **changes))
+
+
+def without(state, name):
+    """Return a state as one that was pickled before its warm-up had a field."""
+    other = with_warmup(state)
+    vars(other.warmup).pop(name)
+    return other
+
+
+@pytest.mark.parametrize("found", OTHERS)
+def test_a_state_of_other_parts_is_refused(stopped, found):
+    with pytest.raises(infer.RunError, match=f"state: another version of .*: .*{found}"):
+        start(model(), state=OTHERS[found](stopped))
+
+
+def test_a_tuning_without_a_field_is_refused(stopped):
+    tuning = copy.copy(stopped.warmup.tuning)
+    vars(tuning).popitem()
+    with pytest.raises(infer.RunError, match="tuning: it is a .*Tuning of shapes"):
+        start(model(), tuning=tuning)
+    with pytest.raises(infer.RunError, match="state: another version .*Tuning has other parts"):
+        start(model(), state=with_warmup(stopped, tuning=tuning))
+
+
+def test_what_is_no_state_is_refused(stopped):
+    with pytest.raises(infer.RunError, match="state: it is a Warmup.*Give run.state"):
+        start(model(), state=stopped.warmup)
 
 
 ELSEWHERE = """
