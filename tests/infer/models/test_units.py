@@ -187,6 +187,11 @@ def substituted(value):
         numpyro.sample("mu", dist.Normal(np.zeros(2)))
 
 
+def intervened(value):
+    with numpyro.handlers.do(data={"mu": value}):
+        numpyro.sample("mu", dist.Normal(np.zeros(2)))
+
+
 NUMPYRO = {
     "param": lambda value: numpyro.param("mu", value),
     "callable": lambda value: numpyro.param("mu", lambda _: value),
@@ -196,6 +201,7 @@ NUMPYRO = {
     "delta": lambda value: numpyro.sample("mu", dist.Delta(value)),
     "scale": scaled,
     "substitute": substituted,
+    "do": intervened,
 }
 
 

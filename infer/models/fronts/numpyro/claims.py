@@ -4,8 +4,11 @@ from collections.abc import Collection
 from typing import Any, NoReturn
 
 from jax.extend.core import get_opaque_trace_state
+from numpyro.handlers import do
+from numpyro.primitives import _PYRO_STACK
 
 from ....errors import ModelError
+from ...inputs.units import refuse_units
 from .axes import own_name
 from .scan import Message
 
@@ -32,6 +35,14 @@ def refuse_transformed(name: str, trace: Any) -> None:
             "fori_loop, and a plate in place of vmap. Of other functions, such as a while_loop, "
             "declare it outside and use its value inside.",
         )
+
+
+def refuse_units_of_do(msg: Message) -> None:
+    """Raise if `numpyro.handlers.do` sets a site to a value with units, which no message brings."""
+    for handler in _PYRO_STACK:
+        if isinstance(handler, do) and handler._intervener_id == msg.get("_intervener_id"):
+            for name, value in (handler.data or {}).items():
+                refuse_units(name.replace("/", "."), value, "what do sets it to")
 
 
 def refuse_random() -> NoReturn:

@@ -40,7 +40,13 @@ from ...protocol.site import Declaration, Dims, Term
 from ...scan import Axis, scan
 from .axes import fill_names, own_name
 from .branches import run_branches
-from .claims import refuse_mutable, refuse_random, refuse_taken, refuse_transformed
+from .claims import (
+    refuse_mutable,
+    refuse_random,
+    refuse_taken,
+    refuse_transformed,
+    refuse_units_of_do,
+)
 from .distributions import refuse_misfit, refuse_scaled, without_masks
 from .parameters import find_initial_shape
 from .scan import HasStates, Message, bare, find_series, spread, substitute_series
@@ -107,6 +113,7 @@ class Interpreter(Messenger):
         return account
 
     def _sample(self, msg: Message) -> None:
+        refuse_units_of_do(msg)
         msg["fn"] = with_right_slopes(msg["fn"])
         name, stripped = own_name(msg), bare(msg["fn"])
         if name in self._scanned:
