@@ -115,6 +115,48 @@ def horseshoe(way: Any) -> infer.Model:
     return infer.model(declare, x=x, y=y)
 
 
+def series(error: float, way: Any) -> infer.Model:
+    """An autoregression of a hundred steps, each of which is measured with this error."""
+    rng, x = np.random.default_rng(4), np.zeros(101)
+    for i in range(100):
+        x[i + 1] = 0.9 * x[i] + 0.5 * rng.normal()
+
+    def declare(site, y):
+        persistence = site("persistence", dist.Uniform(0.0, 1.0))
+        scale = site("scale", dist.HalfNormal(1.0))
+
+        def step(site, x, given):
+            x = site("x", dist.Normal(persistence * x, scale), centered=way)
+            site.observe("y", dist.Normal(x, error), given)
+            return x, None
+
+        site.scan(step, 0.0, y)
+
+    return infer.model(declare, y=x[1:] + error * rng.normal(size=100))
+
+
+def volatility(way: Any) -> infer.Model:
+    """Stochastic volatility of a hundred returns."""
+    rng, h = np.random.default_rng(5), np.zeros(101)
+    for i in range(100):
+        h[i + 1] = 0.9 * h[i] + 0.3 * rng.normal()
+
+    def declare(site, y):
+        level = site("level", dist.Normal(0.0, 1.0))
+        persistence = site("persistence", dist.Uniform(0.0, 1.0))
+        scale = site("scale", dist.HalfNormal(0.5))
+
+        def step(site, h, given):
+            prior = dist.Normal(level + persistence * (h - level), scale)
+            h = site("h", prior, centered=way)
+            site.observe("y", dist.Normal(0.0, jnp.exp(h / 2)), given)
+            return h, None
+
+        site.scan(step, 0.0, y)
+
+    return infer.model(declare, y=np.exp(h[1:] / 2) * rng.normal(size=100))
+
+
 MODELS: dict[str, Callable[[Any], infer.Model]] = {
     "funnel": funnel,
     **{f"eight schools, errors x {k}": partial(schools, k) for k in (0.05, 0.3, 1.0, 5.0)},
@@ -122,6 +164,8 @@ MODELS: dict[str, Callable[[Any], infer.Model]] = {
     "counts": counts,
     "item response": answers,
     "horseshoe": horseshoe,
+    **{f"autoregression, errors of {k}": partial(series, k) for k in (0.1, 3.0)},
+    "stochastic volatility": volatility,
 }
 
 

@@ -22,6 +22,8 @@ CALLS = {
     "custom_vjp_call_jaxpr": "fun_jaxpr",
     "custom_vmap_call": "call",
 }
+# Equations that `find_sources` follows into the programs that they hold.
+FOLLOWED = (*CALLS, "cond", "scan")
 
 
 def find_dependent(jaxpr: Jaxpr, sources: Iterable[Any]) -> list[bool]:
@@ -43,8 +45,8 @@ def find_sources(
     Args:
         program: A traced program.
         given: The sources of each of its arguments.
-        marks: Variables that are sources themselves: what is computed from one of them counts as
-            computed from its own bits alone.
+        marks: Variables that are sources themselves, also of programs that are followed: what is
+            computed from one of them counts as computed from its own bits alone.
     """
     jaxpr = getattr(program, "jaxpr", program)
     found: dict[Any, int] = dict(zip(jaxpr.invars, given, strict=True))
@@ -54,8 +56,8 @@ def find_sources(
 
     for equation in jaxpr.eqns:
         own = [read(atom) for atom in equation.invars]
-        if any(own):
-            found.update(zip(equation.outvars, _follow(equation, own), strict=True))
+        if any(own) or marks:
+            found.update(zip(equation.outvars, _follow(equation, own, marks), strict=True))
             # An equation may write to a reference whatever it is given.
             found.update((v, _join(own)) for v in equation.invars if is_reference(v))
     return [0 if isinstance(atom, Literal) else found.get(atom, 0) for atom in jaxpr.outvars]
@@ -66,25 +68,36 @@ def is_reference(atom: Any) -> bool:
     return hasattr(atom.aval, "inner_aval")
 
 
-def _follow(equation: JaxprEqn, given: Sequence[int]) -> Sequence[int]:
+def _follow(equation: JaxprEqn, given: Sequence[int], marks: Mapping[Any, int]) -> Sequence[int]:
     name, params = equation.primitive.name, equation.params
     if name in CALLS:
-        return find_sources(params[CALLS[name]], given)
+        return _find_inside(params[CALLS[name]], given, marks)
     if name == "cond":
-        branches = [find_sources(branch, given[1:]) for branch in params["branches"]]
+        branches = [_find_inside(branch, given[1:], marks) for branch in params["branches"]]
         return [given[0] | _join(own) for own in zip(*branches, strict=True)]
     if name == "scan":
-        return _follow_steps(equation, given)
+        return _follow_steps(equation, given, marks)
     return [_join(given)] * len(equation.outvars)
 
 
-def _follow_steps(equation: JaxprEqn, given: Sequence[int]) -> Sequence[int]:
+def _find_inside(program: Any, given: Sequence[int], marks: Mapping[Any, int]) -> list[int]:
+    """Do as `find_sources`, but a result that is a source itself counts as that."""
+    results = getattr(program, "jaxpr", program).outvars
+    found = find_sources(program, given, marks)
+    pairs = zip(results, found, strict=True)
+    return [own if isinstance(v, Literal) else marks.get(v, own) for v, own in pairs]
+
+
+def _follow_steps(
+    equation: JaxprEqn, given: Sequence[int], marks: Mapping[Any, int]
+) -> Sequence[int]:
     """Add what the carry of a scan is computed from step by step, until a step adds nothing."""
     step = equation.params["jaxpr"]
     carried, first = count_carried(equation, step)
     carry = list(given[first : first + carried])
     while True:
-        found = find_sources(step, [*given[:first], *carry, *given[first + carried :]])
+        own = [*given[:first], *carry, *given[first + carried :]]
+        found = _find_inside(step, own, marks)
         after = [old | new for old, new in zip(carry, found[:carried], strict=True)]
         if after == carry:
             return [*carry, *found[carried:]]

@@ -13,7 +13,7 @@ Source: Papaspiliopoulos, Roberts & Skoeld (2007), A general framework for the p
     of probabilistic programs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from math import prod
 from typing import Any, NamedTuple
@@ -30,8 +30,9 @@ from ..models.priors.centering import PartialCentering, partial_centering
 from ..models.priors.prior import strip_axes
 from ..models.priors.whitening import PartialWhitening
 from ..models.protocol.account import Account
-from ..models.protocol.reader import DelegatingReader
+from ..models.protocol.reader import DelegatingReader, Reader, wrap_steps
 from ..models.protocol.site import Declaration
+from ..models.protocol.steps import Repeated, Steps
 from ..types import Vector
 from .base import LogDensity
 from .family import Family
@@ -46,12 +47,14 @@ class Piece(NamedTuple):
         begin: Index of its first entry.
         shape: Shape of the site.
         is_vector: Whether all entries along the last axis have the same degree.
+        in_steps: Whether each step of a `site.scan` or row of a `site.vmap` has a part of it.
     """
 
     name: str
     begin: int
     shape: Shape
     is_vector: bool = False
+    in_steps: bool = False
 
     @property
     def size(self) -> int:
@@ -104,7 +107,7 @@ class PriorSpread(NamedTuple):
 class _CenteringReader(DelegatingReader):
     """Give sites the map of their degree of centering, and record the spread of their priors."""
 
-    def __init__(self, reader: FlatReader, degrees: dict[str, Array]) -> None:
+    def __init__(self, reader: Reader, degrees: Mapping[str, Array]) -> None:
         super().__init__(reader)
         self._degrees = degrees
         self.spreads: dict[str, PriorSpread] = {}
@@ -118,10 +121,26 @@ class _CenteringReader(DelegatingReader):
         self.spreads[name] = _spread_of(bijector, shape)
         return self.reader.take(replace(declaration, bijector=bijector))
 
+    def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
+        """Give each step its rows of the degrees; their spreads are stacked as values are."""
+        own = {s.name: self._degrees[s.name] for s in repeated if s.name in self._degrees}
+        inner = wrap_steps(self.reader.steps(repeated, length, reverse), own, _CenteringReader)
+
+        def close(reports: Any, whole: list[Declaration]) -> None:
+            inner.close(reports[0], whole)
+            self.spreads |= reports[1]
+
+        report = lambda reader: (inner.report(reader), reader.spreads)  # noqa: E731
+        return inner._replace(report=report, close=close)
+
 
 def _spread_of(bijector: PartialCentering | PartialWhitening, shape: Shape) -> PriorSpread:
+    # Of the shape of the site, so that those of the steps of a scan have their axis in front.
     if isinstance(bijector, PartialWhitening):
-        return PriorSpread(bijector.location, bijector.factor)
+        column, square = (*shape, 1), (*shape, shape[-1])
+        return PriorSpread(
+            jnp.broadcast_to(bijector.location, column), jnp.broadcast_to(bijector.factor, square)
+        )
     return PriorSpread(
         jnp.broadcast_to(jnp.asarray(bijector.location, float), shape),
         jnp.broadcast_to(jnp.log(jnp.asarray(bijector.scale, float)), shape),
@@ -135,7 +154,7 @@ def find_pieces(density: LogDensity) -> tuple[Piece, ...]:
         # In the default coordinates the degree must be 1.
         if site.learns_centering and site.bijector in ("Identity", "Exp"):
             is_vector = site.prior == "MultivariateNormal"
-            found.append(Piece(site.name, begin, site.shape, is_vector))
+            found.append(Piece(site.name, begin, site.shape, is_vector, site.in_steps))
         begin += prod(site.unconstrained_shape)
     return tuple(found)
 
@@ -185,7 +204,12 @@ def in_own_coordinates(density: LogDensity) -> LogDensity:
 
 def mark_scalars(pieces: Sequence[Piece]) -> np.ndarray:
     """Return which of all entries of sites belong to no vector."""
-    return np.concatenate([np.full(piece.size, not piece.is_vector) for piece in pieces])
+    return _mark(pieces, lambda piece: not piece.is_vector)
+
+
+def _mark(pieces: Sequence[Piece], chooses: Callable[[Piece], bool]) -> np.ndarray:
+    """Return which of all entries of sites belong to one of the chosen sites."""
+    return np.concatenate([np.full(piece.size, chooses(piece)) for piece in pieces])
 
 
 def find_entries(pieces: Sequence[Piece], piece: Piece) -> slice:
@@ -194,24 +218,49 @@ def find_entries(pieces: Sequence[Piece], piece: Piece) -> slice:
     return slice(begin, begin + piece.size)
 
 
-def scalars_alone(centering: Centering) -> Centering:
-    """Leave vectors in the coordinates of the density."""
-    kept = tuple(piece for piece in centering.pieces if not piece.is_vector)
-    return Centering(kept, centering.degrees[..., mark_scalars(centering.pieces)])
+def _is_plain(piece: Piece) -> bool:
+    return not (piece.is_vector or piece.in_steps)
+
+
+# The sites that fits and the first version of runs learn, and those that later ones learned before
+# they learned all.
+EARLIER = (_is_plain, lambda piece: not piece.in_steps)
+
+
+def learned_by_fits(centering: Centering) -> Centering:
+    """Leave vectors, and sites of steps, in the coordinates of the density."""
+    return _some_sites(centering, _is_plain)
+
+
+def _some_sites(centering: Centering, chooses: Callable[[Piece], bool]) -> Centering:
+    kept = tuple(filter(chooses, centering.pieces))
+    return Centering(kept, centering.degrees[..., _mark(centering.pieces, chooses)])
+
+
+def match_earlier(centering: Centering, entries: int) -> Centering:
+    """Leave those sites in the coordinates of the density that an earlier version did not learn.
+
+    Args:
+        centering: Of all sites.
+        entries: Number of entries that were learned.
+    """
+    earlier = (_some_sites(centering, chooses) for chooses in EARLIER)
+    same = (own for own in earlier if own.degrees.shape[-1] == entries and own.pieces)
+    return next(same, centering)
 
 
 def complete_degrees(pieces: Sequence[Piece], degrees: np.ndarray) -> np.ndarray:
-    """Return the degrees of all entries of sites, given these, or only those of scalars.
+    """Return the degrees of all entries of sites, given these, or those that a fit learns.
 
-    Fits, and runs of earlier versions, learn only these: vectors are in the coordinates of the
-    density.
+    Degrees of earlier versions are completed, too. What was not learned is in the coordinates of
+    the density.
     """
-    scalars = mark_scalars(pieces)
-    if degrees.shape[-1] in (len(scalars), 0) or degrees.shape[-1] != scalars.sum():
-        return degrees
-    whole = np.ones((*degrees.shape[:-1], len(scalars)), degrees.dtype)
-    whole[..., scalars] = degrees
-    return whole
+    for learned in (_mark(pieces, chooses) for chooses in EARLIER):
+        if 0 < degrees.shape[-1] == learned.sum() < len(learned):
+            whole = np.ones((*degrees.shape[:-1], len(learned)), degrees.dtype)
+            whole[..., learned] = degrees
+            return whole
+    return degrees
 
 
 def index_entries(pieces: Sequence[Piece]) -> np.ndarray:

@@ -104,7 +104,7 @@ def _survey(
         found.append((_sites(account, surveyor), surveyor))
         _check_terms(account.terms)
         results = account.log_density(), account.derived, account.observed
-        return results, list_spreads(account)
+        return results, list_spreads(account, surveyor.spreads)
 
     with translate_errors_of(model):
         # Data that the function closes over stay numbers.
@@ -130,6 +130,7 @@ def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:
             d.name not in unvalued,
             "" if d.prior is None else d.prior.remark,
             d.learns_centering and not account.summed,
+            d.name in surveyor.in_steps,
         )
         for d in account.declarations
     ]

@@ -1,14 +1,11 @@
 """Find the sites whose centering can be learned: location or scale depends on other sites."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jaxtyping import Array
 
-from ..equations import find_dependent
-from .priors.centering import read_spread
-from .priors.prior import strip_axes
+from ..equations import FOLLOWED, find_dependent
 from .protocol.account import Account
 from .protocol.site import Site
 
@@ -16,15 +13,14 @@ from .protocol.site import Site
 BARRIER = "optimization_barrier"
 
 
-def list_spreads(account: Account) -> list[Array]:
+def list_spreads(account: Account, spreads: Mapping[str, tuple[Array, Array]]) -> list[Array]:
     """List location and scale of the prior of each site that may learn its centering, in order.
 
     Beside a discrete site that is summed out there are none: a prior may depend on its values, for
     each of which a map would differ.
     """
-    priors = [] if account.summed else [d.prior for d in account.declarations if d.learns_centering]
-    spreads = [read_spread(strip_axes(prior.distribution)) for prior in priors if prior is not None]
-    return [jnp.asarray(part) for spread in spreads for part in spread]
+    sites = [] if account.summed else [d for d in account.declarations if d.learns_centering]
+    return [part for d in sites for part in spreads[d.name]]
 
 
 def settle_centering(
@@ -37,7 +33,7 @@ def settle_centering(
         program: The run, whose last results are those of `list_spreads`.
     """
     jaxpr = program.jaxpr
-    latent = [result for e in jaxpr.eqns if _has_barrier(e) for result in e.outvars]
+    latent = [result for e in _list_latent(jaxpr) for result in e.outvars]
     candidates = [site.name for site in sites if site.learns_centering]
     kept = len(jaxpr.outvars) - 2 * len(candidates)
     moving = find_dependent(jaxpr, latent)[kept:]
@@ -47,10 +43,19 @@ def settle_centering(
     return settled, ClosedJaxpr(jaxpr.replace(outvars=jaxpr.outvars[:kept]), program.consts)
 
 
-def _has_barrier(equation: JaxprEqn) -> bool:
-    """Return whether an equation makes latent values, or holds a program that does."""
-    inner = (e for program in _list_programs(equation) for e in program.eqns)
-    return equation.primitive.name == BARRIER or any(map(_has_barrier, inner))
+def _list_latent(program: Jaxpr) -> Iterator[JaxprEqn]:
+    """List the equations that make latent values, or hold a program that does and is not followed.
+
+    What a value is computed from is followed into calls and into the steps of a scan.
+    """
+    for equation in program.eqns:
+        inner = [e for own in _list_programs(equation) for e in _list_latent(own)]
+        if equation.primitive.name == BARRIER:
+            yield equation
+        elif equation.primitive.name in FOLLOWED:
+            yield from inner
+        elif inner:
+            yield equation
 
 
 def _list_programs(equation: JaxprEqn) -> Iterator[Jaxpr]:

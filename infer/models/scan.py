@@ -155,7 +155,10 @@ def _survey_step(
     for name in inner.divided:
         mend = f"Divide only data of plates outside of a {where}."
         raise ModelError(name, f"a plate inside a {where} has shard=True", mend)
-    return [surveyor.repeated(d) for d in inner.declarations], reserved
+    repeated = [surveyor.repeated(d) for d in inner.declarations]
+    if inner.summed:  # Priors may depend on a state, for each of which a map would differ.
+        repeated = [site._replace(learns_centering=False) for site in repeated]
+    return repeated, reserved
 
 
 def _partition_account(account: Account) -> tuple[_Step, dict[str, Constraint]]:
@@ -196,7 +199,6 @@ def _enter(
             constraint=eqx.combine(arrays.constraints[d.name], rest[d.name]),
             shape=(length, *d.shape),
             dims=(dim, *d.dims),
-            learns_centering=False,
         )
         for d in inner.declarations
     ]

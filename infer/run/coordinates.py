@@ -32,7 +32,7 @@ def densities_own(centering: Centering) -> Centering:
 
 def enter_coordinates(family: Family, centering: Centering | None, points: Points) -> Points:
     """Move evaluated points from the coordinates of the log densities to those of the chains."""
-    if centering is None:
+    if centering is None or (centering.degrees == 1).all():
         return points
     return move_points(family, densities_own(centering), centering, points)
 
@@ -127,6 +127,8 @@ def move_all(
     return jax.tree.map(lambda a: a.reshape(count * chains, draws, *a.shape[3:]), found)
 
 
+# How many times fewer points make up a slice if there are scans.
+SMALLER = 16
 Call = Callable[[slice, tuple[np.ndarray, ...]], Moved]
 
 
@@ -137,7 +139,7 @@ def _call_one(family: Family, new: Centering) -> Call:
     def call_all(_: slice, rows: tuple[np.ndarray, ...]) -> Moved:
         # One program serves draws with and without gradients.
         flat = tuple(a[0] for a in (*rows, np.zeros_like(rows[0]))[:2])
-        found = call_in_slices(call, flat, choose_rows(density.size))
+        found = call_in_slices(call, flat, _choose_rows(new, density.size))
         return jax.tree.map(lambda a: a[None], found)
 
     return call_all
@@ -161,7 +163,7 @@ def prepare_moves(family: Family, centering: Centering | None) -> None:
         return
     moved, size, dtype = recenter(family, centering), family.shared.size, centering.degrees.dtype
     if family.count == 1:
-        blank = np.zeros((choose_rows(size), size), dtype)
+        blank = np.zeros((_choose_rows(centering, size), size), dtype)
         prepare(_move, (), (moved.shared, centering.degrees, blank, blank), "fast_compile")
         return
     members = Members.of((moved.shared, None), (moved.own, centering.degrees))
@@ -171,6 +173,16 @@ def prepare_moves(family: Family, centering: Centering | None) -> None:
         *short, (_move_rows, whole, (row, row)), (_move_positions, whole, (row,))
     ):  # fmt: skip
         prepare_call(function, members, each, count_parts(size, each), rows, "fast_compile")
+
+
+def _choose_rows(centering: Centering, size: int) -> int:
+    """Return how many points make up a slice.
+
+    XLA is six times as quick to compile a program of little work, as `is_cheap` says, and that of
+    a scan has much.
+    """
+    has_steps = any(piece.in_steps for piece in centering.pieces)
+    return choose_rows(SMALLER * size if has_steps else size)
 
 
 def _move(density: Recentered, degrees: Array, positions: Array, gradients: Array) -> Moved:

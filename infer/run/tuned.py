@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..density.recentered import Centering, complete_degrees, scalars_alone
+from ..density.recentered import Centering, complete_degrees, learned_by_fits
 from ..engines.base import Tuning
 from ..errors import RunError
 from .coordinates import densities_own
@@ -58,7 +58,7 @@ def split_tuning(
         return None, centering
     learned = tuning.degrees if isinstance(tuning, TuningAtDegrees) else None
     if centering is not None and has_only_degrees(tuning):
-        centering = scalars_alone(centering)
+        centering = learned_by_fits(centering)
     elif centering is not None and learned is not None:
         learned = complete_degrees(centering.pieces, learned)
     if learned is not None and (centering is None or learned.shape != centering.degrees.shape):

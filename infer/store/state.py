@@ -10,7 +10,7 @@ import numpy as np
 
 from ..density.family import Family
 from ..density.points import Points
-from ..density.recentered import Centering, scalars_alone
+from ..density.recentered import Centering, match_earlier
 from ..engines.base import Draws, Engine
 from ..errors import RunError
 from ..run.blocks import find_format
@@ -135,10 +135,7 @@ def read_centering(arrays: Mapping[str, np.ndarray], family: Family) -> Centerin
             f"it was learned for {arrays['centering'].size} entries, and here it is learned for 0",
             "Use a model with the same sites whose centering is learned.",
         )
-    alone = scalars_alone(outline)
-    # An earlier version did not learn it for vectors.
-    if arrays["centering"].shape == alone.degrees.shape:
-        outline = alone
+    outline = match_earlier(outline, arrays["centering"].shape[-1])
     return outline._replace(degrees=rebuild("centering", outline.degrees, arrays))
 
 

@@ -74,6 +74,7 @@ class Site(NamedTuple):
         remark: Consequences of a prior whose support is not the constraint.
         learns_centering: Whether samplers may learn how far it is centered: its location or scale
             depends on other sites.
+        in_steps: Whether each step of a `site.scan` or row of a `site.vmap` has a part of it.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Site(NamedTuple):
     has_value: bool = True
     remark: str = ""
     learns_centering: bool = False
+    in_steps: bool = False
 
 
 class Term(NamedTuple):

@@ -19,6 +19,7 @@ class Repeated(NamedTuple):
         bijector: Name of the type of its map.
         why_no_log_det: Why its map has no log-determinant; empty if it has one.
         entries: Lists the entry that each number of one step's piece is named after.
+        learns_centering: Whether samplers may learn how far it is centered.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Repeated(NamedTuple):
     bijector: str
     why_no_log_det: str
     entries: Callable[[], list[tuple[int, ...]]]
+    learns_centering: bool = False
 
     @property
     def size(self) -> int:

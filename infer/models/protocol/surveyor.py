@@ -12,7 +12,8 @@ from bijectors.registry import bijector_for
 from bijectors.rule import Rules
 
 from ...errors import ModelError
-from ..priors.prior import Prior
+from ..priors.centering import read_spread
+from ..priors.prior import Prior, strip_axes
 from .minibatch import Minibatch
 from .reader import DelegatingReader, Reader, wrap_steps
 from .site import Declaration
@@ -29,6 +30,8 @@ class Surveyor(Reader):
         entries: For each site, lists the entry that each of its unconstrained numbers belongs to.
         minibatches: Plates of which a step sees a minibatch, by name.
         divided: Sizes of the plates whose rows are divided over devices, by name.
+        spreads: Location and scale of the prior of each site that may learn its centering.
+        in_steps: Names of the sites of which each step of a scan, or row of a vmap, has a part.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -39,6 +42,8 @@ class Surveyor(Reader):
         self.entries: dict[str, Callable[[], list[tuple[int, ...]]]] = {}
         self.minibatches: dict[str, Minibatch] = {}
         self.divided: dict[str, int] = {}
+        self.spreads: dict[str, tuple[Array, Array]] = {}
+        self.in_steps: set[str] = set()
 
     def take(self, declaration: Declaration) -> Image:
         d = declaration
@@ -49,6 +54,9 @@ class Surveyor(Reader):
         self.bijectors[d.name] = type(each).__name__
         self.refusals[d.name] = each.why_no_log_det
         self.entries[d.name] = partial(bijector.find_entries, d.shape)
+        if d.learns_centering and d.prior is not None:
+            location, scale = read_spread(strip_axes(d.prior.distribution))
+            self.spreads[d.name] = jnp.asarray(location), jnp.asarray(scale)
         # The barrier keeps readers of the program from taking the zeros for known numbers.
         image = bijector.image(jax.lax.optimization_barrier(jnp.zeros(shape)))
         _refuse_misfit(d, image)
@@ -63,6 +71,7 @@ class Surveyor(Reader):
             self.bijectors[name],
             self.refusals[name],
             self.entries[name],
+            declaration.learns_centering,
         )
 
     def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
@@ -71,7 +80,11 @@ class Surveyor(Reader):
             self.bijectors[site.name] = site.bijector
             self.refusals[site.name] = site.why_no_log_det
             self.entries[site.name] = partial(_at_every_step, site.entries, length)
-        return Steps(None, lambda _: Surveyor(self._rules), lambda _: None, lambda *_: None)
+        self.in_steps.update(site.name for site in repeated)
+        learning = [site.name for site in repeated if site.learns_centering]
+        report = lambda own: {name: own.spreads[name] for name in learning}  # noqa: E731
+        close = lambda spreads, _: self.spreads.update(spreads)  # noqa: E731
+        return Steps(None, lambda _: Surveyor(self._rules), report, close)
 
     def rows(self, minibatch: Minibatch) -> Array | None:
         known = self.minibatches.setdefault(minibatch.plate, minibatch)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...density.family import make_family
-from ...density.recentered import Recentered, find_centering, scalars_alone
+from ...density.recentered import Recentered, find_centering, learned_by_fits
 from ...engines.approximating import Approximator
 from ...models.inputs.names import join_names
 from ...models.model import Model
@@ -22,13 +22,13 @@ def begin_coordinates(
     """Return the coordinates that a fit and its searches begin with; `None` for the density's own.
 
     They are non-centered, in which hierarchical densities have a mode. Only a full covariance can
-    move to others. Multivariate normals stay as written.
+    move to others. Multivariate normals and sites of steps stay as written.
     """
     family = make_family(model, jacobian=True)
     if not isinstance(engine.choose_family(family.member(0).size), FullRank):
         return None
     first = begin_centering(family)
-    alone = None if first is None else scalars_alone(first)
+    alone = None if first is None else learned_by_fits(first)
     return TuningAtDegrees(None, alone.degrees) if alone and alone.pieces else None
 
 

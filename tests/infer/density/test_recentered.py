@@ -115,17 +115,12 @@ def test_sites_of_numpyro_are_learned_unless_the_scale_is_data():
     assert (maps["kept"], maps["free"]) == ("Identity", "NonCentering")
 
 
-def test_a_choice_of_the_user_and_steps_of_a_scan_are_kept():
+def test_a_choice_of_the_user_is_kept():
     def model(site):
         scale = site("scale", dist.HalfNormal(1.0))
         site("centered", dist.Normal(0.0, scale), centered=True)
         site("half", dist.Normal(0.0, scale), centered=0.5)
         site("mapped", dist.Normal(0.0, scale), bijector="identity")
-
-        def step(site, level, _):
-            return site("walk", dist.Normal(level, scale)), None
-
-        site.scan(step, 0.0, length=3)
 
     assert find_pieces(infer.log_density(infer.model(model))) == ()
 

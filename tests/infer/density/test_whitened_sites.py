@@ -13,8 +13,8 @@ from infer.density.recentered import (
     Centering,
     complete_degrees,
     find_pieces,
+    learned_by_fits,
     recenter,
-    scalars_alone,
 )
 from infer.density.transport import move
 
@@ -173,7 +173,7 @@ def test_whitened_coordinates_keep_their_digits_in_single_precision():
 def test_degrees_of_scalars_alone_leave_vectors_as_written(density):
     """Fits, and runs of versions that learned no others, have these."""
     centering = Centering(find_pieces(density), OLD)
-    alone = scalars_alone(centering)
+    alone = learned_by_fits(centering)
     assert [piece.name for piece in alone.pieces] == ["level"]
     whole = complete_degrees(centering.pieces, alone.degrees)
     np.testing.assert_array_equal(whole, np.append(np.ones(10), OLD[-2:]))

@@ -181,6 +181,52 @@ def test_a_stored_run_has_the_same_draws(result, tmp_path):
     np.testing.assert_array_equal(find_run(tuned).warmup.centering.degrees, degrees)
 
 
+def autoregression(site, y, error):
+    persistence = site("persistence", dist.Uniform(0.0, 1.0))
+    spread = site("spread", dist.HalfNormal(1.0))
+
+    def step(site, x, given):
+        x = site("x", dist.Normal(persistence * x, spread))
+        site.observe("y", dist.Normal(x, error), given)
+        return x, None
+
+    site.scan(step, 0.0, y, dim="time")
+
+
+def series(error):
+    return infer.model(autoregression, y=np.linspace(-1, 1, 6), error=error)
+
+
+@pytest.mark.slow
+def test_steps_are_centered_where_they_are_well_known():
+    both = infer.sample([series(0.02), series(10.0)], NUTS, **OPTIONS)
+    degrees = both["sample_stats"].coords["centering_x"]
+    assert degrees.dims == ("chain", "dataset", "time")
+    assert (degrees[0, 0] > 0.7).all()
+    assert (degrees[0, 1] < 0.3).all()
+
+
+@pytest.mark.slow
+def test_a_stored_run_of_a_scan_goes_on_with_its_degrees(tmp_path):
+    model = series(0.5)
+    whole = infer.sample(model, NUTS, **OPTIONS | {"draws": 210})
+    stored = infer.sample(model, NUTS, store=tmp_path / "s.zarr", **OPTIONS)
+    assert stored["sample_stats"].coords["centering_x"].shape == (2, 6)
+    more = infer.resume(tmp_path / "s.zarr", model, draws=10, progress=False)
+    np.testing.assert_array_equal(more["posterior"]["x"], whole["posterior"]["x"])
+
+
+@pytest.mark.slow
+def test_a_run_of_a_version_that_learned_no_steps_goes_on_with_them_as_written():
+    """It has no degrees."""
+    old = infer.start(series(0.5), NUTS, **_without_draws())
+    old.warmup = replace(old.warmup, centering=read_centering({}, old.family), spare=None)
+    resumed = infer.start(series(0.5), NUTS, state=pickle.loads(pickle.dumps(old.state)))
+    draws = resumed.advance(5).draws()
+    lp = infer.log_density(series(0.5))(jnp.asarray(draws.positions[1, 3]))
+    np.testing.assert_allclose(draws.stats["lp"][1, 3], lp, rtol=1e-12)
+
+
 def run_of(draws):
     return infer.sample(model(), NUTS, **OPTIONS | {"draws": draws})
 
