@@ -25,6 +25,8 @@ from infer.store.files import open_files
 
 from . import on_devices
 
+# Groups of a store that have a number for each draw.
+DRAWN = ("posterior", "sample_stats")
 # Largest change of a draw by another order of the sum over rows, enlarged by trajectories.
 ENLARGED = 1e-8
 
@@ -163,10 +165,24 @@ def alone():
     return run_processes("chains", count=1)[0]
 
 
+def read_chunks(where):
+    """Return the files of a store that hold draws, by path."""
+    every = [file for group in DRAWN for file in (where / group).glob("*/c/**/*")]
+    return {str(file.relative_to(where)): file.read_bytes() for file in every if file.is_file()}
+
+
 @pytest.mark.slow
-def test_chains_over_two_processes_have_the_draws_of_one(alone, tmp_path):
+def test_chains_over_two_processes_have_the_draws_of_one(alone):
     assert run_processes("chains") == [alone, alone]
-    assert run_processes("chains", str(tmp_path / "run.zarr")) == [alone, alone]
+
+
+@pytest.mark.slow
+def test_a_store_has_the_same_files_however_many_processes_made_them(alone, tmp_path):
+    one, two = tmp_path / "one.zarr", tmp_path / "two.zarr"
+    assert run_processes("chains", str(two)) == [alone, alone]
+    assert run_processes("chains", str(one), count=1) == [alone]
+    assert len(read_chunks(one)) > 5
+    assert read_chunks(two) == read_chunks(one)
 
 
 @pytest.mark.slow
