@@ -6,9 +6,9 @@ prints the points of one part as JSON. Every cost is measured at several sizes, 
 once can be told from what each data set, row or byte costs.
 """
 
+import contextlib
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,22 +20,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import scale_measure_rows as many_rows
+from benchmarks.scale_measure_rows import Point
+
 ROOT = Path(__file__).parents[1]
 REPEATS = 3
 # Data sets of a call on a cluster; the first call compiles. At most 512 are sampled 16 at a time.
-FIRST, ONE_WORKER, TWO_WORKERS = 64, (128, 768), (256, 768, 1024)
+FIRST, ONE_WORKER, TWO_WORKERS = 64, (128, 512, 768), (256, 768, 1024)
+IDLE_SECONDS = 2.0
 DRAWS, WARMUP = 200, 40
 CHAIN_SETS, CHAINS = 64, (2, 4, 8)
 # More than are sampled without shards.
 BEGUN = (1000, 3000, 9000)
 KEYS, COMMITTED = (10_000, 100_000, 300_000), (1, 8)
+# Shards of a call, and how many are gathered at once.
+SHARD, GATHERED = 256, ((4, 1), (12, 1), (12, 12), (36, 12))
 TASKS = (100, 300, 900)
 BYTES = (2**22, 2**24, 2**25)
-ROWS, COLUMNS, CALLS = (400_000, 800_000, 1_600_000, 3_200_000), 10, 15
-SUMMED = (11, 1_000_000)
-# One thread for each device, as if each device were a machine with one core.
-ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-Point = dict[str, Any]
 
 
 @contextmanager
@@ -51,25 +52,54 @@ def best(points: list[Point]) -> Point:
     return min(points, key=lambda own: own["seconds"])
 
 
+def measure_first(workers: int) -> list[Point]:
+    """Start workers of one thread each, and make the first call of all processes."""
+    point: Point = {"part": "start", "workers": workers}
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        with clock(point):
+            client = stack.enter_context(_start_workers(workers))
+        return [point, _call_cluster(client, workers, FIRST, folder + "/run") | {"part": "first"}]
+
+
+def measure_loading() -> list[Point]:
+    """Import on a worker what its first task imports, and see what Dask does when nobody asks."""
+    idle: Point = {"part": "idle"}
+    with _start_workers(1) as client:
+        with clock(idle):
+            time.sleep(IDLE_SECONDS)
+        (point,) = client.run(_import_all).values()
+    return [point | {"part": "load"}, idle]
+
+
+def _import_all() -> Point:
+    began, cpu = time.perf_counter(), time.process_time()
+    import benchmarks.many_datasets
+    import infer.output.stored.shard_task
+
+    del benchmarks, infer
+    return {"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu}
+
+
 def measure_cluster(workers: int) -> list[Point]:
-    """Sample data sets on workers of one thread each: starting, a first call, and repeated ones."""
+    """Sample data sets again and again on workers that have compiled."""
+    points = []
+    with tempfile.TemporaryDirectory() as folder, _start_workers(workers) as client:
+        call = partial(_call_cluster, client, workers)
+        call(FIRST, f"{folder}/first")
+        for sets in (FIRST, *(ONE_WORKER if workers == 1 else TWO_WORKERS)):
+            each = [call(sets, f"{folder}/{sets}-{i}") for i in range(REPEATS)]
+            points.append(best(each) | {"part": "cluster"})
+    return points
+
+
+@contextmanager
+def _start_workers(workers: int) -> Iterator[Any]:
     from distributed import Client, LocalCluster  # pyright: ignore[reportMissingImports]
 
-    point: Point = {"part": "start", "workers": workers}
     options: Any = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
-    with tempfile.TemporaryDirectory() as folder:
-        with clock(point):
-            cluster = LocalCluster(**options)
-            client = Client(cluster)
-            client.wait_for_workers(workers)
-        with cluster, client:
-            call = partial(_call_cluster, client, workers)
-            points = [point, call(FIRST, f"{folder}/first") | {"part": "first"}]
-            sizes = (FIRST, *(ONE_WORKER if workers == 1 else TWO_WORKERS))
-            for sets in sizes:
-                each = [call(sets, f"{folder}/{sets}-{i}") for i in range(REPEATS)]
-                points.append(best(each) | {"part": "cluster"})
-    return points
+    with LocalCluster(**options) as cluster, Client(cluster) as client:
+        client.wait_for_workers(workers)
+        yield client
 
 
 def _call_cluster(client: Any, workers: int, sets: int, where: str) -> Point:
@@ -198,6 +228,44 @@ def measure_commits() -> list[Point]:
     return points
 
 
+def measure_gathering() -> list[Point]:
+    """Let a call gather shards that its workers have written, one or several in a commit."""
+    from unittest.mock import patch
+
+    from benchmarks.cluster import sample
+    from benchmarks.many_datasets import make_models, simulate
+    from infer.output.stored import shards
+    from infer.store.commits import digest
+
+    points: list[Point] = []
+
+    def repeat(call: Any) -> Iterator[list[Any]]:
+        """Sample one shard, and say that all others came out the same."""
+        parts = list(call._list_parts())
+        first = shards.sample_shard(call.job, parts[0])
+        hashes = {key: digest(data) for key, data in first.chunks.items() if type(data) is bytes}
+        point["began"] = time.process_time()
+        for own in range(0, len(parts), point["together"]):
+            yield [
+                first._replace(begin=part.begin, chunks={f"{key}-{part.begin}": own
+                                                         for key, own in hashes.items()})
+                for part in parts[own : own + point["together"]]
+            ]  # fmt: skip
+
+    for count, together in GATHERED:
+        models = make_models(simulate(SHARD * count))
+        for _ in range(2):
+            point: Point = {"part": "gather", "shards": count, "together": together}
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                patch.object(shards._Sharded, "_sample", repeat),
+            ):
+                sample(models, f"{folder}/run.zarr", DRAWS)
+            point["cpu"] = time.process_time() - point.pop("began")
+            points.append(point)
+    return [min(points[i : i + 2], key=lambda own: own["cpu"]) for i in range(0, len(points), 2)]
+
+
 def measure_tasks() -> list[Point]:
     """Hand out tasks that do nothing, with the data of a shard."""
     import numpy as np
@@ -237,76 +305,46 @@ def measure_bytes() -> list[Point]:
     return points
 
 
-def measure_rows() -> list[Point]:
-    """Time gradients of one and two devices with one thread each, and sums over the two."""
-    import jax
-    import numpy as np
-
-    import infer
-
-    # Makes two devices of the CPU.
-    from benchmarks.devices import divide, logistic, simulate
-    from infer.density.family import make_family
-    from infer.density.points import evaluate_batch
-    from infer.programs.native import call_compiled
-
-    points = []
-    for rows in ROWS:
-        x, y = simulate(rows, COLUMNS, np.float32)
-        models = [infer.model(logistic, x=x, y=y), divide(x, y)]
-        for devices, model in enumerate(models, 1):
-            family, at = make_family(model, jacobian=True), np.zeros((1, COLUMNS), np.float32)
-            own = family.rows(np.zeros(1, int))
-            call = partial(call_compiled, evaluate_batch, family.shared, own, at)
-            points.append({"part": "rows", "rows": rows, "devices": devices} | _time(call))
-    mesh = jax.make_mesh((2,), ("rows",))
-    divided = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("rows"))
-    total = jax.jit(lambda a: a.sum(0))
-    for numbers in SUMMED:
-        parts = jax.device_put(np.ones((2, numbers), np.float32), divided)
-        points.append({"part": "sum", "bytes": 4 * numbers} | _time(partial(total, parts)))
-    return points
-
-
-def _time(call: Callable[[], Any]) -> Point:
-    import jax
-
-    jax.block_until_ready(call())
-    taken = []
-    for _ in range(CALLS):
-        began = time.perf_counter()
-        jax.block_until_ready(call())
-        taken.append(time.perf_counter() - began)
-    return {"seconds": min(taken), "median": statistics.median(taken)}
-
-
 PARTS: dict[str, Callable[[], list[Point]]] = {
+    "load": measure_loading,
+    "first one": partial(measure_first, 1),
+    "first two": partial(measure_first, 2),
     "one": partial(measure_cluster, 1),
     "two": partial(measure_cluster, 2),
     "chains": measure_chains,
     "begin": measure_beginning,
     "commit": measure_commits,
+    "gather": measure_gathering,
     "task": measure_tasks,
     "bytes": measure_bytes,
-    "rows": measure_rows,
+    "rows": many_rows.measure_rows,
+    "kept": many_rows.measure_kept_rows,
 }
+# Parts that are measured several times, since a process imports and compiles only once.
+IN_NEW_PROCESSES = {"load", "first one", "first two"}
 
 
 def measure(parts: list[str]) -> list[Point]:
-    """Measure some parts, each in a process of its own that compiles everything."""
+    """Measure some parts, each in processes of its own that import and compile everything."""
     points: list[Point] = []
     for part in parts:
-        flags = {"XLA_FLAGS": ONE_THREAD} if part == "rows" else {}
-        own = os.environ | {"PUSHFORWARD_CACHE": "0", "PYTHONPATH": str(ROOT)} | flags
-        own.pop("JAX_COMPILATION_CACHE_DIR", None)
         began = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.scale_measure", part],
-            env=own, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
-        )  # fmt: skip
-        points += json.loads(done.stdout.splitlines()[-1])
+        runs = [_measure_apart(part) for _ in range(REPEATS if part in IN_NEW_PROCESSES else 1)]
+        points += map(best, map(list, zip(*runs, strict=True)))
         print(f"{part}: {time.perf_counter() - began:.0f} s", flush=True)
     return points
+
+
+def _measure_apart(part: str) -> list[Point]:
+    flags = {"XLA_FLAGS": many_rows.ONE_THREAD} if part in ("rows", "kept") else {}
+    flags |= many_rows.KEEP_MEMORY if part == "kept" else {}
+    own = os.environ | {"PUSHFORWARD_CACHE": "0", "PYTHONPATH": str(ROOT)} | flags
+    own.pop("JAX_COMPILATION_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.scale_measure", part],
+        env=own, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ import argparse
 import json
 import platform
 import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -33,13 +32,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import page
-from benchmarks.scale_measure import PARTS, Point, measure
-from benchmarks.scale_simulation import Costs, Rows, fit_line, simulate
+from benchmarks.scale_fit import CORES, Check, Model, check, fit
+from benchmarks.scale_measure import PARTS, SHARD, measure
+from benchmarks.scale_measure_rows import COLUMNS
+from benchmarks.scale_rows import Pace, Rows
+from benchmarks.scale_simulation import Costs, simulate
 
 RESULTS = Path(__file__).parent / "results"
-SHARD, SMALL, LIMIT = 256, 16, 512
 LARGEST_ERROR = 0.2
-SETS, WORKERS, ROWS, DEVICES, COLUMNS = 10**6, 100, 10**9, 64, 10
+SETS, WORKERS, ROWS, DEVICES = 10**6, 100, 10**9, 64
 SEEDS = 5
 # Assumptions: what cannot be measured here.
 STORE_BYTES, STORE = 2.4e9, (
@@ -58,177 +59,6 @@ LATENCY, NETWORK = 61.6e-6, (
     "on a cluster of H100 (NVIDIA/nccl, issue 1453)"
 )  # fmt: skip
 LINK_BYTES = 50e9
-
-
-class Check(NamedTuple):
-    """A held-out point: what it is, what was measured, and what the model says, in seconds."""
-
-    what: str
-    measured: float
-    predicted: float
-
-    @property
-    def error(self) -> float:
-        """The relative error of the prediction."""
-        return self.predicted / self.measured - 1
-
-
-class Model(NamedTuple):
-    """The fitted costs of this machine.
-
-    Attributes:
-        again: A repeated call on a cluster.
-        first: The first call in new processes, which compile.
-        worker: Processor time of a shard and of each data set, on a worker.
-        chain: Processor time of a data set without chains, and of each chain.
-        make: Seconds to make a model of a list.
-        stack: Seconds of the calling process for each data set of a stack.
-        rows: A gradient whose rows are divided.
-        byte: Seconds of a file, and of each byte, of one worker.
-        lines: Fixed and marginal costs of single steps, by name.
-    """
-
-    again: Costs
-    first: Costs
-    worker: tuple[float, float]
-    chain: tuple[float, float]
-    make: float
-    stack: float
-    rows: Rows
-    byte: tuple[float, float]
-    lines: dict[str, tuple[float, float]]
-
-
-def choose(points: Iterable[Point], part: str, **wanted: Any) -> list[Point]:
-    """Return the points of a part that have these values."""
-    return [
-        p for p in points if p["part"] == part and all(p[n] == own for n, own in wanted.items())
-    ]
-
-
-def fit(points: list[Point]) -> Model:
-    """Fit all costs to the points that are not held out."""
-    lines = {
-        "make": _fit(choose(points, "make", kind="list")[:-1], "sets", "cpu"),
-        "begin": _fit(choose(points, "begin", kind="list")[:-1], "sets", "cpu"),
-        "stack": _fit(choose(points, "begin", kind="stack")[:-1], "sets", "cpu"),
-        "task": _fit(choose(points, "task")[:-1], "tasks"),
-        "byte": _fit(choose(points, "bytes")[:-1], "bytes"),
-        "chain": _fit(choose(points, "chains")[::2], "chains", "cpu", "sets"),
-        "rows": _fit(choose(points, "rows", devices=1)[::2], "rows"),
-        "divided": _fit(choose(points, "rows", devices=2)[::2], "rows"),
-        "sum": _fit(choose(points, "sum"), "bytes"),
-    }
-    again = _fit_cluster(points, lines)
-    start, first = choose(points, "start", workers=1)[0], choose(points, "first", workers=1)[0]
-    compiled = replace(again, compile=max(first["tasks"]) - _shard_seconds(again, SMALL))
-    rest = first["seconds"] - _simulate(compiled, first).seconds
-    cold = replace(compiled, begin=again.begin + max(rest, 0), ready=start["seconds"])
-    (gradient, row), (latency, byte) = lines["rows"], lines["sum"]
-    fixed, each = lines["divided"]
-    rows = Rows(gradient, row, latency, 1 / byte, (fixed - latency, 2 * each))
-    make, stack = lines["make"][1], lines["stack"][1]
-    worker = _fit_workers(choose(points, "cluster", workers=1))
-    return Model(again, cold, worker, lines["chain"], make, stack, rows, lines["byte"], lines)
-
-
-def _fit(points: list[Point], size: str, value: str = "seconds", over: str | None = None) -> Any:
-    seconds = [p[value] / (p[over] if over else 1) for p in points]
-    return fit_line([p[size] for p in points], seconds)
-
-
-def _fit_cluster(points: list[Point], lines: dict[str, tuple[float, float]]) -> Costs:
-    """Fit shards to the tasks of one worker, and what a call costs besides to its seconds."""
-    calls = choose(points, "cluster", workers=1)
-    times = {
-        size: [t for p in calls if _size(p) == size for t in p["tasks"]] for size in (SMALL, SHARD)
-    }
-    shard, each = fit_line(list(times), [fmean(own) for own in times.values()])
-    largest = max(calls, key=lambda own: own["sets"])
-    costs = Costs(
-        begin_each=lines["begin"][1], hand_out=lines["task"][1], shard=shard, each=each,
-        spread=float(np.std(np.log(times[SMALL]))), bytes_each=largest["bytes"] / largest["sets"],
-        **_fit_commits(choose(points, "commit")),
-    )  # fmt: skip
-    rest = [p["seconds"] - _simulate(costs, p).seconds for p in calls]
-    return replace(costs, begin=max(fmean(rest), 0))
-
-
-def _fit_workers(calls: list[Point]) -> tuple[float, float]:
-    """Fit the processor time of workers, which other work on the machine changes little."""
-    cpu = np.array([p["workers_cpu"] for p in calls])
-    columns = np.array([[len(p["tasks"]), p["sets"]] for p in calls]) / cpu[:, None]
-    shard, each = np.linalg.lstsq(columns, np.ones(len(calls)), rcond=None)[0]
-    return float(shard), float(each)
-
-
-def _fit_commits(points: list[Point]) -> dict[str, float]:
-    """Fit commits to all but those of the most data sets."""
-    own = [p for p in points if p["keys"] < max(p["keys"] for p in points)]
-    columns = np.array([[1.0, p["keys"], p["shards"]] for p in own])
-    seconds = np.array([p["seconds"] for p in own])
-    found = np.linalg.lstsq(columns / seconds[:, None], np.ones(len(own)), rcond=None)[0]
-    names = ("commit", "commit_each", "commit_shard")
-    return dict(zip(names, np.maximum(found, 0).tolist(), strict=True))
-
-
-def _size(point: Point) -> int:
-    return SHARD if point["sets"] > LIMIT else SMALL
-
-
-def _shard_seconds(costs: Costs, sets: int) -> float:
-    return costs.shard + costs.each * sets
-
-
-def _simulate(costs: Costs, point: Point) -> Any:
-    """Simulate a measured call."""
-    return simulate(costs, point["sets"], _size(point), point["workers"])
-
-
-def check(points: list[Point], model: Model) -> Iterator[Check]:
-    """Compare the held-out points with what the model says."""
-    for point in choose(points, "cluster", workers=2):
-        what = f"{point['sets']} data sets on 2 workers, again"
-        yield Check(what, point["seconds"], _simulate(model.again, point).seconds)
-        shard, each = model.worker
-        says = shard * len(point["tasks"]) + each * point["sets"]
-        yield Check(f"{what}, processor time of workers", point["workers_cpu"], says)
-    first = choose(points, "first", workers=2)[0]
-    cold = replace(model.first, ready=0.0)
-    what = f"{first['sets']} data sets on 2 workers, first call"
-    yield Check(what, first["seconds"], _simulate(cold, first).seconds)
-    for point in choose(points, "chains")[1:-1]:
-        fixed, each = model.chain
-        what = f"{point['sets']} data sets of {point['chains']} chains, processor time"
-        yield Check(what, point["cpu"], point["sets"] * (fixed + each * point["chains"]))
-    for part, kind, name in (("make", "list", "make"), ("begin", "list", "begin"),
-                             ("begin", "stack", "stack")):  # fmt: skip
-        point = choose(points, part, kind=kind)[-1]
-        what = "models made" if part == "make" else f"data sets begun, a {kind}"
-        yield _check_line(model, name, point, "sets", "cpu", what)
-    yield _check_line(model, "task", choose(points, "task")[-1], "tasks", "seconds", "tasks")
-    yield _check_line(model, "byte", choose(points, "bytes")[-1], "bytes", "seconds", "bytes")
-    most = max(p["keys"] for p in choose(points, "commit"))
-    for point in choose(points, "commit", keys=most):
-        costs = model.again
-        says = costs.commit + costs.commit_each * most + costs.commit_shard * point["shards"]
-        yield Check(f"a commit of {point['shards']} shards of {most:,} data sets",
-                    point["seconds"], says)  # fmt: skip
-    yield from _check_rows(points, model)
-
-
-def _check_line(model: Model, name: str, point: Point, size: str, value: str, what: str) -> Check:
-    fixed, each = model.lines[name]
-    return Check(f"{point[size]:,} {what}", point[value], fixed + each * point[size])
-
-
-def _check_rows(points: list[Point], model: Model) -> Iterator[Check]:
-    one, two = (choose(points, "rows", devices=devices) for devices in (1, 2))
-    for point in (*one[1::2], *two[1::2]):
-        says = model.rows.seconds(point["rows"], point["devices"], 4 * (COLUMNS + 1))
-        where = "one device" if point["devices"] == 1 else f"{point['devices']} devices"
-        what = f"a gradient of {point['rows']:,} rows on {where}"
-        yield Check(what, point["seconds"], says)
 
 
 def write_checks(checks: list[Check]) -> list[str]:
@@ -251,7 +81,12 @@ def write_costs(model: Model) -> list[str]:
     costs, first, rows = model.again, model.first, model.rows
     table = [
         ("a worker's start, until it takes tasks", first.ready, "worker"),
-        ("compiling, in the first task", first.compile, "worker"),
+        ("importing, in the first task, processor time", first.load, "worker"),
+        (
+            f"compiling on {first.compile_cores:.2g} cores, in the first task",
+            first.compile,
+            "worker",
+        ),
         ("the calling process, first call", first.begin, "call"),
         ("the same, repeated", costs.begin, "call"),
         ("the same, models in a list", costs.begin_each, "data set"),
@@ -264,13 +99,14 @@ def write_costs(model: Model) -> list[str]:
         ("sampling and storing, 4 chains, processor time", model.worker[1], "data set"),
         ("in one process without chains, processor time", model.chain[0], "data set"),
         ("in one process, processor time", model.chain[1], "chain"),
-        ("a commit", costs.commit, "commit"),
+        ("the end of a call, processor time", model.gather[0], "call"),
+        ("a commit, processor time", costs.commit, "commit"),
         ("the same", costs.commit_each, "commit and data set of the call"),
+        ("the same", costs.commit_shard, "shard"),
         ("writing durably", model.byte[0], "write"),
         ("the same", model.byte[1], "byte"),
-        ("a gradient", rows.gradient, "gradient"),
-        ("the same", rows.row, "row on its device, alone"),
-        ("the same", 2 * model.lines["divided"][1], "row on each of two devices at the same time"),
+        *_list_pace("a device alone", rows.alone),
+        *_list_pace("one of two devices at the same time", rows.together or rows.alone),
         ("a sum over two devices", rows.latency, "sum"),
         ("the same", 1 / rows.bytes, "byte"),
     ]
@@ -278,9 +114,21 @@ def write_costs(model: Model) -> list[str]:
     lines += [f"| {what} | {seconds:.2g} | {unit} |" for what, seconds, unit in table]
     lines.append(
         f"\nA data set of 4 chains writes {costs.bytes_each / 1000:.0f} kB. The times of shards "
-        f"have a relative standard deviation of {costs.spread:.1%}."
+        f"have a relative standard deviation of {costs.spread:.1%}. A task uses "
+        f"{costs.task_cores:.2f} cores, and what Dask does when nobody asks leaves "
+        f"{costs.cores:.2f} of {CORES}. Temporary arrays of more than {rows.reused:,.0f} rows are "
+        "in fresh memory."
     )
     return lines
+
+
+def _list_pace(where: str, pace: Pace) -> list[tuple[str, float, str]]:
+    return [
+        (f"{where}, a gradient", pace.gradient, "gradient"),
+        ("the same", pace.row, "row"),
+        *([("the same, temporary arrays in fresh memory", pace.row + pace.fresh, "row")]
+          if pace.fresh else []),
+    ]  # fmt: skip
 
 
 class Case(NamedTuple):
@@ -305,7 +153,7 @@ def extrapolate(model: Model) -> Costs:
     """Return the costs of a cluster, with the assumptions about it."""
     return replace(
         model.first, store_bytes=STORE_BYTES, unlike=UNLIKE, lost=LOST,
-        restart=RESTART + model.first.ready,
+        restart=RESTART + model.first.ready, cores=np.inf,
     )  # fmt: skip
 
 
@@ -355,7 +203,7 @@ def _write_sensitivity(costs: Costs) -> list[str]:
 
 def write_rows(model: Model) -> list[str]:
     """Predict gradients of 10^9 rows on CPU cores and on accelerators."""
-    chip = Rows(LAUNCH, ROW_BYTES / MEMORY_BYTES, LATENCY, LINK_BYTES)
+    chip = Rows(Pace(LAUNCH, ROW_BYTES / MEMORY_BYTES), latency=LATENCY, bytes=LINK_BYTES)
     chips = replace(model.rows, latency=LATENCY, bytes=LINK_BYTES)
     summed = 4.0 * (COLUMNS + 1)
     lines = [
@@ -373,7 +221,7 @@ def write_rows(model: Model) -> list[str]:
                 f"{kind.seconds(ROWS, 1, summed) / each:.1f} | {each * 10_000 / 60:,.2g} |"
             )
     bytes_each = ROWS / DEVICES * 4 * (COLUMNS + 1) / 1e9
-    even = (chip.latency * np.log2(DEVICES)) / chip.row * DEVICES
+    even = chip.latency * np.log2(DEVICES) / chip.alone.row * DEVICES
     lines.append(
         f"\nA device of {DEVICES} holds {bytes_each:.2g} GB of data. On {DEVICES} H100, a sum "
         f"takes as long as the rows themselves if there are {even:.1g} of them."
@@ -385,6 +233,7 @@ def write_assumptions() -> list[str]:
     """List what cannot be measured here."""
     return [
         f"- {STORE[0].upper()}{STORE[1:]}.",
+        "- The calling process and each worker have a machine of their own.",
         f"- Workers have cores of this machine's speed, with a standard deviation of {UNLIKE:.0%}; "
         f"{LOST * 3600:.0%} of them are lost in an hour, and another one is there after "
         f"{RESTART:.0f} s and the start of its process.",

@@ -1,11 +1,13 @@
-"""The simulation of many workers and devices, on cases whose answer is known."""
+"""The model of many workers and devices, on cases whose answer is known."""
 
+from dataclasses import replace
 from math import ceil
 
 import numpy as np
 import pytest
 
-from benchmarks.scale_simulation import Costs, Rows, fit_line, simulate
+from benchmarks.scale_rows import Pace, Rows
+from benchmarks.scale_simulation import Costs, Machine, fit_line, simulate
 
 
 def test_one_worker_takes_the_sum_of_all_costs():
@@ -58,11 +60,62 @@ def test_unlike_shards_have_the_mean_that_is_asked_for_and_take_longer():
     assert np.mean(few) > 1.5
 
 
+def share_slowly(jobs, cores):
+    """Return when jobs end that begin at some time, with so much work, on some cores each."""
+    left, ends, now = [work for _, work, _ in jobs], [0.0] * len(jobs), 0.0
+    while any(left):
+        here = [i for i, (begin, _, _) in enumerate(jobs) if begin <= now and left[i]]
+        pace = min(1, cores / max(sum(jobs[i][2] for i in here), 1e-9))
+        steps = [begin - now for begin, _, _ in jobs if begin > now]
+        step = min([*steps, *(left[i] / pace for i in here)])
+        now += step
+        for i in here:
+            left[i] -= pace * step
+            if left[i] < 1e-9:
+                left[i], ends[i] = 0.0, now
+    return ends
+
+
+def test_jobs_share_the_cores_of_a_machine_evenly():
+    rng, ends = np.random.default_rng(0), {}
+    jobs = [(*rng.exponential((1, 2)), float(rng.integers(1, 4))) for _ in range(12)]
+    machine = Machine(3)
+
+    def begin(i):
+        machine.work(jobs[i][1], lambda: ends.update({i: machine.now}), jobs[i][2])
+
+    for i, (begins, _, _) in enumerate(jobs):
+        machine.wait(begins, lambda i=i: begin(i))
+    while np.isfinite(machine.next_time()):
+        machine.step()
+    assert [ends[i] for i in range(12)] == pytest.approx(share_slowly(jobs, 3))
+
+
+def test_workers_and_the_calling_process_share_the_cores_of_a_machine():
+    costs = Costs(
+        begin=3, load=1, compile=4, compile_cores=2, shard=0.5, each=0.25, commit=0.3,
+        commit_shard=0.1, spread=0.1,
+    )  # fmt: skip
+    one = simulate(replace(costs, cores=1), sets=40, shard=2, workers=4)
+    # Each compiles on two cores, and so takes twice as long on one.
+    work = one.busy + 4 * 4 + 3 + one.commits * 0.3 + 20 * 0.1
+    assert one.seconds == pytest.approx(work)
+    apart = simulate(costs, sets=40, shard=2, workers=4)
+    assert simulate(replace(costs, cores=9), sets=40, shard=2, workers=4).seconds == apart.seconds
+    assert simulate(replace(costs, cores=8), sets=40, shard=2, workers=4).seconds >= apart.seconds
+
+
 def test_rows_over_devices_pay_for_the_sum():
-    rows = Rows(gradient=1.0, row=0.5, latency=0.25, bytes=8.0)
+    rows = Rows(Pace(gradient=1.0, row=0.5), latency=0.25, bytes=8.0)
     assert rows.seconds(12, 1, 16.0) == pytest.approx(7)
     assert rows.seconds(12, 2, 16.0) == pytest.approx(1 + 3 + 0.25 + 2)
     assert rows.seconds(12, 4, 16.0) == pytest.approx(1 + 1.5 + 0.5 + 3)
+
+
+def test_rows_take_longer_where_memory_is_cleared():
+    rows = Rows(Pace(1.0, 0.5, fresh=0.25), together=Pace(2.0, 1.0, fresh=3.0), reused=6)
+    assert [rows.seconds(n, 1, 0.0) for n in (6, 8)] == pytest.approx([4, 7])
+    assert [rows.seconds(n, 2, 0.0) for n in (12, 16)] == pytest.approx([8, 34])
 
 
 def test_a_line_is_fitted_by_its_fixed_and_marginal_cost():
