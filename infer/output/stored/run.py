@@ -1,6 +1,7 @@
 """A stored run and its result: `sample` with `store=`, and what `resume` goes on with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -151,7 +152,9 @@ def _read(
     members = make_family(model, jacobian=engine.needs.jacobian)
     engine = bind_sites(engine, members)
     family = prepare_family(members, engine)
-    refuse_other_runs(where, Fingerprint(**about["made_for"]), family, engine)
+    with _explaining_version(where, about):
+        made_for, timing = Fingerprint(**about["made_for"]), Timing(**about["timing"])
+    refuse_other_runs(where, made_for, family, engine)
     refuse_other_settings(where, about["engine"], engine)
     chains, shared = about["chains"], about["plan"]
     places = choose_places(family, devices)
@@ -159,15 +162,33 @@ def _read(
     how = how._replace(is_native=shared["is_native"])
     how = call_together(how, chains, family.count)
     arrays, numbers = decode(found.state)
-    warmup = read_warmup(arrays, numbers, family, engine, chains, how.chains)
+    with _explaining_version(where, about):
+        warmup = read_warmup(arrays, numbers, family, engine, chains, how.chains)
     return Run(
-        family, engine, how, warmup, Timing(**about["timing"]), about["why_not_native"],
+        family, engine, how, warmup, timing, about["why_not_native"],
         reasons=tuple(about["reasons"]), progress=progress,
         problems=tuple(tuple(Problem(*p) for p in each) for each in about.get("problems", ())),
         evaluate=make_evaluator(family, np.zeros(2, np.uint32), ()),
         key=None if about["key"] is None else np.asarray(about["key"], np.uint32),
         places=at,
     )  # fmt: skip
+
+
+@contextmanager
+def _explaining_version(where: str, about: Mapping[str, Any]) -> Iterator[None]:
+    """Explain errors about parts of a state that another version of this library has."""
+    try:
+        yield
+    except (KeyError, TypeError, RunError) as error:
+        is_explained = isinstance(error, RunError)
+        found = f"{error.where}: {error.found}" if is_explained else repr(error)
+        version = about["versions"].get("pushforward", "unknown")
+        raise RunError(
+            where,
+            f"another version of this library wrote it ({version}): {found}",
+            "Go on with that version, or begin a new run with another store. infer.open(store) "
+            "reads the draws that it has.",
+        ) from error
 
 
 def refuse_other_runs(where: str, made_for: Fingerprint, family: Family, engine: Engine) -> None:

@@ -15,7 +15,7 @@ from infer.output.data import recorded
 from infer.output.data.origin import find_run
 from infer.output.stored.samplers import refuse_other_settings
 from infer.run import collect
-from infer.store import recorder
+from infer.store import nested, recorder
 from infer.store.engines import describe_engine
 
 from .. import targets
@@ -176,6 +176,19 @@ def test_other_versions_are_told(stored, tmp_path, monkeypatch):
     monkeypatch.setattr("infer.output.data.provenance.platform.python_version", lambda: "3.99")
     with pytest.warns(UserWarning, match=r"written with python .* \(here 3.99\)"):
         infer.resume(where, model(), progress=False)
+
+
+@pytest.mark.parametrize("missing", ["tuning", "moves"])
+def test_a_state_that_another_version_stored_is_refused(stored, monkeypatch, missing):
+    def read_other(data):
+        own, numbers = nested.decode(data)
+        left = {name: a for name, a in own.items() if not name.startswith(missing)}
+        return left, {name: number for name, number in numbers.items() if name != missing}
+
+    monkeypatch.setattr("infer.output.stored.run.decode", read_other)
+    found = rf"run\.zarr: another version .* wrote it \(0.*\): .*{missing}.*infer\.open\(store\)"
+    with pytest.raises(infer.RunError, match=found):
+        infer.resume(stored[1], model(), progress=False)
 
 
 def test_a_store_of_other_arrays_is_refused_by_their_names(stored, monkeypatch):
