@@ -18,6 +18,7 @@ from ..counts import Count, as_whole
 from ..errors import ModelError
 from .discrete.chain import Step
 from .discrete.states import Scanned, StateReader, sum_states
+from .inputs.names import is_name
 from .inputs.units import refuse_units_inside
 from .protocol.account import Account
 from .protocol.layout import Plates
@@ -235,6 +236,9 @@ def find_axis(
             the coords of the dimension have another length.
     """
     length = None if length is None else as_whole("scan", length, 0, error=ModelError)
+    if dim is not None and not is_name(dim):
+        where = Axis(0, None, at_once).where
+        raise ModelError(where, f"dim={dim!r} is no name", 'Name the axis, such as dim="time".')
     axis = Axis(_count_steps(xs, length, at_once), dim, at_once)
     if dim is not None and dim in coords and len(coords[dim]) != axis.length:
         has = "it has {} rows" if at_once else "the scan has {} steps"

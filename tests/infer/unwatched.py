@@ -616,6 +616,15 @@ PRIORS = lambda: infer.sample_prior(TWICE["a site"]())  # noqa: E731
 mistake("dims twice in sample_prior", PRIORS, "ModelError", "x: two of its axes")
 NUMBER = lambda: sampled(lambda site: site("x", HALF, dims=3))  # noqa: E731
 mistake("dims that are no names", NUMBER, "ModelError", "dims: 3 are no names")
+SLASH = lambda: sampled(lambda site: site("x", HALF, dims="a/b", shape=2))  # noqa: E731
+mistake("dims with a slash", SLASH, "ModelError", "'a/b' are no names", "has no '/'")
+COORDS = lambda: infer.model(regression, x=0.0, y=0.0, coords={3: [1, 2]})  # pyright: ignore # noqa: E731
+mistake("coords that are no names", COORDS, "ModelError", "coords: 3 is no name")
+for wrong in (3, "", "a/b"):
+    call = lambda wrong=wrong: sampled(lambda site: site.plate(wrong, 2).__enter__())  # noqa: E731
+    mistake(f"a plate called {wrong!r}", call, "ModelError", f"{wrong!r}: a name must be")
+    call = lambda wrong=wrong: sampled(lambda site: site.scope(wrong)("x", HALF))  # noqa: E731
+    mistake(f"a scope called {wrong!r}", call, "ModelError", f"{wrong!r}: a name must be")
 
 
 def regression(site, x, y):

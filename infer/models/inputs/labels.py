@@ -53,6 +53,9 @@ class Labels:
 
 
 def _as_vector(dim: str, values: Any) -> np.ndarray:
+    if not isinstance(dim, str):
+        mend = 'Name the dimension: coords={"school": ["Andover", "Deerfield"]}.'
+        raise ModelError("coords", f"{dim!r} is no name", mend)
     where = f"coords[{dim!r}]"
     refuse_units(where, values)
     array = _read_labels(where, values) if is_column(values) else np.asarray(values)

@@ -1,11 +1,17 @@
-"""Select names by glob: `*` matches part of one step of a path, `**` any number of steps."""
+"""Names, and globs of names: `*` matches part of one step of a path, `**` any number of steps."""
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 # Regular expressions for the wildcards of a glob; longer wildcards come first.
 _WILDCARDS = {"**.": r"(?:.*\.)?", ".**": r"(?:\..*)?", "**": ".*", "*": r"[^.]*", "?": "[^.]"}
 _SPLIT = re.compile("(" + "|".join(map(re.escape, _WILDCARDS)) + ")")
+
+
+def is_name(value: Any) -> bool:
+    """Return whether a site or a dimension may be called so; ArviZ separates groups by "/"."""
+    return isinstance(value, str) and value != "" and "/" not in value
 
 
 def match_names(glob: str, names: Iterable[str]) -> list[str]:

@@ -12,6 +12,7 @@ from bijectors.base import Shape
 
 from ...counts import Sizes, as_shape
 from ...errors import ModelError
+from ..inputs.names import is_name
 from .site import Dims
 
 
@@ -51,9 +52,9 @@ def as_dims(dims: str | Sequence[str | None] | None) -> Dims:
     if dims is None:
         return ()
     names = (dims,) if isinstance(dims, str) else dims
-    if not isinstance(names, Iterable) or not all(n is None or isinstance(n, str) for n in names):
+    if not isinstance(names, Iterable) or not all(n is None or is_name(n) for n in names):
         mend = 'Give a name for each axis, or None: dims="school", or dims=("school", None).'
-        raise ModelError("dims", f"{dims!r} are no names", mend)
+        raise ModelError("dims", f"{dims!r} are no names", f"{mend} A name has no '/'.")
     return tuple(names)
 
 

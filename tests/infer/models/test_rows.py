@@ -90,6 +90,8 @@ REFUSED = {
     "no arrays": (by_rows(row=lambda site: declare(site, 0.0)), r"first axes \[\]"),
     "two axes": (by_rows(X, X[:2], row=lambda site, x, _: declare(site, x)), r"\(2,\), \(3,\)"),
     "coords": (by_rows(X, dim="t"), "'t' has 2 coords, but it has 3 rows"),
+    "dim": (by_rows(X, dim=3), "dim=3 is no name"),
+    "no function": (by_rows(X, row=3), r"int is not a function.*function\(site, \*rows\)"),
     "units": (by_rows(X.view(Quantity)), "a value given to it has the unit"),
     "outside minibatch": (in_a_minibatch, "^group: a site.vmap is inside .*all its rows"),
     "inside minibatch": (with_plate(minibatch=2), "^inner: a plate inside a site.vmap"),
@@ -104,6 +106,21 @@ def test_rows_are_refused_in_their_own_words(name):
         infer.log_density(infer.model(function, coords={"t": [1, 2]}))
     assert "site.vmap" in str(caught.value)
     assert not re.search(r"\bscan\b|steps?\b|length", str(caught.value))
+
+
+def by_steps(*given, step=lambda site, carry, x: (carry, declare(site, x)), **options):
+    return lambda site: site.scan(step, *given, **options)
+
+
+STEPS = {
+    "dim": (by_steps(None, X, dim="a/b"), "scan: dim='a/b' is no name"),
+    "no function": (by_steps(None, X, step=3), r"scan: int is not .*as step\(site, carry, x\)"),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_steps_that_make_no_sense_are_refused(name):
+    refuses(STEPS[name][0], STEPS[name][1])
 
 
 def test_changes_of_rows_name_them():

@@ -12,6 +12,7 @@ from bijectors.rule import Rules
 from ....calls import check_arguments
 from ...branch_survey import refuse_uncallable
 from ...branches import read_index, read_predicate, switch
+from ...inputs.mistakes import refuse_unfit
 from ...protocol.account import Account
 from ...protocol.reader import Reader
 from ...scan import Axis, MakeSite, find_axis, scan
@@ -77,6 +78,7 @@ class ControlFlow(ABC):
             ModelError: The arrays have different first axes, the carry changes its structure, or a
                 plate has a minibatch.
         """
+        refuse_unfit("scan", step, (None, carry, xs), {}, "step(site, carry, x)")
         flow = self._begin("scan")
         axis = find_axis(xs, length, dim, flow.coords)
         return _scan(flow, step, (carry, xs), axis, reverse)
@@ -100,6 +102,7 @@ class ControlFlow(ABC):
             ModelError: The arrays have different first axes, the function cannot run for all rows
                 at once, or a plate has a minibatch.
         """
+        refuse_unfit("site.vmap", function, (None, *xs), {}, "function(site, *rows)")
         flow = self._begin("site.vmap")
         axis = find_axis(xs, None, dim, flow.coords, at_once=True)
         step = lambda site, _, rows: (None, function(site, *rows))  # noqa: E731

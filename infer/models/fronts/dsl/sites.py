@@ -243,7 +243,7 @@ class Sites(ControlFlow):
         Raises:
             ModelError: The plate has no size, or a minibatch or its division does not fit it.
         """
-        size = plate_size(name, size, self._coords)
+        size = plate_size(join_name("", name), size, self._coords)
         plate = make_plate(name, size, minibatch, self._reader)
         if shard:
             divide_plate(plate, self._account)
@@ -263,7 +263,7 @@ class Sites(ControlFlow):
     @check_arguments("site.scope")
     def scope(self, prefix: str) -> "Sites":
         """Return a `site` for a sub-model, whose names all begin with "prefix."."""
-        inner = f"{self._prefix}{prefix}."
+        inner = f"{join_name(self._prefix, prefix)}."
         return self._make_site(self._reader, self._account, inner, self._trace)
 
     def _begin(self, where: str) -> Flow:
