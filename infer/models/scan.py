@@ -18,6 +18,7 @@ from ..counts import Count, as_whole
 from ..errors import ModelError
 from .discrete.chain import Step
 from .discrete.states import Scanned, StateReader, sum_states
+from .inputs.foreign import refuse_foreign
 from .inputs.names import is_name
 from .inputs.units import refuse_units_inside
 from .protocol.account import Account
@@ -126,14 +127,18 @@ def _survey_step(
 ) -> tuple[list[Repeated], frozenset[str]]:
     """Find what one step declares, by running it abstractly."""
     refuse_units_inside(where, (carry, xs))
+    for leaf in jax.tree.leaves((carry, xs)):
+        refuse_foreign(where, leaf, "a value given to it")
     reserved = frozenset(account.names())
     surveyor, inner = Surveyor(rules), Account(reserved=reserved)
     reader = ObservationSurveyor(surveyor)
 
-    def first(carry: Any, xs: Any) -> Any:
-        return step(make_site(reader, inner), carry, jax.tree.map(lambda a: a[0], xs))
+    def one(carry: Any, x: Any) -> Any:
+        return step(make_site(reader, inner), carry, x)
 
-    output = jax.eval_shape(first, carry, xs)
+    # There may be no row.
+    rows = jax.tree.map(_outline_row, jax.eval_shape(lambda xs: xs, xs))
+    output = jax.eval_shape(one, carry, rows)
     if not isinstance(output, tuple) or len(output) != 2:
         raise ModelError(
             "scan",
@@ -160,6 +165,10 @@ def _survey_step(
     if inner.summed:  # Priors may depend on a state, for each of which a map would differ.
         repeated = [site._replace(learns_centering=False) for site in repeated]
     return repeated, reserved
+
+
+def _outline_row(rows: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype, weak_type=rows.weak_type)
 
 
 def _partition_account(account: Account) -> tuple[_Step, dict[str, Constraint]]:

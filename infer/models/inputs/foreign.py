@@ -18,7 +18,7 @@ _CODES = (
 )
 
 
-def refuse_foreign(where: str, value: Any) -> None:
+def refuse_foreign(where: str, value: Any, what: str = "it") -> None:
     """Raise if a value is not an array of numbers: strings, objects, dates, categories, records.
 
     A table or a series of pandas that holds numbers is accepted; pandas is not imported.
@@ -26,12 +26,13 @@ def refuse_foreign(where: str, value: Any) -> None:
     Args:
         where: The argument, for the error.
         value: The value.
+        what: What to call it in the error.
 
     Raises:
         ModelError: It holds no numbers; the message says how to convert it.
     """
     if not holds_numbers(value):
-        raise ModelError(where, *_explain("it", value))
+        raise ModelError(where, *_explain(what, value))
 
 
 def as_array(where: str, value: Any, what: str = "its value") -> Array:

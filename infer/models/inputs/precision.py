@@ -73,6 +73,7 @@ def read_observed(name: str, value: Any) -> Any:
     """
     refuse_units(name, value, "its value")
     value = without_column(name, value, "its value")
+    value = np.asarray(value) if isinstance(value, list | tuple) else value
     refuse_nan(name, value)
     check_precision(name, value)
     return value

@@ -1,6 +1,7 @@
 """What `site.vmap` and a `site.scan` without a carry refuse, and in whose name."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -115,12 +116,20 @@ def by_steps(*given, step=lambda site, carry, x: (carry, declare(site, x)), **op
 STEPS = {
     "dim": (by_steps(None, X, dim="a/b"), "scan: dim='a/b' is no name"),
     "no function": (by_steps(None, X, step=3), r"scan: int is not .*as step\(site, carry, x\)"),
+    "strings": (by_steps("a", X), "scan: a value given to it holds strings, such as 'a'"),
 }
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_steps_that_make_no_sense_are_refused(name):
     refuses(STEPS[name][0], STEPS[name][1])
+
+
+@pytest.mark.parametrize("repeat", [by_rows, partial(by_steps, None)])
+def test_no_rows_are_a_site_without_entries(repeat):
+    density = infer.log_density(infer.model(repeat(X[:0])))
+    assert [(own.name, own.shape) for own in density.sites] == [("z", (0,))]
+    assert density(jnp.zeros(0)) == 0.0
 
 
 def test_changes_of_rows_name_them():
