@@ -5,10 +5,16 @@ import numpy as np
 
 from ..errors import StartError
 from ..models.inputs.names import join_names
+from ..programs.switch import is_native_allowed
 from .base import LogDensity
 from .explanation import explain_at
 from .family import Family
 from .points import Points, are_usable, members_of_lanes
+
+_NATIVE_MEND = (
+    "The native form of the program may be wrong: turn it off by infer.native(False), and if that "
+    "helps, please report it with the model. "
+)
 
 
 def _describe_infinite_data(density: LogDensity) -> str:
@@ -44,8 +50,10 @@ def refuse_unusable(family: Family, points: Points, which: str, mend: str) -> Po
     first, *more = [line for line in (*at.lines, at.total) if line.trouble] or [at.total]
     names = [line.name for line in more if line is not at.total]
     also = f"; also not finite: {join_names(names)}" if names else ""
-    # Evaluated singly rather than in a batch, it may be finite after all.
     found = f"its {first.trouble or 'log density is not finite'}, {which} {at.point}{also}"
+    if not first.trouble:
+        found = f"{found}; but all of its terms are, if they are compiled otherwise"
+        mend = _NATIVE_MEND * is_native_allowed() + mend
     if infinite := _describe_infinite_data(family.member(member)):
         found = f"{found}; {infinite}"
         mend = f"Look at these data first. {mend}"

@@ -19,6 +19,8 @@ from infer.programs.native import CompiledProgram
 from infer.run import self_check
 from infer.run.run import Run
 
+# What the wrong sums are multiplied by.
+FACTOR = 1.1
 GROUP = np.array([0, 0, 1, 2, 2, 2])
 
 
@@ -48,7 +50,7 @@ def wrong_sums(monkeypatch, new_programs):
 
     def rule(equation):
         loop = entry.rule(equation)
-        return loop and (lambda *operands: 1.1 * loop(*operands))
+        return loop and (lambda *operands: FACTOR * loop(*operands))
 
     monkeypatch.setitem(rewrite.TABLE, "scatter-add", entry._replace(rule=rule))
 
@@ -68,6 +70,14 @@ def test_a_wrong_rewrite_is_found_at_the_first_draw_and_left(wrong_sums):
     assert finding.kind == "wrong_native_form"
     assert "the native form computed wrong numbers: entry 0 of its gradient" in finding.found
     assert "infer.native(False)" in finding.advice
+
+
+def test_starts_that_a_wrong_rewrite_makes_infinite_are_not_blamed_on_the_model(
+    wrong_sums, monkeypatch
+):
+    monkeypatch.setattr(f"{__name__}.FACTOR", np.nan)
+    with pytest.raises(infer.StartError, match=r"terms are, if .*otherwise\. .*native\(False\)"):
+        infer.start(make(1.0), infer.NUTS(), chains=2, warmup=0, progress=False)
 
 
 @pytest.mark.slow
