@@ -535,6 +535,8 @@ for name, value in {"words": TABLE["b"], "categories": TABLE["b"].astype("catego
         "y: its value is a column of labels, such as 'u'",
         "as data",
     )
+NO_WORDS = lambda: sampled(lambda site: site.observe("y", HALF, TABLE["b"][:0]))  # noqa: E731
+mistake("a column of no words observed", NO_WORDS, "ModelError", "y: its value is a column of lab")
 mistake(
     "labels that the model does not know",
     lambda: infer.model(branching_on_data, n=TABLE["b"]).with_data(n=pd.Series(["w"])),

@@ -257,7 +257,8 @@ def _make_term(
 ) -> Term:
     names = dict.fromkeys(name for one in group for name in one.names)
     others = [name for name in names if name not in sites]
-    present = {moved[name].role for name in names}
+    # A site without entries is in no term.
+    present = {moved[name].role for name in names} or {"prior"}
     ranked: tuple[Part, ...] = ("likelihood", "factor", "prior")
     role: Part = next(role for role in ranked if role in present)
     name = others[0] if len(others) == 1 else group[0].site

@@ -74,9 +74,10 @@ def without_column(where: str, value: Any, what: str = "it") -> Any:
         return value
     found = read_column(where, value)
     if isinstance(found, Coded):
+        such_as = f", such as {found.labels.tolist()[0]!r}" if len(found.labels) else ""
         raise ModelError(
             where,
-            f"{what} is a column of labels, such as {found.labels.tolist()[0]!r}",
+            f"{what} is a column of labels{such_as}",
             "Give it to the model as data, where it becomes codes: infer.model(f, x=column). "
             'Or give the codes: x.astype("category").cat.codes.to_numpy().',
         )

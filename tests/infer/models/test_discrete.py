@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+from scipy import stats
 
 import bijectors as bj
 import infer
@@ -160,6 +161,15 @@ def test_a_site_that_nothing_depends_on_adds_nothing(prior):
     density = infer.log_density(infer.model(with_kinds(nothing, prior)))
     plain = infer.model(lambda site: site("mean", dist.Normal(0, 3).expand([3])))
     np.testing.assert_allclose(density(jnp.ones(3)), infer.log_density(plain)(jnp.ones(3)))
+
+
+def test_a_discrete_site_without_entries_adds_nothing():
+    def function(site):
+        site("mean", dist.Normal(0.0, 1.0))
+        site("kind", dist.Bernoulli(jnp.zeros(0)), sum_out=True)
+
+    density = infer.log_density(infer.model(function))
+    np.testing.assert_allclose(density(jnp.ones(1)), stats.norm.logpdf(1.0))
 
 
 def test_sums_over_joint_values_are_refused_with_their_cost():
