@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from ...engines.approximating import Approximator
 from ...errors import Interrupted
 from ...run.loop import SAMPLING
 from ...run.progress import Progress
@@ -39,6 +38,9 @@ _ADVICE = (
 
 
 def _describe_phase(run: Run) -> str:
+    # It imports optax, which only fits need.
+    from ...engines.approximating import Approximator
+
     warmup, engine = run.warmup, run.engine
     unit = engine.unit if isinstance(engine, Approximator) else "draws"
     if unit == "epochs":
