@@ -251,6 +251,7 @@ class _Call:
         self.warm[worker] = False
         back = self.machine.now + self.costs.restart
         self.machine.wait(back, partial(self.take_next, worker))
+        self.hand_out()
 
     def write(self, worker: int, task: int) -> None:
         """Let a worker write its draws, while the store takes those of others as well."""

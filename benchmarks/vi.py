@@ -142,7 +142,8 @@ def run_method(
     python = asked.peers_python if method.startswith("PyMC") else sys.executable
     given = [case, method, str(seed), reference, json.dumps(aims), str(asked.limit)]
     try:
-        return json.loads(run_in_process(python, ["--one", *given], 20 * asked.limit + 60))
+        row = json.loads(run_in_process(python, ["--one", *given], 20 * asked.limit + 60))
+        return row | {"limit": asked.limit}
     except RuntimeError as problem:
         return {"case": case, "method": method, "seed": seed, "failed": str(problem)}
 
@@ -174,7 +175,11 @@ def make_table(rows: list[dict]) -> list[str]:
 def summarize(rows: list[dict]) -> list[str]:
     """Say which runs of peers arrived, and which of the others took less time than ours."""
     ours = {(r["case"], r["seed"]): r for r in rows if r["method"] == OURS[0]}
-    peers = [r for r in rows if r["method"] not in OURS and "failed" not in r]
+    ours = {run: row for run, row in ours.items() if "failed" not in row}
+    peers = [
+        r for r in rows
+        if r["method"] not in OURS and "failed" not in r and (r["case"], r["seed"]) in ours
+    ]  # fmt: skip
     told: dict[bool, list[str]] = {True: [], False: []}
     for row in peers:
         ratio = row["seconds"] / ours[row["case"], row["seed"]]["seconds"]
@@ -217,6 +222,8 @@ def main() -> None:
         case, method, seed, reference, aims, limit = asked.one
         given = int(seed), reference, json.loads(aims), float(limit)
         print(json.dumps(run_one(case, method, *given)))
+    elif asked.out is None:
+        parser.error("--out is missing")
     elif asked.page:
         # It imports JAX, which the Python of PyMC may not have.
         from . import page
@@ -224,7 +231,9 @@ def main() -> None:
         rows = [json.loads(line) for line in asked.out.read_text().splitlines()]
         repeats = 1 + max(row["seed"] for row in rows)
         missing = [case for case in CASES if all(row["case"] != case for row in rows)]
-        how = f"Ran with `--repeats {repeats} --limit {asked.limit:g}`. Posteriors not measured: "
+        limits = sorted({row.get("limit", asked.limit) for row in rows})
+        how = f"Ran with `--repeats {repeats} --limit {' and '.join(f'{x:g}' for x in limits)}`. "
+        how += "Posteriors not measured: "
         how += f"{', '.join(missing) or 'none'}.\n"
         page.write(
             PAGE,

@@ -1,6 +1,6 @@
 """Compare variants of the warm-up of NUTS, in effective draws per gradient; prints a table.
 
-    python -m benchmarks.warmup_variants [--seeds 3] [--model radon ...] [--variant capped-5 ...]
+    python -m benchmarks.warmup_variants [--seeds 3] [--model radon ...] [--variant capped-4/2 ...]
 
 Each run has four chains of 1000 draws in float64. Columns: the geometric mean over the seeds of
 the smallest bulk ESS per 1000 gradients, warm-up and searches included, with its standard error in

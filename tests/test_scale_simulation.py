@@ -53,6 +53,13 @@ def test_lost_workers_repeat_tasks_and_take_longer():
     assert lossy.busy > calm.busy == pytest.approx(50)
 
 
+def test_an_idle_worker_takes_a_lost_task():
+    costs = Costs(each=10, lost=0.05, restart=1000)
+    made = simulate(costs, sets=1, shard=1, workers=2)
+    assert made.repeated == 1
+    assert made.seconds < 20
+
+
 def test_unlike_shards_have_the_mean_that_is_asked_for_and_take_longer():
     made = simulate(Costs(each=1, spread=0.5), sets=4000, shard=1, workers=1)
     assert made.busy == pytest.approx(4000, rel=0.05)
