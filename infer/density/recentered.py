@@ -151,8 +151,8 @@ def find_pieces(density: LogDensity) -> tuple[Piece, ...]:
     """Find the sites whose centering can be learned: location or scale depends on the vector."""
     found, begin = [], 0
     for site in density.latent:
-        # In the default coordinates the degree must be 1.
-        if site.learns_centering and site.bijector in ("Identity", "Exp"):
+        # In the default coordinates the degree must be 1; a site without entries has none.
+        if prod(site.shape) and site.learns_centering and site.bijector in ("Identity", "Exp"):
             is_vector = site.prior == "MultivariateNormal"
             found.append(Piece(site.name, begin, site.shape, is_vector, site.in_steps))
         begin += prod(site.unconstrained_shape)

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 import infer
+from infer.density.recentered import find_pieces
 
 X = np.arange(3.0)
 
@@ -166,3 +167,27 @@ def test_a_carry_of_a_number_that_never_changes_is_beside_summed_states():
     each = 0.7 * stats.norm.pdf(X, 0.7) + 0.3 * stats.norm.pdf(X, 1.7)
     truth = stats.norm.logpdf(0.2) + np.log(each).sum()
     np.testing.assert_allclose(density(jnp.array([0.2])), truth, rtol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def no_vectors():
+    def function(site, y):
+        scale = site("scale", dist.HalfNormal(1.0))
+
+        def row(site, y):
+            x = site("x", dist.MultivariateNormal(jnp.zeros(2), scale * jnp.eye(2)))
+            site.observe("y", dist.Normal(x, 1.0), y)
+
+        site.vmap(row, y)
+
+    return infer.model(function, y=np.zeros((0, 2)))
+
+
+def test_vectors_without_rows_learn_no_centering(no_vectors):
+    assert find_pieces(infer.log_density(no_vectors)) == ()
+
+
+@pytest.mark.slow
+def test_vectors_without_rows_are_sampled(no_vectors):
+    found = infer.sample(no_vectors, chains=2, draws=2, warmup=20, key=0, progress=False)
+    assert found["posterior"]["x"].shape == (2, 2, 0, 2)
