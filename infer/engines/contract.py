@@ -27,9 +27,14 @@ REPLACED = {
     "takes_minibatches": "the property needs returns Needs(exact=False)",
     "from_prior": "the property needs returns Needs(prior_starts=True)",
     "jacobian": "the property needs returns Needs(jacobian=False)",
+    "has_epochs": 'unit: ClassVar = "epochs" says what progress counts; see Approximator',
 }
 # Values that the class attributes of the contract may have, if there are only a few.
-CHOICES = {"result": ("draws", "optimum", "approximation"), "scope": ("chain", "population")}
+CHOICES = {
+    "result": ("draws", "optimum", "approximation"),
+    "scope": ("chain", "population"),
+    "unit": ("draws", "searches", "points", "epochs"),
+}
 PAGE = "docs/adding_an_engine.md has the contract."
 
 
@@ -62,7 +67,7 @@ def refuse_other_contract(engine: type, contract: type) -> None:
 
 
 def refuse_other_instance(engine: Any, needs: type) -> None:
-    """Raise if an engine has attributes of an older contract, or needs of another type.
+    """Raise if an engine has attributes of an older contract, or needs or a unit of another kind.
 
     Args:
         engine: An instance, whose class has been checked.
@@ -76,6 +81,8 @@ def refuse_other_instance(engine: Any, needs: type) -> None:
             f"its needs are {engine.needs!r}",
             f"Return infer.engines.base.Needs(...). {PAGE}",
         )
+    if engine.result == "approximation":
+        _refuse_other_value(type(engine), "unit", getattr(engine, "unit", "draws"), "draws")
 
 
 def _replaced(engine: type, name: str) -> EngineError:

@@ -94,6 +94,14 @@ def test_needs_of_another_type_are_refused_before_sampling():
         infer.sample(infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real()}), Old())
 
 
+def test_a_unit_that_progress_does_not_know_is_refused_before_fitting():
+    class Other(infer.Laplace):
+        unit = "steps"  # pyright: ignore
+
+    with pytest.raises(infer.EngineError, match=r"Other: `unit` is 'steps'.*'points', 'epochs'"):
+        infer.fit(infer.declared(lambda v: -(v["x"] ** 2), {"x": bj.Real()}), Other())
+
+
 def decorate(method):
     return wraps(method)(lambda *args: method(*args))
 
