@@ -47,6 +47,10 @@ OTHERS = (
     "Go on with the engine, the model, the data and the precision of the stored run; for another "
     "posterior, begin a new run with another store."
 )
+OTHER_PARTS = (
+    "Go on with the version of this library that wrote it, or begin a new run with another store. "
+    "infer.open(store) reads the draws that it has."
+)
 
 
 def finish_sample(run: Run, recorder: Recorder) -> Any:
@@ -152,7 +156,7 @@ def _read(
     members = make_family(model, jacobian=engine.needs.jacobian)
     engine = bind_sites(engine, members)
     family = prepare_family(members, engine)
-    with _explaining_version(where, about):
+    with _explaining_parts(where, about):
         made_for, timing = Fingerprint(**about["made_for"]), Timing(**about["timing"])
     refuse_other_runs(where, made_for, family, engine)
     refuse_other_settings(where, about["engine"], engine)
@@ -162,7 +166,7 @@ def _read(
     how = how._replace(is_native=shared["is_native"])
     how = call_together(how, chains, family.count)
     arrays, numbers = decode(found.state)
-    with _explaining_version(where, about):
+    with _explaining_parts(where, about):
         warmup = read_warmup(arrays, numbers, family, engine, chains, how.chains)
     return Run(
         family, engine, how, warmup, timing, about["why_not_native"],
@@ -175,20 +179,20 @@ def _read(
 
 
 @contextmanager
-def _explaining_version(where: str, about: Mapping[str, Any]) -> Iterator[None]:
-    """Explain errors about parts of a state that another version of this library has."""
+def _explaining_parts(where: str, about: Mapping[str, Any]) -> Iterator[None]:
+    """Explain errors about parts of a store; name the version that wrote it if it is another."""
     try:
         yield
     except (KeyError, TypeError, RunError) as error:
+        found, mend = f"it has other parts than are read here: {error!r}", OTHER_PARTS
         is_explained = isinstance(error, RunError)
-        found = f"{error.where}: {error.found}" if is_explained else repr(error)
+        if is_explained:
+            found, mend = f"{error.where}: {error.found}", error.mend
         version = about["versions"].get("pushforward", "unknown")
-        raise RunError(
-            where,
-            f"another version of this library wrote it ({version}): {found}",
-            "Go on with that version, or begin a new run with another store. infer.open(store) "
-            "reads the draws that it has.",
-        ) from error
+        if version != list_versions()["pushforward"]:
+            found = f"another version of this library wrote it ({version}): {found}"
+            mend = f"{mend} {OTHER_PARTS}" if is_explained else OTHER_PARTS
+        raise RunError(where, found, mend) from error
 
 
 def refuse_other_runs(where: str, made_for: Fingerprint, family: Family, engine: Engine) -> None:

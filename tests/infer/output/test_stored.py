@@ -1,5 +1,6 @@
 """A stored run goes on bit for bit from any instant, and is read while it is written."""
 
+import re
 import shutil
 import threading
 import warnings
@@ -13,6 +14,7 @@ import bijectors as bj
 import infer
 from infer.output.data import recorded
 from infer.output.data.origin import find_run
+from infer.output.data.provenance import list_versions
 from infer.output.stored.samplers import refuse_other_settings
 from infer.run import collect
 from infer.store import nested, recorder
@@ -178,17 +180,44 @@ def test_other_versions_are_told(stored, tmp_path, monkeypatch):
         infer.resume(where, model(), progress=False)
 
 
-@pytest.mark.parametrize("missing", ["tuning", "moves"])
-def test_a_state_that_another_version_stored_is_refused(stored, monkeypatch, missing):
-    def read_other(data):
-        own, numbers = nested.decode(data)
-        left = {name: a for name, a in own.items() if not name.startswith(missing)}
+def resume_other_state(where, monkeypatch, change):
+    """Resume a store whose arrays and numbers of the state are changed when they are read."""
+    monkeypatch.setattr("infer.output.stored.run.decode", lambda data: change(*nested.decode(data)))
+    with pytest.raises(infer.RunError) as caught:
+        infer.resume(where, model(), progress=False)
+    return str(caught.value)
+
+
+def without(missing):
+    def change(arrays, numbers):
+        left = {name: a for name, a in arrays.items() if not name.startswith(missing)}
         return left, {name: number for name, number in numbers.items() if name != missing}
 
-    monkeypatch.setattr("infer.output.stored.run.decode", read_other)
+    return change
+
+
+@pytest.mark.parametrize("missing", ["tuning", "moves"])
+def test_a_state_that_another_version_stored_is_refused(stored, monkeypatch, missing):
+    here = list_versions() | {"pushforward": "99.0"}
+    monkeypatch.setattr("infer.output.stored.run.list_versions", lambda: here)
+    said = resume_other_state(stored[1], monkeypatch, without(missing))
     found = rf"run\.zarr: another version .* wrote it \(0.*\): .*{missing}.*infer\.open\(store\)"
-    with pytest.raises(infer.RunError, match=found):
-        infer.resume(stored[1], model(), progress=False)
+    assert re.search(found, said), said
+
+
+def test_a_state_that_this_version_stored_is_not_taken_for_one_of_another(stored, monkeypatch):
+    said = resume_other_state(stored[1], monkeypatch, without("moves"))
+    assert "KeyError('moves')" in said
+    assert "another version" not in said
+
+    def learned(arrays, numbers):
+        return arrays | {"centering": np.zeros(4)}, numbers
+
+    said = resume_other_state(stored[1], monkeypatch, learned)
+    mend = (
+        "and here it is learned for 0. Use a model with the same sites whose centering is learned."
+    )
+    assert said.endswith(mend), said
 
 
 def test_a_store_of_other_arrays_is_refused_by_their_names(stored, monkeypatch):
