@@ -117,9 +117,9 @@ def _list_missing(part: Any) -> list[str]:
 
 
 def _describe(tuning: Tuning) -> Any:
-    """Describe the structure, the shapes and the types of a tuning."""
+    """Describe the structure and the shapes of a tuning, whose scalars may be plain numbers."""
     leaves, structure = jax.tree.flatten(tuning)
-    return structure, [(np.shape(leaf), np.asarray(leaf).dtype) for leaf in leaves]
+    return structure, [np.shape(leaf) for leaf in leaves]
 
 
 def _explain(why: str, version: str = "") -> RunError:

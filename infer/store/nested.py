@@ -27,6 +27,8 @@ def flatten(name: str, tree: Any) -> dict[str, np.ndarray]:
 def rebuild(name: str, outline: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     """Put arrays in the place of the leaves of `outline`, which they must match.
 
+    Scalars match in any precision, since an engine may compute them as plain numbers.
+
     Args:
         name: What `flatten` was called with.
         outline: A pytree with the wanted structure, shapes and dtypes.
@@ -41,13 +43,14 @@ def rebuild(name: str, outline: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 
 
 def _match(name: str, leaf: Any, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    wanted = np.dtype(leaf.dtype), np.shape(leaf)
+    wanted = np.dtype(getattr(leaf, "dtype", type(leaf))), np.shape(leaf)
     if name in arrays:
         found = arrays[name]
         # NumPy's format has no name for types such as bfloat16, and keeps their bytes.
         if found.dtype.kind == "V" and found.dtype.itemsize == wanted[0].itemsize:
             found = found.view(wanted[0])
-        if (found.dtype, found.shape) == wanted:
+        is_like = not found.ndim and found.dtype.kind == wanted[0].kind
+        if found.shape == wanted[1] and (is_like or found.dtype == wanted[0]):
             return found
     what = f"{arrays[name].dtype}{list(arrays[name].shape)}" if name in arrays else "missing"
     raise RunError(

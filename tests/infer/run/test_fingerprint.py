@@ -140,6 +140,13 @@ def test_a_state_of_other_parts_is_refused(stopped, found):
         start(model(), state=OTHERS[found](stopped))
 
 
+def test_scalars_of_a_tuning_may_be_of_another_type(stopped):
+    """As an engine's `end_window` may compute them."""
+    other = jax.tree.map(lambda a: a if np.ndim(a) else np.float32(a), stopped.warmup.tuning)
+    assert np.float32 in map(type, jax.tree.leaves(other))
+    start(model(), state=with_warmup(stopped, tuning=other))
+
+
 def test_a_tuning_without_a_field_is_refused(stopped):
     tuning = copy.copy(stopped.warmup.tuning)
     vars(tuning).popitem()

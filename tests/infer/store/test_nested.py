@@ -44,6 +44,14 @@ def test_an_array_of_another_shape_or_dtype_is_refused_by_its_name(other):
         rebuild("state", other, flatten("state", VALUE))
 
 
+@pytest.mark.parametrize("outline", [np.float32(0.5), 0.5])
+def test_scalars_that_an_engine_computed_as_plain_numbers_come_back(outline):
+    arrays = flatten("tuning", {"step": 0.1})
+    assert rebuild("tuning", {"step": outline}, arrays)["step"] == 0.1
+    with pytest.raises(infer.RunError, match="it is float64.* int32"):
+        rebuild("tuning", {"step": np.int32(1)}, arrays)
+
+
 def test_a_missing_array_is_refused_by_its_name():
     with pytest.raises(infer.RunError, match="state.position: it is missing"):
         rebuild("state", VALUE, {})
