@@ -222,8 +222,8 @@ def _is_plain(piece: Piece) -> bool:
     return not (piece.is_vector or piece.in_steps)
 
 
-# The sites that fits and the first version of runs learn, and those that later ones learned before
-# they learned all.
+# First, the sites that fits learn, and the first version of runs learned. Second, those that later
+# versions learned before they learned sites of steps.
 EARLIER = (_is_plain, lambda piece: not piece.in_steps)
 
 

@@ -1,5 +1,7 @@
 """Choose how far entries and vectors are centered, from draws and their scores."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 # Degrees that are compared. A degree of 0.1 of a few entries of eight schools gained a tenth of the
@@ -16,6 +18,7 @@ def choose_degrees(
     log_scale: np.ndarray,
     degrees: np.ndarray,
     weights: np.ndarray | None = None,
+    alike: Sequence[slice] = (),
 ) -> np.ndarray:
     """Choose the degree of each entry for which its coordinate looks most like a normal.
 
@@ -32,6 +35,7 @@ def choose_degrees(
         log_scale: Log of the scale s, likewise.
         degrees: The degrees d with which the draws were made, shape (*members, entries).
         weights: Weight of each draw, shape (rows,), if they do not count alike; of one member.
+        alike: Entries that all get one degree, that with the smallest mean of log J.
 
     Returns:
         The degrees with the smallest J; the old one where no J is finite.
@@ -40,9 +44,17 @@ def choose_degrees(
         criteria = np.stack(
             [np.log(_spread(y, scores, location, log_scale, degrees, c, weights)) for c in GRID]
         )
+        for entries in alike:
+            criteria[..., entries] = _mean_of_finite(criteria[..., entries])
     criteria = np.where(np.isfinite(criteria), criteria, np.inf)
     best = GRID[criteria.argmin(0)]
     return np.where(np.isfinite(criteria).any(0), best, degrees).astype(degrees.dtype)
+
+
+def _mean_of_finite(criteria: np.ndarray) -> np.ndarray:
+    is_finite = np.isfinite(criteria)
+    total = np.where(is_finite, criteria, 0.0).sum(-1, keepdims=True)
+    return total / is_finite.sum(-1, keepdims=True)
 
 
 def _spread(y, scores, location, log_scale, degrees, new, weights) -> np.ndarray:

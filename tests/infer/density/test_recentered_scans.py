@@ -7,7 +7,7 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
-from infer.density.family import singleton
+from infer.density.family import make_family, singleton
 from infer.density.recentered import (
     Centering,
     complete_degrees,
@@ -17,7 +17,8 @@ from infer.density.recentered import (
     recenter,
 )
 from infer.density.transport import move
-from infer.run.recentering import begin_centering
+from infer.engines.base import Draws
+from infer.run.recentering import begin_centering, choose_centering
 
 LENGTH = 3
 Y = np.linspace(-1, 1, LENGTH)
@@ -191,3 +192,19 @@ def test_priors_in_steps_may_depend_on_a_state_that_is_summed_out():
     levels = np.logaddexp(np.log(0.7) + rows[0], np.log(0.3) + rows[1]).sum()
     expected = levels + dist.HalfNormal(1.0).log_prob(scale) + np.log(scale)
     np.testing.assert_allclose(density(position), expected, rtol=1e-12)
+
+
+def test_steps_share_a_degree_until_there_are_enough_draws():
+    """The first step is drawn from its prior N(0, s), so it is best non-centered; no other is."""
+    family = make_family(infer.model(autoregression, y=Y, centered="auto"), jacobian=True)
+    old = begin_centering(family)
+    (piece,) = old.pieces
+    rng = np.random.default_rng(0)
+    for rows, is_shared in ((74, True), (75, False)):
+        positions, scores = rng.normal(size=(2, 2, rows, family.member(0).size))
+        noise = np.exp(2 * positions[..., 1])
+        positions[..., 1] *= 2
+        scores[..., piece.begin] = -positions[..., piece.begin] / noise
+        positions[..., piece.begin] *= noise
+        degrees = choose_centering(family, old, Draws(positions, scores, {})).degrees
+        assert (len(np.unique(degrees)) == 1) == is_shared

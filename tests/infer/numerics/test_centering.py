@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from infer.numerics.centering import choose_degrees, choose_ends, temper_ratios
+from infer.numerics.centering import GRID, choose_degrees, choose_ends, temper_ratios
 
 ROWS = 400
 
@@ -48,6 +48,25 @@ def test_draws_that_are_not_finite_change_nothing():
     arrays = draw(1.0, 0.3)
     arrays[0] = arrays[0] * np.nan
     assert choose_degrees(*arrays, np.array([0.3])) == 0.3
+
+
+def test_entries_that_are_alike_get_the_degree_with_the_smallest_mean():
+    """Of entries with much, little and no data, and one that tells nothing."""
+    parts = [draw(noise, 0.5, seed=i) for i, noise in enumerate((1e-3, 1.0, 1e3, 1.0))]
+    arrays = [np.concatenate(own, -1) for own in zip(*parts, strict=True)]
+    arrays[0][:, 3] = np.nan
+    degrees = np.full(4, 0.5)
+    chosen = choose_degrees(*arrays, degrees, alike=[slice(1, 4)])
+    assert chosen[0] == 1.0
+    y, scores, m, log_s = (a[:, 1:3] for a in arrays)
+    means = []
+    for c in GRID:
+        growth = np.exp((c - 0.5) * log_s)
+        spread = (growth * (y - 0.5 * m) + c * m).var(0) * (scores / growth).var(0)
+        means.append(np.log(spread).mean())
+    np.testing.assert_array_equal(chosen[1:], GRID[np.argmin(means)])
+    arrays[0][:, 1:] = np.nan
+    np.testing.assert_array_equal(choose_degrees(*arrays, degrees, alike=[slice(1, 4)])[1:], 0.5)
 
 
 def test_ratios_are_tempered_until_the_share_is_effective():
