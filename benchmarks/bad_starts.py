@@ -81,6 +81,14 @@ def read(results: Sequence[Any]) -> Reached:
     return Reached(np.concatenate(noise), gradients, len(moved))
 
 
+def temper(model: Any, starts: Sequence[Start], seed: int) -> Reached:
+    """Run parallel tempering; its gradients are those of all levels."""
+    made = infer.sample(model, infer.Tempered(), key=seed, starts=starts, progress=False)
+    noise = np.asarray(read_group(made, "posterior")["noise"]).mean(1).max(-1)
+    own = read_group(made, "tempering").attrs["gradients"]
+    return Reached(noise, int(own + made.attrs["warmup_gradients"]))
+
+
 def make_samplers(model: infer.Model) -> dict[str, Callable[[list[Start], int], Reached]]:
     """Return the samplers by name; each takes starts and a seed."""
 
@@ -100,17 +108,18 @@ def make_samplers(model: infer.Model) -> dict[str, Callable[[list[Start], int], 
         "NUTS at defaults, its own starts": lambda _, seed: read([sample(infer.NUTS(), seed)]),
         "NUTS": lambda starts, seed: read([sample(infer.NUTS(), seed, starts=starts)]),
         "NUTS, each chain alone": apart,
+        "`infer.Tempered()`": lambda starts, seed: temper(model, starts, seed),
         "BlackJAX, tempered SMC": lambda _, seed: read([sample(smc, seed, **many)]),
     }
 
 
-# Runs of the sampler that takes long, and of the others.
-RUNS, DEFAULT_RUNS = {"BlackJAX, tempered SMC": 4}, 8
+# Runs of the samplers that take long.
+RUNS = {"`infer.Tempered()`": 2, "BlackJAX, tempered SMC": 4}
 
 
 def row(name: str, sample: Callable[[list[Start], int], Reached], density: Any) -> str:
     """Run a sampler; return a row of the table."""
-    count, began, runs = RUNS.get(name, DEFAULT_RUNS), time.process_time(), list[Reached]()
+    count, began, runs = RUNS.get(name, 8), time.process_time(), list[Reached]()
     for seed in range(count):
         runs.append(sample(draw_starts(density, seed), seed))
     seconds = (time.process_time() - began) / count
