@@ -1,7 +1,10 @@
-"""The state of a stopped run; what another version of this library wrote is refused."""
+"""The state of a stopped run; what this version of the library cannot go on with is refused."""
 
+import io
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +18,9 @@ from .devices import Plan
 from .fingerprint import Fingerprint, refuse_others
 from .tuned import join_tuning
 from .warmup import Warmup
+
+# Packages whose classes any process can import that reads a state.
+KNOWN = ("infer", "numpy", "builtins")
 
 
 @dataclass
@@ -61,30 +67,67 @@ class RunState(NamedTuple):
         from ..version import __version__  # Takes milliseconds, which few calls need.
 
         # The fields are pickled on their own, so that errors in reading them are explained.
-        return read_state, (pickle.dumps(tuple(self)), __version__)
+        data = io.BytesIO()
+        pickler = _Pickler(data)
+        pickler.dump(tuple(self))
+        return read_state, (data.getvalue(), __version__, pickler.left)
 
 
-def read_state(data: bytes, version: str) -> RunState:
+class _Pickler(pickle.Pickler):
+    """Pickles all but others' classes and functions.
+
+    Those are left to whoever pickles the state: cloudpickle can do it where pickle cannot.
+    """
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.left: list[Any] = []
+
+    def persistent_id(self, obj: Any) -> int | None:
+        is_named = isinstance(obj, type | FunctionType)
+        if not is_named or obj.__module__.partition(".")[0] in KNOWN:
+            return None
+        self.left.append(obj)
+        return len(self.left) - 1
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads what `_Pickler` wrote."""
+
+    def __init__(self, file: io.BytesIO, left: Sequence[Any]) -> None:
+        super().__init__(file)
+        self.left = left
+
+    def persistent_load(self, pid: int) -> Any:
+        return self.left[pid]
+
+
+def read_state(data: bytes, version: str, left: Sequence[Any] = ()) -> RunState:
     """Read a pickled state.
 
     Args:
         data: The pickled fields.
         version: The version of this library that pickled them.
+        left: Classes and functions in them that are not of this library.
 
     Raises:
         RunError: This version cannot read them.
     """
     try:
-        return RunState(*pickle.loads(data))
+        return RunState(*_Unpickler(io.BytesIO(data), left).load())
     except Exception as error:  # noqa: BLE001 - classes that have changed may raise anything
-        raise _explain(repr(error), f" ({version})") from error
+        from ..version import __version__
+
+        other = f"another version of this library ({version}) made it"
+        why = other if version != __version__ else "its parts cannot be read"
+        raise _explain(f"{why}: {error!r}") from error
 
 
 def refuse_incomplete(state: Any) -> None:
     """Raise if a value is no state, or lacks what this version has in a state.
 
     Raises:
-        RunError: It is no state, or another version of this library made it.
+        RunError: It is no state, or lacks something.
     """
     if not isinstance(state, RunState):
         found = f"it is a {type(state).__name__}"
@@ -100,16 +143,18 @@ def refuse_unfit(state: RunState, family: Family, engine: Engine) -> None:
     """Raise if a run of this engine on these log densities cannot go on from a state.
 
     Raises:
-        RunError: It is of another engine, other sites or data, or another version of this library.
+        RunError: It is of another engine, other sites or data, or has other parts.
     """
     refuse_others(state.made_for, family, engine)
     points = outline_points(state.warmup.chains, family.member(0).size)
     if _describe(state.warmup.tuning) != _describe(make_tuning(engine, family, points, None)):
-        raise _explain(f"its {type(state.warmup.tuning).__name__} has other parts")
+        raise _explain(
+            f"its {type(state.warmup.tuning).__name__} has other parts than the engine's"
+        )
     for group in (*state.warmup.groups, *state.warmup.scouts):
         here = outline_states(engine, points, group.state.on_host)
         if (group.state.structure, group.state.outline) != (here.structure, here.outline):
-            raise _explain("its chains have other parts")
+            raise _explain("its chains have other parts than the engine's")
 
 
 def _list_missing(part: Any) -> list[str]:
@@ -122,9 +167,10 @@ def _describe(tuning: Tuning) -> Any:
     return structure, [np.shape(leaf) for leaf in leaves]
 
 
-def _explain(why: str, version: str = "") -> RunError:
+def _explain(found: str) -> RunError:
     return RunError(
         "state",
-        f"another version of this library{version} made it: {why}",
-        "Go on with the version that made it, or begin a new run: infer.start(model, engine).",
+        found,
+        "Go on with the version of this library and of the engine that made it, or begin a new "
+        "run: infer.start(model, engine).",
     )

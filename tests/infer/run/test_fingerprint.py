@@ -1,9 +1,11 @@
 """A state can be resumed only with the engine, program and data that it was made for."""
 
 import copy
+import io
 import pickle
 import subprocess
 import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,12 +106,48 @@ def test_arrays_that_the_program_never_reads_may_differ():
     start(model_of({"slope": 1.0}), state=state)
 
 
-def test_what_another_version_pickled_is_refused(stopped):
+def test_what_another_version_pickled_is_refused(stopped, monkeypatch):
     other = pickle.dumps(stopped).replace(b"infer.run.devices", b"infer.run.planner")
-    with pytest.raises(
-        infer.RunError, match=r"another version .*made it: .*start\(model, engine\)"
-    ):
+    said = r"state: its parts cannot be read: .*planner.*start\(model, engine\)"
+    with pytest.raises(infer.RunError, match=said):
         pickle.loads(other)
+    monkeypatch.setattr("infer.version.__version__", "99.0")
+    with pytest.raises(infer.RunError, match=r"another version of .* \(0.*\) made it: .*planner"):
+        pickle.loads(other)
+
+
+def with_own_class(stopped, monkeypatch):
+    """Return a state whose tuning is of a class in a module that is not there any more."""
+    own = types.ModuleType("own_engine")
+    own.Tuning = type("Tuning", (dict,), {"__module__": "own_engine"})  # pyright: ignore
+    monkeypatch.setitem(sys.modules, "own_engine", own)
+    return with_warmup(stopped, tuning=own.Tuning(step=0.5)), own.Tuning
+
+
+def test_a_missing_module_of_the_user_is_not_blamed_on_the_version(stopped, monkeypatch):
+    data = pickle.dumps(with_own_class(stopped, monkeypatch)[0])
+    monkeypatch.delitem(sys.modules, "own_engine")
+    with pytest.raises(ModuleNotFoundError, match="^No module named 'own_engine'"):
+        pickle.loads(data)
+
+
+class ByValue(pickle.Pickler):
+    """Pickles the class of `with_own_class` by its parts."""
+
+    def reducer_override(self, obj):
+        is_own = isinstance(obj, type) and obj.__module__ == "own_engine"
+        return (type, (obj.__name__, obj.__bases__, {})) if is_own else NotImplemented
+
+
+def test_classes_of_the_user_can_be_pickled_by_value(stopped, monkeypatch):
+    """As cloudpickle does with those of notebooks, for the workers of Dask."""
+    state, own = with_own_class(stopped, monkeypatch)
+    monkeypatch.delitem(sys.modules, "own_engine")
+    file = io.BytesIO()
+    ByValue(file).dump(state)
+    tuning = pickle.loads(file.getvalue()).warmup.tuning
+    assert tuning == {"step": 0.5}
+    assert type(tuning).__bases__ == own.__bases__
 
 
 OTHERS = {
@@ -136,7 +174,7 @@ def without(state, name):
 
 @pytest.mark.parametrize("found", OTHERS)
 def test_a_state_of_other_parts_is_refused(stopped, found):
-    with pytest.raises(infer.RunError, match=f"state: another version of .*: .*{found}"):
+    with pytest.raises(infer.RunError, match=f"state: .*{found}.*Go on with the version"):
         start(model(), state=OTHERS[found](stopped))
 
 
@@ -152,7 +190,7 @@ def test_a_tuning_without_a_field_is_refused(stopped):
     vars(tuning).popitem()
     with pytest.raises(infer.RunError, match="tuning: it is a .*Tuning of shapes"):
         start(model(), tuning=tuning)
-    with pytest.raises(infer.RunError, match="state: another version .*Tuning has other parts"):
+    with pytest.raises(infer.RunError, match="state: its .*Tuning has other parts"):
         start(model(), state=with_warmup(stopped, tuning=tuning))
 
 
