@@ -81,6 +81,9 @@ class Prior:
         return jnp.where(inside, rows, -jnp.inf)
 
     def _log_density(self, value: Array, by_products: Mapping[str, Array]) -> Array:
+        if 0 in self.batch_shape:
+            # NumPyro's multivariate normal divides by the number of rows.
+            return jnp.zeros(self.batch_shape)
         bare = strip_axes(self.distribution)
         for name, by_product in by_products.items():
             formula = _formula(type(bare), name)

@@ -168,7 +168,8 @@ def take_seen_rows(value: Array, plates: Plates, batch_ndims: int) -> Array:
 
 def compute_row_weight(plates: Plates) -> float:
     """Return how many rows each row that is seen stands for."""
-    return math.prod((plate.size / plate.seen for plate in plates), start=1.0)
+    # Only a minibatch leaves rows out; a plate that shows all of its rows may have none.
+    return math.prod((p.size / p.seen for p in plates if p.rows is not None), start=1.0)
 
 
 def refuse_hidden(name: str, batch_shape: Shape, plates: Plates) -> None:

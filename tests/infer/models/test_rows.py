@@ -191,3 +191,28 @@ def test_vectors_without_rows_learn_no_centering(no_vectors):
 def test_vectors_without_rows_are_sampled(no_vectors):
     found = infer.sample(no_vectors, chains=2, draws=2, warmup=20, key=0, progress=False)
     assert found["posterior"]["x"].shape == (2, 2, 0, 2)
+
+
+def test_a_plate_without_rows_adds_nothing():
+    def function(site, y):
+        with site.plate("row", len(y)):
+            x = site("x", dist.Normal(0.0, 1.0))
+            site.observe("y", dist.Normal(x, 1.0), y)
+            site.factor("f", x)
+
+    density = infer.log_density(infer.model(function, y=X[:0]))
+    assert [own.shape for own in density.sites[:2]] == [(0,), (0,)]
+    assert density(jnp.zeros(0)) == 0.0
+
+
+def test_vectors_without_rows_add_nothing():
+    def function(site, y):
+        mu = site("mu", dist.Normal(0.0, 1.0))
+        prior = dist.MultivariateNormal(mu * jnp.ones(2), jnp.eye(2))
+        site("x", prior, shape=(0,))
+        site.observe("y", prior, y)
+
+    density = infer.log_density(infer.model(function, y=np.zeros((0, 2))))
+    value, slope = jax.value_and_grad(density)(jnp.array([0.5]))
+    np.testing.assert_allclose(value, stats.norm.logpdf(0.5), rtol=1e-12)
+    np.testing.assert_allclose(slope, [-0.5], rtol=1e-12)
