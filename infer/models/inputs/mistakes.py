@@ -267,7 +267,10 @@ def refuse_unfit(
             where, f"{kind} is not a function", f"Give a function that is called as {called}."
         )
     try:
-        wanted = signature(function)
+        # A wrapper may take other arguments than what it wraps; one of JAX takes the same.
+        is_compiled = isinstance(function, jax.stages.Wrapped)
+        own = getattr(function, "__wrapped__", function) if is_compiled else function
+        wanted = signature(own, follow_wrapped=False)
     except (TypeError, ValueError):
         return
     if said := explain_misfit(wanted, args, named):

@@ -1,7 +1,7 @@
 """What `site.vmap` and a `site.scan` without a carry refuse, and in whose name."""
 
 import re
-from functools import partial
+from functools import partial, wraps
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from scipy import stats
 
 import infer
 from infer.density.recentered import find_pieces
+from infer.models.inputs.mistakes import refuse_unfit
 
 X = np.arange(3.0)
 
@@ -216,3 +217,62 @@ def test_vectors_without_rows_add_nothing():
     value, slope = jax.value_and_grad(density)(jnp.array([0.5]))
     np.testing.assert_allclose(value, stats.norm.logpdf(0.5), rtol=1e-12)
     np.testing.assert_allclose(slope, [-0.5], rtol=1e-12)
+
+
+def with_scale(step):
+    """Return a function of fewer arguments than the one that it wraps."""
+
+    @wraps(step)
+    def wrapped(site, *rest):
+        return step(site, *rest, 2.0)
+
+    return wrapped
+
+
+def give_three(step):
+    """Do as `with_scale`, and take exactly three arguments."""
+
+    @wraps(step)
+    def wrapped(site, carry, x):
+        return step(site, carry, x, 2.0)
+
+    return wrapped
+
+
+def move(site, carry, x, scale):
+    return carry, site("z", dist.Normal(x, scale))
+
+
+class Mover:
+    def move(self, site, carry, x):
+        return move(site, carry, x, 2.0)
+
+    __call__ = move
+
+
+STEPS_OF_KINDS = {
+    "wrapper": give_three(move),
+    "wrapper of any": with_scale(move),
+    "partial": partial(move, scale=2.0),
+    "any": lambda *given: give_three(move)(*given),
+    "method": Mover().move,
+    "object": Mover(),
+}
+
+
+@pytest.mark.parametrize("kind", STEPS_OF_KINDS)
+def test_a_function_is_judged_by_the_arguments_that_it_takes(kind):
+    density = infer.log_density(infer.model(by_steps(None, X, step=STEPS_OF_KINDS[kind])))
+    assert [own.shape for own in density.sites] == [(3,)]
+
+
+@pytest.mark.parametrize("step", [give_three(move), jax.jit(give_three(move)), jax.jit(np.add)])
+def test_compiled_functions_are_judged_so_too(step):
+    refuse_unfit("scan", step, (None, None, X), {}, "step(site, carry, x)")
+
+
+def test_a_wrapper_of_too_few_arguments_is_refused():
+    wrong = wraps(lambda site, carry, x: None)(lambda site, x: None)
+    refuses(
+        by_steps(None, X, step=wrong), r"^scan: .*step\(site, carry, x\), but takes \(site, x\)"
+    )
