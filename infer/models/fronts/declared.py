@@ -20,6 +20,7 @@ from ..inputs.data import Data
 from ..inputs.foreign import as_array
 from ..inputs.labels import Labels
 from ..inputs.mistakes import refuse_unfit
+from ..inputs.names import refuse_unnamed
 from ..model import Model
 from ..priors.sets import is_set, set_of
 from ..priors.units import refuse_parameters_with_units
@@ -138,6 +139,8 @@ def declared(
     if not isinstance(supports, Mapping):
         mend = 'Give a set for each value by name: {"sigma": bijectors.Positive()}.'
         raise ModelError("supports", f"they are a {type(supports).__name__}", mend)
+    for name in supports:
+        refuse_unnamed(name)
     named_dims = read_dims(dims)
     choices = bijectors or {}
     for what, names in (("dims", named_dims), ("bijectors", choices)):

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...errors import ModelError
 from .columns import Coded, is_column, read_column
+from .names import is_name
 from .units import refuse_units
 
 
@@ -53,9 +54,9 @@ class Labels:
 
 
 def _as_vector(dim: str, values: Any) -> np.ndarray:
-    if not isinstance(dim, str):
+    if not is_name(dim):
         mend = 'Name the dimension: coords={"school": ["Andover", "Deerfield"]}.'
-        raise ModelError("coords", f"{dim!r} is no name", mend)
+        raise ModelError("coords", f"{dim!r} is no name", f"{mend} A name has no '/'.")
     where = f"coords[{dim!r}]"
     refuse_units(where, values)
     array = _read_labels(where, values) if is_column(values) else np.asarray(values)

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from ...errors import ModelError
+
 # Regular expressions for the wildcards of a glob; longer wildcards come first.
 _WILDCARDS = {"**.": r"(?:.*\.)?", ".**": r"(?:\..*)?", "**": ".*", "*": r"[^.]*", "?": "[^.]"}
 _SPLIT = re.compile("(" + "|".join(map(re.escape, _WILDCARDS)) + ")")
@@ -12,6 +14,14 @@ _SPLIT = re.compile("(" + "|".join(map(re.escape, _WILDCARDS)) + ")")
 def is_name(value: Any) -> bool:
     """Return whether a site or a dimension may be called so; ArviZ separates groups by "/"."""
     return isinstance(value, str) and value != "" and "/" not in value
+
+
+def refuse_unnamed(name: Any) -> None:
+    """Raise if a site may not be called so."""
+    if not is_name(name):
+        raise ModelError(
+            repr(name), "a name must be a non-empty string without '/'", "Choose another name."
+        )
 
 
 def match_names(glob: str, names: Iterable[str]) -> list[str]:

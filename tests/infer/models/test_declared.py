@@ -94,3 +94,14 @@ def test_a_complex_value_is_inferred():
     assert d.labels() == ["z[0,0]", "z[0,1]", "z[1,0]", "z[1,1]"]
     np.testing.assert_allclose(d.constrain(position)["z"], [1 + 2j, 3 - 1j])
     np.testing.assert_allclose(d(position), -15, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["x/y", "", 3])
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(infer.ModelError, match=f"{name!r}.* name must be .* without '/'"):
+        infer.declared(lambda v: 0.0, {name: bj.Real()})
+    with pytest.raises(infer.ModelError, match=f"coords: {name!r} is no name"):
+        infer.declared(lambda v: 0.0, {"x": bj.Real()}, coords={name: [1, 2]})
+    model = infer.declared(lambda v: 0.0, {"x": bj.Real()})
+    with pytest.raises(infer.ModelError, match="coords: 'a/b' is no name"):
+        model.with_coords(**{"a/b": [1, 2]})

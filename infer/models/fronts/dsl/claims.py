@@ -6,15 +6,12 @@ from typing import Any
 from jax.extend.core import get_opaque_trace_state
 
 from ....errors import ModelError
-from ...inputs.names import is_name
+from ...inputs.names import refuse_unnamed
 
 
 def join_name(prefix: str, name: str) -> str:
     """Join a name to the prefix of its scope; refuse what is no name."""
-    if not is_name(name):
-        raise ModelError(
-            repr(name), "a name must be a non-empty string without '/'", "Choose another name."
-        )
+    refuse_unnamed(name)
     return prefix + name
 
 
