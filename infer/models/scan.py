@@ -260,10 +260,15 @@ def find_axis(
 
 
 def _count_steps(xs: Any, length: int | None, at_once: bool) -> int:
-    sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(xs)} | (
-        set() if length is None else {(length,)}
-    )
-    if len(sizes) != 1 or () in sizes:
+    leaves, where = jax.tree.leaves(xs), Axis(0, None, at_once).where
+    for leaf in leaves:
+        if isinstance(leaf, range):
+            raise ModelError(where, f"a value given to it is {leaf}", "Give jnp.arange(...).")
+    sizes = {jnp.shape(leaf)[:1] for leaf in leaves} | (set() if length is None else {(length,)})
+    if () in sizes:
+        found = "a value given to it is a number, or a list of numbers"
+        raise ModelError(where, found, "Give arrays; of a list, jnp.stack([...]).")
+    if len(sizes) != 1:
         found, mend = f"its arrays have first axes {sorted(sizes)}", "Give arrays with the same"
         if at_once:
             raise ModelError("site.vmap", found, f"{mend} first axis, that of the rows.")

@@ -73,7 +73,9 @@ def read_observed(name: str, value: Any) -> Any:
     """
     refuse_units(name, value, "its value")
     value = without_column(name, value, "its value")
-    value = np.asarray(value) if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple | range):
+        is_traced = any(isinstance(entry, Tracer) for entry in jax.tree.leaves(value))
+        value = jnp.asarray(value) if is_traced else np.asarray(value)
     refuse_nan(name, value)
     check_precision(name, value)
     return value

@@ -276,3 +276,35 @@ def test_a_wrapper_of_too_few_arguments_is_refused():
     refuses(
         by_steps(None, X, step=wrong), r"^scan: .*step\(site, carry, x\), but takes \(site, x\)"
     )
+
+
+GIVEN = {
+    "range": lambda x: range(3),
+    "list": lambda x: [0, 1.0, 2],
+    "traced": lambda x: [x[0], x[1], 2.0],
+    "rows": lambda x: [[x[0]], x[1:2], jnp.array([2.0])],
+}
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_a_list_is_observed_as_an_array(kind):
+    def function(site, x):
+        mu = site("mu", dist.Normal(0.0, 1.0))
+        site.observe("y", dist.Normal(mu, 1.0), GIVEN[kind](x))
+
+    density = infer.log_density(infer.model(function, x=X))
+    truth = stats.norm.logpdf([0.5, *(X - 0.5)]).sum()
+    np.testing.assert_allclose(density(jnp.array([0.5])), truth, rtol=1e-12)
+
+
+LISTS = {
+    "list": (lambda x: [x[0], x[1]], r"is a number, or a list of numbers.*jnp\.stack"),
+    "range": (lambda x: range(3), r"is range\(0, 3\)\. Give jnp\.arange"),
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_what_is_no_array_has_no_rows(kind):
+    make, words = LISTS[kind]
+    refuses(lambda site, x: site.vmap(declare, make(x)), f"^site.vmap: .*{words}", x=X)
+    refuses(lambda site, x: by_steps(None, make(x))(site), f"^scan: .*{words}", x=X)
