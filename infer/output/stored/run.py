@@ -126,6 +126,8 @@ def read_run(
         about = dict(found.record.about)
         made = make_engine(about["engine"]) if engine is None else engine
         run = _read(found, files.where, model, made, threads, progress, devices)
+        with explaining_parts(files.where, about):
+            chosen = None if about["selection"] is None else Selection(**about["selection"])
         about |= _add_draws(about, run, draws)
         tell_differences(files.where, found.damaged, found.record, about["versions"])
         about["versions"] = list_versions()
@@ -134,8 +136,7 @@ def read_run(
         processes.meet()
         files = FollowedFiles(files) if processes.index else files
         committed = forget_after(files, found.record)
-    chosen = about["selection"]
-    contents = None if chosen is None else make_contents(run, Selection(**chosen))
+    contents = None if chosen is None else make_contents(run, chosen)
     recorder = Recorder(files, run, about, contents, describe_run, committed, seconds)
     return Resumed(run, recorder, about)
 
@@ -156,30 +157,34 @@ def _read(
     members = make_family(model, jacobian=engine.needs.jacobian)
     engine = bind_sites(engine, members)
     family = prepare_family(members, engine)
-    with _explaining_parts(where, about):
+    with explaining_parts(where, about):
         made_for, timing = Fingerprint(**about["made_for"]), Timing(**about["timing"])
+        chains, width, is_native = (
+            about["chains"],
+            about["plan"]["width"],
+            about["plan"]["is_native"],
+        )
+        known = tuple(tuple(Problem(*p) for p in each) for each in about.get("problems", ()))
+        key, why, reasons = about["key"], about["why_not_native"], tuple(about["reasons"])
     refuse_other_runs(where, made_for, family, engine)
     refuse_other_settings(where, about["engine"], engine)
-    chains, shared = about["chains"], about["plan"]
     places = choose_places(family, devices)
-    how, at = share_processes(plan(chains, shared["width"], threads, places), places)
-    how = how._replace(is_native=shared["is_native"])
+    how, at = share_processes(plan(chains, width, threads, places), places)
+    how = how._replace(is_native=is_native)
     how = call_together(how, chains, family.count)
     arrays, numbers = decode(found.state)
-    with _explaining_parts(where, about):
+    with explaining_parts(where, about):
         warmup = read_warmup(arrays, numbers, family, engine, chains, how.chains)
     return Run(
-        family, engine, how, warmup, timing, about["why_not_native"],
-        reasons=tuple(about["reasons"]), progress=progress,
-        problems=tuple(tuple(Problem(*p) for p in each) for each in about.get("problems", ())),
+        family, engine, how, warmup, timing, why,
+        reasons=reasons, problems=known, progress=progress,
         evaluate=make_evaluator(family, np.zeros(2, np.uint32), ()),
-        key=None if about["key"] is None else np.asarray(about["key"], np.uint32),
-        places=at,
+        key=None if key is None else np.asarray(key, np.uint32), places=at,
     )  # fmt: skip
 
 
 @contextmanager
-def _explaining_parts(where: str, about: Mapping[str, Any]) -> Iterator[None]:
+def explaining_parts(where: str, about: Mapping[str, Any]) -> Iterator[None]:
     """Explain errors about parts of a store; name the version that wrote it if it is another."""
     try:
         yield

@@ -32,7 +32,7 @@ from ..judge.datasets import report_affected
 from .cluster import Cluster, refuse_unless_client, refuse_unlike_shards
 from .contents import Selection
 from .opened import read_data
-from .run import refuse_other_runs, tell_differences
+from .run import explaining_parts, refuse_other_runs, tell_differences
 from .samplers import describe_sampler, engine_of, make_sampler
 from .shard import Job, Part, Shard, sample_shard
 from .storing import Storing
@@ -170,7 +170,9 @@ def resume_shards(
     sampler = make_sampler(files.where, about, engine)
     chosen = engine_of(sampler)
     family = make_family(models, jacobian=chosen.needs.jacobian)
-    refuse_other_runs(files.where, Fingerprint(**about["made_for"]), family, chosen)
+    with explaining_parts(files.where, about):
+        made_for = Fingerprint(**about["made_for"])
+    refuse_other_runs(files.where, made_for, family, chosen)
     tell_differences(files.where, found.damaged, found.record, about["versions"])
     about["versions"] = list_versions()
     return _Sharded(files, family, sampler, about, threads, progress, client, record).finish()

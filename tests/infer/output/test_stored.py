@@ -4,6 +4,7 @@ import re
 import shutil
 import threading
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import optax
@@ -18,6 +19,7 @@ from infer.output.data.provenance import list_versions
 from infer.output.stored.samplers import refuse_other_settings
 from infer.run import collect
 from infer.store import nested, recorder
+from infer.store.commits import recover
 from infer.store.engines import describe_engine
 
 from .. import targets
@@ -218,6 +220,26 @@ def test_a_state_that_this_version_stored_is_not_taken_for_one_of_another(stored
         "and here it is learned for 0. Use a model with the same sites whose centering is learned."
     )
     assert said.endswith(mend), said
+
+
+OTHER_PARTS = {
+    "made_for": lambda about: about["made_for"] | {"newer": ""},
+    "plan": lambda about: {},
+    "problems": lambda about: [[["too", "many", "fields", "of", "one"]]],
+    "selection": lambda about: about["selection"] | {"newer": ""},
+}
+
+
+@pytest.mark.parametrize("name", OTHER_PARTS)
+def test_a_store_about_which_other_parts_are_known_is_refused(stored, monkeypatch, name):
+    def recover_other(files):
+        found = recover(files)
+        about = found.record.about | {name: OTHER_PARTS[name](found.record.about)}
+        return replace(found, record=replace(found.record, about=about))
+
+    monkeypatch.setattr("infer.output.stored.run.recover", recover_other)
+    with pytest.raises(infer.RunError, match=r"run\.zarr: it has other parts .*Error\(.*Go on"):
+        infer.resume(stored[1], model(), progress=False)
 
 
 def test_a_store_of_other_arrays_is_refused_by_their_names(stored, monkeypatch):

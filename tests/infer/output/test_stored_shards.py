@@ -132,6 +132,11 @@ def test_a_store_of_other_versions_warns(tmp_path, monkeypatch):
     with monkeypatch.context() as other:
         other.setattr(shards, "list_versions", lambda: {"jax": "0.0"})
         sample(where, draws=4, warmup=0)
+    with monkeypatch.context() as other:
+        other.setattr(shards, "Fingerprint", lambda program, data: None)
+        match = r"another version .*\(unknown\): it has other parts .*TypeError.*Go on"
+        with pytest.raises(RunError, match=match):
+            resume(where)
     with pytest.warns(UserWarning, match=r"it was written with jax 0\.0"):
         resume(where)
 
