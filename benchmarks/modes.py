@@ -281,12 +281,12 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="write the page of results")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.out is None and not asked.one:
-        parser.error("--out is missing")
     if asked.one:
         name, who, height = asked.one
         print(json.dumps(search_in_turn(name, who, json.loads(height)[0])))
         return
+    if asked.out is None:
+        parser.error("--out is missing")
     names = [name for name in PROBLEMS if any(own in name for own in asked.only)]
     add_rows(names, asked.repeats, asked.out)
     rows = [json.loads(line) for line in asked.out.read_text().splitlines()]

@@ -43,7 +43,7 @@ def _describe_phase(run: Run) -> str:
 
     warmup, engine = run.warmup, run.engine
     unit = engine.unit if isinstance(engine, Approximator) else "draws"
-    if unit == "epochs":
+    if isinstance(engine, Approximator) and unit == "epochs":
         planned = warmup.draws + sum(warmup.windows) + engine.final_draws
         made = run.fewest() + warmup.draws
         return f"after {made} of up to {planned} epochs"
