@@ -292,11 +292,12 @@ def main() -> None:
         page.write(RESULTS / "scale_model.md", "Internet scale, on paper", __doc__, lines)
         print((RESULTS / "scale_model.md").read_text())
         return
-    old = json.loads(asked.points.read_text())["points"] if asked.points.exists() else []
-    kept = [p for p in old if p["of"] not in asked.only]
-    made = [p | {"of": part} for part in asked.only for p in measure([part])]
-    read = {"date": str(date.today()), "machine": _describe_machine(), "points": kept + made}
-    asked.points.write_text(json.dumps(read, indent=0) + "\n")
+    points = json.loads(asked.points.read_text())["points"] if asked.points.exists() else []
+    for part in asked.only:
+        made = [p | {"of": part} for p in measure([part])]
+        points = [p for p in points if p["of"] != part] + made
+        read = {"date": str(date.today()), "machine": _describe_machine(), "points": points}
+        asked.points.write_text(json.dumps(read, indent=0) + "\n")
 
 
 if __name__ == "__main__":
