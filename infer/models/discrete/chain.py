@@ -263,10 +263,18 @@ def _refuse_joined_entries(name: str, owners: np.ndarray, site: Finite) -> None:
         )
 
 
-def refuse_several(sites: Mapping[str, Finite]) -> None:
-    """Raise if a step of a scan declares several discrete sites."""
+def refuse_several(sites: Mapping[str, Finite | Chain]) -> None:
+    """Raise if a step of a scan declares several discrete sites, or has a chain of its own."""
+    for name, site in sites.items():
+        if isinstance(site, Chain):
+            raise ModelError(
+                name,
+                "it is a chain of states in each step or row of another loop",
+                "Scan once, with an entry of the site for each row: "
+                "dist.Categorical(probs) with probs of shape (rows, values).",
+            )
     if len(sites) > 1:
-        counts = " * ".join(str(site.count) for site in sites.values())
+        counts = " * ".join(str(s.count) for s in sites.values() if isinstance(s, Finite))
         raise ModelError(
             list(sites)[1],
             f"each step or row declares {join_names(sites)}, which are to be summed out",

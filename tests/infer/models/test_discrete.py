@@ -282,6 +282,40 @@ def test_chains_that_are_none_are_refused_with_their_cost():
     refuses(with_states(two_states), "other:", "declares state, other", "3 * 2 values")
 
 
+def test_a_chain_in_each_row_is_refused_and_one_site_for_all_rows_is_as_good():
+    start, stay = np.array([0.2, 0.6]), 0.3
+
+    def in_rows(site):
+        def row(site, first):
+            def step(site, before, _):
+                up = site("up", dist.Bernoulli(first + stay * before), sum_out=True)
+                site.observe("y", dist.Normal(1.0 * up, 1.0), 0.5)
+                return up, None
+
+            site.scan(step, 0, None, length=3)
+
+        site.vmap(row, start)
+
+    def at_once(site):
+        site("free", dist.Normal(0.0, 1.0))
+
+        def step(site, before, _):
+            up = site("up", dist.Bernoulli(start + stay * before), sum_out=True)
+            site.observe("y", dist.Normal(1.0 * up, 1.0), np.full(2, 0.5))
+            return up, None
+
+        site.scan(step, jnp.zeros(2, int), None, length=3)
+
+    refuses(in_rows, "up:", "in each step or row of another loop", "Scan once")
+    paths = np.array(np.meshgrid(*[[0, 1]] * 3)).reshape(3, -1)
+    before = np.concatenate([np.zeros((1, 8)), paths[:-1]])
+    own = dist.Normal(paths, 1.0).log_prob(0.5)
+    rows = [dist.Bernoulli(p + stay * before).log_prob(paths) + own for p in start]
+    expected = sum(np.log(np.exp(np.asarray(row.sum(0), float)).sum()) for row in rows)
+    found = infer.log_density(infer.model(at_once))(jnp.zeros(1))
+    np.testing.assert_allclose(found, expected + dist.Normal(0, 1).log_prob(0.0), rtol=1e-6)
+
+
 def test_a_term_outside_of_a_scan_that_depends_on_its_states_is_refused():
     def outside(site, y):
         mean = site("mean", dist.Normal(0, 3).expand([2]))
