@@ -1,4 +1,4 @@
-"""Sample posteriors with reference draws at plain defaults, and compare with the reference.
+"""Sample posteriors with reference values at plain defaults, and compare with the reference.
 
     python -m benchmarks.defaults TREE [--seeds 0 1 2 3 4] [--posteriors NAME ...] [--seconds 500]
 

@@ -135,7 +135,7 @@ class _CenteringReader(DelegatingReader):
 
 
 def _spread_of(bijector: PartialCentering | PartialWhitening, shape: Shape) -> PriorSpread:
-    # Of the shape of the site, so that those of the steps of a scan have their axis in front.
+    # Broadcast to the shape of the site, so that those of the steps of a scan stack in front of it.
     if isinstance(bijector, PartialWhitening):
         column, square = (*shape, 1), (*shape, shape[-1])
         return PriorSpread(

@@ -118,7 +118,7 @@ def move_all(
 
     def move_some(few: slice) -> Moved:
         rows = tuple(a[few].reshape(-1, *each) for a in by_draw)
-        # Of what has no entries, NumPy cannot tell a length.
+        # In full, since NumPy cannot infer a length of an array without entries.
         shape = (few.stop - few.start, draws, chains)
         apart = lambda a: a.reshape(*shape, *a.shape[2:]).swapaxes(1, 2)  # noqa: E731
         return jax.tree.map(apart, call(few, rows))

@@ -35,7 +35,7 @@ from .warmup import Move, Warmup, end_window, without_gradients
 FIRST_DEGREE, FIRST_DEGREE_IN_STEPS = 0.0, 1.0
 # Draws of all chains below which the entries of a site of steps share a degree. J of 40 draws is
 # mostly noise, and steps of random degrees are hard to sample: chosen for each entry from the first
-# window on, warm-up on a random walk of 1000 well-known steps took 4 times the gradients.
+# window on, warm-up on a random walk of 1000 well-known steps took 3 to 6 times the gradients.
 FEW_DRAWS = 150
 
 
