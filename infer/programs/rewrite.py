@@ -15,7 +15,7 @@ from ..equations import CALLS
 from ..numerics.matrices import cholesky_in_loop, product_in_loop, triangular_solve_in_loop
 from ..numerics.scatter import scatter_in_loop
 from .batches import LAPACK, split_batch
-from .extremes import find_extremes, mark_extreme
+from .extremes import find_comparisons
 
 # Larger matrices lose more time in these loops than the native form saves.
 LARGEST_MATRIX = 128
@@ -48,7 +48,7 @@ class Analysis(NamedTuple):
         has_large_batches: Whether it has batches of matrices that jaxlib distributes over XLA's
             threads, and waits for.
         has_transforms: Whether it has Fourier transforms, which XLA may distribute likewise.
-        has_extremes: Whether it compares entries with their own maximum or minimum.
+        has_extremes: Whether it compares entries with a maximum or minimum of them.
     """
 
     rewritten: tuple[str, ...]
@@ -89,7 +89,7 @@ def split_batches(traced: jax.stages.Traced) -> Callable[..., Any]:
 
 
 def mark_extremes(traced: jax.stages.Traced) -> Callable[..., Any]:
-    """Return a function that computes the same, and finds extremes by their places."""
+    """Return a function that computes the same, and marks extremes whatever the rounding."""
     return _replay(traced, lambda _: None)
 
 
@@ -112,12 +112,12 @@ def _evaluate(program: Any, arguments: Sequence[Any], rule: Rewrite) -> list[Any
     def read(atom: Any) -> Any:
         return atom.val if isinstance(atom, Literal) else values[atom]
 
-    extremes = find_extremes(jaxpr)
+    comparisons = find_comparisons(jaxpr)
     for equation in jaxpr.eqns:
         with equation.ctx.manager:
-            if equation.primitive.name == "eq" and equation.outvars[0] in extremes:
-                one, other = map(read, equation.invars)
-                results = [mark_extreme(one, other, extremes[equation.outvars[0]])]
+            if equation.primitive.name == "eq" and equation.outvars[0] in comparisons:
+                operands, mark = comparisons[equation.outvars[0]]
+                results = [mark(*map(read, operands))]
             else:
                 results = _apply(equation, [read(atom) for atom in equation.invars], rule)
         values.update(zip(equation.outvars, results, strict=True))
@@ -183,7 +183,7 @@ def has_extremes(program: Any) -> bool:
     """Return whether a jaxpr, or one inside it, compares entries with their own extreme."""
     jaxpr = getattr(program, "jaxpr", program)
     inner = (own for equation in jaxpr.eqns for own in list_inner_programs(equation))
-    return bool(find_extremes(jaxpr)) or any(map(has_extremes, inner))
+    return bool(find_comparisons(jaxpr)) or any(map(has_extremes, inner))
 
 
 def _sealed_equations(equation: JaxprEqn) -> Iterator[JaxprEqn]:
