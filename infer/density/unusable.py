@@ -9,6 +9,7 @@ from ..programs.switch import is_native_allowed
 from .base import LogDensity
 from .explanation import explain_at
 from .family import Family
+from .outside import describe_outside
 from .points import Points, are_usable, members_of_lanes
 
 _NATIVE_MEND = (
@@ -46,7 +47,8 @@ def refuse_unusable(family: Family, points: Points, which: str, mend: str) -> Po
     lane = int(np.argmin(usable))
     member = int(members_of_lanes(family, len(usable))[lane])
     which = f"of models[{member}], {which}" if family.count > 1 else which
-    at = explain_at(family.member(member), jnp.asarray(points.positions[lane]))
+    density, position = family.member(member), jnp.asarray(points.positions[lane])
+    at = explain_at(density, position)
     first, *more = [line for line in (*at.lines, at.total) if line.trouble] or [at.total]
     names = [line.name for line in more if line is not at.total]
     also = f"; also not finite: {join_names(names)}" if names else ""
@@ -54,7 +56,10 @@ def refuse_unusable(family: Family, points: Points, which: str, mend: str) -> Po
     if not first.trouble:
         found = f"{found}; but all of its terms are, if they are compiled otherwise"
         mend = _NATIVE_MEND * is_native_allowed() + mend
-    if infinite := _describe_infinite_data(family.member(member)):
+    if infinite := _describe_infinite_data(density):
         found = f"{found}; {infinite}"
         mend = f"Look at these data first. {mend}"
+    elif outside := describe_outside(density, position, first.name):
+        found = f"{found}; {outside}"
+        mend = f"Correct this value, or observe it from another distribution. {mend}"
     raise StartError(first.name, found, mend)

@@ -9,6 +9,7 @@ from jax.core import Tracer
 
 from ...errors import ModelError, warn_of_model
 from .columns import without_column
+from .foreign import as_array, refuse_foreign
 from .sharded import read_own_rows
 from .units import refuse_units
 
@@ -66,16 +67,19 @@ def read_observed(name: str, value: Any) -> Any:
     """Return what a site observed, a column as an array, after checking it.
 
     Raises:
-        ModelError: It holds NaN, labels or gaps, or numbers outside the range of JAX's dtype.
+        ModelError: It holds no numbers, or NaN, labels or gaps, or numbers outside the range of
+            JAX's dtype.
 
     Warns:
         ModelWarning: As `check_precision` does.
     """
     refuse_units(name, value, "its value")
     value = without_column(name, value, "its value")
+    if any(isinstance(entry, Tracer) for entry in jax.tree.leaves(value)):
+        value = as_array(name, value)
+    refuse_foreign(name, value, "its value")
     if isinstance(value, list | tuple | range):
-        is_traced = any(isinstance(entry, Tracer) for entry in jax.tree.leaves(value))
-        value = jnp.asarray(value) if is_traced else np.asarray(value)
+        value = np.asarray(value)
     refuse_nan(name, value)
     check_precision(name, value)
     return value

@@ -142,6 +142,16 @@ def test_a_start_that_is_not_finite_names_every_term_at_fault_with_the_values():
         infer.sample(model.view("mu", "y"), starts={"mu": 0.5})
 
 
+def test_an_observed_value_outside_the_support_is_named():
+    def counted(site, y):
+        rate = site("rate", dist.Gamma(1.0, 1.0))
+        site.observe("y", dist.Poisson(rate), y)
+
+    text = r"1.5 at \[1\] is outside the support of Poisson, .*\. Correct this value"
+    with pytest.raises(infer.StartError, match=text):
+        infer.sample(infer.model(counted, y=np.array([1.0, 1.5])))
+
+
 def test_a_map_that_is_not_finite_is_named():
     model = infer.declared(lambda v: -v["s"], {"s": bj.Positive()})
     trouble = infer.explain(model, np.array([-np.inf])).line_of("s").trouble

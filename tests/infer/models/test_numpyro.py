@@ -491,6 +491,8 @@ def test_functions_that_are_not_models_of_numpyro_are_refused():
     refuses(3, "int is not a function")
     refuses(normal_mean, "'y'", "It takes (y)")
     refuses(normal_mean, "y:", "1 NaN of 2", args=(np.array([1.0, np.nan]),))
+    for given, found in (({"y": 1.0}, "its value is a dict"), (["a", "b"], "strings, such as 'a'")):
+        refuses(normal_mean, "y:", found, args=(given,))
 
 
 def test_names_used_twice_are_refused():
