@@ -55,14 +55,16 @@ class Extreme(NamedTuple):
     side: int = 0
 
 
-def find_comparisons(jaxpr: Jaxpr) -> dict[Var, Comparison]:
+def find_comparisons(jaxpr: Jaxpr) -> dict[Any, Comparison]:
     """Return the comparisons of floating-point entries with their own extreme, by their result."""
     reduced: dict[Any, Extreme] = {}
     chosen: dict[Any, Any] = {}
     repeats: dict[Any, Any] = {}
-    found: dict[Var, Comparison] = {}
+    found: dict[Any, Comparison] = {}
     for equation in jaxpr.eqns:
-        name, operands, result = equation.primitive.name, equation.invars, equation.outvars[0]
+        # A call may have no operands, or no results.
+        name, operands = equation.primitive.name, equation.invars
+        result: Any = next(iter(equation.outvars), None)
         if name in FIND and _has_numbers(operands[0].aval):
             reduced[result] = _begin(equation)
         elif name in IS_CHOSEN and _has_numbers(result.aval):

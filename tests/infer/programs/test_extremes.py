@@ -104,5 +104,7 @@ def _operations(program, name):
 def test_other_comparisons_are_left():
     compare = lambda a: (a == jnp.max(a + 1), jnp.sign(a) == a)  # noqa: E731
     assert not find_comparisons(jax.make_jaxpr(compare)(jnp.ones(3)).jaxpr)
+    silent = lambda a: jax.jit(lambda _: ())(a)  # noqa: E731
+    assert not find_comparisons(jax.make_jaxpr(silent)(jnp.ones(3)).jaxpr)
     whole = lambda a: a == jnp.max(a)  # noqa: E731
     assert not find_comparisons(jax.make_jaxpr(whole)(jnp.arange(3)).jaxpr)
