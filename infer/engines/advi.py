@@ -249,7 +249,8 @@ class ADVI(Approximator):
         is_first = (state.epochs == 0) & (state.ticks == 0)
         scaled = self._family.begin(state.distribution.location, jnp.asarray(tuning.scale))
         first = self._begin(scaled, state.trace)
-        fresh = state.distribution.refresh(state.ticks == 0)
+        # Every block is entered, and a window begins after whole windows.
+        fresh = state.distribution.refresh((state.epochs % WINDOW == 0) & (state.ticks == 0))
         state = state._replace(distribution=fresh, sums=first.sums)
         return jax.tree.map(lambda new, old: jnp.where(is_first, new, old), first, state)
 
@@ -300,8 +301,7 @@ class ADVI(Approximator):
         }
         mean, none = sums.parameters / (self._steps // every), jnp.zeros((0,), sums.elbo.dtype)
         tick = Tick(complete, mean, none, stats)
-        row = jnp.stack([stats[name] for name in TRACED])
-        trace = record(state.trace, state.epochs, row)
+        trace = record(state.trace, state.epochs, jnp.stack([stats[name] for name in TRACED]))
         empty = no_sums(sums.parameters, sums.slope.shape[0])
         done = (empty, jnp.int32(0), state.epochs + 1, trace)
         going = (sums, state.ticks, state.epochs, state.trace)

@@ -143,8 +143,8 @@ class BatchAndMatch(Approximator):
     def enter(self, tuning: MatchTuning, state: MatchState, warming: Bool[Array, ""]) -> MatchState:
         is_first = (state.epochs == 0) & (state.ticks == 0)
         begun = FAMILY.begin(state.distribution.mean, jnp.asarray(tuning.scale))
-        # A block may begin within an epoch, but no window does.
-        fresh = state.distribution.refresh(state.ticks == 0)
+        # Every block is entered, and a window begins after whole windows.
+        fresh = state.distribution.refresh((state.epochs % WINDOW == 0) & (state.ticks == 0))
         normal = jax.tree.map(lambda a, b: jnp.where(is_first, a, b), begun, fresh)
         return state._replace(distribution=normal, sums=no_sums(normal.pack()))
 
