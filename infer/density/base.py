@@ -34,7 +34,7 @@ from .labels import label_coordinate
 from .normal_prior import find_not_normal, normal_prior
 from .once import SiteStack, compute_once, compute_stacks, compute_values, evaluate_once, join_rows
 from .parted import MomentsReader, split_account
-from .readers import CheckedValues, ConstrainedReader, FlatReader, as_arrays, as_inexact
+from .readers import CheckedValues, ConstrainedReader, FlatReader, as_arrays, as_inexact, as_vector
 from .refusals import (
     refuse_dependent_scores,
     refuse_misnamed,
@@ -136,7 +136,8 @@ class LogDensity(Target):
         """Compute the log density at one point.
 
         Raises:
-            ModelError: It has no value, since a prior is known by its score alone.
+            ModelError: It has no value, since a prior is known by its score alone; or the point is
+                not a vector of `size` numbers.
         """
         if self.unvalued:
             raise ModelError(
@@ -144,9 +145,11 @@ class LogDensity(Target):
                 "its prior is known by its score alone, so the log density has no value",
                 "Use evaluate for the gradient, or components for the part with a value.",
             )
+        position = as_vector(position, self.size)
         return compute_once(type(self)._total_and_values, 0, self, position)
 
     def evaluate(self, position: Vector) -> tuple[Scalar, Vector]:
+        position = as_vector(position, self.size)
         with naming_looping_term(self):
             return evaluate_once(type(self)._total_and_values, self, position)
 
@@ -227,6 +230,7 @@ class LogDensity(Target):
 
     def constrain(self, position: Vector) -> dict[str, Array]:
         """Map one point to its constrained and derived values, by name."""
+        position = as_vector(position, self.size)
         return compute_values(LogDensity._total_and_values, self, position)
 
     def constrain_in_stacks(self, position: Vector) -> list[SiteStack]:

@@ -13,6 +13,7 @@ from bijectors.base import Image
 from bijectors.joint import Flattener, Joint
 from bijectors.rule import Rules
 
+from ..errors import ModelError
 from ..models.inputs.units import refuse_units
 from ..models.protocol.minibatch import Minibatch
 from ..models.protocol.reader import Reader
@@ -94,6 +95,30 @@ def as_arrays(values: Mapping[str, Any]) -> dict[str, np.ndarray | Array]:
     for name, value in values.items():
         refuse_units(name, value, "its value")
     return {n: v if isinstance(v, jax.Array) else np.asarray(v) for n, v in values.items()}
+
+
+def as_vector(position: Any, size: int) -> Vector:
+    """Return a point as a flat vector of floating-point numbers.
+
+    Args:
+        position: What was given for it.
+        size: How many numbers it must have.
+
+    Raises:
+        ModelError: It is not a vector of so many numbers.
+    """
+    if isinstance(position, Mapping):
+        mend = "Give the flat vector density.unconstrain(values), or call density.of(values)."
+        raise ModelError("position", "values by name are given", mend)
+    if np.shape(position) != (size,):
+        raise ModelError(
+            "position",
+            f"its shape is {np.shape(position)}, and the log density is of {size} numbers",
+            f"Give a vector of shape ({size},), such as density.unconstrain(values); jax.vmap maps "
+            "over many.",
+        )
+    array: Any = position if hasattr(position, "astype") else np.asarray(position)
+    return array if jnp.issubdtype(array.dtype, jnp.inexact) else as_inexact(array)
 
 
 def as_inexact(value: np.ndarray | Array) -> Array:

@@ -55,6 +55,20 @@ def sampled(function: Callable[..., Any], **data: Any) -> Any:
 DECLARED = infer.declared(lambda values: -values["x"], {"x": bj.Positive()})
 
 
+def one_number(position: Any) -> Any:
+    """Evaluate the log density of a correct model at what may be no vector."""
+    return infer.log_density(known())(position)
+
+
+for what, point, words in [
+    ("a dict", {"mu": 0.0}, ("values by name", "density.of(values)")),
+    ("a longer vector", np.zeros(2), ("shape is (2,)", "of 1 numbers")),
+    ("a matrix", np.zeros((2, 1)), ("shape is (2, 1)", "jax.vmap")),
+    ("a number", 0.0, ("shape is ()", "density.unconstrain(values)")),
+]:
+    mistake(f"{what} as a point", lambda point=point: one_number(point), "ModelError", *words)
+
+
 def no_model(site: Any) -> None:
     """Be a function that nobody has made a model of."""
 

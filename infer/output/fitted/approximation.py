@@ -217,7 +217,15 @@ class Approximation:
 
         This is done on the host in double precision, so that the difference from another log
         density keeps its digits.
+
+        Raises:
+            RunError: They are not such vectors.
         """
+        own = () if isinstance(positions, Mapping) else np.shape(positions)
+        if own[-1:] != (self.density.size,) or len(own) > 2:
+            mend = "Give flat unconstrained vectors: jax.vmap(fit.density.unconstrain)(values)."
+            found = f"they are not of shape (draws, {self.density.size})"
+            raise RunError("positions", found, mend)
         return self.distribution.log_density_on_host(positions)
 
     @cached_property

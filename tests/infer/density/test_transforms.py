@@ -9,6 +9,7 @@ import pytest
 
 import bijectors as bj
 import infer
+from infer.density.readers import as_vector
 
 DATA = np.array([0.5, 1.5, 3.0])
 POSITION = jnp.array([0.3, -0.2, 0.1])
@@ -43,6 +44,11 @@ USES = {
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_a_density_can_be_transformed_by_jax(use):
     np.testing.assert_allclose(use(density(), POSITION), by_hand(POSITION), rtol=1e-12)
+
+
+@pytest.mark.parametrize("given", [[1, 0, 2], np.array([1, 0, 2]), jnp.array([1, 0, 2])])
+def test_whole_numbers_are_a_point(given):
+    assert jnp.issubdtype(as_vector(given, 3).dtype, jnp.floating)
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)

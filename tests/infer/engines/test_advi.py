@@ -110,6 +110,8 @@ def test_draws_follow_the_reported_log_density(fits):
         fit.distribution.mean, scale_tril=fit.distribution.scale
     ).log_prob(draws)  # fmt: skip
     np.testing.assert_allclose(fit.log_prob(draws), exact, rtol=1e-8)
+    with pytest.raises(infer.RunError, match=r"not of shape \(draws, "):
+        fit.log_prob(draws[:, :-1])
     assert fit.sample(10)["posterior"]["b"].shape == (1, 10, 3)
 
 
