@@ -1,17 +1,21 @@
 """Compare maps of correlation matrices by effective draws per gradient.
 
-    python benchmarks/correlations.py [--only NAME ...] [--seeds 0 1]
+    python benchmarks/correlations.py [--only NAME ...] [--seeds 0 1] [--numpyro] [--large]
 
 For each target and map: the smallest bulk ESS per 1000 leapfrogs, warm-up included, over the
 diagonal of the Cholesky factor, its entries below the diagonal, and the correlations; the largest
 R-hat of all; medians over the seeds. Targets: priors of three strengths; correlations of 0.9 known
 from many rows and from few; a prior of 20 rows.
+
+`--numpyro` compares with NumPyro instead, at defaults with 1000 draws of warm-up, for priors alone:
+the same columns, and the smallest ratio of ours to NumPyro's over all entries of the factor and of
+the correlations. `--large` samples a factor of 200 rows at defaults in single precision.
 """
 
 import argparse
 import statistics
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,10 +24,16 @@ jax.config.update("jax_enable_x64", True)
 
 import arviz as az
 import jax.numpy as jnp
+import numpyro
 import numpyro.distributions as dist
+from numpyro.infer import MCMC, NUTS
 
 import infer
 
+HEAD = "| target | map | diagonal | below | R | R-hat | divergences | gradients |"
+GROUPS = ("diagonal", "below", "R")
+# Order and concentration of the priors that are compared with NumPyro.
+PRIORS = ((7, 1.0), (7, 2.0), (20, 1.0), (20, 2.0))
 MAPS = ("partial_correlations", "normalized_rows")
 
 
@@ -60,29 +70,101 @@ TARGETS = {
 }
 
 
-def measure(model: infer.Model, seed: int) -> dict[str, float]:
-    """Sample once."""
+class Run(NamedTuple):
+    """Draws of the factor, shape (chain, draw, rows, rows); gradients with warm-up; divergences."""
+
+    factor: np.ndarray
+    gradients: int
+    divergences: int
+
+
+def sample(model: infer.Model, seed: int) -> Run:
+    """Sample by ours."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = infer.sample(model, key=seed, progress=False)
-    factor = np.asarray(data["posterior"]["L"])
-    below = np.tril_indices(factor.shape[-1], -1)
+    stats = data["sample_stats"]
+    gradients = int(stats["n_steps"].sum()) + int(data.attrs["warmup_gradients"])
+    return Run(np.asarray(data["posterior"]["L"]), gradients, int(stats["diverging"].sum()))
+
+
+def sample_by_numpyro(order: int, concentration: float, seed: int) -> Run:
+    """Sample the prior alone by NumPyro."""
+    model = lambda: numpyro.sample("L", dist.LKJCholesky(order, concentration))  # noqa: E731
+    sampler = MCMC(
+        NUTS(model), num_warmup=1000, num_samples=1000, num_chains=4, chain_method="vectorized",
+        progress_bar=False,
+    )  # fmt: skip
+    sampler.warmup(jax.random.key(seed), extra_fields=("num_steps",), collect_warmup=True)
+    warmed = int(sampler.get_extra_fields()["num_steps"].sum())
+    sampler.run(jax.random.key(seed + 1000), extra_fields=("num_steps", "diverging"))
+    fields = sampler.get_extra_fields()
+    factor = np.asarray(sampler.get_samples(group_by_chain=True)["L"])
+    return Run(factor, warmed + int(fields["num_steps"].sum()), int(fields["diverging"].sum()))
+
+
+def measure(run: Run) -> dict[str, Any]:
+    """Compute ESS per 1000 gradients of each entry, and the largest R-hat."""
+    below = np.tril_indices(run.factor.shape[-1], -1)
     groups = {
-        "diagonal": np.diagonal(factor, axis1=-2, axis2=-1)[..., 1:],
-        "below": factor[..., *below],
-        "R": np.asarray(jnp.einsum("cdij,cdkj->cdik", factor, factor))[..., *below],
+        "diagonal": np.diagonal(run.factor, axis1=-2, axis2=-1)[..., 1:],
+        "below": run.factor[..., *below],
+        "R": np.asarray(jnp.einsum("cdij,cdkj->cdik", run.factor, run.factor))[..., *below],
     }
-    gradients = int(data["sample_stats"]["n_steps"].sum()) + int(data.attrs["warmup_gradients"])
-    found = {name: 1000 * smallest_ess(x) / gradients for name, x in groups.items()}
+    entries = {
+        name: np.array([float(az.ess(x[..., i])) for i in range(x.shape[-1])]) * 1e3 / run.gradients
+        for name, x in groups.items()
+    }
     largest = max(
         float(az.rhat(x[..., i])) for x in groups.values() for i in range(x.shape[-1])
     )  # fmt: skip
-    divergences = int(data["sample_stats"]["diverging"].sum())
-    return found | {"R-hat": largest, "divergences": divergences, "gradients": gradients}
+    return {"entries": entries, "R-hat": largest} | run._asdict()
 
 
-def smallest_ess(x: np.ndarray) -> float:
-    return min(float(az.ess(x[..., i])) for i in range(x.shape[-1]))
+def describe(name: str, what: str, runs: list[dict[str, Any]]) -> str:
+    """Write medians over the seeds as a line of the table."""
+    middle = lambda key: statistics.median(run[key] for run in runs)  # noqa: E731
+    cells = [
+        f"{statistics.median(run['entries'][group].min() for run in runs):.1f}"
+        for group in ("diagonal", "below", "R")
+    ]
+    cells += [
+        f"{middle('R-hat'):.3f}",
+        f"{middle('divergences'):.0f}",
+        f"{middle('gradients'):.0f}",
+    ]
+    return f"| {name} | {what} | {' | '.join(cells)} |"
+
+
+def compare_with_numpyro(seeds: list[int]) -> None:
+    """Print a table of priors alone, with the smallest ratio over all entries."""
+    print(HEAD.replace("map", "sampler").replace("gradients |", "gradients | smallest ratio |"))
+    print("| --- | --- " + "| ---: " * 7 + "|")
+    for order, concentration in PRIORS:
+        model = prior(order, concentration)(MAPS[0])
+        ours = [measure(sample(model, seed)) for seed in seeds]
+        theirs = [measure(sample_by_numpyro(order, concentration, seed)) for seed in seeds]
+        means = [
+            {group: np.mean([run["entries"][group] for run in runs], 0) for group in GROUPS}
+            for runs in (ours, theirs)
+        ]
+        ratio = min(float((means[0][group] / means[1][group]).min()) for group in GROUPS)
+        name = f"LKJ({order}, {concentration:.0f})"
+        print(describe(name, "ours", ours), f"{ratio:.2f} |", flush=True)
+        print(describe(name, "NumPyro", theirs), " |", flush=True)
+
+
+def sample_large() -> None:
+    """Sample a factor of 200 rows in single precision."""
+    jax.config.update("jax_enable_x64", False)
+    run = sample(prior(200, 1.0)(MAPS[0]), 0)
+    ess = [float(az.ess(run.factor[..., i, i])) for i in range(1, 200)]
+    largest = max(float(az.rhat(run.factor[..., i, i])) for i in range(1, 200))
+    print(
+        f"LKJ(200, 1), {run.factor.dtype}: finite {np.isfinite(run.factor).all()}, R-hat of the "
+        f"diagonal {largest:.3f}, its smallest ESS {min(ess):.0f}, divergences {run.divergences}, "
+        f"gradients {run.gradients:,}"
+    )
 
 
 def main() -> None:
@@ -90,16 +172,20 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(TARGETS))
     parser.add_argument("--maps", nargs="*", default=MAPS)
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1])
+    parser.add_argument("--numpyro", action="store_true")
+    parser.add_argument("--large", action="store_true")
     asked = parser.parse_args()
-    print("| target | map | diagonal | below | R | R-hat | divergences | gradients |")
+    if asked.numpyro:
+        return compare_with_numpyro(asked.seeds)
+    if asked.large:
+        return sample_large()
+    print(HEAD)
     print("| --- | --- " + "| ---: " * 6 + "|")
     for name in asked.only:
         for bijector in asked.maps:
-            runs = [measure(TARGETS[name](bijector), seed) for seed in asked.seeds]
-            row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-            cells = [f"{row[key]:.1f}" for key in ("diagonal", "below", "R")]
-            cells += [f"{row['R-hat']:.3f}", f"{row['divergences']:.0f}", f"{row['gradients']:.0f}"]
-            print(f"| {name} | {bijector} | {' | '.join(cells)} |", flush=True)
+            runs = [measure(sample(TARGETS[name](bijector), seed)) for seed in asked.seeds]
+            print(describe(name, bijector, runs), flush=True)
+    return None
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Compare learned with written centering, in effective draws per 1000 gradients.
 
-    python benchmarks/geometry.py [--seeds 3] [--model funnel ...]
+    python -m benchmarks.geometry [--seeds 5] [--model funnel ...]
 
 Every model is sampled by NUTS at defaults (4 chains of 1000 draws, float64) with its dependent
 sites centered, non-centered and learned. Gradients include those of warm-up. Prints, for each
 model, the median over the seeds of the smallest bulk ESS per 1000 gradients, in parentheses the
-divergent draws of all seeds, and the mean degree that was learned; for the funnel also its tails.
+divergent draws of all seeds; of the learned one, the smallest ESS and the largest R-hat of all
+seeds, and the mean degree; for the funnel also its tails.
 """
 
 import argparse
@@ -100,11 +101,43 @@ def answers(way: Any) -> infer.Model:
     return infer.model(declare, y=y)
 
 
-def horseshoe(way: Any) -> infer.Model:
-    """Sixty rows, twenty columns, three of which matter."""
-    rng = np.random.default_rng(3)
-    x = rng.normal(size=(60, 20))
-    y = x[:, :3] @ np.array([2.0, -1.5, 1.0]) + rng.normal(size=60)
+def seeds(way: Any) -> infer.Model:
+    """Germinated seeds of twenty-one plates, with two factors, as those of Crowder (1978)."""
+    rng = np.random.default_rng(6)
+    kind, extract = np.repeat([0.0, 1.0], [11, 10]), np.arange(21) % 2.0
+    total = rng.integers(4, 82, 21)
+    odds = -0.5 + 0.1 * kind + 1.3 * extract - 0.8 * kind * extract + 0.3 * rng.normal(size=21)
+    y = rng.binomial(total, 1 / (1 + np.exp(-odds)))
+
+    def declare(site, kind, extract, total, y):
+        slopes = site("slopes", dist.Normal(0, 3), shape=(4,))
+        spread = site("spread", dist.HalfNormal(1))
+        columns = jnp.stack([jnp.ones_like(kind), kind, extract, kind * extract], 1)
+        odds = site("odds", dist.Normal(columns @ slopes, spread), shape=(21,), centered=way)
+        site.observe("y", dist.Binomial(total, logits=odds), y)
+
+    return infer.model(declare, kind=kind, extract=extract, total=total, y=y)
+
+
+def surgical(way: Any) -> infer.Model:
+    """Deaths after operations in twelve hospitals of 47 to 810 operations."""
+    rng = np.random.default_rng(7)
+    total = np.geomspace(47, 810, 12).astype(int)
+    y = rng.binomial(total, 1 / (1 + np.exp(2.5 - 0.4 * rng.normal(size=12))))
+
+    def declare(site, total, y):
+        mean, spread = site("mean", dist.Normal(0, 3)), site("spread", dist.HalfNormal(1))
+        odds = site("odds", dist.Normal(mean, spread), shape=(12,), centered=way)
+        site.observe("y", dist.Binomial(total, logits=odds), y)
+
+    return infer.model(declare, total=total, y=y)
+
+
+def horseshoe(rows: int, slopes: Sequence[float], seed: int, way: Any) -> infer.Model:
+    """Twenty columns, a few of which matter."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 20))
+    y = x[:, : len(slopes)] @ np.array(slopes) + rng.normal(size=rows)
 
     def declare(site, x, y):
         tau = site("tau", dist.HalfCauchy(0.1))
@@ -162,17 +195,31 @@ MODELS: dict[str, Callable[[Any], infer.Model]] = {
     **{f"eight schools, errors x {k}": partial(schools, k) for k in (0.05, 0.3, 1.0, 5.0)},
     "radon-like": radon,
     "counts": counts,
+    "seeds-like": seeds,
+    "surgical-like": surgical,
     "item response": answers,
-    "horseshoe": horseshoe,
+    "horseshoe": partial(horseshoe, 60, (2.0, -1.5, 1.0), 3),
+    # That of `benchmarks.peers`, written centered.
+    "horseshoe of the peers": partial(horseshoe, 100, (2.0,) * 4, 5),
     **{f"autoregression, errors of {k}": partial(series, k) for k in (0.1, 3.0)},
     "stochastic volatility": volatility,
 }
 
 
 class Measured(NamedTuple):
-    """One run: smallest bulk ESS, gradients, divergent draws, mean degree, tails of the funnel."""
+    """One run.
+
+    Attributes:
+        ess: Smallest bulk ESS.
+        rhat: Largest R-hat.
+        gradients: Gradients, warm-up included.
+        divergent: Divergent draws.
+        degree: Mean degree of centering.
+        tails: Tails of the funnel, relative to the truth.
+    """
 
     ess: float
+    rhat: float
     gradients: int
     divergent: int
     degree: float
@@ -184,12 +231,13 @@ def measure(model: infer.Model, seed: int) -> Measured:
         warnings.simplefilter("ignore", infer.SamplingWarning)
         data = infer.sample(model, infer.NUTS(), key=seed, progress=False)
     stats, posterior = data["sample_stats"], data["posterior"]
-    ess = az.ess(posterior)
-    ess = min(float(np.min(ess[name])) for name in ess.data_vars)
+    ess: Any = az.ess(posterior)
+    rhat: Any = az.rhat(posterior)
     degrees = [c for n, c in stats.coords.items() if str(n).startswith("centering_")]
     v = np.asarray(posterior["v"]) if "v" in posterior else np.zeros(1)
     return Measured(
-        ess,
+        min(float(np.min(ess[name])) for name in ess.data_vars),
+        max(float(np.max(rhat[name])) for name in rhat.data_vars),
         int(stats["n_steps"].sum()) + data.attrs["warmup_gradients"],
         int(stats["diverging"].sum()),
         float(np.mean(np.concatenate([np.ravel(c) for c in degrees]))) if degrees else np.nan,
@@ -205,7 +253,9 @@ def row(name: str, seeds: Sequence[int]) -> str:
         cells.append(f"{rate:.1f} ({sum(m.divergent for m in own)})")
     rates = [float(cell.split(" ")[0]) for cell in cells]
     learned = each["learned"]
-    cells += [f"{rates[2] / max(rates[:2]):.2f}", f"{np.mean([m.degree for m in learned]):.2f}"]
+    cells += [f"{rates[2] / max(rates[:2]):.2f}", f"{rates[2] / min(rates[:2]):.1f}"]
+    cells += [f"{min(m.ess for m in learned):.0f}", f"{max(m.rhat for m in learned):.3f}"]
+    cells.append(f"{np.mean([m.degree for m in learned]):.2f}")
     if name == "funnel":
         ess, most = min(m.ess for m in learned), max(m.gradients for m in learned)
         tails = [np.round(m.tails, 2).tolist() for m in learned]
@@ -215,11 +265,12 @@ def row(name: str, seeds: Sequence[int]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--model", nargs="*", default=list(MODELS), choices=list(MODELS))
     given = parser.parse_args()
-    print("| model | centered | non-centered | learned | learned / better | mean degree |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| model | centered | non-centered | learned | learned / better |", end=" ")
+    print("learned / worse | ESS | R-hat | mean degree |")
+    print("| --- " * 9 + "|")
     for name in given.model:
         print(row(name, range(given.seeds)), flush=True)
 

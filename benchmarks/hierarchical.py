@@ -1,6 +1,6 @@
 """Compare metrics on log densities without declared structure, in effective draws per gradient.
 
-    python benchmarks/hierarchical.py [--seeds 2] [--draws 1000] [--model funnel ...] [--rivals]
+    python -m benchmarks.hierarchical [--seeds 2] [--draws 1000] [--model funnel ...] [--rivals]
 
 Every model is an `infer.declared` log density, written centered where it is hierarchical, and is
 sampled by NUTS at defaults (4 chains of 1000 draws, float64) with either metric. Prints the median
@@ -322,8 +322,13 @@ def main() -> None:
     parser.add_argument("--rivals", action="store_true")
     options = parser.parse_args()
     if options.rivals:
+        print("| sampler | ESS of v per 1000 gradients | acceptance | tails | step | length |")
+        print("| --- " * 6 + "|")
         compare_rivals()
         return
+    print("| model | metric | ESS per 1000 gradients | ESS | gradients | R-hat |", end=" ")
+    print("divergent | tails |")
+    print("| --- " * 8 + "|")
     for name in options.model:
         report(name, options.seeds, options.draws)
 

@@ -1,6 +1,6 @@
-"""Separate modes by parallel tempering, and evidences by all methods; prints a page in Markdown.
+"""Separate modes by parallel tempering, and evidences by all methods; prints their tables.
 
-    python benchmarks/tempering.py [--only modes|evidence] > benchmarks/results/tempering.md
+    python -m benchmarks.tempering [--only modes|evidence]
 
 Double precision. Gradients are those of all levels, warm-up included.
 """
@@ -36,6 +36,8 @@ class Modes(NamedTuple):
         measure: Maps the posterior to the share of draws in one mode, or a like share.
         exact: That share.
         log_evidence: Exact log evidence in nats; NaN if it is not known.
+        with_prior: The same posterior with a prior to begin at, which SMC needs; `None` if `model`
+            has one.
     """
 
     name: str
@@ -43,6 +45,18 @@ class Modes(NamedTuple):
     measure: Callable[[Any], float]
     exact: float
     log_evidence: float = float("nan")
+    with_prior: Any = None
+
+
+def begin_wide(log_density: Callable[[Any], Any], size: int, sd: float) -> infer.Model:
+    """Make a model of a log density that begins at a normal of this standard deviation."""
+
+    def declare(site):
+        prior = dist.Normal(0.0, sd)
+        x = site("x", prior, shape=(size,))
+        site.factor("rest", log_density({"x": x}) - prior.log_prob(x).sum())
+
+    return infer.model(declare)
 
 
 def two_normals() -> Modes:
@@ -56,7 +70,8 @@ def two_normals() -> Modes:
 
     model = infer.declared(log_density, {"x": bj.Real(shape=(size,))})
     share = lambda posterior: float((np.asarray(posterior["x"]).sum(-1) > 0).mean())  # noqa: E731
-    return Modes("two normals, 20 sd apart, 50 dimensions", model, share, 0.7, 0.0)
+    wide = begin_wide(log_density, size, 2.0)
+    return Modes("two normals, 20 sd apart, 50 dimensions", model, share, 0.7, 0.0, wide)
 
 
 def many_modes() -> Modes:
@@ -73,7 +88,8 @@ def many_modes() -> Modes:
     def outer(posterior) -> float:
         return float((np.abs(np.asarray(posterior["x"])).max(-1) > 3).mean())
 
-    return Modes("25 normals on a grid; share of the outer 16", model, outer, 16 / 25, 0.0)
+    wide = begin_wide(log_density, 2, 4.0)
+    return Modes("25 normals on a grid; share of the outer 16", model, outer, 16 / 25, 0.0, wide)
 
 
 def labels() -> Modes:
@@ -147,54 +163,63 @@ def known() -> Iterator[tuple[str, Any, float]]:
     yield "eight schools", infer.model(schools, y=effects), float("nan")
 
 
+def sample_by_smc(model: infer.Model, seed: int) -> list[Any]:
+    """Return four runs of 1000 particles each."""
+    smc = infer.BlackJAX("smc")
+    return [
+        infer.sample(model, smc, chains=1000, draws=1, key=seed + i, progress=False)
+        for i in range(4)
+    ]
+
+
 def report_modes(seed: int) -> None:
     """Print a table of separate modes, by tempering and by NUTS alone."""
-    print("## Separate modes\n")
-    print(
-        "`infer.sample(model, infer.Tempered(), draws=2000)`, 4 chains; NUTS at defaults beside.\n"
-    )
-    print("| posterior | share, exact | tempered | NUTS | log evidence, exact | tempered |", end="")
-    print(" levels | barrier | round trips | gradients | seconds |")
-    print("| --- " * 11 + "|")
+    print("| posterior | share, exact | tempered | NUTS | SMC | log evidence, exact |", end="")
+    print(" tempered | SMC | levels | barrier | round trips | gradients | SMC | seconds | SMC |")
+    print("| --- " * 15 + "|")
     for case in (two_normals(), many_modes(), labels()):
         began = time.perf_counter()
         made = infer.sample(case.model, infer.Tempered(), draws=2000, key=seed, progress=False)
         seconds = time.perf_counter() - began
         plain = infer.sample(case.model, infer.NUTS(), key=seed, progress=False)
+        began = time.perf_counter()
+        begun = case.with_prior or case.model
+        smc = sample_by_smc(begun, seed)
+        smc_seconds = time.perf_counter() - began
+        smc_shares = [case.measure(read_group(run, "posterior")) for run in smc]
+        smc_steps = sum(int(read_group(run, "sample_stats")["n_steps"].sum()) for run in smc)
+        smc_steps += sum(run.attrs["warmup_gradients"] for run in smc)
+        smc_found = infer.evidence(begun, smc)
         own = read_group(made, "tempering")
         found = infer.evidence(case.model, made)
         shares = [case.measure(read_group(result, "posterior")) for result in (made, plain)]
         gradients = own.attrs["gradients"] + made.attrs["warmup_gradients"]
         cells = [
             case.name, f"{case.exact:.2f}", *(f"{share:.3f}" for share in shares),
+            f"{np.mean(smc_shares):.3f} ({min(smc_shares):.3f} to {max(smc_shares):.3f})",
             f"{case.log_evidence:.2f}", f"{found.log_evidence:.3f} ± {found.standard_error:.3f}",
+            f"{smc_found.log_evidence:.3f} ± {smc_found.standard_error:.3f}",
             str(own.sizes["level"] - 1), f"{own.attrs['barrier']:.2f}",
-            str(int(own["round_trips"].sum())), f"{gradients:,}", f"{seconds:.0f}",
+            str(int(own["round_trips"].sum())), f"{gradients:,}", f"{smc_steps:,}",
+            f"{seconds:.0f}", f"{smc_seconds:.0f}",
         ]  # fmt: skip
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def report_evidence(seed: int) -> None:
     """Print a table of evidences by all methods."""
-    print("\n## Evidence\n")
-    print("Log evidences in nats with their standard errors. SMC: four runs of 1000 particles.")
-    print("Nested slice sampling: one run of 1200 live points.\n")
     print("| model | exact | bridge, from NUTS | stepping stones, fitted normal |", end="")
     print(" stepping stones, prior | SMC | nested slices |")
     print("| --- " * 7 + "|")
     for name, model, exact in known():
-        smc, nested = infer.BlackJAX("smc"), infer.BlackJAX("nested_slice")
-        runs = [
-            infer.sample(model, smc, chains=1000, draws=1, key=seed + i, progress=False)
-            for i in range(4)
-        ]
+        nested = infer.BlackJAX("nested_slice")
         results = [
             infer.sample(model, infer.NUTS(), key=seed, progress=False),
             infer.sample(model, infer.Tempered(), key=seed, progress=False),
             infer.sample(
                 model, infer.Tempered(reference="prior"), draws=2000, key=seed, progress=False
             ),
-            runs,
+            sample_by_smc(model, seed),
             infer.sample(model, nested, chains=1200, draws=1, key=seed, progress=False),
         ]
         found = [infer.evidence(model, result) for result in results]
@@ -208,7 +233,6 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     warnings.simplefilter("ignore", infer.SamplingWarning)
-    print("# Parallel tempering and evidence\n\nMade by `python benchmarks/tempering.py`.\n")
     if given.only != "evidence":
         report_modes(given.seed)
     if given.only != "modes":
