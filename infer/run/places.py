@@ -22,7 +22,7 @@ from .collect import Group
 from .devices import Plan
 from .loop import Block, Order
 from .placing import agree, put
-from .processes import Processes
+from .processes import Pace, Processes
 from .sharing import Place
 from .turns import Own, call_padded
 from .warmup import Warmup
@@ -54,11 +54,13 @@ class Places:
         families: The log densities, with their arrays at the place.
         work: What was done there.
         processes: The processes that share the chains.
+        pace: When they exchange them, if they are stored.
     """
 
     families: dict[Place, Family] = field(default_factory=dict, repr=False)
     work: dict[Place, Work] = field(default_factory=dict)
     processes: Processes = Processes()
+    pace: Pace = field(default_factory=Pace)
 
     def family_at(self, place: Place, family: Family) -> Family:
         """Return the log densities with their shared arrays at a place."""

@@ -17,6 +17,12 @@ from ..errors import RunError
 from ..models.inputs.sharded import is_over_processes
 from .collect import Group
 
+# Seconds between two exchanges of a run that is stored, and draws before the first one. On two
+# processes of one machine an exchange and the question whether to commit take about 0.01 s.
+EXCHANGE_SECONDS, FIRST_DRAWS = 1.0, 1
+# Bytes of a message that is sent at once; for a longer one, all must know its length first.
+SHORT = 1024
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -33,6 +39,16 @@ class Processes:
     index: int = 0
     are_together: bool = False
 
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the first process, or the only one."""
+        return self.index == 0
+
+    @property
+    def are_apart(self) -> bool:
+        """Whether there are several, each of which has chains of its own."""
+        return self.count > 1 and not self.are_together
+
     def choose(self, groups: Sequence[Group]) -> tuple[Group, ...]:
         """Return the groups that this process advances."""
         return tuple(groups if self.are_together else groups[self.index :: self.count])
@@ -48,11 +64,13 @@ class Processes:
         Raises:
             RunError: It is not.
         """
-        if self.count == 1 or self.are_together:
+        if not self.are_apart:
             return
         pairs = list(zip(groups, before, strict=True))
         self.refuse_unlike(decided, "they have learned different tunings")
-        packets = gather(pickle.dumps([_pack(*pair) for pair in pairs[self.index :: self.count]]))
+        packets = self.tell(
+            pickle.dumps([_pack(*pair) for pair in pairs[self.index :: self.count]])
+        )
         for index, packet in enumerate(packets):
             if index != self.index:
                 own = groups[index :: self.count]
@@ -69,14 +87,37 @@ class Processes:
         Raises:
             RunError: They differ.
         """
-        if self.count > 1 and len(set(gather(_digest(given)))) > 1:
+        if self.count > 1 and len(set(self.tell(_digest(given)))) > 1:
             mend = "All must run the same script with the same arguments, on machines of one kind."
             raise RunError("processes", found, mend)
 
+    def tell(self, data: bytes) -> list[bytes]:
+        """Return what each process gives, in order; all wait until the last one is here."""
+        return [data] if self.count == 1 else gather(data)
+
+    def follow(self, value: Any) -> Any:
+        """Return the plain value that the first process gives, such as what its clock says."""
+        return value if self.count == 1 else pickle.loads(gather(pickle.dumps(value))[0])
+
     def meet(self) -> None:
         """Wait until all processes are here."""
-        if self.count > 1:
-            gather(b"")
+        self.tell(b"")
+
+
+@dataclass
+class Pace:
+    """How many draws processes make between two exchanges, if they are stored.
+
+    Attributes:
+        draws: Their number for each chain, by the clock of this process.
+    """
+
+    draws: int = FIRST_DRAWS
+
+    def update(self, draws: int, seconds: float) -> None:
+        """Choose the next number, from the last one and the seconds that it took."""
+        fits = int(draws * EXCHANGE_SECONDS / max(seconds, 1e-6))
+        self.draws = max(1, min(fits, 4 * self.draws))
 
 
 def find_processes(places: Sequence[Sequence[int]]) -> Processes:
@@ -147,11 +188,19 @@ def _absorb(
 
 def gather(data: bytes) -> list[bytes]:
     """Return what each process gives, in order."""
+    head = len(data).to_bytes(8, "little")
+    every = _gather_padded(head + data[:SHORT], SHORT + len(head))
+    sizes = [int.from_bytes(own[: len(head)], "little") for own in every]
+    longest = max(sizes)
+    if longest > SHORT:
+        every = _gather_padded(head + data, longest + len(head))
+    return [own[len(head) :][:size] for own, size in zip(every, sizes, strict=True)]
+
+
+def _gather_padded(data: bytes, length: int) -> list[bytes]:
+    """Return what each process gives, with zeros after it up to the same length."""
     from jax.experimental import multihost_utils
 
-    sizes = multihost_utils.process_allgather(np.array([len(data)], np.int32))
-    sizes = np.asarray(sizes).ravel()
-    padded = np.zeros(max(int(sizes.max()), 1), np.uint8)
-    padded[: len(data)] = np.frombuffer(data, np.uint8)
-    every = np.asarray(multihost_utils.process_allgather(padded)).reshape(len(sizes), -1)
-    return [row[:size].tobytes() for row, size in zip(every, sizes, strict=True)]
+    padded = np.frombuffer(data.ljust(length, b"\0"), np.uint8)
+    every = np.asarray(multihost_utils.process_allgather(padded)).reshape(-1, length)
+    return [own.tobytes() for own in every]

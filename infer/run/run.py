@@ -56,7 +56,8 @@ class Run:
         compilations: How often the program of the loop was compiled for this run; 0 if it was
             compiled before.
         model_fingerprint: A hash of the models and their numbers; empty if not computed yet.
-        after_block: Called with the run after each block, by one thread at a time.
+        after_block: Called with the run after each block, by one thread at a time; if several
+            processes have chains of their own, after each exchange.
         most_ahead: Draws by which a chain may be ahead of others; `None` sets no limit.
         program: The compiled loop; `None` if it is not needed yet.
         is_unchecked: Whether it is new, and its numbers are still to be compared with others.
@@ -201,7 +202,24 @@ class Run:
         return min(int(group.drawn.min()) for group in self.groups)
 
     def collect(self, draws: int, bar: Progress) -> None:
-        """Run blocks until every chain has `draws` draws in the present window."""
+        """Run blocks until every chain has `draws` draws in the present window.
+
+        If several processes have chains of their own and store them, they exchange them on the way.
+        """
+        if not (self.after_block and self.places.processes.are_apart):
+            self._collect(draws, draws, bar)
+            return
+        aim, pace = 0, self.places.pace
+        while aim < draws:
+            made = min(int(own.drawn.min()) for own in self.warmup.active)
+            stretch = min(pace.draws, self.most_ahead or draws)
+            aim = min(made + self.places.processes.follow(stretch), draws)
+            began = time.monotonic()
+            self._collect(aim, draws, bar)
+            pace.update(aim - made, time.monotonic() - began)
+            self.after_block(self)
+
+    def _collect(self, draws: int, planned: int, bar: Progress) -> None:
         compiled = self.program or self._compile()
         if self.is_unchecked:
             check_first_draws(self, draws, bar)
@@ -210,12 +228,13 @@ class Run:
         warmup, processes = self.warmup, self.places.processes
         groups, before = processes.choose(warmup.active), [own.drawn for own in warmup.active]
         call = make_caller(self.engine, self.family, warmup, self.plan, compiled, self.places)
-        bar.enter(warmup, draws, self.plan.threads, self.format)
+        bar.enter(warmup, planned, self.plan.threads, self.format)
         began = time.perf_counter()
 
         def watch(group: Group, fresh: int, seconds: float) -> bool:
             goes_on = bar.update(group, fresh, seconds)
-            if self.after_block:
+            # Only an exchange brings the draws of other processes.
+            if self.after_block and not processes.are_apart:
                 self.after_block(self)
             return goes_on
 

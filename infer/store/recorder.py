@@ -1,4 +1,8 @@
-"""Commit a run while it goes on: draws are converted between blocks, and a thread writes them."""
+"""Commit a run while it goes on: draws are converted between blocks, and a thread writes them.
+
+If several processes share the run, all convert the same draws and write a commit together, between
+blocks or after an exchange; see `shared.py`.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,13 +19,13 @@ from ..errors import RunError
 from ..models.inputs.names import join_names
 from ..run.blocks import find_format
 from ..run.loop import SAMPLING
-from ..run.placing import agree
 from ..run.run import Run
 from .commits import Changes, Record, commit
 from .files import Files
 from .growing import DRAW, Growing, choose_chunk
 from .nested import encode
 from .records import drop, take
+from .shared import share_files
 from .state import write_warmup
 
 # Seconds between commits, and the largest share of the time that they may take.
@@ -84,6 +88,8 @@ class Recorder:
             seconds: Seconds between commits.
         """
         self.files, self.about, self.record = files, about, record
+        self._processes = run.places.processes
+        self._shared = share_files(files, self._processes)
         self._records = find_format(run.engine, run.family, run.warmup)
         self._contents, self._describe, self._seconds = (
             contents,
@@ -123,9 +129,11 @@ class Recorder:
         Raises:
             RunError: Another process writes to the store, or a commit failed.
         """
-        held = self.files.lock()
+        held = self._shared.lock()
         try:
             self._has_failed = self._is_complete = False
+            # After an error the first process may have made a commit alone.
+            self.record = self._processes.follow(self.record)
             self._begin_commit(run)
             run.after_block = self.after_block
             run.most_ahead = max(1, SURPLUS_BYTES // self._count_bytes_a_draw(run))
@@ -151,15 +159,17 @@ class Recorder:
         if self._pending is not None and (self._pending.done() or ready > MAX_BYTES):
             self._finish_pending()
         is_due = time.monotonic() >= self._due or ready > DUE_BYTES
-        # All processes that run a place convert its draws together, by the clock of the first one.
-        place = next(iter(run.plan.places), ())
-        if agree(self._pending is None and is_due, place):
+        # Several processes commit together, by the clock of the first one.
+        if self._processes.follow(self._pending is None and is_due):
             self._finish_pending()
             self._begin_commit(run)
 
     def _begin_commit(self, run: Run) -> None:
         changes = self._gather_changes(run, {})
-        self._pending = self._writer.submit(self._write, changes, time.monotonic())
+        self._pending = self._writer.submit(self._write, changes, self._shared, time.monotonic())
+        if self._processes.count > 1:
+            # Messages of a commit must not mix with those of blocks or of an exchange.
+            self._finish_pending()
 
     def _count_bytes_a_draw(self, run: Run) -> int:
         return run.chains * self._records.record * np.dtype(float).itemsize
@@ -174,26 +184,36 @@ class Recorder:
         Raises:
             RunError: A commit failed.
         """
+        self._finish(run, self._shared, attributes or {})
+
+    def _finish(self, run: Run, files: Files, attributes: Mapping[str, Any]) -> None:
         self._finish_pending()
         self._attributes = self._describe(run)
-        self._write(self._gather_changes(run, attributes or {}), time.monotonic())
+        self._write(self._gather_changes(run, attributes), files, time.monotonic())
         self._is_complete = True
 
     def _close(self, run: Run) -> None:
         """Commit for the last time; after a failure, only wait for the commit in flight."""
         if self._pending is not None:
             wait([self._pending])
-        if not self._has_failed:
-            self.finish(run)
+        if self._has_failed:
+            return
+        if not self._processes.are_apart:
+            self._finish(run, self._shared, {})
+        elif self._processes.is_first:
+            # The others may be anywhere, and this process has all that was exchanged.
+            self._finish(run, self.files, {})
 
     def _finish_pending(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
+        if self._pending is not None:
+            # If this is interrupted, the commit is still in flight.
+            wait([self._pending])
+            pending, self._pending = self._pending, None
             pending.result()
 
-    def _write(self, changes: Changes, began: float) -> None:
+    def _write(self, changes: Changes, files: Files, began: float) -> None:
         try:
-            self.record = commit(self.files, self.record, changes)
+            self.record = commit(files, self.record, changes)
         except BaseException as error:
             self._has_failed = True
             if isinstance(error, OSError):

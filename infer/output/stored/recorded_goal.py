@@ -6,15 +6,10 @@ import xarray
 
 from ...run.run import Run
 from ...store.recorder import Recorder
-from ...store.records import drop
 from ..advance.goal import FixedGoal, Goal
-from ..advance.interrupt import count_made
 from ..data.versions import groups_of
 from ..until_goal import UntilGoal, restore_goal
 from .opened import read_data
-
-# Draws per chain in a stretch.
-STRETCH = 50
 
 
 class RecordedUntil(Goal):
@@ -36,31 +31,11 @@ class RecordedUntil(Goal):
         return self.goal.conclude(run, data)
 
 
-class Stretches(Goal):
-    """A number of draws per chain, in stretches after which processes exchange what they have.
-
-    Only then can the first process commit the draws of the others.
-    """
-
-    def __init__(self, draws: int) -> None:
-        self.draws = draws
-
-    def next_draws(self, run: Run) -> int | None:
-        made = count_made(run)
-        if run.places.processes.index:
-            # They are in the store, or in the memory of the first process.
-            for group in run.groups:
-                drop(group, made - 1)
-        return min(made + STRETCH, self.draws) if made < self.draws else None
-
-
 def make_goal(run: Run, recorder: Recorder) -> Goal:
     """Make the goal of a stored run, as its store describes it."""
     saved = recorder.about.get("until")
     if saved is None:
-        processes = run.places.processes
-        exchanges = processes.count > 1 and not processes.are_together
-        return (Stretches if exchanges else FixedGoal)(recorder.about["draws"])
+        return FixedGoal(recorder.about["draws"])
 
     def read(run: Run) -> xarray.Dataset:
         recorder.finish(run)

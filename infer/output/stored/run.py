@@ -1,9 +1,10 @@
 """A stored run and its result: `sample` with `store=`, and what `resume` goes on with."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from ...density.family import Family, make_family
@@ -11,13 +12,15 @@ from ...density.points import make_evaluator
 from ...engines.approximating import Problem
 from ...engines.base import Engine
 from ...errors import RunError, warn
+from ...models.inputs.sharded import is_over_processes
 from ...models.model import Model
 from ...programs.forked import refuse_if_forked
 from ...run.bound import bind_sites
 from ...run.devices import plan
 from ...run.fingerprint import Fingerprint, refuse_others
-from ...run.placing import Devices, choose_places
+from ...run.placing import Devices, are_elsewhere, choose_places
 from ...run.plans import share_processes
+from ...run.processes import Processes
 from ...run.run import Run
 from ...run.self_check import refuse_unless_reproduced
 from ...run.start import prepare_family
@@ -28,6 +31,7 @@ from ...store.engines import make_engine
 from ...store.files import open_files
 from ...store.nested import decode
 from ...store.recorder import Recorder
+from ...store.shared import share_files
 from ...store.state import read_warmup
 from ..advance.goal import pursue_or_keep
 from ..advance.interrupt import count_made
@@ -38,7 +42,6 @@ from ..data.recorded import read_recorded
 from ..judge.until import find_shortfall
 from ..judge.verdict import judge_recorded
 from .contents import Selection, make_contents
-from .followed import FollowedFiles, begin_together, follow_sample, locking_first
 from .opened import read_data
 from .recorded_goal import make_goal
 from .samplers import refuse_other_settings
@@ -60,16 +63,10 @@ def finish_sample(run: Run, recorder: Recorder) -> Any:
         run: The run.
         recorder: Commits the run to its store.
     """
-    processes = run.places.processes
-    if processes.index and not processes.are_together:
-        return follow_sample(run, recorder)
     with recorder.recording(run):
-        begin_together(run, recorder)
         goal = make_goal(run, recorder)
         refuse_unless_reproduced(pursue_or_keep(run, goal))
         recorder.finish(run)
-        if processes.are_together:
-            processes.meet()
         data = read_data(recorder.files)
         remember_run(data, run)
         attributes = goal.conclude(run, data)
@@ -82,7 +79,6 @@ def finish_sample(run: Run, recorder: Recorder) -> Any:
         }
         data.attrs.update(attributes)
         recorder.finish(run, attributes)
-    processes.meet()
     for finding in findings:
         warn(finding)
     return data
@@ -121,7 +117,7 @@ def read_run(
     """
     refuse_if_forked()
     files = open_files(where)
-    with locking_first(files, model, devices):
+    with closing(share_files(files, _find_sharers(model, devices)).lock()):
         found = recover(files)
         about = dict(found.record.about)
         made = make_engine(about["engine"]) if engine is None else engine
@@ -134,11 +130,19 @@ def read_run(
         # Others may still be reading.
         processes = run.places.processes
         processes.meet()
-        files = FollowedFiles(files) if processes.index else files
-        committed = forget_after(files, found.record)
+        committed = forget_after(share_files(files, processes), found.record)
     contents = None if chosen is None else make_contents(run, chosen)
     recorder = Recorder(files, run, about, contents, describe_run, committed, seconds)
     return Resumed(run, recorder, about)
+
+
+def _find_sharers(model: Any, devices: Devices | None) -> Processes:
+    """Return the processes that are about to read a store, and go on with it together."""
+    if jax.process_count() == 1:
+        return Processes()
+    shared = jax.tree.leaves(make_family(model, jacobian=False).shared)
+    is_shared = are_elsewhere(devices) or any(map(is_over_processes, shared))
+    return Processes(jax.process_count(), jax.process_index()) if is_shared else Processes()
 
 
 def _add_draws(about: dict[str, Any], run: Run, draws: int) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from ..data.arviz import describe_run
 from ..data.provenance import list_versions
 from ..until_goal import UntilGoal
 from .contents import Selection, make_contents, select_names
-from .followed import choose_files
 
 # Draws per chain for which a store is laid out if only seconds limit them.
 LIKELY_DRAWS = 10_000
@@ -64,8 +63,7 @@ class Storing(NamedTuple):
             "versions": list_versions(),
         }
         contents = None if chosen is None else make_contents(run, chosen)
-        files = choose_files(self.files, run.places.processes)
-        return Recorder(files, run, about, contents, describe_run, seconds=self.seconds)
+        return Recorder(self.files, run, about, contents, describe_run, seconds=self.seconds)
 
 
 def plan_storing_draws(

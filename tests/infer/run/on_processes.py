@@ -1,25 +1,27 @@
 """Print draws of runs on several processes, as JSON; start it once for each of them.
 
-python -m tests.infer.run.on_processes PORT INDEX COUNT PART [STORE]
+python -m tests.infer.run.on_processes PORT INDEX COUNT PART [STORE [MORE]]
 """
 
 import json
 import os
+import re
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 import jax
 
 import infer
 from infer.run import collect, processes
-from infer.store import recorder
+from infer.store import files, recorder
+from infer.store.shared import is_chunk
 
 from . import on_devices
 
-# Draws of sampling. With a store, processes exchange theirs after each 50.
 DRAWS = 150
-# Exchanges after which a process kills itself.
+# Exchanges or files after which a process kills itself, or cannot write.
 FATAL = 5
 # A run whose rows are divided.
 ROWS: dict[str, Any] = {"chains": 2, "draws": 60}
@@ -46,10 +48,10 @@ def describe(made: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def chains(store: str | None) -> dict[str, Any]:
+def chains(store: str | None, **more: Any) -> dict[str, Any]:
     """Spread chains over processes."""
     model, how = begin()
-    return describe(sample(model, **how, store=store))
+    return describe(sample(model, **how, **more, store=store))
 
 
 def resumed(store: str | None) -> dict[str, Any]:
@@ -70,6 +72,62 @@ def killed(store: str | None) -> dict[str, Any]:
 
     processes.Processes.exchange = exchange_or_die
     return chains(store)
+
+
+def commit_often() -> None:
+    """Let processes exchange and commit after a few draws, and blocks end after a few ticks."""
+    processes.EXCHANGE_SECONDS = collect.BLOCK_SECONDS = 0.001
+    recorder.LARGEST_SHARE = 1.0
+
+
+def noted(store: str | None) -> dict[str, Any]:
+    """Spread chains over processes, and note which files this one writes."""
+    wrote, write = [], files.LocalFiles.write
+
+    def note(self: Any, *groups: Any) -> None:
+        wrote.extend(key for group in groups for key in group)
+        write(self, *groups)
+
+    files.LocalFiles.write = note
+    return chains(store) | {"wrote": wrote}
+
+
+def killed_in_commit(store: str, who: str, step: str) -> dict[str, Any]:
+    """Spread chains over processes, one of which is killed within a commit.
+
+    Args:
+        store: Path of the store.
+        who: Number of that process.
+        step: What the key of the file looks like after which it is killed.
+    """
+    replace, wrote, folder = os.replace, [], Path(store)
+
+    def replace_and_die(beside: Path, path: Path) -> None:
+        replace(beside, path)
+        if re.search(step, str(path.relative_to(folder))) and (folder / "posterior").exists():
+            wrote.append(path)
+        if jax.process_index() == int(who) and len(wrote) == FATAL:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    commit_often()
+    os.replace = replace_and_die
+    return chains(store, commit_seconds=0.0)
+
+
+def full(store: str) -> dict[str, Any]:
+    """Spread chains over processes, the last of which cannot write chunks any more at some time."""
+    write, wrote = files._write_durably, []
+
+    def fail(path: Path, data: bytes) -> None:
+        if is_chunk(str(path)) and jax.process_index() == jax.process_count() - 1:
+            wrote.append(path)
+            if len(wrote) > FATAL:
+                raise OSError(28, "No space left on device")
+        write(path, data)
+
+    commit_often()
+    files._write_durably = fail
+    return {"error": on_devices.message_of(lambda: chains(store, commit_seconds=0.0))}
 
 
 def rows(store: str | None) -> dict[str, Any]:
@@ -99,8 +157,7 @@ def modes_stored(store: str | None) -> dict[str, Any]:
 def rows_killed(store: str | None) -> dict[str, Any]:
     """Divide rows over processes, the last of which is killed when some draws are committed."""
     after_block = recorder.Recorder.after_block
-    # Blocks of a few ticks, and a commit after almost each of them.
-    collect.BLOCK_SECONDS, recorder.LARGEST_SHARE = 0.001, 1.0
+    commit_often()
 
     def commit_or_die(self: Any, run: infer.Run) -> None:
         after_block(self, run)
@@ -135,8 +192,8 @@ def mistakes(store: str | None) -> dict[str, Any]:
 PARTS = {
     own.__name__: own
     for own in (
-        chains, resumed, killed, rows, rows_stored, rows_killed, rows_resumed, modes_stored,
-        mistakes,
+        chains, resumed, killed, noted, killed_in_commit, full, rows, rows_stored, rows_killed,
+        rows_resumed, modes_stored, mistakes,
     )
 }  # fmt: skip
 

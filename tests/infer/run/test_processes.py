@@ -5,11 +5,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, Thread, current_thread
 from unittest.mock import Mock
 
 import jax
@@ -20,10 +20,11 @@ from infer.errors import RunError
 from infer.output.stored.opened import read_newest
 from infer.run import processes
 from infer.run.chains import make_groups
-from infer.run.processes import Processes
+from infer.run.processes import Pace, Processes
 from infer.store.files import open_files
 
-from . import on_devices
+from . import on_devices, on_processes
+from .in_threads import call_on_two
 
 # Groups of a store that have a number for each draw.
 DRAWN = ("posterior", "sample_stats")
@@ -42,33 +43,6 @@ def advance(group, draws):
     group.state = jax.tree.map(lambda a: a + group.chains.start, group.state)
     group.drawn = group.drawn + draws
     group.executed = group.executed + 7
-
-
-def call_on_two(monkeypatch, call):
-    """Call a function in two threads that take the part of processes; return what each raised."""
-    given, barrier, errors = [None, None], Barrier(2), [None, None]
-
-    def run(index):
-        try:
-            call(index)
-        except RunError as error:
-            errors[index] = str(error)
-
-    def gather(data):
-        index = threads.index(current_thread())
-        given[index] = data
-        barrier.wait(10)
-        every = list(given)
-        barrier.wait(10)
-        return every
-
-    threads = [Thread(target=run, args=(index,)) for index in range(2)]
-    monkeypatch.setattr(processes, "gather", gather)
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return errors
 
 
 def test_after_an_exchange_all_processes_have_the_same_chains(monkeypatch):
@@ -99,7 +73,31 @@ def test_processes_that_learn_different_tunings_are_refused(monkeypatch):
         Processes(2, index).exchange(each[index], before, np.full(2, 1.0 + index * 1e-16 * 4))
 
     for error in call_on_two(monkeypatch, call):
-        assert "processes: they have learned different tunings. All must run" in error
+        assert "processes: they have learned different tunings. All must run" in str(error)
+
+
+def test_the_draws_between_exchanges_follow_the_seconds_that_they_took():
+    pace = Pace()
+    for made, seconds, found in ((16, 8.0, 2), (2, 0.0, 8), (8, 0.5, 16), (16, 99.0, 1)):
+        pace.update(made, seconds)
+        assert pace.draws == found
+
+
+@pytest.mark.parametrize("size", [0, 1, processes.SHORT, processes.SHORT + 1, 5000])
+def test_a_message_comes_whole_whatever_its_length(size):
+    data = bytes(np.arange(size) % 256)
+    assert processes.gather(data) == [data]
+
+
+def test_all_follow_the_first_process(monkeypatch):
+    heard = [None, None]
+
+    def call(index):
+        heard[index] = Processes(2, index).follow(index == 0)
+
+    assert call_on_two(monkeypatch, call) == [None, None]
+    assert heard == [True, True]
+    assert Processes().follow("alone") == "alone"
 
 
 def find(monkeypatch, places, owners=(0, 0, 1, 1), index=1):
@@ -179,24 +177,62 @@ def test_chains_over_two_processes_have_the_draws_of_one(alone):
 @pytest.mark.slow
 def test_a_store_has_the_same_files_however_many_processes_made_them(alone, tmp_path):
     one, two = tmp_path / "one.zarr", tmp_path / "two.zarr"
-    assert run_processes("chains", str(two)) == [alone, alone]
+    both = run_processes("noted", str(two))
+    wrote = [{key for key in own.pop("wrote") if key.startswith(DRAWN)} for own in both]
+    assert both == [alone, alone]
     assert run_processes("chains", str(one), count=1) == [alone]
-    assert len(read_chunks(one)) > 5
-    assert read_chunks(two) == read_chunks(one)
+    chunks = read_chunks(one)
+    assert len(chunks) > 5
+    assert read_chunks(two) == chunks
+    # Each wrote some of them, and only the first one the metadata.
+    first, second = ({key for key in own if key in chunks} for own in wrote)
+    assert first | second == chunks.keys()
+    assert first - second
+    assert wrote[1] == second
+
+
+def kill_one(part, *given, who=1):
+    """Begin two processes, one of which kills itself; end the other, which has lost it."""
+    both = begin_processes(part, *given)
+    with contextlib.ExitStack() as stack:
+        stack.callback(both[1 - who].kill)
+        assert both[who].wait(timeout=200) == -signal.SIGKILL
+    both[1 - who].wait()
 
 
 @pytest.mark.slow
 def test_a_run_goes_on_after_a_process_was_killed(alone, tmp_path):
     where = tmp_path / "run.zarr"
-    first, second = begin_processes("killed", str(where))
-    with contextlib.ExitStack() as stack:
-        stack.callback(first.kill)
-        assert second.wait(timeout=200) < 0
-    first.wait()
+    kill_one("killed", str(where))
     shutil.copytree(where, tmp_path / "copy.zarr")
     assert run_processes("resumed", str(where)) == [alone, alone]
     # And on one process.
     assert run_processes("resumed", str(tmp_path / "copy.zarr"), count=1) == [alone]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("who", "step", "count"),
+    [(0, r"\.intent$", 1), (0, "/c/", 1), (1, "/c/", 2), (0, r"^zarr\.json$", 2)],
+    ids=["after the intent", "in the first's chunks", "in the second's", "before the record"],
+)
+def test_a_run_goes_on_after_a_process_was_killed_in_a_commit(alone, tmp_path, who, step, count):
+    where = str(tmp_path / "run.zarr")
+    kill_one("killed_in_commit", where, str(who), step, who=who)
+    begun = read_newest(open_files(where))
+    assert begun.draws < on_processes.DRAWS
+    assert [name for name in open_files(where).list("run") if name.endswith("intent")]
+    assert run_processes("resumed", where, count=count) == [alone] * count
+
+
+@pytest.mark.slow
+def test_all_processes_say_that_one_could_not_write(tmp_path):
+    first, second = run_processes("full", str(tmp_path / "run.zarr"))
+    assert first == second
+    found = (
+        r"a commit could not be written \(process 1: .* No space left on device\); commit \d+ is"
+    )
+    assert re.search(found, first["error"])
 
 
 @pytest.mark.slow
@@ -214,11 +250,7 @@ def test_rows_over_two_processes_have_the_draws_of_one_but_for_rounding():
 def test_a_run_of_divided_rows_goes_on_after_a_process_was_killed(tmp_path):
     undisturbed = run_processes("rows_stored", str(tmp_path / "whole.zarr"))
     where = str(tmp_path / "run.zarr")
-    first, second = begin_processes("rows_killed", where)
-    with contextlib.ExitStack() as stack:
-        stack.callback(first.kill)
-        assert second.wait(timeout=200) < 0
-    first.wait()
+    kill_one("rows_killed", where)
     begun = read_newest(open_files(where))
     assert 0 < begun.draws < begun.about["draws"]
     told = run_processes("rows_resumed", where)
