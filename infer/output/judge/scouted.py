@@ -30,7 +30,7 @@ def find_modes_of_scouts(run: Run, draws: Draws) -> Iterator[Finding]:
     if scouted is None or "lp" not in scouted.stats:
         return
     joined = _join(draws, move_to_density(run.family, run.warmup.centering, scouted))
-    numbers, names = _select_numbers(run, joined)
+    numbers, coordinates = _select_numbers(joined.positions)
     place, groups = separate_chains(numbers)
     # A group of scouts alone.
     unseen = [i for i, group in enumerate(groups) if group.min() >= run.chains]
@@ -40,15 +40,15 @@ def find_modes_of_scouts(run: Run, draws: Draws) -> Iterator[Finding]:
     best = max(unseen, key=lambda i: weights[i])
     if weights[best] < SMALLEST_SHARE:
         return
-    middle = np.median(numbers[place][groups[best]])
+    middle, name = np.median(numbers[place][groups[best]]), run.density.labels()[coordinates[place]]
     yield Finding(
         "unvisited_mode",
         f"{len(groups[best])} of {len(scouted.positions)} chains that scouted during warm-up ended "
-        f"in a mode that no chain of the run visited, at {names[place]} = {middle:.3g} (in the "
+        f"in a mode that no chain of the run visited, at {name} = {middle:.3g} (in the "
         f"unconstrained space) with {round_share(float(weights[best]))} of the mass, by rough "
         "normal approximations.",
         'Run more chains from the prior (starts="prior"), and weight the modes by hand.',
-        (names[place],),
+        (name,),
     )
 
 
@@ -61,12 +61,17 @@ def _join(draws: Draws, scouted: Draws) -> Draws:
     return Draws(positions, positions[..., :0], {"lp": lp})
 
 
-def _select_numbers(run: Run, joined: Draws) -> tuple[np.ndarray, list[str]]:
-    """Return the coordinates whose means differ most between chains, shape (numbers, ...)."""
-    positions = joined.positions
+def _select_numbers(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers whose means differ most between chains, and which of the vector they are.
+
+    Args:
+        positions: Shape (chains, draws, size).
+
+    Returns:
+        The numbers, shape (numbers, chains, draws), and their coordinates, shape (numbers,).
+    """
     spread = np.ptp(positions.mean(1), axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         far = np.nan_to_num(spread / positions.std((0, 1)), posinf=0.0)
     chosen = np.argsort(-far, kind="stable")[:MAX_TRIED]
-    labels = run.density.labels()
-    return np.moveaxis(positions[..., chosen], 2, 0), [labels[i] for i in chosen]
+    return np.moveaxis(positions[..., chosen], 2, 0), chosen

@@ -18,13 +18,17 @@ def draw(rng, at, count, level=0.0):
     return Draws(positions, positions[..., :0], {"lp": lp})
 
 
-def find(scouts_at, level=0.0):
+def name_numbers():
+    return [f"x[{i}]" for i in range(SIZE)]
+
+
+def find(scouts_at, level=0.0, labels=name_numbers):
     rng = np.random.default_rng(1)
     scouted = draw(rng, np.full((SCOUTS, 1, SIZE), -3.0) + np.reshape(scouts_at, (-1, 1, 1)), 30)
     scouted.stats["lp"] += level * (np.reshape(scouts_at, (-1, 1)) != 0)
     run = SimpleNamespace(
         warmup=SimpleNamespace(scouted=scouted, centering=None), family=None, chains=CHAINS,
-        density=SimpleNamespace(labels=lambda: [f"x[{i}]" for i in range(SIZE)]),
+        density=SimpleNamespace(labels=labels),
     )  # fmt: skip
     return list(find_modes_of_scouts(run, draw(rng, np.full((CHAINS, 1, SIZE), -3.0), 500)))
 
@@ -41,6 +45,11 @@ def test_scouts_in_another_mode_are_reported_with_its_place_and_mass(count):
 def test_scouts_among_the_chains_or_at_negligible_mass_are_not_reported():
     assert not find([0.0] * SCOUTS)
     assert not find([6.0, 0.0, 0.0, 0.0], level=-8.0)
+
+
+def test_the_numbers_are_named_only_if_there_is_something_to_report():
+    # Naming them traces the model.
+    assert not find([0.0] * SCOUTS, labels=lambda: pytest.fail("named"))
 
 
 def test_a_run_without_scouts_has_nothing_to_report():
