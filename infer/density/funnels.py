@@ -14,6 +14,7 @@ from ..equations import find_dependent
 from ..models.priors.centering import FAMILIES
 from ..models.priors.prior import strip_axes
 from ..models.protocol.site import Declaration
+from ..programs.outlined import recalled
 from ..types import ProgramSignature, Vector, signature_of
 from .base import LogDensity
 from .readers import FlatReader
@@ -57,6 +58,7 @@ def find_funnel_sites(density: LogDensity) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
+@recalled
 @pause_collection()
 def _find_funnel_sites(kind: ProgramSignature) -> tuple[str, ...]:
     density: LogDensity = kind.outline()

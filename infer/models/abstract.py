@@ -14,6 +14,7 @@ from ..types import ProgramSignature, signature_of
 from .dependent import list_spreads, settle_centering
 from .inputs.stacked import refuse_stacked
 from .origins import translate_errors_of
+from .outline import Outline, list_results, outline
 from .priors.from_tfp import TfpDistribution
 from .priors.prior import Prior, strip_axes
 from .protocol.account import Account
@@ -35,12 +36,14 @@ class AbstractRun(NamedTuple):
         divided: Sizes of the plates whose rows are divided over devices, by name.
         program: The run as a jaxpr, from the leaves of the model to its log density, its derived
             and its observed values. The latent sites are behind barriers.
+        outline: What tells the model from all others.
     """
 
     sites: tuple[Site, ...]
     minibatches: tuple[Minibatch, ...]
     divided: Mapping[str, int]
     program: ClosedJaxpr
+    outline: Outline
 
 
 def run_abstractly(model: Runnable) -> AbstractRun:
@@ -50,9 +53,10 @@ def run_abstractly(model: Runnable) -> AbstractRun:
 
 @lru_cache(maxsize=64)
 def _run_abstractly(model: ProgramSignature) -> AbstractRun:
-    sites, surveyor, program = _survey(model.outline())
+    sites, surveyor, program, whole = _survey(model.outline())
     refuse_clashes({site.name: site.dims or (None,) * len(site.shape) for site in sites})
-    return AbstractRun(sites, tuple(surveyor.minibatches.values()), surveyor.divided, program)
+    plates = tuple(surveyor.minibatches.values())
+    return AbstractRun(sites, plates, surveyor.divided, program, whole)
 
 
 def sites_of(model: Runnable) -> tuple[Site, ...]:
@@ -68,7 +72,7 @@ def latent_names(model: Runnable) -> list[str]:
 
 def find_entries(model: Runnable) -> dict[str, list[tuple[int, ...]]]:
     """List, for each latent site, the entry that each number of the flat vector is named after."""
-    _, surveyor, _ = _survey(model)
+    surveyor = _survey(model)[1]
     return {name: find() for name, find in surveyor.entries.items()}
 
 
@@ -90,10 +94,10 @@ def account_of(model: Runnable, reader: Reader | None = None) -> Account:
 
 def _survey(
     model: Runnable, as_numbers: bool = False
-) -> tuple[tuple[Site, ...], Surveyor, ClosedJaxpr]:
+) -> tuple[tuple[Site, ...], Surveyor, ClosedJaxpr, Outline]:
     """Run a model abstractly; with `as_numbers` its data stay numbers, not arguments."""
     refuse_stacked(model)
-    found: list[tuple[tuple[Site, ...], Surveyor]] = []
+    found: list[tuple[tuple[Site, ...], Surveyor, Account]] = []
     given = () if as_numbers else (model,)
 
     def abstract_run(model: Runnable) -> Any:
@@ -101,17 +105,20 @@ def _survey(
         account = model.run(surveyor)
         refuse_repeated(account.dims)
         surveyor.divided = account.divided
-        found.append((_sites(account, surveyor), surveyor))
+        found.append((_sites(account, surveyor), surveyor, account))
         _check_terms(account.terms)
         results = account.log_density(), account.derived, account.observed
-        return results, list_spreads(account, surveyor.spreads)
+        return results, list_spreads(account, surveyor.spreads), list_results(account)
 
     with translate_errors_of(model):
         # Data that the function closes over stay numbers.
         run = partial(abstract_run, model) if as_numbers else abstract_run
-        program = jax.make_jaxpr(run)(*given)
-    sites, program = settle_centering(found[0][0], program)
-    return sites, found[0][1], program
+        whole = jax.make_jaxpr(run)(*given)
+    sites, surveyor, account = found[0]
+    results = whole.jaxpr.outvars[: len(whole.jaxpr.outvars) - len(list_results(account))]
+    program = ClosedJaxpr(whole.jaxpr.replace(outvars=results), whole.consts)
+    sites, program = settle_centering(sites, program)
+    return sites, surveyor, program, outline(whole, account, surveyor)
 
 
 def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:

@@ -3,17 +3,22 @@
 A file holds what JAX serializes of one executable. Its name is the hash of all that this depends
 on: the program (as traced if `recalled` can say it exactly, otherwise as lowered), the options, the
 versions, the device and the features of the processor.
+Other files say what was found out about a model, such as the names of its executables (`outlined`).
 JAX's own cache of compilations would also keep the programs of the user. If the user has turned it
 on, it keeps ours too, and nothing is kept here: what JAX has loaded cannot be written again.
 """
 
 import logging
 import os
+import pickle
 import platform
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import is_dataclass
 from functools import cache as remember
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +26,7 @@ import jax
 import jaxlib
 import platformdirs
 from jax.experimental.serialize_executable import deserialize_and_load, serialize
+from jax.tree_util import PyTreeDef
 
 VARIABLE = "PUSHFORWARD_CACHE"
 OFF = ("0", "off", "false", "no")
@@ -29,6 +35,8 @@ LIMIT = 2**30
 # Programs that compile faster are not worth a file, which takes some milliseconds to load.
 SHORTEST_SECONDS = 0.02
 SUFFIX, DIGEST = ".executable", sha256().digest_size
+# Files of what was found out about programs, a kilobyte each.
+FOUND = ".found"
 # Calls back into Python hold addresses of this process.
 CALLBACK = "callback"
 _log = logging.getLogger("infer")
@@ -48,7 +56,9 @@ def cache(where: bool | str | os.PathLike = True) -> Path | None:
     By default they are, in the user's own cache folder, up to 1 GiB; the environment variable
     PUSHFORWARD_CACHE=0 turns this off, and PUSHFORWARD_CACHE=/some/folder names another folder.
     A program is loaded only if nothing that it was compiled from has changed: the model and the
-    shapes of its data, the versions of JAX, the device and the processor. Tracing is not saved.
+    shapes of its data, the versions of JAX, the device and the processor. The model is traced once
+    to tell; if it has no distribution, set or derivative of the user's own, nothing else is traced.
+    Functions of this library that a program replaces while it runs are not noticed: turn it off.
     The folder must belong to the user alone, since loading an executable runs it. The logger
     "infer" says at level DEBUG what was loaded. JAX's settings are not touched; if JAX has a cache
     of compilations (`jax_compilation_cache_dir`), that one is used instead.
@@ -93,15 +103,15 @@ def find_folder() -> Path | None:
     return _chosen[0]
 
 
-def find_described(described: str | None, options: dict[str, Any]) -> Path | None:
-    """Return the file of what was traced; None if there is none.
+def find_described(described: str | None, options: dict[str, Any]) -> str | None:
+    """Return the name of the file of what was traced; None if there is none.
 
     Args:
         described: Says what is compiled, as for `compile_or_load`.
         options: XLA's options.
     """
     path = None if described is None else _name_file((described,), options)
-    return path if path is not None and os.path.isfile(path) else None
+    return path.name if path is not None and os.path.isfile(path) else None
 
 
 def compile_or_load(
@@ -121,14 +131,14 @@ def compile_or_load(
     if described is None:
         path = _find_path(lowered, options)
         trees = lowered.in_tree, lowered.out_tree
-        if path is not None and (loaded := load(path, *trees)) is not None:
+        if path is not None and (loaded := load(path.name, *trees)) is not None:
             return Executable(loaded, True)
     else:
         path = _name_file((described,), options)
     began = time.perf_counter()
     made = lowered.compile(options)
     if path is not None and time.perf_counter() - began >= SHORTEST_SECONDS:
-        _save(path, made)
+        _save(path, lambda: serialize(made)[0])
     return Executable(made, False)
 
 
@@ -185,14 +195,74 @@ def _processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(kinds)}))
 
 
-def load(path: Path, in_tree: Any, out_tree: Any) -> Any:
+def load(name: str, in_tree: Any, out_tree: Any) -> Any:
     """Load an executable; None if there is none, or the file is damaged.
 
     Args:
-        path: Its file.
+        name: The name of its file.
         in_tree: The structure of the arguments, (positional, by name).
         out_tree: That of the results.
     """
+    folder = find_folder()
+    payload = None if folder is None else _read(folder / name)
+    if payload is None:
+        return None
+    try:
+        made = deserialize_and_load(payload, in_tree, out_tree)
+    except Exception as error:  # JAX raises what it likes, and compiling is always possible.
+        _log.debug("a compiled program is not loaded: %r", error)
+        return None
+    _log.debug("a compiled program was loaded: %s", name)
+    return made
+
+
+def find_out(described: str | None) -> Any:
+    """Return what an earlier process kept under a description; None if there is nothing."""
+    path = None if described is None else _name_file((FOUND, described), {})
+    payload = None if path is None else _read(path.with_suffix(FOUND))
+    try:
+        return None if payload is None else pickle.loads(payload)
+    except Exception as error:  # As above.
+        _log.debug("what was found out is not loaded: %r", error)
+        return None
+
+
+def keep(described: str | None, found: Any) -> None:
+    """Keep what was found out, unless it is None, under all that it depends on; it is pickled."""
+    if described is not None and found is not None and (path := _name_file((FOUND, described), {})):
+        _save(path.with_suffix(FOUND), lambda: _pickle(found))
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles also structures of pytrees, and values without arrays that hold one."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, PyTreeDef):
+            return jax.tree.structure, (number_leaves(value),)
+        if "__reduce__" in vars(type(value)) and is_dataclass(value):
+            return _rebuild, (type(value), dict(vars(value)))
+        return NotImplemented
+
+
+def _rebuild(kind: type, fields: dict[str, Any]) -> Any:
+    value = object.__new__(kind)
+    vars(value).update(fields)
+    return value
+
+
+def _pickle(value: Any) -> bytes:
+    content = BytesIO()
+    _Pickler(content).dump(value)
+    return content.getvalue()
+
+
+def number_leaves(structure: Any) -> Any:
+    """Return a pytree of a structure, whose leaves are numbered."""
+    return jax.tree.unflatten(structure, range(structure.num_leaves))
+
+
+def _read(path: Path) -> bytes | None:
+    """Read a file, which was used now; None if there is none, or it is damaged."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -201,21 +271,15 @@ def load(path: Path, in_tree: Any, out_tree: Any) -> Any:
     if sha256(payload).digest() != digest:
         _log.warning("a compiled program on disk is damaged and is compiled again: %s", path)
         return None
-    try:
-        made = deserialize_and_load(payload, in_tree, out_tree)
-    except Exception as error:  # JAX raises what it likes, and compiling is always possible.
-        _log.debug("a compiled program is not loaded: %r", error)
-        return None
     with suppress(OSError):
         os.utime(path)
-    _log.debug("a compiled program was loaded: %s", path.name)
-    return made
+    return payload
 
 
-def _save(path: Path, made: jax.stages.Compiled) -> None:
-    """Write an executable beside its place and move it there, then delete the oldest ones."""
+def _save(path: Path, make: Callable[[], bytes]) -> None:
+    """Write a file beside its place and move it there, then delete the oldest ones."""
     try:
-        payload = serialize(made)[0]
+        payload = make()
         beside = path.with_suffix(f".{os.getpid()}")
         beside.write_bytes(sha256(payload).digest() + payload)
         beside.replace(path)
@@ -225,8 +289,9 @@ def _save(path: Path, made: jax.stages.Compiled) -> None:
 
 
 def _delete_oldest(folder: Path) -> None:
-    """Delete the least recently used executables beyond the limit."""
-    found = [(file.stat(), file) for file in folder.glob(f"*{SUFFIX}")]
+    """Delete the least recently used files beyond the limit."""
+    files = [file for suffix in (SUFFIX, FOUND) for file in folder.glob(f"*{suffix}")]
+    found = [(file.stat(), file) for file in files]
     total = 0
     for stat, file in sorted(found, key=lambda pair: pair[0].st_mtime, reverse=True):
         total += stat.st_size

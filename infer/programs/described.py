@@ -29,15 +29,15 @@ IGNORED = {
 SINGLETONS = {"UnspecifiedValue"}
 
 
-class _NotDescribedError(Exception):
+class NotDescribedError(Exception):
     """A program has something that is not known to be the same in another process."""
 
 
 def describe_program(program: Any) -> str | None:
     """Return the hash of a description of a jaxpr; None if it cannot be described exactly."""
     try:
-        return _Description().describe(program)
-    except _NotDescribedError:
+        return Description().describe(program)
+    except NotDescribedError:
         return None
 
 
@@ -61,7 +61,7 @@ def _list_modules() -> list[Any]:
     return [own for key, own in list(sys.modules.items()) if key.startswith("jax._src.")]
 
 
-class _Description:
+class Description:
     """What was described so far, by identity: objects are shared by many equations."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class _Description:
         """Describe a parameter of an equation.
 
         Raises:
-            _NotDescribedError: It is of a type that is not known.
+            NotDescribedError: It is of a type that is not known.
         """
         kind = type(value)
         if kind in PLAIN:
@@ -99,12 +99,12 @@ class _Description:
         kind = type(value)
         if isinstance(value, np.dtype):
             return f"type {value}"
-        if callable(value) and _is_of_jax(value):
+        if callable(value) and is_of_jax(value):
             return f"{value.__module__}.{value.__qualname__}"
         if isinstance(value, Enum):
             return f"{kind.__qualname__}.{value.name}"
         if kind.__module__.split(".")[0] not in ("jax", "jaxlib"):
-            raise _NotDescribedError(kind)
+            raise NotDescribedError(kind)
         if kind.__name__ in SINGLETONS or getattr(value, "empty", False) is True:
             return kind.__qualname__
         if is_dataclass(value):
@@ -113,21 +113,21 @@ class _Description:
         if kind.__module__ == "jax._src.flattree" and " at 0x" not in repr(value):
             # Which arguments of a loop are carried; nothing else in it is lowered.
             return repr(value)
-        raise _NotDescribedError(kind)
+        raise NotDescribedError(kind)
 
     def _describe_array(self, value: Any) -> str:
         if not isinstance(value, np.ndarray | np.generic) and not _is_concrete(value):
-            raise _NotDescribedError(type(value))
+            raise NotDescribedError(type(value))
         host = np.ascontiguousarray(value)
         if host.dtype.hasobject:
-            raise _NotDescribedError(host.dtype)
+            raise NotDescribedError(host.dtype)
         return f"{host.dtype}{host.shape}{sha256(host.tobytes()).hexdigest()}"
 
     def _list_equations(self, program: Any) -> list[str]:
         """Describe a jaxpr line by line; its variables are numbered in order."""
         jaxpr, numbers = program.jaxpr if hasattr(program, "jaxpr") else program, {}
         if jaxpr.effects:
-            raise _NotDescribedError(jaxpr.effects)
+            raise NotDescribedError(jaxpr.effects)
 
         def declare(variable: Any) -> str:
             numbers[variable] = len(numbers)
@@ -150,7 +150,7 @@ class _Description:
     def _describe_operation(self, equation: Any) -> str:
         name = equation.primitive.name
         if not _is_own_primitive(equation.primitive):
-            raise _NotDescribedError(equation.primitive)
+            raise NotDescribedError(equation.primitive)
         ignored = IGNORED.get(name, set())
         own = [
             f"{key}={self.describe(value)}"
@@ -171,7 +171,7 @@ class _Description:
 
     def _describe_type(self, aval: Any) -> str:
         if type(aval).__name__ != "ShapedArray":
-            raise _NotDescribedError(type(aval))
+            raise NotDescribedError(type(aval))
         # The type of a key says what generates random numbers, which users can define.
         generator = self.describe(getattr(aval.dtype, "_impl", None))
         return f"{aval.dtype}{generator}{aval.shape}{'~' if aval.weak_type else ''}"
@@ -182,7 +182,7 @@ def _is_concrete(value: Any) -> bool:
     return not is_traced and not jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
 
 
-def _is_of_jax(value: Callable[..., Any]) -> bool:
+def is_of_jax(value: Callable[..., Any]) -> bool:
     """Return whether a function or a type is found in JAX or NumPy under its name."""
     module, name = getattr(value, "__module__", None) or "", getattr(value, "__qualname__", "")
     is_theirs = module.split(".")[0] in ("jax", "jaxlib", "numpy", "builtins")

@@ -13,13 +13,15 @@ from bijectors.garbage import pause_collection
 
 from ..types import signature_of
 from .by_name import explain_refusal, name_errors, refuse_leaks
+from .cached import find_out, keep
 from .divided import explain_division, in_turn, replicate_results
 from .forked import refuse_if_forked
 from .forms import explain_form, is_cheap, lower_as_kernels
 from .kernels import compile_as_kernels
 from .marked import compile_natively, mark_as_native
-from .recalled import Recalled, describe_trace, recall
-from .rewrite import Analysis, analyze
+from .outlined import describe_call
+from .recalled import Kept, describe_trace, load_kept, recall
+from .rewrite import analyze
 from .switch import is_native_allowed
 from .threaded import count_divided
 
@@ -40,6 +42,7 @@ class CompiledProgram(NamedTuple):
         trace_s: Seconds spent tracing and lowering.
         compile_s: Seconds spent waiting for XLA.
         is_loaded: Whether an earlier process compiled it.
+        file: Name of its file on disk; empty if it has none.
     """
 
     call: Callable[..., Any]
@@ -49,6 +52,7 @@ class CompiledProgram(NamedTuple):
     trace_s: float
     compile_s: float
     is_loaded: bool = False
+    file: str = ""
 
 
 class Refusal(NamedTuple):
@@ -172,6 +176,9 @@ def _trace(
     If `recalls` and an earlier process compiled it, that loads it, and returns None if it fails.
     """
     began = time.perf_counter()
+    outlined = describe_call(function, arguments, form)
+    if recalls and (known := find_out(outlined)):
+        return partial(_load, known, arguments, time.perf_counter() - began)
     # Random bits must not depend on the user's setting of this option.
     with jax.threefry_partitionable(True), name_errors():
         # JAX keeps what it traced, for `disagreement.py`, if the function is the same object.
@@ -179,13 +186,15 @@ def _trace(
         refuse_leaks(program)
         found, division = analyze(program.jaxpr), explain_division(arguments)
         if form == "native" and (why := division or explain_form(program, found)):
-            return lambda: Refusal(why, found.has_lapack_calls)
+            keep(outlined, refusal := Refusal(why, found.has_lapack_calls))
+            return lambda: refusal
         cheap = form == "fast_compile" and not division and is_cheap(program, found)
         native = form == "native" or cheap
         lapack, transforms = found.has_lapack_calls, found.has_transforms
         described = describe_trace(program, form)
-        if recalls and (load := recall(described, program, form, native, transforms)):
-            return partial(_load, load, found, time.perf_counter() - began)
+        if recalls and (kept := recall(described, program, form, native, found)):
+            keep(outlined, kept)
+            return partial(_load, kept, arguments, time.perf_counter() - began)
         marked = mark_as_native(program).trace(*arguments) if native else None
         if marked and cheap and count_divided(marked.jaxpr):
             # XLA would refuse it after the compile, with a line on stderr.
@@ -209,12 +218,19 @@ def _trace(
             return refusal if form == "native" else compile_kernels()
         return CompiledProgram(call, True, found.rewritten, lapack, seconds, 0.0, loaded)
 
-    return compile_form
+    def compile_and_keep() -> Made:
+        made = compile_form()
+        keep(outlined, kept := recall(described, program, form, native, found))
+        return made._replace(file=kept.name) if kept and isinstance(made, CompiledProgram) else made
+
+    return compile_and_keep
 
 
-def _load(load: Callable[[], Recalled | None], found: Analysis, trace_s: float) -> Made | None:
+def _load(kept: Kept | Refusal, arguments: tuple[Any, ...], trace_s: float) -> Made | None:
     """Load a program that an earlier process compiled; None if that fails."""
-    if kept := load():
-        rewritten = found.rewritten * kept.is_native
-        return CompiledProgram(*kept, rewritten, found.has_lapack_calls, trace_s, 0.0, True)
-    return None
+    if isinstance(kept, Refusal):
+        return kept
+    if (call := load_kept(kept, arguments)) is None:
+        return None
+    rewritten, lapack = kept.found.rewritten * kept.is_native, kept.found.has_lapack_calls
+    return CompiledProgram(call, kept.is_native, rewritten, lapack, trace_s, 0, True, kept.name)

@@ -5,7 +5,7 @@ source of the files that rewrite programs, besides what `cached` adds.
 """
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,17 +15,27 @@ import jax
 from .cached import find_described, is_on, load
 from .described import describe_program
 from .kernels import choose_options
-from .marked import FAST_COMPILE_OPTIONS, NATIVE_OPTIONS
+from .marked import choose_native_options
+from .rewrite import Analysis
 
 # What changes programs between the trace and XLA.
 SOURCES = ("programs/**/*.py", "numerics/**/*.py", "equations.py")
 
 
-class Recalled(NamedTuple):
-    """An executable of an earlier process, and whether it is native."""
+class Kept(NamedTuple):
+    """An executable that is kept on disk.
 
-    call: Callable[..., Any]
+    Attributes:
+        name: The name of its file.
+        is_native: Whether it is native.
+        results: A pytree of the structure of its results.
+        found: What determined its form.
+    """
+
+    name: str
     is_native: bool
+    results: Any
+    found: Analysis
 
 
 def describe_trace(program: jax.stages.Traced, form: str) -> str | None:
@@ -40,49 +50,40 @@ def describe_trace(program: jax.stages.Traced, form: str) -> str | None:
     if not described or not sources:
         return None
     wide = jax.dtypes.canonicalize_dtype(float)
-    return "\0".join((described, form, f"{wide}", _describe_settings(), sources))
+    return "\0".join((described, form, f"{wide}", describe_settings(), sources))
 
 
 def recall(
-    described: str | None, program: jax.stages.Traced, form: str, natively: bool, transforms: bool
-) -> Callable[[], Recalled | None] | None:
-    """Return what loads the executable that an earlier process made, in any thread; or None.
+    described: str | None, program: jax.stages.Traced, form: str, natively: bool, found: Analysis
+) -> Kept | None:
+    """Return what an earlier process made of a traced program; None if there is nothing.
 
     Args:
         described: What `describe_trace` returned.
         program: The program.
         form: How it is compiled.
         natively: Whether its native form comes first.
-        transforms: Whether it computes Fourier transforms.
-
-    Returns:
-        None if there is no file; otherwise a function, which returns None if the file is damaged.
+        found: What determines its form.
     """
-    if natively:
-        # The other result only keeps arguments alive.
-        other = 0 if program.in_tree.num_leaves else ()
-        trees = program.in_tree, jax.tree.structure((program.out_info, other))
-        options = FAST_COMPILE_OPTIONS if form == "fast_compile" else NATIVE_OPTIONS
-        if path := find_described(described, options):
-            return partial(_load_native, path, trees)
-    if form == "native":
-        return None
-    trees = program.in_tree, jax.tree.structure(program.out_info)
-    path = find_described(described, choose_options(transforms))
-    return None if path is None else partial(_load_kernels, path, trees)
+    name = find_described(described, choose_native_options(form)) if natively else None
+    is_native = name is not None
+    if name is None and form != "native":
+        name = find_described(described, choose_options(found.has_transforms))
+    results = jax.tree.map(lambda _: 0, program.out_info)
+    return Kept(name, is_native, results, found) if name else None
 
 
-def _load_native(path: Path, trees: tuple[Any, Any]) -> Recalled | None:
-    call = load(path, *trees)
-    return call and Recalled(lambda *arguments: call(*arguments)[0], True)
+def load_kept(kept: Kept, arguments: tuple[Any, ...]) -> Callable[..., Any] | None:
+    """Load an executable, in any thread; None if its file is gone or damaged."""
+    # The other result only keeps arguments alive.
+    other = 0 if jax.tree.leaves(arguments) else ()
+    results = (kept.results, other) if kept.is_native else kept.results
+    call = load(kept.name, jax.tree.structure((arguments, {})), jax.tree.structure(results))
+    return (lambda *own: call(*own)[0]) if call and kept.is_native else call
 
 
-def _load_kernels(path: Path, trees: tuple[Any, Any]) -> Recalled | None:
-    call = load(path, *trees)
-    return call and Recalled(call, False)
-
-
-def _describe_settings() -> str:
+def describe_settings() -> str:
+    """Describe all settings of JAX."""
     return repr(sorted(jax.config.values.items()))
 
 

@@ -14,6 +14,7 @@ from ..engines.base import Engine, Tuning
 from ..engines.together import first_each
 from ..errors import RunError
 from ..programs.native import call_compiled, prepare
+from ..programs.outlined import recalled
 from ..target import Components
 from ..types import ProgramSignature, signature_of
 from .collect import Group, regroup
@@ -71,6 +72,7 @@ def outline_states(engine: Engine, points: Points, on_host: bool = False) -> Pac
 
 
 @lru_cache(maxsize=64)
+@recalled
 def _outline(engine: Engine, points: ProgramSignature) -> Packed:
     return jax.eval_shape(partial(_init, engine), *points.outline())
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from ..engines.base import CHAINS, Draws, Engine, State, Tick, Tuning
 from ..numerics.keys import GENERATOR, wrap_key
 from ..programs.by_name import name_errors
+from ..programs.outlined import recalled
 from ..target import Target
 from ..types import ProgramSignature, signature_of
 from .batched import keep_idle, repeat, stack, unstack
@@ -90,6 +91,7 @@ def find_record_format(
 
 
 @lru_cache(maxsize=64)
+@recalled
 def _find_record_format(engine: Engine, signature: ProgramSignature) -> RecordFormat:
     target, tuning, states = signature.outline()
     state = jax.eval_shape(lambda packed: _first(packed).unpack(), states)

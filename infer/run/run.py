@@ -28,7 +28,7 @@ from .loop import SAMPLING, RecordFormat
 from .places import Places, make_caller
 from .progress import Halted, Progress
 from .recentering import end_window_of
-from .self_check import check_first_draws, leave_native_form
+from .self_check import check_first_draws, is_checked, leave_native_form
 from .state import RunState, Timing
 from .tuned import join_tuning
 from .warmup import Warmup, begin_sampling, read_windows
@@ -269,7 +269,7 @@ class Run:
             self.timing.trace += made.trace_s
             self.timing.compile += made.compile_s
         self.program, self.rewritten = made, made.rewritten
-        self.is_unchecked = is_new and made.is_native
+        self.is_unchecked = is_new and made.is_native and not is_checked(made)
         return made
 
 

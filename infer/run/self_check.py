@@ -10,6 +10,8 @@ import numpy as np
 from ..density import repeats
 from ..density.disagreement import Recorded, find_disagreement
 from ..density.points import evaluate_lanes
+from ..programs.cached import find_out, keep
+from ..programs.native import CompiledProgram
 from ..programs.switch import native
 from .chains import make_states
 from .coordinates import enter_coordinates, move_to_density
@@ -44,13 +46,25 @@ def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
     finally:
         run.after_block = after_block
     recorded = _read_newest(run)
-    if recorded and (found := find_disagreement(run.family, recorded)):
+    found = recorded and find_disagreement(run.family, recorded)
+    if recorded and not found and run.program:
+        keep(_name_check(run.program), True)
+    if recorded and found:
         repeats.refuse_unless_deterministic(
             run.family.member(0), jnp.asarray(recorded.positions[0])
         )
         native(False)
         run.warmup = _begin_at(run, before, recorded.positions)
         leave_native_form(run, WRONG_NUMBERS + found, has_lapack_calls=False)
+
+
+def is_checked(program: CompiledProgram) -> bool:
+    """Return whether an earlier process compared the numbers of the same executable."""
+    return find_out(_name_check(program)) is not None
+
+
+def _name_check(program: CompiledProgram) -> str | None:
+    return f"{program.file} is checked" if program.file else None
 
 
 def _begin_at(run: Any, warmup: Warmup, positions: np.ndarray) -> Warmup:

@@ -174,7 +174,7 @@ def test_without_sources_no_program_is_recalled_by_its_trace(folder, monkeypatch
     recalled._hash_sources.cache_clear()
 
 
-@pytest.mark.parametrize("part", ["_describe_settings", "_hash_sources"])
+@pytest.mark.parametrize("part", ["describe_settings", "_hash_sources"])
 def test_other_settings_and_sources_are_compiled(folder, monkeypatch, part):
     compile_anew(monkeypatch, "kernels")
     monkeypatch.setattr(f"infer.programs.recalled.{part}", lambda: "another")
