@@ -42,9 +42,9 @@ def find_modes(numbers: Numbers, draws: Draws) -> Iterator[Finding]:
         f"the chains lie in {len(groups)} different modes: {'; '.join(described)}{rest}. The "
         "masses are rough, from a normal approximation of each mode. In the draws each mode counts "
         "by its number of chains instead.",
-        "Run more chains (chains=) to see whether there are more modes, and weight the draws by "
-        "hand. If the modes are copies of each other, order a site (bijectors.Ordered); if one is "
-        "implausible, a prior can exclude it.",
+        "Sample with infer.Tempered(), whose chains cross from mode to mode; or run more chains "
+        "(chains=), and weight the draws by hand. If the modes are copies of each other, order a "
+        "site (bijectors.Ordered); if one is implausible, a prior can exclude it.",
         (name,),
     )
 

@@ -47,7 +47,8 @@ def find_modes_of_scouts(run: Run, draws: Draws) -> Iterator[Finding]:
         f"in a mode that no chain of the run visited, at {name} = {middle:.3g} (in the "
         f"unconstrained space) with {round_share(float(weights[best]))} of the mass, by rough "
         "normal approximations.",
-        'Run more chains from the prior (starts="prior"), and weight the modes by hand.',
+        "Sample with infer.Tempered(), or run more chains from the prior "
+        '(starts="prior"), and weight the modes by hand.',
         (name,),
     )
 

@@ -62,7 +62,8 @@ def find_unvisited_modes(run: Run, data: Any, draws: Draws) -> Iterator[Finding]
                 f"{len(group)} of {more.chains} more chains, from other starts, stay in a mode "
                 f"that no chain of the run visited, at {name} = {np.median(own[group]):.3g} with "
                 f"{round_share(float(weight))} of the mass (by normal approximations).",
-                'Run more chains from the prior (starts="prior"), and weight the modes by hand.',
+                "Sample with infer.Tempered(), or run more chains from the prior "
+                '(starts="prior"), and weight the modes by hand.',
                 (name,),
             )
 

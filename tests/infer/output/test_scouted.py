@@ -38,6 +38,7 @@ def test_scouts_in_another_mode_are_reported_with_its_place_and_mass(count):
     (found,) = find([6.0] * count + [0.0] * (SCOUTS - count), level=np.log(4.0))
     assert found.kind == "unvisited_mode"
     assert f"{count} of {SCOUTS} chains that scouted" in found
+    assert "infer.Tempered()" in found.advice
     assert abs(float(found.split(" = ")[1].split()[0]) - 3) < 0.7
     assert abs(int(found.split("about ")[1].split("%")[0]) - 80) < 12
 

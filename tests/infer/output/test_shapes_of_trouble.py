@@ -114,6 +114,7 @@ def test_modes_are_described_with_their_masses():
     numbers = as_numbers(a=x[..., 0], b=x[..., 1])
     (only,) = find_modes(numbers, Draws(x, x, {"lp": lp}))
     assert "2 different modes: chains 0, 1, 2 at " in only
+    assert "infer.Tempered()" in only
     shares = [int(part.split("%")[0]) for part in only.split("about ")[1:]]
     np.testing.assert_allclose(shares, [80, 20], atol=3)
     assert not list(find_modes(as_numbers(a=normal(CHAINS, DRAWS)), Draws(x, x, {"lp": lp})))
