@@ -6,7 +6,7 @@ import numpyro.distributions as dist
 import pytest
 
 import infer
-from bijectors.garbage import pause_collection
+from bijectors.garbage import UNSEARCHED, pause_collection
 
 
 def test_collection_is_off_inside_and_on_again_after_an_error():
@@ -50,3 +50,26 @@ def test_a_model_is_traced_with_collection_off():
     assert seen
     assert not any(seen)
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(("ended", "young"), [([], False), ([None] * UNSEARCHED, True)])
+def test_what_the_first_pauses_leave_counts_as_old(monkeypatch, ended, young):
+    monkeypatch.setattr("bijectors.garbage._ended", list(ended))
+    # The tests themselves exempt what they import.
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: 0)
+    with pause_collection():
+        made = [[] for _ in range(100)]
+    gc.disable()
+    try:
+        assert any(own is made[50] for own in gc.get_objects(generation=0)) == young
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def test_what_the_user_exempted_from_collection_stays_so(monkeypatch):
+    monkeypatch.setattr("bijectors.garbage._ended", [])
+    gc.freeze()
+    with pause_collection():
+        pass
+    assert gc.get_freeze_count()
