@@ -191,6 +191,7 @@ def main() -> None:
         print(json.dumps({"compare": compare, "ours": ours, "theirs": theirs}[what](name)))
         return
     print("| model | largest difference | ours, s | NumPyro, s | ratio |\n" + "| --- " * 5 + "|")
+    failed = False
     for name in arguments.models:
         runs = [("compare", call("compare", name))]
         for _ in range(arguments.repeats):
@@ -203,7 +204,9 @@ def main() -> None:
         print(f"| {name} | {' | '.join(cells)} | {theirs_s / ours_s:.2f} |", flush=True)
         for what, own in runs:
             if "error" in own:
+                failed = True
                 print(f"{what}: {own['error']}", file=sys.stderr)
+    raise SystemExit(failed)
 
 
 if __name__ == "__main__":
