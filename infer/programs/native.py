@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 
@@ -14,13 +14,14 @@ from bijectors.garbage import pause_collection
 from ..types import signature_of
 from .by_name import explain_refusal, name_errors, refuse_leaks
 from .cached import find_out, keep
+from .compiled import CompiledProgram, Made, Refusal, load_compiled
 from .divided import explain_division, in_turn, replicate_results
 from .forked import refuse_if_forked
 from .forms import explain_form, is_cheap, lower_as_kernels
 from .kernels import compile_as_kernels
 from .marked import compile_natively, mark_as_native
 from .outlined import describe_call
-from .recalled import Kept, describe_trace, load_kept, recall
+from .recalled import describe_trace, recall
 from .rewrite import analyze
 from .switch import is_native_allowed
 from .threaded import count_divided
@@ -30,44 +31,6 @@ from .threaded import count_divided
 Form = Literal["native", "kernels", "fast_compile"]
 KEPT = 64
 
-
-class CompiledProgram(NamedTuple):
-    """A compiled function, and how it was compiled.
-
-    Attributes:
-        call: The compiled function.
-        is_native: Whether it is one native function.
-        rewritten: Names of the primitives that were rewritten for the native form.
-        has_lapack_calls: Whether it calls LAPACK, or would without rewriting.
-        trace_s: Seconds spent tracing and lowering.
-        compile_s: Seconds spent waiting for XLA.
-        is_loaded: Whether an earlier process compiled it.
-        file: Name of its file on disk; empty if it has none.
-    """
-
-    call: Callable[..., Any]
-    is_native: bool
-    rewritten: tuple[str, ...]
-    has_lapack_calls: bool
-    trace_s: float
-    compile_s: float
-    is_loaded: bool = False
-    file: str = ""
-
-
-class Refusal(NamedTuple):
-    """Why a program cannot be compiled natively.
-
-    Attributes:
-        reason: In plain words.
-        has_lapack_calls: Whether the program calls LAPACK.
-    """
-
-    reason: str
-    has_lapack_calls: bool
-
-
-Made = CompiledProgram | Refusal
 
 _kept: OrderedDict[Hashable, Made | Future[Made | None]] = OrderedDict()
 
@@ -178,7 +141,7 @@ def _trace(
     began = time.perf_counter()
     outlined = describe_call(function, arguments, form)
     if recalls and (known := find_out(outlined)):
-        return partial(_load, known, arguments, time.perf_counter() - began)
+        return partial(load_compiled, known, arguments, time.perf_counter() - began)
     # Random bits must not depend on the user's setting of this option.
     with jax.threefry_partitionable(True), name_errors():
         # JAX keeps what it traced, for `disagreement.py`, if the function is the same object.
@@ -194,7 +157,7 @@ def _trace(
         described = describe_trace(program, form)
         if recalls and (kept := recall(described, program, form, native, found)):
             keep(outlined, kept)
-            return partial(_load, kept, arguments, time.perf_counter() - began)
+            return partial(load_compiled, kept, arguments, time.perf_counter() - began)
         marked = mark_as_native(program).trace(*arguments) if native else None
         if marked and cheap and count_divided(marked.jaxpr):
             # XLA would refuse it after the compile, with a line on stderr.
@@ -224,13 +187,3 @@ def _trace(
         return made._replace(file=kept.name) if kept and isinstance(made, CompiledProgram) else made
 
     return compile_and_keep
-
-
-def _load(kept: Kept | Refusal, arguments: tuple[Any, ...], trace_s: float) -> Made | None:
-    """Load a program that an earlier process compiled; None if that fails."""
-    if isinstance(kept, Refusal):
-        return kept
-    if (call := load_kept(kept, arguments)) is None:
-        return None
-    rewritten, lapack = kept.found.rewritten * kept.is_native, kept.found.has_lapack_calls
-    return CompiledProgram(call, kept.is_native, rewritten, lapack, trace_s, 0, True, kept.name)
