@@ -21,8 +21,9 @@ from .blocks import compile_loop, prepare_loop, share
 from .collect import Group
 from .devices import Plan
 from .loop import Block, Order
+from .pace import Pace
 from .placing import agree, put
-from .processes import Pace, Processes
+from .processes import Processes
 from .sharing import Place
 from .turns import Own, call_padded
 from .warmup import Warmup
@@ -55,12 +56,23 @@ class Places:
         work: What was done there.
         processes: The processes that share the chains.
         pace: When they exchange them, if they are stored.
+        before: Draws that the chains of each group had at the last exchange.
     """
 
     families: dict[Place, Family] = field(default_factory=dict, repr=False)
     work: dict[Place, Work] = field(default_factory=dict)
     processes: Processes = Processes()
     pace: Pace = field(default_factory=Pace)
+    before: list[np.ndarray] = field(default_factory=list, repr=False)
+
+    def begin(self, warmup: Warmup) -> None:
+        """Note how many draws all chains have, before this process adds to them."""
+        self.before = [own.drawn for own in warmup.active]
+
+    def exchange(self, warmup: Warmup) -> None:
+        """Give other processes what this one has made since, and take what they have."""
+        decided = warmup.tuning, warmup.windows
+        self.processes.exchange(warmup.active, self.before, decided)
 
     def family_at(self, place: Place, family: Family) -> Family:
         """Return the log densities with their shared arrays at a place."""

@@ -17,9 +17,6 @@ from ..errors import RunError
 from ..models.inputs.sharded import is_over_processes
 from .collect import Group
 
-# Seconds between two exchanges of a run that is stored, and draws before the first one. On two
-# processes of one machine an exchange and the question whether to commit take about 0.01 s.
-EXCHANGE_SECONDS, FIRST_DRAWS = 1.0, 1
 # Bytes of a message that is sent at once; for a longer one, all must know its length first.
 SHORT = 1024
 
@@ -102,22 +99,6 @@ class Processes:
     def meet(self) -> None:
         """Wait until all processes are here."""
         self.tell(b"")
-
-
-@dataclass
-class Pace:
-    """How many draws processes make between two exchanges, if they are stored.
-
-    Attributes:
-        draws: Their number for each chain, by the clock of this process.
-    """
-
-    draws: int = FIRST_DRAWS
-
-    def update(self, draws: int, seconds: float) -> None:
-        """Choose the next number, from the last one and the seconds that it took."""
-        fits = int(draws * EXCHANGE_SECONDS / max(seconds, 1e-6))
-        self.draws = max(1, min(fits, 4 * self.draws))
 
 
 def find_processes(places: Sequence[Sequence[int]]) -> Processes:

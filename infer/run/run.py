@@ -23,6 +23,7 @@ from .blocks import compile_loop, find_format
 from .collect import Group, collect, join_records
 from .coordinates import move_to_density
 from .devices import Plan
+from .exchanging import collect_together
 from .fingerprint import Fingerprint, fingerprint
 from .loop import SAMPLING, RecordFormat
 from .places import Places, make_caller
@@ -202,31 +203,23 @@ class Run:
         return min(int(group.drawn.min()) for group in self.groups)
 
     def collect(self, draws: int, bar: Progress) -> None:
-        """Run blocks until every chain has `draws` draws in the present window.
+        """Run blocks until every chain has `draws` draws in the present window."""
+        if self.after_block and self.places.processes.are_apart:
+            collect_together(self, draws, bar)
+        else:
+            self.run_blocks(draws, draws, bar)
+            self.places.exchange(self.warmup)
 
-        If several processes have chains of their own and store them, they exchange them on the way.
-        """
-        if not (self.after_block and self.places.processes.are_apart):
-            self._collect(draws, draws, bar)
-            return
-        aim, pace = 0, self.places.pace
-        while aim < draws:
-            made = min(int(own.drawn.min()) for own in self.warmup.active)
-            stretch = min(pace.draws, self.most_ahead or draws)
-            aim = min(made + self.places.processes.follow(stretch), draws)
-            began = time.monotonic()
-            self._collect(aim, draws, bar)
-            pace.update(aim - made, time.monotonic() - began)
-            self.after_block(self)
-
-    def _collect(self, draws: int, planned: int, bar: Progress) -> None:
+    def run_blocks(self, draws: int, planned: int, bar: Progress) -> None:
+        """Run blocks until the chains of this process have `draws` draws of those planned."""
         compiled = self.program or self._compile()
         if self.is_unchecked:
             check_first_draws(self, draws, bar)
             compiled = self.program or self._compile()
         # Compiling comes first, because it may regroup the chains.
         warmup, processes = self.warmup, self.places.processes
-        groups, before = processes.choose(warmup.active), [own.drawn for own in warmup.active]
+        groups = processes.choose(warmup.active)
+        self.places.begin(warmup)
         call = make_caller(self.engine, self.family, warmup, self.plan, compiled, self.places)
         bar.enter(warmup, planned, self.plan.threads, self.format)
         began = time.perf_counter()
@@ -250,7 +243,6 @@ class Run:
             self.timing.warmup += 0.0 if warmup.window == SAMPLING else spent
         if any((group.drawn < draws).any() for group in groups):
             raise Halted
-        processes.exchange(warmup.active, before, (warmup.tuning, warmup.windows))
 
     @cached_property
     def format(self) -> RecordFormat:

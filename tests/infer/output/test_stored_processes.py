@@ -7,6 +7,7 @@ from infer.output.stored.contents import Selection
 from infer.output.stored.opened import read_newest
 from infer.output.stored.storing import Storing
 from infer.run import processes
+from infer.run.pace import Pace
 from infer.run.processes import Processes
 from infer.store.files import open_files
 
@@ -34,7 +35,7 @@ def interrupt_after(monkeypatch, exchanges):
     monkeypatch.setattr(processes, "gather", lambda data: [data, data])
     monkeypatch.setattr(Processes, "exchange", exchange)
     # Each advances all chains here, by as many draws each time.
-    monkeypatch.setattr(processes.Pace, "update", lambda *given: None)
+    monkeypatch.setattr(Pace, "update", lambda *given: None)
     monkeypatch.setattr(Processes, "choose", lambda self, groups: tuple(groups))
 
 

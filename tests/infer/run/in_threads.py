@@ -2,7 +2,6 @@
 
 from threading import Barrier, Thread, current_thread
 
-from infer.errors import RunError
 from infer.run import processes
 
 
@@ -20,11 +19,11 @@ def call_on_two(monkeypatch, call):
     def run(index):
         try:
             call(index)
-        except (RunError, OSError) as error:
-            errors[index] = error
-        except BaseException as error:
+        except Killed as error:
             errors[index] = error
             barrier.abort()
+        except BaseException as error:
+            errors[index] = error
 
     def gather(data):
         index = threads.index(current_thread())

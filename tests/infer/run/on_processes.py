@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 import infer
-from infer.run import collect, processes
+from infer.run import collect, pace, processes
 from infer.store import files, recorder
 from infer.store.shared import is_chunk
 
@@ -76,7 +76,7 @@ def killed(store: str | None) -> dict[str, Any]:
 
 def commit_often() -> None:
     """Let processes exchange and commit after a few draws, and blocks end after a few ticks."""
-    processes.EXCHANGE_SECONDS = collect.BLOCK_SECONDS = 0.001
+    pace.EXCHANGE_SECONDS = collect.BLOCK_SECONDS = 0.001
     recorder.LARGEST_SHARE = 1.0
 
 
@@ -111,6 +111,23 @@ def killed_in_commit(store: str, who: str, step: str) -> dict[str, Any]:
 
     commit_often()
     os.replace = replace_and_die
+    return chains(store, commit_seconds=0.0)
+
+
+def interrupted(store: str, who: str) -> dict[str, Any]:
+    """Spread chains over processes, one of which is interrupted when there are draws."""
+    absorb, sampled = collect.Group.absorb, []
+
+    def absorb_and_interrupt(self: Any, *given: Any) -> int:
+        fresh = absorb(self, *given)
+        if (Path(store) / "posterior").exists() and jax.process_index() == int(who):
+            sampled.append(fresh)
+            if len(sampled) == FATAL:
+                os.kill(os.getpid(), signal.SIGINT)
+        return fresh
+
+    commit_often()
+    collect.Group.absorb = absorb_and_interrupt
     return chains(store, commit_seconds=0.0)
 
 
@@ -192,8 +209,8 @@ def mistakes(store: str | None) -> dict[str, Any]:
 PARTS = {
     own.__name__: own
     for own in (
-        chains, resumed, killed, noted, killed_in_commit, full, rows, rows_stored, rows_killed,
-        rows_resumed, modes_stored, mistakes,
+        chains, resumed, killed, noted, killed_in_commit, interrupted, full, rows, rows_stored,
+        rows_killed, rows_resumed, modes_stored, mistakes,
     )
 }  # fmt: skip
 

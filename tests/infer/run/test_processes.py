@@ -20,7 +20,8 @@ from infer.errors import RunError
 from infer.output.stored.opened import read_newest
 from infer.run import processes
 from infer.run.chains import make_groups
-from infer.run.processes import Pace, Processes
+from infer.run.pace import Pace
+from infer.run.processes import Processes
 from infer.store.files import open_files
 
 from . import on_devices, on_processes
@@ -223,6 +224,18 @@ def test_a_run_goes_on_after_a_process_was_killed_in_a_commit(alone, tmp_path, w
     assert begun.draws < on_processes.DRAWS
     assert [name for name in open_files(where).list("run") if name.endswith("intent")]
     assert run_processes("resumed", where, count=count) == [alone] * count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", [0, 1])
+def test_an_interrupt_of_one_process_lets_all_return_the_same_draws(alone, tmp_path, who):
+    where = str(tmp_path / "run.zarr")
+    first, second = run_processes("interrupted", where, str(who))
+    assert first == second
+    made = read_newest(open_files(where)).draws
+    assert 0 < made < on_processes.DRAWS
+    assert first["draws"] == [own[:made] for own in alone["draws"]]
+    assert run_processes("resumed", where) == [alone, alone]
 
 
 @pytest.mark.slow
