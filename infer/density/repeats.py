@@ -9,6 +9,7 @@ from jax.extend.core import Literal
 from jaxtyping import Array
 
 from ..errors import ModelError
+from ..programs.cached import forget_found
 from ..programs.kernels import compile_as_kernels
 from ..programs.rewrite import list_inner_programs
 from .base import LogDensity
@@ -60,6 +61,7 @@ def refuse_unless_deterministic(density: LogDensity, point: Array) -> float:
     runs = [_lower_anew(density, point) for _ in range(2)]
     once, again = (float(compile_as_kernels(run).call(density, point)) for run in runs)
     if abs(once - again) > _rounding_of(np.asarray(once, point.dtype)):
+        forget_found()
         raise ModelError(
             "model", f"its log density was {once:.6g}, and {again:.6g} when run again", MEND
         )

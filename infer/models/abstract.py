@@ -97,7 +97,7 @@ def _survey(
 ) -> tuple[tuple[Site, ...], Surveyor, ClosedJaxpr, Outline]:
     """Run a model abstractly; with `as_numbers` its data stay numbers, not arguments."""
     refuse_stacked(model)
-    found: list[tuple[tuple[Site, ...], Surveyor, Account]] = []
+    found: list[tuple[tuple[Site, ...], Surveyor, Account, int, str | None]] = []
     given = () if as_numbers else (model,)
 
     def abstract_run(model: Runnable) -> Any:
@@ -105,20 +105,20 @@ def _survey(
         account = model.run(surveyor)
         refuse_repeated(account.dims)
         surveyor.divided = account.divided
-        found.append((_sites(account, surveyor), surveyor, account))
         _check_terms(account.terms)
         results = account.log_density(), account.derived, account.observed
-        return results, list_spreads(account, surveyor.spreads), list_results(account)
+        more, declared = list_results(account, surveyor)
+        found.append((_sites(account, surveyor), surveyor, account, len(more), declared))
+        return results, list_spreads(account, surveyor.spreads), more
 
     with translate_errors_of(model):
         # Data that the function closes over stay numbers.
         run = partial(abstract_run, model) if as_numbers else abstract_run
         whole = jax.make_jaxpr(run)(*given)
-    sites, surveyor, account = found[0]
-    results = whole.jaxpr.outvars[: len(whole.jaxpr.outvars) - len(list_results(account))]
-    program = ClosedJaxpr(whole.jaxpr.replace(outvars=results), whole.consts)
-    sites, program = settle_centering(sites, program)
-    return sites, surveyor, program, outline(whole, account, surveyor)
+    sites, surveyor, account, more, declared = found[0]
+    kept = whole.jaxpr.replace(outvars=whole.jaxpr.outvars[: -more or None])
+    sites, program = settle_centering(sites, ClosedJaxpr(kept, whole.consts))
+    return sites, surveyor, program, outline(whole, account, declared)
 
 
 def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:

@@ -39,8 +39,13 @@ SUFFIX, DIGEST = ".executable", sha256().digest_size
 FOUND = ".found"
 # Calls back into Python hold addresses of this process.
 CALLBACK = "callback"
+# Bytes that a process writes before it looks again for the oldest files.
+LOOK_BYTES = 2**24
 _log = logging.getLogger("infer")
 _chosen: list[Path | None] = []
+# What was found out in this process or by it, and how much it has written since it last looked.
+_found_out: set[Path] = set()
+_written: list[int] = [LOOK_BYTES]
 
 
 class Executable(NamedTuple):
@@ -218,8 +223,8 @@ def load(name: str, in_tree: Any, out_tree: Any) -> Any:
 
 def find_out(described: str | None) -> Any:
     """Return what an earlier process kept under a description; None if there is nothing."""
-    path = None if described is None else _name_file((FOUND, described), {})
-    payload = None if path is None else _read(path.with_suffix(FOUND))
+    path = None if described is None else _name_found(described)
+    payload = None if path is None else _read(path)
     try:
         return None if payload is None else pickle.loads(payload)
     except Exception as error:  # As above.
@@ -229,8 +234,23 @@ def find_out(described: str | None) -> Any:
 
 def keep(described: str | None, found: Any) -> None:
     """Keep what was found out, unless it is None, under all that it depends on; it is pickled."""
-    if described is not None and found is not None and (path := _name_file((FOUND, described), {})):
-        _save(path.with_suffix(FOUND), lambda: _pickle(found))
+    if described is not None and found is not None and (path := _name_found(described)):
+        _save(path, lambda: _pickle(found))
+
+
+def _name_found(described: str) -> Path | None:
+    path = _name_file((FOUND, described), {})
+    if path is None:
+        return None
+    _found_out.add(path.with_suffix(FOUND))
+    return path.with_suffix(FOUND)
+
+
+def forget_found() -> None:
+    """Delete what this process has found out, since a model computes other than its survey did."""
+    while _found_out:
+        with suppress(OSError):
+            _found_out.pop().unlink(missing_ok=True)
 
 
 class _Pickler(pickle.Pickler):
@@ -283,7 +303,10 @@ def _save(path: Path, make: Callable[[], bytes]) -> None:
         beside = path.with_suffix(f".{os.getpid()}")
         beside.write_bytes(sha256(payload).digest() + payload)
         beside.replace(path)
-        _delete_oldest(path.parent)
+        _written[0] += len(payload)
+        if _written[0] >= LOOK_BYTES:
+            _written[0] = 0
+            _delete_oldest(path.parent)
     except Exception as error:  # As above; and the disk may be full.
         _log.debug("a compiled program is not kept: %r", error)
 

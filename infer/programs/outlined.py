@@ -8,6 +8,7 @@ else of the user's plays a part, the hash of all this names a file that says wha
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import cache, lru_cache, partial, wraps
 from hashlib import sha256
@@ -28,8 +29,20 @@ from .described import Description, NotDescribedError
 from .recalled import describe_settings
 from .switch import is_native_allowed
 
-# Packages whose files are compared, and those of which a model is described.
-OURS, SOURCES = ("bijectors", "infer"), ("bijectors", "infer", "numpyro")
+OURS = "bijectors", "infer"
+# Packages of which our programs are made; besides them there is JAX, whose version is compared.
+SOURCES = (*OURS, "numpyro", "equinox", "jaxtyping", "optax", "optimistix", "lineax", "blackjax")
+# Files of packages with rules of differentiation that depend on nothing but what they are given.
+# That of `jax.lax.custom_root`, which calls a function of the user, is in none of them.
+RULES_IN = {
+    "jax": ("_src/nn/", "_src/numpy/", "_src/scipy/", "_src/third_party/", "_src/lax/other.py",
+            "_src/lax/erf.py"),
+    "numpyro": ("distributions/util.py",),
+    "infer": ("numerics/long_sum.py",),
+}  # fmt: skip
+# Seconds by which the clock of a file system may be ahead of ours.
+SKEW = 2.0
+_imported = time.time()
 # Their functions depend on no more of a model than its outline tells.
 COVERED = ("infer.density.", "infer.run.", "infer.output.data.", "infer.output.judge.")
 
@@ -149,14 +162,12 @@ def _is_ours(value: Any) -> bool:
 
 
 class _ModelDescription(Description):
-    """Describes the outline of a model; how functions are differentiated must be JAX's or ours."""
+    """Describes the outline of a model, with the places of known rules of differentiation."""
 
     def _describe_operation(self, equation: Any) -> str:
-        for name in ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd"):
-            rule = equation.params.get(name)
-            if rule is not None and not _is_in_known_file(rule):
-                raise NotDescribedError(rule)
-        return super()._describe_operation(equation)
+        names = "jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd"
+        rules = [equation.params[name] for name in names if name in equation.params]
+        return f"{list(map(_place, rules))}{super()._describe_operation(equation)}"
 
 
 @lru_cache(maxsize=64)
@@ -166,10 +177,10 @@ def _describe_model(signature: ProgramSignature) -> str | None:
     if tuple(leaf[0] for leaf in signature.leaves) != model.shapes or model.rules is not RULES:
         return None
     run = run_abstractly(model)
-    if not run.outline.is_whole:
+    if run.outline.declared is None:
         return None
     sizes = {dim: (len(own), dim in model.labels.given) for dim, own in model.labels.coords.items()}
-    known = type(model.program), run.sites, run.outline.terms, run.minibatches, sizes, model.changes
+    known = type(model.program), run.sites, *run.outline[1:], sizes, model.changes
     try:
         program = _ModelDescription().describe(run.outline.program)
         return sha256(f"{program}\0{_CallDescription().describe(known)}".encode()).hexdigest()
@@ -184,36 +195,51 @@ def _describe_no_leaves(signature: ProgramSignature) -> str:
     return "without leaves"
 
 
-def _is_in_known_file(rule: Any) -> bool:
-    """Return whether a rule of differentiation was written in JAX, NumPyro or here."""
+def _place(rule: Any) -> str:
+    """Return where a rule of differentiation was written, in JAX, NumPyro or here.
+
+    Raises:
+        NotDescribedError: It is another one.
+    """
     place = getattr(getattr(rule, "debug_info", None), "func_src_info", None) or ""
-    path = place.partition(" at ")[2]
-    # This file of JAX wraps the rules of `defjvps`, whoever wrote them.
-    return path.startswith(_list_folders()) and "custom_derivatives.py" not in path
+    if not place.partition(" at ")[2].startswith(_list_files_of_rules()):
+        raise NotDescribedError(rule)
+    return place
 
 
 @cache
-def _list_folders() -> tuple[str, ...]:
-    return tuple(f"{_find_package(name)}{os.sep}" for name in ("jax", *SOURCES))
+def _list_files_of_rules() -> tuple[str, ...]:
+    return tuple(
+        os.path.join(_find_package(name), *path.split("/"))
+        for name, paths in RULES_IN.items()
+        for path in paths
+    )
 
 
 @cache
 def _find_package(name: str) -> str:
+    """Return the folder of a package; empty if it is not installed."""
     spec = find_spec(name)
-    assert spec is not None
-    assert spec.origin
-    return os.path.dirname(spec.origin)
+    return os.path.dirname(spec.origin or "") if spec is not None else ""
 
 
 @cache
 def _describe_sources() -> str | None:
     """Return a hash of size and time of each file of the packages that make programs.
 
-    None if some are missing, as in a program packed as one.
+    None if some are missing, as in a program packed as one, or if one was changed since they were
+    imported, so that it may not be what is running.
     """
-    found = [_list_files(_find_package(name)) for name in SOURCES]
-    versions = np.__version__, sys.version
-    return sha256(repr((found, versions)).encode()).hexdigest() if all(found) else None
+    found = []
+    for name in SOURCES:
+        folder = _find_package(name)
+        own = _list_files(folder) if folder else []
+        if not own and name in OURS:
+            return None
+        found += own
+    if max(changed for *_, changed in found) > (_imported - SKEW) * 1e9:
+        return None
+    return sha256(repr((found, np.__version__, sys.version)).encode()).hexdigest()
 
 
 def _list_files(folder: str) -> list[tuple[str, int, int, int]]:

@@ -17,7 +17,8 @@ import infer
 from infer.density.base import log_density
 from infer.density.family import singleton
 from infer.density.points import evaluate_batch
-from infer.programs import native
+from infer.density.repeats import refuse_unless_deterministic
+from infer.programs import native, outlined
 from infer.programs.cached import find_out, keep
 from infer.programs.outlined import describe_call, recalled
 from infer.run import loop
@@ -54,6 +55,40 @@ def with_wrapped_rule(x):
 
 class Own(dist.Normal):
     """A user's own class, of which nothing is known but what it computes."""
+
+
+def with_root(weight):
+    """The root y = x, whose derivative is that of a function which only JAX's rule calls."""
+
+    def root(x):
+        solve = lambda _, x0: jax.lax.stop_gradient(x0)  # noqa: E731
+        return jax.lax.custom_root(lambda y: y - x, x, solve, lambda g, y: weight * y / g(1.0))
+
+    return root
+
+
+def with_prior(loc, **options):
+    """A model in no term of which the location stands."""
+
+    def model(site):
+        site("x", dist.Normal(loc, 1.0).mask(False), **options)
+
+    return infer.model(model)
+
+
+def within(upper):
+    """A site in no term, with a map that is given."""
+
+    def model(site):
+        site.param("x", bijectors.Interval(0.0, upper), bijector=bijectors.Identity())
+
+    return infer.model(model)
+
+
+def in_minibatches(site, y):
+    x = site("x", dist.Normal(0.0, 1.0))
+    with site.plate("row", 3, minibatch=2) as rows:
+        site.observe("y", dist.Normal(x, 1.0), y[rows])
 
 
 def describe(model, function=evaluate_batch, **options):
@@ -102,6 +137,13 @@ def test_each_change_of_a_model_changes_its_description(folder, monkeypatch):
     assert len(set(found)) == len(found) == len(OTHERS) + 5
 
 
+def test_what_is_in_no_term_changes_the_description(folder):
+    models = with_prior(0.0), with_prior(9.0), with_prior(0.0, bijector=bijectors.Identity())
+    found = [describe(own) for own in (*models, within(1.0), within(2.0))]
+    assert None not in found
+    assert len(set(found)) == len(found)
+
+
 def in_a_scan(site):
     site.scan(lambda site, carry, _: (site("x", dist.Normal(carry, 1.0)), None), 0.0, length=3)
 
@@ -111,6 +153,8 @@ UNSURE = {
     "a table of rules": lambda: make().with_rules(bijectors.RULES[:1] + bijectors.RULES),
     "a derivative of the user's own": lambda: of_term(with_derivative(2.0)),
     "a derivative that JAX wraps": lambda: of_term(with_wrapped_rule),
+    "a function that only a derivative calls": lambda: of_term(with_root(2.0)),
+    "a minibatch": lambda: infer.model(in_minibatches, y=Y),
     "a scan": lambda: infer.model(in_a_scan),
     "a call of Python": lambda: of_term(
         lambda x: jax.pure_callback(np.sin, x, x, vmap_method="sequential") * 0.0
@@ -130,6 +174,36 @@ def test_a_model_without_its_arrays_alone_is_not_described(folder):
 
 def test_derivatives_of_jax_are_known(folder):
     assert describe(of_term(lambda x: xlogy(jnp.exp(x), 2.0))) is not None
+
+
+def test_files_that_changed_since_they_were_imported_tell_nothing(folder, monkeypatch):
+    monkeypatch.setattr("infer.programs.outlined._imported", 0.0)
+    outlined._describe_sources.cache_clear()
+    assert describe(make()) is None
+    outlined._describe_sources.cache_clear()
+
+
+def test_what_programs_are_made_of_is_compared(folder, monkeypatch):
+    found, folders = outlined._describe_sources(), outlined._find_package
+    for name in ("blackjax", "equinox", "optax", "optimistix"):
+        without = lambda own, name=name: folders(own) if own != name else ""  # noqa: E731
+        monkeypatch.setattr(outlined, "_find_package", without)
+        outlined._describe_sources.cache_clear()
+        assert outlined._describe_sources() not in (None, found)
+    outlined._describe_sources.cache_clear()
+
+
+def test_what_was_found_about_an_impure_model_is_deleted(folder):
+    turn = iter(range(1, 99))
+
+    def model(site):
+        site("x", dist.Normal(0.0, float(next(turn))))
+
+    keep("of a model", 1)
+    density = log_density(infer.model(model), jacobian=True)
+    with pytest.raises(infer.ModelError, match="when run again"):
+        refuse_unless_deterministic(density, jnp.ones(1))
+    assert find_out("of a model") is None
 
 
 def test_only_functions_of_the_library_are_described(folder):
