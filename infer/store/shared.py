@@ -115,7 +115,7 @@ class SharedFiles(Files):
         if self._processes.is_first:
             try:
                 held = self._files.lock()
-            except RunError as found:
+            except (RunError, OSError) as found:
                 error = found
         if (told := self._processes.follow(error)) is not None:
             raise told

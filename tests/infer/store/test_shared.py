@@ -173,3 +173,10 @@ def test_all_say_that_another_writer_is_there(monkeypatch, tmp_path):
         assert "another process is writing to this store" in str(error)
     held.close()
     assert call_on_two(monkeypatch, lambda index: share(files, index).lock().close()) == [None] * 2
+
+
+def test_all_say_that_the_first_cannot_make_the_store(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    files = open_files(str(tmp_path / "file"))
+    for error in call_on_two(monkeypatch, lambda index: share(files, index).lock()):
+        assert isinstance(error, FileExistsError)
