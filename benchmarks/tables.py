@@ -2,14 +2,15 @@
 
     python -m benchmarks.tables [geometry ...] [--only TEXT ...]
 
-A page results/NAME.md has its prose from us, and each of its tables between two comments:
+The prose of a page results/NAME.md is written by hand, and each of its tables stands between two
+comments:
 
     <!-- python -m benchmarks.funnel --seeds 5 -->
     <!-- end -->
 
-The lines of a table that the command prints go between them, and then its other lines, if there are
-any. With `--only`, just those whose command contains one of the texts are run. A command that
-fails, or prints nothing, leaves its table as it was.
+What the command prints goes between them: the lines of a table first, then the others. With
+`--only`, just the commands that contain one of the texts are run. If a command fails or prints
+nothing, its table stays as it was.
 """
 
 import argparse
@@ -41,7 +42,7 @@ def run(command: str) -> str:
         [sys.executable, "-W", "ignore", *shlex.split(command)], capture_output=True, text=True
     )
     if done.returncode:
-        print(done.stderr.strip().splitlines()[-1:], file=sys.stderr)
+        print(f"{command}: {done.stderr.strip()}", file=sys.stderr)
         return ""
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     table = [line for line in lines if line.startswith("|")]
