@@ -1,6 +1,6 @@
 """Compare maps of correlation matrices by effective draws per gradient.
 
-    python benchmarks/correlations.py [--only NAME ...] [--seeds 0 1] [--numpyro] [--large]
+    python -m benchmarks.correlations [--only NAME ...] [--seeds 0 1] [--numpyro] [--large]
 
 For each target and map: the smallest bulk ESS per 1000 leapfrogs, warm-up included, over the
 diagonal of the Cholesky factor, its entries below the diagonal, and the correlations; the largest
@@ -26,9 +26,11 @@ import arviz as az
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
-from numpyro.infer import MCMC, NUTS
 
 import infer
+
+from . import funnel
+from .quality import measure_quality
 
 HEAD = "| target | map | diagonal | below | R | R-hat | divergences | gradients |"
 GROUPS = ("diagonal", "below", "R")
@@ -88,19 +90,11 @@ def sample(model: infer.Model, seed: int) -> Run:
     return Run(np.asarray(data["posterior"]["L"]), gradients, int(stats["diverging"].sum()))
 
 
-def sample_by_numpyro(order: int, concentration: float, seed: int) -> Run:
+def sample_prior_by_numpyro(order: int, concentration: float, seed: int) -> Run:
     """Sample the prior alone by NumPyro."""
     model = lambda: numpyro.sample("L", dist.LKJCholesky(order, concentration))  # noqa: E731
-    sampler = MCMC(
-        NUTS(model), num_warmup=1000, num_samples=1000, num_chains=4, chain_method="vectorized",
-        progress_bar=False,
-    )  # fmt: skip
-    sampler.warmup(jax.random.key(seed), extra_fields=("num_steps",), collect_warmup=True)
-    warmed = int(sampler.get_extra_fields()["num_steps"].sum())
-    sampler.run(jax.random.key(seed + 1000), extra_fields=("num_steps", "diverging"))
-    fields = sampler.get_extra_fields()
-    factor = np.asarray(sampler.get_samples(group_by_chain=True)["L"])
-    return Run(factor, warmed + int(fields["num_steps"].sum()), int(fields["diverging"].sum()))
+    draws, gradients, divergences = funnel.sample_by_numpyro(model, seed)
+    return Run(np.asarray(draws["L"]), gradients, divergences)
 
 
 def measure(run: Run) -> dict[str, Any]:
@@ -115,9 +109,7 @@ def measure(run: Run) -> dict[str, Any]:
         name: np.array([float(az.ess(x[..., i])) for i in range(x.shape[-1])]) * 1e3 / run.gradients
         for name, x in groups.items()
     }
-    largest = max(
-        float(az.rhat(x[..., i])) for x in groups.values() for i in range(x.shape[-1])
-    )  # fmt: skip
+    largest = max(measure_quality(x).rhat for x in groups.values())
     return {"entries": entries, "R-hat": largest} | run._asdict()
 
 
@@ -125,8 +117,7 @@ def describe(name: str, what: str, runs: list[dict[str, Any]]) -> str:
     """Write medians over the seeds as a line of the table."""
     middle = lambda key: statistics.median(run[key] for run in runs)  # noqa: E731
     cells = [
-        f"{statistics.median(run['entries'][group].min() for run in runs):.1f}"
-        for group in ("diagonal", "below", "R")
+        f"{statistics.median(run['entries'][group].min() for run in runs):.1f}" for group in GROUPS
     ]
     cells += [
         f"{middle('R-hat'):.3f}",
@@ -136,6 +127,16 @@ def describe(name: str, what: str, runs: list[dict[str, Any]]) -> str:
     return f"| {name} | {what} | {' | '.join(cells)} |"
 
 
+def compare_maps(names: list[str], maps: list[str], seeds: list[int]) -> None:
+    """Print a table of all targets and maps."""
+    print(HEAD)
+    print("| --- | --- " + "| ---: " * 6 + "|")
+    for name in names:
+        for bijector in maps:
+            runs = [measure(sample(TARGETS[name](bijector), seed)) for seed in seeds]
+            print(describe(name, bijector, runs), flush=True)
+
+
 def compare_with_numpyro(seeds: list[int]) -> None:
     """Print a table of priors alone, with the smallest ratio over all entries."""
     print(HEAD.replace("map", "sampler").replace("gradients |", "gradients | smallest ratio |"))
@@ -143,7 +144,7 @@ def compare_with_numpyro(seeds: list[int]) -> None:
     for order, concentration in PRIORS:
         model = prior(order, concentration)(MAPS[0])
         ours = [measure(sample(model, seed)) for seed in seeds]
-        theirs = [measure(sample_by_numpyro(order, concentration, seed)) for seed in seeds]
+        theirs = [measure(sample_prior_by_numpyro(order, concentration, seed)) for seed in seeds]
         means = [
             {group: np.mean([run["entries"][group] for run in runs], 0) for group in GROUPS}
             for runs in (ours, theirs)
@@ -158,11 +159,10 @@ def sample_large() -> None:
     """Sample a factor of 200 rows in single precision."""
     jax.config.update("jax_enable_x64", False)
     run = sample(prior(200, 1.0)(MAPS[0]), 0)
-    ess = [float(az.ess(run.factor[..., i, i])) for i in range(1, 200)]
-    largest = max(float(az.rhat(run.factor[..., i, i])) for i in range(1, 200))
+    ess, rhat = measure_quality(np.diagonal(run.factor, axis1=-2, axis2=-1)[..., 1:])
     print(
         f"LKJ(200, 1), {run.factor.dtype}: finite {np.isfinite(run.factor).all()}, R-hat of the "
-        f"diagonal {largest:.3f}, its smallest ESS {min(ess):.0f}, divergences {run.divergences}, "
+        f"diagonal {rhat:.3f}, its smallest ESS {ess:.0f}, divergences {run.divergences}, "
         f"gradients {run.gradients:,}"
     )
 
@@ -176,16 +176,11 @@ def main() -> None:
     parser.add_argument("--large", action="store_true")
     asked = parser.parse_args()
     if asked.numpyro:
-        return compare_with_numpyro(asked.seeds)
-    if asked.large:
-        return sample_large()
-    print(HEAD)
-    print("| --- | --- " + "| ---: " * 6 + "|")
-    for name in asked.only:
-        for bijector in asked.maps:
-            runs = [measure(sample(TARGETS[name](bijector), seed)) for seed in asked.seeds]
-            print(describe(name, bijector, runs), flush=True)
-    return None
+        compare_with_numpyro(asked.seeds)
+    elif asked.large:
+        sample_large()
+    else:
+        compare_maps(asked.only, asked.maps, asked.seeds)
 
 
 if __name__ == "__main__":

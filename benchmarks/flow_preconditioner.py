@@ -18,7 +18,6 @@ import time
 import warnings
 from typing import Any
 
-import arviz as az
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -40,8 +39,9 @@ from bijectors.maps.conditioner import (
     replicate,
 )
 
-from .hierarchical import TAIL
+from .funnel import TAIL
 from .local_steps import MODELS
+from .quality import measure_quality
 
 NAMES = ("funnel", "banana", "eight schools, errors x 1.0", "three levels")
 # Excess kurtosis and skewness of a coordinate that looks normal.
@@ -119,6 +119,7 @@ def flatten(density: Any, posterior: Any) -> np.ndarray:
 
 
 def measure(name: str, kind: str, metric: Any, seed: int) -> tuple[Any, ...]:
+    """Return the numbers of a row of the table for one seed."""
     model = MODELS[name]()
     density = infer.log_density(model)
     first = infer.sample(model, infer.NUTS(metric=metric), key=seed, progress=False)
@@ -135,15 +136,12 @@ def measure(name: str, kind: str, metric: Any, seed: int) -> tuple[Any, ...]:
     result = infer.sample(pulled, infer.NUTS(), key=seed, progress=False)
     y = jnp.asarray(result["posterior"]["y"].values)
     x = np.asarray(jax.jit(jax.vmap(jax.vmap(lambda y: forward(y)[0])))(y))
-    each = range(x.shape[-1])
-    ess: list[Any] = [az.ess(x[..., i]) for i in each]
-    rhat: list[Any] = [az.rhat(x[..., i]) for i in each]
+    ess, rhat = measure_quality(x)
     stats = result["sample_stats"]
     gradients = int(stats["n_steps"].sum()) + result.attrs["warmup_gradients"]
     v = x[..., 0]
     tails = [round(float(t.mean()) / TAIL, 2) for t in (v < -6, v > 6)] if name == "funnel" else ""
-    smallest, divergent = float(min(ess)), int(stats["diverging"].sum())
-    return 1e3 * smallest / gradients, smallest, float(max(rhat)), divergent, tails, seconds
+    return 1e3 * ess / gradients, ess, rhat, int(stats["diverging"].sum()), tails, seconds
 
 
 def main() -> None:

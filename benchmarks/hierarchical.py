@@ -32,11 +32,11 @@ import infer
 from bijectors import Positive, Real
 from infer.numerics.hierarchical import MetricName
 
+from .funnel import TAIL
+
 jax.config.update("jax_enable_x64", True)
 ERROR = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
 EFFECT = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
-# Probability of a normal with standard deviation 3 below -6, and above 6.
-TAIL = 0.02275
 
 
 def normal(x: Any, mean: Any, sd: Any) -> Any:
