@@ -9,8 +9,8 @@ from threading import RLock
 _lock = RLock()
 # For each block that a thread is in, whether collection was on before the first.
 _inside: list[bool] = []
-# Number of first pauses of a process after which nothing is searched. Later ones are, so that what
-# many runs leave behind does not wait for a collection of all objects, which becomes rare.
+# After this many first pauses, new objects are not searched. After later pauses they are, since
+# what many runs leave behind would wait for a collection of all objects, which becomes rare.
 UNSEARCHED = 16
 _ended: list[None] = []
 
@@ -36,7 +36,7 @@ def pause_collection() -> Iterator[None]:
 
 
 def _promote() -> None:
-    """Let the first pauses leave objects that count as old; a search among them takes 0.05 s."""
+    """Make all objects count as old after the first pauses; searching the new ones takes 0.05 s."""
     if len(_ended) < UNSEARCHED and not gc.get_freeze_count():
         _ended.append(None)
         gc.freeze()

@@ -98,14 +98,14 @@ def as_arrays(values: Mapping[str, Any]) -> dict[str, np.ndarray | Array]:
 
 
 def as_vector(position: Any, size: int) -> Vector:
-    """Return a point as a flat vector of floating-point numbers.
+    """Return a point as a flat vector of floating-point numbers, shape (size,).
 
     Args:
-        position: What was given for it.
-        size: How many numbers it must have.
+        position: What was given as the point.
+        size: Number of entries that it must have.
 
     Raises:
-        ModelError: It is not a vector of so many numbers.
+        ModelError: It is not a vector of `size` numbers.
     """
     if isinstance(position, Mapping):
         mend = "Give the flat vector density.unconstrain(values), or call density.of(values)."

@@ -41,7 +41,11 @@ def collect_together(run: Any, draws: int, bar: Progress) -> None:
 
 
 def _agree(processes: Any, stretch: int, is_interrupted: bool) -> int:
-    """Return the draws until the next exchange that the first process gives, unless one ends."""
+    """Return the number of draws until the next exchange, which the first process decides.
+
+    Raises:
+        KeyboardInterrupt: A process was interrupted.
+    """
     told = [int(own) for own in processes.tell(b"0" if is_interrupted else b"%d" % stretch)]
     if not all(told):
         raise KeyboardInterrupt
@@ -54,7 +58,7 @@ def _exchange(run: Any) -> None:
 
 
 def _finish(call: Callable[[], None]) -> bool:
-    """Make a call to its end; return whether an interrupt came meanwhile. A second is raised."""
+    """Make a call to its end; return whether it was interrupted. A second interrupt is raised."""
     noted: list[int] = []
 
     def note(number: int, frame: Any) -> None:

@@ -219,7 +219,7 @@ class Approximation:
         density keeps its digits.
 
         Raises:
-            RunError: They are not such vectors.
+            RunError: The positions are not of shape (draws, size), nor one vector of shape (size,).
         """
         own = () if isinstance(positions, Mapping) else np.shape(positions)
         if own[-1:] != (self.density.size,) or len(own) > 2:
