@@ -62,7 +62,7 @@ def deviation(rows: int) -> Declare:
 
 
 def rate(events: int) -> Declare:
-    """Declare the rate of so many events in ten hours."""
+    """Declare a rate at which this number of events was observed in ten hours."""
 
     def declare(site, bijector):
         x = site("x", dist.Gamma(0.5, 0.1), bijector=bijector)

@@ -8,8 +8,8 @@ The targets are N(0, I) and a normal whose correlations are all 0.5, in single p
 are 16 draws. Products are the four of one step: the factor times 16 columns three times, and one of
 rank 32 that is added to it. Numbers are the draws of one step, 16 times the size, of JAX's default
 generator. The first ratio is that of a step to the products, the second to both together. Times
-are of the CPU, in turn of fits, without compiling and judging, and of products and numbers; all run
-in compiled loops. The last columns are the largest errors of a mean and of a standard deviation.
+are CPU times; fits, without compiling and judging, products and numbers are timed in turn, and all
+run in compiled loops. The last columns are the largest errors of a mean and of a standard deviation.
 """
 
 import argparse
