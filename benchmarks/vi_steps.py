@@ -9,7 +9,8 @@ are 16 draws. Products are the four of one step: the factor times 16 columns thr
 rank 32 that is added to it. Numbers are the draws of one step, 16 times the size, of JAX's default
 generator. The first ratio is that of a step to the products, the second to both together. Times
 are CPU times; fits, without compiling and judging, products and numbers are timed in turn, and all
-run in compiled loops. The last columns are the largest errors of a mean and of a standard deviation.
+run in compiled loops. The last columns are the largest errors of a mean and of a standard
+deviation.
 """
 
 import argparse
