@@ -82,6 +82,7 @@ def sample(
             draws and metric make warm-up short. For several models, a list has an item for each
             model. By default "uniform", unless the engine starts at the prior.
         tuning: The tuning of an earlier run (`Run.tuning`), or the path of one; see `save_tuning`.
+            That of one data set serves several.
         key: A seed or a JAX key; or a list, a range or an array with one for each model. Each draw
             depends only on the key, the chain and its index.
         group: Chains per program; by default 1 on a CPU, all on an accelerator.

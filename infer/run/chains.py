@@ -20,6 +20,7 @@ from ..types import ProgramSignature, signature_of
 from .collect import Group, regroup
 from .packed import Packed, pack
 from .stepped import begin_on_host
+from .tuned import share_tuning
 
 
 def outline_points(chains: int, size: int) -> Points:
@@ -32,12 +33,16 @@ def outline_points(chains: int, size: int) -> Points:
 def make_tuning(engine: Engine, family: Family, points: Points, learned: Tuning | None) -> Tuning:
     """Make the first tuning of each density from its starts, or adopt what was learned.
 
+    What was learned on one density serves all.
+
     Raises:
         RunError: `learned` is of another engine or another size.
     """
     fresh = _make_first(engine, family, points)
     if learned is None:
         return fresh
+    if family.count > 1:
+        learned = share_tuning(learned, fresh)
     _refuse_misfit(learned, fresh)
     return engine.reuse(learned, fresh)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from ..density.recentered import Centering, complete_degrees, learned_by_fits
@@ -41,6 +42,20 @@ def join_tuning(tuning: Tuning, centering: Centering | None) -> Tuning:
     return tuning if centering is None else TuningAtDegrees(tuning, centering.degrees)
 
 
+def share_tuning(learned: Tuning, fresh: Tuning) -> Tuning:
+    """Give each of several densities the tuning of one, if that is what was learned.
+
+    Args:
+        learned: A tuning of one density, or of all.
+        fresh: The tunings of all, whose arrays have a leading axis of densities.
+    """
+    shapes = [jax.tree.map(np.shape, own) for own in (learned, fresh)]
+    each = jax.tree.map(lambda a: np.shape(a)[1:], fresh)
+    if shapes[0] == shapes[1] or shapes[0] != each:
+        return learned
+    return jax.tree.map(lambda own, all_: np.broadcast_to(own, np.shape(all_)), learned, fresh)
+
+
 def split_tuning(
     tuning: Tuning | None, centering: Centering | None
 ) -> tuple[Tuning | None, Centering | None]:
@@ -61,6 +76,8 @@ def split_tuning(
         centering = learned_by_fits(centering)
     elif centering is not None and learned is not None:
         learned = complete_degrees(centering.pieces, learned)
+        if learned.shape == centering.degrees.shape[1:]:
+            learned = np.broadcast_to(learned, centering.degrees.shape)
     if learned is not None and (centering is None or learned.shape != centering.degrees.shape):
         here = 0 if centering is None else centering.degrees.size
         raise RunError(

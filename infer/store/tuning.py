@@ -1,10 +1,13 @@
 """A tuning in a small file, which another run of the same engine and size can use."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..density.family import make_family
+import numpy as np
+
+from ..density.family import Family, make_family
 from ..engines.base import Engine, Tuning
 from ..errors import RunError
 from ..run.bound import bind_sites
@@ -34,7 +37,8 @@ def read_tuning(where: Any, model: Any, engine: Engine | None, chains: int) -> T
 
     Args:
         where: Path of the file or of the store.
-        model: What the tuning will be used for; a tuning of another size is refused.
+        model: What the tuning will be used for; one of another size is refused. If it is several
+            models, the tuning of one serves all.
         engine: The engine that will use it; by default the one that would be chosen.
         chains: Number of chains of each model.
 
@@ -45,8 +49,6 @@ def read_tuning(where: Any, model: Any, engine: Engine | None, chains: int) -> T
     engine = choose(model, chains=chains).engine if engine is None else engine
     family = make_family(model, jacobian=engine.needs.jacobian)
     engine = bind_sites(engine, family)
-    points = outline_points(chains * family.count, family.member(0).size)
-    outline = make_tuning(engine, family, points, None)
     try:
         arrays, about = decode(_read(os.fspath(where)))
     except (ValueError, FileNotFoundError) as error:
@@ -56,7 +58,7 @@ def read_tuning(where: Any, model: Any, engine: Engine | None, chains: int) -> T
             "Give a file that infer.save_tuning wrote, or the store of a run.",
         ) from error
     try:
-        return join_tuning(rebuild("tuning", outline, arrays), read_centering(arrays, family))
+        return _rebuild(arrays, engine, family, chains)
     except RunError as error:
         raise RunError(
             f"tuning={os.fspath(where)!r}",
@@ -64,6 +66,20 @@ def read_tuning(where: Any, model: Any, engine: Engine | None, chains: int) -> T
             "Give the tuning of a run of the same engine, with the same `rank`, and a model of "
             "the same size.",
         ) from error
+
+
+def _rebuild(
+    arrays: Mapping[str, np.ndarray], engine: Engine, family: Family, chains: int
+) -> Tuning:
+    """Rebuild the tuning of all log densities, or that of one, which serves all."""
+    points = outline_points(chains * family.count, family.member(0).size)
+    outline = make_tuning(engine, family, points, None)
+    try:
+        return join_tuning(rebuild("tuning", outline, arrays), read_centering(arrays, family))
+    except RunError:
+        if family.count == 1:
+            raise
+        return _rebuild(arrays, engine, family.only(0), chains)
 
 
 def _read(where: str) -> bytes:

@@ -16,6 +16,7 @@ from infer.output.data.members import constrain_each
 from infer.output.data.values import constrain_all
 from infer.programs import parts
 from infer.run import turns
+from infer.store.tuning import read_tuning
 
 SETS, CHAINS = 5, 2
 # Far apart and with different spreads, so that no data set can use the tuning of another.
@@ -70,6 +71,22 @@ def test_the_first_data_set_is_sampled_as_if_it_were_alone(models):
     )
     theirs = together.posterior["mean"].sel(dataset=0)
     np.testing.assert_allclose(theirs, alone.posterior["mean"], rtol=1e-4)
+
+
+def test_the_tuning_of_one_data_set_serves_all(models, tmp_path):
+    """From an object or a file: each has the draws of a run of its own that begins with it."""
+    engine = infer.NUTS(stop_early=False)
+    options = {"chains": CHAINS, "warmup": 0, "progress": False}
+    learned = infer.start(models[2], engine, chains=CHAINS, warmup=40, key=1, progress=False)
+    learned.advance(1)
+    infer.save_tuning(tmp_path / "tuning", learned)
+    run = infer.start(models[1:3], engine, key=[7, 8], tuning=learned.tuning, **options).advance(5)
+    own = infer.start(models[2], engine, key=8, tuning=learned.tuning, **options).advance(5)
+    np.testing.assert_array_equal(run.draws().positions[CHAINS:], own.draws().positions)
+    assert own.warmup.gradients == run.warmup.gradients == 0
+    read = read_tuning(tmp_path / "tuning", models[1:3], engine, CHAINS)
+    kinds = jax.tree.map(np.array_equal, read, learned.tuning)
+    assert all(jax.tree.leaves(kinds))
 
 
 def test_a_data_set_with_a_key_of_its_own_does_not_depend_on_others(models):

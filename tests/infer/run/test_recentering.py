@@ -18,7 +18,7 @@ from infer.programs import parts
 from infer.run import coordinates
 from infer.run.coordinates import move_all, move_draws
 from infer.run.recentering import begin_centering, choose_centering
-from infer.run.tuned import TuningAtDegrees
+from infer.run.tuned import TuningAtDegrees, split_tuning
 from infer.store.state import read_centering
 
 OPTIONS = {"chains": 2, "draws": 200, "key": 1, "progress": False}
@@ -240,6 +240,13 @@ def test_a_tuning_is_used_in_the_coordinates_in_which_it_was_learned(run, tmp_pa
         own = find_run(again)
         np.testing.assert_array_equal(own.warmup.centering.degrees, np.full(6, 0.3))
         np.testing.assert_array_equal(own.tuning.step_size, run.tuning.step_size)
+
+
+def test_the_centering_of_one_data_set_serves_several(run):
+    both = begin_centering(make_family([model(0.5), model(2.0)], jacobian=True))
+    _, centering = split_tuning(run.tuning, both)
+    degrees = run.warmup.centering.degrees
+    np.testing.assert_array_equal(centering.degrees, [degrees, degrees])
 
 
 def test_a_tuning_that_knows_of_no_centering_is_for_the_values_themselves(run):
