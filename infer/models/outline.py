@@ -29,11 +29,14 @@ class Outline(NamedTuple):
             of the program; None if something else decides what the model computes: one of them is
             of a class of the user's own, a site is summed out or repeated, or a plate has a
             minibatch.
+        surroundings: What the functions of the model read at that time; not the same in another
+            process.
     """
 
     program: ClosedJaxpr
     terms: tuple[tuple[str, str, bool, bool], ...]
     declared: str | None
+    surroundings: str
 
 
 def list_results(account: Account, surveyor: Surveyor) -> tuple[list[Any], str | None]:
@@ -56,10 +59,12 @@ def list_results(account: Account, surveyor: Surveyor) -> tuple[list[Any], str |
     return jax.tree.leaves(results), described
 
 
-def outline(program: ClosedJaxpr, account: Account, declared: str | None) -> Outline:
+def outline(
+    program: ClosedJaxpr, account: Account, declared: str | None, surroundings: str
+) -> Outline:
     """Gather what an abstract run found."""
     terms = tuple((t.name, t.role, t.has_value, t.is_partial) for t in account.terms)
-    return Outline(program, terms, declared)
+    return Outline(program, terms, declared, surroundings)
 
 
 class _UnknownError(Exception):

@@ -23,6 +23,7 @@ from bijectors.table import RULES
 
 from ..models.abstract import run_abstractly
 from ..models.model import Model
+from ..models.surroundings import describe_surroundings
 from ..types import ProgramSignature, signature_of
 from .cached import find_out, is_on, keep, number_leaves
 from .described import Description, NotDescribedError
@@ -135,9 +136,13 @@ class _CallDescription(Description):
         return super()._describe_once(value)
 
     def _describe_model(self, signature: ProgramSignature) -> str:
-        described = _describe_model(signature)
+        described, now = _describe_model(signature), signature.outline()
         if described is None:
             raise NotDescribedError(signature)
+        read = run_abstractly(now).outline.surroundings
+        if describe_surroundings(now.program) != read:
+            # A trace would see other global variables than the survey did.
+            raise NotDescribedError(now)
         return described
 
     def _describe_shape(self, shape: jax.ShapeDtypeStruct) -> str:
@@ -180,7 +185,14 @@ def _describe_model(signature: ProgramSignature) -> str | None:
     if run.outline.declared is None:
         return None
     sizes = {dim: (len(own), dim in model.labels.given) for dim, own in model.labels.coords.items()}
-    known = type(model.program), run.sites, *run.outline[1:], sizes, model.changes
+    known = (
+        type(model.program),
+        run.sites,
+        run.outline.terms,
+        run.outline.declared,
+        sizes,
+        model.changes,
+    )
     try:
         program = _ModelDescription().describe(run.outline.program)
         return sha256(f"{program}\0{_CallDescription().describe(known)}".encode()).hexdigest()

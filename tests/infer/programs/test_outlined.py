@@ -193,6 +193,23 @@ def test_what_programs_are_made_of_is_compared(folder, monkeypatch):
     outlined._describe_sources.cache_clear()
 
 
+def read_by_way_of_others():
+    return SETTINGS["scale"] + len(names)
+
+
+names: list[str] = []
+SETTINGS = {"scale": 1.0}
+
+
+@pytest.mark.parametrize("change", [lambda: SETTINGS.update(scale=2.0), lambda: names.append("a")])
+def test_nothing_is_told_of_a_model_that_reads_what_has_changed(folder, change):
+    model = of_term(lambda x: -x * read_by_way_of_others())
+    assert describe(model) == describe(model) is not None
+    change()
+    assert describe(model) is None
+    assert describe(of_term(lambda x: -x * read_by_way_of_others())) is not None
+
+
 def test_what_was_found_about_an_impure_model_is_deleted(folder):
     turn = iter(range(1, 99))
 
