@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
-# Parts that are read, and bytes of an array that are; one that is changed in place is small.
-MOST_PARTS, MOST_BYTES = 10_000, 2**20
+# With more parts, or a larger array, nothing is described.
+MOST_PARTS, MOST_BYTES = 10_000, 2**24
 
 
 def describe_surroundings(program: Any) -> str:
@@ -22,6 +22,9 @@ def describe_surroundings(program: Any) -> str:
 
     Args:
         program: What a front end made of functions of the user's.
+
+    Returns:
+        A hash; empty if they cannot be followed.
     """
     try:
         return sha256(_Surroundings().describe(program).encode()).hexdigest()
@@ -40,14 +43,18 @@ class _Surroundings:
         if isinstance(value, jax.Array):
             return f"array {id(value)}"
         if isinstance(value, np.ndarray | np.generic):
-            content = id(value) if value.nbytes > MOST_BYTES else value.tobytes()
-            return f"{value.dtype}{value.shape}{content}"
+            return self._describe_numbers(value)
         if id(value) in self._met:
             return "met"
         if len(self._met) > MOST_PARTS:
             raise RecursionError
         self._met[id(value)] = value
         return f"{type(value).__qualname__}{list(map(self.describe, self._list_parts(value)))}"
+
+    def _describe_numbers(self, value: np.ndarray | np.generic) -> str:
+        if value.nbytes > MOST_BYTES:
+            raise OverflowError
+        return f"{value.dtype}{value.shape}{sha256(value.tobytes()).hexdigest()}"
 
     def _list_parts(self, value: Any) -> list[Any]:
         if isinstance(value, list | tuple):

@@ -140,8 +140,8 @@ class _CallDescription(Description):
         if described is None:
             raise NotDescribedError(signature)
         read = run_abstractly(now).outline.surroundings
-        if describe_surroundings(now.program) != read:
-            # A trace would see other global variables than the survey did.
+        if not read or describe_surroundings(now.program) != read:
+            # A trace may see other global variables than the survey did.
             raise NotDescribedError(now)
         return described
 

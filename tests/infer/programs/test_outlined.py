@@ -18,6 +18,7 @@ from infer.density.base import log_density
 from infer.density.family import singleton
 from infer.density.points import evaluate_batch
 from infer.density.repeats import refuse_unless_deterministic
+from infer.models import surroundings
 from infer.programs import native, outlined
 from infer.programs.cached import find_out, keep
 from infer.programs.outlined import describe_call, recalled
@@ -208,6 +209,12 @@ def test_nothing_is_told_of_a_model_that_reads_what_has_changed(folder, change):
     change()
     assert describe(model) is None
     assert describe(of_term(lambda x: -x * read_by_way_of_others())) is not None
+
+
+@pytest.mark.parametrize("limit", ["MOST_PARTS", "MOST_BYTES"])
+def test_nothing_is_told_of_a_model_that_reads_too_much(folder, monkeypatch, limit):
+    monkeypatch.setattr(surroundings, limit, 0)
+    assert describe(of_term(lambda x: -x * Y.sum())) is None
 
 
 def test_what_was_found_about_an_impure_model_is_deleted(folder):
