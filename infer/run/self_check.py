@@ -41,11 +41,14 @@ def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
     """
     before, after_block = run.warmup.regroup(run.plan.chains), run.after_block
     run.is_unchecked, run.after_block = False, None
+    earlier = _count_draws(run)
     try:
-        run.collect(min(draws, run.fewest() + 1), bar)
+        run.collect(min(draws, int(earlier.max()) + 1), bar)
     finally:
         run.after_block = after_block
-    recorded = _read_newest(run)
+    # Draws that were read from a store have no gradients.
+    is_new = (_count_draws(run) > earlier).all()
+    recorded = _read_newest(run) if is_new else None
     found = recorded and find_disagreement(run.family, recorded)
     if recorded and not found and run.program:
         keep(_name_check(run.program), True)
@@ -56,6 +59,11 @@ def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
         native(False)
         run.warmup = _begin_at(run, before, recorded.positions)
         leave_native_form(run, WRONG_NUMBERS + found, has_lapack_calls=False)
+
+
+def _count_draws(run: Any) -> np.ndarray:
+    """Return how many draws of the present window each chain has."""
+    return np.concatenate([group.drawn for group in run.groups])
 
 
 def is_checked(program: CompiledProgram) -> bool:

@@ -136,6 +136,21 @@ def test_each_program_is_checked_once_and_all_draws_are_kept(monkeypatch, new_pr
     assert len(checked) == 1
 
 
+def test_draws_that_were_read_from_a_store_are_not_compared(new_programs):
+    """They lack gradients, and a chain may be ahead of another."""
+    run = infer.start(make(1.0), infer.NUTS(), chains=2, warmup=0, progress=False, key=4).advance(5)
+    width = run.format.width
+    for group, lost in zip(run.groups, (2, 0), strict=True):
+        for own in group.rows:
+            own[:] = [np.concatenate(own)[: 5 - lost]]
+            own[0][:, width : width + run.format.gradient_width] = np.nan
+        group.drawn = group.drawn - lost
+    for draws in (5, 8):
+        run.is_unchecked = True
+        run.advance(draws - run.fewest())
+        assert not run.why_not_native
+
+
 def test_the_native_form_can_be_turned_off(monkeypatch):
     monkeypatch.setattr(switch, "_chosen", [])
     monkeypatch.setenv("PUSHFORWARD_NATIVE", "off")
