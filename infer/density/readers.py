@@ -42,6 +42,10 @@ class FlatReader(Reader):
 
     def steps(self, repeated: Sequence[Repeated], length: int, reverse: bool) -> Steps:
         joint = self.joint
+        for_step = lambda piece: FlatReader(piece, self._rules, self._rows)  # noqa: E731
+        if not repeated:
+            # Sums of zeros would keep a loop that nothing else needs.
+            return Steps(jnp.zeros((length, 0)), for_step, lambda _: None, lambda *_: None)
         pieces = [joint.read((length, site.size), site.name) for site in repeated]
 
         def close(reports: tuple[Array, Array, dict[str, Array]], _: list[Declaration]) -> None:
@@ -50,8 +54,8 @@ class FlatReader(Reader):
             self.log_dets |= {name: own.sum() for name, own in reports[2].items()}
 
         return Steps(
-            jnp.concatenate(pieces, axis=1) if pieces else jnp.zeros((length, 0)),
-            lambda piece: FlatReader(piece, self._rules, self._rows),
+            jnp.concatenate(pieces, axis=1),
+            for_step,
             lambda reader: (reader.joint.log_det, reader.joint.auxiliary, reader.log_dets),
             close,
         )

@@ -1,7 +1,8 @@
 """Sum a chain of discrete states out of a scan by the forward recursion, and draw it backward.
 
 Each step of the scan declares one discrete site, and the next step may depend on its value through
-the carry. With K values and T steps the step is evaluated T K^2 times, and not K^T times.
+the carry. With K values and T steps the step is evaluated T K^2 times, and not K^T times. On
+accelerators `blocks.py` evaluates many steps at once.
 
 Source: Rabiner (1989), A tutorial on hidden Markov models, equations 19 to 21, in logarithms; and
 Fruehwirth-Schnatter (2006), Finite Mixture and Markov Switching Models, algorithm 11.5, for draws.
@@ -9,6 +10,7 @@ Fruehwirth-Schnatter (2006), Finite Mixture and Markov Switching Models, algorit
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +24,7 @@ from bijectors.base import Shape
 from ...errors import ModelError
 from ..inputs.names import join_names
 from ..protocol.site import Declaration
+from .blocks import is_parallel, multiply_blocks
 from .log_sum import log_sum_exp
 from .owners import SEVERAL, Owners, combine, find_owners
 from .support import Finite
@@ -132,7 +135,12 @@ def sum_chain(
         (_, alpha), kept = jax.lax.scan(body, (first, even), xs, length, reverse)
         return alpha, kept
 
-    alpha, _ = forward(keep=False)
+    if is_parallel():
+        join = partial(_join_states, traced, site)
+        rows = jax.tree.map(lambda a: a[::-1], xs) if reverse else xs
+        alpha = multiply_blocks(join, first, traced.carried, even, rows, length)
+    else:
+        alpha, _ = forward(keep=False)
     depends = jax.tree.unflatten(jax.tree.structure(traced.outputs), traced.depends)
     draw = lambda key: _draw_backward(key, *forward(keep=True), reverse, site)  # noqa: E731
     return SummedChain(log_sum_exp(alpha, axis=0).reshape(site.shape), depends, draw)
