@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +22,7 @@ from ..numerics.centering import choose_degrees, choose_ends
 from ..programs.parts import work_in_turn
 from .chains import make_states
 from .collect import Group
-from .coordinates import densities_own, move_all, move_draws, move_points, move_to_density
+from .coordinates import densities_own, move_all, move_draws, move_to_density
 from .pooling import interleave
 from .recentered_fits import end_fit_window
 from .warmup import Move, Warmup, end_window, without_gradients
@@ -75,9 +74,10 @@ def end_window_of(
     is_learned = warmup.windows[1:] and not _is_known(warmup)
     new = choose_centering(family, old, whole) if is_learned else old
     if not np.array_equal(new.degrees, old.degrees):
-        change = partial(move_draws, family, old, new)
-        window, scouted = change(window), None if scouted is None else change(scouted)
-        warmup = _carry_over(engine, family, replace(warmup, centering=new), old, window, scouted)
+        made = [window] if scouted is None else [window, scouted]
+        there = replace(warmup, centering=new)
+        warmup, (window, *others) = _carry_over(engine, family, there, old, made)
+        scouted = others[0] if others else None
     ended = end_window(engine, warmup, window, scouted)
     return _keep_for_results(family, warmup, ended, window)
 
@@ -162,23 +162,39 @@ def _move_to_end(
 
 
 def _carry_over(
-    engine: Engine, family: Family, warmup: Warmup, old: Centering, window: Draws,
-    scouted: Draws | None,
-) -> Warmup:  # fmt: skip
-    """Carry what warm-up knows over to its new coordinates, in which the window already is."""
-    new, spare = warmup.centering, warmup.spare
+    engine: Engine, family: Family, warmup: Warmup, old: Centering, made: Sequence[Draws]
+) -> tuple[Warmup, list[Draws]]:
+    """Carry what warm-up knows, and the draws just made, over to its new coordinates.
+
+    Args:
+        engine: The engine.
+        family: The log densities, in their own coordinates.
+        warmup: Warm-up with the new coordinates.
+        old: The coordinates of all that it knows, and of the draws.
+        made: The draws of the chains in the window, and of the scouts if they took part.
+    """
+    new, spare, count = warmup.centering, warmup.spare, len(made)
     assert new is not None
+    starts = [] if spare is None or count > 1 else [_as_draws(spare)]
+    moved = move_draws(family, old, new, *made, *warmup.recent, *starts)
+    recent = tuple(moved[count : len(moved) - len(starts)])
     if spare is not None:
-        moved = move_points(family, old, new, spare)
-        spare = moved if scouted is None else _last_points(scouted)
-    return replace(
+        # Scouts that took part are at their last draws.
+        spare = _last_points(moved[-1] if starts else moved[1])
+    carried = replace(
         warmup,
-        groups=_restate(engine, warmup.groups, _last_points(window)),
+        groups=_restate(engine, warmup.groups, _last_points(moved[0])),
         scouts=warmup.scouts if spare is None else _restate(engine, warmup.scouts, spare),
-        recent=tuple(move_draws(family, old, new, own) for own in warmup.recent),
+        recent=recent,
         spare=spare,
         scouted=None,
     )
+    return carried, moved[:count]
+
+
+def _as_draws(points: Points) -> Draws:
+    lp = {"lp": points.log_densities[:, None]}
+    return Draws(points.positions[:, None], points.gradients[:, None], lp)
 
 
 def _last_points(draws: Draws) -> Points:

@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -123,6 +124,17 @@ def test_members_learn_alike_if_some_are_worked_on_at_a_time(monkeypatch):
     found = choose_centering(family, old, draws)
     np.testing.assert_array_equal(found.degrees, whole.degrees)
     jax.tree.map(np.testing.assert_array_equal, move_draws(family, old, found, draws), moved)
+
+
+def test_draws_that_are_moved_together_are_moved_as_alone():
+    family = make_family(model(), jacobian=True)
+    draws = np.random.default_rng(1).normal(size=(2, 2, 9, 8))
+    old = begin_centering(family)
+    new = old._replace(degrees=0.5 * np.ones_like(old.degrees))
+    both = [Draws(*own, {"lp": own[0, ..., 0]}) for own in (draws, draws[:, :, :1])]
+    for own, found in zip(both, move_draws(family, old, new, *both), strict=True):
+        close = partial(np.testing.assert_allclose, rtol=1e-12)
+        jax.tree.map(close, found, *move_draws(family, old, new, own))
 
 
 def test_the_degree_of_a_scalar_site_is_a_scalar():
