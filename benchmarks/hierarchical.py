@@ -2,8 +2,9 @@
 
     python -m benchmarks.hierarchical [--seeds 2] [--draws 1000] [--model funnel ...] [--rivals]
 
-Every model is an `infer.declared` log density, written centered where it is hierarchical, and is
-sampled by NUTS at defaults (4 chains of 1000 draws, float64) with either metric. Prints the median
+Every model is an `infer.declared` log density, written centered where it is hierarchical, but for
+the horseshoe of the peers, which is that of `benchmarks.peers`, written non-centered. It is sampled
+by NUTS at defaults (4 chains of 1000 draws, float64) with either metric. Prints the median
 over the seeds of the smallest bulk ESS per 1000 gradients, warm-up included; the smallest ESS, the
 most gradients, the largest R-hat and the divergent draws of all seeds; for the funnel its tails.
 
@@ -33,6 +34,7 @@ from bijectors import Positive, Real
 from infer.numerics.hierarchical import MetricName
 
 from .funnel import TAIL
+from .peers.suite import SUITE
 
 jax.config.update("jax_enable_x64", True)
 ERROR = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
@@ -113,6 +115,11 @@ def horseshoe() -> infer.Model:
     return infer.declared(log_density, sites, data=(x, y))
 
 
+def horseshoe_of_peers() -> infer.Model:
+    case = SUITE["horseshoe"]
+    return infer.from_numpyro(case.numpyro, **case.data())
+
+
 def correlated() -> infer.Model:
     factor = np.random.default_rng(1).normal(size=(50, 50))
     precision = np.linalg.inv(factor @ factor.T / 50 + 0.1 * np.eye(50))
@@ -139,6 +146,7 @@ MODELS: dict[str, Callable[[], infer.Model]] = {
     "radon-like": radon,
     "three levels": nested,
     "horseshoe": horseshoe,
+    "horseshoe of the peers": horseshoe_of_peers,
     "correlated normal": correlated,
     "logistic": logistic,
 }
