@@ -6,7 +6,7 @@ import jax
 
 from .divided import replicate_results
 from .products import explain_ordinary_form
-from .rewrite import Analysis, mark_extremes, split_batches
+from .rewrite import Analysis, compute_once, split_batches
 from .switch import TURNED_OFF, is_native_allowed
 from .work import count_work
 
@@ -37,8 +37,8 @@ def lower_as_kernels(
     """Lower a program as traced, unless it might deadlock on XLA's threads, or lose a gradient."""
     if found.has_large_batches and _on_cpu():
         rewritten = split_batches(program)
-    elif found.has_extremes:
-        rewritten = mark_extremes(program)
+    elif found.compares_itself:
+        rewritten = compute_once(program)
     else:
         return program.lower()
     return jax.jit(rewritten, **replicate_results(arguments)).lower(*arguments)

@@ -15,7 +15,7 @@ from ..equations import CALLS
 from ..numerics.matrices import cholesky_in_loop, product_in_loop, triangular_solve_in_loop
 from ..numerics.scatter import scatter_in_loop
 from .batches import LAPACK, split_batch
-from .extremes import find_comparisons
+from .once import Compared, find_compared, select_solver_operands, store
 
 # Larger matrices lose more time in these loops than the native form saves.
 LARGEST_MATRIX = 128
@@ -35,7 +35,25 @@ CONTROL = {"while": ("cond_jaxpr", "body_jaxpr"), "scan": ("jaxpr",), "cond": ("
 
 # The replacement of an equation; None leaves it unchanged.
 Loop = Callable[..., Any] | None
-Rewrite = Callable[[JaxprEqn], Loop]
+
+
+class Plan(NamedTuple):
+    """How a program is rewritten.
+
+    Attributes:
+        choose: Returns the replacement of an equation.
+        compared: What it compares, and must compute once.
+        stores_rows: Whether long scans read rows that are stored.
+    """
+
+    choose: Callable[[JaxprEqn], Loop]
+    compared: Compared
+    stores_rows: bool = False
+
+    def changes(self, equation: JaxprEqn) -> bool:
+        """Return whether an equation, apart from the programs in it, is rewritten."""
+        is_stored = self.stores_rows and _is_long_scan(equation)
+        return is_stored or self.compared.changes(equation) or self.choose(equation) is not None
 
 
 class Analysis(NamedTuple):
@@ -48,7 +66,7 @@ class Analysis(NamedTuple):
         has_large_batches: Whether it has batches of matrices that jaxlib distributes over XLA's
             threads, and waits for.
         has_transforms: Whether it has Fourier transforms, which XLA may distribute likewise.
-        has_extremes: Whether it compares entries with a maximum or minimum of them.
+        compares_itself: Whether it compares numbers that must be computed once.
     """
 
     rewritten: tuple[str, ...]
@@ -56,7 +74,7 @@ class Analysis(NamedTuple):
     has_lapack_calls: bool
     has_large_batches: bool
     has_transforms: bool
-    has_extremes: bool
+    compares_itself: bool
 
 
 def analyze(program: Any) -> Analysis:
@@ -74,13 +92,13 @@ def analyze(program: Any) -> Analysis:
         has_lapack_calls,
         has_large_batches,
         has_transforms="fft" in others,
-        has_extremes=has_extremes(getattr(program, "jaxpr", program)),
+        compares_itself=any(find_compared(program)),
     )
 
 
 def rewrite_as_loops(traced: jax.stages.Traced) -> Callable[..., Any]:
     """Return a function that computes the same, with loops for the primitives of the table."""
-    return _replay(traced, _choose_native)
+    return _replay(traced, _choose_loop, stores_rows=True)
 
 
 def split_batches(traced: jax.stages.Traced) -> Callable[..., Any]:
@@ -88,67 +106,72 @@ def split_batches(traced: jax.stages.Traced) -> Callable[..., Any]:
     return _replay(traced, split_batch)
 
 
-def mark_extremes(traced: jax.stages.Traced) -> Callable[..., Any]:
-    """Return a function that computes the same, and marks extremes whatever the rounding."""
+def compute_once(traced: jax.stages.Traced) -> Callable[..., Any]:
+    """Return a function that computes the same, and what it compares with itself only once."""
     return _replay(traced, lambda _: None)
 
 
-def _replay(traced: jax.stages.Traced, rule: Rewrite) -> Callable[..., Any]:
+def _replay(
+    traced: jax.stages.Traced, choose: Callable[[JaxprEqn], Loop], stores_rows: bool = False
+) -> Callable[..., Any]:
     structure = jax.tree.structure(traced.out_info)
+    plan = Plan(choose, find_compared(traced.jaxpr), stores_rows)
 
     def replay(*arguments: Any) -> Any:
-        outputs = _evaluate(traced.jaxpr, jax.tree.leaves(arguments), rule)
+        outputs = _evaluate(traced.jaxpr, jax.tree.leaves(arguments), plan)
         return jax.tree.unflatten(structure, outputs)
 
     return replay
 
 
-def _evaluate(program: Any, arguments: Sequence[Any], rule: Rewrite) -> list[Any]:
-    """Evaluate a jaxpr, closed or not, replacing each equation as a rule says."""
+def _evaluate(program: Any, arguments: Sequence[Any], plan: Plan) -> list[Any]:
+    """Evaluate a jaxpr, closed or not, replacing each equation as a plan says."""
     jaxpr, constants = getattr(program, "jaxpr", program), getattr(program, "consts", ())
-    values = dict(zip(jaxpr.constvars, constants, strict=True))
+    values: dict[Any, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
     values |= dict(zip(jaxpr.invars, arguments, strict=True))
 
     def read(atom: Any) -> Any:
         return atom.val if isinstance(atom, Literal) else values[atom]
 
-    comparisons = find_comparisons(jaxpr)
     for equation in jaxpr.eqns:
         with equation.ctx.manager:
-            if equation.primitive.name == "eq" and equation.outvars[0] in comparisons:
-                operands, mark = comparisons[equation.outvars[0]]
-                results = [mark(*map(read, operands))]
+            if own := plan.compared.instead.get(equation.outvars[0] if equation.outvars else None):
+                results = [getattr(jax.lax, own[0])(*map(read, own[1:]))]
             else:
-                results = _apply(equation, [read(atom) for atom in equation.invars], rule)
-        values.update(zip(equation.outvars, results, strict=True))
+                results = _apply(equation, [read(atom) for atom in equation.invars], plan)
+            pairs = zip(equation.outvars, results, strict=True)
+            once = plan.compared.once
+            values.update((v, store(own) if v in once else own) for v, own in pairs)
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _apply(equation: JaxprEqn, operands: list[Any], rule: Rewrite) -> Sequence[Any]:
+def _apply(equation: JaxprEqn, operands: list[Any], plan: Plan) -> Sequence[Any]:
     name, params = equation.primitive.name, equation.params
     if _is_call(equation):
-        return _evaluate(params[CALLS[name]], operands, rule)
+        return _evaluate(params[CALLS[name]], operands, plan)
     if name == "custom_linear_solve":
-        return _evaluate(params["jaxprs"].solve, _solver_operands(params, operands), rule)
-    if loop := rule(equation):
+        return _evaluate(params["jaxprs"].solve, select_solver_operands(params, operands), plan)
+    if loop := plan.choose(equation):
         # Constants of a program may be arrays of NumPy.
         results = loop(*map(jnp.asarray, operands))
     else:
-        rewrite_inner = partial(_rewrite_inner, rule=rule)
+        if plan.stores_rows and _is_long_scan(equation):
+            operands = _store_rows(equation, operands)
+        rewrite_inner = partial(_rewrite_inner, plan=plan)
         inner = {own: jax.tree.map(rewrite_inner, params[own]) for own in CONTROL.get(name, ())}
         results = equation.primitive.bind(*operands, **(params | inner))
     return results if equation.primitive.multiple_results else [results]
 
 
-def _rewrite_inner(program: Any, rule: Rewrite) -> Any:
+def _rewrite_inner(program: Any, plan: Plan) -> Any:
     """Rewrite the body of a loop or branch, and leave the loop or branch itself."""
-    if not (any(map(rule, list_equations(program))) or has_extremes(program)):
+    if not any(map(plan.changes, list_equations(program))):
         return program
     kinds = [
         jax.ShapeDtypeStruct(kind.shape, kind.dtype, weak_type=getattr(kind, "weak_type", False))
         for kind in program.in_avals
     ]
-    return jax.make_jaxpr(lambda *arguments: _evaluate(program, arguments, rule))(*kinds)
+    return jax.make_jaxpr(lambda *arguments: _evaluate(program, arguments, plan))(*kinds)
 
 
 def list_equations(program: Any, wanted: Sequence[bool] | None = None) -> Iterator[JaxprEqn]:
@@ -179,13 +202,6 @@ def list_inner_programs(equation: JaxprEqn) -> list[Any]:
     return [params["jaxprs"].solve] if name == "custom_linear_solve" else []
 
 
-def has_extremes(program: Any) -> bool:
-    """Return whether a jaxpr, or one inside it, compares entries with their own extreme."""
-    jaxpr = getattr(program, "jaxpr", program)
-    inner = (own for equation in jaxpr.eqns for own in list_inner_programs(equation))
-    return bool(find_comparisons(jaxpr)) or any(map(has_extremes, inner))
-
-
 def _sealed_equations(equation: JaxprEqn) -> Iterator[JaxprEqn]:
     """Yield the equations inside an equation that is no known call, loop or branch."""
     if not list_inner_programs(equation):
@@ -195,13 +211,6 @@ def _sealed_equations(equation: JaxprEqn) -> Iterator[JaxprEqn]:
                     yield from list_equations(inner)
 
 
-def _solver_operands(params: dict[str, Any], operands: list[Any]) -> list[Any]:
-    """Select the operands of a linear solve that its solver takes."""
-    lengths = params["const_lengths"]
-    begin = lengths.matvec + lengths.vecmat
-    return operands[begin : begin + lengths.solve] + operands[sum(lengths) :]
-
-
 def _choose_loop(equation: JaxprEqn) -> Loop:
     """Choose the loop for an equation; None if the table lacks it or one of its parameters."""
     entry = TABLE.get(equation.primitive.name)
@@ -209,23 +218,21 @@ def _choose_loop(equation: JaxprEqn) -> Loop:
     return entry.rule(equation) if entry and known else None
 
 
-def _choose_native(equation: JaxprEqn) -> Loop:
-    """Choose as above, and let long scans read rows that are stored."""
-    is_scan = equation.primitive.name == "scan" and equation.params["length"] >= LONG_SCAN
-    return partial(_scan_stored, equation) if is_scan else _choose_loop(equation)
+def _is_long_scan(equation: JaxprEqn) -> bool:
+    return equation.primitive.name == "scan" and equation.params["length"] >= LONG_SCAN
 
 
-def _scan_stored(equation: JaxprEqn, *operands: Array) -> Sequence[Array]:
-    """Scan rows that are stored before.
+def _store_rows(equation: JaxprEqn, operands: Sequence[Array]) -> list[Array]:
+    """Store the rows that a scan reads.
 
     XLA moves an array of equal numbers, such as the gradient of a sum, into the body: each step of
     a native function would fill all of it to read one row.
     """
-    params, store = equation.params, jax.lax.optimization_barrier
-    pairs = zip(operands, params["jaxpr"].in_avals, strict=True)
-    stored = [own if own.shape == of_step.shape else store(own) for own, of_step in pairs]
-    inner = _rewrite_inner(params["jaxpr"], _choose_native)
-    return equation.primitive.bind(*stored, **(params | {"jaxpr": inner}))
+    numbers = [jnp.asarray(own) for own in operands]
+    pairs = zip(numbers, equation.params["jaxpr"].in_avals, strict=True)
+    is_row = [own.shape != of_step.shape for own, of_step in pairs]
+    store_row = jax.lax.optimization_barrier
+    return [store_row(n) if own else n for n, own in zip(numbers, is_row, strict=True)]
 
 
 def operand_types(equation: JaxprEqn) -> list[Any]:
