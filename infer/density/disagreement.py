@@ -8,7 +8,7 @@ import numpy as np
 
 from ..programs.by_numpy import MOST_EQUATIONS, NoRuleError, count_equations, evaluate_by_numpy
 from .family import Family
-from .points import Points, evaluate_lanes, trace_attempts
+from .points import Points, evaluate_lanes, evaluate_natively, trace_attempts
 
 # Number of equations after which no further lane is evaluated; each takes some microseconds.
 ENOUGH_EQUATIONS = 20_000
@@ -63,6 +63,24 @@ def find_disagreement(family: Family, recorded: Recorded) -> str:
     if not _describe_difference(recorded, expected):
         return ""
     return _describe_difference(recorded, expected, _measure_rounding(family, expected))
+
+
+def find_disagreement_nearby(family: Family, positions: np.ndarray) -> str:
+    """Compare what a native program of the log density computes near positions of all lanes.
+
+    It is for chains that stay where they are, whether or not they should: XLA compiles one program.
+
+    Args:
+        family: The log densities.
+        positions: Shape (lanes, size).
+
+    Returns:
+        What differs, in words; empty if nothing does, or if the log density has no native form.
+    """
+    steps = 0.01 * np.random.default_rng(0).normal(size=positions.shape)
+    near = (positions + steps * np.maximum(1, np.abs(positions))).astype(positions.dtype)
+    found = evaluate_natively(family, near)
+    return find_disagreement(family, Recorded(*found[:3])) if found else ""
 
 
 def _take_few(family: Family, recorded: Recorded) -> tuple[Family, Recorded]:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..numerics.keys import wrap_key
-from ..programs.native import CompiledProgram, call_compiled, compile_program
+from ..programs.native import CompiledProgram, Form, Refusal, call_compiled, compile_program
 from ..programs.slices import call_in_slices
 from ..target import Components
 from .base import LogDensity
@@ -52,11 +52,26 @@ def make_lane_evaluator(family: Family, positions: np.ndarray) -> Callable[[np.n
 
     It is quick to call again and again.
     """
-    own = family.rows(members_of_lanes(family, len(positions)))
-    leaves, structure = jax.tree.flatten((family.shared, own))
-    made, _ = compile_program(evaluate_leaves, (structure,), (leaves, positions), "kernels")
+    made, leaves = _compile_lanes(family, positions, "kernels")
     assert isinstance(made, CompiledProgram)
     return lambda positions: _read_points(positions, made.call(leaves, positions))
+
+
+def evaluate_natively(family: Family, positions: np.ndarray) -> Points | None:
+    """Do as `evaluate_lanes` does, in the native form; None if it has none."""
+    made, leaves = _compile_lanes(family, positions, "native")
+    if not isinstance(made, CompiledProgram):
+        return None
+    return _read_points(positions, made.call(leaves, positions))
+
+
+def _compile_lanes(
+    family: Family, positions: np.ndarray, form: Form
+) -> tuple[CompiledProgram | Refusal, list[Array]]:
+    """Compile the evaluation of one point for each lane; also return its first argument."""
+    own = family.rows(members_of_lanes(family, len(positions)))
+    leaves, structure = jax.tree.flatten((family.shared, own))
+    return compile_program(evaluate_leaves, (structure,), (leaves, positions), form)[0], leaves
 
 
 def _read_points(positions: np.ndarray, here: Components) -> Points:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..density import repeats
-from ..density.disagreement import Recorded, find_disagreement
+from ..density.disagreement import Recorded, find_disagreement, find_disagreement_nearby
 from ..density.points import evaluate_lanes
 from ..programs.cached import find_out, keep
 from ..programs.native import CompiledProgram
@@ -50,6 +50,8 @@ def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
     is_new = (_count_draws(run) > earlier).all()
     recorded = _read_newest(run) if is_new else None
     found = recorded and find_disagreement(run.family, recorded)
+    if recorded and not found and _is_stuck(run):
+        found = find_disagreement_nearby(run.family, recorded.positions)
     if recorded and not found and run.program:
         keep(_name_check(run.program), True)
     if recorded and found:
@@ -110,12 +112,25 @@ def refuse_unless_reproduced(run: Any) -> None:
         repeats.refuse_unless_reproduced(run.family, positions, log_densities, run.evaluate)
 
 
+def _is_stuck(run: Any) -> bool:
+    """Return whether every chain rejected all that its newest draw proposed, such as NaN.
+
+    Then the draw has the numbers of the program that evaluated the start.
+    """
+    stats = run.format.unpack(_take_records(run)).stats
+    return not stats.get("acceptance_rate", np.ones(1)).any()
+
+
+def _take_records(run: Any) -> np.ndarray:
+    """Take the newest record of each chain."""
+    return np.stack([_take_newest(own) for group in run.groups for own in group.rows])
+
+
 def _read_newest(run: Any) -> Recorded | None:
     """Read the newest draw of each chain; None if its log density is not recorded, or estimated."""
     if run.density.minibatches or not run.density.has_value or not run.fewest():
         return None
-    records = [_take_newest(own) for group in run.groups for own in group.rows]
-    draws = run.format.unpack(np.stack(records))
+    draws = run.format.unpack(_take_records(run))
     if "lp" not in draws.stats or draws.positions.shape[-1] != run.density.size:
         return None
     draws = move_to_density(run.family, run.warmup.centering, draws)

@@ -80,6 +80,32 @@ def test_starts_that_a_wrong_rewrite_makes_infinite_are_not_blamed_on_the_model(
         infer.start(make(1.0), infer.NUTS(), chains=2, warmup=0, progress=False)
 
 
+def test_a_wrong_rewrite_that_is_finite_at_the_start_alone_is_found(new_programs, monkeypatch):
+    """Each proposal is NaN and rejected, so all draws are the start, whose numbers are right."""
+    entry = rewrite.TABLE["scatter-add"]
+
+    def rule(equation):
+        loop = entry.rule(equation)
+        return loop and (lambda *own: loop(*own) + jnp.where(own[2].any(), jnp.nan, 0))
+
+    monkeypatch.setitem(rewrite.TABLE, "scatter-add", entry._replace(rule=rule))
+    starts = {"x": np.ones((2, 3))}
+    options = {"chains": 2, "warmup": 0, "starts": starts, "progress": False}
+    run = infer.start(make(1.0), infer.NUTS(), **options).advance(1)
+    assert not run.plan.is_native
+    (finding,) = find_wrong_native_form(run)
+    assert "of its gradient" in finding.found
+
+
+@pytest.mark.slow
+def test_chains_that_are_stuck_by_the_model_are_not_blamed_on_the_native_form(new_programs):
+    point = lambda values: jnp.where(jnp.all(values["x"] == 1), 0.0, -jnp.inf)  # noqa: E731
+    model = infer.declared(point, {"x": bj.Real(shape=(3,))})
+    starts = {"x": np.ones((2, 3))}
+    run = infer.start(model, infer.NUTS(), chains=2, warmup=0, starts=starts, progress=False)
+    assert run.advance(1).plan.is_native
+
+
 @pytest.mark.slow
 def test_after_a_wrong_rewrite_the_draws_are_right(wrong_sums):
     with pytest.warns(infer.SamplingWarning, match="report it"):
