@@ -203,10 +203,17 @@ def algebra(rng: Generator) -> Drawn:
     return drawn._replace(name=f"{drawn.name}, {rows} rows")
 
 
+def rounded(a, rows=7):
+    """Add two products, of which XLA may round either, and either one at each use."""
+    b, scales = jnp.resize(a, (rows,)), 0.4 + jnp.arange(rows) / rows
+    return jnp.tanh(b / (1 + b * scales)) * scales + b * (1.7 - scales)
+
+
 def orders(rng: Generator) -> Drawn:
     reverse, long = pick(rng, False, True), pick(rng, 6, 40)
     more = lambda a: jnp.resize(a, (long,)) * (1 + jnp.arange(long) / long)
     knots = jnp.linspace(0.0, 1.0, 7)
+    place = jnp.asarray(rng.integers(0, 7, 7))
     return named(
         rng,
         {
@@ -230,6 +237,13 @@ def orders(rng: Generator) -> Drawn:
             "unique": lambda a: jnp.unique(jnp.round(a * 3), size=4),
             "lexsort": lambda a: a[jnp.lexsort((jnp.sin(9 * a), jnp.round(a)))],
             "diff": lambda a: jnp.diff(a, n=2),
+            "equal to itself": lambda a: jnp.where((b := rounded(a))[:, None] == b, 2 * b, b),
+            "rank": lambda a: jnp.sum((b := rounded(a))[:, None] < b, 0) * b / 9,
+            "distances": lambda a: jnp.where((b := rounded(a))[:, None] - b == 0, 0.5, b),
+            "larger of pairs": lambda a: jnp.maximum((b := rounded(a))[:, None], b),
+            "at the median": lambda a: jnp.where((b := rounded(a)) <= jnp.median(b), b, 2 * b),
+            "place in its order": lambda a: jnp.searchsorted(jnp.sort(b := rounded(a)), b) * b / 9,
+            "scatter and gather": lambda a: (b := rounded(a)).at[place].max(b[::-1] * b)[place],
         },
     )
 
@@ -384,6 +398,7 @@ def segments(rng: Generator) -> Drawn:
             "histogram": lambda a: jnp.histogram(group, bins=4)[0] * a[0],
             "sum": reduced(jnp.sum), "prod": reduced(jnp.prod), "max": reduced(jnp.max),
             "min": reduced(jnp.min), "var": reduced(jnp.var), "norm": reduced(jnp.linalg.norm),
+            "largest norm": lambda a: jnp.linalg.norm(block(a), ord=jnp.inf, axis=axis or 0),
             "argmax": lambda a: a[jnp.argmax(jnp.sin(9 * a))][None],
             "any": lambda a: jnp.where(jnp.any(block(a) > 0.9, axis=0), a, a * a),
         },
