@@ -85,7 +85,9 @@ _found: WeakKeyDictionary[Any, Compared] = WeakKeyDictionary()
 def find_compared(program: Any) -> Compared:
     """Find what a program compares with itself, also in the programs that it calls and repeats.
 
-    What a loop carries from one step to the next is read from memory, and not followed.
+    What a loop carries from one step to the next is read from memory, and not followed. An
+    expression that is written twice counts as two arrays, whose ties XLA may still break:
+    `maximum((2 * b)[:, None], 2 * b)`. So do numbers after arithmetic, as in `b[:, None] / b == 1`.
     """
     jaxpr = getattr(program, "jaxpr", program)
     if jaxpr not in _found:
