@@ -28,6 +28,8 @@ import platformdirs
 from jax.experimental.serialize_executable import deserialize_and_load, serialize
 from jax.tree_util import PyTreeDef
 
+from .locations import drop_locations
+
 VARIABLE = "PUSHFORWARD_CACHE"
 OFF = ("0", "off", "false", "no")
 # Bytes of all files together; the least recently used ones are deleted.
@@ -143,7 +145,7 @@ def compile_or_load(
     else:
         path = _name_file((described,), options)
     began = time.perf_counter()
-    made = lowered.compile(options)
+    made = drop_locations(lowered).compile(options)
     if path is not None and time.perf_counter() - began >= SHORTEST_SECONDS:
         _save(path, lambda: serialize(made)[0])
     return Executable(made, False)

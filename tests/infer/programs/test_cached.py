@@ -147,3 +147,12 @@ def test_a_sampler_that_was_compiled_before_is_loaded(folder, monkeypatch):
         assert found.attrs["compilations"] == expected
         drawn.append(found["posterior"]["x"].values)
     np.testing.assert_array_equal(*drawn)
+
+
+def test_an_executable_keeps_no_places_of_the_source(folder):
+    """They would take a fifth of the time in which it is loaded."""
+    lowered = lower(lambda *own: add(*own), X, Y)
+    assert __file__ in lowered.as_text(debug_info=True)
+    made = compile_or_load(lowered, OPTIONS).call
+    assert __file__ not in lowered.as_text(debug_info=True)
+    np.testing.assert_array_equal(made(X, Y)["sum"], [2.0, 3.0, 4.0])
