@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool
 from ..target import Moments, Target
 from ..types import Scalar, Vector
 from .families.base import Distribution, Noise
+from .rows import map_rows
 
 
 class Estimate(NamedTuple):
@@ -86,7 +87,7 @@ def _estimate_by_gradients(
 def _evaluate(target: Target, weight: Scalar | None, positions: Noise) -> tuple[Array, Array]:
     """Return the log densities, and the gradients with the prior multiplied by its weight."""
     if weight is None:
-        return jax.vmap(target.evaluate)(positions)
+        return map_rows(target.evaluate, positions)
 
     def weighted(position: Vector) -> tuple[Scalar, Scalar]:
         parts = target.parts(position)
