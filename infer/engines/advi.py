@@ -209,8 +209,8 @@ class ADVI(Approximator):
         return replace(bound, **own)
 
     def plan_warmup(self, chains: int, draws: int | None = None) -> WarmupPlan:
-        draws = 2000 if draws is None else draws
-        return WarmupPlan(draws, (WINDOW,) * (draws // WINDOW))
+        draws, is_brief = 2000 if draws is None else draws, self.epoch == 1 and not self.kl_warmup
+        return WarmupPlan(draws, (WINDOW,) * (draws // WINDOW), is_brief=is_brief)
 
     def first_tuning(
         self, target: Target, positions: np.ndarray, gradients: np.ndarray

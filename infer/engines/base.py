@@ -92,12 +92,14 @@ class WarmupPlan(NamedTuple):
             negligible mass.
         recenters: Whether the coordinates may change at the end of a window; `init` then makes
             new states from the gradients and log densities `lp` of the draws.
+        is_brief: Whether the run likely takes some hundred ticks, fewer than compiling is worth.
     """
 
     draws: int
     windows: tuple[int, ...]
     scout_draws: int = 0
     recenters: bool = False
+    is_brief: bool = False
 
 
 def one_window(draws: int) -> WarmupPlan:

@@ -29,9 +29,9 @@ FAST_COMPILE: dict[str, Any] = {
 FAST_COMPILE_OPTIONS: dict[str, Any] = NATIVE_OPTIONS | FAST_COMPILE
 
 
-def choose_native_options(form: str) -> dict[str, Any]:
-    """Return XLA's options for the native form of a program."""
-    return FAST_COMPILE_OPTIONS if form == "fast_compile" else NATIVE_OPTIONS
+def choose_native_options(is_fast: bool) -> dict[str, Any]:
+    """Return XLA's options for the native form of a program, with the fastest compile or not."""
+    return FAST_COMPILE_OPTIONS if is_fast else NATIVE_OPTIONS
 
 
 def compile_natively(
@@ -47,7 +47,7 @@ def compile_natively(
     Raises:
         jax.errors.JaxRuntimeError: It has no native form.
     """
-    options = choose_native_options("fast_compile" if is_fast else "native")
+    options = choose_native_options(is_fast)
     try:
         made = compile_or_load(lowered, options, described)
     except jax.errors.JaxRuntimeError as error:

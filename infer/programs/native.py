@@ -17,18 +17,19 @@ from .cached import find_out, keep
 from .compiled import CompiledProgram, Made, Refusal, load_compiled
 from .divided import explain_division, in_turn, replicate_results
 from .forked import refuse_if_forked
-from .forms import explain_form, is_cheap, lower_as_kernels
+from .forms import explain_form, is_fast, is_on_cpu, lower_as_kernels
 from .kernels import compile_as_kernels
-from .marked import compile_natively, mark_as_native
+from .marked import choose_native_options, compile_natively, mark_as_native
 from .outlined import describe_call
 from .recalled import describe_trace, recall
 from .rewrite import analyze
 from .switch import is_native_allowed
 from .threaded import count_divided
 
-# How a program is compiled: as one native function, on a CPU; kernel by kernel, as XLA does; or,
-# for rarely called programs, with the fastest compile.
-Form = Literal["native", "kernels", "fast_compile"]
+# How a program is compiled: as one native function, on a CPU, with the fastest compile if its loops
+# are brief; kernel by kernel, as XLA does; in whichever of the two it has, the native one first;
+# or, for rarely called programs, with the fastest compile.
+Form = Literal["native", "brief", "kernels", "either", "fast_compile"]
 KEPT = 64
 
 
@@ -89,7 +90,7 @@ def compile_program(
 
 def call_compiled(
     function: Callable[..., Any], *arguments: Any, static: tuple[Hashable, ...] = (),
-    form: Literal["kernels", "fast_compile"] = "kernels",
+    form: Literal["kernels", "either", "fast_compile"] = "kernels",
 ) -> Any:  # fmt: skip
     """Call `function(*static, *arguments)`, compiled in a form that XLA takes of any program.
 
@@ -138,8 +139,7 @@ def _trace(
 
     If `recalls` and an earlier process compiled it, that loads it, and returns None if it fails.
     """
-    began = time.perf_counter()
-    outlined = describe_call(function, arguments, form)
+    began, outlined = time.perf_counter(), describe_call(function, arguments, form)
     if recalls and (known := find_out(outlined)):
         return partial(load_compiled, known, arguments, time.perf_counter() - began)
     # Random bits must not depend on the user's setting of this option.
@@ -148,42 +148,44 @@ def _trace(
         program = jax.jit(function, **replicate_results(arguments)).trace(*arguments)
         refuse_leaks(program)
         found, division = analyze(program.jaxpr), explain_division(arguments)
-        if form == "native" and (why := division or explain_form(program, found)):
+        required, why = form in ("native", "brief"), division or explain_form(program, found)
+        if required and why:
             keep(outlined, refusal := Refusal(why, found.has_lapack_calls))
             return lambda: refusal
-        cheap = form == "fast_compile" and not division and is_cheap(program, found)
-        native = form == "native" or cheap
-        lapack, transforms = found.has_lapack_calls, found.has_transforms
+        fast = not division and is_fast(form, program, found)
+        native = required or fast or (form == "either" and not why and is_on_cpu())
+        options = choose_native_options(fast) if native else None
         described = describe_trace(program, form)
-        if recalls and (kept := recall(described, program, form, native, found)):
+        if recalls and (kept := recall(described, program, options, found)):
             keep(outlined, kept)
             return partial(load_compiled, kept, arguments, time.perf_counter() - began)
         marked = mark_as_native(program).trace(*arguments) if native else None
-        if marked and cheap and count_divided(marked.jaxpr):
-            # XLA would refuse it after the compile, with a line on stderr.
+        # XLA would refuse it after the compile, with a line on stderr.
+        if marked and not required and count_divided(marked.jaxpr):
             native, marked = False, None
         lowered = marked.lower() if marked else lower_as_kernels(program, found, arguments)
     seconds = time.perf_counter() - began
 
     def compile_kernels() -> CompiledProgram:
         own = lower_as_kernels(program, found, arguments) if native else lowered
-        call, loaded = compile_as_kernels(own, transforms, described)
+        call, loaded = compile_as_kernels(own, found.has_transforms, described)
         call = in_turn(call, arguments) if division else call
-        return CompiledProgram(call, False, (), lapack, seconds, 0.0, loaded)
+        return CompiledProgram(call, False, (), found.has_lapack_calls, seconds, 0.0, loaded)
 
     def compile_form() -> Made:
         if not native:
             return compile_kernels()
         try:
-            call, loaded = compile_natively(lowered, form == "fast_compile", described)
+            call, loaded = compile_natively(lowered, fast, described)
         except jax.errors.JaxRuntimeError as error:
-            refusal = Refusal(explain_refusal(error), lapack)
-            return refusal if form == "native" else compile_kernels()
+            refusal = Refusal(explain_refusal(error), found.has_lapack_calls)
+            return refusal if required else compile_kernels()
+        lapack = found.has_lapack_calls
         return CompiledProgram(call, True, found.rewritten, lapack, seconds, 0.0, loaded)
 
     def compile_and_keep() -> Made:
         made = compile_form()
-        keep(outlined, kept := recall(described, program, form, native, found))
+        keep(outlined, kept := recall(described, program, options, found))
         return made._replace(file=kept.name) if kept and isinstance(made, CompiledProgram) else made
 
     return compile_and_keep

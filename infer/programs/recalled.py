@@ -15,7 +15,6 @@ import jax
 from .cached import find_described, is_on, load
 from .described import describe_program
 from .kernels import choose_options
-from .marked import choose_native_options
 from .rewrite import Analysis
 
 # What changes programs between the trace and XLA.
@@ -54,20 +53,20 @@ def describe_trace(program: jax.stages.Traced, form: str) -> str | None:
 
 
 def recall(
-    described: str | None, program: jax.stages.Traced, form: str, natively: bool, found: Analysis
-) -> Kept | None:
+    described: str | None, program: jax.stages.Traced, natively: dict[str, Any] | None,
+    found: Analysis,
+) -> Kept | None:  # fmt: skip
     """Return what an earlier process made of a traced program; None if there is nothing.
 
     Args:
         described: What `describe_trace` returned.
         program: The program.
-        form: How it is compiled.
-        natively: Whether its native form comes first.
+        natively: XLA's options for its native form, if that comes first.
         found: What determines its form.
     """
-    name = find_described(described, choose_native_options(form)) if natively else None
+    name = find_described(described, natively) if natively else None
     is_native = name is not None
-    if name is None and form != "native":
+    if name is None:
         name = find_described(described, choose_options(found.has_transforms))
     results = jax.tree.map(lambda _: 0, program.out_info)
     return Kept(name, is_native, results, found) if name else None

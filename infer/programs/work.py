@@ -9,20 +9,23 @@ from .batches import LAPACK
 from .rewrite import list_inner_programs, operand_types
 
 
-def count_work(program: Any) -> float:
+def count_work(program: Any, turns: float = inf) -> float:
     """Count the numbers that a jaxpr computes, times the lengths of its loops.
 
-    A sum of products counts once per product, and a while loop counts as infinite.
+    A sum of products counts once per product.
+
+    Args:
+        program: The jaxpr.
+        turns: The length of a while loop.
     """
     jaxpr = getattr(program, "jaxpr", program)
-    return sum((_count_work_of(equation) for equation in jaxpr.eqns), 0.0)
+    return sum((_count_work_of(equation, turns) for equation in jaxpr.eqns), 0.0)
 
 
-def _count_work_of(equation: JaxprEqn) -> float:
-    if equation.primitive.name == "while":
-        return inf
+def _count_work_of(equation: JaxprEqn, turns: float) -> float:
     if inner := list_inner_programs(equation):
-        return equation.params.get("length", 1) * sum(map(count_work, inner), 0.0)
+        length = turns if equation.primitive.name == "while" else equation.params.get("length", 1)
+        return length * sum((count_work(own, turns) for own in inner), 0.0)
     results = sum(prod(getattr(result.aval, "shape", ())) for result in equation.outvars)
     return float(results * _count_terms(equation))
 

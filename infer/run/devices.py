@@ -9,6 +9,9 @@ from ..errors import RunError
 from ..programs.native import Form
 from .sharing import Place, limit, share_evenly
 
+# Draws of warm-up after which a loop is not brief after all, and is compiled again.
+BRIEF = 400
+
 
 class Plan(NamedTuple):
     """How chains are run.
@@ -22,6 +25,7 @@ class Plan(NamedTuple):
         turns: Groups that one call advances, one after the other; see `turns.py`.
         places: Where programs run; empty for the default device alone.
         is_width_given: Whether the user chose the width.
+        is_brief: Whether the loop likely takes less than its compile; affects the last bits.
     """
 
     width: int
@@ -31,6 +35,7 @@ class Plan(NamedTuple):
     turns: int = 1
     places: tuple[Place, ...] = ()
     is_width_given: bool = False
+    is_brief: bool = False
 
     @property
     def chains(self) -> int:
@@ -40,7 +45,7 @@ class Plan(NamedTuple):
     @property
     def form(self) -> Form:
         """The form in which each program is compiled."""
-        return "native" if self.is_native else "kernels"
+        return ("brief" if self.is_brief else "native") if self.is_native else "kernels"
 
 
 def plan(

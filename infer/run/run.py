@@ -22,7 +22,7 @@ from .alone import alone
 from .blocks import compile_loop, find_format
 from .collect import Group, collect, join_records
 from .coordinates import move_to_density
-from .devices import Plan
+from .devices import BRIEF, Plan
 from .exchanging import collect_together
 from .fingerprint import Fingerprint, fingerprint
 from .loop import SAMPLING, RecordFormat
@@ -164,6 +164,8 @@ class Run:
                 self.collect(self.warmup.windows[0], bar)
                 windows = read_windows(self.warmup, self.format)
                 self.warmup = end_window_of(self.engine, self.family, self.warmup, *windows)
+                if self.plan.is_brief and self.warmup.draws >= BRIEF:
+                    self.plan, self.program = self.plan._replace(is_brief=False), None
             else:
                 self.warmup = begin_sampling(self.warmup)
         return self

@@ -211,6 +211,7 @@ def _set_up(
     wanted = assign_starts(members, chains, read_starts(choose_starts(engine, starts)))
     warmup = engine.plan_warmup(chains, draws)
     shared = plan_for(engine, chains, count, group, threads, where)
+    shared = shared._replace(is_brief=warmup.is_brief)
     on_host = choose_host(engine, members, len(wanted), shared.width)
     shared = shared if on_host else call_together(shared, chains * count, count)
     shared, places = share_processes(shared, where)

@@ -13,6 +13,9 @@ import bijectors as bj
 import infer
 from infer.numerics.families.mean_field import IndependentNormal
 from infer.output.data.pareto import pareto_k
+from infer.run import run
+
+from ..targets import normal
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 3)) @ np.array([[1, 0.8, 0], [0, 1, 0.5], [0, 0, 1]])
@@ -43,6 +46,16 @@ def test_full_rank_converges_to_the_posterior(fits):
     np.testing.assert_allclose(np.sqrt(np.diag(covariance)), SD, rtol=0.02)
     correlation = covariance / np.outer(SD, SD)
     np.testing.assert_allclose(correlation, COVARIANCE / np.outer(SD, SD), atol=0.02)
+
+
+def test_a_fit_that_goes_on_is_compiled_again_to_run_fast(monkeypatch):
+    monkeypatch.setattr(run, "BRIEF", 20)
+    begun = infer.start(normal(), infer.ADVI("full_rank", epoch=1), chains=1, progress=False)
+    forms = [begun.plan.form]
+    begun.advance(1)
+    assert [*forms, begun.plan.form] == ["brief", "native"]
+    long = infer.start(normal(), infer.ADVI("full_rank"), chains=1, progress=False)
+    assert long.plan.form == "native"
 
 
 def test_full_rank_elbo_equals_the_evidence(fits):

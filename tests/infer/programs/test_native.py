@@ -47,6 +47,43 @@ def test_only_programs_with_little_work_get_the_fast_compile(count, monkeypatch)
     np.testing.assert_allclose(made.call(np.array([0.5])), expected, rtol=1e-6)
 
 
+def test_a_brief_loop_gets_the_fast_compile_if_its_turns_do_little_work(monkeypatch):
+    fast = []
+    compile_it = native.compile_natively
+
+    def note(lowered, is_fast, *rest):
+        fast.append(is_fast)
+        return compile_it(lowered, is_fast, *rest)
+
+    monkeypatch.setattr(native, "compile_natively", note)
+    monkeypatch.setattr(forms, "BRIEF_WORK", 50)
+
+    def function(x):
+        return jax.lax.while_loop(lambda x: x[0] < 9, lambda x: x + jnp.exp(0 * x), x)
+
+    wanted: list[tuple[native.Form, int]] = [("brief", 5), ("brief", 100), ("native", 5)]
+    for form, count in wanted:
+        made, _ = compile_program(function, (), (np.zeros(count),), form)
+        assert isinstance(made, CompiledProgram)
+        assert made.is_native
+        np.testing.assert_allclose(made.call(np.zeros(count)), 9.0)
+    assert fast == [True, False, False]
+
+
+def test_either_form_is_native_if_there_is_a_native_one():
+    for function, is_native in [(jnp.exp, True), (jnp.sort, False)]:
+        made, _ = compile_program(function, (), (np.array([2.0, 1.0]),), "either")
+        assert isinstance(made, CompiledProgram)
+        assert made.is_native == is_native
+        np.testing.assert_allclose(made.call(np.array([2.0, 1.0])), function(np.array([2.0, 1.0])))
+
+
+@pytest.mark.parametrize("form", ["native", "brief"])
+def test_a_required_native_form_is_refused_if_there_is_none(form):
+    made, _ = compile_program(jnp.sort, (), (np.array([2.0, 1.0]),), form)
+    assert not isinstance(made, CompiledProgram)
+
+
 def test_programs_without_native_form_are_compiled_kernel_by_kernel():
     made, _ = compile_program(jnp.sort, (), (np.array([2.0, 1.0]),), "fast_compile")
     assert isinstance(made, CompiledProgram)
