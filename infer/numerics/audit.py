@@ -1,14 +1,15 @@
 """Audit an approximation by a short run of Hamiltonian Monte Carlo from its own draws."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from ..target import Target
 from ..types import Scalar, Vector
+from . import threefry
 
 CHAINS = 64
 # Transitions while the step size is learned, and those whose moments are compared.
@@ -45,19 +46,31 @@ class Audit(NamedTuple):
         gradients: Number of gradients evaluated.
     """
 
-    mean: Vector
-    sd: Vector
-    acceptance: Scalar
-    shrinkage: Scalar
+    mean: np.ndarray
+    sd: np.ndarray
+    acceptance: float
+    shrinkage: float
     gradients: int
 
 
-class _Chains(NamedTuple):
-    """All chains in the coordinates of the noise: shapes (chains, size) and (chains,)."""
+class Chains(NamedTuple):
+    """Points in the coordinates of the noise: shapes (size,) and (), or with an axis of chains.
 
-    noise: Float[Array, "chains size"]
-    gradient: Float[Array, "chains size"]
-    log_density: Float[Array, "chains"]
+    Attributes:
+        log_density: Of the noise, in nats.
+        gradient: Its gradient.
+        position: The draw that is made from the noise.
+        noise: Standard normal, if the approximation is exact.
+    """
+
+    log_density: Any
+    gradient: Any
+    position: Any
+    noise: Any
+
+
+# Evaluates noise of shape (chains, size).
+Evaluate = Callable[[np.ndarray], Chains]
 
 
 def count_steps(size: int) -> int:
@@ -65,49 +78,42 @@ def count_steps(size: int) -> int:
     return max(1, round(TRAJECTORY / _first_step(size)))
 
 
-def audit(target: Target, approximation: Reparameterized, key: Array) -> Audit:
+def audit(evaluate: Evaluate, size: int, dtype: Any, key: np.ndarray) -> Audit:
     """Run 64 chains for 30 transitions in the coordinates of the approximation's noise.
 
     There the approximation is standard normal, whatever its family. If the target is too, the
     chains stay distributed as they began. Otherwise their mean and spread drift to those of the
-    target. A transition of no length evaluates where the chains begin, so that the program
-    contains the target once; the next 10 only adapt the step size. Chains do not cross between
-    modes that are far apart, so a mode that the approximation misses stays unseen.
+    target. The first 10 transitions only adapt the step size. Chains do not cross between modes
+    that are far apart, so a mode that the approximation misses stays unseen.
+
+    The loop is on the host: compiled, it would take XLA longer than it runs.
 
     Args:
-        target: It must have a value.
-        approximation: Of any family, over vectors of the target's size.
-        key: A JAX key.
+        evaluate: Calls `evaluate_noise` for each of the 64 chains.
+        size: Number of coordinates.
+        dtype: Of the noise.
+        key: Key data, shape (2,).
 
     Source: the leapfrog step and acceptance are Neal (2011), equations 5.18-5.20 and figure 2.
     """
-    size, steps = target.size, count_steps(target.size)
-    evaluate = jax.vmap(lambda noise: _evaluate(target, approximation, noise))
-    keys = jax.random.split(key, 1 + BURN_IN + KEPT)
-    dtype = approximation.forward(jnp.zeros(size)).dtype
-    noise = jax.random.normal(keys[0], (CHAINS, size), dtype)
-    first = jnp.asarray(_first_step(size), dtype)
-
-    def advance(carry: tuple[_Chains, Scalar], inputs: tuple[Array, Array, Array]) -> Any:
-        (chains, step), (own, share, learning) = carry, inputs
-        chains, accepted = _transition(evaluate, chains, own, share * step, steps)
-        acceptance = accepted.mean()
-        change = jnp.exp(learning * (acceptance - TARGET_ACCEPTANCE))
-        positions = jax.vmap(approximation.forward)(chains.noise)
-        return (chains, jnp.minimum(step * change, LONGEST_STEP)), (positions, acceptance)
-
-    number = np.arange(1 + BURN_IN + KEPT)
-    shares = jnp.asarray(number > 0, dtype)
-    learning = jnp.asarray((number > 0) & (number <= BURN_IN), dtype)
-    # Any proposal is accepted from an impossible value.
-    begun = _Chains(noise, jnp.zeros_like(noise), jnp.full((CHAINS,), -jnp.inf, dtype))
-    (_, step), (positions, acceptance) = jax.lax.scan(
-        advance, (begun, first), (keys, shares, learning)
-    )
-    kept = positions[1 + BURN_IN :].reshape(-1, size)
-    acceptance = acceptance[1 + BURN_IN :].mean()
-    gradients = CHAINS * len(number) * steps
-    return Audit(kept.mean(0), kept.std(0), acceptance, step / first, gradients)
+    steps, number = count_steps(size), 1 + BURN_IN + KEPT
+    keys = threefry.fold_in(np.asarray(key), np.arange(number))
+    step, kept, accepting = _first_step(size), [], []
+    with np.errstate(all="ignore"):
+        chains = _begin(evaluate(threefry.normal(keys[0], (CHAINS, size), dtype)))
+        for turn in range(1, number):
+            chains, accepted = _transition(evaluate, chains, keys[turn], step, steps)
+            acceptance = float(accepted.mean())
+            if turn <= BURN_IN:
+                change = float(np.exp(acceptance - TARGET_ACCEPTANCE))
+                step = min(step * change, LONGEST_STEP)
+            else:
+                kept.append(chains.position)
+                accepting.append(acceptance)
+    rows = np.concatenate(kept).astype(np.float64)
+    gradients = CHAINS * (1 + (number - 1) * steps)
+    shrinkage = step / _first_step(size)
+    return Audit(rows.mean(0), rows.std(0), float(np.mean(accepting)), shrinkage, gradients)
 
 
 def _first_step(size: int) -> float:
@@ -116,10 +122,14 @@ def _first_step(size: int) -> float:
     return min(1.0, 1.3 * size**-0.25)
 
 
-def _evaluate(
-    target: Target, approximation: Reparameterized, noise: Vector
-) -> tuple[Scalar, Vector]:
-    """Compute the log density of the noise under the target, and its gradient."""
+def evaluate_noise(target: Target, approximation: Reparameterized, noise: Vector) -> Chains:
+    """Compute the log density of the noise under the target, and its gradient.
+
+    Args:
+        target: It must have a value.
+        approximation: Of any family, over vectors of the target's size.
+        noise: Shape (size,).
+    """
     position, pull_back = jax.vjp(approximation.forward, noise)
     log_density, gradient = target.evaluate(position)
 
@@ -128,36 +138,42 @@ def _evaluate(
 
     # For a normal this is a constant, minus the log-determinant of its scale.
     log_volume, slope = jax.value_and_grad(weigh)(noise)
-    return log_density - log_volume, pull_back(gradient)[0] - slope
+    return Chains(log_density - log_volume, pull_back(gradient)[0] - slope, position, noise)
+
+
+def _begin(chains: Chains) -> Chains:
+    """Let chains at impossible values drift."""
+    is_sound = np.isfinite(chains.log_density) & np.isfinite(chains.gradient).all(-1)
+    gradient = np.where(is_sound[:, None], chains.gradient, 0)
+    return chains._replace(
+        log_density=np.where(is_sound, chains.log_density, -np.inf), gradient=gradient
+    )
 
 
 def _transition(
-    evaluate: Any, chains: _Chains, key: Array, step: Scalar, steps: int
-) -> tuple[_Chains, Float[Array, "chains"]]:
+    evaluate: Evaluate, chains: Chains, key: np.ndarray, step: float, steps: int
+) -> tuple[Chains, Float[np.ndarray, "chains"]]:
     """Make one transition of all chains; return them and their acceptance probabilities."""
-    for_momentum, for_length, for_accepting = jax.random.split(key, 3)
-    momentum = jax.random.normal(for_momentum, chains.noise.shape, chains.noise.dtype)
-    length = step * jax.random.uniform(for_length, (), chains.noise.dtype, 0.8, 1.2)
-
-    def leap(point: tuple[_Chains, Array], _: None) -> tuple[tuple[_Chains, Array], None]:
-        here, momentum = point
-        momentum = momentum + 0.5 * length * here.gradient
-        noise = here.noise + length * momentum
-        there = _Chains(noise, *evaluate(noise)[::-1])
-        return (there, momentum + 0.5 * length * there.gradient), None
-
-    (ended, momentum_after), _ = jax.lax.scan(leap, (chains, momentum), length=steps)
-    before = chains.log_density - 0.5 * (momentum**2).sum(-1)
-    after = ended.log_density - 0.5 * (momentum_after**2).sum(-1)
+    kind, shape = chains.noise.dtype, chains.noise.shape
+    for_momentum, for_length, for_accepting = threefry.fold_in(key, np.arange(3))
+    momentum = threefry.normal(for_momentum, shape, kind)
+    before = _energy(chains, momentum)
+    length = kind.type(step * float(threefry.uniform(for_length, (), kind, 0.8, 1.2)))
+    half, there = kind.type(0.5) * length, chains
+    for _ in range(steps):
+        momentum = momentum + half * there.gradient
+        there = evaluate(there.noise + length * momentum)
+        momentum = momentum + half * there.gradient
+    after = _energy(there, momentum)
     # A chain that begins at an impossible value leaves it by the first finite proposal.
-    gain = jnp.where(jnp.isfinite(before), after - before, jnp.inf)
-    gain = jnp.where(jnp.isfinite(after) & jnp.isfinite(ended.gradient).all(-1), gain, -jnp.inf)
-    accepted = jnp.exp(jnp.minimum(gain, 0.0))
-    uniform = jax.random.uniform(for_accepting, accepted.shape, accepted.dtype)
-    is_accepted = uniform < accepted
-    moved = jax.tree.map(
-        lambda new, old: jnp.where(is_accepted.reshape(-1, *(1,) * (new.ndim - 1)), new, old),
-        ended,
-        chains,
-    )
-    return moved, accepted
+    gain = np.where(np.isfinite(before), after - before, np.inf)
+    is_sound = np.isfinite(after) & np.isfinite(there.gradient).all(-1)
+    accepted = np.exp(np.minimum(np.where(is_sound, gain, -np.inf), 0.0))
+    is_accepted = threefry.uniform(for_accepting, accepted.shape, kind, 0.0, 1.0) < accepted
+    pick = lambda new, old: np.where(is_accepted.reshape(-1, *(1,) * (new.ndim - 1)), new, old)  # noqa: E731
+    return Chains(*map(pick, there, chains)), accepted
+
+
+def _energy(chains: Chains, momentum: np.ndarray) -> np.ndarray:
+    """Return minus the Hamiltonian, in nats, shape (chains,)."""
+    return chains.log_density - 0.5 * (momentum**2).sum(-1)

@@ -46,7 +46,20 @@ def uniform(
         mantissas = (bits >> np.uint64(12)) | np.uint64(0x3FF0000000000000)
     one, least, most = (kind.type(number) for number in (1, low, high))
     numbers = mantissas.view(kind) - one
-    return np.maximum(least, numbers * (most - least) + least).reshape(*keys.shape[:-1], *shape)
+    return np.maximum(least, numbers * (most - least) + least).reshape((*keys.shape[:-1], *shape))
+
+
+def normal(keys: np.ndarray, shape: Sequence[int], dtype: Any) -> np.ndarray:
+    """Draw standard normal float32 or float64 numbers, shape (*batch, *shape).
+
+    They equal those of `jax.random.normal` up to rounding.
+    """
+    # The import would delay those who draw none.
+    from scipy.special import erfinv
+
+    kind: np.dtype[Any] = np.dtype(dtype)
+    least = np.nextafter(kind.type(-1), kind.type(0))
+    return kind.type(np.sqrt(2)) * erfinv(uniform(keys, shape, kind, least, 1.0))
 
 
 def _hash(keys: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[Any, Any]:

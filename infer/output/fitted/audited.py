@@ -1,7 +1,7 @@
 """Audit an approximation: what drifted when short chains began at its draws."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,9 +11,9 @@ from ...density.base import LogDensity
 from ...models.inputs.names import join_names
 from ...numerics import audit as numerics
 from ...numerics.families.base import Distribution
-from ...numerics.keys import make_key
+from ...numerics.keys import read_key_data
+from ...numerics.rows import map_rows
 from ...programs.native import call_compiled, prepare
-from ...types import Vector
 from ..finding import Finding
 
 # Of 31 mean-field fits to posteriors with reference values, these limits flagged each of the 25
@@ -50,24 +50,32 @@ class Departures(NamedTuple):
 
 def run_audit(density: LogDensity, distribution: Distribution) -> Departures:
     """Run the chains and compare their moments with those of the approximation."""
-    audited = call_compiled(_audit, density, distribution, make_key(KEY), form="fast_compile")
-    found, location, sd = jax.tree.map(lambda a: np.asarray(a, np.float64), audited)
+    leaves, structure = jax.tree.flatten((density, distribution))
+
+    def evaluate(noise: np.ndarray) -> numerics.Chains:
+        here = call_compiled(_evaluate, leaves, noise, static=(structure,), form="either")
+        return jax.tree.map(np.asarray, here)
+
+    kind, key = distribution.location.dtype, read_key_data(KEY)
+    found = numerics.audit(evaluate, distribution.size, kind, key)
+    location, sd = (np.asarray(a, np.float64) for a in (distribution.location, distribution.sd))
     with np.errstate(all="ignore"):
         shift, growth = (found.mean - location) / sd, np.log(found.sd / sd)
-    return Departures(shift, growth, float(found.shrinkage), int(found.gradients))
+    return Departures(shift, growth, found.shrinkage, found.gradients)
 
 
 def prepare_audit(density: LogDensity, distribution: Distribution) -> None:
     """Start to compile the audit; only the shapes of the distribution matter."""
-    prepare(_audit, (), (density, distribution, make_key(KEY)), "fast_compile")
+    leaves, structure = jax.tree.flatten((density, distribution))
+    wide = jax.dtypes.canonicalize_dtype(float)
+    noise = np.zeros((numerics.CHAINS, density.size), wide)
+    prepare(_evaluate, (structure,), (leaves, noise), "either")
 
 
-def _audit(
-    density: LogDensity, distribution: Distribution, key: Array
-) -> tuple[numerics.Audit, Vector, Vector]:
-    """Audit a distribution; also return its means and standard deviations."""
-    found = numerics.audit(density, distribution, key)
-    return found, distribution.location, distribution.sd
+def _evaluate(structure: Any, leaves: list[Array], noise: Array) -> numerics.Chains:
+    density, distribution = jax.tree.unflatten(structure, leaves)
+    one = lambda own: numerics.evaluate_noise(density, distribution, own)  # noqa: E731
+    return map_rows(one, noise)
 
 
 def find_departures(density: LogDensity, found: Departures, advice: str) -> Iterator[Finding]:

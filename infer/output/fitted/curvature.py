@@ -36,7 +36,7 @@ def measure_curvature(density: LogDensity, position: np.ndarray, call: str) -> C
             f"Up to {MAX_SIZE} coordinates it is computed. Freeze sites, or ask "
             "infer.fit(model, infer.ADVI()) for standard deviations alone.",
         )
-    hessian = call_compiled(compute_hessian, density, jnp.asarray(position))
+    hessian = call_compiled(compute_hessian, density, jnp.asarray(position), form="fast_compile")
     return decompose_information(np.asarray(hessian))
 
 

@@ -97,7 +97,7 @@ def weigh(density: LogDensity, positions: np.ndarray, log_q: np.ndarray) -> Rati
 def prepare_ratios(density: LogDensity, dtype: Any) -> None:
     """Start to compile what `weigh` calls."""
     positions = np.zeros((BATCH_DRAWS, density.size), dtype)
-    prepare(_log_densities, (), (density, positions), "fast_compile")
+    prepare(_log_densities, (), (density, positions), "either")
 
 
 def _split(positions: np.ndarray) -> list[np.ndarray]:
@@ -109,7 +109,7 @@ def _evaluate(density: LogDensity, positions: np.ndarray) -> np.ndarray:
     """Compute log densities by one program, whatever the number of positions."""
     missing = BATCH_DRAWS - len(positions)
     padded = np.concatenate([positions, np.repeat(positions[:1], missing, 0)])
-    found = call_compiled(_log_densities, density, padded, form="fast_compile")
+    found = call_compiled(_log_densities, density, padded, form="either")
     return np.asarray(found)[: len(positions)]
 
 

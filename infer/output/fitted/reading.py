@@ -1,6 +1,7 @@
 """Read approximations from a run that has fitted them."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -89,11 +90,11 @@ def _split_by_density(run: Run) -> list[Ended]:
     states = [jax.tree.map(np.asarray, group.state).unpack() for group in run.groups]
     states = jax.tree.map(lambda *own: np.concatenate(own), *states)
     width, family = run.chains // run.family.count, find_fitted(run)
-    found = []
+    found, call = [], partial(call_compiled, form="fast_compile")
     for index, tuning in enumerate(tunings):
         own = slice(index * width, (index + 1) * width)
         mine, last = jax.tree.map(lambda a, own=own: a[own], (draws, states))
-        found.append(Ended(family.member(index), Draws(*mine), tuning, last, call_compiled))
+        found.append(Ended(family.member(index), Draws(*mine), tuning, last, call))
     return found
 
 

@@ -8,8 +8,9 @@ import pytest
 import bijectors as bj
 import infer
 from infer.density.base import log_density
-from infer.numerics.audit import audit, count_steps
+from infer.numerics.audit import audit, count_steps, evaluate_noise
 from infer.numerics.families.full_rank import make_normal
+from infer.numerics.keys import read_key_data
 from infer.programs.native import call_compiled
 
 from ..engines.test_contract import Counted, count
@@ -19,10 +20,24 @@ FACTOR = np.linalg.cholesky(COVARIANCE)
 SDS = np.sqrt(np.diag(COVARIANCE))
 
 
+def evaluate(target, approximation, noise):
+    return jax.vmap(lambda own: evaluate_noise(target, approximation, own))(noise)
+
+
+def run(target, approximation, key=0):
+    """Audit with one compiled program."""
+
+    def call(noise):
+        return jax.tree.map(np.asarray, call_compiled(evaluate, target, approximation, noise))
+
+    dtype = approximation.location.dtype
+    return audit(call, approximation.size, dtype, read_key_data(key))
+
+
 def differ(model, mean, factor, key=0):
     """Return the largest shift of a mean in sds, the log sds' changes, and the audit."""
     approximation = make_normal(jnp.asarray(mean), jnp.asarray(factor))
-    found = call_compiled(audit, log_density(model), approximation, jax.random.key(key))
+    found = run(log_density(model), approximation, key)
     sds = np.sqrt((np.asarray(factor) ** 2).sum(1))
     shift = np.abs(np.asarray(found.mean) - mean) / sds
     return shift.max(), np.log(np.asarray(found.sd) / sds), found
@@ -82,6 +97,6 @@ def test_trajectories_grow_slowly_with_the_dimension(size, steps):
 
 
 def test_the_program_of_an_audit_contains_the_target_once():
-    approximation = make_normal(jnp.zeros(3), jnp.eye(3))
-    program = jax.make_jaxpr(lambda key: audit(Counted(), approximation, key))(jax.random.key(0))
+    approximation, noise = make_normal(jnp.zeros(3), jnp.eye(3)), jnp.zeros((4, 3))
+    program = jax.make_jaxpr(evaluate)(Counted(), approximation, noise)
     assert count(program.jaxpr, "the_models_gradient") == 1

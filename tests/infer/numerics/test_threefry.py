@@ -42,6 +42,16 @@ def test_uniform_numbers_equal_those_of_jax(dtype, shape):
     np.testing.assert_array_equal(found, np.stack(wanted))
 
 
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-4), ("float64", 1e-10)])
+def test_normal_numbers_equal_those_of_jax_up_to_rounding(dtype, rtol):
+    keys, words = keys_of(SEEDS)
+    with jax.threefry_partitionable(True), jax.enable_x64(dtype == "float64"):
+        wanted = [np.asarray(jax.random.normal(key, (50,), dtype)) for key in keys]
+    found = threefry.normal(words, (50,), dtype)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, np.stack(wanted), rtol=rtol)
+
+
 def test_types_other_than_float32_and_float64_are_refused():
     with pytest.raises(ValueError, match="float16"):
         threefry.uniform(np.zeros(2, np.uint32), (3,), np.float16, 0.0, 1.0)
@@ -54,3 +64,7 @@ def test_uniform_starts_do_not_depend_on_whether_they_are_drawn_at_once(monkeypa
     np.testing.assert_array_equal(proposals.draw_uniform(keys, 5), at_once)
     assert at_once.shape == (2, 3, 5)
     assert np.unique(at_once).size == at_once.size
+
+
+def test_one_number_of_one_key_has_no_shape():
+    assert threefry.uniform(np.array([0, 7], np.uint32), (), np.float64, 0.0, 1.0).shape == ()
