@@ -13,18 +13,21 @@ from .mode_search import (
     FIRST_RADIUS,
     FIRST_STEPS,
     LATER,
-    MOST_DIRECTIONS,
     NEAR,
     NEARER,
     NEGLIGIBLE,
+    QUADRATIC,
     ROUNDING,
     SETTLED,
+    SMALLER,
     STALLED,
     STEPS,
     UNBOUNDED,
     Search,
     adapt_radius,
     choose_spacing,
+    choose_steepest,
+    count_directions,
     find_rounding,
 )
 from .namespace import Count, Flag, Scalar
@@ -50,6 +53,8 @@ class HostSearch:
     near: Any
     waited: Any
     patience: Any
+    predicted: Any
+    is_quadratic: Any
     n_steps: Any
     n_gradients: Any
     is_last_resort: Any
@@ -65,7 +70,7 @@ class HostSearch:
             position, infinite, none, HostMemory.empty(gradient), none,
             begin_line(number(-1), zero), begin_newton(none, none, zero), np.False_,
             zero, zero, infinite, number(NEAR), count,
-            np.int32(FIRST_STEPS), count, count, np.False_, np.False_, count,
+            np.int32(FIRST_STEPS), infinite, np.False_, count, count, np.False_, np.False_, count,
         )  # fmt: skip
 
     def to_loop(self) -> Search:
@@ -101,7 +106,7 @@ class HostSearch:
     def _try(self, loss: Scalar, gradient: np.ndarray, max_steps: Count) -> None:
         """Judge the point as one of a line search; the start is always accepted."""
         slope = gradient @ self.direction
-        line, outcome = advance_line(self.line, loss - self.loss, slope)
+        line, outcome = advance_line(self.line, loss - self.loss, slope, choose_steepest(self))
         if self.n_gradients == 0:
             is_finite = np.isfinite(loss) & np.isfinite(slope)
             outcome = Outcome(is_finite, ~is_finite)
@@ -115,26 +120,31 @@ class HostSearch:
     def _step(self, loss: Scalar, gradient: np.ndarray, slope: Scalar, max_steps: Count) -> None:
         """Step to the point, and plan the next step."""
         is_settled = abs(slope) <= -SETTLED * self.line.slope
+        is_quadratic = abs(slope) <= -QUADRATIC * self.line.slope and self.line.length == 1
         step = self.line.length * self.direction
         if self.n_gradients:
             self.memory.remember(step, gradient - self.gradient)
         self.position, self.loss, self.gradient = self.position + step, loss, gradient
         self.radius = adapt_radius(self)
         self.n_steps += 1
-        self._schedule(is_settled)
+        self._schedule(is_settled, is_quadratic)
         self._plan()
         is_far = np.abs(self.position).max() > np.sqrt(np.finfo(gradient.dtype).max)
         self.reason = UNBOUNDED if is_far else STEPS if self.n_steps >= max_steps else 0
         self.reason = CONVERGED if self.is_final and is_settled else self.reason
         self.is_final = self.is_last_resort = False
 
-    def _schedule(self, is_settled: Flag) -> None:
+    def _schedule(self, is_settled: Flag, is_quadratic: Flag) -> None:
         """Choose when the next Newton step is tried; see `mode_search`."""
         is_newton = self.longest > 0
         self.waited += 1
-        if is_newton and is_settled:
-            self.waited = self.patience
-        elif is_newton:
+        if not is_newton:
+            return
+        self.is_quadratic, is_smaller = is_quadratic, self.decrement <= SMALLER * self.predicted
+        if is_settled and (is_smaller or is_quadratic):
+            self.waited, self.predicted = self.patience, self.decrement
+        else:
+            self.predicted = np.full_like(self.predicted, np.inf)
             self.near = NEARER * min(self.near, self.decrement)
             self.waited, self.patience = 0, LATER * self.patience
 
@@ -178,7 +188,8 @@ class HostSearch:
         preconditioned = self.memory.multiply(moved.residual)
         product = moved.residual @ preconditioned
         floor = NEGLIGIBLE * tolerance
-        self.newton = turn(moved, preconditioned, product, floor, MOST_DIRECTIONS)
+        most = count_directions(self, len(self.memory.inner))
+        self.newton = turn(moved, preconditioned, product, floor, most)
         if self.newton.is_done:
             self._end_newton(preconditioned, product, tolerance)
 

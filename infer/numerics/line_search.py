@@ -57,13 +57,16 @@ def begin_line(slope: Scalar, rounding: Scalar) -> LineSearch:
     return LineSearch(slope, rounding, one, *ends, namespace_of(slope).int32(0))
 
 
-def advance_line(search: LineSearch, value: Scalar, slope: Scalar) -> tuple[LineSearch, Outcome]:
+def advance_line(
+    search: LineSearch, value: Scalar, slope: Scalar, steepest: Scalar | float
+) -> tuple[LineSearch, Outcome]:
     """Judge the length that was tried, and choose the next one.
 
     Args:
         search: The search.
         value: Rise of the loss from the start; not finite if the loss is not.
         slope: Slope there.
+        steepest: Share of the slope at the start that may be left.
 
     Source: Nocedal & Wright (2006), algorithms 3.5 and 3.6; the condition on slopes that takes the
         place of the decrease below the rounding of values is Hager & Zhang (2005), equation 4.1.
@@ -73,7 +76,7 @@ def advance_line(search: LineSearch, value: Scalar, slope: Scalar) -> tuple[Line
     is_finite = xp.isfinite(value) & xp.isfinite(slope)
     is_lower = value <= DECREASE * here.length * search.slope
     is_equal = value <= search.rounding
-    is_flat_enough = slope >= CURVATURE * search.slope
+    is_flat_enough = slope >= steepest * search.slope
     is_small = is_equal & (slope <= (2 * DECREASE - 1) * search.slope)
     accepted = is_finite & is_flat_enough & (is_lower | is_small)
     # The last try repeats the best length, which is then good enough.

@@ -116,7 +116,7 @@ def step_along(newton: Newton, image: Vector, radius: Scalar) -> Newton:
 
 
 def turn(
-    newton: Newton, preconditioned: Vector, product: Scalar, floor: Scalar, most: int
+    newton: Newton, preconditioned: Vector, product: Scalar, floor: Scalar, most: Count | int
 ) -> Newton:
     """Choose the next conjugate direction, or end if the last ones gained little.
 

@@ -7,6 +7,7 @@ import pytest
 
 from infer.numerics import mode_search
 from infer.numerics.host_memory import HostMemory
+from infer.numerics.host_search import HostSearch
 from infer.numerics.lbfgs import FEWEST_PAIRS, empty_memory, multiply_inverse, remember
 from infer.numerics.newton_cg import begin_newton, step_along, turn
 
@@ -133,6 +134,33 @@ def test_a_curved_valley_is_followed_by_quasi_newton_steps():
     # About 650, by the last bits; L-BFGS-B of SciPy takes 600.
     assert found.n_gradients < 1000
     assert found.loss < 1e-6
+
+
+def product_of_factors(weights):
+    """A matrix as a product of more columns and rows than its rank, with a normal prior on both.
+
+    The Hessian is singular at the minimum along those that vanish there.
+    """
+    random = np.random.default_rng(0)
+    wanted = random.normal(size=(30, 3)) @ random.normal(size=(3, 20))
+    wanted += 0.3 * random.normal(size=(30, 20))
+    left, right = weights[:360].reshape(30, 12), weights[360:].reshape(12, 20)
+    rest = left @ right - wanted
+    loss = 0.5 * (rest**2).sum() + 0.5 * (weights**2).sum()
+    return loss, weights + np.concatenate([(rest @ right.T).ravel(), (left.T @ rest).ravel()])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_newton_steps_that_do_not_square_the_error_are_tried_less():
+    """Where each one predicts as much as the one before it; always tried, 410 gradients."""
+    start = np.random.default_rng(1).normal(size=600)
+    found = HostSearch.begin(start, product_of_factors(start)[1])
+    while not found.reason:
+        here = product_of_factors(found.next_point())
+        found.advance(*here, np.float64(1e-6), np.int32(2000))
+    assert found.reason == mode_search.CONVERGED
+    assert found.n_gradients < 300
+    np.testing.assert_allclose(found.loss, 81.134974, atol=1e-5)
 
 
 def test_a_search_at_the_minimum_takes_one_step():
