@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -55,9 +56,10 @@ _known: OrderedDict[ProgramSignature, list[WrongSlope]] = OrderedDict()
 def warn_of_wrong_gradients(family: Family, starts: Points, evaluate: Evaluate) -> None:
     """Compare gradients at the starts with differences, once for each program.
 
-    A program that is already compiled evaluates 24 points near each start. Kinks, rounding and
-    functions that oscillate within a step give no alarm: the differences for two step lengths must
-    agree with each other and disagree with the gradient, at three of four starts.
+    A program that is already compiled evaluates up to 12 points near each start, and as many again
+    if a slope seems wrong. Kinks, rounding and functions that oscillate within a step give no
+    alarm: the differences for two step lengths must agree with each other and disagree with the
+    gradient, at three of four starts.
 
     Args:
         family: The log densities.
@@ -138,10 +140,15 @@ def _compare_slopes(
     rows = np.stack([each[group].sum(0) / np.sqrt(len(group)) for group in groups])
     rows = rows.astype(starts.positions.dtype)
     steps = STEPS[:2] if rows.dtype == np.float32 else STEPS[1:]
-    by_steps = _central_differences(rows, steps, starts.positions, evaluate)
+    measure = partial(_central_differences, rows, starts.positions, evaluate)
     valued = starts.gradients - starts.unvalued_gradients
     by_gradient = rows @ valued.T
     size = np.abs(starts.log_densities) + np.zeros_like(by_gradient)
+    by_steps = measure(steps[-1:])
+    allowed = slope_tolerance(by_gradient, size, steps[-1:])
+    if not _are_enough(_are_apart(by_steps, by_gradient, allowed)).any():
+        return [(group, None) for group in groups]
+    by_steps = np.concatenate([measure(steps[:-1]), by_steps], -1)
     return [
         (
             group,
@@ -154,7 +161,7 @@ def _compare_slopes(
 
 
 def _central_differences(
-    rows: np.ndarray, steps: Sequence[float], positions: np.ndarray, evaluate: Evaluate
+    rows: np.ndarray, positions: np.ndarray, evaluate: Evaluate, steps: Sequence[float]
 ) -> np.ndarray:
     """Return central differences of shape (directions, lanes, steps)."""
     signed = np.array([sign * step for step in steps for sign in (1, -1)], rows.dtype)
@@ -175,9 +182,19 @@ def _find_disagreement(
     finite = np.isfinite(by_steps).all(-1)
     with np.errstate(invalid="ignore"):
         steady = np.abs(by_steps[:, 0] - by_steps[:, 1]) <= apart[:, 0]
-        misfit = (np.abs(by_steps - by_gradient[:, None]) > allowed).all(-1)
-    wrong = finite & steady & misfit
-    if wrong.sum() < max(1, MIN_SHARE_WRONG * len(wrong)):
+    wrong = finite & steady & _are_apart(by_steps, by_gradient, allowed)
+    if not _are_enough(wrong):
         return None
     lane = int(np.argmax(wrong))
     return float(by_gradient[lane]), float(by_steps[lane, -1])
+
+
+def _are_apart(by_steps: np.ndarray, by_gradient: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """Return whether slopes by all steps, along the last axis, disagree with those by gradients."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((np.abs(by_steps - by_gradient[..., None]) > allowed).all(-1))
+
+
+def _are_enough(wrong: np.ndarray) -> np.ndarray:
+    """Return whether the starts at which a slope is wrong, along the last axis, are not too few."""
+    return np.asarray(wrong.sum(-1) >= max(1, MIN_SHARE_WRONG * wrong.shape[-1]))

@@ -122,6 +122,19 @@ def growing(site):
 SOUND = [funnel, kinks, oscillating, cancelling, stiff, growing]
 
 
+def test_one_step_is_enough_for_slopes_that_are_right():
+    """Two points for each of the two sites."""
+    family, key = singleton(infer.log_density(infer.model(funnel))), np.array([0, 1], np.uint32)
+    wanted = assign_starts(family, 1, {"scale": 0.5, "x": np.ones(9)})
+    found, _ = find_starts(family, key, wanted)
+    evaluate, rows = make_evaluator(family, key, wanted), []
+    slopes._known.clear()
+    slopes.warn_of_wrong_gradients(
+        family, found, lambda own: rows.append(len(own)) or evaluate(own)
+    )
+    assert sum(rows) == 4
+
+
 @pytest.mark.parametrize("precision", [np.float64, np.float32])
 @pytest.mark.parametrize("function", SOUND)
 def test_sound_models_raise_no_alarm(function, precision):
