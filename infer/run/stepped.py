@@ -101,9 +101,9 @@ def compile_gradient(
     shared, own, states, _ = arguments
     tuning = eqx.combine(shared.tuning, jax.tree.map(lambda a: a[0], own.tuning))
     record = find_format_on_host(engine, tuning, states, shared.target.size).record
-    is_short = _is_costly(signature_of((shared.target, own.target)))
-    in_loop = None if is_short else partial(go_on, engine, record)
-    return made._replace(call=partial(_run_block, engine, made.call, in_loop)), is_new
+    return made._replace(
+        call=partial(_run_block, engine, made.call, partial(go_on, engine, record))
+    ), is_new
 
 
 def begin_on_host(engine: AskingEngine, points: Points) -> Packed:
@@ -135,16 +135,19 @@ def _outline_evaluation(
 
 
 def _run_block(
-    engine: AskingEngine, evaluate: Callable[..., Components], in_loop: Callable[..., Block] | None,
+    engine: AskingEngine, evaluate: Callable[..., Components], in_loop: Callable[..., Block],
     shared: TargetAndTuning, own: TargetAndTuning, packed: Packed, order: Order,
 ) -> Block:  # fmt: skip
     """Do as `run_block` does, for a chain alone, with NumPy."""
     tuning = eqx.combine(shared.tuning, jax.tree.map(lambda a: a[0], own.tuning))
     leaves = jax.tree.leaves((shared.target, own.target))
     state, rows, tick, ticks = _copy_first(packed), [], None, 0
-    left = LONG - engine.best(state).n_gradients if in_loop else order.limit
-    if in_loop and left <= 0:
-        return in_loop(shared, own, packed, order)
+    left = LONG - engine.best(state).n_gradients
+    if left <= 0:
+        # Found out for long chains alone, because it traces the density once more.
+        if not _is_costly(signature_of((shared.target, own.target))):
+            return in_loop(shared, own, packed, order)
+        left = order.limit
     with np.errstate(all="ignore"):
         while len(rows) < order.wanted[0] and ticks < min(order.limit, left):
             here = evaluate(leaves, engine.ask(state)[None])

@@ -42,6 +42,12 @@ def test_a_search_on_the_host_ends_at_the_mode(alone):
     assert draws.stats["lp"][0, 0] > -1e-6
 
 
+def test_a_short_search_is_not_traced_to_count_its_work(monkeypatch):
+    monkeypatch.delattr(stepped, "_is_costly")
+    again = start(MODEL, ENGINE, chains=1, starts=START, progress=False).advance(1)
+    assert again.draws().stats["converged"].all()
+
+
 def test_a_search_on_the_host_compiles_one_program_for_the_density(alone):
     assert alone.compilations == 0
 
