@@ -12,9 +12,8 @@ MAX_WHOLE, SUBSPACE = 64, 32
 # Steps of the differences by which a negative eigenvalue, in units of the diagonal, must be lower
 # than zero for one-sided differences to be believed.
 BELIEVED = 20
-# Chance that the subspace misses a direction of ascent, at which it is large enough; and vectors
-# between two looks at it.
-MISSED, EVERY = 0.01, 4
+# Chance that the subspace misses a direction of ascent, at which it is large enough.
+MISSED = 0.01
 # Nats that a direction of ascent should gain at the points tried, and the share required.
 GAINS, GAINED = np.array([1.0, 10.0, 100.0, 1000.0]), 0.3
 # Nats, twice what a move by a coordinate itself costs, up to which a direction may be flat; and how
@@ -162,7 +161,7 @@ def _project_on_subspace(probe: Probe) -> Bend:
             return Bend(np.nan, vector, vector, np.nan)
         images = np.vstack([images, vector])
         inner = 0.5 * (basis @ images.T + images @ basis.T)
-        if len(basis) % EVERY == 0 and _is_surely_concave(np.linalg.eigvalsh(inner), size):
+        if _is_surely_concave(np.linalg.eigvalsh(inner), size):
             break
     values, vectors = np.linalg.eigh(inner)
     direction = vectors[:, -1] @ basis
