@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool
 
 from ..models.model import Model
 from ..models.readers import Values
-from ..programs.native import call_compiled
+from ..programs.interpreted import call_once
 
 
 def flatten_in_one_program(model: Model, values: dict[str, Array]) -> Array | None:
@@ -21,8 +21,8 @@ def flatten_in_one_program(model: Model, values: dict[str, Array]) -> Array | No
     """
     if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((model, values))):
         return None
-    flat, inside = call_compiled(_flatten, model, values, form="fast_compile")
-    return flat if all(map(bool, inside)) else None
+    flat, inside = call_once(_flatten, model, values)
+    return jax.device_put(flat) if all(map(bool, inside)) else None
 
 
 def _flatten(model: Model, values: dict[str, Array]) -> tuple[Array, list[Bool[Array, ""]]]:

@@ -13,9 +13,10 @@ from ...engines.base import Draws
 from ...models.html import html_table, rounded
 from ...numerics.mode_search import REASONS
 from ...numerics.trace import list_recorded_steps
+from ...programs.interpreted import call_once
 from ...programs.native import call_compiled
 from ...run.run import Run
-from ..data.values import constrain_all
+from ..data.values import constrain_rows, split_stacks
 from ..finding import Finding
 from .curvature import Curvature, invert_curvature, measure_curvature, measure_standard_errors
 from .ends import Ends, examine_ends
@@ -203,7 +204,8 @@ def _choose_optimum(run: Run, index: int, draws: Draws, traces: list[Trace], own
         best = int(np.argmax(np.where(np.isnan(lp), -np.inf, lp)))
     else:
         best = int(np.lexsort((stats["steepness"], ~stats["converged"]))[0])
-    every = constrain_all(density, positions)
+    stacks = jax.tree.map(np.asarray, call_once(constrain_rows, density, positions))
+    every = split_stacks(density, stacks, 1)
     values = {name: np.asarray(value[best]) for name, value in every.items()}
     reached = stats["converged"], stats["reason"], stats["decrement"]
     there = draws.gradients[own, 0][best].astype(float)
