@@ -19,6 +19,7 @@ from ..data.versions import read_group
 from ..finding import Finding
 from ..kinds import FITTED
 from .datasets import find_in_datasets
+from .dependent_scales import find_dependent_scales
 from .flat_vectors import find_in_flat_vectors
 from .moved import describe_moves
 from .native_form import find_wrong_native_form
@@ -61,12 +62,12 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
     below 0.3, chains stuck at one point, R-hat above 1.01 (1.1 with more than 16 chains), a bulk or
     tail ESS below 100 per chain, heavy tails, chains in different modes (with rough weights), modes
     that scouts of warm-up were in and no chain, symmetries of the posterior that the chains do not
-    show, and necks of small scales that they did not enter. In large posteriors a thousand
-    quantities are screened coarsely, and the worst ones are examined. For several data sets, the
-    number of affected ones is reported. Angles are judged by their cosines and sines. Relocated
-    chains, a target of `until=` that was not reached and few round trips of parallel tempering come
-    last. Of draws in a store, 10,000 per chain and two million numbers at most are read;
-    `not_checked` says what they cannot show.
+    show, and necks of small scales that they did not enter; if chains had trouble, scales that
+    follow other coordinates. In large posteriors a thousand quantities are screened coarsely, and
+    the worst ones are examined. For several data sets, the number of affected ones is reported.
+    Angles are judged by their cosines and sines. Relocated chains, a target of `until=` that was
+    not reached and few round trips of parallel tempering come last. Of draws in a store, 10,000 per
+    chain and two million numbers at most are read; `not_checked` says what they cannot show.
     A mode and an approximation come with their own `findings`. `explain_finding` describes each.
 
     Args:
@@ -100,7 +101,9 @@ def judge_run(run: Run, data: Any) -> Verdict:
 
 def judge_recorded(run: Run, recorded: Recorded) -> Verdict:
     """Judge a run by draws from memory or from its store."""
-    found = _judge(run.engine, recorded.data, run.density, run, recorded.draws)
+    found = tuple(_judge(run.engine, recorded.data, run.density, run, recorded.draws))
+    if run.family.count == 1:
+        found += tuple(find_dependent_scales(run, recorded.draws, found))
     found = (*found, *describe_moves(run), *find_wrong_native_form(run))
     return Verdict(found, recorded.limits)
 
