@@ -21,6 +21,7 @@ from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import jax
 import jaxlib
@@ -39,6 +40,8 @@ SHORTEST_SECONDS = 0.02
 SUFFIX, DIGEST = ".executable", sha256().digest_size
 # Files of what was found out about programs, a kilobyte each.
 FOUND = ".found"
+# Files that are being written; those of a process that was killed are left.
+UNFINISHED = ".unfinished"
 # Calls back into Python hold addresses of this process.
 CALLBACK = "callback"
 # Bytes that a process writes before it looks again for the oldest files.
@@ -67,7 +70,8 @@ def cache(where: bool | str | os.PathLike = True) -> Path | None:
     to tell; if it has no minibatch, scan or sum over a discrete site, and no distribution, set or
     derivative of the user's own, nothing else is traced. A function of the model must compute the
     same each time; if only its second call would show that it does not, that may stay unnoticed, as
-    may functions of this library that a program replaces while it runs: turn it off.
+    may functions of installed packages that a program replaces while it runs: turn it off. Nothing
+    is recalled for a function that reads files, the environment, the time or random numbers.
     The folder must belong to the user alone, since loading an executable runs it. The logger
     "infer" says at level DEBUG what was loaded. JAX's settings are not touched; if JAX has a cache
     of compilations (`jax_compilation_cache_dir`), that one is used instead.
@@ -86,12 +90,12 @@ def _open(where: bool | str | os.PathLike) -> Path | None:
     """Make the folder, private to the user; None if that fails."""
     if where is False:
         return None
-    named = platformdirs.user_cache_path("pushforward") if where is True else Path(where)
-    folder = named.expanduser().absolute()
     try:
+        named = platformdirs.user_cache_path("pushforward") if where is True else Path(where)
+        folder = named.expanduser().absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # The latter if the user has no home.
         _log.warning("compiled programs are not kept on disk: %s", error)
         return None
     if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
@@ -201,7 +205,8 @@ def _processor() -> str:
     except OSError:
         return f"{platform.processor()} {platform.node()}"
     kinds = ("model name", "flags", "Features", "CPU part")
-    return "".join(sorted({line for line in lines if line.startswith(kinds)}))
+    found = "".join(sorted({line for line in lines if line.startswith(kinds)}))
+    return found or f"{platform.processor()} {platform.node()}"
 
 
 def load(name: str, in_tree: Any, out_tree: Any) -> Any:
@@ -304,9 +309,13 @@ def _save(path: Path, make: Callable[[], bytes]) -> None:
     """Write a file beside its place and move it there, then delete the oldest ones."""
     try:
         payload = make()
-        beside = path.with_suffix(f".{os.getpid()}")
-        beside.write_bytes(sha256(payload).digest() + payload)
-        beside.replace(path)
+        # Threads, and processes of other machines and containers, may write the same file.
+        beside = path.with_suffix(f".{uuid4().hex}{UNFINISHED}")
+        try:
+            beside.write_bytes(sha256(payload).digest() + payload)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
         _written[0] += len(payload)
         if _written[0] >= LOOK_BYTES:
             _written[0] = 0
@@ -317,8 +326,11 @@ def _save(path: Path, make: Callable[[], bytes]) -> None:
 
 def _delete_oldest(folder: Path) -> None:
     """Delete the least recently used files beyond the limit."""
-    files = [file for suffix in (SUFFIX, FOUND) for file in folder.glob(f"*{suffix}")]
-    found = [(file.stat(), file) for file in files]
+    files = [p for end in (SUFFIX, FOUND, UNFINISHED) for p in folder.glob(f"*{end}")]
+    found = []
+    for file in files:
+        with suppress(FileNotFoundError):  # Another process deletes them, too.
+            found.append((file.stat(), file))
     total = 0
     for stat, file in sorted(found, key=lambda pair: pair[0].st_mtime, reverse=True):
         total += stat.st_size

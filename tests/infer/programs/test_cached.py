@@ -136,6 +136,58 @@ def test_a_full_disk_is_no_error(folder, monkeypatch):
     np.testing.assert_array_equal(made(X, Y)["sum"], [2.0, 3.0, 4.0])
 
 
+def test_a_disk_that_is_full_has_no_more_files(folder, monkeypatch):
+    def fail(path, payload):
+        with open(path, "wb") as file:
+            file.write(payload[:1])
+        raise OSError("no space left")
+
+    monkeypatch.setattr(cached.Path, "write_bytes", fail)
+    cached.keep("found", 1)
+    assert list(folder.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_deleted(folder, monkeypatch):
+    left = folder / f"left{cached.UNFINISHED}"
+    left.write_bytes(b"?" * 9)
+    os.utime(left, (1.0, 1.0))
+    cached.keep("found", 1)
+    assert left.exists()
+    monkeypatch.setattr(cached, "LIMIT", 40)
+    cached.keep("found", 1)
+    assert not left.exists()
+    assert cached.find_out("found") == 1
+
+
+def test_two_threads_may_write_the_same_file(folder, monkeypatch):
+    """The slower one changes nothing that the other has written."""
+    real, found = cached.Path.write_bytes, []
+
+    def write_slowly(path, payload):
+        monkeypatch.setattr(cached.Path, "write_bytes", real)
+        path.touch()
+        cached.keep("found", 2)
+        found.append(cached.find_out("found"))
+        return real(path, payload)
+
+    monkeypatch.setattr(cached.Path, "write_bytes", write_slowly)
+    cached.keep("found", 1)
+    assert found == [2]
+    assert cached.find_out("found") == 1
+
+
+def test_a_user_without_a_home_keeps_nothing(caplog, monkeypatch):
+    monkeypatch.setattr(cached, "_chosen", [])
+    assert infer.cache("~no_such_user/programs") is None
+    assert "not kept on disk" in caplog.text
+
+
+def test_an_unknown_processor_is_that_of_one_machine(monkeypatch):
+    monkeypatch.setattr(cached.Path, "read_text", lambda *_: "cpu : unknown\n")
+    monkeypatch.setattr(cached.platform, "node", lambda: "here")
+    assert cached._processor().endswith("here")
+
+
 def test_a_sampler_that_was_compiled_before_is_loaded(folder, monkeypatch):
     """And makes the same draws, in a process that has kept no program."""
     model = infer.model(lambda site: site("x", dist.Normal(0.0, 1.0), shape=(2,)))
