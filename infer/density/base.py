@@ -23,6 +23,7 @@ from ..models.protocol.account import Account
 from ..models.protocol.minibatch import Minibatch
 from ..models.protocol.site import Site
 from ..models.readers import PriorDraws
+from ..models.surroundings import renew
 from ..models.survey import survey
 from ..numerics.long_sum import long_sum, two_sum
 from ..programs.row_noise import RowNoise, draw_by_rows
@@ -328,6 +329,7 @@ def log_density(model: Model, *, jacobian: bool = True) -> LogDensity:
     Raises:
         ModelError: The model cannot be used; the message names the site.
     """
+    (model,) = renew([model])
     sites = survey(model)
     if jacobian:
         refuse_without_log_det(sites)

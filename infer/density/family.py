@@ -15,6 +15,7 @@ from ..models.inputs.plates import refuse_plates_of_several
 from ..models.inputs.sharded import refuse_rows_of_several
 from ..models.inputs.stacked import models_in
 from ..models.model import Model
+from ..models.surroundings import renew
 from ..models.survey import refuse_unless_model
 from .base import LogDensity, log_density
 
@@ -95,6 +96,7 @@ def make_family(models: Model | Sequence[Model], *, jacobian: bool) -> Family:
     if len(models) > 1:
         for index, model in enumerate(models):
             refuse_unless_model(model, f"models[{index}]")
+    models = renew(models)
     first = log_density(models[0], jacobian=jacobian)
     if len(models) == 1:
         return singleton(first)

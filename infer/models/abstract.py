@@ -25,7 +25,6 @@ from .protocol.reader import Reader
 from .protocol.runnable import Runnable
 from .protocol.site import Declaration, Role, Site, Term
 from .protocol.surveyor import Surveyor
-from .surroundings import describe_surroundings
 
 
 class AbstractRun(NamedTuple):
@@ -119,8 +118,7 @@ def _survey(
     sites, surveyor, account, more, declared = found[0]
     kept = whole.jaxpr.replace(outvars=whole.jaxpr.outvars[: -more or None])
     sites, program = settle_centering(sites, ClosedJaxpr(kept, whole.consts))
-    surroundings = describe_surroundings(getattr(model, "program", None))
-    return sites, surveyor, program, outline(whole, account, declared, surroundings)
+    return sites, surveyor, program, outline(whole, account, declared)
 
 
 def _sites(account: Account, surveyor: Surveyor) -> tuple[Site, ...]:

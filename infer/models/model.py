@@ -33,6 +33,7 @@ from .protocol.program import Program
 from .protocol.reader import Reader
 from .protocol.site import Power
 from .protocol.table import Table
+from .surroundings import Surroundings, describe_surroundings
 
 
 @final
@@ -44,6 +45,7 @@ class Model(eqx.Module):
         rules: The table of maps that the sites use.
         program: What the front end made of the user's model.
         changes: Changes to it, the innermost first.
+        surroundings: What the program's functions read; see `surroundings.renew`.
         shapes: Shapes of the leaves when the model was made; see `stacked.py`.
     """
 
@@ -51,10 +53,13 @@ class Model(eqx.Module):
     rules: Rules = eqx.field(static=True)
     program: Program
     changes: tuple[Change, ...] = ()
+    surroundings: Surroundings | None = eqx.field(static=True, default=None)
     shapes: tuple[Shape, ...] = eqx.field(static=True, init=False)
 
     def __post_init__(self) -> None:
         self.shapes = shapes_of(self)
+        if self.surroundings is None:
+            self.surroundings = describe_surroundings(self.program)
 
     def __repr__(self) -> str:
         name = type(self).__name__

@@ -1,5 +1,6 @@
 """What tells a model from all others, in every process: its traced program and what is declared."""
 
+import sys
 from hashlib import sha256
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -29,14 +30,11 @@ class Outline(NamedTuple):
             of the program; None if something else decides what the model computes: one of them is
             of a class of the user's own, a site is summed out or repeated, or a plate has a
             minibatch.
-        surroundings: What the functions of the model read at that time; not the same in another
-            process.
     """
 
     program: ClosedJaxpr
     terms: tuple[tuple[str, str, bool, bool], ...]
     declared: str | None
-    surroundings: str
 
 
 def list_results(account: Account, surveyor: Surveyor) -> tuple[list[Any], str | None]:
@@ -59,12 +57,10 @@ def list_results(account: Account, surveyor: Surveyor) -> tuple[list[Any], str |
     return jax.tree.leaves(results), described
 
 
-def outline(
-    program: ClosedJaxpr, account: Account, declared: str | None, surroundings: str
-) -> Outline:
+def outline(program: ClosedJaxpr, account: Account, declared: str | None) -> Outline:
     """Gather what an abstract run found."""
     terms = tuple((t.name, t.role, t.has_value, t.is_partial) for t in account.terms)
-    return Outline(program, terms, declared, surroundings)
+    return Outline(program, terms, declared)
 
 
 class _UnknownError(Exception):
@@ -115,7 +111,13 @@ def _describe_numbers(value: Any) -> str:
 
 def _name_known(value: Any) -> str:
     """Return where a class or a function of a known package is found."""
-    module = value.__module__ or ""
-    if module.split(".")[0] not in (*KNOWN, "builtins") or "<" in value.__qualname__:
+    module, name = value.__module__ or "", value.__qualname__
+    if module.split(".")[0] not in (*KNOWN, "builtins"):
         raise _UnknownError(value)
-    return f"{module}.{value.__qualname__}"
+    # A decorator such as `functools.wraps` gives a function of the user's the name of another.
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if found is not value:
+        raise _UnknownError(value)
+    return f"{module}.{name}"

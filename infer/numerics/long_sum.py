@@ -43,7 +43,7 @@ def long_sum(numbers: Array) -> tuple[Scalar, Scalar]:
 
 
 @long_sum.defjvp
-def _change(primals: tuple, tangents: tuple) -> tuple:
+def _long_sum_jvp(primals: tuple, tangents: tuple) -> tuple:
     (tangent,) = tangents
     return long_sum(*primals), (tangent.sum(), jnp.zeros((), tangent.dtype))
 

@@ -33,7 +33,8 @@ from .switch import is_native_allowed
 OURS = "bijectors", "infer"
 # Packages of which our programs are made; besides them there is JAX, whose version is compared.
 SOURCES = (*OURS, "numpyro", "equinox", "jaxtyping", "optax", "optimistix", "lineax", "blackjax")
-# Files of packages with rules of differentiation that depend on nothing but what they are given.
+# Files of packages whose rules of differentiation depend on nothing but what they are given, if
+# their names end in "_jvp": `functools.wraps` gives a rule of the user's the name of a function.
 # That of `jax.lax.custom_root`, which calls a function of the user, is in none of them.
 RULES_IN = {
     "jax": ("_src/nn/", "_src/numpy/", "_src/scipy/", "_src/third_party/", "_src/lax/other.py",
@@ -139,8 +140,8 @@ class _CallDescription(Description):
         described, now = _describe_model(signature), signature.outline()
         if described is None:
             raise NotDescribedError(signature)
-        read = run_abstractly(now).outline.surroundings
-        if not read or describe_surroundings(now.program) != read:
+        read = now.surroundings
+        if not (read and read.is_whole) or describe_surroundings(now.program) != read:
             # A trace may see other global variables than the survey did.
             raise NotDescribedError(now)
         return described
@@ -214,7 +215,8 @@ def _place(rule: Any) -> str:
         NotDescribedError: It is another one.
     """
     place = getattr(getattr(rule, "debug_info", None), "func_src_info", None) or ""
-    if not place.partition(" at ")[2].startswith(_list_files_of_rules()):
+    name, _, file = place.partition(" at ")
+    if not (name.endswith("_jvp") and file.startswith(_list_files_of_rules())):
         raise NotDescribedError(rule)
     return place
 

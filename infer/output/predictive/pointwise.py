@@ -19,6 +19,7 @@ from ...models.protocol.account import Account
 from ...models.protocol.site import Dims
 from ...models.protocol.surveyor import Surveyor
 from ...models.protocol.undivided import find_undivided
+from ...models.surroundings import renew
 from ...models.survey import survey
 from ..data.arviz import SET
 from ..data.extended import add_groups
@@ -82,7 +83,7 @@ def log_prior(model: Model | Sequence[Model], data: Any) -> Any:
 
 
 def _add(model: Model | Sequence[Model], data: Any, part: Part) -> Any:
-    models = models_in(model)
+    models = renew(models_in(model))
     outline = outline_part(models[0], part)
     values = read_draws(_refuse_unless_result(data))
     # A list of one model is sampled as that model.

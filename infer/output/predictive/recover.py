@@ -16,6 +16,7 @@ from ...models.origins import translate_errors_of
 from ...models.protocol.account import Account
 from ...models.protocol.site import Site
 from ...models.readers import KnownValues
+from ...models.surroundings import renew
 from ...models.survey import refuse_unless_model
 from ...numerics.keys import read_key_data, wrap_key
 from ...programs.memory import count_peak_bytes
@@ -74,6 +75,7 @@ def recover(
 
 def _recover_one(model: Model, source: Source, key: int | Array) -> Made:
     refuse_unless_model(model)
+    (model,) = renew([model])
     sites = run_abstractly(model).sites
     _refuse_without_summed(sites)
     _refuse_changed(model, sites, source.values)

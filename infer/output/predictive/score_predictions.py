@@ -9,6 +9,7 @@ from ...calls import check_arguments
 from ...counts import as_whole
 from ...errors import ModelError
 from ...models.model import Model
+from ...models.surroundings import renew
 from ...models.survey import refuse_unless_model
 from ..data.arviz import make_dataset
 from .classes import Labels, find_labels, read_labels, refuse_other_classes
@@ -63,6 +64,7 @@ def score_predictions(
         RunError: A number of draws is given for a posterior that has its own.
     """
     refuse_unless_model(model)
+    (model,) = renew([model])
     numbers = {"batch_size": batch_size, "classes": classes}
     batch_size, classes = (a if a is None else as_whole(n, a, 1) for n, a in numbers.items())
     outline = outline_part(model, PART)

@@ -18,6 +18,7 @@ from ...models.predictions import Given, Predictions, PredictionSurveyor
 from ...models.protocol.account import Account
 from ...models.protocol.clashes import refuse_clashes
 from ...models.protocol.layout import refuse_repeated
+from ...models.surroundings import renew
 from ...models.survey import refuse_unless_model
 from ...numerics.keys import read_key_data, wrap_key
 from ...programs.memory import count_peak_bytes
@@ -57,6 +58,7 @@ class Outline(NamedTuple):
 def outline(model: Model) -> Outline:
     """Find by an abstract run what a model draws, once for all with other numbers only."""
     refuse_unless_model(model)
+    (model,) = renew([model])
     return _outline(signature_of(model))
 
 
@@ -98,6 +100,7 @@ def simulate(
         fit: Makes of a slice of the values what the model takes.
     """
     refuse_unless_model(model)
+    (model,) = renew([model])
     draws = as_whole("draws", draws, 1)
     root = read_key_data(key)
     first = given._replace(values=fit({n: a[:1] for n, a in given.values.items()}))
