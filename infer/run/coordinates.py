@@ -150,12 +150,14 @@ def move_all(
 
 # How many times fewer points make up a slice than where every call has many.
 SMALLER = 16
+# Entries of a point up to which the program that moves points compiles fast.
+FEW_ENTRIES = 32
 Call = Callable[[slice, tuple[np.ndarray, ...]], Moved]
 
 
 def _call_one(family: Family, new: Centering) -> Call:
     density = family.member(0)
-    form = _choose_form(new)
+    form = _choose_form(new, density.size)
     call = lambda own: call_compiled(_move, density, new.degrees, *own, form=form)  # noqa: E731
 
     def call_positions(own: tuple[np.ndarray, ...]) -> Moved:
@@ -191,7 +193,7 @@ def prepare_moves(family: Family, centering: Centering | None) -> None:
     if family.count == 1:
         blank = np.zeros((_choose_rows(centering, size), size), dtype)
         given = (moved.shared, centering.degrees, blank, blank)
-        prepare(_move, (), given, _choose_form(centering))
+        prepare(_move, (), given, _choose_form(centering, size))
         return
     members = Members.of((moved.shared, None), (moved.own, centering.degrees))
     row, whole = np.zeros(size, dtype), choose_part(size)
@@ -213,13 +215,14 @@ def _choose_rows(centering: Centering, size: int) -> int:
     return rows if _has_steps(centering) else min(choose_rows(size), max(rows, FEWEST))
 
 
-def _choose_form(centering: Centering) -> Literal["kernels", "fast_compile"]:
+def _choose_form(centering: Centering, size: int) -> Literal["kernels", "fast_compile"]:
     """Return the form of the program that moves slices.
 
     With steps, XLA compiles it six times as fast if `is_cheap` says that it does little work, for
-    which it has few points; without, kernels take a quarter of the time of a call.
+    which it has few points. Without, kernels take a quarter of the time of a call, which counts if
+    a point has many entries.
     """
-    return "fast_compile" if _has_steps(centering) else "kernels"
+    return "fast_compile" if _has_steps(centering) or size <= FEW_ENTRIES else "kernels"
 
 
 def _has_steps(centering: Centering) -> bool:
