@@ -27,6 +27,11 @@ from .pooling import interleave
 from .recentered_fits import end_fit_window
 from .warmup import Move, Warmup, end_window, without_gradients
 
+# The degrees with which warm-up begins. On the funnel and four eight schools, 0 and 1 took about as
+# many gradients. On a series whose steps are well known, such as a local linear trend, 0 took four
+# times as many as 1, because the standardized steps are added up; on one whose steps are not, both
+# took as many.
+FIRST_DEGREE, FIRST_DEGREE_IN_STEPS = 0.0, 1.0
 # Draws of all chains below which the entries of a site of steps share a degree. J of 40 draws is
 # mostly noise, and steps of random degrees are hard to sample: chosen for each entry from the first
 # window on, warm-up on a random walk of 1000 well-known steps took 3 to 6 times the gradients.
@@ -34,18 +39,11 @@ FEW_DRAWS = 150
 
 
 def begin_centering(family: Family) -> Centering | None:
-    """Return the centering that warm-up begins with, if there are sites to learn it for.
-
-    Vectors begin whitened, because their starts are found so; those of steps, and all other
-    entries, begin centered, in the coordinates of the density. If they began non-centered, warm-up
-    would take as many gradients on the funnel and eight schools, up to twice as many where there
-    are many data, and four times as many on a local linear trend, because its standardized steps
-    are added up.
-    """
+    """Return the centering that warm-up begins with, if there are sites to learn it for."""
     pieces = find_pieces(family.member(0))
     if not pieces:
         return None
-    first = [not piece.is_vector or piece.in_steps for piece in pieces]
+    first = [FIRST_DEGREE_IN_STEPS if piece.in_steps else FIRST_DEGREE for piece in pieces]
     degrees = np.repeat(first, [piece.size for piece in pieces]).astype(jnp.result_type(float))
     return Centering(pieces, degrees if family.count == 1 else np.tile(degrees, (family.count, 1)))
 

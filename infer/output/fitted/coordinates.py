@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ...density.family import make_family
 from ...density.recentered import Recentered, find_centering, learned_by_fits
 from ...engines.approximating import Approximator
@@ -31,7 +29,7 @@ def begin_coordinates(
         return None
     first = begin_centering(family)
     alone = None if first is None else learned_by_fits(first)
-    return TuningAtDegrees(None, np.zeros_like(alone.degrees)) if alone and alone.pieces else None
+    return TuningAtDegrees(None, alone.degrees) if alone and alone.pieces else None
 
 
 def prepare_coordinates(run: Run) -> None:

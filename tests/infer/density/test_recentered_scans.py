@@ -141,9 +141,9 @@ def test_degrees_that_a_fit_or_an_earlier_version_learned_leave_steps_as_written
         assert match_earlier(Centering(pieces, np.zeros(33)), entries).pieces == names
 
 
-def test_warm_up_begins_in_the_coordinates_of_the_density():
+def test_warm_up_begins_with_steps_centered_and_others_not():
     centering = begin_centering(singleton(density(groups)))
-    np.testing.assert_array_equal(centering.degrees, np.ones(33))
+    np.testing.assert_array_equal(centering.degrees, np.repeat([0.0, 1.0, 0.0], [2, 30, 1]))
 
 
 def test_degree_zero_is_the_density_of_a_model_written_non_centered():

@@ -118,7 +118,7 @@ def test_members_learn_alike_if_some_are_worked_on_at_a_time(monkeypatch):
     old = begin_centering(family)
     whole = choose_centering(family, old, draws)
     moved = move_draws(family, old, whole, draws)
-    assert len(np.unique(whole.degrees, axis=0)) == 4
+    assert len(np.unique(whole.degrees, axis=0)) == 3
     monkeypatch.setattr(parts, "CACHED", 1)
     monkeypatch.setattr(parts, "MANY", 2)
     found = choose_centering(family, old, draws)
