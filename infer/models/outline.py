@@ -1,6 +1,7 @@
 """What tells a model from all others, in every process: its traced program and what is declared."""
 
 import sys
+from collections import OrderedDict
 from hashlib import sha256
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -91,6 +92,8 @@ def _describe(value: Any) -> str:
         return _describe_numbers(value)
     if isinstance(value, tuple | list):
         return f"{_name_known(kind)}({', '.join(map(_describe, value))})"
+    if kind is OrderedDict:
+        return f"ordered {_describe(list(value.items()))}"
     if isinstance(value, dict):
         parts = sorted((str(key), _describe(own)) for key, own in value.items())
         return f"{_name_known(kind)}{parts}"

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 import pytest
 from jax.scipy.special import xlogy
@@ -158,6 +159,22 @@ def test_what_is_in_no_term_changes_the_description(folder):
     found = [describe(own) for own in (*models, within(1.0), within(2.0))]
     assert None not in found
     assert len(set(found)) == len(found)
+
+
+def in_plates(sizes, scale=1.0):
+    def model():
+        with numpyro.plate_stack("rows", sizes):
+            numpyro.sample("x", dist.Normal(0.0, scale))
+
+    return infer.from_numpyro(model)
+
+
+def test_models_of_numpyro_with_plates_are_described(folder):
+    found = [describe(in_plates(own)) for own in ((2, 3), (2, 3), (3, 2), (1, 3), (3,))]
+    found.append(describe(in_plates((2, 3), 2.0)))
+    assert None not in found
+    assert found[0] == found[1]
+    assert len(set(found)) == len(found) - 1
 
 
 def in_a_scan(site):
