@@ -96,7 +96,7 @@ def sample_prior_by_numpyro(order: int, concentration: float, seed: int) -> Run:
     """Sample the prior alone by NumPyro."""
     model = lambda: numpyro.sample("L", dist.LKJCholesky(order, concentration))  # noqa: E731
     draws, gradients, divergences = funnel.sample_by_numpyro(model, seed)
-    # Each call compiles anew; without this, a dozen of them use up the memory maps of the process.
+    # Each call compiles again; without this, a dozen calls use up the memory maps of the process.
     jax.clear_caches()
     return Run(np.asarray(draws["L"]), gradients, divergences)
 

@@ -45,7 +45,7 @@ NAMES_THAT_VARY = {
     "__import__", "compile", "eval", "exec", "fromfile", "fromregex", "genfromtxt", "globals",
     "input", "load", "loadtxt", "memmap", "open", "tree_deserialise_leaves", "vars",
 }  # fmt: skip
-# Of a class, what says nothing of what it does.
+# Attributes of a class that do not affect what it does.
 UNREAD = {
     "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__",
     "__annotations_cache__", "__dataclass_fields__", "__dataclass_params__", "__dict__", "__doc__",

@@ -1,11 +1,11 @@
 """Find what a program must compute once: numbers compared with numbers that are taken from them.
 
-XLA may compute an array anew for each of its uses, with other last bits. Then an entry is no longer
-equal to the maximum that was taken of it, nor to itself in another place: `x == x.max()`, which
-derivatives of extremes ask, marks nothing, a gradient lacks a term, and `x[:, None] == x` is false
-on the diagonal. JAX's own compiled programs do so on CPUs, in 0.10 and 0.12. So if both sides of a
-comparison, or of a difference that is compared with something, may hold the same entry of a
-computed array, this array is stored: all that use it read the same bits.
+XLA may compute an array once for each of its uses, with different last bits. Then an entry no
+longer equals the maximum that was taken of it, nor itself in another place: `x == x.max()`, which
+the derivative of a maximum evaluates, is false everywhere, a gradient lacks a term, and
+`x[:, None] == x` is false on the diagonal. JAX's own compiled programs do so on CPUs, in 0.10 and
+0.12. So if both sides of a comparison, or of a difference that is compared with something, may hold
+the same entry of a computed array, this array is stored: all that use it read the same bits.
 
 The larger of two arrays equals the first one where that is at least the second. JAX 0.12 asks this
 in its derivative; JAX 0.10 asks what equals the larger one, and is answered without storing arrays.

@@ -1,4 +1,4 @@
-"""A run in trouble is told which scales follow other coordinates, and which metric learns that."""
+"""The verdict names scales that follow other coordinates, and the metric that learns them."""
 
 import warnings
 

@@ -42,7 +42,7 @@ def test_gradients_along_other_axes_are_right_too():
         np.testing.assert_allclose(own, expected, atol=1e-3)
 
 
-# Sums of two products, of which a processor rounds one: which one, XLA may choose anew at each use.
+# Sums of two products, of which a processor rounds one: XLA may choose another one at each use.
 # JAX alone, compiled, is wrong about the first three in 0.10, and about the last two in 0.12.
 SCALES = np.random.default_rng(4).uniform(0.3, 2, (5, 7, 4)).astype(np.float32)
 
