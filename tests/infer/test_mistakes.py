@@ -10,11 +10,9 @@ import pytest
 
 import bijectors as bj
 import infer
+from tests.compilations import list_compilations
 
-compiled = []
-jax.monitoring.register_event_duration_secs_listener(
-    lambda event, _, **__: compiled.append(event) if "backend_compile" in event else None
-)
+compiled = list_compilations()
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ import pandas as pd
 
 import bijectors as bj
 import infer
+from tests.compilations import list_compilations
 
 
 class Mistake(NamedTuple):
@@ -659,10 +660,7 @@ mistake(
 
 def main() -> None:
     """Make every mistake, and print the errors raised."""
-    compiled: list[str] = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, _, **__: compiled.append(event) if "backend_compile" in event else None
-    )
+    compiled = list_compilations()
     told = {}
     for name, made in MISTAKES.items():
         before = len(compiled)

@@ -10,6 +10,7 @@ from infer.density.family import make_family
 from infer.density.observed import find_observed, find_observed_each
 from infer.models.model import Model
 from infer.output.data.model_data import collect_data
+from tests.compilations import list_compilations
 
 
 def model(site, y, counts):
@@ -27,11 +28,7 @@ VALUES = {"high": 0.5, "low": 1.2, "weights": [0.2, 0.3, 0.5]}
 @pytest.fixture
 def compiled():
     """List the programs that XLA is asked to compile."""
-    events = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, _, **__: events.append(event) if "backend_compile" in event else None
-    )
-    return events
+    return list_compilations()
 
 
 def test_values_are_flattened_in_one_program(compiled):

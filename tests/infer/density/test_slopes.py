@@ -16,11 +16,9 @@ from infer.density.family import singleton
 from infer.density.points import make_evaluator
 from infer.density.start import find_starts
 from infer.programs.switch import is_native_allowed
+from tests.compilations import list_compilations
 
-compiled = []
-jax.monitoring.register_event_duration_secs_listener(
-    lambda event, _, **__: compiled.append(event) if "backend_compile" in event else None
-)
+compiled = list_compilations()
 
 
 def look(function, chains=4, starts="uniform"):

@@ -1,6 +1,5 @@
 """Conditioning and intervention: the textbook's densities, and nothing compiled again."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -11,11 +10,9 @@ from scipy import stats
 
 import infer
 from infer.run import stepped
+from tests.compilations import list_compilations
 
-compiled = []
-jax.monitoring.register_event_duration_secs_listener(
-    lambda event, _, **__: compiled.append(event) if "backend_compile" in event else None
-)
+compiled = list_compilations()
 
 W = np.array([0.5, -1.0, 0.3])
 T = np.array([1.0, 0.2, -0.4])

@@ -11,6 +11,7 @@ import xarray
 import bijectors as bj
 import infer
 from bijectors.translate.tfp_import import load_tfp
+from tests.compilations import list_compilations
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 2))
@@ -137,14 +138,11 @@ def test_missing_entries_are_predicted_too():
 
 
 def test_another_draw_of_the_same_shape_compiles_nothing():
-    events = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, _, **__: events.append(event) if "backend_compile" in event else None
-    )
+    compiled = list_compilations()
     infer.predict(MODEL, posterior(slope=SLOPES), key=1)
-    before = len(events)
+    before = len(compiled)
     infer.predict(MODEL.with_data(x=X + 1), posterior(slope=SLOPES + 1), key=2)
-    assert len(events) == before
+    assert len(compiled) == before
 
 
 def test_a_model_that_cannot_predict_is_refused():

@@ -17,6 +17,7 @@ from infer.output.data.values import constrain_all
 from infer.programs import parts
 from infer.run import turns
 from infer.store.tuning import read_tuning
+from tests.compilations import list_compilations
 
 SETS, CHAINS = 5, 2
 # Far apart and with different spreads, so that no data set can use the tuning of another.
@@ -182,13 +183,7 @@ def test_a_run_of_several_data_sets_can_be_resumed(models):
 
 
 def test_further_data_sets_compile_nothing(models, data):
-    compiled = []
-
-    def record(event, _, **__):
-        if "backend_compile" in event:
-            compiled.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(record)
+    compiled = list_compilations()
     sample(models[::-1])
     assert not compiled
 

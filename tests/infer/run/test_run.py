@@ -18,6 +18,7 @@ import infer
 from infer.counts import as_whole
 from infer.programs import native
 from infer.run import blocks, collect
+from tests.compilations import list_compilations
 
 from .. import targets
 from ..engines.found import chains_of, engines_in_time, named
@@ -131,10 +132,7 @@ def test_an_early_end_of_warm_up_does_not_change_the_keys_of_the_draws():
 
 @ENGINES
 def test_new_data_seed_and_numbers_of_draws_compile_nothing(engine):
-    compiled = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, _, **__: compiled.append(event) if "backend_compile" in event else None
-    )
+    compiled = list_compilations()
     # Check the counter: compiling a new function is counted.
     jax.jit(lambda x: x * 1.5)(jnp.zeros(2))
     assert compiled

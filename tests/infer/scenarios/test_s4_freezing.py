@@ -13,14 +13,12 @@ import pytest
 
 import bijectors as bj
 import infer
+from tests.compilations import list_compilations
 from tests.infer.engines.found import chains_of, engines_in_time, is_wrapped, named
 
 from .counting import primitives
 
-compiled = []
-jax.monitoring.register_event_duration_secs_listener(
-    lambda event, _, **__: compiled.append(event) if "backend_compile" in event else None
-)
+compiled = list_compilations()
 
 
 class RBF(eqx.Module):
