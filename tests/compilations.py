@@ -14,7 +14,7 @@ def list_compilations(*, own_thread: bool = False) -> list[str]:
     events: list[str] = []
     caller = threading.get_ident()
 
-    def record(event: str, _: float, **__: object) -> None:
+    def record(event: str, duration_secs: float, **_: object) -> None:
         if "backend_compile" in event and not (own_thread and threading.get_ident() != caller):
             events.append(event)
 
