@@ -135,8 +135,10 @@ def join(
 
     Source: Betancourt (2017), appendix A; Stan's base_nuts for the extra checks.
     """
-    log_weight = tree.start_energy - energy(point)
-    log_weight = nan_as_divergence(log_weight)
+    # XLA would compute the energy again in each of thirty kernels that use the weight, unless it
+    # ends in a division; this number is 1, but XLA does not know it.
+    one = jnp.where(tree.n_steps < 0, 2.0, 1.0).astype(point.log_density.dtype)
+    log_weight = nan_as_divergence(tree.start_energy - energy(point)) / one
     before = jnp.where(tree.side == 1, tree.ends.momentum[1], tree.ends.momentum[0])
     leaf = tree.subtree.leaf
     subtree = _add_leaf(tree.subtree, point, log_weight, uniforms[0])
