@@ -17,7 +17,7 @@ from ..numerics.epoch import EpochSums, add_parameters, add_step, no_sums, summa
 from ..numerics.families.base import Distribution, Family
 from ..numerics.families.memory import refuse_large
 from ..numerics.families.named import find_family
-from ..numerics.stationarity import has_risen, is_level, measure_movement, measure_slowness
+from ..numerics.stationarity import LEVEL_WINDOWS, has_risen, is_level, is_noise, measure_slowness
 from ..numerics.trace import make_trace, record
 from ..numerics.training import Batches, choose_noise, choose_settings, is_training, refuse_settings
 from ..target import Components, Target
@@ -49,6 +49,7 @@ class ADVITuning(eqx.Module):
         epochs: Epochs made.
         settled: Whether the parameters have stopped moving.
         begun: ELBO in nats of the first step, or with minibatches of the first epoch; or NaN.
+        elbos: Mean ELBO of each of the last windows at this rate, in nats; NaN before them.
         spent: Gradients that the searches took from whose ends the fit began.
     """
 
@@ -60,6 +61,7 @@ class ADVITuning(eqx.Module):
     epochs: Array | np.ndarray
     settled: Array | np.ndarray
     begun: Scalar | np.ndarray
+    elbos: Array | np.ndarray
     spent: Array | np.ndarray
 
 
@@ -226,6 +228,7 @@ class ADVI(Approximator):
             np.asarray(0, np.int32),
             np.asarray(False),
             number(np.nan),
+            number(np.full(LEVEL_WINDOWS, np.nan)),
             np.asarray(0, np.int32),
         )
 
@@ -315,11 +318,13 @@ class ADVI(Approximator):
         # Minibatches make that of one step noisy.
         firsts = recent[-1].stats["elbo" if tuning.is_noisy else "elbo_first"][0]
         begun = firsts[0] if np.isnan(tuning.begun) else tuning.begun
-        epochs = tuning.epochs + len(firsts)
-        tuning = replace(tuning, epochs=np.asarray(epochs, np.int32), begun=number(begun))
+        epochs = np.asarray(tuning.epochs + len(firsts), np.int32)
+        tuning = replace(tuning, epochs=epochs, begun=number(begun))
         if epochs < (self.kl_warmup or 0) + WINDOW:
             return WindowEnd(tuning, windows)
-        stationary, settled = self._judge(tuning, recent)
+        elbos = number(np.append(tuning.elbos[1:], recent[-1].stats["elbo"].mean()))
+        stationary, settled = self._judge(replace(tuning, elbos=elbos), recent)
+        tuning = replace(tuning, elbos=np.where(stationary, np.nan, elbos))
         if stationary and tuning.is_matching:
             return WindowEnd(replace(tuning, is_matching=np.asarray(False)), windows)
         # Steps that are lost to rounding get no better at smaller rates.
@@ -338,13 +343,8 @@ class ADVI(Approximator):
         if tuning.is_noisy and self._family.has_absolute_steps and is_valued:
             rises = len(recent) < 2 or has_risen(*elbos)
             return moving and not rises, moving and not rises and slowness <= SLOWEST_NOISY
-        size = int(tuning.size)
-        # A diverged fit may overflow here; its ELBO reports it.
-        with np.errstate(all="ignore"):
-            epochs = [self._family.moments(own, size) for own in recent[-1].positions]
-        # Unlike max, np.max passes NaN on.
-        change, noise = np.max([measure_movement(*own) for own in epochs], axis=0).tolist()
-        stationary = moving and change <= max(self.tolerance, 3 * noise)
-        is_known = max(change, noise) <= self.tolerance or slowness <= SLOWEST
+        read = lambda own: self._family.moments(own, int(tuning.size))  # noqa: E731
         level = bool(tuning.is_noisy) or is_level(recent[-1].stats["slope"])
-        return stationary, stationary and is_known and level
+        is_still, largest = is_noise(read, recent[-1].positions, tuning.elbos, self.tolerance)
+        is_known = largest <= self.tolerance or slowness <= SLOWEST
+        return moving and is_still, moving and is_still and is_known and level

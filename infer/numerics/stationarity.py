@@ -1,5 +1,7 @@
 """Whether a stochastic ascent still moves, judged by the epochs of its last windows."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from ..types import Scalar
@@ -9,6 +11,9 @@ ERRORS = 2.0
 # Mean gradient of the log density in units of the approximation, such as its standard deviations,
 # above which parameters that do not move are not at an optimum.
 LARGEST_SLOPE = 1.0
+# Windows at one rate, of which the later half must have an ELBO that is no higher. With fewer, a
+# slow rise is taken for noise.
+LEVEL_WINDOWS = 10
 
 
 def measure_movement(means: np.ndarray, log_sds: np.ndarray) -> tuple[float, float]:
@@ -25,6 +30,42 @@ def measure_movement(means: np.ndarray, log_sds: np.ndarray) -> tuple[float, flo
         # Successive differences separate noise from drift (von Neumann et al. 1941).
         variance = 0.5 * (np.diff(series, axis=0) ** 2).mean(0) * 2 / len(first)
         return float(np.abs(last.mean(0) - first.mean(0)).max()), float(np.sqrt(variance.max()))
+
+
+def is_noise(
+    read_moments: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    chains: Iterable[np.ndarray],
+    elbos: np.ndarray,
+    tolerance: float,
+) -> tuple[bool, float]:
+    """Return whether parameters move by noise alone, and their largest movement or its error.
+
+    Args:
+        read_moments: Returns means and logarithms of standard deviations of packed distributions.
+        chains: The packed distributions of each chain, shape (epochs, width).
+        elbos: As for `has_levelled`.
+        tolerance: Smaller changes count as noise.
+    """
+    # A diverged fit may overflow here; its ELBO reports it.
+    with np.errstate(all="ignore"):
+        found = [measure_movement(*read_moments(own)) for own in chains]
+    # Unlike max, np.max passes NaN on.
+    change, noise = np.max(found, axis=0).tolist()
+    is_still = change <= max(tolerance, 3 * noise)
+    return is_still or (np.isfinite(change) and has_levelled(elbos)), max(change, noise)
+
+
+def has_levelled(elbos: np.ndarray) -> bool:
+    """Return whether the ELBO has stopped rising, up to noise, over all of some windows.
+
+    Parameters that then still move are moved by the noise of their steps. If they forget it slowly,
+    as those of a covariance of hundreds of coordinates do, they wander within a window, and it
+    seems that they drift.
+
+    Args:
+        elbos: Mean ELBO of each window in nats, an even number; NaN if it was not made.
+    """
+    return bool(np.isfinite(elbos).all()) and not has_risen(*np.split(elbos, 2))
 
 
 def has_risen(before: np.ndarray, after: np.ndarray) -> bool:

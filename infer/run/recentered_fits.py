@@ -87,9 +87,10 @@ def end_fit_window(family: Family, before: Warmup, ended: Warmup) -> Warmup:
         groups.append(replace(group, state=pack(state, 1)))
     shape = np.shape(ended.tuning.is_matching)
     spent = np.atleast_1d(ended.tuning.spent) + np.where(chosen, DRAWS, 0).astype(np.int32)
-    tuning = replace(
-        ended.tuning, is_matching=(has | again).reshape(shape), spent=spent.reshape(shape)
-    )
+    # In other coordinates the normal distribution is another one, so that its ELBO may fall.
+    elbos = np.where(again.reshape(*shape, 1), np.nan, ended.tuning.elbos)
+    is_matching, spent = (has | again).reshape(shape), spent.reshape(shape)
+    tuning = replace(ended.tuning, is_matching=is_matching, spent=spent, elbos=elbos)
     new = centering._replace(degrees=degrees.reshape(centering.degrees.shape))
     return replace(ended, groups=tuple(groups), tuning=tuning, centering=new, recent=())
 

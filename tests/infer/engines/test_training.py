@@ -14,6 +14,7 @@ from infer.models.protocol.minibatch import Minibatch
 from infer.numerics.collapse import divergence_from_prior, find_collapsed
 from infer.numerics.elbo import estimate_elbo
 from infer.numerics.families.mean_field import IndependentNormal, MeanField, SoftplusNormal
+from infer.numerics.stationarity import LEVEL_WINDOWS
 from infer.numerics.training import Batches
 from infer.output.fitted.pruned import prune
 from infer.output.fitted.split import count_observations
@@ -272,7 +273,8 @@ def end_still_windows(engine, dtype):
     """Judge windows that show no trend but much noise; return the last tuning and their number."""
     none, no, yes = np.asarray(np.nan, dtype), np.asarray(False), np.asarray(True)
     rate, zero, one = np.asarray(0.1, dtype), np.asarray(0, np.int32), np.asarray(1, np.int32)
-    tuning = ADVITuning(rate, none, no, one, yes, zero, no, none, zero)
+    elbos = np.full(LEVEL_WINDOWS, np.nan, dtype)
+    tuning = ADVITuning(rate, none, no, one, yes, zero, no, none, elbos, zero)
     mean = np.tile([0.0, 0.1, 0.1, 0.0], 3)[:10]
     positions = np.stack([mean, np.ones(10)], -1)[None].astype(dtype)
     elbo = np.tile([-1.0, -2.0], 5).astype(dtype)[None]

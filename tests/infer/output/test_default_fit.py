@@ -196,3 +196,15 @@ def test_a_fit_without_a_mode_takes_a_number_of_searches():
         warnings.simplefilter("ignore", infer.FitWarning)
         fits = infer.fit([make(0), make(2)], starts=2, epochs=0, progress=False)
     assert "1 of 2 models" in fits[1].reasons[-1]
+
+
+@pytest.mark.slow
+def test_a_fit_of_many_skewed_coordinates_settles_though_noise_moves_it():
+    model = infer.declared(
+        lambda v: (SHAPE * v["y"] - jnp.exp(v["y"])).sum(), {"y": bj.Real(shape=(200,))}
+    )
+    # Their product has heavy tails, however well each is fitted.
+    with pytest.warns(infer.FitWarning, match="k-hat"):
+        fit = infer.fit(model, progress=False)
+    assert fit.converged
+    assert fit.n_gradients < 15_000
