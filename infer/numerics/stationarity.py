@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 import numpy as np
+from jaxtyping import Array
 
 from ..types import Scalar
 
@@ -35,7 +36,7 @@ def measure_movement(means: np.ndarray, log_sds: np.ndarray) -> tuple[float, flo
 def is_noise(
     read_moments: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     chains: Iterable[np.ndarray],
-    elbos: np.ndarray,
+    elbos: Array | np.ndarray,
     tolerance: float,
 ) -> tuple[bool, float]:
     """Return whether parameters move by noise alone, and their largest movement or its error.
@@ -55,7 +56,7 @@ def is_noise(
     return is_still or (np.isfinite(change) and has_levelled(elbos)), max(change, noise)
 
 
-def has_levelled(elbos: np.ndarray) -> bool:
+def has_levelled(elbos: Array | np.ndarray) -> bool:
     """Return whether the ELBO has stopped rising, up to noise, over all of some windows.
 
     Parameters that then still move are moved by the noise of their steps. If they forget it slowly,
@@ -65,7 +66,8 @@ def has_levelled(elbos: np.ndarray) -> bool:
     Args:
         elbos: Mean ELBO of each window in nats, an even number; NaN if it was not made.
     """
-    return bool(np.isfinite(elbos).all()) and not has_risen(*np.split(elbos, 2))
+    known = np.asarray(elbos)
+    return bool(np.isfinite(known).all()) and not has_risen(*np.split(known, 2))
 
 
 def has_risen(before: np.ndarray, after: np.ndarray) -> bool:

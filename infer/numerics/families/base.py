@@ -54,6 +54,10 @@ class Distribution(eqx.Module):
         """Map rows of noise to draws, shape (draws, size)."""
         return jax.vmap(self.forward)(noise)
 
+    def forward_on_host(self, noise: np.ndarray) -> np.ndarray | None:
+        """Do as `forward_rows` with NumPy, which compiles nothing; None if only JAX can."""
+        return None
+
     @abstractmethod
     def inverse(self, position: Vector) -> Vector:
         """Map a position to the noise that makes it."""

@@ -121,6 +121,9 @@ class DenseNormal(Distribution):
         columns = jax.lax.optimization_barrier(self.factor @ noise.T)
         return self.mean + columns.T
 
+    def forward_on_host(self, noise: np.ndarray) -> np.ndarray:
+        return np.asarray(self.mean) + noise @ np.asarray(self.factor).T
+
     def inverse(self, position: Vector) -> Vector:
         return jnp.linalg.solve(self.factor, position - self.mean)
 

@@ -76,6 +76,10 @@ class LowRankNormal(Distribution):
     def forward(self, noise: Vector) -> Vector:
         return self.mean + self.diagonal * self._stretch(noise)
 
+    def forward_on_host(self, noise: np.ndarray) -> np.ndarray:
+        own = jax.tree.map(np.asarray, self)
+        return own.mean + own.diagonal * own._stretch(noise)
+
     def inverse(self, position: Vector) -> Vector:
         return self._unstretch((position - self.mean) / self.diagonal)
 

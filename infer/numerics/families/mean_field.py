@@ -54,6 +54,9 @@ class IndependentNormal(Distribution):
     def forward(self, noise: Vector) -> Vector:
         return self.mean + self.scale * noise
 
+    def forward_on_host(self, noise: np.ndarray) -> np.ndarray:
+        return np.asarray(self.mean) + np.asarray(self.scale) * noise
+
     def inverse(self, position: Vector) -> Vector:
         return (position - self.mean) / self.scale
 
@@ -118,6 +121,9 @@ class SoftplusNormal(Distribution):
 
     def forward(self, noise: Vector) -> Vector:
         return self.mean + self.scale * noise
+
+    def forward_on_host(self, noise: np.ndarray) -> np.ndarray:
+        return np.asarray(self.mean) + np.asarray(self.scale) * noise
 
     def inverse(self, position: Vector) -> Vector:
         return (position - self.mean) / self.scale

@@ -8,16 +8,25 @@ from jaxtyping import Array
 from scipy.special import logsumexp
 
 from ...numerics.families.base import Distribution
-from ...numerics.keys import make_key
+from ...numerics.keys import make_key, read_key_data
 from ...programs.native import call_compiled
+from ...programs.slices import call_in_slices, choose_rows
+
+# What the seed of noise has after the key.
+NOISE = 1
 
 
 def draw_positions(distribution: Distribution, draws: int, key: int | Array) -> np.ndarray:
     """Draw flat unconstrained vectors, shape (draws, size)."""
-    root = make_key(key)
-    return np.asarray(
-        call_compiled(_draw, distribution, root, static=(draws,), form="fast_compile")
-    )
+    # Resampling seeds a generator with the key alone.
+    rng = np.random.default_rng([*read_key_data(key), NOISE])
+    kind = np.dtype(distribution.location.dtype)
+    noise = rng.standard_normal((draws, distribution.size), kind)  # pyright: ignore[reportArgumentType]
+    made = distribution.forward_on_host(noise)
+    if made is not None:
+        return made
+    call = lambda own: call_compiled(_forward, distribution, own, form="fast_compile")  # noqa: E731
+    return call_in_slices(call, noise, choose_rows(distribution.size))
 
 
 def draw_from_mixture(
@@ -53,7 +62,5 @@ def draw_from_mixture(
     return positions, logsumexp(logs, 0) - np.log(count)
 
 
-def _draw(draws: int, distribution: Distribution, key: Array) -> Array:
-    shape = (draws, distribution.size)
-    noise = jax.random.normal(key, shape, distribution.location.dtype)
-    return jax.vmap(distribution.forward)(noise)
+def _forward(distribution: Distribution, noise: Array) -> Array:
+    return distribution.forward_rows(noise)

@@ -83,6 +83,9 @@ def test_the_density_is_that_of_the_draws(family):
     exact = -0.5 * float(noise @ noise) - 0.5 * SIZE * np.log(2 * np.pi) - log_det
     np.testing.assert_allclose(densities, exact, rtol=1e-8)
     np.testing.assert_allclose(q.log_density_on_host(np.asarray(position)[None]), exact, rtol=1e-8)
+    on_host = q.forward_on_host(noise[None])
+    if on_host is not None:
+        np.testing.assert_allclose(on_host[0], position, rtol=1e-12, atol=1e-12)
 
 
 @each_family
