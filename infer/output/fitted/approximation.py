@@ -45,8 +45,6 @@ from .split import PerDatum, split_elbo
 
 # Above this k, ten times as many draws are weighed.
 DOUBTFUL_KHAT, MORE_BATCHES = 0.5, 10
-# Rounding error of a log density, in nats, above which it makes a tail of its own.
-LARGEST_ROUNDING = 0.1
 # Draws that the table of a notebook is made from.
 SHOWN_DRAWS = 2000
 
@@ -161,7 +159,7 @@ class Approximation:
             positions = self.positions(draws, key)
         else:
             positions, ratios = self._resample(draws, key, resample)
-            khat = np.nan if self._is_rounded(ratios) else ratios.khat
+            khat = np.nan if ratios.is_rounded else ratios.khat
             attributes |= {"resampled_khat": khat, "resampled_ess": ratios.ess}
         if prune:
             positions = set_to_zero(positions, self.density, self.distribution, prune)
@@ -184,7 +182,7 @@ class Approximation:
         chains = as_whole("chains", chains, 1)
         positions, log_q = self._draw_candidates(max(chains, BATCH_DRAWS), key)
         ratios = weigh(self.density, positions, log_q) if is_affordable(self.density) else None
-        if ratios is not None and not self._is_rounded(ratios):
+        if ratios is not None and not ratios.is_rounded:
             rng = np.random.default_rng(0)
             # Distinct ones: chains that begin alike could not tell whether they agree.
             chosen = np.unique(ratios.resample(len(positions), rng))
@@ -240,18 +238,22 @@ class Approximation:
         Source: Yao et al. (2018), Yes, but did it work?; Vehtari et al. (2024), section 3.2.4.
         """
         ratios = self.ratios
-        return float("nan") if ratios is None or self._is_rounded(ratios) else ratios.khat
+        return float("nan") if ratios is None or ratios.is_rounded else ratios.khat
 
     @cached_property
     def ratios(self) -> Ratios | None:
         """Importance ratios p / q, with all rows of the data; None if the density has no value."""
-        if not self.density.has_value:
-            return None
-        first = self._weigh(self.positions(BATCH_DRAWS, key=1))
-        if self._is_rounded(first) or not DOUBTFUL_KHAT < first.khat < np.inf:
+        first = self.first_ratios
+        if first is None or first.is_rounded or not DOUBTFUL_KHAT < first.khat < np.inf:
             return first
         keys = range(2, 1 + MORE_BATCHES)
         return first.join(self._weigh(self.positions(BATCH_DRAWS, key=key)) for key in keys)
+
+    @cached_property
+    def first_ratios(self) -> Ratios | None:
+        """Those of the first 2000 draws, which show whether they are finite, and not rounded."""
+        has_value = self.density.has_value
+        return self._weigh(self.positions(BATCH_DRAWS, key=1)) if has_value else None
 
     @cached_property
     def departures(self) -> Departures | None:
@@ -259,7 +261,8 @@ class Approximation:
 
         None if the density has no value or too few digits, or if the approximation is not finite.
         """
-        if self.ratios is None or self._is_rounded(self.ratios) or not self.is_finite:
+        first = self.first_ratios
+        if first is None or first.is_rounded or not self.is_finite:
             return None
         return run_audit(self.density, self.distribution)
 
@@ -270,9 +273,6 @@ class Approximation:
 
     def _weigh(self, positions: np.ndarray) -> Ratios:
         return weigh(self.density, positions, self.log_prob(positions))
-
-    def _is_rounded(self, ratios: Ratios) -> bool:
-        return ratios.rounding > LARGEST_ROUNDING
 
     def _draw_candidates(self, draws: int, key: int | Array) -> tuple[np.ndarray, np.ndarray]:
         """Draw from all paths, if there are several, with the log density of their mixture."""
@@ -291,7 +291,7 @@ class Approximation:
         candidates = choose_candidates(draws, self.density.size)
         positions, log_q = self._draw_candidates(candidates, key)
         ratios = weigh(self.density, positions, log_q)
-        if self._is_rounded(ratios):
+        if ratios.is_rounded:
             warn(describe_rounding(), FitWarning)
         elif has_heavy_tail(ratios):
             advice = "Leave out resample=, or fit a wider family."
@@ -332,7 +332,7 @@ class Approximation:
     def _facts(self) -> list[str]:
         sites = ", ".join(site.name for site in self.density.latent)
         found = "converged" if self.converged else "not converged"
-        known = f", khat={self.khat:.2f}" if "khat" in self.__dict__ else ""
+        known = f", khat={self.khat:.2f}" if "first_ratios" in self.__dict__ else ""
         return [
             f"{self._kind} of {self.distribution.size} coordinates: {sites}",
             f"{found}, elbo={self.elbo:.6g}{known}",

@@ -15,6 +15,8 @@ from ..data.pareto import pareto_k, smooth_weights
 
 # Numbers in the candidates for resampling; half a gigabyte in double precision.
 LARGEST = 2**26
+# Rounding error of a log density, in nats, above which it makes a tail of its own.
+LARGEST_ROUNDING = 0.1
 # Draws weighed by one call; Vehtari et al. advise 1000 or more for an estimate of k.
 BATCH_DRAWS = 2000
 # Draws evaluated together; each may need memory for all rows of the data.
@@ -32,6 +34,11 @@ class Ratios:
 
     log_ratios: np.ndarray
     rounding: float
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether rounding makes a tail of its own."""
+        return self.rounding > LARGEST_ROUNDING
 
     @cached_property
     def khat(self) -> float:

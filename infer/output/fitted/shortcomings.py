@@ -42,15 +42,17 @@ def find_shortcomings(fit: Any) -> Iterator[Finding]:
         yield _describe_unconverged(fit)
     if not is_affordable(fit.density) or is_explained:
         return
-    if fit.converged and not np.isfinite(fit.elbo):
-        yield _describe_infinite(fit, fit.ratios)
-    if np.isnan(fit.khat):
-        yield describe_rounding()
     failed = fit.departures and tuple(find_departures(fit.density, fit.departures, _advise(fit)))
+    # No k-hat could mend a failed audit, so that nothing needs more draws.
+    ratios = fit.first_ratios if failed else fit.ratios
+    if fit.converged and not np.isfinite(ratios.log_ratios).all():
+        yield _describe_infinite(ratios)
+    if ratios.is_rounded:
+        yield describe_rounding()
     if failed:
         yield from failed
-    elif not np.isnan(fit.khat) and has_heavy_tail(fit.ratios):
-        yield describe_heavy_ratios(fit.khat, fit.ratios.ess, _advise(fit))
+    elif not ratios.is_rounded and has_heavy_tail(ratios):
+        yield describe_heavy_ratios(ratios.khat, ratios.ess, _advise(fit))
 
 
 def _describe_unconverged(fit: Any) -> Finding:
@@ -76,12 +78,13 @@ def _describe_unconverged(fit: Any) -> Finding:
     )
 
 
-def _describe_infinite(fit: Any, ratios: Ratios) -> Finding:
+def _describe_infinite(ratios: Ratios) -> Finding:
     lost, draws = np.count_nonzero(~np.isfinite(ratios.log_ratios)), ratios.log_ratios.size
+    elbo = ratios.log_ratios.mean()
     return Finding(
         "elbo_not_finite",
-        f"the ELBO is {fit.elbo:.4g}: the log density is not finite at {lost} of {draws} draws "
-        "from the approximation.",
+        f"the ELBO is {elbo:.4g}: the log density is not finite at {lost} of {draws} draws from "
+        "the approximation.",
         "If values there are impossible, declare the set of the possible ones as a constraint; "
         "otherwise look at infer.check(model).",
     )
