@@ -27,11 +27,13 @@ class Family(eqx.Module):
         shared: Arrays that all members share; None where they differ.
         own: Arrays that differ, along a leading axis of members; None where they are shared.
         count: Number of members.
+        is_alone: Whether proposed starts are evaluated by the program of a chain alone.
     """
 
     shared: LogDensity
     own: LogDensity
     count: int = eqx.field(static=True)
+    is_alone: bool = eqx.field(static=True, default=False)
 
     def rows(self, members: np.ndarray) -> LogDensity:
         """Take the own arrays of some members, along a leading axis."""

@@ -110,6 +110,8 @@ def evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) ->
     Many lanes are evaluated a slice at a time: a program of more work than that of a few lanes
     might be compiled in another form, whose last bits differ.
     """
+    if family.is_alone:
+        return _evaluate_alone(family, positions)
     own = family.rows(members_of_lanes(family, positions.shape[1]))
 
     def call(lanes: tuple[Any, np.ndarray]) -> Components:
@@ -122,6 +124,18 @@ def evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) ->
     with jax.threefry_partitionable(True):
         here = call_in_slices(call, lanes, min(positions.shape[1], MAX_LANES))
     return Points(positions, *(np.swapaxes(part, 0, 1) for part in here))
+
+
+def _evaluate_alone(family: Family, positions: np.ndarray) -> Points:
+    """Do as `evaluate_attempts` does, for one log density.
+
+    A run that is stepped on the host compiles the program of one point in any case. To call it a
+    hundred times takes some milliseconds; to compile another one, 0.3 s or more.
+    """
+    flat = positions.reshape(-1, 1, positions.shape[-1])
+    call = make_lane_evaluator(family, flat[0])
+    joined = map(np.concatenate, zip(*(call(row)[1:] for row in flat), strict=True))
+    return Points(positions, *(a.reshape(*positions.shape[:2], *a.shape[1:]) for a in joined))
 
 
 def trace_attempts(

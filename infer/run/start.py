@@ -241,8 +241,9 @@ def _find(setup: _Setup) -> _Found:
     """Find a start for each chain, and compare the gradients there with differences."""
     key = derive_chain_keys(setup.root, len(setup.starts))[1]
     place = place_whitened(setup.family, setup.centering)
-    points, spare = find_starts(setup.family, key, setup.starts, place)
-    evaluate = make_evaluator(setup.family, key, setup.starts)
+    family = replace(setup.family, is_alone=setup.on_host and setup.family.count == 1)
+    points, spare = find_starts(family, key, setup.starts, place)
+    evaluate = make_evaluator(family, key, setup.starts)
     if setup.chosen.engine.needs.gradient:
         warn_of_wrong_gradients(setup.family, points, evaluate)
     return _Found(points, spare, evaluate)

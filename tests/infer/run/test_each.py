@@ -1,5 +1,7 @@
 """Many data sets in one run: each has its own draws, tuning and diagnostics."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import numpyro.distributions as dist
@@ -19,7 +21,7 @@ from infer.run import turns
 from infer.store.tuning import read_tuning
 from tests.compilations import list_compilations
 
-SETS, CHAINS = 5, 2
+SETS, CHAINS, KEY = 5, 2, np.zeros(2, np.uint32)
 # Far apart and with different spreads, so that no data set can use the tuning of another.
 CENTERS = np.array([-100.0, -1.0, 0.0, 3.0, 1e4])
 SPREADS = np.array([0.01, 1.0, 3.0, 10.0, 100.0])
@@ -202,11 +204,18 @@ def test_a_data_set_without_a_start_is_named(models):
         infer.sample([models[0], bad], chains=1, progress=False)
 
 
+def test_starts_are_evaluated_the_same_one_by_one(models):
+    family = make_family(models[0], jacobian=True)
+    positions = np.random.default_rng(0).normal(size=(points.CANDIDATES, 3, 2))
+    alone = points.evaluate_attempts(replace(family, is_alone=True), KEY, positions)
+    for one, other in zip(points.evaluate_attempts(family, KEY, positions), alone, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
 def test_starts_are_evaluated_the_same_in_slices_of_lanes(models, monkeypatch):
     family = make_family(models, jacobian=True)
     positions = np.random.default_rng(0).normal(size=(points.CANDIDATES, 2 * SETS, 2))
-    key = np.zeros(2, np.uint32)
-    whole = points.evaluate_attempts(family, key, positions)
+    whole = points.evaluate_attempts(family, KEY, positions)
     monkeypatch.setattr(points, "MAX_LANES", 4)
-    for one, other in zip(whole, points.evaluate_attempts(family, key, positions), strict=True):
+    for one, other in zip(whole, points.evaluate_attempts(family, KEY, positions), strict=True):
         np.testing.assert_array_equal(one, other)
