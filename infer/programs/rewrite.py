@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import compress
-from math import prod
 from typing import Any, NamedTuple
 
 import jax
@@ -12,15 +11,18 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 from jaxtyping import Array
 
 from ..equations import CALLS
-from ..numerics.matrices import cholesky_in_loop, product_in_loop, triangular_solve_in_loop
+from ..numerics.matrices import (
+    cholesky_in_loop,
+    is_fast_product,
+    product_in_loop,
+    triangular_solve_in_loop,
+)
 from ..numerics.scatter import scatter_in_loop
 from .batches import LAPACK, split_batch
 from .once import Compared, find_compared, select_solver_operands, store
 
 # Larger matrices lose more time in these loops than the native form saves.
 LARGEST_MATRIX = 128
-# XLA's native code for a product is fast if its sums are short and run along rows.
-LONGEST_SUM, LONGEST_SUM_ACROSS = 32, 8
 # Scans of fewer steps are left as they are.
 LONG_SCAN = 32
 
@@ -285,19 +287,13 @@ def _is_small(equation: JaxprEqn) -> bool:
 def _product(equation: JaxprEqn) -> Loop:
     left, right = operand_types(equation)
     params = equation.params
-    dimensions = (summed, summed_too), (batch, _) = params["dimension_numbers"]
+    dimensions = params["dimension_numbers"]
     kinds = {left.dtype, right.dtype, params["preferred_element_type"] or left.dtype}
     if len(kinds) > 1 or not jnp.issubdtype(left.dtype, jnp.floating):
         return None
     if params["out_sharding"] is not None:
         return None
-    terms = prod(left.shape[i] for i in summed)
-    shared = terms * prod(left.shape[i] for i in batch)
-    across = right.ndim - 1 in summed_too
-    if terms <= (LONGEST_SUM_ACROSS if across else LONGEST_SUM):
-        return None
-    # Products with a vector or an empty matrix are left to XLA.
-    if min(left.size, right.size) < 2 * shared:
+    if is_fast_product(dimensions, left.shape, right.shape):
         return None
     return partial(product_in_loop, dimensions, precision=params["precision"])
 

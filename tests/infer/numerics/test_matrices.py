@@ -101,7 +101,7 @@ def test_batches_equal_those_of_lapack():
 
 
 @DTYPES
-@pytest.mark.parametrize("shape", [(1, 4, 1), (3, 40, 5), (5, 40, 3), (33, 33, 33)])
+@pytest.mark.parametrize("shape", [(1, 4, 1), (3, 40, 5), (5, 43, 3), (33, 34, 33)])
 def test_products_equal_those_of_jax(shape, dtype):
     rng = np.random.default_rng(6)
     m, k, n = shape
