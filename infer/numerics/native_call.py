@@ -7,7 +7,10 @@ from typing import Any
 import jax
 from jax.experimental.xla_metadata import set_xla_metadata
 
-AS_ONE_FUNCTION = {"xla_cpu_small_call": "true", "inlineable": "false"}
+AS_ONE_FUNCTION: dict[str, Any] = {"xla_cpu_small_call": "true", "inlineable": "false"}
+# Calls inside of it are inlined: what is left as a call, such as `jnp.where` in a loop, is compiled
+# apart, and takes some ten times as long.
+INLINED: dict[str, Any] = dict.fromkeys(AS_ONE_FUNCTION)
 
 
 def call_natively(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -17,6 +20,11 @@ def call_natively(function: Callable[..., Any], *arguments: Any) -> Any:
         function: Of many operations on few numbers, none of which calls a library.
         arguments: Pytrees of arrays.
     """
+
+    def call(*own: Any) -> Any:
+        with set_xla_metadata(**INLINED):
+            return function(*own)
+
     is_cpu = jax.default_backend() == "cpu"
     with set_xla_metadata(**AS_ONE_FUNCTION) if is_cpu else nullcontext():
-        return jax.jit(function)(*arguments)
+        return jax.jit(call)(*arguments)
