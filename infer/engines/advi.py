@@ -17,6 +17,7 @@ from ..numerics.epoch import EpochSums, add_parameters, add_step, no_sums, summa
 from ..numerics.families.base import Distribution, Family
 from ..numerics.families.memory import refuse_large
 from ..numerics.families.named import find_family
+from ..numerics.normals import draw_normals
 from ..numerics.stationarity import LEVEL_WINDOWS, has_risen, is_level, is_noise, measure_slowness
 from ..numerics.trace import make_trace, record
 from ..numerics.training import Batches, choose_noise, choose_settings, is_training, refuse_settings
@@ -271,14 +272,13 @@ class ADVI(Approximator):
         rows, key = jax.random.fold_in(key, self._steps), jax.random.fold_in(key, state.ticks)
         local = jax.random.fold_in(key, 1) if self.noise == "local" else None
         target = target.at(rows, state.ticks)
-        noise = jax.random.normal(key, (self._draws, q.size), q.location.dtype)
+        noise = draw_normals(key, (self._draws, q.size), q.location.dtype)
         weight = weigh_divergence(state.epochs, self.kl_warmup, noise.dtype)
         estimate = estimate_elbo(target, q, noise, self.estimator or "path", weight, local)
         # No step is taken if the density is not finite at one of the draws.
         q, optimizer = self._move(tuning, state, estimate.uphill, estimate.usable)
         own = estimate.elbo, estimate.usable, estimate.divergence, estimate.slope
-        rest = state.ticks + 1, state.epochs, state.trace
-        return ADVIState(q, optimizer, add_step(state.sums, *own), *rest)
+        return ADVIState(q, optimizer, add_step(state.sums, *own), state.ticks + 1, *state[4:])
 
     def _move(
         self, tuning: ADVITuning, state: ADVIState, uphill: Any, usable: Bool[Array, ""]

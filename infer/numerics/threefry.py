@@ -24,7 +24,7 @@ def fold_in(keys: np.ndarray, data: Any) -> np.ndarray:
         Key data, shape (*batch, 2).
     """
     words = np.asarray(data, np.uint32)
-    return np.stack(_hash(keys, np.zeros_like(words), words), -1)
+    return np.stack(hash_counters(keys, np.zeros_like(words), words), -1)
 
 
 def uniform(
@@ -37,7 +37,7 @@ def uniform(
     count = int(np.prod(shape))
     counters = np.arange(count, dtype=np.uint64)
     halves = (counters >> np.uint64(32)).astype(np.uint32), counters.astype(np.uint32)
-    left, right = _hash(np.expand_dims(keys, -2), *halves)
+    left, right = hash_counters(np.expand_dims(keys, -2), *halves)
     if kind == np.float32:
         # The bits of a number in [1, 2): random mantissa, exponent of 1.
         mantissas = ((left ^ right) >> np.uint32(9)) | np.uint32(0x3F800000)
@@ -62,8 +62,8 @@ def normal(keys: np.ndarray, shape: Sequence[int], dtype: Any) -> np.ndarray:
     return kind.type(np.sqrt(2)) * erfinv(uniform(keys, shape, kind, least, 1.0))
 
 
-def _hash(keys: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[Any, Any]:
-    """Hash counters of two words each with keys; all arguments broadcast.
+def hash_counters(keys: Any, first: Any, second: Any) -> tuple[Any, Any]:
+    """Hash counters of two words each with keys, all NumPy or all JAX; all arguments broadcast.
 
     Source: Salmon et al. (2011), Parallel random numbers: as easy as 1, 2, 3; 20 rounds.
     """
