@@ -23,8 +23,9 @@ TEN = 10.0
 # whatever the rounding of its gradient. At the first rate of ADVI, small steps are Newton's.
 SMALL = 0.1
 # Steps between records of a factor, if it has more rows than this. To add a factor of 1000 rows to
-# sums, and to choose between old and new ones, takes four times as long as the products of a step.
-STEPS, MOST_RECORDED = 10, 250
+# sums, and to choose between old and new ones, takes four times as long as the products of a step,
+# and for 100 rows a third of the step.
+STEPS, MOST_RECORDED = 10, 50
 # Longest step of a factor, by its Frobenius norm.
 RADIUS = 0.5
 # How much the scores of one step count relative to the present covariance.
@@ -78,6 +79,11 @@ class Change(NamedTuple):
         rank = len(self.right)
         left = jnp.pad(self.left, ((0, 0), (0, rank)))
         return self._replace(left=left, right=jnp.pad(self.right, ((0, rank), (0, 0))))
+
+    def split(self, rank: int) -> tuple["Change", "Change"]:
+        """Return the same change with the first columns and rows only, and with the rest."""
+        first = self._replace(left=self.left[:, :rank], right=self.right[:rank])
+        return first, self._replace(left=self.left[:, rank:], right=self.right[rank:])
 
 
 class DenseNormal(Distribution):
@@ -172,7 +178,13 @@ class DenseNormal(Distribution):
     ) -> "DenseNormal":
         # Only changes of low rank go through the branches, because a branch copies what it returns.
         match, move = lambda: self._find_match(step, uphill), lambda: self._find_move(step).widen()
-        return self._apply(jax.lax.cond(is_matching, match, move))
+        change, rank = jax.lax.cond(is_matching, match, move), len(step.right)
+        most, rest = change.split(rank)
+        # The rest is zero if it moves; a loop, unlike a branch, does not copy the factor.
+        add = lambda _, factor: factor + rest.left @ rest.right  # noqa: E731
+        moved = self._apply(most)
+        factor = jax.lax.fori_loop(0, is_matching.astype(jnp.int32), add, moved.factor)
+        return DenseNormal(moved.mean, factor, moved.log_scale)
 
     def _find_move(self, step: Step) -> Change:
         left, right = step.left, step.right
