@@ -102,8 +102,7 @@ def _compare_program(program: Program, density: LogDensity, has_draws: bool) -> 
         run = infer.start(program.model, infer.NUTS(), key=3, warmup=20, progress=False)
         draws = run.advance(5).draws()
         few, stated = draws.positions[:, -1], draws.stats["lp"][:, -1]
-        found = _evaluate(jax.jit(plain), few)[0]
-        notes += _difference(kind, "lp of draws", stated.astype(found.dtype), found)
+        notes += _compare_stated(kind, plain, few, stated.astype(few.dtype))
     return _conclude(notes, why)
 
 
@@ -228,14 +227,19 @@ def _compare_draws(case: Case, kind: str, model) -> list[str]:
     if not known:
         few = draws[:2, :3].reshape(-1, SIZE)
         stated = result["sample_stats"]["lp"].values[:2, :3].ravel().astype(few.dtype)
-        plain = _plain(case)
-        notes = _difference(kind, "lp of draws", stated, _evaluate(jax.jit(plain), few)[0])
-        return notes and _difference(kind, "lp of draws", stated, _evaluate_stepwise(plain, few)[0])
+        return _compare_stated(kind, _plain(case), few, stated)
     flat = draws.reshape(-1, SIZE)
     dtype = float if case.double else np.float32
     mean = np.concatenate([np.asarray(case.target(jnp.asarray(case.data, dtype))), np.zeros(2)])
     off = max(np.abs(flat.mean(0) - mean).max(), np.abs(flat.std(0) - 1).max())
     return [f"moments off by {off:.2f}"] if off > MOMENTS else []
+
+
+def _compare_stated(kind: str, plain, draws: np.ndarray, stated: np.ndarray) -> list[str]:
+    """Compare the log densities that a run states of its draws with JAX alone."""
+    name = "lp of draws"
+    notes = _difference(kind, name, stated, _evaluate(jax.jit(plain), draws)[0])
+    return notes and _difference(kind, name, stated, _evaluate_stepwise(plain, draws)[0])
 
 
 def noise(text: str) -> str:
