@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..density.family import Family
+from ..density.family import Family, singleton
+from ..density.points import make_lane_evaluator
 from ..density.recentered import Centering, Recentered, recenter
 from ..numerics.centering import choose_degrees, temper_ratios
 from ..programs.native import call_compiled, prepare
@@ -29,24 +30,18 @@ WINDOWS = (2, 5)
 SMALLEST_CHANGE = 0.25
 # The window after which coordinates stay, so that noise cannot keep a fit from its end.
 LAST_WINDOW = 12
-# Draws that are evaluated at a time.
-BATCH = 16
 
 
-class _Surroundings(NamedTuple):
-    """What draws of a distribution and its mean tell of the log density.
+class _Spreads(NamedTuple):
+    """What draws of a distribution and its mean tell of the priors of the sites.
 
     Attributes:
-        log_density: At each draw, in nats, shape (draws,).
-        scores: Gradient of the log density at each draw, shape (draws, size).
         location: Location of the prior of each entry there, shape (draws, entries).
         log_scale: Log scale, likewise.
         center: Location and log scale at the mean, each of shape (entries,).
         slopes: Their derivatives along each column of the factor, each of shape (size, entries).
     """
 
-    log_density: Any
-    scores: Any
     location: Any
     log_scale: Any
     center: tuple[Any, Any]
@@ -57,7 +52,7 @@ def prepare_survey(density: Recentered) -> None:
     """Begin to compile what the end of a window calls."""
     size, dtype = density.size, np.asarray(density.degrees).dtype
     blanks = (np.zeros(shape, dtype) for shape in ((size,), (size, size), (DRAWS, size)))
-    prepare(_survey, (), (density, *blanks), "fast_compile")
+    prepare(_read_spreads, (), (density, *blanks), "fast_compile")
 
 
 def end_fit_window(family: Family, before: Warmup, ended: Warmup) -> Warmup:
@@ -103,10 +98,15 @@ def _change(
     mean, factor = q.mean[row], q.factor[row]
     noise = np.random.default_rng(0).normal(size=(DRAWS, len(mean))).astype(mean.dtype)
     draws = mean + noise @ factor.T
-    found = call_compiled(_survey, density, mean, factor, draws, form="fast_compile")
+    found = call_compiled(_read_spreads, density, mean, factor, draws, form="fast_compile")
     found = jax.tree.map(lambda a: np.asarray(a, np.float64), found)
-    weights = temper_ratios(found.log_density + 0.5 * (noise**2).sum(1), EFFECTIVE)
-    rows = draws[:, where].astype(np.float64), found.scores[:, where]
+    # By the program of the searches.
+    evaluate = make_lane_evaluator(singleton(density), draws[:1])
+    each = [evaluate(draw[None]) for draw in draws]
+    values = np.concatenate([here.log_densities for here in each]).astype(np.float64)
+    scores = np.concatenate([here.gradients[:, where] for here in each]).astype(np.float64)
+    weights = temper_ratios(values + 0.5 * (noise**2).sum(1), EFFECTIVE)
+    rows = draws[:, where].astype(np.float64), scores
     new = choose_degrees(*rows, found.location, found.log_scale, old, weights)
     if np.abs(new - old).max() < SMALLEST_CHANGE:
         return old
@@ -117,7 +117,7 @@ def _change(
 
 
 def _transport(
-    mean: np.ndarray, factor: np.ndarray, old: np.ndarray, new: np.ndarray, found: _Surroundings
+    mean: np.ndarray, factor: np.ndarray, old: np.ndarray, new: np.ndarray, found: _Spreads
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and rows of the factor in coordinates of other degrees, to first order.
 
@@ -130,13 +130,12 @@ def _transport(
     return spread + new * location, growth[:, None] * factor + turned.T
 
 
-def _survey(density: Recentered, mean: Array, factor: Array, draws: Array) -> _Surroundings:
+def _read_spreads(density: Recentered, mean: Array, factor: Array, draws: Array) -> _Spreads:
     def read(position: Array) -> tuple[Array, Array]:
         each = density.read_spreads(position)[2]
         flat = [[jnp.ravel(a) for a in own] for own in zip(*each, strict=True)]
         return jnp.concatenate(flat[0]), jnp.concatenate(flat[1])
 
-    values, scores = jax.lax.map(density.evaluate, draws, batch_size=BATCH)
     location, log_scale = jax.vmap(read)(draws)
     center, along = jax.linearize(read, mean)
-    return _Surroundings(values, scores, location, log_scale, center, jax.vmap(along)(factor.T))
+    return _Spreads(location, log_scale, center, jax.vmap(along)(factor.T))

@@ -13,7 +13,7 @@ from infer.density.family import singleton
 from infer.density.recentered import Centering, find_pieces, in_own_coordinates, recenter
 from infer.density.transport import move
 from infer.output.fitted.handover import hand_over
-from infer.run.recentered_fits import DRAWS, _survey, _transport
+from infer.run.recentered_fits import DRAWS, _read_spreads, _transport
 
 ERROR = np.array([15.0, 10.0, 16.0, 11.0])
 EFFECT = np.array([28.0, 8.0, -3.0, 7.0])
@@ -97,7 +97,7 @@ def test_a_distribution_moves_by_the_derivative_of_the_map(density):
     mean, factor = jnp.asarray(0.3 * rng.normal(size=6)), jnp.asarray(rng.normal(size=(6, 6)))
     new, where = jnp.array([0.5, 0.3, 0.0, 0.2]), np.arange(2, 6)
     draws = jnp.zeros((DRAWS, 6))
-    found = jax.tree.map(np.asarray, jax.jit(_survey)(density, mean, factor, draws))
+    found = jax.tree.map(np.asarray, jax.jit(_read_spreads)(density, mean, factor, draws))
     old = np.asarray(density.degrees)
     moved, turned = _transport(mean[where], factor[where], old, new, found)
     there = lambda q: move(density, new, q, q).position  # noqa: E731
