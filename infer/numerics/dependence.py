@@ -16,15 +16,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .log_spread import fit_slopes, log_spread
+from .link_gains import TINY, Whitened, find_link_gains
+from .log_spread import fit_slopes
 
 # Parents of one coordinate, and coordinates below one another.
 MOST_PARENTS, LEVELS = 4, 2
 # Nats of log J below which a dependence is not worth having, and, times the number of rows, below
 # which it may be noise: the largest of 2500 gains for a normal of 50 coordinates was 14 to 20.
 MIN_GAIN, GAIN_NOISE = 0.1, 25.0
-# Coordinates that are tried as parents of each coordinate, those with the largest correlation.
-TRIED = 3
+# Links are taken in stages, each with those whose gain is above this share of the largest one: of
+# two coordinates that follow the same third, one seems to follow the other until both are linked.
+NEAR_LARGEST = 0.5
+# Numbers of stages of scales before locations are added. A missing location may look like a parent
+# of a scale, and a missing parent of a scale like a location, so both orders are tried, and the one
+# that leaves the smaller sum of log J is taken.
+ORDERS = ((1,) * 6, (16, 16))
 # A parent is taken if its gain is at least this share of the best one's.
 NEAR_BEST = 0.7
 # A location that is the sum of its parents, or has no offset, is preferred to others if the log of
@@ -33,7 +39,6 @@ NEAR_BEST = 0.7
 NEARLY, SIMPLER, NEAR_ONE = 0.7, 10.0, 0.25
 # Alternations of location and scale, at most, and the change of slopes at which they end.
 SWEEPS, SETTLED = 12, 1e-3
-TINY = 1e-300
 
 
 class Dependence(NamedTuple):
@@ -78,9 +83,9 @@ def learn_dependence(draws: np.ndarray, scores: np.ndarray) -> Dependence:
     draws, scores = (a[finite].astype(np.float64) for a in (draws, scores))
     if len(draws) < 4:
         return no_dependence(draws.shape[1])
-    search = _Search(draws, scores)
     with np.errstate(all="ignore"):
-        search.run()
+        each = [_Search(draws, scores).run(*stages) for stages in ORDERS]
+    search = min(each, key=lambda own: np.nan_to_num(own.spread, nan=np.inf))
     found = _in_units(search.found, search.mean, search.sd)
     return found if all(np.isfinite(a).all() for a in found) else no_dependence(draws.shape[1])
 
@@ -101,15 +106,27 @@ class _Search:
         self.found = no_dependence(size)
         self.scores = self.own_scores
 
-    def run(self) -> None:
-        for _ in range(MOST_PARENTS):
-            changed = self._add_scales()
-            for _ in self.is_child:
+    def run(self, *stages: int) -> "_Search":
+        """Add scales for so many stages, then locations, and so on."""
+        for count in stages:
+            for _ in range(count):
+                changed = self._add_scales()
                 if not changed.any():
                     break
                 self._refit(np.flatnonzero(changed))
+                self.scores = self._pull_scores()
+            for _ in self.sd:
                 changed = self._add_location()
+                if not changed.any():
+                    break
+                self._refit(np.flatnonzero(changed))
             self.scores = self._pull_scores()
+        return self
+
+    @property
+    def spread(self) -> float:
+        """The sum of log J of all coordinates, in nats."""
+        return float(np.log([(a**2).mean(0) for a in self._whiten()]).sum())
 
     @property
     def is_child(self) -> np.ndarray:
@@ -126,7 +143,7 @@ class _Search:
 
     def _add_scales(self) -> np.ndarray:
         """Give each coordinate at most one more parent of its scale; return which got one."""
-        gains, changed = self._gain_of_scales(), np.zeros(len(self.draws[0]), bool)
+        gains, changed = self._gain_of_scales(), np.zeros(len(self.sd), bool)
         near = gains >= NEAR_BEST * gains.max(1, keepdims=True)
         for parent in np.argsort(-gains.sum(0), kind="stable"):
             gainers = (gains[:, parent] > 0) & near[:, parent] & self._allowed()[:, parent]
@@ -137,18 +154,11 @@ class _Search:
         return changed
 
     def _gain_of_scales(self) -> np.ndarray:
-        """Compute by how much each parent's slope lowers log J, for the best candidates."""
+        """Compute the gains of links between scales; zero for those much below the largest."""
         residuals, scores = self._whiten()
-        squares = np.log(residuals**2 + TINY), np.log(scores**2 + TINY)
-        allowed = self._allowed() & (self.found.slopes == 0)
-        link = np.where(allowed, np.abs(_correlate(squares[0] - squares[1], self.centered)), 0.0)
-        gains, rows = np.zeros_like(link), np.arange(len(link))
-        for parent in np.argsort(-link, 1)[:, :TRIED].T:
-            start = np.zeros((len(link), 1))
-            before = log_spread(*squares, self.centered[:, parent, None], start).value
-            after = fit_slopes(*squares, self.centered[:, parent, None], start)[1]
-            gains[rows, parent] = np.where(allowed[rows, parent], before - after, 0.0)
-        return np.where(gains > self.threshold, gains, 0.0)
+        own = Whitened(residuals, residuals + self.within, scores, np.exp(self._exponents()))
+        gains = find_link_gains(own, self.centered, self._allowed() & (self.found.slopes == 0))
+        return np.where(gains > max(self.threshold, NEAR_LARGEST * gains.max()), gains, 0.0)
 
     def _allowed(self) -> np.ndarray:
         """Return which pairs (child, parent) make no chain of more than `LEVELS` steps."""
@@ -160,7 +170,7 @@ class _Search:
         return fits & (links.sum(1) < MOST_PARENTS)[:, None]
 
     def _add_location(self) -> np.ndarray:
-        """Let locations follow one more parent; return of which coordinates."""
+        """Let locations follow one more parent; return which follow."""
         is_child, links = self.is_child, self.found.links
         gains = np.zeros_like(self.found.slopes)
         gains[is_child] = self._gain_of_locations(np.flatnonzero(is_child))
@@ -200,13 +210,41 @@ class _Search:
             array[parent] = 0
 
     def _refit(self, children: np.ndarray) -> None:
+        """Fit scale and location of each child, from two starts."""
         for child in children:
-            before, sweeps = np.inf, 0
-            while np.abs(self.found.slopes[child] - before).max() > SETTLED and sweeps < SWEEPS:
-                before, sweeps = self.found.slopes[child].copy(), sweeps + 1
-                self._fit_location(child)
-                self._fit_scale(child)
+            parents = np.flatnonzero(self.found.slopes[child])
+            whole = self.draws[:, child] - self.found.offset[child]
+            whole -= self.draws @ self.found.locations[child]
+            # Alternations hardly move if all of y has the scale and its mean is much above its sd.
+            ends = []
+            for slopes in (self.found.slopes[child, parents], self._fit_slopes(child, whole)):
+                self.found.slopes[child, parents] = slopes
+                self._alternate(child)
+                ends.append((self._spread(child), *(a[child].copy() for a in self._arrays)))
+            best = min(ends, key=lambda end: end[0])[1:]
+            for array, own in zip(self._arrays, best, strict=True):
+                array[child] = own
+
+    @property
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        """What is known of each coordinate, with a row for each."""
+        return (*self.found, self.within.T)
+
+    def _alternate(self, child: int) -> None:
+        before, sweeps = np.inf, 0
+        while np.abs(self.found.slopes[child] - before).max() > SETTLED and sweeps < SWEEPS:
+            before, sweeps = self.found.slopes[child].copy(), sweeps + 1
             self._fit_location(child)
+            self._fit_scale(child)
+        self._fit_location(child)
+
+    def _spread(self, child: int) -> float:
+        """Compute log J of one coordinate."""
+        growth = np.exp(self.centered @ self.found.slopes[child])
+        residual = self.draws[:, child] - self.found.offset[child]
+        residual = (residual - self.draws @ self.found.locations[child]) / growth
+        squares = (residual - self.within[:, child]) ** 2, (self.scores[:, child] * growth) ** 2
+        return float(np.log([a.mean() for a in squares]).sum())
 
     def _fit_location(self, child: int) -> None:
         parents = np.flatnonzero(self.found.locations[child])
@@ -231,16 +269,20 @@ class _Search:
         self.within[:, child] = inner @ fits[simplest].inner
 
     def _fit_scale(self, child: int) -> None:
-        parents = np.flatnonzero(self.found.slopes[child])
         residual = self.draws[:, child] - self.found.offset[child]
         residual = residual - self.draws @ self.found.locations[child]
         residual -= self.within[:, child] * np.exp(self.centered @ self.found.slopes[child])
+        parents = np.flatnonzero(self.found.slopes[child])
+        self.found.slopes[child, parents] = self._fit_slopes(child, residual)
+
+    def _fit_slopes(self, child: int, residual: np.ndarray) -> np.ndarray:
+        """Fit the slopes of a child whose distance from its location is this."""
+        parents = np.flatnonzero(self.found.slopes[child])
         squares, others = (
             np.log(a[:, None] ** 2 + TINY) for a in (residual, self.scores[:, child])
         )
         start = self.found.slopes[child, None, parents]
-        slopes, _ = fit_slopes(squares, others, self.centered[:, None, parents], start)
-        self.found.slopes[child, parents] = slopes[0]
+        return fit_slopes(squares, others, self.centered[:, None, parents], start)[0][0]
 
     def _exponents(self) -> np.ndarray:
         return self.centered @ self.found.slopes.T
@@ -278,14 +320,6 @@ def _fit_with_scores(
         aim = whole - (noise @ score) / (score @ score + TINY) * score
     error = ((aim - design @ fit) ** 2).sum() + 1e-12 * (noise**2).sum()
     return _Fit(fit[: inner.shape[1]], fit[inner.shape[1] :], float(error))
-
-
-def _correlate(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Correlate the columns of two arrays, with the tails of the first cut off."""
-    one = np.clip(one, *np.quantile(one, [0.02, 0.98], axis=0))
-    one, other = one - one.mean(0), other - other.mean(0)
-    scale = np.sqrt((one**2).sum(0))[:, None] * np.sqrt((other**2).sum(0))
-    return one.T @ other / (scale + TINY)
 
 
 def _in_units(found: Dependence, mean: np.ndarray, sd: np.ndarray) -> Dependence:

@@ -13,8 +13,9 @@ HALVINGS = 5
 
 
 def fit_slopes(
-    log_squares: np.ndarray, log_slopes: np.ndarray, parents: np.ndarray, slopes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    log_squares: np.ndarray, log_slopes: np.ndarray, parents: np.ndarray, slopes: np.ndarray,
+    steps: int = 12,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Minimize log J over the slopes of each coordinate, by Newton's method with halved steps.
 
     Args:
@@ -22,12 +23,13 @@ def fit_slopes(
         log_slopes: Log of the squared scores, likewise.
         parents: Values of the parents of each, shape (rows, n, k).
         slopes: Where to begin, shape (n, k).
+        steps: Maximum number of steps.
 
     Returns:
         The slopes, and log J.
     """
     here = log_spread(log_squares, log_slopes, parents, slopes)
-    for _ in range(12):
+    for _ in range(steps):
         step = np.clip(-np.linalg.solve(here.hessian, here.gradient[..., None])[..., 0], -2, 2)
         for _ in range(HALVINGS):
             there = log_spread(log_squares, log_slopes, parents, slopes + step)

@@ -194,6 +194,23 @@ def test_a_common_offset_is_found():
     np.testing.assert_allclose(found.offset, [0, 7, -2, 0, 5, 1], atol=1e-3)
 
 
+def test_factors_of_a_product_that_the_data_fix_are_all_found():
+    """Four products z exp(a + b_i) are near 3, as of a horseshoe; a is shared, and one parent alone
+    explains little."""
+    rng, products = np.random.default_rng(0), 4
+    a, b = rng.normal(size=(760, 1)), rng.normal(size=(760, products))
+    fixed = 3 + 0.1 * rng.normal(size=b.shape)
+    z = fixed * np.exp(-a - b)
+    # Of log p = sum of -(z e^(a + b) - 3)^2 / (2 0.1^2) + a + b, and of normal priors of a and b.
+    pull = -(fixed - 3) / 0.1**2 * fixed + 1
+    scores = np.hstack([pull.sum(1, keepdims=True) - a, pull - b, (pull - 1) / z])
+    found = learn_dependence(np.hstack([a, b, z]), scores)
+    wanted = np.zeros((1 + 2 * products, 1 + products))
+    wanted[1 + products :] = np.hstack([-np.ones((products, 1)), -np.eye(products)])
+    np.testing.assert_allclose(found.slopes[:, : 1 + products], wanted, atol=0.02)
+    np.testing.assert_array_equal(found.locations, 0)
+
+
 @pytest.mark.parametrize("rows", [40, 400])
 def test_nothing_is_found_in_a_correlated_normal(rows):
     """The threshold is for 20 coordinates or more; fixed seed."""
