@@ -26,7 +26,6 @@ from ..models.readers import PriorDraws
 from ..models.surroundings import renew
 from ..models.survey import survey
 from ..numerics.long_sum import long_sum, two_sum
-from ..programs.row_noise import RowNoise, draw_by_rows
 from ..target import Components, Moments, NormalPrior, Parts, Target
 from ..types import Scalar, Vector
 from .differentiating import naming_looping_term, value_and_gradient
@@ -173,6 +172,8 @@ class LogDensity(Target):
         parts = split_account(account, {site.name for site in self.latent}, correction)
         if moments is None or key is None:
             return parts
+        from ..programs.row_noise import RowNoise, draw_by_rows
+
         by_rows = draw_by_rows(lambda x: self.parts(x)[1], position, RowNoise(*moments, key))
         return parts._replace(likelihood=by_rows)
 

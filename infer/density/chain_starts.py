@@ -15,7 +15,6 @@ from ..models.protocol.site import FLAT_SITE
 from .base import LogDensity
 from .family import Family, naming_member
 from .jitter import Jitter, Near, OnInitial
-from .prior_centers import find_prior_centers
 from .refusals import refuse_misnamed
 
 WORDS = ("uniform", "prior", "initial", "mean", "median")
@@ -155,6 +154,8 @@ def count_chains(density: LogDensity, starts: Any) -> int | None:
 def _assign_to_member(density: LogDensity, chains: int, starts: Any) -> list[ChainStart]:
     """List where each chain of one member starts."""
     if starts == "mean" or starts == "median":
+        from .prior_centers import find_prior_centers
+
         return [find_prior_centers(density, starts)] * chains
     if isinstance(starts, str):
         _refuse_without_initial(density, starts)

@@ -7,9 +7,7 @@ from ..errors import StartError
 from ..models.inputs.names import join_names
 from ..programs.switch import is_native_allowed
 from .base import LogDensity
-from .explanation import explain_at
 from .family import Family
-from .outside import describe_outside
 from .points import Points, are_usable, members_of_lanes
 
 _NATIVE_MEND = (
@@ -44,6 +42,10 @@ def refuse_unusable(family: Family, points: Points, which: str, mend: str) -> Po
     usable = are_usable(points)
     if usable.all():
         return points
+    # Few searches fail.
+    from .explanation import explain_at
+    from .outside import describe_outside
+
     lane = int(np.argmin(usable))
     member = int(members_of_lanes(family, len(usable))[lane])
     which = f"of models[{member}], {which}" if family.count > 1 else which

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import equinox as eqx
 import numpy as np
@@ -21,7 +21,6 @@ from .changes.freeze import Freeze, values_left_frozen, values_to_freeze
 from .changes.view import View
 from .describe import describe_sites, summarize, tabulate
 from .discrete.sum_out import run_summed
-from .graph.drawing import Graph, draw_graph
 from .html import html_of_model
 from .inputs.coded import code_new_columns
 from .inputs.data import Data
@@ -34,6 +33,9 @@ from .protocol.reader import Reader
 from .protocol.site import Power
 from .protocol.table import Table
 from .surroundings import Surroundings, describe_surroundings
+
+if TYPE_CHECKING:
+    from .graph.drawing import Graph
 
 
 @final
@@ -252,8 +254,10 @@ class Model(eqx.Module):
         """Account for every quantity of the model: what it is, its shape, set, prior and map."""
         return tabulate(sites_of(self), self.program.more_rows())
 
-    def graph(self) -> Graph:
+    def graph(self) -> "Graph":
         """Draw what depends on what: sites, derived values, factors, data, and plates as boxes."""
+        from .graph.drawing import draw_graph
+
         return draw_graph(self)
 
     def describe(self) -> str:

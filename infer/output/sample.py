@@ -14,7 +14,6 @@ from ..run.ladder import Ladder
 from ..run.placing import Devices
 from ..run.start import start
 from ..run.tempered import Tempered
-from ..store.tuning import read_tuning
 from .advance.goal import pursue_or_keep
 from .advance.interrupt import keep_run
 from .data.members import prepare_each
@@ -136,6 +135,8 @@ def sample(
     refuse_unless_sampler(engine)
     include = read_request(include, model)
     if isinstance(tuning, str | os.PathLike):
+        from ..store.tuning import read_tuning
+
         tuning = read_tuning(tuning, model, engine, chains)
     storing = Options(store, keep, drop, thin, commit_seconds).check(model, goal, include)
     others = {"starts": starts, "tuning": tuning, "group": group, "devices": devices}

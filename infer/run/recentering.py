@@ -24,7 +24,6 @@ from .chains import make_states
 from .collect import Group
 from .coordinates import densities_own, move_all, move_draws, move_to_density
 from .pooling import interleave
-from .recentered_fits import end_fit_window
 from .warmup import Move, Warmup, end_window, without_gradients
 
 # The degrees with which warm-up begins. On the funnel and four eight schools, 0 and 1 took about as
@@ -67,6 +66,8 @@ def end_window_of(
     if old is None:
         return end_window(engine, warmup, window, scouted)
     if engine.result == "approximation":
+        from .recentered_fits import end_fit_window
+
         return end_fit_window(family, warmup, end_window(engine, warmup, window))
     whole = window if scouted is None else interleave(window, scouted, family.count)
     is_learned = warmup.windows[1:] and not _is_known(warmup)

@@ -10,7 +10,6 @@ from jax import Array
 from numpyro.distributions import constraints
 
 from bijectors.translate.numpyro import OurSupport
-from bijectors.translate.tfp import batch_shape, event_shape, from_tfp
 
 
 def is_of_tfp(distribution: object) -> bool:
@@ -42,6 +41,9 @@ def as_numpyro(distribution: Any, where: str) -> dist.Distribution:
     Raises:
         BijectorError: It is a joint distribution, or not one of TFP's JAX substrate.
     """
+    # Imported only if there is anything of TFP.
+    from bijectors.translate.tfp import batch_shape
+
     name = type(distribution).__name__.lstrip("_")
     if name == "Independent":
         base = as_numpyro(distribution.distribution, where)
@@ -69,6 +71,8 @@ class TfpDistribution(dist.Distribution):
     pytree_aux_fields = ("where",)
 
     def __init__(self, distribution: Any, where: str) -> None:
+        from bijectors.translate.tfp import batch_shape, event_shape, from_tfp
+
         if not hasattr(distribution, "batch_shape_tensor") or is_joint(distribution):
             # This raises the error that explains it.
             from_tfp(distribution, where)
@@ -78,6 +82,8 @@ class TfpDistribution(dist.Distribution):
     @property
     def support(self) -> constraints.Constraint:
         """Set of its values; a discrete distribution is refused, naming `where`."""
+        from bijectors.translate.tfp import from_tfp
+
         own = from_tfp(self.distribution, self.where)
         spare = self.event_dim - own.event_ndims
         return constraints.independent(OurSupport(own), spare) if spare > 0 else OurSupport(own)

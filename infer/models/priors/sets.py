@@ -5,11 +5,7 @@ from typing import Any
 from numpyro.distributions import constraints
 
 from bijectors.base import Constraint
-from bijectors.translate.image_of import ImageOf
 from bijectors.translate.numpyro import from_numpyro
-from bijectors.translate.tfp import from_tfp
-from bijectors.translate.tfp_bijector import bijector_from_tfp
-from bijectors.translate.tfp_reach import image_of_reals
 
 from ...errors import ModelError
 from .from_tfp import is_a, is_of_tfp
@@ -38,9 +34,16 @@ def set_of(given: Any, where: str) -> Constraint:
         return given
     if isinstance(given, constraints.Constraint):
         return from_numpyro(given, where)
+    # Few models have anything of TFP.
     if is_a(given, "Bijector"):
+        from bijectors.translate.image_of import ImageOf
+        from bijectors.translate.tfp_bijector import bijector_from_tfp
+        from bijectors.translate.tfp_reach import image_of_reals
+
         return image_of_reals(given) or ImageOf(bijector_from_tfp(given))
     if is_of_tfp(given):
+        from bijectors.translate.tfp import from_tfp
+
         return from_tfp(given, where)
     raise ModelError(
         where,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray
@@ -15,11 +15,11 @@ from ...run.run import Run
 from ..data.arviz import SET, make_dataset
 from ..data.drawn import split_by_dataset
 from ..data.extended import add_groups
-from .pointwise import outline_part
-from .rowwise import Part, compute_part
-from .source import read_draws
 
-PARTS: tuple[Part, ...] = ("log_likelihood", "log_prior")
+if TYPE_CHECKING:
+    from .rowwise import Part
+
+PARTS: "tuple[Part, ...]" = ("log_likelihood", "log_prior")
 WARMUP = "warmup"
 UNCONSTRAINED = "unconstrained_posterior"
 NAMES = (*PARTS, UNCONSTRAINED, WARMUP)
@@ -49,6 +49,8 @@ def read_request(include: str | Sequence[str], model: Any) -> tuple[str, ...]:
             )
     for name in PARTS:
         if name in names:
+            from .pointwise import outline_part
+
             outline_part(models_in(model)[0], name)
     return names
 
@@ -69,7 +71,11 @@ def add_requested(data: Any, run: Run, names: Sequence[str]) -> Any:
     return add_groups(data, groups) if groups else data
 
 
-def _compute(data: Any, run: Run, part: Part) -> xarray.Dataset:
+def _compute(data: Any, run: Run, part: "Part") -> xarray.Dataset:
+    from .pointwise import outline_part
+    from .rowwise import compute_part
+    from .source import read_draws
+
     models = [run.family.member(i).model for i in range(run.family.count)]
     sets = len(models) if len(models) > 1 else None
     return compute_part(models, read_draws(data), part, outline_part(models[0], part), sets)
