@@ -1,13 +1,16 @@
 """What `import infer` brings, and what is imported only when it is used."""
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import FunctionType, ModuleType
 
 import pytest
 
+import bijectors
 import infer
 
 STEPS = """
@@ -19,12 +22,14 @@ def note(whole=False):
     found, known = set(sys.modules) - known, set(sys.modules)
     print_new.append(sorted(found if whole else {name.split(".")[0] for name in found}))
 import bijectors; note()
+bijectors.RULES; note()
 import infer; note()
 infer.model, infer.from_numpyro, infer.HMC, infer.NUTS; note()
 infer.sample; note(whole=True)
 infer.fit, infer.maximize; note()
 print(json.dumps([print_new, sorted(known)]))
 """
+NAMES = "the face of bijectors", "bijectors", "infer", "model", "sample", "call"
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +37,7 @@ def brought():
     """Modules that each step of a program brings, beyond those of jax and numpyro."""
     done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=True)
     steps, known = json.loads(done.stdout)
-    return dict(zip(("bijectors", "infer", "model", "sample", "call"), steps, strict=True)), known
+    return dict(zip(NAMES, steps, strict=True)), known
 
 
 def test_the_version_alone_imports_no_jax():
@@ -54,7 +59,9 @@ def test_bijectors_need_jax_and_equinox_alone(brought):
 
 
 def test_the_face_alone_imports_nothing_else(brought):
-    assert set(brought[0]["infer"]) <= {"infer", "lazy_loader"}
+    of_ours = set(brought[0]["the face of bijectors"]) - sys.stdlib_module_names
+    assert of_ours <= {"bijectors", "lazy_loader"}
+    assert set(brought[0]["infer"]) <= {"infer"}
 
 
 def test_a_model_and_a_sampler_bring_neither_results_nor_optimizers(brought):
@@ -64,11 +71,19 @@ def test_a_model_and_a_sampler_bring_neither_results_nor_optimizers(brought):
 
 def test_a_call_of_sample_brings_neither_fits_nor_stores_nor_other_engines(brought):
     new = brought[0]["sample"]
-    heavy = ("optax", "zarr", "blackjax", "infer.numerics.families", "infer.output.stored.run")
+    heavy = ("optax", "zarr", "blackjax", "infer.numerics.families", "infer.output.stored.run",
+             "infer.store", "infer.output.predictive.rowwise", "infer.density.explanation",
+             "infer.programs.row_noise")  # fmt: skip
     assert "infer.output.sample" in new
     assert not [name for name in new if name.startswith(heavy)]
     engines = {name.split(".")[2] for name in new if name.startswith("infer.engines.")}
     assert engines <= {"asking", "base", "hmc", "together"}
+
+
+def test_what_few_models_need_is_imported_by_those(brought):
+    rare = ("bijectors.translate.tfp", "bijectors.testing", "bijectors.maps.box_cox",
+            "infer.models.graph.")  # fmt: skip
+    assert not [name for name in brought[1] if name.startswith(rare)]
 
 
 def test_arviz_and_matplotlib_are_imported_when_a_result_is_made(brought):
@@ -81,13 +96,22 @@ def test_arviz_and_matplotlib_are_imported_when_a_result_is_made(brought):
     }
 
 
-def test_each_name_of_the_face_is_there():
-    stub = ast.parse(Path(infer.__file__).with_suffix(".pyi").read_text())
-    names = [alias.asname for node in stub.body if isinstance(node, ast.ImportFrom)
+@pytest.mark.parametrize("package", [bijectors, infer])
+def test_each_name_of_the_face_is_there(package):
+    stub = ast.parse(Path(package.__file__).with_suffix(".pyi").read_text())
+    names = [str(alias.asname) for node in stub.body if isinstance(node, ast.ImportFrom)
              for alias in node.names]  # fmt: skip
-    assert sorted(names) == sorted(infer.__all__)
-    named = [name for name in names if name != "__version__"]
-    assert [getattr(infer, name).__name__.removeprefix("infer.") for name in named] == named
+    assert sorted(names) == sorted(package.__all__)
+    for name in names:
+        found = getattr(package, name)
+        if isinstance(found, type | FunctionType | ModuleType):
+            assert found.__name__.removeprefix("infer.") == name
+
+
+def test_the_face_of_bijectors_has_every_set_and_map_of_the_table():
+    table = importlib.import_module("bijectors.table")
+    named = {name for name, found in vars(table).items() if isinstance(found, type)}
+    assert named <= set(bijectors.__all__)
 
 
 @pytest.mark.slow
