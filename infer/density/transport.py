@@ -1,16 +1,19 @@
 """Move points between coordinates in which some sites are centered to other degrees."""
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtyping import Array
 
 from bijectors.compose import repeat_over_batch
 
 from ..models.priors.whitening import PartialWhitening
-from ..types import Scalar, Vector
+from ..types import ProgramSignature, Scalar, Vector, signature_of
 from .recentered import Piece, PriorSpread, Recentered, find_entries, index_entries, mark_scalars
 
 
@@ -56,7 +59,7 @@ def _transport(
 
     The last result is the spread of the priors of all entries but those of vectors.
     """
-    pieces, spreads = density.pieces, density.read_spreads(position)[2]
+    pieces, spreads = density.pieces, _read_spreads(density, position)
     old, new = jnp.asarray(density.degrees), jnp.asarray(degrees)
     both = list(zip(pieces, spreads, strict=True))
     scalars, marked = [pair for pair in both if not pair[0].is_vector], mark_scalars(pieces)
@@ -69,6 +72,22 @@ def _transport(
             moved, more = _transport_vectors(piece, own, old[here], new[here], moved)
             log_det = log_det + more
     return moved, log_det, spread
+
+
+def _read_spreads(density: Recentered, position: Vector) -> list[PriorSpread]:
+    """Return the spread of the prior of each site, by a program that computes nothing else."""
+    given = density, position
+    flat = jaxpr_as_fun(_trace_spreads(signature_of(given)))(*jax.tree.leaves(given))
+    return [PriorSpread(*pair) for pair in zip(flat[::2], flat[1::2], strict=True)]
+
+
+@lru_cache(maxsize=64)
+def _trace_spreads(signature: ProgramSignature) -> ClosedJaxpr:
+    """Trace what the spreads need, once: `move` reads them twice, and differentiates that."""
+    read = lambda density, q: density.read_spreads(q)[2]  # noqa: E731
+    whole = jax.make_jaxpr(read)(*signature.outline())
+    needed, _ = dce_jaxpr(whole.jaxpr, [True] * len(whole.jaxpr.outvars), instantiate=True)
+    return ClosedJaxpr(needed, whole.consts)
 
 
 def _transport_scalars(

@@ -83,6 +83,25 @@ def test_a_moved_point_keeps_its_values_and_has_the_density_and_gradient_there(d
     np.testing.assert_allclose(back.position, POSITION, rtol=1e-10, atol=1e-12)
 
 
+def test_a_move_runs_the_model_once_and_computes_no_likelihood():
+    runs = []
+
+    def counted(site):
+        runs.append(site)
+        scale = site("scale", dist.HalfNormal(1.0))
+        x = site("x", dist.Normal(0.0, scale), shape=(2,))
+        site.observe("y", dist.Poisson(jnp.exp(x)), jnp.array([1, 2]))
+
+    density = infer.log_density(infer.model(counted))
+    pieces, q = find_pieces(density), jnp.zeros(3)
+    here = at(density, pieces, np.zeros(2))
+    runs.clear()
+    program = jax.make_jaxpr(move)(here, jnp.ones(2), q, q)
+    assert len(runs) == 1
+    assert "lgamma" in str(jax.make_jaxpr(here.evaluate)(q))
+    assert "lgamma" not in str(program)
+
+
 def test_a_log_normal_site_is_learned_in_its_logarithm():
     def model(site):
         scale = site("scale", dist.HalfNormal(1.0))
