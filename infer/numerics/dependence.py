@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .blas import one_blas_thread
 from .link_gains import TINY, Whitened, find_link_gains
 from .log_spread import fit_slopes
 
@@ -83,7 +84,7 @@ def learn_dependence(draws: np.ndarray, scores: np.ndarray) -> Dependence:
     draws, scores = (a[finite].astype(np.float64) for a in (draws, scores))
     if len(draws) < 4:
         return no_dependence(draws.shape[1])
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), one_blas_thread():
         each = [_Search(draws, scores).run(*stages) for stages in ORDERS]
     search = min(each, key=lambda own: np.nan_to_num(own.spread, nan=np.inf))
     found = _in_units(search.found, search.mean, search.sd)

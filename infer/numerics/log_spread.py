@@ -37,8 +37,9 @@ def fit_slopes(
             if better.all():
                 break
             step = np.where(better[:, None], step, step / 2)
-        there = log_spread(log_squares, log_slopes, parents, slopes + step)
-        better = there.value <= here.value
+        else:
+            there = log_spread(log_squares, log_slopes, parents, slopes + step)
+            better = there.value <= here.value
         slopes = np.where(better[:, None], slopes + step, slopes)
         mask = lambda a, better=better: better.reshape(-1, *(1,) * (a.ndim - 1))  # noqa: E731
         here = Spread(*(np.where(mask(a), b, a) for a, b in zip(here, there, strict=True)))

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
+from infer.numerics import dependence, log_spread
 from infer.numerics.dependence import LEVELS, learn_dependence
 from infer.numerics.hierarchical import Hierarchical
 from infer.numerics.leapfrog import PhasePoint, energy, leapfrog, start_trajectory
@@ -228,6 +230,30 @@ def test_rows_that_are_not_finite_are_left_out():
     for ours, theirs in zip(learn_dependence(draws, scores), whole, strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert not learn_dependence(draws[:3], scores[:3]).dependent.any()
+
+
+def test_dependence_is_learned_by_one_thread(monkeypatch):
+    threads, plain = set(), dependence.fit_slopes
+
+    def watched(*arguments):
+        found = threadpool_info()
+        threads.update(own["num_threads"] for own in found if own["user_api"] == "blas")
+        return plain(*arguments)
+
+    monkeypatch.setattr(dependence, "fit_slopes", watched)
+    learn_dependence(*funnel(60, np.random.default_rng(5)))
+    assert threads == {1}
+
+
+def test_a_newton_step_that_is_kept_is_evaluated_once(monkeypatch):
+    seen, plain = [], log_spread.log_spread
+    monkeypatch.setattr(log_spread, "log_spread", lambda *own: seen.append(own[-1]) or plain(*own))
+    rng = np.random.default_rng(5)
+    parent, y = rng.normal(size=(2, 200, 1))
+    squares, others = (np.log((y * np.exp(sign * parent)) ** 2) for sign in (1, -1))
+    log_spread.fit_slopes(squares, others, parent[..., None], np.zeros((1, 1)))
+    assert len(seen) > 3
+    assert not any(map(np.array_equal, seen, seen[1:]))
 
 
 def test_learning_whitens_what_it_learned_from():
