@@ -24,7 +24,6 @@ from .outlined import describe_call
 from .recalled import describe_trace, recall
 from .rewrite import analyze
 from .switch import is_native_allowed
-from .threaded import count_divided
 
 # How a program is compiled: as one native function, on a CPU, with the fastest compile if its loops
 # are brief; kernel by kernel, as XLA does; in whichever of the two it has, the native one first;
@@ -160,9 +159,6 @@ def _trace(
             keep(outlined, kept)
             return partial(load_compiled, kept, arguments, time.perf_counter() - began)
         marked = mark_as_native(program).trace(*arguments) if native else None
-        # XLA would refuse it after the compile, with a line on stderr.
-        if marked and not required and count_divided(marked.jaxpr):
-            native, marked = False, None
         lowered = marked.lower() if marked else lower_as_kernels(program, found, arguments)
     seconds = time.perf_counter() - began
 

@@ -84,6 +84,17 @@ def test_a_required_native_form_is_refused_if_there_is_none(form):
     assert not isinstance(made, CompiledProgram)
 
 
+@pytest.mark.parametrize("form", ["native", "fast_compile"])
+def test_large_operations_of_loops_are_native_too(form):
+    """Before jaxlib 0.11, XLA would divide this one among threads."""
+    function = lambda x: jax.lax.scan(lambda y, _: (jax.lax.lgamma(y), ()), x, length=3)[0]  # noqa: E731
+    with jax.enable_x64(True):
+        made, _ = compile_program(function, (), (np.ones(3000),), form)
+    assert isinstance(made, CompiledProgram)
+    assert made.is_native
+    np.testing.assert_allclose(made.call(np.ones(3000))[:1], function(jnp.ones(1)))
+
+
 def test_programs_without_native_form_are_compiled_kernel_by_kernel():
     made, _ = compile_program(jnp.sort, (), (np.array([2.0, 1.0]),), "fast_compile")
     assert isinstance(made, CompiledProgram)
