@@ -56,6 +56,7 @@ from .output.background import (
     BackgroundRun as BackgroundRun,
     sample_in_background as sample_in_background,
 )
+from .output.choose import choose as choose
 from .output.data.arviz import to_arviz as to_arviz
 from .output.evidence.call import Evidence as Evidence, evidence as evidence
 from .output.finding import Finding as Finding, explain_finding as explain_finding
@@ -88,7 +89,7 @@ from .output.stored.opened import open as open
 from .output.tuned import save_tuning as save_tuning
 from .programs.cached import cache as cache
 from .programs.switch import native as native
-from .run.choice import Choice as Choice, choose as choose
+from .run.choice import Choice as Choice
 from .run.ladder import Ladder as Ladder
 from .run.run import Run as Run
 from .run.start import start as start

@@ -13,11 +13,11 @@ from ..numerics.tempering import mean_rejections
 from ..run.progress import Progress
 from ..run.replicas import Replicas, take_top
 from ..run.tempered import Tempered
-from ..run.tempering import Tempering, begin_tempering
+from ..run.tempering import DEFAULT_WARMUP, Tempering, begin_tempering
 from .advance.goal import FixedGoal
 from .advance.interrupt import keep_run
 from .data.extended import add_groups
-from .judge.round_trips import GROUP, find_few_round_trips
+from .judge.round_trips import ASKED, GROUP, find_few_round_trips
 from .predictive.requested import WARMUP, read_request
 from .result import make_result
 
@@ -39,13 +39,14 @@ def sample_tempered(settings: Tempered, given: Mapping[str, Any]) -> Any:
     draws = as_whole("draws", 1000 if given["draws"] is None else given["draws"], 1)
     include = read_request(given["include"], given["model"])
     chains = as_whole("chains", given["chains"], 1)
-    warmup = None if given["warmup"] is None else as_whole("warmup", given["warmup"], 0)
+    asked = given["warmup"]
+    warmup = DEFAULT_WARMUP if asked is None else as_whole("warmup", asked, 0)
     names = ("starts", "key", "group", "threads", "progress")
     made = begin_tempering(
         given["model"], settings, chains=chains, warmup=warmup,
         **{name: given[name] for name in names},
     )  # fmt: skip
-    finish = lambda: _finish(made, draws, include)  # noqa: E731
+    finish = lambda: _finish(made, draws, include, warmup)  # noqa: E731
     return keep_run("infer.sample", made.replicas, finish)
 
 
@@ -64,12 +65,13 @@ def _refuse(given: Mapping[str, Any]) -> None:
         )
 
 
-def _finish(made: Tempering, draws: int, include: Sequence[str]) -> Any:
+def _finish(made: Tempering, draws: int, include: Sequence[str], warmup: int) -> Any:
     with Progress(made.replicas.progress) as bar:
         replicas = made.advance(draws, bar)
     top = take_top(replicas, made.density, made.made, made.gradients)
     result = make_result(top, FixedGoal(draws), include)
-    data = add_groups(result, {GROUP: describe_tempering(replicas)})
+    asked = {name: getattr(made.settings, name) for name in ASKED} | {"warmup": warmup}
+    data = add_groups(result, {GROUP: describe_tempering(replicas).assign_attrs(asked)})
     data.attrs["engine"] = repr(made.settings)
     findings = tuple(find_few_round_trips(data))
     data.attrs["verdict"] = "\n".join(filter(None, [data.attrs["verdict"], *findings]))

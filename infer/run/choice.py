@@ -3,12 +3,11 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
-from ..calls import check_arguments
 from ..counts import as_whole
 from ..density.base import LogDensity
 from ..density.family import make_family
@@ -72,51 +71,40 @@ class Choice:
     """An engine, and the reasons for choosing it.
 
     Attributes:
-        engine: The engine.
+        engine: The engine; `Tempered` only if it is chosen from the draws of a run.
         warmup: Planned draws of warm-up per chain; of a fit, its maximum number of epochs.
         reasons: Why this engine with these settings, one sentence each.
         search: The engine that finds where a fit begins, if there is one.
+        draws: Draws per chain after warm-up, if it is chosen from the draws of a run.
     """
 
-    engine: Engine
+    engine: Any
     warmup: int
     reasons: tuple[str, ...]
     search: Engine | None = None
+    draws: int | None = None
 
     def __str__(self) -> str:
-        is_fit = self.engine.result == "approximation"
+        is_fit = getattr(self.engine, "result", "") == "approximation"
         most = f"at most {self.warmup} epochs"
         begun = [f"begun by {self.search!r}"] if self.search else []
         length = most if is_fit else f"about {self.warmup} draws of warm-up per chain"
+        length += f", then {self.draws} draws" if self.draws else ""
         lines = [repr(self.engine), *begun, length]
         return "\n".join([*lines, *(f"- {reason}" for reason in self.reasons)])
 
 
-@check_arguments("infer.choose")
-def choose(
-    model: Model | Sequence[Model], *, chains: int = 4, kind: Literal["draws", "fit"] = "draws"
-) -> Choice:
-    """Choose an engine for a model on this machine, as `sample` or `fit` does if none is given.
+def choose_sampler(model: Model | Sequence[Model], chains: int) -> tuple[Engine, tuple[str, ...]]:
+    """Choose a sampler for a model on this machine, and say why; see `infer.choose`.
 
     Args:
         model: The model, or several of them.
-        chains: Number of chains for each model; a fit has one.
-        kind: "draws" for a sampler, or "fit" for an approximation.
-
-    Raises:
-        ModelError: The model cannot be used; the message names the site.
-        EngineError: No engine of this kind works for it; the message says what does.
+        chains: Number of chains for each model.
     """
-    if kind not in ("draws", "fit"):
-        raise EngineError("choose", f"kind is {kind!r}", 'Choose "draws" or "fit".')
-    chains = as_whole("chains", chains, 1)
-    members = make_family(model, jacobian=True)
-    if kind == "fit":
-        from .fit_choice import plan_fit
-
-        made = plan_fit(members.member(0))
-        return Choice(made.engine, made.engine.plan_warmup(1).draws, made.reasons, made.search)
-    return choose_from(gather_facts(members.member(0)), describe_machine(), chains, members.count)
+    chains, members = as_whole("chains", chains, 1), make_family(model, jacobian=True)
+    facts = gather_facts(members.member(0))
+    made = choose_from(facts, describe_machine(), chains, members.count)
+    return made.engine, made.reasons
 
 
 def choose_from(facts: Facts, hardware: Hardware, chains: int, sets: int = 1) -> Choice:

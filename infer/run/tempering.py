@@ -36,7 +36,7 @@ SCOUTING, FLATTEST, WIDTH = (20, 60), 0.05, 10.0
 # sizes alone.
 ROUNDS, FINAL = 4, 30
 # By default, draws of each chain in all of these.
-WARMUP = 300
+DEFAULT_WARMUP = 300
 MOST_ROWS = 16
 
 
@@ -191,7 +191,7 @@ def begin_tempering(
         ModelError, EngineError, StartError: As `start` does.
         RunError: Several models are given, or too short a warm-up.
     """
-    draws = WARMUP if warmup is None else warmup
+    draws = DEFAULT_WARMUP if warmup is None else warmup
     if draws < 2**ROUNDS:
         raise RunError(
             "warmup",

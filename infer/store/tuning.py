@@ -12,7 +12,7 @@ from ..engines.base import Engine, Tuning
 from ..errors import RunError
 from ..run.bound import bind_sites
 from ..run.chains import make_tuning, outline_points
-from ..run.choice import choose
+from ..run.choice import choose_sampler
 from ..run.run import Run
 from ..run.tuned import join_tuning
 from .commits import recover
@@ -46,7 +46,7 @@ def read_tuning(where: Any, model: Any, engine: Engine | None, chains: int) -> T
         RunError: There is no such file, it is damaged or holds something else, or the tuning is of
             another engine or another size.
     """
-    engine = choose(model, chains=chains).engine if engine is None else engine
+    engine = choose_sampler(model, chains)[0] if engine is None else engine
     family = make_family(model, jacobian=engine.needs.jacobian)
     engine = bind_sites(engine, family)
     try:

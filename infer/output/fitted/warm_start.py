@@ -15,7 +15,7 @@ from ...engines.whitened import Whitened
 from ...errors import FitWarning, StartError, warn
 from ...loaded import is_of_class
 from ...numerics.model_keys import read_keys
-from ...run.choice import choose
+from ...run.choice import choose_sampler
 from ...run.fingerprint import fingerprint
 from ...run.run import Run
 from ...run.tuned import TuningAtDegrees
@@ -98,9 +98,7 @@ def plan_warm_start(
             f"{len(fits)} fits are given for {family.count} models",
             "Give one fit for each model.",
         )
-    chosen = choose(model, chains=chains) if engine is None else None
-    engine, reasons = (engine, ()) if chosen is None else (chosen.engine, chosen.reasons)
-    assert engine is not None
+    engine, reasons = choose_sampler(model, chains) if engine is None else (engine, ())
     for fit in fits:
         if why := _find_why_unused(fit):
             warn(f"starts: the fit is not used, since {why}. {UNUSED}", FitWarning)

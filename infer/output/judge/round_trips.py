@@ -10,6 +10,8 @@ from ..data.versions import read_group
 from ..finding import Finding
 
 GROUP = "tempering"
+# Settings of `infer.Tempered` but its engine; they are attributes of the group, and so is `warmup`.
+ASKED = "levels", "reference", "swap_every"
 # With fewer arrivals, the weight of a mode of mass 1/2 has a standard error above 0.15 in a chain.
 FEWEST = 10
 

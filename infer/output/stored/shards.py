@@ -18,7 +18,7 @@ from ...engines.base import Engine
 from ...errors import RunError, warn
 from ...models.inputs.stacked import models_in
 from ...numerics.model_keys import read_keys
-from ...run.choice import choose
+from ...run.choice import choose_sampler
 from ...run.fingerprint import Fingerprint, fingerprint
 from ...run.ladder import Ladder
 from ...run.start import prepare_family
@@ -113,7 +113,7 @@ def sample_shards(
         options: Arguments of `start`, or of `climb`, in plain values.
     """
     models = models_in(model)
-    sampler = engine or choose(models[:SHARD], chains=options["chains"]).engine
+    sampler = engine or choose_sampler(models[:SHARD], options["chains"])[0]
     chosen = engine_of(sampler)
     family = make_family(models, jacobian=chosen.needs.jacobian)
     if client is not None:

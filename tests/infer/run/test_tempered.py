@@ -56,6 +56,13 @@ def test_the_result_is_that_of_an_ordinary_run_at_power_one(result):
     np.testing.assert_allclose(recorded, log_two_modes(posterior["x"]), rtol=1e-9)
 
 
+def test_few_round_trips_call_for_more_with_the_same_settings(result):
+    made = infer.choose(MODES, posterior=result)
+    assert made.engine == SETTINGS
+    assert (made.warmup, made.draws) == (300, 120)
+    assert made.reasons[0].startswith("few_round_trips: a warm-up of 300 draws, not 48")
+
+
 def test_the_result_tells_levels_swaps_and_round_trips(result, levels):
     power = np.asarray(levels["power"])
     assert power[0] == 0
