@@ -84,15 +84,28 @@ def test_a_required_native_form_is_refused_if_there_is_none(form):
     assert not isinstance(made, CompiledProgram)
 
 
+def repeat_lgamma(x):
+    return jax.lax.scan(lambda y, _: (jax.lax.lgamma(y), ()), x, length=3)[0]
+
+
+def sum_rows(x):
+    return jax.lax.map(jnp.sum, x)
+
+
 @pytest.mark.parametrize("form", ["native", "fast_compile"])
-def test_large_operations_of_loops_are_native_too(form):
-    """Before jaxlib 0.11, XLA would divide this one among threads."""
-    function = lambda x: jax.lax.scan(lambda y, _: (jax.lax.lgamma(y), ()), x, length=3)[0]  # noqa: E731
+@pytest.mark.parametrize(
+    # The rows have 256 KiB, as those of four starts at 8192 coordinates.
+    ("function", "shape"),
+    [(repeat_lgamma, 3000), (sum_rows, (2, 2**15))],
+)
+def test_large_operations_of_loops_are_native_too(function, shape, form):
+    """Before jaxlib 0.11, XLA would divide the only result of a turn, or the copy of its row."""
+    x = np.full(shape, 5.0)
     with jax.enable_x64(True):
-        made, _ = compile_program(function, (), (np.ones(3000),), form)
-    assert isinstance(made, CompiledProgram)
-    assert made.is_native
-    np.testing.assert_allclose(made.call(np.ones(3000))[:1], function(jnp.ones(1)))
+        made, _ = compile_program(function, (), (x,), form)
+        assert isinstance(made, CompiledProgram)
+        assert made.is_native
+        np.testing.assert_allclose(made.call(x), jax.jit(function)(x))
 
 
 def test_programs_without_native_form_are_compiled_kernel_by_kernel():
