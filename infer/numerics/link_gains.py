@@ -4,18 +4,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .log_spread import fit_slopes
+from .log_spread import TINY, Logs, fit_slopes
 
 # Coordinates that are tried as parents of each coordinate, those with the largest correlation; and
 # the correlation, in units of its standard error if there is none, below which none is tried.
 TRIED, LEAST_LINK = 3, 3.0
 # Steps of Newton's method, which find slopes that are good enough to compare gains.
 STEPS = 4
-TINY = 1e-300
 
 
 class Whitened(NamedTuple):
-    """Coordinates in units of their scales, each of shape (rows, size).
+    """Coordinates in units of their scales, each of shape (size, rows).
 
     Attributes:
         residuals: y without its mean.
@@ -30,56 +29,88 @@ class Whitened(NamedTuple):
     scale: np.ndarray
 
 
-def find_link_gains(own: Whitened, parents: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Compute by how much each link lowers log J of the child and of the parent, in nats.
+class LinkGains:
+    """By how much each link lowers log J of the child and of the parent, in nats.
 
     Either the distance of the child from its mean is proportional to the new scale, or all of it.
     The score of the parent, when y of the child is held and not x, has an additional term, which
     counts against links that exist by chance.
 
+    What is known of a child is kept until its coordinates change.
+
     Args:
-        own: The coordinates.
-        parents: Values of the coordinates less their means, shape (rows, size).
-        allowed: Which links (child, parent) are allowed, shape (size, size).
-
-    Returns:
-        The gains, shape (size, size): zero for links that were not tried.
+        parents: Values of the coordinates less their means, shape (size, rows).
     """
-    gains, log_scores = np.zeros(allowed.shape), np.log(own.scores**2 + TINY)
-    least = LEAST_LINK / np.sqrt(len(parents))
-    for values in (own.residuals, own.whole):
-        squares = np.log(values**2 + TINY)
-        link = np.where(allowed, np.abs(correlate(squares - log_scores, parents)), 0.0)
-        for parent in np.argsort(-link, 1)[:, :TRIED].T:
-            child = np.flatnonzero(link[np.arange(len(link)), parent] > least)
+
+    def __init__(self, parents: np.ndarray) -> None:
+        self.parents, size = parents, len(parents)
+        centered = parents - parents.mean(1, keepdims=True)
+        self._units = centered / (np.sqrt((centered**2).sum(1, keepdims=True)) + TINY)
+        self._own = Whitened(*np.full((4, *parents.shape), np.nan))
+        self._logs = np.zeros((3, *parents.shape))
+        # Of the distance from the mean, and of all of the child.
+        self._links = np.zeros((2, size, size))
+        self._slopes = np.full((2, size, size), np.nan)
+        self._of_child = np.zeros((2, size, size))
+
+    def find(self, own: Whitened, allowed: np.ndarray) -> np.ndarray:
+        """Compute the gains, shape (size, size): zero for links that were not tried.
+
+        Args:
+            own: The coordinates.
+            allowed: Which links (child, parent) are allowed, shape (size, size).
+        """
+        self._forget(own)
+        gains = np.zeros(allowed.shape)
+        least = LEAST_LINK / np.sqrt(own.scores.shape[1])
+        for kind in range(2):
+            link = np.where(allowed, self._links[kind], 0.0)
+            tried = np.argsort(-link, 1)[:, :TRIED]
+            enough = np.take_along_axis(link, tried, 1) > least
+            child, parent = np.nonzero(enough)[0], tried[enough]
             if child.size:
-                tried, logs = parent[child], (squares[:, child], log_scores[:, child])
-                found = _gain(own, child, tried, parents[:, tried], *logs)
-                gains[child, tried] = np.fmax(gains[child, tried], found)
-    return gains
+                self._compare(kind, child, parent)
+                of_child, slopes = (a[kind][child, parent] for a in (self._of_child, self._slopes))
+                found = of_child + self._of_parent(child, parent, slopes)
+                gains[child, parent] = np.fmax(gains[child, parent], found)
+        return gains
 
+    def _forget(self, own: Whitened) -> None:
+        """Drop what is known of children that are not what they were."""
+        same = [(a == b).all(1) for a, b in zip(own[:3], self._own[:3], strict=True)]
+        new = ~np.logical_and.reduce(same)
+        self._own = own
+        self._logs[:, new] = np.log(np.stack([a[new] for a in own[:3]]) ** 2 + TINY)
+        for kind in range(2):
+            values = self._logs[kind, new] - self._logs[2, new]
+            self._links[kind, new] = np.abs(self._correlate(values))
+        self._slopes[:, new] = np.nan
 
-def _gain(
-    own: Whitened, child: np.ndarray, parent: np.ndarray, values: np.ndarray,
-    squares: np.ndarray, log_scores: np.ndarray,
-) -> np.ndarray:  # fmt: skip
-    """Compute the gain of one parent for each of some children."""
-    slopes = fit_slopes(squares, log_scores, values[..., None], np.zeros((len(child), 1)), STEPS)
-    growth = np.exp(values * slopes[0][:, 0])
-    residuals, whole, scores, _ = (a[:, child] for a in own)
-    spread = np.minimum(((residuals / growth) ** 2).mean(0), (whole / growth).var(0))
-    of_child = np.log((residuals**2).mean(0) / spread) + _log_ratio(scores, scores * growth)
-    passed = own.scale[:, parent] * (scores * whole + 1) * slopes[0][:, 0]
-    return of_child + _log_ratio(own.scores[:, parent], own.scores[:, parent] + passed)
+    def _correlate(self, values: np.ndarray) -> np.ndarray:
+        """Correlate rows with the parents, the tails of the rows cut off."""
+        values = np.clip(values, *np.quantile(values, [0.02, 0.98], axis=1)[..., None])
+        values = values - values.mean(1, keepdims=True)
+        scale = np.sqrt((values**2).sum(1, keepdims=True))
+        return values @ self._units.T / (scale + TINY)
+
+    def _compare(self, kind: int, child: np.ndarray, parent: np.ndarray) -> None:
+        """Fit the slopes of pairs that are not known, and compute the gain of the child."""
+        new = np.isnan(self._slopes[kind][child, parent])
+        child, parent = child[new], parent[new]
+        values = self.parents[parent]
+        logs = Logs(self._logs[kind, child], self._logs[2, child], values[:, None])
+        slopes = fit_slopes(logs, np.zeros((len(child), 1)), STEPS)
+        growth = np.exp(values * slopes)
+        residuals, whole, scores, _ = (a[child] for a in self._own)
+        spread = np.minimum(((residuals / growth) ** 2).mean(1), (whole / growth).var(1))
+        gain = np.log((residuals**2).mean(1) / spread) + _log_ratio(scores, scores * growth)
+        self._slopes[kind][child, parent], self._of_child[kind][child, parent] = slopes[:, 0], gain
+
+    def _of_parent(self, child: np.ndarray, parent: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        _, whole, scores, scale = self._own
+        passed = scale[parent] * (scores[child] * whole[child] + 1) * slopes[:, None]
+        return _log_ratio(scores[parent], scores[parent] + passed)
 
 
 def _log_ratio(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    return np.log((before**2).mean(0)) - np.log((after**2).mean(0))
-
-
-def correlate(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Correlate the columns of two arrays, with the tails of the first cut off."""
-    one = np.clip(one, *np.quantile(one, [0.02, 0.98], axis=0))
-    one, other = one - one.mean(0), other - other.mean(0)
-    scale = np.sqrt((one**2).sum(0))[:, None] * np.sqrt((other**2).sum(0))
-    return one.T @ other / (scale + TINY)
+    return np.log((before**2).mean(1)) - np.log((after**2).mean(1))

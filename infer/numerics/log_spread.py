@@ -8,44 +8,51 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Halvings of a step of Newton's method.
-HALVINGS = 5
+# Halvings of a step of Newton's method, and the gradient at which it ends.
+HALVINGS, FLAT = 5, 1e-6
+TINY = 1e-300
 
 
-def fit_slopes(
-    log_squares: np.ndarray, log_slopes: np.ndarray, parents: np.ndarray, slopes: np.ndarray,
-    steps: int = 12,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+class Logs(NamedTuple):
+    """What log J of some coordinates is computed from.
+
+    Attributes:
+        squares: Log of the squared residuals, shape (n, rows).
+        scores: Log of the squared scores, likewise.
+        parents: Values of the parents of each, shape (n, k, rows).
+    """
+
+    squares: np.ndarray
+    scores: np.ndarray
+    parents: np.ndarray
+
+    def of(self, some: np.ndarray) -> "Logs":
+        """Return the logs of some of the coordinates."""
+        return self if some.all() else Logs(*(a[some] for a in self))
+
+
+def fit_slopes(logs: Logs, slopes: np.ndarray, steps: int = 12) -> np.ndarray:
     """Minimize log J over the slopes of each coordinate, by Newton's method with halved steps.
 
+    Each coordinate is left alone as soon as it is at its minimum, or no step makes it better.
+
     Args:
-        log_squares: Log of the squared residuals, shape (rows, n).
-        log_slopes: Log of the squared scores, likewise.
-        parents: Values of the parents of each, shape (rows, n, k).
+        logs: Of n coordinates with k parents each.
         slopes: Where to begin, shape (n, k).
         steps: Maximum number of steps.
-
-    Returns:
-        The slopes, and log J.
     """
-    here = log_spread(log_squares, log_slopes, parents, slopes)
+    slopes, going = slopes.copy(), np.ones(len(slopes), bool)
+    here = log_spread(logs, slopes)
     for _ in range(steps):
-        step = np.clip(-np.linalg.solve(here.hessian, here.gradient[..., None])[..., 0], -2, 2)
-        for _ in range(HALVINGS):
-            there = log_spread(log_squares, log_slopes, parents, slopes + step)
-            better = there.value <= here.value
-            if better.all():
-                break
-            step = np.where(better[:, None], step, step / 2)
-        else:
-            there = log_spread(log_squares, log_slopes, parents, slopes + step)
-            better = there.value <= here.value
-        slopes = np.where(better[:, None], slopes + step, slopes)
-        mask = lambda a, better=better: better.reshape(-1, *(1,) * (a.ndim - 1))  # noqa: E731
-        here = Spread(*(np.where(mask(a), b, a) for a, b in zip(here, there, strict=True)))
-        if np.abs(here.gradient).max(initial=0) < 1e-6:
+        step = -np.linalg.solve(here.hessian, here.gradient[..., None])[..., 0]
+        found, there, better = _descend(logs.of(going), slopes[going], np.clip(step, -2, 2), here)
+        slopes[going] = found
+        steep = better & (np.abs(there.gradient).max(1, initial=0) >= FLAT)
+        going[going] = steep
+        if not steep.any():
             break
-    return slopes, here.value
+        here = there.of(steep)
+    return slopes
 
 
 class Spread(NamedTuple):
@@ -55,24 +62,47 @@ class Spread(NamedTuple):
     gradient: np.ndarray
     hessian: np.ndarray
 
+    def of(self, some: np.ndarray) -> "Spread":
+        """Return what belongs to some of the coordinates."""
+        return Spread(*(a[some] for a in self))
 
-def log_spread(
-    log_squares: np.ndarray, log_slopes: np.ndarray, parents: np.ndarray, slopes: np.ndarray
-) -> Spread:
+
+def _descend(
+    logs: Logs, slopes: np.ndarray, step: np.ndarray, here: Spread
+) -> tuple[np.ndarray, Spread, np.ndarray]:
+    """Halve each step until log J rises no more; return what is there, and which are better."""
+    slopes, there = slopes.copy(), Spread(*(a.copy() for a in here))
+    left = np.ones(len(slopes), bool)
+    for _ in range(HALVINGS + 1):
+        tried = slopes[left] + step[left]
+        found = log_spread(logs.of(left), tried)
+        better = found.value <= here.value[left]
+        taken = np.flatnonzero(left)[better]
+        slopes[taken], left[taken] = tried[better], False
+        for array, own in zip(there, found, strict=True):
+            array[taken] = own[better]
+        if not left.any():
+            break
+        step = step / 2
+    return slopes, there, ~left
+
+
+def log_spread(logs: Logs, slopes: np.ndarray) -> Spread:
     """Compute log J and a little ridge."""
-    rows, count = parents.shape[0], parents.shape[-1]
-    exponent = 2 * (parents * slopes).sum(-1)
+    parents = logs.parents
+    (count, rows), of_rows = parents.shape[1:], parents.transpose(0, 2, 1)
+    exponent = 2 * (slopes[:, None] @ parents)[:, 0]
     value = (slopes**2).sum(-1) / rows
     gradient = 2 * slopes / rows
     hessian = np.zeros((*slopes.shape, count)) + (2 / rows + 1e-9) * np.eye(count)
-    for sign, logs in ((-1, log_squares - exponent), (1, log_slopes + exponent)):
-        top = logs.max(0)
-        weights = np.exp(logs - top)
-        total = weights.sum(0)
-        weights /= total
-        mean = np.einsum("rn,rnk->nk", weights, parents)
-        second = np.einsum("rn,rnk,rnl->nkl", weights, parents, parents)
+    for sign, own in ((-1, logs.squares - exponent), (1, logs.scores + exponent)):
+        top = own.max(1)
+        weights = np.exp(own - top[:, None])
+        total = weights.sum(1)
+        weights /= total[:, None]
+        weighted = weights[:, None] * parents
+        mean = weighted.sum(-1)
         value = value + top + np.log(total / rows)
         gradient = gradient + 2 * sign * mean
-        hessian = hessian + 4 * (second - mean[:, :, None] * mean[:, None, :])
+        hessian = hessian + 4 * (weighted @ of_rows - mean[:, :, None] * mean[:, None])
     return Spread(value, gradient, hessian)

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from threadpoolctl import threadpool_info
 
-from infer.numerics import dependence, log_spread
+from infer.numerics import link_gains, location_scale, log_spread
 from infer.numerics.dependence import LEVELS, learn_dependence
 from infer.numerics.hierarchical import Hierarchical
 from infer.numerics.leapfrog import PhasePoint, energy, leapfrog, start_trajectory
@@ -233,14 +234,14 @@ def test_rows_that_are_not_finite_are_left_out():
 
 
 def test_dependence_is_learned_by_one_thread(monkeypatch):
-    threads, plain = set(), dependence.fit_slopes
+    threads, plain = set(), location_scale.fit_slopes
 
     def watched(*arguments):
         found = threadpool_info()
         threads.update(own["num_threads"] for own in found if own["user_api"] == "blas")
         return plain(*arguments)
 
-    monkeypatch.setattr(dependence, "fit_slopes", watched)
+    monkeypatch.setattr(location_scale, "fit_slopes", watched)
     learn_dependence(*funnel(60, np.random.default_rng(5)))
     assert threads == {1}
 
@@ -250,10 +251,77 @@ def test_a_newton_step_that_is_kept_is_evaluated_once(monkeypatch):
     monkeypatch.setattr(log_spread, "log_spread", lambda *own: seen.append(own[-1]) or plain(*own))
     rng = np.random.default_rng(5)
     parent, y = rng.normal(size=(2, 200, 1))
-    squares, others = (np.log((y * np.exp(sign * parent)) ** 2) for sign in (1, -1))
-    log_spread.fit_slopes(squares, others, parent[..., None], np.zeros((1, 1)))
+    squares, others = (np.log((y * np.exp(sign * parent)) ** 2).T for sign in (1, -1))
+    logs = log_spread.Logs(squares, others, parent.T[None])
+    log_spread.fit_slopes(logs, np.zeros((1, 1)))
     assert len(seen) > 3
     assert not any(map(np.array_equal, seen, seen[1:]))
+
+
+def children_of(draws, scores):
+    """Return all coordinates after the first two as children of those, in location and scale."""
+    count = draws.shape[1] - 2
+    above = np.stack([draws.T[:2]] * count)
+    both = np.ones((count, 2), bool)
+    centered = above - above.mean(-1, keepdims=True)
+    return location_scale.Children(
+        draws.T[2:], scores.T[2:], above, centered, np.ones((count, 2)), both, both
+    )
+
+
+def test_slopes_of_two_parents_are_those_of_a_slow_search():
+    """Each of three children follows both parents, and begins at other slopes for each."""
+    rng = np.random.default_rng(8)
+    parents, y = rng.normal(size=(3, 2, 200)), rng.normal(size=(3, 200))
+    truth = np.array([[1.0, -0.5], [0.3, 2.0], [-1.0, -1.0]])
+    exponent = (truth[..., None] * parents).sum(1)
+    logs = log_spread.Logs(2 * exponent + np.log(y**2), np.log(y**2) - 2 * exponent, parents)
+    found = log_spread.fit_slopes(logs, np.array([[0.0, 0.9], [0.1, 0.0], [-1.0, 1.0]]))
+    for i in range(3):
+        own = logs.of(np.arange(3) == i)
+        slow = minimize(lambda s, own=own: log_spread.log_spread(own, s[None]).value[0], truth[i])
+        np.testing.assert_allclose(found[i], slow.x, atol=1e-5)
+
+
+def test_children_are_fitted_together_as_alone():
+    """Their scales follow one of two parents."""
+    draws, scores = groups(60, np.random.default_rng(2))
+    own = children_of(draws, scores)
+    own = own._replace(in_scale=own.in_scale & [False, True])
+    none = np.zeros((5, 2))
+    start = location_scale.Fit(none, none, none[:, 0], np.tile(own.draws.mean(1)[:, None], 60))
+    together = location_scale.fit_children(own, start)
+    np.testing.assert_allclose(together.slopes, [[0, 1]] * 5, atol=0.05)
+    for i in range(5):
+        alone = location_scale.fit_children(
+            own.of(np.array([i])), location_scale.Fit(*(a[[i]] for a in start))
+        )
+        for ours, theirs in zip(alone, together, strict=True):
+            np.testing.assert_allclose(ours[0], theirs[i], rtol=1e-9, atol=1e-9)
+
+
+def test_gains_of_children_that_stay_are_not_computed_again(monkeypatch):
+    rng, fitted, plain = np.random.default_rng(7), [], link_gains.fit_slopes
+    monkeypatch.setattr(link_gains, "fit_slopes", lambda *a: fitted.append(len(a[1])) or plain(*a))
+    draws, scores = (np.ascontiguousarray(a.T) for a in funnel(100, rng))
+    own = link_gains.Whitened(draws, draws, scores, np.ones_like(draws))
+    known, allowed = link_gains.LinkGains(draws), ~np.eye(6, dtype=bool)
+    first = known.find(own, allowed)
+    assert (first[1:, 0] > 1).all()
+    every = sum(fitted)
+    # The second child gets the right scale, so its parent's score loses what that explains.
+    y = draws[2] * np.exp(-draws[0] / 2)
+    pulled = scores[0] + 0.5 * (draws[2] * scores[2] + 1)
+    changed = [a.copy() for a in own]
+    for array, values in zip(changed, (y, y, scores[2] * draws[2] / y, draws[2] / y), strict=True):
+        array[2] = values
+    changed[2][0] = pulled
+    changed = link_gains.Whitened(*changed)
+    fitted.clear()
+    again = known.find(changed, allowed)
+    assert sum(fitted) < every / 2
+    np.testing.assert_array_equal(again, link_gains.LinkGains(draws).find(changed, allowed))
+    assert (again[1, 0], again[2, 0]) != (first[1, 0], first[2, 0])
 
 
 def test_learning_whitens_what_it_learned_from():
