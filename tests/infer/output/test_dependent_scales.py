@@ -35,6 +35,17 @@ def test_scales_of_a_funnel_follow_its_log_scale():
     np.testing.assert_allclose(np.log(found.factor), 1.645 * 3, rtol=0.1)
 
 
+def test_a_quarter_of_the_draws_gives_the_same_answer():
+    positions = draw_funnel(1000)[::4]
+    log_density = lambda x: funnel({"v": x[0], "z": x[1:]})  # noqa: E731
+    found = measure_scales(positions, np.asarray(jax.vmap(jax.grad(log_density))(positions)))
+    assert found is not None
+    np.testing.assert_array_equal(found.children, [1, 2, 3, 4])
+    np.testing.assert_array_equal(found.parents, [0])
+    ends = np.quantile(positions[:, 0], [0.05, 0.95])
+    np.testing.assert_allclose(np.log(found.factor), np.diff(ends)[0] / 2, rtol=0.05)
+
+
 def test_scales_of_a_normal_and_of_draws_without_scores_follow_nothing():
     positions = np.random.default_rng(0).normal(size=(1000, 5)) @ np.tril(np.ones((5, 5)))
     precision = np.linalg.inv(np.tril(np.ones((5, 5))).T @ np.tril(np.ones((5, 5))))
