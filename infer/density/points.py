@@ -127,10 +127,10 @@ def evaluate_attempts(family: Family, key: np.ndarray, positions: np.ndarray) ->
 
 
 def _evaluate_alone(family: Family, positions: np.ndarray) -> Points:
-    """Do as `evaluate_attempts` does, for one log density.
+    """Evaluate attempts of one log density, as `evaluate_attempts` does, one after another.
 
-    A run that is stepped on the host compiles the program of one point in any case. To call it a
-    hundred times takes some milliseconds; to compile another one, 0.3 s or more.
+    A run that is stepped on the host compiles the program of one point in any case. Calling it a
+    hundred times takes some milliseconds; compiling another program takes 0.3 s or more.
     """
     flat = positions.reshape(-1, 1, positions.shape[-1])
     call = make_lane_evaluator(family, flat[0])

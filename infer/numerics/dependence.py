@@ -115,7 +115,7 @@ class _Search:
         self.scores = self.own_scores
 
     def run(self, *stages: int) -> "_Search":
-        """Add scales for so many stages, then locations, and so on."""
+        """Add scales in this many stages, then locations; repeat for each number of stages."""
         for index, count in enumerate(stages):
             scales = _repeat(self.add_scales, count)
             locations = _repeat(self._add_location, len(self.sd))
@@ -154,7 +154,7 @@ class _Search:
         return pulled
 
     def _link_scales(self) -> np.ndarray:
-        """Let scales follow one more parent; return which do."""
+        """Let scales follow one more parent each; return which ones changed."""
         gains, changed = self._gain_of_scales(), np.zeros(len(self.sd), bool)
         near = gains >= NEAR_BEST * gains.max(1, keepdims=True)
         for parent in np.argsort(-gains.sum(0), kind="stable"):

@@ -48,7 +48,7 @@ class LinkGains:
         self._units = centered / (np.sqrt((centered**2).sum(1, keepdims=True)) + TINY)
         self._own = Whitened(*np.full((4, *parents.shape), np.nan))
         self._logs = np.zeros((3, *parents.shape))
-        # Of the distance from the mean, and of all of the child.
+        # By kind: for the child's distance from its mean, and for the child itself.
         self._links = np.zeros((2, size, size))
         self._slopes = np.full((2, size, size), np.nan)
         self._of_child = np.zeros((2, size, size))
@@ -76,7 +76,7 @@ class LinkGains:
         return gains
 
     def _forget(self, own: Whitened) -> None:
-        """Drop what is known of children that are not what they were."""
+        """Forget what was computed for children that have changed since."""
         same = [(a == b).all(1) for a, b in zip(own[:3], self._own[:3], strict=True)]
         new = ~np.logical_and.reduce(same)
         self._own = own

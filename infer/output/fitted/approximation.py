@@ -251,7 +251,7 @@ class Approximation:
 
     @cached_property
     def first_ratios(self) -> Ratios | None:
-        """Those of the first 2000 draws, which show whether they are finite, and not rounded."""
+        """Ratios of the first 2000 draws, which show whether all are finite and exact enough."""
         has_value = self.density.has_value
         return self._weigh(self.positions(BATCH_DRAWS, key=1)) if has_value else None
 

@@ -12,7 +12,7 @@ from ...numerics.keys import make_key, read_key_data
 from ...programs.native import call_compiled
 from ...programs.slices import call_in_slices, choose_rows
 
-# What the seed of noise has after the key.
+# Follows the key in the seed of the noise.
 NOISE = 1
 
 
