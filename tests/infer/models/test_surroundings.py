@@ -398,3 +398,16 @@ def test_a_change_is_seen_or_nothing_is_described(unchanged, what):
     assert before == describe_surroundings(program)
     change()
     assert not before.is_whole or before != describe_surroundings(program)
+
+
+def test_parts_that_our_packages_import_when_they_are_read_are_the_same_before_and_after():
+    face = types.ModuleType("bijectors")
+    vars(face)["__getattr__"] = lambda name: vars(face).setdefault(name, 2.0)
+    program = of(lambda: face.scale)
+    vars(face).pop("scale", None)
+    before = describe_surroundings(program)
+    assert before.is_whole
+    assert face.scale == 2.0
+    assert describe_surroundings(program) == before
+    vars(face)["scale"] = 3.0
+    assert describe_surroundings(program) != before
