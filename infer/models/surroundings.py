@@ -45,8 +45,6 @@ NAMES_THAT_VARY = {
     "__import__", "compile", "eval", "exec", "fromfile", "fromregex", "genfromtxt", "globals",
     "input", "load", "loadtxt", "memmap", "open", "tree_deserialise_leaves", "vars",
 }  # fmt: skip
-# Our packages, whose parts are imported when they are first read.
-LAZY = ("bijectors", "infer")
 # Attributes of a class that do not affect what it does.
 UNREAD = {
     "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__",
@@ -253,8 +251,8 @@ def _follow(value: Any, attributes: list[str]) -> Any:
         name, *attributes = attributes
         if _varies(value.__name__):
             return _UNKNOWN
-        # A module may make its parts when they are first read, as the faces of our packages do.
-        if name not in vars(value) and not (value.__name__ in LAZY and hasattr(value, name)):
+        # A known package may import its parts when they are first read, as ours and SciPy do.
+        if name not in vars(value) and not (_is_known(value.__name__) and hasattr(value, name)):
             return value
         value = getattr(value, name)
     return value

@@ -400,8 +400,9 @@ def test_a_change_is_seen_or_nothing_is_described(unchanged, what):
     assert not before.is_whole or before != describe_surroundings(program)
 
 
-def test_parts_that_our_packages_import_when_they_are_read_are_the_same_before_and_after():
-    face = types.ModuleType("bijectors")
+@pytest.mark.parametrize("package", ["bijectors", "scipy"])
+def test_parts_imported_at_their_first_use_are_the_same_before_and_after(package):
+    face = types.ModuleType(package)
     vars(face)["__getattr__"] = lambda name: vars(face).setdefault(name, 2.0)
     program = of(lambda: face.scale)
     vars(face).pop("scale", None)
