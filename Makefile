@@ -106,10 +106,10 @@ faults: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/python benchmarks/house.py
+	$(BIN)/pyright --threads 2 --pythonpath $(BIN)/python
 
 docs:
 	$(MAKE) EXTRAS=docs .docs
