@@ -10,6 +10,8 @@ from .rewrite import list_equations
 # jax 0.10.2, a step of ADVI for digits took in native and ordinary loops, in ms of CPU time: 0.67
 # and 1.08 with 32 units, 2.2 and 2.5 with 100 (10^6 products), 6.8 and 6.0 with 200; HMC for a
 # network of 2 * 10^6 products 0.69 and 0.24 s. A single product of 10^6 alone took 145 and 36 us.
+# That was before native loops added outer products (`matrices.py`), which made a core as fast as in
+# the library; the library still divides a product among threads.
 LARGEST_NATIVE_PRODUCT = 10**6
 
 

@@ -204,7 +204,7 @@ def test_factors_of_a_product_that_the_data_fix_are_all_found():
     a, b = rng.normal(size=(760, 1)), rng.normal(size=(760, products))
     fixed = 3 + 0.1 * rng.normal(size=b.shape)
     z = fixed * np.exp(-a - b)
-    # Of log p = sum of -(z e^(a + b) - 3)^2 / (2 0.1^2) + a + b, and of normal priors of a and b.
+    # log p is the sum of -(z e^(a + b) - 3)^2 / (2 0.1^2) + a + b and normal priors for a and b.
     pull = -(fixed - 3) / 0.1**2 * fixed + 1
     scores = np.hstack([pull.sum(1, keepdims=True) - a, pull - b, (pull - 1) / z])
     found = learn_dependence(np.hstack([a, b, z]), scores)

@@ -34,7 +34,7 @@ def test_an_elbo_levels_when_all_windows_are_known_and_no_later_ones_are_higher(
 
 
 def test_parameters_that_wander_slowly_move_by_noise_once_the_elbo_is_level():
-    # Within a window, a random walk cannot be told from a drift.
+    # Within one window, a random walk looks like a drift.
     walk = np.cumsum(np.random.default_rng(0).normal(size=(10, 500)), 0)
     read = lambda packed: (packed, np.zeros_like(packed))  # noqa: E731
     assert is_noise(read, [walk], LEVEL, 0.05)[0]
