@@ -48,8 +48,6 @@ REASONS = {
     "eight_schools-eight_schools_centered": "the funnel as it is written, from a log density that "
     "names no priors, so that warm-up has nothing to center; chains rarely enter its neck, and a "
     "mean stays off when R-hat and ESS no longer show it",
-    "exact-gaussian30": "the density solves by lu, which has no native form, so that XLA compiles "
-    "the whole loop, in about 3 s of CPU more",
 }
 # What a user of each method imports before it is called.
 IMPORTS = {

@@ -6,7 +6,8 @@ from typing import Any
 from jax.extend.core import JaxprEqn
 
 from .batches import LAPACK
-from .rewrite import list_inner_programs, operand_types
+from .loops import operand_types
+from .rewrite import list_inner_programs
 
 
 def count_work(program: Any, turns: float = inf) -> float:

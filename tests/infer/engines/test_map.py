@@ -510,7 +510,7 @@ def test_a_mode_is_found_without_a_native_form():
 
     def ranks(site):
         values = site("values", dist.Normal(jnp.zeros(2), 1.0))
-        site.factor("lowest", -((jnp.sort(values)[0] - 1.0) ** 2))
+        site.factor("lowest", -((jax.lax.top_k(values, 2)[0][1] - 1.0) ** 2))
 
     found = infer.maximize(infer.model(ranks), infer.MAP(space="constrained"), starts=2)
     # Both are equal: -x^2 - (x - 1)^2 is highest at 1/2.
