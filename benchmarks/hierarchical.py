@@ -4,9 +4,10 @@
 
 Every model is an `infer.declared` log density, written centered where it is hierarchical, but for
 the horseshoe of the peers, which is that of `benchmarks.peers`, written non-centered. It is sampled
-by NUTS at defaults (4 chains of 1000 draws, float64) with either metric. Prints the median
-over the seeds of the smallest bulk ESS per 1000 gradients, warm-up included; the smallest ESS, the
-most gradients, the largest R-hat and the divergent draws of all seeds; for the funnel its tails.
+by NUTS (4 chains of 1000 draws, float64) with either metric, and with "auto", the default, which
+chooses. Prints the median over the seeds of the smallest bulk ESS per 1000 gradients, warm-up
+included; the smallest ESS, the most gradients, the largest R-hat and the divergent draws of all
+seeds; for the funnel its tails.
 
 `--rivals` compares three Hamiltonian Monte Carlo samplers on the funnel: with a metric that is
 constant in the coordinates v / 3 and z exp(-v / 2); with a block-diagonal metric whose block of z
@@ -150,7 +151,7 @@ MODELS: dict[str, Callable[[], infer.Model]] = {
     "correlated normal": correlated,
     "logistic": logistic,
 }
-METRICS: tuple[MetricName, ...] = ("euclidean", "hierarchical")
+METRICS: tuple[MetricName, ...] = ("euclidean", "hierarchical", "auto")
 
 
 def measure(

@@ -68,7 +68,8 @@ class NUTS(Hamiltonian):
         quadrature: Rule for these integrals: "gauss_legendre" (two more scores per step, in one
             batch), "simpson" (one more) or "trapezoid" (none, and biased at large steps).
         metric: "euclidean" is the same everywhere. "hierarchical" is for coordinates whose location
-            and scale depend on others, as in the neck of a funnel; warm-up learns which do.
+            and scale depend on others, as in the neck of a funnel; warm-up learns which do. "auto"
+            begins with the first, and changes late in warm-up if chains mix slowly for that reason.
 
     With `energy="path"` the statistics have `relative_lp` instead of `lp`: the log density up
     to a constant of each chain. Two more are sums over a trajectory, in nats:
@@ -88,7 +89,7 @@ class NUTS(Hamiltonian):
     stop_early: bool = field(default=True, compare=False)
     energy: Energy = "value"
     quadrature: QuadratureName = "gauss_legendre"
-    metric: MetricName = "euclidean"
+    metric: MetricName = "auto"
     without_value: ClassVar[str] = 'NUTS(energy="path")'
     examples: ClassVar[Examples] = Examples(invalid={"target_acceptance": 1.2})
 

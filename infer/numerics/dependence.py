@@ -97,6 +97,25 @@ def learn_dependence(
     return found if all(np.isfinite(a).all() for a in found) else no_dependence(draws.shape[1])
 
 
+def measure_link_gains(draws: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Measure by how much log J falls, in nats, if the scale of one coordinate follows another.
+
+    Args:
+        draws: Shape (rows, size).
+        scores: Gradients of the log density at the draws, of the same shape.
+
+    Returns:
+        A row for each coordinate, shape (size, size); 0 for links that noise may explain, or whose
+        gain is much below the largest.
+    """
+    finite = np.isfinite(draws).all(-1) & np.isfinite(scores).all(-1)
+    if finite.sum() < 4:
+        return np.zeros((draws.shape[1],) * 2)
+    with np.errstate(all="ignore"):
+        own = (a[finite].astype(np.float64) for a in (draws, scores))
+        return np.nan_to_num(_Search(*own)._gain_of_scales())
+
+
 class _Search:
     """A greedy search, in standardized coordinates."""
 

@@ -31,8 +31,8 @@ from .metric import Metric
 
 # With more, the arrays of size (coordinates, coordinates) take hundreds of megabytes.
 MOST_COORDINATES = 2000
-METRICS = ("euclidean", "hierarchical")
-MetricName = Literal["euclidean", "hierarchical"]
+METRICS = ("auto", "euclidean", "hierarchical")
+MetricName = Literal["auto", "euclidean", "hierarchical"]
 
 
 class Hierarchical(Metric):

@@ -34,7 +34,8 @@ def advise_non_centered(density: LogDensity | None, engine: Engine | None) -> st
 
 
 def _advise_hierarchical(density: LogDensity, engine: Engine | None) -> str:
-    fits = getattr(engine, "metric", "") == "euclidean" and getattr(engine, "energy", "") == "value"
+    is_constant = getattr(engine, "metric", "") in ("auto", "euclidean")
+    fits = is_constant and getattr(engine, "energy", "") == "value"
     if not (density.without_prior and fits):
         return ""
     return (

@@ -20,7 +20,7 @@ from ..types import ProgramSignature, signature_of
 from .collect import Group, regroup
 from .packed import Packed, pack
 from .stepped import begin_on_host
-from .tuned import share_tuning
+from .tuned import match_form, share_tuning
 
 
 def outline_points(chains: int, size: int) -> Points:
@@ -41,6 +41,7 @@ def make_tuning(engine: Engine, family: Family, points: Points, learned: Tuning 
     fresh = _make_first(engine, family, points)
     if learned is None:
         return fresh
+    fresh = match_form(engine, fresh, learned)
     if family.count > 1:
         learned = share_tuning(learned, fresh)
     _refuse_misfit(learned, fresh)

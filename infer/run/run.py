@@ -28,11 +28,11 @@ from .fingerprint import Fingerprint, fingerprint
 from .loop import SAMPLING, RecordFormat
 from .places import Places, make_caller
 from .progress import Halted, Progress
-from .recentering import end_window_of
 from .self_check import check_first_draws, is_checked, leave_native_form
 from .state import RunState, Timing
-from .tuned import join_tuning
-from .warmup import Warmup, begin_sampling, read_windows
+from .tuned import has_other_form, join_tuning
+from .varying import end_window_of
+from .warmup import Warmup, begin_sampling
 
 
 @dataclass
@@ -162,10 +162,12 @@ class Run:
         while self.warmup.window != SAMPLING:
             if self.warmup.windows:
                 self.collect(self.warmup.windows[0], bar)
-                windows = read_windows(self.warmup, self.format)
-                self.warmup = end_window_of(self.engine, self.family, self.warmup, *windows)
-                if self.plan.is_brief and self.warmup.draws >= BRIEF:
-                    self.plan, self.program = self.plan._replace(is_brief=False), None
+                ended = end_window_of(self.engine, self.family, self.warmup, self.format)
+                is_brief = self.plan.is_brief and ended.draws < BRIEF
+                changes = has_other_form(ended.tuning, self.warmup.tuning)
+                if changes or is_brief != self.plan.is_brief:
+                    self.plan, self.program = self.plan._replace(is_brief=is_brief), None
+                self.warmup = ended
             else:
                 self.warmup = begin_sampling(self.warmup)
         return self

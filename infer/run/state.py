@@ -16,7 +16,7 @@ from ..errors import RunError
 from .chains import make_tuning, outline_points, outline_states
 from .devices import Plan
 from .fingerprint import Fingerprint, refuse_others
-from .tuned import join_tuning
+from .tuned import join_tuning, match_form
 from .warmup import Warmup
 
 # Packages whose classes any process can import that reads a state.
@@ -147,7 +147,8 @@ def refuse_unfit(state: RunState, family: Family, engine: Engine) -> None:
     """
     refuse_others(state.made_for, family, engine)
     points = outline_points(state.warmup.chains, family.member(0).size)
-    if _describe(state.warmup.tuning) != _describe(make_tuning(engine, family, points, None)):
+    here = match_form(engine, make_tuning(engine, family, points, None), state.warmup.tuning)
+    if _describe(state.warmup.tuning) != _describe(here):
         raise _explain(
             f"its {type(state.warmup.tuning).__name__} has other parts than the engine's"
         )

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 
 from ..density.recentered import Centering, complete_degrees, learned_by_fits
-from ..engines.base import Tuning
+from ..engines.base import Engine, Tuning
 from ..errors import RunError
+from ..numerics.hierarchical import MOST_COORDINATES, vary
 from .coordinates import densities_own
 
 
@@ -54,6 +55,26 @@ def share_tuning(learned: Tuning, fresh: Tuning) -> Tuning:
     if shapes[0] == shapes[1] or shapes[0] != each:
         return learned
     return jax.tree.map(lambda own, all_: np.broadcast_to(own, np.shape(all_)), learned, fresh)
+
+
+def list_forms(engine: Engine, fresh: Tuning) -> list[Tuning]:
+    """List what a first tuning may become: with the metric as it is, and with one that varies."""
+    metric = getattr(fresh, "metric", None)
+    if getattr(engine, "metric", "") != "auto" or metric is None:
+        return [fresh]
+    size = np.shape(getattr(metric, "diagonal", metric).scale)[-1]
+    return [fresh, vary(fresh, size)] if size <= MOST_COORDINATES else [fresh]
+
+
+def match_form(engine: Engine, fresh: Tuning, learned: Tuning) -> Tuning:
+    """Give a first tuning the form of a learned one; leave it if it cannot have that form."""
+    forms = list_forms(engine, fresh)
+    return next((own for own in forms if not has_other_form(own, learned)), fresh)
+
+
+def has_other_form(one: Tuning, other: Tuning) -> bool:
+    """Return whether tunings differ in structure, so that they need different programs."""
+    return jax.tree.structure(one) != jax.tree.structure(other)
 
 
 def split_tuning(

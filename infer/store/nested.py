@@ -6,7 +6,7 @@ No type is named in the file, and nothing in it is unpickled: the reader brings 
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -22,6 +22,13 @@ NUMBERS = "numbers.json"
 def flatten(name: str, tree: Any) -> dict[str, np.ndarray]:
     """Return the leaves of a pytree as arrays on the host, by their path after `name`."""
     return {name + keystr(p): np.asarray(leaf) for p, leaf in jax.tree.leaves_with_path(tree)}
+
+
+def find_outline(name: str, outlines: Sequence[Any], arrays: Mapping[str, np.ndarray]) -> Any:
+    """Return the first of several outlines whose leaves are all there, or else the first."""
+    return next(
+        (own for own in outlines if flatten(name, own).keys() <= arrays.keys()), outlines[0]
+    )
 
 
 def rebuild(name: str, outline: Any, arrays: Mapping[str, np.ndarray]) -> Any:

@@ -19,8 +19,9 @@ from ..run.collect import Group, regroup
 from ..run.loop import SAMPLING, RecordFormat
 from ..run.packed import Packed
 from ..run.recentering import begin_centering
+from ..run.tuned import list_forms
 from ..run.warmup import Move, Warmup
-from .nested import flatten, rebuild
+from .nested import find_outline, flatten, rebuild
 
 # Fields of a warm-up that are plain numbers.
 COUNTS = ("planned", "densities", "window", "draws", "gradients")
@@ -82,7 +83,8 @@ def read_warmup(
     """
     points = outline_points(chains, family.member(0).size)
     states = outline_states(engine, points, numbers.get("on_host", False))
-    tuning = rebuild("tuning", make_tuning(engine, family, points, None), arrays)
+    forms = list_forms(engine, make_tuning(engine, family, points, None))
+    tuning = rebuild("tuning", find_outline("tuning", forms, arrays), arrays)
     windows = {name: tuple(numbers[name]) for name in WINDOWS}
     counts = {name: numbers[name] for name in COUNTS}
     blank = Group(range(chains), *_no_rows(chains, states))

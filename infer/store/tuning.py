@@ -14,10 +14,10 @@ from ..run.bound import bind_sites
 from ..run.chains import make_tuning, outline_points
 from ..run.choice import choose_sampler
 from ..run.run import Run
-from ..run.tuned import join_tuning
+from ..run.tuned import join_tuning, list_forms
 from .commits import recover
 from .files import open_files
-from .nested import decode, encode, flatten, rebuild
+from .nested import decode, encode, find_outline, flatten, rebuild
 from .state import read_centering
 
 KIND = "pushforward-tuning"
@@ -73,7 +73,8 @@ def _rebuild(
 ) -> Tuning:
     """Rebuild the tuning of all log densities, or that of one, which serves all."""
     points = outline_points(chains * family.count, family.member(0).size)
-    outline = make_tuning(engine, family, points, None)
+    forms = list_forms(engine, make_tuning(engine, family, points, None))
+    outline = find_outline("tuning", forms, arrays)
     try:
         return join_tuning(rebuild("tuning", outline, arrays), read_centering(arrays, family))
     except RunError:

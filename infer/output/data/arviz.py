@@ -15,7 +15,7 @@ from .angles import mark_angles
 from .centering import describe_centering
 from .drawn import Drawn, read_all_draws, read_warmup
 from .flat_site import GROUP, separate
-from .metric import describe_metric
+from .metric import describe_metric, name_metric
 from .model_data import collect_data
 from .origin import refuse_unless_run
 from .provenance import describe_origin
@@ -114,6 +114,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         | {
             "engine": repr(run.engine),
             "engine_choice": "; ".join(run.reasons) or "as asked",
+            "metric": name_metric(run),
             "view": run.density.view,
             "jacobian": int(run.density.jacobian),
             "bijectors": ", ".join(f"{site.name}: {site.bijector}" for site in run.density.latent),

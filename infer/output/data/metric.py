@@ -3,6 +3,7 @@
 import numpy as np
 import xarray
 
+from ...models.inputs.names import join_names
 from ...numerics.hamiltonian import HamiltonianTuning
 from ...numerics.hierarchical import Hierarchical
 from ...numerics.metric import Diagonal, LowRank, Metric
@@ -14,6 +15,8 @@ FLAT = "unconstrained"
 DIRECTION = "direction"
 # Name of the dimension of the coordinates that one depends on.
 PARENT = "parent"
+# Maximum number of coordinates that are named.
+MAX_NAMED = 5
 
 
 def describe_metric(run: Run, sets: tuple[str, ...]) -> xarray.Dataset:
@@ -47,9 +50,7 @@ def describe_metric(run: Run, sets: tuple[str, ...]) -> xarray.Dataset:
         run: A run; without a metric, there are no coordinates.
         sets: Name of the dimension of several data sets, if there are several.
     """
-    tuning = run.warmup.tuning
-    shared = tuning if isinstance(tuning, HamiltonianTuning) else getattr(tuning, "shared", None)
-    arrays = _list_arrays(getattr(shared, "metric", None))
+    arrays = _list_arrays(_find_metric(run))
     chains, lead = run.chains // run.family.count, ("chain", *sets)
     repeated = {
         name: ((*lead, *axes), np.broadcast_to(a, (chains, *a.shape)))
@@ -58,6 +59,25 @@ def describe_metric(run: Run, sets: tuple[str, ...]) -> xarray.Dataset:
     own = arrays.get("inverse_metric_stretch")
     numbered = {} if own is None else {DIRECTION: np.arange(own[1].shape[-1])}
     return xarray.Dataset(coords=repeated | numbered)
+
+
+def name_metric(run: Run) -> str:
+    """Name the kind of metric that the chains share, and say why it varies; empty without one."""
+    metric = _find_metric(run)
+    if not isinstance(metric, Hierarchical):
+        return "" if metric is None else "euclidean"
+    slopes, labels = np.asarray(metric.slopes), run.density.labels()
+    if slopes.ndim > 2 or not slopes.any():
+        return "hierarchical"
+    children, parents = np.flatnonzero(slopes.any(1)), np.unique(metric.parents[slopes != 0])
+    them, others = (join_names([labels[i] for i in own], MAX_NAMED) for own in (children, parents))
+    return f"hierarchical: the scale of {them} follows {others}"
+
+
+def _find_metric(run: Run) -> Metric | None:
+    tuning = run.warmup.tuning
+    shared = tuning if isinstance(tuning, HamiltonianTuning) else getattr(tuning, "shared", None)
+    return getattr(shared, "metric", None)
 
 
 def _list_arrays(metric: Metric | None) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:

@@ -1,7 +1,8 @@
 """Find coordinates whose scale follows others, in runs that had trouble with a constant metric."""
 
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from ...density.funnels import find_funnel_sites
 from ...engines.base import Draws
 from ...models.inputs.names import join_names
 from ...numerics.dependence import IN_TURN, learn_dependence
+from ...numerics.hierarchical import Hierarchical
 from ...run.coordinates import densities_own, move_all
 from ...run.run import Run
 from ..finding import Finding
@@ -57,7 +59,7 @@ def find_dependent_scales(
         draws: Its draws, or some of them.
         findings: What else was found.
     """
-    density, engine = run.density, run.engine
+    density, engine = run.density, name_engine(run)
     fits = getattr(engine, "metric", "") == "euclidean" and getattr(engine, "energy", "") == "value"
     suspect = fits and draws is not None and any(f.kind in SYMPTOMS for f in findings)
     if not suspect or not 1 < density.size <= MAX_SIZE or not density.has_value:
@@ -79,6 +81,14 @@ def find_dependent_scales(
         f'Let warm-up learn that: infer.{type(engine).__name__}(metric="hierarchical").',
         tuple(labels[i] for i in found.children),
     )
+
+
+def name_engine(run: Run) -> Any:
+    """Return the engine with the metric that warm-up chose, if it was to choose one."""
+    if getattr(run.engine, "metric", "") != "auto":
+        return run.engine
+    varies = isinstance(run.warmup.tuning.metric, Hierarchical)
+    return replace(run.engine, metric="hierarchical" if varies else "euclidean")  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def _take_points(run: Run, draws: Draws) -> tuple[np.ndarray, np.ndarray]:

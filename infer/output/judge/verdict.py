@@ -19,7 +19,7 @@ from ..data.versions import read_group
 from ..finding import Finding
 from ..kinds import FITTED
 from .datasets import find_in_datasets
-from .dependent_scales import find_dependent_scales
+from .dependent_scales import find_dependent_scales, name_engine
 from .flat_vectors import find_in_flat_vectors
 from .moved import describe_moves
 from .native_form import find_wrong_native_form
@@ -101,7 +101,7 @@ def judge_run(run: Run, data: Any) -> Verdict:
 
 def judge_recorded(run: Run, recorded: Recorded) -> Verdict:
     """Judge a run by draws from memory or from its store."""
-    found = tuple(_judge(run.engine, recorded.data, run.density, run, recorded.draws))
+    found = tuple(_judge(name_engine(run), recorded.data, run.density, run, recorded.draws))
     if run.family.count == 1:
         found += tuple(find_dependent_scales(run, recorded.draws, found))
     found = (*found, *describe_moves(run), *find_wrong_native_form(run))

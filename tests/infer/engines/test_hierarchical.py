@@ -98,9 +98,9 @@ def test_a_stored_run_is_resumed_bit_for_bit(result, tmp_path):
     np.testing.assert_array_equal(ours.slopes, theirs.slopes)
 
 
-def test_a_tuning_of_the_euclidean_metric_is_refused(run):
+def test_the_euclidean_metric_refuses_its_tuning(run):
     with pytest.raises(infer.RunError, match="tuning"):
-        infer.start(funnel(), infer.NUTS(), tuning=run.tuning, **OPTIONS)
+        infer.start(funnel(), infer.NUTS(metric="euclidean"), tuning=run.tuning, **OPTIONS)
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def find_kinds(model, engine):
 @pytest.mark.slow
 def test_the_verdict_proposes_the_hierarchical_metric_and_is_content_with_it():
     model = infer.declared(funnel, {"v": bj.Real(), "z": bj.Real(shape=(4,))})
-    found = find_kinds(model, infer.NUTS())
+    found = find_kinds(model, infer.NUTS(metric="euclidean"))
     assert found["dependent_scales"].sites == ("z[0]", "z[1]", "z[2]", "z[3]")
     assert 'infer.NUTS(metric="hierarchical")' in found["dependent_scales"].advice
     assert not find_kinds(model, infer.NUTS(metric="hierarchical"))

@@ -187,7 +187,7 @@ def test_a_funnel_is_sampled_well_by_what_is_proposed():
     model = infer.declared(funnel, {"v": bj.Real(), "z": bj.Real(shape=(4,))})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", infer.SamplingWarning)
-        first = infer.sample(model, key=0, progress=False)
+        first = infer.sample(model, infer.NUTS(metric="euclidean"), key=0, progress=False)
     made = infer.choose(model, posterior=first)
     assert made.engine == infer.NUTS(metric="hierarchical")
     with warnings.catch_warnings():

@@ -285,7 +285,7 @@ def funnel(site):
 def test_chromium_shows_the_report_of_a_run(is_bad, tmp_path):
     """The page's own text is in the browser's document, and the pictures have a size."""
     model = funnel if is_bad else lambda site: site("x", dist.Normal(0.0, 1.0))
-    data = infer.sample(infer.model(model), infer.NUTS(), progress=False)
+    data = infer.sample(infer.model(model), infer.NUTS(metric="euclidean"), progress=False)
     path = infer.report(data, tmp_path / "report.html")
     options = [
         "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",

@@ -330,7 +330,8 @@ def test_a_chain_leaves_the_neck_of_a_funnel():
     model = infer.declared(funnel, {"v": bj.Real(), "x": bj.Real(shape=(20,))})
     mouth, neck = {"v": 1.0, "x": np.ones(20)}, {"v": -9.0, "x": np.full(20, 0.011)}
     starts = {name: np.stack([mouth[name]] * 3 + [neck[name]]) for name in mouth}
-    run = infer.start(model, infer.NUTS(), starts=starts, key=5, progress=False).advance(200)
+    engine = infer.NUTS(metric="euclidean")
+    run = infer.start(model, engine, starts=starts, key=5, progress=False).advance(200)
     assert run.draws().stats["diverging"].mean(1).max() < 0.1
 
 

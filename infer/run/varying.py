@@ -1,0 +1,82 @@
+"""Let the metric vary with the position from late warm-up on, if the draws call for it."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..density.family import Family
+from ..engines.base import Engine
+from ..numerics.hamiltonian import HamiltonianTuning
+from ..numerics.hierarchical import Hierarchical, vary
+from ..numerics.retune import pool_rows
+from .loop import RecordFormat
+from .recentering import end_window_of as end_window_in_coordinates
+from .warmup import LONGEST_WARMUP, Warmup, read_windows
+
+_log = logging.getLogger("infer")
+
+
+def end_window_of(engine: Engine, family: Family, warmup: Warmup, records: RecordFormat) -> Warmup:
+    """End a window of warm-up; after the last that learns a metric, choose its kind.
+
+    If the metric is to vary, that window is repeated with it, within `LONGEST_WARMUP`. A metric
+    that makes fewer effective draws per gradient than the constant one did is given up.
+
+    Args:
+        engine: The engine.
+        family: The log densities, in their own coordinates.
+        warmup: Warm-up during the window.
+        records: How its draws were recorded.
+    """
+    ended = end_window_in_coordinates(engine, family, warmup, *read_windows(warmup, records))
+    if not _is_choice_due(engine, warmup, ended):
+        return ended
+    from ..numerics.metric_choice import calls_for_variation, has_paid
+
+    if not isinstance(warmup.tuning.metric, Hierarchical):
+        draws, scores, stats = ended.recent[-1]
+        fits = ended.draws + warmup.windows[0] + sum(ended.windows) <= _longest(warmup)
+        varies = fits and calls_for_variation(draws, scores, stats["lp"])
+        return _try_variation(warmup, ended) if varies else ended
+    # Only its first window begins with a search for the step size.
+    if warmup.tuning.searching and len(ended.recent) > 1:
+        both = [a for own in ended.recent for a in (own.positions, own.stats["n_steps"])]
+        return ended if has_paid(*both) else _give_up(ended)
+    return ended
+
+
+def _longest(warmup: Warmup) -> int:
+    return LONGEST_WARMUP * warmup.planned
+
+
+def _is_choice_due(engine: Any, before: Warmup, ended: Warmup) -> bool:
+    """Return whether only the window for the step size is left, of a metric that may vary."""
+    is_open = getattr(engine, "metric", "") == "auto" and engine.energy == "value"
+    if not is_open or not engine.stop_early or ended.densities > 1:
+        return False
+    is_last = len(before.windows) == 2 and len(ended.windows) == 1 and not ended.skipped_windows
+    return is_last and len(ended.recent) > 0
+
+
+def _try_variation(before: Warmup, ended: Warmup) -> Warmup:
+    """Repeat the window that has ended with a metric that varies."""
+    varied = vary(ended.tuning, ended.recent[-1].positions.shape[-1])
+    _log.info("warm-up: the metric varies with the position, because scales follow coordinates")
+    windows = before.windows[0], *ended.windows
+    return replace(ended, tuning=_learn(varied, ended), windows=windows)
+
+
+def _give_up(ended: Warmup) -> Warmup:
+    """Go back to a constant metric."""
+    _log.info("warm-up: the metric is constant again, because one that varies was slower")
+    tuning = replace(ended.tuning, metric=ended.tuning.metric.base)
+    return replace(ended, tuning=_learn(tuning, ended))
+
+
+def _learn(tuning: HamiltonianTuning, ended: Warmup) -> HamiltonianTuning:
+    """Learn a metric of the kind of the tuning, whose step size is then searched for."""
+    draws, scores = (pool_rows(own) for own in zip(*(w[:2] for w in ended.recent), strict=True))
+    metric, searching = tuning.metric.learn(draws, scores), np.ones_like(tuning.searching)
+    return replace(tuning, metric=metric, searching=searching)
