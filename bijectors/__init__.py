@@ -11,6 +11,9 @@ from typing import Any as _Any
 import lazy_loader as _lazy_loader
 
 from .garbage import pause_collection as _pause_collection
+from .postponed import postpone_parts as _postpone_parts
+
+_postpone_parts()
 
 _import, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
 
