@@ -7,7 +7,7 @@ from .compose import repeat_over_batch
 from .errors import BijectorError
 from .rule import Rule, Rules
 from .sets.discrete import Discrete
-from .table import RULES
+from .table import RULES, Table
 
 # A map, the name of one of the set's rules, or `None` for the default.
 BijectorChoice = Bijector | str | None
@@ -19,7 +19,9 @@ def find_rules(constraint: Constraint, rules: Rules = RULES, where: str = "const
     Raises:
         BijectorError: There is none; the message lists the types that have rules.
     """
-    found = tuple(rule for rule in rules if rule.constraint is type(constraint))
+    kind = type(constraint)
+    listed = rules.rules_near(kind) if isinstance(rules, Table) else rules
+    found = tuple(rule for rule in listed if rule.constraint is kind)
     if not found:
         known = ", ".join(sorted({rule.constraint.__name__ for rule in rules}))
         raise BijectorError(

@@ -1,6 +1,6 @@
 """A rule assigns a map to a type of set; its cases and domains say what the tests check."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -55,7 +55,7 @@ class Rule:
         return case.domains or {"float32": self.float32, "float64": self.float64}
 
 
-Rules = tuple[Rule, ...]
+Rules = Sequence[Rule]
 
 
 def cases(constraint: Constraint, *shapes: Shape) -> tuple[Case, ...]:

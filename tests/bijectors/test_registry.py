@@ -49,6 +49,14 @@ def test_every_rule_passes_the_check_under_strict_promotion(rule, case):
     assert all(c.inside > 0 for c in certificates)
 
 
+def test_the_table_finds_every_rule_of_a_set_without_the_others():
+    for rule in bj.RULES:
+        near = bj.RULES.rules_near(rule.constraint)
+        assert [own for own in near if own.constraint is rule.constraint] == [
+            own for own in bj.RULES if own.constraint is rule.constraint
+        ]
+
+
 @pytest.mark.parametrize("rule", bj.RULES, ids=lambda r: f"{r.constraint.__name__}-{r.name}")
 def test_every_rule_has_cases(rule):
     assert rule.cases

@@ -26,10 +26,13 @@ bijectors.RULES; note()
 import infer; note()
 infer.model, infer.from_numpyro, infer.HMC, infer.NUTS; note()
 infer.sample; note(whole=True)
+Normal, Gamma = numpyro.distributions.Normal(), numpyro.distributions.Gamma(2.0, 2.0)
+infer.log_density(infer.model(lambda site: (site("x", Normal), site("y", Gamma))))
+print_new.append(sorted(sys.modules))
 infer.fit, infer.maximize; note()
 print(json.dumps([print_new, sorted(known)]))
 """
-NAMES = "the face of bijectors", "bijectors", "infer", "model", "sample", "call"
+NAMES = "the face of bijectors", "bijectors", "infer", "model", "sample", "density", "call"
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +112,21 @@ def test_each_name_of_the_face_is_there(package):
 
 
 def test_the_face_of_bijectors_has_every_set_and_map_of_the_table():
-    table = importlib.import_module("bijectors.table")
-    named = {name for name, found in vars(table).items() if isinstance(found, type)}
-    assert named <= set(bijectors.__all__)
+    for file in importlib.import_module("bijectors.table").FILES:
+        rows = importlib.import_module(f"bijectors.rows.{file}")
+        named = {name for name, found in vars(rows).items() if isinstance(found, type)}
+        assert named <= set(bijectors.__all__)
+
+
+def test_a_model_of_numbers_imports_their_sets_alone(brought):
+    sets = {name.split(".")[2] for name in brought[0]["density"] if "bijectors.sets." in name}
+    assert sets <= {"real", "positive", "nonnegative", "discrete"}
+
+
+def test_parts_of_equinox_that_are_not_needed_are_not_run(brought):
+    unread = "equinox.nn.", "equinox.internal.", "equinox.debug."
+    found = [name for name in brought[0]["density"] if name.startswith(unread)]
+    assert found == ["equinox.nn._inference"]
 
 
 @pytest.mark.slow

@@ -23,7 +23,6 @@ from .centering import (
     standardized_log_density,
 )
 from .from_tfp import TfpDistribution, as_numpyro, is_of_tfp
-from .mismatch import describe_mismatch, may_leave_support
 from .power_law import with_right_slopes
 from .score import is_valued
 from .units import refuse_parameters_with_units
@@ -59,6 +58,8 @@ class Prior:
         Raises:
             ModelError: The constraint and the support are disjoint.
         """
+        from .mismatch import describe_mismatch, may_leave_support
+
         prior = Prior(self.distribution, self.batch_shape)
         if self.has_value:
             support = self.constraint(where)
