@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array
 
-from ..programs.stacked import stack_equal, stack_results
 from ..types import ProgramSignature, Scalar, Vector, signature_of
 from .differentiating import value_and_gradient
 
@@ -101,6 +100,8 @@ def find_trace(method: Method, density: Any, *arguments: Any) -> ClosedJaxpr:
 @lru_cache(maxsize=64)
 def _stack(method: Method, part: int, signature: ProgramSignature) -> tuple[ClosedJaxpr, Any]:
     """Return the program of one result, in which what is equal is stacked, and its structure."""
+    from ..programs.stacked import stack_equal
+
     alone, outline = _trace_part(method, part, signature)
     return stack_equal(alone), jax.tree.structure(outline)
 
@@ -110,6 +111,8 @@ def _stack_values(
     method: Method, signature: ProgramSignature
 ) -> tuple[ClosedJaxpr, list[tuple[str, ...]]]:
     """Return the program of the values, with a stack for each shape and type, and their names."""
+    from ..programs.stacked import stack_results
+
     alone, outline = _trace_part(method, 1, signature)
     index = {name: i for i, name in enumerate(sorted(outline))}
     groups: dict[Any, list[str]] = {}

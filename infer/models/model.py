@@ -20,7 +20,7 @@ from .changes.do import Do
 from .changes.freeze import Freeze, values_left_frozen, values_to_freeze
 from .changes.view import View
 from .describe import describe_sites, summarize, tabulate
-from .discrete.sum_out import run_summed
+from .discrete.summed import run_summed
 from .html import html_of_model
 from .inputs.coded import code_new_columns
 from .inputs.data import Data

@@ -8,7 +8,7 @@ from ..counts import as_whole
 from ..density.family import make_family
 from ..errors import EngineError, RunError
 from ..models.model import Model
-from ..run.choice import Choice, choose_from, describe_machine, gather_facts
+from ..run.choice import Choice, choose_for
 
 # Chains of a run whose number is not given.
 CHAINS = 4
@@ -60,5 +60,4 @@ def choose(
 
         made = plan_fit(members.member(0))
         return Choice(made.engine, made.engine.plan_warmup(1).draws, made.reasons, made.search)
-    facts = gather_facts(members.member(0))
-    return choose_from(facts, describe_machine(), chains or CHAINS, members.count)
+    return choose_for(members.member(0), chains or CHAINS, members.count)

@@ -102,9 +102,13 @@ def choose_sampler(model: Model | Sequence[Model], chains: int) -> tuple[Engine,
         chains: Number of chains for each model.
     """
     chains, members = as_whole("chains", chains, 1), make_family(model, jacobian=True)
-    facts = gather_facts(members.member(0))
-    made = choose_from(facts, describe_machine(), chains, members.count)
+    made = choose_for(members.member(0), chains, members.count)
     return made.engine, made.reasons
+
+
+def choose_for(density: LogDensity, chains: int, sets: int) -> Choice:
+    """Choose an engine for a log density on this machine; see `choose_from`."""
+    return choose_from(gather_facts(density), describe_machine(), chains, sets)
 
 
 def choose_from(facts: Facts, hardware: Hardware, chains: int, sets: int = 1) -> Choice:

@@ -38,7 +38,6 @@ from .chains import (
     outline_states,
     prepare_states,
 )
-from .choice import choose_from, describe_machine, gather_facts
 from .collect import Group
 from .coordinates import enter_coordinates, place_whitened, prepare_moves
 from .devices import Plan
@@ -182,9 +181,10 @@ def start(
 
 def _choose(members: Family, chains: int, state: RunState | None) -> _Chosen:
     """Choose an engine for a new run, or the one that a stopped run chose."""
+    from .choice import choose_for
+
     chains = chains if state is None else state.warmup.chains // members.count
-    facts = gather_facts(members.member(0))
-    made = choose_from(facts, describe_machine(), chains, members.count)
+    made = choose_for(members.member(0), chains, members.count)
     _log.info("chosen: %s", made)
     return _Chosen(made.engine, made.reasons)
 

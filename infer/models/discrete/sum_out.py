@@ -50,12 +50,6 @@ def take_discrete(account: Account, reader: Reader, declaration: Declaration) ->
     return value
 
 
-def run_summed(run: Run, reader: Reader) -> Account:
-    """Run a program, and sum its discrete sites out of its log density."""
-    account = run(reader)
-    return sum_out(run, reader, account) if account.summed else account
-
-
 def sum_out(run: Run, reader: Reader, account: Account) -> Account:
     """Replace the terms that depend on discrete sites by their sums over all values.
 

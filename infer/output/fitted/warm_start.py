@@ -15,7 +15,6 @@ from ...engines.whitened import Whitened
 from ...errors import FitWarning, StartError, warn
 from ...loaded import is_of_class
 from ...numerics.model_keys import read_keys
-from ...run.choice import choose_sampler
 from ...run.fingerprint import fingerprint
 from ...run.run import Run
 from ...run.tuned import TuningAtDegrees
@@ -89,6 +88,7 @@ def plan_warm_start(
     fits: list[Any] = list(starts) if is_list else [starts]
     if not fits or not all(is_of_class(fit, APPROXIMATION) for fit in fits):
         return WarmStart(engine, starts, tuning)
+    from ...run.choice import choose_sampler
     from .handover import DRAWS, hand_over
 
     family = make_family(model, jacobian=True)

@@ -7,7 +7,6 @@ from jaxtyping import Array
 from bijectors.sets.discrete import Discrete
 
 from ....errors import ModelError
-from ...discrete.sum_out import take_discrete
 from ...priors.prior import Prior
 from ...protocol.account import Account
 from ...protocol.layout import Plates
@@ -31,6 +30,8 @@ def take_summed(
     Raises:
         ModelError: The site is continuous, or in a plate with a minibatch.
     """
+    from ...discrete.sum_out import take_discrete
+
     constraint = prior.constraint(name)
     if not isinstance(constraint, Discrete):
         raise ModelError(
