@@ -10,6 +10,7 @@ from ..calls import check_arguments
 from ..density.chain_starts import Starts
 from ..engines.base import Engine, Tuning
 from ..models.model import Model
+from ..programs.ahead import loading_ahead
 from ..run.ladder import Ladder
 from ..run.placing import Devices
 from ..run.start import start
@@ -30,6 +31,7 @@ from .until_goal import choose_goal
 
 
 @check_arguments("infer.sample")
+@loading_ahead
 def sample(
     model: Model | Sequence[Model],
     engine: Engine | Tempered | Ladder | None = None,
@@ -122,7 +124,6 @@ def sample(
         Interrupted: A `KeyboardInterrupt` before every chain had a draw, or while the result was
             made. It keeps the run, and its `resume()` goes on with the call.
     """
-    # What few calls need is imported by those.
     if isinstance(engine, Tempered):
         from .tempered import sample_tempered
 

@@ -30,6 +30,7 @@ from jax.experimental.serialize_executable import deserialize_and_load, serializ
 from jax.tree_util import PyTreeDef
 
 from .locations import drop_locations
+from .used import Used, loading, used
 
 VARIABLE = "PUSHFORWARD_CACHE"
 OFF = ("0", "off", "false", "no")
@@ -152,6 +153,7 @@ def compile_or_load(
     made = drop_locations(lowered).compile(options)
     if path is not None and time.perf_counter() - began >= SHORTEST_SECONDS:
         _save(path, lambda: serialize(made)[0])
+        used.append(Used(path.name, made.in_tree.num_leaves, made.out_tree.num_leaves))
     return Executable(made, False)
 
 
@@ -217,6 +219,14 @@ def load(name: str, in_tree: Any, out_tree: Any) -> Any:
         in_tree: The structure of the arguments, (positional, by name).
         out_tree: That of the results.
     """
+    used.append(own := Used(name, in_tree.num_leaves, out_tree.num_leaves))
+    if (ahead := loading.pop(own, None)) and (made := ahead.result()):
+        return lambda *given: out_tree.unflatten(made(*jax.tree.leaves(given)))
+    return load_now(name, in_tree, out_tree)
+
+
+def load_now(name: str, in_tree: Any, out_tree: Any) -> Any:
+    """Load an executable even if another thread is loading it; see `load`."""
     folder = find_folder()
     payload = None if folder is None else _read(folder / name)
     if payload is None:

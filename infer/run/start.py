@@ -169,8 +169,7 @@ def start(
         # If all starts are given, they are checked before anything compiles.
         _prepare_programs(setup, outline)
     began = time.perf_counter()
-    found = _find(setup)
-    begun = _begin(setup, found)
+    begun = _begin(setup, found := _find(setup))
     timing = Timing(starts=time.perf_counter() - began)
     return Run(
         members, chosen.engine, setup.plan, begun, timing, explain_division(members.shared) or None,
