@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from infer.numerics import line_search, mode_search, newton_cg
+from infer.numerics import lbfgs, line_search, mode_search, newton_cg
 
 TOLERANCE, MAX_STEPS = 1e-6, 2000
 VARIATIONS = (
@@ -29,6 +29,8 @@ VARIATIONS = (
     (mode_search, "SETTLED", (0.1, 0.9)),
     (mode_search, "NEGLIGIBLE", (1.0, 0.01)),
     (newton_cg, "SMALLEST_SHARE", (0.3, 0.03)),
+    (newton_cg, "SOLVED", (1.0, 0.01)),
+    (lbfgs, "MOST_PAIRS", (10, 26, 100)),
     (mode_search, "CURVATURE", (0.5, 0.1)),
     (line_search, "LEAST_GROWTH", (1.1, 4.0)),
     (line_search, "LARGEST_GROWTH", (4.0, 100.0)),

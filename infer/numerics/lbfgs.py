@@ -9,12 +9,12 @@ from jaxtyping import Array, Float
 from .namespace import Count, Flag, Scalar, Vector, choose
 
 # Pairs of steps and changes that are kept: as many as there are coordinates, between these numbers,
-# if all take 2^19 numbers at most. Nocedal & Wright (2006), section 7.2, recommend 3 to 20, and
+# if all take 2^21 numbers at most. Nocedal & Wright (2006), section 7.2, recommend 3 to 20, and
 # SciPy's L-BFGS-B keeps 10; with 60 of them, a Newton step remembers all of its directions, and the
-# eight searches of benchmarks/search_constants.py take 2126 gradients, not 4494.
+# seven searches of benchmarks/search_constants.py take 1245 gradients, not 1863 with 26 or 2937
+# with 10.
 FEWEST_PAIRS, MOST_PAIRS = 10, 60
-# With 26 of them, not 60, a network of 10^4 weights took as many gradients and 0.75 of the time.
-MOST_NUMBERS = 2**18
+MOST_NUMBERS = 2**20
 
 
 class Memory(NamedTuple):
