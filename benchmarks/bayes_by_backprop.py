@@ -4,6 +4,7 @@
     python -m benchmarks.bayes_by_backprop --out rows.jsonl --quick --from-mode --page
     python -m benchmarks.bayes_by_backprop --out rows.jsonl --units 400 --prior wide --longer 4
     python -m benchmarks.bayes_by_backprop --prior narrow --rates --from-mode
+    python -m benchmarks.bayes_by_backprop --units 400 --prior wide --rates --warmup 20 50 75
 
 Fits that are in the file of rows already are not repeated. `--page` writes all rows of the file to
 results/bayes_by_backprop.md.
@@ -200,8 +201,11 @@ def fit_longer(task: Task, fit: Callable, factor: int) -> tuple[Any, Any, float]
     return fit(task._replace(epochs=factor * (task.epochs + LAST) - LAST))
 
 
-def list_ways(rates: Any, from_mode: bool, longer: int) -> dict[str, Callable]:
+def list_ways(rates: Any, from_mode: bool, longer: int, warmups: Any) -> dict[str, Callable]:
     ways: dict[str, Any] = {"infer.fit": fit_by_package}
+    for epochs in warmups:
+        name = f"infer.fit, {epochs} epochs of warm-up"
+        ways[name] = partial(fit_by_package, kl_warmup=epochs)
     if longer:
         name = f"a loop of {longer} times the steps, Adam {rates[-1]:g}"
         loop = partial(fit_by_hand, rate=rates[-1])
@@ -260,6 +264,7 @@ def main() -> None:
     parser.add_argument(
         "--longer", type=int, default=0, help="also a fit and a loop of so many times the steps"
     )
+    parser.add_argument("--warmup", nargs="*", type=int, default=[], help="also fits with so many")
     parser.add_argument("--quick", action="store_true", help="16 units and 50 epochs")
     parser.add_argument("--out", type=Path, help="the file of rows")
     parser.add_argument("--page", action="store_true", help="write the page of results")
@@ -271,7 +276,7 @@ def main() -> None:
     ):
         epochs = given.epochs or (50 if given.quick else EPOCHS.get(width, 100))
         rates = RATES.get(width, (1e-3, 1e-2)) if given.rates is None else given.rates
-        for by, fit in list_ways(rates, given.from_mode, given.longer).items():
+        for by, fit in list_ways(rates, given.from_mode, given.longer, given.warmup).items():
             if (width, prior, seed, by) not in {row[:4] for row in rows}:
                 rows.append(measure(width, prior, seed, by, fit, epochs))
                 add_row(rows[-1], given.out)
