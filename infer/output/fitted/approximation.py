@@ -40,6 +40,7 @@ from .shortcomings import (
     describe_rounding,
     find_shortcomings,
     has_heavy_tail,
+    tell_known,
 )
 from .split import PerDatum, split_elbo
 
@@ -332,10 +333,9 @@ class Approximation:
     def _facts(self) -> list[str]:
         sites = ", ".join(site.name for site in self.density.latent)
         found = "converged" if self.converged else "not converged"
-        known = f", khat={self.khat:.2f}" if "first_ratios" in self.__dict__ else ""
         return [
             f"{self._kind} of {self.distribution.size} coordinates: {sites}",
-            f"{found}, elbo={self.elbo:.6g}{known}",
+            ", ".join([found, *tell_known(self)]),
             *self.facts,
         ]
 

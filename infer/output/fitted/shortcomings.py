@@ -55,6 +55,16 @@ def find_shortcomings(fit: Any) -> Iterator[Finding]:
         yield describe_heavy_ratios(ratios.khat, ratios.ess, _advise(fit))
 
 
+def tell_known(fit: Any) -> Iterator[str]:
+    """Tell the ELBO and k-hat of a fit as far as they were asked for, and draw nothing."""
+    known = vars(fit).get("ratios", vars(fit).get("first_ratios"))
+    if known is not None:
+        yield f"elbo={known.log_ratios.mean():.6g}"
+        yield f"khat={np.nan if known.is_rounded else known.khat:.2f}"
+    elif fit.losses.size and not is_affordable(fit.density):
+        yield f"elbo={fit.elbo:.6g}"
+
+
 def _describe_unconverged(fit: Any) -> Finding:
     ended = -float(fit.losses.mean())
     if fit.density.has_value and not np.isfinite(ended):

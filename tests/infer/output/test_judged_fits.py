@@ -33,6 +33,14 @@ def exact():
     return approximation(FACTOR)
 
 
+def test_a_repr_draws_nothing_and_tells_what_is_known(exact):
+    assert repr(exact) == repr(exact)
+    assert "elbo" not in repr(exact)
+    assert "first_ratios" not in vars(exact)
+    assert exact.findings == ()
+    assert f"converged, elbo={exact.elbo:.6g}, khat={exact.khat:.2f}" in repr(exact)
+
+
 def test_an_exact_approximation_has_no_findings(exact):
     assert exact.findings == ()
     assert exact.khat < 0.2
