@@ -147,6 +147,13 @@ def _read_tempering(plan: Plan, posterior: Any) -> Plan:
     if GROUP not in groups:
         return plan
     asked = groups[GROUP].attrs
+    if missing := [name for name in (*ASKED, "warmup") if name not in asked]:
+        raise RunError(
+            "posterior",
+            f"its group {GROUP} does not say with which {join_names(missing)} it was made, as "
+            "those of earlier versions do not",
+            "Sample again, or leave it out to choose without it.",
+        )
     tempering = Tempered(plan.engine, **{name: asked[name] for name in ASKED})
     return plan._replace(tempering=tempering, warmup=asked["warmup"])
 

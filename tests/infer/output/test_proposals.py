@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+import xarray
 
 import bijectors as bj
 import infer
@@ -13,6 +14,7 @@ from infer.density.base import log_density
 from infer.output.finding import Finding, read_pages
 from infer.output.judge import proposals
 from infer.output.judge.proposals import RULES, Plan, propose
+from infer.output.judge.round_trips import GROUP
 
 from .. import targets
 
@@ -52,6 +54,17 @@ def test_a_tempered_run_that_misses_modes_goes_on_with_more():
     made = from_kinds("different_modes", tempering=settings)
     assert made.engine == settings
     assert (made.warmup, made.draws) == (600, 2000)
+
+
+def test_a_tempered_result_of_an_earlier_version_is_refused_in_words():
+    settings = {"levels": 5, "reference": "prior", "swap_every": 2, "warmup": 50}
+    stored = xarray.DataTree.from_dict({GROUP: xarray.Dataset(attrs=settings)})
+    read = proposals._read_tempering(plan(), stored)
+    assert read.warmup == 50
+    assert read.tempering == infer.Tempered(infer.NUTS(), levels=5, reference="prior", swap_every=2)
+    del stored[GROUP].attrs["swap_every"], stored[GROUP].attrs["warmup"]
+    with pytest.raises(infer.RunError, match="with which swap_every, warmup it was made"):
+        proposals._read_tempering(plan(), stored)
 
 
 def test_tempering_is_not_proposed_where_it_does_not_work():
