@@ -1,5 +1,6 @@
 """Compile a program on a CPU as one native function, by a mark that XLA knows."""
 
+import re
 from typing import Any
 
 import jax
@@ -50,15 +51,23 @@ def compile_natively(
     Raises:
         jax.errors.JaxRuntimeError: It has no native form.
     """
-    options = choose_native_options(is_fast)
-    try:
-        made = compile_or_load(lowered, options, described)
-    except jax.errors.JaxRuntimeError as error:
-        if "No such compile option" not in str(error):
-            raise
-        known: dict[str, Any] = {n: value for n, value in options.items() if n in GENERATION}
-        made = compile_or_load(lowered, known)
+    made = _compile_with_known(lowered, choose_native_options(is_fast), described)
     return made._replace(call=lambda *arguments: made.call(*arguments)[0])
+
+
+def _compile_with_known(
+    lowered: jax.stages.Lowered, options: dict[str, Any], described: str | None
+) -> Executable:
+    """Compile with the options that this version of XLA knows."""
+    try:
+        return compile_or_load(lowered, options, described)
+    except jax.errors.JaxRuntimeError as error:
+        unknown = re.search(r"No such compile option: '(\w+)'", str(error))
+        known = {n: value for n, value in options.items() if unknown and n != unknown[1]}
+        if len(known) + 1 != len(options):
+            raise
+    # What it is found by says with which options it was compiled.
+    return _compile_with_known(lowered, known, None)
 
 
 def mark_as_native(program: jax.stages.Traced) -> jax.stages.Wrapped:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from jax.lax.linalg import triangular_solve
 
-from infer.programs import forms, native
+from infer.programs import forms, marked, native
+from infer.programs.cached import compile_or_load
 from infer.programs.marked import compile_natively, mark_as_native
 from infer.programs.native import CompiledProgram, compile_program
 from infer.programs.work import count_work
@@ -124,6 +125,22 @@ def test_programs_that_xla_refuses_natively_are_compiled_kernel_by_kernel(monkey
     assert isinstance(made, CompiledProgram)
     assert not made.is_native
     np.testing.assert_allclose(made.call(np.ones(3)), np.expm1(np.ones(3)), rtol=1e-6)
+
+
+def test_only_the_option_that_xla_does_not_know_is_left_out(monkeypatch):
+    options = {"xla_unheard_of": True} | marked.UNDIVIDED
+    asked = []
+
+    def note(lowered, given, described=None):
+        asked.append(given)
+        return compile_or_load(lowered, given, described)
+
+    monkeypatch.setattr(marked, "choose_native_options", lambda is_fast: options)
+    monkeypatch.setattr(marked, "compile_or_load", note)
+    program = jax.jit(lambda x: x + 1).trace(np.ones(3))
+    compiled = compile_natively(mark_as_native(program).lower(np.ones(3)), is_fast=True)
+    np.testing.assert_array_equal(compiled.call(np.ones(3)), 2)
+    assert asked == [options, marked.UNDIVIDED]
 
 
 def test_xla_still_knows_the_mark_of_the_native_form():
