@@ -12,6 +12,7 @@ in its derivative; JAX 0.10 asks what equals the larger one, and is answered wit
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -21,6 +22,7 @@ from jax.extend.core import JaxprEqn, Literal
 from jaxtyping import Array
 
 from ..equations import CALLS, count_carried
+from .expressions import Call, Expressions, Origin
 
 # The last one is `searchsorted` in JAX 0.12.
 COMPARED = frozenset(
@@ -47,9 +49,6 @@ LARGER_OR_EQUAL = {"max": "ge", "min": "le"}
 # An array that may hold entries of more arrays than these counts as computed itself.
 MOST_ORIGINS = 256
 
-# A computed array: in which call of an inner program, and its variable there.
-Origin = tuple[int, Any]
-
 
 class Entries(NamedTuple):
     """What is known of the entries of an array.
@@ -69,13 +68,15 @@ class Compared(NamedTuple):
     Attributes:
         once: Variables to compute once.
         instead: By the result of an equation, another comparison: its name and operands.
+        copies: By a variable, an earlier one of the same program that the same expression computes.
     """
 
     once: set[Any]
     instead: dict[Any, tuple[str, Any, Any]]
+    copies: dict[Any, Any]
 
     def changes(self, equation: JaxprEqn) -> bool:
-        return any(own in self.once or own in self.instead for own in equation.outvars)
+        return any(own in known for known in self for own in equation.outvars)
 
 
 NOTHING = Entries()
@@ -85,15 +86,15 @@ _found: WeakKeyDictionary[Any, Compared] = WeakKeyDictionary()
 def find_compared(program: Any) -> Compared:
     """Find what a program compares with itself, also in the programs that it calls and repeats.
 
-    What a loop carries from one step to the next is read from memory, and not followed. An
-    expression that is written twice counts as two arrays, whose ties XLA may still break:
-    `maximum((2 * b)[:, None], 2 * b)`. So do numbers after arithmetic, as in `b[:, None] / b == 1`.
+    What a loop carries from one step to the next is read from memory, and not followed. Numbers
+    after arithmetic count as new ones, whose ties XLA may still break: `b[:, None] / b == 1`.
     """
     jaxpr = getattr(program, "jaxpr", program)
     if jaxpr not in _found:
         search = _Search()
-        search.follow(jaxpr, [NOTHING] * len(jaxpr.invars))
-        _found[jaxpr] = Compared(search.once, search.instead)
+        search.follow(program, [NOTHING] * len(jaxpr.invars))
+        copies = search.find_copies()
+        _found[jaxpr] = Compared(search.once | {*copies.values()}, search.instead, copies)
     return _found[jaxpr]
 
 
@@ -118,13 +119,23 @@ class _Search:
     def __init__(self) -> None:
         self.once: set[Any] = set()
         self.instead: dict[Any, tuple[str, Any, Any]] = {}
+        self.apart: list[tuple[frozenset[Origin], frozenset[Origin]]] = []
         self.behind: dict[Origin, frozenset[Origin]] = {}
+        self.expressions = Expressions()
         self.calls = 0
 
-    def follow(self, program: Any, given: Sequence[Entries]) -> list[Entries]:
-        """Follow a program whose arguments are given; return its results."""
+    def follow(
+        self, program: Any, given: Sequence[Entries], caller: int | None = None,
+        arguments: Sequence[Any] = (), results: Sequence[Any] = (),
+    ) -> list[Entries]:  # fmt: skip
+        """Follow a program whose arguments are given; return its results.
+
+        `arguments` and `results` are those of the caller; see `Call`.
+        """
         self.calls += 1
         jaxpr = getattr(program, "jaxpr", program)
+        constants = getattr(program, "consts", ())
+        self.expressions.note(self.calls, Call(jaxpr, constants, caller, arguments, results))
         scope = _Scope(self.calls, dict.fromkeys(jaxpr.constvars, NOTHING))
         scope.known.update(zip(jaxpr.invars, given, strict=True))
         larger: dict[Any, JaxprEqn] = {}
@@ -152,23 +163,28 @@ class _Search:
 
     def _enter(self, equation: JaxprEqn, scope: "_Scope") -> list[Entries]:
         """Follow the programs that an equation holds; return its results."""
-        name, params = equation.primitive.name, equation.params
-        given = [scope.read(atom) for atom in equation.invars]
+        name, params, atoms = equation.primitive.name, equation.params, equation.invars
+        given = [scope.read(atom) for atom in atoms]
+        follow = partial(self.follow, caller=scope.call)
         if name in CALLS:
-            return self.follow(params[CALLS[name]], given)
+            own = {"arguments": atoms, "results": equation.outvars}
+            return follow(params[CALLS[name]], given, **own)
         if name == "cond":
-            branches = [self.follow(branch, given[1:]) for branch in params["branches"]]
+            branches = [follow(b, given[1:], arguments=atoms[1:]) for b in params["branches"]]
             return [_join(own) for own in zip(*branches, strict=True)]
         if name == "custom_linear_solve":
-            return self.follow(params["jaxprs"].solve, select_solver_operands(params, given))
+            own = select_solver_operands(params, atoms)
+            return follow(params["jaxprs"].solve, [scope.read(atom) for atom in own], arguments=own)
         if name == "scan":
             carried, first = count_carried(equation, params["jaxpr"])
-            after, before = self.follow(params["jaxpr"], given), given[first : first + carried]
+            after = follow(params["jaxpr"], given, arguments=atoms[:first])
+            before = given[first : first + carried]
         else:
-            first = params["cond_nconsts"] + params["body_nconsts"]
+            tests, first = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
             before = given[first:]
-            self.follow(params["cond_jaxpr"], [*given[: params["cond_nconsts"]], *before])
-            after = self.follow(params["body_jaxpr"], given[params["cond_nconsts"] :])
+            test = params["cond_jaxpr"]
+            follow(test, [*given[:tests], *before], arguments=atoms[:tests])
+            after = follow(params["body_jaxpr"], given[tests:], arguments=atoms[tests:first])
         before += [NOTHING] * (len(after) - len(before))
         return [_join(pair) for pair in zip(before, after, strict=True)]
 
@@ -186,14 +202,25 @@ class _Search:
                         answer = LARGER_OR_EQUAL[name], first, second
                         self.instead[equation.outvars[0]] = answer
         left, right = scope.read(first), scope.read(second)
-        self._keep(left.origins & right.origins)
+        self._keep(self._find_shared(left, right))
         self._keep(left.differences | right.differences)
+
+    def _find_shared(self, left: Entries, right: Entries) -> frozenset[Origin]:
+        """Find computed arrays on both sides, and keep the others."""
+        shared = left.origins & right.origins
+        self.apart.append((left.origins - shared, right.origins - shared))
+        return shared
+
+    def find_copies(self) -> dict[Any, Any]:
+        """Find what is computed again on the other side of a comparison; see `Compared`."""
+        pairs = (pair for sides in self.apart for pair in self.expressions.find_copies(*sides))
+        return {again: first for first, again in pairs}
 
     def _subtract(self, equation: JaxprEqn, scope: "_Scope") -> None:
         own = [scope.read(atom) for atom in equation.invars]
         found = _join(own).differences
         if equation.primitive.name == "sub":
-            found |= own[0].origins & own[1].origins
+            found |= self._find_shared(*own)
         if found:
             (result,) = equation.outvars
             scope.known[result] = Entries(frozenset(((scope.call, result),)), found)

@@ -131,8 +131,9 @@ def _evaluate(program: Any, arguments: Sequence[Any], plan: Plan) -> list[Any]:
             else:
                 results = _apply(equation, [read(atom) for atom in equation.invars], plan)
             pairs = zip(equation.outvars, results, strict=True)
-            once = plan.compared.once
+            once, copies = plan.compared.once, plan.compared.copies
             values.update((v, store(own) if v in once else own) for v, own in pairs)
+            values.update((v, read(copies[v])) for v in equation.outvars if v in copies)
     return [read(atom) for atom in jaxpr.outvars]
 
 

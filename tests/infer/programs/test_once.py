@@ -90,6 +90,25 @@ def test_numbers_are_the_same_wherever_they_are_compared(form):
         np.testing.assert_allclose(found, expected, atol=2e-3, err_msg=name)
 
 
+def count_copies(points):
+    doubled = lambda x: 2 * compute(x)  # noqa: E731
+    equal = lambda x: jnp.sum(compute(x)[:, None] == compute(x))  # noqa: E731
+    larger = lambda x: jnp.maximum(doubled(x)[:, None], doubled(x))  # noqa: E731
+    return [
+        jax.lax.map(equal, points),
+        jax.lax.map(lambda x: (larger(x) == doubled(x)).sum(), points),
+    ]
+
+
+# As a user's process compiles it (`make test-all`), XLA's fastest form was wrong about both.
+@pytest.mark.parametrize("form", ["native", "kernels", "fast_compile"])
+def test_an_expression_that_is_written_twice_has_the_same_numbers(form):
+    made, _ = compile_program(count_copies, (), (FEW,), form)
+    assert isinstance(made, CompiledProgram)
+    for found, expected in zip(made.call(FEW), (7, 28), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 TIED = np.array([[1, 2, 2], [np.nan, 3, 3], [-np.inf, -np.inf, -np.inf], [4, 0, 4]])
 COMPARISONS = {
     "keepdims": lambda a: a == a.max(1, keepdims=True),
@@ -125,6 +144,7 @@ def sources(function, *arguments):
 
 
 X = np.linspace(0.1, 0.9, 6).astype(np.float32)
+SINE, OUTER = jax.jit(jnp.sin), jax.jit(lambda b: b[:, None])
 SHARED = {
     "none": (lambda x: jnp.sin(x) > jnp.cos(x), []),
     "arguments": (lambda x: x[:, None] == x, []),
@@ -145,6 +165,14 @@ SHARED = {
     "the nearest": (lambda x: (b := jnp.sin(x)[:3]) == b.max(), ["slice"]),
     "in a call": (lambda x: jax.jit(jnp.max)(b := jnp.sin(x)) == b, ["sin"]),
     "by a call": (jax.jit(lambda x: (b := jnp.sin(x)) == jnp.sort(b)[-1]), ["sin"]),
+    "written twice": (lambda x: jnp.sin(2 * x)[:, None] == jnp.sin(2 * x), ["sin"]),
+    "written twice in calls": (lambda x: OUTER(SINE(2 * x)) == SINE(2 * x), ["jit"]),
+    "written twice of others": (lambda x: jnp.sin(2 * x)[:, None] == jnp.sin(3 * x), []),
+    "written twice of another": (lambda x: jnp.sum(x[:2]) == jnp.sum(x[1:]), []),
+    "written twice as a difference": (
+        lambda x: jnp.abs(jnp.sin(x)[:, None] - jnp.sin(x)) == 0,
+        ["sin"],
+    ),
     "in a branch": (
         lambda x: jax.lax.cond(x[0] > 0, lambda b: b == b.max(), jnp.isnan, jnp.sin(x)),
         ["sin"],
@@ -169,7 +197,18 @@ def test_what_is_compared_with_itself_is_computed_once(name):
 def test_inner_programs_that_are_called_twice_are_told_apart():
     smooth = jax.jit(lambda x: jnp.log1p(jnp.exp(x)))
     assert sources(lambda x: smooth(x) > smooth(2 * x), X) == []
-    assert sources(lambda x: smooth(x) > smooth(x)[::-1], X) == []
+    assert sources(lambda x: smooth(x) > smooth(2 * x)[::-1], X) == []
+
+
+def test_copies_in_an_inner_program_are_told_by_all_its_arguments():
+    pairs = jax.jit(lambda a, b: jnp.sin(a)[:, None] == jnp.sin(b))
+    assert sources(lambda x: pairs(x, x), X) == ["sin"]
+    both = lambda x: (pairs(x, x), pairs(x, 1 - x), pairs(x[::-1], x))  # noqa: E731
+    assert sources(both, X) == []
+    alike = lambda c, _: (c, (jnp.sin(c * X)[:, None] == jnp.sin(c * (X + 0))).sum())  # noqa: E731
+    assert sources(lambda x: jax.lax.scan(alike, x, None, 2), X) == ["sin"]
+    differ = lambda c, r: (c, (jnp.sin(c * r)[:, None] == jnp.sin(c * X)).sum())  # noqa: E731
+    assert sources(lambda x: jax.lax.scan(differ, x, jnp.stack([X, X])), X) == []
 
 
 def test_arrays_are_stored_as_they_are():
