@@ -68,7 +68,7 @@ def _run(part: ModuleType) -> None:
         return
     with own.lock:
         # The file itself may read a name that is missing.
-        if own.is_running or type(part) is not _Part:
+        if own.is_running or spec.loader is not own:
             return
         own.is_running = True
         try:
