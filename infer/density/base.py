@@ -289,10 +289,10 @@ class LogDensity(Target):
         own = [joint.log_det, joint.auxiliary] if self.jacobian else []
         total, remainder = -reference, jnp.zeros_like(reference)
         for whole, rest in [*map(long_sum, rows), *((each, 0.0) for each in own)]:
-            total, lost = two_sum(total, whole)
-            remainder = remainder + rest + lost
-        # The remainder of an infinite sum is NaN.
-        return (jnp.where(jnp.isfinite(total), total + remainder, total),)
+            _, lost = two_sum(*jax.lax.stop_gradient((total, whole)))
+            total, remainder = total + whole, remainder + rest + lost
+        # That of an infinite sum is NaN. It has no gradient, in which XLA would compute it again.
+        return (total + jnp.where(jnp.isfinite(total), jax.lax.stop_gradient(remainder), 0.0),)
 
     def _valued_part(self, position: Vector) -> Scalar:
         """Compute the log density of the terms that have a value."""

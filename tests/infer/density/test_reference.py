@@ -12,6 +12,7 @@ import pytest
 import bijectors as bj
 import infer
 from infer.engines.slice import INSIDE
+from infer.programs.rewrite import list_equations
 from infer.target import Components
 
 ROWS = 300_000
@@ -64,6 +65,13 @@ def test_a_density_of_zero_is_told_from_one_that_is_not_a_number():
         found = jax.jit(density.value_from)(at(-1.0), jnp.float32(3.0))
         np.testing.assert_array_equal(found, np.float32(expected))
         np.testing.assert_allclose(density.value_from(at(2.0), jnp.float32(3.0)), -5.0, rtol=1e-6)
+
+
+def test_a_gradient_does_not_ask_whether_the_sum_is_finite(density):
+    """XLA would compute the whole sum in each kernel of the gradient that asks."""
+    gradient = jax.grad(lambda q: density.value_from(q, jnp.float32(3.0)))
+    needed = {own.primitive.name for own in list_equations(jax.make_jaxpr(gradient)(at(NEAR)))}
+    assert "mul" in needed and "is_finite" not in needed
 
 
 def test_the_difference_is_plain_in_double_precision(density):
