@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..types import Scalar, Vector
 from .hamiltonian import DIVERGENT, nan_as_divergence
+from .hold import hold
 from .leapfrog import PhasePoint, energy
 from .line_integral import Path
 from .turns import Slots, has_turned, is_turning, store
@@ -106,8 +107,8 @@ def find_growing_end(tree: Tree, uniform: Scalar) -> tuple[Tree, PhasePoint, Sca
 
     The side of a new subtree is drawn with `uniform`, a number in (0, 1).
     """
-    coin = (uniform < 0.5).astype(jnp.int32)
-    side = jnp.where(tree.subtree.leaf == 0, coin, tree.side)
+    right = jnp.where(tree.subtree.leaf == 0, uniform < 0.5, tree.side == 1)
+    side = hold(right, tree.n_steps).astype(jnp.int32)
     end = jax.tree.map(lambda a: jnp.where(side == 1, a[1], a[0]), tree.ends)
     sign = (2 * side - 1).astype(uniform.dtype)
     # A step reads neither the gradient nor the log density at its start.
@@ -135,10 +136,7 @@ def join(
 
     Source: Betancourt (2017), appendix A; Stan's base_nuts for the extra checks.
     """
-    # XLA would compute the energy again in each of thirty kernels that use the weight, unless it
-    # ends in a division; this number is 1, but XLA does not know it.
-    one = jnp.where(tree.n_steps < 0, 2.0, 1.0).astype(point.log_density.dtype)
-    log_weight = nan_as_divergence(tree.start_energy - energy(point)) / one
+    log_weight = hold(nan_as_divergence(tree.start_energy - energy(point)), tree.n_steps)
     before = jnp.where(tree.side == 1, tree.ends.momentum[1], tree.ends.momentum[0])
     leaf = tree.subtree.leaf
     subtree = _add_leaf(tree.subtree, point, log_weight, uniforms[0])
@@ -152,13 +150,13 @@ def join(
         n_steps=tree.n_steps + 1,
         diverging=diverging,
     )
-    valid = whole & ~turned & ~diverging
-    ended = whole | turned | diverging
+    valid = hold(whole & ~turned & ~diverging, tree.n_steps)
+    ended = hold(whole | turned | diverging, tree.n_steps)
     # The subtree's first momentum, and the neighboring one at the end of the tree.
     first = jnp.where(leaf == 0, point.momentum, slots[0, 0])
     seam = jnp.where(leaf == 0, before, slots[0, 2])
     done = ended & (~valid | _is_turning_when_doubled(tree, first, seam, point.momentum))
-    done = done | (valid & (tree.depth + 1 >= slots.shape[0] - 1))
+    done = hold(done | (valid & (tree.depth + 1 >= slots.shape[0] - 1)), tree.n_steps)
     # Written after all reads, and only if more leaves may follow, so that XLA needs no copy.
     kept = (leaf % 2 == 0) & ~done
     slots = store(slots, leaf, kept, point.momentum, subtree.momentum_sum, before)
