@@ -11,6 +11,7 @@ from ..errors import EngineError
 from ..numerics import hamiltonian, no_u_turn
 from ..numerics.hamiltonian import HamiltonianTuning
 from ..numerics.hierarchical import MetricName, check_metric, vary
+from ..numerics.hold import hold
 from ..numerics.leapfrog import start_trajectory
 from ..numerics.line_integral import Energy, QuadratureName, restart_path
 from ..numerics.metric import Metric
@@ -137,7 +138,7 @@ def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:
     def fresh() -> tuple[Tree, Scalar, Scalar]:
         reference, start = hamiltonian.shift_reference(state.reference, state.tree.chosen)
         position, gradient, log_density, _, path = start
-        momentum = hamiltonian.draw_momentum(key, position, UNIFORMS)
+        momentum = hold(hamiltonian.draw_momentum(key, position, UNIFORMS), state.ticks)
         point = start_trajectory(
             position, momentum, gradient, log_density, metric, restart_path(path)
         )

@@ -164,8 +164,8 @@ def join(
 
 
 def _add_leaf(subtree: Subtree, point: PhasePoint, log_weight: Scalar, uniform: Scalar) -> Subtree:
-    total = jnp.logaddexp(subtree.log_weight, log_weight)
-    take = jnp.log(uniform) < log_weight - total
+    total = hold(jnp.logaddexp(subtree.log_weight, log_weight), subtree.leaf)
+    take = hold(jnp.log(uniform) < log_weight - total, subtree.leaf)
     new = Candidate(point.position, point.gradient, point.log_density, log_weight, point.path)
     return Subtree(
         subtree.leaf + 1,
@@ -207,7 +207,7 @@ def _merge(tree: Tree, uniform: Scalar, valid: Bool[Array, ""], ended: Bool[Arra
     """Merge a subtree that is complete and valid into the tree; clear one that has ended."""
     subtree = tree.subtree
     # Biased toward the new half, which takes the draw farther from the start.
-    take = valid & (jnp.log(uniform) < subtree.log_weight - tree.log_weight)
+    take = hold(valid & (jnp.log(uniform) < subtree.log_weight - tree.log_weight), tree.n_steps)
     log_weight = jnp.logaddexp(tree.log_weight, subtree.log_weight)
     momentum_sum = tree.momentum_sum + subtree.momentum_sum
     empty = _empty_subtree(subtree.candidate)
