@@ -234,8 +234,7 @@ def _widen(run: Run, group: xarray.Dataset) -> xarray.Dataset:
     names = [n for n, a in group.coords.items() if DIRECTION in a.dims and n != DIRECTION]
     if not names:
         return group
-    excess = getattr(run.warmup.tuning, "shared", run.warmup.tuning).metric.excess
-    width = excess.shape[-1]
+    width = getattr(run.warmup.tuning, "shared", run.warmup.tuning).metric.rank
     more = {DIRECTION: (0, width - group.sizes[DIRECTION])}
     padded = {
         n: group.coords[n].variable.pad(more, constant_values=float("stretch" in str(n)))

@@ -127,6 +127,19 @@ def test_an_error_numbers_models_among_all_of_them(tmp_path):
         infer.sample(given, ENGINE, chains=2, draws=4, store=str(tmp_path / "run.zarr"))
 
 
+@pytest.mark.slow
+def test_an_explicit_hierarchical_metric_is_stored(tmp_path):
+    engine, options = infer.NUTS(metric="hierarchical"), {"chains": 2, "draws": 4, "warmup": 30}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", infer.SamplingWarning)
+        found = infer.sample(models(3), engine, store=str(tmp_path / "run.zarr"), **options)
+        expected = infer.sample(models(3), engine, **options)
+    np.testing.assert_array_equal(found["posterior"]["x"], expected["posterior"]["x"])
+    stats = found["sample_stats"], expected["sample_stats"]
+    for name in ("metric_parents", "metric_slopes", "inverse_metric_scale"):
+        np.testing.assert_array_equal(*(own[name] for own in stats), err_msg=name)
+
+
 def test_a_store_of_other_versions_warns(tmp_path, monkeypatch):
     where = str(tmp_path / "run.zarr")
     with monkeypatch.context() as other:
