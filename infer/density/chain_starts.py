@@ -12,6 +12,7 @@ from ..models.inputs.foreign import refuse_foreign
 from ..models.inputs.names import join_names
 from ..models.inputs.units import refuse_units
 from ..models.protocol.site import FLAT_SITE
+from ..traced import refuse_traced
 from .base import LogDensity
 from .family import Family, naming_member
 from .jitter import Jitter, Near, OnInitial
@@ -216,6 +217,7 @@ def _split_by_chain(
     for name, value in values.items():
         refuse_units(name, value, "the start")
         refuse_foreign(name, value)
+        refuse_traced(StartError, f"starts[{name!r}]", value)
     arrays = {n: np.asarray(value) for n, value in values.items() if n not in derived}
     each = [
         {

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import RunError
+from ..traced import refuse_traced
 from .keys import STARTS, read_key_data
 from .threefry import fold_in
 
@@ -17,8 +18,9 @@ def read_keys(given: Any, models: int) -> np.ndarray:
     A single one is that of the first model; those of others are derived from it.
 
     Raises:
-        RunError: They are not keys, or their number is not that of the models.
+        RunError: They are not keys, or are traced, or their number is not that of the models.
     """
+    refuse_traced(RunError, "key", given)
     if not _are_several(given):
         return _derive_each(read_key_data(given), models)
     if models == 1 != len(given):

@@ -10,6 +10,7 @@ import numpy as np
 from bijectors.base import Shape
 
 from ...errors import ModelError
+from ...traced import refuse_traced
 from .precision import on_device
 
 MEND = (
@@ -62,9 +63,18 @@ def refuse_stacked(model: Any, where: str = "model") -> None:
 
 
 def models_in(models: Any) -> list[Any]:
-    """List the models given to a call that takes one, several, or several stacked into one."""
+    """List the models given to a call that takes one, several, or several stacked into one.
+
+    Raises:
+        ModelError: Their arrays are traced; or those of one have other shapes than when it was
+            made, and it is not stacked.
+    """
     if isinstance(models, Iterable):
-        return list(models)
+        models = list(models)
+        for index, own in enumerate(models):
+            refuse_traced(ModelError, f"models[{index}]", own)
+        return models
+    refuse_traced(ModelError, "model", models)
     count = count_stacked(models) if hasattr(models, "shapes") else None
     return [models] if count is None else [_member(models, i) for i in range(count)]
 
