@@ -109,9 +109,10 @@ def store(array: Array) -> Array:
         return jax.lax.optimization_barrier(array)
     blocks = array.reshape(array.shape or (1,))
     corner = (0,) * blocks.ndim
-    infinite = jnp.full((1,) * blocks.ndim, jnp.inf, array.dtype)
-    choices = [lambda a: a, lambda a: jax.lax.dynamic_update_slice(a, infinite, corner)]
-    chosen = jax.lax.switch(jnp.int32(blocks[corner] == jnp.inf), choices, blocks)
+    known = jnp.inf if jnp.issubdtype(array.dtype, jnp.inexact) else 1
+    again = jnp.full((1,) * blocks.ndim, known, array.dtype)
+    choices = [lambda a: a, lambda a: jax.lax.dynamic_update_slice(a, again, corner)]
+    chosen = jax.lax.switch(jnp.int32(blocks[corner] == again[corner]), choices, blocks)
     return chosen.reshape(array.shape)
 
 
@@ -206,7 +207,7 @@ class _Search:
         self._keep(left.differences | right.differences)
 
     def _find_shared(self, left: Entries, right: Entries) -> frozenset[Origin]:
-        """Find computed arrays on both sides, and keep the others."""
+        """Return the computed arrays on both sides, and record the others for `find_copies`."""
         shared = left.origins & right.origins
         self.apart.append((left.origins - shared, right.origins - shared))
         return shared

@@ -42,7 +42,7 @@ NEEDING = {
     "triangular_solve": lambda x: solve(x, left_side=True) + solve(x, transpose_a=True),
     "dot_general": long_product,
     "lu": lambda x: jax.lax.linalg.lu(spread(x) * jnp.asarray([0.1, 3, 1, 1, 1]))[0],
-    "sort": lambda x: jnp.sort(jnp.sin(5 * x)),
+    "sort": lambda x: x * jnp.argsort(jnp.argsort(jnp.sin(5 * x))),
 }
 
 PLACES = {
