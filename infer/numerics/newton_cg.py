@@ -19,10 +19,9 @@ SMALLEST_SHARE = 0.1
 # Weight of a decrease in that rule, relative to the one after it. With 0.5 a search ended sooner
 # than it should, because the decreases do not fall evenly.
 RECALL = 0.8
-# What the residual may still gain, in the metric, if it is to end a step at once: a share of what
-# is left to the next step, and a much smaller one of what is not worth a direction to any step,
-# since the metric may overrate a curvature a thousand times, and no step may come to mend it.
-SOLVED, SURELY_SOLVED = 0.1, 1e-3
+# Share of what is not worth another direction below which the residual, in the metric, ends a step
+# at once: it has solved the equations, as after as many directions as there are coordinates.
+SOLVED = 1e-3
 
 
 class Newton(NamedTuple):
@@ -130,9 +129,9 @@ def turn(
         most: Maximum number of directions.
     """
     xp = namespace_of(preconditioned)
-    left = SMALLEST_SHARE * xp.minimum(1.0, newton.decrease) * newton.decrease
-    solved = xp.maximum(SURELY_SOLVED * floor, SOLVED * left)
-    has_gained = (newton.recent > xp.maximum(floor, left)) & (0.5 * product > solved)
+    share = SMALLEST_SHARE * xp.minimum(1.0, newton.decrease)
+    little = xp.maximum(floor, share * newton.decrease)
+    has_gained = (newton.recent > little) & (0.5 * product > SOLVED * little)
     is_done = newton.is_done | ~has_gained | (newton.directions >= most)
     return newton._replace(
         direction=-preconditioned,
