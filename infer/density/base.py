@@ -291,7 +291,7 @@ class LogDensity(Target):
         for whole, rest in [*map(long_sum, rows), *((each, 0.0) for each in own)]:
             _, lost = two_sum(*jax.lax.stop_gradient((total, whole)))
             total, remainder = total + whole, remainder + rest + lost
-        # That of an infinite sum is NaN. It has no gradient, in which XLA would compute it again.
+        # That of an infinite sum is NaN; its gradient is zero, but XLA would compute the sum again.
         return (total + jnp.where(jnp.isfinite(total), jax.lax.stop_gradient(remainder), 0.0),)
 
     def _valued_part(self, position: Vector) -> Scalar:

@@ -11,9 +11,9 @@ from ..errors import EngineError
 from ..numerics import hamiltonian, no_u_turn
 from ..numerics.hamiltonian import HamiltonianTuning
 from ..numerics.hierarchical import MetricName, check_metric, vary
-from ..numerics.hold import hold
 from ..numerics.leapfrog import start_trajectory
 from ..numerics.line_integral import Energy, QuadratureName, restart_path
+from ..numerics.materialize import materialize
 from ..numerics.metric import Metric
 from ..numerics.no_u_turn import Candidate, Tree
 from ..numerics.step_size import StepSize
@@ -68,9 +68,8 @@ class NUTS(Hamiltonian):
             the terms that have a score but no value.
         quadrature: Rule for these integrals: "gauss_legendre" (two more scores per step, in one
             batch), "simpson" (one more) or "trapezoid" (none, and biased at large steps).
-        metric: "euclidean" is the same everywhere. "hierarchical" is for coordinates whose location
-            and scale depend on others, as in the neck of a funnel; warm-up learns which do. "auto"
-            begins with the first, and changes late in warm-up if chains mix slowly for that reason.
+        metric: "euclidean" is the same everywhere; "hierarchical" learns how locations and scales
+            depend on coordinates; "auto" takes what pays (one data set, up to 300 coordinates).
 
     With `energy="path"` the statistics have `relative_lp` instead of `lp`: the log density up
     to a constant of each chain. Two more are sums over a trajectory, in nats:
@@ -138,7 +137,7 @@ def _begin_if_done(key: Array, metric: Metric, state: NUTSState) -> NUTSState:
     def fresh() -> tuple[Tree, Scalar, Scalar]:
         reference, start = hamiltonian.shift_reference(state.reference, state.tree.chosen)
         position, gradient, log_density, _, path = start
-        momentum = hold(hamiltonian.draw_momentum(key, position, UNIFORMS), state.ticks)
+        momentum = materialize(hamiltonian.draw_momentum(key, position, UNIFORMS), state.ticks)
         point = start_trajectory(
             position, momentum, gradient, log_density, metric, restart_path(path)
         )

@@ -12,9 +12,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..types import Scalar, Vector
 from .hamiltonian import DIVERGENT, nan_as_divergence
-from .hold import hold
 from .leapfrog import PhasePoint, energy
 from .line_integral import Path
+from .materialize import materialize
 from .turns import Slots, has_turned, is_turning, store
 
 
@@ -108,7 +108,7 @@ def find_growing_end(tree: Tree, uniform: Scalar) -> tuple[Tree, PhasePoint, Sca
     The side of a new subtree is drawn with `uniform`, a number in (0, 1).
     """
     right = jnp.where(tree.subtree.leaf == 0, uniform < 0.5, tree.side == 1)
-    side = hold(right, tree.n_steps).astype(jnp.int32)
+    side = materialize(right, tree.n_steps).astype(jnp.int32)
     end = jax.tree.map(lambda a: jnp.where(side == 1, a[1], a[0]), tree.ends)
     sign = (2 * side - 1).astype(uniform.dtype)
     # A step reads neither the gradient nor the log density at its start.
@@ -136,7 +136,7 @@ def join(
 
     Source: Betancourt (2017), appendix A; Stan's base_nuts for the extra checks.
     """
-    log_weight = hold(nan_as_divergence(tree.start_energy - energy(point)), tree.n_steps)
+    log_weight = materialize(nan_as_divergence(tree.start_energy - energy(point)), tree.n_steps)
     before = jnp.where(tree.side == 1, tree.ends.momentum[1], tree.ends.momentum[0])
     leaf = tree.subtree.leaf
     subtree = _add_leaf(tree.subtree, point, log_weight, uniforms[0])
@@ -150,13 +150,13 @@ def join(
         n_steps=tree.n_steps + 1,
         diverging=diverging,
     )
-    valid = hold(whole & ~turned & ~diverging, tree.n_steps)
-    ended = hold(whole | turned | diverging, tree.n_steps)
+    valid = materialize(whole & ~turned & ~diverging, tree.n_steps)
+    ended = materialize(whole | turned | diverging, tree.n_steps)
     # The subtree's first momentum, and the neighboring one at the end of the tree.
     first = jnp.where(leaf == 0, point.momentum, slots[0, 0])
     seam = jnp.where(leaf == 0, before, slots[0, 2])
     done = ended & (~valid | _is_turning_when_doubled(tree, first, seam, point.momentum))
-    done = hold(done | (valid & (tree.depth + 1 >= slots.shape[0] - 1)), tree.n_steps)
+    done = materialize(done | (valid & (tree.depth + 1 >= slots.shape[0] - 1)), tree.n_steps)
     # Written after all reads, and only if more leaves may follow, so that XLA needs no copy.
     kept = (leaf % 2 == 0) & ~done
     slots = store(slots, leaf, kept, point.momentum, subtree.momentum_sum, before)
@@ -164,8 +164,8 @@ def join(
 
 
 def _add_leaf(subtree: Subtree, point: PhasePoint, log_weight: Scalar, uniform: Scalar) -> Subtree:
-    total = hold(jnp.logaddexp(subtree.log_weight, log_weight), subtree.leaf)
-    take = hold(jnp.log(uniform) < log_weight - total, subtree.leaf)
+    total = materialize(jnp.logaddexp(subtree.log_weight, log_weight), subtree.leaf)
+    take = materialize(jnp.log(uniform) < log_weight - total, subtree.leaf)
     new = Candidate(point.position, point.gradient, point.log_density, log_weight, point.path)
     return Subtree(
         subtree.leaf + 1,
@@ -207,7 +207,8 @@ def _merge(tree: Tree, uniform: Scalar, valid: Bool[Array, ""], ended: Bool[Arra
     """Merge a subtree that is complete and valid into the tree; clear one that has ended."""
     subtree = tree.subtree
     # Biased toward the new half, which takes the draw farther from the start.
-    take = hold(valid & (jnp.log(uniform) < subtree.log_weight - tree.log_weight), tree.n_steps)
+    is_heavier = jnp.log(uniform) < subtree.log_weight - tree.log_weight
+    take = materialize(valid & is_heavier, tree.n_steps)
     log_weight = jnp.logaddexp(tree.log_weight, subtree.log_weight)
     momentum_sum = tree.momentum_sum + subtree.momentum_sum
     empty = _empty_subtree(subtree.candidate)
