@@ -1,4 +1,4 @@
-"""Decide from the draws of a window whether a metric that varies will pay, and whether it did."""
+"""Decide from draws whether a metric that depends on the position will pay, and whether it did."""
 
 import numpy as np
 
@@ -9,38 +9,40 @@ from .mixing import estimate_ess
 
 # Draws per chain of a window that is judged, and coordinates; it takes 0.1 s with the largest size.
 MIN_DRAWS, MAX_SIZE = 100, 300
-# Effective draws of the slowest coordinate, as a share of the draws, from which on the metric is
-# good enough. It was at most 0.12 on the models below where a varying metric pays.
-ENOUGH = 0.2
-# Difference between the mean log densities of both halves of a window, in standard deviations of
-# the second, from which on the chains are taken to be under way to the posterior. Of a steady rise
-# it is 3.5, and 1.7 if one chain of four rises; it was at most 0.7 on the same models.
-TRAVELING = 1.5
-# Nats of log J that one link must gain in either half. In windows that mixed as slowly it was at
-# least 2.0 in horseshoes, 1.2 in funnels, and 0.82 in 7 of 9 of eight schools, written centered; at
-# most 0.73 in item response and seeds with learned centering and in models of posteriordb, where
-# the varying metric made 0.8 to 1.4 times as many effective draws per gradient.
+# Smallest ESS, as a share of the draws, above which the metric is good enough. It was at most 0.12
+# on the models below where a metric that varies pays.
+MAX_ESS_SHARE = 0.2
+# Drift of the mean log density between the halves of a window, in standard deviations of the second
+# half, above which the chains have not converged yet. A steady rise gives 3.5; one rising chain of
+# four, 1.7; the same models at most 0.7.
+MAX_DRIFT = 1.5
+# Nats of log J that one link must gain in each half. In windows that mixed as slowly, the gain was
+# 2.0 or more in horseshoes, 1.2 or more in funnels, and 0.82 or more in 7 of 9 windows of eight
+# schools, written centered. In item response, seeds and the models of posteriordb it was 0.73 or
+# less, and there a metric that varies gains little or nothing.
 MIN_GAIN = 0.8
-# Ratio of effective draws per gradient from which on the metric is kept. It is above one because
-# the metric of the window before was learned from fewer draws.
+# Keep the metric above this ratio of effective draws per gradient. It is above one because the
+# metric of the window before was learned from fewer draws.
 MIN_RATIO = 1.5
 
 
-def calls_for_variation(draws: np.ndarray, scores: np.ndarray, levels: np.ndarray) -> bool:
-    """Return whether chains are where they belong, mix slowly, and scales follow coordinates.
+def needs_hierarchical_metric(
+    draws: np.ndarray, scores: np.ndarray, log_densities: np.ndarray
+) -> bool:
+    """Return whether chains have converged, mix slowly, and have scales that depend on coordinates.
 
-    Chains that are under way to the posterior seem to have such scales, which a metric should not
-    learn. So a link must gain in each half of the window alone.
+    Chains that still drift show such dependences falsely, so that a link must gain in each half of
+    the window alone.
 
     Args:
         draws: Shape (chains, draws, size).
         scores: Gradients of the log density at the draws, of the same shape.
-        levels: Log densities of the draws, in nats, shape (chains, draws).
+        log_densities: Log densities of the draws, in nats, shape (chains, draws).
     """
     made, size = draws.shape[1:]
     if made < MIN_DRAWS or not 1 < size <= MAX_SIZE:
         return False
-    if _count_effective(draws) >= ENOUGH * draws[..., 0].size or _are_traveling(levels):
+    if _smallest_ess(draws) >= MAX_ESS_SHARE * draws[..., 0].size or _are_drifting(log_densities):
         return False
     halves = slice(made // 2), slice(made // 2, None)
     each = (measure_link_gains(*(join_chains(a[:, h]) for a in (draws, scores))) for h in halves)
@@ -48,8 +50,9 @@ def calls_for_variation(draws: np.ndarray, scores: np.ndarray, levels: np.ndarra
         return bool(np.minimum(*each).max() > MIN_GAIN)
 
 
-def has_paid(before: np.ndarray, steps_before: np.ndarray, draws: np.ndarray, steps: np.ndarray
-) -> bool:  # fmt: skip
+def is_more_efficient(
+    before: np.ndarray, steps_before: np.ndarray, draws: np.ndarray, steps: np.ndarray
+) -> bool:
     """Return whether a window has many more effective draws per gradient than the one before.
 
     Args:
@@ -59,18 +62,20 @@ def has_paid(before: np.ndarray, steps_before: np.ndarray, draws: np.ndarray, st
         steps: Gradients of each.
     """
     rate, earlier = (
-        _count_effective(draws) / steps.sum(),
-        _count_effective(before) / steps_before.sum(),
+        _smallest_ess(draws) / steps.sum(),
+        _smallest_ess(before) / steps_before.sum(),
     )
     return bool(rate > MIN_RATIO * earlier)
 
 
-def _count_effective(draws: np.ndarray) -> float:
+def _smallest_ess(draws: np.ndarray) -> float:
     """Estimate the effective number of draws of the slowest coordinate."""
     return float(np.nan_to_num(estimate_ess(draws.transpose(2, 0, 1).astype(np.float64))).min())
 
 
-def _are_traveling(levels: np.ndarray) -> bool:
-    first, second = np.split(levels[:, levels.shape[1] % 2 :].astype(np.float64), 2, axis=1)
+def _are_drifting(log_densities: np.ndarray) -> bool:
+    first, second = np.split(
+        log_densities[:, log_densities.shape[1] % 2 :].astype(np.float64), 2, axis=1
+    )
     drift = np.abs(second.mean() - first.mean())
-    return bool(not drift < TRAVELING * np.sqrt(second.var(1).mean()))
+    return bool(not drift < MAX_DRIFT * np.sqrt(second.var(1).mean()))

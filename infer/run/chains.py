@@ -105,6 +105,6 @@ def _refuse_misfit(tuning: Tuning, fresh: Tuning) -> None:
         raise RunError(
             "tuning",
             f"it is a {type(tuning).__name__} of shapes {found}",
-            "Give the tuning of a run of the same engine, with the same blocks if it has any, on a "
-            "model of the same size.",
+            "Give the tuning of a run of the same engine and metric, with the same blocks if it "
+            'has any, on a model of the same size; NUTS(metric="auto") takes any metric.',
         )

@@ -59,10 +59,9 @@ def share_tuning(learned: Tuning, fresh: Tuning) -> Tuning:
 
 def list_forms(engine: Engine, fresh: Tuning) -> list[Tuning]:
     """List what a first tuning may become: with the metric as it is, and with one that varies."""
-    metric = getattr(fresh, "metric", None)
-    if getattr(engine, "metric", "") != "auto" or metric is None:
+    if (getattr(engine, "metric", ""), getattr(engine, "energy", "")) != ("auto", "value"):
         return [fresh]
-    size = np.shape(getattr(metric, "diagonal", metric).scale)[-1]
+    size = np.shape(getattr(fresh.metric, "diagonal", fresh.metric).scale)[-1]
     return [fresh, vary(fresh, size)] if size <= MOST_COORDINATES else [fresh]
 
 

@@ -1,4 +1,4 @@
-"""Let the metric vary with the position from late warm-up on, if the draws call for it."""
+"""Switch to a metric that depends on the position late in warm-up, if the draws ask for it."""
 
 import logging
 from dataclasses import replace
@@ -21,8 +21,8 @@ _log = logging.getLogger("infer")
 def end_window_of(engine: Engine, family: Family, warmup: Warmup, records: RecordFormat) -> Warmup:
     """End a window of warm-up; after the last that learns a metric, choose its kind.
 
-    If the metric is to vary, that window is repeated with it, within `LONGEST_WARMUP`. A metric
-    that makes fewer effective draws per gradient than the constant one did is given up.
+    If the metric is to vary, that window is repeated with it, within `LONGEST_WARMUP`. The new
+    metric is kept only if it makes 1.5 times as many effective draws per gradient.
 
     Args:
         engine: The engine.
@@ -33,17 +33,18 @@ def end_window_of(engine: Engine, family: Family, warmup: Warmup, records: Recor
     ended = end_window_in_coordinates(engine, family, warmup, *read_windows(warmup, records))
     if not _is_choice_due(engine, warmup, ended):
         return ended
-    from ..numerics.metric_choice import calls_for_variation, has_paid
+    from ..numerics.metric_choice import is_more_efficient, needs_hierarchical_metric
 
     if not isinstance(warmup.tuning.metric, Hierarchical):
         draws, scores, stats = ended.recent[-1]
         fits = ended.draws + warmup.windows[0] + sum(ended.windows) <= _longest(warmup)
-        varies = fits and calls_for_variation(draws, scores, stats["lp"])
+        varies = fits and needs_hierarchical_metric(draws, scores, stats["lp"])
         return _try_variation(warmup, ended) if varies else ended
-    # Only its first window begins with a search for the step size.
-    if warmup.tuning.searching and len(ended.recent) > 1:
+    # Only the repeated window begins with a search for the step size, and is as long as the last.
+    lengths = {own.positions.shape[1] for own in ended.recent}
+    if warmup.tuning.searching and len(ended.recent) == 2 and len(lengths) == 1:
         both = [a for own in ended.recent for a in (own.positions, own.stats["n_steps"])]
-        return ended if has_paid(*both) else _give_up(ended)
+        return ended if is_more_efficient(*both) else _give_up(ended)
     return ended
 
 
@@ -52,7 +53,7 @@ def _longest(warmup: Warmup) -> int:
 
 
 def _is_choice_due(engine: Any, before: Warmup, ended: Warmup) -> bool:
-    """Return whether only the window for the step size is left, of a metric that may vary."""
+    """Return whether the choice is due: only the window for the step size is left."""
     is_open = getattr(engine, "metric", "") == "auto" and engine.energy == "value"
     if not is_open or not engine.stop_early or ended.densities > 1:
         return False
@@ -63,7 +64,7 @@ def _is_choice_due(engine: Any, before: Warmup, ended: Warmup) -> bool:
 def _try_variation(before: Warmup, ended: Warmup) -> Warmup:
     """Repeat the window that has ended with a metric that varies."""
     varied = vary(ended.tuning, ended.recent[-1].positions.shape[-1])
-    _log.info("warm-up: the metric varies with the position, because scales follow coordinates")
+    _log.info("warm-up: trying a metric that depends on the position, as some scales seem to")
     windows = before.windows[0], *ended.windows
     return replace(ended, tuning=_learn(varied, ended), windows=windows)
 

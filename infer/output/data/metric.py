@@ -1,5 +1,8 @@
 """The metric that warm-up learned, as coordinates that reproduce it."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import xarray
 
@@ -72,6 +75,14 @@ def name_metric(run: Run) -> str:
     children, parents = np.flatnonzero(slopes.any(1)), np.unique(metric.parents[slopes != 0])
     them, others = (join_names([labels[i] for i in own], MAX_NAMED) for own in (children, parents))
     return f"hierarchical: the scale of {them} follows {others}"
+
+
+def name_engine(run: Run) -> Any:
+    """Return the engine with the metric that warm-up chose, if it was to choose one."""
+    if getattr(run.engine, "metric", "") != "auto":
+        return run.engine
+    varies = isinstance(_find_metric(run), Hierarchical)
+    return replace(run.engine, metric="hierarchical" if varies else "euclidean")  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def _find_metric(run: Run) -> Metric | None:

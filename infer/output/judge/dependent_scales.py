@@ -1,8 +1,7 @@
 """Find coordinates whose scale follows others, in runs that had trouble with a constant metric."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,9 +9,9 @@ from ...density.funnels import find_funnel_sites
 from ...engines.base import Draws
 from ...models.inputs.names import join_names
 from ...numerics.dependence import IN_TURN, learn_dependence
-from ...numerics.hierarchical import Hierarchical
 from ...run.coordinates import densities_own, move_all
 from ...run.run import Run
+from ..data.metric import name_engine
 from ..finding import Finding
 from ..remedy import advise_non_centered
 from .flat_vectors import compute_gradients
@@ -81,14 +80,6 @@ def find_dependent_scales(
         f'Let warm-up learn that: infer.{type(engine).__name__}(metric="hierarchical").',
         tuple(labels[i] for i in found.children),
     )
-
-
-def name_engine(run: Run) -> Any:
-    """Return the engine with the metric that warm-up chose, if it was to choose one."""
-    if getattr(run.engine, "metric", "") != "auto":
-        return run.engine
-    varies = isinstance(run.warmup.tuning.metric, Hierarchical)
-    return replace(run.engine, metric="hierarchical" if varies else "euclidean")  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def _take_points(run: Run, draws: Draws) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ from ...run.loop import SAMPLING
 from ...run.run import Run
 from ...target import Target
 from ...types import Scalar, Vector
+from ..data.metric import name_engine
 from ..data.origin import find_run
 from ..data.recorded import read_places, read_positions, read_stats
 from ..data.values import constrain_all
@@ -125,7 +126,9 @@ def explain_divergences(run: Any, most: int = 20) -> Divergences:
         tuple(run.density.labels()),
         int(diverging.sum()),
         diverging.size,
-        join_advice(advise_non_centered(run.density, run.engine), advise_shorter_steps(run.engine)),
+        join_advice(
+            advise_non_centered(run.density, name_engine(run)), advise_shorter_steps(run.engine)
+        ),
     )
 
 

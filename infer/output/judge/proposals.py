@@ -20,6 +20,7 @@ from ...run.choice import Choice, choose_from, describe_machine, gather_facts
 from ...run.run import Run
 from ...run.tempered import Tempered
 from ...run.tempering import DEFAULT_WARMUP
+from ..data.metric import name_engine
 from ..data.origin import find_run
 from ..data.provenance import fingerprint_model
 from ..data.versions import groups_of
@@ -100,7 +101,9 @@ def propose_from(members: Family, posterior: Any, chains: int | None) -> Choice:
     findings, sets = verdict(posterior).findings, members.count
     chains = run.chains // sets if chains is None else chains
     density, warmup = members.member(0), run.warmup.planned
-    plan = Plan(density, run.engine, warmup, run.fewest(), None, chains, sets)
+    chosen = name_engine(run)
+    engine = chosen if getattr(chosen, "metric", "") == "hierarchical" else run.engine
+    plan = Plan(density, engine, warmup, run.fewest(), None, chains, sets)
     return propose(_read_tempering(plan, posterior), findings)
 
 

@@ -16,6 +16,7 @@ from ...engines.base import Engine
 from ...programs.native import CompiledProgram, Refusal, compile_program
 from ...run.run import Run
 from ...types import Vector
+from ..data.metric import name_engine
 from ..data.origin import find_run
 from ..data.recorded import read_stats
 from ..remedy import advise_non_centered, join_advice
@@ -136,7 +137,7 @@ def why_slow(run: Any) -> Slowness:
 
 
 def _advise(run: Run) -> str:
-    return join_advice(LONGER, advise_non_centered(run.density, run.engine))
+    return join_advice(LONGER, advise_non_centered(run.density, name_engine(run)))
 
 
 def find_cut_short(engine: Engine, stats: Mapping[str, np.ndarray]) -> np.ndarray:

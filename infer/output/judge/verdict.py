@@ -13,13 +13,14 @@ from ...loaded import is_of_class
 from ...run.run import Run
 from ..data.angles import find_wrapped_angles
 from ..data.arviz import SET
+from ..data.metric import name_engine
 from ..data.origin import find_run
 from ..data.recorded import Recorded, read_recorded
 from ..data.versions import read_group
 from ..finding import Finding
 from ..kinds import FITTED
 from .datasets import find_in_datasets
-from .dependent_scales import find_dependent_scales, name_engine
+from .dependent_scales import find_dependent_scales
 from .flat_vectors import find_in_flat_vectors
 from .moved import describe_moves
 from .native_form import find_wrong_native_form

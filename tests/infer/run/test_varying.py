@@ -11,8 +11,7 @@ import infer
 from infer.numerics import metric_choice
 from infer.numerics.hierarchical import Hierarchical
 from infer.numerics.metric import LowRank
-from infer.output.data.metric import name_metric
-from infer.output.judge.dependent_scales import name_engine
+from infer.output.data.metric import name_engine, name_metric
 
 OPTIONS = {"chains": 4, "key": 1, "progress": False}
 
@@ -58,11 +57,29 @@ def test_a_metric_that_is_asked_for_stays(model):
 
 
 def test_a_metric_that_has_not_paid_is_given_up(model, monkeypatch):
-    monkeypatch.setattr(metric_choice, "has_paid", lambda *_: False)
+    monkeypatch.setattr(metric_choice, "is_more_efficient", lambda *_: False)
     run = infer.start(model, **OPTIONS).warm_up()
     assert isinstance(run.tuning.metric, LowRank)
     assert run.warmup.draws > run.warmup.planned
     assert run.advance(5).fewest() == 5
+
+
+def test_a_run_by_its_path_takes_no_metric_that_varies(model, run):
+    """Its energies do not count the change of volume."""
+    with pytest.raises(infer.RunError, match="takes any metric"):
+        infer.start(model, infer.NUTS(energy="path"), tuning=run.tuning, **OPTIONS).advance(1)
+
+
+@pytest.mark.slow
+def test_a_given_metric_stays_if_its_windows_differ_in_length(run, monkeypatch):
+    monkeypatch.setattr(metric_choice, "is_more_efficient", lambda *_: False)
+
+    def wider(values):
+        return log_density({"v": values["v"], "z": values["z"] / 100})
+
+    other = infer.declared(wider, {"v": bj.Real(), "z": bj.Real(shape=(9,))})
+    again = infer.start(other, tuning=run.tuning, **(OPTIONS | {"warmup": 30})).warm_up()
+    assert isinstance(again.tuning.metric, Hierarchical)
 
 
 @pytest.mark.slow
@@ -83,7 +100,6 @@ def test_it_is_stored_and_its_tuning_serves_other_runs(model, run, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_horseshoe_of_the_peers_is_sampled_at_defaults(seed):
-    """Of seeds 1 to 16, the smallest ESS was 1184, and the largest R-hat 1.006."""
     from benchmarks.peers.in_jax import ours
     from benchmarks.peers.suite import SUITE
     from benchmarks.suite.__main__ import measure_quality
