@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument(
         "--longer", type=int, default=0, help="also a fit and a loop of so many times the steps"
     )
-    parser.add_argument("--warmup", nargs="*", type=int, default=[], help="also fits with so many")
+    parser.add_argument("--warmup", nargs="*", type=int, default=[], help="also of these epochs")
     parser.add_argument("--quick", action="store_true", help="16 units and 50 epochs")
     parser.add_argument("--out", type=Path, help="the file of rows")
     parser.add_argument("--page", action="store_true", help="write the page of results")

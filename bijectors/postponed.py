@@ -1,7 +1,7 @@
-"""Postpone parts of equinox until a name in them is read: half of the time of its import.
+"""Postpone running parts of equinox until one of their names is used.
 
-`import equinox` runs the files of its neural networks, internals and tools for debugging, with 60
-classes of half a millisecond each. No map, model or sampler here needs them.
+`import equinox` runs the files of its neural networks, internals and tools for debugging, which
+define some 60 classes. No map, model or sampler here needs them.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """The table of rules, whose rows are imported with the sets that they are for.
 
-A new set needs one file in `sets`, one row in `rows`, and one line in `__init__.pyi`. The class of
-a set takes half a millisecond to make, and few models need more than three.
+A new set needs one file in `sets`, one row in `rows`, the name of its file in `FILES`, and one line
+in `__init__.pyi`. Few models need more than three of the sets.
 """
 
 from collections.abc import Iterable, Mapping

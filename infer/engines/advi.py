@@ -102,7 +102,7 @@ class ADVI(Approximator):
     A mean-field fit of more coordinates than a minibatch has rows is trained as networks are: by
     whole gradients with the divergence from normal priors in closed form, with steps of the means
     in their own units, from small standard deviations, with the weight of the divergence rising
-    during 2000 steps, or all `epochs` given if those are fewer, and epochs that see each row once.
+    over 2000 steps, or all `epochs` if those are fewer, and with epochs that see each row once.
 
     Attributes:
         family: "mean_field" (independent coordinates), "full_rank" (any covariance), or the

@@ -17,9 +17,9 @@ def call_natively(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function so that XLA compiles it once, on a CPU as one native function; traced.
 
     Args:
-        function: Of many operations on few numbers, none of which calls a library; loops in it hold
-            no large arrays, which XLA before jaxlib 0.11 would divide among threads: that fails in
-            a program of the ordinary form. Nor is it called under `vmap` if it indexes by a count.
+        function: Many operations on few numbers, without calls of libraries. Its loops must hold no
+            large arrays: XLA before jaxlib 0.11 divides these among threads, which fails in a
+            program of the ordinary form. Do not call it under `vmap` if it indexes by a counter.
         arguments: Pytrees of arrays.
     """
 

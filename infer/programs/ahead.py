@@ -2,7 +2,7 @@
 
 The survey of the model decides that, and loading takes longer than all that comes before the loop
 runs. So the file that an earlier process needed for such a model is loaded meanwhile, in another
-thread. If the call then needs another one, that is loaded as ever.
+thread. If the call then needs another one, it is loaded in the usual way.
 """
 
 import os

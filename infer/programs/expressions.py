@@ -1,4 +1,4 @@
-"""Which arrays of a program are computed by the same expression, written more than once."""
+"""Find arrays of a program that the same expression computes more than once."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence

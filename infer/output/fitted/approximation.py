@@ -37,10 +37,10 @@ from .ratios import (
 )
 from .shortcomings import (
     describe_heavy_ratios,
+    describe_known,
     describe_rounding,
     find_shortcomings,
     has_heavy_tail,
-    tell_known,
 )
 from .split import PerDatum, split_elbo
 
@@ -335,7 +335,7 @@ class Approximation:
         found = "converged" if self.converged else "not converged"
         return [
             f"{self._kind} of {self.distribution.size} coordinates: {sites}",
-            ", ".join([found, *tell_known(self)]),
+            ", ".join([found, *describe_known(self)]),
             *self.facts,
         ]
 

@@ -55,8 +55,8 @@ def find_shortcomings(fit: Any) -> Iterator[Finding]:
         yield describe_heavy_ratios(ratios.khat, ratios.ess, _advise(fit))
 
 
-def tell_known(fit: Any) -> Iterator[str]:
-    """Tell the ELBO and k-hat of a fit as far as they were asked for, and draw nothing."""
+def describe_known(fit: Any) -> Iterator[str]:
+    """Describe the ELBO and k-hat of a fit if they are computed already; draws nothing."""
     known = vars(fit).get("ratios", vars(fit).get("first_ratios"))
     if known is not None:
         yield f"elbo={known.log_ratios.mean():.6g}"
