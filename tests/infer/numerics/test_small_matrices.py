@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import expm
 
 from infer.numerics.families.full_rank import FullRank
-from infer.numerics.small_matrices import exponential_slope
+from infer.numerics.small_matrices import exponential_slope, matrix_root
 
 
 def test_the_slope_of_the_exponential_is_exact_within_the_trust_region():
@@ -14,6 +14,16 @@ def test_the_slope_of_the_exponential_is_exact_within_the_trust_region():
     matrix *= 0.5 / np.linalg.norm(matrix)
     slope = jax.jit(exponential_slope)(matrix)
     np.testing.assert_allclose(slope @ matrix, expm(matrix) - np.eye(5), atol=1e-13)
+
+
+def test_a_root_is_exact_whatever_the_condition_of_its_matrix():
+    """Its iteration ends by itself, early if the matrix is well conditioned."""
+    rng, find = np.random.default_rng(2), jax.jit(matrix_root)
+    basis = np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    for digits in (0, 1, 8):
+        matrix = (basis * 10.0 ** np.linspace(-digits, 1, 5)) @ basis.T
+        root = find(jnp.asarray(matrix))
+        np.testing.assert_allclose(root @ root, matrix, atol=1e-11)
 
 
 def test_rows_of_noise_go_where_each_one_does():
