@@ -80,10 +80,10 @@ class Change(NamedTuple):
         left = jnp.pad(self.left, ((0, 0), (0, rank)))
         return self._replace(left=left, right=jnp.pad(self.right, ((0, rank), (0, 0))))
 
-    def split(self, rank: int) -> tuple["Change", "Change"]:
-        """Return the same change with the first columns and rows only, and with the rest."""
-        first = self._replace(left=self.left[:, :rank], right=self.right[:rank])
-        return first, self._replace(left=self.left[:, rank:], right=self.right[rank:])
+    def split(self, rank: int) -> tuple[Array, Array]:
+        """Return the columns of `left` and the rows of `right` in parts of a rank, stacked."""
+        size = len(self.mean)
+        return self.left.reshape(size, -1, rank).swapaxes(0, 1), self.right.reshape(-1, rank, size)
 
 
 class DenseNormal(Distribution):
@@ -178,13 +178,16 @@ class DenseNormal(Distribution):
     ) -> "DenseNormal":
         # Only changes of low rank go through the branches, because a branch copies what it returns.
         match, move = lambda: self._find_match(step, uphill), lambda: self._find_move(step).widen()
-        change, rank = jax.lax.cond(is_matching, match, move), len(step.right)
-        most, rest = change.split(rank)
-        # The rest is zero if it moves; a loop, unlike a branch, does not copy the factor.
-        add = lambda _, factor: factor + rest.left @ rest.right  # noqa: E731
-        moved = self._apply(most)
-        factor = jax.lax.fori_loop(0, is_matching.astype(jnp.int32), add, moved.factor)
-        return DenseNormal(moved.mean, factor, moved.log_scale)
+        change = jax.lax.cond(is_matching, match, move)
+        lefts, rights = change.split(len(step.right))
+
+        def add(i: Array, factor: Array) -> Array:
+            # The growth is that of the first part; a step that matches has none.
+            return jnp.where(i == 0, jnp.exp(change.growth), 1) * (factor + lefts[i] @ rights[i])
+
+        # The second part is zero if it moves; a loop, unlike a branch, does not copy the factor.
+        factor = jax.lax.fori_loop(0, 1 + is_matching.astype(jnp.int32), add, self.factor)
+        return DenseNormal(change.mean, factor, change.log_scale)
 
     def _find_move(self, step: Step) -> Change:
         left, right = step.left, step.right
@@ -299,7 +302,9 @@ class FullRank(Family):
 
     def moments(self, packed: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         factors = packed[:, size:].reshape(-1, size, size)
-        return packed[:, :size], 0.5 * np.log((factors**2).sum(-1))
+        # Without an array of squares.
+        squares = np.einsum("kij,kij->ki", factors, factors)
+        return packed[:, :size], 0.5 * np.log(squares)
 
     def count_numbers(self, size: int) -> int:
         return size + size**2
