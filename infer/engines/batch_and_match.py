@@ -156,7 +156,7 @@ class BatchAndMatch(Approximator):
         noise = jax.random.normal(key, (self.batch, q.size), q.mean.dtype)
         target = target.at(jax.random.fold_in(key, 1))
         values, scores = jax.vmap(target.evaluate)(jax.vmap(q.forward)(noise))
-        elbo = values.mean() - jax.vmap(q.log_density_of_noise)(noise).mean()
+        elbo = values.mean() - q.mean_log_density(noise)
         usable = jnp.isfinite(scores).all()
         # Without rows nothing changes.
         noise, scores = (jnp.where(usable, a, 0) for a in (noise, scores))

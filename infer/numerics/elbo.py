@@ -73,8 +73,9 @@ def _estimate_by_gradients(
     """Estimate the ELBO from values and gradients of the log density at draws."""
     positions = q.forward_rows(noise)
     values, gradients = _evaluate(target, weight, positions)
-    elbo = values.mean() - jax.vmap(q.log_density_of_noise)(noise).mean()
-    usable = jnp.isfinite(gradients).all()
+    elbo = values.mean() - q.mean_log_density(noise)
+    # Over the draws first, as vectors; the product is NaN for what is not finite.
+    usable = jnp.isfinite((0 * gradients).sum(0)).all()
     # The gradients need only the score of the target; without a value the ELBO is NaN.
     usable = usable & jnp.isfinite(elbo) if target.has_value else usable
     share = 1.0 if weight is None else weight

@@ -67,6 +67,14 @@ def test_the_inverse_undoes_the_map(family):
 
 
 @each_family
+def test_the_mean_log_density_of_draws_is_that_of_each(family):
+    q, noise = moved(family), RNG.normal(size=(DRAWS, SIZE))
+    each = jax.jit(jax.vmap(lambda own: q.log_density_of_noise(own)))(noise)
+    found = jax.jit(lambda noise: q.mean_log_density(noise))(noise)
+    np.testing.assert_allclose(found, each.mean(), rtol=1e-12)
+
+
+@each_family
 def test_the_density_is_that_of_the_draws(family):
     """The log-determinant equals that of the Jacobian, so the density is normalized."""
     q, noise = moved(family), RNG.normal(size=SIZE)
