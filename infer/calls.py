@@ -98,6 +98,13 @@ WORDS = {
     "idata_kwargs": "Leave it out: coords and dims are declared in the model.",
 }
 
+# Advice for required arguments that are missing, by the call and what is said of it.
+MISSING = {
+    "infer.predict: missing a required argument: 'posterior'": "Give what infer.sample or "
+    "infer.fit returned. For draws of the prior, and of what the model then predicts, call "
+    "infer.sample_prior(model).",
+}
+
 
 def check_arguments(where: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Explain arguments that do not fit a function, without changing its signature.
@@ -135,7 +142,8 @@ def refuse_misfit(
             was probably meant.
     """
     if said := explain_misfit(wanted, args, named):
-        raise CallError(where, *said) from None
+        found, mend = said
+        raise CallError(where, found, MISSING.get(f"{where}: {found}", mend)) from None
 
 
 def explain_misfit(

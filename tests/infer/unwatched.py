@@ -268,6 +268,13 @@ mistake("fit", lambda: infer.fit(known(), num_steps=3), "CallError", "infer.fit:
 mistake(
     "predict", lambda: infer.predict(known(), {}, seed=1), "CallError", "infer.predict:", "key="
 )
+mistake("no posterior", lambda: infer.predict(known()), "CallError", "infer.sample_prior(model)")
+mistake(
+    "posterior None",
+    lambda: infer.predict(known(), None),
+    "ModelError",
+    "infer.sample_prior(model)",
+)
 mistake("check", lambda: infer.check(known(), key=1), "CallError", "infer.check:", "seed=")
 mistake("start", lambda: infer.start(known(), tune=1), "CallError", "infer.start:", "warmup=")
 mistake("prior", lambda: infer.sample_prior(known(), samples=1), "CallError", "draws=")

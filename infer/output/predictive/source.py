@@ -157,7 +157,8 @@ def read_draws(result: Any) -> dict[str, Any]:
         raise ModelError(
             "result",
             f"a {type(result).__name__} has no posterior",
-            "Give an Optimum, ArviZ data with a posterior, or values by name.",
+            "Give an Optimum, ArviZ data with a posterior, or values by name. For draws of the "
+            "prior, call infer.sample_prior(model).",
         ) from error
     return read_lazily(_sort_axes(posterior))
 
