@@ -114,5 +114,6 @@ class HostMemory:
 
 
 def _first_scale(gradient: np.ndarray) -> Scalar:
-    length, one = np.linalg.norm(gradient), gradient.dtype.type(1)
+    with np.errstate(over="ignore"):
+        length, one = np.linalg.norm(gradient), gradient.dtype.type(1)
     return 1 / np.maximum(length, one) if np.isfinite(length) else one

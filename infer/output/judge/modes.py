@@ -78,11 +78,14 @@ def weigh_modes(groups: list[np.ndarray], positions: np.ndarray, lp: np.ndarray)
     """Estimate the share of the mass in each group's mode.
 
     A region of mass Z has log Z = E[log density] + H, with the entropy H of the draws in it, for
-    which that of a normal of the same covariance is taken.
+    which that of a normal of the same covariance is taken. The shares are NaN if no group has one,
+    because each of its chains stays at one point.
 
     Source: as for `infer.numerics.stray.bound_masses`.
     """
     masses = np.array([lp[group].mean() + measure_entropy(positions[group]) for group in groups])
+    if not np.isfinite(masses.max()):
+        return np.full(len(masses), np.nan)
     weights = np.exp(masses - masses.max())
     return weights / weights.sum()
 
@@ -100,4 +103,6 @@ def measure_entropy(positions: np.ndarray) -> float:
 
 def round_share(share: float) -> str:
     """Write a share of the mass."""
+    if np.isnan(share):
+        return "an unknown share"
     return f"about {share:.0%}" if share >= 0.01 else "less than 1%"

@@ -175,6 +175,8 @@ def compute_bfmi(energy: np.ndarray) -> np.ndarray:
 
     Source: Betancourt (2016), arXiv 1604.00695, equation 8.
     """
+    # The square of an energy of 1e20 nats overflows in single precision.
+    energy = np.asarray(energy, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return (np.diff(energy, axis=1) ** 2).mean(1) / energy.var(1, ddof=1)
 

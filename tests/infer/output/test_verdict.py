@@ -18,6 +18,7 @@ from infer import nested_rhat
 from infer.density.funnels import find_funnel_sites
 from infer.output.data import origin
 from infer.output.data.angles import mark_angles
+from infer.output.judge.modes import round_share, weigh_modes
 from infer.output.judge.suspects import MAX_NUMBERS, Numbers, find_suspects, lay_out_numbers
 from infer.output.judge.transitions import compute_bfmi
 from infer.output.judge.verdict import judge_draws
@@ -172,6 +173,17 @@ def test_trajectories_cut_short_are_reported_from_one_in_a_hundred_on():
 def test_bfmi_is_two_minus_twice_the_correlation_of_energies():
     energy = autoregression(0.9, (2, 200_000))
     np.testing.assert_allclose(compute_bfmi(energy), 0.2, rtol=0.05)
+
+
+def test_bfmi_of_energies_whose_squares_overflow_is_a_number():
+    energy = autoregression(0.9, (2, 100)).astype(np.float32)
+    np.testing.assert_allclose(compute_bfmi(energy * 1e22), compute_bfmi(energy), rtol=1e-4)
+
+
+def test_chains_that_stay_at_points_share_the_mass_in_unknown_parts():
+    positions = np.arange(4.0)[:, None, None] * np.ones((4, 10, 2))
+    shares = weigh_modes([np.array([0]), np.array([2])], positions, np.zeros((4, 10)))
+    assert [round_share(share) for share in shares] == ["an unknown share"] * 2
 
 
 def test_low_bfmi_is_reported_with_its_chain():
