@@ -1,4 +1,4 @@
-"""Find data and coordinates that a model is given but never uses."""
+"""Find data and coordinates that a model never uses, and observations without entries."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -24,11 +24,20 @@ _OWN_DERIVATIVE = "custom_"
 
 
 def warn_of_unused(model: Model) -> None:
-    """Warn of data and coordinates that a model does not use, by name.
+    """Warn of data and coordinates that a model does not use, and of empty observations, by name.
 
     Warns:
-        ModelWarning: One for all unused data, and one for each unused coordinate.
+        ModelWarning: One for all unused data, one for each unused coordinate, and one for all
+            observed sites without entries.
     """
+    if empty := [
+        s.name for s in run_abstractly(model).sites if s.role == "observed" and 0 in s.shape
+    ]:
+        warn_of_model(
+            join_names(empty),
+            "it is observed, but has no entries, so nothing is learned from it",
+            "Check which rows the data were selected by; or leave the observation out.",
+        )
     data, coords, dims = _find_unused(signature_of(model))
     if data:
         warn_of_model(

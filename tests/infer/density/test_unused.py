@@ -11,7 +11,7 @@ import pytest
 
 import bijectors as bj
 import infer
-from infer.density.unused import unused_coords, unused_data
+from infer.density.unused import unused_coords, unused_data, warn_of_unused
 
 X, Y = np.arange(3.0), np.zeros(3)
 
@@ -146,3 +146,20 @@ def weighted(site):
 def test_coordinates_that_give_a_size_count_as_used():
     assert unused_coords(infer.model(weighted, coords={"k": range(3), "j": range(3)})) == ["j"]
     assert unused_coords(infer.model(line, x=X, y=Y, coords={"row": [*"abc"]})) == []
+
+
+def test_observations_without_entries_are_named():
+    none = infer.model(line, x=X, y=Y).with_data(x=np.zeros(0), y=np.zeros(0))
+    with pytest.warns(infer.ModelWarning, match=r"^y: it is observed, but has no entries") as said:
+        warn_of_unused(none)
+    assert len(said) == 1
+
+
+def in_empty_plates(site, y):
+    with site.plate("k", 0):
+        mu = site("mu", dist.Normal(0.0, 1.0))
+    site.observe("y", dist.Normal(mu.sum() + site("a", dist.Normal(0.0, 1.0)), 1.0), y)
+
+
+def test_an_empty_latent_vector_is_no_mistake():
+    warn_of_unused(infer.model(in_empty_plates, y=Y))
