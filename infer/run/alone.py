@@ -1,4 +1,4 @@
-"""One thread at a time advances a run."""
+"""One thread of one process at a time advances a run."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -9,6 +9,18 @@ from ..errors import RunError
 
 # The thread that advances a run, by the identity of the run.
 _threads: dict[int, int] = {}
+
+
+class Unpickled:
+    """What holds compiled programs, so that it is neither copied nor pickled."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise RunError(
+            "run",
+            "a run cannot be copied or pickled, since it holds compiled programs",
+            "Pickle its state, run.state, and go on by infer.start(model, engine, state=state); or "
+            "give store= to infer.sample, and go on by infer.resume.",
+        )
 
 
 def claim(run: Any) -> bool:

@@ -18,7 +18,7 @@ from ..engines.base import Draws, Engine, Tuning
 from ..errors import RunError
 from ..numerics.blas import one_blas_thread
 from ..programs.native import CompiledProgram, Refusal
-from .alone import alone
+from .alone import Unpickled, alone
 from .blocks import compile_loop, find_format
 from .collect import Group, collect, join_records
 from .coordinates import move_to_density
@@ -36,7 +36,7 @@ from .warmup import Warmup, begin_sampling
 
 
 @dataclass
-class Run:
+class Run(Unpickled):
     """Chains of one engine on one density, or the same number of chains on each of several.
 
     Attributes:

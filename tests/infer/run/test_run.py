@@ -246,6 +246,13 @@ def test_a_key_of_another_generator_is_used():
         run(infer.NUTS(), key=jnp.zeros(3))
 
 
+def test_a_run_is_not_pickled_but_its_state_is():
+    begun = run(infer.NUTS(), warmup=0)
+    with pytest.raises(infer.RunError, match=r"run\.state, and go on by infer\.start\(.*store="):
+        pickle.dumps(begun)
+    assert np.array_equal(pickle.loads(pickle.dumps(begun.state)).key, begun.state.key)
+
+
 def test_reading_draws_before_any_were_made_is_refused():
     with pytest.raises(infer.RunError, match="no draws were requested"):
         run(infer.NUTS(), warmup=0).advance(0).draws()
