@@ -46,8 +46,8 @@ QUICK = (
 # Why ours falls behind or misses.
 REASONS = {
     "eight_schools-eight_schools_centered": "the funnel as it is written, from a log density that "
-    "names no priors, so that warm-up has nothing to center; chains rarely enter its neck, and a "
-    "mean stays off when R-hat and ESS no longer show it",
+    "names no priors, so that warm-up has nothing to center; with a constant metric chains rarely "
+    "enter its neck, and a mean stays off when R-hat and ESS no longer show it",
 }
 # What a user of each method imports before it is called.
 IMPORTS = {
