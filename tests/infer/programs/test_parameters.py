@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from jax.lax import DotAlgorithmPreset, GatherScatterMode, Precision, ScatterDimensionNumbers
 
-from infer.programs import rewrite
-from infer.programs.rewrite import TABLE
+from infer.programs import loops, rewrite
+from infer.programs.loops import TABLE
 
 from ...cases import mark_slow
 
@@ -61,6 +61,9 @@ OTHERS = {
         DotAlgorithmPreset.F32_F32_F32, DotAlgorithmPreset.BF16_BF16_F32,
     ),
     "preferred_element_type": each("preferred_element_type", None, np.dtype("float32")),
+    "dimension": each("dimension", 0, 1),
+    "is_stable": each("is_stable", False, True),
+    "num_keys": each("num_keys", 1),
 }  # fmt: skip
 PRODUCTS = each("dimension_numbers", *((((a,), (b,)), ((), ())) for a in (0, 1) for b in (0, 1)))
 # Parameters that the loops do not support.
@@ -83,6 +86,8 @@ EXAMPLES |= {
     "cholesky": (jax.lax.linalg.cholesky, (MATRIX @ MATRIX.T,)),
     "triangular_solve": (jax.lax.linalg.triangular_solve, (MATRIX, MATRIX[::-1])),
     "dot_general": (jnp.matmul, (SQUARE, SQUARE[::-1])),
+    "lu": (jax.lax.linalg.lu, (MATRIX,)),
+    "sort": (jax.lax.sort, (MATRIX,)),
 }
 
 
@@ -120,15 +125,15 @@ def test_every_parameter_is_honored(name):
     equation, operands = example(name)
     assert equation.params.keys() <= TABLE[name].params
     varied = list(vary_parameters(equation))
-    loops = [rewrite._choose_loop(equation.replace(params=params)) for params in varied]
-    assert all(loops)
+    made = [loops.choose_loop(equation.replace(params=params)) for params in varied]
+    assert all(made)
     plain = [partial(equation.primitive.bind, **params) for params in varied]
-    found, expected = jax.jit(lambda *a: [[f(*a) for f in each] for each in (loops, plain)])(
+    found, expected = jax.jit(lambda *a: [[f(*a) for f in each] for each in (made, plain)])(
         *operands
     )
     for params, own, other in zip(varied, found, expected, strict=True):
         # JAX zeroes what LAPACK leaves above the diagonal of a factor.
-        own, other = (np.tril(a) if name == "cholesky" else a for a in (own, other))
+        own, other = (np.tril(a) if name == "cholesky" else np.asarray(a) for a in (own, other))
         scale = np.abs(other).max()
         np.testing.assert_allclose(own / scale, other / scale, atol=2e-6, err_msg=str(params))
 
@@ -136,13 +141,11 @@ def test_every_parameter_is_honored(name):
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_equation_with_an_unknown_parameter_is_left_alone(name):
     equation, _ = example(name)
-    assert rewrite._choose_loop(equation)
-    assert not rewrite._choose_loop(equation.replace(params=equation.params | {"later": True}))
+    assert loops.choose_loop(equation)
+    assert not loops.choose_loop(equation.replace(params=equation.params | {"later": True}))
 
 
 @pytest.mark.parametrize("name", DECLINED)
 def test_a_product_with_unsupported_parameters_is_left_alone(name):
     equation, _ = example("dot_general")
-    assert not rewrite._choose_loop(
-        equation.replace(params=equation.params | {name: DECLINED[name]})
-    )
+    assert not loops.choose_loop(equation.replace(params=equation.params | {name: DECLINED[name]}))

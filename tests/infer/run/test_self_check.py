@@ -14,7 +14,7 @@ from infer.density.disagreement import Recorded, find_disagreement
 from infer.density.family import singleton
 from infer.density.points import evaluate_lanes
 from infer.output.judge.native_form import find_wrong_native_form
-from infer.programs import numpy_rules, rewrite, switch
+from infer.programs import loops, numpy_rules, switch
 from infer.programs.native import CompiledProgram
 from infer.run import self_check
 from infer.run.run import Run
@@ -46,13 +46,13 @@ def new_programs(monkeypatch):
 
 @pytest.fixture
 def wrong_sums(monkeypatch, new_programs):
-    entry = rewrite.TABLE["scatter-add"]
+    entry = loops.TABLE["scatter-add"]
 
     def rule(equation):
         loop = entry.rule(equation)
         return loop and (lambda *operands: FACTOR * loop(*operands))
 
-    monkeypatch.setitem(rewrite.TABLE, "scatter-add", entry._replace(rule=rule))
+    monkeypatch.setitem(loops.TABLE, "scatter-add", entry._replace(rule=rule))
 
 
 def test_a_wrong_rewrite_is_found_at_the_first_draw_and_left(wrong_sums):
@@ -82,13 +82,13 @@ def test_starts_that_a_wrong_rewrite_makes_infinite_are_not_blamed_on_the_model(
 
 def test_a_wrong_rewrite_that_is_finite_at_the_start_alone_is_found(new_programs, monkeypatch):
     """Each proposal is NaN and rejected, so all draws are the start, whose numbers are right."""
-    entry = rewrite.TABLE["scatter-add"]
+    entry = loops.TABLE["scatter-add"]
 
     def rule(equation):
         loop = entry.rule(equation)
         return loop and (lambda *own: loop(*own) + jnp.where(own[2].any(), jnp.nan, 0))
 
-    monkeypatch.setitem(rewrite.TABLE, "scatter-add", entry._replace(rule=rule))
+    monkeypatch.setitem(loops.TABLE, "scatter-add", entry._replace(rule=rule))
     starts = {"x": np.ones((2, 3))}
     options = {"chains": 2, "warmup": 0, "starts": starts, "progress": False}
     run = infer.start(make(1.0), infer.NUTS(), **options).advance(1)
