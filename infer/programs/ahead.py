@@ -50,7 +50,7 @@ def _describe(call: Callable[..., Any], model: Any, engine: Any) -> str | None:
 
 
 def _begin(expected: Used) -> None:
-    # Of arrays alone: the structure of the arguments is that of the model, which is not at hand.
+    # The model is not known yet, so arguments and results are described as plain lists of arrays.
     trees = tuple(range(expected.arguments)), {}
     structures = jax.tree.structure(trees), jax.tree.structure(list(range(expected.results)))
     other = ThreadPoolExecutor(1)

@@ -51,7 +51,7 @@ def test_the_loop_is_loaded_ahead_once_with_the_same_draws(draw, folder):
 def test_what_is_loaded_ahead_is_not_used_for_another_program(draw, monkeypatch):
     draw(make(1.0))
     first, _ = draw(make(3.0))
-    # As if the two could not be told apart before they are surveyed.
+    # Give both models the same description, so that only the survey can tell them apart.
     monkeypatch.setattr(ahead, "_describe", lambda *_: "the same")
     draw(make(1.0))
     again, _ = draw(make(3.0))
