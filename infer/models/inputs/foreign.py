@@ -44,9 +44,10 @@ def as_array(where: str, value: Any, what: str = "its value") -> Array:
         what: What to call it in the error.
 
     Raises:
-        ModelError: It holds no numbers.
+        ModelError: It holds no numbers, or masked entries.
     """
     refuse_units(where, value, what)
+    refuse_masked(where, value, what)
     bare = without_column(where, value, what)
     try:
         return jnp.asarray(bare)
@@ -54,6 +55,19 @@ def as_array(where: str, value: Any, what: str = "its value") -> Array:
         raise
     except (TypeError, ValueError) as error:
         raise ModelError(where, *_explain(what, value)) from error
+
+
+def refuse_masked(where: str, value: Any, what: str = "it") -> None:
+    """Raise if entries of an array are masked: JAX would take the numbers behind the mask."""
+    if not isinstance(value, np.ma.MaskedArray) or not np.ma.is_masked(value):
+        return
+    gone = np.ma.getmaskarray(value)
+    raise ModelError(
+        where,
+        f"{what} is a masked array, in which {int(gone.sum())} of {gone.size} entries are masked",
+        "Drop them; or replace them by x.filled(value), with a value in the support, and mark "
+        "them as missing, by missing= of site.observe or obs_mask= of numpyro.sample.",
+    )
 
 
 def holds_numbers(value: Any) -> bool:

@@ -9,7 +9,7 @@ from jax.core import Tracer
 
 from ...errors import ModelError, warn_of_model
 from .columns import without_column
-from .foreign import as_array, refuse_foreign
+from .foreign import as_array, refuse_foreign, refuse_masked
 from .sharded import read_own_rows
 from .units import refuse_units
 
@@ -86,7 +86,8 @@ def read_observed(name: str, value: Any) -> Any:
 
 
 def refuse_nan(name: str, array: Any) -> None:
-    """Raise if a concrete array holds NaN."""
+    """Raise if a concrete array holds NaN, or masked entries."""
+    refuse_masked(name, array)
     if isinstance(array, Tracer) or not jnp.issubdtype(jnp.result_type(array), jnp.inexact):
         return
     bad = np.isnan(read_own_rows(array))

@@ -105,6 +105,7 @@ STATICS = {
 REFUSED = {
     "NaN": (np.array([1.0, np.nan]), "1 NaN of 2"),
     "a static NaN": (infer.static(np.array([1.0, np.nan])), "1 NaN of 2"),
+    "masked entries": (np.ma.masked_array([1, 2, 3], [0, 1, 0]), "1 of 3 entries are masked"),
     "a static key": (infer.static(jax.random.key(0)), "a random key cannot be static"),
     "a marked array of strings": (infer.data(WORDS), "holds strings"),
     "a marked string": (infer.data("probit"), "holds strings"),

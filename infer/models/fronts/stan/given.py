@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ....errors import ModelError
+from ...inputs.foreign import refuse_masked
 from ...inputs.names import join_names
 from ...inputs.precision import refuse_nan
 from ...inputs.units import refuse_units
@@ -80,6 +81,7 @@ def _read_json(given: str | os.PathLike) -> dict[str, Any]:
 
 def _as_array(name: str, value: Any) -> np.ndarray:
     refuse_units(name, value)
+    refuse_masked(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:
