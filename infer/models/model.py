@@ -26,12 +26,12 @@ from .inputs.coded import code_new_columns
 from .inputs.data import Data
 from .inputs.labels import Labels
 from .inputs.stacked import count_stacked, refuse_stacked, shapes_of
-from .priors.known_only import known_only
 from .protocol.account import Account
 from .protocol.program import Program
 from .protocol.reader import Reader
 from .protocol.site import Power
 from .protocol.table import Table
+from .running import running
 from .surroundings import Surroundings, describe_surroundings
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Model(eqx.Module):
         run = partial(run_summed, program)
         for change in self.changes:
             run = partial(change.run, run)
-        with known_only():
+        with running():
             return run(reader)
 
     @property
