@@ -214,6 +214,12 @@ def test_complex_leaves_are_inferred():
     assert jnp.iscomplexobj(infer.tree_of(model, posterior)["z"])
 
 
+@pytest.mark.parametrize(("z", "constraint"), [(1j, bj.Real()), (jnp.zeros(2), bj.Complex())])
+def test_a_complex_leaf_needs_a_complex_set(z, constraint):
+    with pytest.raises(infer.ModelError, match=r"z: the leaf is (complex|real), and .* is not"):
+        infer.tree_model({"z": z}, lambda tree: -(abs(tree["z"]) ** 2), {"z": constraint}).table()
+
+
 def test_a_bare_array_is_a_tree():
     model = infer.tree_model(jnp.zeros(3), lambda x: -(x**2).sum(), {"value": bj.Real()})
     assert infer.log_density(model).labels() == ["value[0]", "value[1]", "value[2]"]

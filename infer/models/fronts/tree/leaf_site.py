@@ -136,6 +136,7 @@ class LeafSite(eqx.Module):
         self, values: Values, coords: Mapping[str, np.ndarray], rules: Rules, prior: Prior | None
     ) -> Declaration:
         constraint = self._constraint(values, prior)
+        self._refuse_other_field(constraint)
         event_ndims = constraint.event_ndims if prior is None else len(prior.event_shape)
         cut = len(self.shape) - event_ndims
         batch, event = self.shape[: max(cut, 0)], self.shape[max(cut, 0) :]
@@ -189,6 +190,20 @@ class LeafSite(eqx.Module):
                 f"It may use {join_names(values)}; leaves with such functions come after all "
                 "others.",
             ) from error
+
+    def _refuse_other_field(self, constraint: Constraint) -> None:
+        """Raise if the leaf is complex and its set is not, or the other way round."""
+        dtype = self.dtype if self.initial is None else self.initial.dtype
+        is_complex = np.issubdtype(dtype, np.complexfloating)
+        # A number of Python, which has no dtype to keep, may become complex.
+        if is_complex == isinstance(constraint, Complex) or not is_complex and self.dtype is None:
+            return
+        raise ModelError(
+            self.name,
+            f"the leaf is {'complex' if is_complex else 'real'}, and {constraint!r} is not",
+            "Give complex leaves bijectors.Complex(), and a prior as a term of the log likelihood; "
+            "or make the real and the imaginary part leaves of their own.",
+        )
 
     def _refuse(self, constraint: Constraint, prior: Prior | None) -> None:
         what = repr(constraint)
