@@ -65,6 +65,14 @@ class Files(ABC):
     def list(self, folder: str) -> list[str]:
         """List the names of the files in a folder; none if there is no such folder."""
 
+    def refuse_unwritable(self) -> None:
+        """Raise if it is plain beforehand that nothing can be written.
+
+        Raises:
+            RunError: The folder cannot be made, or the user may not write to it.
+        """
+        return
+
     def lock(self) -> Lock:
         """Keep other writers out until the returned object is closed, if the system can.
 
@@ -141,6 +149,14 @@ class LocalFiles(Files):
         names = os.listdir(path) if path.is_dir() else []
         return [name for name in names if not name.endswith(UNFINISHED)]
 
+    def refuse_unwritable(self) -> None:
+        whole = self.root.absolute()
+        there = next(path for path in (whole, *whole.parents) if os.path.exists(path))
+        if os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK):
+            return
+        found = "may not be written to" if os.path.isdir(there) else "is a file, not a folder"
+        raise RunError(self.where, f"{there} {found}", "Give a path in a folder of yours.")
+
     def lock(self) -> Lock:
         try:
             import fcntl
@@ -173,7 +189,14 @@ class UrlFiles(Files):
                 where, "a URL needs fsspec, which is not installed", "pip install fsspec"
             ) from None
         self.where = where
-        self.system, self.root = fsspec.core.url_to_fs(where)
+        try:
+            self.system, self.root = fsspec.core.url_to_fs(where)
+        except (ImportError, ValueError) as error:
+            raise RunError(
+                where,
+                f"fsspec cannot open this URL: {error}",
+                "Correct it, or install its package.",
+            ) from error
 
     def read(self, key: str) -> bytes:
         return self.system.cat_file(f"{self.root}/{key}")
@@ -198,8 +221,14 @@ class UrlFiles(Files):
 
 
 def open_files(where: Any, writer: str = "") -> Files:
-    """Return the files at a path or a URL; `writer` as for `LocalFiles`."""
-    where = os.fspath(where)
+    """Return the files at a path or a URL; `writer` as for `LocalFiles`.
+
+    Raises:
+        RunError: It is neither, or fsspec cannot open it.
+    """
+    if not isinstance(where, str | os.PathLike) or not os.fspath(where):
+        raise RunError("store", f"{where!r} is no path", 'Give one, such as store="run.zarr".')
+    where = str(os.fspath(where))
     if where.startswith("file://"):
         return LocalFiles(where.removeprefix("file://"), writer)
     return UrlFiles(where.rstrip("/")) if "://" in where else LocalFiles(where, writer)

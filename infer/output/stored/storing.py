@@ -112,7 +112,8 @@ def open_new(where: Any) -> Files:
     """Open a new store.
 
     Raises:
-        RunError: Zarr is not installed, or there is something at that path already.
+        RunError: Zarr is not installed, or there is something at that path already, or nothing can
+            be written there.
     """
     refuse_without_zarr()
     files = open_files(where)
@@ -122,6 +123,7 @@ def open_new(where: Any) -> Files:
             "there is something at this path already",
             "Go on with a stored run by infer.resume(path, model), or give another path.",
         )
+    files.refuse_unwritable()
     return files
 
 

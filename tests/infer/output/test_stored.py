@@ -1,5 +1,6 @@
 """A stored run goes on bit for bit from any instant, and is read while it is written."""
 
+import os
 import re
 import shutil
 import threading
@@ -34,7 +35,7 @@ def model(**moments):
 
 def sample(store=None, **options):
     settings = {"chains": 2, "warmup": 40, "draws": DRAWS, "key": 5, "progress": False}
-    given = {"store": store, "commit_seconds": 0.0} if store else {}
+    given = {} if store is None else {"store": store, "commit_seconds": 0.0}
     return infer.sample(model(), infer.HMC(), **settings | given | options)
 
 
@@ -258,6 +259,25 @@ def test_a_path_that_is_taken_and_one_without_a_store_are_refused(stored, tmp_pa
         infer.resume(str(tmp_path), model())
     with pytest.raises(infer.RunError, match="no stored run"):
         infer.open(str(tmp_path))
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("infer.output.sample.start", None)
+    (tmp_path / "file").touch()
+    wrong = {
+        3: "3 is no path",
+        "": "'' is no path",
+        tmp_path / "file": "file is a file, not a folder",
+        tmp_path / "file/run.zarr": "file is a file, not a folder",
+        "nowhere://run.zarr": "fsspec cannot open this URL: Protocol not known",
+    }
+    for place, found in wrong.items():
+        with pytest.raises(infer.RunError, match=found):
+            sample(place)
+    # The superuser may write to any folder.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(infer.RunError, match="may not be written to"):
+        infer.sample(model(), infer.HMC(), store=tmp_path / "new/run.zarr")
 
 
 @pytest.mark.parametrize(
