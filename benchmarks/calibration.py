@@ -8,7 +8,8 @@ are uniform (Talts et al. 2018, arXiv 1804.06788). Every number of the model is 
 the log densities of prior and likelihood. `p` is the smallest p-value of all these quantities times
 their number; below 0.001 the ranks are not uniform. `shift` is the largest distance of a quantity's
 mean rank from the middle, in standard errors, and `spread` the smallest and the largest variance of
-ranks over that of uniform ones. Double precision.
+ranks over that of uniform ones. `divergent` is the share of all transitions after warm-up, of which
+there are `draws` times `thin` for each data set. Double precision.
 
 The rows of NUTS are `infer.calibrate(model, engine)`, with one chain for each data set, whose draws
 are thinned. `infer.Tempered(levels=4)` samples one data set at a time, all with one program, and
@@ -147,9 +148,11 @@ def describe(name: str, found: Calibration) -> str:
     print(name, found, sep="\n", flush=True)
     shift = max(abs(line.shift) for line in found.lines)
     spreads = [line.spread for line in found.lines]
-    numbers = [found.simulations, found.draws, len(found.lines), f"{found.p_value:.2g}"]
+    divergent = found.diverging.sum() / (found.simulations * found.draws * found.thin)
+    numbers = [found.simulations, found.draws, found.thin, len(found.lines)]
+    numbers += [f"{found.p_value:.2g}"]
     numbers += [f"{shift:.1f}", f"{min(spreads):.2f} to {max(spreads):.2f}"]
-    numbers += ["yes" if found.uniform else "NO", int(found.diverging.sum())]
+    numbers += ["yes" if found.uniform else "NO", f"{divergent:.2%}"]
     return f"| {name} | {' | '.join(map(str, numbers))} |"
 
 
@@ -160,9 +163,10 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore", infer.SamplingWarning)
     head = (
-        "| posterior | data sets | draws | quantities | p | shift | spread | uniform | divergent |"
+        "| posterior | data sets | draws | thin | quantities | p | shift | spread | uniform "
+        "| divergent |"
     )
-    lines = [head, "| --- |" + " ---: |" * 8]
+    lines = [head, "| --- |" + " ---: |" * 9]
     for row in rows(options.share, options.key):
         lines.append(row)
         # The page has the rows that are done if this takes too long.
