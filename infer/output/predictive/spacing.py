@@ -19,6 +19,9 @@ from ..data.arviz import split_complex
 MAX_THIN = 64
 # Maximum number of simulations, and of quantities of each, whose effective sizes are computed.
 MAX_MEASURED = 16
+# Maximum growth of the thinning from one estimate to the next: effective sizes of a hundred draws
+# are rough, and one that is too small by far would make all chains too long.
+MAX_GROWTH = 4
 # Points evaluated in one call; a fixed size, so that their number compiles nothing.
 SLICE = 128
 # Quantiles of the tail effective sizes, as in ArviZ.
@@ -81,7 +84,7 @@ def sample_until_spaced(run: Run, each: int) -> int:
     thin, wanted = 0, 1
     # Effective sizes are estimates: a difference of less than a fifth does not count.
     while wanted > 1.2 * thin:
-        thin = wanted
+        thin = min(wanted, max(MAX_GROWTH * thin, 1))
         run.advance(each * thin - run.fewest())
         wanted = min(_measure_spacing(run), MAX_THIN)
     return thin

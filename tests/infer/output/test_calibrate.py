@@ -12,6 +12,7 @@ from scipy import stats
 
 import bijectors as bj
 import infer
+from infer.output.predictive import spacing
 from infer.output.predictive.calibrate import _rank
 
 
@@ -77,6 +78,27 @@ def test_ranks_are_counted_and_ties_are_broken_at_random():
     found = [_rank(truth, draws, np.random.default_rng(i)) for i in range(40)]
     assert {tuple(ranks[1:]) for ranks in found} == {(0, 4), (1, 4)}
     assert {int(ranks[0]) for ranks in found} == {2, 3}
+
+
+class Counted:
+    """A run that only counts its draws."""
+
+    drawn = 0
+
+    def fewest(self):
+        return self.drawn
+
+    def advance(self, draws):
+        self.drawn += draws
+
+
+def test_one_rough_estimate_does_not_set_the_thinning(monkeypatch):
+    """The first of these effective sizes, one of nine draws, is far too small."""
+    wanted = iter([9, 2])
+    monkeypatch.setattr(spacing, "_measure_spacing", lambda run: next(wanted))
+    run = Counted()
+    assert spacing.sample_until_spaced(run, 9) == 4
+    assert run.drawn == 4 * 9
 
 
 def refused(model, *words):
