@@ -185,12 +185,13 @@ def _refuse_unvalued(term: Term, sites: Mapping[str, Finite | Chain]) -> None:
 
 
 def _refuse_partial(term: Term, owners: OwnersBySite) -> None:
-    if term.is_partial:
+    if term.is_partial or term.is_scaled:
         raise ModelError(
             term.name,
-            f"it depends on {join_names(owners)}, which is summed out, and its plate has a "
-            "minibatch: the logarithm of a sum over all rows has no estimate from some of them",
-            "Use all rows in every step: minibatch=None.",
+            f"it depends on {join_names(owners)}, which is summed out, and it is scaled, as in a "
+            "plate with a minibatch: the logarithm of a sum over all rows has no estimate from "
+            "some of them",
+            "Use all rows in every step: minibatch=None, and no numpyro.handlers.scale.",
         )
 
 

@@ -72,8 +72,7 @@ class Site(NamedTuple):
         why_no_log_det: Why its map has no log-determinant; empty if it has one.
         has_value: Whether the log density of its prior has a value; else only its score is known.
         remark: Consequences of a prior whose support is not the constraint.
-        learns_centering: Whether samplers may learn how far it is centered: its location or scale
-            depends on other sites.
+        learns_centering: Whether samplers may learn how far it is centered.
         in_steps: Whether each step of a `site.scan` or row of a `site.vmap` has a part of it.
     """
 
@@ -99,9 +98,9 @@ class Term(NamedTuple):
         name: Name of the site or factor it comes from.
         role: Which part of the posterior it belongs to.
         rows: Log density in nats, shape (*batch,); the rows are summed.
-        has_value: Whether its value is known. Otherwise the rows are NaN, and only their gradient
-            is right.
+        has_value: Whether the rows are known; else they are NaN, and only their gradient is right.
         is_partial: Whether the rows are those of a minibatch, scaled up.
+        is_scaled: Whether NumPyro scales the rows, by its handler or in a plate of some rows.
     """
 
     name: str
@@ -109,6 +108,7 @@ class Term(NamedTuple):
     rows: Array
     has_value: bool = True
     is_partial: bool = False
+    is_scaled: bool = False
 
 
 class Power(NamedTuple):

@@ -33,9 +33,9 @@ def log_likelihood(model: Model | Sequence[Model], data: Any) -> Any:
 
     `arviz.loo` and `arviz.compare` read this group. A variable has the name of its observation,
     and one entry for each row, in nats: vectors that are one event, such as draws of a multivariate
-    normal, are one row. Rows enter as they do in the posterior, with NumPyro's masks and scales.
-    Entries that are missing (`site.observe(missing=...)`) are no rows; all rows of a plate with a
-    minibatch are computed, without weights. Factors (`site.factor`) are not part of it.
+    normal, are one row. Rows that NumPyro masks are 0. Entries that are missing
+    (`site.observe(missing=...)`) are no rows; all rows of a plate with a minibatch are computed,
+    without weights. Factors (`site.factor`) are not part of it.
 
     Draws go through one program in slices that need at most 16 MiB each for what is computed; two
     of them are in memory at a time. If one draw needs more, so do ranges of its rows, as long as no
@@ -54,7 +54,8 @@ def log_likelihood(model: Model | Sequence[Model], data: Any) -> Any:
 
     Raises:
         ModelError: The model observes nothing, gives its log likelihood as one number only, or is
-            a view that changes the likelihood; or the posterior does not fit the model.
+            a view that changes the likelihood, as a scale of NumPyro does; or the posterior does
+            not fit the model.
     """
     return _add(model, data, "log_likelihood")
 
@@ -171,7 +172,20 @@ def _refuse_views(account: Account, part: Part) -> None:
             )
 
 
+def _refuse_scaled(account: Account) -> None:
+    for term in account.terms:
+        if term.role == "likelihood" and term.is_scaled:
+            raise ModelError(
+                term.name,
+                "its log likelihood is multiplied, by numpyro.handlers.scale or a plate of which "
+                "only some rows are used, so its rows are not those of single observations",
+                "Give the model without the scale, or with all rows; the posterior may be that of "
+                "this one.",
+            )
+
+
 def _refuse_likelihood(account: Account) -> None:
+    _refuse_scaled(account)
     terms = {t.name: t.rows for t in account.terms if t.role == "likelihood"}
     own = {name: a for name, a in terms.items() if name not in account.observed}
     for name, rows in (own if account.rows is None else account.rows()).items():

@@ -36,6 +36,7 @@ def score_predictions(
     For held-out data, give the model on them: `model.with_data(test)`. The score of a row is its
     log predictive density: the log of the mean of its likelihood over the draws. If the likelihood
     is that of a class, so are the probabilities of all classes, accuracy and calibration error.
+    A row that NumPyro masks counts as one of density one; leave such rows out.
 
     Rows and draws are evaluated a few at a time, so that each program needs 16 MiB at most for
     what it computes, and only the averages are kept: 1000 draws of a network for 60,000 images

@@ -475,6 +475,16 @@ def test_discrete_latent_sites_are_refused_unless_they_are_to_be_enumerated():
     scaled = handlers.scale(recaptured, 2.0)
     refuses(scaled, "alive:", "scales its density", args=(captures, 3))
 
+    def only_data_scaled(y):
+        k = numpyro.sample("k", dist.Bernoulli(0.3), infer={"enumerate": "parallel"})
+        numpyro.sample("x", dist.Normal())
+        with handlers.scale(scale=2.0):
+            numpyro.sample("y", dist.Normal(k, 1.0), obs=y)
+
+    refuses(
+        only_data_scaled, "y:", "k, which is summed out", "no numpyro.handlers.scale", args=(1.0,)
+    )
+
 
 def test_sites_that_are_to_be_enumerated_are_summed_out():
     captures = np.array([1, 0, 1])

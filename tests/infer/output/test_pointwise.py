@@ -187,6 +187,14 @@ def test_rows_equal_those_of_numpyro():
     assert data["log_likelihood"]["y"].dims == ("chain", "draw", "row")
 
 
+@pytest.mark.parametrize("call", [infer.log_likelihood, infer.score_predictions])
+def test_a_scaled_likelihood_is_refused_as_that_of_rows(call):
+    scaled = numpyro.handlers.scale(numpyro_line, 3.0)
+    posterior = as_posterior(slope=np.zeros((1, 2)), noise=np.ones((1, 2)))
+    with pytest.raises(infer.ModelError, match="y: its log likelihood is multiplied, by numpyro"):
+        call(infer.from_numpyro(scaled, X, Y), posterior)
+
+
 @pytest.fixture
 def needed(monkeypatch):
     """Record the bytes that each call needs for what it computes."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpyro.distributions as dist
+from jax.core import Tracer
 from jaxtyping import Array
 from numpyro.distributions.distribution import (
     ExpandedDistribution,
@@ -42,6 +43,11 @@ def refuse_misfit(name: str, value: Array, fn: dist.Distribution, in_full: list[
             if in_full
             else "Make the value's shape the batch shape followed by the event shape.",
         )
+
+
+def is_scaled(scale: Any) -> bool:
+    """Return whether a scale is not known to be one."""
+    return scale is not None and (isinstance(scale, Tracer) or bool(np.any(np.not_equal(scale, 1))))
 
 
 def refuse_scaled(name: str, scale: Any) -> None:

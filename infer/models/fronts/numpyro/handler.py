@@ -47,7 +47,7 @@ from .claims import (
     refuse_transformed,
     refuse_units_of_do,
 )
-from .distributions import refuse_misfit, refuse_scaled, without_masks
+from .distributions import is_scaled, refuse_misfit, refuse_scaled, without_masks
 from .parameters import find_initial_shape
 from .scan import HasStates, Message, bare, find_series, spread, substitute_series
 from .states import Step, name_series, run_with_states
@@ -320,7 +320,8 @@ class Interpreter(Messenger):
         rows = rows if msg["scale"] is None else as_array(name, msg["scale"], "its scale") * rows
         whole = not jnp.issubdtype(rows.dtype, jnp.inexact)
         rows = rows.astype(float) if whole else rows
-        self.account.terms.append(Term(name, role, rows, is_valued(msg["fn"])))
+        own = Term(name, role, rows, is_valued(msg["fn"]), is_scaled=is_scaled(msg["scale"]))
+        self.account.terms.append(own)
 
     def _axes(self, name: str, msg: Message, shape: Shape, event_ndims: int) -> Dims:
         """Name the axes of a value: by its plates, by `event_dims`, and by the user's dims."""
