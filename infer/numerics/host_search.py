@@ -19,7 +19,6 @@ from .mode_search import (
     QUADRATIC,
     ROUNDING,
     SETTLED,
-    SMALLER,
     STALLED,
     STEPS,
     UNBOUNDED,
@@ -53,7 +52,6 @@ class HostSearch:
     near: Any
     waited: Any
     patience: Any
-    predicted: Any
     is_quadratic: Any
     n_steps: Any
     n_gradients: Any
@@ -70,7 +68,7 @@ class HostSearch:
             position, infinite, none, HostMemory.empty(gradient), none,
             begin_line(number(-1), zero), begin_newton(none, none, zero), np.False_,
             zero, zero, infinite, number(NEAR), count,
-            np.int32(FIRST_STEPS), infinite, np.False_, count, count, np.False_, np.False_, count,
+            np.int32(FIRST_STEPS), np.False_, count, count, np.False_, np.False_, count,
         )  # fmt: skip
 
     def to_loop(self) -> Search:
@@ -127,24 +125,22 @@ class HostSearch:
         self.position, self.loss, self.gradient = self.position + step, loss, gradient
         self.radius = adapt_radius(self)
         self.n_steps += 1
-        self._schedule(is_settled, is_quadratic)
+        self._schedule(is_quadratic)
         self._plan()
         is_far = np.abs(self.position).max() > np.sqrt(np.finfo(gradient.dtype).max)
         self.reason = UNBOUNDED if is_far else STEPS if self.n_steps >= max_steps else 0
         self.reason = CONVERGED if self.is_final and is_settled else self.reason
         self.is_final = self.is_last_resort = False
 
-    def _schedule(self, is_settled: Flag, is_quadratic: Flag) -> None:
+    def _schedule(self, is_quadratic: Flag) -> None:
         """Choose when the next Newton step is tried; see `mode_search`."""
-        is_newton = self.longest > 0
         self.waited += 1
-        if not is_newton:
+        if not self.longest > 0:
             return
-        self.is_quadratic, is_smaller = is_quadratic, self.decrement <= SMALLER * self.predicted
-        if is_settled and (is_smaller or is_quadratic):
-            self.waited, self.predicted = self.patience, self.decrement
+        self.is_quadratic = is_quadratic
+        if is_quadratic:
+            self.waited = self.patience
         else:
-            self.predicted = np.full_like(self.predicted, np.inf)
             self.near = NEARER * min(self.near, self.decrement)
             self.waited, self.patience = 0, LATER * self.patience
 

@@ -11,7 +11,7 @@ from .namespace import Count, Flag, Scalar, Vector, choose
 # Pairs of steps and changes that are kept: as many as there are coordinates, between these numbers,
 # if all take 2^21 numbers at most. Nocedal & Wright (2006), section 7.2, recommend 3 to 20, and
 # SciPy's L-BFGS-B keeps 10; with 60 of them, a Newton step remembers all of its directions, and the
-# seven searches of benchmarks/search_constants.py take 1245 gradients, not 1863 with 26 or 2937
+# seven searches of benchmarks/search_constants.py take 1304 gradients, not 2414 with 26 or 3025
 # with 10.
 FEWEST_PAIRS, MOST_PAIRS = 10, 60
 MOST_NUMBERS = 2**20

@@ -11,7 +11,7 @@ MAX_TRIES = 30
 # Thuente (1994), section 4, with which benchmarks/search_constants.py took as many gradients.
 LEAST_GROWTH, LARGEST_GROWTH = 2.0, 10.0
 # Smallest distance of a trial from the ends of its bracket, as a share of the bracket; with 0.01,
-# 6 % fewer gradients, but a bracket may then shrink by as little at a time.
+# 1 % fewer gradients, but a bracket may then shrink by as little at a time.
 MARGIN = 0.1
 
 

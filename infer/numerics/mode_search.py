@@ -19,14 +19,15 @@ CONVERGED, ROUNDING, STEPS, STALLED, UNBOUNDED = 1, 2, 3, 4, 5
 REASONS = ("searching", "converged", "rounding", "steps", "stalled", "unbounded")
 # Estimated distance from the minimum in nats, and number of quasi-Newton steps, from which a Newton
 # step is tried. An estimate of L-BFGS misses directions that it has not seen. These and the other
-# constants here were varied in benchmarks/search_constants.py: seven searches took 1243 gradients
-# together, and 11 % more or 5 % fewer with 0.1 or 0.001 nats.
+# constants here were varied in benchmarks/search_constants.py: seven searches took 1304 gradients
+# together, and 6 % or 3 % fewer with 0.1 or 0.001 nats.
 NEAR, FIRST_STEPS = 0.01, 15
-# Factors of both after a Newton step that did not pay; with 1 for the first, 12 % more gradients.
-# Before there were such factors, Rosenbrock's function of 100 took 1316 gradients, not 651.
-NEARER, LATER = 0.1, 2
+# Factors of both after a Newton step that did not pay; with 1 for the first, 8 % more gradients,
+# and with 1 or 2 for the second, 15 % or 3 % more. With 4, networks of 10^4 weights ended three
+# times as far below their modes.
+NEARER, LATER = 0.1, 3
 # First radius of the trust region, in lengths of a quasi-Newton step: far enough for the soft
-# directions that L-BFGS has not seen. With 10, 6 % more gradients; with 1000, 10 %.
+# directions that L-BFGS has not seen. With 10, 8 % fewer gradients; with 1000, as many.
 FIRST_RADIUS = 100.0
 # Maximum number of conjugate directions of a Newton step. Unless the loss was quadratic along the
 # last one, they are as many as the memory holds, or so many if those are fewer.
@@ -35,13 +36,11 @@ MOST_DIRECTIONS, FEWEST_DIRECTIONS = 200, 25
 # quadratic along it. Where it is quartic, as around a mode that is almost singular, the step is too
 # short by a factor of three; going on takes fewer gradients than another Newton step.
 STEEPEST = 0.2
-# Share of what the Newton step before it predicted that one may predict, if both are to pay
-# although the loss is not quadratic, and share of the slope up to which it is. With 1 for the
-# first, 12 % more gradients. With all of these, the network of benchmarks/modes.py took 886
-# gradients, not 1312.
-SMALLER, QUADRATIC = 0.25, 0.1
-# A slope counts as gone if this share of it, or less, is left; with 0.1, 9 % more gradients, and
-# with 0.9, 3 %.
+# Share of the slope up to which the loss counts as quadratic; with 0.02 or 0.5, 2 % fewer gradients
+# or as many. The networks of benchmarks/modes.py, from four starts, took 3196 gradients as long as
+# a Newton step could also pay by predicting a quarter of the last one, and take 2935.
+QUADRATIC = 0.1
+# Share of the slope, or less, that is left after the last step of a search that has converged.
 SETTLED = 0.5
 # Share of the tolerance that is not worth another conjugate direction; with 0.01, 2 % more
 # gradients.
@@ -67,8 +66,7 @@ class Search(NamedTuple):
         near: Estimated distance in nats from which a Newton step is tried.
         waited: Quasi-Newton steps since the last Newton step.
         patience: Number of them after which the next one is tried.
-        predicted: Decrease in nats that the last Newton step predicted; infinite if it did not pay.
-        is_quadratic: Whether the loss was quadratic along it.
+        is_quadratic: Whether the loss was quadratic along the last Newton step.
         n_steps: Steps taken, the start included.
         n_gradients: Gradients taken.
         is_last_resort: Whether a line search failed since the last step.
@@ -90,7 +88,6 @@ class Search(NamedTuple):
     near: Scalar
     waited: Count
     patience: Count
-    predicted: Scalar
     is_quadratic: Flag
     n_steps: Count
     n_gradients: Count
@@ -112,8 +109,8 @@ def begin_search(position: Vector, gradient: Vector) -> Search:
         position, jnp.full_like(zero, jnp.inf), none, empty_memory(gradient), none,
         begin_line(zero - 1, zero), begin_newton(none, none, zero), jnp.asarray(False),
         zero, zero, jnp.full_like(zero, jnp.inf), zero + NEAR, jnp.int32(0),
-        jnp.int32(FIRST_STEPS), jnp.full_like(zero, jnp.inf), jnp.asarray(False), jnp.int32(0),
-        jnp.int32(0), jnp.asarray(False), jnp.asarray(False), jnp.int32(0),
+        jnp.int32(FIRST_STEPS), jnp.asarray(False), jnp.int32(0), jnp.int32(0),
+        jnp.asarray(False), jnp.asarray(False), jnp.int32(0),
     )  # fmt: skip
 
 
@@ -266,22 +263,17 @@ def _schedule(search: Search, event: Event) -> Search:
     """Choose when the next Newton step is tried: at once if the last one paid, else later than it.
 
     It paid if the loss was quadratic along it, so that conjugate gradients, which remember all
-    directions, did at least as well as L-BFGS. If it was nearly so, the step must also have
-    predicted far less than the Newton step before it, if that paid: each should square the error.
+    directions, did at least as well as L-BFGS.
 
     Source: Morales & Nocedal (2002), section 3.
     """
     is_newton = event.is_step & (search.longest > 0)
-    is_smaller = search.decrement <= SMALLER * search.predicted
-    has_paid = is_newton & event.is_settled & (is_smaller | event.is_quadratic)
-    is_vain = is_newton & ~has_paid
-    predicted = jnp.where(has_paid, search.decrement, jnp.inf)
+    has_paid, is_vain = is_newton & event.is_quadratic, is_newton & ~event.is_quadratic
     waited = jnp.where(is_vain, 0, search.waited + event.is_step.astype(jnp.int32))
     return search._replace(
         near=jnp.where(is_vain, NEARER * jnp.minimum(search.near, search.decrement), search.near),
         waited=jnp.where(has_paid, search.patience, waited),
         patience=jnp.where(is_vain, LATER * search.patience, search.patience),
-        predicted=jnp.where(is_newton, predicted, search.predicted),
         is_quadratic=jnp.where(is_newton, event.is_quadratic, search.is_quadratic),
     )
 

@@ -152,8 +152,8 @@ def product_of_factors(weights):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_newton_steps_that_do_not_square_the_error_are_tried_less():
-    """Where each one predicts as much as the one before it; always tried, 410 gradients."""
-    start = np.random.default_rng(1).normal(size=600)
+    """Where each one predicts as much as the one before it; tried again if half, 325 gradients."""
+    start = np.random.default_rng(4).normal(size=600)
     found = HostSearch.begin(start, product_of_factors(start)[1])
     while not found.reason:
         here = product_of_factors(found.next_point())
