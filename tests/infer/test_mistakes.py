@@ -69,6 +69,23 @@ def test_an_unknown_constraint_is_refused():
     refuses(make, bj.BijectorError, "x:", "Odd", "Simplex", "rules=")
 
 
+def test_a_scale_below_zero_is_shown_with_its_line():
+    def model(site):
+        site("mu", dist.Normal(0.0, -1.0))
+
+    words = "Normal: its scale is -1., outside Positive", 'site("mu", dist.Normal(0.0, -1.0))'
+    refuses(lambda: infer.model(model), infer.ModelError, *words)
+
+
+def test_an_index_of_floats_is_shown_with_its_line():
+    def model(site, group):
+        level = site("level", dist.Normal(), shape=(3,))
+        site.derive("own", level[group])
+
+    words = "index: it holds float64, and only whole", "level[group]", "x.astype(int)"
+    refuses(lambda: infer.model(model, group=np.ones(2)), infer.ModelError, *words)
+
+
 def test_a_duplicate_name_is_refused():
     def twice(site):
         site("mu", dist.Normal(0, 1))

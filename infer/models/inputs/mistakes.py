@@ -51,8 +51,8 @@ def translate_errors(origins: Callable[[], Origins] = Origins) -> Iterator[None]
         origins: Finds what the value at fault was computed from; called only for such an error.
 
     Raises:
-        ModelError: Replaces errors about traced values, attributes of `site` and arguments of
-            distributions; the original error is its cause.
+        ModelError: Replaces errors about traced values, indices, attributes of `site`, and names
+            and values of distributions' arguments; the original error is its cause.
     """
     try:
         yield
@@ -62,7 +62,7 @@ def translate_errors(origins: Callable[[], Origins] = Origins) -> Iterator[None]
             notes[:] = [note for note in notes if not note.startswith("-----")]
         raise
     except Exception as error:  # noqa: BLE001 - the user's function may raise anything
-        ours = _of_tracer(error, origins) or _of_attribute(error) or _of_distribution(error)
+        ours = _of_tracer(error, origins) or next(filter(None, (f(error) for f in _OTHER)), None)
         if ours is None:
             raise
         raise ours from error
@@ -89,6 +89,14 @@ def _innermost(traceback: TracebackType | None) -> Tracer | None:
     while traceback is not None:
         own = [v for v in traceback.tb_frame.f_locals.values() if isinstance(v, Tracer)]
         found, traceback = (own or [found])[-1], traceback.tb_next
+    return found
+
+
+def _innermost_locals(traceback: TracebackType | None) -> Mapping[str, Any]:
+    """Return the variables of the function that raised an error."""
+    found: Mapping[str, Any] = {}
+    while traceback is not None:
+        found, traceback = traceback.tb_frame.f_locals, traceback.tb_next
     return found
 
 
@@ -238,6 +246,32 @@ def _of_distribution(error: Exception) -> ModelError | None:
     mend = f"NumPyro calls it {ours}. {takes}" if ours else takes
     line = line_of(error.__traceback__)
     return ModelError(where, f"it takes no argument {word!r}{line.place}", mend)
+
+
+def _of_value(error: Exception) -> ModelError | None:
+    """Translate an argument of a distribution that lies outside its set."""
+    said = re.fullmatch(r"(\w+) distribution got invalid (\w+) parameter\.", str(error))
+    if not said or not isinstance(error, ValueError):
+        return None
+    found, line = f"its {said[2]} lies outside its set", line_of(error.__traceback__)
+    raised = _innermost_locals(error.__traceback__)
+    if {"value", "constraint"} <= raised.keys():
+        value = np.array2string(np.asarray(raised["value"]), threshold=6, separator=", ")
+        found = f"its {said[2]} is {value}, outside {raised['constraint']!r}"
+    return ModelError(said[1], f"{found}{line.place}", "Give a value inside this set.")
+
+
+def _of_index(error: Exception) -> ModelError | None:
+    """Translate an index that is no integer."""
+    said = re.match(r"Indexer must have integer or boolean type, got .* type (\w+)", str(error))
+    if not said or not isinstance(error, TypeError):
+        return None
+    found = f"it holds {said[1]}, and only whole numbers and booleans select entries"
+    line = line_of(error.__traceback__)
+    return ModelError("index", f"{found}{line.place}", "Convert the data: x.astype(int).")
+
+
+_OTHER = (_of_attribute, _of_distribution, _of_value, _of_index)
 
 
 def refuse_unfit(
