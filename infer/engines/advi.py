@@ -296,7 +296,7 @@ class ADVI(Approximator):
         return q.match_or_move(jnp.asarray(tuning.is_matching), step, uphill), optimizer
 
     def _end_tick(self, tuning: ADVITuning, state: ADVIState, every: int) -> tuple[ADVIState, Tick]:
-        sums = add_parameters(state.sums, state.distribution.pack())
+        sums = add_parameters(state.sums, state.distribution.pack(), state.ticks == every)
         complete = state.ticks == self._steps
         stats = summarize(sums) | {
             "learning_rate": jnp.asarray(tuning.learning_rate),

@@ -161,7 +161,7 @@ class BatchAndMatch(Approximator):
         # Without rows nothing changes.
         noise, scores = (jnp.where(usable, a, 0) for a in (noise, scores))
         q = q.match_with_mean(noise, scores, jnp.asarray(tuning.learning_rate))
-        sums = add_parameters(add_step(state.sums, elbo, usable), q.pack())
+        sums = add_parameters(add_step(state.sums, elbo, usable), q.pack(), state.ticks == 0)
         return self._end_step(state._replace(distribution=q), sums)
 
     def _end_step(self, state: MatchState, sums: EpochSums) -> tuple[MatchState, Tick]:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..types import Scalar, Vector
 
@@ -14,7 +14,8 @@ class EpochSums(NamedTuple):
     The ELBO is summed as the difference from the first one of the epoch, to avoid cancellation.
 
     Attributes:
-        parameters: Sum of the parameters after some of the steps; see `add_parameters`.
+        parameters: Sum of the parameters after some of the steps; see `add_parameters`. At the
+            beginning of an epoch it is of no use: setting it to zero would be a pass over it.
         first: ELBO of the first step.
         elbo: Sum of differences from it.
         elbo_square: Sum of their squares.
@@ -33,10 +34,15 @@ class EpochSums(NamedTuple):
 
 
 def no_sums(parameters: Float[Array, "width"], size: int = 0) -> EpochSums:
-    """Begin an epoch; `size` is that of the slopes of its steps."""
+    """Begin an epoch.
+
+    Args:
+        parameters: Any, which the first ones of the epoch replace.
+        size: That of the slopes of its steps.
+    """
     zero = jnp.zeros((), parameters.dtype)
     slope = jnp.zeros((size,), parameters.dtype)
-    return EpochSums(jnp.zeros_like(parameters), zero, zero, zero, zero, slope, jnp.int32(0))
+    return EpochSums(parameters, zero, zero, zero, zero, slope, jnp.int32(0))
 
 
 def add_step(
@@ -60,9 +66,12 @@ def add_step(
     )
 
 
-def add_parameters(sums: EpochSums, parameters: Float[Array, "width"]) -> EpochSums:
-    """Add parameters to their sum."""
-    return sums._replace(parameters=sums.parameters + parameters)
+def add_parameters(
+    sums: EpochSums, parameters: Float[Array, "width"], is_first: Bool[Array, ""]
+) -> EpochSums:
+    """Add parameters to their sum, or begin it with them if they are the first of an epoch."""
+    before = jnp.where(is_first, 0, sums.parameters)
+    return sums._replace(parameters=before + parameters)
 
 
 def mean_elbo(sums: EpochSums) -> tuple[Scalar, Scalar]:
