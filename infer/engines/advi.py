@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from ..numerics.elbo import estimate_elbo, has_parts, weigh_divergence
-from ..numerics.epoch import EpochSums, add_parameters, add_step, no_sums, summarize
+from ..numerics.epoch import EpochSums, add_parameters, add_step, is_due, no_sums, summarize
 from ..numerics.families.base import Distribution, Family
 from ..numerics.families.memory import refuse_large
 from ..numerics.families.named import find_family
@@ -254,7 +254,7 @@ class ADVI(Approximator):
         scaled = self._family.begin(state.distribution.location, jnp.asarray(tuning.scale))
         first = self._begin(scaled, state.trace)
         # Every block is entered, and a window begins after whole windows.
-        fresh = state.distribution.refresh((state.epochs % WINDOW == 0) & (state.ticks == 0))
+        fresh = state.distribution.refresh(is_due(state.epochs, WINDOW) & (state.ticks == 0))
         state = state._replace(distribution=fresh, sums=first.sums)
         return jax.tree.map(lambda new, old: jnp.where(is_first, new, old), first, state)
 

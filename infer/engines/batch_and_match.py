@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..errors import EngineError
-from ..numerics.epoch import EpochSums, add_parameters, add_step, mean_elbo, no_sums
+from ..numerics.epoch import EpochSums, add_parameters, add_step, is_due, mean_elbo, no_sums
 from ..numerics.families.base import Family
 from ..numerics.families.full_rank import DenseNormal, FullRank
 from ..numerics.families.memory import refuse_large
@@ -144,7 +144,7 @@ class BatchAndMatch(Approximator):
         is_first = (state.epochs == 0) & (state.ticks == 0)
         begun = FAMILY.begin(state.distribution.mean, jnp.asarray(tuning.scale))
         # Every block is entered, and a window begins after whole windows.
-        fresh = state.distribution.refresh((state.epochs % WINDOW == 0) & (state.ticks == 0))
+        fresh = state.distribution.refresh(is_due(state.epochs, WINDOW) & (state.ticks == 0))
         normal = jax.tree.map(lambda a, b: jnp.where(is_first, a, b), begun, fresh)
         return state._replace(distribution=normal, sums=no_sums(normal.pack()))
 

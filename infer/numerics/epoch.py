@@ -45,6 +45,15 @@ def no_sums(parameters: Float[Array, "width"], size: int = 0) -> EpochSums:
     return EpochSums(parameters, zero, zero, zero, zero, slope, jnp.int32(0))
 
 
+def is_due(epochs: Int[Array, ""], window: int) -> Bool[Array, ""]:
+    """Return whether to compute again what steps update: after 1, 2, 4, 8 and so on windows.
+
+    Rounding adds up slowly: the log-determinant of 300 rows was off by 0.005 nats after 3500 steps.
+    """
+    windows = epochs // window
+    return (epochs % window == 0) & (windows > 0) & (windows & (windows - 1) == 0)
+
+
 def add_step(
     sums: EpochSums,
     elbo: Scalar,
