@@ -67,6 +67,16 @@ def test_what_the_first_pauses_leave_counts_as_old(monkeypatch, ended, young):
         gc.enable()
 
 
+def test_only_the_first_pauses_count_what_the_user_exempted(monkeypatch):
+    counted = []
+    monkeypatch.setattr("bijectors.garbage._ended", [])
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: len(counted.append(None) or counted))
+    for _ in range(2 * UNSEARCHED):
+        with pause_collection():
+            pass
+    assert len(counted) == UNSEARCHED
+
+
 def test_what_the_user_exempted_from_collection_stays_so(monkeypatch):
     monkeypatch.setattr("bijectors.garbage._ended", [])
     gc.freeze()
