@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +29,8 @@ if not AS_RELEASED:
     contexts.install()
     os.environ["XLA_FLAGS"] = " ".join([*QUICK_TO_COMPILE, os.environ.get("XLA_FLAGS", "")])
 
+# A shell lets what it runs in the background ignore Ctrl-C, which tests send to themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests keep no programs in the folder of the user.
 os.environ["PUSHFORWARD_CACHE"] = "0"
 jax.config.update("jax_enable_x64", True)
