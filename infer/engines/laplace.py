@@ -123,7 +123,8 @@ class Laplace(Approximator, AskingEngine):
         return begin_search(position, -here.gradient)
 
     def begin(self, position: np.ndarray, here: Components) -> HostSearch:
-        return HostSearch.begin(position, -np.asarray(here.gradient))
+        value, gradient = map(np.asarray, here[:2])
+        return HostSearch.begin(position, -value, -gradient, self.max_steps)
 
     def ask(self, state: Search | HostSearch) -> Vector:
         return state.next_point()

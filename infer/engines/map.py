@@ -94,9 +94,8 @@ class MAP(AskingEngine):
             usually leaves much less. With an optax optimizer, a search ends when the steepness,
             max |gradient| times max(1, |position|), does not exceed the tolerance; the default is
             the square root of the machine precision.
-        max_steps: Maximum number of steps of the optimizer. With "lbfgs", a step takes one gradient
-            or a few for its line search, and a Newton step one more for each product with the
-            Hessian.
+        max_steps: Maximum number of steps of the optimizer. With "lbfgs", a step takes a gradient
+            or a few, and a Newton step one more for each product with the Hessian.
 
     If the target has no value, the search follows the gradient alone, with an optax optimizer
     that needs no value, such as Adam. The best position is then the least steep one; the
@@ -180,8 +179,10 @@ class MAP(AskingEngine):
         return isinstance(self.optimizer, str)
 
     def begin(self, position: np.ndarray, here: Components) -> SearchState:
+        value, gradient = map(np.asarray, here[:2])
         trace = np.zeros((2, LENGTH), position.dtype)
-        return SearchState(HostSearch.begin(position, -np.asarray(here.gradient)), trace)
+        trace[:, 0] = value, measure_steepness(position, gradient)
+        return SearchState(HostSearch.begin(position, -value, -gradient, self.max_steps), trace)
 
     def ask(self, state: SearchState) -> Vector:
         return state.search.next_point()
@@ -189,8 +190,7 @@ class MAP(AskingEngine):
     def tell(
         self, tuning: MAPTuning, state: SearchState, log_density: Scalar, gradient: Vector
     ) -> tuple[SearchState, Tick]:
-        on_host = isinstance(state.search, HostSearch)
-        tell = _tell_on_host if on_host else _tell_search
+        tell = _tell_on_host if isinstance(state.search, HostSearch) else _tell_search
         return tell(tuning, state, log_density, gradient)
 
     def best(self, state: SearchState) -> Best:

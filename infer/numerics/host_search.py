@@ -60,16 +60,22 @@ class HostSearch:
     reason: Any
 
     @classmethod
-    def begin(cls, position: np.ndarray, gradient: np.ndarray) -> "HostSearch":
-        """Begin at a position; the first call of `advance` gets the loss and the gradient there."""
+    def begin(
+        cls, position: np.ndarray, loss: Scalar, gradient: np.ndarray, max_steps: int
+    ) -> "HostSearch":
+        """Begin at a position, with the loss and the gradient there, which are the first step's."""
         none, number, count = np.zeros_like(gradient), gradient.dtype.type, np.int32(0)
         zero, infinite = number(0), number(np.inf)
-        return cls(
+        made = cls(
             position, infinite, none, HostMemory.empty(gradient), none,
             begin_line(number(-1), zero), begin_newton(none, none, zero), np.False_,
             zero, zero, infinite, number(NEAR), count,
             np.int32(FIRST_STEPS), np.False_, count, count, np.False_, np.False_, count,
         )  # fmt: skip
+        kinds = jax.tree.map(np.result_type, made)
+        with np.errstate(all="ignore"):
+            made.advance(loss, gradient, infinite, np.int32(max_steps))
+        return jax.tree.map(np.asarray, made, kinds)
 
     def to_loop(self) -> Search:
         """Return the search for `mode_search.advance`; numbers become those of the gradient."""
@@ -93,7 +99,9 @@ class HostSearch:
     def advance(
         self, loss: Scalar, gradient: np.ndarray, tolerance: Scalar, max_steps: Count
     ) -> None:
-        """Take the loss and gradient at `next_point`; see `mode_search.advance`."""
+        """Take the loss and gradient at `next_point`, unless it has ended; see `mode_search`."""
+        if self.reason:
+            return
         gradient = gradient if np.isfinite(gradient).all() else np.full_like(gradient, np.nan)
         if self.is_solving:
             self._multiply(gradient, tolerance)

@@ -154,13 +154,27 @@ def product_of_factors(weights):
 def test_newton_steps_that_do_not_square_the_error_are_tried_less():
     """Where each one predicts as much as the one before it; tried again if half, 325 gradients."""
     start = np.random.default_rng(4).normal(size=600)
-    found = HostSearch.begin(start, product_of_factors(start)[1])
+    found = HostSearch.begin(start, *product_of_factors(start), 2000)
     while not found.reason:
         here = product_of_factors(found.next_point())
         found.advance(*here, np.float64(1e-6), np.int32(2000))
     assert found.reason == mode_search.CONVERGED
     assert found.n_gradients < 300
     np.testing.assert_allclose(found.loss, 81.134974, atol=1e-5)
+
+
+@pytest.mark.parametrize("max_steps", [1, 2])
+def test_a_search_on_the_host_knows_the_gradient_at_its_start(max_steps):
+    """The first trial point is a step of length 1 along it, unless the start is all."""
+    start = np.random.default_rng(4).normal(size=600)
+    loss, gradient = product_of_factors(start)
+    found = HostSearch.begin(start, loss, gradient, max_steps)
+    assert (found.n_steps, found.n_gradients, found.loss) == (1, 1, loss)
+    trial = start - gradient / np.linalg.norm(gradient)
+    np.testing.assert_allclose(found.next_point(), trial, rtol=1e-12)
+    assert found.reason == (mode_search.STEPS if max_steps == 1 else 0)
+    found.advance(*product_of_factors(trial), np.float64(1e-6), np.int32(max_steps))
+    assert found.n_gradients == max_steps
 
 
 def test_a_search_at_the_minimum_takes_one_step():
