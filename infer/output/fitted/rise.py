@@ -147,24 +147,26 @@ def _project_on_subspace(probe: Probe) -> Bend:
     """
     size, precision = len(probe.center), np.finfo(probe.center.dtype).eps
     vector = np.random.default_rng(0).normal(size=size)
-    basis, images, inner = np.empty((0, size)), np.empty((0, size)), np.empty((0, 0))
-    while len(basis) < SUBSPACE:
+    basis, images = np.empty((2, SUBSPACE, size))
+    inner, count = np.empty((SUBSPACE, SUBSPACE)), 0
+    while count < SUBSPACE:
         rest = vector
         for _ in range(2):
-            rest = rest - (basis @ rest) @ basis
+            rest = rest - (basis[:count] @ rest) @ basis[:count]
         if np.linalg.norm(rest) <= np.sqrt(precision) * np.linalg.norm(vector):
             # The space is invariant, so that it has a direction of every curvature.
             break
-        basis = np.vstack([basis, rest / np.linalg.norm(rest)])
-        vector = probe.multiply_one_sided(basis[-1:])[0]
+        basis[count] = rest / np.linalg.norm(rest)
+        images[count] = vector = probe.multiply_one_sided(basis[count : count + 1])[0]
         if not np.isfinite(vector).all():
             return Bend(np.nan, vector, vector, np.nan)
-        images = np.vstack([images, vector])
-        inner = 0.5 * (basis @ images.T + images @ basis.T)
-        if _is_surely_concave(np.linalg.eigvalsh(inner), size):
+        row = 0.5 * (basis[: count + 1] @ vector + images[: count + 1] @ basis[count])
+        inner[count, : count + 1] = inner[: count + 1, count] = row
+        count += 1
+        if _is_surely_concave(np.linalg.eigvalsh(inner[:count, :count]), size):
             break
-    values, vectors = np.linalg.eigh(inner)
-    direction = vectors[:, -1] @ basis
+    values, vectors = np.linalg.eigh(inner[:count, :count])
+    direction = vectors[:, -1] @ basis[:count]
     stretch = 1 / np.max(np.abs(direction) / _units(probe))
     largest = float(values[-1])
     return Bend(largest, direction, stretch * direction, largest * stretch**2)
