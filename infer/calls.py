@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
 from inspect import Parameter, Signature, signature
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from .errors import CallError
@@ -98,19 +99,13 @@ WORDS = {
     "idata_kwargs": "Leave it out: coords and dims are declared in the model.",
 }
 
-# Advice for required arguments that are missing, by the call and what is said of it.
-MISSING = {
-    "infer.predict: missing a required argument: 'posterior'": "Give what infer.sample or "
-    "infer.fit returned. For draws of the prior, and of what the model then predicts, call "
-    "infer.sample_prior(model).",
-}
 
-
-def check_arguments(where: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def check_arguments(where: str, **advice: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Explain arguments that do not fit a function, without changing its signature.
 
     Args:
         where: How users write the function, such as "infer.sample".
+        advice: What to do if a required argument is missing, by its name.
 
     Returns:
         A decorator. The decorated function raises `CallError` instead of a bare `TypeError` about
@@ -124,7 +119,7 @@ def check_arguments(where: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 return call(*args, **kwargs)
             except TypeError:
                 # Only calls that failed are examined, so calls that fit cost nothing.
-                refuse_misfit(where, signature(call), args, kwargs)
+                refuse_misfit(where, signature(call), args, kwargs, advice)
                 raise
 
         return checked
@@ -133,17 +128,30 @@ def check_arguments(where: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def refuse_misfit(
-    where: str, wanted: Signature, args: Sequence[Any], named: Mapping[str, Any]
-) -> None:
-    """Raise if a signature does not accept the arguments.
+    where: str, wanted: Signature, args: Sequence[Any], named: Mapping[str, Any],
+    advice: Mapping[str, str] = MappingProxyType({}),
+) -> None:  # fmt: skip
+    """Raise if a signature does not accept the arguments; see `check_arguments` for `advice`.
 
     Raises:
-        CallError: The arguments do not fit; the message names the one at fault and the one that
-            was probably meant.
+        CallError: The message names the argument at fault, and the one that was probably meant.
     """
     if said := explain_misfit(wanted, args, named):
         found, mend = said
-        raise CallError(where, found, MISSING.get(f"{where}: {found}", mend)) from None
+        raise CallError(
+            where, found, advice.get(_find_missing(wanted, args, named), mend)
+        ) from None
+
+
+def _find_missing(wanted: Signature, args: Sequence[Any], named: Mapping[str, Any]) -> str:
+    """Return the first required argument that is missing; none if others do not fit."""
+    try:
+        given = wanted.bind_partial(*args, **named).arguments
+    except TypeError:
+        return ""
+    return next(
+        (n for n, p in wanted.parameters.items() if p.default is p.empty and n not in given), ""
+    )
 
 
 def explain_misfit(
@@ -153,9 +161,9 @@ def explain_misfit(
     try:
         wanted.bind(*args, **named)
     except TypeError as error:
-        known = [p.name for p in wanted.parameters.values() if p.kind in _BY_NAME]
-        known = [name for name in known if name != "self"]
-        takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in wanted.parameters.values())
+        every = wanted.parameters.values()
+        known = [p.name for p in every if p.kind in _BY_NAME and p.name != "self"]
+        takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in every)
         unknown = [] if takes_any else [name for name in named if name not in known]
         if unknown:
             return f"it takes no argument {unknown[0]!r}", suggest_argument(unknown[0], known)

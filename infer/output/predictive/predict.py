@@ -16,7 +16,11 @@ from .simulate import Arrays, Simulated, simulate
 from .source import Source, pair_with_models, read_source
 
 
-@check_arguments("infer.predict")
+@check_arguments(
+    "infer.predict",
+    posterior="Give what infer.sample or infer.fit returned. For draws of the prior, and of what "
+    "the model then predicts, call infer.sample_prior(model).",
+)
 def predict(
     model: Model | Sequence[Model],
     posterior: Any,
