@@ -9,7 +9,9 @@ WORKERS ?= 2
 TESTS ?=
 PIN ?= /dev/null
 # Tests of one file run in one process, files in the order in which they are collected.
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
+# Only the plugin that is used: each process would import those of zarr, hypothesis and others.
+PYTEST = PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/python -m pytest -p xdist.plugin \
+  -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 # Modules that are imported by each worker and each process of a test are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
