@@ -11,9 +11,7 @@ from typing import Any as _Any
 import lazy_loader as _lazy_loader
 
 from .garbage import pause_collection as _pause_collection
-from .postponed import postpone_parts as _postpone_parts
-
-_postpone_parts()
+from .postponed import import_equinox as _import_equinox
 
 _import, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
 
@@ -23,4 +21,5 @@ _one_at_a_time = _RLock()
 
 def __getattr__(name: str) -> _Any:
     with _one_at_a_time, _pause_collection():
+        _import_equinox()
         return _import(name)

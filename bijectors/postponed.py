@@ -88,7 +88,14 @@ class _Finder(MetaPathFinder):
         return spec
 
 
-def postpone_parts() -> None:
-    """Postpone the parts, unless equinox is there already."""
+def import_equinox() -> None:
+    """Import equinox without running the parts, unless it is there already.
+
+    Only meanwhile does the process have another finder; it leaves all other names to the rest.
+    """
     if "equinox" not in sys.modules:
-        sys.meta_path.insert(0, _Finder())
+        sys.meta_path.insert(0, finder := _Finder())
+        try:
+            import_module("equinox")
+        finally:
+            sys.meta_path.remove(finder)

@@ -22,6 +22,8 @@ def __getattr__(name: str) -> Any:
     # JAX and `bijectors`, which any other name needs.
     with _one_at_a_time:
         from bijectors.garbage import pause_collection
+        from bijectors.postponed import import_equinox
 
     with _one_at_a_time, pause_collection():
+        import_equinox()
         return _import(name)

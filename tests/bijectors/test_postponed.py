@@ -2,6 +2,7 @@
 
 import importlib
 import pickle
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
@@ -56,6 +57,20 @@ def test_a_part_runs_once_when_a_name_is_read_first(part):
     with pytest.raises(AttributeError, match="'postponing.part' has no attribute 'missing'"):
         _ = part.missing
     assert not part._other.is_there
+
+
+def test_no_finder_stays_once_equinox_is_imported():
+    code = (
+        "import sys\n"
+        "before = list(sys.meta_path)\n"
+        "import bijectors\n"
+        "assert sys.meta_path == before and 'equinox' not in sys.modules\n"
+        "bijectors.Positive\n"
+        "assert sys.meta_path == before and 'equinox.nn._linear' not in sys.modules\n"
+        "import equinox\n"
+        "assert equinox.nn.Linear.__module__ == 'equinox.nn._linear'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_missing_name_runs_a_part_and_is_an_error(part):
