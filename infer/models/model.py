@@ -14,9 +14,7 @@ from bijectors.rule import Rules
 
 from .abstract import account_of, latent_names, run_abstractly, sites_of
 from .changes.change import Change
-from .changes.condition import Condition
 from .changes.differentiate import Differentiate, GradientMode
-from .changes.do import Do
 from .changes.freeze import Freeze, values_left_frozen, values_to_freeze
 from .changes.view import View
 from .describe import describe_sites, summarize, tabulate
@@ -228,8 +226,10 @@ class Model(eqx.Module):
         Raises:
             ModelError: No such latent site, or a value of a wrong shape or outside its set.
         """
-        given = {**(values or {}), **named}
-        return self.with_change(Condition.checked(self, given, latent_names(self)))
+        from .changes.condition import Condition
+
+        new = Condition.checked(self, {**(values or {}), **named}, latent_names(self))
+        return self.with_change(new)
 
     def do(self, values: Mapping[str, Any] | None = None, /, **named: Any) -> "Model":
         """Set sites from outside, whatever the model says of them: Pearl's intervention.
@@ -247,6 +247,8 @@ class Model(eqx.Module):
 
         Source: Pearl (2009), Causality, section 3.2.
         """
+        from .changes.do import Do
+
         refuse_stacked(self)
         return self.with_change(Do.checked(self, {**(values or {}), **named}))
 
@@ -270,8 +272,7 @@ class Model(eqx.Module):
 
     def _unfrozen(self) -> "Model":
         """Return this model with all frozen sites free; what is conditioned on stays."""
-        kept = tuple(change for change in self.changes if not isinstance(change, Freeze))
-        return self.changed(changes=kept)
+        return self.changed(changes=tuple(c for c in self.changes if not isinstance(c, Freeze)))
 
     def _with_all(self, changes: Sequence[Change]) -> "Model":
         """Make changes to this model, from the innermost out, and check their values."""

@@ -22,7 +22,6 @@ from .inputs.foreign import refuse_foreign
 from .inputs.names import is_name
 from .inputs.units import refuse_units_inside
 from .protocol.account import Account
-from .protocol.layout import Plates
 from .protocol.reader import Reader
 from .protocol.site import Declaration
 from .protocol.steps import Repeated
@@ -219,16 +218,6 @@ def _enter(
     account.dims |= {name: (dim, *dims) for name, dims in inner.dims.items()}
     account.terms += [t._replace(rows=arrays.rows[t.name]) for t in inner.terms]
     return whole
-
-
-def refuse_minibatch(where: str, plates: Plates) -> None:
-    """Raise if a scan, a `site.vmap` or a cond is inside a plate with a minibatch."""
-    for plate in (plate for plate in plates if plate.minibatch is not None):
-        raise ModelError(
-            plate.name,
-            f"a {where} is inside this plate, which has a minibatch",
-            "Use all its rows: minibatch=None.",
-        )
 
 
 def find_axis(

@@ -85,7 +85,8 @@ def test_a_call_of_sample_brings_neither_fits_nor_stores_nor_other_engines(broug
 
 def test_what_few_models_need_is_imported_by_those(brought):
     rare = ("bijectors.translate.tfp", "bijectors.testing", "bijectors.maps.box_cox",
-            "infer.models.graph.")  # fmt: skip
+            "infer.models.graph.", "infer.models.changes.condition",
+            "infer.models.changes.do")  # fmt: skip
     assert not [name for name in brought[1] if name.startswith(rare)]
 
 

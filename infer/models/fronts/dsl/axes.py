@@ -27,6 +27,16 @@ def make_plate(name: str, size: int, count: Count | None, reader: Reader) -> Pla
     return Plate(name, size, None if is_full else int(count), rows)
 
 
+def refuse_minibatch(where: str, plates: Plates) -> None:
+    """Raise if a scan, a `site.vmap` or a cond is inside a plate with a minibatch."""
+    for plate in (plate for plate in plates if plate.minibatch is not None):
+        raise ModelError(
+            plate.name,
+            f"a {where} is inside this plate, which has a minibatch",
+            "Use all its rows: minibatch=None.",
+        )
+
+
 def divide_plate(plate: Plate, account: Account) -> None:
     """Record that the rows of a plate are divided over devices.
 

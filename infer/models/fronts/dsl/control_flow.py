@@ -1,4 +1,7 @@
-"""Sites declared step by step along a series, or in one of several branches."""
+"""Sites declared step by step along a series, or in one of several branches.
+
+What does it is imported by the models that call it.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +13,9 @@ from jaxtyping import Array
 from bijectors.rule import Rules
 
 from ....calls import check_arguments
-from ...branch_survey import refuse_uncallable
-from ...branches import read_index, read_predicate, switch
 from ...inputs.mistakes import refuse_unfit
 from ...protocol.account import Account
 from ...protocol.reader import Reader
-from ...scan import Axis, MakeSite, find_axis, scan
 
 # Called as branch(site, *operands).
 Branch = Callable[..., Any]
@@ -32,7 +32,7 @@ class Flow(NamedTuple):
         coords: Values of each named dimension.
     """
 
-    make_site: MakeSite
+    make_site: Callable[[Reader, Account], Any]
     reader: Reader
     account: Account
     rules: Rules
@@ -79,9 +79,7 @@ class ControlFlow(ABC):
                 plate has a minibatch.
         """
         refuse_unfit("scan", step, (None, carry, xs), {}, "step(site, carry, x)")
-        flow = self._begin("scan")
-        axis = find_axis(xs, length, dim, flow.coords)
-        return _scan(flow, step, (carry, xs), axis, reverse)
+        return _scan(self._begin("scan"), step, (carry, xs), (length, dim), reverse)
 
     @check_arguments("site.vmap")
     def vmap(self, function: Callable[..., Any], *xs: Any, dim: str | None = None) -> Any:
@@ -103,16 +101,16 @@ class ControlFlow(ABC):
                 at once, or a plate has a minibatch.
         """
         refuse_unfit("site.vmap", function, (None, *xs), {}, "function(site, *rows)")
-        flow = self._begin("site.vmap")
-        axis = find_axis(xs, None, dim, flow.coords, at_once=True)
         step = lambda site, _, rows: (None, function(site, *rows))  # noqa: E731
-        return _scan(flow, step, (None, xs), axis)[1]
+        return _scan(self._begin("site.vmap"), step, (None, xs), (None, dim), at_once=True)[1]
 
     @check_arguments("site.cond")
     def cond(
         self, predicate: Any, true_branch: Branch, false_branch: Branch, *operands: Any
     ) -> Any:
         """Declare the sites of one of two branches, as `jax.lax.cond` runs; see `switch`."""
+        from ...branches import read_predicate
+
         index = read_predicate(predicate)
         return _branch(self._begin("cond"), "cond", index, (true_branch, false_branch), operands)
 
@@ -135,6 +133,8 @@ class ControlFlow(ABC):
         Raises:
             ModelError: The branches declare a site differently, or return different arrays.
         """
+        from ...branches import read_index
+
         return _branch(self._begin("switch"), "switch", read_index(index), branches, operands)
 
 
@@ -142,16 +142,23 @@ def _scan(
     flow: Flow,
     step: Callable[..., Any],
     arguments: tuple[Any, Any],
-    axis: Axis,
+    size: tuple[int | None, str | None],
     reverse: bool = False,
+    at_once: bool = False,
 ) -> tuple[Any, Any]:
-    make, reader, account, rules, _ = flow
+    from ...scan import find_axis, scan
+
+    make, reader, account, rules, coords = flow
+    axis = find_axis(arguments[1], *size, coords, at_once)
     return scan(step, arguments, axis, reverse, make, reader, account, rules)
 
 
 def _branch(
     flow: Flow, where: str, index: Array, branches: Sequence[Branch], operands: tuple[Any, ...]
 ) -> Any:
+    from ...branch_survey import refuse_uncallable
+    from ...branches import switch
+
     refuse_uncallable(where, branches)
     runs = [lambda *own, run=branch: run(flow.make_site(*own), *operands) for branch in branches]
     return switch(index, runs, flow.reader, flow.account, flow.rules, where)

@@ -32,8 +32,7 @@ from ...protocol.layout import (
 from ...protocol.missing import read_gaps
 from ...protocol.reader import Reader
 from ...protocol.site import Declaration, Part, Term
-from ...scan import refuse_minibatch
-from .axes import divide_plate, index_rows, make_plate, name_axes, plate_size
+from .axes import divide_plate, index_rows, make_plate, name_axes, plate_size, refuse_minibatch
 from .claims import join_name, refuse_taken, refuse_transformed
 from .control_flow import ControlFlow, Flow
 from .discrete import refuse_options, take_summed
