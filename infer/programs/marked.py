@@ -1,12 +1,14 @@
 """Compile a program on a CPU as one native function, by a mark that XLA knows."""
 
+import operator
 import re
+from functools import reduce
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.experimental.xla_metadata import set_xla_metadata
-from jaxtyping import Array, Bool
+from jaxtyping import Array
 
 from .cached import Executable, compile_or_load
 from .kernels import WITHOUT_LIBRARY
@@ -78,12 +80,10 @@ def mark_as_native(program: jax.stages.Traced) -> jax.stages.Wrapped:
     """
     function = rewrite_as_loops(program)
 
-    # jaxlib 0.10 aborts the process if XLA finds an argument of such a call unused. Therefore one
-    # number of each is returned, and dropped by the caller (if dropped here, JAX would remove
-    # it). All are in one array, since each returned array costs microseconds.
+    # jaxlib 0.10 aborts the process if XLA finds an argument of such a call unused. Therefore a
+    # number of all is returned, and dropped by the caller: if dropped here, JAX would remove it.
     def keep_alive(*arguments: Any) -> Any:
-        touched = [_touch(leaf) for leaf in jax.tree.leaves(arguments)]
-        return function(*arguments), jnp.concatenate(touched) if touched else ()
+        return function(*arguments), _touch(jax.tree.leaves(arguments))
 
     inner = jax.jit(keep_alive)
 
@@ -94,6 +94,12 @@ def mark_as_native(program: jax.stages.Traced) -> jax.stages.Wrapped:
     return jax.jit(call_marked)
 
 
-def _touch(leaf: Array) -> Bool[Array, "one"]:
+def _touch(leaves: list[Array]) -> Any:
+    """Return one number that depends on all arrays but empty ones; several cost more to compile."""
+    first = [_read_data(leaf).reshape(-1)[:1] != 0 for leaf in leaves if leaf.size]
+    return reduce(operator.or_, first) if first else ()
+
+
+def _read_data(leaf: Array) -> Array:
     is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return (jax.random.key_data(leaf) if is_key else leaf).reshape(-1)[:1] != 0
+    return jax.random.key_data(leaf) if is_key else leaf
