@@ -5,7 +5,7 @@ Memory on the device stays bounded, since results go to the host slice by slice.
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, pairwise
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -14,11 +14,22 @@ import numpy as np
 MAX_NUMBERS = 2**18
 MAX_BYTES = 2**24
 MAX_ROWS = 1024
+# Entries of a draw up to which the program of a slice compiles fast.
+FEW_ENTRIES = 32
 
 
 def choose_rows(numbers: int) -> int:
     """Return how many draws, of `numbers` entries each, make up a slice."""
     return int(np.clip(MAX_NUMBERS // max(numbers, 1), 1, MAX_ROWS))
+
+
+def choose_form(numbers: int) -> Literal["kernels", "fast_compile"]:
+    """Return the form of the program of a slice, for draws of `numbers` entries each.
+
+    XLA takes 50 ms for a few kernels, and half of that or less for the fast form. But a call of
+    kernels takes a quarter of the time of the other, which counts if a draw has many entries.
+    """
+    return "fast_compile" if numbers <= FEW_ENTRIES else "kernels"
 
 
 def choose_rows_for(size: int) -> int:

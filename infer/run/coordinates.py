@@ -24,7 +24,7 @@ from ..programs.parts import (
     prepare_call,
     work_in_turn,
 )
-from ..programs.slices import call_in_slices, choose_rows
+from ..programs.slices import call_in_slices, choose_form, choose_rows
 
 
 def densities_own(centering: Centering) -> Centering:
@@ -150,8 +150,6 @@ def move_all(
 
 # How many times fewer points make up a slice than where every call has many.
 SMALLER = 16
-# Entries of a point up to which the program that moves points compiles fast.
-FEW_ENTRIES = 32
 Call = Callable[[slice, tuple[np.ndarray, ...]], Moved]
 
 
@@ -219,10 +217,9 @@ def _choose_form(centering: Centering, size: int) -> Literal["kernels", "fast_co
     """Return the form of the program that moves slices.
 
     With steps, XLA compiles it six times as fast if `is_cheap` says that it does little work, for
-    which it has few points. Without, kernels take a quarter of the time of a call, which counts if
-    a point has many entries.
+    which it has few points.
     """
-    return "fast_compile" if _has_steps(centering) or size <= FEW_ENTRIES else "kernels"
+    return "fast_compile" if _has_steps(centering) else choose_form(size)
 
 
 def _has_steps(centering: Centering) -> bool:

@@ -5,6 +5,7 @@ import numpy as np
 
 from ...density.family import Family
 from ...programs.parts import Members, call_each, choose_part, count_parts, prepare_call
+from ...programs.slices import choose_form
 from .values import constrain_all, constrain_rows, prepare_values, split_stacks
 
 
@@ -15,7 +16,8 @@ def prepare_each(family: Family) -> None:
         size = family.shared.size
         row, each = np.zeros(size, jnp.result_type(float)), choose_part(size)
         members = Members.of(family.shared, family.own)
-        prepare_call(constrain_rows, members, each, count_parts(size, each), (row,))
+        given = constrain_rows, members, each, count_parts(size, each), (row,)
+        prepare_call(*given, choose_form(size))
 
 
 def constrain_each(family: Family, positions: np.ndarray) -> dict[str, np.ndarray]:
@@ -26,6 +28,7 @@ def constrain_each(family: Family, positions: np.ndarray) -> dict[str, np.ndarra
     batch, size = positions.shape[:-1], positions.shape[-1]
     rows, each = positions.reshape(batch[0], -1, size), choose_part(size)
     members = Members.of(family.shared, family.own)
-    found = call_each(constrain_rows, members, each, count_parts(size, each), (rows,))
+    given = constrain_rows, members, each, count_parts(size, each), (rows,)
+    found = call_each(*given, choose_form(size))
     values = split_stacks(family.shared, found, 2)
     return {name: a.reshape(batch + a.shape[2:]) for name, a in values.items()}

@@ -11,14 +11,14 @@ from ...density.base import LogDensity
 from ...density.observed import find_observed
 from ...density.once import SiteStack
 from ...programs.native import call_compiled, prepare
-from ...programs.slices import call_in_slices, choose_rows
+from ...programs.slices import call_in_slices, choose_form, choose_rows
 
 
 def prepare_values(density: LogDensity, is_single: bool = True) -> None:
     """Start to compile the programs of `constrain_all`, if it is used, and `compute_observed`."""
     if is_single:
         blank = np.zeros((choose_rows(density.size), density.size), jnp.result_type(float))
-        prepare(constrain_rows, (), (density, blank), "kernels")
+        prepare(constrain_rows, (), (density, blank), choose_form(density.size))
     if find_observed(density) is None:
         prepare(_observe, (), (density,), "kernels")
 
@@ -30,9 +30,9 @@ def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.nd
         Latent and derived values by name, in the order of the model.
     """
     batch, size = positions.shape[:-1], positions.shape[-1]
-    flat = positions.reshape(-1, size)
+    flat, form = positions.reshape(-1, size), choose_form(size)
     # Slices have a fixed size, so that another number of draws compiles nothing.
-    call = lambda own: call_compiled(constrain_rows, density, own)  # noqa: E731
+    call = lambda own: call_compiled(constrain_rows, density, own, form=form)  # noqa: E731
     values = split_stacks(density, call_in_slices(call, flat, choose_rows(size)), 1)
     return {name: a.reshape(batch + a.shape[1:]) for name, a in values.items()}
 
