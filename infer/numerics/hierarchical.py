@@ -25,9 +25,11 @@ from jaxtyping import Array, Float, Int
 
 from ..errors import EngineError
 from ..types import Vector
-from .dependence import LEVELS, MOST_PARENTS, Dependence, learn_dependence
+from .dependence import Dependence
 from .hamiltonian import HamiltonianTuning
+from .learn_dependence import learn_dependence
 from .metric import Metric
+from .parent_search import LEVELS, MOST_PARENTS
 
 # With more, the arrays of size (coordinates, coordinates) take hundreds of megabytes.
 MOST_COORDINATES = 2000

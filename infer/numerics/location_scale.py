@@ -14,6 +14,8 @@ from .log_spread import TINY, Logs, fit_slopes
 # the squared error is larger by no more than this, or by the second divided by the number of rows.
 # It is a sum only if the free coefficients are within the third of one.
 NEARLY, SIMPLER, NEAR_ONE = 0.7, 10.0, 0.25
+# Share of the variance of y that a simpler location may add; ratios of smaller errors mean little.
+HARMLESS = 0.05
 # Alternations of location and scale, at most, and the change of slopes at which they end.
 SWEEPS, SETTLED = 12, 1e-3
 
@@ -158,4 +160,4 @@ def _fit_with_scores(
         fitted = (design @ fit[..., None])[..., 0]
         noise = whole - fitted
         aim = whole - ((noise * score).sum(-1) / square)[..., None] * score
-    return fit, ((aim - fitted) ** 2).sum(-1) + 1e-12 * (noise**2).sum(-1)
+    return fit, ((aim - fitted) ** 2).sum(-1) + HARMLESS * (noise**2).sum(-1)

@@ -4,7 +4,7 @@ import numpy as np
 
 from .agreement import join_chains
 from .blas import one_blas_thread
-from .dependence import measure_link_gains
+from .learn_dependence import measure_link_gains
 from .mixing import estimate_ess
 
 # Draws per chain of a window that is judged, and coordinates; it takes 0.1 s with the largest size.

@@ -8,7 +8,7 @@ import numpy as np
 from ...density.funnels import find_funnel_sites
 from ...engines.base import Draws
 from ...models.inputs.names import join_names
-from ...numerics.dependence import IN_TURN, learn_dependence
+from ...numerics.learn_dependence import IN_TURN, learn_dependence
 from ...run.coordinates import densities_own, move_all
 from ...run.run import Run
 from ..data.metric import name_engine

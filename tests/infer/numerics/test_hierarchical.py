@@ -10,10 +10,11 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_info
 
 from infer.numerics import link_gains, location_scale, log_spread
-from infer.numerics.dependence import LEVELS, learn_dependence
 from infer.numerics.hierarchical import Hierarchical
 from infer.numerics.leapfrog import PhasePoint, energy, leapfrog, start_trajectory
+from infer.numerics.learn_dependence import learn_dependence
 from infer.numerics.metric import Diagonal
+from infer.numerics.parent_search import LEVELS
 
 SIZE = 4
 METRIC = Hierarchical(

@@ -1,0 +1,69 @@
+"""Learn from draws and scores which coordinates have a location and scale that follow others."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import numpy as np
+
+from .blas import one_blas_thread
+from .dependence import Dependence, no_dependence
+from .parent_search import Search
+from .shared_parents import improve
+
+# Stages of scales before locations are added, after a first one that is shared. A missing location
+# may look like a parent of a scale, and a missing parent of a scale like a location, so both orders
+# are tried. One is better if the sum of log J is smaller, by at least what each slope and location
+# that it has more must gain.
+IN_TURN, SCALES_FIRST = (0, *(1,) * 5), (15, 16)
+
+
+def learn_dependence(
+    draws: np.ndarray,
+    scores: np.ndarray,
+    orders: Sequence[tuple[int, ...]] = (IN_TURN, SCALES_FIRST),
+) -> Dependence:
+    """Learn which coordinates depend on which, in float64 on the host.
+
+    Args:
+        draws: Shape (rows, size).
+        scores: Gradients of the log density at the draws, of the same shape.
+        orders: In which scales and locations are added; one alone takes half as long as two.
+    """
+    finite = np.isfinite(draws).all(-1) & np.isfinite(scores).all(-1)
+    draws, scores = (a[finite].astype(np.float64) for a in (draws, scores))
+    if len(draws) < 4:
+        return no_dependence(draws.shape[1])
+    with np.errstate(all="ignore"), one_blas_thread():
+        first = Search(draws, scores)
+        if not first.add_scales():
+            return no_dependence(draws.shape[1])
+        each = [improve(deepcopy(first).run(*stages)) for stages in orders]
+        search = min(each, key=lambda own: np.nan_to_num(own.cost, nan=np.inf))
+    found = _in_units(search.found, search.mean, search.sd)
+    return found if all(np.isfinite(a).all() for a in found) else no_dependence(draws.shape[1])
+
+
+def measure_link_gains(draws: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Measure by how much log J falls, in nats, if the scale of one coordinate follows another.
+
+    Args:
+        draws: Shape (rows, size).
+        scores: Gradients of the log density at the draws, of the same shape.
+
+    Returns:
+        A row for each coordinate, shape (size, size); 0 for links that noise may explain, or whose
+        gain is much below the largest.
+    """
+    finite = np.isfinite(draws).all(-1) & np.isfinite(scores).all(-1)
+    if finite.sum() < 4:
+        return np.zeros((draws.shape[1],) * 2)
+    with np.errstate(all="ignore"):
+        own = (a[finite].astype(np.float64) for a in (draws, scores))
+        return np.nan_to_num(Search(*own).gain_of_scales())
+
+
+def _in_units(found: Dependence, mean: np.ndarray, sd: np.ndarray) -> Dependence:
+    """Return the dependence in the units of the draws, from that of draws in units of `sd`."""
+    slopes, locations = found.slopes / sd, found.locations * sd[:, None] / sd
+    log_scale = np.where(found.dependent, np.log(sd) - slopes @ mean, 0.0)
+    return Dependence(slopes, locations, sd * found.offset, log_scale)
