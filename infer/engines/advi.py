@@ -296,14 +296,14 @@ class ADVI(Approximator):
         return q.match_or_move(jnp.asarray(tuning.is_matching), step, uphill), optimizer
 
     def _end_tick(self, tuning: ADVITuning, state: ADVIState, every: int) -> tuple[ADVIState, Tick]:
-        sums = add_parameters(state.sums, state.distribution.pack(), state.ticks == every)
-        complete = state.ticks == self._steps
+        sums, mean = add_parameters(state.sums, state.distribution.pack(), state.ticks, every)
+        # A stored epoch may be between two records; see `add_parameters`.
+        complete = state.ticks >= self._steps
         stats = summarize(sums) | {
             "learning_rate": jnp.asarray(tuning.learning_rate),
-            "skipped": self._steps - sums.steps,
+            "skipped": state.ticks - sums.steps,
         }
-        mean, none = sums.parameters / (self._steps // every), jnp.zeros((0,), sums.elbo.dtype)
-        tick = Tick(complete, mean, none, stats)
+        tick = Tick(complete, mean, jnp.zeros((0,), sums.elbo.dtype), stats)
         trace = record(state.trace, state.epochs, jnp.stack([stats[name] for name in TRACED]))
         empty = no_sums(sums.parameters, sums.slope.shape[0])
         done = (empty, jnp.int32(0), state.epochs + 1, trace)

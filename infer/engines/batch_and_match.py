@@ -161,14 +161,15 @@ class BatchAndMatch(Approximator):
         # Without rows nothing changes.
         noise, scores = (jnp.where(usable, a, 0) for a in (noise, scores))
         q = q.match_with_mean(noise, scores, jnp.asarray(tuning.learning_rate))
-        sums = add_parameters(add_step(state.sums, elbo, usable), q.pack(), state.ticks == 0)
+        sums = add_step(state.sums, elbo, usable)
         return self._end_step(state._replace(distribution=q), sums)
 
     def _end_step(self, state: MatchState, sums: EpochSums) -> tuple[MatchState, Tick]:
+        sums, mean = add_parameters(sums, state.distribution.pack(), state.ticks + 1)
         complete = state.ticks + 1 == EPOCH
         elbo, error = mean_elbo(sums)
         stats = {"elbo": elbo, "elbo_se": error, "skipped": EPOCH - sums.steps}
-        tick = Tick(complete, sums.parameters / EPOCH, jnp.zeros((0,), elbo.dtype), stats)
+        tick = Tick(complete, mean, jnp.zeros((0,), elbo.dtype), stats)
         trace = record(state.trace, state.epochs, jnp.stack([elbo, error]))
         done = (no_sums(sums.parameters), jnp.int32(0), state.epochs + 1, trace)
         going = (sums, state.ticks + 1, state.epochs, state.trace)

@@ -76,11 +76,27 @@ def add_step(
 
 
 def add_parameters(
-    sums: EpochSums, parameters: Float[Array, "width"], is_first: Bool[Array, ""]
-) -> EpochSums:
-    """Add parameters to their sum, or begin it with them if they are the first of an epoch."""
-    before = jnp.where(is_first, 0, sums.parameters)
-    return sums._replace(parameters=before + parameters)
+    sums: EpochSums, parameters: Float[Array, "width"], taken: Int[Array, ""], every: int = 1
+) -> tuple[EpochSums, Float[Array, "width"]]:
+    """Add parameters to their sum, or begin it with them if they are the first of an epoch.
+
+    A state stored when records were closer may be between two of today's. How many its sum holds
+    is unknown, so each record begins the sum again, and the mean is the last one.
+
+    Args:
+        sums: The sums.
+        parameters: The parameters.
+        taken: Steps of the epoch before them.
+        every: Steps between records.
+
+    Returns:
+        The sums, and the mean of the parameters that were added in the epoch.
+    """
+    is_between = taken % every != 0
+    before = jnp.where(is_between | (taken == every), 0, sums.parameters)
+    added = before + parameters
+    mean = added / jnp.where(is_between, 1, taken // every)
+    return sums._replace(parameters=added), mean
 
 
 def mean_elbo(sums: EpochSums) -> tuple[Scalar, Scalar]:

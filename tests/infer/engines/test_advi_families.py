@@ -156,3 +156,15 @@ def test_a_determinant_is_computed_only_where_a_window_begins(engine, kind):
 
     np.testing.assert_allclose(enter(jnp.int32(7)), 17.0)
     np.testing.assert_allclose(enter(jnp.int32(20)), 3 * np.log(2), rtol=1e-6)
+
+
+def test_a_stored_epoch_between_two_records_ends_with_its_last_one():
+    """Each of its seven steps was recorded; today one in ten is, and 50 are never made."""
+    tuning = ADVITuning(*(np.ones(()) for _ in dataclasses.fields(ADVITuning)))
+    engine, position = infer.ADVI("full_rank"), jnp.arange(2.0)
+    state = engine.init(position, Components(jnp.zeros(()), position, position))
+    state, first = engine._end_tick(tuning, state._replace(ticks=jnp.int32(47)), 10)
+    state, tick = engine._end_tick(tuning, state._replace(ticks=jnp.int32(57)), 10)
+    assert [bool(first.complete), bool(tick.complete)] == [False, True]
+    assert (int(state.ticks), int(state.epochs)) == (0, 1)
+    np.testing.assert_array_equal(tick.position, state.distribution.pack())

@@ -7,10 +7,11 @@ from infer.numerics.epoch import add_parameters, is_due, no_sums
 
 
 def test_sums_of_an_epoch_leave_out_the_parameters_before_it():
-    sums = no_sums(jnp.array([jnp.nan, 7.0]))
-    for i, parameters in enumerate(jnp.array([[1.0, 2.0], [3.0, 5.0]])):
-        sums = add_parameters(sums, parameters, jnp.asarray(i == 0))
+    first, second = jnp.array([[1.0, 2.0], [3.0, 5.0]])
+    sums, _ = add_parameters(no_sums(jnp.array([jnp.nan, 7.0])), first, jnp.int32(10), 10)
+    sums, mean = add_parameters(sums, second, jnp.int32(20), 10)
     np.testing.assert_array_equal(sums.parameters, [4.0, 7.0])
+    np.testing.assert_array_equal(mean, [2.0, 3.5])
 
 
 def test_what_steps_update_is_due_after_twice_as_many_windows():
