@@ -254,7 +254,7 @@ class ADVI(Approximator):
         scaled = self._family.begin(state.distribution.location, jnp.asarray(tuning.scale))
         first = self._begin(scaled, state.trace)
         # Every block is entered, and a window begins after whole windows.
-        fresh = state.distribution.refresh(is_due(state.epochs, WINDOW) & (state.ticks == 0))
+        fresh = state.distribution.refresh(is_due(state.epochs, state.ticks, WINDOW, warming))
         state = state._replace(distribution=fresh, sums=first.sums)
         return jax.tree.map(lambda new, old: jnp.where(is_first, new, old), first, state)
 

@@ -144,7 +144,7 @@ class BatchAndMatch(Approximator):
         is_first = (state.epochs == 0) & (state.ticks == 0)
         begun = FAMILY.begin(state.distribution.mean, jnp.asarray(tuning.scale))
         # Every block is entered, and a window begins after whole windows.
-        fresh = state.distribution.refresh(is_due(state.epochs, WINDOW) & (state.ticks == 0))
+        fresh = state.distribution.refresh(is_due(state.epochs, state.ticks, WINDOW, warming))
         normal = jax.tree.map(lambda a, b: jnp.where(is_first, a, b), begun, fresh)
         return state._replace(distribution=normal, sums=no_sums(normal.pack()))
 

@@ -15,7 +15,7 @@ class EpochSums(NamedTuple):
 
     Attributes:
         parameters: Sum of the parameters after some of the steps; see `add_parameters`. At the
-            beginning of an epoch it is of no use: setting it to zero would be a pass over it.
+            beginning of an epoch it holds leftovers: setting it to zero would be a pass over it.
         first: ELBO of the first step.
         elbo: Sum of differences from it.
         elbo_square: Sum of their squares.
@@ -37,21 +37,32 @@ def no_sums(parameters: Float[Array, "width"], size: int = 0) -> EpochSums:
     """Begin an epoch.
 
     Args:
-        parameters: Any, which the first ones of the epoch replace.
-        size: That of the slopes of its steps.
+        parameters: Any vector of their length; the first record of the epoch replaces it.
+        size: Length of the mean gradients of the steps; 0 if they are not summed.
     """
     zero = jnp.zeros((), parameters.dtype)
     slope = jnp.zeros((size,), parameters.dtype)
     return EpochSums(parameters, zero, zero, zero, zero, slope, jnp.int32(0))
 
 
-def is_due(epochs: Int[Array, ""], window: int) -> Bool[Array, ""]:
-    """Return whether to compute again what steps update: after 1, 2, 4, 8 and so on windows.
+def is_due(
+    epochs: Int[Array, ""], ticks: Int[Array, ""] | int, window: int, warming: Bool[Array, ""]
+) -> Bool[Array, ""]:
+    """Return whether to recompute the log-determinant that steps update.
 
-    Rounding adds up slowly: the log-determinant of 300 rows was off by 0.005 nats after 3500 steps.
+    In warm-up after 1, 2, 4, 8 and so on windows, and where sampling begins, whose mean ELBO is
+    that of the fit: rounding adds up. Of 300 standard deviations of 1e-4 the log-determinant is
+    -2763 nats, to which single precision adds nothing below 1.2e-4 nats.
+
+    Args:
+        epochs: Epochs made.
+        ticks: Steps of the present epoch.
+        window: Epochs of a window.
+        warming: Whether this is warm-up.
     """
     windows = epochs // window
-    return (epochs % window == 0) & (windows > 0) & (windows & (windows - 1) == 0)
+    is_power = (windows > 0) & (windows & (windows - 1) == 0)
+    return (ticks == 0) & (epochs % window == 0) & (is_power | ~warming)
 
 
 def add_step(

@@ -105,7 +105,7 @@ class Distribution(eqx.Module):
         """Write the parameters as one vector."""
 
     def refresh(self, is_due: Bool[Array, ""]) -> "Distribution":
-        """Compute again what steps only update, if it is due, so that rounding does not add up."""
+        """Recompute what steps only update, if it is due, so that rounding does not add up."""
         return self
 
     def densify(self, step: Any) -> Any:

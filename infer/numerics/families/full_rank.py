@@ -22,10 +22,10 @@ TEN = 10.0
 # For a normal this gradient is the distance from the optimum, so a mean at the optimum stays there,
 # whatever the rounding of its gradient. At the first rate of ADVI, small steps are Newton's.
 SMALL = 0.1
-# Steps between records of a factor, of up to so many rows, and of more. To record 100 rows takes a
-# third of a step. The mean over an epoch hardly gains from more records: at the first rate a factor
-# follows the steps of about the last 11 (10 rows), 29 (300) or 72 (1000); see `TEN`.
-STEPS, RARE, MOST_OFTEN = 10, 50, 500
+# Steps between records of a factor: STEPS for at most MOST_ROWS rows, RARE for more. To record 100
+# rows takes a third of a step. The mean over an epoch hardly gains from more records: at the first
+# rate a factor follows the steps of about the last 11 (10 rows), 29 (300) or 72 (1000); see `TEN`.
+STEPS, RARE, MOST_ROWS = 10, 50, 500
 # Longest step of a factor, by its Frobenius norm.
 RADIUS = 0.5
 # How much the scores of one step count relative to the present covariance.
@@ -310,7 +310,7 @@ class FullRank(Family):
         return size + size**2
 
     def count_steps(self, size: int) -> int:
-        return STEPS if size <= MOST_OFTEN else RARE
+        return STEPS if size <= MOST_ROWS else RARE
 
     def average(self, packed: np.ndarray, size: int) -> DenseNormal:
         """Average means and covariances; factors differ by rotations. The factor is lower."""

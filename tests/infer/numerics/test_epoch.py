@@ -15,5 +15,5 @@ def test_sums_of_an_epoch_leave_out_the_parameters_before_it():
 
 
 def test_what_steps_update_is_due_after_twice_as_many_windows():
-    due = [n for n in range(200) if is_due(jnp.int32(n), 10)]
+    due = [n for n in range(200) if is_due(jnp.int32(n), 0, 10, jnp.array(True))]
     assert due == [10, 20, 40, 80, 160]
