@@ -14,14 +14,15 @@ time of all threads, and of compilers that a method calls, which counts alike on
 cache of programs and JAX's are off; PyTensor's has what other posteriors and earlier methods left
 there. In parentheses are the largest error of a mean, in standard deviations, and of the logarithm
 of a standard deviation. A method has arrived if both are no larger than those of
-`infer.fit(model)`, the first line, by more than 0.05, which is what 8000 draws leave unknown. ">"
-marks one that did not arrive, with its smallest errors and the time of its longest run: stochastic
-ascents of peers have no stop rule, so they get 1000, 2000, 4000, ... steps (PyMC's ten times as
-many) until they arrive or have spent `--limit` seconds. With 5 seconds, which compiling alone
-takes, nearly all have one run of the first length. The ratio is the geometric mean of a method's
-seconds to ours, over the posteriors it was measured on; with ">" it is a lower bound of what it
-would take, or the method never gets there. No normal describes the logarithm of the scale of the
-eight schools: ours warns of it, and only resampled draws are good.
+`infer.fit(model)`, the first line, by more than 0.05, which is what 8000 draws leave unknown.
+Stochastic ascents of peers have no stop rule, so they get 1000, 2000, 4000, ... steps (PyMC's ten
+times as many) until they arrive or have spent `--limit` seconds. Then a fresh process takes as many
+steps as the last run, since later runs in a process do not compile what the first did: its seconds
+are those of the table, and ">" marks those of an ascent that did not arrive, with its smallest
+errors. Other methods stop by themselves: "never" marks those that end elsewhere. The ratio is the
+geometric mean of a method's seconds to ours, without those that never arrive; with ">" it is a
+lower bound. No normal describes the logarithm of the scale of the eight schools: ours warns of it,
+and only resampled draws are good.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from typing import Any
 
 import numpy as np
 
-from .fitters.methods import METHODS, OURS, measure_cpu
+from .fitters.methods import METHODS, OURS, PYMC_STEPS, STEPS, measure_cpu
 from .peers.suite import SUITE
 
 # Compiling is part of what is measured; imports are not.
@@ -75,9 +76,12 @@ def measure_errors(values: Any, reference: Any) -> tuple[float, float]:
 
 
 def run_one(
-    case: str, method: str, seed: int, reference: str, aims: list[float], limit: float
+    case: str, method: str, seed: int, reference: str, aims: list[float], limit: float, steps: int
 ) -> dict:
-    """Run one method until it reaches the aims, or its steps or its time are spent."""
+    """Run one method until it reaches the aims, or its steps or its time are spent.
+
+    `steps`: If positive, the only number of steps.
+    """
     if not method.startswith("PyMC"):
         import jax
 
@@ -85,7 +89,8 @@ def run_one(
     known = np.load(reference)
     began, best = measure_cpu(), (np.inf, np.inf)
     row: dict[str, Any] = {"case": case, "method": method, "seed": seed, "reached": False}
-    for fitted in METHODS[method](SUITE[case], seed):
+    only = {"counts": [steps]} if steps else {}
+    for fitted in METHODS[method](SUITE[case], seed, **only):
         errors = measure_errors(fitted.values, known)
         best = min(best, errors, key=max)
         row |= {"seconds": fitted.seconds, "steps": fitted.steps}
@@ -141,8 +146,13 @@ def run_method(
     aims = [known["mean"] + SLACK, known["log_sd"] + SLACK] if known else [0.0, 0.0]
     python = asked.peers_python if method.startswith("PyMC") else sys.executable
     given = [case, method, str(seed), reference, json.dumps(aims), str(asked.limit)]
+    run = lambda steps: json.loads(  # noqa: E731
+        run_in_process(python, ["--one", *given, str(steps)], 20 * asked.limit + 60)
+    )
     try:
-        row = json.loads(run_in_process(python, ["--one", *given], 20 * asked.limit + 60))
+        row = run(0)
+        if row["steps"] not in (0, STEPS[0], PYMC_STEPS[0]):
+            row |= {"seconds": run(row["steps"])["seconds"]}
         return row | {"limit": asked.limit}
     except RuntimeError as problem:
         return {"case": case, "method": method, "seed": seed, "failed": str(problem)}
@@ -164,7 +174,7 @@ def make_table(rows: list[dict]) -> list[str]:
             pairs = [
                 float(np.log(r["seconds"] / o["seconds"]))
                 for r in own for o in ours
-                if r["seed"] == o["seed"] and "failed" not in r | o
+                if r["seed"] == o["seed"] and "failed" not in r | o and not is_lost(r)
             ]  # fmt: skip
             logs += [statistics.median(pairs)] if pairs else []
         ratio = f"{np.exp(np.mean(logs)):.1f}" if logs else ""
@@ -180,16 +190,25 @@ def summarize(rows: list[dict]) -> list[str]:
         r for r in rows
         if r["method"] not in OURS and "failed" not in r and (r["case"], r["seed"]) in ours
     ]  # fmt: skip
-    told: dict[bool, list[str]] = {True: [], False: []}
-    for row in peers:
-        ratio = row["seconds"] / ours[row["case"], row["seed"]]["seconds"]
-        if row["reached"] or ratio < 1:
-            told[row["reached"]].append(f"{row['method']} on {row['case']} ({ratio:.2f})")
-    arrived, faster = ("; ".join(told[key]) or "none" for key in (True, False))
+    ratio = lambda row: row["seconds"] / ours[row["case"], row["seed"]]["seconds"]  # noqa: E731
+    mean = lambda rows: f"{statistics.geometric_mean(map(ratio, rows)):.2f}"  # noqa: E731
+    name = lambda row: f"{row['method']} on {row['case']} ({ratio(row):.2f})"  # noqa: E731
+    arrived = [row for row in peers if row["reached"]]
+    ascents = [row for row in peers if not row["reached"] and not is_lost(row)]
+    shorter = "; ".join(name(row) for row in ascents if ratio(row) < 1) or "none"
     return [
-        f"\nOf {len(peers)} runs of peers, {len(told[True])} arrived: {arrived}. In parentheses is "
-        f"the ratio of its seconds to ours. Of the others, less time than ours took: {faster}."
+        f"\nOf {len(peers)} runs of peers, {len(arrived)} arrived: "
+        f"{'; '.join(map(name, arrived)) or 'none'}. In parentheses is the ratio of its seconds to "
+        f"ours. {len(ascents)} ascents had not arrived when they were stopped; of these, after "
+        f"less time than ours: {shorter}. {len(peers) - len(arrived) - len(ascents)} runs ended "
+        f"elsewhere by themselves. The geometric mean of the ratios of all that arrived or were "
+        f"stopped is {mean(arrived + ascents)}."
     ]
+
+
+def is_lost(row: dict) -> bool:
+    """Return whether a method that stops by itself ended elsewhere."""
+    return row["method"] not in OURS and not row["reached"] and not row["steps"]
 
 
 def describe(rows: list[dict]) -> str:
@@ -200,7 +219,8 @@ def describe(rows: list[dict]) -> str:
         statistics.median(r[key] for r in rows) for key in ("seconds", "mean", "log_sd")
     )
     reached = all(r["reached"] for r in rows) or rows[0]["method"] in OURS
-    return f"{'' if reached else '> '}{seconds:.1f} s ({mean:.2f}, {log_sd:.2f})"
+    mark = "" if reached else "never, " if is_lost(rows[0]) else "> "
+    return f"{mark}{seconds:.1f} s ({mean:.2f}, {log_sd:.2f})"
 
 
 def main() -> None:
@@ -214,13 +234,13 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=60.0)
     parser.add_argument("--peers-python", default="")
     parser.add_argument("--reference", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--one", nargs=6, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=7, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.reference:
         make_reference(*asked.reference)
     elif asked.one:
-        case, method, seed, reference, aims, limit = asked.one
-        given = int(seed), reference, json.loads(aims), float(limit)
+        case, method, seed, reference, aims, limit, steps = asked.one
+        given = int(seed), reference, json.loads(aims), float(limit), int(steps)
         print(json.dumps(run_one(case, method, *given)))
     elif asked.out is None:
         parser.error("--out is missing")

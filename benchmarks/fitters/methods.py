@@ -3,11 +3,11 @@
 A method is called with a case and a seed, and yields `Fitted` after `Fitted`. Ours stop by
 themselves and yield once. Stochastic ascents of peers have no stop rule, so they are run with 1000,
 2000, 4000, ... steps, each run from the start, and the first that reaches the errors counts: a user
-would have to guess that number.
+would have to guess that number. `counts=` replaces these numbers of steps.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +17,8 @@ from ..peers.suite import Case
 
 DRAWS = 8000
 STEPS = tuple(1000 * 2**k for k in range(7))
+# PyMC's steps have one draw.
+PYMC_STEPS = tuple(10 * count for count in STEPS)
 
 
 class Fitted(NamedTuple):
@@ -33,7 +35,7 @@ class Fitted(NamedTuple):
     values: Mapping[str, np.ndarray]
 
 
-Method = Callable[[Case, int], Iterator[Fitted]]
+Method = Callable[..., Iterator[Fitted]]
 
 
 def measure_cpu() -> float:
@@ -53,14 +55,14 @@ def fit_ours(make: Callable[[], Any], resample: str | None, case: Case, seed: in
     yield Fitted(measure_cpu() - began, 0, values)
 
 
-def fit_guide(name: str, case: Case, seed: int):
+def fit_guide(name: str, case: Case, seed: int, counts: Sequence[int] = STEPS):
     """Yield a guide of NumPyro with more and more steps of Adam."""
     import jax
     from numpyro.infer import SVI, Trace_ELBO, autoguide
     from numpyro.optim import Adam
 
     is_mode = name == "AutoLaplaceApproximation"
-    for steps in STEPS:
+    for steps in counts:
         began = measure_cpu()
         guide = getattr(autoguide, name)(case.numpyro)
         particles = 1 if is_mode else 16
@@ -99,11 +101,11 @@ def fit_blackjax_pathfinder(case: Case, seed: int):
     yield Fitted(measure_cpu() - began, 0, found)
 
 
-def fit_pymc_advi(method: str, case: Case, seed: int):
+def fit_pymc_advi(method: str, case: Case, seed: int, counts: Sequence[int] = PYMC_STEPS):
     """Yield PyMC's ADVI with more and more steps of its default optimizer."""
     import pymc as pm
 
-    for steps in [10 * count for count in STEPS]:
+    for steps in counts:
         began = measure_cpu()
         with build_pymc(case):
             found = pm.fit(steps, method=method, random_seed=seed, progressbar=False)
