@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Inexact
 
 from ..base import Bijector, Constraint, Image, Shape, VectorBijector
 from ..errors import BijectorError
@@ -40,7 +40,7 @@ class Concatenation(Constraint):
         """Shape of a value if only this set is declared, without a prior."""
         return self.shape or (sum(self.sizes),)
 
-    def contains(self, value: Float[Array, "... n"]) -> Bool[Array, "..."]:
+    def contains(self, value: Inexact[Array, "... n"]) -> Bool[Array, "..."]:
         inside = [(part, part.contains(piece)) for part, piece in self._pieces(value)]
         members = [found if part.event_ndims else found.all(-1) for part, found in inside]
         return jnp.all(jnp.stack(members), 0)
@@ -87,7 +87,7 @@ class Blocks(VectorBijector):
         zero = jnp.zeros((), y.dtype)
         return Image(jnp.concatenate(values), sum(log_dets, zero), sum(auxiliaries, zero), {})
 
-    def inverse(self, x: Float[Array, "k"]) -> Float[Array, "n"]:
+    def inverse(self, x: Inexact[Array, "k"]) -> Float[Array, "n"]:
         pieces = zip(self.maps, _split(x, self.sizes), strict=True)
         return jnp.concatenate([each.inverse(piece).reshape(-1) for each, piece in pieces])
 

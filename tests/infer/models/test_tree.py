@@ -214,7 +214,25 @@ def test_complex_leaves_are_inferred():
     assert jnp.iscomplexobj(infer.tree_of(model, posterior)["z"])
 
 
-@pytest.mark.parametrize(("z", "constraint"), [(1j, bj.Real()), (jnp.zeros(2), bj.Complex())])
+PAIR = bj.Concatenation((bj.Complex(), bj.Complex()), (1, 1))
+
+
+def test_a_complex_leaf_takes_a_set_of_complex_pieces():
+    model = infer.tree_model(
+        {"z": jnp.array([1j, 2.0])}, lambda tree: -(abs(tree["z"]) ** 2).sum(), {"z": PAIR}
+    )
+    assert infer.log_density(model).size == 4
+
+
+@pytest.mark.parametrize(
+    ("z", "constraint"),
+    [
+        (1j, bj.Real()),
+        (jnp.zeros(2), bj.Complex()),
+        (jnp.zeros(2), PAIR),
+        (jnp.zeros(2, complex), bj.Concatenation((bj.Complex(), bj.Real()), (1, 1))),
+    ],
+)
 def test_a_complex_leaf_needs_a_complex_set(z, constraint):
     with pytest.raises(infer.ModelError, match=r"z: the leaf is (complex|real), and .* is not"):
         infer.tree_model({"z": z}, lambda tree: -(abs(tree["z"]) ** 2), {"z": constraint}).table()

@@ -15,6 +15,7 @@ from bijectors.maps.affine import Affine
 from bijectors.registry import bijector_for
 from bijectors.rule import Rules
 from bijectors.sets.complex import Complex
+from bijectors.sets.concatenation import Concatenation
 from bijectors.sets.real import Real
 
 from ....errors import ModelError
@@ -196,7 +197,7 @@ class LeafSite(eqx.Module):
         dtype = self.dtype if self.initial is None else self.initial.dtype
         is_complex = np.issubdtype(dtype, np.complexfloating)
         # A number of Python, which has no dtype to keep, may become complex.
-        if is_complex == isinstance(constraint, Complex) or not is_complex and self.dtype is None:
+        if _is_of_field(constraint, is_complex) or not is_complex and self.dtype is None:
             return
         raise ModelError(
             self.name,
@@ -221,6 +222,13 @@ class LeafSite(eqx.Module):
         outer = bijector_for(constraint, self.shape, choice, rules, self.name)
         shape = outer.unconstrained_shape(self.shape)
         return Chain(outer, repeat_over_batch(Affine(0.0, self.scale), shape))
+
+
+def _is_of_field(constraint: Constraint, is_complex: bool) -> bool:
+    """Return whether all numbers of a set's members are complex, or all real."""
+    if isinstance(constraint, Concatenation):
+        return all(_is_of_field(part, is_complex) for part in constraint.parts)
+    return isinstance(constraint, Complex) == is_complex
 
 
 def _choose_set(place: TreeLeaf, leaf: Leaf) -> Any:
