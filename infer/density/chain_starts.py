@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError, StartError
-from ..models.inputs.foreign import refuse_foreign
+from ..models.inputs.foreign import refuse_foreign, refuse_masked
 from ..models.inputs.names import join_names
 from ..models.inputs.units import refuse_units
 from ..models.protocol.site import FLAT_SITE
@@ -216,6 +216,7 @@ def _split_by_chain(
         _refuse_derived(min(others), list(shapes))
     for name, value in values.items():
         refuse_units(name, value, "the start")
+        refuse_masked(name, value, "the start", "Give a value for each entry.")
         refuse_foreign(name, value)
         refuse_traced(StartError, f"starts[{name!r}]", value)
     arrays = {n: np.asarray(value) for n, value in values.items() if n not in derived}

@@ -14,6 +14,7 @@ from bijectors.joint import Flattener, Joint
 from bijectors.rule import Rules
 
 from ..errors import ModelError
+from ..models.inputs.foreign import refuse_masked
 from ..models.inputs.units import refuse_units
 from ..models.protocol.minibatch import Minibatch
 from ..models.protocol.reader import Reader
@@ -95,9 +96,10 @@ class CheckedValues(Values):
 
 
 def as_arrays(values: Mapping[str, Any]) -> dict[str, np.ndarray | Array]:
-    """Convert values of sites to arrays; refuse those with units."""
+    """Convert values of sites to arrays; refuse those with units or masked entries."""
     for name, value in values.items():
         refuse_units(name, value, "its value")
+        refuse_masked(name, value, "its value", "Give a value for each entry.")
     return {n: v if isinstance(v, jax.Array) else np.asarray(v) for n, v in values.items()}
 
 

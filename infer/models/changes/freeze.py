@@ -12,6 +12,7 @@ from jaxtyping import Array
 from bijectors.base import Image
 
 from ...errors import ModelError
+from ..inputs.foreign import refuse_masked
 from ..inputs.names import join_names
 from ..inputs.precision import on_device
 from ..inputs.units import refuse_units
@@ -228,6 +229,7 @@ def select_sites(selector: Any, names: Sequence[str], select: Select) -> list[st
 def as_value(name: str, value: Any) -> Array:
     """Return a value as a float array; a traced one stays as it is."""
     refuse_units(name, value, "its value")
+    refuse_masked(name, value, "its value", "Give a value for each entry.")
     array = value if isinstance(value, jax.Array) else np.asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.number):
         raise ModelError(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...errors import ModelError
-from .foreign import refuse_foreign
+from .foreign import refuse_foreign, refuse_masked
 from .names import join_names
 from .partition import Partition, is_array_like, partition_input, restore_leaf
 from .sharded import divide_rows, find_row_devices, read_own_rows, read_shard
@@ -164,6 +164,7 @@ def _partition(name: str, value: Any) -> tuple[Any, Any]:
     refuse_units(name, value)
     if is_array(value):
         refuse_foreign(name, value)
+        refuse_masked(name, value)
         value = np.asarray(value)
     if devices:
         value = divide_rows(name, value, devices)

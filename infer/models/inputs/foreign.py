@@ -57,17 +57,29 @@ def as_array(where: str, value: Any, what: str = "its value") -> Array:
         raise ModelError(where, *_explain(what, value)) from error
 
 
-def refuse_masked(where: str, value: Any, what: str = "it") -> None:
-    """Raise if entries of an array are masked: JAX would take the numbers behind the mask."""
+def refuse_masked(
+    where: str,
+    value: Any,
+    what: str = "it",
+    mend: str = "Drop them, or replace them by x.filled(value). Observations may be marked as "
+    "missing, by missing= of site.observe or obs_mask= of numpyro.sample.",
+) -> None:
+    """Raise if entries of an array are masked: JAX would take the numbers behind the mask.
+
+    Args:
+        where: The argument or the site, for the error.
+        value: The array, or a list of arrays.
+        what: What to call it in the error.
+        mend: What to do.
+    """
+    if isinstance(value, list | tuple):
+        for row in value:
+            refuse_masked(where, row, f"an entry of {what}", mend)
     if not isinstance(value, np.ma.MaskedArray) or not np.ma.is_masked(value):
         return
     gone = np.ma.getmaskarray(value)
-    raise ModelError(
-        where,
-        f"{what} is a masked array, in which {int(gone.sum())} of {gone.size} entries are masked",
-        "Drop them; or replace them by x.filled(value), with a value in the support, and mark "
-        "them as missing, by missing= of site.observe or obs_mask= of numpyro.sample.",
-    )
+    masked = f"{int(gone.sum())} of {gone.size} entries are masked"
+    raise ModelError(where, f"{what} is a masked array, in which {masked}", mend)
 
 
 def holds_numbers(value: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ...errors import ModelError
-from .foreign import holds_numbers, refuse_foreign
+from .foreign import holds_numbers, refuse_foreign, refuse_masked
 from .precision import on_device, refuse_nan
 from .units import refuse_units
 
@@ -145,6 +145,7 @@ def partition_input(
         ModelError: It holds NaN or, as a leaf, no numbers; or it is static, and traced or a key.
     """
     refuse_units(name, value)
+    refuse_masked(name, value)
     is_foreign = isinstance(value, np.ndarray | np.generic) and not isinstance(value, str | bytes)
     if is_leaf or (is_leaf is None and is_foreign and not keeps_objects):
         refuse_foreign(name, value)

@@ -32,10 +32,11 @@ def on_device(value: Any, name: str = "model") -> jax.Array:
         name: The argument or the site, for messages.
 
     Raises:
-        ModelError: A number is outside the range of JAX's dtype.
+        ModelError: A number is outside the range of JAX's dtype, or entries are masked.
     """
     if isinstance(value, jax.Array):
         return value
+    refuse_masked(name, value)
     array = np.asarray(value)
     check_precision(name, array)
     return jax.device_put(array)
@@ -78,6 +79,7 @@ def read_observed(name: str, value: Any) -> Any:
     if any(isinstance(entry, Tracer) for entry in jax.tree.leaves(value)):
         value = as_array(name, value)
     refuse_foreign(name, value, "its value")
+    refuse_masked(name, value, "its value")
     if isinstance(value, list | tuple | range):
         value = np.asarray(value)
     refuse_nan(name, value)

@@ -166,3 +166,27 @@ def test_static_arrays_of_equal_contents_make_equal_programs(array):
 
 def _ignore(tree):
     return -(tree["mu"] ** 2)
+
+
+MASKED = np.ma.masked_array([1.0, 2.0], [False, True])
+
+
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda model: model.freeze(mu=MASKED),
+        lambda model: model.do(mu=MASKED),
+        lambda model: model.condition(mu=MASKED),
+        lambda model: infer.start(model, infer.NUTS(), starts={"mu": MASKED}),
+        lambda model: infer.log_density(model).unconstrain({"mu": [MASKED[0], MASKED[1]]}),
+        lambda model: infer.tree_model({"mu": MASKED}, _ignore, {"mu": bj.Real()}),
+        lambda model: infer.model(lambda site, mu: None, mu=[MASKED, MASKED]),
+        lambda model: infer.model(lambda site, mu: None, mu=(MASKED, MASKED)),
+        lambda model: infer.model(lambda site, mu: None, mu=infer.data([MASKED, MASKED])),
+    ],
+    ids=["freeze", "do", "condition", "starts", "unconstrain", "leaf", "list", "tuple", "data"],
+)
+def test_masked_entries_are_refused_wherever_values_are_given(give):
+    model = infer.model(lambda site: site("mu", dist.Normal(), shape=2))
+    with pytest.raises(infer.ModelError, match=r"mu.*: .* is a masked array"):
+        give(model)

@@ -81,7 +81,7 @@ def _read_json(given: str | os.PathLike) -> dict[str, Any]:
 
 def _as_array(name: str, value: Any) -> np.ndarray:
     refuse_units(name, value)
-    refuse_masked(name, value)
+    refuse_masked(name, value, mend="Drop them; Stan has no missing data.")
     try:
         array = np.asarray(value)
     except ValueError as error:

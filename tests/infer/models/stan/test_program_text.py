@@ -128,6 +128,8 @@ def test_data_of_other_types_are_refused_by_name(tmp_path):
         read_data({"group": ["a", "b"]})
     with pytest.raises(infer.ModelError, match="y: the data hold 1 NaN"):
         read_data({"y": [1.0, np.nan]})
+    with pytest.raises(infer.ModelError, match="Stan has no missing data"):
+        read_data({"y": np.ma.masked_array([1.0, 2.0], [0, 1])})
     with pytest.raises(infer.ModelError, match="data: they cannot be read"):
         read_data(tmp_path / "none.json")
     assert read_data({"flag": True})["flag"].dtype.kind == "i"
