@@ -13,6 +13,7 @@ from ..protocol.account import Account
 from ..protocol.reader import DelegatingReader, Reader
 from ..protocol.site import Declaration, Part, Term
 from .chain import Chain, Step, refuse_several, sum_chain
+from .sum_out import refuse_partial
 from .support import Finite
 
 
@@ -86,6 +87,7 @@ def _make_chain(site: Finite, scanned: Scanned) -> Chain:
 def _enter_sum(rows: Array, name: str, terms: Sequence[Term], account: Account) -> None:
     """Enter the sum as a term, named after the one term beside the states' prior if it can be."""
     for term in terms:
+        refuse_partial(term, [name])
         if not term.has_value:
             raise ModelError(
                 term.name,

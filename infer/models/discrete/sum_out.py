@@ -1,6 +1,6 @@
 """Sum the discrete sites of a program out of its log density."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from math import prod
 
@@ -167,7 +167,7 @@ def _make_factors(
         _refuse_unvalued(term, all_sites)
         if not own:
             continue
-        _refuse_partial(term, own)
+        refuse_partial(term, own)
         names = tuple(own)
         if names not in tables:
             tables[names] = _evaluate_all(traced, names, sites, all_sites)
@@ -184,11 +184,12 @@ def _refuse_unvalued(term: Term, sites: Mapping[str, Finite | Chain]) -> None:
         )
 
 
-def _refuse_partial(term: Term, owners: OwnersBySite) -> None:
+def refuse_partial(term: Term, sites: Collection[str]) -> None:
+    """Raise if a term of sites that are summed out is scaled."""
     if term.is_partial or term.is_scaled:
         raise ModelError(
             term.name,
-            f"it depends on {join_names(owners)}, which is summed out, and it is scaled, as in a "
+            f"it depends on {join_names(sites)}, which is summed out, and it is scaled, as in a "
             "plate with a minibatch: the logarithm of a sum over all rows has no estimate from "
             "some of them",
             "Use all rows in every step: minibatch=None, and no numpyro.handlers.scale.",

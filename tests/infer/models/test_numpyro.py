@@ -485,6 +485,20 @@ def test_discrete_latent_sites_are_refused_unless_they_are_to_be_enumerated():
         only_data_scaled, "y:", "k, which is summed out", "no numpyro.handlers.scale", args=(1.0,)
     )
 
+    def scaled_in_steps(y):
+        def step(before, y):
+            k = numpyro.sample(
+                "k", dist.Bernoulli(0.3 + 0.1 * before), infer={"enumerate": "parallel"}
+            )
+            with handlers.scale(scale=2.0):
+                numpyro.sample("y", dist.Normal(k, 1.0), obs=y)
+            return k, None
+
+        numpyro.sample("x", dist.Normal())
+        scan(step, 0, y)
+
+    refuses(scaled_in_steps, "y:", "k, which is summed out", args=(ROWS,))
+
 
 def test_sites_that_are_to_be_enumerated_are_summed_out():
     captures = np.array([1, 0, 1])
