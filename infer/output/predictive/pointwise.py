@@ -78,7 +78,8 @@ def log_prior(model: Model | Sequence[Model], data: Any) -> Any:
 
     Raises:
         ModelError: A prior is known by its score alone, no latent site has a prior, or the model is
-            a view that changes a prior; or the posterior does not fit the model.
+            a view that changes a prior, as a scale of NumPyro does; or the posterior does not fit
+            the model.
     """
     return _add(model, data, "log_prior")
 
@@ -116,6 +117,7 @@ def outline_part(model: Model, part: Part) -> Outline:
     def abstract_run() -> None:
         account = model.run(Surveyor(model.rules))
         _refuse_views(account, part)
+        _refuse_scaled(account, part)
         (_refuse_likelihood if part == "log_likelihood" else _refuse_prior)(account)
         selected = select_rows(account, part)
         sites = {d.name: d.shape for d in account.declarations}
@@ -172,20 +174,20 @@ def _refuse_views(account: Account, part: Part) -> None:
             )
 
 
-def _refuse_scaled(account: Account) -> None:
+def _refuse_scaled(account: Account, part: Part) -> None:
     for term in account.terms:
-        if term.role == "likelihood" and term.is_scaled:
+        if term.role == part.removeprefix("log_") and term.is_scaled:
             raise ModelError(
                 term.name,
-                "its log likelihood is multiplied, by numpyro.handlers.scale or a plate of which "
-                "only some rows are used, so its rows are not those of single observations",
-                "Give the model without the scale, or with all rows; the posterior may be that of "
-                "this one.",
+                f"its {part.replace('_', ' ')} may be multiplied, by numpyro.handlers.scale or a "
+                "plate of which only some rows are used, so its rows are not those of the model "
+                "without the scale",
+                "Give the model without the scale, or with all rows; a posterior of the scaled "
+                "model is accepted. A scale of ones must be a number or an array of NumPy.",
             )
 
 
 def _refuse_likelihood(account: Account) -> None:
-    _refuse_scaled(account)
     terms = {t.name: t.rows for t in account.terms if t.role == "likelihood"}
     own = {name: a for name, a in terms.items() if name not in account.observed}
     for name, rows in (own if account.rows is None else account.rows()).items():

@@ -191,8 +191,18 @@ def test_rows_equal_those_of_numpyro():
 def test_a_scaled_likelihood_is_refused_as_that_of_rows(call):
     scaled = numpyro.handlers.scale(numpyro_line, 3.0)
     posterior = as_posterior(slope=np.zeros((1, 2)), noise=np.ones((1, 2)))
-    with pytest.raises(infer.ModelError, match="y: its log likelihood is multiplied, by numpyro"):
+    with pytest.raises(infer.ModelError, match="y: its log likelihood may be multiplied, by nump"):
         call(infer.from_numpyro(scaled, X, Y), posterior)
+
+
+@pytest.mark.parametrize("scale", [3.0, jnp.ones(())], ids=["known", "not known"])
+def test_a_scaled_prior_is_refused_as_that_of_rows(scale):
+    def model():
+        with numpyro.handlers.scale(scale=scale * 1):
+            numpyro.sample("mu", dist.Normal())
+
+    with pytest.raises(infer.ModelError, match="mu: its log prior may be multiplied.* of NumPy"):
+        infer.log_prior(infer.from_numpyro(model), as_posterior(mu=np.zeros((1, 2))))
 
 
 @pytest.fixture
