@@ -98,4 +98,6 @@ def import_equinox() -> None:
         try:
             import_module("equinox")
         finally:
-            sys.meta_path.remove(finder)
+            # Somebody may have set another list meanwhile, without it.
+            with suppress(ValueError):
+                sys.meta_path.remove(finder)

@@ -73,6 +73,15 @@ def test_no_finder_stays_once_equinox_is_imported():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_the_list_of_finders_may_be_another_after_the_import(monkeypatch):
+    others = list(sys.meta_path)
+    monkeypatch.setattr(sys, "meta_path", list(others))
+    monkeypatch.delitem(sys.modules, "equinox")
+    monkeypatch.setattr(postponed, "import_module", lambda _: setattr(sys, "meta_path", others))
+    postponed.import_equinox()
+    assert sys.meta_path is others
+
+
 def test_a_missing_name_runs_a_part_and_is_an_error(part):
     with pytest.raises(AttributeError, match="'postponing.part' has no attribute 'missing'"):
         _ = part.missing
