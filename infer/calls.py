@@ -149,9 +149,9 @@ def _find_missing(wanted: Signature, args: Sequence[Any], named: Mapping[str, An
         given = wanted.bind_partial(*args, **named).arguments
     except TypeError:
         return ""
-    return next(
-        (n for n, p in wanted.parameters.items() if p.default is p.empty and n not in given), ""
-    )
+    anyhow = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    needed = (p for p in wanted.parameters.values() if p.default is p.empty)
+    return next((p.name for p in needed if p.kind not in anyhow and p.name not in given), "")
 
 
 def explain_misfit(
