@@ -10,6 +10,7 @@ import pytest
 
 import bijectors as bj
 import infer
+from infer.calls import check_arguments
 from tests.compilations import list_compilations
 
 compiled = list_compilations()
@@ -75,6 +76,40 @@ def test_a_scale_below_zero_is_shown_with_its_line():
 
     words = "Normal: its scale is -1., outside Positive", 'site("mu", dist.Normal(0.0, -1.0))'
     refuses(lambda: infer.model(model), infer.ModelError, *words)
+
+
+@pytest.mark.parametrize(
+    ("scale", "found"),
+    [
+        (np.where(np.arange(20) == 7, -2.0, 1.0), "is -2.0 at index 7, outside Positive"),
+        (np.diag([1.0, -3.0, 1.0]) + 2, "is -1.0 at index (1, 1), outside Positive"),
+        (np.array([[1.0], [-1.0]]), "is [[ 1.], [-1.]], outside Positive"),
+    ],
+    ids=["vector", "matrix", "column"],
+)
+def test_a_value_of_many_entries_is_shown_by_the_first_one_outside(scale, found):
+    def model(site):
+        site("mu", dist.Normal(0.0, scale))
+
+    refuses(lambda: infer.model(model), infer.ModelError, f"Normal: its scale {found}")
+
+
+def test_a_matrix_outside_a_set_of_matrices_is_shown_by_its_shape():
+    def model(site):
+        site("x", dist.MultivariateNormal(np.zeros(3), -np.eye(3)))
+
+    words = "covariance_matrix has shape (3, 3), outside PositiveDefinite"
+    refuses(lambda: infer.model(model), infer.ModelError, words)
+
+
+def test_a_value_that_cannot_be_shown_raises_nothing_else():
+    def contains(value, constraint=None):
+        raise ValueError("Normal distribution got invalid scale parameter.")
+
+    def model(site):
+        contains([[1.0], [1.0, 2.0]])
+
+    refuses(lambda: infer.model(model), infer.ModelError, "Normal: its scale lies outside its set")
 
 
 def test_an_index_of_floats_is_shown_with_its_line():
@@ -261,3 +296,12 @@ def test_meaningless_numbers_are_refused():
 def test_an_argument_of_another_call_is_said_to_be_that_of_sample():
     with pytest.raises(infer.CallError, match=r"infer.sample has it, as in infer.sample"):
         infer.maximize(None, warmup=100)
+
+
+def test_arguments_of_any_number_are_never_missing():
+    @check_arguments("call", data="Give what was observed.")
+    def call(model, *others, data, **options):
+        return model
+
+    with pytest.raises(infer.CallError, match=r"'data'.*Give what was observed"):
+        call(1)

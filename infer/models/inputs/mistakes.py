@@ -4,7 +4,7 @@ import linecache
 import re
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from inspect import signature
 from pathlib import Path
 from types import TracebackType
@@ -256,9 +256,24 @@ def _of_value(error: Exception) -> ModelError | None:
     found, line = f"its {said[2]} lies outside its set", line_of(error.__traceback__)
     raised = _innermost_locals(error.__traceback__)
     if {"value", "constraint"} <= raised.keys():
-        value = np.array2string(np.asarray(raised["value"]), threshold=6, separator=", ")
-        found = f"its {said[2]} is {value}, outside {raised['constraint']!r}"
+        own = raised["constraint"]
+        with suppress(Exception):
+            found = f"its {said[2]} {_show_outside(raised['value'], own)}, outside {own!r}"
     return ModelError(said[1], f"{found}{line.place}", "Give a value inside this set.")
+
+
+def _show_outside(given: Any, constraint: Any) -> str:
+    """Say what a value outside a set of NumPyro is: of many entries, the first one outside."""
+    value = np.asarray(given)
+    if value.size <= 6:
+        return f"is {' '.join(np.array2string(value, separator=', ').split())}"
+    inside = np.asarray(constraint(value))
+    if inside.all() or not inside.ndim or value.shape[: inside.ndim] != inside.shape:
+        return f"has shape {value.shape}"
+    at = tuple(int(i) for i in np.argwhere(~inside)[0])
+    entry = value[at]
+    what = entry if entry.size == 1 else f"an array of shape {entry.shape}"
+    return f"is {what} at index {at[0] if len(at) == 1 else at}"
 
 
 def _of_index(error: Exception) -> ModelError | None:
