@@ -66,7 +66,7 @@ class Files(ABC):
         """List the names of the files in a folder; none if there is no such folder."""
 
     def refuse_unwritable(self) -> None:
-        """Raise if it is plain beforehand that nothing can be written.
+        """Raise if it can be seen, before a run, that nothing can be written.
 
         Raises:
             RunError: The folder cannot be made, or the user may not write to it.
@@ -151,10 +151,11 @@ class LocalFiles(Files):
 
     def refuse_unwritable(self) -> None:
         whole = self.root.absolute()
-        there = next(path for path in (whole, *whole.parents) if os.path.exists(path))
+        there = next(path for path in (whole, *whole.parents) if os.path.lexists(path))
         if os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK):
             return
         found = "may not be written to" if os.path.isdir(there) else "is a file, not a folder"
+        found = found if os.path.exists(there) else "is a link to nothing"
         raise RunError(self.where, f"{there} {found}", "Give a path in a folder of yours.")
 
     def lock(self) -> Lock:
@@ -226,9 +227,10 @@ def open_files(where: Any, writer: str = "") -> Files:
     Raises:
         RunError: It is neither, or fsspec cannot open it.
     """
-    if not isinstance(where, str | os.PathLike) or not os.fspath(where):
-        raise RunError("store", f"{where!r} is no path", 'Give one, such as store="run.zarr".')
-    where = str(os.fspath(where))
+    path = os.fsdecode(where) if isinstance(where, str | os.PathLike) else ""
+    if not path or "\0" in path:
+        raise RunError("store", f"{where!r} is no path", 'Give a path, such as "run.zarr".')
+    where = path
     if where.startswith("file://"):
         return LocalFiles(where.removeprefix("file://"), writer)
     return UrlFiles(where.rstrip("/")) if "://" in where else LocalFiles(where, writer)

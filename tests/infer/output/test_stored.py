@@ -22,6 +22,7 @@ from infer.run import collect
 from infer.store import nested, recorder
 from infer.store.commits import recover
 from infer.store.engines import describe_engine
+from infer.store.files import open_files
 
 from .. import targets
 from ..store.logged import Changes, put
@@ -264,9 +265,13 @@ def test_a_path_that_is_taken_and_one_without_a_store_are_refused(stored, tmp_pa
 def test_a_place_where_nothing_can_be_written_is_refused_before_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr("infer.output.sample.start", None)
     (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
     wrong = {
         3: "3 is no path",
         "": "'' is no path",
+        "run\0": "is no path",
+        tmp_path / "link": "link is a link to nothing",
+        tmp_path / "link/run.zarr": "link is a link to nothing",
         tmp_path / "file": "file is a file, not a folder",
         tmp_path / "file/run.zarr": "file is a file, not a folder",
         "nowhere://run.zarr": "fsspec cannot open this URL: Protocol not known",
@@ -278,6 +283,16 @@ def test_a_place_where_nothing_can_be_written_is_refused_before_the_run(tmp_path
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(infer.RunError, match="may not be written to"):
         infer.sample(model(), infer.HMC(), store=tmp_path / "new/run.zarr")
+
+
+def test_a_path_may_be_of_bytes():
+    class OfBytes:
+        def __fspath__(self):
+            return b"run.zarr"
+
+    assert open_files(OfBytes()).where == "run.zarr"
+    with pytest.raises(infer.RunError, match="no path.*Give a path, such"):
+        infer.open(3)
 
 
 @pytest.mark.parametrize(
