@@ -61,8 +61,9 @@ def resume(
 
     Raises:
         RunError: There is no such store, it is of another version of the format, no commit is
-            sound, another process writes to it, or the model, the data, the engine or the
-            precision is another; the message names what differs.
+            sound, another process writes to it, it holds a fit or a search and `draws` is given, or
+            the model, the data, the engine or the precision is another; the message names what
+            differs.
     """
     draws = as_whole("draws", draws, 0)
     if is_sharded(store):

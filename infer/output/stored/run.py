@@ -120,6 +120,9 @@ def read_run(
     with closing(share_files(files, _find_sharers(model, devices)).lock()):
         found = recover(files)
         about = dict(found.record.about)
+        if draws and about["call"] != "sample":
+            what = f"the store holds a run of infer.{about['call']}, which makes no draws"
+            raise RunError("draws", what, "Leave it out; a fit has a method `sample`.")
         made = make_engine(about["engine"]) if engine is None else engine
         run = _read(found, files.where, model, made, threads, progress, devices)
         with explaining_parts(files.where, about):

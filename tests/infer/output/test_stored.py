@@ -414,6 +414,8 @@ def test_a_fit_and_a_search_for_a_mode_are_stored_too(tmp_path, commit_often):
     np.testing.assert_array_equal(fit.distribution.mean, again.distribution.mean)
     np.testing.assert_array_equal(fit.losses, again.losses)
     np.testing.assert_array_equal(mode.values["x"], mode_again.values["x"])
+    with pytest.raises(infer.RunError, match="draws: the store holds a run of infer.fit"):
+        infer.resume(fitted, model(), draws=10)
     with pytest.raises(infer.RunError, match="infer.fit, which has no draws"):
         infer.open(fitted)
 
