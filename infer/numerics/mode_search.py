@@ -23,8 +23,7 @@ REASONS = ("searching", "converged", "rounding", "steps", "stalled", "unbounded"
 # together, and 6 % or 3 % fewer with 0.1 or 0.001 nats.
 NEAR, FIRST_STEPS = 0.01, 15
 # Factors of both after a Newton step that did not pay; with 1 for the first, 8 % more gradients,
-# and with 1 or 2 for the second, 15 % or 3 % more. With 4, networks of 10^4 weights ended three
-# times as far below their modes.
+# and with 1 or 2 for the second, 15 % or 3 % more.
 NEARER, LATER = 0.1, 3
 # First radius of the trust region, in lengths of a quasi-Newton step: far enough for the soft
 # directions that L-BFGS has not seen. With 10, 8 % fewer gradients; with 1000, as many.
@@ -37,8 +36,7 @@ MOST_DIRECTIONS, FEWEST_DIRECTIONS = 200, 25
 # short by a factor of three; going on takes fewer gradients than another Newton step.
 STEEPEST = 0.2
 # Share of the slope up to which the loss counts as quadratic; with 0.02 or 0.5, 2 % fewer gradients
-# or as many. The networks of benchmarks/modes.py, from four starts, took 3196 gradients as long as
-# a Newton step could also pay by predicting a quarter of the last one, and take 2935.
+# or as many.
 QUADRATIC = 0.1
 # Share of the slope, or less, that is left after the last step of a search that has converged.
 SETTLED = 0.5

@@ -80,8 +80,9 @@ def mark_as_native(program: jax.stages.Traced) -> jax.stages.Wrapped:
     """
     function = rewrite_as_loops(program)
 
-    # jaxlib 0.10 aborts the process if XLA finds an argument of such a call unused. Therefore a
-    # number of all is returned, and dropped by the caller: if dropped here, JAX would remove it.
+    # jaxlib 0.10 aborts the process if XLA finds an argument of such a call unused. Therefore one
+    # number computed from all of them is returned, and dropped by the caller: if dropped here, JAX
+    # would remove it.
     def keep_alive(*arguments: Any) -> Any:
         return function(*arguments), _touch(jax.tree.leaves(arguments))
 

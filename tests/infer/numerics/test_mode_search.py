@@ -152,7 +152,7 @@ def product_of_factors(weights):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_newton_steps_that_do_not_square_the_error_are_tried_less():
-    """Where each one predicts as much as the one before it; tried again if half, 325 gradients."""
+    """Where each one predicts as much as the one before it, more of them waste gradients."""
     start = np.random.default_rng(4).normal(size=600)
     found = HostSearch.begin(start, *product_of_factors(start), 2000)
     while not found.reason:

@@ -1,6 +1,6 @@
 """Sites declared step by step along a series, or in one of several branches.
 
-What does it is imported by the models that call it.
+The modules that carry it out are imported when a model first calls `site.scan`, `vmap` or `cond`.
 """
 
 from abc import ABC, abstractmethod
