@@ -15,7 +15,7 @@ from .log_spread import TINY, Logs, fit_slopes
 # It is a sum only if the free coefficients are within the third of one.
 NEARLY, SIMPLER, NEAR_ONE = 0.7, 10.0, 0.25
 # Share of the variance of y that a simpler location may add; ratios of smaller errors mean little.
-HARMLESS = 0.05
+HARMLESS = 0.01
 # Alternations of location and scale, at most, and the change of slopes at which they end.
 SWEEPS, SETTLED = 12, 1e-3
 
