@@ -106,8 +106,8 @@ def add_parameters(
     is_between = taken % every != 0
     before = jnp.where(is_between | (taken == every), 0, sums.parameters)
     added = before + parameters
-    mean = added / jnp.where(is_between, 1, taken // every)
-    return sums._replace(parameters=added), mean
+    count = jnp.where(is_between, 1, taken // every)
+    return sums._replace(parameters=added), added / count.astype(added.dtype)
 
 
 def mean_elbo(sums: EpochSums) -> tuple[Scalar, Scalar]:
