@@ -175,11 +175,23 @@ class Search:
     def _gain_of_locations(self, children: np.ndarray, own: Whitened) -> np.ndarray:
         """Compute by how much each parent lowers the log of the weighted residual variance."""
         residuals, _, _, growth = (a[:, children] for a in own)
-        residuals, weights = residuals * growth, growth**-2.0
+        return self.explain(residuals * growth, growth)
+
+    def explain(self, residuals: np.ndarray, growth: np.ndarray) -> np.ndarray:
+        """Compute by how much each coordinate lowers the log of the variance of residuals.
+
+        Args:
+            residuals: A column for each child, shape (rows, children).
+            growth: Their scales, by whose inverse squares rows are weighted, of the same shape.
+
+        Returns:
+            A row for each child, shape (children, size).
+        """
+        weights = growth**-2.0
         weights /= weights.sum(0)
         means = weights.T @ self.draws
         spread = weights.T @ self.draws**2 - means**2
-        residuals -= (weights * residuals).sum(0)
+        residuals = residuals - (weights * residuals).sum(0)
         shared = (weights * residuals).T @ self.draws
         share = shared**2 / (spread * (weights * residuals**2).sum(0)[:, None] + TINY)
         return -np.log1p(-np.clip(share, 0, 1 - 1e-12))

@@ -10,7 +10,6 @@ whole dependences are compared, is `Search.cost`.
 
 import numpy as np
 
-from .log_spread import TINY
 from .parent_search import Search
 
 # At most in a round: sets of parents that are given to others, those with the most children first;
@@ -132,12 +131,7 @@ def _best_location(search: Search, parent: int, children: np.ndarray) -> int:
     growth = own.scale[:, children]
     whole = own.residuals[:, children] * growth
     whole += search.draws[:, [parent]] * search.found.locations[children, parent]
-    weights = growth**-2.0 / (growth**-2.0).sum(0)
-    whole -= (weights * whole).sum(0)
-    means = weights.T @ search.draws
-    spread = (weights.T @ search.draws**2 - means**2) * (weights * whole**2).sum(0)[:, None]
-    share = ((weights * whole).T @ search.draws) ** 2 / (spread + TINY)
-    gains = -np.log1p(-np.clip(share, 0, 1 - 1e-12))
+    gains = search.explain(whole, growth)
     gains[np.arange(len(children)), children] = 0
     worth = gains.sum(0)
     worth[parent] = -np.inf
