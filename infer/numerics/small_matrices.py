@@ -10,8 +10,9 @@ from jaxtyping import Array, Bool, Float
 
 from ..types import Scalar
 
-# The most, enough for a condition number of 10^14: scaling halves its logarithm every iteration or
-# better, and the last four are Newton's quadratic convergence. Scores of a fit take four or five.
+# At most, which is enough for a condition number of 10^14: scaling halves its logarithm every
+# iteration or better, and the last four are Newton's quadratic convergence. Scores of a fit take
+# four or five.
 ITERATIONS = 9
 # Larger matrices are left to LAPACK, whose threads then spin: at 300 rows that is most of the work.
 LARGEST_ELIMINATED = 400
