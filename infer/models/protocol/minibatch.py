@@ -74,7 +74,7 @@ def count_rows(data: Any) -> int:
     return next(iter(sizes.values()))
 
 
-def take_rows(data: Any, rows: Array) -> Any:
+def take_rows(data: Any, rows: Array | np.ndarray) -> Any:
     """Take some rows of every array of a pytree; single numbers and words stay as they are."""
     return jax.tree.map(lambda leaf: leaf[rows] if _has_rows(leaf) else leaf, data)
 

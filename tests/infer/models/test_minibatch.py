@@ -279,3 +279,27 @@ def test_unknown_schedules_are_refused():
         infer.kl_weights([3, 3], "paper")
     with pytest.raises(infer.ModelError, match="one or more"):
         infer.kl_weights([3, 0])
+
+
+def tree_with(reduce):
+    """A regression whose log likelihood reduces its rows by a function."""
+    rows = lambda slope, data: -0.5 * (data["y"] - data["x"] @ slope) ** 2  # noqa: E731
+    likelihood = lambda slope, data: reduce(rows(slope, data))  # noqa: E731
+    prior, data = infer.Leaf(dist.Normal(0.0, 1.0)), {"x": X, "y": Y}
+    return infer.tree_model(jnp.ones(2), likelihood, {"value": prior}, data=data, minibatch=4)
+
+
+def test_a_mean_over_the_rows_of_a_minibatch_is_refused():
+    """It would be scaled up as if it were a sum, and the data would count for one row."""
+    with pytest.raises(infer.ModelError, match=r"2 rows.*each of them comes twice.*Return the sum"):
+        tree_with(jnp.mean)
+
+
+@pytest.mark.parametrize("reduce", [jnp.sum, jnp.asarray], ids=["sum", "rows"])
+def test_sums_and_rows_of_a_minibatch_pass(reduce):
+    assert tree_with(reduce)
+
+
+def test_a_likelihood_that_takes_one_number_of_rows_is_not_judged():
+    fixed = lambda rows: jnp.sum(rows.reshape(4))  # noqa: E731
+    assert tree_with(fixed)

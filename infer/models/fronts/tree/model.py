@@ -39,6 +39,7 @@ from .objects import rebuild
 from .parameter import Read
 from .roles import Selector, assign_roles
 from .shared_scores import SharedScoreTerms
+from .sums import refuse_mean
 
 # The default of `data=`, since None may be data.
 _NO_DATA = object()
@@ -237,7 +238,7 @@ def tree_model(
 
     Raises:
         ModelError: A float leaf has no role or two; a value lies outside its set; a prior does
-            not fit its leaf; the data hold NaN.
+            not fit its leaf; the data hold NaN; the log likelihood of a minibatch is a mean.
     """
     given = () if data is _NO_DATA else (data,)
     called = "log_likelihood(tree, data)" if given else "log_likelihood(tree)"
@@ -261,9 +262,11 @@ def tree_model(
         minibatch=minibatch,
         observations=observations,
     )
-    if minibatch is not None:
-        refuse_count("data", count_rows(program.data.tree()), minibatch)
     initial = program.initial_values()
+    if minibatch is not None:
+        given = program.data.tree()
+        refuse_count("data", count_rows(given), minibatch)
+        refuse_mean(log_likelihood, lambda: program.tree(initial), given, minibatch)
     for name, declaration in program.declarations(labels, rules).items():
         if name in initial:
             is_inside(declaration, initial[name], "is, in the tree,")
