@@ -38,7 +38,7 @@ def prepare():
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     warnings.simplefilter("ignore", infer.SamplingWarning)
     warnings.simplefilter("ignore", infer.FitWarning)
-    collect.FIRST_TICKS, collect.BLOCK_SECONDS = 1, 0.002
+    collect.BLOCK_SECONDS = 0.002
     recorder.LARGEST_SHARE = 0.5
     recorder.choose_chunk = lambda *given: 256
 

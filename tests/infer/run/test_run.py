@@ -18,6 +18,7 @@ import infer
 from infer.counts import as_whole
 from infer.programs import native
 from infer.run import blocks, collect
+from infer.run.progress import Halted, Progress
 from tests.compilations import list_compilations
 
 from .. import targets
@@ -67,7 +68,6 @@ def test_a_run_resumed_from_its_state_gives_the_draws_of_one_that_never_stopped(
 @SAMPLERS
 def test_blocks_and_threads_change_no_draw(engine, monkeypatch):
     straight = run(engine, threads=1).advance(30)
-    monkeypatch.setattr(collect, "FIRST_TICKS", 1)
     monkeypatch.setattr(collect, "BLOCK_SECONDS", 0.0)
     same(run(engine, threads=2).advance(30), straight)
 
@@ -77,7 +77,6 @@ def test_blocks_and_threads_change_no_draw(engine, monkeypatch):
 def test_a_state_saved_in_the_middle_of_a_draw_resumes_that_draw(engine, group, monkeypatch):
     """With one tick per block, the interrupt comes before the first draw is complete."""
     straight = run(engine, group=group, warmup=0).advance(6)
-    monkeypatch.setattr(collect, "FIRST_TICKS", 1)
     monkeypatch.setattr(collect, "BLOCK_SECONDS", 0.0)
     stopped = run(engine, group=group, warmup=0, threads=1)
     with monkeypatch.context() as patch:
@@ -169,6 +168,15 @@ def interrupt_after(blocks, monkeypatch):
         return made
 
     monkeypatch.setattr(collect.Group, "absorb", counting)
+
+
+@pytest.mark.parametrize("engine", [infer.NUTS(), infer.ADVI()], ids=named)
+def test_the_first_block_is_one_tick(engine):
+    """It may be long, and neither progress nor an interrupt comes before its end."""
+    begun = run(engine)
+    with pytest.raises(Halted):
+        begun.advance(5, Progress(shown=False, halt=lambda: True))
+    assert begun.groups[0].executed[0] == 1
 
 
 def test_an_interrupt_keeps_the_draws_made_so_far(monkeypatch):

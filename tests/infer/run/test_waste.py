@@ -33,7 +33,6 @@ def run():
     jax.effects_barrier()
     CALLS.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(collect, "FIRST_TICKS", 1)
         patch.setattr(collect, "BLOCK_SECONDS", 0.0)
         run.advance(20)
     jax.effects_barrier()
