@@ -75,14 +75,14 @@ def match_scores(spread: Rows, scores: Rows) -> Match:
     """
     scores = scores * jnp.minimum(1.0, STIFFEST / jnp.linalg.norm(scores))
     eye = jnp.eye(spread.shape[0], dtype=spread.dtype)
-    widening = root_of_identity_plus(eye + spread @ spread.T)
+    widening = call_natively(root_of_identity_plus, eye + spread @ spread.T)
     widen = widening.core @ spread
     scores = scores + (scores @ spread.T) @ widen
     # In the coordinates of the root of V, S = I - scores^T K^-2 scores, and K K^-1 scores scores^T
     # K^-1 = K - I, so that the Gram matrix of the root is K^-1.
     inverse, log_det = call_natively(_invert_root, scores @ scores.T)
     shrink = inverse @ scores
-    shrinking = root_of_identity_plus(inverse)
+    shrinking = call_natively(root_of_identity_plus, inverse)
     narrow = shrinking.core @ shrink
     return Match(spread, widen, shrink, narrow, widening.log_det - 0.5 * log_det)
 

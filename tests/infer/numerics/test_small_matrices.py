@@ -3,10 +3,16 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy.linalg import expm
 
 from infer.numerics.families.full_rank import FullRank
-from infer.numerics.small_matrices import exponential_slope, matrix_root
+from infer.numerics.small_matrices import (
+    exponential_slope,
+    invert_positive,
+    matrix_root,
+    root_of_identity_plus,
+)
 
 
 def test_the_slope_of_the_exponential_is_exact_within_the_trust_region():
@@ -14,6 +20,19 @@ def test_the_slope_of_the_exponential_is_exact_within_the_trust_region():
     matrix *= 0.5 / np.linalg.norm(matrix)
     slope = jax.jit(exponential_slope)(matrix)
     np.testing.assert_allclose(slope @ matrix, expm(matrix) - np.eye(5), atol=1e-13)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 16])
+def test_inverses_and_roots_are_exact_for_any_number_of_rows(size):
+    """They eliminate two rows at a time."""
+    rows = np.random.default_rng(3).normal(size=(size, 7))
+    gram = np.eye(size) + rows @ rows.T
+    inverse, root = jax.jit(lambda a: (invert_positive(a), root_of_identity_plus(a)))(gram)
+    factor = np.eye(7) + rows.T @ root.core @ rows
+    np.testing.assert_allclose(inverse.matrix, np.linalg.inv(gram), atol=1e-12)
+    np.testing.assert_allclose(factor @ factor.T, np.eye(7) + rows.T @ rows, atol=1e-12)
+    log_det = np.linalg.slogdet(gram)[1]
+    np.testing.assert_allclose([inverse.log_det, 2 * root.log_det], log_det, rtol=1e-12)
 
 
 def test_a_root_is_exact_whatever_the_condition_of_its_matrix():
