@@ -13,6 +13,7 @@ from .small_matrices import (
     invert_positive,
     matrix_root,
     root_of_identity_plus,
+    sum_squares,
 )
 
 # Larger scores, by their Frobenius norm, are scaled down, for the sake of single precision; such a
@@ -73,7 +74,7 @@ def match_scores(spread: Rows, scores: Rows) -> Match:
 
     Source: Cai et al. (2024), arXiv 2402.14758, equation 9 and its form of low rank.
     """
-    scores = scores * jnp.minimum(1.0, STIFFEST / jnp.linalg.norm(scores))
+    scores = scores * jnp.minimum(1.0, STIFFEST / jnp.sqrt(sum_squares(scores)))
     eye = jnp.eye(spread.shape[0], dtype=spread.dtype)
     widening = call_natively(root_of_identity_plus, eye + spread @ spread.T)
     widen = widening.core @ spread

@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from ...types import Scalar, Vector
+from ..small_matrices import sum_squares
 
 Noise = Float[Array, "draws size"]
 
@@ -270,6 +271,22 @@ def shorten(step: Array, radius: Scalar | float) -> Array:
     """Scale a step so that its norm does not exceed the radius; the norm itself may overflow."""
     peak, unit = split_peak(step)
     return radius / jnp.maximum(jnp.linalg.norm(unit), radius / peak) * unit
+
+
+def shrink_product(left: Array, right: Array, radius: float) -> Scalar:
+    """Return by what to multiply left so that the norm of left @ right is at most the radius.
+
+    Its square may overflow. The norm is at most the product of both norms, which is often short
+    enough, and cheaper.
+    """
+
+    def compare() -> Scalar:
+        peak, unit = split_peak(left)
+        square = ((unit.T @ unit) * (right @ right.T)).sum(0).sum()
+        return radius / peak / jnp.maximum(jnp.sqrt(jnp.maximum(square, 0)), radius / peak)
+
+    most = sum_squares(left) * sum_squares(right)
+    return jax.lax.cond(most > radius**2, compare, lambda: jnp.ones_like(most))
 
 
 def split_peak(step: Array) -> tuple[Scalar, Array]:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from ...types import Scalar, Vector
 from ..score_matching import Match, match_scores
 from ..small_matrices import exponential_slope, log_abs_det
-from .base import Distribution, Family, Noise, normal_log_density, shorten, split_peak
+from .base import Distribution, Family, Noise, normal_log_density, shorten, shrink_product
 
 # The step of a factor is the learning rate times TEN / (TEN + size / draws): the estimate of a
 # factor's gradient has size / draws times the variance of its mean, and steps of twice the
@@ -158,14 +158,9 @@ class DenseNormal(Distribution):
             return DenseStep(rate * direction.mean, shorten(rate * direction.factor, RADIUS))
         draws, size = direction.right.shape
         rate_of_factor = rate * TEN / (TEN + size / draws)
-        # Squares of steep gradients overflow in single precision.
-        peak, unit = split_peak(rate_of_factor * direction.left)
-        square = ((unit.T @ unit) * (direction.right @ direction.right.T)).sum()
-        # The Frobenius norm of unit @ right.
-        norm = jnp.sqrt(jnp.maximum(square, 0))
-        length = RADIUS / jnp.maximum(norm, RADIUS / peak)
-        growth = length / peak * rate_of_factor * direction.growth
-        return Step(rate * direction.mean, length * unit, direction.right, growth)
+        left, growth = rate_of_factor * direction.left, rate_of_factor * direction.growth
+        shrinkage = shrink_product(left, direction.right, RADIUS)
+        return Step(rate * direction.mean, shrinkage * left, direction.right, shrinkage * growth)
 
     def move(self, step: Step | DenseStep) -> "DenseNormal":
         if isinstance(step, DenseStep):
@@ -191,14 +186,15 @@ class DenseNormal(Distribution):
 
     def _find_move(self, step: Step) -> Change:
         left, right = step.left, step.right
-        # The smaller one of the two products.
+        # The smaller one of the two products; they have the same trace.
         if self.size < len(right):
-            left = exponential_slope(left @ right) @ left
+            product = left @ right
+            left = exponential_slope(product) @ left
         else:
-            right = exponential_slope(right @ left) @ right
+            product = right @ left
+            right = exponential_slope(product) @ right
         mean, products = self._multiply(step.mean, left)
-        trace = (step.left * step.right.T).sum()
-        log_scale = self.log_scale + self.size * step.growth + trace
+        log_scale = self.log_scale + self.size * step.growth + jnp.trace(product)
         return Change(mean, products, right, step.growth, log_scale)
 
     def _apply(self, change: "Change") -> "DenseNormal":
