@@ -18,8 +18,7 @@ from .packed import Packed
 
 # Duration of a block: Ctrl-C and the progress bar wait no longer than this.
 BLOCK_SECONDS = 0.25
-# Ticks of the first block, before their duration is known. A tick of a full-rank fit has ten steps
-# of 16 draws: with gradients of 10 ms it lasts 1.6 s.
+# Ticks of the first block: one of a full-rank fit with gradients of 10 ms lasts 1.6 s.
 FIRST_TICKS = 1
 MAX_TICKS = 2**30
 # How long an interrupt waits for blocks in flight; those that take longer are run again.
