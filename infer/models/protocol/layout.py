@@ -104,9 +104,9 @@ def lay_out(
     shape = None if shape is None else as_shape(name, shape)
     rank = max(len(own_batch), len(batch_dims) + len(plates), len(shape or ()) + len(plates))
     names = (None,) * (rank - len(batch_dims) - len(plates)) + batch_dims + plate_dims
-    given = (1,) * (rank - len(own_batch)) + own_batch
+    given = (None,) * (rank - len(own_batch)) + own_batch
     asked = (shape or ()) + plate_shape
-    asked = (1,) * (rank - len(asked)) + asked
+    asked = (None,) * (rank - len(asked)) + asked
     batch_shape = tuple(
         _size(name, dim, had, want, coords)
         for dim, had, want in zip(names, given, asked, strict=True)
@@ -128,12 +128,14 @@ def _split(name: str, dims: Dims, event_ndims: int, plates: Dims) -> tuple[Dims,
     return event, batch
 
 
-def _size(name: str, dim: str | None, had: int, want: int, coords: Mapping[str, np.ndarray]) -> int:
-    known = len(coords[dim]) if dim is not None and dim in coords else 1
-    sizes = {size for size in (had, want, known) if size != 1}
+def _size(
+    name: str, dim: str | None, had: int | None, want: int | None, coords: Mapping[str, np.ndarray]
+) -> int:
+    known = len(coords[dim]) if dim is not None and dim in coords else None
+    sizes = {size for size in (had, want, known) if size not in (None, 1)}
     if len(sizes) > 1:
         said = {"the prior": had, "the plate or shape": want, f"coords[{dim!r}]": known}
-        sources = " and ".join(f"{size} by {what}" for what, size in said.items() if size != 1)
+        sources = " and ".join(f"{size} by {what}" for what, size in said.items() if size in sizes)
         axis = "an axis" if dim is None else f"the axis {dim!r}"
         raise ModelError(
             name,
@@ -141,7 +143,7 @@ def _size(name: str, dim: str | None, had: int, want: int, coords: Mapping[str, 
             "Make the sizes agree; only axes of size 1 are spread. A prior that is expanded "
             "already needs no shape.",
         )
-    if not sizes and dim is not None and dim not in coords and had == want == 1:
+    if dim is not None and had is want is known is None:
         raise ModelError(
             name,
             f"dimension {dim!r} has no size: no coords name it and the prior has no such axis",

@@ -102,6 +102,23 @@ def test_plates_are_the_rightmost_batch_axes():
     assert sites["vector"].unconstrained_shape == (2, 3, 3)
 
 
+def test_an_axis_may_have_one_entry():
+    def model(site):
+        with site.plate("group", 1):
+            site("a", dist.Normal())
+        site("b", dist.Normal(jnp.zeros(1)), dims="row")
+        site("c", dist.Normal(), shape=(1,), dims="column")
+        site("d", dist.Dirichlet(jnp.ones((3, 1))), dims=(None, "kind"))
+
+    sites = infer.log_density(infer.model(model)).sites
+    assert [(site.shape, site.dims) for site in sites] == [
+        ((1,), ("group",)),
+        ((1,), ("row",)),
+        ((1,), ("column",)),
+        ((3, 1), (None, "kind")),
+    ]
+
+
 def test_a_submodel_can_be_used_twice_in_scopes():
     def layer(site, width):
         return site("w", dist.Normal(0, 1), shape=(width,))
