@@ -48,7 +48,7 @@ def as_array(where: str, value: Any, what: str = "its value") -> Array:
     """
     refuse_units(where, value, what)
     refuse_masked(where, value, what)
-    bare = without_column(where, value, what)
+    bare = as_native(without_column(where, value, what))
     try:
         return jnp.asarray(bare)
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
@@ -89,7 +89,22 @@ def holds_numbers(value: Any) -> bool:
     # A series of pandas may have a dtype that NumPy does not know.
     dtype = getattr(value, "dtype", None)
     dtype = dtype if isinstance(dtype, np.dtype) else _as_any_array(value).dtype
-    return jnp.issubdtype(dtype, np.number) or jnp.issubdtype(dtype, np.bool_)
+    # A time difference is a whole number to NumPy.
+    is_number = jnp.issubdtype(dtype, np.number) and dtype.kind != "m"
+    return is_number or jnp.issubdtype(dtype, np.bool_)
+
+
+def as_native(value: Any) -> Any:
+    """Return an array of NumPy in a type that JAX knows; any other value unchanged.
+
+    Files of other machines hold bytes in another order, and extended precision becomes double.
+    """
+    if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind not in "iufc":
+        return value
+    wide = {"f": 8, "c": 16}.get(value.dtype.kind, 8)
+    if value.dtype.isnative and value.dtype.itemsize <= wide:
+        return value
+    return value.astype(f"{value.dtype.kind}{min(value.dtype.itemsize, wide)}")
 
 
 def _as_any_array(value: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from ...errors import ModelError
-from .foreign import holds_numbers, refuse_foreign, refuse_masked
+from .foreign import as_native, holds_numbers, refuse_foreign, refuse_masked
 from .precision import on_device, refuse_nan
 from .units import refuse_units
 
@@ -150,6 +150,7 @@ def partition_input(
     if is_leaf or (is_leaf is None and is_foreign and not keeps_objects):
         refuse_foreign(name, value)
     is_leaf = is_number(value) if is_leaf is None else is_leaf
+    value = as_native(value) if is_leaf else value
     if not is_leaf and isinstance(value, Tracer):
         refuse_traced(name, mend)
     if not is_leaf and _is_key(value):
@@ -174,7 +175,7 @@ def partition_leaf(value: Any, is_leaf: bool, name: str = "model") -> tuple[Any,
         return None, StaticArray(value)
     try:
         hash(value)
-    except TypeError:
+    except (TypeError, ValueError):  # The latter for memory that can be written to.
         return None, StaticByIdentity(value)
     return None, StaticValue(type(value), value)
 

@@ -9,7 +9,7 @@ from jax.core import Tracer
 
 from ...errors import ModelError, warn_of_model
 from .columns import without_column
-from .foreign import as_array, refuse_foreign, refuse_masked
+from .foreign import as_array, as_native, refuse_foreign, refuse_masked
 from .sharded import read_own_rows
 from .units import refuse_units
 
@@ -37,7 +37,7 @@ def on_device(value: Any, name: str = "model") -> jax.Array:
     if isinstance(value, jax.Array):
         return value
     refuse_masked(name, value)
-    array = np.asarray(value)
+    array = as_native(np.asarray(value))
     check_precision(name, array)
     return jax.device_put(array)
 
@@ -80,8 +80,7 @@ def read_observed(name: str, value: Any) -> Any:
         value = as_array(name, value)
     refuse_foreign(name, value, "its value")
     refuse_masked(name, value, "its value")
-    if isinstance(value, list | tuple | range):
-        value = np.asarray(value)
+    value = as_native(np.asarray(value) if isinstance(value, list | tuple | range) else value)
     refuse_nan(name, value)
     check_precision(name, value)
     return value

@@ -88,6 +88,8 @@ LEAVES = {
     "half precision": np.ones(2, jnp.bfloat16),
     "a random key": jax.random.key(0),
     "a series": pd.Series([1.0, 2.0]),
+    "an array of another machine": np.arange(3, dtype=">i4"),
+    "an array in extended precision": np.ones(3, np.longdouble),
     "a table": pd.DataFrame({"a": [1.0, 2.0], "b": [1, 2]}),
     "a nullable column": pd.Series([1, 2], dtype="Int64"),
     "a marked whole number": infer.data(3),
@@ -110,6 +112,7 @@ REFUSED = {
     "a marked array of strings": (infer.data(WORDS), "holds strings"),
     "a marked string": (infer.data("probit"), "holds strings"),
     "a marked function": (infer.data(np.exp), "not a number or an array"),
+    "times": (infer.data(np.array([1], "timedelta64[s]")), "dates or times"),
     "marked dates": (infer.data(np.array(["2020-01-01"], "datetime64[D]")), "dates"),
 }
 both = pytest.mark.parametrize("seen_by", FRONT_ENDS.values(), ids=FRONT_ENDS)
