@@ -23,7 +23,7 @@ class StaticArray:
     """
 
     def __init__(self, value: Any) -> None:
-        array = np.asarray(value)
+        array = np.array(value)  # The user may change theirs in place.
         self.value = value if isinstance(value, np.generic) else array
         self._key = (type(self.value), array.shape, str(array.dtype), array.tobytes())
 

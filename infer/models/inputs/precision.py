@@ -27,6 +27,8 @@ _ENABLE = (
 def on_device(value: Any, name: str = "model") -> jax.Array:
     """Convert a value to a JAX array, without compiling; a JAX array is returned unchanged.
 
+    An array is copied: JAX may use the memory of an array of NumPy, which can change in place.
+
     Args:
         value: Anything that `numpy.asarray` takes.
         name: The argument or the site, for messages.
@@ -39,7 +41,7 @@ def on_device(value: Any, name: str = "model") -> jax.Array:
     refuse_masked(name, value)
     array = as_native(np.asarray(value))
     check_precision(name, array)
-    return jax.device_put(array)
+    return jax.device_put(np.array(array, jax.dtypes.canonicalize_dtype(array.dtype)))
 
 
 def check_precision(name: str, value: Any) -> None:

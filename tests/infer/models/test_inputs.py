@@ -193,3 +193,40 @@ def test_masked_entries_are_refused_wherever_values_are_given(give):
     model = infer.model(lambda site: site("mu", dist.Normal(), shape=2))
     with pytest.raises(infer.ModelError, match=r"mu.*: .* is a masked array"):
         give(model)
+
+
+def give_aligned(count):
+    """Return ones in memory that JAX uses without copying it."""
+    raw = np.zeros(8 * count + 64, np.uint8)
+    begin = -raw.ctypes.data % 64
+    own = raw[begin : begin + 8 * count].view(float)
+    own[:] = 1.0
+    return own
+
+
+def ignoring(tree, data):
+    return -(tree["mu"] ** 2)
+
+
+def with_mu(site, x=None):
+    site("mu", dist.Normal(), shape=8, dims="d")
+
+
+HOLD = {
+    "infer.model": lambda x: infer.model(with_mu, x=x).data.tree()["x"],
+    "with_data": lambda x: infer.model(with_mu, x=np.zeros(8)).with_data(x=x).data.tree()["x"],
+    "infer.static": lambda x: infer.model(with_mu, x=infer.static(x)).data.tree()["x"],
+    "infer.declared": lambda x: (
+        infer.declared(ignoring, {"mu": bj.Real()}, data={"x": x}).data.tree()["data"]["x"]
+    ),
+    "freeze": lambda x: jax.tree.leaves(infer.model(with_mu).freeze(mu=x))[0],
+    "coords": lambda x: infer.model(with_mu, coords={"d": x}).labels.coords["d"],
+}
+
+
+@pytest.mark.parametrize("hold", HOLD.values(), ids=HOLD)
+def test_a_model_keeps_its_numbers_when_an_array_changes_in_place(hold):
+    given = give_aligned(8)
+    kept = hold(given)
+    given += 1.0
+    np.testing.assert_array_equal(kept, np.ones(8))
