@@ -24,10 +24,11 @@ import numpy as np
 from jax.core import Tracer
 from jax.tree_util import PyTreeDef
 
+from ..errors import ModelError
 from .bytecode import read_code
+from .contents import CONTAINERS, PLAIN, describe_entries, is_plain, sum_pickled
 
-PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
-# Further parts, and arrays that would make more bytes, are not read.
+# Further parts are not read, and arrays that would make more bytes are compared only in a process.
 MOST_PARTS, MOST_BYTES = 10_000, 2**24
 # Packages that nobody changes while a program runs, besides Python's own.
 KNOWN = {
@@ -78,10 +79,14 @@ def describe_surroundings(program: Any) -> Surroundings:
     """Describe what the functions of a program read.
 
     They follow global variables, closures, defaults, attributes of modules, the user's objects and
-    classes, and the functions that are called. Packages are taken for unchanged.
+    classes, and the functions that are called. Packages are taken for unchanged; objects of theirs,
+    such as tables of pandas, are pickled and compared in one process.
 
     Args:
         program: What a front end made of functions of the user's; its arrays are not read.
+
+    Raises:
+        ModelError: An array that they read was changed in place, and JAX has not seen that.
     """
     found = _Walk()
     try:
@@ -146,7 +151,14 @@ class _Walk:
                 return self._describe_numbers(value)
             if (name := _find_name(value)) is not None:
                 return name
+            if _is_foreign(value):
+                self.is_whole = False
+                return f"{kind.__module__}.{kind.__qualname__} {sum_pickled(value)}"
+            if kind in CONTAINERS and is_plain(value):
+                return f"{value!r}"
             parts = self._list_parts(value)
+        except ModelError:
+            raise
         except Exception:  # Objects of the user's may raise what they like.
             return self._give_up(value)
         return f"{kind.__module__}.{kind.__qualname__}[{', '.join(map(self.describe, parts))}]"
@@ -162,10 +174,12 @@ class _Walk:
         if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
             return f"{value.dtype}{self._describe_numbers(jax.random.key_data(value))}"
         self._bytes += value.nbytes
-        if self._bytes > MOST_BYTES or value.dtype.hasobject:
-            raise _UnknownError(value)
-        kind, numbers = type(value).__name__, np.asarray(value).tobytes()
-        return f"{kind} {value.dtype}{value.shape}{sha256(numbers).hexdigest()}"
+        kind = f"{type(value).__name__} {value.dtype}{value.shape}"
+        if value.dtype.hasobject:
+            return f"{kind}{self.describe(value.tolist())}"
+        is_small = self._bytes <= MOST_BYTES
+        self.is_whole &= is_small
+        return f"{kind}{describe_entries(value, is_small)}"
 
     def _list_parts(self, value: Any) -> list[Any]:
         kind = type(value)
@@ -199,11 +213,11 @@ def _list_parts_of_object(value: Any) -> list[Any]:
     """List all that an object holds.
 
     Raises:
-        _UnknownError: It is a module, or of an installed package that is not known.
+        _UnknownError: It is a module.
         TypeError: It cannot be pickled, so that it may hold something that is not seen.
     """
     kind, own = type(value), getattr(value, "__dict__", None)
-    if isinstance(value, ModuleType) or _is_installed(kind.__module__):
+    if isinstance(value, ModuleType):
         raise _UnknownError(value)
     if hasattr(value, "__wrapped__"):
         return [kind, value.__wrapped__, own]
@@ -297,6 +311,12 @@ def _find_name(value: Any) -> str | None:
 
 def _varies(module: str) -> bool:
     return any(module == own or module.startswith(f"{own}.") for own in MODULES_THAT_VARY)
+
+
+def _is_foreign(value: Any) -> bool:
+    """Return whether a value is an object of an installed package that is not known."""
+    kind = type(value)
+    return not isinstance(value, type | ModuleType) and _is_installed(kind.__module__)
 
 
 @cache

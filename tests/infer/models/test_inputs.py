@@ -216,9 +216,9 @@ HOLD = {
     "infer.model": lambda x: infer.model(with_mu, x=x).data.tree()["x"],
     "with_data": lambda x: infer.model(with_mu, x=np.zeros(8)).with_data(x=x).data.tree()["x"],
     "infer.static": lambda x: infer.model(with_mu, x=infer.static(x)).data.tree()["x"],
-    "infer.declared": lambda x: (
-        infer.declared(ignoring, {"mu": bj.Real()}, data={"x": x}).data.tree()["data"]["x"]
-    ),
+    "infer.declared": lambda x: infer.declared(
+        ignoring, {"mu": bj.Real()}, data={"x": x}
+    ).data.tree()["data"]["x"],
     "freeze": lambda x: jax.tree.leaves(infer.model(with_mu).freeze(mu=x))[0],
     "coords": lambda x: infer.model(with_mu, coords={"d": x}).labels.coords["d"],
 }
