@@ -1,6 +1,7 @@
 """Start chains at values: those that a user gives, or those that the model was made with."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +9,7 @@ from jaxtyping import Array
 
 from bijectors.errors import BijectorError
 
+from ..errors import StartError
 from ..models.readers import Values
 from ..programs.native import call_compiled
 from .base import LogDensity
@@ -65,10 +67,21 @@ def _flatten_given(family: Family, wanted: Sequence[ChainStart], found: np.ndarr
     for own, start, row in zip(members_of_lanes(family, len(wanted)), wanted, found, strict=True):
         if isinstance(start, Mapping):
             with naming_member(family, int(own)):
-                rows.append(np.asarray(members[own].unconstrain(start)))
+                rows.append(_flatten_values_of_user(members[own], start))
         else:
             rows.append(_flatten_initial(members[own]) if start == "initial" else row)
     return np.stack(rows)
+
+
+def _flatten_values_of_user(density: LogDensity, start: Mapping[str, Any]) -> np.ndarray:
+    """Flatten values that the user gave; refuse those on the edge of a set that includes it."""
+    flat = np.asarray(density.unconstrain(start))
+    inside = np.isfinite(flat)
+    if not inside.all():
+        where = density.labels()[int(np.argmin(inside))]
+        found = "its starting value is on the edge of its set, infinitely far from all others"
+        raise StartError(where, found, "Give a value inside the set.")
+    return flat
 
 
 def _flatten_initial(density: LogDensity) -> np.ndarray:

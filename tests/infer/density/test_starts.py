@@ -288,3 +288,11 @@ def test_a_start_that_holds_no_numbers_is_refused(value, words):
     model = infer.model(lambda site: site("x", dist.Normal(0.0, 1.0)))
     with pytest.raises(infer.ModelError, match=f"x: {words}"):
         infer.start(model, starts={"x": value})
+
+
+def test_a_search_from_the_edge_of_a_set_is_refused():
+    def edge(site):
+        site.factor("f", 3 * site.param("x", bj.Interval(0.0, 1.0)))
+
+    with pytest.raises(infer.StartError, match="x: its starting value is on the edge of its set"):
+        infer.maximize(infer.model(edge), infer.MAP("constrained"), starts={"x": 1.0})
