@@ -112,6 +112,14 @@ def test_a_value_that_cannot_be_shown_raises_nothing_else():
     refuses(lambda: infer.model(model), infer.ModelError, "Normal: its scale lies outside its set")
 
 
+def test_categories_that_are_floats_are_refused():
+    def model(site, y):
+        site.observe("y", dist.Categorical(site("p", dist.Dirichlet(jnp.ones(3)))), y)
+
+    words = "index: it holds float64, and only whole", "x.astype(int)"
+    refuses(lambda: infer.model(model, y=np.array([0.0, 2.0])), infer.ModelError, *words)
+
+
 def test_an_index_of_floats_is_shown_with_its_line():
     def model(site, group):
         level = site("level", dist.Normal(), shape=(3,))

@@ -278,7 +278,8 @@ def _show_outside(given: Any, constraint: Any) -> str:
 
 def _of_index(error: Exception) -> ModelError | None:
     """Translate an index that is no integer."""
-    said = re.match(r"Indexer must have integer or boolean type, got .* type (\w+)", str(error))
+    pattern = r"(?:Indexer|.* indices) must .* integer.* type, got (?:.* type )?(\w+)"
+    said = re.match(pattern, str(error))
     if not said or not isinstance(error, TypeError):
         return None
     found = f"it holds {said[1]}, and only whole numbers and booleans select entries"
