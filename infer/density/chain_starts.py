@@ -154,7 +154,7 @@ def count_chains(density: LogDensity, starts: Any) -> int | None:
 
 def _assign_to_member(density: LogDensity, chains: int, starts: Any) -> list[ChainStart]:
     """List where each chain of one member starts."""
-    if starts == "mean" or starts == "median":
+    if isinstance(starts, str) and starts in ("mean", "median"):
         from .prior_centers import find_prior_centers
 
         return [find_prior_centers(density, starts)] * chains

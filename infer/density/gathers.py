@@ -59,6 +59,14 @@ def has_indices_in(model: Model, leaves: Sequence[bool]) -> bool:
     return any(need and given for need, given in zip(needed, leaves, strict=True))
 
 
+def check_indices_of(models: Sequence[Model]) -> None:
+    """Check the indices of models that differ in their numbers only; see `check_indices`."""
+    leaves = zip(*map(jax.tree.leaves, models), strict=True)
+    differ = [any(leaf is not own[0] for leaf in own) for own in leaves]
+    for model in models if has_indices_in(models[0], differ) else models[:1]:
+        check_indices(model)
+
+
 def check_program(program: ClosedJaxpr, leaves: Sequence[Any], names: Sequence[str]) -> int:
     """Check the indices of a traced program, some of whose arguments are known.
 

@@ -55,7 +55,11 @@ def read_positions(density: LogDensity, result: Any) -> np.ndarray:
 
 
 def _has_several(result: Any) -> bool:
-    return SET in groups_of(result)["posterior"].dims
+    groups = groups_of(result)
+    if "posterior" not in groups:
+        found = f"a {type(result).__name__} has no group posterior"
+        raise RunError("result", found, "Give what infer.sample returned, or read from a file.")
+    return SET in groups["posterior"].dims
 
 
 def _find(result: Any) -> Run | None:

@@ -11,6 +11,7 @@ from jax.core import Tracer
 from bijectors.base import Shape
 
 from ...calls import check_arguments
+from ...density.gathers import check_indices_of
 from ...errors import ModelError
 from ...models.inputs.stacked import are_several, models_in
 from ...models.model import Model
@@ -87,6 +88,7 @@ def log_prior(model: Model | Sequence[Model], data: Any) -> Any:
 def _add(model: Model | Sequence[Model], data: Any, part: Part) -> Any:
     models = renew(models_in(model))
     outline = outline_part(models[0], part)
+    check_indices_of(models)
     values = read_draws(_refuse_unless_result(data))
     # A list of one model is sampled as that model.
     has_sets = are_several(model) and SET in data["posterior"].dims

@@ -7,6 +7,7 @@ from jaxtyping import Array
 
 from ...calls import check_arguments
 from ...counts import as_whole
+from ...density.gathers import check_indices
 from ...errors import ModelError
 from ...models.model import Model
 from ...models.surroundings import renew
@@ -69,6 +70,7 @@ def score_predictions(
     numbers = {"batch_size": batch_size, "classes": classes}
     batch_size, classes = (a if a is None else as_whole(n, a, 1) for n, a in numbers.items())
     outline = outline_part(model, PART)
+    check_indices(model)
     _refuse_without_rows(outline)
     source = find_draws(posterior, draws, key, outline.sites)
     column = _choose_labels(model, outline, source, labels, classes, batch_size)

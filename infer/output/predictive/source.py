@@ -164,8 +164,9 @@ def read_draws(result: Any) -> dict[str, Any]:
 
 
 def is_by_name(given: Any) -> bool:
-    """Return whether values are given by the names of sites, not as ArviZ data."""
-    return isinstance(given, Mapping) and "posterior" not in given
+    """Return whether values are given by the names of sites, not as ArviZ data or a group of it."""
+    is_group = hasattr(given, "dims") and hasattr(given, "coords")
+    return isinstance(given, Mapping) and "posterior" not in given and not is_group
 
 
 def _sort_axes(posterior: Any) -> xarray.Dataset:

@@ -1,0 +1,39 @@
+"""Held-out data of an unknown group, and a group in the place of a result, are refused."""
+
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+import xarray
+
+import infer
+
+
+def levels(site, group, y):
+    level = site("level", dist.Normal(0.0, 5.0), shape=(3,))
+    site.observe("y", dist.Normal(level[group], 1.0), y)
+
+
+model = infer.model(levels, group=np.arange(3), y=np.zeros(3))
+unknown = model.with_data(group=np.array([0, 1, 3]))
+draws = xarray.Dataset({"level": (("chain", "draw", "of"), np.zeros((1, 2, 3)))})
+of_two = draws.expand_dims(dataset=2, axis=2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: infer.score_predictions(unknown, {"posterior": draws}),
+        lambda: infer.log_likelihood(unknown, {"posterior": draws}),
+        lambda: infer.log_likelihood([model, unknown], {"posterior": of_two}),
+    ],
+    ids=["score_predictions", "log_likelihood", "several"],
+)
+def test_an_index_out_of_range_is_refused(call):
+    with pytest.raises(infer.ModelError, match="group: the index 3 is out of range"):
+        call()
+
+
+@pytest.mark.parametrize("call", [infer.predict, infer.score_predictions, infer.evidence])
+def test_a_group_in_the_place_of_a_result_is_refused(call):
+    with pytest.raises((infer.ModelError, infer.RunError), match=r"a Dataset has no .*posterior"):
+        call(model, draws)
