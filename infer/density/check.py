@@ -32,6 +32,10 @@ from .unused import unused_coords, unused_data
 POINTS = 4
 # Largest error of a coordinate after a round trip.
 LARGEST_ERROR = 1e-3
+# Largest error of a log-determinant in nats, and condition of a Jacobian that is not singular.
+LARGEST_LOG_DET_ERROR, LARGEST_CONDITION = 0.01, 1e4
+# Maps of more coordinates are not differentiated.
+MOST_DIFFERENTIATED = 100
 
 
 class Finding(NamedTuple):
@@ -160,16 +164,54 @@ def _ask_same(trial: Trial) -> str:
 
 
 def _ask_maps(trial: Trial) -> str:
-    """Compare points with their round trip; `unconstrain` checks membership."""
+    """Compare points with their round trip; `unconstrain` checks membership.
+
+    A map with a free coordinate, such as one onto angles, keeps values, but not points.
+    """
     density, point = trial.density, trial.point
     values = call_compiled(_constrain, density, point)
     latent = {site.name: values[site.name] for site in density.latent}
-    error = np.abs(np.asarray(density.unconstrain(latent)) - np.asarray(point))
+    there = density.unconstrain(latent)
+    error = np.abs(np.asarray(there) - np.asarray(point))
     largest = float(np.max(error, initial=0.0))
     if not largest < LARGEST_ERROR:
-        label = density.labels()[int(np.argmax(~(error < LARGEST_ERROR)))]
-        raise ModelError(label, f"it changes by {largest:.1e} in a round trip", _MAPS_MEND)
+        of_values = _measure_values(density, there, latent)
+        if not of_values < LARGEST_ERROR:
+            label = density.labels()[int(np.argmax(~(error < LARGEST_ERROR)))]
+            raise ModelError(label, f"it changes by {largest:.1e} in a round trip", _MAPS_MEND)
+        largest = of_values
+    if density.size <= MOST_DIFFERENTIATED:
+        _refuse_wrong_log_det(density, point)
     return f"largest error {largest:.1e}"
+
+
+def _measure_values(density: LogDensity, point: Vector, latent: dict[str, Array]) -> float:
+    """Return the largest error of the values at a point, relative to values above one."""
+    again = call_compiled(_constrain, density, point)
+    pairs = ((np.asarray(again[name]), np.asarray(value)) for name, value in latent.items())
+    errors = (np.abs(a - b) / np.maximum(np.abs(b), 1.0) for a, b in pairs)
+    return max(float(np.max(error, initial=0.0)) for error in errors)
+
+
+def _refuse_wrong_log_det(density: LogDensity, point: Vector) -> None:
+    """Compare log-determinants with those of derivatives, for maps onto sets of full dimension."""
+    jacobians, given = jax.tree.map(np.asarray, call_compiled(_differentiate, density, point))
+    slices = find_slices(density.latent)
+    for site in density.latent:
+        size = int(np.prod(site.shape))
+        own = jacobians[site.name].reshape(size, -1)[:, slices[site.name]]
+        # A map with a free coordinate, such as one onto a sphere, has a singular Jacobian.
+        if own.shape != (size, size) or not size or np.linalg.cond(own) > LARGEST_CONDITION:
+            continue
+        found = float(np.linalg.slogdet(own)[1])
+        if abs(found - given[site.name]) > LARGEST_LOG_DET_ERROR:
+            what = f"its map has the log-determinant {given[site.name]:.4g}, but its derivatives"
+            raise ModelError(site.name, f"{what} give {found:.4g}", _MAPS_MEND)
+
+
+def _differentiate(density: LogDensity, point: Vector) -> tuple[dict[str, Array], dict[str, Array]]:
+    latent = lambda q: {site.name: density.constrain(q)[site.name] for site in density.latent}  # noqa: E731
+    return jax.jacfwd(latent)(point), density.log_dets(point)
 
 
 def _constrain(density: LogDensity, point: Vector) -> dict[str, Array]:

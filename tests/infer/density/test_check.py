@@ -30,6 +30,16 @@ class Outside(Stuck):
         return bj.bijection(y - 5.0, jnp.zeros(()))
 
 
+class Halved(Stuck):
+    """A map with a wrong log-determinant."""
+
+    def image(self, y):
+        return bj.bijection(jnp.exp(y), 0.5 * y)
+
+    def inverse(self, x):
+        return jnp.log(x)
+
+
 class Folded(Stuck):
     """A map that is many-to-one."""
 
@@ -123,6 +133,13 @@ def test_a_value_outside_its_set_is_found():
     assert "lies outside Positive" in last.detail
 
 
+def test_a_wrong_log_determinant_is_found():
+    last = infer.check(mapped(Halved()))[-1]
+    assert (last.name, last.passed) == ("maps", False)
+    assert "x: its map has the log-determinant" in last.detail
+    assert "but its derivatives give" in last.detail
+
+
 def test_an_error_in_the_users_code_is_a_finding():
     last = infer.check(declared(lambda v: -v["y"]))[-1]
     assert (last.name, last.passed) == ("sites", False)
@@ -139,6 +156,7 @@ def schools(site, sigma, y):
     share = site.param("share", bj.Simplex(3))
     theta = site("theta", dist.Normal(mu, tau * share[0]), shape=(3,), centered=False)
     site("free", dist.Uniform(0.0, 1.0))
+    site("angle", dist.VonMises(0.0, 1.0))
     site.observe("y", dist.Normal(theta, sigma), y)
 
 
