@@ -190,7 +190,8 @@ def test_vectors_without_rows_learn_no_centering(no_vectors):
 
 @pytest.mark.slow
 def test_vectors_without_rows_are_sampled(no_vectors):
-    found = infer.sample(no_vectors, chains=2, draws=2, warmup=20, key=0, progress=False)
+    with pytest.warns(infer.ModelWarning, match="y: it is observed, but has no entries"):
+        found = infer.sample(no_vectors, chains=2, draws=2, warmup=20, key=0, progress=False)
     assert found["posterior"]["x"].shape == (2, 2, 0, 2)
 
 
