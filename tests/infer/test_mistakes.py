@@ -120,6 +120,11 @@ def test_categories_that_are_floats_are_refused():
     refuses(lambda: infer.model(model, y=np.array([0.0, 2.0])), infer.ModelError, *words)
 
 
+def test_a_compiled_function_of_site_is_refused():
+    model = jax.jit(lambda site: site("x", dist.Normal()))
+    refuses(lambda: infer.model(model), infer.ModelError, "site:", "Take jax.jit away")
+
+
 def test_an_index_of_floats_is_shown_with_its_line():
     def model(site, group):
         level = site("level", dist.Normal(), shape=(3,))

@@ -287,7 +287,20 @@ def _of_index(error: Exception) -> ModelError | None:
     return ModelError("index", f"{found}{line.place}", "Convert the data: x.astype(int).")
 
 
-_OTHER = (_of_attribute, _of_distribution, _of_value, _of_index)
+def _of_compiled(error: Exception) -> ModelError | None:
+    """Translate that a function that JAX compiles takes `site`."""
+    if not isinstance(error, TypeError) or ".dsl.sites.Sites'>" not in str(error):
+        return None
+    found = "it is given to a function that JAX transforms, which takes only arrays"
+    line = line_of(error.__traceback__)
+    mend = (
+        "Take jax.jit away: a model is compiled as a whole. In place of lax.cond, lax.scan and "
+        "vmap there are site.cond, site.scan and site.vmap."
+    )
+    return ModelError("site", f"{found}{line.place}", mend)
+
+
+_OTHER = (_of_attribute, _of_distribution, _of_value, _of_index, _of_compiled)
 
 
 def refuse_unfit(
