@@ -12,8 +12,7 @@ import numpy as np
 from ...errors import ModelError
 from ...models.priors.continued import IN_REVERSE, series_axis
 from ...models.protocol.site import Declaration
-
-NEW = -1
+from .coordinates import NEW, find_coordinates
 
 
 class Axis(NamedTuple):
@@ -143,8 +142,7 @@ def _match_labels(name: str, old: Axis, new: Axis) -> np.ndarray:
                 "entries, so those of the posterior and of the model cannot be matched",
                 "Give each entry a coordinate of its own.",
             )
-    position = {label: index for index, label in enumerate(old.labels.tolist())}
-    return np.array([position.get(label, NEW) for label in new.labels.tolist()], int)
+    return find_coordinates(name, _called(new), np.asarray(old.labels), np.asarray(new.labels))
 
 
 def is_same(index: np.ndarray, size: int) -> bool:
