@@ -25,6 +25,7 @@ from ...models.survey import survey
 from ..data.arviz import SET
 from ..data.extended import add_groups
 from .rowwise import Outline, Part, compute_part, list_priors, select_rows
+from .same_groups import refuse_other_groups
 from .source import read_draws
 
 
@@ -90,6 +91,7 @@ def _add(model: Model | Sequence[Model], data: Any, part: Part) -> Any:
     outline = outline_part(models[0], part)
     check_indices_of(models)
     values = read_draws(_refuse_unless_result(data))
+    refuse_other_groups(models[0], outline.sites, data)
     # A list of one model is sampled as that model.
     has_sets = are_several(model) and SET in data["posterior"].dims
     sets = len(models) if has_sets or len(models) > 1 else None

@@ -18,6 +18,7 @@ from .draw_source import DrawSource, find_draws
 from .pointwise import outline_part
 from .prediction_scores import PredictionScores
 from .rowwise import Outline
+from .same_groups import refuse_other_groups
 from .streamed import PART, average, plan_rows
 
 
@@ -73,6 +74,7 @@ def score_predictions(
     check_indices(model)
     _refuse_without_rows(outline)
     source = find_draws(posterior, draws, key, outline.sites)
+    refuse_other_groups(model, outline.sites, posterior)
     column = _choose_labels(model, outline, source, labels, classes, batch_size)
     if column is not None:
         return _score_classes(model, outline, source, column, batch_size)

@@ -1,4 +1,4 @@
-"""Held-out data of an unknown group, and a group in the place of a result, are refused."""
+"""Held-out data of unknown or reordered groups, and a group for a result, are refused."""
 
 import numpy as np
 import numpyro.distributions as dist
@@ -37,3 +37,16 @@ def test_an_index_out_of_range_is_refused(call):
 def test_a_group_in_the_place_of_a_result_is_refused(call):
     with pytest.raises((infer.ModelError, infer.RunError), match=r"a Dataset has no .*posterior"):
         call(model, draws)
+
+
+@pytest.mark.parametrize("call", [infer.score_predictions, infer.log_likelihood, infer.log_prior])
+def test_groups_in_another_order_are_refused(call):
+    def named(site, y):
+        level = site("level", dist.Normal(0.0, 5.0), dims="group")
+        site.observe("y", dist.Normal(level, 1.0), y)
+
+    reordered = infer.model(named, y=np.zeros(3), coords={"group": ["c", "a", "b"]})
+    known = draws.rename(of="group").assign_coords(group=["a", "b", "c"])
+    with pytest.raises(infer.ModelError, match="level: .*another order: the first are a, b, c and"):
+        call(reordered, {"posterior": known})
+    call(reordered, {"posterior": known.assign_coords(group=["c", "a", "b"])})
