@@ -17,19 +17,28 @@ def refuse_other_groups(model: Model, sites: Iterable[str], result: Any) -> None
     Args:
         model: The model.
         sites: Names of its latent sites.
-        result: ArviZ data with a posterior; anything else has no coordinates.
+        result: ArviZ data with a posterior, an `Approximation` or an `Optimum`; values by name
+            have no coordinates.
 
     Raises:
         ModelError: They have, or the same in another order.
     """
-    if not (hasattr(result, "groups") or isinstance(result, Mapping)) or "posterior" not in result:
-        return
-    posterior = read_group(result, "posterior")
+    dims, old = _read_coordinates(result)
     for name in sites:
-        for dim in posterior[name].dims if name in posterior else ():
-            new = model.labels.coords.get(str(dim))
-            if new is not None and dim in posterior.coords:
-                _refuse_unless_same(name, str(dim), np.asarray(posterior.coords[dim]), new)
+        for dim in dims.get(name, ()):
+            new = model.labels.coords.get(dim)
+            if new is not None and dim in old:
+                _refuse_unless_same(name, dim, np.asarray(old[dim]), new)
+
+
+def _read_coordinates(result: Any) -> tuple[Mapping[str, Iterable[Any]], Mapping[Any, Any]]:
+    """Return the dimensions of each site, and the coordinates of each dimension."""
+    if (density := getattr(result, "density", None)) is not None:
+        return {site.name: site.dims for site in density.latent}, density.model.labels.coords
+    if not (hasattr(result, "groups") or isinstance(result, Mapping)) or "posterior" not in result:
+        return {}, {}
+    posterior = read_group(result, "posterior")
+    return {str(name): own.dims for name, own in posterior.data_vars.items()}, posterior.coords
 
 
 def _refuse_unless_same(name: str, dim: str, old: np.ndarray, new: np.ndarray) -> None:

@@ -121,7 +121,8 @@ def _read_fitted(found: Any, count: int, key: int | Array) -> Source:
         name: np.broadcast_to(value, (1, count, *np.shape(value)))
         for name, value in found.values.items()
     }
-    return Source(values, {}, {}, (1, count), None, {}, None)
+    dims = {site.name: site.dims for site in found.density.sites}
+    return Source(values, dims, found.density.model.labels.coords, (1, count), None, {}, None)
 
 
 def _read_groups(found: Any) -> Source:

@@ -39,14 +39,28 @@ def test_a_group_in_the_place_of_a_result_is_refused(call):
         call(model, draws)
 
 
+def named(site, y):
+    level = site("level", dist.Normal(0.0, 50.0), dims="group")
+    site.observe("y", dist.Normal(level, 1.0), y, dims="group")
+
+
+ordered = infer.model(named, y=10.0 * np.arange(3), coords={"group": ["a", "b", "c"]})
+reordered = infer.model(named, y=np.zeros(3), coords={"group": ["c", "a", "b"]})
+
+
 @pytest.mark.parametrize("call", [infer.score_predictions, infer.log_likelihood, infer.log_prior])
 def test_groups_in_another_order_are_refused(call):
-    def named(site, y):
-        level = site("level", dist.Normal(0.0, 5.0), dims="group")
-        site.observe("y", dist.Normal(level, 1.0), y)
-
-    reordered = infer.model(named, y=np.zeros(3), coords={"group": ["c", "a", "b"]})
     known = draws.rename(of="group").assign_coords(group=["a", "b", "c"])
     with pytest.raises(infer.ModelError, match="level: .*another order: the first are a, b, c and"):
         call(reordered, {"posterior": known})
     call(reordered, {"posterior": known.assign_coords(group=["c", "a", "b"])})
+
+
+def test_the_groups_of_a_mode_are_matched_by_their_coordinates():
+    mode = infer.maximize(ordered, infer.MAP("unconstrained"), starts=1)
+    with pytest.raises(infer.ModelError, match="level: .*another order"):
+        infer.score_predictions(reordered, mode)
+    found = infer.predict(reordered.with_data(y=None), mode, draws=100, key=0)
+    # The standard error is 0.1.
+    means = found["posterior_predictive"]["y"].mean(("chain", "draw"))
+    np.testing.assert_allclose(means, [20.0, 0.0, 10.0], atol=0.6)
