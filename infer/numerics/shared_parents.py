@@ -20,9 +20,11 @@ SETS, LOCATIONS, IN_THE_WAY, ROUNDS, LEAST = 4, 3, 3, 6, 1e-3
 
 def improve(search: Search) -> Search:
     """Change the dependence that a search has found, as long as that lowers its cost."""
-    for _ in range(ROUNDS if search.is_child.any() else 0):
-        steps = (_share, _exchange_locations, _leave_out)
-        if not any([step(search) for step in steps]):
+    steps, unchanged = (_share, _exchange_locations, _leave_out), 0
+    for step in steps * (ROUNDS if search.is_child.any() else 0):
+        unchanged = 0 if step(search) else unchanged + 1
+        # Each step has been tried on the dependence as it is.
+        if unchanged == len(steps):
             break
     return search
 
@@ -61,17 +63,16 @@ def _adopt(
         Whether any got them, and those that would gain but have children of their own in the way,
         the largest gain first.
     """
-    is_parent, before, cost = np.asarray(own.any(0)), search.save(), search.cost
-    each, fits = search.costs, search.fits_below(is_parent)
+    is_parent, before, each = np.asarray(own.any(0)), search.save(), search.costs
+    fits = search.fits_below(is_parent)
     tried = np.flatnonzero(~is_parent)
     _set_rows(search, tried, rows)
     search.refit(tried)
     gain = np.where(is_parent, 0.0, each - search.costs)
     search.put_back(before, ~(fits & (gain > LEAST)))
-    search.pull()
     others = np.argsort(-gain, kind="stable")
     others = others[(gain > LEAST)[others] & ~fits[others]]
-    if cost - search.cost > LEAST:
+    if each.sum() - search.cost > LEAST:
         return True, others
     search.put_back(before)
     return False, others
@@ -144,12 +145,13 @@ def _leave_out(search: Search) -> bool:
     for array in search.found[:2]:
         size = np.where(array != 0, np.abs(array), np.inf)
         children = np.flatnonzero((array != 0).any(1))
-        before, cost, each = search.save(), search.cost, search.costs
+        if not children.size:
+            continue
+        before, each = search.save(), search.costs
         array[children, size[children].argmin(1)] = 0
         search.refit(children)
         search.put_back(before, ~(each - search.costs > 0))
-        search.pull()
-        better = cost - search.cost > LEAST
+        better = each.sum() - search.cost > LEAST
         if not better:
             search.put_back(before)
         changed |= better

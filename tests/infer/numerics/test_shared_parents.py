@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from infer.numerics import shared_parents
 from infer.numerics.learn_dependence import IN_TURN, SCALES_FIRST, learn_dependence
 from infer.numerics.parent_search import Search
 from infer.numerics.shared_parents import improve
@@ -42,3 +43,19 @@ def test_changes_lower_the_cost_and_keep_the_search_consistent(order, seed):
     scores, saved = search.scores, search.save()
     search.put_back(saved)
     np.testing.assert_array_equal(search.scores, scores)
+
+
+@pytest.mark.parametrize("seed", [6, 19])
+def test_no_change_is_tried_twice_on_one_dependence(seed, monkeypatch):
+    seen = []
+    for name in ("_share", "_exchange_locations", "_leave_out"):
+        step = getattr(shared_parents, name)
+
+        def watched(search, step=step):
+            seen.append((step, *(a.tobytes() for a in search.save())))
+            return step(search)
+
+        monkeypatch.setattr(shared_parents, name, watched)
+    learn_dependence(*effects(seed), (IN_TURN,))
+    assert len(seen) > 3
+    assert len(set(seen)) == len(seen)
