@@ -7,27 +7,28 @@ import numpy as np
 
 from .blas import one_blas_thread
 from .dependence import Dependence, no_dependence
-from .parent_search import Search
+from .parent_search import MIN_GAIN, Search
 from .shared_parents import improve
 
 # Stages of scales before locations are added, after a first one that is shared. A missing location
 # may look like a parent of a scale, and a missing parent of a scale like a location, so both orders
 # are tried. One is better if the sum of log J is smaller, by at least what each slope and location
 # that it has more must gain.
-IN_TURN, SCALES_FIRST = (0, *(1,) * 5), (15, 16)
+SCALES_FIRST, IN_TURN = (15, 16), (0, *(1,) * 5)
 
 
 def learn_dependence(
     draws: np.ndarray,
     scores: np.ndarray,
-    orders: Sequence[tuple[int, ...]] = (IN_TURN, SCALES_FIRST),
+    orders: Sequence[tuple[int, ...]] = (SCALES_FIRST, IN_TURN),
 ) -> Dependence:
     """Learn which coordinates depend on which, in float64 on the host.
 
     Args:
         draws: Shape (rows, size).
         scores: Gradients of the log density at the draws, of the same shape.
-        orders: In which scales and locations are added; one alone takes half as long as two.
+        orders: In which scales and locations are added. The next one is left out if one finds no
+            location, and noise hides none that is worth having.
     """
     finite = np.isfinite(draws).all(-1) & np.isfinite(scores).all(-1)
     draws, scores = (a[finite].astype(np.float64) for a in (draws, scores))
@@ -37,10 +38,19 @@ def learn_dependence(
         first = Search(draws, scores)
         if not first.add_scales():
             return no_dependence(draws.shape[1])
-        each = [improve(deepcopy(first).run(*stages)) for stages in orders]
-        search = min(each, key=lambda own: np.nan_to_num(own.cost, nan=np.inf))
+        search = _search_in_orders(first, orders)
     found = _in_units(search.found, search.mean, search.sd)
     return found if all(np.isfinite(a).all() for a in found) else no_dependence(draws.shape[1])
+
+
+def _search_in_orders(first: Search, orders: Sequence[tuple[int, ...]]) -> Search:
+    """Go on with a search in each of these orders; of equal results, the last is the best."""
+    each: list[Search] = []
+    for stages in orders:
+        each.append(improve(deepcopy(first).run(*stages)))
+        if first.threshold <= MIN_GAIN and not each[-1].found.locations.any():
+            break
+    return min(reversed(each), key=lambda own: np.nan_to_num(own.cost, nan=np.inf))
 
 
 def measure_link_gains(draws: np.ndarray, scores: np.ndarray) -> np.ndarray:

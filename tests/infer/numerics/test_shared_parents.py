@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from infer.numerics import shared_parents
+from infer.numerics import learn_dependence as learning, shared_parents
 from infer.numerics.learn_dependence import IN_TURN, SCALES_FIRST, learn_dependence
 from infer.numerics.parent_search import Search
 from infer.numerics.shared_parents import improve
@@ -43,6 +43,20 @@ def test_changes_lower_the_cost_and_keep_the_search_consistent(order, seed):
     scores, saved = search.scores, search.save()
     search.put_back(saved)
     np.testing.assert_array_equal(search.scores, scores)
+
+
+@pytest.mark.parametrize(("around", "rows", "orders"), [(0, 300, 1), (0, 100, 2), (1, 300, 2)])
+def test_a_second_order_is_tried_if_locations_matter_or_rows_are_few(
+    around, rows, orders, monkeypatch
+):
+    draws, scores = effects(0, rows)
+    # Without their locations, effects follow the scale alone, and the mean is one of its own.
+    draws[:, 2:] -= (1 - around) * draws[:, :1]
+    scores[:, 0] += (1 - around) * scores[:, 2:].sum(1)
+    seen = []
+    monkeypatch.setattr(learning, "improve", lambda search: seen.append(search) or search)
+    learn_dependence(draws, scores)
+    assert len(seen) == orders
 
 
 @pytest.mark.parametrize("seed", [6, 19])
