@@ -27,7 +27,11 @@ def test_a_coordinate_is_found_in_another_type(old, new):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(THIRDS, [0.001, np.nan]), (np.array(["a", "b"]), ["A", "c"]), (DAYS, DAYS[:2] - 500)],
+    [
+        (THIRDS, [0.001, np.nan]),
+        (np.array(["a", "b"]), ["A", "c"]),
+        (DAYS, DAYS[:2] - np.timedelta64(500, "D")),
+    ],
     ids=["numbers", "strings", "dates"],
 )
 def test_another_coordinate_is_new(old, new):
