@@ -1,7 +1,6 @@
 """Find the directions in which standardized draws differ most from a standard normal."""
 
 import numpy as np
-from scipy.linalg import get_lapack_funcs
 
 # Directions stretched or shrunk by less than sqrt(2) are left unchanged.
 SMALLEST_RATIO = 2.0
@@ -156,17 +155,9 @@ def _geometric_mean(spread: np.ndarray, steepness: np.ndarray) -> np.ndarray:
     factor = np.linalg.cholesky(steepness + floor * np.eye(steepness.shape[-1]))
     inner, turns = np.linalg.eigh(factor.swapaxes(-1, -2) @ spread @ factor)
     fourth = turns * np.maximum(inner, 0.0)[..., None, :] ** 0.25
-    half = _solve(factor, fourth)
-    return half.swapaxes(-1, -2) @ half
-
-
-def _solve(factors: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the transpose of L^-T R for each lower triangular L and each R."""
-    (solve,), found = get_lapack_funcs(("trtrs",), (factors,)), np.empty_like(right)
-    for i in np.ndindex(factors.shape[:-2]):
-        # As `solve_triangular` calls it, without its checks, which take ten times as long.
-        found[i] = solve(factors[i].T, right[i], lower=0, trans=0)[0].T
-    return found
+    # A triangular matrix is its own factor, so that this solves by substitution alone.
+    half = np.linalg.solve(factor.swapaxes(-1, -2), fourth)
+    return half @ half.swapaxes(-1, -2)
 
 
 def choose_rank(size: int) -> int:

@@ -10,17 +10,14 @@ Source: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Rank-normalizatio
 from typing import NamedTuple
 
 import numpy as np
-from scipy.fft import next_fast_len
-from scipy.special import ndtri
 
 from .quantiles import pick_quantiles
+from .rank_quantiles import find_rank_quantiles
 
 # Quantiles of the tail ESS.
 TAILS = (0.05, 0.95)
 # Entries that are worked on at a time, so that memory is flat and the cache is used.
 MAX_ENTRIES = 2**17
-# Offset of ranks; Blom (1958), Statistical estimates and transformed beta variables.
-BLOM = 3 / 8
 
 
 class Mixing(NamedTuple):
@@ -88,13 +85,8 @@ def _split(draws: np.ndarray) -> np.ndarray:
 
 
 def _normalize(draws: np.ndarray) -> np.ndarray:
-    """Replace draws by the normal quantiles of their ranks (equation 14)."""
-    ranks = _rank(draws.reshape(len(draws), -1))
-    return ndtri((ranks - BLOM) / (ranks.shape[1] - 2 * BLOM + 1)).reshape(draws.shape)
-
-
-def _rank(rows: np.ndarray) -> np.ndarray:
-    """Rank the values of each row from one, with the mean rank for ties."""
+    """Replace draws by the normal quantiles of their ranks, their mean for ties (equation 14)."""
+    rows = draws.reshape(len(draws), -1)
     order = np.argsort(rows, axis=1)
     ordered = np.take_along_axis(rows, order, axis=1)
     place = np.arange(rows.shape[1])
@@ -104,9 +96,9 @@ def _rank(rows: np.ndarray) -> np.ndarray:
     last = np.where(np.concatenate([rises, edge], axis=1), place, rows.shape[1])
     first = np.maximum.accumulate(first, axis=1)
     last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
-    ranks = np.empty(rows.shape)
-    np.put_along_axis(ranks, order, (first + last) / 2 + 1, axis=1)
-    return ranks
+    normal = np.empty(rows.shape)
+    np.put_along_axis(normal, order, find_rank_quantiles(rows.shape[1])[first + last], axis=1)
+    return normal.reshape(draws.shape)
 
 
 def _compare_chains(draws: np.ndarray) -> np.ndarray:
@@ -136,10 +128,16 @@ def _estimate_ess(draws: np.ndarray) -> np.ndarray:
 def _autocovariances(draws: np.ndarray) -> np.ndarray:
     """Compute the autocovariances at every lag, the mean of all chains; (quantities, draws)."""
     count = draws.shape[2]
-    size = next_fast_len(2 * count, real=True)
+    size = _even_out(2 * count)
     spectrum = np.fft.rfft(draws - draws.mean(2, keepdims=True), size, axis=2)
     power = (spectrum.real**2 + spectrum.imag**2).mean(1)
     return np.fft.irfft(power, size, axis=1)[:, :count] / count
+
+
+def _even_out(count: int) -> int:
+    """Return the smallest number that is not less and has no prime factor above five."""
+    powers = [3**i * 5**j for i in range(count.bit_length()) for j in range(count.bit_length())]
+    return min(own << (-(-count // own) - 1).bit_length() for own in powers)
 
 
 def _sum_correlations(correlation: np.ndarray) -> np.ndarray:

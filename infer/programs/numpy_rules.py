@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from math import prod
 from typing import Any
 
 import jax
 import numpy as np
-from scipy import special
 
 from .numpy_places import cut, dynamic_slice, dynamic_update_slice, extreme, gather, scatter
 
@@ -182,6 +182,11 @@ def _plain(function: Callable[..., Any]) -> Rule:
     return lambda *operands, **_: function(*operands)
 
 
+def _special(name: str) -> Rule:
+    """Make the rule of a function of SciPy, whose import takes 0.2 s and which few models need."""
+    return lambda *operands, **_: getattr(import_module("scipy.special"), name)(*operands)
+
+
 _PLAIN: dict[str, Callable[..., Any]] = {
     "neg": np.negative, "sign": np.sign, "floor": np.floor, "ceil": np.ceil, "abs": np.abs,
     "is_finite": np.isfinite, "exp": np.exp, "exp2": np.exp2, "log": np.log, "log1p": np.log1p,
@@ -189,11 +194,7 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "sinh": np.sinh, "cosh": np.cosh, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
     "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "sqrt": np.sqrt,
     "rsqrt": lambda a: 1 / np.sqrt(a), "cbrt": np.cbrt, "square": np.square,
-    "lgamma": special.gammaln, "digamma": special.digamma,
-    "polygamma": special.polygamma, "zeta": special.zeta, "erf": special.erf, "erfc": special.erfc,
-    "erf_inv": special.erfinv, "logistic": special.expit, "bessel_i0e": special.i0e,
-    "bessel_i1e": special.i1e, "igamma": special.gammainc, "igammac": special.gammaincc,
-    "regularized_incomplete_beta": special.betainc, "not": np.invert, "real": np.real,
+    "logistic": lambda a: np.exp(-np.logaddexp(0, -a)), "not": np.invert, "real": np.real,
     "imag": np.imag, "conj": np.conj, "complex": lambda a, b: a + 1j * b,
     "add": np.add, "add_any": np.add, "sub": np.subtract, "mul": np.multiply,
     "div": _divide, "rem": np.fmod, "pow": np.power, "max": np.maximum,
@@ -206,6 +207,12 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "copy": np.asarray, "copy_p": np.asarray, "random_wrap": np.asarray,
     "random_unwrap": np.asarray, "stop_gradient": np.asarray, "reciprocal": np.reciprocal,
     "log2": np.log2, "one_minus_square": lambda a: 1 - a * a,
+}  # fmt: skip
+# Functions of scipy.special.
+_SPECIAL = {
+    "lgamma": "gammaln", "digamma": "digamma", "polygamma": "polygamma", "zeta": "zeta",
+    "erf": "erf", "erfc": "erfc", "erf_inv": "erfinv", "bessel_i0e": "i0e", "bessel_i1e": "i1e",
+    "igamma": "gammainc", "igammac": "gammaincc", "regularized_incomplete_beta": "betainc",
 }  # fmt: skip
 _NUMPY: dict[str, Rule] = {
     "integer_pow": lambda a, *, y, **_: a**y if y >= 0 else 1 / a**-y,
@@ -257,4 +264,8 @@ _NUMPY: dict[str, Rule] = {
     "scatter-min": partial(scatter, np.minimum),
     "scatter-max": partial(scatter, np.maximum),
 }
-RULES: dict[str, Rule] = _NUMPY | {name: _plain(function) for name, function in _PLAIN.items()}
+RULES: dict[str, Rule] = (
+    _NUMPY
+    | {name: _plain(function) for name, function in _PLAIN.items()}
+    | {name: _special(function) for name, function in _SPECIAL.items()}
+)

@@ -1,9 +1,9 @@
 """Judge the transitions of a run: divergent, cut short, stuck, or with steps that are too short."""
 
 from collections.abc import Iterator, Mapping
+from math import exp, lgamma, log
 
 import numpy as np
-from scipy.special import bdtrc
 
 from ...density.base import LogDensity
 from ...engines.base import Engine
@@ -80,8 +80,16 @@ def _are_gathered(diverging: np.ndarray, numbers: Numbers | None) -> bool:
         return False
     shares = np.concatenate([*_find_places(diverging, numbers).values()])
     most = round(count * float(shares.max()))
-    # The tail of a binomial distribution, for any of the places.
-    return most > 0 and len(shares) * float(bdtrc(most - 1, count, TENTH)) < BY_CHANCE
+    # For any of the places.
+    return most > 0 and len(shares) * _find_upper_tail(most, count, TENTH) < BY_CHANCE
+
+
+def _find_upper_tail(least: int, count: int, chance: float) -> float:
+    """Return the probability of `least` or more successes in independent trials."""
+    ways = lambda k: lgamma(count + 1) - lgamma(k + 1) - lgamma(count - k + 1)  # noqa: E731
+    terms = (ways(k) + k * log(chance) + (count - k) * log(1 - chance)
+             for k in range(least, count + 1))  # fmt: skip
+    return sum(map(exp, terms))
 
 
 def _locate(diverging: np.ndarray, numbers: Numbers | None) -> tuple[str, tuple[str, ...]]:

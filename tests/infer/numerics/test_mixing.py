@@ -3,8 +3,11 @@
 import arviz as az
 import numpy as np
 import pytest
+from scipy.fft import next_fast_len
+from scipy.special import ndtri
 
-from infer.numerics.mixing import measure_mixing
+from infer.numerics.mixing import _even_out, measure_mixing
+from infer.numerics.rank_quantiles import BLOM, find_rank_quantiles
 
 
 def make_series(chains, draws, seed=0):
@@ -40,3 +43,18 @@ def test_many_quantities_are_measured_in_parts_and_none_gives_none(monkeypatch):
     monkeypatch.setattr("infer.numerics.mixing.MAX_ENTRIES", 500)
     np.testing.assert_array_equal(np.stack(measure_mixing(series)), np.stack(whole))
     assert [len(own) for own in measure_mixing(series[:0])] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 100_000])
+def test_quantiles_of_ranks_are_those_of_scipy(count):
+    ranks = np.arange(2, 2 * count + 1) / 2
+    expected = ndtri((ranks - BLOM) / (count - 2 * BLOM + 1))
+    found, lower = find_rank_quantiles(count), slice(count)
+    # SciPy's argument loses digits near one half and one.
+    np.testing.assert_allclose(found[lower], expected[lower], rtol=1e-14, atol=1e-15)
+    np.testing.assert_array_equal(found, -found[::-1])
+
+
+def test_transforms_are_as_long_as_scipy_would_make_them():
+    for count in range(1, 2000):
+        assert _even_out(count) == next_fast_len(count, real=True)

@@ -11,6 +11,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 import xarray
+from scipy.special import bdtrc
 
 import bijectors as bj
 import infer
@@ -20,7 +21,7 @@ from infer.output.data import origin
 from infer.output.data.angles import mark_angles
 from infer.output.judge.modes import round_share, weigh_modes
 from infer.output.judge.suspects import MAX_NUMBERS, Numbers, find_suspects, lay_out_numbers
-from infer.output.judge.transitions import compute_bfmi
+from infer.output.judge.transitions import _find_upper_tail, compute_bfmi
 from infer.output.judge.verdict import judge_draws
 
 from .. import targets
@@ -390,3 +391,8 @@ def test_sample_is_silent_if_no_problem_is_found():
     with warnings.catch_warnings():
         warnings.simplefilter("error", infer.SamplingWarning)
         infer.sample(targets.normal(), chains=2, warmup=50, draws=60, key=0, progress=False)
+
+
+@pytest.mark.parametrize(("least", "count"), [(1, 1), (3, 12), (20, 40), (400, 3000)])
+def test_the_chance_that_divergences_gather_is_that_of_scipy(least, count):
+    assert _find_upper_tail(least, count, 0.1) == pytest.approx(bdtrc(least - 1, count, 0.1))
