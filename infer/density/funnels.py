@@ -11,7 +11,7 @@ from bijectors.base import Image
 from bijectors.garbage import pause_collection
 
 from ..equations import find_dependent
-from ..models.priors.centering import FAMILIES
+from ..models.priors.centering import has_spread
 from ..models.priors.prior import strip_axes
 from ..models.protocol.site import Declaration
 from ..programs.outlined import recalled
@@ -41,7 +41,7 @@ class _SpreadRecorder(FlatReader):
 
     def take(self, declaration: Declaration) -> Image:
         prior = None if declaration.prior is None else strip_axes(declaration.prior.distribution)
-        if isinstance(prior, FAMILIES) and declaration.bijector is None:
+        if prior is not None and has_spread(prior) and declaration.bijector is None:
             scale = prior.scale if hasattr(prior, "scale") else prior.scale_tril  # pyright: ignore
             spread = Spread(jnp.asarray(prior.loc), jnp.asarray(scale))  # pyright: ignore
             self.spreads[declaration.name] = spread

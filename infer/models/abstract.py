@@ -15,8 +15,7 @@ from .dependent import list_spreads, settle_centering
 from .inputs.stacked import refuse_stacked
 from .origins import translate_errors_of
 from .outline import Outline, list_results, outline
-from .priors.from_tfp import TfpDistribution
-from .priors.prior import Prior, strip_axes
+from .priors.prior import Prior, name_kind
 from .protocol.account import Account
 from .protocol.clashes import refuse_clashes
 from .protocol.layout import refuse_repeated
@@ -163,11 +162,7 @@ def _unmapped(role: Role, d: Declaration) -> Site:
 
 def name_of_prior(prior: Prior | None) -> str:
     """Return the name of the type of a distribution; "flat" if there is none."""
-    if prior is None:
-        return "flat"
-    bare = strip_axes(prior.distribution)
-    own = bare.distribution if isinstance(bare, TfpDistribution) else bare
-    return type(own).__name__.lstrip("_")
+    return "flat" if prior is None else name_kind(prior.distribution).lstrip("_")
 
 
 def _check_terms(terms: list[Term]) -> None:

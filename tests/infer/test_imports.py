@@ -13,9 +13,23 @@ import pytest
 import bijectors
 import infer
 
+# A call of `sample` for a model without distributions, apart from what ArviZ 0.x and dask import.
+DECLARED = """
+import json, os, sys
+import jax
+if not os.fork():
+    sys.modules["dask"] = None
+    import bijectors, infer
+    from infer.output.data import versions
+    versions.HAS_DATA_TREE = True
+    density = lambda values: -(values["x"] ** 2).sum()
+    infer.sample(infer.declared(density, {"x": bijectors.Positive(shape=(3,))}), draws=9)
+    print(json.dumps(sorted(sys.modules)), flush=True)
+    os._exit(0)
+assert os.wait()[1] == 0
+"""
 STEPS = """
-import json, sys
-import jax, numpyro
+import numpyro
 print_new, known = [], set(sys.modules)
 def note(whole=False):
     global known
@@ -38,9 +52,10 @@ NAMES = "the face of bijectors", "bijectors", "infer", "model", "sample", "densi
 @pytest.fixture(scope="module")
 def brought():
     """Modules that each step of a program brings, beyond those of jax and numpyro."""
-    done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=True)
-    steps, known = json.loads(done.stdout)
-    return dict(zip(NAMES, steps, strict=True)), known
+    code = DECLARED + STEPS
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    declared, (steps, known) = map(json.loads, done.stdout.splitlines())
+    return dict(zip(NAMES, steps, strict=True)) | {"declared": declared}, known
 
 
 def test_the_version_alone_imports_no_jax():
@@ -81,6 +96,12 @@ def test_a_call_of_sample_brings_neither_fits_nor_stores_nor_other_engines(broug
     assert not [name for name in new if name.startswith(heavy)]
     engines = {name.split(".")[2] for name in new if name.startswith("infer.engines.")}
     assert engines <= {"asking", "base", "hmc", "together"}
+
+
+def test_a_model_without_distributions_brings_neither_numpyro_nor_scipy(brought):
+    packages = {name.split(".")[0] for name in brought[0]["declared"]}
+    assert "xarray" in packages
+    assert not packages & {"numpyro", "scipy", "arviz", "matplotlib", "optax", "zarr", "blackjax"}
 
 
 def test_what_few_models_need_is_imported_by_those(brought):

@@ -23,8 +23,9 @@ from ..inputs.labels import Labels
 from ..inputs.names import join_names
 from ..inputs.partition import StaticByIdentity
 from ..model import Model
-from ..priors.from_tfp import as_numpyro, is_a, is_joint
+from ..priors.from_tfp import as_numpyro
 from ..priors.prior import Prior
+from ..priors.tfp_kinds import is_a, is_joint
 from ..priors.units import refuse_parameters_with_units
 from ..protocol.account import Account
 from ..protocol.dims_by_site import read_dims

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 from jax.core import Tracer
 
 from bijectors.errors import ExplainedError
 
 from ...calls import explain_misfit
 from ...errors import ModelError
+from ...loaded import find_loaded
 
 
 class Origins(NamedTuple):
@@ -235,7 +235,7 @@ def _of_distribution(error: Exception) -> ModelError | None:
     if not found:
         return None
     name, method, word = found.groups()
-    kind = getattr(dist, name, None)
+    kind = find_loaded(f"numpyro.distributions.{name}")
     if kind is None:
         return None
     known = [p for p in signature(getattr(kind, method)).parameters if p != "self"]

@@ -5,7 +5,6 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
@@ -13,21 +12,23 @@ from bijectors.base import ArrayLike, Bijector, Elementwise, Image, bijection, c
 from bijectors.maps.affine import Affine
 
 from ...errors import ModelError
+from . import distributions as dist
+from .distributions import name_family
 from .whitening import PartialWhitening, VectorNonCentering, as_columns
 
-# Location-scale families, each with its standard member.
+# Location-scale families of NumPyro, each with its standard member.
 STANDARD = {
-    dist.Normal: lambda d: dist.Normal(0.0, 1.0),
-    dist.StudentT: lambda d: dist.StudentT(d.df, 0.0, 1.0),
-    dist.Cauchy: lambda d: dist.Cauchy(0.0, 1.0),
-    dist.Laplace: lambda d: dist.Laplace(0.0, 1.0),
-    dist.Logistic: lambda d: dist.Logistic(0.0, 1.0),
-    dist.Gumbel: lambda d: dist.Gumbel(0.0, 1.0),
+    "Normal": lambda d: dist.Normal(0.0, 1.0),
+    "StudentT": lambda d: dist.StudentT(d.df, 0.0, 1.0),
+    "Cauchy": lambda d: dist.Cauchy(0.0, 1.0),
+    "Laplace": lambda d: dist.Laplace(0.0, 1.0),
+    "Logistic": lambda d: dist.Logistic(0.0, 1.0),
+    "Gumbel": lambda d: dist.Gumbel(0.0, 1.0),
 }
 # "auto", a truth value, or a degree of centering from 0 to 1.
 Centered = str | bool | float | Array | np.ndarray
 AUTO = "auto"
-FAMILIES = (*STANDARD, dist.LogNormal, dist.MultivariateNormal)
+FAMILIES = (*STANDARD, "LogNormal", "MultivariateNormal")
 
 
 def is_auto(centered: Centered) -> bool:
@@ -100,7 +101,7 @@ class PartialCentering(Elementwise):
         return [cast_like(own, like) for own in (self.location, self.scale, self.degree)]
 
 
-def centering_map(d: dist.Distribution, centered: Centered, where: str) -> Bijector:
+def centering_map(d: "dist.Distribution", centered: Centered, where: str) -> Bijector:
     """Return the map of a non-centered or partly centered site.
 
     Args:
@@ -122,12 +123,12 @@ def centering_map(d: dist.Distribution, centered: Centered, where: str) -> Bijec
     if isinstance(centered, str):
         found = f"centered={centered!r} is no centering"
         raise ModelError(where, found, 'Give "auto", True, False, or a number from 0 to 1.')
-    families = FAMILIES if centered is False else (*STANDARD, dist.MultivariateNormal)
-    if type(d) not in families:
+    families = FAMILIES if centered is False else (*STANDARD, "MultivariateNormal")
+    if name_family(d) not in families:
         raise ModelError(
             where,
             f"centered={centered!r} needs a location and a scale, and {type(d).__name__} has none",
-            f"Use one of {', '.join(kind.__name__ for kind in families)}, or leave centered=True.",
+            f"Use one of {', '.join(families)}, or leave centered=True.",
         )
     if centered is False:
         return _non_centering(d)
@@ -141,7 +142,7 @@ def centering_map(d: dist.Distribution, centered: Centered, where: str) -> Bijec
     return partial_centering(d, degree)
 
 
-def _non_centering(d: dist.Distribution) -> Bijector:
+def _non_centering(d: "dist.Distribution") -> Bijector:
     location, scale = read_spread(d)
     if isinstance(d, dist.MultivariateNormal):
         return VectorNonCentering(as_columns(location, scale), scale)
@@ -163,12 +164,17 @@ def read_spread(d: Any) -> tuple[Any, Any]:
     return d.loc, d.scale
 
 
-def may_learn_centering(d: dist.Distribution) -> bool:
+def has_spread(d: "dist.Distribution") -> bool:
+    """Return whether a prior is of one of `FAMILIES`, or of a subclass."""
+    return isinstance(d, tuple(getattr(dist, name) for name in FAMILIES))
+
+
+def may_learn_centering(d: "dist.Distribution") -> bool:
     """Return whether a prior has a location or scale that is not known before the model runs."""
-    return type(d) in FAMILIES and any(isinstance(own, Tracer) for own in read_spread(d))
+    return name_family(d) in FAMILIES and any(isinstance(own, Tracer) for own in read_spread(d))
 
 
-def partial_centering(d: dist.Distribution, degree: Array) -> PartialCentering | PartialWhitening:
+def partial_centering(d: "dist.Distribution", degree: Array) -> PartialCentering | PartialWhitening:
     """Return the map of a site of this degree of centering.
 
     Args:
@@ -190,4 +196,4 @@ def standardized_log_density(d, z: Array, _: Array) -> Array:
     if isinstance(d, dist.LogNormal):
         log_value = d.loc + d.scale * z
         return dist.Normal(0.0, 1.0).log_prob(z) - jnp.log(d.scale) - log_value
-    return STANDARD[type(d)](d).log_prob(z) - jnp.log(d.scale)
+    return STANDARD[name_family(d)](d).log_prob(z) - jnp.log(d.scale)

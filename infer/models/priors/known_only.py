@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import wraps
 from threading import Lock
+from typing import Any
 
 from jax.core import Tracer
-from numpyro.distributions import Distribution
+
+from . import distributions as dist
+from .distributions import is_imported
 
 _is_inside: ContextVar[bool] = ContextVar("is_inside_known_only", default=False)
 
@@ -31,31 +33,34 @@ def known_only() -> Iterator[None]:
 
 
 class _Patch:
-    """Replaces `Distribution.validate_args` while any thread is inside `known_only`."""
+    """Replaces `Distribution.validate_args` while any thread is inside `known_only`.
+
+    It does nothing before somebody has imported NumPyro.
+    """
 
     def __init__(self) -> None:
-        self._lock, self._users = Lock(), 0
-        self.original = Distribution.validate_args
+        self._lock, self._users, self._is_set = Lock(), 0, False
+        # Kept at the end, since a check in another thread may be under way.
+        self.original: Any = None
 
     def acquire(self) -> None:
         with self._lock:
-            if not self._users:
-                self.original = Distribution.validate_args
-                Distribution.validate_args = _validate_known
             self._users += 1
+            if not self._is_set and is_imported():
+                self._is_set, self.original = True, dist.Distribution.validate_args
+                dist.Distribution.validate_args = _validate_known
 
     def release(self) -> None:
         with self._lock:
             self._users -= 1
-            if not self._users:
-                Distribution.validate_args = self.original
+            if not self._users and self._is_set:
+                self._is_set, dist.Distribution.validate_args = False, self.original
 
 
 _PATCH = _Patch()
 
 
-@wraps(Distribution.validate_args)
-def _validate_known(self: Distribution, strict: bool = True) -> None:
+def _validate_known(self: Any, strict: bool = True) -> None:
     validate = _PATCH.original
     if strict or not _is_inside.get():
         return validate(self, strict)

@@ -1,19 +1,19 @@
 """A prior: a distribution of NumPyro, reduced to what a model needs from it."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from jax.scipy.linalg import cho_solve
 from jax.scipy.special import gammaln
 from jaxtyping import Array
-from numpyro.distributions.distribution import ExpandedDistribution, Independent
 
 from bijectors.base import Bijector, Constraint, Shape
-from bijectors.translate.numpyro import from_numpyro
 
 from ...errors import ModelError
+from ...loaded import is_of_class
 from ..inputs.units import refuse_units
+from . import distributions as dist
 from .centering import (
     FAMILIES,
     Centered,
@@ -22,10 +22,10 @@ from .centering import (
     may_learn_centering,
     standardized_log_density,
 )
-from .from_tfp import TfpDistribution, as_numpyro, is_of_tfp
-from .power_law import with_right_slopes
-from .score import is_valued
+from .distributions import is_distribution, name_family
+from .tfp_kinds import is_of_tfp
 from .units import refuse_parameters_with_units
+from .valued import is_valued
 
 
 class Prior:
@@ -39,7 +39,7 @@ class Prior:
         remark: Consequences of a constraint that is not the support; empty if there are none.
     """
 
-    def __init__(self, distribution: dist.Distribution, batch_shape: Shape) -> None:
+    def __init__(self, distribution: "dist.Distribution", batch_shape: Shape) -> None:
         self.distribution = distribution
         self.batch_shape = batch_shape
         self.event_shape = tuple(distribution.event_shape)
@@ -49,6 +49,9 @@ class Prior:
 
     def constraint(self, where: str) -> Constraint:
         """Return the support as a set of ours; refuse, naming `where`, unknown ones and points."""
+        # This imports NumPyro, as do those of `prior_of`: only models with priors need them.
+        from bijectors.translate.numpyro import from_numpyro
+
         _refuse_point(self.distribution, where)
         return from_numpyro(self.distribution.support, where)  # pyright: ignore[reportArgumentType]
 
@@ -87,7 +90,7 @@ class Prior:
             return jnp.zeros(self.batch_shape)
         bare = strip_axes(self.distribution)
         for name, by_product in by_products.items():
-            formula = _formula(type(bare), name)
+            formula = _formula(name_family(bare), name)
             if formula is not None:
                 return formula(bare, by_product, value)
         return jnp.asarray(self.distribution.log_prob(value))
@@ -121,12 +124,16 @@ class Prior:
         return may_learn_centering(strip_axes(self.distribution))
 
 
-def prior_of(distribution: object, where: str) -> dist.Distribution:
+def prior_of(distribution: object, where: str) -> "dist.Distribution":
     """Return a distribution of NumPyro or TFP as one of NumPyro; refuse anything else."""
     refuse_parameters_with_units(where, distribution, "prior")
-    if isinstance(distribution, dist.Distribution):
+    if is_distribution(distribution):
+        from .power_law import with_right_slopes
+
         return with_right_slopes(distribution)
     if is_of_tfp(distribution):
+        from .from_tfp import as_numpyro
+
         return as_numpyro(distribution, where)
     if isinstance(distribution, Constraint):
         raise ModelError(
@@ -141,23 +148,29 @@ def prior_of(distribution: object, where: str) -> dist.Distribution:
     )
 
 
-def _refuse_point(distribution: dist.Distribution, where: str) -> None:
-    bare = strip_axes(distribution)
-    own = bare.distribution if isinstance(bare, TfpDistribution) else bare
-    if type(own).__name__ in ("Delta", "Deterministic", "VectorDeterministic"):
+def _refuse_point(distribution: "dist.Distribution", where: str) -> None:
+    kind = name_kind(distribution)
+    if kind in ("Delta", "Deterministic", "VectorDeterministic"):
         raise ModelError(
             where,
-            f"its prior is a {type(own).__name__}: all its mass is at one value",
+            f"its prior is a {kind}: all its mass is at one value",
             "There is nothing to infer: use the value itself, and record it by site.derive. A leaf "
             'of a tree can be "frozen".',
         )
 
 
-def strip_axes(distribution: dist.Distribution) -> dist.Distribution:
+def strip_axes(distribution: "dist.Distribution") -> "dist.Distribution":
     """Strip the wrappers that only rearrange axes."""
-    while isinstance(distribution, ExpandedDistribution | Independent):
-        distribution = distribution.base_dist
+    while isinstance(distribution, dist.ExpandedDistribution | dist.Independent):
+        distribution = distribution.base_dist  # pyright: ignore[reportAttributeAccessIssue]
     return distribution
+
+
+def name_kind(distribution: "dist.Distribution") -> str:
+    """Return the name of the class of a distribution, which for one of TFP is TFP's."""
+    bare: Any = strip_axes(distribution)
+    is_of_tfp = is_of_class(bare, "infer.models.priors.from_tfp.TfpDistribution")
+    return type(bare.distribution if is_of_tfp else bare).__name__
 
 
 def _log_normal(d, log_value: Array, _: Array) -> Array:
@@ -221,21 +234,21 @@ def _scaled(d, left: Array, right: Array, log_power: Array) -> Array:
     return log_norm + log_power - 0.5 * trace(product)
 
 
-# (distribution, by-product of the map, or none) -> log density that is computed in log space.
-_FORMULAE: dict[tuple[type, str], Callable] = {
-    (dist.LogNormal, "log"): _log_normal,
-    (dist.Normal, "moments"): _expected_normal,
-    (dist.Gamma, "log"): _gamma,
-    (dist.Beta, "log_shares"): _beta,
-    (dist.Dirichlet, "log"): _dirichlet,
-    (dist.LKJCholesky, "log_diagonal"): _lkj_cholesky,
-    (dist.LKJ, "log_diagonal"): _lkj,
-    (dist.Wishart, "log_diagonal"): _wishart,
-    (dist.WishartCholesky, "log_diagonal"): _wishart_cholesky,
+# (family, by-product of the map, or none) -> log density that is computed in log space.
+_FORMULAE: dict[tuple[str, str], Callable] = {
+    ("LogNormal", "log"): _log_normal,
+    ("Normal", "moments"): _expected_normal,
+    ("Gamma", "log"): _gamma,
+    ("Beta", "log_shares"): _beta,
+    ("Dirichlet", "log"): _dirichlet,
+    ("LKJCholesky", "log_diagonal"): _lkj_cholesky,
+    ("LKJ", "log_diagonal"): _lkj,
+    ("Wishart", "log_diagonal"): _wishart,
+    ("WishartCholesky", "log_diagonal"): _wishart_cholesky,
 }
 
 
-def _formula(kind: type, by_product: str) -> Callable | None:
+def _formula(family: str, by_product: str) -> Callable | None:
     if by_product == "non_centered":
-        return standardized_log_density if kind in FAMILIES else None
-    return _FORMULAE.get((kind, by_product))
+        return standardized_log_density if family in FAMILIES else None
+    return _FORMULAE.get((family, by_product))

@@ -135,20 +135,3 @@ def _check_shape(slope: Any, value: Array) -> Array:
             "Return the gradient with respect to the value, which has the shape of the value.",
         )
     return slope.astype(value.dtype)
-
-
-def is_valued(distribution: Any) -> bool:
-    """Return whether the log density of a distribution has a value: no part is a `ScorePrior`."""
-    parts = jax.tree.leaves(distribution, is_leaf=lambda part: isinstance(part, ScorePrior))
-    return not any(isinstance(part, ScorePrior) for part in parts)
-
-
-def refuse_unvalued(where: str, distribution: Any) -> None:
-    """Raise if data are observed from a distribution of which only the score is known."""
-    if not is_valued(distribution):
-        raise ModelError(
-            where,
-            "it is observed, but its distribution is known by its score alone, which gives no "
-            "likelihood of the distribution's parameters",
-            "Observe data from a distribution with a log density.",
-        )

@@ -2,19 +2,17 @@
 
 from typing import Any
 
-from numpyro.distributions import constraints
-
 from bijectors.base import Constraint
-from bijectors.translate.numpyro import from_numpyro
 
 from ...errors import ModelError
-from .from_tfp import is_a, is_of_tfp
+from .distributions import is_constraint
+from .tfp_kinds import is_a, is_of_tfp
 from .units import refuse_parameters_with_units
 
 
 def is_set(given: Any) -> bool:
     """Return whether this is a set, and not a prior or a function that returns one."""
-    return isinstance(given, Constraint | constraints.Constraint) or is_a(given, "Bijector")
+    return isinstance(given, Constraint) or is_constraint(given) or is_a(given, "Bijector")
 
 
 def set_of(given: Any, where: str) -> Constraint:
@@ -32,9 +30,11 @@ def set_of(given: Any, where: str) -> Constraint:
     refuse_parameters_with_units(where, given, "set")
     if isinstance(given, Constraint):
         return given
-    if isinstance(given, constraints.Constraint):
+    # Few models have anything of NumPyro or TFP here.
+    if is_constraint(given):
+        from bijectors.translate.numpyro import from_numpyro
+
         return from_numpyro(given, where)
-    # Few models have anything of TFP.
     if is_a(given, "Bijector"):
         from bijectors.translate.image_of import ImageOf
         from bijectors.translate.tfp_bijector import bijector_from_tfp

@@ -3,17 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpyro.distributions as dist
-from numpyro.distributions import constraints, transforms
-
 from bijectors.base import Bijector, Constraint
 
 from ..inputs.units import refuse_units
-from .from_tfp import is_of_tfp
-
-_WITH_PARAMETERS = (
-    dist.Distribution, constraints.Constraint, transforms.Transform, Bijector, Constraint,
-)  # fmt: skip
+from .distributions import is_of_numpyro
+from .tfp_kinds import is_of_tfp
 
 
 def refuse_parameters_with_units(where: str, made: Any, what: str) -> None:
@@ -41,5 +35,5 @@ def _parameters(made: Any) -> Mapping[str, Any]:
 
 def _parts(value: Any) -> Iterator[Any]:
     for each in value if isinstance(value, list | tuple) else (value,):
-        if isinstance(each, _WITH_PARAMETERS) or is_of_tfp(each):
+        if isinstance(each, Bijector | Constraint) or is_of_numpyro(each) or is_of_tfp(each):
             yield each

@@ -6,9 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpyro.distributions as dist
 from jaxtyping import Array
-from numpyro.distributions import constraints
 
 from bijectors.base import Shape
 
@@ -16,6 +14,7 @@ from ...errors import ModelError
 from ..inputs.data import name_path
 from ..inputs.foreign import as_array
 from ..inputs.mistakes import refuse_unfit
+from ..priors import distributions as dist
 from ..priors.prior import Prior
 from .account import Account
 from .reader import Reader
@@ -165,7 +164,7 @@ class _DrawnPart(Prior):
     """A part of the data, of which only draws are known."""
 
     def __init__(self, draw: _Draw, index: int, shape: Shape) -> None:
-        super().__init__(dist.ImproperUniform(constraints.real, (), shape), ())
+        super().__init__(dist.ImproperUniform(dist.constraints.real, (), shape), ())
         self._draw, self._index = draw, index
 
     def sample(self, key: Array) -> Array:

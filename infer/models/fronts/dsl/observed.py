@@ -13,7 +13,7 @@ from bijectors.base import Shape
 from ....errors import ModelError
 from ...inputs.precision import read_observed
 from ...priors.prior import Prior
-from ...priors.score import refuse_unvalued
+from ...priors.valued import refuse_unvalued
 from ...protocol.layout import Plates, can_spread, lay_out, refuse_hidden
 from ...protocol.site import Dims
 

@@ -30,9 +30,9 @@ from ...inputs.units import refuse_units_inside
 from ...priors.centering import AUTO, is_auto
 from ...priors.power_law import with_right_slopes
 from ...priors.prior import Prior, prior_of
-from ...priors.score import is_valued, refuse_unvalued
 from ...priors.sets import set_of
 from ...priors.units import refuse_parameters_with_units
+from ...priors.valued import is_valued, refuse_unvalued
 from ...protocol.account import Account
 from ...protocol.missing import refuse_discrete
 from ...protocol.reader import Reader

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import numpyro.distributions as dist
 from jax.core import Tracer
 
 from bijectors.base import Constraint, Shape
@@ -19,6 +18,7 @@ from ...inputs.foreign import holds_numbers
 from ...inputs.names import match_names
 from ...inputs.partition import is_array_like, refuse_traced
 from ...inputs.units import refuse_units
+from ...priors.distributions import is_constraint, is_distribution
 from .objects import ObjectNode, expose, rebuild
 from .parameter import READERS, Parameter, Read, spread_frozen
 
@@ -146,7 +146,7 @@ def flatten(tree: Any, read: Sequence[Read], globs: Sequence[str] = ()) -> FlatT
 
 def is_opaque(node: Any) -> bool:
     """Return whether a node is one leaf: the parameters of a prior or a set are not leaves."""
-    return isinstance(node, dist.Distribution | Constraint | dist.constraints.Constraint)
+    return isinstance(node, Constraint) or is_distribution(node) or is_constraint(node)
 
 
 class WrapperIndex:

@@ -9,7 +9,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 from jax.core import Tracer
 
 from bijectors.base import Bijector, Constraint
@@ -18,8 +17,10 @@ from bijectors.sets.interval import Interval
 from bijectors.sets.nonnegative import Nonnegative
 from bijectors.sets.positive import Positive
 from bijectors.sets.real import Real
-from bijectors.translate.numpyro import from_numpyro
 
+from ...priors import distributions as dist
+from ...priors.distributions import is_constraint, is_distribution
+from ...priors.sets import set_of
 from .unwrapped import Unwrapped, unwrap
 
 # Attributes under which a node may keep its constraint.
@@ -120,9 +121,9 @@ def spread_frozen(tree: Any) -> Any:
 
 
 def _is_node(node: Any) -> bool:
-    kinds = type | jax.Array | np.ndarray | dist.Distribution | str
+    kinds = type | jax.Array | np.ndarray | str
     is_open = is_dataclass(node) or not jax.tree_util.all_leaves([node])
-    return is_open and not isinstance(node, kinds)
+    return is_open and not isinstance(node, kinds) and not is_distribution(node)
 
 
 def _is_array(value: Any) -> bool:
@@ -137,8 +138,8 @@ def _constraint(node: Any) -> tuple[Constraint, Any] | None:
             return theirs, theirs
         if isinstance(theirs, str) and theirs in _TAGS:
             return _TAGS[theirs](), theirs
-        if isinstance(theirs, dist.constraints.Constraint):
-            return from_numpyro(theirs, type(node).__name__), theirs
+        if is_constraint(theirs):
+            return set_of(theirs, type(node).__name__), theirs
     return None
 
 
@@ -176,7 +177,7 @@ def _is_non_trainable(node: Any) -> bool:
 def _inverse(node: Any, theirs: Any, value: Any) -> Callable[[Any], Any] | None:
     """Return the inverse map if the node holds unconstrained values as NumPyro maps them."""
     arrays = [leaf for leaf in jax.tree.leaves(node) if eqx.is_inexact_array(leaf)]
-    if not isinstance(theirs, dist.constraints.Constraint) or len(arrays) != 1:
+    if not is_constraint(theirs) or len(arrays) != 1:
         return None
     inverse = dist.biject_to(theirs).inv
     kept = jnp.asarray(inverse(value))

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpyro.distributions as dist
 
 from ....errors import ModelError
 from ...inputs.names import join_names
 from ...inputs.partition import Partition, is_number, partition_input
-from ...priors.score import is_valued
+from ...priors.distributions import is_distribution
+from ...priors.valued import is_valued
 from ...protocol.table import Row
 from .derived import DerivedLeaf
 from .flatten import STATIC_MEND, FlatTree, TreeLeaf, is_opaque
@@ -58,7 +58,7 @@ class LeafRoles:
 
     def _add_site(self, leaf: TreeLeaf, spec: Leaf) -> None:
         shares = None
-        if isinstance(spec.prior, dist.Distribution) and not is_valued(spec.prior):
+        if is_distribution(spec.prior) and not is_valued(spec.prior):
             owner = self.owners.setdefault(id(spec.prior), leaf.name)
             shares = owner if owner != leaf.name else None
         site = LeafSite.of(leaf, spec, shares)
