@@ -1,7 +1,7 @@
-"""Postpone running parts of equinox until one of their names is used.
+"""Postpone running parts of equinox and JAX until one of their names is used.
 
 `import equinox` runs the files of its neural networks, internals and tools for debugging, which
-define some 60 classes. No map, model or sampler here needs them.
+define some 60 classes, and JAX's compiler of kernels. No map, model or sampler here needs them.
 """
 
 import sys
@@ -14,8 +14,9 @@ from threading import RLock
 from types import ModuleType
 from typing import Any
 
-# Each part, with names that `equinox` itself reads at once and the file that has them.
+# Each part, with names that are read at once and the file that has them.
 PARTS: dict[str, dict[str, str]] = {
+    "jax.extend.pallas": {},
     "equinox.debug": {},
     "equinox.internal": {},
     "equinox.nn": {"inference_mode": "_inference"},

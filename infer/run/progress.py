@@ -4,11 +4,9 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from tqdm import tqdm
-
 from .collect import Group
 from .loop import RecordFormat
-from .status import Status
+from .status import Status, format_interval
 from .views import choose_view
 from .warmup import Warmup
 
@@ -47,7 +45,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        took = tqdm.format_interval(time.monotonic() - self._began)
+        took = format_interval(time.monotonic() - self._began)
         # If nothing was left to do, there is nothing to show.
         if self.status.phase != "starting":
             self._view.close(self.status, f"{'stopped after' if kind else 'done in'} {took}")

@@ -229,3 +229,10 @@ def align(table: Sequence[Sequence[str]]) -> list[str]:
     """Write a table as lines of text, with columns aligned on the right."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return ["  ".join(t.rjust(w) for t, w in zip(row, widths, strict=True)) for row in table]
+
+
+def format_interval(seconds: float) -> str:
+    """Write a time as minutes and seconds, "04:05", from an hour on with hours, "1:04:05"."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{f'{hours}:' if hours else ''}{minutes:02}:{rest:02}"

@@ -7,9 +7,7 @@ from abc import ABC, abstractmethod
 from html import escape
 from typing import Any
 
-from tqdm import tqdm
-
-from .status import Status, align
+from .status import Status, align, format_interval
 
 # Seconds between two updates of a view, and between two lines of the log.
 VIEW_SECONDS, LOG_SECONDS = 0.2, 5.0
@@ -72,7 +70,7 @@ class TerminalView(View):
 
     def __init__(self) -> None:
         super().__init__()
-        self._bars: list[tqdm] = []
+        self._bars: list[Any] = []
 
     def show(self, status: Status, rest: str) -> None:
         is_terminal = sys.stderr.isatty()
@@ -85,8 +83,11 @@ class TerminalView(View):
         for line, text in enumerate(align(status.table()) if is_terminal else (), start=1):
             self._bar(line, "{desc}").set_description_str(text)
 
-    def _bar(self, line: int, form: str) -> tqdm:
+    def _bar(self, line: int, form: str) -> Any:
         """Return the bar in a line, which is made at its first use."""
+        # Few processes show a bar, and the import takes 10 ms.
+        from tqdm import tqdm
+
         if line == len(self._bars):
             # Shown at the first refresh, and never by tqdm's own clock.
             options = {"delay": 1e-9, "dynamic_ncols": True, "file": sys.stderr, "leave": True}
@@ -161,4 +162,4 @@ def write_time_left(status: Status) -> str:
     seconds = status.seconds_left()
     if seconds is None:
         return ""
-    return f"{'up to ' * status.is_shrinkable}{tqdm.format_interval(seconds)} left"
+    return f"{'up to ' * status.is_shrinkable}{format_interval(seconds)} left"

@@ -1,10 +1,11 @@
 """A prior: a distribution of NumPyro, reduced to what a model needs from it."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve
 from jax.scipy.special import gammaln
 from jaxtyping import Array
 
@@ -229,7 +230,8 @@ def _scaled(d, left: Array, right: Array, log_power: Array) -> Array:
     """Add -trace(scale^-1 left right) / 2 and the normalizer, evaluated at the identity."""
     scale_tril, product = jnp.broadcast_arrays(d.scale_tril, left @ right)
     identity = jnp.broadcast_to(jnp.eye(left.shape[-1], dtype=left.dtype), product.shape)
-    trace = lambda matrix: jnp.trace(cho_solve((scale_tril, True), matrix), 0, -2, -1)  # noqa: E731
+    solve = partial(jax.lax.linalg.triangular_solve, scale_tril, left_side=True, lower=True)
+    trace = lambda m: jnp.trace(solve(solve(m), transpose_a=True), 0, -2, -1)  # noqa: E731
     log_norm = d.log_prob(identity) + 0.5 * trace(identity)
     return log_norm + log_power - 0.5 * trace(product)
 

@@ -1,7 +1,7 @@
 """Maps by location and factor of a multivariate normal: whitened, partly, or not at all."""
 
+import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
 from bijectors.base import Image, Vectorwise, bijection, cast_like
@@ -33,7 +33,7 @@ class VectorNonCentering(_ByFactor):
 
     def inverse(self, x: Float[Array, "n"]) -> Float[Array, "n"]:
         centered = x - self.location[:, 0]
-        return solve_triangular(self.factor, centered, lower=True)
+        return _substitute(self.factor, centered)
 
 
 class PartialWhitening(_ByFactor):
@@ -64,14 +64,14 @@ class PartialWhitening(_ByFactor):
         value = jnp.where(c == 1, y, location + away)
         # Entries that are not needed are zero, so that they have a derivative.
         known = jnp.where(c == 0, 0, value - location)
-        white = jnp.where(c == 0, y, solve_triangular(factor, known, lower=True))
+        white = jnp.where(c == 0, y, _substitute(factor, known))
         diagonal = c * scale + (1 - c) * jnp.diagonal(factor)
         return bijection(value, jnp.log(power * diagonal).sum(), non_centered=white)
 
     def inverse(self, x: Float[Array, "n"]) -> Float[Array, "n"]:
         location, factor, scale, c = self._parameters(x)
         between = jnp.diag(c * scale) + (1 - c)[:, None] * factor
-        rest = solve_triangular(between, scale**c * (x - location), lower=True)
+        rest = _substitute(between, scale**c * (x - location))
         return jnp.where(c == 1, x, rest + c * location)
 
     def _parameters(self, like: Array) -> tuple[Array, Array, Array, Array]:
@@ -85,3 +85,9 @@ def as_columns(entries: Array, factor: Array) -> Array:
     """Return numbers for each entry of a vector, or one for all, as columns."""
     lead = entries.shape[:-1] if entries.ndim else ()
     return jnp.broadcast_to(entries, (*lead, factor.shape[-1]))[..., None]
+
+
+def _substitute(factor: Array, right: Array) -> Array:
+    """Solve with a lower triangular factor."""
+    solve = jax.lax.linalg.triangular_solve
+    return solve(factor, right[:, None], left_side=True, lower=True)[:, 0]

@@ -5,10 +5,10 @@ from math import ceil, inf, isfinite
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from ...counts import as_whole
 from ...errors import RunError
+from ...run.status import format_interval
 from ..finding import Finding
 from .scalars import Mixing
 
@@ -141,7 +141,7 @@ def advise(until: Until, measured: list[Mixing], draws: int, seconds: float) -> 
         )
     if not isfinite(factor):
         return "These draws are too few to say how many more are needed."
-    more, rest = float(f"{draws * factor:.2g}"), tqdm.format_interval((factor - 1) * seconds)
+    more, rest = float(f"{draws * factor:.2g}"), format_interval((factor - 1) * seconds)
     return (
         "As ESS grows in proportion to the draws and R-hat - 1 shrinks in proportion, about "
         f"{more:.0f} draws per chain would reach it, in another {rest}: raise the budget."
