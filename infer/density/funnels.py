@@ -52,8 +52,11 @@ def find_funnel_sites(density: LogDensity) -> tuple[str, ...]:
     """List the centered sites whose prior's scale depends on the vector; traces the model once.
 
     `centered=False` was made for these: where the scale is small the site must be small too, and
-    no one step size suits both that narrow neck and the wide rest.
+    no one step size suits both that narrow neck and the wide rest. Where no site has a prior, as in
+    a declared log density, nothing is traced.
     """
+    if all(site.prior == "flat" for site in density.latent):
+        return ()
     return _find_funnel_sites(signature_of(density))
 
 

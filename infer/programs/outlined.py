@@ -264,6 +264,6 @@ def _list_files(folder: str) -> list[tuple[str, int, int, int]]:
             if entry.name.endswith(".py"):
                 stat = entry.stat()
                 found.append((entry.path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
-            elif entry.is_dir():
+            elif entry.name != "__pycache__" and entry.is_dir():
                 inner += _list_files(entry.path)
     return sorted(found + inner)

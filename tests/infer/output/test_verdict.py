@@ -396,3 +396,12 @@ def test_sample_is_silent_if_no_problem_is_found():
 @pytest.mark.parametrize(("least", "count"), [(1, 1), (3, 12), (20, 40), (400, 3000)])
 def test_the_chance_that_divergences_gather_is_that_of_scipy(least, count):
     assert _find_upper_tail(least, count, 0.1) == pytest.approx(bdtrc(least - 1, count, 0.1))
+
+
+def test_a_model_without_priors_is_not_traced_for_necks(monkeypatch):
+    monkeypatch.setattr("infer.density.funnels._find_funnel_sites", lambda kind: ("traced",))
+    real = {"x": bj.Real()}
+    density = infer.log_density(infer.declared(lambda values: -(values["x"] ** 2), real))
+    assert find_funnel_sites(density) == ()
+    with_prior = infer.model(lambda site: site("x", dist.Normal(0.0, 1.0)))
+    assert find_funnel_sites(infer.log_density(with_prior)) == ("traced",)
