@@ -44,22 +44,10 @@ def a_prior_of_another_shape():
     infer.tree_model(tree, lambda tree: -jnp.sum(tree["weights"] ** 2), leaves)
 
 
-def a_mean_over_a_minibatch():
-    """A loss is often a mean over rows; here all rows together would count as one."""
-
-    def log_likelihood(slope, data):
-        return jnp.mean(-0.5 * (data["y"] - slope * data["x"]) ** 2)
-
-    data = {"x": np.arange(9.0), "y": np.arange(9.0)}
-    leaves = {"value": dist.Normal(0.0, 1.0)}
-    infer.tree_model(np.array(2.0), log_likelihood, leaves, data=data, minibatch=4)
-
-
 MISTAKES = (
     a_leaf_without_a_rule,
     a_path_that_selects_nothing,
     two_rules_for_one_leaf,
     a_leaf_outside_its_set,
     a_prior_of_another_shape,
-    a_mean_over_a_minibatch,
 )

@@ -39,7 +39,7 @@ from .objects import rebuild
 from .parameter import Read
 from .roles import Selector, assign_roles
 from .shared_scores import SharedScoreTerms
-from .sums import refuse_mean
+from .sums import warn_of_mean
 
 # The default of `data=`, since None may be data.
 _NO_DATA = object()
@@ -238,7 +238,10 @@ def tree_model(
 
     Raises:
         ModelError: A float leaf has no role or two; a value lies outside its set; a prior does
-            not fit its leaf; the data hold NaN; the log likelihood of a minibatch is a mean.
+            not fit its leaf; the data hold NaN.
+
+    Warns:
+        ModelWarning: The log likelihood of a minibatch seems to be a mean over its rows.
     """
     given = () if data is _NO_DATA else (data,)
     called = "log_likelihood(tree, data)" if given else "log_likelihood(tree)"
@@ -265,8 +268,9 @@ def tree_model(
     initial = program.initial_values()
     if minibatch is not None:
         given = program.data.tree()
-        refuse_count("data", count_rows(given), minibatch)
-        refuse_mean(log_likelihood, lambda: program.tree(initial), given, minibatch)
+        size = count_rows(given)
+        refuse_count("data", size, minibatch)
+        warn_of_mean(log_likelihood, lambda: program.tree(initial), given, size, minibatch)
     for name, declaration in program.declarations(labels, rules).items():
         if name in initial:
             is_inside(declaration, initial[name], "is, in the tree,")
