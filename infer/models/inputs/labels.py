@@ -59,7 +59,8 @@ def _as_vector(dim: str, values: Any) -> np.ndarray:
         raise ModelError("coords", f"{dim!r} is no name", f"{mend} A name has no '/'.")
     where = f"coords[{dim!r}]"
     refuse_units(where, values)
-    array = _read_labels(where, values) if is_column(values) else np.array(values)
+    # A copy, since the labels of a column may share its memory.
+    array = np.array(_read_labels(where, values) if is_column(values) else values)
     if array.ndim != 1:
         raise ModelError(
             where,

@@ -221,6 +221,9 @@ HOLD = {
     ).data.tree()["data"]["x"],
     "freeze": lambda x: jax.tree.leaves(infer.model(with_mu).freeze(mu=x))[0],
     "coords": lambda x: infer.model(with_mu, coords={"d": x}).labels.coords["d"],
+    "with_coords": lambda x: (
+        infer.model(with_mu).with_coords(d=pd.Series(x, copy=False)).labels.coords["d"]
+    ),
 }
 
 
