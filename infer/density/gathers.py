@@ -60,10 +60,14 @@ def has_indices_in(model: Model, leaves: Sequence[bool]) -> bool:
 
 
 def check_indices_of(models: Sequence[Model]) -> None:
-    """Check the indices of models that differ in their numbers only; see `check_indices`."""
-    leaves = zip(*map(jax.tree.leaves, models), strict=True)
-    differ = [any(leaf is not own[0] for leaf in own) for own in leaves]
-    for model in models if has_indices_in(models[0], differ) else models[:1]:
+    """Check the indices of each model, once if all of them have the same; see `check_indices`."""
+    if len({jax.tree.structure(model) for model in models}) > 1:
+        to_check = models
+    else:
+        leaves = zip(*map(jax.tree.leaves, models), strict=True)
+        differ = [any(leaf is not own[0] for leaf in own) for own in leaves]
+        to_check = models if has_indices_in(models[0], differ) else models[:1]
+    for model in to_check:
         check_indices(model)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import bijectors as bj
 import infer
-from infer.density.gathers import check_indices, has_indices_in
+from infer.density.gathers import check_indices, check_indices_of, has_indices_in
 
 Y = np.zeros(4)
 GOOD, BAD = np.array([0, 2, 1, 2]), np.array([0, 3, 1, 2])
@@ -167,6 +167,15 @@ def test_only_data_that_hold_indices_are_checked_again_for_other_data_sets():
         infer.start(several, infer.NUTS())
 
 
-def grouped(site, group, y):
+def test_models_with_other_arguments_are_checked_each_on_their_own():
+    plain, good, bad = (
+        infer.model(grouped, y=Y, **own) for own in ({}, {"group": GOOD}, {"group": BAD})
+    )
+    check_indices_of([plain, good])
+    with pytest.raises(infer.ModelError, match="index 3"):
+        check_indices_of([plain, bad])
+
+
+def grouped(site, y, group=None):
     level = site("level", dist.Normal(0, 1), shape=(3,))
-    site.observe("y", dist.Normal(level[group], 1.0), y)
+    site.observe("y", dist.Normal(level[0] if group is None else level[group], 1.0), y)
