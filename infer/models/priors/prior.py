@@ -228,7 +228,10 @@ def _wishart(d, log_diagonal: Array, value: Array) -> Array:
 
 def _scaled(d, left: Array, right: Array, log_power: Array) -> Array:
     """Add -trace(scale^-1 left right) / 2 and the normalizer, evaluated at the identity."""
-    scale_tril, product = jnp.broadcast_arrays(d.scale_tril, left @ right)
+    product = left @ right
+    # The primitive does not promote precisions.
+    dtype = jnp.result_type(d.scale_tril, product)
+    scale_tril, product = jnp.broadcast_arrays(d.scale_tril.astype(dtype), product.astype(dtype))
     identity = jnp.broadcast_to(jnp.eye(left.shape[-1], dtype=left.dtype), product.shape)
     solve = partial(jax.lax.linalg.triangular_solve, scale_tril, left_side=True, lower=True)
     trace = lambda m: jnp.trace(solve(solve(m), transpose_a=True), 0, -2, -1)  # noqa: E731

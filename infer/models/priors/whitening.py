@@ -88,6 +88,7 @@ def as_columns(entries: Array, factor: Array) -> Array:
 
 
 def _substitute(factor: Array, right: Array) -> Array:
-    """Solve with a lower triangular factor."""
-    solve = jax.lax.linalg.triangular_solve
-    return solve(factor, right[:, None], left_side=True, lower=True)[:, 0]
+    """Solve with a lower triangular factor, in the wider of the two precisions."""
+    dtype = jnp.result_type(factor, right)
+    matrices = factor.astype(dtype), right.astype(dtype)[:, None]
+    return jax.lax.linalg.triangular_solve(*matrices, left_side=True, lower=True)[:, 0]

@@ -102,3 +102,23 @@ def test_distributions_without_location_and_scale_are_refused():
         density(dist.LogNormal(0.0, 1.0), centered=0.5)
     with pytest.raises(infer.ModelError, match="x: both centered= and bijector="):
         density(dist.Normal(0.0, 1.0), centered=False, bijector=bj.Affine(0.0, 1.0))
+
+
+SINGLE = jnp.asarray(L, jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("prior", "options"),
+    [
+        (dist.MultivariateNormal(jnp.zeros(2), scale_tril=SINGLE), {"centered": False}),
+        (dist.Wishart(5.0, scale_tril=SINGLE), {}),
+        (dist.WishartCholesky(5.0, scale_tril=SINGLE), {}),
+    ],
+    ids=["whitened", "Wishart", "its factor"],
+)
+def test_parameters_in_single_precision_are_promoted(prior, options):
+    d = density(prior, jacobian=False, **options)
+    position = jnp.linspace(-1.0, 1.5, d.size)
+    value = d.constrain(position)["x"]
+    np.testing.assert_allclose(d(position), prior.log_prob(value), rtol=1e-6)
+    np.testing.assert_allclose(d.unconstrain({"x": value}), position, rtol=1e-6, atol=1e-6)
