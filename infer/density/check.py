@@ -21,6 +21,7 @@ from ..types import Vector
 from .base import LogDensity, log_density
 from .family import singleton
 from .gathers import check_indices
+from .maps import MEND as MAPS_MEND, check_maps
 from .points import Points
 from .repeats import MEND as SAME_MEND, refuse_unless_deterministic
 from .slices import find_slices
@@ -30,12 +31,6 @@ from .unused import unused_coords, unused_data
 
 # Number of points at which questions are asked.
 POINTS = 4
-# Largest error of a coordinate after a round trip.
-LARGEST_ERROR = 1e-3
-# Largest error of a log-determinant in nats, and condition of a Jacobian that is not singular.
-LARGEST_LOG_DET_ERROR, LARGEST_CONDITION = 0.01, 1e4
-# Maps of more coordinates are not differentiated.
-MOST_DIFFERENTIATED = 100
 
 
 class Finding(NamedTuple):
@@ -164,58 +159,7 @@ def _ask_same(trial: Trial) -> str:
 
 
 def _ask_maps(trial: Trial) -> str:
-    """Compare points with their round trip; `unconstrain` checks membership.
-
-    A map with a free coordinate, such as one onto angles, keeps values, but not points.
-    """
-    density, point = trial.density, trial.point
-    values = call_compiled(_constrain, density, point)
-    latent = {site.name: values[site.name] for site in density.latent}
-    there = density.unconstrain(latent)
-    error = np.abs(np.asarray(there) - np.asarray(point))
-    largest = float(np.max(error, initial=0.0))
-    if not largest < LARGEST_ERROR:
-        of_values = _measure_values(density, there, latent)
-        if not of_values < LARGEST_ERROR:
-            label = density.labels()[int(np.argmax(~(error < LARGEST_ERROR)))]
-            raise ModelError(label, f"it changes by {largest:.1e} in a round trip", _MAPS_MEND)
-        largest = of_values
-    if density.size <= MOST_DIFFERENTIATED:
-        _refuse_wrong_log_det(density, point)
-    return f"largest error {largest:.1e}"
-
-
-def _measure_values(density: LogDensity, point: Vector, latent: dict[str, Array]) -> float:
-    """Return the largest error of the values at a point, relative to values above one."""
-    again = call_compiled(_constrain, density, point)
-    pairs = ((np.asarray(again[name]), np.asarray(value)) for name, value in latent.items())
-    errors = (np.abs(a - b) / np.maximum(np.abs(b), 1.0) for a, b in pairs)
-    return max(float(np.max(error, initial=0.0)) for error in errors)
-
-
-def _refuse_wrong_log_det(density: LogDensity, point: Vector) -> None:
-    """Compare log-determinants with those of derivatives, for maps onto sets of full dimension."""
-    jacobians, given = jax.tree.map(np.asarray, call_compiled(_differentiate, density, point))
-    slices = find_slices(density.latent)
-    for site in density.latent:
-        size = int(np.prod(site.shape))
-        own = jacobians[site.name].reshape(size, -1)[:, slices[site.name]]
-        # A map with a free coordinate, such as one onto a sphere, has a singular Jacobian.
-        if own.shape != (size, size) or not size or np.linalg.cond(own) > LARGEST_CONDITION:
-            continue
-        found = float(np.linalg.slogdet(own)[1])
-        if abs(found - given[site.name]) > LARGEST_LOG_DET_ERROR:
-            what = f"its map has the log-determinant {given[site.name]:.4g}, but its derivatives"
-            raise ModelError(site.name, f"{what} give {found:.4g}", _MAPS_MEND)
-
-
-def _differentiate(density: LogDensity, point: Vector) -> tuple[dict[str, Array], dict[str, Array]]:
-    latent = lambda q: {site.name: density.constrain(q)[site.name] for site in density.latent}  # noqa: E731
-    return jax.jacfwd(latent)(point), density.log_dets(point)
-
-
-def _constrain(density: LogDensity, point: Vector) -> dict[str, Array]:
-    return density.constrain(point)
+    return check_maps(trial.density, trial.point)
 
 
 def _ask_slopes(trial: Trial) -> str:
@@ -282,7 +226,6 @@ def _ask_used(trial: Trial) -> str:
     return "all of them"
 
 
-_MAPS_MEND = "Check the map with bijectors.check_bijector."
 _DATA_MEND = "Use it, for example in site.observe or dims=, or leave it out."
 _USED_MEND = "Use it, give it a prior, or remove it."
 # In the order they are asked; each depends on those before it.
@@ -312,7 +255,12 @@ CHECKS = (
         "Give starting values, or weaker constraints.",
     ),
     Check("same", "does the model give the same log density when run again?", _ask_same, SAME_MEND),
-    Check("maps", "do values stay in their sets and survive a round trip?", _ask_maps, _MAPS_MEND),
+    Check(
+        "maps",
+        "do values stay in their sets, survive a round trip, and have the right log-determinant?",
+        _ask_maps,
+        MAPS_MEND,
+    ),
     Check("slopes", "does the gradient agree with finite differences?", _ask_slopes, SLOPES_MEND),
     Check("data", "does the model use all its data and coordinates?", _ask_data, _DATA_MEND),
     Check(

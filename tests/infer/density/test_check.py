@@ -40,6 +40,31 @@ class Halved(Stuck):
         return jnp.log(x)
 
 
+class Square(Stuck):
+    """A map with the right log-determinant, of which y and -y have the same value."""
+
+    def image(self, y):
+        return bj.bijection(y**2, jnp.log(jnp.abs(2 * y)))
+
+    def inverse(self, x):
+        return -jnp.sqrt(x)
+
+
+@jax.custom_vjp
+def exp(y):
+    return jnp.exp(y)
+
+
+exp.defvjp(lambda y: (jnp.exp(y), jnp.exp(y)), lambda value, slope: (slope * value,))
+
+
+class OfItsOwn(Halved):
+    """A map with a derivative of its own, in reverse mode only."""
+
+    def image(self, y):
+        return bj.bijection(exp(y), y)
+
+
 class Folded(Stuck):
     """A map that is many-to-one."""
 
@@ -138,6 +163,24 @@ def test_a_wrong_log_determinant_is_found():
     assert (last.name, last.passed) == ("maps", False)
     assert "x: its map has the log-determinant" in last.detail
     assert "but its derivatives give" in last.detail
+
+
+def test_a_many_to_one_map_is_found():
+    """Of the values y and -y of all entries, some do not return."""
+    model = infer.model(lambda site: site.param("x", bj.Positive(), shape=8, bijector=Square()))
+    last = infer.check(model)[-1]
+    assert (last.name, last.passed) == ("maps", False)
+    assert "in a round trip" in last.detail
+
+
+def test_a_map_with_a_derivative_in_reverse_mode_only_passes():
+    assert infer.check(mapped(OfItsOwn()))[-1].passed
+
+
+def test_it_is_said_if_log_determinants_are_not_compared():
+    model = infer.model(lambda site: site("x", dist.Normal(0.0, 1.0), shape=101))
+    maps = next(f for f in infer.check(model) if f.name == "maps")
+    assert maps.detail.endswith("log-determinants not compared: 101 coordinates")
 
 
 def test_an_error_in_the_users_code_is_a_finding():
