@@ -47,16 +47,19 @@ def invert_positive(matrix: Square) -> Inverse:
         k = 2 * turn
         pair = jax.lax.dynamic_slice_in_dim(a, k, 2)
         (p, q), (_, r) = jax.lax.dynamic_slice_in_dim(pair, k, 2, axis=1)
-        det = p * r - q * q
+        # Not by the determinant p r - q^2 and its adjugate, whose terms would cancel twice.
+        ratio = q / p
+        left = r - ratio * q
         # With minus the identity in place of the pivots, one formula holds for all entries.
         is_first, is_second = columns == k, columns == k + 1
         one = jnp.where(is_first, -1, jnp.where(is_second, 0, pair[0]))
         two = jnp.where(is_second, -1, jnp.where(is_first, 0, pair[1]))
         is_swept = is_first | is_second
         rest = jnp.where(is_swept[:, None] | is_swept, 0, a)
-        rest = rest - jnp.outer((r * one - q * two) / det, one)
-        rest = rest - jnp.outer((p * two - q * one) / det, two)
-        return Inverse(rest, log_det + jnp.log(det))
+        second = (two - ratio * one) / left
+        first = one / p - ratio * second
+        rest = rest - jnp.outer(first, one) - jnp.outer(second, two)
+        return Inverse(rest, log_det + jnp.log(p * left))
 
     begun = Inverse(matrix, jnp.zeros((), matrix.dtype))
     inverse, log_det = jax.lax.fori_loop(0, len(matrix) // 2, sweep, begun)
@@ -156,10 +159,11 @@ def root_of_identity_plus(gram: Square) -> Root:
         pair = jax.lax.dynamic_slice_in_dim(both, k, 2)
         (p, q), (_, r) = jax.lax.dynamic_slice_in_dim(pair, k, 2, axis=1)
         first = jnp.sqrt(p)
-        second = jnp.sqrt(r - q * q / p)
+        below = q / first
+        second = jnp.sqrt(r - below * below)
         # Columns of C, then rows of X.
         one = jnp.where(columns >= k, pair[0], 0) / jnp.where(is_gram, first, 1 + first)
-        rest = jnp.where(columns > k, pair[1] - q / first * one, 0)
+        rest = jnp.where(columns > k, pair[1] - below * one, 0)
         two = rest / jnp.where(is_gram, second, 1 + second)
         both = both - jnp.outer(one[:even], one) - jnp.outer(two[:even], two)
         return both, log_det + jnp.log(first * second)

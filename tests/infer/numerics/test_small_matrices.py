@@ -35,6 +35,21 @@ def test_inverses_and_roots_are_exact_for_any_number_of_rows(size):
     np.testing.assert_allclose([inverse.log_det, 2 * root.log_det], log_det, rtol=1e-12)
 
 
+@pytest.mark.parametrize("size", [2, 5, 16])
+def test_single_precision_loses_no_more_digits_than_in_lapack(size):
+    """At condition 10^4, even if two rows that are eliminated together are almost parallel."""
+    basis = np.linalg.qr(np.random.default_rng(4).normal(size=(100, size, size)))[0]
+    eye, wide = np.eye(size), (basis * np.geomspace(1, 1e4, size)) @ basis.swapaxes(1, 2)
+    grams = jnp.asarray(wide, jnp.float32)
+    found = [jax.jit(jax.vmap(own))(grams)[0] for own in (invert_positive, root_of_identity_plus)]
+    lapack = [jnp.linalg.inv(a) for a in (grams, jnp.float32(eye) + jnp.linalg.cholesky(grams))]
+    wide = np.asarray(grams, float)
+    exact = [np.linalg.inv(a) for a in (wide, eye + np.linalg.cholesky(wide))]
+    for right, *both in zip(exact, found, lapack, strict=True):
+        errors = [np.linalg.norm(np.asarray(a, float) - right, axis=(1, 2)).max() for a in both]
+        assert errors[0] < 2.5 * errors[1]
+
+
 def test_a_root_is_exact_whatever_the_condition_of_its_matrix():
     """Its iteration ends by itself, early if the matrix is well conditioned."""
     rng, find = np.random.default_rng(2), jax.jit(matrix_root)
