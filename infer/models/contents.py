@@ -16,7 +16,9 @@ from ..errors import ModelError
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
 CONTAINERS = (list, tuple, dict, set, frozenset)
-# What was known of arrays, by identity: of NumPy's what they held, of JAX's their number.
+KINDS = frozenset(PLAIN + CONTAINERS)
+# Descriptions of arrays that were met before, by identity: for NumPy a sum of the entries, for JAX
+# a running number.
 _known: dict[int, tuple[Any, str]] = {}
 _numbers = count()
 
@@ -96,9 +98,30 @@ def _refuse_outdated(array: np.ndarray) -> None:
         )
 
 
-def is_plain(value: Any) -> bool:
-    """Return whether a value has nothing but numbers, strings, and lists and the like of them."""
-    kind = type(value)
-    if kind is dict:
-        return all(map(is_plain, value)) and all(map(is_plain, value.values()))
-    return kind in PLAIN or kind in CONTAINERS and all(map(is_plain, value))
+def describe_plain(value: Any) -> str | None:
+    """Return text that changes with a container that holds only numbers, strings and containers.
+
+    Containers that are met again, which may be within themselves, are read once.
+
+    Args:
+        value: Of one of the types `CONTAINERS`.
+
+    Returns:
+        The text; None if anything else is inside.
+
+    Raises:
+        RecursionError: The containers are too deep to be pickled.
+    """
+    left, met = [value], set()
+    while left:
+        own = left.pop()
+        if id(own) in met:
+            continue
+        met.add(id(own))
+        parts = [*own, *own.values()] if type(own) is dict else own
+        kinds = set(map(type, parts))
+        if not kinds <= KINDS:
+            return None
+        if not kinds.isdisjoint(CONTAINERS):
+            left += [part for part in parts if type(part) in CONTAINERS]
+    return f"{type(value).__name__} {sha256(pickle.dumps(value, 5)).hexdigest()}"

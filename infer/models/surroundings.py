@@ -26,7 +26,7 @@ from jax.tree_util import PyTreeDef
 
 from ..errors import ModelError
 from .bytecode import read_code
-from .contents import CONTAINERS, PLAIN, describe_entries, is_plain, sum_pickled
+from .contents import CONTAINERS, PLAIN, describe_entries, describe_plain, sum_pickled
 
 # Further parts are not read, and arrays that would make more bytes are compared only in a process.
 MOST_PARTS, MOST_BYTES = 10_000, 2**24
@@ -154,8 +154,8 @@ class _Walk:
             if _is_foreign(value):
                 self.is_whole = False
                 return f"{kind.__module__}.{kind.__qualname__} {sum_pickled(value)}"
-            if kind in CONTAINERS and is_plain(value):
-                return f"{value!r}"
+            if kind in CONTAINERS and (plain := describe_plain(value)) is not None:
+                return plain
             parts = self._list_parts(value)
         except ModelError:
             raise

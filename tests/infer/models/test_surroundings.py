@@ -112,6 +112,9 @@ ARRAY, JAX_ARRAY = np.ones(3), jnp.ones(3)
 LIST, DICT, SET, QUEUE = [1.0], {"scale": 1.0}, {1.0}, deque([1.0])
 DEFAULT, ORDERED = defaultdict(float), OrderedDict(a=1.0)
 SERIES, WORDS, MANY = pandas.Series([1.0, 3.0]), np.array([1.0, "a"], object), [[1.0]] * 12_000
+CYCLE: list[Any] = [1.0]
+CYCLE.append(CYCLE)
+SHARED: list[Any] = functools.reduce(lambda inner, _: [inner, inner], range(60), [1.0])
 LARGE = np.ones(2**21 + 1)
 JAX_LARGE = jnp.array(LARGE)
 NAMESPACE, TABLE = types.SimpleNamespace(scale=1.0), {"link": jnp.exp}
@@ -248,6 +251,8 @@ CHANGES = {
     "a column": (lambda: SERIES.sum(), lambda: SERIES.__setitem__(0, 2.0)),
     "another column": (lambda: SERIES.sum(), set_global("SERIES", pandas.Series([2.0, 3.0]))),
     "many lists": (lambda: len(MANY), lambda: MANY.__setitem__(-1, [2.0])),
+    "a list within itself": (lambda: CYCLE[0], lambda: CYCLE.__setitem__(0, 2.0)),
+    "a list of 2^60 paths": (lambda: len(SHARED), lambda: SHARED.__setitem__(0, [])),
     "an array of JAX": (lambda: JAX_ARRAY.sum(), set_global("JAX_ARRAY", jnp.ones(3) * 2)),
     "a list": (generated, lambda: LIST.append(2.0)),
     "a dictionary": (lambda: DICT["scale"], lambda: DICT.update(scale=2.0)),
@@ -300,7 +305,7 @@ def unchanged():
     Holder.scale, HELD.own = parts["Holder"]["scale"], parts["HELD"]["own"]
     SLOTTED.scale = with_attribute.scale = NAMESPACE.scale = MODULE.scale = MODULE.inner.scale = 1.0
     ARRAY[0] = WORDS[0] = SERIES[0] = LARGE[-1] = 1.0
-    MANY[-1] = MANY[0]
+    MANY[-1], SHARED[0], CYCLE[0] = MANY[0], SHARED[1], 1.0
     del LIST[1:], INHERITING[:]
     DICT.clear()
     DICT.update(scale=1.0)
