@@ -1,4 +1,4 @@
-"""What data of any kind hold now, as text that changes with them."""
+"""Describe the contents of data by a text, so that a change in place is seen."""
 
 import pickle
 from hashlib import sha256
@@ -17,7 +17,7 @@ from ..errors import ModelError
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
 CONTAINERS = (list, tuple, dict, set, frozenset)
 KINDS = frozenset(PLAIN + CONTAINERS)
-# Descriptions of arrays that were met before, by identity: for NumPy a sum of the entries, for JAX
+# Descriptions of arrays that were met before, by identity: for NumPy a hash or checksum, for JAX
 # a running number.
 _known: dict[int, tuple[Any, str]] = {}
 _numbers = count()
@@ -38,7 +38,10 @@ class _Sum(RawIOBase):
 
 
 def sum_pickled(value: Any) -> str:
-    """Return a number that changes with what an object holds, by pickling it into no file.
+    """Return a checksum of what an object holds, as text, by pickling it into no file.
+
+    One change within 32 bits, such as of a number in single precision, always changes it; any
+    other goes unseen with a chance of 2^-32. It takes about a second per gigabyte.
 
     Raises:
         Exception: It cannot be pickled.
@@ -53,8 +56,8 @@ def describe_entries(array: Any, is_small: bool) -> str:
 
     Args:
         array: An array of NumPy or of JAX.
-        is_small: Whether the text is to be the same in other processes. Otherwise it is found
-            faster, or for an array of JAX, which never changes, by its identity.
+        is_small: Whether the text is to be the same in other processes. Otherwise it is a checksum,
+            which is found faster; or for an array of JAX, which never changes, its number.
 
     Raises:
         ModelError: JAX still has what an array of NumPy held before it was changed in place.
@@ -83,6 +86,8 @@ def _refuse_outdated(array: np.ndarray) -> None:
     """Raise if JAX has converted an array, and keeps the result although the array has changed.
 
     It does so as long as some program has the result, if the precision is not that of the array.
+    Whether the model's function would get that result, or reads the array with NumPy alone, cannot
+    be told: then the error is a false alarm.
     """
     kept = jax.dtypes.canonicalize_dtype(array.dtype)
     if kept == array.dtype:
@@ -94,7 +99,8 @@ def _refuse_outdated(array: np.ndarray) -> None:
             "model",
             f"an array of shape {array.shape} and type {array.dtype} that its function reads, and "
             "does not take as an argument, was changed in place; JAX still has its earlier numbers",
-            "Pass it as an argument, as data; or make another array: y = y + 1 in place of y += 1.",
+            "Pass it as an argument, as data; or make another array: y = y + 1 in place of y += 1. "
+            "Now y = y.copy() is enough, also if the function reads y with NumPy alone.",
         )
 
 
