@@ -79,7 +79,7 @@ def _flatten_values_of_user(density: LogDensity, start: Mapping[str, Any]) -> np
     inside = np.isfinite(flat)
     if not inside.all():
         where = density.labels()[int(np.argmin(inside))]
-        found = "its starting value is on the edge of its set, infinitely far from all others"
+        found = "its starting value is on the edge of its set, at infinity in unconstrained space"
         raise StartError(where, found, "Give a value inside the set.")
     return flat
 

@@ -56,7 +56,15 @@ def _draw_in_loops(pairs: int, words: UInt32[Array, "2"]) -> Float[Array, "2 pai
 def _draw_pairs(
     words: UInt32[Array, "2"], counters: UInt32[Array, "pairs"]
 ) -> Complex64[Array, "pairs"]:
-    """Return two numbers for each counter, from the two words of its hash."""
+    """Return two standard normal numbers for each counter, from the two words of its hash.
+
+    Args:
+        words: The words of the key.
+        counters: Distinct for each pair.
+
+    Returns:
+        The pairs as complex numbers, with an absolute value of at most sqrt(62 log 2) = 6.6.
+    """
     left, right = hash_counters(words, jnp.zeros_like(counters), counters)
     # Odd 31-bit numbers, so that none is zero; conversions of signed numbers are fast.
     odd = ((left >> np.uint32(1)) | np.uint32(1)).astype(jnp.int32)
@@ -71,6 +79,15 @@ def _draw_pairs(
 
 
 def _sine_and_cosine(angle: Float[Array, "pairs"]) -> tuple[Array, Array]:
+    """Compute sine and cosine by their series about zero.
+
+    Args:
+        angle: In radians, from -pi/4 to pi/4.
+
+    Returns:
+        The sine, within sqrt(1/2) of zero, and the cosine, from sqrt(1/2) to one, up to 2.5e-8 and
+        rounding.
+    """
     square = angle * angle
     sine = cosine = jnp.zeros_like(angle)
     for k in reversed(range(TERMS)):

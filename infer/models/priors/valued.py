@@ -1,4 +1,4 @@
-"""Tell distributions of which only the score is known from those with a log density."""
+"""Tell whether a distribution has a log density, or a score alone."""
 
 from typing import Any
 

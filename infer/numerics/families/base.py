@@ -274,10 +274,18 @@ def shorten(step: Array, radius: Scalar | float) -> Array:
 
 
 def shrink_product(left: Array, right: Array, radius: float) -> Scalar:
-    """Return by what to multiply left so that the norm of left @ right is at most the radius.
+    """Return a factor for left with which the norm of left @ right is at most the radius.
 
-    Its square may overflow. The norm is at most the product of both norms, which is often short
-    enough, and cheaper.
+    The norm of the product is at most the product of the norms, which costs less and is often below
+    the radius; only otherwise is it computed. Squares of entries of left may overflow.
+
+    Args:
+        left: Shape (size, rank).
+        right: Shape (rank, size).
+        radius: The largest Frobenius norm allowed.
+
+    Returns:
+        A positive number; one if the product is short enough.
     """
 
     def compare() -> Scalar:
