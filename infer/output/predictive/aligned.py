@@ -130,18 +130,6 @@ def _have_labels(old: Axis, new: Axis) -> bool:
 def _match_labels(name: str, old: Axis, new: Axis) -> np.ndarray:
     assert old.labels is not None
     assert new.labels is not None
-    if np.array_equal(old.labels, new.labels):
-        return np.arange(old.size)
-    for axis in (old, new):
-        values, counts = np.unique(np.asarray(axis.labels), return_counts=True)
-        if (counts > 1).any():
-            twice = values[counts > 1][0].item()
-            raise ModelError(
-                name,
-                f"the coordinate {twice!r} of {_called(new)} stands for several "
-                "entries, so those of the posterior and of the model cannot be matched",
-                "Give each entry a coordinate of its own.",
-            )
     return find_coordinates(name, _called(new), np.asarray(old.labels), np.asarray(new.labels))
 
 

@@ -21,7 +21,7 @@ def refuse_other_groups(model: Model, sites: Iterable[str], result: Any) -> None
             have no coordinates.
 
     Raises:
-        ModelError: They have, or the same in another order.
+        ModelError: The coordinates differ, or come in another order.
     """
     dims, old = _read_coordinates(result)
     for name in sites:
@@ -42,8 +42,6 @@ def _read_coordinates(result: Any) -> tuple[Mapping[str, Iterable[Any]], Mapping
 
 
 def _refuse_unless_same(name: str, dim: str, old: np.ndarray, new: np.ndarray) -> None:
-    if np.array_equal(old, new):
-        return
     found = find_coordinates(name, f"the dimension {dim!r}", old, new)
     if not np.array_equal(found, np.arange(len(old))):
         raise ModelError(

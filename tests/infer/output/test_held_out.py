@@ -64,3 +64,9 @@ def test_the_groups_of_a_mode_are_matched_by_their_coordinates():
     # The standard error is 0.1.
     means = found["posterior_predictive"]["y"].mean(("chain", "draw"))
     np.testing.assert_allclose(means, [20.0, 0.0, 10.0], atol=0.6)
+
+
+def test_missing_labels_are_the_same():
+    labels = np.array(["a", "b", None], object)
+    known = draws.rename(of="group").assign_coords(group=labels)
+    infer.log_prior(ordered.with_coords(group=labels), {"posterior": known})
