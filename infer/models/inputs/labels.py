@@ -53,6 +53,36 @@ class Labels:
         return Labels({**self.given, **given}, self.of_columns)
 
 
+def refuse_other_labels(where: str, first: Any, other: Any) -> None:
+    """Raise if a model of a list has as many, but other coordinates of a dimension than the first.
+
+    Results of a list have one set of coordinates.
+
+    Args:
+        where: What to call the other model in the error.
+        first: The first model.
+        other: The other one; what is no model is left for others to refuse.
+    """
+    one, own = (getattr(getattr(model, "labels", None), "coords", {}) for model in (first, other))
+    for dim in one.keys() & own.keys():
+        if len(one[dim]) == len(own[dim]) and not _are_same(one[dim], own[dim]):
+            raise ModelError(
+                where,
+                f"it has other coordinates of the dimension {dim!r} than models[0], or in another "
+                "order, and the results of a list are labelled once for all",
+                f"Give all the same, such as model.with_coords({dim}=range({len(one[dim])})), or "
+                "call for each model by itself.",
+            )
+
+
+def _are_same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether labels are equal; missing ones, which do not equal themselves, are."""
+    if one is other or np.array_equal(one, other):
+        return True
+    both_missing = (one != one) & (other != other)
+    return one.dtype == other.dtype and bool(((one == other) | both_missing).all())
+
+
 def _as_vector(dim: str, values: Any) -> np.ndarray:
     if not is_name(dim):
         mend = 'Name the dimension: coords={"school": ["Andover", "Deerfield"]}.'

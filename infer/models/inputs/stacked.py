@@ -11,6 +11,7 @@ from bijectors.base import Shape
 
 from ...errors import ModelError
 from ...traced import refuse_traced
+from .labels import refuse_other_labels
 from .precision import on_device
 
 MEND = (
@@ -67,12 +68,13 @@ def models_in(models: Any) -> list[Any]:
 
     Raises:
         ModelError: Their arrays are traced; or those of one have other shapes than when it was
-            made, and it is not stacked.
+            made, and it is not stacked; or coordinates of a dimension differ.
     """
     if isinstance(models, Iterable):
         models = list(models)
         for index, own in enumerate(models):
             refuse_traced(ModelError, f"models[{index}]", own)
+            refuse_other_labels(f"models[{index}]", models[0], own)
         return models
     refuse_traced(ModelError, "model", models)
     count = count_stacked(models) if hasattr(models, "shapes") else None

@@ -66,6 +66,31 @@ def test_the_groups_of_a_mode_are_matched_by_their_coordinates():
     np.testing.assert_allclose(means, [20.0, 0.0, 10.0], atol=0.6)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda models: infer.maximize(models, infer.MAP("unconstrained"), starts=1),
+        lambda models: infer.predict(models, {"posterior": of_two}),
+        lambda models: infer.log_likelihood(models, {"posterior": of_two}),
+        lambda models: infer.sample_prior(models, 2),
+    ],
+    ids=["maximize", "predict", "log_likelihood", "sample_prior"],
+)
+def test_lists_of_models_with_other_coordinates_are_refused(call):
+    with pytest.raises(infer.ModelError, match=r"models\[1\]: .*'group' .*in another order"):
+        call([ordered, reordered])
+
+
+def test_the_modes_of_several_models_are_matched_by_their_coordinates():
+    y = np.array([[0.0, 10.0, 20.0], [20.0, 0.0, 10.0]])
+    models = [ordered.with_data(y=own) for own in y]
+    modes = infer.maximize(models, infer.MAP("unconstrained"), starts=1)
+    found = infer.predict([reordered.with_data(y=None)] * 2, modes, draws=100, key=0)
+    means = found["posterior_predictive"]["y"].mean(("chain", "draw"))
+    # The standard error is 0.1.
+    np.testing.assert_allclose(means, y[:, [2, 0, 1]], atol=0.6)
+
+
 def test_missing_labels_are_the_same():
     labels = np.array(["a", "b", None], object)
     known = draws.rename(of="group").assign_coords(group=labels)
