@@ -29,6 +29,7 @@ import platformdirs
 from jax.experimental.serialize_executable import deserialize_and_load, serialize
 from jax.tree_util import PyTreeDef
 
+from .lapack import prepare_lapack
 from .locations import drop_locations
 from .used import Used, loading, used
 
@@ -232,6 +233,7 @@ def load_now(name: str, in_tree: Any, out_tree: Any) -> Any:
     if payload is None:
         return None
     try:
+        prepare_lapack(payload)
         made = deserialize_and_load(payload, in_tree, out_tree)
     except Exception as error:  # JAX raises what it likes, and compiling is always possible.
         _log.debug("a compiled program is not loaded: %r", error)

@@ -1,6 +1,8 @@
 """Compiled programs are kept on disk, and loaded only if all that they depend on is the same."""
 
 import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +37,25 @@ def test_a_program_that_was_compiled_before_is_loaded(folder):
     made, is_loaded = compile_or_load(lower(add, X, Y), OPTIONS)
     assert is_loaded
     np.testing.assert_array_equal(made(X, Y)["sum"], [2.0, 3.0, 4.0])
+
+
+LOAD = """
+import sys, jax, numpy as np
+from infer.programs.cached import load_now
+jax.config.update("jax_compilation_cache_dir", None)
+trees = [jax.tree.structure(tree) for tree in (((0,), {}), 0)]
+print(load_now(sys.argv[1], *trees)(np.float32([[4.0]])))
+"""
+
+
+def test_a_process_that_lowers_no_call_of_lapack_may_load_one(folder):
+    """It would call the address 0."""
+    compile_or_load(lower(jnp.linalg.cholesky, jnp.eye(1, dtype=jnp.float32)), OPTIONS)
+    (path,) = files(folder)
+    command = [sys.executable, "-c", LOAD, path.name]
+    environment = os.environ | {cached.VARIABLE: str(folder)}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (0, "[[2.]]\n"), found.stderr
 
 
 def test_other_options_and_shapes_are_compiled(folder):
