@@ -86,8 +86,8 @@ def _refuse_outdated(array: np.ndarray) -> None:
     """Raise if JAX has converted an array, and keeps the result although the array has changed.
 
     It does so as long as some program has the result, if the precision is not that of the array.
-    Whether the model's function would get that result, or reads the array with NumPy alone, cannot
-    be told: then the error is a false alarm.
+    If the model's function reads the array with NumPy alone, it would not get that result, and the
+    error is a false alarm; nothing here shows how it reads it.
     """
     kept = jax.dtypes.canonicalize_dtype(array.dtype)
     if kept == array.dtype:

@@ -1,4 +1,4 @@
-"""Tell whether a distribution has a log density, or a score alone."""
+"""Find out whether a distribution has a log density or only a score."""
 
 from typing import Any
 

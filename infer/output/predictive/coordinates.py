@@ -67,7 +67,7 @@ def find_coordinates(name: str, dim: str, old: np.ndarray, new: np.ndarray) -> n
         raise ModelError(
             name,
             f"coordinates of {dim} are too near each other for the precision of the posterior's "
-            f"({old.dtype}) and the model's ({new.dtype}), so they cannot be told apart",
+            f"({old.dtype}) and the model's ({new.dtype}), so that more than one of them matches",
             "Give both the same whole numbers, dates or strings.",
         )
     return found
