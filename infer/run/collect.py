@@ -18,7 +18,8 @@ from .packed import Packed
 
 # Duration of a block: Ctrl-C and the progress bar wait no longer than this.
 BLOCK_SECONDS = 0.25
-# Ticks of the first block: one of a full-rank fit with gradients of 10 ms lasts 1.6 s.
+# Ticks of the first block. One tick of a full-rank fit is 10 steps of 16 gradients, or 50 above 500
+# rows, so that gradients of 10 ms make it last 1.6 s, or 8 s.
 FIRST_TICKS = 1
 MAX_TICKS = 2**30
 # How long an interrupt waits for blocks in flight; those that take longer are run again.
