@@ -228,7 +228,7 @@ class Recorder:
         committed = 0 if self.record is None else len(self.record.blocks)
         self._ready = {i: chunks for i, chunks in self._ready.items() if i >= committed}
         # Readers see no groups before there are draws.
-        shown = self.growing if self._is_laid_out else Growing({}, (), 1)
+        shown = self.growing if self._stored else Growing({}, (), 1)
         files = dict(shown.fixed)
         if self._stored % self.growing.chunk:
             files |= self.growing.encode(self._chunks, self._stored // self.growing.chunk)

@@ -5,6 +5,7 @@ import re
 import shutil
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from infer.output.data.provenance import list_versions
 from infer.output.stored.samplers import refuse_other_settings
 from infer.run import collect
 from infer.store import nested, recorder
-from infer.store.commits import read_record, recover
+from infer.store.commits import is_record, read_record, recover
 from infer.store.engines import describe_engine
 from infer.store.files import open_files
 
@@ -365,18 +366,26 @@ def test_an_interrupted_warm_up_is_in_the_store(tmp_path, straight, commit_often
     same(infer.resume(where, model(), progress=False), straight)
 
 
-def test_a_store_has_no_groups_until_it_has_draws(stored):
-    """How many commits warm-up has depends on how long each of them takes."""
-    made = stored[2].made
-    first = [key for key, _ in made].index("posterior/zarr.json")
-    is_record = re.compile(r"run/\d+\.json").fullmatch
-    draws = [
-        [read_record("", *item).draws for item in changes if item[1] and is_record(item[0])]
-        for changes in (made[:first], made[first:])
-    ]
-    assert draws[0]
-    assert not any(draws[0])
-    assert all(draws[1])
+class Immediate(ThreadPoolExecutor):
+    """An executor that has done each task when `submit` returns."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        done = super().submit(fn, *args, **kwargs)
+        wait([done])
+        return done
+
+
+def test_a_store_has_no_groups_until_every_chain_has_draws(tmp_path, commit_often, monkeypatch):
+    """A commit follows each block, so one comes when the first chain alone has draws."""
+    monkeypatch.setattr(recorder, "ThreadPoolExecutor", Immediate)
+    log = Changes(monkeypatch)
+    sample(str(tmp_path / "run.zarr"), threads=1)
+    made = [(key, data) for key, data in log.made if data]
+    draws = {key: read_record("", key, data).draws for key, data in made if is_record(key)}
+    groups = [key for key, _ in made].index("posterior/zarr.json")
+    before = {key for key, _ in made[:groups]} & draws.keys()
+    assert {key for key, count in draws.items() if not count} == before
+    assert len(before) > 3
 
 
 def test_a_full_disk_ends_the_run_and_the_store_goes_on(
