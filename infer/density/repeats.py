@@ -46,10 +46,22 @@ def refuse_unless_reproduced(
     found = evaluate(positions[None]).log_densities[0]
     both = np.isfinite(found) & np.isfinite(recorded)
     apart = both & (np.abs(found - recorded) > np.maximum(SMALL, _rounding_of(found)))
-    if apart.any() or _is_traced_otherwise(family.member(0), positions[0]):
+    shares_trace = has_many_sites(family.member(0))
+    if apart.any() or (shares_trace and _is_traced_otherwise(family.member(0), positions[0])):
         lane = int(np.argmax(apart))
         member = family.member(lane * family.count // len(positions))
         refuse_unless_deterministic(member, jnp.asarray(positions[lane]))
+
+
+def refuse_unless_traced_alike(density: LogDensity) -> None:
+    """Compare the constants of two traces, where no draws are recorded that could be compared.
+
+    Raises:
+        ModelError: The log density differs when the model runs again.
+    """
+    origin = jnp.zeros(density.size)
+    if not density.minibatches and density.has_value and _is_traced_otherwise(density, origin):
+        refuse_unless_deterministic(density, origin)
 
 
 def refuse_unless_deterministic(density: LogDensity, point: Array) -> float:
@@ -74,13 +86,15 @@ def _lower_anew(density: LogDensity, point: Array) -> Any:
     return jax.jit(lambda d, q: d.components(q).value).lower(density, point)
 
 
-def _is_traced_otherwise(density: LogDensity, position: np.ndarray) -> bool:
-    """Return whether a density that all programs share has other constants if traced again."""
-    if not has_many_sites(density) or len(density.sites) > MOST_SITES:
+def _is_traced_otherwise(density: LogDensity, position: np.ndarray | Array) -> bool:
+    """Return whether the density has other constants if it is traced again."""
+    if len(density.sites) > MOST_SITES:
         return False
     method, point = type(density)._total_and_values, jnp.asarray(position)
-    again = jax.make_jaxpr(lambda *own: method(*own))(density, point)
-    return _list_constants(find_trace(method, density, point)) != _list_constants(again)
+    trace = lambda: jax.make_jaxpr(lambda *own: method(*own))(density, point)  # noqa: E731
+    # All programs share the trace of a density with many sites.
+    first = find_trace(method, density, point) if has_many_sites(density) else trace()
+    return _list_constants(first) != _list_constants(trace())
 
 
 def _list_constants(program: Any) -> list[bytes]:

@@ -11,6 +11,7 @@ from ..calls import check_arguments
 from ..counts import as_whole
 from ..density.chain_starts import Starts
 from ..density.family import make_family
+from ..density.repeats import refuse_unless_traced_alike
 from ..engines.approximating import Approximator, Fitted
 from ..engines.base import Engine
 from ..errors import ModelWarning, warn_of_findings
@@ -117,6 +118,7 @@ def _start(
     )  # fmt: skip
     run.reasons = searches.reasons
     # While XLA is still compiling the loop.
+    refuse_unless_traced_alike(run.density)
     prepare_findings(find_fitted(run).member(0), engine.choose_family(run.density.size))
     load_container()
     return run

@@ -8,6 +8,7 @@ from jaxtyping import Array
 
 from ..calls import check_arguments
 from ..density.chain_starts import Starts
+from ..density.repeats import refuse_unless_traced_alike
 from ..engines.map import MAP
 from ..errors import warn_of_findings
 from ..models.inputs.stacked import are_several
@@ -87,6 +88,7 @@ def maximize(
     )  # fmt: skip
     run.reasons = searches.reasons
     # While XLA is still compiling the loop.
+    refuse_unless_traced_alike(run.density)
     if "minibatch" not in run.density.offers and not has_point_program(run):
         prepare_probe(run.density)
     recorder = stored.begin(run, "maximize") if stored else None
