@@ -535,7 +535,15 @@ def test_after_an_error_in_one_block_the_others_are_kept(monkeypatch):
     """Blocks in flight are kept, so the run goes on from there once the error is fixed."""
     straight = run(infer.NUTS(), warmup=0, threads=2).advance(30)
     failing = run(infer.NUTS(), warmup=0, threads=2)
-    absorb, kept = collect.Group.absorb, []
+    absorb, order, kept = collect.Group.absorb, collect.Group.order, []
+    are_both_begun = threading.Barrier(2)
+
+    def begin_both(self, *arguments):
+        if not kept and threading.current_thread() is not threading.main_thread():
+            are_both_begun.wait(60)
+        # So many ticks that there are draws.
+        self.limit = 64
+        return order(self, *arguments)
 
     def broken(self, *arguments):
         if self.chains[0] == 0:
@@ -546,6 +554,7 @@ def test_after_an_error_in_one_block_the_others_are_kept(monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(collect.Group, "absorb", broken)
+        patch.setattr(collect.Group, "order", begin_both)
         with pytest.raises(RuntimeError, match="broken"):
             failing.advance(30)
         assert sum(kept) == failing.groups[1].drawn[0] > 0
