@@ -1,23 +1,30 @@
-"""Call a program of little work that is called once: NumPy is done before XLA has compiled it."""
+"""Call a program of little work by NumPy, which is done before XLA has compiled it."""
 
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.extend.core import ClosedJaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
 
+from ..equations import CALLS
 from ..types import ProgramSignature, signature_of
 from .by_name import name_errors, refuse_leaks
 from .by_numpy import NoRuleError, count_equations, evaluate_by_numpy
 from .divided import explain_division
-from .native import call_compiled
+from .native import call_compiled, prepare
+from .numpy_rules import ENTRYWISE
+from .rewrite import list_equations
 from .work import count_work
 
 # XLA takes 20 ms or more to compile a program. NumPy takes so long for about so many equations, or
 # for so many numbers.
 MOST_EQUATIONS, MOST_NUMBERS = 1000, 2**20
+# The same for a program of a slice of the draws: then it takes NumPy 2 us a draw at most.
+OFTEN_EQUATIONS, OFTEN_NUMBERS = 100, 2**18
 
 
 class _Needed(NamedTuple):
@@ -33,37 +40,107 @@ class _Needed(NamedTuple):
     is_used: list[bool]
     results: Any
 
+    def is_within(self, equations: int, numbers: int) -> bool:
+        """Return whether the program has so few equations, which compute so few numbers."""
+        few = count_equations(self.program) <= equations
+        return few and count_work(self.program) <= numbers
 
-def call_once(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call `function(*arguments)` as `call_compiled` does, but with NumPy if that is soon done.
+    def evaluate(self, *arguments: Any) -> Any:
+        """Compute the results of the program with NumPy.
+
+        Raises:
+            NoRuleError: There is no rule for a primitive.
+        """
+        pairs = zip(jax.tree.leaves(arguments), self.is_used, strict=True)
+        given = [leaf for leaf, is_used in pairs if is_used]
+        return jax.tree.unflatten(self.results, evaluate_by_numpy(self.program, given))
+
+
+def call_once(
+    function: Callable[..., Any], *arguments: Any, static: tuple[Hashable, ...] = ()
+) -> Any:
+    """Call `function(*static, *arguments)`, compiled or, if that is soon done, with NumPy.
 
     Args:
         function: A module-level function.
         arguments: Pytrees of arrays.
+        static: Leading arguments that it is compiled for.
     """
-    is_whole = jax.default_backend() == "cpu" and not explain_division(arguments)
-    needed = _find_needed(function, signature_of(arguments)) if is_whole else None
-    if needed is None:
-        return call_compiled(function, *arguments, form="fast_compile")
-    pairs = zip(jax.tree.leaves(arguments), needed.is_used, strict=True)
-    try:
-        results = evaluate_by_numpy(needed.program, [leaf for leaf, is_used in pairs if is_used])
-    except NoRuleError:
-        return call_compiled(function, *arguments, form="fast_compile")
-    return jax.tree.unflatten(needed.results, results)
+    if (needed := _find_small(function, static, arguments)) is not None:
+        with suppress(NoRuleError):
+            return needed.evaluate(*arguments)
+    return call_compiled(function, *arguments, static=static, form="fast_compile")
+
+
+def prepare_once(
+    function: Callable[..., Any], *arguments: Any, static: tuple[Hashable, ...] = ()
+) -> None:
+    """Begin to compile what `call_once` will call compiled; only shapes and types matter."""
+    if _find_small(function, static, arguments) is None:
+        prepare(function, static, arguments, "fast_compile")
+
+
+def interpret_entries(function: Callable[..., Any], model: Any, rows: np.ndarray) -> Any:
+    """Return what calls `function(model, rows)` with NumPy; None if it is to be compiled.
+
+    Its results depend on the rows alone, for any model of this structure, and each of their entries
+    is computed by itself, so that its last bits do not depend on other rows.
+
+    Args:
+        function: A module-level function.
+        model: A pytree of arrays.
+        rows: Rows of a slice; only their shape and type matter.
+    """
+    needed = _find_needed(function, (), (model, rows))
+    few = needed is not None and needed.is_within(OFTEN_EQUATIONS, OFTEN_NUMBERS)
+    if needed is None or not few or any(needed.is_used[:-1]):
+        return None
+    names = {equation.primitive.name for equation in list_equations(needed.program)}
+    return needed.evaluate if names <= ENTRYWISE | CALLS.keys() else None
+
+
+def trace_outline(
+    function: Callable[..., Any], static: tuple[Hashable, ...], signature: ProgramSignature
+) -> Any:
+    """Return the shapes and types of the results of a program, which is traced once."""
+    found = _trace(function, static, signature).out_info
+    return jax.tree.map(lambda own: jax.ShapeDtypeStruct(own.shape, own.dtype), found)
+
+
+def _find_small(
+    function: Callable[..., Any], static: tuple[Hashable, ...], arguments: Any
+) -> _Needed | None:
+    """Find what a program needs; None if that is too much for NumPy."""
+    needed = _find_needed(function, static, arguments)
+    return needed if needed and needed.is_within(MOST_EQUATIONS, MOST_NUMBERS) else None
+
+
+def _find_needed(
+    function: Callable[..., Any], static: tuple[Hashable, ...], arguments: Any
+) -> _Needed | None:
+    """Find what a program needs; None if only XLA can call it."""
+    if jax.default_backend() != "cpu" or explain_division(arguments):
+        return None
+    return _reduce(function, static, signature_of(arguments))
 
 
 @lru_cache(maxsize=64)
-def _find_needed(function: Callable[..., Any], signature: ProgramSignature) -> _Needed | None:
-    """Trace a program and keep what its results need; None if that is too much for NumPy."""
+def _trace(
+    function: Callable[..., Any], static: tuple[Hashable, ...], signature: ProgramSignature
+) -> jax.stages.Traced:
     with jax.threefry_partitionable(True), name_errors():
-        traced = jax.jit(function).trace(*signature.outline())
-        refuse_leaks(traced)
+        return jax.jit(partial(function, *static)).trace(*signature.outline())
+
+
+@lru_cache(maxsize=64)
+def _reduce(
+    function: Callable[..., Any], static: tuple[Hashable, ...], signature: ProgramSignature
+) -> _Needed | None:
+    """Keep of a traced program what its results need; None if it has effects."""
+    refuse_leaks(traced := _trace(function, static, signature))
     whole = traced.jaxpr
     if whole.effects:
         return None
     jaxpr, is_used = dce_jaxpr(whole.jaxpr, [True] * len(whole.jaxpr.outvars))
     program = ClosedJaxpr(jaxpr, whole.consts)
-    if count_equations(program) > MOST_EQUATIONS or count_work(program) > MOST_NUMBERS:
-        return None
     return _Needed(program, list(is_used), jax.tree.structure(traced.out_info))

@@ -194,7 +194,7 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "sinh": np.sinh, "cosh": np.cosh, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
     "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "sqrt": np.sqrt,
     "rsqrt": lambda a: 1 / np.sqrt(a), "cbrt": np.cbrt, "square": np.square,
-    "logistic": lambda a: np.exp(-np.logaddexp(0, -a)), "not": np.invert, "real": np.real,
+    "logistic": lambda a: 1 / (1 + np.exp(-a)), "not": np.invert, "real": np.real,
     "imag": np.imag, "conj": np.conj, "complex": lambda a, b: a + 1j * b,
     "add": np.add, "add_any": np.add, "sub": np.subtract, "mul": np.multiply,
     "div": _divide, "rem": np.fmod, "pow": np.power, "max": np.maximum,
@@ -269,3 +269,8 @@ RULES: dict[str, Rule] = (
     | {name: _plain(function) for name, function in _PLAIN.items()}
     | {name: _special(function) for name, function in _SPECIAL.items()}
 )
+# Those that compute each entry by itself from entries of the operands, or only move it.
+ENTRYWISE = _PLAIN.keys() | {
+    "broadcast_in_dim", "concatenate", "convert_element_type", "expand_dims", "integer_pow", "iota",
+    "reshape", "rev", "slice", "split", "squeeze", "stack", "tile", "transpose", "unstack",
+}  # fmt: skip

@@ -1,7 +1,5 @@
 """Make chains at evaluated points: their tuning, their states and the groups that they form."""
 
-from functools import lru_cache, partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,10 +11,9 @@ from ..density.points import Points
 from ..engines.base import Engine, Tuning
 from ..engines.together import first_each
 from ..errors import RunError
-from ..programs.native import call_compiled, prepare
-from ..programs.outlined import recalled
+from ..programs.interpreted import call_once, prepare_once, trace_outline
 from ..target import Components
-from ..types import ProgramSignature, signature_of
+from ..types import signature_of
 from .collect import Group, regroup
 from .packed import Packed, pack
 from .stepped import begin_on_host
@@ -60,27 +57,21 @@ def make_states(engine: Engine, points: Points, on_host: bool = False) -> Packed
     """Make the state of every chain, packed, along a leading axis; `on_host` as in `stepped`."""
     if on_host:
         return begin_on_host(engine, points)  # pyright: ignore[reportArgumentType]
-    made = call_compiled(_init, *points, static=(engine,), form="fast_compile")
+    made = call_once(_init, *points, static=(engine,))
     return jax.tree.map(np.asarray, made)
 
 
 def prepare_states(engine: Engine, points: Points) -> None:
-    """Begin to compile the program of `make_states`; only shapes and types matter."""
-    prepare(_init, (engine,), tuple(points), "fast_compile")
+    """Begin to compile the program of `make_states`, if it is large; numbers do not matter."""
+    prepare_once(_init, *points, static=(engine,))
 
 
 def outline_states(engine: Engine, points: Points, on_host: bool = False) -> Packed:
     """Return states with the shapes and types of the others, whatever their numbers."""
     if on_host:
         return begin_on_host(engine, points)  # pyright: ignore[reportArgumentType]
-    shapes = _outline(engine, signature_of(tuple(points)))
+    shapes = trace_outline(_init, (engine,), signature_of(tuple(points)))
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-
-
-@lru_cache(maxsize=64)
-@recalled
-def _outline(engine: Engine, points: ProgramSignature) -> Packed:
-    return jax.eval_shape(partial(_init, engine), *points.outline())
 
 
 def _init(engine: Engine, positions: Array, *here: Array) -> Packed:

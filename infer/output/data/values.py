@@ -1,6 +1,8 @@
 """Map positions of the flat vector to named values and back, in slices of fixed size."""
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,17 +12,26 @@ from jaxtyping import Array
 from ...density.base import LogDensity
 from ...density.observed import find_observed
 from ...density.once import SiteStack
+from ...programs.interpreted import interpret_entries
 from ...programs.native import call_compiled, prepare
 from ...programs.slices import call_in_slices, choose_form, choose_rows
 
 
 def prepare_values(density: LogDensity, is_single: bool = True) -> None:
     """Start to compile the programs of `constrain_all`, if it is used, and `compute_observed`."""
-    if is_single:
-        blank = np.zeros((choose_rows(density.size), density.size), jnp.result_type(float))
-        prepare(constrain_rows, (), (density, blank), choose_form(density.size))
+    if is_single and find_plain_map(density) is None:
+        prepare(constrain_rows, (), (density, _make_blank(density)), choose_form(density.size))
     if find_observed(density) is None:
         prepare(_observe, (), (density,), "kernels")
+
+
+def find_plain_map(density: LogDensity) -> Any:
+    """Return `constrain_rows` by NumPy if it is simple and data play no part in it; else None."""
+    return interpret_entries(constrain_rows, density, _make_blank(density))
+
+
+def _make_blank(density: LogDensity) -> np.ndarray:
+    return np.zeros((choose_rows(density.size), density.size), jnp.result_type(float))
 
 
 def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.ndarray]:
@@ -31,8 +42,9 @@ def constrain_all(density: LogDensity, positions: np.ndarray) -> dict[str, np.nd
     """
     batch, size = positions.shape[:-1], positions.shape[-1]
     flat, form = positions.reshape(-1, size), choose_form(size)
+    compiled = partial(call_compiled, constrain_rows, form=form)
     # Slices have a fixed size, so that another number of draws compiles nothing.
-    call = lambda own: call_compiled(constrain_rows, density, own, form=form)  # noqa: E731
+    call = partial(find_plain_map(density) or compiled, density)
     values = split_stacks(density, call_in_slices(call, flat, choose_rows(size)), 1)
     return {name: a.reshape(batch + a.shape[1:]) for name, a in values.items()}
 

@@ -6,7 +6,7 @@ import pytest
 from jax import lax
 
 from infer.programs import interpreted
-from infer.programs.interpreted import call_once
+from infer.programs.interpreted import call_once, interpret_entries, prepare_once
 
 
 @pytest.fixture
@@ -16,6 +16,14 @@ def compiled(monkeypatch):
     monkeypatch.setattr(
         interpreted, "call_compiled", lambda function, *_, **__: calls.append(function)
     )
+    return calls
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """Collect what is to be compiled in a thread of its own."""
+    calls = []
+    monkeypatch.setattr(interpreted, "prepare", lambda function, *_: calls.append(function))
     return calls
 
 
@@ -51,3 +59,40 @@ def test_small_programs_are_computed_without_compiling(compiled):
 def test_other_programs_are_compiled(function, compiled):
     call_once(function, np.array([0.0, 1.0, 2.0]))
     assert compiled == [function]
+
+
+def add(count, x):
+    for _ in range(count):
+        x = x + 1
+    return x
+
+
+def test_each_leading_argument_has_its_own_program(compiled):
+    assert [call_once(add, np.zeros(1), static=(count,))[0] for count in (1, 2)] == [1, 2]
+    assert compiled == []
+
+
+@pytest.mark.parametrize(("count", "compiles"), [(2, False), (1001, True)])
+def test_what_numpy_would_do_slowly_is_compiled_beforehand(count, compiles, compiled, prepared):
+    prepare_once(add, np.zeros(1), static=(count,))
+    call_once(add, np.zeros(1), static=(count,))
+    assert (prepared, compiled) == ([add] * compiles, [add] * compiles)
+
+
+def transform(bound, rows):
+    return jnp.exp(rows[:, :1]) + 3, rows[:, 1:]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda bound, rows: rows + bound,
+        lambda bound, rows: rows.sum(1),
+        lambda bound, rows: rows @ rows.T,
+    ],
+)
+def test_rows_are_left_to_xla_if_an_entry_needs_others(function):
+    rows = np.linspace(-1.0, 1.0, 20).reshape(10, 2)
+    call = interpret_entries(transform, np.ones(()), rows)
+    np.testing.assert_allclose(call(np.ones(()), rows)[0], np.exp(rows[:, :1]) + 3, rtol=1e-15)
+    assert interpret_entries(function, np.ones(()), rows) is None
