@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from ...types import Scalar, Vector
 from ..score_matching import Match, match_scores
-from ..small_matrices import exponential_slope, log_abs_det
+from ..small_matrices import add_product, exponential_slope, log_abs_det
 from .base import Distribution, Family, Noise, normal_log_density, shorten, shrink_product
 
 # The step of a factor is the learning rate times TEN / (TEN + size / draws): the estimate of a
@@ -178,7 +178,8 @@ class DenseNormal(Distribution):
 
         def add(i: Array, factor: Array) -> Array:
             # The growth is that of the first part; a step that matches has none.
-            return jnp.where(i == 0, jnp.exp(change.growth), 1) * (factor + lefts[i] @ rights[i])
+            scale = jnp.where(i == 0, jnp.exp(change.growth), 1)
+            return scale * add_product(factor, lefts[i], rights[i])
 
         # The second part is zero if it moves; a loop, unlike a branch, does not copy the factor.
         factor = jax.lax.fori_loop(0, 1 + is_matching.astype(jnp.int32), add, self.factor)
@@ -198,7 +199,7 @@ class DenseNormal(Distribution):
         return Change(mean, products, right, step.growth, log_scale)
 
     def _apply(self, change: "Change") -> "DenseNormal":
-        factor = jnp.exp(change.growth) * (self.factor + change.left @ change.right)
+        factor = jnp.exp(change.growth) * add_product(self.factor, change.left, change.right)
         return DenseNormal(change.mean, factor, change.log_scale)
 
     def _find_match(self, step: Step, uphill: Step) -> Change:

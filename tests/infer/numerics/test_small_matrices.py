@@ -8,11 +8,21 @@ from scipy.linalg import expm
 
 from infer.numerics.families.full_rank import FullRank
 from infer.numerics.small_matrices import (
+    LARGEST_IN_ONE_PASS,
+    add_product,
     exponential_slope,
     invert_positive,
     matrix_root,
     root_of_identity_plus,
 )
+
+
+@pytest.mark.parametrize("rank", [1, LARGEST_IN_ONE_PASS, LARGEST_IN_ONE_PASS + 1])
+def test_a_product_added_in_one_pass_is_that_of_numpy(rank):
+    rng = np.random.default_rng(5)
+    matrix, left, right = (rng.normal(size=shape) for shape in ((6, 4), (6, rank), (rank, 4)))
+    found = jax.jit(add_product)(matrix, left, right)
+    np.testing.assert_allclose(found, matrix + left @ right, rtol=0, atol=1e-13)
 
 
 def test_the_slope_of_the_exponential_is_exact_within_the_trust_region():
