@@ -19,6 +19,7 @@ Source: Kailas, Vihola & Wallin (2026), arXiv 2604.09832, for scales learned fro
 from dataclasses import replace
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -62,19 +63,24 @@ class Hierarchical(Metric):
 
     def move(self, position: Vector, displacement: Vector) -> Vector:
         log_scale, location = self._spread(position, jnp)
-        x = y = (position - location) * jnp.exp(-log_scale) + displacement
-        # First those that depend on none are known, then those that depend on them, and so on.
-        for _ in range(LEVELS):
+        y = (position - location) * jnp.exp(-log_scale) + displacement
+
+        def find(_: Any, x: Vector) -> Vector:
             log_scale, location = self._spread(x, jnp)
-            x = location + jnp.exp(log_scale) * y
-        return x
+            return location + jnp.exp(log_scale) * y
+
+        # First those that depend on none are known, then those that depend on them, and so on. XLA
+        # compiles a loop faster than what it repeats.
+        return jax.lax.fori_loop(0, LEVELS, find, y)
 
     def to_whitened(self, gradient: Vector, position: Vector) -> Vector:
         log_scale, location = self._spread(position, jnp)
-        parents, pulled = jnp.asarray(self.parents).reshape(-1), gradient
-        for _ in range(LEVELS):
-            passed = self._pass_on(position - location, pulled)
-            pulled = gradient.at[parents].add(passed.reshape(-1))
+        parents, residual = jnp.asarray(self.parents).reshape(-1), position - location
+
+        def pull(_: Any, pulled: Vector) -> Vector:
+            return gradient.at[parents].add(self._pass_on(residual, pulled).reshape(-1))
+
+        pulled = jax.lax.fori_loop(0, LEVELS, pull, gradient)
         return self.base.to_whitened(pulled * jnp.exp(log_scale), position)
 
     def log_volume(self, position: Any) -> Any:
