@@ -3,12 +3,18 @@
 Some coordinates x depend on others, their parents v, which depend on none, or on such as depend on
 none:
 
-    x = a + L v + exp(b + S v) y,
+    x = a + L v + exp(b + bend(S v)) y,
 
-and it is y that should look like a normal of fixed scale.
+and it is y that should look like a normal of fixed scale. A log scale u = S v may bend at t, beyond
+which it is constant: bend(u) = u - log(1 + exp(2 (u - t))) / 2, so that
+
+    1 / scale^2 = exp(-2 b) (exp(-2 u) + exp(-2 t)),
+
+as where a prior and the data both say what x is, and their precisions add up. Without a bend t is
+infinite.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,12 +27,14 @@ class Dependence(NamedTuple):
         locations: L, likewise.
         offset: a, shape (size,); 0 for a coordinate without parents.
         log_scale: b, likewise.
+        bends: t, shape (size,); infinite without a bend.
     """
 
     slopes: np.ndarray
     locations: np.ndarray
     offset: np.ndarray
     log_scale: np.ndarray
+    bends: np.ndarray
 
     @property
     def dependent(self) -> np.ndarray:
@@ -41,4 +49,16 @@ class Dependence(NamedTuple):
 
 def no_dependence(size: int) -> Dependence:
     """Return the dependence of coordinates that are left as they are."""
-    return Dependence(*np.zeros((2, size, size)), *np.zeros((2, size)))
+    return Dependence(*np.zeros((2, size, size)), *np.zeros((2, size)), np.full(size, np.inf))
+
+
+def bend(straight: Any, bends: Any, numpy: Any) -> tuple[Any, Any]:
+    """Bend log scales, with NumPy or JAX.
+
+    Returns:
+        bend(u), which is nearly the smaller one of u and t; and its derivative, which is nearly 1
+        below the bend and 0 beyond it.
+    """
+    corner = numpy.exp(-2 * numpy.abs(straight - bends))
+    bent = numpy.minimum(straight, bends) - 0.5 * numpy.log(1 + corner)
+    return bent, numpy.where(straight > bends, corner, 1) / (1 + corner)

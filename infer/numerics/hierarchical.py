@@ -3,7 +3,7 @@
 Some coordinates have a location and a scale that depend on others, their parents (see
 `dependence.py`):
 
-    x = a + L v + exp(b + S v) y.
+    x = a + L v + exp(b + bend(S v)) y.
 
 In the coordinates y the metric is constant, and leapfrog steps are taken there. So they are
 explicit, reversible and volume-preserving, and a trajectory is one under the mass matrix
@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Int
 
 from ..errors import EngineError
 from ..types import Vector
-from .dependence import Dependence
+from .dependence import Dependence, bend
 from .hamiltonian import HamiltonianTuning
 from .learn_dependence import learn_dependence
 from .metric import Metric
@@ -49,6 +49,7 @@ class Hierarchical(Metric):
         locations: Coefficients L of the location.
         offset: a; 0 for coordinates that depend on no others.
         log_scale: b, likewise.
+        bends: Where the log scale bends; infinite where it does not.
     """
 
     base: Metric
@@ -57,16 +58,17 @@ class Hierarchical(Metric):
     locations: Float[Array | np.ndarray, "*densities size parents"]
     offset: Float[Array | np.ndarray, "*densities size"]
     log_scale: Float[Array | np.ndarray, "*densities size"]
+    bends: Float[Array | np.ndarray, "*densities size"]
 
     def to_model(self, whitened: Vector) -> Vector:
         return self.base.to_model(whitened)
 
     def move(self, position: Vector, displacement: Vector) -> Vector:
-        log_scale, location = self._spread(position, jnp)
+        log_scale, location, _ = self._spread(position, jnp)
         y = (position - location) * jnp.exp(-log_scale) + displacement
 
         def find(_: Any, x: Vector) -> Vector:
-            log_scale, location = self._spread(x, jnp)
+            log_scale, location, _ = self._spread(x, jnp)
             return location + jnp.exp(log_scale) * y
 
         # First those that depend on none are known, then those that depend on them, and so on. XLA
@@ -74,11 +76,12 @@ class Hierarchical(Metric):
         return jax.lax.fori_loop(0, LEVELS, find, y)
 
     def to_whitened(self, gradient: Vector, position: Vector) -> Vector:
-        log_scale, location = self._spread(position, jnp)
+        log_scale, location, follow = self._spread(position, jnp)
         parents, residual = jnp.asarray(self.parents).reshape(-1), position - location
 
         def pull(_: Any, pulled: Vector) -> Vector:
-            return gradient.at[parents].add(self._pass_on(residual, pulled).reshape(-1))
+            passed = self._pass_on(residual, pulled, follow)
+            return gradient.at[parents].add(passed.reshape(-1))
 
         pulled = jax.lax.fori_loop(0, LEVELS, pull, gradient)
         return self.base.to_whitened(pulled * jnp.exp(log_scale), position)
@@ -99,24 +102,28 @@ class Hierarchical(Metric):
     def whiten(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.base.whiten(*self._rows_of(draws, scores))
 
-    def _spread(self, values: Any, numpy: Any) -> tuple[Any, Any]:
-        """Compute log scale and location of each coordinate, from those of its parents."""
-        known = values[..., numpy.asarray(self.parents)]
-        log_scale = self.log_scale + (known * self.slopes).sum(-1)
-        return log_scale, self.offset + (known * self.locations).sum(-1)
+    def _spread(self, values: Any, numpy: Any) -> tuple[Any, Any, Any]:
+        """Compute log scale and location of each coordinate, from those of its parents.
 
-    def _pass_on(self, residual: Any, gradient: Any) -> Any:
+        Returns:
+            Log scale, location, and the derivative of the log scale with respect to S v.
+        """
+        known = values[..., numpy.asarray(self.parents)]
+        bent, follow = bend((known * self.slopes).sum(-1), self.bends, numpy)
+        return self.log_scale + bent, self.offset + (known * self.locations).sum(-1), follow
+
+    def _pass_on(self, residual: Any, gradient: Any, follow: Any) -> Any:
         """Return what the parents of each coordinate get of its gradient; the 1 is of log |det|."""
-        of_scale = gradient * residual + 1
+        of_scale = (gradient * residual + 1) * follow
         return of_scale[..., None] * self.slopes + gradient[..., None] * self.locations
 
     def _rows_of(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Map draws and their scores to the coordinates y, in float64."""
         draws, scores = draws.astype(np.float64), scores.astype(np.float64)
-        log_scale, location = self._spread(draws, np)
+        log_scale, location, follow = self._spread(draws, np)
         pulled = scores
         for _ in range(LEVELS):
-            passed, pulled = self._pass_on(draws - location, pulled), scores.copy()
+            passed, pulled = self._pass_on(draws - location, pulled, follow), scores.copy()
             for column in range(passed.shape[-1]):
                 np.add.at(pulled.T, self.parents[:, column], passed[..., column].T)
         return (draws - location) * np.exp(-log_scale), pulled * np.exp(log_scale)
@@ -151,7 +158,8 @@ def vary(tuning: HamiltonianTuning, size: int) -> HamiltonianTuning:
     lead, dtype = np.shape(tuning.step_size), np.asarray(tuning.step_size).dtype
     wide = (*lead, size, min(MOST_PARENTS, size))
     none, flat = np.zeros(wide, dtype), np.zeros((*lead, size), dtype)
-    metric = Hierarchical(tuning.metric, np.zeros(wide, np.int32), none, none, flat, flat)
+    parents, bends = np.zeros(wide, np.int32), np.full_like(flat, np.inf)
+    metric = Hierarchical(tuning.metric, parents, none, none, flat, flat, bends)
     return replace(tuning, metric=metric)
 
 
@@ -166,5 +174,5 @@ def _with(metric: Hierarchical, found: Dependence) -> Hierarchical:
         np.where(kept, np.take_along_axis(a, parents, 1), 0).astype(dtype) for a in found[:2]
     )
     parents = np.where(kept, parents, 0).astype(np.int32)
-    offset, log_scale = (a.astype(dtype) for a in found[2:])
-    return Hierarchical(metric.base, parents, slopes, locations, offset, log_scale)
+    each = (a.astype(dtype) for a in found[2:])
+    return Hierarchical(metric.base, parents, slopes, locations, *each)

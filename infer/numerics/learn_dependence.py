@@ -5,6 +5,7 @@ from copy import deepcopy
 
 import numpy as np
 
+from .bent_scale import bend_scales
 from .blas import one_blas_thread
 from .dependence import Dependence, no_dependence
 from .parent_search import MIN_GAIN, Search
@@ -39,8 +40,9 @@ def learn_dependence(
         if not first.add_scales():
             return no_dependence(draws.shape[1])
         search = _search_in_orders(first, orders)
+        bend_scales(search)
     found = _in_units(search.found, search.mean, search.sd)
-    return found if all(np.isfinite(a).all() for a in found) else no_dependence(draws.shape[1])
+    return found if all(np.isfinite(a).all() for a in found[:-1]) else no_dependence(draws.shape[1])
 
 
 def _search_in_orders(first: Search, orders: Sequence[tuple[int, ...]]) -> Search:
@@ -75,5 +77,7 @@ def measure_link_gains(draws: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def _in_units(found: Dependence, mean: np.ndarray, sd: np.ndarray) -> Dependence:
     """Return the dependence in the units of the draws, from that of draws in units of `sd`."""
     slopes, locations = found.slopes / sd, found.locations * sd[:, None] / sd
-    log_scale = np.where(found.dependent, np.log(sd) - slopes @ mean, 0.0)
-    return Dependence(slopes, locations, sd * found.offset, log_scale)
+    # The search is for slopes times parents less their means.
+    shift = slopes @ mean
+    log_scale = np.where(found.dependent, np.log(sd) - shift, 0.0)
+    return Dependence(slopes, locations, sd * found.offset, log_scale, found.bends + shift)

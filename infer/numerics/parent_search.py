@@ -70,9 +70,13 @@ class Search:
     @property
     def costs(self) -> np.ndarray:
         """What each coordinate adds to the cost, shape (size,)."""
+        return self.spreads + self.threshold * self.parents.sum((1, 2))
+
+    @property
+    def spreads(self) -> np.ndarray:
+        """Log J of each coordinate, shape (size,)."""
         own = self.whiten()
-        spread = np.log([(a**2).mean(0) for a in (own.residuals, own.scores)]).sum(0)
-        return spread + self.threshold * self.parents.sum((1, 2))
+        return np.log([(a**2).mean(0) for a in (own.residuals, own.scores)]).sum(0)
 
     @property
     def parents(self) -> np.ndarray:
@@ -203,7 +207,7 @@ class Search:
 
     def reset(self, parent: int) -> None:
         self.within[:, parent] = self.mean[parent] / self.sd[parent]
-        for array in self.found:
+        for array in self.found[:-1]:
             array[parent] = 0
 
     def refit(self, children: np.ndarray) -> None:

@@ -38,11 +38,13 @@ def describe_metric(run: Run, sets: tuple[str, ...]) -> xarray.Dataset:
 
     The metric of `NUTS(metric="hierarchical")` is that of y in
 
-        x = a + L x[parents] + exp(b + S x[parents]) y,
+        x = a + L x[parents] + exp(b + bend(S x[parents])) y,
 
     for which there are also `metric_parents`, a row of indices for each entry of the flat vector x;
     `metric_slopes` and `metric_locations`, the rows of S and L; and `metric_log_scale` and
-    `metric_offset`, b and a. For an entry that depends on no others they are zero.
+    `metric_offset`, b and a. For an entry that depends on no others they are zero. A log scale
+    u = S x[parents] bends at `metric_bends`, t, beyond which it is constant: bend(u) is
+    u - log(1 + exp(2 (u - t))) / 2. If it does not bend, t is infinite.
 
     They are coordinates, since `arviz.concat` joins only variables that have the dimension it is
     asked to join, `draw` as well as `chain`. Each is repeated for every chain, without taking
@@ -97,7 +99,7 @@ def _list_arrays(metric: Metric | None) -> dict[str, tuple[tuple[str, ...], np.n
         return {"inverse_metric_scale": ((FLAT,), np.asarray(metric.scale))}
     if isinstance(metric, Hierarchical):
         wide = {name: (FLAT, PARENT) for name in ("parents", "slopes", "locations")}
-        axes = wide | dict.fromkeys(("log_scale", "offset"), (FLAT,))
+        axes = wide | dict.fromkeys(("log_scale", "offset", "bends"), (FLAT,))
         own = {f"metric_{n}": (dims, np.asarray(getattr(metric, n))) for n, dims in axes.items()}
         return _list_arrays(metric.base) | own
     if not isinstance(metric, LowRank):

@@ -8,6 +8,7 @@ import numpy as np
 from ...density.funnels import find_funnel_sites
 from ...engines.base import Draws
 from ...models.inputs.names import join_names
+from ...numerics.dependence import bend
 from ...numerics.learn_dependence import IN_TURN, learn_dependence
 from ...run.coordinates import densities_own, move_all
 from ...run.run import Run
@@ -106,11 +107,12 @@ def measure_scales(positions: np.ndarray, scores: np.ndarray) -> Scales | None:
     if scores.shape != positions.shape:
         return None
     # One order finds the same scales; the other one is for locations that remain.
-    slopes = learn_dependence(positions, scores, (IN_TURN,)).slopes
-    low, high = np.quantile(positions @ slopes.T, QUANTILES, axis=0)
+    found = learn_dependence(positions, scores, (IN_TURN,))
+    log_scales, _ = bend(positions @ found.slopes.T, found.bends, np)
+    low, high = np.quantile(log_scales, QUANTILES, axis=0)
     factors = np.exp(high - low)
     children = np.flatnonzero(factors >= LARGEST_FACTOR)
     if not len(children):
         return None
-    parents = np.flatnonzero(slopes[children].any(0))
+    parents = np.flatnonzero(found.slopes[children].any(0))
     return Scales(children, parents, float(factors.max()))

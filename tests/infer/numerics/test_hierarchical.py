@@ -24,6 +24,7 @@ METRIC = Hierarchical(
     np.array([[0.0, 0.0], [0.0, 1.0], [0.4, 0.6], [0.0, 0.0]]),
     np.array([0.0, 0.3, -0.2, 0.0]),
     np.array([0.0, 0.1, -0.4, 0.0]),
+    np.array([np.inf, 0.3, np.inf, np.inf]),
 )
 START = jnp.array([0.4, -0.9, 1.3, 0.5])
 MOMENTUM = jnp.array([-0.6, 1.1, 0.3, -0.2])
@@ -43,12 +44,13 @@ def start(position, momentum, metric=METRIC):
 
 
 def to_coordinates(x):
-    """Solve x = a + L v + exp(b + S v) y for y, term by term."""
+    """Solve x = a + L v + exp(b + bend(S v)) y for y, term by term."""
     y = []
     for i in range(SIZE):
         pairs = list(zip(METRIC.parents[i], METRIC.slopes[i], METRIC.locations[i], strict=True))
         location = METRIC.offset[i] + sum(c * x[p] for p, _, c in pairs)
-        log_scale = METRIC.log_scale[i] + sum(s * x[p] for p, s, _ in pairs)
+        straight = sum(s * x[p] for p, s, _ in pairs)
+        log_scale = METRIC.log_scale[i] - jnp.logaddexp(-2 * straight, -2 * METRIC.bends[i]) / 2
         y.append((x[i] - location) * jnp.exp(-log_scale))
     return jnp.stack(y)
 
@@ -215,6 +217,22 @@ def test_factors_of_a_product_that_the_data_fix_are_all_found():
     np.testing.assert_array_equal(found.locations, 0)
 
 
+def test_a_log_scale_that_bends_is_found():
+    """Between a normal prior and data of the product with exp(v) the precisions add up."""
+    rng = np.random.default_rng(9)
+    v, y = 1.5 * rng.normal(size=(500, 1)), rng.normal(size=(500, 4))
+    data = 3 * np.exp(v)
+    x = y / np.sqrt(1 + data**2)
+    of_v = -v / 1.5**2 + (data**2 / (1 + data**2) * (1 - y**2)).sum(1, keepdims=True)
+    scores = np.hstack([of_v, -x * (1 + data**2)])
+    found = learn_dependence(np.hstack([v, x]), scores)
+    np.testing.assert_allclose(found.slopes[1:, 0], -1, atol=0.1)
+    # The precision is 9 (exp(2 v) + exp(-2 t)).
+    np.testing.assert_allclose(found.bends[1:], np.log(3), atol=0.2)
+    assert found.bends[0] == np.inf
+    assert np.isinf(learn_dependence(*groups(60, rng)).bends).all()
+
+
 @pytest.mark.parametrize("rows", [40, 400])
 def test_nothing_is_found_in_a_correlated_normal(rows):
     """The threshold is for 20 coordinates or more; fixed seed."""
@@ -329,8 +347,9 @@ def test_learning_whitens_what_it_learned_from():
     rng = np.random.default_rng(6)
     draws, scores = funnel(500, rng)
     none = np.zeros((6, 4))
-    flat = np.zeros(6)
-    metric = Hierarchical(Diagonal(np.ones(6)), none.astype(np.int32), none, none, flat, flat)
+    flat, bends = np.zeros(6), np.full(6, np.inf)
+    parents = none.astype(np.int32)
+    metric = Hierarchical(Diagonal(np.ones(6)), parents, none, none, flat, flat, bends)
     rows, slopes = metric.learn(draws, scores).whiten(draws, scores)
     np.testing.assert_allclose(rows.var(0) * slopes.var(0), 1, atol=0.2)
     np.testing.assert_allclose(rows.std(0), 1, atol=0.15)
