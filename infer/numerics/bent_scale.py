@@ -4,7 +4,7 @@ import numpy as np
 
 from .dependence import bend
 from .log_spread import TINY, Logs, fit_slopes
-from .parent_search import Search
+from .parent_search import GAIN_NOISE, Search
 
 # The search is for straight log scales, with a slope between those below the bend and above it. So
 # the fit begins with slopes of this multiple, and with the bend at the mean of the parents.
@@ -12,6 +12,9 @@ STEEPER = 2.0
 # Fits of the mean of y; before each, steps for the scale; and trials of each, halved until log J
 # rises no more. Twice as many of each changed log J by at most 0.008 for 16 coordinates together.
 SWEEPS, STEPS, TRIALS = 2, 3, 5
+# Times 1 / rows, what a bend must gain in nats: twice as much as a link, since it comes with new
+# slopes and a new mean of y. With as much, one bent by chance in 100 rows of three levels.
+BEND_NOISE = 2 * GAIN_NOISE
 
 
 def bend_scales(search: Search) -> None:
@@ -30,7 +33,8 @@ def bend_scales(search: Search) -> None:
         np.where((slopes != 0)[..., None], search.centered.T[parents], 0.0),
         slopes,
     )
-    better = search.spreads[children] - spread > search.threshold
+    least = max(search.threshold, BEND_NOISE / len(search.draws))
+    better = search.spreads[children] - spread > least
     found.slopes[at] = np.where(better[:, None] & (slopes != 0), fit[:, :-1], slopes)
     found.bends[children] = np.where(better, fit[:, -1], np.inf)
 
