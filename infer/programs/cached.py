@@ -69,11 +69,11 @@ def cache(where: bool | str | os.PathLike = True) -> Path | None:
     PUSHFORWARD_CACHE=0 turns this off, and PUSHFORWARD_CACHE=/some/folder names another folder.
     A program is loaded only if nothing that it was compiled from has changed: the model and the
     shapes of its data, the versions of JAX, the device and the processor. The model is traced once
-    to tell; if it has no minibatch, scan or sum over a discrete site, and no distribution, set or
-    derivative of the user's own, only what NumPy computes is traced besides. A function of it must
+    to tell, and the map of its draws; if it has no minibatch, scan or sum over a discrete site, and
+    no distribution, set or derivative of the user's own, nothing else is. A function of it must
     compute the same each time; if only its second call would show that it does not, that may stay
     unnoticed, as may functions of installed packages that a program replaces while it runs: turn it
-    off. None is recalled that reads files, the environment, the time or random numbers.
+    off. No model is recalled that reads files, the environment, the time or random numbers.
     The folder must belong to the user alone, since loading an executable runs it. The logger
     "infer" says at level DEBUG what was loaded. JAX's settings are not touched; if JAX has a cache
     of compilations (`jax_compilation_cache_dir`), that one is used instead.

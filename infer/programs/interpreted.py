@@ -25,6 +25,8 @@ from .work import count_work
 MOST_EQUATIONS, MOST_NUMBERS = 1000, 2**20
 # The same for a program of a slice of the draws: then it takes NumPy 2 us a draw at most.
 OFTEN_EQUATIONS, OFTEN_NUMBERS = 100, 2**18
+# Types of numbers with which NumPy computes as XLA does, but for the last bits.
+PLAIN_TYPES = {"float32", "float64", "bool"}
 
 
 class _Needed(NamedTuple):
@@ -81,7 +83,7 @@ def prepare_once(
 
 
 def interpret_entries(function: Callable[..., Any], model: Any, rows: np.ndarray) -> Any:
-    """Return what calls `function(model, rows)` with NumPy; None if it is to be compiled.
+    """Return a function that calls `function(model, rows)` with NumPy; None if XLA has to.
 
     Its results depend on the rows alone, for any model of this structure, and each of their entries
     is computed by itself, so that its last bits do not depend on other rows.
@@ -95,8 +97,11 @@ def interpret_entries(function: Callable[..., Any], model: Any, rows: np.ndarray
     few = needed is not None and needed.is_within(OFTEN_EQUATIONS, OFTEN_NUMBERS)
     if needed is None or not few or any(needed.is_used[:-1]):
         return None
-    names = {equation.primitive.name for equation in list_equations(needed.program)}
-    return needed.evaluate if names <= ENTRYWISE | CALLS.keys() else None
+    equations = list(list_equations(needed.program))
+    made = [result.aval.dtype for equation in equations for result in equation.outvars]
+    names = {equation.primitive.name for equation in equations}
+    is_plain = names <= ENTRYWISE | CALLS.keys() and {str(own) for own in made} <= PLAIN_TYPES
+    return needed.evaluate if is_plain else None
 
 
 def trace_outline(

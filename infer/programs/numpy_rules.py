@@ -16,10 +16,18 @@ Rule = Callable[..., Any]
 
 
 def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Divide; integers are rounded toward zero."""
+    """Divide; integers are rounded toward zero, and are -1 if divided by zero, as by XLA."""
     if a.dtype.kind not in "iu":
         return a / b
-    return np.trunc(a / b).astype(a.dtype)
+    floor = np.floor_divide(a, b)
+    is_below = (np.remainder(a, b) != 0) & ((a < 0) != (b < 0))
+    return np.where(b == 0, np.array(-1).astype(a.dtype), floor + is_below.astype(a.dtype))
+
+
+def _remainder(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Compute the remainder of that division; of integers divided by zero, all remains."""
+    rest = np.fmod(a, b)
+    return np.where(b == 0, a, rest) if a.dtype.kind in "iu" else rest
 
 
 def _round(a: np.ndarray, rounding_method: Any = 0, **_: Any) -> np.ndarray:
@@ -81,7 +89,15 @@ def _iota(*_: Any, dtype: Any, shape: Any, dimension: int, **__: Any) -> np.ndar
 def _convert(a: np.ndarray, *, new_dtype: Any, **_: Any) -> np.ndarray:
     # The imaginary part is dropped, as by JAX.
     real = np.real(a) if a.dtype.kind == "c" and np.dtype(new_dtype).kind != "c" else a
-    return real.astype(new_dtype)
+    found = real.astype(new_dtype)
+    if real.dtype.kind != "f" or found.dtype.kind not in "iu":
+        return found
+    # What no integer of the type is near is the nearest one, and NaN is 0, as by XLA.
+    limits = np.iinfo(found.dtype)
+    found = np.where(real >= limits.max, limits.max, found)
+    return np.where(real <= limits.min, limits.min, np.where(np.isnan(real), 0, found)).astype(
+        new_dtype
+    )
 
 
 def _reduce(function: Callable[..., Any], a: np.ndarray, *, axes: Any, **_: Any) -> np.ndarray:
@@ -197,7 +213,7 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "logistic": lambda a: 1 / (1 + np.exp(-a)), "not": np.invert, "real": np.real,
     "imag": np.imag, "conj": np.conj, "complex": lambda a, b: a + 1j * b,
     "add": np.add, "add_any": np.add, "sub": np.subtract, "mul": np.multiply,
-    "div": _divide, "rem": np.fmod, "pow": np.power, "max": np.maximum,
+    "div": _divide, "rem": _remainder, "pow": np.power, "max": np.maximum,
     "min": np.minimum, "atan2": np.arctan2, "nextafter": np.nextafter, "and": np.bitwise_and,
     "or": np.bitwise_or, "xor": np.bitwise_xor, "eq": np.equal, "ne": np.not_equal,
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal,

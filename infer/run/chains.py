@@ -58,7 +58,7 @@ def make_states(engine: Engine, points: Points, on_host: bool = False) -> Packed
     if on_host:
         return begin_on_host(engine, points)  # pyright: ignore[reportArgumentType]
     made = call_once(_init, *points, static=(engine,))
-    return jax.tree.map(np.asarray, made)
+    return jax.tree.map(np.array, made)
 
 
 def prepare_states(engine: Engine, points: Points) -> None:

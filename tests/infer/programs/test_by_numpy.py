@@ -104,3 +104,27 @@ def test_what_numpy_does_not_evaluate_is_said(function, why, monkeypatch):
     monkeypatch.setattr(by_numpy, "MOST_EQUATIONS", 1000)
     with pytest.raises(NoRuleError, match=why):
         evaluate_by_numpy(jax.jit(function).trace(np.ones(4)).jaxpr, (np.ones(4),))
+
+
+ODD = np.array([1e20, -1e20, np.nan, np.inf, -np.inf, -1.5, 300.7, 0.0])
+WHOLE = np.array([7, -7, 6, -128, 0], np.int8)
+BY = np.array([[2], [-2], [-1], [0]], np.int8)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        *[(lambda a, to=to: a.astype(to), [ODD]) for to in ("int8", "uint8", "int32", "int64")],
+        (lambda a: a.astype("int32"), [ODD.astype(np.float32)]),
+        *[(function, [WHOLE, BY]) for function in (lax.div, lax.rem)],
+        *[(function, [WHOLE.view(np.uint8), BY.view(np.uint8)]) for function in (lax.div, lax.rem)],
+    ],
+)
+def test_whole_numbers_beyond_their_range_are_those_of_xla(function, arguments):
+    arguments = np.broadcast_arrays(*arguments)
+    program = jax.make_jaxpr(function)(*arguments)
+    with np.errstate(all="ignore"):
+        (found,) = evaluate_by_numpy(program, arguments)
+    expected = jax.jit(function)(*arguments)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)

@@ -89,9 +89,10 @@ def transform(bound, rows):
         lambda bound, rows: rows + bound,
         lambda bound, rows: rows.sum(1),
         lambda bound, rows: rows @ rows.T,
+        lambda bound, rows: rows.astype("int32"),
     ],
 )
-def test_rows_are_left_to_xla_if_an_entry_needs_others(function):
+def test_rows_are_left_to_xla_if_an_entry_needs_others_or_is_whole(function):
     rows = np.linspace(-1.0, 1.0, 20).reshape(10, 2)
     call = interpret_entries(transform, np.ones(()), rows)
     np.testing.assert_allclose(call(np.ones(()), rows)[0], np.exp(rows[:, :1]) + 3, rtol=1e-15)
