@@ -2,6 +2,7 @@
 
 from itertools import count
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -20,7 +21,7 @@ def declare(shift, sites=1):
     return infer.declared(log_density, dict.fromkeys(names, bj.Real()))
 
 
-def draw_anew():
+def draw_another():
     return np.random.default_rng().normal()
 
 
@@ -34,12 +35,12 @@ def draw_anew():
 )
 def test_a_search_refuses_a_model_that_draws_random_numbers(call):
     with pytest.raises(infer.ModelError, match="when run again"):
-        call(declare(draw_anew))
+        call(declare(draw_another))
 
 
 def test_a_density_of_many_sites_that_draws_random_numbers_is_refused():
     with pytest.raises(infer.ModelError, match="when run again"):
-        refuse_unless_traced_alike(infer.log_density(declare(draw_anew, sites=30)))
+        refuse_unless_traced_alike(infer.log_density(declare(draw_another, sites=30)))
 
 
 def test_constants_that_differ_without_effect_are_not_refused():
@@ -50,3 +51,32 @@ def test_constants_that_differ_without_effect_are_not_refused():
 
     refuse_unless_traced_alike(infer.log_density(infer.declared(log_density, {"x": bj.Real()})))
     assert next(calls) > 4
+
+
+@pytest.mark.parametrize(
+    "log_density",
+    [
+        lambda x, drawn: -0.5 * (x * (1.5 + drawn)) ** 2,
+        lambda x, drawn: jnp.log(abs(x)) - x**2 - drawn,
+        lambda x, drawn: jnp.where(abs(x) < 0.1, -drawn * x**2, -jnp.inf),
+    ],
+    ids=["scale", "infinite at the origin", "finite only near it"],
+)
+def test_random_numbers_are_found_wherever_they_matter(log_density):
+    model = infer.declared(lambda q: log_density(q["x"], draw_another() ** 2), {"x": bj.Real()})
+    with pytest.raises(infer.ModelError, match="when run again"):
+        refuse_unless_traced_alike(infer.log_density(model))
+
+
+def test_a_density_is_traced_twice_only_once():
+    calls = count()
+
+    def log_density(q):
+        next(calls)
+        return -0.5 * q["x"] ** 2
+
+    density = infer.log_density(infer.declared(log_density, {"x": bj.Real()}))
+    refuse_unless_traced_alike(density)
+    before = next(calls)
+    refuse_unless_traced_alike(density)
+    assert next(calls) == before + 1
