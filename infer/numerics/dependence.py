@@ -59,6 +59,9 @@ def bend(straight: Any, bends: Any, numpy: Any) -> tuple[Any, Any]:
         bend(u), which is nearly the smaller one of u and t; and its derivative, which is nearly 1
         below the bend and 0 beyond it.
     """
-    corner = numpy.exp(-2 * numpy.abs(straight - bends))
+    # If both are infinite, the log scale is.
+    is_straight = numpy.isinf(bends)
+    gap = numpy.where(is_straight, -numpy.inf, straight - numpy.where(is_straight, 0, bends))
+    corner = numpy.exp(-2 * numpy.abs(gap))
     bent = numpy.minimum(straight, bends) - 0.5 * numpy.log(1 + corner)
-    return bent, numpy.where(straight > bends, corner, 1) / (1 + corner)
+    return bent, numpy.where(gap > 0, corner, 1) / (1 + corner)

@@ -35,7 +35,8 @@ def add_product(
 ) -> Float[Array, "rows columns"]:
     """Compute matrix + left @ right, in one pass over the matrix if the rank is low."""
     rank = len(right)
-    if rank > LARGEST_IN_ONE_PASS:
+    # In half precision each term would be rounded, and XLA adds the terms of a product in single.
+    if rank > LARGEST_IN_ONE_PASS or matrix.dtype.itemsize < 4:
         return matrix + left @ right
     for k in range(rank):
         matrix = matrix + left[:, k : k + 1] * right[k]

@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_info
 
 from infer.numerics import link_gains, location_scale, log_spread
+from infer.numerics.dependence import bend
 from infer.numerics.hierarchical import Hierarchical
 from infer.numerics.leapfrog import PhasePoint, energy, leapfrog, start_trajectory
 from infer.numerics.learn_dependence import learn_dependence
@@ -360,3 +361,10 @@ def test_a_constant_metric_has_no_log_volume():
     assert point.log_volume is None
     assert replace(METRIC.base).log_volume(START) is None
     assert isinstance(point, PhasePoint)
+
+
+@pytest.mark.parametrize("numpy", [np, jnp])
+def test_a_straight_log_scale_that_overflows_is_infinite(numpy):
+    bent, follow = bend(numpy.array([np.inf, 1.0, -np.inf]), numpy.full(3, np.inf), numpy)
+    np.testing.assert_array_equal(bent, [np.inf, 1.0, -np.inf])
+    np.testing.assert_array_equal(follow, 1.0)
