@@ -12,8 +12,8 @@ STEEPER = 2.0
 # Fits of the mean of y; before each, steps for the scale; and trials of each, halved until log J
 # rises no more. Twice as many of each changed log J by at most 0.008 for 16 coordinates together.
 SWEEPS, STEPS, TRIALS = 2, 3, 5
-# Times 1 / rows, what a bend must gain in nats: twice as much as a link, since it comes with new
-# slopes and a new mean of y. With as much, one bent by chance in 100 rows of three levels.
+# Minimum gain of a bend, in nats, times the number of rows: twice that of a link, since new slopes
+# and a new mean of y come with it. With the minimum of a link, noise in 100 rows made a bend.
 BEND_NOISE = 2 * GAIN_NOISE
 
 

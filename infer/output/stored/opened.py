@@ -52,7 +52,7 @@ def open(store: Any) -> Any:  # noqa: A001
             "infer.resume(path, model) finishes it, and returns its result.",
         )
     if not record.draws:
-        raise RunError(files.where, "it has no draws yet from some chains", "Try again later.")
+        raise RunError(files.where, "some chains have no draws yet", "Try again later.")
     data = read_data(files)
     # A run that has ended was judged with its model.
     if "verdict" not in data.attrs and record.about["engine"]["name"] in ENGINES:

@@ -339,7 +339,7 @@ def test_a_reader_that_polls_never_sees_a_broken_store(tmp_path, straight, commi
     reader.join()
     assert not failures
     assert seen == sorted(seen)
-    assert all("no draws yet" in said or "no stored run" in said for said in told)
+    assert all("have no draws yet" in said or "no stored run" in said for said in told)
 
 
 def _catch(call):
