@@ -10,6 +10,8 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
 
+from bijectors.garbage import pause_collection
+
 from ..equations import CALLS
 from ..types import ProgramSignature, signature_of
 from .by_name import name_errors, refuse_leaks
@@ -130,6 +132,7 @@ def _find_needed(
 
 
 @lru_cache(maxsize=64)
+@pause_collection()
 def _trace(
     function: Callable[..., Any], static: tuple[Hashable, ...], signature: ProgramSignature
 ) -> jax.stages.Traced:
