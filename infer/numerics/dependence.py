@@ -49,7 +49,8 @@ class Dependence(NamedTuple):
 
 def no_dependence(size: int) -> Dependence:
     """Return the dependence of coordinates that are left as they are."""
-    return Dependence(*np.zeros((2, size, size)), *np.zeros((2, size)), np.full(size, np.inf))
+    links, each = np.zeros((2, size, size)), np.zeros((2, size))
+    return Dependence(links[0], links[1], each[0], each[1], np.full(size, np.inf))
 
 
 def bend(straight: Any, bends: Any, numpy: Any) -> tuple[Any, Any]:

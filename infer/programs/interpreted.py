@@ -100,9 +100,10 @@ def interpret_entries(function: Callable[..., Any], model: Any, rows: np.ndarray
     if needed is None or not few or any(needed.is_used[:-1]):
         return None
     equations = list(list_equations(needed.program))
-    made = [result.aval.dtype for equation in equations for result in equation.outvars]
+    results = [result.aval for equation in equations for result in equation.outvars]
+    types = {str(getattr(own, "dtype", "")) for own in results}
     names = {equation.primitive.name for equation in equations}
-    is_plain = names <= ENTRYWISE | CALLS.keys() and {str(own) for own in made} <= PLAIN_TYPES
+    is_plain = names <= ENTRYWISE | CALLS.keys() and types <= PLAIN_TYPES
     return needed.evaluate if is_plain else None
 
 
