@@ -47,7 +47,7 @@ def run_until_good(tree: Path, name: str, seed: int) -> dict[str, float]:
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("until_good.py"), name, str(seed)],
         capture_output=True, text=True, cwd=tree, check=True,
-        env=os.environ | {"PYTHONPATH": str(tree)},
+        env=os.environ | OWN | {"PYTHONPATH": str(tree)},
     )  # fmt: skip
     return json.loads(done.stdout.splitlines()[-1])
 

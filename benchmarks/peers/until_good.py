@@ -2,22 +2,19 @@
 
     python until_good.py MODEL SEED
 
-Started by path, with the tree to be measured in PYTHONPATH, so that an earlier commit is measured
-in the same way. Each run is a process of its own, with nothing compiled before, at the defaults but
-for the draws: 1000 for each of four chains, then twice as many, up to 16 times as many. The first
-run whose largest R-hat is below 1.01 and whose smallest bulk ESS is at least 400 ends it. Prints
-the seconds of that run from a written model to its draws, imports left out, and how many draws each
-chain had; infinite seconds if no run is good.
+Started by `earlier.py` by path, with the tree to be measured in PYTHONPATH, so that an earlier
+commit is measured in the same way, and with the caches turned off. Each run is a process of its
+own, with nothing compiled before, at the defaults but for the draws: 1000 for each of four chains,
+then twice as many, up to 16 times as many. The first run whose largest R-hat is below 1.01 and
+whose smallest bulk ESS is at least 400 ends it. Prints the seconds of that run from a written model
+to its draws, imports left out, and how many draws each chain had; infinite seconds if none is good.
 """
 
 import json
-import os
 import subprocess
 import sys
 
 R_HAT, ESS, MOST_DRAWS = 1.01, 400, 16_000
-# Compiling is part of what is measured; imports are not.
-OWN = {"PUSHFORWARD_CACHE": "0", "EAGER_IMPORT": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"}
 
 
 def run_once(name: str, seed: int, draws: int) -> dict[str, float]:
@@ -40,8 +37,7 @@ def main() -> None:
     draws = 1000
     while draws <= MOST_DRAWS:
         command = [sys.executable, "-W", "ignore", __file__, name, str(seed), str(draws)]
-        environment = os.environ | OWN
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         found = json.loads(done.stdout.splitlines()[-1])
         if found["rhat"] < R_HAT and found["ess"] >= ESS:
             print(json.dumps({"seconds": found["seconds"], "draws": draws}))
