@@ -14,7 +14,7 @@ from bijectors.base import Bijector, Image
 from bijectors.rule import Rules
 
 from ..errors import ModelError
-from .inputs.foreign import as_array
+from .inputs.precision import as_array
 from .priors.prior import Prior
 from .protocol.account import Account
 from .protocol.reader import DelegatingReader, Reader

@@ -28,7 +28,7 @@ from .branch_survey import (
     refuse_outputs,
     survey_branch,
 )
-from .inputs.foreign import as_array
+from .inputs.precision import as_array
 from .priors.prior import Prior, strip_axes
 from .protocol.account import Account
 from .protocol.reader import Reader

@@ -177,8 +177,7 @@ class Model(eqx.Module):
         """
         whole = self._unfrozen()
         known = {**whole.initial_values(), **self.frozen, **(at or {})}
-        names = latent_names(whole)
-        new = values_to_freeze(selectors, values, names, known, self.program.select)
+        new = values_to_freeze(selectors, values, whole, known, self.program.select)
         return whole.with_change(Freeze.checked(whole, {**self.frozen, **new}))
 
     def free(self, *selectors: Any) -> "Model":

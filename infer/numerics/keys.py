@@ -35,9 +35,11 @@ def read_key_data(seed: Any) -> np.ndarray:
     """Convert a seed or a key of any generator to key data of our generator, shape (2,).
 
     Raises:
-        RunError: `seed` is neither.
+        RunError: `seed` is neither, or has more than 64 bits.
     """
     if is_whole(seed):
+        if not -(2**63) <= int(seed) < 2**64:
+            raise RunError("key", f"{seed} has more than 64 bits", _MEND)
         # The high and the low word of the seed, as in jax.random.key.
         words = divmod(int(seed) % 2**64, 2**32)
         return np.array(words, np.uint32)

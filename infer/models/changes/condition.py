@@ -8,6 +8,7 @@ from ..protocol.reader import Reader
 from ..protocol.runnable import Runnable
 from .change import Change, Run
 from .freeze import Freeze, as_value, refuse_unknown
+from .labelled import order_as_sites
 
 
 class Condition(Change):
@@ -33,7 +34,8 @@ class Condition(Change):
         Raises:
             ModelError: No such latent site, or a value of a wrong shape or outside its set.
         """
-        arrays = {name: as_value(name, value) for name, value in values.items()}
+        ordered = order_as_sites(model, values)
+        arrays = {name: as_value(name, value) for name, value in ordered.items()}
         refuse_unknown(arrays, names)
         return cls(Freeze.checked(model, arrays))
 

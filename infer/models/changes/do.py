@@ -22,6 +22,7 @@ from ..protocol.site import Declaration
 from ..protocol.steps import Repeated, Steps
 from ..protocol.surveyor import Surveyor
 from .change import Change, Run
+from .labelled import order_as_sites
 
 
 class Do(Change):
@@ -42,7 +43,8 @@ class Do(Change):
         """
         for name, value in values.items():
             refuse_units(name, value, "its value")
-        made = cls({name: on_device(value, name) for name, value in values.items()})
+        ordered = order_as_sites(model, values)
+        made = cls({name: on_device(value, name) for name, value in ordered.items()})
         with translate_errors_of(model):
             jax.eval_shape(lambda: made.run(model.run, Surveyor(model.rules)).log_density())
         return made

@@ -12,6 +12,7 @@ from jaxtyping import Array
 from bijectors.base import Image
 
 from ...errors import ModelError
+from ..abstract import latent_names
 from ..inputs.foreign import refuse_masked
 from ..inputs.names import join_names
 from ..inputs.precision import on_device
@@ -24,6 +25,7 @@ from ..protocol.site import Declaration, Term
 from ..protocol.steps import Repeated, Steps, refuse_lengths
 from ..protocol.surveyor import ObservationSurveyor, Surveyor
 from .change import Change, Run
+from .labelled import order_as_sites
 
 Check = Callable[[Declaration, Array], None]
 # From a selector and names, the names that it selects.
@@ -139,7 +141,7 @@ class _FrozenReader(DelegatingReader):
 def values_to_freeze(
     selectors: Sequence[Any],
     values: Mapping[str, Any],
-    names: Sequence[str],
+    model: Runnable,
     known: Mapping[str, Any],
     select: Select,
 ) -> dict[str, Array]:
@@ -148,14 +150,14 @@ def values_to_freeze(
     Args:
         selectors: Selectors of sites with known values, and mappings of names to values.
         values: Values by name.
-        names: Names of the latent sites.
+        model: The model with all sites free.
         known: Values that selected sites are frozen at.
         select: Lists the names that a selector selects.
 
     Raises:
         ModelError: No such site, no site at all, or no value known.
     """
-    given = dict(values)
+    given, names = dict(values), latent_names(model)
     found: dict[str, Any] = {}
     for selector in selectors:
         if isinstance(selector, Mapping):
@@ -165,7 +167,8 @@ def values_to_freeze(
     refuse_unknown(given, names)
     if not found and not given:
         raise ModelError("freeze", "no site is named", f"The sites are {join_names(names)}.")
-    return {name: as_value(name, value) for name, value in (found | given).items()}
+    ordered = order_as_sites(model, found | given)
+    return {name: as_value(name, value) for name, value in ordered.items()}
 
 
 def values_left_frozen(

@@ -17,10 +17,10 @@ from ...errors import ModelError
 from ..changes.differentiate import GradientMode
 from ..inputs.coded import code_columns
 from ..inputs.data import Data
-from ..inputs.foreign import as_array
 from ..inputs.labels import Labels
 from ..inputs.mistakes import refuse_unfit
 from ..inputs.names import refuse_unnamed
+from ..inputs.precision import as_array
 from ..model import Model
 from ..priors.sets import is_set, set_of
 from ..priors.units import refuse_parameters_with_units

@@ -6,11 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array
 
 from ...errors import ModelError
-from .columns import without_column
-from .units import refuse_units
 
 _CODES = (
     "Replace them by whole numbers: codes, names = pandas.factorize(x), or "
@@ -32,29 +29,7 @@ def refuse_foreign(where: str, value: Any, what: str = "it") -> None:
         ModelError: It holds no numbers; the message says how to convert it.
     """
     if not holds_numbers(value):
-        raise ModelError(where, *_explain(what, value))
-
-
-def as_array(where: str, value: Any, what: str = "its value") -> Array:
-    """Convert what a model's function passes to a site or returns to an array.
-
-    Args:
-        where: The site, for the error.
-        value: The value.
-        what: What to call it in the error.
-
-    Raises:
-        ModelError: It holds no numbers, or masked entries.
-    """
-    refuse_units(where, value, what)
-    refuse_masked(where, value, what)
-    bare = as_native(without_column(where, value, what))
-    try:
-        return jnp.asarray(bare)
-    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
-        raise
-    except (TypeError, ValueError) as error:
-        raise ModelError(where, *_explain(what, value)) from error
+        raise ModelError(where, *explain(what, value))
 
 
 def refuse_masked(
@@ -115,7 +90,7 @@ def _as_any_array(value: Any) -> np.ndarray:
         return np.asarray(value, object)
 
 
-def _explain(what: str, value: Any) -> tuple[str, str]:
+def explain(what: str, value: Any) -> tuple[str, str]:
     """Return what was found, and how to convert it to numbers."""
     array, kind = _as_any_array(value), type(value).__name__
     if value is None:

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jaxtyping import Array
 
 from ...errors import ModelError, warn_of_model
 from .columns import without_column
-from .foreign import as_array, as_native, refuse_foreign, refuse_masked
+from .foreign import as_native, explain, refuse_foreign, refuse_masked
 from .sharded import read_own_rows
 from .units import refuse_units
 
@@ -44,10 +45,35 @@ def on_device(value: Any, name: str = "model") -> jax.Array:
     return jax.device_put(np.array(array, jax.dtypes.canonicalize_dtype(array.dtype)))
 
 
+def as_array(where: str, value: Any, what: str = "its value") -> Array:
+    """Convert what a model's function passes to a site or returns to an array.
+
+    Args:
+        where: The site, for the error.
+        value: The value.
+        what: What to call it in the error.
+
+    Raises:
+        ModelError: It holds no numbers, masked entries, or whole numbers outside the range of
+            JAX's dtype.
+    """
+    refuse_units(where, value, what)
+    refuse_masked(where, value, what)
+    bare = as_native(without_column(where, value, what))
+    for entry in jax.tree.leaves(bare):
+        check_precision(where, entry)
+    try:
+        return jnp.asarray(bare)
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+        raise
+    except (TypeError, ValueError) as error:
+        raise ModelError(where, *explain(what, value)) from error
+
+
 def check_precision(name: str, value: Any) -> None:
     """Check that a NumPy array keeps its information at JAX's precision.
 
-    JAX arrays, and arrays whose dtype JAX keeps, are not examined.
+    JAX arrays, arrays whose dtype JAX keeps, and floats of Python are not examined.
 
     Raises:
         ModelError: Whole numbers would wrap around, or finite numbers would become infinite.
@@ -55,6 +81,8 @@ def check_precision(name: str, value: Any) -> None:
     Warns:
         ModelWarning: The rounding error is comparable to the differences between entries.
     """
+    if isinstance(value, int):
+        _refuse_wrapping(name, np.asarray(value), np.iinfo(jnp.result_type(int)))
     if not isinstance(value, np.ndarray | np.generic) or not value.size:
         return
     given, kept = np.asarray(value), jax.dtypes.canonicalize_dtype(value.dtype)

@@ -12,8 +12,8 @@ from bijectors.base import Shape
 
 from ...errors import ModelError
 from ..inputs.data import name_path
-from ..inputs.foreign import as_array
 from ..inputs.mistakes import refuse_unfit
+from ..inputs.precision import as_array
 from ..priors import distributions as dist
 from ..priors.prior import Prior
 from .account import Account

@@ -59,6 +59,20 @@ def test_numbers_beyond_the_range_are_refused_by_name(make, value, found):
     assert "jax_enable_x64" in caught.value.mend
 
 
+WHOLE = [2**40, -(2**31) - 1, 2**70, [1, 2**40], np.array(2**40), np.array([2**40])]
+
+
+@pytest.mark.parametrize("value", WHOLE, ids=str)
+def test_whole_numbers_of_a_model_function_are_refused_beyond_the_range(value):
+    def derive(site):
+        site("mu", dist.Normal(0.0, 1.0))
+        site.derive("count", value)
+
+    with jax.enable_x64(False), pytest.raises(infer.ModelError, match="range of int32") as caught:
+        infer.model(derive).table()
+    assert caught.value.where == "count"
+
+
 @pytest.mark.parametrize("make", FRONT_ENDS.values(), ids=FRONT_ENDS)
 def test_rounding_comparable_to_differences_is_reported_by_name(make):
     with jax.enable_x64(False), pytest.warns(infer.ModelWarning, match="Subtract an offset") as all:

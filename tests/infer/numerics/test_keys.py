@@ -37,6 +37,12 @@ def test_anything_but_a_seed_or_one_key_is_refused(seed):
         read_key_data(seed)
 
 
+@pytest.mark.parametrize("seed", [2**64, -(2**63) - 1])
+def test_a_seed_beyond_64_bits_is_refused(seed):
+    with pytest.raises(infer.RunError, match="more than 64 bits"):
+        read_key_data(seed)
+
+
 def test_a_traced_key_is_refused():
     with pytest.raises(infer.RunError, match="is not a key"):
         jax.jit(make_key)(jax.random.key(0))

@@ -14,8 +14,8 @@ from bijectors.table import RULES
 from ....calls import check_arguments
 from ....counts import Count, Sizes
 from ....errors import ModelError
-from ...inputs.foreign import as_array
 from ...inputs.labels import Labels
+from ...inputs.precision import as_array
 from ...priors.centering import AUTO, Centered, is_auto
 from ...priors.prior import Prior, prior_of
 from ...priors.sets import set_of

@@ -23,9 +23,8 @@ from bijectors.sets.discrete import Discrete
 from ....errors import ModelError
 from ...branches import switch
 from ...discrete.sum_out import take_discrete
-from ...inputs.foreign import as_array
 from ...inputs.labels import Labels
-from ...inputs.precision import read_observed
+from ...inputs.precision import as_array, read_observed
 from ...inputs.units import refuse_units_inside
 from ...priors.centering import AUTO, is_auto
 from ...priors.power_law import with_right_slopes

@@ -18,11 +18,11 @@ from ....errors import ModelError
 from ...changes.freeze import Freeze, is_inside
 from ...inputs.coded import code_columns
 from ...inputs.data import Data
-from ...inputs.foreign import as_array
 from ...inputs.labels import Labels
 from ...inputs.mistakes import refuse_unfit
 from ...inputs.names import join_names, match_names
 from ...inputs.partition import Partition
+from ...inputs.precision import as_array
 from ...model import Model
 from ...protocol.account import Account
 from ...protocol.minibatch import Minibatch, count_rows, refuse_count, take_rows
