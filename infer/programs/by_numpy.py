@@ -91,10 +91,19 @@ class _Evaluation:
             return self._scan(equation, operands)
         if name == "while":
             return self._loop(params, operands)
+        if name == "custom_linear_solve":
+            return self._solve(params, operands)
         if name == "cond":
             branch = np.clip(int(operands[0]), 0, len(params["branches"]) - 1)
             return self.run(params["branches"][branch], operands[1:])
         return _call_rule(equation, operands)
+
+    def _solve(self, params: dict[str, Any], operands: list[np.ndarray]) -> list[np.ndarray]:
+        """Solve a linear system by the program that it holds, as if nothing is differentiated."""
+        counts = params["const_lengths"]
+        first = counts.matvec + counts.vecmat
+        own, right = operands[first : first + counts.solve], operands[sum(counts) :]
+        return self.run(params["jaxprs"].solve, [*own, *right])
 
     def _scan(self, equation: JaxprEqn, operands: list[np.ndarray]) -> list[np.ndarray]:
         params = equation.params

@@ -153,6 +153,28 @@ def _cholesky(a: np.ndarray, **_: Any) -> np.ndarray:
     return np.tril(made)
 
 
+def _lu(a: np.ndarray, **_: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Factor square or wide matrices with partial pivoting; also return pivots and permutation.
+
+    Source: Golub & Van Loan (2013), Matrix Computations, algorithm 3.4.1.
+    """
+    made, (rows, columns) = a.copy(), a.shape[-2:]
+    rank = min(rows, columns)
+    pivots = np.empty((*a.shape[:-2], rank), np.int32)
+    order = np.broadcast_to(np.arange(rows, dtype=np.int32), a.shape[:-1]).copy()
+    for place in np.ndindex(a.shape[:-2]):
+        own = made[place]
+        for k in range(rank):
+            best = k + int(np.argmax(np.abs(own[k:, k])))
+            pivots[*place, k] = best
+            own[[k, best]] = own[[best, k]]
+            order[place][[k, best]] = order[place][[best, k]]
+            if own[k, k] != 0:
+                own[k + 1 :, k] /= own[k, k]
+            own[k + 1 :, k + 1 :] -= np.outer(own[k + 1 :, k], own[k, k + 1 :])
+    return made, pivots, order
+
+
 def _triangular_solve(
     a: np.ndarray, b: np.ndarray, *, left_side: bool, lower: bool, transpose_a: bool,
     conjugate_a: bool, unit_diagonal: bool, **_: Any,
@@ -272,6 +294,7 @@ _NUMPY: dict[str, Rule] = {
     "cumlogsumexp": partial(_cumulate, np.logaddexp.accumulate),
     "dot_general": _product,
     "cholesky": _cholesky,
+    "lu": _lu,
     "triangular_solve": _triangular_solve,
     "scatter": partial(scatter, None),
     "scatter-add": partial(scatter, np.add),

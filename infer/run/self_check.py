@@ -21,10 +21,13 @@ from .warmup import Warmup
 
 # How `Run.why_not_native` begins if the native form was given up because of its numbers.
 WRONG_NUMBERS = "the native form computed wrong numbers: "
+# Draws after which chains that have not moved are compared at other positions than their draws',
+# for which XLA compiles a program.
+TRIALS = 16
 
 
 def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
-    """Make one more draw with a new native program, and compare its numbers with other programs.
+    """Make a draw with a new native program, and compare its numbers with other programs.
 
     If they differ, and the model's Python code gives the same numbers each time, the native form is
     turned off for the rest of the process, since other programs may be wrong as well. The draws are
@@ -43,7 +46,7 @@ def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
     run.is_unchecked, run.after_block = False, None
     earlier = _count_draws(run)
     try:
-        run.collect(min(draws, int(earlier.max()) + 1), bar)
+        _collect_until_moved(run, draws, bar)
     finally:
         run.after_block = after_block
     # Draws that were read from a store have no gradients.
@@ -61,6 +64,17 @@ def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
         native(False)
         run.warmup = _begin_at(run, before, recorded.positions)
         leave_native_form(run, WRONG_NUMBERS + found, has_lapack_calls=False)
+
+
+def _collect_until_moved(run: Any, draws: int, bar: Progress) -> None:
+    """Make one more draw of each chain; a few if all chains reject what they propose.
+
+    The first step sizes are often too large.
+    """
+    for _ in range(TRIALS):
+        run.collect(min(draws, int(_count_draws(run).max()) + 1), bar)
+        if not run.fewest() or not _is_stuck(run):
+            return
 
 
 def _count_draws(run: Any) -> np.ndarray:

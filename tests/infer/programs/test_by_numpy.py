@@ -54,6 +54,19 @@ def multiplied(x):
     )
 
 
+def solved(x):
+    a = jnp.outer(x, jnp.sin(3 * x)) + jnp.diag(x + 1) + jnp.eye(6)[::-1]
+    batch = jnp.stack([a, a.T])
+    return (
+        jnp.linalg.slogdet(batch),
+        jnp.linalg.inv(a),
+        jnp.linalg.solve(a, x),
+        jnp.linalg.solve(batch, jnp.stack([a, a])),
+        linalg.lu_factor(a[:3]),
+        linalg.lu_factor(a[:, :2]),
+    )
+
+
 def looped(x):
     def step(carry, row):
         return carry * 0.9 + row, jnp.sin(carry)
@@ -63,7 +76,13 @@ def looped(x):
     return lax.scan(step, 0.0, x), lax.scan(step, 0.0, x, reverse=True), halved, chosen
 
 
-FAMILIES = {"elementwise": elementwise, "moved": moved, "multiplied": multiplied, "looped": looped}
+FAMILIES = {
+    "elementwise": elementwise,
+    "moved": moved,
+    "multiplied": multiplied,
+    "solved": solved,
+    "looped": looped,
+}
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -106,6 +106,15 @@ def test_chains_that_are_stuck_by_the_model_are_not_blamed_on_the_native_form(ne
     assert run.advance(1).plan.is_native
 
 
+def test_chains_whose_first_steps_are_too_long_are_compared_once_they_have_moved(
+    new_programs, monkeypatch
+):
+    monkeypatch.setattr(self_check, "find_disagreement_nearby", nearby := Mock())
+    run = infer.start(make(1.0), infer.NUTS(step_size=300.0), chains=2, progress=False)
+    run.warm_up()
+    assert not nearby.called
+
+
 @pytest.mark.slow
 def test_after_a_wrong_rewrite_the_draws_are_right(wrong_sums):
     with pytest.warns(infer.SamplingWarning, match="report it"):
