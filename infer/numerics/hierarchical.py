@@ -99,6 +99,11 @@ class Hierarchical(Metric):
     def rank(self) -> int:
         return self.base.rank
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether no coordinate depends on another."""
+        return not (np.any(self.slopes) or np.any(self.locations))
+
     def whiten(self, draws: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.base.whiten(*self._rows_of(draws, scores))
 
@@ -161,6 +166,12 @@ def vary(tuning: HamiltonianTuning, size: int) -> HamiltonianTuning:
     parents, bends = np.zeros(wide, np.int32), np.full_like(flat, np.inf)
     metric = Hierarchical(tuning.metric, parents, none, none, flat, flat, bends)
     return replace(tuning, metric=metric)
+
+
+def hold(tuning: HamiltonianTuning) -> HamiltonianTuning:
+    """Let the metric of a tuning be that of y, which is constant; undoes `vary`."""
+    metric = tuning.metric
+    return replace(tuning, metric=metric.base if isinstance(metric, Hierarchical) else metric)
 
 
 def _with(metric: Hierarchical, found: Dependence) -> Hierarchical:

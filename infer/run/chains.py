@@ -17,7 +17,7 @@ from ..types import signature_of
 from .collect import Group, regroup
 from .packed import Packed, pack
 from .stepped import begin_on_host
-from .tuned import match_form, share_tuning
+from .tuned import expect_form, match_form, share_tuning
 
 
 def outline_points(chains: int, size: int) -> Points:
@@ -27,22 +27,23 @@ def outline_points(chains: int, size: int) -> Points:
     return Points(wide, narrow, wide, wide)
 
 
-def make_tuning(engine: Engine, family: Family, points: Points, learned: Tuning | None) -> Tuning:
+def make_tuning(
+    engine: Engine, family: Family, points: Points, learned: Tuning | None, planned: int = 0
+) -> Tuning:
     """Make the first tuning of each density from its starts, or adopt what was learned.
 
-    What was learned on one density serves all.
+    What was learned on one density serves all. `planned` are the draws of warm-up.
 
     Raises:
         RunError: `learned` is of another engine or another size.
     """
     fresh = _make_first(engine, family, points)
-    if learned is None:
-        return fresh
-    fresh = match_form(engine, fresh, learned)
-    if family.count > 1:
-        learned = share_tuning(learned, fresh)
-    _refuse_misfit(learned, fresh)
-    return engine.reuse(learned, fresh)
+    if learned is not None:
+        fresh = match_form(engine, fresh, learned)
+        learned = share_tuning(learned, fresh) if family.count > 1 else learned
+        _refuse_misfit(learned, fresh)
+        fresh = engine.reuse(learned, fresh)
+    return expect_form(engine, family, fresh, planned)
 
 
 def _make_first(engine: Engine, family: Family, points: Points) -> Tuning:

@@ -263,7 +263,7 @@ def _begin_warmup(
     keys = derive_chain_keys(setup.root, len(setup.starts))[0]
     return Warmup(
         make_groups(keys, states, setup.plan.chains),
-        make_tuning(setup.chosen.engine, setup.family, points, setup.tuning),
+        make_tuning(setup.chosen.engine, setup.family, points, setup.tuning, setup.warmup.draws),
         setup.warmup.draws,
         setup.warmup.windows,
         setup.family.count,

@@ -6,10 +6,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..density.family import Family
+from ..density.own_scales import has_own_scales
 from ..density.recentered import Centering, complete_degrees, learned_by_fits
 from ..engines.base import Engine, Tuning
 from ..errors import RunError
-from ..numerics.hierarchical import MOST_COORDINATES, vary
+from ..numerics.hierarchical import MOST_COORDINATES, Hierarchical, hold, vary
 from .coordinates import densities_own
 
 
@@ -57,12 +59,46 @@ def share_tuning(learned: Tuning, fresh: Tuning) -> Tuning:
     return jax.tree.map(lambda own, all_: np.broadcast_to(own, np.shape(all_)), learned, fresh)
 
 
+def may_vary(engine: Engine) -> bool:
+    """Return whether the metric of an engine is to vary if that pays."""
+    return (getattr(engine, "metric", ""), getattr(engine, "energy", "")) == ("auto", "value")
+
+
 def list_forms(engine: Engine, fresh: Tuning) -> list[Tuning]:
-    """List what a first tuning may become: with the metric as it is, and with one that varies."""
-    if (getattr(engine, "metric", ""), getattr(engine, "energy", "")) != ("auto", "value"):
+    """List what a first tuning may become: with a constant metric, and with one that varies."""
+    if not may_vary(engine):
         return [fresh]
-    size = np.shape(getattr(fresh.metric, "diagonal", fresh.metric).scale)[-1]
-    return [fresh, vary(fresh, size)] if size <= MOST_COORDINATES else [fresh]
+    constant = hold(fresh)
+    metric: Any = constant.metric
+    size = np.shape(getattr(metric, "diagonal", metric).scale)[-1]
+    return [constant, vary(constant, size)] if size <= MOST_COORDINATES else [constant]
+
+
+def is_held(engine: Engine, tuning: Tuning) -> bool:
+    """Return whether a metric that may vary is still constant."""
+    metric = getattr(tuning, "metric", None)
+    return may_vary(engine) and isinstance(metric, Hierarchical) and metric.is_constant
+
+
+def expect_form(engine: Engine, family: Family, tuning: Tuning, planned: int) -> Tuning:
+    """Give a tuning the form of a metric that varies, if warm-up will likely end with one.
+
+    Then only one program is compiled. The metric is constant in it until warm-up chooses.
+
+    Args:
+        engine: The engine.
+        family: The log densities.
+        tuning: The tuning, in any form.
+        planned: Planned draws of warm-up per chain.
+    """
+    is_open = may_vary(engine) and getattr(engine, "stop_early", False) and family.count == 1
+    if not is_open or isinstance(tuning.metric, Hierarchical):
+        return tuning
+    from ..numerics.metric_choice import MAX_SIZE, MIN_DRAWS
+
+    size, windows = family.shared.size, engine.plan_warmup(1, planned).windows
+    is_chosen = size <= MAX_SIZE and max(windows, default=0) >= MIN_DRAWS
+    return vary(tuning, size) if is_chosen and has_own_scales(family.shared.model) else tuning
 
 
 def match_form(engine: Engine, fresh: Tuning, learned: Tuning) -> Tuning:

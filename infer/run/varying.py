@@ -9,10 +9,11 @@ import numpy as np
 from ..density.family import Family
 from ..engines.base import Engine
 from ..numerics.hamiltonian import HamiltonianTuning
-from ..numerics.hierarchical import Hierarchical, vary
+from ..numerics.hierarchical import Hierarchical, hold, vary
 from ..numerics.retune import pool_rows
 from .loop import RecordFormat
 from .recentering import end_window_of as end_window_in_coordinates
+from .tuned import expect_form, is_held, may_vary
 from .warmup import LONGEST_WARMUP, Warmup, read_windows
 
 _log = logging.getLogger("infer")
@@ -22,7 +23,8 @@ def end_window_of(engine: Engine, family: Family, warmup: Warmup, records: Recor
     """End a window of warm-up; after the last that learns a metric, choose its kind.
 
     If the metric is to vary, that window is repeated with it, within `LONGEST_WARMUP`. The new
-    metric is kept only if it makes 1.5 times as many effective draws per gradient.
+    metric is kept only if it makes 1.5 times as many effective draws per gradient. Where it is
+    likely to vary, the constant metric of the windows before has the same form; see `expect_form`.
 
     Args:
         engine: The engine.
@@ -30,9 +32,18 @@ def end_window_of(engine: Engine, family: Family, warmup: Warmup, records: Recor
         warmup: Warm-up during the window.
         records: How its draws were recorded.
     """
-    ended = end_window_in_coordinates(engine, family, warmup, *read_windows(warmup, records))
-    if not _is_choice_due(engine, warmup, ended):
-        return ended
+    windows = read_windows(warmup, records)
+    if is_held(engine, warmup.tuning):
+        # It learns what a constant metric does.
+        warmup = replace(warmup, tuning=hold(warmup.tuning))
+    ended = end_window_in_coordinates(engine, family, warmup, *windows)
+    if _is_choice_due(engine, warmup, ended):
+        ended = _choose(warmup, ended)
+    return replace(ended, tuning=expect_form(engine, family, ended.tuning, ended.planned))
+
+
+def _choose(warmup: Warmup, ended: Warmup) -> Warmup:
+    """Choose the kind of metric, after a window that learned one."""
     from ..numerics.metric_choice import is_more_efficient, needs_hierarchical_metric
 
     if not isinstance(warmup.tuning.metric, Hierarchical):
@@ -54,8 +65,7 @@ def _longest(warmup: Warmup) -> int:
 
 def _is_choice_due(engine: Any, before: Warmup, ended: Warmup) -> bool:
     """Return whether the choice is due: only the window for the step size is left."""
-    is_open = getattr(engine, "metric", "") == "auto" and engine.energy == "value"
-    if not is_open or not engine.stop_early or ended.densities > 1:
+    if not may_vary(engine) or not engine.stop_early or ended.densities > 1:
         return False
     is_last = len(before.windows) == 2 and len(ended.windows) == 1 and not ended.skipped_windows
     return is_last and len(ended.recent) > 0
@@ -63,17 +73,17 @@ def _is_choice_due(engine: Any, before: Warmup, ended: Warmup) -> bool:
 
 def _try_variation(before: Warmup, ended: Warmup) -> Warmup:
     """Repeat the window that has ended with a metric that varies."""
-    varied = vary(ended.tuning, ended.recent[-1].positions.shape[-1])
+    tuning = _learn(vary(ended.tuning, ended.recent[-1].positions.shape[-1]), ended)
+    if tuning.metric.is_constant:  # pyright: ignore[reportAttributeAccessIssue]
+        return ended
     _log.info("warm-up: trying a metric that depends on the position, as some scales seem to")
-    windows = before.windows[0], *ended.windows
-    return replace(ended, tuning=_learn(varied, ended), windows=windows)
+    return replace(ended, tuning=tuning, windows=(before.windows[0], *ended.windows))
 
 
 def _give_up(ended: Warmup) -> Warmup:
     """Go back to a constant metric."""
     _log.info("warm-up: the metric is constant again, because one that varies was slower")
-    tuning = replace(ended.tuning, metric=ended.tuning.metric.base)
-    return replace(ended, tuning=_learn(tuning, ended))
+    return replace(ended, tuning=_learn(hold(ended.tuning), ended))
 
 
 def _learn(tuning: HamiltonianTuning, ended: Warmup) -> HamiltonianTuning:

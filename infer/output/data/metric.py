@@ -8,9 +8,10 @@ import xarray
 
 from ...models.inputs.names import join_names
 from ...numerics.hamiltonian import HamiltonianTuning
-from ...numerics.hierarchical import Hierarchical
+from ...numerics.hierarchical import Hierarchical, hold
 from ...numerics.metric import Diagonal, LowRank, Metric
 from ...run.run import Run
+from ...run.tuned import is_held
 
 # Name of the dimension of the flat unconstrained vector.
 FLAT = "unconstrained"
@@ -90,6 +91,8 @@ def name_engine(run: Run) -> Any:
 def _find_metric(run: Run) -> Metric | None:
     tuning = run.warmup.tuning
     shared = tuning if isinstance(tuning, HamiltonianTuning) else getattr(tuning, "shared", None)
+    if shared is not None and is_held(run.engine, shared):
+        shared = hold(shared)
     return getattr(shared, "metric", None)
 
 

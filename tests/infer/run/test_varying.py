@@ -64,6 +64,24 @@ def test_a_metric_that_has_not_paid_is_given_up(model, monkeypatch):
     assert run.advance(5).fewest() == 5
 
 
+@pytest.mark.parametrize(("needs", "pays"), [(True, True), (True, False), (False, True)])
+def test_a_model_with_scales_for_single_entries_needs_one_program(monkeypatch, needs, pays):
+    def funnels(values):
+        scale = jnp.exp(values["v"] / 2)
+        prior = -0.5 * (values["v"] / 3) ** 2 - values["v"] / 2
+        return (prior - 0.5 * (values["z"] / scale) ** 2).sum()
+
+    monkeypatch.setattr(metric_choice, "needs_hierarchical_metric", lambda *_: needs)
+    monkeypatch.setattr(metric_choice, "is_more_efficient", lambda *_: pays)
+    sites = {"v": bj.Real(shape=(2,)), "z": bj.Real(shape=(2,))}
+    run = infer.start(infer.declared(funnels, sites), **OPTIONS).warm_up()
+    assert run.tuning.metric.is_constant is not (needs and pays)
+    assert name_metric(run).startswith("hierarchical" if needs and pays else "euclidean")
+    assert (run.warmup.draws > run.warmup.planned) is needs
+    assert run.advance(5).fewest() == 5
+    assert run.compilations <= 1
+
+
 def test_a_run_by_its_path_takes_no_metric_that_varies(model, run):
     """Its energies do not count the change of volume."""
     with pytest.raises(infer.RunError, match="takes any metric"):
