@@ -45,8 +45,8 @@ class Error(NamedTuple):
     a heavy tail does not change.
 
     Attributes:
-        mean: Of the mean; 0 if the posterior has none.
-        low: Of the 5 % quantile.
+        mean: Error of the mean; 0 if the posterior has none.
+        low: Error of the 5 % quantile.
     """
 
     mean: float

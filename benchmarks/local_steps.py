@@ -177,7 +177,7 @@ class LocalState(NamedTuple):
         ratios: Logarithm of the probability of the levels on either side of the start, seen from
             the ends, over that seen from the start.
         coarse: Sum of the acceptances of level 0 over the macro steps of the trajectory.
-        gradients: Of the trajectory.
+        gradients: Number of gradients of the trajectory.
         irreversible: Whether the last macro step was irreversible.
     """
 

@@ -20,8 +20,8 @@ class Errors(NamedTuple):
     """Largest relative errors over the points.
 
     Attributes:
-        log_density: Of the log density, relative to its size or to 1 nat if that is more.
-        gradient: Of the gradient, its largest entry relative to that of theirs.
+        log_density: Error of the log density, relative to its size or to 1 nat if that is more.
+        gradient: Error of the gradient, its largest entry relative to that of theirs.
         has_jacobian: Whether the log-determinants of both libraries' maps were compared, too.
     """
 

@@ -24,7 +24,7 @@ class Spread(NamedTuple):
     """Where the prior of a site puts its unconstrained values.
 
     Attributes:
-        location: Of the prior, of a shape that broadcasts to the site's.
+        location: Location of the prior, of a shape that broadcasts to the site's.
         scale: Likewise; a triangular factor for a multivariate normal.
     """
 

@@ -23,7 +23,7 @@ def split_account(account: Account, latent: set[str], correction: Scalar) -> Par
     """Split what a run has computed into the prior of the latent sites and the rest.
 
     Args:
-        account: Of the run.
+        account: What the run declared.
         latent: Names of the latent sites. Only these are drawn from the prior; the prior of a
             frozen site may depend on them.
         correction: What the maps add to the prior, in nats.

@@ -249,7 +249,7 @@ def match_earlier(centering: Centering, entries: int) -> Centering:
     """Leave those sites in the coordinates of the density that an earlier version did not learn.
 
     Args:
-        centering: Of all sites.
+        centering: Centering of all sites.
         entries: Number of entries that were learned.
     """
     earlier = (_some_sites(centering, chooses) for chooses in EARLIER)

@@ -51,7 +51,7 @@ class HMCState(NamedTuple):
         left: Steps still to take; 0 means that a new trajectory begins with the next tick.
         taken: Steps taken.
         step: What the chain has learned of its step size.
-        step_size: Of the current trajectory.
+        step_size: Step size of the current trajectory.
         ticks: Ticks since the last completed draw.
     """
 

@@ -35,7 +35,7 @@ class NUTSState(NamedTuple):
         tree: The trajectory; once it is complete, its choice is the start of the next one.
         slots: Memory of the growing subtree, `turns.Slots`.
         step: What the chain has learned of its step size.
-        step_size: Of the current trajectory.
+        step_size: Step size of the current trajectory.
         reference: The reference from which log densities and energies are measured, in nats.
         ticks: Ticks since the last completed draw.
     """

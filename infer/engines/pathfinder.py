@@ -31,9 +31,9 @@ class Pathfinder(Approximator):
 
     At each point of a path the covariance is the inverse Hessian as L-BFGS knows it, of low rank
     plus diagonal, and the mean is one quasi-Newton step away. So it needs no mode: if the density
-    has none, the ELBO is largest before the path leaves the region that matters. Of several paths
-    the one of largest ELBO is returned. Draws that are resampled by their importance among draws
-    of all paths (`fit.sample(resample="psis")`) correct it as far as k-hat allows.
+    has none, the ELBO is largest before the path leaves the region that matters. The best of
+    several paths is the one of largest ELBO. Draws that are resampled by their importance among
+    draws of all paths (`fit.sample(resample="psis")`) correct it as far as k-hat allows.
 
     It is much cheaper than ADVI, and rougher: `ADVI("full_rank")` reaches a larger ELBO.
 

@@ -20,7 +20,7 @@ class Code(NamedTuple):
             are read of it.
         imports: Names of modules that it imports.
         is_impure: Whether it changes global variables.
-        digest: Of the code.
+        digest: Digest of the code.
     """
 
     chains: tuple[tuple[str, ...], ...]

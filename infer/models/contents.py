@@ -110,7 +110,7 @@ def describe_plain(value: Any) -> str | None:
     Containers that are met again, which may be within themselves, are read once.
 
     Args:
-        value: Of one of the types `CONTAINERS`.
+        value: A value of one of the types `CONTAINERS`.
 
     Returns:
         The text; None if anything else is inside.

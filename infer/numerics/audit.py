@@ -57,7 +57,7 @@ class Chains(NamedTuple):
     """Points in the coordinates of the noise: shapes (size,) and (), or with an axis of chains.
 
     Attributes:
-        log_density: Of the noise, in nats.
+        log_density: Log density of the noise, in nats.
         gradient: Its gradient.
         position: The draw that is made from the noise.
         noise: Standard normal, if the approximation is exact.
@@ -91,7 +91,7 @@ def audit(evaluate: Evaluate, size: int, dtype: Any, key: np.ndarray) -> Audit:
     Args:
         evaluate: Calls `evaluate_noise` for each of the 64 chains.
         size: Number of coordinates.
-        dtype: Of the noise.
+        dtype: Type of the noise.
         key: Key data, shape (2,).
 
     Source: the leapfrog step and acceptance are Neal (2011), equations 5.18-5.20 and figure 2.
@@ -127,7 +127,7 @@ def evaluate_noise(target: Target, approximation: Reparameterized, noise: Vector
 
     Args:
         target: It must have a value.
-        approximation: Of any family, over vectors of the target's size.
+        approximation: An approximation of any family, over vectors of the target's size.
         noise: Shape (size,).
     """
     position, pull_back = jax.vjp(approximation.forward, noise)

@@ -67,10 +67,10 @@ def bridge(log_densities: LogDensities, warp: Warp, draws: np.ndarray, seed: int
     """Estimate the integral of a density from draws that the warp was not fitted to.
 
     Args:
-        log_densities: Of the density, not normalized.
+        log_densities: Its log densities, not normalized.
         warp: The fitted normal.
         draws: Shape (chains, draws, size).
-        seed: Of the normal's draws, of which there are as many.
+        seed: Seed of the normal's draws, of which there are as many.
     """
     chains, count, size = draws.shape
     whitened = np.linalg.solve(warp.factor, (draws - warp.mean).reshape(-1, size).T).T

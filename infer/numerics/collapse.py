@@ -60,7 +60,7 @@ def find_collapsed(divergence: Float[np.ndarray, "size"]) -> Bool[np.ndarray, "s
     """Return which coordinates have fallen back to the prior; none, if the fit has not collapsed.
 
     Args:
-        divergence: Of each coordinate from its prior, in nats.
+        divergence: Divergence of each coordinate from its prior, in nats.
     """
     fallen = divergence < NEGLIGIBLE
     has_moved = (divergence >= MOVED) | np.isnan(divergence)

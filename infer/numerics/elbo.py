@@ -18,7 +18,7 @@ class Estimate(NamedTuple):
 
     Attributes:
         elbo: In nats; NaN if the target has no value.
-        divergence: Of the approximation from the prior, in nats; NaN if it is not known apart.
+        divergence: Divergence from the prior, in nats; NaN if it is not known apart.
         uphill: Gradient in the distribution's own coordinates; see `Distribution.ascent`.
         slope: Mean gradient of the log density, in the coordinates of the noise, shape (size,);
             zero at an optimum, up to noise. Zero if only the whole gradient is known.

@@ -24,7 +24,7 @@ class Curvature(NamedTuple):
     Attributes:
         information: Minus the Hessian of the log density, shape (size, size).
         scale: Units of the coordinates, shape (size,).
-        eigenvalues: Of the scaled matrix, the lowest first.
+        eigenvalues: Eigenvalues of the scaled matrix, the lowest first.
         eigenvectors: Shape (size, size).
     """
 

@@ -16,7 +16,7 @@ class Tridiagonal(NamedTuple):
 
     Attributes:
         basis: Orthonormal rows, shape (steps, size).
-        diagonal: Of the projected matrix, shape (steps,).
+        diagonal: Diagonal of the projected matrix, shape (steps,).
         below: Entries below it, shape (steps,); the last one is the norm of the remainder.
     """
 

@@ -20,7 +20,7 @@ class PhasePoint(NamedTuple):
             reads.
         log_density: In nats, shape (); relative to the reference, if the engine keeps one.
         path: The line integral up to here, if energies are integrated along the path.
-        log_volume: Of the metric, which the energy includes; `None` for a constant metric.
+        log_volume: Log volume of the metric, part of the energy; `None` for a constant metric.
     """
 
     position: Vector

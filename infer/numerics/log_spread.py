@@ -37,7 +37,7 @@ def fit_slopes(logs: Logs, slopes: np.ndarray, steps: int = 12) -> np.ndarray:
     Each coordinate is left alone as soon as it is at its minimum, or no step makes it better.
 
     Args:
-        logs: Of n coordinates with k parents each.
+        logs: Log scales of n coordinates with k parents each.
         slopes: Where to begin, shape (n, k).
         steps: Maximum number of steps.
     """

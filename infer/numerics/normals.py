@@ -23,8 +23,8 @@ def draw_normals(key: Array, shape: Sequence[int], dtype: Any) -> Array:
 
     Args:
         key: A key of the generator of `keys.py`.
-        shape: Of the result.
-        dtype: Of the result.
+        shape: Shape of the result.
+        dtype: Type of the result.
 
     Source: Box & Muller (1958), A note on the generation of random normal deviates.
     """

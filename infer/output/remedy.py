@@ -14,8 +14,8 @@ def advise_non_centered(density: LogDensity | None, engine: Engine | None) -> st
     """Advise to non-center sites whose scale depends on other sites; "" if there are none.
 
     Sites whose centering the engine learns, or a fit has learned, need no advice; no engine learns
-    none. Of sites without
-    a prior it is not known on what their scale depends, so the metric should learn that.
+    none. For sites without a prior it is not known on what their scale depends, so the metric
+    should learn that.
     """
     if density is None:
         return ""

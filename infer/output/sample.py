@@ -99,7 +99,7 @@ def sample(
             are made; see `resume` and `open`. The result is read from it when it is used.
         keep: Names of the latent and derived sites to store; by default all.
         drop: Names of sites not to store.
-        thin: Of so many draws of a chain, the first is stored.
+        thin: Every `thin`-th draw of a chain is stored.
         commit_seconds: Seconds between commits, about 5 by default.
         client: A `dask.distributed.Client`, whose workers sample several models into `store`.
 

@@ -95,7 +95,7 @@ def find_products(program: Steps, size: int) -> dict[int, Product]:
     """Find the products of rows with weights that nothing else depends on.
 
     Args:
-        program: Of one argument, the flat vector.
+        program: A program of one argument, the flat vector.
         size: Its length.
 
     Returns:

@@ -145,8 +145,8 @@ def make_replicas(
         plan: How they share the machine.
         key: Key data of the run.
         points: Where they begin, level by level.
-        tuning: Of each level, stacked.
-        powers: Of all levels, the reference's 0 first.
+        tuning: Tuning of each level, stacked.
+        powers: Powers of all levels, the reference's 0 first.
         window: Number of the window; 0 in sampling.
         draws: Draws per chain in it.
     """

@@ -33,7 +33,7 @@ def choose_chunk(
     Args:
         groups: An example with one draw.
         planned: Number of draws that are planned.
-        thin: Of so many draws, one is stored; the others stay in memory until a chunk is complete.
+        thin: Every `thin`-th draw is stored; others stay in memory until a chunk is complete.
         record: Bytes of the records of one draw of all chains.
     """
     arrays = [a for group in groups.values() for a in group.variables.values()]
@@ -49,7 +49,7 @@ class Growing:
 
     Attributes:
         chunk: Draws in a chunk.
-        arrays: Of each array that grows: its dtype, its shape in one chunk, and the axis of draws.
+        arrays: For each array that grows its dtype, its shape in one chunk, and the axis of draws.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ def take(groups: Sequence[Group], begin: int, end: int, thin: int = 1) -> np.nda
         groups: The chains, which hold these records.
         begin: Number of the first record.
         end: Number after that of the last one.
-        thin: Of so many records, the first is taken.
+        thin: Every `thin`-th record is taken, from the first.
 
     Returns:
         Shape (chains, records, record).

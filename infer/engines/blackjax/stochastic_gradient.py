@@ -21,7 +21,7 @@ class StochasticGradientTuning(eqx.Module):
     """The tuning of a stochastic-gradient sampler; traced, and not learned.
 
     Attributes:
-        step_size: Of the diffusion, in unconstrained units.
+        step_size: Step size of the diffusion, in unconstrained units.
         steps: Gradients per draw.
         friction: Rate at which the momentum is damped, per unit of time.
     """

@@ -72,8 +72,8 @@ class PartialCentering(Elementwise):
     scale^-c * (y - c * location), which loses no digits if the scale is small. With c = 0 it is y.
 
     Attributes:
-        location: Of the prior.
-        scale: Of the prior.
+        location: Location of the prior.
+        scale: Scale of the prior.
         degree: The degree of centering c, from 0 to 1.
         is_log: Whether the image is the exponential of x, as for a log-normal prior.
     """

@@ -46,7 +46,7 @@ class PartialWhitening(_ByFactor):
     itself for c = 1, because L may be nearly singular.
 
     Attributes:
-        location: Of the prior, a column of shape (*batch, n, 1).
+        location: Location of the prior, a column of shape (*batch, n, 1).
         factor: L, shape (*batch, n, n). Its upper triangle is not used, as in the log density.
         degree: The degree of centering c, from 0 to 1, equal for all entries of a vector; a
             column as well.

@@ -26,8 +26,8 @@ class Step(NamedTuple):
 
     Attributes:
         mean: Shape (size,).
-        scale: Of the logarithms of the diagonal, shape (size,).
-        stretch: Of the logarithms of the stretches, shape (rank,).
+        scale: Step of the logarithms of the diagonal, shape (size,).
+        stretch: Step of the logarithms of the stretches, shape (rank,).
         directions: Shape (size, rank).
     """
 

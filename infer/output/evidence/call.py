@@ -30,7 +30,7 @@ class Evidence:
 
     Attributes:
         log_evidence: Its natural logarithm, in nats.
-        standard_error: Of `log_evidence`, in nats; NaN if the method does not tell it.
+        standard_error: That of `log_evidence`, in nats; NaN if the method does not give it.
         method: How it was estimated.
         assumes: What must hold for it to be right, a sentence each.
     """

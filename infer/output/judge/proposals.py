@@ -74,8 +74,8 @@ class Rule(NamedTuple):
 
     Attributes:
         kinds: The kinds of findings that call for it.
-        change: Of the plan and those findings, returns the changed plan and what changes, or `None`
-            if there is nothing to change.
+        change: Takes the plan and those findings; returns the changed plan and what changes, or
+            `None` if there is nothing to change.
         explains: Kinds of findings that the same cause may have, so that they call for nothing
             more.
     """

@@ -20,8 +20,8 @@ from .suspects import (
 
 # Entries that are screened at a time, so that memory is flat in the size of the posterior.
 MAX_ENTRIES = 2**21
-# Entries up to which all numbers are judged, in some 30 ms. Of more, the screening picks some: at
-# least and at most so many.
+# Entries up to which all numbers are judged, in some 30 ms. If there are more, the
+# screening picks at least and at most so many.
 FEW_ENTRIES, FEWEST, MAX_JUDGED = 2**17, 4, 200
 # A coarse estimate is off by a half or so.
 MARGIN = 3
@@ -60,9 +60,9 @@ class Scalars:
     def judge(self, estimate_need: Estimate) -> list[Mixing]:
         """Measure how the numbers mix, those first that need the most draws.
 
-        Numbers that do not vary or that have draws which are not finite are left out. Of a large
-        posterior, all numbers are screened coarsely, and those are measured that may need more
-        draws.
+        Numbers that do not vary or that have draws which are not finite are left out. In a large
+        posterior, all numbers are screened coarsely, and those that may need more draws are
+        measured.
 
         Args:
             estimate_need: Estimates how many times as many draws each number needs, from R-hat and

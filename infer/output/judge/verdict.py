@@ -67,8 +67,8 @@ def verdict(run: Any, thorough: bool = False) -> Verdict:
     follow other coordinates. In large posteriors a thousand quantities are screened coarsely, and
     the worst ones are examined. For several data sets, the number of affected ones is reported.
     Angles are judged by their cosines and sines. Relocated chains, a target of `until=` that was
-    not reached and few round trips of parallel tempering come last. Of draws in a store, 10,000 per
-    chain and two million numbers at most are read; `not_checked` says what they cannot show.
+    not reached and few round trips of parallel tempering come last. A store is read up to 10,000
+    draws per chain and two million numbers; `not_checked` says what they cannot show.
     A mode and an approximation come with their own `findings`. `explain_finding` describes each.
 
     Args:

@@ -53,8 +53,8 @@ def calibrate(
     Values drawn from the prior, with data drawn given them, are a draw of the joint density, so the
     values are a draw of the posterior given these data. Their rank among independent draws of that
     posterior is therefore uniform, for every latent and derived quantity, and for the log densities
-    of prior and likelihood, which reveal whether the data were used at all. Of the model's own data
-    only the shapes are read.
+    of prior and likelihood, which reveal whether the data were used at all. Only the shapes of
+    the model's own data are read.
 
     Ranks require nearly independent draws. By default draws are thinned so that the slowest
     quantity has one effective draw for each one kept, by ArviZ's bulk and tail effective sizes

@@ -43,7 +43,7 @@ def report(
 
     It has the verdict, a table of the quantities, rank and trace plots, energies, pair plots of
     what diverged, predictive checks, timing and provenance, as far as the result has them. The
-    plots are ArviZ's. Of many quantities, the worst by R-hat and ESS are shown.
+    plots are ArviZ's. If there are many quantities, the worst by R-hat and ESS are shown.
 
     Args:
         data: What `sample` returned or `Approximation.sample`, an `Approximation`, or other ArviZ

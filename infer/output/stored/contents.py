@@ -32,7 +32,7 @@ class Selection(NamedTuple):
     Attributes:
         keep: Names of the sites to store; `None` for all.
         drop: Names of sites not to store.
-        thin: Of so many draws of a chain, the first is stored.
+        thin: Every `thin`-th draw of a chain is stored.
         include: Names of more groups, which `infer.sample` lists.
     """
 

@@ -34,6 +34,6 @@ def refuse_transformed(name: str, trace: Any) -> None:
             "it is declared inside a function that JAX transforms, such as one given to "
             "lax.cond, lax.scan, vmap or jit",
             "Use site.cond and site.switch in place of lax.cond and lax.switch, site.scan in place "
-            "of lax.scan and fori_loop, and site.plate or site.vmap in place of vmap. Of other "
+            "of lax.scan and fori_loop, and site.plate or site.vmap in place of vmap. For other "
             "functions, such as a while_loop, declare it outside and use its value inside.",
         )

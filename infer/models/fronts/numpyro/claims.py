@@ -32,7 +32,7 @@ def refuse_transformed(name: str, trace: Any) -> None:
             "the site is declared inside a function that JAX transforms, such as one given to "
             "lax.cond, lax.scan, vmap or jit",
             "Use cond and scan of numpyro.contrib.control_flow in place of lax.cond, lax.scan and "
-            "fori_loop, and a plate in place of vmap. Of other functions, such as a while_loop, "
+            "fori_loop, and a plate in place of vmap. For other functions, such as a while_loop, "
             "declare it outside and use its value inside.",
         )
 

@@ -43,7 +43,7 @@ class LeafSite(eqx.Module):
         name: Its path.
         indices: All leaves of the tree that are this array.
         shape: Shape of its value.
-        dtype: Of the leaf; `None` for a Python number, which takes any.
+        dtype: Type of the leaf; `None` for a Python number, which takes any.
         dims: Names of batch axes, then event axes.
         prior: Its distribution, or a function of the values before; `None` for a flat one, or
             if it uses the prior of another site.
