@@ -14,6 +14,7 @@ from .mode_search import (
     FIRST_STEPS,
     LATER,
     NEAR,
+    NEAR_ENOUGH,
     NEARER,
     NEGLIGIBLE,
     QUADRATIC,
@@ -74,7 +75,7 @@ class HostSearch:
         )  # fmt: skip
         kinds = jax.tree.map(np.result_type, made)
         with np.errstate(all="ignore"):
-            made.advance(loss, gradient, infinite, np.int32(max_steps))
+            made.advance(loss, gradient, zero, np.int32(max_steps))
         return jax.tree.map(np.asarray, made, kinds)
 
     def to_loop(self) -> Search:
@@ -106,10 +107,10 @@ class HostSearch:
         if self.is_solving:
             self._multiply(gradient, tolerance)
         else:
-            self._try(loss, gradient, max_steps)
+            self._try(loss, gradient, tolerance, max_steps)
         self.n_gradients += 1
 
-    def _try(self, loss: Scalar, gradient: np.ndarray, max_steps: Count) -> None:
+    def _try(self, loss: Scalar, gradient: np.ndarray, tolerance: Scalar, max_steps: Count) -> None:
         """Judge the point as one of a line search; the start is always accepted."""
         slope = gradient @ self.direction
         line, outcome = advance_line(self.line, loss - self.loss, slope, choose_steepest(self))
@@ -118,13 +119,14 @@ class HostSearch:
             outcome = Outcome(is_finite, ~is_finite)
         if outcome.accepted:
             self._step(loss, gradient, slope, max_steps)
+            self._plan(tolerance)
         elif outcome.failed:
             self._fail()
         else:
             self.line = line
 
     def _step(self, loss: Scalar, gradient: np.ndarray, slope: Scalar, max_steps: Count) -> None:
-        """Step to the point, and plan the next step."""
+        """Step to the point, and decide whether the search ends there."""
         is_settled = abs(slope) <= -SETTLED * self.line.slope
         is_quadratic = abs(slope) <= -QUADRATIC * self.line.slope and self.line.length == 1
         step = self.line.length * self.direction
@@ -134,7 +136,6 @@ class HostSearch:
         self.radius = adapt_radius(self)
         self.n_steps += 1
         self._schedule(is_quadratic)
-        self._plan()
         is_far = np.abs(self.position).max() > np.sqrt(np.finfo(gradient.dtype).max)
         self.reason = UNBOUNDED if is_far else STEPS if self.n_steps >= max_steps else 0
         self.reason = CONVERGED if self.is_final and is_settled else self.reason
@@ -152,12 +153,13 @@ class HostSearch:
             self.near = NEARER * min(self.near, self.decrement)
             self.waited, self.patience = 0, LATER * self.patience
 
-    def _plan(self) -> None:
+    def _plan(self, tolerance: Scalar) -> None:
         """Begin a Newton step if one is due, else a line search in the metric of L-BFGS."""
         preconditioned = self.memory.multiply(self.gradient)
         product = self.gradient @ preconditioned
         self.decrement = 0.5 * product
-        if self.decrement <= self.near or self.waited >= self.patience:
+        near = max(self.near, NEAR_ENOUGH * tolerance)
+        if self.decrement <= near or self.waited >= self.patience:
             self._begin_newton(preconditioned, product)
         else:
             self._begin_line(-preconditioned, -product, 0 * product)

@@ -163,6 +163,21 @@ def test_newton_steps_that_do_not_square_the_error_are_tried_less():
     np.testing.assert_allclose(found.loss, 81.134974, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_small_estimate_is_checked_even_if_newton_steps_never_paid():
+    """Otherwise quasi-Newton steps go on until losses differ by rounding alone."""
+    start = np.random.default_rng(4).normal(size=600)
+    found = HostSearch.begin(start, *product_of_factors(start), 2000)
+    found.near, found.patience = np.float64(0), np.int32(10**6)
+    while not found.reason:
+        estimate = found.decrement
+        here = product_of_factors(found.next_point())
+        found.advance(*here, np.float64(1e-6), np.int32(2000))
+    assert found.reason == mode_search.CONVERGED
+    assert estimate > 1e-9
+    np.testing.assert_allclose(found.loss, 81.134974, atol=1e-5)
+
+
 @pytest.mark.parametrize("max_steps", [1, 2])
 def test_a_search_on_the_host_knows_the_gradient_at_its_start(max_steps):
     """The first trial point is a step of length 1 along it, unless the start is all."""
