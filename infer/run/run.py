@@ -235,10 +235,10 @@ class Run(Unpickled):
                 self.after_block(self)
             return goes_on
 
-        # LAPACK's own threads gain nothing beside those of other chains, and wait for them.
-        shares_cores = compiled.has_lapack_calls and len(groups) > 1
+        # Threads of BLAS gain nothing beside those of other chains or of XLA, and wait for them.
+        shares = (compiled.has_lapack_calls and len(groups) > 1) or self.groups[0].state.on_host
         try:
-            with one_blas_thread() if shares_cores else nullcontext():
+            with one_blas_thread() if shares else nullcontext():
                 threads, far = self.plan.threads, self.most_ahead
                 collect(groups, call, warmup.window, draws, threads, watch, far)
         finally:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 import bijectors as bj
 import infer
@@ -46,6 +47,22 @@ def test_a_short_search_is_not_traced_to_count_its_work(monkeypatch):
     monkeypatch.delattr(stepped, "_is_costly")
     again = start(MODEL, ENGINE, chains=1, starts=START, progress=False).advance(1)
     assert again.draws().stats["converged"].all()
+
+
+def test_a_search_on_the_host_keeps_blas_to_one_thread(monkeypatch):
+    """Its threads wait for those of XLA: on busy cores, a search took twice as long, or more."""
+    inside, tell = [], infer.MAP.tell
+    monkeypatch.setattr(infer.MAP, "tell", lambda *a: inside.append(count_threads()) or tell(*a))
+    before = count_threads()
+    start(MODEL, ENGINE, chains=1, starts=START, progress=False).advance(1)
+    # Those before the blocks find the format of a record.
+    assert inside[-1] == 1
+    assert count_threads() == before
+
+
+def count_threads():
+    """Return the largest number of threads of a library of BLAS."""
+    return max(own["num_threads"] for own in threadpool_info() if own["user_api"] == "blas")
 
 
 def test_a_search_on_the_host_compiles_one_program_for_the_density(alone):
