@@ -41,8 +41,7 @@ def read_key_data(seed: Any) -> np.ndarray:
         if not -(2**63) <= int(seed) < 2**64:
             raise RunError("key", f"{seed} has more than 64 bits", _MEND)
         # The high and the low word of the seed, as in jax.random.key.
-        words = divmod(int(seed) % 2**64, 2**32)
-        return np.array(words, np.uint32)
+        return np.array(divmod(int(seed) % 2**64, 2**32), np.uint32)
     dtype, shape = getattr(seed, "dtype", None), getattr(seed, "shape", None)
     if dtype is None or isinstance(seed, Tracer):
         raise RunError("key", f"{seed!r} is not a key", _MEND)
