@@ -60,15 +60,18 @@ def _order_axes(name: str, value: Any, dims: tuple[str | None, ...]) -> Any:
 def _order_labels(name: str, value: Any, coords: Mapping[str, Any]) -> Any:
     """Order the entries of an array of xarray along each axis as the model's coordinates are."""
     for dim in [dim for dim in value.dims if dim in coords and dim in value.coords]:
-        own, given = np.asarray(coords[dim]), value.coords[dim].to_numpy()
-        if np.array_equal(own, given):
+        # As results have them: dates and whole numbers may be of other types in the model.
+        labelled = type(value)(coords[dim], dims=dim, coords={dim: coords[dim]})
+        own, given = labelled.indexes[dim], value.indexes[dim]
+        if own.equals(given):
             continue
-        if sorted(map(repr, own.tolist())) != sorted(map(repr, given.tolist())):
+        places = given.get_indexer(own) if given.is_unique and own.is_unique else np.array([-1])
+        if len(own) != len(given) or (places < 0).any():
             raise ModelError(
                 name,
                 f"its value has the labels {given.tolist()[:5]} along {dim!r}, and the model "
                 f"{own.tolist()[:5]}",
                 "Select the model's labels; or give value.to_numpy(), which is taken by position.",
             )
-        value = value.sel({dim: own})
+        value = value.isel({dim: places})
     return value

@@ -20,6 +20,7 @@ LARGEST_ROUNDING = 0.05
 NOISE = 1e-11
 # In a larger array, only about this many of the first numbers are examined.
 EXAMINED = 2**20
+_OF_JAX = jax.Array | Tracer
 _ENABLE = (
     'Enable double precision before making the model: jax.config.update("jax_enable_x64", True)'
 )
@@ -60,12 +61,21 @@ def as_array(where: str, value: Any, what: str = "its value") -> Array:
     refuse_units(where, value, what)
     refuse_masked(where, value, what)
     bare = as_native(without_column(where, value, what))
-    for entry in jax.tree.leaves(bare):
-        check_precision(where, entry)
+    is_number = isinstance(bare, int | float | complex)
     try:
+        if not is_number and not any(isinstance(own, _OF_JAX) for own in jax.tree.leaves(bare)):
+            # The type of a list is that of all entries together.
+            array = np.asarray(bare)
+            check_precision(where, array)
+            bare = bare if isinstance(bare, list | tuple) else array
+        elif is_number:
+            check_precision(where, bare)
         return jnp.asarray(bare)
-    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+    except (ModelError, jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
         raise
+    except OverflowError as error:
+        found = f"{what} holds a whole number that JAX's default type cannot hold"
+        raise ModelError(where, found, f"{_ENABLE}; or give floats.") from error
     except (TypeError, ValueError) as error:
         raise ModelError(where, *explain(what, value)) from error
 

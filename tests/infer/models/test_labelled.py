@@ -16,7 +16,7 @@ REORDERED = xarray.DataArray(
 
 def two_way(site, y):
     effect = site("effect", dist.Normal(0.0, 1.0), dims=("school", "item"))
-    plain = site("plain", dist.Normal(0.0, 1.0), shape=(2, 2))
+    plain = site("plain", dist.Normal(0.0, 1.0), shape=y.shape)
     site.observe("y", dist.Normal(effect + plain, 1.0), y, dims=("school", "item"))
 
 
@@ -47,6 +47,33 @@ def test_other_dimensions_and_labels_are_refused(model, change):
         change(model, xarray.DataArray(VALUE, dims=("p", "q")))
     with pytest.raises(infer.ModelError, match="labels .*'w'.* along 'item'"):
         change(model, REORDERED.assign_coords(item=["v", "w"]))
+
+
+OTHER_LABELS = {
+    "dates": (
+        np.array(["2020-01-01", "2020-01-02"], "M8[D]"),
+        np.array(["2020-01-02", "2020-01-01"], "M8[ns]"),
+    ),
+    "booleans": ([False, True], [True, False]),
+    "floats": ([1, 2], [2.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize(("own", "given"), OTHER_LABELS.values(), ids=OTHER_LABELS)
+def test_equal_labels_of_other_types_are_matched(model, own, given):
+    value = xarray.DataArray(VALUE[::-1], dims=("school", "item"), coords={"school": given})
+    held = model.with_coords(school=own).freeze(effect=value).frozen
+    np.testing.assert_array_equal(held["effect"], VALUE)
+
+
+def test_labels_that_occur_twice_are_refused_in_another_order(model):
+    coords = {"school": ["b", "a", "a"]}
+    value = xarray.DataArray(np.ones((3, 2)), dims=("school", "item"), coords=coords)
+    twice = infer.model(
+        two_way, y=np.ones((3, 2)), coords={"school": ["a", "a", "b"], "item": [1, 2]}
+    )
+    with pytest.raises(infer.ModelError, match="has the labels"):
+        twice.freeze(effect=value)
 
 
 def test_sites_without_names_take_values_by_position(model):

@@ -8,6 +8,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+import xarray
 
 import bijectors as bj
 import infer
@@ -59,7 +60,10 @@ def test_numbers_beyond_the_range_are_refused_by_name(make, value, found):
     assert "jax_enable_x64" in caught.value.mend
 
 
-WHOLE = [2**40, -(2**31) - 1, 2**70, [1, 2**40], np.array(2**40), np.array([2**40])]
+WHOLE = [
+    2**40, -(2**31) - 1, 2**70, [1, 2**40], np.array(2**40), np.array([2**40]),
+    xarray.DataArray(np.array([2**40])), range(2**40, 2**40 + 2),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("value", WHOLE, ids=str)
@@ -71,6 +75,15 @@ def test_whole_numbers_of_a_model_function_are_refused_beyond_the_range(value):
     with jax.enable_x64(False), pytest.raises(infer.ModelError, match="range of int32") as caught:
         infer.model(derive).table()
     assert caught.value.where == "count"
+
+
+def test_a_list_is_of_the_type_of_all_its_entries():
+    def derive(site):
+        site("mu", dist.Normal(0.0, 1.0))
+        site.derive("mixed", [0.5, 3_000_000_000])
+
+    with jax.enable_x64(False):
+        infer.model(derive).table()
 
 
 @pytest.mark.parametrize("make", FRONT_ENDS.values(), ids=FRONT_ENDS)
