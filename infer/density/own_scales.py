@@ -28,6 +28,8 @@ POSITIVE = frozenset(
     ("add", "mul", "div", "max", "min", "pow", "integer_pow", "sqrt", "rsqrt", "square", "exp")
 )
 PRODUCTS = frozenset(("mul", "div"))
+# Priors of scales so wide that a constant metric seldom fits them; "flat" is none that is known.
+WIDE = frozenset(("HalfCauchy", "Cauchy", "StudentT", "InverseGamma", "Pareto", "flat"))
 
 
 class Entries(NamedTuple):
@@ -45,7 +47,8 @@ class Entries(NamedTuple):
 def has_own_scales(model: Model) -> bool:
     """Return whether a site has entries that are multiplied or divided by scales of their own.
 
-    Sites whose centering is learned do not count, as that allows for scales; nor do sites in scans.
+    Sites whose centering is learned do not count, as that allows for scales; nor do sites in scans,
+    and scales with a prior that is not wide.
     """
     return _has_own_scales(signature_of(model))
 
@@ -58,7 +61,10 @@ def _has_own_scales(signature: ProgramSignature) -> bool:
     search.follow(run.program, [None] * len(run.program.jaxpr.invars))
     # Otherwise it is not known which barrier is of which site.
     is_known = search.count == len(latent)
-    return is_known and not all(latent[site].learns_centering for site in search.multiplied)
+    return is_known and any(
+        latent[scale].prior in WIDE and not latent[site].learns_centering
+        for site, scale in search.products
+    )
 
 
 class _Search:
@@ -66,11 +72,11 @@ class _Search:
 
     Attributes:
         count: Number of sites.
-        multiplied: Numbers of those whose entries are multiplied by entries of another.
+        products: Numbers of sites whose entries are multiplied by entries of another, and of that.
     """
 
     def __init__(self) -> None:
-        self.count, self.multiplied = 0, set[int]()
+        self.count, self.products = 0, set[tuple[int, int]]()
 
     def follow(self, program: Any, given: Sequence[Entries | None]) -> list[Entries | None]:
         """Follow a program whose arguments are given; return what is known of its results."""
@@ -85,7 +91,7 @@ class _Search:
             elif name in CALLS:
                 results = self.follow(equation.params[CALLS[name]], own)
             else:
-                results = [self._compute(equation, own)] if any(own) else []
+                results = [self._compute(equation, own)] if any(own) and equation.outvars else []
             known.update(zip(equation.outvars, results, strict=False))
         return [read(atom) for atom in jaxpr.outvars]
 
@@ -99,7 +105,7 @@ class _Search:
         values, scales = ([e for e in known if e.is_scale is kind] for kind in (False, True))
         if name in PRODUCTS and values and (name == "mul" or own[0] in values):
             site = values[0].site
-            self.multiplied |= {site} if any(scale.site != site for scale in scales) else set()
+            self.products |= {(site, scale.site) for scale in scales if scale.site != site}
             return values[0] if len(values) == 1 else None
         if name in ENTRY_BY_ENTRY or _adds_nothing(equation):
             return known[0]

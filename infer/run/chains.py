@@ -17,7 +17,7 @@ from ..types import signature_of
 from .collect import Group, regroup
 from .packed import Packed, pack
 from .stepped import begin_on_host
-from .tuned import expect_form, match_form, share_tuning
+from .tuned import adapt_tuning, expect_form, match_form
 
 
 def outline_points(chains: int, size: int) -> Points:
@@ -40,7 +40,7 @@ def make_tuning(
     fresh = _make_first(engine, family, points)
     if learned is not None:
         fresh = match_form(engine, fresh, learned)
-        learned = share_tuning(learned, fresh) if family.count > 1 else learned
+        learned = adapt_tuning(learned, fresh, family.count)
         _refuse_misfit(learned, fresh)
         fresh = engine.reuse(learned, fresh)
     return expect_form(engine, family, fresh, planned)

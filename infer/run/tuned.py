@@ -45,6 +45,20 @@ def join_tuning(tuning: Tuning, centering: Centering | None) -> Tuning:
     return tuning if centering is None else TuningAtDegrees(tuning, centering.degrees)
 
 
+def adapt_tuning(learned: Tuning, fresh: Tuning, count: int) -> Tuning:
+    """Give what was learned the form of a first tuning of this many densities, if it can have it.
+
+    Args:
+        learned: A tuning of one density, or of all.
+        fresh: The first tuning; of several densities, its arrays have a leading axis of densities.
+        count: Number of densities.
+    """
+    own, wanted = (getattr(tuning, "metric", None) for tuning in (learned, fresh))
+    if isinstance(own, Hierarchical) and own.is_constant and not isinstance(wanted, Hierarchical):
+        learned = hold(learned)
+    return share_tuning(learned, fresh) if count > 1 else learned
+
+
 def share_tuning(learned: Tuning, fresh: Tuning) -> Tuning:
     """Give each of several densities the tuning of one, if that is what was learned.
 

@@ -10,11 +10,12 @@ import numpy as np
 from ..density.family import Family, make_family
 from ..engines.base import Engine, Tuning
 from ..errors import RunError
+from ..numerics.hierarchical import hold
 from ..run.bound import bind_sites
 from ..run.chains import make_tuning, outline_points
 from ..run.choice import choose_sampler
 from ..run.run import Run
-from ..run.tuned import join_tuning, list_forms
+from ..run.tuned import is_held, join_tuning, list_forms
 from .commits import recover
 from .files import open_files
 from .nested import decode, encode, find_outline, flatten, rebuild
@@ -27,7 +28,9 @@ def write_tuning(where: Any, run: Run) -> None:
     """Write the tuning of a run to a file, in NumPy's npz format."""
     about = {"kind": KIND, "engine": type(run.engine).__name__}
     path = Path(os.fspath(where)).absolute()
-    arrays, centering = flatten("tuning", run.warmup.tuning), run.warmup.centering
+    tuning, centering = run.warmup.tuning, run.warmup.centering
+    # Another engine may know no other form of a constant metric.
+    arrays = flatten("tuning", hold(tuning) if is_held(run.engine, tuning) else tuning)
     arrays |= {} if centering is None else {"centering": centering.degrees}
     open_files(path.parent).write({path.name: encode(arrays, about)})
 

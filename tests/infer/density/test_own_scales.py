@@ -1,5 +1,6 @@
 """A model whose entries have scales of their own is known before anything is computed."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -43,6 +44,16 @@ def scales_of_differences(site, x):
     site.observe("y", dist.Normal(lam * (ability - z), 1.0), x)
 
 
+def narrow(site, x):
+    lam, z = site("lam", dist.HalfNormal(1.0), shape=(4,)), site("z", dist.Normal(), shape=(4,))
+    site.observe("y", dist.Normal(x @ (z * lam), 1.0), x[:, 0])
+
+
+def printed(site, x):
+    jax.debug.callback(lambda value: None, site("printed", dist.Normal(), shape=(4,)))
+    horseshoe(site, x)
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
@@ -51,6 +62,8 @@ def scales_of_differences(site, x):
         (one_scale_for_all, False),
         (one_scale_for_a_row, False),
         (scales_of_differences, False),
+        (narrow, False),
+        (printed, True),
     ],
 )
 def test_scales_of_single_entries_are_found(model, expected):

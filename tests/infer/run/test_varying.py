@@ -12,6 +12,7 @@ from infer.numerics import metric_choice
 from infer.numerics.hierarchical import Hierarchical
 from infer.numerics.metric import LowRank
 from infer.output.data.metric import name_engine, name_metric
+from infer.store.tuning import read_tuning
 
 OPTIONS = {"chains": 4, "key": 1, "progress": False}
 
@@ -65,7 +66,9 @@ def test_a_metric_that_has_not_paid_is_given_up(model, monkeypatch):
 
 
 @pytest.mark.parametrize(("needs", "pays"), [(True, True), (True, False), (False, True)])
-def test_a_model_with_scales_for_single_entries_needs_one_program(monkeypatch, needs, pays):
+def test_a_model_with_scales_for_single_entries_needs_one_program(
+    monkeypatch, tmp_path, needs, pays
+):
     def funnels(values):
         scale = jnp.exp(values["v"] / 2)
         prior = -0.5 * (values["v"] / 3) ** 2 - values["v"] / 2
@@ -74,12 +77,20 @@ def test_a_model_with_scales_for_single_entries_needs_one_program(monkeypatch, n
     monkeypatch.setattr(metric_choice, "needs_hierarchical_metric", lambda *_: needs)
     monkeypatch.setattr(metric_choice, "is_more_efficient", lambda *_: pays)
     sites = {"v": bj.Real(shape=(2,)), "z": bj.Real(shape=(2,))}
-    run = infer.start(infer.declared(funnels, sites), **OPTIONS).warm_up()
+    model = infer.declared(funnels, sites)
+    run = infer.start(model, **OPTIONS).warm_up()
     assert run.tuning.metric.is_constant is not (needs and pays)
     assert name_metric(run).startswith("hierarchical" if needs and pays else "euclidean")
     assert (run.warmup.draws > run.warmup.planned) is needs
     assert run.advance(5).fewest() == 5
     assert run.compilations <= 1
+    if not needs:
+        # What it has learned serves engines that know no other form of a constant metric.
+        infer.save_tuning(file := tmp_path / "tuning.npz", run)
+        engine = infer.NUTS(metric="euclidean")
+        for tuning in (run.tuning, read_tuning(file, model, engine, 4)):
+            other = infer.start(model, engine, tuning=tuning, **OPTIONS)
+            assert isinstance(other.tuning.metric, LowRank)
 
 
 def test_a_run_by_its_path_takes_no_metric_that_varies(model, run):
