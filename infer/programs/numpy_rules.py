@@ -165,7 +165,9 @@ def _lu(a: np.ndarray, **_: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for place in np.ndindex(a.shape[:-2]):
         own = made[place]
         for k in range(rank):
-            best = k + int(np.argmax(np.abs(own[k:, k])))
+            # LAPACK compares complex numbers so.
+            sizes = np.abs(np.real(own[k:, k])) + np.abs(np.imag(own[k:, k]))
+            best = k + int(np.argmax(sizes))
             pivots[*place, k] = best
             own[[k, best]] = own[[best, k]]
             order[place][[k, best]] = order[place][[best, k]]

@@ -47,6 +47,10 @@ def check_first_draws(run: Any, draws: int, bar: Progress) -> None:
     earlier = _count_draws(run)
     try:
         _collect_until_moved(run, draws, bar)
+    except BaseException:
+        # An interrupted run is compared when it goes on.
+        run.is_unchecked = True
+        raise
     finally:
         run.after_block = after_block
     # Draws that were read from a store have no gradients.
@@ -72,8 +76,9 @@ def _collect_until_moved(run: Any, draws: int, bar: Progress) -> None:
     The first step sizes are often too large.
     """
     for _ in range(TRIALS):
-        run.collect(min(draws, int(_count_draws(run).max()) + 1), bar)
-        if not run.fewest() or not _is_stuck(run):
+        aim = min(draws, int(_count_draws(run).max()) + 1)
+        run.collect(aim, bar)
+        if aim == draws or not run.fewest() or not _is_stuck(run):
             return
 
 

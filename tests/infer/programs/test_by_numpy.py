@@ -63,6 +63,7 @@ def solved(x):
         jnp.linalg.solve(a, x),
         jnp.linalg.solve(batch, jnp.stack([a, a])),
         linalg.lu_factor(a[:3]),
+        jnp.abs(linalg.lu_factor(a + 2j * a.T)[0]),
         linalg.lu_factor(a[:, :2]),
     )
 
