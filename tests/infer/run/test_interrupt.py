@@ -53,7 +53,8 @@ def test_an_interrupt_does_not_wait_for_a_whole_draw(monkeypatch):
 
 
 def test_a_slow_block_is_abandoned_and_can_be_repeated(monkeypatch):
-    run, interrupted, order = start(0.2), [], collect.Group.order
+    # On a busy machine the interrupt may be noticed late, but not after a second.
+    run, interrupted, order = start(1.2), [], collect.Group.order
 
     def ordering(self, *arguments):
         if not interrupted:
@@ -66,7 +67,7 @@ def test_a_slow_block_is_abandoned_and_can_be_repeated(monkeypatch):
         run.advance(1)
     assert time.monotonic() - interrupted[0] < 1.0
     before = jax.tree.map(np.array, run.groups[0].state)
-    # By now the block of eight gradients has ended, and its result was discarded.
+    # By now the block of one gradient has ended, and its result was discarded.
     time.sleep(2.0)
     (group,) = run.groups
     jax.tree.map(np.testing.assert_array_equal, group.state, before)
