@@ -1,8 +1,8 @@
 """Find sites each of whose entries is multiplied by a scale of its own, an entry of another site.
 
-So it is in a horseshoe, y = x @ (z * lam * tau), where the data fix the products along curves that
-suit no constant metric. With one scale for all entries, as in eight schools, all entries tell of
-it, and a constant metric does.
+An example is a horseshoe, y = x @ (z * lam * tau): the data fix the products, along curves that
+suit no constant metric. If all entries have one scale, as in eight schools, all of them inform it,
+and a constant metric is good enough.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from ..types import ProgramSignature, signature_of
 ENTRY_BY_ENTRY = frozenset(
     ("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "convert_element_type", "neg", "copy")
 )
-# Of positive numbers they make positive ones.
+# Applied to positive numbers, these give positive numbers.
 POSITIVE = frozenset(
     ("add", "mul", "div", "max", "min", "pow", "integer_pow", "sqrt", "rsqrt", "square", "exp")
 )
@@ -72,7 +72,7 @@ class _Search:
 
     Attributes:
         count: Number of sites.
-        products: Numbers of sites whose entries are multiplied by entries of another, and of that.
+        products: Pairs of numbers: a site, and the site whose entries scale those of the first.
     """
 
     def __init__(self) -> None:

@@ -106,6 +106,17 @@ def test_chains_that_are_stuck_by_the_model_are_not_blamed_on_the_native_form(ne
     assert run.advance(1).plan.is_native
 
 
+def test_a_check_that_was_interrupted_is_made_later(new_programs, monkeypatch):
+    run = infer.start(make(1.0), infer.NUTS(), chains=2, warmup=0, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(self_check, "_collect_until_moved", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run.advance(1)
+    monkeypatch.setattr(self_check, "find_disagreement", found := Mock(return_value=""))
+    run.advance(1)
+    assert found.called
+
+
 def test_chains_whose_first_steps_are_too_long_are_compared_once_they_have_moved(
     new_programs, monkeypatch
 ):
