@@ -111,7 +111,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/python benchmarks/house.py
-	$(BIN)/pyright --threads 2 --pythonpath $(BIN)/python
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs:
 	$(MAKE) EXTRAS=docs .docs
