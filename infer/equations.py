@@ -1,11 +1,12 @@
 """Equations of traced programs: which call another program once, and what depends on what."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import reduce
+from functools import lru_cache, partial, reduce
 from operator import or_
 from types import MappingProxyType
 from typing import Any
 
+import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 # Names of their primitives, with the parameter that holds the called program. What such an
@@ -22,8 +23,29 @@ CALLS = {
     "custom_vjp_call_jaxpr": "fun_jaxpr",
     "custom_vmap_call": "call",
 }
+# Primitives that hold a Python function instead, from JAX 0.12 on, as that of `jnp.nonzero`.
+HIGH = "call_hi_primitive"
 # Equations that `find_sources` follows into the programs that they hold.
 FOLLOWED = (*CALLS, "cond", "scan")
+
+
+def find_called(equation: JaxprEqn) -> Any:
+    """Return the program that an equation calls once; None if it calls none."""
+    name = equation.primitive.name
+    if name != HIGH:
+        return equation.params[CALLS[name]] if name in CALLS else None
+    avals = [atom.aval for atom in equation.invars]
+    if equation.effects or not all(hasattr(own, "weak_type") for own in avals):
+        return None
+    kinds = tuple((own.shape, own.dtype, own.weak_type) for own in avals)
+    return _expand(equation.primitive, equation.params["_prim"], kinds)
+
+
+@lru_cache(maxsize=256)
+def _expand(primitive: Any, held: Any, kinds: tuple[Any, ...]) -> ClosedJaxpr:
+    """Trace what a primitive holds; the same program is returned each time."""
+    operands = [jax.ShapeDtypeStruct(s, dtype, weak_type=weak) for s, dtype, weak in kinds]
+    return jax.make_jaxpr(partial(primitive.to_lojax, _prim=held))(*operands)
 
 
 def find_dependent(jaxpr: Jaxpr, sources: Iterable[Any]) -> list[bool]:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.extend.core import JaxprEqn, Literal
 
-from ..equations import CALLS
+from ..equations import find_called
 from .numpy_rules import RULES
 from .rewrite import list_inner_programs
 
@@ -85,8 +85,8 @@ class _Evaluation:
 
     def _apply(self, equation: JaxprEqn, operands: list[np.ndarray]) -> Sequence[np.ndarray]:
         name, params = equation.primitive.name, equation.params
-        if name in CALLS:
-            return self.run(params[CALLS[name]], operands)
+        if (called := find_called(equation)) is not None:
+            return self.run(called, operands)
         if name == "scan":
             return self._scan(equation, operands)
         if name == "while":

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from jaxtyping import Array
 
-from ..equations import CALLS
+from ..equations import find_called
 from .batches import LAPACK, split_batch
 from .loops import Loop, choose_loop
 from .once import Compared, find_compared, select_solver_operands, store
@@ -139,8 +139,8 @@ def _evaluate(program: Any, arguments: Sequence[Any], plan: Plan) -> list[Any]:
 
 def _apply(equation: JaxprEqn, operands: list[Any], plan: Plan) -> Sequence[Any]:
     name, params = equation.primitive.name, equation.params
-    if _is_call(equation):
-        return _evaluate(params[CALLS[name]], operands, plan)
+    if (called := find_called(equation)) is not None:
+        return _evaluate(called, operands, plan)
     if name == "custom_linear_solve":
         return _evaluate(params["jaxprs"].solve, select_solver_operands(params, operands), plan)
     if loop := plan.choose(equation):
@@ -177,18 +177,14 @@ def list_equations(program: Any, wanted: Sequence[bool] | None = None) -> Iterat
             used |= {atom for atom in equation.invars if not isinstance(atom, Literal)}
             yield equation
             for inner in list_inner_programs(equation):
-                yield from list_equations(inner, used_here if _is_call(equation) else None)
-
-
-def _is_call(equation: JaxprEqn) -> bool:
-    return equation.primitive.name in CALLS
+                yield from list_equations(inner, used_here if find_called(equation) else None)
 
 
 def list_inner_programs(equation: JaxprEqn) -> list[Any]:
     """List the programs that an equation calls, repeats or chooses from."""
     name, params = equation.primitive.name, equation.params
-    if name in CALLS:
-        return [params[CALLS[name]]]
+    if (called := find_called(equation)) is not None:
+        return [called]
     if name in CONTROL:
         return jax.tree.leaves([params[own] for own in CONTROL[name]])
     return [params["jaxprs"].solve] if name == "custom_linear_solve" else []

@@ -98,6 +98,7 @@ FUNCTIONS = {
     ),
     "counted": lambda x: jnp.zeros(3, jnp.int32).at[GROUP % 3].add(jnp.int32(1)) * x[0],
     "in a call with its own batches": lambda x: batched_by_itself(x),
+    "in a search for what is not zero": lambda x: x[jnp.nonzero(x > 0.4, size=3)[0]],
 }
 
 
