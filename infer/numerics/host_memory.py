@@ -10,19 +10,12 @@ from scipy.linalg import get_lapack_funcs
 from .lbfgs import Memory, count_pairs
 from .namespace import Scalar
 
-# Numbers of all pairs above which they are multiplied in single precision, which halves the time of
-# a product: 1 MiB in double precision, as much as fast caches hold.
-MOST_EXACT = 2**17
-
 
 # The leaves of a pytree may be anything, so they have no narrower types.
 @jax.tree_util.register_dataclass
 @dataclass
 class HostMemory:
     """The last steps of a search and what they changed in the gradient, as in `lbfgs.Memory`.
-
-    An inverse Hessian that is rounded to single precision is as good a metric: the values and
-    slopes that decide about a step are not rounded. So long vectors are multiplied in that.
 
     Attributes:
         pairs: Changes of the position, and changes of the gradient of the loss; shape
@@ -33,9 +26,6 @@ class HostMemory:
         count: Number of pairs.
         newest: Index of the row that was written last.
         weights: Those of `lbfgs.Memory`, if a compiled loop has gone on, and then `count` is 0.
-        units: The pairs divided by their lengths, in single precision; empty if the pairs
-            themselves are multiplied.
-        lengths: Those lengths, or ones; shape (2, pairs).
     """
 
     pairs: Any
@@ -44,8 +34,6 @@ class HostMemory:
     count: Any
     newest: Any
     weights: Any
-    units: Any
-    lengths: Any
 
     @classmethod
     def empty(cls, gradient: np.ndarray) -> "HostMemory":
@@ -54,10 +42,7 @@ class HostMemory:
         rows = np.zeros((2, pairs, len(gradient)), gradient.dtype)
         inner = np.zeros((pairs, pairs), gradient.dtype)
         none = np.zeros(pairs, gradient.dtype)
-        units, lengths = _make_units(rows), np.ones((2, pairs), gradient.dtype)
-        return cls(
-            rows, inner, _first_scale(gradient), np.int32(0), np.int32(-1), none, units, lengths
-        )
+        return cls(rows, inner, _first_scale(gradient), np.int32(0), np.int32(-1), none)
 
     def to_loop(self) -> Memory:
         """Return the memory for a compiled loop."""
@@ -73,11 +58,7 @@ class HostMemory:
     def from_loop(cls, memory: Memory) -> "HostMemory":
         """Keep the memory of a compiled loop; only `to_loop` may be called."""
         inner = np.zeros((len(memory.weights),) * 2, memory.weights.dtype)
-        units, lengths = _make_units(memory.pairs), np.ones_like(memory.pairs[..., 0])
-        return cls(
-            memory.pairs, inner, memory.scale, np.int32(0), memory.newest, memory.weights,
-            units, lengths,
-        )  # fmt: skip
+        return cls(memory.pairs, inner, memory.scale, np.int32(0), memory.newest, memory.weights)
 
     def forget(self, gradient: np.ndarray) -> None:
         """Become empty."""
@@ -97,14 +78,7 @@ class HostMemory:
         self.count = min(self.count + 1, len(self.inner))
         self.newest = (self.newest + 1) % len(self.inner)
         self.pairs[0, self.newest], self.pairs[1, self.newest] = step, change
-        if self.units.size:
-            self.lengths[:, self.newest] = np.linalg.norm(step), np.sqrt(square)
-            self.units[:, self.newest] = (
-                self.pairs[:, self.newest] / self.lengths[:, self.newest, None]
-            )
-        along, size = self._rows[0] @ self._rows[1, self.newest], self.lengths[1, self.newest]
-        self.inner[self.count - 1, : self.count] = self._by_age(self._lengths[0] * along) * size
-        self.inner[self.count - 1, self.count - 1] = product
+        self.inner[self.count - 1, : self.count] = self._by_age(self._steps @ change)
         self.scale = product / square
 
     def multiply(self, vector: np.ndarray) -> np.ndarray:
@@ -113,30 +87,20 @@ class HostMemory:
         Source: Byrd, Nocedal & Schnabel (1994), Representations of quasi-Newton matrices and their
             use in limited memory methods, theorem 2.2.
         """
-        size = np.abs(vector).max()
-        if not (self.count and size):
+        if not self.count:
             return self.scale * vector
         (solve,) = get_lapack_funcs(("trtrs",), (vector,))
-        (steps, changes), (long, wide), kind = self._rows, self._lengths, self._rows.dtype
-        # Divided by its size and by the scale, nothing leaves the range of single precision.
-        unit = vector / size
+        steps, changes = self._steps, self.pairs[1, : self.count]
         inner = self.inner[: self.count, : self.count].T
-        shares, _ = solve(inner, self._by_age(long * (steps @ _cast(unit, kind))))
-        rest = unit - _cast(self._by_row(shares) * wide, kind) @ changes
-        right = inner.diagonal() * shares
-        right -= self.scale * self._by_age(wide * (changes @ _cast(rest, kind)))
+        shares, _ = solve(inner, self._by_age(steps @ vector))
+        rest = self.scale * (vector - self._by_row(shares) @ changes)
+        right = inner.diagonal() * shares - self._by_age(changes @ rest)
         back, _ = solve(inner, right, trans=1)
-        rest += _cast(self._by_row(back) * long / self.scale, kind) @ steps
-        return size * self.scale * rest
+        return rest + self._by_row(back) @ steps
 
     @property
-    def _rows(self) -> np.ndarray:
-        """Steps and changes, or what stands for them, as they are multiplied."""
-        return (self.units if self.units.size else self.pairs)[:, : self.count]
-
-    @property
-    def _lengths(self) -> np.ndarray:
-        return self.lengths[:, : self.count]
+    def _steps(self) -> np.ndarray:
+        return self.pairs[0, : self.count]
 
     def _by_age(self, rows: np.ndarray) -> np.ndarray:
         """Reorder numbers of the rows from the oldest row to the newest."""
@@ -147,16 +111,6 @@ class HostMemory:
         """Undo `_by_age`."""
         last = self.count - self.newest - 1
         return np.concatenate((ages[last:], ages[:last])) if last else ages
-
-
-def _make_units(pairs: np.ndarray) -> np.ndarray:
-    """Return room for pairs in single precision, or none if they are few numbers, or have that."""
-    is_long = pairs.dtype == np.float64 and pairs.size > MOST_EXACT
-    return np.zeros(pairs.shape if is_long else (2, pairs.shape[1], 0), np.float32)
-
-
-def _cast(numbers: np.ndarray, kind: np.dtype) -> np.ndarray:
-    return numbers.astype(kind, copy=False)
 
 
 def _first_scale(gradient: np.ndarray) -> Scalar:

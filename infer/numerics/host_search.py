@@ -157,10 +157,6 @@ class HostSearch:
         """Begin a Newton step if one is due, else a line search in the metric of L-BFGS."""
         preconditioned = self.memory.multiply(self.gradient)
         product = self.gradient @ preconditioned
-        if product < 0:
-            # By rounding, the metric is not positive definite.
-            self._fail()
-            return
         self.decrement = 0.5 * product
         near = max(self.near, NEAR_ENOUGH * tolerance)
         if self.decrement <= near or self.waited >= self.patience:

@@ -40,24 +40,6 @@ def test_the_memory_is_the_bfgs_update_of_its_last_pairs(count):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("unit", [1e-60, 1.0, 1e60])
-def test_long_pairs_are_multiplied_in_single_precision(unit):
-    """The numbers themselves may be too small or too large for it."""
-    random, size = np.random.default_rng(0), 2000
-    stiff = np.logspace(0, 4, size)
-    memory, add = empty_memory(jnp.zeros(size)), jax.jit(remember)
-    on_host = HostMemory.empty(np.zeros(size))
-    for step in unit * random.normal(size=(70, size)):
-        memory = add(memory, step, stiff * step, True)
-        on_host.remember(step, stiff * step)
-    vector = unit * random.normal(size=size)
-    right = jax.jit(multiply_inverse)(memory, vector)
-    error = np.linalg.norm(on_host.multiply(vector) - right) / np.linalg.norm(right)
-    assert 1e-10 < error < 1e-5
-    for a, b in zip(jax.tree.leaves(memory), jax.tree.leaves(on_host.to_loop()), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12)
-
-
 def test_a_step_against_the_curvature_is_not_remembered():
     memory = empty_memory(jnp.zeros(2))
     same = remember(memory, jnp.array([1.0, 0.0]), jnp.array([-1.0, 0.0]), jnp.asarray(True))
