@@ -32,20 +32,23 @@ FOLLOWED = (*CALLS, "cond", "scan")
 def find_called(equation: JaxprEqn) -> Any:
     """Return the program that an equation calls once; None if it calls none."""
     name = equation.primitive.name
-    if name != HIGH:
-        return equation.params[CALLS[name]] if name in CALLS else None
-    avals = [atom.aval for atom in equation.invars]
-    if equation.effects or not all(hasattr(own, "weak_type") for own in avals):
-        return None
-    kinds = tuple((own.shape, own.dtype, own.weak_type) for own in avals)
-    return _expand(equation.primitive, equation.params["_prim"], kinds)
+    if name in CALLS:
+        return equation.params[CALLS[name]]
+    is_known = name == HIGH and not equation.effects
+    return _expand(equation) if is_known and all(map(_is_array, equation.invars)) else None
+
+
+def _is_array(atom: Any) -> bool:
+    return hasattr(atom.aval, "weak_type")
 
 
 @lru_cache(maxsize=256)
-def _expand(primitive: Any, held: Any, kinds: tuple[Any, ...]) -> ClosedJaxpr:
-    """Trace what a primitive holds; the same program is returned each time."""
-    operands = [jax.ShapeDtypeStruct(s, dtype, weak_type=weak) for s, dtype, weak in kinds]
-    return jax.make_jaxpr(partial(primitive.to_lojax, _prim=held))(*operands)
+def _expand(equation: JaxprEqn) -> ClosedJaxpr:
+    """Trace what a primitive holds; for one equation, the same program is returned each time."""
+    avals: list[Any] = [atom.aval for atom in equation.invars]
+    operands = [jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in avals]
+    held: Any = equation.primitive
+    return jax.make_jaxpr(partial(held.to_lojax, **equation.params))(*operands)
 
 
 def find_dependent(jaxpr: Jaxpr, sources: Iterable[Any]) -> list[bool]:
